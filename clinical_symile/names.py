@@ -1,0 +1,121 @@
+"""Everything a definition may name, on one page.
+
+A name stands for `module:attribute` and is imported only when it is asked for, so that definitions
+can be checked without loading what they name. Anything of the form `package.module:Name` is taken
+as it stands: that is how code outside this package is named.
+"""
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from clinical_symile.errors import DefinitionError
+
+MODALITIES = {
+    "cxr": "clinical_symile.modalities.cxr:Cxr",
+    "ecg": "clinical_symile.modalities.ecg:Ecg",
+    "labs": "clinical_symile.modalities.labs:Labs",
+}
+
+ENCODERS = {
+    "mlp": "clinical_symile.encoders.vector:Mlp",
+    "resnet1d": "clinical_symile.encoders.signal:ResNet1d",
+    "resnet18": "clinical_symile.encoders.image:ResNet18",
+    "resnet18_raster": "clinical_symile.encoders.signal:ResNet18Raster",
+    "resnet50": "clinical_symile.encoders.image:ResNet50",
+    "small_resnet": "clinical_symile.encoders.image:SmallResNet",
+}
+
+OBJECTIVES = {
+    "clip": "clinical_symile.objectives.clip:Clip",
+    "symile": "clinical_symile.objectives.symile:Symile",
+}
+
+RETRIEVAL_METRICS = {
+    "mean_reciprocal_rank": "clinical_symile.metrics.retrieval:MEAN_RECIPROCAL_RANK",
+    "recall_at_1": "clinical_symile.metrics.retrieval:RECALL_AT_1",
+    "recall_at_5": "clinical_symile.metrics.retrieval:RECALL_AT_5",
+}
+
+CLASSIFICATION_METRICS = {
+    "auprc": "clinical_symile.metrics.classification:AUPRC",
+    "auroc": "clinical_symile.metrics.classification:AUROC",
+    "brier": "clinical_symile.metrics.classification:BRIER",
+    "expected_calibration_error": (
+        "clinical_symile.metrics.classification:EXPECTED_CALIBRATION_ERROR"
+    ),
+}
+
+
+def unknown(name: str, names: Mapping[str, Any], *, what: str) -> str:
+    """The sentence for a name that is not in a table, with the nearest one that is."""
+    close = get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    return f"unknown {what} '{name}'{hint} Known: {', '.join(sorted(names))}."
+
+
+def find(name: str, names: Mapping[str, str], *, what: str) -> Any:
+    """Import what a name stands for.
+
+    Args:
+        name: a key of `names`, or `package.module:Name`.
+        names: one of the tables above.
+        what: what is being looked for, in the words of the error.
+
+    Raises:
+        DefinitionError: the name is unknown, or its module has no such attribute.
+    """
+    path = _path(name, names, what=what)
+    module_name, attribute = path.split(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DefinitionError(
+            f"{what} '{name}': {error}; expected an importable 'package.module:Name'. "
+            "Install the package that has it, or correct the name."
+        ) from error
+
+
+def keywords(name: str, names: Mapping[str, str], *, what: str) -> tuple[set[str], set[str]]:
+    """The keyword-only arguments of what a name stands for: (all, those without a default).
+
+    Read from the source, so nothing is imported but the packages that hold the module.
+
+    Raises:
+        DefinitionError: the name is unknown, or its source has no such class or function.
+    """
+    path = _path(name, names, what=what)
+    module_name, attribute = path.split(":")
+    try:
+        spec = importlib.util.find_spec(module_name)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise DefinitionError(
+            f"{what} '{name}': no module '{module_name}'; expected an importable "
+            "'package.module:Name'. Install the package that has it, or correct the name."
+        )
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == attribute:
+            node = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
+            if node is None:
+                return set(), set()
+        if isinstance(node, ast.FunctionDef) and node.name in (attribute, "__init__"):
+            named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            defaults = {argument.arg: default for argument, default in named}
+            return set(defaults), {key for key, default in defaults.items() if default is None}
+    raise DefinitionError(
+        f"{what} '{name}': module '{module_name}' defines no '{attribute}'. Correct the name."
+    )
+
+
+def _path(name: str, names: Mapping[str, str], *, what: str) -> str:
+    if name in names:
+        return names[name]
+    if name.count(":") == 1:
+        return name
+    raise DefinitionError(unknown(name, names, what=what))

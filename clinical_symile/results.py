@@ -1,0 +1,113 @@
+"""`Result`: one number with everything needed to say it, and `Comparison`: one difference."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from clinical_symile.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One row of a tidy table.
+
+    Attributes:
+        run: the run's name; `oracle` for the best that is possible, where it is known.
+        cohort: the cohort's name.
+        task: the task's name.
+        split: the split that was scored.
+        missingness: the pattern of modalities that queries could use.
+        metric: the metric's name.
+        value: the number.
+        low: lower end of the 95 % interval, by bootstrap over subjects.
+        high: its upper end.
+        chance: what a model that knows nothing scores; None where the metric has no such value.
+        n_samples: how many samples were scored.
+        n_subjects: how many people they belong to.
+        seed: seed of the run's training.
+        digest: of task, cohort, store and candidate lists.
+    """
+
+    run: str
+    cohort: str
+    task: str
+    split: str
+    missingness: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    chance: float | None
+    n_samples: int
+    n_subjects: int
+    seed: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How much better one run is than another on the same samples.
+
+    Attributes:
+        run: the one that is asked about.
+        baseline: the one it is compared with.
+        difference: value of `run` minus value of `baseline`.
+        low: lower end of the 95 % interval, by paired bootstrap over subjects.
+        high: its upper end.
+
+    The other fields are those of `Result`.
+    """
+
+    run: str
+    baseline: str
+    cohort: str
+    task: str
+    split: str
+    missingness: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    n_samples: int
+    n_subjects: int
+    digest: str
+
+
+Row = TypeVar("Row", Result, Comparison)
+
+
+def write_rows(path: Path, rows: Iterable[Result | Comparison]) -> None:
+    """Write one JSON object per line; the file appears only when it is whole."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+    partial.replace(path)
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read what `write_rows` wrote.
+
+    Raises:
+        DataError: the file is missing, or a line is not such a row.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected results. Run `clinical-symile evaluate`.")
+    names = {field.name for field in fields(kind)}
+    rows, problems = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if not isinstance(row, dict) or set(row) != names:
+            problems.append(
+                f"{path}, line {number}: not a {kind.__name__.lower()}; expected the fields "
+                f"{', '.join(sorted(names))}. Evaluate again."
+            )
+        else:
+            rows.append(kind(**row))
+    if problems:
+        raise DataError(*problems)
+    return rows
