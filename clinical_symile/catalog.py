@@ -1,0 +1,210 @@
+"""Where definitions are found, and how one is read.
+
+A catalog is a directory with any of `cohorts/`, `tasks/`, `reports/`. Ours, those of installed
+packages (entry point `clinical_symile.catalogs`) and those that are named (in the environment
+variable `CLINICAL_SYMILE_CATALOG` and after `--catalog`) are seen together; the same name in two of
+them is an error, so their order decides nothing.
+"""
+
+import hashlib
+import importlib.util
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from clinical_symile.errors import DefinitionError
+from clinical_symile.names import unknown
+
+Kind = Literal["cohorts", "tasks", "reports"]
+
+ENVIRONMENT_VARIABLE = "CLINICAL_SYMILE_CATALOG"
+ENTRY_POINTS = "clinical_symile.catalogs"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every definition there is, by kind and name.
+
+    Attributes:
+        cohorts: `cohort.toml` of each cohort.
+        tasks: the TOML file of each task.
+        reports: the template of each report.
+    """
+
+    cohorts: Mapping[str, Path]
+    tasks: Mapping[str, Path]
+    reports: Mapping[str, Path]
+
+    def path(self, kind: Kind, name: str) -> Path:
+        """The file that defines a name.
+
+        Raises:
+            DefinitionError: there is none; the message has the nearest name.
+        """
+        files = self.of(kind)
+        if name not in files:
+            close = get_close_matches(name, files, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else "."
+            raise DefinitionError(
+                f"unknown {kind[:-1]} '{name}'{hint} `clinical-symile list {kind}` shows all."
+            )
+        return files[name]
+
+    def of(self, kind: Kind) -> Mapping[str, Path]:
+        """The definitions of one kind."""
+        return {"cohorts": self.cohorts, "tasks": self.tasks, "reports": self.reports}[kind]
+
+
+def open_catalog(directories: Sequence[Path] = ()) -> Catalog:
+    """All definitions: ours, installed ones, and those in `directories`.
+
+    Args:
+        directories: further catalogs, as after `--catalog`; the ones in the environment variable
+            `CLINICAL_SYMILE_CATALOG` (separated like `PATH`) come on top.
+
+    Raises:
+        DefinitionError: a directory does not exist or holds no definitions, or a name is defined
+            twice. All such problems are raised together.
+    """
+    named = [
+        Path(part) for part in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep) if part
+    ]
+    found: dict[str, dict[str, Path]] = {kind: {} for kind in get_args(Kind)}
+    problems = []
+    for directory in dict.fromkeys([_ours(), *_installed(), *named, *directories]):
+        if not any((directory / kind).is_dir() for kind in found):
+            problems.append(
+                f"catalog {directory}: no cohorts/, tasks/ or reports/ in it; expected at least "
+                "one. Correct the path after --catalog."
+            )
+        for kind, files in found.items():
+            for name, path in _definitions(directory / kind, kind):
+                if name in files:
+                    problems.append(
+                        f"{kind[:-1]} '{name}' is defined twice: in {files[name]} and in {path}. "
+                        "A name means one thing; rename one."
+                    )
+                files[name] = path
+    if problems:
+        raise DefinitionError(*problems)
+    return Catalog(**{kind: dict(sorted(files.items())) for kind, files in found.items()})
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        DefinitionError: it is missing or not TOML; the message has the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DefinitionError(f"{path}: no such file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path}: not valid TOML: {error}.") from None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_definition(model: type[Model], table: Mapping[str, Any], *, where: str) -> Model:
+    """Check a definition against its model.
+
+    Args:
+        model: a pydantic model that forbids unknown keys.
+        table: what the file says.
+        where: the file, as it stands in messages.
+
+    Raises:
+        DefinitionError: with every problem of the file.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise DefinitionError(*(_problem(e, model, where) for e in error.errors())) from None
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short name for content: equal exactly if every part is, in this order."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        sha.update(len(data).to_bytes(8, "big") + data)
+    return sha.hexdigest()[:16]
+
+
+def _ours() -> Path:
+    package = Path(__file__).resolve().parent
+    for directory in (package / "_catalog", package.parent):
+        if (directory / "cohorts").is_dir() and (directory / "tasks").is_dir():
+            return directory
+    raise DefinitionError(
+        f"{package}: the definitions that come with clinical-symile are not beside it; expected "
+        "cohorts/, tasks/ and reports/. Install it again."
+    )
+
+
+def _installed() -> list[Path]:
+    directories = []
+    for point in entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(point.value)
+        if spec is None or spec.origin is None:
+            raise DefinitionError(
+                f"installed catalog '{point.name}': package '{point.value}' cannot be found. "
+                "Install it again, or uninstall what declares it."
+            )
+        directories.append(Path(spec.origin).parent)
+    return directories
+
+
+def _definitions(folder: Path, kind: str) -> list[tuple[str, Path]]:
+    """Names and files in one folder: the path is the name."""
+    pattern, suffix = {
+        "cohorts": ("*/cohort.toml", "/cohort.toml"),
+        "tasks": ("**/*.toml", ".toml"),
+        "reports": ("**/*.html.j2", ".html.j2"),
+    }[kind]
+    return [
+        (path.relative_to(folder).as_posix().removesuffix(suffix), path)
+        for path in sorted(folder.glob(pattern))
+    ]
+
+
+def _problem(error: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
+    """One of pydantic's findings in our words."""
+    *parents, key = error["loc"] or ("definition",)
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parents)[1:]
+    if error["type"] == "missing":
+        return f"{where}: {place or 'the file'} has no '{key}'. Add it."
+    if error["type"] == "extra_forbidden":
+        known = _fields(model, parents)
+        return f"{where}: {place + ': ' if place else ''}{unknown(str(key), known, what='key')}"
+    name = f"{place}.{key}" if place else str(key)
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] == "value_error":
+        return f"{where}: {name}: {message}" if error["loc"] else f"{where}: {message}"
+    return f"{where}: {name} is {error['input']!r}; it {message}."
+
+
+def _fields(model: type[BaseModel], parents: Sequence[Any]) -> dict[str, Any]:
+    """The keys that a table inside a definition may have."""
+    for parent in parents:
+        field = model.model_fields.get(str(parent))
+        kinds = [] if field is None else _models(field.annotation)
+        if kinds:
+            model = kinds[0]
+    return dict(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models inside an annotation such as `dict[str, Outcome]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]
