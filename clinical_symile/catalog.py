@@ -128,7 +128,8 @@ def read_definition(model: type[Model], table: Mapping[str, Any], *, where: str)
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        raise DefinitionError(*(_problem(e, model, where) for e in error.errors())) from None
+        problems = [p for found in error.errors() for p in _problems(found, model, where)]
+        raise DefinitionError(*problems) from None
 
 
 def digest(*parts: str | bytes) -> str:
@@ -177,20 +178,21 @@ def _definitions(folder: Path, kind: str) -> list[tuple[str, Path]]:
     ]
 
 
-def _problem(error: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
-    """One of pydantic's findings in our words."""
-    *parents, key = error["loc"] or ("definition",)
+def _problems(error: Mapping[str, Any], model: type[BaseModel], where: str) -> list[str]:
+    """One of pydantic's findings in our words; a validator of ours may have found several."""
+    *parents, key = error["loc"] or ("",)
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parents)[1:]
     if error["type"] == "missing":
-        return f"{where}: {place or 'the file'} has no '{key}'. Add it."
+        return [f"{where}: {place or 'the file'} has no '{key}'. Add it."]
     if error["type"] == "extra_forbidden":
-        known = _fields(model, parents)
-        return f"{where}: {place + ': ' if place else ''}{unknown(str(key), known, what='key')}"
+        sentence = unknown(str(key), _fields(model, parents), what="key")
+        return [f"{where}: {place + ': ' if place else ''}{sentence}"]
     name = f"{place}.{key}" if place else str(key)
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if error["type"] == "value_error":
-        return f"{where}: {name}: {message}" if error["loc"] else f"{where}: {message}"
-    return f"{where}: {name} is {error['input']!r}; it {message}."
+        sentences = error["msg"].removeprefix("Value error, ").splitlines()
+        return [f"{where}: {name + ': ' if name else ''}{sentence}" for sentence in sentences]
+    wrong = error["msg"].removeprefix("Input ")
+    return [f"{where}: {name} is {error['input']!r}; it {wrong}."]
 
 
 def _fields(model: type[BaseModel], parents: Sequence[Any]) -> dict[str, Any]:

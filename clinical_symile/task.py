@@ -1,0 +1,345 @@
+"""`Pretraining`, `Retrieval` and `Classification`, read from `tasks/`.
+
+The fields below are the documentation of a task's file.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clinical_symile.catalog import digest, read_definition, read_toml
+from clinical_symile.errors import DefinitionError
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.names import (
+    CLASSIFICATION_METRICS,
+    ENCODERS,
+    OBJECTIVES,
+    RETRIEVAL_METRICS,
+    keywords,
+    unknown,
+)
+
+Split = Literal["train", "tuning", "held_out"]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Named(BaseModel):
+    """Something from `names.py` with its keyword arguments.
+
+    Attributes:
+        name: a name of the table in question, or `package.module:Name`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Every other key of the table."""
+        return dict(self.model_extra or {})
+
+
+class Optimiser(_Table):
+    """AdamW with warm-up and cosine decay.
+
+    Attributes:
+        learning_rate: its peak.
+        weight_decay: of matrices; gains, biases, the logit scale and learned absent embeddings are
+            never decayed.
+        warmup_fraction: share of all steps over which the learning rate rises from zero.
+        gradient_clip: largest norm of the gradient.
+    """
+
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
+    gradient_clip: Positive
+
+
+class Selection(_Table):
+    """Which epoch's weights are kept: the one whose retrieval is best on the tuning split.
+
+    Attributes:
+        metric: a retrieval metric, averaged over `targets`; each is retrieved from all other
+            modalities among all complete tuning samples.
+        targets: the modalities to retrieve.
+    """
+
+    metric: str
+    targets: tuple[str, ...]
+
+
+class Pretraining(_Table):
+    """How embeddings are learned.
+
+    Attributes:
+        name: the task's name.
+        kind: `pretraining`.
+        description: one sentence.
+        modalities: what is learned from, in this order.
+        missingness: the pattern that the learner sees, drawn anew for each epoch.
+        pairs: `matched`, or `shuffled`: each modality's samples are permuted, a control that can
+            learn nothing about which belong together.
+        objective: name and arguments.
+        encoders: name and arguments, for each modality.
+        dim: width of the embeddings.
+        norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
+        absent: `omit` leaves an absent modality out of losses and scores, `learned` puts a learned
+            vector in its place.
+        batch_size: samples in a step.
+        epochs: passes over the train split.
+        precision: as Lightning Fabric names it.
+        optimiser: see there.
+        selection: see there.
+    """
+
+    name: str
+    kind: Literal["pretraining"]
+    description: str
+    modalities: Annotated[tuple[str, ...], Field(min_length=2)]
+    missingness: str
+    pairs: Literal["matched", "shuffled"] = "matched"
+    objective: Named
+    encoders: dict[str, Named]
+    dim: Count
+    norm: Literal["l2", "layer_norm"]
+    absent: Literal["omit", "learned"]
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Count
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    optimiser: Optimiser
+    selection: Selection
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Pretraining":
+        known = dict.fromkeys(self.modalities)
+        problems = [
+            f"encoders and modalities differ by '{name}'; expected one encoder for each "
+            "modality. Add or remove it."
+            for name in sorted(self.encoders.keys() ^ known.keys())
+        ]
+        for name, encoder in self.encoders.items():
+            problems += _of_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
+        problems += _of_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
+        problems += _of_pattern(self.missingness, self.modalities)
+        problems += _of_names([self.selection.metric], RETRIEVAL_METRICS, what="retrieval metric")
+        problems += _of_names(self.selection.targets, known, what="modality")
+        return _without(problems, self)
+
+
+class Retrieval(_Table):
+    """Finding the sample's own measurement among candidates.
+
+    Attributes:
+        name: the task's name.
+        kind: `retrieval`.
+        description: one sentence.
+        query: what a query may hold.
+        target: the modality that is looked for.
+        split: whose samples are queries and candidates.
+        candidates: how many a query chooses among, drawn from the other subjects' targets; `all`
+            for all of them; `published` for the cohort's own lists.
+        seed: draws the candidates and what goes missing.
+        missingness: patterns; each is scored.
+        metrics: names of retrieval metrics.
+        primary: the one to look at first.
+    """
+
+    name: str
+    kind: Literal["retrieval"]
+    description: str
+    query: Annotated[tuple[str, ...], Field(min_length=1)]
+    target: str
+    split: Split
+    candidates: Annotated[int, Field(ge=2)] | Literal["all", "published"]
+    seed: Annotated[int, Field(ge=0)] = 0
+    missingness: Annotated[tuple[str, ...], Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    primary: str
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All that the task reads."""
+        return (*self.query, self.target)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Retrieval":
+        problems = [p for name in self.missingness for p in _of_pattern(name, self.query)]
+        if self.target in self.query:
+            problems.append(f"target '{self.target}' is in the query too. Take it out of one.")
+        problems += _of_metrics(self, RETRIEVAL_METRICS, what="retrieval metric")
+        return _without(problems, self)
+
+
+class Classification(_Table):
+    """Predicting an outcome by logistic regression on frozen embeddings.
+
+    For each pattern a probe is fitted on `train` embeddings under the same pattern; its strength is
+    the one with the lowest log loss on `tuning`.
+
+    Attributes:
+        name: the task's name.
+        kind: `classification`.
+        description: one sentence.
+        outcome: a name that cohorts give a column for.
+        inputs: the modalities whose embeddings are used.
+        split: whose samples are scored.
+        strengths: inverse regularisation strengths to choose from.
+        seed: draws what goes missing.
+        missingness: patterns; each is scored.
+        metrics: names of classification metrics.
+        primary: the one to look at first.
+    """
+
+    name: str
+    kind: Literal["classification"]
+    description: str
+    outcome: str
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    split: Split
+    strengths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    missingness: Annotated[tuple[str, ...], Field(min_length=1)]
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    primary: str
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All that the task reads."""
+        return self.inputs
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Classification":
+        problems = [p for name in self.missingness for p in _of_pattern(name, self.inputs)]
+        problems += _of_metrics(self, CLASSIFICATION_METRICS, what="classification metric")
+        return _without(problems, self)
+
+
+Task = Pretraining | Retrieval | Classification
+KINDS: dict[str, type[Task]] = {
+    "pretraining": Pretraining,
+    "retrieval": Retrieval,
+    "classification": Classification,
+}
+
+
+def read_task(path: Path, *, name: str, overrides: Sequence[str] = ()) -> Task:
+    """Read a task's file.
+
+    Args:
+        path: the TOML file.
+        name: the task's name in the catalog.
+        overrides: `field=value` as after `--set`, with dots into tables; the value is TOML, or a
+            string if it is not. Only fields that exist can be set.
+
+    Raises:
+        DefinitionError: with every problem of the file and the overrides.
+    """
+    return task_from(read_toml(path), name=name, overrides=overrides, where=str(path))
+
+
+def task_from(
+    table: Mapping[str, Any], *, name: str, where: str, overrides: Sequence[str] = ()
+) -> Task:
+    """A task from what its file says, as `read_task`."""
+    if "name" in table:
+        raise DefinitionError(f"{where}: has a key 'name'; the path is the name. Remove it.")
+    for override in overrides:
+        table = _override(table, override)
+    kind = table.get("kind")
+    if kind not in KINDS:
+        raise DefinitionError(f"{where}: {unknown(str(kind), KINDS, what='kind')}")
+    return read_definition(KINDS[kind], {**table, "name": name}, where=where)
+
+
+def task_digest(task: Task) -> str:
+    """A digest of all that a task says but its description and its place."""
+    content = task.model_dump(mode="json", exclude={"name", "description"})
+    return digest(json.dumps(content, sort_keys=True))
+
+
+def _override(table: Mapping[str, Any], override: str) -> dict[str, Any]:
+    keys, separator, text = override.partition("=")
+    if not separator or not keys:
+        raise DefinitionError(f"--set {override}: expected field=value.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    return _replaced(table, keys.split("."), value, override)
+
+
+def _replaced(
+    table: Mapping[str, Any], keys: Sequence[str], value: Any, override: str
+) -> dict[str, Any]:
+    key, *rest = keys
+    if not rest:
+        return {**table, key: value}
+    inner = table.get(key)
+    if not isinstance(inner, Mapping):
+        tables = {name: None for name, entry in table.items() if isinstance(entry, Mapping)}
+        raise DefinitionError(f"--set {override}: {unknown(key, tables, what='table')}")
+    return {**table, key: _replaced(inner, rest, value, override)}
+
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+def _without(problems: Sequence[str], checked: Checked) -> Checked:
+    if problems:
+        raise ValueError("\n".join(problems))
+    return checked
+
+
+def _of_pattern(pattern: str, modalities: Sequence[str]) -> list[str]:
+    try:
+        parse_pattern(pattern).check(tuple(modalities))
+    except DefinitionError as error:
+        return list(error.problems)
+    return []
+
+
+def _of_names(names: Sequence[str], known: Mapping[str, Any], *, what: str) -> list[str]:
+    return [
+        unknown(name, known, what=what) for name in names if name not in known and ":" not in name
+    ]
+
+
+def _of_metrics(
+    task: Retrieval | Classification, known: Mapping[str, Any], *, what: str
+) -> list[str]:
+    problems = _of_names(task.metrics, known, what=what)
+    if task.primary not in task.metrics:
+        problems.append(
+            f"primary '{task.primary}' is not one of the metrics: {', '.join(task.metrics)}. "
+            "Add it there, or choose one of them."
+        )
+    return problems
+
+
+def _of_arguments(named: Named, names: Mapping[str, str], *, what: str, where: str) -> list[str]:
+    try:
+        known, required = keywords(named.name, names, what=what)
+    except DefinitionError as error:
+        return [f"{where}: {problem}" for problem in error.problems]
+    given = named.arguments.keys()
+    return [
+        *(
+            f"{where}: {unknown(key, dict.fromkeys(known), what='argument')}"
+            for key in sorted(given - known)
+        ),
+        *(
+            f"{where} has no '{key}'; '{named.name}' needs it. Add it."
+            for key in sorted(required - given)
+        ),
+    ]
