@@ -1,0 +1,116 @@
+"""Encoders of images: `[sample, 1, h, w]` with grey levels in [0, 1] → `[sample, dim]`.
+
+Every encoder is made as `Encoder(shape, dim, ...)`: the shape of one input, the width of its
+output, and what a task's `[encoders.<modality>]` table may set.
+"""
+
+from pathlib import Path
+
+import torch
+import torchvision
+from jaxtyping import Float
+from monai.networks.nets.resnet import ResNet, ResNetBlock
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clinical_symile.errors import DefinitionError
+
+# Mean and standard deviation of ImageNet's channels, in the order of torchvision's weights.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SmallResNet(nn.Module):
+    """A residual network of four basic blocks, for reduced images and a laptop's CPU.
+
+    Args:
+        shape: `(1, h, w)`.
+        dim: width of the output.
+        size_px: images are reduced to this height and width first, by averaging.
+        width: channels of the first stage; each further stage doubles them.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dim: int, *, size_px: int = 64, width: int = 16):
+        super().__init__()
+        self.size_px = size_px
+        self.network = ResNet(
+            ResNetBlock,
+            [1, 1, 1, 1],
+            [width, 2 * width, 4 * width, 8 * width],
+            spatial_dims=2,
+            n_input_channels=shape[0],
+            conv1_t_size=5,
+            conv1_t_stride=2,
+            no_max_pool=True,
+            num_classes=dim,
+        )
+
+    def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        image = functional.adaptive_avg_pool2d(image, self.size_px)
+        return self.network((image - IMAGENET_MEAN[1]) / IMAGENET_STD[1])
+
+
+class _TorchvisionResNet(nn.Module):
+    def __init__(self, network: nn.Module, dim: int, weights: str | None):
+        super().__init__()
+        if weights is not None:
+            _load(network, Path(weights))
+        network.fc = nn.Linear(network.fc.in_features, dim)
+        self.network = network
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        return self.network((image - self.mean) / self.std)
+
+
+class ResNet18(_TorchvisionResNet):
+    """torchvision's ResNet-18 on the grey image repeated over three channels.
+
+    Args:
+        shape: `(1, h, w)`.
+        dim: width of the output; replaces the classes.
+        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
+            to start from scratch. Nothing is downloaded.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dim: int, *, weights: str | None = None):
+        super().__init__(torchvision.models.resnet18(), dim, weights)
+
+
+class ResNet50(_TorchvisionResNet):
+    """torchvision's ResNet-50, as `ResNet18`; the X-ray tower of Saporta et al. 2024, section 5.3.
+
+    Args:
+        shape: `(1, h, w)`.
+        dim: width of the output; replaces the classes.
+        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
+            to start from scratch. Nothing is downloaded.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dim: int, *, weights: str | None = None):
+        super().__init__(torchvision.models.resnet50(), dim, weights)
+
+
+def _load(network: nn.Module, path: Path) -> None:
+    """Load weights from a local file; the classification layer may be missing or differ."""
+    if not path.is_file():
+        raise DefinitionError(
+            f"weights '{path}': no such file; expected a local file of a torchvision ResNet. "
+            "Nothing is downloaded: fetch it yourself, or leave 'weights' out."
+        )
+    if path.suffix == ".safetensors":
+        weights = load_file(path)
+    else:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    weights = {key: value for key, value in weights.items() if not key.startswith("fc.")}
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    wrong = [key for key in (*missing, *unexpected) if not key.startswith("fc.")]
+    if wrong:
+        raise DefinitionError(
+            f"weights '{path}': do not fit the network; {len(wrong)} keys differ, such as "
+            f"'{wrong[0]}'. Use weights of the same torchvision ResNet."
+        )

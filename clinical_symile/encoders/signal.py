@@ -1,0 +1,82 @@
+"""Encoders of waveforms: `[sample, lead, time]` at 500 Hz → `[sample, dim]`.
+
+Made as `Encoder(shape, dim, ...)`, like those of images.
+"""
+
+import torch
+import torchvision
+from jaxtyping import Float
+from monai.networks.nets.resnet import ResNet, ResNetBlock
+from torch import Tensor, nn
+from torch.nn import functional
+
+STORED_RATE_HZ = 500
+
+
+class ResNet1d(nn.Module):
+    """A residual network over time with the leads as channels.
+
+    Args:
+        shape: `(lead, time)`.
+        dim: width of the output.
+        sampling_rate_hz: signals are averaged down to this rate first; must divide 500.
+        width: channels of the first stage; each further stage doubles them.
+        blocks: basic blocks in each of the four stages.
+
+    Raises:
+        ValueError: the rate does not divide 500 Hz.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dim: int,
+        *,
+        sampling_rate_hz: int = 100,
+        width: int = 32,
+        blocks: int = 1,
+    ):
+        super().__init__()
+        if STORED_RATE_HZ % sampling_rate_hz:
+            raise ValueError(
+                f"sampling_rate_hz is {sampling_rate_hz}; expected a divisor of {STORED_RATE_HZ}, "
+                "the rate at which ECGs are stored."
+            )
+        self.step = STORED_RATE_HZ // sampling_rate_hz
+        self.network = ResNet(
+            ResNetBlock,
+            [blocks] * 4,
+            [width, 2 * width, 4 * width, 8 * width],
+            spatial_dims=1,
+            n_input_channels=shape[0],
+            conv1_t_size=7,
+            conv1_t_stride=2,
+            num_classes=dim,
+        )
+
+    def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        return self.network(functional.avg_pool1d(signal, self.step))
+
+
+class ResNet18Raster(nn.Module):
+    """ResNet-18 on the signal as a one-channel image of time by lead.
+
+    The ECG tower of Saporta et al. 2024, section 5.3: its kernels span neighbouring leads, so the
+    order of the leads matters.
+
+    Args:
+        shape: `(lead, time)`.
+        dim: width of the output; replaces the classes.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dim: int):
+        super().__init__()
+        network = torchvision.models.resnet18()
+        network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        network.fc = nn.Linear(network.fc.in_features, dim)
+        self.network = network
+
+    def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        return self.network(torch.transpose(signal, 1, 2)[:, None])

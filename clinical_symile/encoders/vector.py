@@ -1,0 +1,34 @@
+"""Encoders of vectors: any `[sample, ...]`, flattened → `[sample, dim]`.
+
+Made as `Encoder(shape, dim, ...)`, like those of images.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Mlp(nn.Module):
+    """A multilayer perceptron with GELU between its layers.
+
+    With `hidden = [256, 1024]` it is the labs tower of Saporta et al. 2024, section 5.3.
+
+    Args:
+        shape: of one input, such as `(2, analyte)`.
+        dim: width of the output.
+        hidden: widths of the hidden layers.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dim: int, *, hidden: Sequence[int] = (256, 1024)):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Flatten()]
+        for width_in, width_out in pairwise((prod(shape), *hidden)):
+            layers += [nn.Linear(width_in, width_out), nn.GELU()]
+        self.network = nn.Sequential(*layers, nn.Linear((prod(shape), *hidden)[-1], dim))
+
+    def forward(self, vector: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        return self.network(vector)

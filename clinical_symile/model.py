@@ -1,0 +1,145 @@
+"""`Model`: one encoder per modality, from `Batch` to `Embeddings`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clinical_symile.batch import Batch, load_batch
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import DefinitionError
+from clinical_symile.names import ENCODERS, find
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Pretraining
+
+
+class Model(nn.Module):
+    """Encoders whose outputs are brought to one length.
+
+    An encoder sees only samples that have its modality, so that batch statistics are of real
+    measurements and nothing absent can reach a vector.
+
+    Args:
+        encoders: for each modality `[sample, ...]` → `[sample, dim]`, in the order of `modalities`.
+        dim: width of the embeddings.
+        norm: `l2` or `layer_norm`, see `Pretraining`.
+        absent: `omit` or `learned`, see `Pretraining`.
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module], *, dim: int, norm: str, absent: str):
+        super().__init__()
+        self.modalities = tuple(encoders)
+        self.encoders = nn.ModuleDict(encoders)
+        self.norms = nn.ModuleDict({name: NORMS[norm](dim) for name in encoders})
+        self.substitute = LEARNERS[absent](len(encoders), dim)
+        self.dim = dim
+
+    def forward(self, batch: Batch) -> Embeddings:
+        """Embeddings of what is present in a batch; the other slots are zero."""
+        vectors = [self._encode(batch, column) for column in range(len(self.modalities))]
+        return Embeddings(
+            z=torch.stack(vectors, dim=1),
+            present=batch.present,
+            modalities=self.modalities,
+            rows=batch.rows,
+            substitute=self._substitute(),
+        )
+
+    def _encode(self, batch: Batch, column: int) -> Tensor:
+        name, present = self.modalities[column], batch.present[:, column]
+        z = batch.inputs[name].new_zeros(len(present), self.dim)
+        if not present.any():
+            return z
+        encoded = self.norms[name](self.encoders[name](batch.inputs[name][present]))
+        return z.to(encoded.dtype).index_put((present.nonzero()[:, 0],), encoded)
+
+    def _substitute(self) -> Tensor | None:
+        if self.substitute is None:
+            return None
+        named = zip(self.modalities, self.substitute, strict=True)
+        return torch.stack([self.norms[name](vector[None])[0] for name, vector in named])
+
+
+class _Unit(nn.Module):
+    """Scale to length 1."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+
+    def forward(self, z: Tensor) -> Tensor:
+        return functional.normalize(z, dim=-1)
+
+
+def _learned(modalities: int, dim: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(modalities, dim))
+
+
+def _omitted(modalities: int, dim: int) -> None:
+    return None
+
+
+NORMS = {"l2": _Unit, "layer_norm": nn.LayerNorm}
+LEARNERS = {"learned": _learned, "omit": _omitted}
+
+
+def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
+    """A model with fresh weights, as a task says.
+
+    Args:
+        task: encoders, width, norm and what stands for an absent modality.
+        store: shapes of the inputs.
+        seed: draws the weights; the global random stream is left as it was.
+
+    Raises:
+        DefinitionError: an encoder does not take the arguments that the task gives it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoders, problems = {}, []
+        for name in task.modalities:
+            named = task.encoders[name]
+            encoder = find(named.name, ENCODERS, what="encoder")
+            shape = store.inputs(name, np.zeros(0, dtype=np.int64)).shape[1:]
+            try:
+                encoders[name] = encoder(shape, task.dim, **named.arguments)
+            except (TypeError, ValueError) as error:
+                problems.append(f"task '{task.name}': encoders.{name}: {error}")
+        if problems:
+            raise DefinitionError(*problems)
+        return Model(encoders, dim=task.dim, norm=task.norm, absent=task.absent)
+
+
+@torch.inference_mode()
+def embed(
+    model: Model,
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    *,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+) -> Embeddings:
+    """Embeddings of some rows with all that they have, on the CPU in float32.
+
+    Every row is encoded once: what a query may not use is hidden afterwards.
+    """
+    training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, max(len(rows), 1), batch_size):
+        batch = load_batch(store, rows[start : start + batch_size], modalities=model.modalities)
+        inputs = {name: value.to(device) for name, value in batch.inputs.items()}
+        parts.append(
+            model(Batch(inputs, batch.present.to(device), batch.modalities, batch.rows.to(device)))
+        )
+    model.train(training)
+    substitute = parts[0].substitute
+    return Embeddings(
+        z=torch.cat([part.z.float().cpu() for part in parts]),
+        present=torch.cat([part.present.cpu() for part in parts]),
+        modalities=model.modalities,
+        rows=torch.cat([part.rows.cpu() for part in parts]),
+        substitute=None if substitute is None else substitute.float().cpu(),
+    )

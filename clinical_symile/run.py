@@ -1,0 +1,145 @@
+"""`Run`: a folder with what was done and what came of it. The folder is the record."""
+
+import json
+import platform
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from clinical_symile.errors import DataError
+from clinical_symile.results import Result, read_rows, write_rows
+
+PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder.
+
+    `run.toml` says what was done, `model.safetensors` holds the chosen weights, `history.jsonl` has
+    a line per epoch, `results.jsonl` a line per result. `candidates/` and `outcomes/` hold, for each
+    task, the candidate lists and what became of each sample, as rows of the store: they stay in the
+    folder, no report and no tracking server gets them.
+
+    Attributes:
+        path: the folder; its name is the run's.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def weights(self) -> Path:
+        """The chosen weights and the objective's."""
+        return self.path / "model.safetensors"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `run.toml` says.
+
+        Raises:
+            DataError: there is none, or it cannot be read.
+        """
+        path = self.path / "run.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.path}: not a run: it has no run.toml. Give the folder that "
+                "`clinical-symile train` wrote."
+            ) from None
+        except tomllib.TOMLDecodeError as error:
+            raise DataError(f"{path}: not valid TOML: {error}. Train again.") from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.path / "run.toml").is_file() and "finished" in self.record
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One entry per epoch."""
+        path = self.path / "history.jsonl"
+        if not path.is_file():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    @property
+    def results(self) -> list[Result]:
+        """What evaluation found; none before it ran."""
+        path = self.path / "results.jsonl"
+        return read_rows(path, Result) if path.is_file() else []
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Replace `run.toml`; None has no place in TOML and is left out."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _replace(self.path / "run.toml", tomli_w.dumps(_without_none(record)))
+
+    def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Replace `history.jsonl`."""
+        lines = "".join(json.dumps(dict(epoch)) + "\n" for epoch in history)
+        _replace(self.path / "history.jsonl", lines)
+
+    def write_results(self, results: Sequence[Result]) -> None:
+        """Add results; one of the same task, pattern and metric is replaced."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        merged = {(row.task, row.missingness, row.metric): row for row in [*self.results, *results]}
+        write_rows(self.path / "results.jsonl", merged.values())
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, platform and, in a checkout, the commit that is running."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
+        "platform": platform.platform(terse=True),
+        "git_commit": _git_commit(),
+    }
+
+
+def now() -> str:
+    """The time as a run records it: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout this package runs from, marked if it has changes."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(entry) for entry in value]
+    return value
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
