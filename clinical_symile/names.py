@@ -24,9 +24,9 @@ MODALITIES = {
 ENCODERS = {
     "mlp": "clinical_symile.encoders.vector:Mlp",
     "resnet1d": "clinical_symile.encoders.signal:ResNet1d",
-    "resnet18": "clinical_symile.encoders.image:ResNet18",
+    "resnet18": "clinical_symile.encoders.image:resnet18",
     "resnet18_raster": "clinical_symile.encoders.signal:ResNet18Raster",
-    "resnet50": "clinical_symile.encoders.image:ResNet50",
+    "resnet50": "clinical_symile.encoders.image:resnet50",
     "small_resnet": "clinical_symile.encoders.image:SmallResNet",
 }
 

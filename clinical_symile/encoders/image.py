@@ -13,6 +13,7 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import ResNet as TorchvisionResNet
 
 from clinical_symile.errors import DefinitionError
 
@@ -52,47 +53,54 @@ class SmallResNet(nn.Module):
         return self.network((image - IMAGENET_MEAN[1]) / IMAGENET_STD[1])
 
 
-class _TorchvisionResNet(nn.Module):
-    def __init__(self, network: nn.Module, dim: int, weights: str | None):
+def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
+    """Torchvision's ResNet-18 on the grey image repeated over three channels.
+
+    Args:
+        shape: `(1, h, w)`.
+        dim: width of the output; replaces the classes.
+        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
+            to start from scratch. Nothing is downloaded.
+
+    Raises:
+        DefinitionError: there is no such file, or it does not fit.
+    """
+    return _OnGrey(_with_weights(torchvision.models.resnet18(), dim, weights))
+
+
+def resnet50(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
+    """Torchvision's ResNet-50, as `resnet18`; the X-ray tower of Saporta et al. 2024, section 5.3.
+
+    Args:
+        shape: `(1, h, w)`.
+        dim: width of the output; replaces the classes.
+        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
+            to start from scratch. Nothing is downloaded.
+
+    Raises:
+        DefinitionError: there is no such file, or it does not fit.
+    """
+    return _OnGrey(_with_weights(torchvision.models.resnet50(), dim, weights))
+
+
+class _OnGrey(nn.Module):
+    """A network of three-channel images, given grey ones on ImageNet's scale."""
+
+    def __init__(self, network: nn.Module):
         super().__init__()
-        if weights is not None:
-            _load(network, Path(weights))
-        network.fc = nn.Linear(network.fc.in_features, dim)
         self.network = network
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
-        """Encode a batch."""
         return self.network((image - self.mean) / self.std)
 
 
-class ResNet18(_TorchvisionResNet):
-    """torchvision's ResNet-18 on the grey image repeated over three channels.
-
-    Args:
-        shape: `(1, h, w)`.
-        dim: width of the output; replaces the classes.
-        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
-            to start from scratch. Nothing is downloaded.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dim: int, *, weights: str | None = None):
-        super().__init__(torchvision.models.resnet18(), dim, weights)
-
-
-class ResNet50(_TorchvisionResNet):
-    """torchvision's ResNet-50, as `ResNet18`; the X-ray tower of Saporta et al. 2024, section 5.3.
-
-    Args:
-        shape: `(1, h, w)`.
-        dim: width of the output; replaces the classes.
-        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
-            to start from scratch. Nothing is downloaded.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dim: int, *, weights: str | None = None):
-        super().__init__(torchvision.models.resnet50(), dim, weights)
+def _with_weights(network: TorchvisionResNet, dim: int, weights: str | None) -> nn.Module:
+    if weights is not None:
+        _load(network, Path(weights))
+    network.fc = nn.Linear(network.fc.in_features, dim)
+    return network
 
 
 def _load(network: nn.Module, path: Path) -> None:

@@ -1,0 +1,83 @@
+"""`Learner`: a model and its objective, as they are trained and kept."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from clinical_symile.batch import Batch
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import DefinitionError
+from clinical_symile.model import Model, build_model
+from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.objectives.objective import Objective
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Pretraining
+
+
+class Learner(nn.Module):
+    """A model and its objective: what is trained, and what `model.safetensors` holds.
+
+    Args:
+        model: from batches to embeddings.
+        objective: from embeddings to a loss, and the matching score.
+    """
+
+    def __init__(self, model: Model, objective: Objective):
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(
+        self, batch: Batch, generator: torch.Generator, fabric: Fabric
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch, over what all processes hold of it, in float32."""
+        embeddings = self.model(batch)
+        with torch.autocast(batch.present.device.type, enabled=False):
+            return self.objective(_gathered(embeddings, fabric), generator=generator)
+
+
+def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learner:
+    """A learner with fresh weights.
+
+    Raises:
+        DefinitionError: the store lacks a modality, or the objective or an encoder does not take
+            the arguments that the task gives it.
+    """
+    missing = [name for name in task.modalities if name not in store.modalities]
+    if missing:
+        raise DefinitionError(
+            f"task '{task.name}': modalities {', '.join(missing)} are not in the store of cohort "
+            f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task."
+        )
+    objective = find(task.objective.name, OBJECTIVES, what="objective")
+    try:
+        return Learner(build_model(task, store, seed=seed), objective(**task.objective.arguments))
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"task '{task.name}': objective: {error}") from error
+
+
+def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
+    """The learner that a run kept."""
+    learner = build_learner(task, store, seed=0)
+    learner.load_state_dict(load_file(run.weights))
+    return learner.eval()
+
+
+def _gathered(embeddings: Embeddings, fabric: Fabric) -> Embeddings:
+    """The whole batch's embeddings in float32, with gradients to every process's own."""
+    z, substitute = embeddings.z.float(), embeddings.substitute
+    embeddings = replace(
+        embeddings, z=z, substitute=None if substitute is None else substitute.float()
+    )
+    if fabric.world_size == 1:
+        return embeddings
+    z, present, rows = (
+        fabric.all_gather(value, sync_grads=True).flatten(0, 1)
+        for value in (z, embeddings.present.int(), embeddings.rows)
+    )
+    return replace(embeddings, z=z, present=present.bool(), rows=rows)

@@ -1,0 +1,277 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from clinical_symile.batch import Batch, load_batch, shuffled_batches
+from clinical_symile.checkpoint import resume, save_epoch
+from clinical_symile.errors import DataError
+from clinical_symile.learner import Learner, build_learner
+from clinical_symile.metrics.retrieval import ranks
+from clinical_symile.missingness import parse_pattern, visible
+from clinical_symile.model import embed
+from clinical_symile.names import RETRIEVAL_METRICS, find
+from clinical_symile.run import Run, now, provenance
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Optimiser, Pretraining, task_digest
+
+
+def train(
+    task: Pretraining,
+    *,
+    store: CohortStore,
+    run: Run,
+    seed: int,
+    accelerator: str = "auto",
+    devices: int = 1,
+    on_epoch: Callable[[Run], None] = lambda run: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """Train, or go on with training, until the run is finished.
+
+    A finished run of the same task, store and seed is returned as it is. One that was stopped goes
+    on after its last whole epoch and ends in the same weights as if it had not been.
+
+    Args:
+        task: what to learn and how.
+        store: what from.
+        run: where to write.
+        seed: draws weights, batches, what is hidden and the objective's negatives.
+        accelerator: `cpu`, `cuda`, or `auto`; as Lightning Fabric names it.
+        devices: how many; each holds a share of every batch.
+        on_epoch: called after each epoch is written.
+        progress: called with steps done and all steps.
+
+    Raises:
+        DataError: the run's folder is of another task, store or seed, or the store has too few
+            samples to learn from or to choose by.
+        DefinitionError: see `build_learner`.
+    """
+    record = _open(run, task, store, seed)
+    if "finished" in record:
+        return run
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        precision=task.precision,
+        strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
+    )
+    fabric.launch()
+    learner = build_learner(task, store, seed=seed)
+    optimiser = torch.optim.AdamW(_groups(learner, task.optimiser), lr=0.0)
+    history = resume(run, learner, optimiser)
+    wrapped, optimiser = fabric.setup(learner, optimiser)
+    rows = _learnable(store, task)
+    steps = len(rows) // min(task.batch_size, len(rows))
+    for epoch in range(len(history) + 1, task.epochs + 1):
+        started, losses = time.perf_counter(), []
+        for batch, generator in _batches(store, task, rows, seed=seed, epoch=epoch, fabric=fabric):
+            step = (epoch - 1) * steps + len(losses)
+            for group in optimiser.param_groups:
+                group["lr"] = _learning_rate(task.optimiser, step, task.epochs * steps)
+            try:
+                loss = wrapped(batch, generator, fabric)
+            except ValueError as error:
+                raise DataError(f"task '{task.name}', epoch {epoch}: {error}") from error
+            optimiser.zero_grad()
+            fabric.backward(loss)
+            norm = fabric.clip_gradients(
+                wrapped, optimiser, max_norm=task.optimiser.gradient_clip, error_if_nonfinite=True
+            )
+            optimiser.step()
+            learner.objective.limit_logit_scale()
+            losses.append(loss.item())
+            progress(step + 1, task.epochs * steps)
+        history.append(
+            {
+                "epoch": epoch,
+                "step": epoch * steps,
+                "loss": float(np.mean(losses)),
+                "gradient_norm": float(norm),
+                "learning_rate": optimiser.param_groups[0]["lr"],
+                "logit_scale": float(learner.objective.logit_scale),
+                _chosen_by(task): _tuning_metric(learner, store, task, device=fabric.device),
+                "seconds": time.perf_counter() - started,
+            }
+        )
+        if fabric.is_global_zero:
+            save_epoch(run, learner, optimiser, history, best=_is_best(history, task))
+            on_epoch(run)
+        fabric.barrier()
+    if fabric.is_global_zero:
+        run.write_record({**record, "finished": now()})
+    return run
+
+
+def _open(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any]:
+    """The run's record: the one that is there, or a new one."""
+    identity = {
+        "task": task.name,
+        "task_digest": task_digest(task),
+        "cohort": store.cohort,
+        "store_digest": store.digest,
+        "seed": seed,
+    }
+    if (run.path / "run.toml").is_file():
+        record = run.record
+        other = [key for key, value in identity.items() if record.get(key) != value]
+        if other:
+            raise DataError(
+                f"{run.path}: holds a run of another {', '.join(other)} "
+                f"({', '.join(str(record.get(key)) for key in other)}); expected "
+                f"{', '.join(str(identity[key]) for key in other)}. Give another folder or name."
+            )
+        return record
+    record = {
+        "name": run.name,
+        **identity,
+        "started": now(),
+        **provenance(),
+        "definition": task.model_dump(mode="json"),
+    }
+    run.write_record(record)
+    return record
+
+
+def _groups(learner: Learner, optimiser: Optimiser) -> list[dict[str, Any]]:
+    """Weights of layers decay; gains, biases, the logit scale and substitutes do not."""
+    decayed, kept = [], []
+    for name, parameter in learner.named_parameters():
+        is_layer = parameter.ndim >= 2 and name != "model.substitute"
+        (decayed if is_layer else kept).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": optimiser.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+
+
+def _learning_rate(optimiser: Optimiser, step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine down to zero."""
+    warmup = optimiser.warmup_fraction * steps
+    if step < warmup:
+        return optimiser.learning_rate * (step + 1) / (warmup + 1)
+    share = (step - warmup) / max(steps - warmup, 1)
+    return optimiser.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _rng(seed: int, epoch: int) -> np.random.Generator:
+    """Fresh for each epoch, so that training can go on after any of them."""
+    return np.random.default_rng([seed, epoch])
+
+
+def _batches(
+    store: CohortStore,
+    task: Pretraining,
+    rows: Int[np.ndarray, " sample"],
+    *,
+    seed: int,
+    epoch: int,
+    fabric: Fabric,
+) -> Iterator[tuple[Batch, torch.Generator]]:
+    """This process's share of each batch of an epoch, with the generator for its negatives."""
+    rng = _rng(seed, epoch)
+    pairs = PAIRS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
+    seen = visible(
+        parse_pattern(task.missingness),
+        modalities=task.modalities,
+        present=store.present[rows][:, [store.modalities.index(m) for m in task.modalities]],
+        seed=int(rng.integers(2**31)),
+        rows=rows,
+    )
+    for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        share = index[: len(index) - len(index) % fabric.world_size]
+        share = share[fabric.global_rank :: fabric.world_size]
+        batch = load_batch(
+            store,
+            rows[share],
+            modalities=task.modalities,
+            visible=seen[share],
+            partners=pairs[share],
+        )
+        inputs = {name: fabric.to_device(value) for name, value in batch.inputs.items()}
+        present, rows_ = fabric.to_device(batch.present), fabric.to_device(batch.rows)
+        yield Batch(inputs, present, batch.modalities, rows_), generator
+
+
+def _matched(
+    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
+) -> Int[np.ndarray, "sample modality"]:
+    return np.repeat(rows[:, None], modalities, axis=1)
+
+
+def _shuffled(
+    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
+) -> Int[np.ndarray, "sample modality"]:
+    return np.stack([rng.permutation(rows) for _ in range(modalities)], axis=1)
+
+
+PAIRS = {"matched": _matched, "shuffled": _shuffled}
+
+
+def _complete(
+    store: CohortStore, modalities: Sequence[str], rows: Int[np.ndarray, " sample"]
+) -> Int[np.ndarray, " complete"]:
+    columns = [store.modalities.index(name) for name in modalities]
+    return rows[store.present[rows][:, columns].all(axis=1)]
+
+
+def _learnable(store: CohortStore, task: Pretraining) -> Int[np.ndarray, " sample"]:
+    """The train rows with at least two of the modalities: one alone teaches nothing here."""
+    rows = store.rows("train")
+    columns = [store.modalities.index(name) for name in task.modalities]
+    rows = rows[store.present[rows][:, columns].sum(axis=1) >= 2]
+    problems = [
+        f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "
+        "least 2. Prepare a larger cohort, or choose a task of fewer modalities."
+        for split, count, what in (
+            ("train", len(rows), "two of the task's modalities"),
+            ("tuning", len(_complete(store, task.modalities, store.rows("tuning"))), "all of them"),
+        )
+        if count < 2
+    ]
+    if problems:
+        raise DataError(*problems)
+    return rows
+
+
+def _tuning_metric(
+    learner: Learner,
+    store: CohortStore,
+    task: Pretraining,
+    *,
+    device: torch.device,
+) -> float:
+    """The metric by which the best epoch is chosen."""
+    rows = _complete(store, task.modalities, store.rows("tuning"))
+    embeddings = embed(learner.model, store, rows, device=device)
+    metric = find(task.selection.metric, RETRIEVAL_METRICS, what="retrieval metric")
+    objective = learner.objective.cpu()
+    values = []
+    for target in task.selection.targets:
+        column = embeddings.modalities.index(target)
+        query = torch.ones_like(embeddings.present)
+        query[:, column] = False
+        with torch.inference_mode():
+            scores = objective.score(embeddings.hide(query), embeddings.z[:, column], target=target)
+        values.append(metric.compute(*ranks(scores.numpy(), np.arange(len(rows)))))
+    learner.objective.to(device)
+    return float(np.mean(values))
+
+
+def _chosen_by(task: Pretraining) -> str:
+    return f"tuning/{task.selection.metric}"
+
+
+def _is_best(history: Sequence[dict[str, Any]], task: Pretraining) -> bool:
+    """Whether the last epoch is the first with the highest tuning metric."""
+    values = [epoch[_chosen_by(task)] for epoch in history]
+    return values[-1] > max(values[:-1], default=-math.inf)
