@@ -1,0 +1,112 @@
+"""What a modality must provide, and how one says that a recording is unusable."""
+
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+
+class Rejected(Exception):  # noqa: N818, a verdict rather than an error
+    """A recording that exists, or should, and cannot be used.
+
+    Args:
+        reason: a word to count by, such as `file-missing`, `truncated` or `leads-missing`.
+        detail: what was found and what was expected, never a value of a patient.
+    """
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Modality(Protocol):
+    """One kind of measurement: how it is read, and how it becomes an encoder's input.
+
+    An adapter is made as `Adapter(folder, **arguments)`: the folder of the cohort, and what the
+    cohort's table for this modality holds, which are keyword-only arguments. Nothing is inherited.
+
+    Attributes:
+        shape: of one stored measurement.
+        dtype: of the stored array.
+        unit: UCUM code of the stored numbers, or what stands for one.
+        parts: names along the first axis of `shape`: the leads, the analytes.
+        columns: what it reads of a sample's row.
+        numbers: those of `columns` that must hold numbers.
+        encoder: name of the encoder that reads it unless a task names another.
+    """
+
+    shape: tuple[int, ...]
+    dtype: ClassVar[str]
+    unit: ClassVar[str]
+    parts: tuple[str, ...]
+    columns: tuple[str, ...]
+    numbers: tuple[str, ...]
+    encoder: ClassVar[str]
+
+    def read(self, row: Mapping[str, Any], root: Path) -> np.ndarray | None:
+        """The measurement of one sample; None where none was made.
+
+        Args:
+            row: the sample's columns; None where there is no value.
+            root: the source folder that file names start from.
+
+        Raises:
+            Rejected: there is a recording and it cannot be used.
+        """
+        ...
+
+    @staticmethod
+    def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
+        """Statistics, as JSON, that `transform` needs.
+
+        Args:
+            parts: stored measurements of training samples that have one, some at a time.
+        """
+        ...
+
+    @staticmethod
+    def transform(
+        measurements: np.ndarray,
+        statistics: Mapping[str, Any],
+        generator: np.random.Generator | None = None,
+    ) -> np.ndarray:
+        """Stored measurements, one or more or none, as float32 input of an encoder.
+
+        Args:
+            measurements: as stored, one per row.
+            statistics: what `fit` said.
+            generator: source of random changes, where the modality makes any.
+        """
+        ...
+
+
+def file_columns(pattern: str) -> tuple[str, ...]:
+    """The columns in braces of a file pattern.
+
+    >>> file_columns("mimic-iv-ecg/{ecg_path}")
+    ('ecg_path',)
+    """
+    return tuple(field for _, field, _, _ in string.Formatter().parse(pattern) if field)
+
+
+def recorded_file(pattern: str, row: Mapping[str, Any], root: Path) -> Path | None:
+    """The file that a pattern names for one sample; None where a column of it is empty.
+
+    Raises:
+        Rejected: the name leads out of the source folder.
+    """
+    values = {column: row[column] for column in file_columns(pattern)}
+    if any(is_empty(value) for value in values.values()):
+        return None
+    path = Path(pattern.format(**values))
+    if path.is_absolute() or ".." in path.parts:
+        raise Rejected("outside-source", "the file name leads out of the source folder")
+    return root / path
+
+
+def is_empty(value: object) -> bool:
+    """Whether a table's cell holds no value: null, NaN, or blank text."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
