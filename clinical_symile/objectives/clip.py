@@ -1,0 +1,128 @@
+"""CLIP for any number of modalities: every pair of them is contrasted."""
+
+from itertools import combinations
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.objectives.objective import (
+    Objective,
+    complete_samples,
+    inner_products,
+    prepare_slots,
+    query_slots,
+)
+
+Reduction = Literal["mean", "sum"]
+
+
+def clip_loss(
+    z: Float[Tensor, "sample modality dim"],
+    logit_scale: float | Float[Tensor, ""],
+    *,
+    present: Bool[Tensor, "sample modality"] | None = None,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, ""]:
+    """Cross-entropy of picking a sample's own partner, in both directions, over all pairs.
+
+    For modalities a and b the logits are logit_scale · <z_a^i, z_b^j>; the pair's loss is the mean
+    over i of the cross-entropy of row i and of column i with i right, halved.
+
+    A pair uses the samples that have both of its modalities. A pair with fewer than two of them
+    cannot teach and is left out; the other pairs count alike.
+
+    Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+    2021, figure 3 (https://arxiv.org/abs/2103.00020), summed over pairs as in the baseline of
+    Saporta et al., "Contrasting with Symile", 2024 (https://arxiv.org/abs/2411.01053).
+
+    Args:
+        z: embeddings; anything where absent.
+        logit_scale: the multiplier itself, not its logarithm.
+        present: True where a sample has the modality; all, if not given.
+        reduction: of the pairs. Symile's authors sum them.
+
+    Raises:
+        ValueError: no pair has two samples, or the reduction is unknown.
+    """
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")
+    z, present = prepare_slots(z, present)
+    pairs = []
+    with torch.autocast(z.device.type, enabled=False):
+        for pair in combinations(range(z.shape[1]), 2):
+            both = complete_samples(present[:, pair])
+            if len(both) < 2:
+                continue
+            first, second = z[both][:, pair].unbind(dim=1)
+            logits = logit_scale * first @ second.T
+            right = torch.arange(len(both), device=z.device)
+            forth = functional.cross_entropy(logits, right)
+            back = functional.cross_entropy(logits.T, right)
+            pairs.append((forth + back) / 2)
+    if not pairs:
+        raise ValueError(
+            f"a CLIP step needs at least 2 samples with the same two modalities; this batch of "
+            f"{len(z)} has no such pair. Raise batch_size, or train on a cohort where more samples "
+            "have two modalities."
+        )
+    losses = torch.stack(pairs)
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+class Clip(Objective):
+    """Contrast every pair of modalities.
+
+    Absent modalities: a sample takes part in the pairs of the modalities that it has. In `score`,
+    an absent query modality leaves the sum.
+
+    Source: see `clip_loss`.
+
+    Args:
+        temperature: starting value of 1 / logit_scale, which is then learned.
+        reduction: "mean" or "sum" over the pairs.
+        logit_scale_max: limit of the learned scale; 100 as in CLIP, section 2.5. `inf` for none, as
+            in the experiments of Symile's authors.
+
+    Raises:
+        ValueError: no two samples of the batch have the same two modalities.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.07,
+        reduction: Reduction = "mean",
+        logit_scale_max: float = 100.0,
+    ):
+        super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        if reduction not in get_args(Reduction):
+            raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")
+        self.reduction: Reduction = reduction
+
+    def forward(
+        self, embeddings: Embeddings, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        """The loss of a batch; draws nothing."""
+        self.limit_logit_scale()
+        z, counts = embeddings.filled()
+        return clip_loss(z, self.logit_scale, present=counts, reduction=self.reduction)
+
+    def score(
+        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
+    ) -> Float[Tensor, "query candidate"]:
+        """Sum of the inner products of a candidate with each usable modality of the query.
+
+        Raises:
+            ValueError: a query has nothing present.
+        """
+        z, counts = query_slots(query, target=target)
+        total = torch.where(counts[:, :, None], z.double(), 0.0).sum(dim=1)
+        return inner_products(total, candidates)
+
+    def candidates_per_anchor(self, samples: int, *, modalities: int) -> int | None:
+        """None: the loss is about pairs, and says nothing of the total correlation."""
+        return None
