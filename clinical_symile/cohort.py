@@ -1,0 +1,297 @@
+"""`Cohort`: who was measured and how a site records it, read from `cohorts/`.
+
+The fields of the tables below are the documentation of a cohort's file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from clinical_symile.catalog import digest, read_definition, read_toml
+from clinical_symile.errors import DefinitionError
+from clinical_symile.names import MODALITIES, find, keywords, unknown
+
+Split = Literal["train", "tuning", "held_out"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Code = bool | int | float | str
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitBySubject(_Table):
+    """A split drawn here, whole subjects at a time.
+
+    Attributes:
+        tuning: share of the subjects.
+        held_out: share of the subjects; the rest are for training.
+        seed: of the draw.
+    """
+
+    tuning: Share
+    held_out: Share
+    seed: int
+
+    @model_validator(mode="after")
+    def _leaves_some_to_train(self) -> "SplitBySubject":
+        if self.tuning + self.held_out >= 1:
+            raise ValueError("tuning and held_out leave nobody to train on; expected a sum below 1")
+        return self
+
+
+class Samples(_Table):
+    """Where one row per sample comes from: a query, or tables that are there already.
+
+    Attributes:
+        sql: file beside `cohort.toml` with one DuckDB query over the tables of `[tables]`.
+        tables: instead, one table per split under the source folder: CSV, CSV.gz or Parquet.
+        sample: column that tells samples apart. Rows that repeat one in full are one sample.
+        subject: column of the person, who may be in one split only.
+        split: column that holds train, tuning or held_out, or how to draw it; with `sql` only.
+        keep: further columns to keep, as `kept_<column>`.
+    """
+
+    sql: Text | None = None
+    tables: dict[Split, Text] = {}
+    sample: Text
+    subject: Text
+    split: Text | SplitBySubject | None = None
+    keep: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Samples":
+        if (self.sql is None) == (not self.tables):
+            raise ValueError("expected either 'sql' or 'tables'. Give one of them.")
+        if self.tables and self.split is not None:
+            raise ValueError("'tables' are splits already; expected no 'split'. Remove it.")
+        if self.sql is not None and self.split is None:
+            raise ValueError("has no 'split'; expected a column, or { tuning, held_out, seed }.")
+        return self
+
+
+class Outcome(_Table):
+    """A clinical event or finding; any value that is neither below is unknown, and counted.
+
+    Attributes:
+        column: of a sample's row.
+        positive: values that say yes.
+        negative: values that say no.
+    """
+
+    column: Text
+    positive: Annotated[tuple[Code, ...], Field(min_length=1)]
+    negative: Annotated[tuple[Code, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _no_value_means_both(self) -> "Outcome":
+        if both := [value for value in self.positive if value in self.negative]:
+            raise ValueError(f"{both} is positive and negative; expected one of the two.")
+        return self
+
+
+class CandidateTable(_Table):
+    """Published candidate lists of one split: one row per query and candidate.
+
+    Attributes:
+        table: file under the source folder.
+        query: column with the sample that asks.
+        candidate: column with the sample that may be the answer.
+    """
+
+    table: Text
+    query: Text
+    candidate: Text
+
+
+class Generator(_Table):
+    """What writes the raw files of a made-up cohort, and knows its right answers.
+
+    Attributes:
+        write: `package.module:function`, called as `write(folder, **parameters)`.
+        oracle: `package.module:Class`, called as `Oracle(store)`.
+        parameters: of `write`.
+    """
+
+    write: Text
+    oracle: Text | None = None
+    parameters: dict[str, Any] = {}
+
+
+class _File(_Table):
+    """`cohort.toml`.
+
+    Attributes:
+        title: what people call the cohort.
+        description: one sentence.
+        access: who may have the data.
+        license: under which terms.
+        citation: how to cite it.
+        samples: where one row per sample comes from.
+        tables: name in the query and file under the source folder.
+        modalities: name, and the keyword arguments of its adapter, which is of the same name unless
+            `adapter` says otherwise.
+        outcomes: name, and how this site codes it.
+        candidates: published lists, by split.
+        generator: of a made-up cohort.
+    """
+
+    title: Text
+    description: Text
+    access: Literal["open", "registered", "credentialed", "institutional"]
+    license: Text
+    citation: Text
+    samples: Samples
+    tables: dict[Name, Text] = {}
+    modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    outcomes: dict[Name, Outcome] = {}
+    candidates: dict[Split, CandidateTable] = {}
+    generator: Generator | None = None
+
+    @model_validator(mode="after")
+    def _tables_are_for_the_query(self) -> "_File":
+        if self.samples.sql and not self.tables:
+            raise ValueError("samples.sql reads no [tables]. Name the files that the query reads.")
+        if self.tables and not self.samples.sql:
+            raise ValueError("[tables] are read by a query only. Give samples.sql, or remove them.")
+        return self
+
+
+@dataclass(frozen=True)
+class ModalityDefinition:
+    """A modality of a cohort: its adapter, and the adapter's keyword arguments."""
+
+    adapter: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cohort:
+    """A definition of a cohort.
+
+    Attributes:
+        name: the name of its folder.
+        folder: where it is defined.
+        digest: of every file in that folder.
+
+    The other fields are those of `cohort.toml`.
+    """
+
+    name: str
+    folder: Path
+    title: str
+    description: str
+    access: str
+    license: str
+    citation: str
+    samples: Samples
+    tables: Mapping[str, str]
+    modalities: Mapping[str, ModalityDefinition]
+    outcomes: Mapping[str, Outcome]
+    candidates: Mapping[Split, CandidateTable]
+    generator: Generator | None
+    digest: str
+
+
+def read_cohort(path: Path, *, name: str) -> Cohort:
+    """Read a cohort.
+
+    Args:
+        path: its `cohort.toml`.
+        name: of the cohort.
+
+    Raises:
+        DefinitionError: with every problem of the file.
+    """
+    file = read_definition(_File, read_toml(path), where=str(path))
+    problems = []
+    modalities = {
+        key: _modality(key, table, str(path), problems) for key, table in file.modalities.items()
+    }
+    if file.samples.sql and not (path.parent / file.samples.sql).is_file():
+        problems.append(
+            f"{path}: samples.sql is '{file.samples.sql}', which is not beside it. Add the query."
+        )
+    if problems:
+        raise DefinitionError(*problems)
+    return Cohort(
+        name=name,
+        folder=path.parent,
+        digest=_folder_digest(path.parent),
+        **{key: getattr(file, key) for key in _File.model_fields if key != "modalities"},
+        modalities=modalities,
+    )
+
+
+def modality_adapter(cohort: Cohort, name: str) -> Any:
+    """The adapter of one modality, ready to read.
+
+    Raises:
+        DefinitionError: it cannot be made from what the cohort's table holds.
+    """
+    definition = cohort.modalities[name]
+    adapter = find(definition.adapter, MODALITIES, what="modality adapter")
+    try:
+        return adapter(cohort.folder, **definition.arguments)
+    except (TypeError, ValueError) as error:
+        where = f"{cohort.folder / 'cohort.toml'}: modalities.{name}"
+        raise DefinitionError(f"{where}: {error}. Correct it.") from error
+
+
+def modality_adapters(cohort: Cohort) -> dict[str, Any]:
+    """The adapters of all modalities, in the cohort's order.
+
+    Raises:
+        DefinitionError: with the problems of all of them.
+    """
+    adapters, problems = {}, []
+    for name in cohort.modalities:
+        try:
+            adapters[name] = modality_adapter(cohort, name)
+        except DefinitionError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DefinitionError(*problems)
+    return adapters
+
+
+def _modality(
+    key: str, table: Mapping[str, Any], where: str, problems: list[str]
+) -> ModalityDefinition:
+    arguments = dict(table)
+    adapter = str(arguments.pop("adapter", key))
+    try:
+        known, required = keywords(adapter, MODALITIES, what="modality adapter")
+    except DefinitionError as error:
+        problems.extend(f"{where}: modalities.{key}: {problem}" for problem in error.problems)
+        return ModalityDefinition(adapter, arguments)
+    names = dict.fromkeys([*known, "adapter"])
+    problems.extend(
+        f"{where}: modalities.{key}: {unknown(argument, names, what='key')}"
+        for argument in arguments
+        if argument not in known
+    )
+    problems.extend(
+        f"{where}: modalities.{key} has no '{argument}'. Add it, or remove the modality."
+        for argument in sorted(required - arguments.keys())
+    )
+    return ModalityDefinition(adapter, arguments)
+
+
+def _folder_digest(folder: Path) -> str:
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+    )
+    return digest(
+        *(part for f in files for part in (f.relative_to(folder).as_posix(), f.read_bytes()))
+    )

@@ -1,0 +1,156 @@
+"""`CohortStore`: a prepared cohort, which is a folder.
+
+manifest.json       what it is: cohort, digests, shapes, units, training statistics, counts
+samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, kept_<column>
+candidates.parquet  query, candidate, split, by row, where the cohort publishes lists
+rejected.parquet    sample, modality, file, reason, detail of every recording that was not usable
+<modality>.npy      measurements as measured, aligned with the samples, zero where absent
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from clinical_symile.cohort import SPLITS
+from clinical_symile.errors import DataError
+from clinical_symile.names import MODALITIES, find
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class CohortStore:
+    """A prepared cohort.
+
+    Attributes:
+        path: the folder.
+        manifest: what it says of itself.
+        samples: one row per sample; the row number is the sample's place in every array.
+        modalities: in the cohort's order.
+        present: True where a modality was measured.
+        candidates: query, candidate (rows) and split of published lists; None without.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    samples: pd.DataFrame
+    modalities: tuple[str, ...]
+    present: Bool[np.ndarray, "sample modality"]
+    candidates: pd.DataFrame | None
+
+    @property
+    def cohort(self) -> str:
+        """The cohort's name."""
+        return self.manifest["cohort"]
+
+    @property
+    def digest(self) -> str:
+        """Equal exactly if the content is."""
+        return self.manifest["digest"]
+
+    def rows(self, split: str) -> Int[np.ndarray, " sample"]:
+        """The rows of one split."""
+        if split not in SPLITS:
+            raise ValueError(f"split is '{split}'; expected one of {', '.join(SPLITS)}")
+        return np.flatnonzero((self.samples["split"] == split).to_numpy())
+
+    def array(self, modality: str) -> np.ndarray:
+        """The stored measurements of a modality, one per sample, mapped from disk."""
+        return np.load(self.path / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+
+    def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:
+        """What an encoder reads of some samples: zero where the modality is absent."""
+        about = self.manifest["modalities"][modality]
+        adapter = find(about["adapter"], MODALITIES, what="modality adapter")
+        present = self.present[rows, self.modalities.index(modality)]
+        measured = adapter.transform(self.array(modality)[rows[present]], about["statistics"])
+        inputs = np.zeros((len(rows), *measured.shape[1:]), dtype=np.float32)
+        inputs[present] = measured
+        return inputs
+
+    def outcome(self, name: str) -> Float[np.ndarray, " sample"]:
+        """1 where an outcome is positive, 0 where negative, NaN where unknown.
+
+        Raises:
+            DataError: the cohort does not code it.
+        """
+        column = f"outcome_{name}"
+        if column not in self.samples:
+            coded = [c.removeprefix("outcome_") for c in self.samples if c.startswith("outcome_")]
+            raise DataError(
+                f"{self.path}: cohort '{self.cohort}' codes no outcome '{name}'; it codes "
+                f"{', '.join(coded) or 'none'}. Add it to the cohort's file and prepare again."
+            )
+        return self.samples[column].to_numpy(dtype=np.float64)
+
+
+def open_store(path: Path) -> CohortStore:
+    """Open a prepared cohort.
+
+    Raises:
+        DataError: it is not a store, or one that is not whole; with every file that is amiss.
+    """
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise DataError(
+            f"{path}: no manifest.json, so not a cohort store. Run `clinical-symile prepare`."
+        )
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        version = manifest["version"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise DataError(f"{file}: not the manifest of a cohort store. Prepare it again.") from None
+    if version != VERSION:
+        raise DataError(
+            f"{path}: a store of version {version}; expected {VERSION}. Prepare it again."
+        )
+    problems = [
+        f"{path / name}: {_state(path / name)}; expected {size} bytes. Prepare the store again."
+        for name, size in manifest["sizes"].items()
+        if not (path / name).is_file() or (path / name).stat().st_size != size
+    ]
+    if problems:
+        raise DataError(*problems)
+    samples = pd.read_parquet(path / "samples.parquet")
+    lists = path / "candidates.parquet"
+    modalities = tuple(manifest["modalities"])
+    return CohortStore(
+        path=path,
+        manifest=manifest,
+        samples=samples,
+        modalities=modalities,
+        present=samples[[f"present_{name}" for name in modalities]].to_numpy(dtype=bool),
+        candidates=pd.read_parquet(lists) if "candidates.parquet" in manifest["sizes"] else None,
+    )
+
+
+def check_arrays(store: CohortStore) -> None:
+    """Read every array and compare it with its checksum.
+
+    Raises:
+        DataError: with every array that has changed since it was written.
+    """
+    problems = [
+        f"{store.path / name}.npy: its checksum is not the manifest's. Prepare the store again."
+        for name, about in store.manifest["modalities"].items()
+        if checksum(store.path / f"{name}.npy") != about["sha256"]
+    ]
+    if problems:
+        raise DataError(*problems)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _state(path: Path) -> str:
+    return f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
