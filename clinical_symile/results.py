@@ -1,4 +1,4 @@
-"""`Result`: one number with everything needed to say it, and `Comparison`: one difference."""
+"""`Result`: one number with everything needed to say it; `Comparison`: one difference."""
 
 import json
 from collections.abc import Iterable
@@ -75,10 +75,29 @@ class Comparison:
     digest: str
 
 
-Row = TypeVar("Row", Result, Comparison)
+@dataclass(frozen=True, kw_only=True)
+class Unscored:
+    """A number that could not be had, and why.
+
+    Attributes:
+        run: the run's name.
+        cohort: the cohort's name.
+        task: the task's name.
+        missingness: the pattern.
+        reason: one sentence.
+    """
+
+    run: str
+    cohort: str
+    task: str
+    missingness: str
+    reason: str
 
 
-def write_rows(path: Path, rows: Iterable[Result | Comparison]) -> None:
+Row = TypeVar("Row", Result, Comparison, Unscored)
+
+
+def write_rows(path: Path, rows: Iterable[Result | Comparison | Unscored]) -> None:
     """Write one JSON object per line; the file appears only when it is whole."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:

@@ -268,6 +268,21 @@ def task_digest(task: Task) -> str:
     return digest(json.dumps(content, sort_keys=True))
 
 
+def not_applicable(
+    task: Retrieval | Classification, modalities: Sequence[str], outcomes: Sequence[str]
+) -> list[str]:
+    """Why a task cannot be asked of a cohort that has these; empty if it can."""
+    problems = [
+        f"it has no modality '{name}', only {', '.join(modalities)}."
+        for name in task.modalities
+        if name not in modalities
+    ]
+    if isinstance(task, Classification) and task.outcome not in outcomes:
+        has = ", ".join(outcomes) or "none"
+        problems.append(f"it codes no outcome '{task.outcome}'; it has {has}.")
+    return problems
+
+
 def _override(table: Mapping[str, Any], override: str) -> dict[str, Any]:
     keys, separator, text = override.partition("=")
     if not separator or not keys:

@@ -1,0 +1,95 @@
+"""Candidate lists: which targets a retrieval query chooses among."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from clinical_symile.errors import DataError
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Retrieval
+
+NOBODY = -1
+
+
+def candidate_lists(
+    task: Retrieval, store: CohortStore
+) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, "query candidate"]]:
+    """The queries of a task and their candidates, as rows of the store.
+
+    The right candidate stands first, which no score can make use of: ties count in expectation.
+    Candidates of the query's own subject are left out. A list is drawn from the task's seed and the
+    query's row, and so is the same for every model.
+
+    Args:
+        task: `candidates` and `seed` of it say how.
+        store: what is there.
+
+    Returns:
+        The queries, and for each its candidates; shorter lists end in `NOBODY`.
+
+    Raises:
+        DataError: the cohort has no published lists, or too few others to draw from.
+    """
+    rows = store.rows(task.split)
+    gallery = rows[store.present[rows, store.modalities.index(task.target)]]
+    if task.candidates == "published":
+        return _published(task, store, gallery)
+    subjects = store.samples["subject"].to_numpy()
+    lists = [
+        _drawn(row, gallery[subjects[gallery] != subjects[row]], task, store) for row in gallery
+    ]
+    return gallery, _padded(lists)
+
+
+def lists_table(
+    queries: Int[np.ndarray, " query"], candidates: Int[np.ndarray, "query candidate"]
+) -> pd.DataFrame:
+    """The lists as one row for each query and candidate, as they are kept in a run."""
+    query, place = np.nonzero(candidates != NOBODY)
+    return pd.DataFrame({"query": queries[query], "candidate": candidates[query, place]})
+
+
+def _drawn(
+    row: int, others: Int[np.ndarray, " other"], task: Retrieval, store: CohortStore
+) -> Int[np.ndarray, " candidate"]:
+    if task.candidates == "all":
+        return np.append(row, others)
+    wanted = int(task.candidates) - 1
+    if len(others) < wanted:
+        raise DataError(
+            f"task '{task.name}': {len(others)} samples of other subjects have {task.target} in "
+            f"the {task.split} split of cohort '{store.cohort}'; expected at least {wanted} to "
+            'draw from. Lower its candidates, or set them to "all".'
+        )
+    rng = np.random.default_rng([task.seed, row])
+    return np.append(row, rng.choice(others, size=wanted, replace=False))
+
+
+def _published(
+    task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " target"]
+) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, "query candidate"]]:
+    if store.candidates is None:
+        raise DataError(
+            f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists. Set the "
+            "task's candidates to a number."
+        )
+    table = store.candidates[store.candidates["query"].isin(gallery)]
+    if table.empty:
+        raise DataError(
+            f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists for the "
+            f"{task.split} split. Choose another split, or a number of candidates."
+        )
+    queries, lists = [], []
+    for query, group in table.groupby("query", sort=True):
+        others = group["candidate"].to_numpy()
+        queries.append(query)
+        lists.append(np.append(query, others[others != query]))
+    return np.array(queries), _padded(lists)
+
+
+def _padded(lists: list[Int[np.ndarray, " candidate"]]) -> Int[np.ndarray, "query candidate"]:
+    width = max((len(candidates) for candidates in lists), default=0)
+    padded = np.full((len(lists), width), NOBODY, dtype=np.int64)
+    for place, candidates in enumerate(lists):
+        padded[place, : len(candidates)] = candidates
+    return padded

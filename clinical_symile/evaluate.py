@@ -1,0 +1,198 @@
+"""A task, a model and a store become results."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
+from clinical_symile.catalog import digest
+from clinical_symile.errors import DefinitionError
+from clinical_symile.intervals import bootstrap
+from clinical_symile.metrics.metric import Metric
+from clinical_symile.metrics.retrieval import ranks
+from clinical_symile.missingness import Pattern, parse_pattern
+from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.results import Result, Unscored
+from clinical_symile.scorer import Scorer, samples
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval, not_applicable, task_digest
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of one task for one model.
+
+    Attributes:
+        results: one for each pattern and metric.
+        unscored: patterns that could not be scored on this cohort, with the reason.
+        outcomes: for each pattern, what became of each sample, as rows of the store.
+        candidates: the lists of a retrieval task; empty for others.
+    """
+
+    results: list[Result] = field(default_factory=list)
+    unscored: list[Unscored] = field(default_factory=list)
+    outcomes: dict[str, pd.DataFrame] = field(default_factory=dict)
+    candidates: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def evaluate(
+    task: Retrieval | Classification,
+    scorer: Scorer,
+    *,
+    store: CohortStore,
+    run: str,
+    seed: int,
+    missingness: Sequence[str] | None = None,
+) -> Evaluation:
+    """Score a model on a task under each of its missingness patterns.
+
+    Args:
+        task: what is asked.
+        scorer: who answers.
+        store: on what.
+        run: the model's name in the results.
+        seed: of the model's training, for the record.
+        missingness: patterns to score instead of the task's own.
+
+    Raises:
+        DefinitionError: the task does not apply to this store, or a pattern to the task.
+        DataError: the task's candidate lists cannot be drawn.
+    """
+    check_applies(task, store)
+    names = task.missingness if missingness is None else missingness
+    patterns = [parse_pattern(name) for name in names]
+    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    for pattern in patterns:
+        pattern.check(inputs)
+    answer, table, metrics = KINDS[type(task)](task, scorer, store)
+    made_with = evaluation_digest(task, store, table)
+    evaluation = Evaluation(candidates=table)
+    for pattern in patterns:
+        context = {
+            "run": run,
+            "cohort": store.cohort,
+            "task": task.name,
+            "missingness": pattern.name,
+        }
+        try:
+            outcome, known = answer(pattern)
+            rows = _score(outcome, known, metrics, store, task)
+        except ValueError as error:
+            evaluation.unscored.append(Unscored(**context, reason=str(error)))
+            continue
+        evaluation.outcomes[pattern.name] = outcome
+        evaluation.results.extend(
+            Result(**context, **row, split=task.split, seed=seed, digest=made_with) for row in rows
+        )
+    return evaluation
+
+
+def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
+    """Refuse a task that asks for what a store does not have.
+
+    Raises:
+        DefinitionError: with everything that is missing.
+    """
+    problems = not_applicable(task, store.modalities, store.outcomes)
+    if problems:
+        raise DefinitionError(
+            *(
+                f"task '{task.name}' is not applicable to cohort '{store.cohort}': {p}"
+                for p in problems
+            )
+        )
+
+
+def evaluation_digest(
+    task: Retrieval | Classification, store: CohortStore, candidates: pd.DataFrame
+) -> str:
+    """What a result was made with: the task, the store with its cohort, and the lists."""
+    return digest(
+        task_digest(task),
+        store.manifest["cohort_digest"],
+        store.digest,
+        json.dumps(candidates.to_dict("list")),
+    )
+
+
+Answer = Callable[[Pattern], tuple[pd.DataFrame, Any]]
+
+
+def _retrieval(
+    task: Retrieval, scorer: Scorer, store: CohortStore
+) -> tuple[Answer, pd.DataFrame, list[Metric]]:
+    queries, candidates = candidate_lists(task, store)
+
+    def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
+        rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
+        asked = np.isin(rows, queries)
+        rows, seen = rows[asked], seen[asked]
+        if not len(rows):
+            raise ValueError("no sample of the split has what this pattern needs.")
+        lists = candidates[np.searchsorted(queries, rows)]
+        scores = scorer.score(task, rows, seen, lists)
+        above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
+        size = (lists != NOBODY).sum(axis=1)
+        frame = pd.DataFrame({"row": rows, "above": above, "tied": tied, "candidates": size})
+        return frame, size
+
+    metrics = [find(name, RETRIEVAL_METRICS, what="retrieval metric") for name in task.metrics]
+    return answer, lists_table(queries, candidates), metrics
+
+
+def _classification(
+    task: Classification, scorer: Scorer, store: CohortStore
+) -> tuple[Answer, pd.DataFrame, list[Metric]]:
+    outcome = store.outcome(task.outcome)
+
+    def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
+        rows, seen = samples(store, task.split, task.inputs, pattern, seed=task.seed)
+        known = ~np.isnan(outcome[rows])
+        rows, seen = rows[known], seen[known]
+        if not len(rows):
+            raise ValueError("no sample of the split has what this pattern needs and a label.")
+        label = outcome[rows].astype(int)
+        probability = scorer.probability(task, rows, seen, pattern)
+        frame = pd.DataFrame({"row": rows, "label": label, "probability": probability})
+        return frame, label
+
+    metrics = [
+        find(name, CLASSIFICATION_METRICS, what="classification metric") for name in task.metrics
+    ]
+    return answer, pd.DataFrame(), metrics
+
+
+KINDS = {Retrieval: _retrieval, Classification: _classification}
+
+# What a metric is computed from, in the order of its arguments.
+ARGUMENTS = {Retrieval: ("above", "tied"), Classification: ("label", "probability")}
+
+
+def _score(
+    outcome: pd.DataFrame,
+    known: Any,
+    metrics: Sequence[Metric],
+    store: CohortStore,
+    task: Retrieval | Classification,
+) -> list[dict[str, Any]]:
+    arrays = [outcome[name].to_numpy() for name in ARGUMENTS[type(task)]]
+    subjects = store.samples["subject"].to_numpy()[outcome["row"]]
+    rows = []
+    for metric in metrics:
+        interval = bootstrap(metric.compute, arrays, subjects, rng=np.random.default_rng(task.seed))
+        rows.append(
+            {
+                "metric": metric.name,
+                "value": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "chance": None if metric.chance is None else metric.chance(known),
+                "n_samples": len(outcome),
+                "n_subjects": len(np.unique(subjects)),
+            }
+        )
+    return rows

@@ -1,0 +1,191 @@
+"""What evaluation asks of a model, and how a trained one answers."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from clinical_symile.candidates import NOBODY
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.missingness import Pattern, scored, visible
+from clinical_symile.objectives.objective import Objective
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval
+
+QUERIES_AT_A_TIME = 256
+
+
+class Scorer(Protocol):
+    """Anything that can be evaluated. It may use nothing that is not `seen`."""
+
+    def score(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, "query candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """How well each candidate goes with each query; -inf where there is no candidate.
+
+        Args:
+            task: what is retrieved.
+            rows: the queries, as rows of the store.
+            seen: which of the task's query modalities may be used.
+            candidates: rows of the store, `NOBODY` behind the end of a list.
+        """
+        ...
+
+    def probability(
+        self,
+        task: Classification,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        pattern: Pattern,
+    ) -> Float[np.ndarray, " sample"]:
+        """Predicted probability of the outcome.
+
+        Args:
+            task: what is predicted.
+            rows: of the store.
+            seen: which of the task's inputs may be used.
+            pattern: what hid the others; training samples may be given the same treatment.
+
+        Raises:
+            ValueError: nothing can be predicted, and why.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class EmbeddingScorer:
+    """A trained model: its embeddings of the whole store and the score of its objective.
+
+    Attributes:
+        embeddings: of every row of the store, in order.
+        objective: scores retrievals.
+        store: labels and splits for the probe.
+    """
+
+    embeddings: Embeddings
+    objective: Objective
+    store: CohortStore
+
+    @torch.inference_mode()
+    def score(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, "query candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """See `Scorer`."""
+        gallery, place = np.unique(candidates, return_inverse=True)
+        target = self.embeddings.z[:, self.embeddings.modalities.index(task.target)]
+        z = target[torch.from_numpy(gallery)]
+        scores = np.empty(candidates.shape)
+        for start in range(0, len(rows), QUERIES_AT_A_TIME):
+            part = slice(start, start + QUERIES_AT_A_TIME)
+            query = self._seen(rows[part], seen[part], task.query)
+            full = self.objective.score(query, z, target=task.target).double().numpy()
+            scores[part] = np.take_along_axis(full, place.reshape(candidates.shape)[part], axis=1)
+        return np.where(candidates == NOBODY, -np.inf, scores)
+
+    def probability(
+        self,
+        task: Classification,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        pattern: Pattern,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Scorer`: by logistic regression on the embeddings that are seen, and which are.
+
+        Raises:
+            ValueError: the train or the tuning split has no sample to use, or one class only.
+        """
+        train, train_seen, train_label = self._labelled(task, pattern, "train")
+        tuning, tuning_seen, tuning_label = self._labelled(task, pattern, "tuning")
+        if len(np.unique(train_label)) < 2 or not len(tuning_label):
+            raise ValueError(
+                f"a probe cannot be fitted: under this pattern the train split has "
+                f"{int(train_label.sum())} samples with the outcome and "
+                f"{int((1 - train_label).sum())} without, the tuning split {len(tuning_label)} in "
+                "all."
+            )
+        fitted = [
+            _probe(strength, self._features(train, train_seen, task), train_label)
+            for strength in task.strengths
+        ]
+        tuned = self._features(tuning, tuning_seen, task)
+        losses = [
+            log_loss(tuning_label, probe.predict_proba(tuned)[:, 1], labels=[0, 1])
+            for probe in fitted
+        ]
+        return fitted[int(np.argmin(losses))].predict_proba(self._features(rows, seen, task))[:, 1]
+
+    def _seen(
+        self,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        modalities: tuple[str, ...],
+    ) -> Embeddings:
+        """Embeddings of rows with everything else than what is seen hidden."""
+        full = np.zeros((len(rows), len(self.embeddings.modalities)), dtype=bool)
+        full[:, [self.embeddings.modalities.index(name) for name in modalities]] = seen
+        return self.embeddings.take(torch.from_numpy(rows)).hide(torch.from_numpy(full))
+
+    def _features(
+        self,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        task: Classification,
+    ) -> Float[np.ndarray, "sample feature"]:
+        """The inputs' embeddings side by side, zero where not seen, and which are seen."""
+        columns = [self.embeddings.modalities.index(name) for name in task.inputs]
+        z = self._seen(rows, seen, task.inputs).z[:, columns].numpy()
+        return np.concatenate([z.reshape(len(rows), -1), seen], axis=1, dtype=np.float64)
+
+    def _labelled(
+        self, task: Classification, pattern: Pattern, split: str
+    ) -> tuple[
+        Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"], Int[np.ndarray, " sample"]
+    ]:
+        rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
+        label = self.store.outcome(task.outcome)[rows]
+        known = ~np.isnan(label)
+        return rows[known], seen[known], label[known].astype(int)
+
+
+def samples(
+    store: CohortStore,
+    split: str,
+    modalities: tuple[str, ...],
+    pattern: Pattern,
+    *,
+    seed: int,
+) -> tuple[Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"]]:
+    """The rows of a split that a pattern is scored on, and which modalities are seen of each."""
+    rows = store.rows(split)
+    columns = [store.modalities.index(name) for name in modalities]
+    rows = rows[scored(pattern, store.present[rows][:, columns])]
+    present = store.present[rows][:, columns]
+    return rows, visible(pattern, modalities=modalities, present=present, seed=seed, rows=rows)
+
+
+def _probe(
+    strength: float,
+    features: Float[np.ndarray, "sample feature"],
+    label: Int[np.ndarray, " sample"],
+) -> Pipeline:
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    with warnings.catch_warnings():
+        # A probe that stopped early is still a probe: the tuning split judges it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return probe.fit(features, label)
