@@ -68,7 +68,8 @@ def evaluate(
     inputs = task.query if isinstance(task, Retrieval) else task.inputs
     for pattern in patterns:
         pattern.check(inputs)
-    answer, table, metrics = KINDS[type(task)](task, scorer, store)
+    answer, table = KINDS[type(task)](task, scorer, store)
+    metrics = [find(name, METRICS[type(task)], what="metric") for name in task.metrics]
     made_with = evaluation_digest(task, store, table)
     evaluation = Evaluation(candidates=table)
     for pattern in patterns:
@@ -122,9 +123,7 @@ def evaluation_digest(
 Answer = Callable[[Pattern], tuple[pd.DataFrame, Any]]
 
 
-def _retrieval(
-    task: Retrieval, scorer: Scorer, store: CohortStore
-) -> tuple[Answer, pd.DataFrame, list[Metric]]:
+def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
     queries, candidates = candidate_lists(task, store)
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
@@ -140,13 +139,12 @@ def _retrieval(
         frame = pd.DataFrame({"row": rows, "above": above, "tied": tied, "candidates": size})
         return frame, size
 
-    metrics = [find(name, RETRIEVAL_METRICS, what="retrieval metric") for name in task.metrics]
-    return answer, lists_table(queries, candidates), metrics
+    return answer, lists_table(queries, candidates)
 
 
 def _classification(
     task: Classification, scorer: Scorer, store: CohortStore
-) -> tuple[Answer, pd.DataFrame, list[Metric]]:
+) -> tuple[Answer, pd.DataFrame]:
     outcome = store.outcome(task.outcome)
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
@@ -160,16 +158,14 @@ def _classification(
         frame = pd.DataFrame({"row": rows, "label": label, "probability": probability})
         return frame, label
 
-    metrics = [
-        find(name, CLASSIFICATION_METRICS, what="classification metric") for name in task.metrics
-    ]
-    return answer, pd.DataFrame(), metrics
+    return answer, pd.DataFrame()
 
 
 KINDS = {Retrieval: _retrieval, Classification: _classification}
 
 # What a metric is computed from, in the order of its arguments.
 ARGUMENTS = {Retrieval: ("above", "tied"), Classification: ("label", "probability")}
+METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
 
 
 def _score(

@@ -11,10 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import Result, read_rows, write_rows
+from clinical_symile.results import Result, Unscored, read_rows, write_rows
 
 PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
 
@@ -24,9 +25,9 @@ class Run:
     """A run's folder.
 
     `run.toml` says what was done, `model.safetensors` holds the chosen weights, `history.jsonl` has
-    a line per epoch, `results.jsonl` a line per result. `candidates/` and `outcomes/` hold, for each
-    task, the candidate lists and what became of each sample, as rows of the store: they stay in the
-    folder, no report and no tracking server gets them.
+    a line per epoch, `results.jsonl` a line per result. `candidates/` and `outcomes/` hold, for
+    each task, the candidate lists and what became of each sample, as rows of the store: they stay
+    in the folder, no report and no tracking server gets them.
 
     Attributes:
         path: the folder; its name is the run's.
@@ -81,6 +82,26 @@ class Run:
         path = self.path / "results.jsonl"
         return read_rows(path, Result) if path.is_file() else []
 
+    @property
+    def unscored(self) -> list[Unscored]:
+        """What evaluation could not score."""
+        path = self.path / "unscored.jsonl"
+        return read_rows(path, Unscored) if path.is_file() else []
+
+    def outcome(self, task: str, missingness: str) -> pd.DataFrame:
+        """What became of each sample of a task under a pattern.
+
+        Raises:
+            DataError: the run was not evaluated on it.
+        """
+        path = self.path / "outcomes" / task / f"{missingness}.parquet"
+        if not path.is_file():
+            raise DataError(
+                f"{self.path}: has no outcomes of task '{task}' under '{missingness}'. Run "
+                "`clinical-symile evaluate`."
+            )
+        return pd.read_parquet(path)
+
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `run.toml`; None has no place in TOML and is left out."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -91,11 +112,35 @@ class Run:
         lines = "".join(json.dumps(dict(epoch)) + "\n" for epoch in history)
         _replace(self.path / "history.jsonl", lines)
 
-    def write_results(self, results: Sequence[Result]) -> None:
-        """Add results; one of the same task, pattern and metric is replaced."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        merged = {(row.task, row.missingness, row.metric): row for row in [*self.results, *results]}
-        write_rows(self.path / "results.jsonl", merged.values())
+    def write_evaluation(
+        self,
+        task: str,
+        *,
+        results: Sequence[Result],
+        unscored: Sequence[Unscored],
+        outcomes: Mapping[str, pd.DataFrame],
+        candidates: pd.DataFrame,
+    ) -> None:
+        """Keep what came of a task; a pattern that was scored before is replaced.
+
+        Args:
+            task: the task's name.
+            results: its numbers.
+            unscored: its patterns that gave none.
+            outcomes: for each pattern a row per sample.
+            candidates: the lists of a retrieval task.
+        """
+        for pattern, outcome in outcomes.items():
+            _replace_table(self.path / "outcomes" / task / f"{pattern}.parquet", outcome)
+        if len(candidates):
+            _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
+        new = {(row.task, row.missingness) for row in (*results, *unscored)}
+        for name, before, after in (
+            ("results", self.results, results),
+            ("unscored", self.unscored, unscored),
+        ):
+            kept = [row for row in before if (row.task, row.missingness) not in new]
+            write_rows(self.path / f"{name}.jsonl", [*kept, *after])
 
 
 def provenance() -> dict[str, Any]:
@@ -137,6 +182,13 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_none(entry) for entry in value]
     return value
+
+
+def _replace_table(path: Path, table: pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    table.to_parquet(partial, index=False)
+    partial.replace(path)
 
 
 def _replace(path: Path, text: str) -> None:

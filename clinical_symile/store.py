@@ -55,6 +55,12 @@ class CohortStore:
         """Equal exactly if the content is."""
         return self.manifest["digest"]
 
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes that the cohort codes."""
+        columns = self.samples.columns
+        return tuple(c.removeprefix("outcome_") for c in columns if c.startswith("outcome_"))
+
     def rows(self, split: str) -> Int[np.ndarray, " sample"]:
         """The rows of one split."""
         if split not in SPLITS:
@@ -83,10 +89,10 @@ class CohortStore:
         """
         column = f"outcome_{name}"
         if column not in self.samples:
-            coded = [c.removeprefix("outcome_") for c in self.samples if c.startswith("outcome_")]
             raise DataError(
                 f"{self.path}: cohort '{self.cohort}' codes no outcome '{name}'; it codes "
-                f"{', '.join(coded) or 'none'}. Add it to the cohort's file and prepare again."
+                f"{', '.join(self.outcomes) or 'none'}. Add it to the cohort's file and prepare "
+                "again."
             )
         return self.samples[column].to_numpy(dtype=np.float64)
 
