@@ -1,0 +1,398 @@
+"""Mirrors a run's folder to MLflow; the only module that knows MLflow.
+
+The folder is the record. What MLflow shows is made from it, can be made from it again at any time,
+and is never read back: a tracking server that is down loses nothing.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinical_symile.errors import DataError
+from clinical_symile.results import Result
+from clinical_symile.run import Run
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.entities import Run as Copy
+    from mlflow.tracking import MlflowClient
+else:  # MLflow takes seconds to load: only `mirror` does
+    Copy = Metric = MlflowClient = Any
+
+# All that leaves a run's folder. Its other files hold rows of samples, or weights fitted to them.
+UPLOADED = ("run.toml", "history.jsonl", "results.jsonl")
+
+# MLflow takes no more than this: in one call, as a name, as a value.
+METRICS_PER_CALL, PARAMETERS_PER_CALL = 900, 90
+NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
+
+PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S = 3, 10
+
+KEY, SEEN = "clinical_symile.key", "clinical_symile.mirrored."
+LABELS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirrored:
+    """What came of mirroring a folder.
+
+    Attributes:
+        run_id: MLflow's name for the run; None if it could not be mirrored.
+        url: the run's page, where a server shows it.
+        problem: why it could not be mirrored and what to do; None if it was.
+    """
+
+    run_id: str | None = None
+    url: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A run's folder as it is now."""
+
+    name: str
+    cohort: str
+    record: Mapping[str, Any]
+    history: Sequence[Mapping[str, int | float]]
+    results: Sequence[Result]
+    results_ms: int
+    files: Mapping[str, bytes]
+
+    @property
+    def key(self) -> str:
+        """The same for every state of one run, and for no other run."""
+        fields = ("started", "seed", "store_digest", "task_digest")
+        if self.record:
+            return _digest(self.name, self.cohort, *(str(self.record.get(f)) for f in fields))
+        return _digest(self.name, self.cohort, min(self.results, key=attrgetter("task")).digest)
+
+    @property
+    def done(self) -> bool:
+        return not self.record or "finished" in self.record
+
+    @property
+    def started_ms(self) -> int:
+        return _milliseconds(self.record.get("started")) or self.results_ms
+
+
+def tracking_uri(out: Path) -> str:
+    """Where runs below a folder go: `MLFLOW_TRACKING_URI`, else a database in the folder."""
+    database = (out / "mlflow.db").resolve().as_posix()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
+
+
+def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -> Mirrored:
+    """Bring MLflow up to date with a run's folder.
+
+    The cohort is the experiment, the training a run in it, every task it was evaluated on a run
+    nested there. Mirroring again, during training or after a failure, sends what is new and repeats
+    nothing. If the past has changed, because training began again, the copy is made anew and the
+    older one goes to MLflow's bin.
+
+    Args:
+        folder: the run's folder; one without `run.toml` is mirrored from its results alone.
+        cohort: the cohort's name.
+        uri: as `tracking_uri` gives it.
+        report: a rendered report to put beside the run's files.
+
+    Raises:
+        DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
+    """
+    run = _read(folder, cohort=cohort, report=report)
+    with _manners():
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return _mirror(run, uri)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            return Mirrored(
+                problem=_without_password(
+                    f"run '{run.name}' could not be mirrored to {uri}: {reason}. Nothing is lost: "
+                    f"all of it is in {folder}. Mirror it again when MLflow can be reached."
+                )
+            )
+
+
+def _mirror(run: _Folder, uri: str) -> Mirrored:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=PROBE_TIMEOUT_S):
+        experiment = _experiment(client, run.cohort, uri=uri)
+    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=REQUEST_TIMEOUT_S):
+        copy = _find(client, experiment, run.key)
+        if copy is not None and not _continues(copy, run):
+            client.delete_run(copy.info.run_id)
+            copy = None
+        copy = copy or _create(client, experiment, run)
+        _send_history(client, copy, run)
+        _send_results(client, copy, run)
+        if run.done:
+            _send_files(client, copy, run)
+            if copy.info.status != "FINISHED":
+                end = _milliseconds(run.record.get("finished")) or run.results_ms
+                client.set_terminated(copy.info.run_id, "FINISHED", end)
+    page = f"{_without_password(uri).rstrip('/')}/#/experiments/{experiment}/runs/"
+    url = page + copy.info.run_id if uri.startswith("http") else None
+    return Mirrored(run_id=copy.info.run_id, url=url)
+
+
+def _read(path: Path, *, cohort: str, report: Path | None) -> _Folder:
+    run = Run(path)
+    files = {name: (path / name).read_bytes() for name in UPLOADED if (path / name).is_file()}
+    record = run.record if "run.toml" in files else {}
+    history, results = run.history, run.results
+    if not record and not results:
+        raise DataError(
+            f"{path}: neither run.toml nor results in it; expected the folder of a run. Correct "
+            "the path, or train."
+        )
+    for number, line in enumerate(history, start=1):
+        other = [
+            k for k, v in line.items() if isinstance(v, bool) or not isinstance(v, int | float)
+        ]
+        if other:
+            raise DataError(
+                f"{path / 'history.jsonl'}, line {number}: {', '.join(other)} is not a number; "
+                "expected numbers only, for nothing else of a training may be sent. Train again."
+            )
+    if report is not None:
+        files["report.html"] = report.read_bytes()
+    at = int(1000 * (path / "results.jsonl").stat().st_mtime) if results else 0
+    return _Folder(run.name, cohort, record, history, results, at, files)
+
+
+def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(cohort)
+    if found is None:
+        # Beside the database; left to itself, MLflow writes to the current directory.
+        database = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+        beside = (database.parent / "mlartifacts" / cohort).resolve().as_uri()
+        location = beside if uri.startswith("sqlite:///") else None
+        return client.create_experiment(cohort, artifact_location=location)
+    if found.lifecycle_stage != "active":
+        raise MlflowException(
+            f"experiment '{cohort}' was deleted there; `mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}` brings it back"
+        )
+    return found.experiment_id
+
+
+def _find(client: MlflowClient, experiment: str, key: str) -> Copy | None:
+    found = client.search_runs([experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
+    return found[0] if found else None
+
+
+def _sent(copy: Copy) -> tuple[int, str]:
+    """How many lines of the history were sent, and their digest."""
+    count, _, digest = copy.data.tags.get(SEEN + "history", "0:").partition(":")
+    return int(count), digest
+
+
+def _continues(copy: Copy, run: _Folder) -> bool:
+    """Whether what was sent before is still what the folder says."""
+    count, digest = _sent(copy)
+    known = copy.data.params
+    return all(known.get(key, value) == value for key, value in _parameters(run.record)) and (
+        count == 0 or digest == _digest(json.dumps(run.history[:count]))
+    )
+
+
+def _create(client: MlflowClient, experiment: str, run: _Folder) -> Copy:
+    from mlflow.entities import Dataset, DatasetInput, Param
+
+    record = run.record
+    tags = {KEY: run.key, **LABELS, "cohort": run.cohort, "seed": record.get("seed", "")}
+    tags |= {key: value for key, value in record.items() if key.endswith("_digest")}
+    if "git_commit" in record:
+        tags |= {"commit": record["git_commit"], "mlflow.source.git.commit": record["git_commit"]}
+    copy = client.create_run(
+        experiment,
+        start_time=run.started_ms,
+        tags={_legal(key): str(value)[:TAG_LENGTH] for key, value in tags.items() if value != ""},
+        run_name=run.name,
+    )
+    for some in _batches([Param(*pair) for pair in _parameters(record)], PARAMETERS_PER_CALL):
+        client.log_batch(copy.info.run_id, params=some)
+    digest = str(record.get("store_digest", run.key))[:36]
+    data = Dataset(name=run.cohort, digest=digest, source_type="local", source="not recorded")
+    client.log_inputs(copy.info.run_id, datasets=[DatasetInput(data)])
+    return copy
+
+
+def _send_history(client: MlflowClient, copy: Copy, run: _Folder) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    sent, _ = _sent(copy)
+    metrics, seconds = [], 0.0
+    for number, line in enumerate(run.history):
+        # The time follows from the folder: a line that is sent twice is the same point twice.
+        seconds += line.get("seconds", 0.0)
+        step, at = int(line.get("step", number + 1)), run.started_ms + int(1000 * seconds)
+        if number >= sent:
+            metrics += [Metric(_legal(k), v, at, step) for k, v in line.items() if k != "step"]
+    seen = RunTag(SEEN + "history", f"{len(run.history)}:{_digest(json.dumps(run.history))}")
+    for some in _batches(metrics, METRICS_PER_CALL):
+        last = some[-1] is metrics[-1]
+        client.log_batch(copy.info.run_id, metrics=some, tags=[seen] if last else [])
+
+
+def _send_results(client: MlflowClient, copy: Copy, run: _Folder) -> None:
+    """Numbers go to the run itself, to compare runs in one table, and to one below it per task."""
+    seen = _digest(run.files.get("results.jsonl", b""))
+    if not run.results or copy.data.tags.get(SEEN + "results") == seen:
+        return
+    for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
+        rows, key = list(group), _digest(run.key, task)
+        tags = {KEY: key, **LABELS, "mlflow.parentRunId": copy.info.run_id, "cohort": run.cohort}
+        tags |= {"run": run.name, "task": task, "split": rows[0].split, "digest": rows[0].digest}
+        child = _find(client, copy.info.experiment_id, key) or client.create_run(
+            copy.info.experiment_id, run.results_ms, tags, f"{task} · {run.name}"
+        )
+        client.set_tag(child.info.run_id, "mlflow.note.content", _table(rows)[:TAG_LENGTH])
+        for some in _batches(_metrics(rows, run.results_ms), METRICS_PER_CALL):
+            client.log_batch(child.info.run_id, metrics=some)
+            client.log_batch(copy.info.run_id, metrics=some)
+        client.set_terminated(child.info.run_id, "FINISHED", run.results_ms)
+    client.set_tag(copy.info.run_id, "mlflow.note.content", _note(run)[:TAG_LENGTH])
+    client.set_tag(copy.info.run_id, SEEN + "results", seen)
+
+
+def _metrics(rows: Iterable[Result], at: int) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    return [
+        Metric(_legal(f"{row.task}/{row.missingness}/{row.metric}{end}"), value, at, 0)
+        for row in rows
+        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+    ]
+
+
+def _send_files(client: MlflowClient, copy: Copy, run: _Folder) -> None:
+    for name, content in run.files.items():
+        digest = _digest(content)
+        if copy.data.tags.get(SEEN + name) == digest:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(content)
+            client.log_artifact(copy.info.run_id, str(path))
+        client.set_tag(copy.info.run_id, SEEN + name, digest)
+
+
+def _parameters(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """`run.toml`, flattened; what identifies the run or changes with time is a tag instead."""
+    pairs = []
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            pairs += _parameters(value, f"{prefix}{key}.")
+        elif prefix or not (key in ("started", "finished", "git_commit") or "_digest" in key):
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            if len(text) > PARAMETER_LENGTH:
+                text = text[: PARAMETER_LENGTH - 24] + "… (whole: run.toml)"
+            pairs.append((_legal(prefix + key), text))
+    return pairs
+
+
+def _note(run: _Folder) -> str:
+    """The run's page says in a few lines what came of it."""
+    whole = [row for row in run.results if row.missingness in ("complete", "observed")]
+    task = run.record.get("task", {})
+    lines = [task["description"]] if isinstance(task, Mapping) and "description" in task else []
+    return "\n\n".join([*lines, _table(whole or run.results)])
+
+
+def _table(rows: Iterable[Result]) -> str:
+    lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
+    for row in rows:
+        numbers = f"{row.value:.3f} | {row.low:.3f} to {row.high:.3f}"
+        lines.append(f"| {row.task} | {row.missingness} | {row.metric} | {numbers} |")
+    return "\n".join(lines)
+
+
+def _legal(name: str) -> str:
+    """A name that MLflow takes; ours are legal already, those of a hospital may not be."""
+    name = re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)
+    parts = [part for part in name.split("/") if part.strip(".")]
+    return "/".join(parts)[:NAME_LENGTH] or "unnamed"
+
+
+def _milliseconds(time: Any) -> int:
+    if time is None:
+        return 0
+    moment = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
+    return int(1000 * moment.timestamp())
+
+
+def _digest(*parts: str | bytes) -> str:
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(part.encode() if isinstance(part, str) else part)
+        sha.update(b"\0")
+    return sha.hexdigest()[:16]
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(://)[^/@\s]+@", r"\1", text)
+
+
+@contextmanager
+def _environment(**values: object) -> Iterator[None]:
+    """Set environment variables for a while; what a user has set stands."""
+    ours = {key: str(value) for key, value in values.items() if key not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for key in ours:
+            os.environ.pop(key, None)
+
+
+@contextmanager
+def _manners() -> Iterator[None]:
+    """Keep MLflow quiet, quick to give up, and from calling home."""
+    quiet = _environment(
+        MLFLOW_DISABLE_TELEMETRY="true",
+        DO_NOT_TRACK="true",
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES=0,
+    )
+    with quiet, warnings.catch_warnings():
+        # Deprecations between MLflow and its own dependencies are not ours to mend.
+        warnings.simplefilter("ignore")
+        from mlflow.store.db import utils
+
+        loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+        levels, retries = [logger.level for logger in loggers], utils.MAX_RETRY_COUNT
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        # As it stands, MLflow tries for an hour to open a database that is not there.
+        utils.MAX_RETRY_COUNT = 2
+        try:
+            yield
+        finally:
+            utils.MAX_RETRY_COUNT = retries
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

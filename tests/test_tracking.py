@@ -1,0 +1,422 @@
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from clinical_symile.errors import DataError
+from clinical_symile.results import Result, write_rows
+from clinical_symile.tracking import mirror, tracking_uri
+
+RECORD = {
+    "started": "2026-03-01T10:00:00+00:00",
+    "cohort": "synthetic",
+    "store_digest": "0123456789abcdef",
+    "task_digest": "fedcba9876543210",
+    "git_commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    "seed": 0,
+    "overrides": {"optimiser.learning_rate": 0.001},
+    "task": {
+        "name": "pretraining/symile",
+        "modalities": ["cxr", "ecg"],
+        "objective": {"name": "symile"},
+    },
+}
+RESULT = Result(
+    run="symile-0",
+    cohort="synthetic",
+    task="retrieval/cxr_given_ecg_labs",
+    split="held_out",
+    missingness="complete",
+    metric="recall_at_1",
+    value=0.7,
+    low=0.65,
+    high=0.75,
+    chance=0.1,
+    n_samples=400,
+    n_subjects=300,
+    seed=0,
+    digest="aaaa",
+)
+RESULTS = [
+    RESULT,
+    replace(RESULT, missingness="without-ecg", value=0.2, low=0.15, high=0.25),
+    replace(RESULT, task="classification/deterioration", metric="auroc", value=0.8, digest="bbbb"),
+]
+
+
+def write_run(folder: Path, *, epochs: int = 3, finished: bool = True, **changes: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    record = RECORD | changes | ({"finished": "2026-03-01T10:05:00+00:00"} if finished else {})
+    (folder / "run.toml").write_text(tomli_w.dumps(record))
+    history = [
+        {"epoch": e, "step": 12 * e, "loss": 3.0 / e, "tuning/recall_at_1": 0.2 * e, "seconds": 1.5}
+        for e in range(1, epochs + 1)
+    ]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
+    if finished:
+        write_rows(folder / "results.jsonl", RESULTS)
+    return folder
+
+
+def runs_of(uri: str, experiment: str = "synthetic") -> list[Any]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    return [] if found is None else list(client.search_runs([found.experiment_id]))
+
+
+def parent_of(uri: str) -> Any:
+    (parent,) = [run for run in runs_of(uri) if "mlflow.parentRunId" not in run.data.tags]
+    return parent
+
+
+def files_of(uri: str, run_id: str) -> set[str]:
+    from mlflow.tracking import MlflowClient
+
+    return {file.path for file in MlflowClient(uri).list_artifacts(run_id)}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A real MLflow server that can be stopped and started again."""
+
+    def __init__(self, folder: Path):
+        self.port, self.folder = free_port(), folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        if self.process is not None:
+            return
+        database = f"sqlite:///{self.folder / 'server.db'}"
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1", "--backend-store-uri", database]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError("the MLflow server did not start")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=60)
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to make one."""
+    folder = tmp_path_factory.mktemp("empty")
+    assert mirror(write_run(folder / "any"), cohort="other", uri=tracking_uri(folder)).run_id
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def database(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An MLflow database with another cohort's run in it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return tracking_uri(tmp_path)
+
+
+def test_runs_go_to_a_database_beside_them_unless_a_server_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    assert tracking_uri(tmp_path) == "http://mlflow.example:5000"
+
+
+def test_a_run_is_mirrored_with_its_tasks_nested(tmp_path: Path, database: str):
+    folder = write_run(tmp_path / "runs" / "symile-0")
+    mirrored = mirror(folder, cohort="synthetic", uri=database)
+    assert mirrored.problem is None
+    runs = runs_of(database)
+    parent = parent_of(database)
+    assert parent.info.run_id == mirrored.run_id
+    assert parent.info.run_name == "symile-0"
+    assert parent.info.status == "FINISHED"
+    assert parent.info.end_time - parent.info.start_time == 300_000
+    assert parent.data.params["task.objective.name"] == "symile"
+    assert parent.data.params["task.modalities"] == '["cxr", "ecg"]'
+    assert parent.data.params["overrides.optimiser.learning_rate"] == "0.001"
+    assert parent.data.tags["store_digest"] == RECORD["store_digest"]
+    assert parent.data.tags["commit"] == RECORD["git_commit"]
+    assert parent.data.tags["cohort"] == "synthetic"
+    assert "retrieval/cxr_given_ecg_labs" in parent.data.tags["mlflow.note.content"]
+    key = "retrieval/cxr_given_ecg_labs/complete/recall_at_1"
+    assert [parent.data.metrics[key + end] for end in ("", ".low", ".high")] == [0.7, 0.65, 0.75]
+    children = {
+        run.data.tags["task"]: run for run in runs if run is not parent and "task" in run.data.tags
+    }
+    assert set(children) == {row.task for row in RESULTS}
+    child = children[RESULT.task]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.metrics[key] == 0.7
+    assert not any("deterioration" in name for name in child.data.metrics)
+
+
+def test_curves_have_a_point_per_epoch_at_its_step(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    mirrored = mirror(write_run(tmp_path / "symile-0"), cohort="synthetic", uri=database)
+    assert mirrored.run_id is not None
+    points = MlflowClient(database).get_metric_history(mirrored.run_id, "tuning/recall_at_1")
+    assert [(p.step, round(p.value, 6)) for p in points] == [(12, 0.2), (24, 0.4), (36, 0.6)]
+
+
+def test_mirroring_as_training_goes_on_adds_only_what_is_new(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    ids = set()
+    for epochs in (1, 2, 3):
+        folder = write_run(tmp_path / "symile-0", epochs=epochs, finished=False)
+        ids.add(mirror(folder, cohort="synthetic", uri=database).run_id)
+        assert parent_of(database).info.status == "RUNNING"
+    folder = write_run(tmp_path / "symile-0")
+    ids |= {mirror(folder, cohort="synthetic", uri=database).run_id for _ in range(2)}
+    (run_id,) = ids
+    assert run_id is not None
+    assert len(MlflowClient(database).get_metric_history(run_id, "loss")) == 3
+    assert len(runs_of(database)) == 3
+    assert parent_of(database).info.status == "FINISHED"
+
+
+def test_results_that_come_later_are_added_to_the_same_run(tmp_path: Path, database: str):
+    folder = write_run(tmp_path / "symile-0")
+    mirror(folder, cohort="synthetic", uri=database)
+    later = replace(RESULT, task="retrieval/ecg_given_cxr_labs", value=0.6)
+    write_rows(folder / "results.jsonl", [*RESULTS, later])
+    mirror(folder, cohort="synthetic", uri=database)
+    assert len(runs_of(database)) == 4
+    metrics = parent_of(database).data.metrics
+    assert metrics["retrieval/ecg_given_cxr_labs/complete/recall_at_1"] == 0.6
+    assert metrics["retrieval/cxr_given_ecg_labs/complete/recall_at_1"] == 0.7
+
+
+def test_a_changed_past_is_mirrored_anew(tmp_path: Path, database: str):
+    folder = write_run(tmp_path / "symile-0", finished=False)
+    first = mirror(folder, cohort="synthetic", uri=database).run_id
+    lines = (folder / "history.jsonl").read_text().replace('"loss": 3.0', '"loss": 9.0')
+    (folder / "history.jsonl").write_text(lines)
+    second = mirror(folder, cohort="synthetic", uri=database).run_id
+    assert first != second
+    assert [run.info.run_id for run in runs_of(database)] == [second]
+
+
+def test_another_training_of_the_same_name_is_another_run(tmp_path: Path, database: str):
+    for number, started in enumerate(("2026-03-01T10:00:00+00:00", "2026-03-02T10:00:00+00:00")):
+        folder = write_run(tmp_path / str(number) / "symile-0", finished=False, started=started)
+        mirror(folder, cohort="synthetic", uri=database)
+    assert len(runs_of(database)) == 2
+
+
+def test_the_oracle_is_mirrored_from_its_results_alone(tmp_path: Path, database: str):
+    folder = tmp_path / "oracle"
+    folder.mkdir()
+    write_rows(folder / "results.jsonl", [replace(row, run="oracle") for row in RESULTS])
+    for _ in range(2):
+        assert mirror(folder, cohort="synthetic", uri=database).problem is None
+    assert parent_of(database).info.run_name == "oracle"
+    assert len(runs_of(database)) == 3
+
+
+def test_only_the_listed_files_leave_a_folder(tmp_path: Path, database: str):
+    folder = write_run(tmp_path / "symile-0")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    for name in ("outcomes/retrieval", "candidates"):
+        (folder / name).mkdir(parents=True)
+    (folder / "outcomes/retrieval/complete.parquet").write_bytes(b"subject 10000032")
+    (folder / "candidates/retrieval.parquet").write_bytes(b"subject 10000032")
+    report = tmp_path / "somewhere" / "anything.html"
+    report.parent.mkdir()
+    report.write_text("<title>report</title>")
+    mirrored = mirror(folder, cohort="synthetic", uri=database, report=report)
+    assert mirrored.run_id is not None
+    expected = {"run.toml", "history.jsonl", "results.jsonl", "report.html"}
+    assert files_of(database, mirrored.run_id) == expected
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and folder not in path.parents:
+            assert b"10000032" not in path.read_bytes()
+
+
+def test_artifacts_lie_beside_the_database(tmp_path: Path, database: str):
+    mirror(write_run(tmp_path / "symile-0"), cohort="synthetic", uri=database)
+    assert list((tmp_path / "mlartifacts" / "synthetic").rglob("run.toml"))
+
+
+@pytest.mark.parametrize("value", ["subject 10000032", [1, 2], None, True])
+def test_a_history_that_holds_more_than_numbers_is_refused(
+    tmp_path: Path, database: str, value: Any
+):
+    folder = write_run(tmp_path / "symile-0")
+    (folder / "history.jsonl").write_text(json.dumps({"epoch": 1, "worst": value}) + "\n")
+    with pytest.raises(DataError, match=r"history\.jsonl, line 1: worst is not a number"):
+        mirror(folder, cohort="synthetic", uri=database)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, database: str):
+    with pytest.raises(DataError, match=r"neither run\.toml nor results"):
+        mirror(tmp_path, cohort="synthetic", uri=database)
+
+
+def test_names_and_values_that_mlflow_refuses_are_made_legal(tmp_path: Path, database: str):
+    folder = write_run(
+        tmp_path / "symile-0", notes={"é@1": "x" * 9000, "many": {str(n): n for n in range(250)}}
+    )
+    write_rows(
+        folder / "results.jsonl",
+        [
+            replace(RESULT, task="../odd//task", missingness=f"p{n}", metric="R@1")
+            for n in range(400)
+        ],
+    )
+    history = [{"epoch": 1, "step": 1, **{f"m@{n}": float(n) for n in range(2000)}}]
+    (folder / "history.jsonl").write_text(json.dumps(history[0]) + "\n")
+    assert mirror(folder, cohort="a cohort/é", uri=database).problem is None
+
+
+def test_a_number_that_is_not_finite_is_mirrored(tmp_path: Path, database: str):
+    folder = write_run(tmp_path / "symile-0")
+    (folder / "history.jsonl").write_text('{"epoch": 1, "step": 1, "loss": NaN}\n')
+    assert mirror(folder, cohort="synthetic", uri=database).problem is None
+
+
+def test_a_server_that_was_down_gets_everything_later(tmp_path: Path, server: Server):
+    folder = write_run(tmp_path / "symile-0")
+    server.stop()
+    before = time.monotonic()
+    mirrored = mirror(folder, cohort="later", uri=server.uri)
+    assert time.monotonic() - before < 6
+    assert mirrored.run_id is None
+    assert mirrored.problem is not None
+    assert "Nothing is lost" in mirrored.problem
+    assert str(folder) in mirrored.problem
+    server.start()
+    for _ in range(2):
+        assert mirror(folder, cohort="later", uri=server.uri).problem is None
+    assert len(runs_of(server.uri, "later")) == 3
+
+
+def test_a_server_shows_the_same_as_a_database(tmp_path: Path, server: Server):
+    server.start()
+    folder = write_run(tmp_path / "symile-0")
+    report = tmp_path / "report.html"
+    report.write_text("<title>report</title>")
+    first = mirror(folder, cohort="synthetic", uri=server.uri)
+    again = mirror(folder, cohort="synthetic", uri=server.uri, report=report)
+    assert first.problem is None
+    assert again.run_id == first.run_id
+    assert first.run_id is not None
+    assert first.url is not None
+    assert first.url.startswith(server.uri)
+    assert first.url.endswith(first.run_id)
+    assert files_of(server.uri, first.run_id) == {
+        "run.toml",
+        "history.jsonl",
+        "results.jsonl",
+        "report.html",
+    }
+    assert len(runs_of(server.uri)) == 3
+
+
+def test_a_server_that_never_answers_delays_a_few_seconds(tmp_path: Path):
+    folder = write_run(tmp_path / "symile-0")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        before = time.monotonic()
+        uri = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}"
+        mirrored = mirror(folder, cohort="synthetic", uri=uri)
+    assert time.monotonic() - before < 6
+    assert mirrored.problem is not None
+    assert "secret" not in mirrored.problem
+
+
+def test_a_database_that_cannot_be_written_delays_a_few_seconds(tmp_path: Path):
+    folder = write_run(tmp_path / "symile-0")
+    (tmp_path / "file").write_text("no folder")
+    before = time.monotonic()
+    mirrored = mirror(folder, cohort="synthetic", uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+    assert time.monotonic() - before < 6
+    assert mirrored.problem is not None
+
+
+def test_a_deleted_experiment_is_said_and_how_to_bring_it_back(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    folder = write_run(tmp_path / "symile-0")
+    mirror(folder, cohort="synthetic", uri=database)
+    client = MlflowClient(database)
+    found = client.get_experiment_by_name("synthetic")
+    assert found is not None
+    client.delete_experiment(found.experiment_id)
+    mirrored = mirror(folder, cohort="synthetic", uri=database)
+    assert mirrored.problem is not None
+    assert "mlflow experiments restore" in mirrored.problem
+
+
+def test_nothing_is_printed_and_nothing_is_left_behind(
+    tmp_path: Path, database: str, capfd: pytest.CaptureFixture[str]
+):
+    environment = dict(os.environ)
+    level = logging.getLogger("alembic").level
+    mirror(write_run(tmp_path / "symile-0"), cohort="synthetic", uri=database)
+    assert capfd.readouterr() == ("", "")
+    assert dict(os.environ) == environment
+    assert logging.getLogger("alembic").level == level
+
+
+def test_mlflow_is_loaded_only_when_something_is_mirrored_and_never_calls_home(
+    tmp_path: Path, database: str
+):
+    folder = write_run(tmp_path / "symile-0")
+    code = f"""
+import sys
+from pathlib import Path
+from clinical_symile.tracking import mirror, tracking_uri
+assert "mlflow" not in sys.modules
+import socket
+def refuse(*arguments, **keywords):
+    raise AssertionError(f"a network call: {{arguments}}")
+socket.socket.connect = socket.getaddrinfo = refuse
+mirrored = mirror(Path({str(folder)!r}), cohort="synthetic", uri={database!r})
+assert mirrored.problem is None, mirrored.problem
+from mlflow.telemetry.client import get_telemetry_client
+assert get_telemetry_client() is None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
