@@ -73,18 +73,19 @@ def _published(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists. Set the "
             "task's candidates to a number."
         )
-    table = store.candidates[store.candidates["query"].isin(gallery)]
+    table = store.candidates[np.isin(store.candidates["query"], gallery)]
     if table.empty:
         raise DataError(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists for the "
             f"{task.split} split. Choose another split, or a number of candidates."
         )
-    queries, lists = [], []
-    for query, group in table.groupby("query", sort=True):
-        others = group["candidate"].to_numpy()
-        queries.append(query)
+    asked, candidate = table["query"].to_numpy(), table["candidate"].to_numpy()
+    queries = np.unique(asked)
+    lists = []
+    for query in queries:
+        others = candidate[asked == query]
         lists.append(np.append(query, others[others != query]))
-    return np.array(queries), _padded(lists)
+    return queries, _padded(lists)
 
 
 def _padded(lists: list[Int[np.ndarray, " candidate"]]) -> Int[np.ndarray, "query candidate"]:

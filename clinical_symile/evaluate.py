@@ -78,6 +78,7 @@ def evaluate(
             "cohort": store.cohort,
             "task": task.name,
             "missingness": pattern.name,
+            "digest": made_with,
         }
         try:
             outcome, known = answer(pattern)
@@ -87,7 +88,7 @@ def evaluate(
             continue
         evaluation.outcomes[pattern.name] = outcome
         evaluation.results.extend(
-            Result(**context, **row, split=task.split, seed=seed, digest=made_with) for row in rows
+            Result(**context, **row, split=task.split, seed=seed) for row in rows
         )
     return evaluation
 

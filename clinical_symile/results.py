@@ -85,6 +85,7 @@ class Unscored:
         task: the task's name.
         missingness: the pattern.
         reason: one sentence.
+        digest: of task, cohort, store and candidate lists.
     """
 
     run: str
@@ -92,6 +93,7 @@ class Unscored:
     task: str
     missingness: str
     reason: str
+    digest: str
 
 
 Row = TypeVar("Row", Result, Comparison, Unscored)

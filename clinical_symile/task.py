@@ -268,6 +268,24 @@ def task_digest(task: Task) -> str:
     return digest(json.dumps(content, sort_keys=True))
 
 
+def parse_setting(text: str) -> tuple[str, Any]:
+    """A field and its value from `field=value`; the value is TOML, or a string if it is not.
+
+    >>> parse_setting("epochs=3")
+    ('epochs', 3)
+
+    Raises:
+        DefinitionError: there is no field or no `=`.
+    """
+    field, separator, value = text.partition("=")
+    if not separator or not field:
+        raise DefinitionError(f"'{text}': expected field=value, such as epochs=10.")
+    try:
+        return field, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return field, value
+
+
 def not_applicable(
     task: Retrieval | Classification, modalities: Sequence[str], outcomes: Sequence[str]
 ) -> list[str]:
@@ -284,13 +302,7 @@ def not_applicable(
 
 
 def _override(table: Mapping[str, Any], override: str) -> dict[str, Any]:
-    keys, separator, text = override.partition("=")
-    if not separator or not keys:
-        raise DefinitionError(f"--set {override}: expected field=value.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+    keys, value = parse_setting(override)
     return _replaced(table, keys.split("."), value, override)
 
 

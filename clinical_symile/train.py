@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
@@ -72,7 +72,7 @@ def train(
     rows = _learnable(store, task)
     steps = len(rows) // min(task.batch_size, len(rows))
     for epoch in range(len(history) + 1, task.epochs + 1):
-        started, losses = time.perf_counter(), []
+        started, losses, norms = time.perf_counter(), [], []
         for batch, generator in _batches(store, task, rows, seed=seed, epoch=epoch, fabric=fabric):
             step = (epoch - 1) * steps + len(losses)
             for group in optimiser.param_groups:
@@ -86,16 +86,18 @@ def train(
             norm = fabric.clip_gradients(
                 wrapped, optimiser, max_norm=task.optimiser.gradient_clip, error_if_nonfinite=True
             )
+            assert norm is not None  # it is for a limit on values only
             optimiser.step()
             learner.objective.limit_logit_scale()
-            losses.append(loss.item())
+            losses.append(float(loss))
+            norms.append(float(norm))
             progress(step + 1, task.epochs * steps)
         history.append(
             {
                 "epoch": epoch,
                 "step": epoch * steps,
                 "loss": float(np.mean(losses)),
-                "gradient_norm": float(norm),
+                "gradient_norm": float(np.mean(norms)),
                 "learning_rate": optimiser.param_groups[0]["lr"],
                 "logit_scale": float(learner.objective.logit_scale),
                 _chosen_by(task): _tuning_metric(learner, store, task, device=fabric.device),

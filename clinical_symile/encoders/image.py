@@ -86,6 +86,9 @@ def resnet50(shape: tuple[int, ...], dim: int, *, weights: str | None = None) ->
 class _OnGrey(nn.Module):
     """A network of three-channel images, given grey ones on ImageNet's scale."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network

@@ -1,0 +1,108 @@
+"""From a cohort's name to its store, with the raw files of made-up cohorts written on the way."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from clinical_symile.catalog import Catalog, digest
+from clinical_symile.cohort import Cohort, Generator, read_cohort
+from clinical_symile.decode import Progress
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.names import find, unknown
+from clinical_symile.prepare import prepare
+from clinical_symile.store import CohortStore
+from clinical_symile.task import parse_setting
+
+PARAMETERS = "generator.json"
+
+
+def prepare_cohort(
+    catalog: Catalog,
+    name: str,
+    *,
+    source: Path,
+    out: Path,
+    generate: Sequence[str] = (),
+    bar: Callable[[str], AbstractContextManager[Progress]],
+) -> CohortStore:
+    """Prepare a cohort of the catalog.
+
+    Args:
+        catalog: where cohorts are.
+        name: the cohort's.
+        source: the raw files; those of a made-up cohort are written there if nothing is there.
+        out: the store.
+        generate: `field=value` for the parameters of a made-up cohort.
+        bar: makes a progress bar.
+
+    Raises:
+        DefinitionError: no such cohort, or `generate` does not fit it.
+        DataError: the source is missing or of other parameters; and see `prepare`.
+    """
+    cohort = read_cohort(catalog.path("cohorts", name), name=name)
+    if generate:
+        cohort = _with_parameters(cohort, generate)
+    if cohort.generator is not None:
+        _write_source(cohort, cohort.generator, source, bar)
+    elif not source.is_dir():
+        raise DataError(
+            f"source {source}: no such folder; expected the raw files of cohort '{name}'. "
+            "Give it with --source."
+        )
+    with bar(f"Prepare {name}") as progress:
+        return prepare(cohort, source=source, out=out, progress=progress)
+
+
+def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
+    if cohort.generator is None:
+        raise DefinitionError(
+            f"--generate {generate[0]}: cohort '{cohort.name}' is not made up. Leave it out."
+        )
+    parameters = dict(cohort.generator.parameters)
+    for text in generate:
+        field, value = parse_setting(text)
+        if field not in parameters:
+            raise DefinitionError(f"--generate {text}: {unknown(field, parameters, what='field')}")
+        parameters[field] = value
+    generator = cohort.generator.model_copy(update={"parameters": parameters})
+    return replace(
+        cohort,
+        generator=generator,
+        digest=digest(cohort.digest, json.dumps(parameters, sort_keys=True)),
+    )
+
+
+def _write_source(
+    cohort: Cohort,
+    generator: Generator,
+    source: Path,
+    bar: Callable[[str], AbstractContextManager[Progress]],
+) -> None:
+    """Write the raw files, unless those of the same parameters are there."""
+    wanted = json.dumps(generator.parameters, sort_keys=True)
+    record = source / PARAMETERS
+    if record.is_file():
+        if record.read_text(encoding="utf-8") != wanted:
+            raise DataError(
+                f"{source}: was written with other parameters, see {record}. Give another folder, "
+                "or remove this one."
+            )
+        return
+    if source.exists():
+        raise DataError(
+            f"{source}: is there already and was not written for cohort '{cohort.name}'. Give a "
+            "folder that does not exist yet."
+        )
+    write = find(generator.write, {}, what="generator")
+    partial = source.with_name(source.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with bar(f"Write {cohort.name}") as progress:
+        try:
+            write(partial, **generator.parameters, progress=progress)
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(f"cohort '{cohort.name}': generator: {error}") from error
+    (partial / PARAMETERS).write_text(wanted, encoding="utf-8")
+    partial.rename(source)
