@@ -1,0 +1,188 @@
+"""Recordings to arrays: many at a time, and going on after an interruption."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jaxtyping import Bool
+
+from clinical_symile.cohort import Cohort, modality_adapters
+from clinical_symile.errors import DataError
+from clinical_symile.modalities.modality import Rejected
+
+PART = 32  # samples decoded at a time
+FEW = 400  # up to so many, one process is done before several have started
+TRIED = 10  # files looked for before it is believed that all are elsewhere
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What came of reading every sample; the measurements are in `<modality>.npy` of the folder.
+
+    Attributes:
+        folder: of the arrays.
+        present: True where there is a measurement.
+        rejected: row, modality, file, reason and detail of every recording that was not usable.
+    """
+
+    folder: Path
+    present: Bool[np.ndarray, "sample modality"]
+    rejected: pd.DataFrame
+
+
+def decode(
+    cohort: Cohort, rows: pa.Array, *, source: Path, folder: Path, progress: Progress
+) -> Decoded:
+    """Read every recording into one array per modality.
+
+    What is done is noted in `verdicts.jsonl` of the folder, and not done again.
+
+    Args:
+        cohort: whose modalities to read.
+        rows: the samples, as structs.
+        source: folder of the raw files.
+        folder: where arrays and notes are, or will be.
+        progress: called with samples read and all samples.
+
+    Raises:
+        DataError: no file of a modality is where the cohort says, or a process died.
+    """
+    adapters = modality_adapters(cohort)
+    journal = folder / "verdicts.jsonl"
+    if not journal.exists():
+        _check_files_are_there(cohort, adapters, rows, source=source)
+        for name, adapter in adapters.items():
+            create_array(folder / f"{name}.npy", adapter, samples=len(rows))
+        journal.touch()
+    done = {verdict["first"]: verdict for verdict in _read_journal(journal)}
+    firsts = [first for first in range(0, len(rows), PART) if first not in done]
+    read = partial(_decode_part, cohort, source, folder)
+    with journal.open("a", encoding="utf-8") as stream:
+        for verdict in _each(read, firsts, rows):
+            stream.write(json.dumps(verdict) + "\n")
+            stream.flush()
+            done[verdict["first"]] = verdict
+            progress(min(len(done) * PART, len(rows)), len(rows))
+    verdicts = [done[first] for first in sorted(done)]
+    return Decoded(
+        folder=folder,
+        present=np.array([line for v in verdicts for line in v["present"]], dtype=bool),
+        rejected=pd.DataFrame(
+            [line for v in verdicts for line in v["rejected"]],
+            columns=["row", "modality", "file", "reason", "detail"],
+        ),
+    )
+
+
+def create_array(file: Path, adapter: Any, *, samples: int) -> np.memmap:
+    """A new array of measurements, all zero and taking no room until it is written to."""
+    shape = (samples, *adapter.shape)
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(adapter.dtype), shape=shape)
+
+
+def _decode_part(
+    cohort: Cohort, source: Path, folder: Path, first: int, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Decode some samples that follow one another; runs in a process of its own."""
+    present, rejected = [[False] * len(cohort.modalities) for _ in rows], []
+    for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
+        array = np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False)
+        for place, row in enumerate(rows):
+            try:
+                measurement = adapter.read(row, source)
+            except Rejected as verdict:
+                file = _file(adapter, row)
+                rejected.append([first + place, name, file, verdict.reason, verdict.detail])
+                continue
+            if measurement is None:
+                continue
+            if measurement.shape != array.shape[1:]:
+                raise ValueError(
+                    f"modality adapter '{cohort.modalities[name].adapter}' reads shape "
+                    f"{measurement.shape}; expected its own {array.shape[1:]}"
+                )
+            array[first + place] = measurement
+            present[place][column] = True
+    return {"first": first, "present": present, "rejected": rejected}
+
+
+def _each(
+    read: Callable[[int, list[dict[str, Any]]], dict[str, Any]], firsts: list[int], rows: pa.Array
+) -> Iterator[dict[str, Any]]:
+    """The verdict on every part, in whatever order they are done."""
+    parts = ((first, rows[first : first + PART].to_pylist()) for first in firsts)
+    workers = min(_cores(), len(firsts))
+    if workers <= 1 or len(firsts) * PART <= FEW:
+        for first, part in parts:
+            yield read(first, part)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting: set[Future[dict[str, Any]]] = set()
+        try:
+            for first, part in parts:
+                waiting.add(pool.submit(read, first, part))
+                if len(waiting) >= 4 * workers:
+                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in finished)
+            yield from (future.result() for future in waiting)
+        except BrokenProcessPool:
+            raise DataError(
+                "a process that reads recordings died, perhaps for want of memory; expected it to "
+                "finish. Run the same command again: it goes on where it stopped."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _check_files_are_there(
+    cohort: Cohort, adapters: Mapping[str, Any], rows: pa.Array, *, source: Path
+) -> None:
+    """Say at once that a modality's files are elsewhere, rather than reject them one by one."""
+    problems = []
+    for name, adapter in adapters.items():
+        missing = []
+        for row in (rows[place].as_py() for place in range(len(rows))):
+            try:
+                found = adapter.read(row, source) is not None
+            except Rejected as verdict:
+                found = verdict.reason != "file-missing"
+                missing.append(_file(adapter, row))
+            if found:
+                break
+            if len(missing) >= TRIED:
+                problems.append(
+                    f"{cohort.folder / 'cohort.toml'}: modalities.{name}: none of the first "
+                    f"{TRIED} files is under {source}, such as {missing[0]}. Correct the path, "
+                    "get the files, or remove the modality."
+                )
+                break
+    if problems:
+        raise DataError(*problems)
+
+
+def _read_journal(journal: Path) -> Iterator[dict[str, Any]]:
+    for line in journal.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):  # the last line may have been cut off
+            yield json.loads(line)
+
+
+def _file(adapter: Any, row: Mapping[str, Any]) -> str:
+    return " ".join(str(row[c]) for c in adapter.columns if c not in adapter.numbers)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

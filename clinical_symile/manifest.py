@@ -1,0 +1,96 @@
+"""What a store says of itself: counts, digests, versions."""
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clinical_symile import __version__
+from clinical_symile.catalog import digest
+from clinical_symile.cohort import SPLITS, Cohort
+from clinical_symile.decode import Decoded
+from clinical_symile.store import VERSION
+
+READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
+
+
+def write_manifest(
+    cohort: Cohort,
+    samples: pd.DataFrame,
+    decoded: Decoded,
+    *,
+    store: Path,
+    about: Mapping[str, Any],
+    candidates: pd.DataFrame,
+    source_digest: str,
+    left_out: Mapping[str, int],
+    unlisted: int,
+) -> None:
+    """Write `manifest.json`, the last file of a store.
+
+    Args:
+        cohort: whose store it is.
+        samples: what `samples.parquet` holds.
+        decoded: every recording that was tried.
+        store: folder with all other files of the store.
+        about: each modality's adapter, shape, unit, statistics and checksum.
+        candidates: the published lists, empty without.
+        source_digest: of what the store was made from.
+        left_out: rows that became no sample, by reason.
+        unlisted: pairs of the published lists that name a sample that is not in the store.
+    """
+    content = samples.to_csv(index=False), candidates.to_csv(index=False), json.dumps(about)
+    manifest = {
+        "cohort": cohort.name,
+        "cohort_digest": cohort.digest,
+        "title": cohort.title,
+        "access": cohort.access,
+        "generator": cohort.generator.model_dump() if cohort.generator else None,
+        "digest": digest(*content),
+        "source_digest": source_digest,
+        "version": VERSION,
+        "modalities": about,
+        "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
+        "left_out": left_out,
+        "rejected": {name: _reasons(decoded.rejected, name) for name in about},
+        "unlisted_candidates": unlisted,
+        "outcomes": {
+            name: {split: _labels(samples, split, name) for split in SPLITS}
+            for name in cohort.outcomes
+        },
+        "sizes": {file.name: file.stat().st_size for file in sorted(store.iterdir())},
+        "versions": {"python": platform.python_version(), "clinical-symile": __version__}
+        | {name: version(name) for name in READERS},
+    }
+    (store / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _counts(samples: pd.DataFrame, split: str, modalities: tuple[str, ...]) -> dict[str, Any]:
+    part = samples.loc[samples["split"] == split]
+    present = part.loc[:, [f"present_{name}" for name in modalities]].to_numpy(dtype=bool)
+    patterns = Counter("+".join(np.array(modalities)[line]) for line in present)
+    return {
+        "samples": len(part),
+        "subjects": len(set(part["subject"])),
+        "present": dict(zip(modalities, present.sum(axis=0).tolist(), strict=True)),
+        "patterns": dict(sorted(patterns.items())),
+    }
+
+
+def _reasons(rejected: pd.DataFrame, modality: str) -> dict[str, int]:
+    return dict(sorted(Counter(rejected.loc[rejected["modality"] == modality, "reason"]).items()))
+
+
+def _labels(samples: pd.DataFrame, split: str, outcome: str) -> dict[str, int]:
+    label = samples.loc[samples["split"] == split, f"outcome_{outcome}"].to_numpy(dtype=float)
+    return {
+        "positive": int((label == 1).sum()),
+        "negative": int((label == 0).sum()),
+        "unknown": int(np.isnan(label).sum()),
+    }

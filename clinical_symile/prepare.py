@@ -1,0 +1,245 @@
+"""Raw files to a `CohortStore`."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as parquet
+from jaxtyping import Int
+
+from clinical_symile import __version__
+from clinical_symile.catalog import digest
+from clinical_symile.cohort import Cohort, modality_adapters
+from clinical_symile.decode import PART, Decoded, Progress, create_array, decode
+from clinical_symile.errors import DataError
+from clinical_symile.manifest import write_manifest
+from clinical_symile.modalities.modality import is_empty
+from clinical_symile.samples import read_candidates, read_samples, source_files
+from clinical_symile.store import CohortStore, checksum, open_store
+
+
+def prepare(
+    cohort: Cohort,
+    *,
+    source: Path,
+    out: Path,
+    progress: Progress = lambda done, total: None,
+) -> CohortStore:
+    """Read the raw files of a cohort and write its store.
+
+    A recording that cannot be used leaves its sample without that modality; a sample without any is
+    left out; both are counted, by reason, in the manifest. The work is done in `<out>.partial` and
+    gets the name `out` when it is whole. After an interruption the next call goes on from there;
+    when the store is there already, nothing is done. The same input gives the same bytes.
+
+    Many samples are read by one process per core, each of which imports the program's main module:
+    a script that calls this does so under `if __name__ == "__main__":`.
+
+    Args:
+        cohort: what to read.
+        source: folder of the raw files.
+        out: folder of the store.
+        progress: called with samples read and all samples.
+
+    Raises:
+        DefinitionError: a modality cannot be read as the cohort says.
+        DataError: tables are missing or contradict themselves, no file of a modality is where the
+            cohort says, or `out` holds something else.
+    """
+    adapters = modality_adapters(cohort)
+    files = source_files(cohort, source)
+    key = digest(__version__, cohort.digest, *(checksum(file) for file in files.values()))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        return _same_store(out, key)
+    work = out.with_name(out.name + ".partial")
+    _open_work(work, key)
+    samples, repeated = _samples(cohort, adapters, source=source, work=work)
+    decoded = decode(
+        cohort, samples["row"].combine_chunks(), source=source, folder=work, progress=progress
+    )
+    left_out = _left_out(decoded) | ({"repeated-row": repeated} if repeated else {})
+    kept = np.flatnonzero(decoded.present.any(axis=1))
+    if not len(kept):
+        raise DataError(
+            f"cohort '{cohort.name}': none of {len(samples)} samples has a usable recording, see "
+            f"{work / 'verdicts.jsonl'}. Correct the cohort's file, or the files under {source}."
+        )
+    store = work / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    store.mkdir()
+    frame = _write_samples(cohort, samples, decoded, kept=kept, store=store)
+    candidates, unlisted = _write_candidates(cohort, frame, source=source, store=store)
+    _write_rejected(samples, decoded, store=store)
+    about = {
+        name: _write_array(cohort, name, adapter, decoded, frame, kept=kept, store=store)
+        for name, adapter in adapters.items()
+    }
+    write_manifest(
+        cohort,
+        frame,
+        decoded,
+        store=store,
+        about=about,
+        candidates=candidates,
+        source_digest=key,
+        left_out=left_out,
+        unlisted=unlisted,
+    )
+    if out.is_dir():
+        out.rmdir()
+    store.replace(out)
+    shutil.rmtree(work)
+    return open_store(out)
+
+
+def _same_store(out: Path, key: str) -> CohortStore:
+    """The store that is there already, if it is what would be made."""
+    if not (out / "manifest.json").is_file():
+        raise DataError(f"{out}: exists and is no cohort store. Choose another --out.")
+    store = open_store(out)
+    if store.manifest["source_digest"] != key:
+        raise DataError(
+            f"{out}: holds a store of cohort '{store.cohort}' from another definition, from other "
+            "tables or by another version. Choose another --out, or remove it first."
+        )
+    return store
+
+
+def _open_work(work: Path, key: str) -> None:
+    """Make the work folder, or keep it if it was made for the same."""
+    file = work / "key"
+    if work.exists():
+        if not file.is_file():
+            raise DataError(f"{work}: exists and is no unfinished store. Choose another --out.")
+        if file.read_text(encoding="utf-8") == key:
+            return
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    file.write_text(key, encoding="utf-8")
+
+
+def _samples(
+    cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path
+) -> tuple[pa.Table, int]:
+    """The samples; read once, so that going on uses the very same rows."""
+    file = work / "samples.arrow"
+    if not file.exists():
+        table, repeated = read_samples(cohort, adapters, source=source, scratch=work / "scratch")
+        partial = work / "samples.arrow.partial"
+        table = table.replace_schema_metadata({"repeated": str(repeated)})
+        feather.write_feather(table, str(partial), compression="uncompressed")
+        partial.replace(file)
+    table = feather.read_table(str(file))
+    return table, int((table.schema.metadata or {})[b"repeated"])
+
+
+def _left_out(decoded: Decoded) -> dict[str, int]:
+    none = np.logical_not(decoded.present.any(axis=1))
+    tried = np.zeros(len(decoded.present), dtype=bool)
+    tried[decoded.rejected["row"].to_numpy(dtype=np.int64)] = True
+    counts = {
+        "nothing-recorded": int((none & ~tried).sum()),
+        "nothing-usable": int((none & tried).sum()),
+    }
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _write_samples(
+    cohort: Cohort,
+    samples: pa.Table,
+    decoded: Decoded,
+    *,
+    kept: Int[np.ndarray, " kept"],
+    store: Path,
+) -> pd.DataFrame:
+    taken = samples.take(kept)
+    rows = taken["row"].combine_chunks()
+    columns = {name: taken[name] for name in ("sample", "subject", "split")}
+    for column, name in enumerate(cohort.modalities):
+        columns[f"present_{name}"] = pa.array(decoded.present[kept, column])
+    for name, outcome in cohort.outcomes.items():
+        positive = {_code(value) for value in outcome.positive}
+        negative = {_code(value) for value in outcome.negative}
+        codes = [_code(value) for value in rows.field(outcome.column).to_pylist()]
+        labels = [1.0 if c in positive else 0.0 if c in negative else np.nan for c in codes]
+        columns[f"outcome_{name}"] = pa.array(labels, type=pa.float64())
+    for column in cohort.samples.keep:
+        columns[f"kept_{column}"] = rows.field(column)
+    parquet.write_table(pa.table(columns), store / "samples.parquet")
+    return pd.read_parquet(store / "samples.parquet")
+
+
+def _code(value: Any) -> Any:
+    """A value of an outcome's column, in one form whether it was read as text or as a number."""
+    if is_empty(value):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value).strip()
+
+
+def _write_candidates(
+    cohort: Cohort, frame: pd.DataFrame, *, source: Path, store: Path
+) -> tuple[pd.DataFrame, int]:
+    """The candidate lists by row, and how many pairs name a sample that is not in the store."""
+    listed = read_candidates(cohort, source)
+    row = {str(sample): place for place, sample in enumerate(frame["sample"])}
+    for column in ("query", "candidate"):
+        listed[column] = [row.get(str(sample), -1) for sample in listed[column]]
+    in_store = (listed["query"] >= 0) & (listed["candidate"] >= 0)
+    known = listed.loc[in_store].reset_index(drop=True)
+    if cohort.candidates:
+        parquet.write_table(
+            pa.Table.from_pandas(known, preserve_index=False), store / "candidates.parquet"
+        )
+    return known, len(listed) - len(known)
+
+
+def _write_rejected(samples: pa.Table, decoded: Decoded, *, store: Path) -> None:
+    rejected = decoded.rejected
+    columns: dict[str, Any] = {
+        "sample": samples["sample"].take(pa.array(rejected["row"], type=pa.int64()))
+    }
+    for name in ("modality", "file", "reason", "detail"):
+        columns[name] = pa.array(rejected[name], type=pa.string())
+    parquet.write_table(pa.table(columns), store / "rejected.parquet")
+
+
+def _write_array(
+    cohort: Cohort,
+    name: str,
+    adapter: Any,
+    decoded: Decoded,
+    frame: pd.DataFrame,
+    *,
+    kept: Int[np.ndarray, " kept"],
+    store: Path,
+) -> dict[str, Any]:
+    """Copy one modality's measurements of the samples that are kept; what the manifest says."""
+    decoded_array = np.load(decoded.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    array = create_array(store / f"{name}.npy", adapter, samples=len(kept))
+    present = frame[f"present_{name}"].to_numpy()
+    for rows in _parts(np.flatnonzero(present)):
+        array[rows] = decoded_array[kept[rows]]
+    array.flush()
+    training = np.flatnonzero(present & (frame["split"] == "train").to_numpy())
+    return {
+        "adapter": cohort.modalities[name].adapter,
+        "shape": list(adapter.shape),
+        "dtype": adapter.dtype,
+        "unit": adapter.unit,
+        "parts": list(adapter.parts),
+        "encoder": adapter.encoder,
+        "statistics": adapter.fit(array[rows] for rows in _parts(training)),
+        "sha256": checksum(store / f"{name}.npy"),
+    }
+
+
+def _parts(rows: Int[np.ndarray, " row"]) -> Iterator[Int[np.ndarray, " part"]]:
+    yield from (rows[first : first + PART] for first in range(0, len(rows), PART))

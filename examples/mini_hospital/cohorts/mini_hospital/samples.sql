@@ -1,0 +1,70 @@
+-- One row per admission, by the rules of Symile-MIMIC (Saporta et al. 2024): the earliest ECG and the
+-- earliest value of each lab within 24 hours of admission on either side, and the earliest frontal
+-- chest X-ray more than 24 and at most 72 hours after it. All are joined by person and time, since
+-- many recordings carry no admission. Unlike there, an admission needs only one of the three, and an
+-- X-ray without a CheXpert row stays.
+
+WITH cxr AS (
+    SELECT
+        subject_id, study_id, dicom_id,
+        -- StudyTime is HHMMSS.fff read as a number, so its leading zeros are lost
+        strptime(
+            CAST(StudyDate AS VARCHAR)
+                || lpad(CAST(CAST(trunc(CAST(StudyTime AS DOUBLE)) AS BIGINT) AS VARCHAR), 6, '0'),
+            '%Y%m%d%H%M%S'
+        ) AS taken,
+        format('files/p{}/p{}/s{}/{}.jpg', left(CAST(subject_id AS VARCHAR), 2), subject_id,
+               study_id, dicom_id) AS cxr_path
+    FROM cxr_metadata
+    WHERE ViewPosition IN ('AP', 'PA')
+),
+
+first_cxr AS (
+    SELECT hadm_id, study_id, cxr_path
+    FROM admissions JOIN cxr USING (subject_id)
+    WHERE taken > admittime + INTERVAL 24 HOUR AND taken <= admittime + INTERVAL 72 HOUR
+    QUALIFY row_number() OVER (PARTITION BY hadm_id ORDER BY taken, study_id, dicom_id) = 1
+),
+
+first_ecg AS (
+    SELECT hadm_id, path AS ecg_path
+    FROM admissions JOIN ecg_records USING (subject_id)
+    WHERE ecg_time BETWEEN admittime - INTERVAL 24 HOUR AND admittime + INTERVAL 24 HOUR
+    QUALIFY row_number() OVER (PARTITION BY hadm_id ORDER BY ecg_time, study_id) = 1
+),
+
+first_labs AS (
+    SELECT
+        admissions.hadm_id,
+        'lab_' || itemid AS lab,
+        arg_min(valuenum, (charttime, labevent_id)) AS value
+    FROM admissions JOIN labevents ON labevents.subject_id = admissions.subject_id
+    WHERE valuenum IS NOT NULL
+        AND charttime BETWEEN admittime - INTERVAL 24 HOUR AND admittime + INTERVAL 24 HOUR
+    GROUP BY ALL
+),
+
+labs AS (
+    FROM first_labs PIVOT (
+        any_value(value) FOR lab IN (
+            'lab_50802', 'lab_50804', 'lab_50813', 'lab_50818', 'lab_50820', 'lab_50821', 'lab_50861',
+            'lab_50862', 'lab_50863', 'lab_50868', 'lab_50878', 'lab_50882', 'lab_50885', 'lab_50893',
+            'lab_50902', 'lab_50910', 'lab_50912', 'lab_50931', 'lab_50934', 'lab_50947', 'lab_50960',
+            'lab_50970', 'lab_50971', 'lab_50983', 'lab_51006', 'lab_51133', 'lab_51146', 'lab_51200',
+            'lab_51221', 'lab_51222', 'lab_51237', 'lab_51244', 'lab_51248', 'lab_51249', 'lab_51250',
+            'lab_51254', 'lab_51256', 'lab_51265', 'lab_51274', 'lab_51275', 'lab_51277', 'lab_51279',
+            'lab_51301', 'lab_51678', 'lab_52069', 'lab_52073', 'lab_52074', 'lab_52075', 'lab_52135',
+            'lab_52172'
+        )
+        GROUP BY hadm_id
+    )
+)
+
+SELECT
+    admissions.subject_id, admissions.hadm_id, hospital_expire_flag,
+    cxr_path, Cardiomegaly, ecg_path, labs.* EXCLUDE (hadm_id)
+FROM admissions
+LEFT JOIN first_cxr USING (hadm_id)
+LEFT JOIN cxr_findings USING (subject_id, study_id)
+LEFT JOIN first_ecg USING (hadm_id)
+LEFT JOIN labs USING (hadm_id)
