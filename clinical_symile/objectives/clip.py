@@ -1,7 +1,6 @@
 """CLIP for any number of modalities: every pair of them is contrasted."""
 
 from itertools import combinations
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +16,7 @@ from clinical_symile.objectives.objective import (
     query_slots,
 )
 
-Reduction = Literal["mean", "sum"]
+REDUCTIONS = ("mean", "sum")
 
 
 def clip_loss(
@@ -25,7 +24,7 @@ def clip_loss(
     logit_scale: float | Float[Tensor, ""],
     *,
     present: Bool[Tensor, "sample modality"] | None = None,
-    reduction: Reduction = "mean",
+    reduction: str = "mean",
 ) -> Float[Tensor, ""]:
     """Cross-entropy of picking a sample's own partner, in both directions, over all pairs.
 
@@ -48,8 +47,7 @@ def clip_loss(
     Raises:
         ValueError: no pair has two samples, or the reduction is unknown.
     """
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")
+    _check_reduction(reduction)
     z, present = prepare_slots(z, present)
     pairs = []
     with torch.autocast(z.device.type, enabled=False):
@@ -71,6 +69,11 @@ def clip_loss(
         )
     losses = torch.stack(pairs)
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _check_reduction(reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")
 
 
 class Clip(Objective):
@@ -95,13 +98,12 @@ class Clip(Objective):
         self,
         *,
         temperature: float = 0.07,
-        reduction: Reduction = "mean",
+        reduction: str = "mean",
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if reduction not in get_args(Reduction):
-            raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")
-        self.reduction: Reduction = reduction
+        _check_reduction(reduction)
+        self.reduction = reduction
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None

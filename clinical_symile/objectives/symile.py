@@ -3,7 +3,6 @@
 from functools import reduce
 from math import inf
 from string import ascii_lowercase
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +18,7 @@ from clinical_symile.objectives.objective import (
     query_slots,
 )
 
-Negatives = Literal["all", "shuffled"]
+NEGATIVES = ("all", "shuffled")
 
 
 def symile_loss(
@@ -27,7 +26,7 @@ def symile_loss(
     logit_scale: float | Float[Tensor, ""],
     *,
     present: Bool[Tensor, "sample modality"] | None = None,
-    negatives: Negatives = "all",
+    negatives: str = "all",
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of picking a sample's own companions, mean over the anchor modalities.
@@ -75,10 +74,10 @@ def draw_permutations(
     """
     if modalities == 2:
         return torch.arange(samples).expand(2, 1, samples)
-    drawn = [
-        torch.randperm(samples, generator=generator) for _ in range(modalities * (modalities - 1))
-    ]
-    return torch.stack(drawn).reshape(modalities, modalities - 1, samples)
+    permutations = torch.empty(modalities, modalities - 1, samples, dtype=torch.long)
+    for permutation in permutations.flatten(0, 1):
+        permutation.copy_(torch.randperm(samples, generator=generator))
+    return permutations
 
 
 def symile_loss_shuffled(
@@ -105,7 +104,7 @@ def symile_loss_shuffled(
     """
     z, present = prepare_slots(z, present)
     complete = _anchors(present)
-    own = complete[:, None] == torch.arange(len(z), device=z.device)
+    own = (torch.arange(len(complete), device=z.device), complete)
     losses = []
     with torch.autocast(z.device.type, enabled=False):
         true = logit_scale * reduce(torch.mul, z[complete].unbind(dim=1)).sum(dim=1)
@@ -115,7 +114,8 @@ def symile_loss_shuffled(
             candidates = reduce(torch.mul, [z[shuffle, m] for m, shuffle in slots])
             allowed = reduce(torch.mul, [present[shuffle, m] for m, shuffle in slots])
             logits = logit_scale * z[complete, anchor] @ candidates.T
-            logits = torch.where(own, true[:, None], logits.masked_fill(~allowed, -inf))
+            logits.masked_fill_(~allowed, -inf)
+            logits[own] = true
             losses.append(functional.cross_entropy(logits, complete))
     return torch.stack(losses).mean()
 
@@ -158,7 +158,7 @@ def _anchors(present: Bool[Tensor, "sample modality"]) -> Int[Tensor, " complete
 
 
 def _check_negatives(negatives: str) -> None:
-    if negatives not in get_args(Negatives):
+    if negatives not in NEGATIVES:
         raise ValueError(f"unknown negatives '{negatives}'; expected 'all' or 'shuffled'.")
 
 
@@ -187,12 +187,12 @@ class Symile(Objective):
         self,
         *,
         temperature: float = 0.1,
-        negatives: Negatives = "all",
+        negatives: str = "all",
         logit_scale_max: float = inf,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
         _check_negatives(negatives)
-        self.negatives: Negatives = negatives
+        self.negatives = negatives
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None

@@ -1,0 +1,252 @@
+"""What holds for every objective in the table, for both kinds of negatives and of reduction."""
+
+from dataclasses import replace
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.objective import Objective
+from clinical_symile.objectives.symile import symile_loss
+
+MODALITIES = ("cxr", "ecg", "labs")
+
+
+def shuffled_loss(z, logit_scale, *, present=None):
+    drawn = torch.Generator().manual_seed(0)
+    return symile_loss(z, logit_scale, present=present, negatives="shuffled", generator=drawn)
+
+
+def summed_loss(z, logit_scale, *, present=None):
+    return clip_loss(z, logit_scale, present=present, reduction="sum")
+
+
+each_loss = pytest.mark.parametrize("loss", [symile_loss, shuffled_loss, clip_loss, summed_loss])
+
+
+@pytest.fixture(params=sorted(OBJECTIVES))
+def objective(request) -> Objective:
+    return find(request.param, OBJECTIVES, what="objective")()
+
+
+def embeddings(z: Tensor, present: Tensor | None = None) -> Embeddings:
+    if present is None:
+        present = torch.ones(z.shape[:2], dtype=torch.bool)
+    return Embeddings(z=z, present=present, modalities=MODALITIES, rows=torch.arange(len(z)))
+
+
+def value_and_gradients(loss, z, present):
+    z = z.clone().requires_grad_()
+    scale = torch.tensor(2.0, dtype=z.dtype, requires_grad=True)
+    value = loss(z, scale, present=present)
+    return value, *torch.autograd.grad(value, [z, scale])
+
+
+@st.composite
+def presence(draw) -> Tensor:
+    """Patterns with two complete samples, which may stand anywhere."""
+    rows = draw(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=0, max_size=6))
+    order = draw(st.permutations(range(len(rows) + 2)))
+    return torch.tensor([*rows, [True] * 3, [True] * 3])[list(order)]
+
+
+@each_loss
+@settings(max_examples=30, deadline=None)
+@given(present=presence(), junk=st.sampled_from([torch.nan, torch.inf, -torch.inf, 1e300]))
+def test_what_absent_slots_hold_changes_nothing(loss, present, junk):
+    z = torch.randn(len(present), 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    expected, *expected_gradients = value_and_gradients(loss, z, present)
+    z[~present] = junk
+    value, *gradients = value_and_gradients(loss, z, present)
+    assert torch.isfinite(value)
+    assert value == expected
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        assert torch.isfinite(gradient).all()
+        assert torch.equal(gradient, expected_gradient)
+    assert (gradients[0][~present] == 0).all()
+
+
+@each_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_all_present_is_the_same_to_the_bit_as_no_presence_given(loss, dtype, generator):
+    z = torch.randn(6, 3, 4, generator=generator, dtype=dtype)
+    without = value_and_gradients(loss, z, None)
+    given = value_and_gradients(loss, z, torch.ones(6, 3, dtype=torch.bool))
+    assert all(torch.equal(a, b) for a, b in zip(without, given, strict=True))
+    assert without[0].dtype == dtype
+
+
+@pytest.mark.parametrize("loss", [symile_loss, clip_loss, summed_loss])
+@settings(max_examples=20, deadline=None)
+@given(present=presence(), data=st.data())
+def test_the_order_of_samples_and_of_modalities_changes_nothing(loss, present, data):
+    samples = data.draw(st.permutations(range(len(present))))
+    modalities = data.draw(st.permutations(range(3)))
+    z = torch.randn(len(present), 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    expected, gradient, _ = value_and_gradients(loss, z, present)
+    reordered = z[samples][:, modalities], present[samples][:, modalities]
+    value, reordered_gradient, _ = value_and_gradients(loss, *reordered)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(reordered_gradient, gradient[samples][:, modalities])
+
+
+@each_loss
+def test_half_precision_embeddings_are_contrasted_in_float32(loss, generator):
+    z = torch.nn.functional.normalize(torch.randn(8, 3, 16, generator=generator), dim=2)
+    exact = loss(z.bfloat16().float(), 5.0)
+    assert torch.equal(loss(z.bfloat16(), 5.0), exact)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss(z, 5.0), loss(z, torch.tensor(5.0)))
+        assert loss(z, 5.0).dtype == torch.float32
+        torch.testing.assert_close(loss(z, 5.0), exact, rtol=1e-2, atol=0)
+
+
+@each_loss
+def test_one_modality_is_refused(loss):
+    with pytest.raises(ValueError, match="have 1 modality; expected at least 2"):
+        loss(torch.zeros(4, 1, 2), 1.0)
+
+
+@each_loss
+def test_presence_of_another_shape_is_refused(loss):
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        with pytest.raises(ValueError, match=r"present has shape \[4, 1\]; expected \[4, 3\]"):
+            loss(torch.zeros(4, 3, 2), 1.0, present=torch.ones(4, 1, dtype=torch.bool))
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_the_loss_falls_with_training(objective, generator):
+    z = torch.randn(8, 3, 4, generator=generator).requires_grad_()
+    optimizer = torch.optim.Adam([z, *objective.parameters()], lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        unit = torch.nn.functional.normalize(z, dim=2)
+        loss = objective(embeddings(unit), generator=generator)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_hidden_slots_of_embeddings_do_not_reach_the_loss(objective, generator):
+    z = torch.randn(6, 3, 4, generator=generator)
+    present = torch.ones(6, 3, dtype=torch.bool)
+    present[0, 1] = present[4, 2] = False
+    expected = objective(embeddings(z, present), generator=generator)
+    z[~present] = torch.nan
+    assert objective(embeddings(z, present), generator=generator) == expected
+
+
+def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, generator):
+    z = torch.randn(6, 3, 4, generator=generator)
+    present = torch.ones(6, 3, dtype=torch.bool)
+    present[:5, 1] = False
+    substitute = torch.randn(3, 4, generator=generator).requires_grad_()
+    batch = replace(embeddings(z, present), substitute=substitute)
+    loss = objective(batch, generator=generator)
+    filled = torch.where(present[:, :, None], z, substitute[None])
+    assert loss == objective(embeddings(filled), generator=generator)
+    loss.backward()
+    assert substitute.grad is not None
+    assert (substitute.grad[1] != 0).any()
+    assert (substitute.grad[[0, 2]] == 0).all()
+    scores = objective.score(batch, z[:, 0], target="cxr")
+    assert torch.equal(scores, objective.score(embeddings(filled), z[:, 0], target="cxr"))
+
+
+def test_the_scale_starts_at_the_inverse_of_the_temperature(objective):
+    made = type(objective)(temperature=0.2)
+    assert made.logit_scale.item() == pytest.approx(5)
+    assert set(made.state_dict()) == {"log_logit_scale"}
+
+
+def test_the_scale_is_limited_and_can_come_down_again(objective, generator):
+    limited = type(objective)(temperature=0.5, logit_scale_max=4.0)
+    with torch.no_grad():
+        limited.log_logit_scale.fill_(3.0)
+    assert limited.logit_scale.item() == pytest.approx(4)
+    z = torch.randn(6, 3, 4, generator=generator)
+    limited(embeddings(z), generator=generator).backward()
+    assert limited.log_logit_scale.exp().item() == pytest.approx(4)
+    assert limited.log_logit_scale.grad != 0
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_temperature_that_is_not_positive_is_refused(objective, temperature):
+    with pytest.raises(ValueError, match=r"temperature is .*; expected a positive number"):
+        type(objective)(temperature=temperature)
+
+
+def test_a_temperature_below_the_limit_of_the_scale_is_refused(objective):
+    with pytest.raises(ValueError, match=r"starts the logit scale at 20, above logit_scale_max"):
+        type(objective)(temperature=0.05, logit_scale_max=10.0)
+
+
+def test_the_target_and_what_is_absent_are_never_read_by_the_score(objective, generator):
+    z = torch.randn(5, 3, 4, generator=generator)
+    candidates = torch.randn(7, 4, generator=generator)
+    present = torch.ones(5, 3, dtype=torch.bool)
+    present[2, 1] = present[3, 2] = False
+    expected = objective.score(embeddings(z, present), candidates, target="cxr")
+    z[~present] = torch.nan
+    z[:, 0] = torch.inf
+    scores = objective.score(embeddings(z, present), candidates, target="cxr")
+    assert torch.equal(scores, expected)
+    present[:, 0] = False
+    assert torch.equal(objective.score(embeddings(z, present), candidates, target="cxr"), expected)
+
+
+def test_a_query_of_one_modality_scores_by_its_inner_product(objective, generator):
+    z = torch.randn(5, 3, 4, generator=generator)
+    candidates = torch.randn(7, 4, generator=generator)
+    present = torch.tensor([[True, False, True]] * 5)
+    scores = objective.score(embeddings(z, present), candidates, target="cxr")
+    torch.testing.assert_close(scores, z[:, 2] @ candidates.T)
+
+
+def test_scores_follow_the_candidates_and_the_queries(objective, generator):
+    z = torch.randn(5, 3, 4, generator=generator)
+    candidates = torch.randn(7, 4, generator=generator)
+    scores = objective.score(embeddings(z), candidates, target="labs")
+    order = torch.randperm(7, generator=generator)
+    assert torch.equal(
+        objective.score(embeddings(z), candidates[order], target="labs"), scores[:, order]
+    )
+    assert torch.equal(objective.score(embeddings(z[:2]), candidates, target="labs"), scores[:2])
+
+
+@pytest.mark.parametrize("dim", [16, 64, 128, 200])
+@pytest.mark.parametrize("count", [7, 10, 37])
+def test_equal_candidates_have_equal_scores_to_the_bit(objective, count, dim):
+    rng = np.random.default_rng(count * dim)
+    z = torch.from_numpy(rng.standard_normal((33, 3, dim), dtype=np.float32))
+    candidates = torch.from_numpy(rng.standard_normal(dim, dtype=np.float32)).repeat(count, 1)
+    scores = objective.score(embeddings(z), candidates, target="ecg")
+    assert scores.dtype == torch.float32
+    assert (scores == scores[:, :1]).all()
+
+
+def test_a_query_with_nothing_present_is_refused(objective):
+    present = torch.ones(4, 3, dtype=torch.bool)
+    present[1, 1:] = False
+    query = embeddings(torch.zeros(4, 3, 2), present)
+    message = "1 of 4 queries for 'cxr' have no other modality present"
+    with pytest.raises(ValueError, match=message):
+        objective.score(query, torch.zeros(3, 2), target="cxr")
+    assert objective.score(query, torch.zeros(3, 2), target="ecg").shape == (4, 3)
+
+
+def test_an_unknown_target_is_refused(objective):
+    query = embeddings(torch.zeros(4, 3, 2))
+    with pytest.raises(ValueError, match="'mri' is not a modality of the query; expected one of"):
+        objective.score(query, torch.zeros(3, 2), target="mri")
