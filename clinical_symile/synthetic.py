@@ -1,0 +1,204 @@
+"""Write the raw files of a made-up hospital, in the shape of MIMIC.
+
+The tables have the columns of MIMIC-IV 2.2, MIMIC-CXR-JPG 2.0.0 and MIMIC-IV-ECG 1.0, the X-rays
+are JPEG, the ECGs WFDB records. People, times and numbers are all invented, and ids lie outside
+MIMIC's ranges. `truth/factors.csv.gz` holds what is true of each admission; no model reads it.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16
+from PIL import Image
+
+from clinical_symile.errors import DataError
+from clinical_symile.synthetic_ecg import LEADS, SAMPLING_RATE_HZ, UNITS_PER_MV, draw_ecg
+from clinical_symile.synthetic_tables import (
+    Admission,
+    Tables,
+    cxr_rows,
+    ecg_rows,
+    item_rows,
+    lab_rows,
+    merge,
+    patient_row,
+    stay_rows,
+    truth_row,
+    write_tables,
+)
+from clinical_symile.synthetic_world import MODALITIES, World
+from clinical_symile.synthetic_xray import draw_xray
+
+MAX_ADMISSIONS = 3
+MAX_SUBJECTS = 1_000_000 // MAX_ADMISSIONS
+
+_CHUNK = 50
+_JPEG_QUALITY = 90
+
+
+def write(
+    folder: Path,
+    *,
+    subjects: int,
+    seed: int,
+    redundant: int,
+    unique: int,
+    synergistic: int,
+    synergy: float,
+    flip: float,
+    absent: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the hospital; `folder` appears only when it is whole.
+
+    The same arguments give the same bytes, however many processes write them.
+
+    Args:
+        folder: must not exist yet.
+        subjects: people; each has one to three admissions.
+        seed: of everything that is drawn.
+        redundant: factors that all modalities show; for these and the following, see `World`.
+        unique: factors of each modality alone.
+        synergistic: factors of ECG and labs that the X-ray combines.
+        synergy: probability that it combines them by XOR.
+        flip: probability that a redundant factor is shown wrongly.
+        absent: probability that a modality was not measured in an admission, independent of all
+            else; some modality always was.
+        progress: called with subjects done and all subjects.
+
+    Raises:
+        ValueError: the numbers describe no world.
+        DataError: the folder exists.
+    """
+    world = World(
+        redundant=redundant, unique=unique, synergistic=synergistic, synergy=synergy, flip=flip
+    )
+    if not 1 <= subjects <= MAX_SUBJECTS:
+        raise ValueError(f"subjects is {subjects}; expected 1 to {MAX_SUBJECTS}.")
+    if not 0 <= absent < 1:
+        raise ValueError(f"absent is {absent}; expected a probability below 1.")
+    if folder.exists():
+        raise DataError(f"{folder}: exists; expected a new folder. Remove it, or name another.")
+    partial_folder = folder.with_name(folder.name + ".partial")
+    if partial_folder.exists():
+        shutil.rmtree(partial_folder)
+    partial_folder.mkdir(parents=True)
+
+    tables = item_rows()
+    chunks = [range(start, min(start + _CHUNK, subjects)) for start in range(0, subjects, _CHUNK)]
+    write_chunk = partial(
+        _write_subjects, folder=partial_folder, world=world, absent=absent, seed=seed
+    )
+    for chunk, rows in zip(chunks, _in_processes(write_chunk, chunks), strict=True):
+        merge(tables, rows)
+        if progress is not None:
+            progress(chunk.stop, subjects)
+    write_tables(partial_folder, tables)
+    partial_folder.replace(folder)
+
+
+def _in_processes(write_chunk: Callable[[range], Tables], chunks: list[range]) -> Iterator[Tables]:
+    """What each chunk returns, in order; a few chunks are not worth a process."""
+    processes = min(os.cpu_count() or 1, len(chunks) // 4)
+    if processes < 2:
+        yield from map(write_chunk, chunks)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write_chunk, chunks)
+
+
+def _write_subjects(
+    subjects: range, *, folder: Path, world: World, absent: float, seed: int
+) -> Tables:
+    """Write the recordings of some subjects, and return the rows of their tables."""
+    tables: Tables = {}
+    for subject in subjects:
+        # one stream per subject, so that it does not matter who writes which
+        generator = np.random.default_rng([seed, subject])
+        subject_id = 90_000_000 + subject
+        admitted = datetime(2110, 1, 1) + timedelta(minutes=int(generator.integers(80 * 525_600)))
+        merge(
+            tables,
+            {"mimiciv/hosp/patients.csv.gz": [patient_row(subject_id, admitted, generator)]},
+        )
+        for number in range(generator.integers(1, MAX_ADMISSIONS + 1)):
+            shown, deteriorates = world.draw(generator)
+            stay = subject * MAX_ADMISSIONS + number
+            admission = Admission(subject_id, stay, admitted, shown, deteriorates)
+            merge(tables, _write_admission(admission, folder, absent=absent, generator=generator))
+            admitted += timedelta(minutes=int(generator.integers(60 * 1440, 600 * 1440)))
+    return tables
+
+
+def _write_admission(
+    admission: Admission, folder: Path, *, absent: float, generator: np.random.Generator
+) -> Tables:
+    """Write one admission's X-ray and ECG, and return the rows of all its tables."""
+    tables = stay_rows(admission, generator)
+    tables["truth/factors.csv.gz"] = [truth_row(admission)]
+    # each modality draws from its own stream: its nuisance says nothing of another's presence
+    streams = dict(zip(MODALITIES, generator.spawn(len(MODALITIES)), strict=True))
+    present = dict(zip(MODALITIES, _present(absent, generator), strict=True))
+    signs = dict(zip(MODALITIES, admission.shown.tolist(), strict=True))
+    subject = admission.subject_id
+    if present["cxr"]:
+        stream = streams["cxr"]
+        dicom_id = "-".join(f"{part:08x}" for part in stream.integers(2**32, size=5))
+        file = Path(
+            f"files/p{subject // 10**6}/p{subject}/s{admission.cxr_study_id}/{dicom_id}.jpg"
+        )
+        path = _created(folder / "mimic-cxr-jpg" / file)
+        Image.fromarray(draw_xray(signs["cxr"], stream)).save(path, quality=_JPEG_QUALITY)
+        taken = admission.admitted + timedelta(minutes=int(stream.integers(25 * 60, 71 * 60)))
+        merge(tables, cxr_rows(admission, dicom_id, taken, stream))
+    if present["ecg"]:
+        stream, study = streams["ecg"], admission.ecg_study_id
+        record = f"files/p{subject // 10**4}/p{subject}/s{study}/{study}"
+        write_record(_created(folder / "mimic-iv-ecg" / record), draw_ecg(signs["ecg"], stream))
+        taken = admission.admitted + timedelta(minutes=int(stream.integers(-20 * 60, 20 * 60)))
+        merge(tables, ecg_rows(admission, record, taken))
+    if present["labs"]:
+        stream = streams["labs"]
+        taken = admission.admitted + timedelta(minutes=int(stream.integers(-16 * 60, 16 * 60)))
+        merge(tables, lab_rows(admission, taken, stream))
+    return tables
+
+
+def write_record(path: Path, samples: Int16[np.ndarray, "time lead"]) -> None:
+    """Write a WFDB record in format 16, as `wfdb.wrsamp` would.
+
+    `wfdb.wrsamp` takes 60 ms for a record, most of it to lay out the header.
+
+    Args:
+        path: the record, without an extension.
+        samples: in the recorder's units, leads as in `LEADS`.
+    """
+    lines = [f"{path.name} {len(LEADS)} {SAMPLING_RATE_HZ} {len(samples)}"]
+    for lead, signal in zip(LEADS, samples.T, strict=True):
+        checksum = int(signal.sum(dtype=np.int64)) % 65_536
+        lines.append(
+            f"{path.name}.dat 16 {UNITS_PER_MV}(0)/mV 16 0 {signal[0]} {checksum} 0 {lead}"
+        )
+    path.with_suffix(".hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.with_suffix(".dat").write_bytes(samples.astype("<i2").tobytes())
+
+
+def _present(absent: float, generator: np.random.Generator) -> list[bool]:
+    """Which modalities were measured; drawn again if none was."""
+    while True:
+        present = generator.random(len(MODALITIES)) >= absent
+        if present.any():
+            return present.tolist()
+
+
+def _created(path: Path) -> Path:
+    """The path, with its folder there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
