@@ -88,12 +88,11 @@ def _open_image(file: Path) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow only warns between its limit and twice that; ours is checked below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file)
-        _check_shape(*image.size)
-        image.load()
-        image = ImageOps.exif_transpose(image)
+            with Image.open(file) as opened:
+                _check_shape(*opened.size)
+                image = ImageOps.exif_transpose(opened)
     except Image.DecompressionBombError:
-        raise Rejected("too-large", f"more than {LARGEST_PX} pixels") from None
+        raise Rejected("too-large", f"expected at most {LARGEST_PX} pixels") from None
     except UnidentifiedImageError:
         raise Rejected("not-readable", "neither an image that Pillow knows nor a DICOM") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:

@@ -73,7 +73,7 @@ class Ecg:
         return microvolts.astype(np.int16)
 
     @staticmethod
-    def fit(parts: Iterable[Int16[np.ndarray, "sample lead time"]]) -> dict[str, Any]:
+    def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
         """Standard deviation per lead, in mV; 1 for a lead that never changes in training."""
         count, total, squares = 0, [0] * len(LEADS), [0] * len(LEADS)
         for part in parts:
@@ -107,8 +107,8 @@ def _record(file: Path) -> Any:
     if not stem.with_name(stem.name + ".hea").is_file():
         raise Rejected("file-missing", "no such header (.hea)")
     header = _read(wfdb.rdheader, stem)
-    _check_duration(header.fs, header.sig_len)
     _order(header.sig_name or [])
+    _check_duration(float(header.fs), header.sig_len)
     return _read(wfdb.rdrecord, stem, sampto=round(header.fs * DURATION_S))
 
 

@@ -76,7 +76,7 @@ class Labs:
         return None if np.isnan(values).all() else values
 
     @staticmethod
-    def fit(parts: Iterable[Float[np.ndarray, "sample analyte"]]) -> dict[str, Any]:
+    def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
         """The distribution of each analyte: its values, how often each, and the mean percentile.
 
         The mean percentile of an analyte that training never saw is 0.5.

@@ -1,14 +1,15 @@
 -- One row per admission, by the rules of Symile-MIMIC (Saporta et al. 2024): the earliest ECG and the
 -- earliest value of each lab within 24 hours of admission on either side, and the earliest frontal
 -- chest X-ray more than 24 and at most 72 hours after it. All are joined by person and time, since
--- many recordings carry no admission. Unlike there, an admission needs only one of the three, and an
--- X-ray without a CheXpert row stays.
+-- many recordings carry no admission; of two at the same time the first in its file counts. Unlike
+-- there, an admission needs only one of the three, an X-ray without a CheXpert row stays, and the
+-- earliest recording is taken before it is known whether it can be used.
 
 WITH cxr AS (
     SELECT
-        subject_id, study_id, dicom_id,
+        subject_id, study_id, row_number() OVER () AS place,
         -- StudyTime is HHMMSS.fff read as a number, so its leading zeros are lost
-        strptime(
+        try_strptime(
             CAST(StudyDate AS VARCHAR)
                 || lpad(CAST(CAST(trunc(CAST(StudyTime AS DOUBLE)) AS BIGINT) AS VARCHAR), 6, '0'),
             '%Y%m%d%H%M%S'
@@ -23,22 +24,27 @@ first_cxr AS (
     SELECT hadm_id, study_id, cxr_path
     FROM admissions JOIN cxr USING (subject_id)
     WHERE taken > admittime + INTERVAL 24 HOUR AND taken <= admittime + INTERVAL 72 HOUR
-    QUALIFY row_number() OVER (PARTITION BY hadm_id ORDER BY taken, study_id, dicom_id) = 1
+    QUALIFY row_number() OVER (PARTITION BY hadm_id ORDER BY taken, place) = 1
+),
+
+ecg AS (
+    SELECT subject_id, ecg_time, path AS ecg_path, row_number() OVER () AS place FROM ecg_records
 ),
 
 first_ecg AS (
-    SELECT hadm_id, path AS ecg_path
-    FROM admissions JOIN ecg_records USING (subject_id)
+    SELECT hadm_id, ecg_path
+    FROM admissions JOIN ecg USING (subject_id)
     WHERE ecg_time BETWEEN admittime - INTERVAL 24 HOUR AND admittime + INTERVAL 24 HOUR
-    QUALIFY row_number() OVER (PARTITION BY hadm_id ORDER BY ecg_time, study_id) = 1
+    QUALIFY row_number() OVER (PARTITION BY hadm_id ORDER BY ecg_time, place) = 1
+),
+
+lab AS (
+    SELECT subject_id, itemid, charttime, valuenum, row_number() OVER () AS place FROM labevents
 ),
 
 first_labs AS (
-    SELECT
-        admissions.hadm_id,
-        'lab_' || itemid AS lab,
-        arg_min(valuenum, (charttime, labevent_id)) AS value
-    FROM admissions JOIN labevents ON labevents.subject_id = admissions.subject_id
+    SELECT hadm_id, 'lab_' || itemid AS lab, arg_min(valuenum, (charttime, place)) AS value
+    FROM admissions JOIN lab USING (subject_id)
     WHERE valuenum IS NOT NULL
         AND charttime BETWEEN admittime - INTERVAL 24 HOUR AND admittime + INTERVAL 24 HOUR
     GROUP BY ALL

@@ -1,0 +1,110 @@
+"""The contract of a modality, over the whole table of names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clinical_symile.modalities.modality import Rejected
+from clinical_symile.names import ENCODERS, MODALITIES, find
+
+
+@dataclass(frozen=True)
+class Case:
+    """An adapter, and rows of a present, an absent and a broken sample."""
+
+    adapter: Any
+    folder: Path
+    present: dict[str, Any]
+    absent: dict[str, Any]
+    broken: dict[str, Any] | None
+
+
+@pytest.fixture(params=sorted(MODALITIES))
+def case(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    rng: np.random.Generator,
+    write_ecg: Callable[..., None],
+    write_image: Callable[..., None],
+) -> Case:
+    adapter = find(request.param, MODALITIES, what="modality adapter")
+    if request.param == "cxr":
+        write_image(tmp_path / "a.png", rng.integers(0, 256, (50, 40), dtype=np.uint8))
+        (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:400])
+        made = adapter(tmp_path, path="{file}", size_px=32)
+        return Case(made, tmp_path, {"file": "a.png"}, {"file": None}, {"file": "b.png"})
+    if request.param == "ecg":
+        write_ecg(tmp_path / "a", rng.normal(0, 0.3, (5000, 12)))
+        (tmp_path / "b.hea").write_text("no header\n")
+        made = adapter(tmp_path, path="{file}")
+        return Case(made, tmp_path, {"file": "a"}, {"file": ""}, {"file": "b"})
+    (tmp_path / "labs.csv").write_text(
+        "analyte,loinc,column,unit\nCreatinine,2160-0,crea,mg/dL\nPotassium,2823-3,k,mmol/L\n"
+    )
+    made = adapter(tmp_path, panel="labs.csv")
+    return Case(made, tmp_path, {"crea": 1.1, "k": None}, {"crea": float("nan"), "k": None}, None)
+
+
+def test_a_present_measurement_has_the_shape_and_dtype_that_are_promised(case: Case) -> None:
+    measured = case.adapter.read(case.present, case.folder)
+    assert measured.shape == case.adapter.shape
+    assert measured.dtype == np.dtype(case.adapter.dtype)
+    assert len(case.adapter.parts) == case.adapter.shape[0]
+
+
+def test_reading_twice_gives_the_same(case: Case) -> None:
+    first, second = (case.adapter.read(case.present, case.folder) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_absent_measurement_is_none(case: Case) -> None:
+    assert case.adapter.read(case.absent, case.folder) is None
+
+
+def test_a_broken_file_is_rejected_with_a_reason(case: Case) -> None:
+    if case.broken is None:
+        pytest.skip("this modality reads no files")
+    with pytest.raises(Rejected) as caught:
+        case.adapter.read(case.broken, case.folder)
+    assert caught.value.reason
+    assert caught.value.detail
+
+
+def test_only_the_columns_that_are_named_are_read(case: Case) -> None:
+    assert set(case.adapter.columns) == set(case.present)
+    assert set(case.adapter.numbers) <= set(case.adapter.columns)
+
+
+def test_inputs_are_finite_float32_one_per_measurement(case: Case) -> None:
+    measured = np.stack([case.adapter.read(case.present, case.folder)] * 3)
+    inputs = case.adapter.transform(measured, case.adapter.fit([measured]))
+    assert inputs.dtype == np.float32
+    assert len(inputs) == 3
+    assert np.isfinite(inputs).all()
+
+
+def test_statistics_do_not_depend_on_the_parts_they_are_fitted_on(case: Case) -> None:
+    measured = case.adapter.read(case.present, case.folder)[None]
+    other = (measured * 2).astype(measured.dtype)
+    together = case.adapter.fit([np.concatenate([measured, other])])
+    assert case.adapter.fit([measured, other]) == together
+
+
+def test_no_measurements_have_inputs_of_the_same_shape(case: Case) -> None:
+    measured = case.adapter.read(case.present, case.folder)[None]
+    statistics = case.adapter.fit([measured])
+    shape = case.adapter.transform(measured, statistics).shape
+    assert case.adapter.transform(measured[:0], statistics).shape == (0, *shape[1:])
+
+
+def test_a_split_without_measurements_still_gives_finite_inputs(case: Case) -> None:
+    measured = case.adapter.read(case.present, case.folder)[None]
+    assert np.isfinite(case.adapter.transform(measured, case.adapter.fit([]))).all()
+
+
+def test_the_default_encoder_is_one_of_ours(case: Case) -> None:
+    assert case.adapter.encoder in ENCODERS
