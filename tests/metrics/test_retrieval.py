@@ -1,0 +1,91 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_symile.metrics.retrieval import (
+    MEAN_RECIPROCAL_RANK,
+    RECALL_AT_1,
+    RECALL_AT_5,
+    mean_reciprocal_rank,
+    ranks,
+)
+
+
+def test_ranks_by_hand():
+    scores = np.array([[0.5, 0.9, 0.5, 0.1], [0.3, 0.2, 0.1, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    above, tied = ranks(scores, np.array([2, 3, 0]))
+    assert above.tolist() == [1, 3, 0]
+    assert tied.tolist() == [1, 0, 3]
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_a_constant_model_scores_chance_wherever_the_right_answer_stands(place):
+    outcome = ranks(np.full((3, 10), 0.7), np.full(3, place))
+    assert RECALL_AT_1.compute(*outcome) == pytest.approx(1 / 10)
+    assert RECALL_AT_5.compute(*outcome) == pytest.approx(5 / 10)
+    harmonic = sum(1 / rank for rank in range(1, 11))
+    assert MEAN_RECIPROCAL_RANK.compute(*outcome) == pytest.approx(harmonic / 10)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=5), st.data())
+def test_metrics_are_the_mean_over_all_ways_to_break_ties(scores, data):
+    positive = data.draw(st.integers(0, len(scores) - 1))
+    positions = []
+    for tie_breakers in permutations(range(len(scores))):
+        keys = list(zip(scores, tie_breakers, strict=True))
+        positions.append(1 + sum(key > keys[positive] for key in keys))
+    outcome = ranks(np.array([scores], dtype=float), np.array([positive]))
+    expected = np.mean([position == 1 for position in positions])
+    assert RECALL_AT_1.compute(*outcome) == pytest.approx(expected)
+    assert RECALL_AT_5.compute(*outcome) == 1
+    expected = np.mean([1 / position for position in positions])
+    assert MEAN_RECIPROCAL_RANK.compute(*outcome) == pytest.approx(expected)
+
+
+def test_recall_at_5_by_hand():
+    # Ranks 1, 5 and 6; then ranks 4 … 7 alike, of which two of four are within 5.
+    above, tied = np.array([0, 4, 5, 3]), np.array([0, 0, 0, 3])
+    assert RECALL_AT_5.compute(above, tied) == pytest.approx((1 + 1 + 0 + 2 / 4) / 4)
+
+
+def test_mean_reciprocal_rank_by_hand():
+    # Rank 2; then ranks 1 … 3 alike.
+    value = mean_reciprocal_rank(np.array([1, 0]), np.array([0, 2]))
+    assert value == pytest.approx((1 / 2 + (1 + 1 / 2 + 1 / 3) / 3) / 2)
+
+
+def test_the_order_of_candidates_changes_nothing(rng):
+    scores = rng.standard_normal((20, 8)).round(1)
+    positive = rng.integers(8, size=20)
+    order = rng.permutation(8)
+    above, tied = ranks(scores[:, order], np.argsort(order)[positive])
+    expected = ranks(scores, positive)
+    np.testing.assert_array_equal(above, expected[0])
+    np.testing.assert_array_equal(tied, expected[1])
+
+
+def test_a_shorter_list_may_be_padded():
+    above, tied = ranks(np.array([[0.1, 0.2, -np.inf, -np.inf]]), np.array([0]))
+    assert (above[0], tied[0]) == (1, 0)
+
+
+def test_nan_scores_are_refused():
+    scores = np.array([[0.1, 0.2], [0.1, np.nan], [np.nan, np.nan]])
+    with pytest.raises(ValueError, match="2 of 3 queries have a NaN score"):
+        ranks(scores, np.array([0, 0, 0]))
+
+
+def test_a_right_candidate_outside_its_list_is_refused():
+    with pytest.raises(ValueError, match="1 of 1 queries have a right candidate without"):
+        ranks(np.array([[0.1, -np.inf]]), np.array([1]))
+
+
+def test_chance_follows_the_lengths_of_the_lists():
+    lengths = np.array([2, 10])
+    assert RECALL_AT_1.chance is not None
+    assert RECALL_AT_5.chance is not None
+    assert RECALL_AT_1.chance(lengths) == pytest.approx((1 / 2 + 1 / 10) / 2)
+    assert RECALL_AT_5.chance(lengths) == pytest.approx((1 + 5 / 10) / 2)

@@ -1,0 +1,125 @@
+import time
+
+import jaxtyping
+import numpy as np
+import pytest
+
+from clinical_symile.intervals import bootstrap, paired_bootstrap
+from clinical_symile.metrics.classification import AUROC
+from clinical_symile.metrics.retrieval import RECALL_AT_1, ranks
+
+
+def mean(values):
+    return float(values.mean())
+
+
+def test_the_interval_of_a_mean_is_the_textbook_one(rng):
+    values = rng.standard_normal(400)
+    interval = bootstrap(mean, [values], np.arange(400), rng=rng, resamples=4_000)
+    half_width = 1.96 * values.std() / np.sqrt(400)
+    assert interval.value == values.mean()
+    assert interval.low == pytest.approx(values.mean() - half_width, abs=0.1 * half_width)
+    assert interval.high == pytest.approx(values.mean() + half_width, abs=0.1 * half_width)
+
+
+def clustered(rng, *, people=60, samples=5):
+    """Samples of a person differ little from each other, and people differ."""
+    subjects = np.repeat(np.arange(people), samples)
+    values = rng.standard_normal(people)[subjects] + 0.3 * rng.standard_normal(people * samples)
+    return values, subjects
+
+
+def test_intervals_over_subjects_cover_the_truth_and_intervals_over_samples_do_not(rng):
+    covered = {"subjects": 0, "samples": 0}
+    for _ in range(100):
+        values, subjects = clustered(rng)
+        for name, units in (("subjects", subjects), ("samples", np.arange(len(values)))):
+            interval = bootstrap(mean, [values], units, rng=rng, resamples=200)
+            covered[name] += interval.low <= 0 <= interval.high
+    assert covered["subjects"] >= 88
+    assert covered["samples"] < 80
+
+
+def test_all_samples_of_a_subject_are_drawn_together():
+    subjects = np.array(["b", "a", "b", "c", "b", "a"])
+    seen = []
+
+    def remember(drawn):
+        seen.append(drawn)
+        return 0.0
+
+    bootstrap(remember, [subjects], subjects, rng=np.random.default_rng(0), resamples=50)
+    sizes = {"a": 2, "b": 3, "c": 1}
+    for drawn in seen:
+        times = {name: (drawn == name).sum() / size for name, size in sizes.items()}
+        assert all(count == int(count) for count in times.values())
+        assert sum(times.values()) == 3
+
+
+def test_the_same_seed_gives_the_same_interval():
+    values = np.arange(20.0)
+    first = bootstrap(mean, [values], np.arange(20), rng=np.random.default_rng(3))
+    assert bootstrap(mean, [values], np.arange(20), rng=np.random.default_rng(3)) == first
+
+
+def test_the_interval_of_a_constant_model_is_chance(rng):
+    outcome = ranks(np.zeros((30, 10)), rng.integers(10, size=30))
+    interval = bootstrap(RECALL_AT_1.compute, outcome, np.arange(30) // 2, rng=rng)
+    assert interval == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_a_paired_difference_is_narrower_than_the_difference_of_two_intervals(rng):
+    values, subjects = clustered(rng)
+    better = values + 0.1 + 0.01 * rng.standard_normal(len(values))
+    alone = bootstrap(mean, [values], subjects, rng=rng)
+    paired = paired_bootstrap(mean, [better], [values], subjects, rng=rng)
+    assert paired.value == pytest.approx(better.mean() - values.mean())
+    assert 0 < paired.low < paired.value < paired.high
+    assert paired.high - paired.low < 0.1 * (alone.high - alone.low)
+
+
+def test_a_model_does_not_differ_from_itself(rng):
+    label, probability = rng.integers(2, size=50), rng.random(50)
+    arrays = [label, probability]
+    interval = paired_bootstrap(AUROC.compute, arrays, arrays, np.arange(50), rng=rng)
+    assert interval == (0, 0, 0)
+
+
+def test_a_metric_that_is_rarely_undefined_has_an_interval(rng):
+    # One positive subject of four in 200 is missed in a resample with probability e⁻⁴ = 0.018.
+    label = np.zeros(200, dtype=int)
+    label[:4] = 1
+    probability = np.linspace(1, 0, 200)
+    interval = bootstrap(AUROC.compute, [label, probability], np.arange(200), rng=rng)
+    assert interval == (1, 1, 1)
+
+
+def test_a_metric_that_is_often_undefined_is_refused(rng):
+    label = np.zeros(200, dtype=int)
+    label[0] = 1
+    message = r"undefined in 3\d\d of 1000 resamples of 200 subjects \(AUROC needs both classes"
+    with pytest.raises(ValueError, match=message):
+        bootstrap(AUROC.compute, [label, np.linspace(0, 1, 200)], np.arange(200), rng=rng)
+
+
+def test_a_metric_that_is_undefined_for_all_samples_says_so_itself(rng):
+    with pytest.raises(ValueError, match="AUROC needs both classes; all 9 labels are 0"):
+        bootstrap(AUROC.compute, [np.zeros(9, int), np.zeros(9)], np.arange(9), rng=rng)
+
+
+def test_one_subject_is_refused(rng):
+    with pytest.raises(ValueError, match="needs at least 2 of them"):
+        bootstrap(mean, [np.arange(4.0)], np.zeros(4, int), rng=rng)
+
+
+def test_arrays_of_another_length_are_refused(rng, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match="arrays of length 3, 4 for the subjects of 4 samples"):
+        paired_bootstrap(mean, [np.arange(4.0)], [np.arange(3.0)], np.arange(4), rng=rng)
+
+
+def test_a_thousand_resamples_of_500_samples_are_fast(rng):
+    label, probability = rng.integers(2, size=500), rng.random(500)
+    start = time.perf_counter()
+    bootstrap(AUROC.compute, [label, probability], np.arange(500) // 2, rng=rng)
+    assert time.perf_counter() - start < 10
