@@ -1,9 +1,12 @@
 """Fixtures that every test may use; each test gets fresh generators."""
 
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import wfdb
@@ -31,41 +34,137 @@ def shared() -> Path:
     return folder
 
 
+def _write_ecg(
+    path: Path,
+    millivolts: np.ndarray,
+    *,
+    leads: Sequence[str] = LEADS,
+    unit: str = "mV",
+    units_per_mv: float = 1000,
+    sampling_rate_hz: float = 500,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wfdb.wrsamp(
+        path.name,
+        fs=sampling_rate_hz,
+        units=[unit] * len(leads),
+        sig_name=list(leads),
+        p_signal=millivolts,
+        fmt=["16"] * len(leads),
+        adc_gain=[units_per_mv] * len(leads),
+        baseline=[0] * len(leads),
+        write_dir=str(path.parent),
+    )
+
+
+def _write_image(path: Path, pixels: np.ndarray, *, quality: int = 95) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=quality)
+
+
 @pytest.fixture
 def write_ecg() -> Callable[..., None]:
     """A function that writes a WFDB record: `write(path, millivolts [time, lead])`."""
-
-    def write(
-        path: Path,
-        millivolts: np.ndarray,
-        *,
-        leads: Sequence[str] = LEADS,
-        unit: str = "mV",
-        units_per_mv: float = 1000,
-        sampling_rate_hz: float = 500,
-    ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        wfdb.wrsamp(
-            path.name,
-            fs=sampling_rate_hz,
-            units=[unit] * len(leads),
-            sig_name=list(leads),
-            p_signal=millivolts,
-            fmt=["16"] * len(leads),
-            adc_gain=[units_per_mv] * len(leads),
-            baseline=[0] * len(leads),
-            write_dir=str(path.parent),
-        )
-
-    return write
+    return _write_ecg
 
 
 @pytest.fixture
 def write_image() -> Callable[..., None]:
     """A function that writes an image file: `write(path, pixels)`, in the format of its name."""
+    return _write_image
 
-    def write(path: Path, pixels: np.ndarray, *, quality: int = 95) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path, quality=quality)
 
-    return write
+HOSPITAL_COHORT = """
+title = "Small"
+description = "Nine admissions of eight people."
+access = "open"
+license = "none"
+citation = "none"
+[samples]
+sql = "samples.sql"
+sample = "admission"
+subject = "person"
+split = "split"
+keep = ["ward"]
+[tables]
+admissions = "admissions.csv"
+[modalities.cxr]
+path = "xray/{xray}"
+size_px = 32
+[modalities.ecg]
+path = "ecg/{ecg}"
+[modalities.labs]
+panel = "labs.csv"
+[outcomes.died]
+column = "died"
+positive = ["yes"]
+negative = ["no"]
+"""
+
+
+@dataclass
+class Hospital:
+    """Raw files of nine admissions, the definition of a cohort over them, and where to prepare it.
+
+    Admission 108 has no recording at all; 102 has no X-ray, 103 no ECG, 104 no labs.
+    """
+
+    source: Path
+    definition: Path
+    out: Path
+
+    @property
+    def admissions(self) -> pd.DataFrame:
+        return pd.read_csv(self.source / "admissions.csv")
+
+    def write(self, admissions: pd.DataFrame) -> None:
+        admissions.to_csv(self.source / "admissions.csv", index=False)
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.definition.read_text()
+        assert old in text
+        self.definition.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, _hospital_files: Path) -> Hospital:
+    shutil.copytree(_hospital_files, tmp_path, dirs_exist_ok=True)
+    return _hospital(tmp_path)
+
+
+def _hospital(folder: Path) -> Hospital:
+    return Hospital(folder / "raw", folder / "cohorts/small/cohort.toml", folder / "store")
+
+
+@pytest.fixture(scope="session")
+def _hospital_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hospital")
+    rng = np.random.default_rng(0)
+    made = _hospital(folder)
+    made.definition.parent.mkdir(parents=True)
+    made.definition.write_text(HOSPITAL_COHORT)
+    (made.definition.parent / "samples.sql").write_text("SELECT * FROM admissions;  -- all\n")
+    (made.definition.parent / "labs.csv").write_text(
+        "analyte,loinc,column,unit\nCreatinine,2160-0,crea,mg/dL\nPotassium,2823-3,k,mmol/L\n"
+    )
+    table = pd.DataFrame(
+        {
+            "admission": range(100, 109),
+            "person": [1, 1, 2, 3, 4, 5, 6, 7, 8],
+            "split": ["train"] * 5 + ["tuning", "held_out", "held_out", "held_out"],
+            "ward": list("abcabcabc"),
+            "xray": [f"{n}.jpg" for n in range(100, 109)],
+            "ecg": [f"{n}" for n in range(100, 109)],
+            "crea": [1.0, 2.0, 1.5, np.nan, np.nan, 0.7, 3.1, 1.0, np.nan],
+            "k": [4.0, np.nan, 4.4, 3.9, np.nan, 5.0, 4.1, 4.2, np.nan],
+            "died": ["no", "no", "yes", "?", None, "no", "yes", "no", "no"],
+        }
+    )
+    table.loc[table["admission"].isin([102, 108]), "xray"] = None
+    table.loc[table["admission"].isin([103, 108]), "ecg"] = None
+    for xray in table["xray"].dropna():
+        _write_image(made.source / "xray" / xray, rng.integers(0, 256, (40, 48), dtype=np.uint8))
+    for ecg in table["ecg"].dropna():
+        _write_ecg(made.source / "ecg" / ecg, rng.normal(0, 0.3, (5000, 12)))
+    made.write(table)
+    return folder

@@ -1,0 +1,140 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinical_symile.cohort import (
+    Cohort,
+    SplitBySubject,
+    modality_adapter,
+    modality_adapters,
+    read_cohort,
+)
+from clinical_symile.errors import DefinitionError
+from tests.conftest import Hospital
+
+
+def read(hospital: Hospital) -> Cohort:
+    return read_cohort(hospital.definition, name="small")
+
+
+def problems(hospital: Hospital) -> str:
+    with pytest.raises(DefinitionError) as caught:
+        read(hospital)
+    return str(caught.value)
+
+
+def test_a_cohort_is_what_its_file_says(hospital: Hospital) -> None:
+    cohort = read(hospital)
+    assert (cohort.name, cohort.title, cohort.access) == ("small", "Small", "open")
+    assert list(cohort.modalities) == ["cxr", "ecg", "labs"]
+    assert cohort.modalities["cxr"].arguments == {"path": "xray/{xray}", "size_px": 32}
+    assert cohort.outcomes["died"].positive == ("yes",)
+    assert cohort.tables == {"admissions": "admissions.csv"}
+    assert cohort.generator is None
+
+
+def test_an_adapter_has_the_arguments_of_the_cohorts_table(hospital: Hospital) -> None:
+    adapters = modality_adapters(read(hospital))
+    assert adapters["cxr"].shape == (1, 32, 32)
+    assert adapters["labs"].parts == ("Creatinine", "Potassium")
+
+
+def test_a_modality_may_have_another_name_than_its_adapter(hospital: Hospital) -> None:
+    hospital.edit("[modalities.cxr]", '[modalities.lateral]\nadapter = "cxr"')
+    cohort = read(hospital)
+    assert cohort.modalities["lateral"].adapter == "cxr"
+    assert modality_adapter(cohort, "lateral").shape == (1, 32, 32)
+
+
+def test_an_adapter_from_elsewhere_is_named_as_module_and_class(hospital: Hospital) -> None:
+    hospital.edit(
+        "[modalities.cxr]", '[modalities.cxr]\nadapter = "clinical_symile.modalities.cxr:Cxr"'
+    )
+    assert modality_adapter(read(hospital), "cxr").shape == (1, 32, 32)
+
+
+def test_a_split_may_be_drawn_by_subject(hospital: Hospital) -> None:
+    hospital.edit('split = "split"', "split = { tuning = 0.2, held_out = 0.3, seed = 1 }")
+    assert read(hospital).samples.split == SplitBySubject(tuning=0.2, held_out=0.3, seed=1)
+
+
+def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
+    hospital: Hospital,
+) -> None:
+    folder = hospital.definition.parent
+    digests = [read(hospital).digest]
+    assert read(hospital).digest == digests[0]
+    (folder / ".DS_Store").write_text("x")
+    assert read(hospital).digest == digests[0]
+    for name in ("labs.csv", "samples.sql", "cohort.toml"):
+        (folder / name).write_text((folder / name).read_text() + "\n")
+        digests.append(read(hospital).digest)
+    assert len(set(digests)) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("title = ", "titel = ", "the file has no 'title'. Add it."),
+        ("title = ", "titel = ", "unknown key 'titel'; did you mean 'title'?"),
+        ('access = "open"', 'access = "free"', "access is 'free'"),
+        ("size_px", "size", "modalities.cxr: unknown key 'size'; did you mean 'size_px'?"),
+        ('path = "ecg/{ecg}"', "", "modalities.ecg has no 'path'. Add it, or remove the modality."),
+        ("[modalities.labs]", "[modalities.lab]", "unknown modality adapter 'lab'; did you mean"),
+        ("[modalities.ecg]", '[modalities."12-lead"]', "modalities.12-lead"),
+        ("sql =", "sqll =", "samples: unknown key 'sqll'; did you mean 'sql'?"),
+        ('"samples.sql"', '"sample.sql"', "samples.sql is 'sample.sql', which is not beside it"),
+        ('split = "split"', "", "samples: has no 'split'; expected a column, or"),
+        ('split = "split"', "split = { tuning = 0.6, held_out = 0.4, seed = 1 }", "leave nobody"),
+        ('negative = ["no"]', 'negative = ["yes"]', "outcomes.died: ['yes'] is positive and"),
+        ('negative = ["no"]', "negative = []", "outcomes.died.negative is []"),
+        ('[tables]\nadmissions = "admissions.csv"', "", "samples.sql reads no [tables]."),
+        ('sql = "samples.sql"', 'tables = { train = "a.csv" }', "'tables' are splits already"),
+        ('sql = "samples.sql"', "", "expected either 'sql' or 'tables'"),
+        ('sql = "samples.sql"', 'sql = "samples.sql', "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_with_a_cohort_is_told(
+    hospital: Hospital, old: str, new: str, told: str
+) -> None:
+    hospital.edit(old, new)
+    message = problems(hospital)
+    assert told in message
+    assert str(hospital.definition) in message
+
+
+def test_all_problems_of_a_cohort_are_told_at_once(hospital: Hospital) -> None:
+    hospital.edit("size_px", "size")
+    hospital.edit('path = "ecg/{ecg}"', "")
+    hospital.edit('"samples.sql"', '"sample.sql"')
+    assert len(problems(hospital).splitlines()) == 3
+
+
+@pytest.mark.parametrize(("old", "new"), [("size_px = 32", "size_px = 0")])
+def test_arguments_that_an_adapter_refuses_are_told_with_their_place(
+    hospital: Hospital, old: str, new: str
+) -> None:
+    hospital.edit(old, new)
+    with pytest.raises(DefinitionError, match=r"cohort.toml: modalities.cxr: size_px is 0; expect"):
+        modality_adapter(read(hospital), "cxr")
+
+
+def test_the_problems_of_all_adapters_are_told_at_once(hospital: Hospital) -> None:
+    hospital.edit("size_px = 32", "size_px = 0")
+    (hospital.definition.parent / "labs.csv").unlink()
+    with pytest.raises(DefinitionError) as caught:
+        modality_adapters(read(hospital))
+    assert len(caught.value.problems) == 2
+
+
+def test_a_missing_cohort_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="no such file"):
+        read_cohort(tmp_path / "cohort.toml", name="none")
+
+
+def test_a_generator_has_parameters(hospital: Hospital) -> None:
+    text = '[generator]\nwrite = "a.b:write"\nparameters = { subjects = 3 }\n[tables]'
+    hospital.edit("[tables]", text)
+    generator: Any = read(hospital).generator
+    assert (generator.write, generator.parameters) == ("a.b:write", {"subjects": 3})
