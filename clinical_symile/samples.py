@@ -58,9 +58,10 @@ def read_samples(
     connection = duckdb.connect(config={"temp_directory": str(scratch)})
     connection.execute("SET TimeZone = 'UTC'")
     uses = _uses(cohort, adapters)
-    where = _load(connection, cohort, source)
-    _check_columns(connection, where, uses)
     numbers = {column for adapter in adapters.values() for column in adapter.numbers}
+    text = {column for adapter in adapters.values() for column in adapter.columns} - numbers
+    where = _load(connection, cohort, source, text)
+    _check_columns(connection, where, uses)
     _check_numbers(connection, where, numbers)
     columns = ", ".join(
         f"TRY_CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" if c in numbers else _quote(c)
@@ -126,8 +127,17 @@ def _split_column(cohort: Cohort) -> str:
     return cohort.samples.split if isinstance(cohort.samples.split, str) else "_split"
 
 
-def _load(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> str:
-    """Make the table `_samples`; the answer is what to call it in messages."""
+def _load(
+    connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, text: Iterable[str]
+) -> str:
+    """Make the table `_samples`; the answer is what to call it in messages.
+
+    Args:
+        connection: where to make it.
+        cohort: which samples.
+        source: folder of the raw files.
+        text: columns of tables that are read as text, such as parts of file names: 007 is not 7.
+    """
     for name, file in cohort.tables.items():
         try:
             connection.execute(f"CREATE VIEW {_quote(name)} AS FROM {_reader(source / file)}")
@@ -137,17 +147,19 @@ def _load(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -
                 "CSV.gz or Parquet. Get the file again."
             ) from None
     if cohort.samples.sql:
-        file = cohort.folder / cohort.samples.sql
-        query = file.read_text(encoding="utf-8").strip().rstrip(";")
-        where = str(file)
+        where = str(cohort.folder / cohort.samples.sql)
+        query = Path(where).read_text(encoding="utf-8")
     else:
+        where = ", ".join(str(source / file) for file in cohort.samples.tables.values())
         query = " UNION ALL BY NAME ".join(
-            f"SELECT *, '{split}' AS _split FROM {_reader(source / file)}"
+            f"SELECT *, '{split}' AS _split FROM {_reader(source / file, text)}"
             for split, file in cohort.samples.tables.items()
         )
-        where = ", ".join(str(source / file) for file in cohort.samples.tables.values())
     try:
-        connection.execute(f"CREATE TEMP TABLE _samples AS ({query}\n)")
+        statements = connection.extract_statements(query)
+        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+            raise DataError(f"{where}: expected one query that returns rows. Correct the file.")
+        connection.execute(f"CREATE TEMP TABLE _samples AS {query}")
     except duckdb.ProgrammingError as error:  # of names and grammar: such messages quote the query
         raise DataError(
             f"{where}: {error}\nCorrect the query, or the tables under {source}."
@@ -244,12 +256,18 @@ def _drawn(subject: np.ndarray, split: SplitBySubject) -> np.ndarray:
     return name[place]
 
 
-def _reader(file: Path) -> str:
-    """The DuckDB expression that reads a file; types are told from all of it, not from its head."""
+def _reader(file: Path, text: Iterable[str] = ()) -> str:
+    """The DuckDB expression that reads a file.
+
+    Types are told from all of it, not from its head, but for columns that are `text` in any case.
+    """
     path = str(file).replace("'", "''")
     if file.suffix == ".parquet":
         return f"read_parquet('{path}')"
-    return f"read_csv('{path}', header = true, sample_size = -1)"
+    reader = f"read_csv('{path}', header = true, sample_size = -1"
+    found = duckdb.execute(f"DESCRIBE FROM {reader})").fetchall() if text else []
+    types = {name: "VARCHAR" for name, *_ in found if name in text}
+    return f"{reader}, types = {types})" if types else f"{reader})"
 
 
 def _quote(name: str) -> str:

@@ -115,7 +115,7 @@ class Hospital:
 
     @property
     def admissions(self) -> pd.DataFrame:
-        return pd.read_csv(self.source / "admissions.csv")
+        return pd.read_csv(self.source / "admissions.csv", dtype={"ecg": str})
 
     def write(self, admissions: pd.DataFrame) -> None:
         admissions.to_csv(self.source / "admissions.csv", index=False)

@@ -1,0 +1,422 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical_symile import decode
+from clinical_symile.cohort import read_cohort
+from clinical_symile.decode import Progress
+from clinical_symile.errors import ClinicalSymileError, DataError, DefinitionError
+from clinical_symile.modalities.cxr import Cxr
+from clinical_symile.prepare import prepare
+from clinical_symile.store import CohortStore
+from tests.conftest import Hospital
+
+
+def run(hospital: Hospital, progress: Progress = lambda done, total: None) -> CohortStore:
+    cohort = read_cohort(hospital.definition, name="small")
+    return prepare(cohort, source=hospital.source, out=hospital.out, progress=progress)
+
+
+def refusal(hospital: Hospital, kind: type[ClinicalSymileError] = DataError) -> str:
+    with pytest.raises(kind) as caught:
+        run(hospital)
+    assert not hospital.out.exists()
+    return str(caught.value)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_store_has_every_sample_with_some_recording_in_order(hospital: Hospital) -> None:
+    store = run(hospital)
+    assert store.samples["sample"].tolist() == list(range(100, 108))
+    assert store.samples["split"].tolist() == ["train"] * 5 + ["tuning", "held_out", "held_out"]
+    expected = np.ones((8, 3), dtype=bool)
+    expected[2, 0] = expected[3, 1] = expected[4, 2] = False
+    np.testing.assert_array_equal(store.present, expected)
+    assert not hospital.out.with_name("store.partial").exists()
+
+
+def test_what_is_stored_is_what_the_adapter_reads(hospital: Hospital) -> None:
+    store = run(hospital)
+    adapter = Cxr(hospital.source, path="xray/{xray}", size_px=32)
+    for row, sample in enumerate(store.samples["sample"]):
+        read = adapter.read({"xray": f"{sample}.jpg"}, hospital.source) if sample != 102 else None
+        expected = np.zeros((1, 32, 32), dtype=np.uint8) if read is None else read
+        np.testing.assert_array_equal(store.array("cxr")[row], expected)
+    np.testing.assert_array_equal(
+        store.array("labs")[:2], np.array([[1, 4], [2, np.nan]], dtype=np.float32)
+    )
+
+
+def test_the_manifest_counts_samples_and_reasons(hospital: Hospital) -> None:
+    manifest = run(hospital).manifest
+    assert manifest["left_out"] == {"nothing-recorded": 1}
+    assert manifest["counts"]["train"] == {
+        "samples": 5,
+        "subjects": 4,
+        "present": {"cxr": 4, "ecg": 4, "labs": 4},
+        "patterns": {"cxr+ecg": 1, "cxr+ecg+labs": 2, "cxr+labs": 1, "ecg+labs": 1},
+    }
+    assert manifest["outcomes"]["died"]["train"] == {"positive": 1, "negative": 2, "unknown": 2}
+    assert manifest["modalities"]["ecg"]["unit"] == "uV"
+    assert manifest["modalities"]["labs"]["parts"] == ["Creatinine", "Potassium"]
+
+
+def test_statistics_come_from_training_samples_alone(hospital: Hospital) -> None:
+    store = run(hospital)
+    labs = store.manifest["modalities"]["labs"]["statistics"]
+    assert labs["distributions"][0] == {"values": [1.0, 1.5, 2.0], "counts": [1, 1, 1]}
+    signal = store.array("ecg")[[0, 1, 2, 4]].astype(float) / 1000
+    ecg = store.manifest["modalities"]["ecg"]["statistics"]
+    np.testing.assert_allclose(ecg["sd_mv"], signal.std(axis=(0, 2)), rtol=1e-9)
+
+
+def test_changing_held_out_values_changes_no_training_input(hospital: Hospital) -> None:
+    before = run(hospital)
+    admissions = hospital.admissions
+    admissions.loc[admissions["split"] == "held_out", "crea"] *= 100
+    hospital.write(admissions)
+    hospital.out = hospital.out.with_name("other")
+    after = run(hospital)
+    assert before.digest != after.digest
+    for modality in before.modalities:
+        np.testing.assert_array_equal(
+            before.inputs(modality, before.rows("train")),
+            after.inputs(modality, after.rows("train")),
+        )
+
+
+def test_the_same_input_gives_the_same_bytes_however_many_work(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(hospital)
+    alone = hospital.out
+    hospital.out = hospital.out.with_name("together")
+    monkeypatch.setattr(decode, "PART", 2)
+    monkeypatch.setattr(decode, "FEW", 0)
+    monkeypatch.setattr(decode, "_cores", lambda: 2)
+    run(hospital)
+    assert files(alone) == files(hospital.out)
+
+
+def test_the_order_of_rows_in_the_table_does_not_matter(hospital: Hospital) -> None:
+    digest = run(hospital).digest
+    hospital.write(hospital.admissions.sort_values("admission", ascending=False))
+    hospital.out = hospital.out.with_name("other")
+    assert run(hospital).digest == digest
+
+
+def test_a_second_run_does_nothing(hospital: Hospital) -> None:
+    first = run(hospital)
+    written = {path: path.stat().st_mtime_ns for path in hospital.out.iterdir()}
+    assert run(hospital).digest == first.digest
+    assert {path: path.stat().st_mtime_ns for path in hospital.out.iterdir()} == written
+
+
+def test_a_store_of_something_else_is_not_overwritten(hospital: Hospital) -> None:
+    run(hospital)
+    before = files(hospital.out)
+    hospital.write(hospital.admissions.assign(ward="z"))
+    with pytest.raises(DataError, match="holds a store of cohort 'small' from another definition"):
+        run(hospital)
+    assert files(hospital.out) == before
+
+
+def test_a_folder_that_is_no_store_is_not_overwritten(hospital: Hospital) -> None:
+    hospital.out.mkdir()
+    (hospital.out / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="exists and is no cohort store"):
+        run(hospital)
+    partial = hospital.out.with_name("new.partial")
+    hospital.out.rename(partial)
+    hospital.out = hospital.out.with_name("new")
+    with pytest.raises(DataError, match="exists and is no unfinished store"):
+        run(hospital)
+    assert (partial / "thesis.txt").exists()
+
+
+def test_an_empty_folder_is_used(hospital: Hospital) -> None:
+    hospital.out.mkdir()
+    assert len(run(hospital).samples) == 8
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "PART", 2)
+    whole = run(hospital)
+    expected = files(hospital.out)
+    shutil.rmtree(whole.path)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(hospital, progress=stop)
+    assert not hospital.out.exists()
+    partial = hospital.out.with_name("store.partial")
+    with (partial / "verdicts.jsonl").open("a") as journal:
+        journal.write('{"first": 4, "pres')  # what a kill in the middle of a line leaves
+    for name in ("100", "101", "102", "103"):  # these are not read again
+        (hospital.source / "ecg" / f"{name}.dat").write_bytes(b"")
+    seen: list[int] = []
+    run(hospital, progress=lambda done, total: seen.append(done))
+    assert seen == [6, 8, 9]
+    assert files(hospital.out) == expected
+
+
+def test_an_unfinished_store_of_something_else_is_begun_anew(hospital: Hospital) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(hospital, progress=stop)
+    hospital.write(hospital.admissions.assign(ward="z"))
+    assert set(run(hospital).samples["kept_ward"]) == {"z"}
+
+
+def test_progress_counts_samples(hospital: Hospital) -> None:
+    seen: list[tuple[int, int]] = []
+    run(hospital, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(9, 9)]
+
+
+def break_xray(hospital: Hospital) -> None:
+    file = hospital.source / "xray/106.jpg"
+    file.write_bytes(file.read_bytes()[:-600])
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "reason"),
+    [
+        ("xray/106.jpg", "cxr", "file-missing"),
+        ("ecg/106.dat", "ecg", "file-missing"),
+        ("ecg/106.hea", "ecg", "file-missing"),
+    ],
+)
+def test_a_missing_file_makes_that_modality_absent_and_is_counted(
+    hospital: Hospital, name: str, modality: str, reason: str
+) -> None:
+    (hospital.source / name).unlink()
+    store = run(hospital)
+    row = store.samples["sample"].tolist().index(106)
+    assert not store.present[row, store.modalities.index(modality)]
+    assert not store.array(modality)[row].any()
+    assert store.manifest["rejected"][modality] == {reason: 1}
+    (rejected,) = pd.read_parquet(store.path / "rejected.parquet").to_dict("records")
+    assert (rejected["sample"], rejected["modality"], rejected["reason"]) == (106, modality, reason)
+    assert "106" in rejected["file"]
+
+
+def test_a_truncated_xray_is_counted(hospital: Hospital) -> None:
+    break_xray(hospital)
+    assert run(hospital).manifest["rejected"]["cxr"] == {"truncated": 1}
+
+
+def test_a_sample_whose_only_recording_is_broken_is_left_out_and_counted(
+    hospital: Hospital,
+) -> None:
+    break_xray(hospital)
+    admissions = hospital.admissions
+    admissions.loc[admissions["admission"] == 106, ["ecg", "crea", "k"]] = None
+    hospital.write(admissions)
+    store = run(hospital)
+    assert 106 not in set(store.samples["sample"])
+    assert store.manifest["left_out"] == {"nothing-recorded": 1, "nothing-usable": 1}
+    assert len(store.array("ecg")) == len(store.samples) == 7
+
+
+def test_a_row_that_repeats_another_in_full_is_counted_once(hospital: Hospital) -> None:
+    hospital.write(pd.concat([hospital.admissions, hospital.admissions.head(2)]))
+    store = run(hospital)
+    assert len(store.samples) == 8
+    assert store.manifest["left_out"] == {"nothing-recorded": 1, "repeated-row": 2}
+
+
+def test_samples_with_rows_that_differ_are_refused(hospital: Hospital) -> None:
+    hospital.write(pd.concat([hospital.admissions, hospital.admissions[:2].assign(k=9.0)]))
+    told = refusal(hospital)
+    assert "2 samples have several rows that differ, such as 100, 101; expected one row" in told
+
+
+def test_a_subject_in_two_splits_is_refused(hospital: Hospital) -> None:
+    hospital.write(hospital.admissions.assign(person=1))
+    assert "1 subjects are in several splits, such as 1; expected each in one" in refusal(hospital)
+
+
+def test_all_that_is_wrong_with_the_rows_is_told_at_once(hospital: Hospital) -> None:
+    admissions = hospital.admissions
+    admissions["person"] = admissions["person"].astype("Int64")
+    admissions.loc[0, "person"] = None
+    admissions.loc[1, "split"] = "validation"
+    hospital.write(pd.concat([admissions, admissions[5:6].assign(k=9.0)]))
+    told = refusal(hospital)
+    assert "1 rows have no subject" in told
+    assert "split is validation; expected train, tuning, held_out" in told
+    assert "1 samples have several rows that differ" in told
+
+
+def test_missing_columns_are_told_together_with_what_needs_them(hospital: Hospital) -> None:
+    hospital.write(hospital.admissions.drop(columns=["k", "died", "person"]))
+    told = refusal(hospital)
+    assert "no column 'k', which modalities.labs needs" in told
+    assert "no column 'died', which outcomes.died needs" in told
+    assert "no column 'person', which samples.subject needs" in told
+
+
+def test_missing_tables_are_told_together(hospital: Hospital) -> None:
+    hospital.edit("[tables]", '[tables]\nb = "b.csv"\nc = "c/d.parquet"')
+    told = refusal(hospital)
+    assert f"{hospital.source / 'b.csv'}: no such file; expected tables.b of cohort 'small'" in told
+    assert "c/d.parquet: no such file" in told
+
+
+def test_a_missing_source_is_told(hospital: Hospital) -> None:
+    hospital.source = hospital.source / "elsewhere"
+    assert "elsewhere: no such folder; expected the files of 'small'" in refusal(hospital)
+
+
+def test_labs_that_are_not_numbers_are_refused_without_telling_them(hospital: Hospital) -> None:
+    admissions = hospital.admissions.astype({"crea": object, "k": object})
+    admissions.loc[2:3, "crea"] = "sekret"
+    admissions.loc[5, "k"] = "<0.01"
+    hospital.write(admissions)
+    told = refusal(hospital)
+    assert "column 'crea' holds 2 values that are not numbers" in told
+    assert "column 'k' holds 1 values that are not numbers" in told
+    assert "sekret" not in told
+    assert "<0.01" not in told
+
+
+def test_a_query_that_names_a_column_that_is_not_there_is_told(hospital: Hospital) -> None:
+    (hospital.definition.parent / "samples.sql").write_text("SELECT admision FROM admissions")
+    told = refusal(hospital)
+    assert 'samples.sql: Binder Error: Referenced column "admision" not found' in told
+    assert "Correct the query, or the tables" in told
+
+
+def test_a_query_that_fails_on_a_value_does_not_tell_it(hospital: Hospital) -> None:
+    query = "SELECT * REPLACE (CAST(xray AS DATE) AS xray) FROM admissions"
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    told = refusal(hospital)
+    assert "DuckDB stopped with a ConversionException" in told
+    assert ".jpg" not in told
+
+
+@pytest.mark.parametrize("query", ["DROP VIEW admissions", "", "SELECT 1; SELECT 2"])
+def test_a_query_must_be_one_that_returns_rows(hospital: Hospital, query: str) -> None:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    assert "samples.sql: " in refusal(hospital)
+
+
+def test_a_query_without_rows_is_refused(hospital: Hospital) -> None:
+    hospital.write(hospital.admissions.head(0))
+    assert "no rows; expected one per sample" in refusal(hospital)
+
+
+def test_files_that_are_all_elsewhere_are_told_before_anything_is_read(hospital: Hospital) -> None:
+    rows = pd.concat([hospital.admissions.assign(admission=range(n, n + 9)) for n in (0, 50)])
+    hospital.write(rows)
+    hospital.edit("xray/{xray}", "x-ray/{xray}")
+    hospital.edit("ecg/{ecg}", "ekg/{ecg}")
+    told = refusal(hospital)
+    assert f"modalities.cxr: none of the first 10 files is under {hospital.source}" in told
+    assert "such as 100.jpg. Correct the path" in told
+    assert "modalities.ecg: none of the first 10 files" in told
+
+
+def test_a_cohort_without_any_usable_recording_is_refused(hospital: Hospital) -> None:
+    for name in ("xray", "ecg"):
+        shutil.rmtree(hospital.source / name)
+    hospital.write(hospital.admissions.assign(crea=None, k=None))
+    assert "none of 9 samples has a usable recording" in refusal(hospital)
+
+
+def test_a_modality_that_cannot_be_made_stops_before_anything_is_read(hospital: Hospital) -> None:
+    (hospital.definition.parent / "labs.csv").unlink()
+    assert "expected a panel of labs" in refusal(hospital, DefinitionError)
+
+
+def test_a_drawn_split_keeps_subjects_together_and_does_not_depend_on_their_samples(
+    hospital: Hospital,
+) -> None:
+    hospital.edit('split = "split"', "split = { tuning = 0.25, held_out = 0.25, seed = 0 }")
+    first = run(hospital).samples
+    pairs = set(zip(first["subject"], first["split"], strict=True))
+    assert sorted(subject for subject, _ in pairs) == [1, 2, 3, 4, 5, 6, 7]
+    assert {split for _, split in pairs} == {"train", "tuning", "held_out"}
+    break_xray(hospital)
+    hospital.out = hospital.out.with_name("other")
+    assert run(hospital).samples["split"].tolist() == first["split"].tolist()
+
+
+def split_tables(hospital: Hospital) -> None:
+    """Turn the cohort into one of a table per split, as released datasets are."""
+    hospital.edit('sql = "samples.sql"', 'tables = { train = "a.csv", held_out = "b.parquet" }')
+    hospital.edit('split = "split"', "")
+    hospital.edit('[tables]\nadmissions = "admissions.csv"', "")
+    admissions = hospital.admissions.drop(columns="split")
+    admissions[:5].to_csv(hospital.source / "a.csv", index=False)
+    admissions[6:8].to_parquet(hospital.source / "b.parquet", index=False)
+
+
+def test_tables_per_split_are_read_as_such(hospital: Hospital) -> None:
+    split_tables(hospital)
+    store = run(hospital)
+    assert store.samples["split"].tolist() == ["train"] * 5 + ["held_out"] * 2
+
+
+def test_a_lab_that_one_table_never_has_stays_a_number_in_the_others(hospital: Hospital) -> None:
+    split_tables(hospital)
+    table = pd.read_csv(hospital.source / "a.csv")
+    table.assign(k=None, died=None).to_csv(hospital.source / "a.csv", index=False)
+    store = run(hospital)
+    np.testing.assert_array_equal(
+        store.array("labs")[5:, 1], np.array([4.1, 4.2], dtype=np.float32)
+    )
+    np.testing.assert_array_equal(store.outcome("died")[5:], [1, 0])
+
+
+def test_a_file_name_that_looks_like_a_number_keeps_its_zeros(hospital: Hospital) -> None:
+    split_tables(hospital)
+    table = pd.read_csv(hospital.source / "a.csv", dtype={"ecg": str})
+    for suffix in ("hea", "dat"):
+        old = hospital.source / f"ecg/100.{suffix}"
+        old.with_stem("007").write_bytes(old.read_bytes().replace(b"100", b"007"))
+    table.loc[0, "ecg"] = "007"
+    table.to_csv(hospital.source / "a.csv", index=False)
+    assert run(hospital).manifest["rejected"]["ecg"] == {}
+
+
+def test_published_candidates_become_rows(hospital: Hospital) -> None:
+    text = '[candidates.held_out]\ntable = "lists.csv"\nquery = "q"\ncandidate = "c"\n[tables]'
+    hospital.edit("[tables]", text)
+    lists = pd.DataFrame({"q": [106, 106, 107, 107], "c": [106, 107, 107, 108]})
+    lists.to_csv(hospital.source / "lists.csv", index=False)
+    store = run(hospital)  # 108 has no recording, so it is nobody's candidate
+    assert store.candidates is not None
+    assert store.candidates.to_dict("list") == {
+        "query": [6, 6, 7],
+        "candidate": [6, 7, 7],
+        "split": ["held_out"] * 3,
+    }
+    assert store.manifest["unlisted_candidates"] == 1
+
+
+def test_a_candidate_table_without_its_columns_is_told(hospital: Hospital) -> None:
+    text = '[candidates.held_out]\ntable = "lists.csv"\nquery = "q"\ncandidate = "c"\n[tables]'
+    hospital.edit("[tables]", text)
+    (hospital.source / "lists.csv").write_text("q,d\n1,2\n")
+    assert "no column 'c', which candidates.held_out needs" in refusal(hospital)
+
+
+def test_the_manifest_holds_no_time_and_no_path(hospital: Hospital) -> None:
+    text = json.dumps(run(hospital).manifest)
+    assert str(hospital.source.parent) not in text
