@@ -1,0 +1,208 @@
+"""What the results say, in sentences made from the numbers; they take no side."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clinical_symile.results import Comparison, Result
+from clinical_symile.scores import ORACLE, Scores, Series
+from clinical_symile.wording import (
+    difference,
+    interval,
+    is_share,
+    listed,
+    metric_words,
+    modality_words,
+    number,
+    pattern_words,
+    task_words,
+)
+
+Tasks = Mapping[str, Mapping[str, Any]]
+
+
+def findings(
+    scores: Scores, comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
+) -> list[str]:
+    """How good, who is better and what is lost, for the first task of each kind.
+
+    Args:
+        scores: all results.
+        comparisons: all differences.
+        tasks: definitions, in the order of the report.
+        series: the runs.
+    """
+    comparisons, by_run = list(comparisons), {one.run: one for one in series}
+    sentences = []
+    for kind in dict.fromkeys(task["kind"] for task in tasks.values()):
+        scored = [n for n, task in tasks.items() if task["kind"] == kind and scores.patterns(n)]
+        if not scored:
+            continue
+        name, task = scored[0], tasks[scored[0]]
+        whole, metric = scores.patterns(name)[0], task["primary"]
+        paired = [
+            row
+            for row in comparisons
+            if (row.task, row.metric) == (name, metric) and {row.run, row.baseline} <= by_run.keys()
+        ]
+        worst = _worst(scores, name=name, task=task, whole=whole, series=series)
+        told = [_level(scores, name=name, task=task, pattern=whole, series=series)]
+        if worst is not None:
+            told.append(_loss(scores, name=name, metric=metric, pattern=worst, series=series))
+        for pattern, sentence in zip((whole, worst), told, strict=False):
+            rows = [row for row in paired if row.missingness == pattern]
+            sentences.append(" ".join([sentence, *_differences(rows, task=task, runs=by_run)]))
+    return sentences
+
+
+def above_the_best(
+    results: Iterable[Result], *, tasks: Tasks, series: Sequence[Series]
+) -> list[str]:
+    """Runs whose whole interval is better than what is possible."""
+    results = list(results)
+    scores, labels = Scores(results), {one.run: one.label for one in series}
+    sentences = []
+    for row in results:
+        task, metric = tasks.get(row.task), row.metric
+        best = scores.best(row.task, row.missingness, metric)
+        if task is None or row.run == ORACLE or best is None or metric != task["primary"]:
+            continue
+        if row.low > best if task["higher_is_better"] else row.high < best:
+            sentences.append(
+                f"{labels[row.run]}, {_lower(task_words(row.task, task))}, "
+                f"{pattern_words(row.missingness)}: {metric_words(metric)} {_told(row)}, where the "
+                f"best possible is {number(best, metric)}."
+            )
+    return sentences
+
+
+def _level(
+    scores: Scores, *, name: str, task: Mapping[str, Any], pattern: str, series: Sequence[Series]
+) -> str:
+    metric = task["primary"]
+    told = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
+    if metric == "recall_at_1" and task["kind"] == "retrieval":
+        what = f"finds the right {modality_words(task['target'])} first"
+        (method, values, ends), *others = told
+        words = [f"{method} {what} in {values} of cases{ends}"]
+        words += [f"{method} in {values}{ends}" for method, values, ends in others]
+    else:
+        (method, values, ends), *others = told
+        words = [f"the {metric_words(metric)} of {method} is {values}{ends}"]
+        words += [f"of {method} {values}{ends}" for method, values, ends in others]
+    read = [modality_words(m) for m in task.get("query", task.get("inputs", ()))]
+    when = f"with {listed(read)} at hand" if pattern == "complete" else pattern_words(pattern)
+    if task["kind"] == "classification":
+        when = f"to predict {task['outcome'].replace('_', ' ')} {when}"
+    limits = []
+    if (best := scores.best(name, pattern, metric)) is not None:
+        limits.append(f"the best possible is {number(best, metric)}")
+    if (chance := scores.chance(name, pattern, metric)) is not None:
+        limits.append(f"guessing gives {number(chance, metric)}")
+    end = f" {_upper(listed(limits))}." if limits else ""
+    return f"{_upper(when)}, {', '.join(words)}.{end}"
+
+
+def _by_method(
+    scores: Scores, *, name: str, metric: str, pattern: str, series: Sequence[Series]
+) -> list[tuple[str, str, str]]:
+    """Each method with its values, and the interval if there is but one seed."""
+    told = []
+    for method in dict.fromkeys(one.method for one in series):
+        runs = [one.run for one in series if one.method == method]
+        rows = [row for run in runs if (row := scores.get(run, name, pattern, metric)) is not None]
+        values = listed([number(row.value, metric) for row in rows])
+        if len(rows) == 1:
+            told.append((method, values, f" ({interval(rows[0].low, rows[0].high, metric)})"))
+        elif rows:
+            told.append((method, values, f" ({len(rows)} seeds)"))
+    return told
+
+
+def _differences(
+    rows: Iterable[Comparison], *, task: Mapping[str, Any], runs: Mapping[str, Series]
+) -> list[str]:
+    """Who is better, for each two methods: by how much, or with how many of the seeds."""
+    by_pair: dict[tuple[str, str], list[Comparison]] = {}
+    for row in rows:
+        pair = (runs[row.run].method, runs[row.baseline].method)
+        by_pair.setdefault(pair, []).append(row)
+    sentences = []
+    for (one, other), pairs in by_pair.items():
+        if len(pairs) == 1:
+            sentences.append(_difference(pairs[0], one, other, task=task))
+            continue
+        better = Counter(_better(row, task=task) for row in pairs)
+        words = [
+            f"{first} is better than {second} with {better[sign]} of {len(pairs)} seeds"
+            for first, second, sign in ((one, other, 1), (other, one, -1))
+            if better[sign]
+        ]
+        if better[0]:
+            words.append(f"{better[0]} of {len(pairs)} seeds do not tell {one} from {other}")
+        sentences.append(f"On the same samples, {listed(words)}.")
+    return sentences
+
+
+def _better(row: Comparison, *, task: Mapping[str, Any]) -> int:
+    """1 if the run is better, -1 if its baseline is, 0 if the interval does not tell."""
+    sign = (row.low > 0) - (row.high < 0)
+    return sign if task["higher_is_better"] else -sign
+
+
+def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any]) -> str:
+    metric, unit = row.metric, " points" if is_share(row.metric) else ""
+    better = _better(row, task=task)
+    if better:
+        first, second = (one, other) if better > 0 else (other, one)
+        size, low, high = (
+            difference(abs(end), metric, signed=False)
+            for end in (row.difference, *sorted((row.low, row.high), key=abs))
+        )
+        start = f"On the same samples, {first} is better than {second} by"
+        return f"{start} {size}{unit} ({low} to {high})."
+    size, low, high = (difference(end, metric) for end in (row.difference, row.low, row.high))
+    return (
+        f"On the same samples, {one} minus {other} is {size}{unit} ({low} to {high}): the interval "
+        "includes 0, so these data do not tell which is better."
+    )
+
+
+def _worst(
+    scores: Scores, *, name: str, task: Mapping[str, Any], whole: str, series: Sequence[Series]
+) -> str | None:
+    """The pattern under which the runs lose most together; None if under none they do."""
+    metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
+    lost = {}
+    for pattern in scores.patterns(name):
+        pairs = [
+            (scores.get(one.run, name, whole, metric), scores.get(one.run, name, pattern, metric))
+            for one in series
+        ]
+        known = [sign * (a.value - b.value) for a, b in pairs if a is not None and b is not None]
+        if pattern not in (whole, "observed") and known:
+            lost[pattern] = sum(known) / len(known)
+    worst = max(lost, key=lambda pattern: lost[pattern], default=None)
+    return worst if worst is not None and lost[worst] > 0 else None
+
+
+def _loss(scores: Scores, *, name: str, metric: str, pattern: str, series: Sequence[Series]) -> str:
+    told = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
+    now = [f"{method} {values}" for method, values, _ in told]
+    best = scores.best(name, pattern, metric)
+    end = f", where the best possible is {number(best, metric)}" if best is not None else ""
+    words = pattern_words(pattern)
+    start = words if pattern.startswith("without") else f"with {words}"
+    return f"Most is lost {start}: what is left is {listed(now)}{end}."
+
+
+def _told(row: Result) -> str:
+    return f"{number(row.value, row.metric)} ({interval(row.low, row.high, row.metric)})"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

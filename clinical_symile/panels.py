@@ -1,0 +1,296 @@
+"""From results to pictures, each with the table it was drawn from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from clinical_symile.figures import Line, Mark, Row, curves, dots, limits, presence
+from clinical_symile.results import Comparison
+from clinical_symile.scores import Scores, Series
+from clinical_symile.wording import (
+    SMALL,
+    count,
+    difference,
+    interval,
+    is_share,
+    listed,
+    metric_words,
+    modality_words,
+    number,
+    part,
+    parts,
+    pattern_words,
+    task_words,
+)
+
+Tasks = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture and its table.
+
+    Attributes:
+        title: what is shown.
+        picture: SVG; empty where there is only a table.
+        head: the table's columns.
+        body: its rows; the first cell of each is its heading.
+    """
+
+    title: str
+    picture: Markup
+    head: Sequence[str]
+    body: Sequence[Sequence[str]]
+
+
+def levels(
+    scores: Scores, *, tasks: Tasks, series: Sequence[Series], kind: str, whole: bool
+) -> list[Panel]:
+    """Each task's primary metric with its interval.
+
+    Args:
+        scores: all results.
+        tasks: definitions, in the order of the report.
+        series: the runs.
+        kind: of the tasks to show.
+        whole: with nothing missing, a line for each run; else a line for each pattern.
+    """
+    panels = []
+    for number_, (name, task) in enumerate(tasks.items()):
+        patterns = scores.patterns(name)
+        if task["kind"] != kind or not patterns:
+            continue
+        slug = f"{kind}-{number_}-{'whole' if whole else 'missing'}"
+        metric = task["primary"]
+        if whole:
+            rows = [
+                Row(one.label, marks, *_references(scores, name, patterns[0], metric))
+                for one in series
+                if (marks := _marks(scores, name, patterns[0], metric, [one], labelled=True))
+            ]
+            table = _metrics_table(scores, name, patterns[0], series)
+        else:
+            rows = [
+                Row(pattern_words(p), marks, *_references(scores, name, p, metric))
+                for p in patterns
+                if (marks := _marks(scores, name, p, metric, series))
+            ]
+            table = _patterns_table(scores, name, metric, series)
+        if rows:
+            title = task_words(name, task)
+            ends = (0.0, 1.0) if is_share(metric) else _ends(scores, tasks, kind, metric)
+            picture = dots(
+                rows,
+                name=slug,
+                title=f"{title}: {metric_words(metric)}; the table below has the numbers",
+                limits=ends,
+                percent=is_share(metric),
+            )
+            panels.append(Panel(title, Markup(picture), *table))
+    return panels
+
+
+def differences(
+    comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
+) -> list[Panel]:
+    """Each task's paired differences, a line for each pattern."""
+    comparisons, labels = list(comparisons), {one.run: one for one in series}
+    panels = []
+    for place, (name, task) in enumerate(tasks.items()):
+        rows = [
+            row
+            for row in comparisons
+            if row.task == name
+            and row.metric == task["primary"]
+            and {row.run, row.baseline} <= labels.keys()
+        ]
+        if not rows:
+            continue
+        metric = task["primary"]
+        same = [row for row in comparisons if row.metric == metric]
+        reach = max(abs(end) for end in limits([end for r in same for end in (r.low, r.high)]))
+        patterns = list(dict.fromkeys(row.missingness for row in rows))
+        patterns.sort(key=lambda p: (p != "complete", p == "observed"))
+        lines = [
+            Row(
+                pattern_words(pattern),
+                [
+                    Mark(labels[row.run].family, row.difference, row.low, row.high)
+                    for row in rows
+                    if row.missingness == pattern
+                ],
+            )
+            for pattern in patterns
+        ]
+        title = task_words(name, task)
+        picture = dots(
+            lines,
+            name=f"difference-{place}",
+            title=f"{title}: differences of {metric_words(metric)}; the table has the numbers",
+            limits=(-reach, reach),
+            percent=is_share(metric),
+            zero=True,
+        )
+        body = [
+            [
+                pattern_words(row.missingness),
+                f"{labels[row.run].label} \N{MINUS SIGN} {labels[row.baseline].label}",
+                difference(row.difference, metric),
+                f"{difference(row.low, metric)} to {difference(row.high, metric)}",
+                count(row.n_samples),
+            ]
+            for pattern in patterns
+            for row in rows
+            if row.missingness == pattern
+        ]
+        unit = "points" if is_share(metric) else metric_words(metric)
+        head = ["modalities", "runs", f"difference ({unit})", "95 % interval", "samples"]
+        panels.append(Panel(title, Markup(picture), head, body))
+    return panels
+
+
+def training(
+    histories: Mapping[str, Sequence[Mapping[str, int | float]]], *, series: Sequence[Series]
+) -> list[Panel]:
+    """The loss and what was measured on the tuning split, after each epoch."""
+    keys = dict.fromkeys(key for lines in histories.values() for line in lines for key in line)
+    panels = []
+    for place, key in enumerate(k for k in keys if k == "loss" or k.startswith("tuning/")):
+        lines, body = [], []
+        for one in series:
+            points = [(h["epoch"], h[key]) for h in histories.get(one.run, ()) if key in h]
+            if points:
+                x, y = zip(*points, strict=True)
+                lines.append(Line(one.family, one.style, x, y))
+                body.append([one.label, str(len(points)), f"{y[0]:.3f}", f"{y[-1]:.3f}"])
+        metric = metric_words(key.removeprefix("tuning/"))
+        title = "Training loss" if key == "loss" else f"{metric} on tuning samples"
+        title = title[:1].upper() + title[1:]
+        picture = curves(lines, name=f"training-{place}", title=title, x_label="epoch")
+        head = ["run", "epochs", "after the first", "after the last"]
+        panels.append(Panel(title, Markup(picture), head, body))
+    return panels
+
+
+def presence_panel(cohort: Mapping[str, Any]) -> Panel:
+    """How many samples have which modalities, over all splits."""
+    counts: dict[str, int] = {}
+    for split in cohort["counts"].values():
+        for pattern, n in split["patterns"].items():
+            counts[pattern] = counts.get(pattern, 0) + n
+    modalities = list(dict.fromkeys(m for s in cohort["counts"].values() for m in s["present"]))
+    ordered = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    words = parts(ordered)
+    rows = [
+        (
+            [m in name.split("+") for m in modalities],
+            n if n >= SMALL and words[name] == count(n) else 0,
+            words[name],
+        )
+        for name, n in ordered.items()
+        if n
+    ]
+    names = [modality_words(m) for m in modalities]
+    title = "Which modalities the samples have"
+    short = [name.removeprefix("chest ") for name in names]
+    picture = presence(rows, modalities=short, name="presence", title=title)
+    body = [
+        [listed([n for n, there in zip(names, present, strict=True) if there]) or "none", text]
+        for present, _, text in rows
+    ]
+    return Panel(title, Markup(picture), ["present", "samples"], body)
+
+
+def cohort_table(cohort: Mapping[str, Any]) -> Panel:
+    """Samples and subjects of each split, and how many have each modality."""
+    splits = cohort["counts"]
+    modalities = list(dict.fromkeys(m for split in splits.values() for m in split["present"]))
+    body = [
+        [
+            name.replace("_", " "),
+            count(split["samples"]),
+            count(split["subjects"]),
+            *(part(split["present"][m], split["samples"]) for m in modalities),
+        ]
+        for name, split in splits.items()
+    ]
+    head = ["split", "samples", "people", *(f"with {modality_words(m)}" for m in modalities)]
+    return Panel("Samples and people in each split", Markup(""), head, body)
+
+
+def _references(
+    scores: Scores, name: str, pattern: str, metric: str
+) -> tuple[float | None, float | None]:
+    return scores.best(name, pattern, metric), scores.chance(name, pattern, metric)
+
+
+def _marks(
+    scores: Scores,
+    name: str,
+    pattern: str,
+    metric: str,
+    series: Sequence[Series],
+    *,
+    labelled: bool = False,
+) -> list[Mark]:
+    rows = [(one, scores.get(one.run, name, pattern, metric)) for one in series]
+    return [
+        Mark(one.family, r.value, r.low, r.high, number(r.value, metric) if labelled else "")
+        for one, r in rows
+        if r is not None
+    ]
+
+
+def _ends(scores: Scores, tasks: Tasks, kind: str, metric: str) -> tuple[float, float]:
+    """One axis for all panels of a kind, so that they can be compared."""
+    values: list[float] = []
+    for name, task in tasks.items():
+        if task["kind"] == kind and task["primary"] == metric:
+            rows = scores.of(task=name, metric=metric)
+            values += [end for row in rows for end in (row.low, row.high, row.value)]
+            values += [row.chance for row in rows if row.chance is not None]
+    return limits(values)
+
+
+def _cell(scores: Scores, run: str, name: str, pattern: str, metric: str) -> str:
+    row = scores.get(run, name, pattern, metric)
+    if row is None:
+        return "not scored"
+    value = number(row.value, metric, exact=True)
+    return f"{value} ({interval(row.low, row.high, metric, exact=True)})"
+
+
+def _metrics_table(
+    scores: Scores, name: str, pattern: str, series: Sequence[Series]
+) -> tuple[list[str], list[list[str]]]:
+    """A row for each metric."""
+    known = [one for one in series if scores.knows(one.run, name)]
+    body = [
+        [
+            metric_words(metric),
+            *(_cell(scores, one.run, name, pattern, metric) for one in known),
+            *(number(x, metric, exact=True) for x in _references(scores, name, pattern, metric)),
+        ]
+        for metric in scores.metrics(name)
+    ]
+    return ["metric", *(one.label for one in known), "best possible", "chance"], body
+
+
+def _patterns_table(
+    scores: Scores, name: str, metric: str, series: Sequence[Series]
+) -> tuple[list[str], list[list[str]]]:
+    """A row for each pattern."""
+    known = [one for one in series if scores.knows(one.run, name)]
+    body = [
+        [
+            pattern_words(pattern),
+            *(_cell(scores, one.run, name, pattern, metric) for one in known),
+            *(number(x, metric, exact=True) for x in _references(scores, name, pattern, metric)),
+            count(min(r.n_samples for r in scores.of(task=name, pattern=pattern))),
+        ]
+        for pattern in scores.patterns(name)
+    ]
+    head = ["modalities", *(one.label for one in known), "best possible", "chance", "samples"]
+    return head, body

@@ -1,0 +1,178 @@
+"""Renders a template of `reports/`: one file that needs nothing else to be read."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import BaseModel, ConfigDict
+
+from clinical_symile import wording
+from clinical_symile.catalog import read_definition
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.findings import above_the_best, findings
+from clinical_symile.gallery import Answers, gallery
+from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.scores import ORACLE, Scores, series_of
+
+OPEN = "open"
+
+
+class Needs(BaseModel):
+    """The first comment of a template, in TOML: what `benchmark` has to make for it.
+
+    Attributes:
+        description: one sentence.
+        pretraining: tasks to train.
+        tasks: what to score, by name or with `*`.
+        seeds: each training is repeated with each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    pretraining: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """All that a report is made from: numbers about many, never a row of one.
+
+    Attributes:
+        results: of all runs, and of `oracle` where there is one.
+        comparisons: of pairs of runs.
+        unscored: what could not be scored, and why.
+        notes: what else the reader must know, such as tasks that do not apply.
+        runs: what each `run.toml` says.
+        histories: each run's line per epoch, by its name.
+        cohort: title, description, access, digest, counts, left_out, rejected and generator, as the
+            store's manifest has them.
+        tasks: for each that was scored: kind, description, primary, higher_is_better; query and
+            target, or inputs and outcome.
+        gallery: examples to draw; shown only if the cohort is open and made up.
+        versions: of what it was made with.
+        elapsed_s: how long all of it took, where that is known.
+    """
+
+    results: Sequence[Result]
+    comparisons: Sequence[Comparison]
+    unscored: Sequence[Unscored]
+    notes: Sequence[str]
+    runs: Sequence[Mapping[str, Any]]
+    histories: Mapping[str, Sequence[Mapping[str, int | float]]]
+    cohort: Mapping[str, Any]
+    tasks: Mapping[str, Mapping[str, Any]]
+    gallery: Sequence[Answers]
+    versions: Mapping[str, str]
+    elapsed_s: float | None
+
+
+def needs(template: Path) -> Needs:
+    """What a template says it needs.
+
+    Raises:
+        DefinitionError: it does not begin with a comment, or what it says is not as it must be.
+    """
+    text = template.read_text(encoding="utf-8")
+    start, _, rest = text.partition("{#")
+    if start.strip() or "#}" not in rest:
+        raise DefinitionError(
+            f"{template}: does not begin with a comment; expected "
+            '{# description = "…" #}. Add it as the first line.'
+        )
+    try:
+        table = tomllib.loads(rest.partition("#}")[0])
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(
+            f"{template}: its first comment is not valid TOML: {error}."
+        ) from None
+    return read_definition(Needs, table, where=str(template))
+
+
+def description(template: Path) -> str:
+    """One sentence on what a template tells."""
+    return needs(template).description
+
+
+def render(template: Path, *, data: ReportData, out: Path) -> None:
+    """Write a report; the file appears only when it is whole.
+
+    The same data give the same bytes.
+
+    Args:
+        template: a file of `reports/`.
+        data: what it is made from.
+        out: the HTML file.
+
+    Raises:
+        DefinitionError: the template does not parse, or asks for something that it is not given.
+        DataError: there is nothing to report.
+    """
+    if not data.results:
+        raise DataError(f"{out}: no results to report. Train and evaluate first.")
+    try:
+        text = _environment(template.parent).get_template(template.name).render(_context(data))
+    except jinja2.TemplateError as error:
+        line = getattr(error, "lineno", None)
+        where = f"{template}, line {line}" if line else str(template)
+        raise DefinitionError(
+            f"{where}: {error}. reports/README.md says what a template is given."
+        ) from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(out)
+
+
+def _environment(folder: Path) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "count": wording.count,
+        "duration": wording.duration,
+        "listed": wording.listed,
+        "meaning": wording.metric_meaning,
+        "metric": wording.metric_words,
+        "modality": wording.modality_words,
+        "pattern": wording.pattern_words,
+    }
+    return environment
+
+
+def _context(data: ReportData) -> dict[str, Any]:
+    """The data as they are, and the pictures drawn from them."""
+    # It draws, and what draws takes a second to load: `list` must not wait for it.
+    from clinical_symile import panels
+
+    scores, series = Scores(data.results), series_of(data.runs, data.results)
+    about = {"tasks": data.tasks, "series": series}
+    made_up = data.cohort["access"] == OPEN and data.cohort["generator"] is not None
+    return {
+        **{name: getattr(data, name) for name in data.__dataclass_fields__},
+        "series": series,
+        "methods": list({one.method: one for one in reversed(series)}.values())[::-1],
+        "findings": findings(scores, data.comparisons, **about),
+        "warnings": above_the_best(data.results, **about),
+        "retrieval": panels.levels(scores, **about, kind="retrieval", whole=True),
+        "retrieval_missing": panels.levels(scores, **about, kind="retrieval", whole=False),
+        "classification": panels.levels(scores, **about, kind="classification", whole=True),
+        "classification_missing": panels.levels(
+            scores, **about, kind="classification", whole=False
+        ),
+        "differences": panels.differences(data.comparisons, **about),
+        "training": panels.training(data.histories, series=series),
+        "presence": panels.presence_panel(data.cohort),
+        "splits": panels.cohort_table(data.cohort),
+        "gallery": gallery(data.gallery, **about) if made_up else [],
+        "has_oracle": any(row.run == ORACLE for row in data.results),
+    }

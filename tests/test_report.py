@@ -1,0 +1,567 @@
+import html
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.gallery import Answers
+from clinical_symile.report import ReportData, description, needs, render
+from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.wording import part, parts, pattern_words
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "reports" / "benchmark.html.j2"
+
+MODALITIES = ("cxr", "ecg", "labs")
+OUTCOME = "classification/deterioration"
+TASKS: dict[str, dict[str, Any]] = {
+    f"retrieval/{target}_given_{'_'.join(query)}": {
+        "kind": "retrieval",
+        "description": f"Find an admission's {target} from the rest.",
+        "query": query,
+        "target": target,
+        "primary": "recall_at_1",
+        "higher_is_better": True,
+    }
+    for target in MODALITIES
+    for query in [tuple(m for m in MODALITIES if m != target)]
+} | {
+    OUTCOME: {
+        "kind": "classification",
+        "description": "Tell who deteriorates.",
+        "inputs": MODALITIES,
+        "outcome": "deterioration",
+        "primary": "auroc",
+        "higher_is_better": True,
+    }
+}
+FIRST = next(iter(TASKS))
+LEVELS = {
+    "symile": {"complete": 0.71, "without": 0.14, "only": 0.13, "mcar": 0.5},
+    "clip": {"complete": 0.36, "without": 0.24, "only": 0.24, "mcar": 0.31},
+    "oracle": {"complete": 0.76, "without": 0.27, "only": 0.27, "mcar": 0.6},
+}
+RETRIEVAL = {
+    "recall_at_1": (0.0, 0.1),
+    "recall_at_5": (0.3, 0.5),
+    "mean_reciprocal_rank": (0.15, 0.293),
+}
+CLASSIFICATION = {"auroc": (0.25, 0.5), "auprc": (0.05, 0.2), "brier": (-0.4, None)}
+
+
+def made_results(seeds: tuple[int, ...] = (0,), objectives: tuple[str, ...] = ("symile", "clip")):
+    results, comparisons = [], []
+    for name, task in TASKS.items():
+        inputs = task["query"] if "query" in task else task["inputs"]
+        patterns = ["complete", *(f"without-{m}" for m in inputs), "mcar-30"]
+        patterns += [f"only-{m}" for m in inputs] if task["kind"] == "classification" else []
+        metrics = RETRIEVAL if task["kind"] == "retrieval" else CLASSIFICATION
+        for pattern in patterns:
+            for seed, objective in [(s, o) for s in seeds for o in objectives] + [(0, "oracle")]:
+                level = LEVELS.get(objective, LEVELS["clip"])[pattern.partition("-")[0]]
+                for metric, (shift, chance) in metrics.items():
+                    value = min(level + shift + 0.01 * seed - 0.02 * list(TASKS).index(name), 0.99)
+                    width = 0.0 if objective == "oracle" else 0.03
+                    result = Result(
+                        run=objective if objective == "oracle" else f"{objective}-{seed}",
+                        cohort="synthetic",
+                        task=name,
+                        split="held_out",
+                        missingness=pattern,
+                        metric=metric,
+                        value=value,
+                        low=value - width,
+                        high=value + width,
+                        chance=chance,
+                        n_samples=512,
+                        n_subjects=400,
+                        seed=seed,
+                        digest="0123456789abcdef",
+                    )
+                    results.append(result)
+            first, *others = objectives
+            at = {
+                r.run: r
+                for r in results
+                if (r.task, r.missingness) == (name, pattern) and r.metric == task["primary"]
+            }
+            comparisons += [
+                Comparison(
+                    run=f"{first}-{seed}",
+                    baseline=f"{other}-{seed}",
+                    cohort="synthetic",
+                    task=name,
+                    split="held_out",
+                    missingness=pattern,
+                    metric=task["primary"],
+                    difference=(d := at[f"{first}-{seed}"].value - at[f"{other}-{seed}"].value),
+                    low=d - 0.04,
+                    high=d + 0.04,
+                    n_samples=512,
+                    n_subjects=400,
+                    digest="0123456789abcdef",
+                )
+                for seed in seeds
+                for other in others
+            ]
+    return results, comparisons
+
+
+def made_run(objective: str, seed: int) -> dict[str, Any]:
+    return {
+        "name": f"{objective}-{seed}",
+        "task": f"pretraining/{objective}",
+        "task_digest": "fedcba9876543210",
+        "cohort": "synthetic",
+        "store_digest": "0123456789abcdef",
+        "seed": seed,
+        "started": "2026-03-01T10:00:00+00:00",
+        "finished": "2026-03-01T10:04:00+00:00",
+        "git_commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        "definition": {"objective": {"name": objective}},
+    }
+
+
+def made_cohort(**changes: Any) -> dict[str, Any]:
+    counts = {
+        split: {
+            "samples": n,
+            "subjects": n * 3 // 4,
+            "present": {"cxr": n * 9 // 10, "ecg": n * 9 // 10, "labs": n - 7},
+            "patterns": {
+                "cxr+ecg+labs": n * 8 // 10,
+                "ecg+labs": n // 10,
+                "cxr+labs": n // 10 - 7,
+                "cxr+ecg": 2,
+            },
+        }
+        for split, n in {"train": 2400, "tuning": 600, "held_out": 1000}.items()
+    }
+    return {
+        "title": "Synthetic hospital",
+        "description": "Chest X-ray, 12-lead ECG and blood labs of made-up admissions.",
+        "access": "open",
+        "digest": "00112233445566ff",
+        "counts": counts,
+        "left_out": {"no-modality": 3, "no-split": 41},
+        "rejected": {"cxr": {"truncated": 12}, "ecg": {"leads-missing": 4}, "labs": {}},
+        "generator": {"parameters": {"subjects": 2000, "seed": 0, "synergy": 1.0}},
+    } | changes
+
+
+def made_history(epochs: int = 12, scale: float = 1.0) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": e,
+            "step": 30 * e,
+            "loss": scale * (1 + 4 / e),
+            "logit_scale": 14.0,
+            "learning_rate": 1e-3,
+            "tuning/recall_at_1": 0.7 * (1 - 0.8**e) / scale,
+            "seconds": 2.0,
+        }
+        for e in range(1, epochs + 1)
+    ]
+
+
+def made_gallery() -> list[Answers]:
+    rng = np.random.default_rng(0)
+    time = np.arange(5000) / 500
+    beat = 1.2 * np.exp(-(((time % 0.8) - 0.3) ** 2) / 0.0004) + 0.2 * np.exp(
+        -(((time % 0.8) - 0.55) ** 2) / 0.003
+    )
+    ecg = np.outer(np.linspace(0.4, 1.2, 12), beat) + rng.normal(0, 0.02, (12, 5000))
+    labs = [
+        ("Creatinine", 1.13, "mg/dL"),
+        ("Potassium", 4.2, "mmol/L"),
+        ("Haemoglobin", 12.9, "g/dL"),
+    ]
+
+    def xray(shade: int) -> np.ndarray:
+        y, x = np.mgrid[-1:1:160j, -1:1:160j]
+        lungs = (
+            200
+            - 120 * (np.exp(-((abs(x) - 0.45) ** 2) * 12 - y**2 * 2))
+            + shade * (x**2 + y**2 < 0.1)
+        )
+        return np.clip(lungs, 0, 255).astype(np.uint8)
+
+    found = [(xray(10 * n), n == 1) for n in range(5)]
+    other = [(xray(10 * n), n == 0) for n in range(5)]
+    query = {"ecg": ecg, "labs": labs}
+    back = [(ecg, True), (ecg[::-1].copy(), False)]
+    return [
+        Answers(task=FIRST, query=query, answers={"symile-0": other, "clip-0": found}),
+        Answers(
+            task="retrieval/ecg_given_cxr_labs",
+            query={"cxr": xray(5)[None], "labs": labs},
+            answers={"symile-0": back, "clip-0": back[::-1]},
+        ),
+    ]
+
+
+def made_data(
+    seeds: tuple[int, ...] = (0,), objectives: tuple[str, ...] = ("symile", "clip"), **changes: Any
+) -> ReportData:
+    results, comparisons = made_results(seeds, objectives)
+    runs = [made_run(objective, seed) for seed in seeds for objective in objectives]
+    data = ReportData(
+        results=results,
+        comparisons=comparisons,
+        unscored=[],
+        notes=[],
+        runs=runs,
+        histories={run["name"]: made_history(scale=1 + 0.1 * n) for n, run in enumerate(runs)},
+        cohort=made_cohort(),
+        tasks=TASKS,
+        gallery=[],
+        versions={"python": "3.11.7", "torch": "2.15.0"},
+        elapsed_s=254.0,
+    )
+    return replace(data, **changes)
+
+
+def rendered(tmp_path: Path, data: ReportData | None = None) -> str:
+    out = tmp_path / "report.html"
+    render(TEMPLATE, data=data or made_data(), out=out)
+    return out.read_text(encoding="utf-8")
+
+
+def words(page: str) -> str:
+    """What a reader sees, in one line."""
+    page = re.sub(r"<(style|title)\b.*?</\1>", " ", page, flags=re.S)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+class Page(HTMLParser):
+    """Collects what a page would load, its ids, and checks that every element is closed."""
+
+    EMPTY = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self):
+        super().__init__()
+        self.loads, self.ids, self.uses, self.open = [], [], [], []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for key, value in attrs:
+            if key in ("src", "srcset", "data", "action", "poster") or (
+                key == "href" and not (value or "").startswith("#")
+            ):
+                self.loads.append(value or "")
+            if key == "id":
+                self.ids.append(value)
+            if key in ("href", "clip-path"):
+                self.uses.append(re.sub(r"^url\(|\)$", "", value or "").removeprefix("#"))
+        if tag in ("script", "link", "iframe", "object", "embed"):
+            self.loads.append(tag)
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.EMPTY:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def with_seeds_and_strangers() -> ReportData:
+    return made_data(seeds=(0, 1, 2), objectives=("symile", "clip", "my_lab.losses:Triple"))
+
+
+def real_cohort() -> dict[str, Any]:
+    return made_cohort(access="credentialed", generator=None)
+
+
+@pytest.mark.parametrize(
+    "data", [made_data(gallery=made_gallery()), with_seeds_and_strangers()], ids=["few", "many"]
+)
+def test_a_report_loads_nothing(tmp_path: Path, data: ReportData):
+    text = rendered(tmp_path, data)
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(address.startswith("data:image/png;base64,") for address in page.loads)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.uses) <= set(page.ids)
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path: Path):
+    data = made_data(gallery=made_gallery())
+    assert rendered(tmp_path, data) == rendered(tmp_path, data)
+
+
+def test_the_first_sentences_are_made_from_the_numbers(tmp_path: Path):
+    said = words(rendered(tmp_path)).replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "With ECG and labs at hand, Symile finds the right chest X-ray first in 71 % of cases "
+        "(68 to 74 %), CLIP in 36 % (33 to 39 %). The best possible is 76 % and guessing gives "
+        "10 %. On the same samples, Symile is better than CLIP by 35.0 points (31.0 to 39.0)."
+    ) in said
+    assert (
+        "Most is lost without ECG: what is left is Symile 14 % and CLIP 24 %, where the best "
+        "possible is 27 %. On the same samples, CLIP is better than Symile by 10.0 points "
+        "(6.0 to 14.0)."
+    ) in said
+    assert "the AUROC of Symile is 0.90 (0.87 to 0.93), of CLIP 0.55 (0.52 to 0.58)" in said
+
+
+def test_it_says_so_where_the_baseline_is_better_or_nobody_knows(tmp_path: Path):
+    data = made_data()
+    (first, *_) = data.comparisons
+    worse = replace(first, difference=-0.05, low=-0.08, high=-0.02)
+    said = words(rendered(tmp_path, replace(data, comparisons=[worse])))
+    assert "CLIP is better than Symile by 5.0 points (2.0 to 8.0)" in said
+    assert "Symile is better" not in said
+    even = replace(first, difference=0.01, low=-0.02, high=0.04)
+    said = words(rendered(tmp_path, replace(data, comparisons=[even])))
+    assert "Symile minus CLIP is +1.0 points (\N{MINUS SIGN}2.0 to +4.0): the interval" in said
+    assert "do not tell which is better" in said
+    assert "is better than" not in said
+
+
+def test_lower_can_be_better(tmp_path: Path):
+    data = made_data()
+    tasks = TASKS | {OUTCOME: TASKS[OUTCOME] | {"primary": "brier", "higher_is_better": False}}
+    row = next(c for c in data.comparisons if c.task == OUTCOME)
+    row = replace(row, metric="brier", difference=-0.05, low=-0.08, high=-0.02)
+    said = words(rendered(tmp_path, replace(data, tasks=tasks, comparisons=[row])))
+    assert "Symile is better than CLIP by 0.050 (0.020 to 0.080)" in said
+
+
+def test_seeds_are_listed_and_never_averaged(tmp_path: Path):
+    said = words(rendered(tmp_path, with_seeds_and_strangers())).replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "Symile finds the right chest X-ray first in 71 %, 72 % and 73 % of cases (3 seeds)" in said
+    )
+    assert "Symile is better than CLIP with 3 of 3 seeds" in said
+    for label in ("Symile, seed 2", "CLIP, seed 0", "Triple, seed 1"):
+        assert label in said
+
+
+def test_a_run_better_than_possible_is_pointed_out(tmp_path: Path):
+    data = made_data()
+    assert "Better than is possible" not in words(rendered(tmp_path, data))
+    results = [
+        replace(r, value=0.9, low=0.85, high=0.95)
+        if (r.run, r.task, r.missingness, r.metric)
+        == ("clip-0", FIRST, "without-ecg", "recall_at_1")
+        else r
+        for r in data.results
+    ]
+    said = words(rendered(tmp_path, replace(data, results=results)))
+    assert "Better than is possible" in said
+    assert re.search(r"CLIP, find the chest X-ray .{,30}without ECG: recall@1 90", said)
+
+
+def test_without_an_oracle_nothing_is_called_best_possible(tmp_path: Path):
+    data = made_data()
+    results = [row for row in data.results if row.run != "oracle"]
+    said = words(rendered(tmp_path, replace(data, results=results, cohort=real_cohort())))
+    assert "he best possible" not in said
+    assert "guessing" in said
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_a_count_below_ten_is_not_shown(tmp_path: Path, n: int):
+    cohort = made_cohort(left_out={"rare-reason": n, "frequent-reason": 10 + n})
+    said = words(rendered(tmp_path, made_data(cohort=cohort)))
+    assert "rare-reason <10" in said
+    assert f"frequent-reason {10 + n}" in said
+    results = [replace(row, n_samples=n, n_subjects=n) for row in made_data().results]
+    said = words(rendered(tmp_path, made_data(results=results)))
+    assert re.search(r"chance samples nothing missing [^<]*<10", said)
+
+
+def test_a_small_count_does_not_follow_by_subtraction():
+    assert parts({"a": 700, "b": 40, "c": 3}) == {"a": "700", "b": "≥10", "c": "<10"}
+    assert parts({"a": 700, "b": 4, "c": 3}) == {"a": "700", "b": "<10", "c": "<10"}
+    assert parts({"a": 700, "b": 0}) == {"a": "700", "b": "0"}
+    assert part(95, 100) == ">90"
+    assert part(100, 100) == "100"
+    assert part(60, 100) == "60"
+    assert part(5, 100) == "<10"
+
+
+def test_what_others_wrote_is_escaped(tmp_path: Path):
+    attack = '<script>alert("x")</script>'
+    cohort = made_cohort(title=attack, left_out={attack: 50})
+    unscored = [
+        Unscored(
+            run="clip-0", cohort="c", task=FIRST, missingness=attack, reason=attack, digest="d"
+        )
+    ]
+    runs = [made_run("symile", 0) | {"task": attack}, made_run("clip", 0)]
+    data = made_data(cohort=cohort, unscored=unscored, notes=[attack], runs=runs)
+    text = rendered(tmp_path, data)
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") >= 5
+
+
+def test_the_gallery_is_drawn_for_made_up_people_only(tmp_path: Path):
+    data = made_data(gallery=made_gallery())
+    text = rendered(tmp_path, data)
+    assert "data:image/png" in text
+    assert "Creatinine" in text
+    for change in ({"access": "credentialed"}, {"generator": None}):
+        text = rendered(tmp_path, replace(data, cohort=made_cohort(**change)))
+        assert "data:image/png" not in text
+        assert "Creatinine" not in text
+
+
+def test_a_report_of_one_run_and_one_task_is_whole(tmp_path: Path):
+    data = made_data(objectives=("clip",))
+    results = [row for row in data.results if (row.run, row.task) == ("clip-0", FIRST)]
+    data = replace(data, results=results, comparisons=[], histories={}, gallery=[], elapsed_s=None)
+    said = words(rendered(tmp_path, data))
+    assert "CLIP finds the right chest X-ray first" in said
+    assert "How training went" not in said
+    assert "Can an outcome be told" not in said
+
+
+def test_a_task_that_a_run_was_not_scored_on_is_said(tmp_path: Path):
+    data = made_data()
+    results = [r for r in data.results if (r.run, r.missingness) != ("clip-0", "without-ecg")]
+    assert "not scored" in words(rendered(tmp_path, replace(data, results=results)))
+
+
+def test_numbers_that_are_not_finite_do_not_break_a_report(tmp_path: Path):
+    data = made_data()
+    nan = float("nan")
+    results = [
+        replace(r, value=nan, low=nan, high=nan) if r.run == "clip-0" else r for r in data.results
+    ]
+    comparisons = [replace(c, difference=nan, low=nan, high=nan) for c in data.comparisons]
+    assert "\N{EN DASH}" in rendered(
+        tmp_path, replace(data, results=results, comparisons=comparisons)
+    )
+
+
+def test_nothing_to_report_is_said(tmp_path: Path):
+    with pytest.raises(DataError, match="no results to report"):
+        render(TEMPLATE, data=made_data(results=[]), out=tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{{ resutls }}", "'resutls' is undefined"),
+        ("{{ cohort.titel }}", "no attribute 'titel'"),
+        ("{% for x in %}", "line 2"),
+    ],
+)
+def test_a_template_that_asks_for_what_is_not_there_is_refused(
+    tmp_path: Path, body: str, message: str
+):
+    template = tmp_path / "mine.html.j2"
+    template.write_text('{# description = "Mine." #}\n' + body)
+    out = tmp_path / "out" / "report.html"
+    with pytest.raises(DefinitionError, match=rf"(?s)mine\.html\.j2.*{message}"):
+        render(template, data=made_data(), out=out)
+    assert not out.exists()
+
+
+def test_a_template_says_what_it_needs(tmp_path: Path):
+    asked = needs(TEMPLATE)
+    assert asked.pretraining == ("pretraining/symile", "pretraining/clip")
+    assert description(TEMPLATE) == asked.description
+    template = tmp_path / "mine.html.j2"
+    template.write_text('{#\ndescription = "Mine."\nseeds = [0, 1]\n#}<p>')
+    assert needs(template).seeds == (0, 1)
+    assert needs(template).tasks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<p>", "does not begin with a comment"),
+        ("<p>{# description = 'x' #}", "does not begin with a comment"),
+        ("{# Mine. #}", "not valid TOML"),
+        ("{# seeds = [0] #}", "has no 'description'"),
+        ("{# description = 'x'\nseed = [0] #}", "did you mean 'seeds'"),
+    ],
+)
+def test_a_template_that_does_not_say_it_is_refused(tmp_path: Path, text: str, message: str):
+    template = tmp_path / "mine.html.j2"
+    template.write_text(text)
+    with pytest.raises(DefinitionError, match=rf"mine\.html\.j2.*{message}"):
+        needs(template)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("complete", "nothing missing"),
+        ("observed", "as recorded"),
+        ("without-ecg", "without ECG"),
+        ("only-cxr-labs", "chest X-ray and labs only"),
+        ("mcar-30", "30 % missing at random"),
+        ("my-own", "my-own"),
+    ],
+)
+def test_a_pattern_in_words(name: str, said: str):
+    assert pattern_words(name) == said
+
+
+def test_listing_templates_loads_neither_matplotlib_nor_torch():
+    code = (
+        "import sys; from pathlib import Path; from clinical_symile.report import description; "
+        f"description(Path({str(TEMPLATE)!r})); "
+        "assert not {'matplotlib', 'torch', 'mlflow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(tmp_path: Path, width: int):
+    assert CHROMIUM is not None
+    rendered(tmp_path, replace(with_seeds_and_strangers(), gallery=made_gallery()))
+    wrapper = tmp_path / "wrapper.html"
+    wrapper.write_text(
+        f"""<iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe><p></p>
+        <script>onload = () => {{
+          const inner = document.querySelector("iframe").contentDocument
+          inner.querySelectorAll("details").forEach(one => one.open = true)
+          const wide = [...inner.querySelectorAll("body *")].filter(one =>
+            one.getBoundingClientRect().right > {width} + 1 && !one.closest(".scroll"))
+          document.querySelector("p").textContent = "measured " + inner.documentElement.scrollWidth
+            + " drawn " + inner.querySelectorAll("svg").length
+            + " wide " + wide.map(one => one.tagName + one.textContent.slice(0, 40)).join()
+        }}</script>"""
+    )
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += ["--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}"]
+    shot = tmp_path / "shot.png"
+    measure = [*command, "--allow-file-access-from-files", "--dump-dom", wrapper.as_uri()]
+    measured = subprocess.run(measure, capture_output=True, text=True, timeout=120).stdout
+    found = re.search(r"<p>measured (\d+) drawn (\d+) wide (.*?)</p>", measured)
+    assert found is not None, measured[-500:]
+    assert int(found[1]) <= width
+    assert int(found[2]) > 10
+    assert found[3] == ""
+    report = (tmp_path / "report.html").as_uri()
+    look = [
+        *command,
+        "--enable-logging=stderr",
+        f"--screenshot={shot}",
+        f"--window-size={width},900",
+    ]
+    looked = subprocess.run([*look, report], capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in looked.stderr
+    assert shot.stat().st_size > 10_000
