@@ -15,6 +15,7 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 SAMPLING_RATE_HZ = 500
 DURATION_S = 10
 LOWEST_SAMPLING_RATE_HZ = 100  # of a recording that is resampled
+LONG_BYTES = 50_000_000  # of a recording that is not read whole
 
 _MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 _TIMES = SAMPLING_RATE_HZ * DURATION_S
@@ -54,7 +55,8 @@ class Ecg:
         if file is None:
             return None
         record = _record(file)
-        signal = record.p_signal.T[_order(record.sig_name)] * _scale(record)[:, None]
+        signal = record.p_signal[: round(record.fs * DURATION_S)].T
+        signal = signal[_order(record.sig_name)] * _scale(record)[:, None]
         if not np.isfinite(signal).all():
             raise Rejected("nan", "some of the first ten seconds was not recorded")
         if (signal == signal[:, :1]).all():
@@ -100,16 +102,21 @@ class Ecg:
 
 
 def _record(file: Path) -> Any:
-    """The first ten seconds of a WFDB record, in physical units."""
+    """A WFDB record in physical units; of a long one only the first ten seconds."""
     import wfdb  # here: it takes a second, and checking a cohort does not need it
 
     stem = file.with_suffix("") if file.suffix.lower() in (".hea", ".dat", ".mat") else file
     if not stem.with_name(stem.name + ".hea").is_file():
         raise Rejected("file-missing", "no such header (.hea)")
-    header = _read(wfdb.rdheader, stem)
-    _order(header.sig_name or [])
-    _check_duration(float(header.fs), header.sig_len)
-    return _read(wfdb.rdrecord, stem, sampto=round(header.fs * DURATION_S))
+    signals = [stem.with_name(stem.name + extension) for extension in (".dat", ".mat")]
+    if all(not file.exists() or file.stat().st_size < LONG_BYTES for file in signals):
+        record = _read(wfdb.rdrecord, stem)  # once: most of the time goes into the header
+        _check(record)
+    else:
+        header = _read(wfdb.rdheader, stem)
+        _check(header)
+        record = _read(wfdb.rdrecord, stem, sampto=round(header.fs * DURATION_S))
+    return record
 
 
 def _read(function: Callable[..., Any], stem: Path, **arguments: Any) -> Any:
@@ -121,7 +128,10 @@ def _read(function: Callable[..., Any], stem: Path, **arguments: Any) -> Any:
         raise Rejected("not-readable", f"wfdb: {type(error).__name__}") from None
 
 
-def _check_duration(sampling_rate_hz: float, length: int | None) -> None:
+def _check(header: Any) -> None:
+    """Reject a record for what its header says."""
+    _order(header.sig_name or [])
+    sampling_rate_hz, length = float(header.fs), header.sig_len
     rate = f"{sampling_rate_hz:g} Hz"
     if sampling_rate_hz < LOWEST_SAMPLING_RATE_HZ:
         raise Rejected("sampling-rate", f"{rate}; expected {LOWEST_SAMPLING_RATE_HZ} Hz or more")

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clinical_symile.modalities import ecg
 from clinical_symile.modalities.ecg import LEADS, Ecg
 from clinical_symile.modalities.modality import Rejected
 
@@ -76,9 +77,14 @@ def test_other_sampling_rates_are_resampled(
     np.testing.assert_allclose(signal[0], expected, atol=70)  # no ringing at the ends
 
 
+@pytest.mark.parametrize("long_bytes", [0, 50_000_000])
 def test_of_a_longer_record_the_first_ten_seconds_count(
-    tmp_path: Path, write_ecg: Callable[..., None]
+    tmp_path: Path,
+    write_ecg: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    long_bytes: int,
 ) -> None:
+    monkeypatch.setattr(ecg, "LONG_BYTES", long_bytes)
     later = np.full((1000, 12), np.nan)  # and what follows does not
     write_ecg(tmp_path / "a", np.vstack([WAVES, later]))
     np.testing.assert_allclose(read(tmp_path / "a"), WAVES.T * 1000, atol=1)
