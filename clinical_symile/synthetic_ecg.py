@@ -12,10 +12,10 @@ from jaxtyping import Float, Int16
 SIGNS = (
     "high chest-lead voltage",
     "tachycardia",
-    "left axis",
-    "wide QRS",
     "anterior ST elevation",
+    "wide QRS",
     "lateral T inversion",
+    "left axis",
 )
 
 LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -30,7 +30,7 @@ _P = np.array([0.08, 0.13, 0.05, 0.07, 0.07, 0.07, 0.07, 0.07])
 _R = np.array([1.00, 1.00, 0.20, 0.40, 0.70, 1.00, 1.00, 0.80])
 _S = np.array([-0.12, -0.15, -0.75, -1.00, -0.75, -0.40, -0.20, -0.10])
 _T = np.array([0.20, 0.28, 0.05, 0.28, 0.35, 0.35, 0.30, 0.25])
-_ST_ELEVATION = np.array([0.0, 0.0, 0.22, 0.32, 0.32, 0.24, 0.06, 0.0])
+_ST_ELEVATION = np.array([0.0, 0.0, 0.28, 0.42, 0.42, 0.32, 0.08, 0.0])
 _T_INVERSION = np.array([-2.2, -1.8, 1.0, 1.0, 0.2, -1.8, -2.2, -2.2])
 _CHEST = np.array([0, 0, 1, 1, 1, 1, 1, 1], dtype=bool)
 
@@ -44,7 +44,7 @@ def draw_ecg(
         shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
         generator: of everything that the signs do not say.
     """
-    voltage, tachycardia, left_axis, wide, st_elevation, t_inversion = (
+    voltage, tachycardia, st_elevation, wide, t_inversion, left_axis = (
         *shown,
         *[0] * (len(SIGNS) - len(shown)),
     )

@@ -44,10 +44,10 @@ _FINDINGS = (
 _FINDING_OF_SIGN = (
     "Cardiomegaly",
     "Lung Opacity",
+    "Lung Lesion",
+    "Pleural Effusion",
     "Support Devices",
     "Pleural Effusion",
-    "Pleural Effusion",
-    "Lung Lesion",
 )
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -12,10 +12,10 @@ from jaxtyping import Float, UInt8
 SIGNS = (
     "enlarged heart",
     "right upper-zone opacity",
-    "pacemaker",
-    "right pleural effusion",
-    "left pleural effusion",
     "left mid-zone mass",
+    "right pleural effusion",
+    "pacemaker",
+    "left pleural effusion",
 )
 
 SIZE_PX = 128
@@ -31,7 +31,7 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
         shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
         generator: of everything that the signs do not say.
     """
-    heart, upper_zone, pacemaker, right_effusion, left_effusion, mass = (
+    heart, upper_zone, mass, right_effusion, pacemaker, left_effusion = (
         *shown,
         *[0] * (len(SIGNS) - len(shown)),
     )
@@ -47,9 +47,9 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
     diaphragm = 0.56 + generator.normal(0, 0.02)
     lungs = _lung(x + 0.43, y, diaphragm) + _lung(0.43 - x, y, diaphragm + 0.04)
 
-    width = 0.47 if heart else 0.29
+    width = 0.50 if heart else 0.28
     width *= 1 + generator.normal(0, 0.03)
-    cardiac = _ellipse(x - 0.12 - 0.28 * (width - 0.29), y - 0.32, width, 0.33, sharpness=7)
+    cardiac = _ellipse(x - 0.12 - 0.28 * (width - 0.28), y - 0.32, width, 0.33, sharpness=7)
     mediastinum = _inside((0.13 + 0.03 * np.sin(5 * y) - np.abs(x)) * 22) * _inside((0.5 - y) * 9)
 
     density = 0.62 * body - 0.44 * lungs * body
