@@ -49,7 +49,7 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
 
     width = 0.50 if heart else 0.28
     width *= 1 + generator.normal(0, 0.03)
-    cardiac = _ellipse(x - 0.12 - 0.28 * (width - 0.28), y - 0.32, width, 0.33, sharpness=7)
+    cardiac = _ellipse(x - 0.12 - 0.28 * (width - 0.28), y - 0.32, width, 0.33, sharpness=7.0)
     mediastinum = _inside((0.13 + 0.03 * np.sin(5 * y) - np.abs(x)) * 22) * _inside((0.5 - y) * 9)
 
     density = 0.62 * body - 0.44 * lungs * body
@@ -61,7 +61,7 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
 
     if upper_zone:
         edge = 0.08 * np.sin(9 * x + generator.uniform(0, 6)) * np.sin(8 * y)
-        density += 0.34 * _ellipse(x + 0.43, y + 0.38 + edge, 0.30, 0.26, sharpness=3) * lungs
+        density += 0.34 * _ellipse(x + 0.43, y + 0.38 + edge, 0.30, 0.26, sharpness=3.0) * lungs
     for effusion, side in ((right_effusion, -1), (left_effusion, 1)):
         if effusion:
             level = 0.15 + generator.normal(0, 0.02) - 0.30 * np.clip(side * x - 0.4, -1, 0.45)
@@ -70,7 +70,7 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
     if mass:
         place = generator.normal(0, 0.015, 2)
         density += 0.42 * _ellipse(
-            x - 0.47 - place[0], y + 0.16 - place[1], 0.15, 0.15, sharpness=9
+            x - 0.47 - place[0], y + 0.16 - place[1], 0.15, 0.15, sharpness=9.0
         )
     if pacemaker:
         density += _pacemaker(x, y)

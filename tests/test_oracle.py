@@ -198,7 +198,7 @@ def test_the_outcome_can_be_told_but_not_perfectly():
 
 
 def test_exact_values_agree_with_many_drawn_admissions(rng):
-    samples = 20_000
+    samples = 6_000
     drawn = [DEFAULTS.draw(rng) for _ in range(samples)]
     shown = np.stack([words(bits) for bits, _ in drawn])
     outcome = np.array([deteriorates for _, deteriorates in drawn])
@@ -211,20 +211,20 @@ def test_exact_values_agree_with_many_drawn_admissions(rng):
     above = (scores > scores[:, :1]).sum(axis=1)
     tied = (scores == scores[:, :1]).sum(axis=1) - 1
     recall = np.clip((1 - above) / (tied + 1), 0, 1).mean()
-    assert recall == pytest.approx(oracle.recall_at_1(("ecg", "labs"), "cxr", 10), abs=0.015)
+    assert recall == pytest.approx(oracle.recall_at_1(("ecg", "labs"), "cxr", 10), abs=0.025)
     assert scores[:, 0].mean() == pytest.approx(
         oracle.total_correlation
         - Bayes(DEFAULTS).scores(("ecg",), "labs")[shown[:, 1], shown[:, 2]].mean(),
-        abs=0.03,
+        abs=0.06,
     )
 
     probability = oracle.probability(rows, everything, outcome="deterioration")
-    assert probability.mean() == pytest.approx(outcome.mean(), abs=0.015)
+    assert probability.mean() == pytest.approx(outcome.mean(), abs=0.025)
     positive, negative = probability[outcome], probability[~outcome]
     order = np.sort(negative)
     below = np.searchsorted(order, positive, "left") + np.searchsorted(order, positive, "right")
     auroc = (below / 2 / len(order)).mean()
-    assert auroc == pytest.approx(oracle.auroc(MODALITIES, "deterioration"), abs=0.015)
+    assert auroc == pytest.approx(oracle.auroc(MODALITIES, "deterioration"), abs=0.025)
 
 
 def test_scrambling_what_is_hidden_changes_nothing(rng):
