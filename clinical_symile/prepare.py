@@ -1,6 +1,7 @@
 """Raw files to a `CohortStore`."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,35 @@ def prepare(
     decoded = decode(
         cohort, samples["row"].combine_chunks(), source=source, folder=work, progress=progress
     )
-    left_out = _left_out(decoded) | ({"repeated-row": repeated} if repeated else {})
+    store = _write_store(
+        cohort, samples, decoded, adapters=adapters, source=source, work=work, repeated=repeated
+    )
+    if out.is_dir():
+        out.rmdir()
+    store.replace(out)
+    shutil.rmtree(work)
+    return open_store(out)
+
+
+def _write_store(
+    cohort: Cohort,
+    samples: pa.Table,
+    decoded: Decoded,
+    *,
+    adapters: Mapping[str, Any],
+    source: Path,
+    work: Path,
+    repeated: int,
+) -> Path:
+    """Write every file of the store into a folder inside `work`."""
     kept = np.flatnonzero(decoded.present.any(axis=1))
     if not len(kept):
+        shutil.rmtree(work)  # so that the next call looks at the files again
+        reasons = Counter(decoded.rejected["modality"] + " " + decoded.rejected["reason"])
         raise DataError(
-            f"cohort '{cohort.name}': none of {len(samples)} samples has a usable recording, see "
-            f"{work / 'verdicts.jsonl'}. Correct the cohort's file, or the files under {source}."
+            f"cohort '{cohort.name}': none of {len(samples)} samples has a usable recording; found "
+            f"{', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'none recorded'}. "
+            f"Correct the cohort's file, or the files under {source}."
         )
     store = work / "store"
     shutil.rmtree(store, ignore_errors=True)
@@ -86,15 +110,11 @@ def prepare(
         store=store,
         about=about,
         candidates=candidates,
-        source_digest=key,
-        left_out=left_out,
+        source_digest=(work / "key").read_text(encoding="utf-8"),
+        left_out=_left_out(decoded, repeated),
         unlisted=unlisted,
     )
-    if out.is_dir():
-        out.rmdir()
-    store.replace(out)
-    shutil.rmtree(work)
-    return open_store(out)
+    return store
 
 
 def _same_store(out: Path, key: str) -> CohortStore:
@@ -138,13 +158,14 @@ def _samples(
     return table, int((table.schema.metadata or {})[b"repeated"])
 
 
-def _left_out(decoded: Decoded) -> dict[str, int]:
+def _left_out(decoded: Decoded, repeated: int) -> dict[str, int]:
     none = np.logical_not(decoded.present.any(axis=1))
     tried = np.zeros(len(decoded.present), dtype=bool)
     tried[decoded.rejected["row"].to_numpy(dtype=np.int64)] = True
     counts = {
         "nothing-recorded": int((none & ~tried).sum()),
         "nothing-usable": int((none & tried).sum()),
+        "repeated-row": repeated,
     }
     return {reason: count for reason, count in counts.items() if count}
 

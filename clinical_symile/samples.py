@@ -14,6 +14,14 @@ from clinical_symile.errors import DataError
 
 SHOWN = 5  # ids in one message
 
+# Their messages quote the query; those of all others may quote values of patients.
+QUERY_ERRORS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
+
 
 def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
     """The tables under the source folder that a cohort reads: what it is for, and the file.
@@ -160,11 +168,11 @@ def _load(
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise DataError(f"{where}: expected one query that returns rows. Correct the file.")
         connection.execute(f"CREATE TEMP TABLE _samples AS {query}")
-    except duckdb.ProgrammingError as error:  # of names and grammar: such messages quote the query
+    except QUERY_ERRORS as error:
         raise DataError(
             f"{where}: {error}\nCorrect the query, or the tables under {source}."
         ) from None
-    except duckdb.Error as error:  # such messages may quote values of patients
+    except duckdb.Error as error:
         raise DataError(
             f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under {source}. "
             "Run the query there to see which value is amiss."

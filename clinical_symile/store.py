@@ -112,13 +112,14 @@ def open_store(path: Path) -> CohortStore:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["version"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        raise DataError(f"{file}: not the manifest of a cohort store. Prepare it again.") from None
+        raise DataError(f"{file}: not a store's manifest. Remove {path}, prepare again.") from None
     if version != VERSION:
         raise DataError(
-            f"{path}: a store of version {version}; expected {VERSION}. Prepare it again."
+            f"{path}: a store of version {version}; expected {VERSION}. Remove it, prepare again."
         )
     problems = [
-        f"{path / name}: {_state(path / name)}; expected {size} bytes. Prepare the store again."
+        f"{path / name}: {_state(path / name)}; expected {size} bytes. Remove {path} and prepare "
+        "again."
         for name, size in manifest["sizes"].items()
         if not (path / name).is_file() or (path / name).stat().st_size != size
     ]
@@ -144,7 +145,8 @@ def check_arrays(store: CohortStore) -> None:
         DataError: with every array that has changed since it was written.
     """
     problems = [
-        f"{store.path / name}.npy: its checksum is not the manifest's. Prepare the store again."
+        f"{store.path / name}.npy: its checksum is not the manifest's. Remove the store "
+        "and prepare again."
         for name, about in store.manifest["modalities"].items()
         if checksum(store.path / f"{name}.npy") != about["sha256"]
     ]

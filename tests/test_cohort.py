@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,25 @@ def test_the_problems_of_all_adapters_are_told_at_once(hospital: Hospital) -> No
     with pytest.raises(DefinitionError) as caught:
         modality_adapters(read(hospital))
     assert len(caught.value.problems) == 2
+
+
+def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "cohorts" / "README.md").read_text()
+    example, *variants = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
+    (tmp_path / "samples.sql").write_text("FROM admissions")
+    (tmp_path / "cohort.toml").write_text(example)
+    assert read_cohort(tmp_path / "cohort.toml", name="example").tables.keys() == {
+        "admissions",
+        "xrays",
+    }
+    head, tail = example.split("[samples]")
+    _, modalities = tail.split("[modalities.cxr]")
+    (tmp_path / "cohort.toml").write_text(
+        head + variants[1] + variants[2] + "[modalities.cxr]" + modalities
+    )
+    released = read_cohort(tmp_path / "cohort.toml", name="released")
+    assert released.samples.tables["held_out"] == "test.csv"
+    assert released.generator is not None
 
 
 def test_a_missing_cohort_is_told(tmp_path: Path) -> None:

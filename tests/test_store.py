@@ -73,7 +73,7 @@ def test_a_folder_that_is_no_store_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no manifest\.json, so not a cohort store"):
         open_store(tmp_path)
     (tmp_path / "manifest.json").write_text("[]")
-    with pytest.raises(DataError, match="not the manifest of a cohort store"):
+    with pytest.raises(DataError, match="not a store's manifest"):
         open_store(tmp_path)
 
 

@@ -32,7 +32,7 @@ class Cxr:
 
     dtype = "uint8"
     unit = "grey level"
-    encoder = "small_resnet"
+    encoder = "small_cnn"
 
     def __init__(self, folder: Path, *, path: str, size_px: int = 320):
         if not isinstance(size_px, int) or size_px < SMALLEST_EDGE_PX:
@@ -48,8 +48,8 @@ class Cxr:
         """The sample's X-ray.
 
         Raises:
-            Rejected: `file-missing`, `not-readable`, `truncated`, `too-large`, `shape` (too small
-                or too narrow to show a chest) or `constant`.
+            Rejected: `file-missing`, `not-readable`, `decoder-missing`, `truncated`, `too-large`,
+                `shape` (too small or too narrow to show a chest) or `constant`.
         """
         file = recorded_file(self.path, row, root)
         if file is None:
@@ -119,6 +119,7 @@ def _open_dicom(file: Path) -> Image.Image:
             if int(dataset.get("NumberOfFrames") or 1) != 1:
                 raise Rejected("not-readable", "the DICOM holds several frames; expected one")
             _check_shape(dataset.Columns, dataset.Rows)
+            _check_decoder(dataset.file_meta.TransferSyntaxUID)
             pixels = dataset.pixel_array
             if pixels.ndim == 3:
                 return Image.fromarray(pixels.astype(np.uint8)).convert("L")
@@ -129,6 +130,15 @@ def _open_dicom(file: Path) -> Image.Image:
         raise Rejected("not-readable", f"pydicom: {type(error).__name__}") from None
     pixels = pixels.astype(np.float32)
     return _stretched(-pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels)
+
+
+def _check_decoder(transfer_syntax: Any) -> None:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    if not get_decoder(transfer_syntax).is_available:
+        raise Rejected(
+            "decoder-missing", f"pydicom has no decoder of {transfer_syntax.name}: add pylibjpeg"
+        )
 
 
 def _check_shape(width: int, height: int) -> None:

@@ -3,8 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    generate_uid,
+)
 
 from clinical_symile.modalities.cxr import Cxr
 from clinical_symile.modalities.modality import Rejected
@@ -124,6 +132,20 @@ def test_a_truncated_file_is_rejected(
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     assert rejection(tmp_path / name).reason == "truncated"
+
+
+def test_a_dicom_that_needs_a_decoder_is_rejected_with_its_name(tmp_path: Path) -> None:
+    if get_decoder(JPEGLSLossless).is_available:
+        pytest.skip("this environment has a decoder of JPEG-LS")
+    write_dicom(tmp_path / "a.dcm", RAMP)
+    dataset = dcmread(tmp_path / "a.dcm")
+    dataset.PixelData = encapsulate([RAMP.tobytes()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
+    dataset.save_as(tmp_path / "a.dcm")
+    verdict = rejection(tmp_path / "a.dcm")
+    assert verdict.reason == "decoder-missing"
+    assert "JPEG-LS Lossless" in verdict.detail
 
 
 def test_a_truncated_dicom_is_rejected(tmp_path: Path) -> None:
