@@ -1,5 +1,7 @@
 """The grid of runs a report needs: only what is missing is made, then the report is rendered."""
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pandas import DataFrame
 
 from clinical_symile.candidates import candidate_lists, lists_table
 from clinical_symile.catalog import Catalog
+from clinical_symile.cohort import read_cohort
 from clinical_symile.compare import compare
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError, DefinitionError
@@ -19,9 +22,12 @@ from clinical_symile.evaluate import check_applies, evaluate, evaluation_digest
 from clinical_symile.learner import load_learner
 from clinical_symile.model import embed
 from clinical_symile.names import find
+from clinical_symile.report import needs, render
+from clinical_symile.report_data import RECORD, gather
 from clinical_symile.results import Comparison, Result, Unscored, write_rows
-from clinical_symile.run import Run
+from clinical_symile.run import Run, provenance
 from clinical_symile.scorer import EmbeddingScorer, Scorer
+from clinical_symile.scores import ORACLE
 from clinical_symile.source import prepare_cohort
 from clinical_symile.store import CohortStore
 from clinical_symile.task import (
@@ -38,8 +44,6 @@ from clinical_symile.train import train
 Bar = Callable[[str], AbstractContextManager[Progress]]
 Evaluated = Retrieval | Classification
 
-ORACLE = "oracle"
-
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -52,8 +56,11 @@ class Benchmark:
         results: of all runs.
         comparisons: of each pair of runs of the same seed.
         unscored: what could not be scored, and why.
+        tasks: what was scored.
         notes: tasks that do not apply to the cohort, and why.
-        mirrored: the last word from the tracking server.
+        report: the rendered report.
+        uri: of the tracking server.
+        mirrored: its last word.
     """
 
     out: Path
@@ -62,18 +69,22 @@ class Benchmark:
     results: list[Result]
     comparisons: list[Comparison]
     unscored: list[Unscored]
+    tasks: list[Evaluated]
     notes: list[str]
+    report: Path
+    uri: str
     mirrored: Mirrored
 
 
 def benchmark(
-    pretraining: Sequence[str],
-    tasks: Sequence[str],
-    seeds: Sequence[int],
+    report: str,
     *,
     catalog: Catalog,
     cohort: str,
     out: Path,
+    pretraining: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
     source: Path | None = None,
     generate: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -81,16 +92,18 @@ def benchmark(
     devices: int = 1,
     bar: Bar,
 ) -> Benchmark:
-    """Prepare, train and evaluate what is not there yet, and compare.
+    """Prepare, train and evaluate what is not there yet; compare; render the report.
 
     Args:
-        pretraining: the tasks to train, each with each seed.
-        tasks: names or patterns such as `retrieval/*`; those that apply to the cohort are scored.
-        seeds: of training.
+        report: the report's name; its template says what it needs.
         catalog: where definitions are.
         cohort: the cohort's name.
-        out: gets `store/`, `runs/`, `results.jsonl` and `comparisons.jsonl`; what is there of the
-            same digests is not made again.
+        out: gets `store/`, `runs/`, `results.jsonl`, `comparisons.jsonl` and `report.html`; what is
+            there of the same digests is not made again.
+        pretraining: tasks to train, each with each seed, instead of the report's.
+        tasks: names or patterns such as `retrieval/*` instead of the report's; those that apply to
+            the cohort are scored.
+        seeds: of training, instead of the report's.
         source: the raw files; those of a made-up cohort are written to `out/source` without it.
         generate: `field=value` for the parameters of a made-up cohort.
         overrides: `field=value` for the pretraining tasks.
@@ -98,7 +111,13 @@ def benchmark(
         devices: as for `train`.
         bar: makes a progress bar.
     """
-    learned = [_pretraining(catalog, name, overrides) for name in pretraining]
+    started = time.perf_counter()
+    template = catalog.path("reports", report)
+    needed = needs(template)
+    learned = [
+        pretraining_task(catalog, name, overrides)
+        for name in (needed.pretraining if pretraining is None else pretraining)
+    ]
     store = prepare_cohort(
         catalog,
         cohort,
@@ -107,35 +126,74 @@ def benchmark(
         generate=generate,
         bar=bar,
     )
-    asked, notes = applicable_tasks(catalog, store, patterns=tasks)
-    uri, runs, mirrored = tracking_uri(out), [], Mirrored(run_id=None, url=None, problem=None)
-    for task, seed in [(task, seed) for seed in seeds for task in learned]:
-        run = Run(out / "runs" / run_name(task.name, seed))
-        with bar(f"Train {run.name}") as progress:
-            train(
-                task,
-                store=store,
-                run=run,
-                seed=seed,
-                accelerator=accelerator,
-                devices=devices,
-                on_epoch=lambda run: mirror(run.path, cohort=store.cohort, uri=uri),
-                progress=progress,
-            )
-        with bar(f"Evaluate {run.name}") as progress:
-            evaluate_run(run, asked, store=store, progress=progress)
-        runs.append(run)
-    oracle = oracle_run(asked, store=store, run=Run(out / "runs" / ORACLE))
-    everyone = [*runs, *([oracle] if oracle else [])]
+    asked, notes = applicable_tasks(
+        catalog, store, patterns=needed.tasks if tasks is None else tasks
+    )
+    uri, runs = tracking_uri(out), []
+    for seed in needed.seeds if seeds is None else seeds:
+        for task in learned:
+            run = Run(out / "runs" / run_name(task.name, seed))
+            with bar(f"Train {run.name}") as progress:
+                train(
+                    task,
+                    store=store,
+                    run=run,
+                    seed=seed,
+                    accelerator=accelerator,
+                    devices=devices,
+                    on_epoch=lambda run: mirror(run.path, cohort=store.cohort, uri=uri),
+                    progress=progress,
+                )
+            with bar(f"Evaluate {run.name}") as progress:
+                evaluate_run(run, asked, store=store, progress=progress)
+            runs.append(run)
     with bar("Compare") as progress:
         comparisons = compare_runs(runs, asked, store=store, progress=progress)
+    oracle = oracle_run(asked, store=store, run=Run(out / "runs" / ORACLE))
+    everyone = [*runs, *([oracle] if oracle else [])]
     results = [result for run in everyone for result in run.results]
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
-    for run in everyone:
-        mirrored = mirror(run.path, cohort=store.cohort, uri=uri)
-    unscored = [row for run in everyone for row in run.unscored]
-    return Benchmark(out, store, everyone, results, comparisons, unscored, notes, mirrored)
+    record = {
+        "report": report,
+        "runs": [run.name for run in everyone],
+        "tasks": [task.name for task in asked],
+        "notes": notes,
+        "description": read_cohort(catalog.path("cohorts", cohort), name=cohort).description,
+        "versions": provenance()["versions"],
+        "elapsed_s": time.perf_counter() - started,
+    }
+    (out / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    page = render_report(report, catalog=catalog, out=out)
+    with bar("Mirror to MLflow") as progress:
+        for number, run in enumerate(everyone, start=1):
+            mirrored = mirror(run.path, cohort=store.cohort, uri=uri, report=page)
+            progress(number, len(everyone))
+    return Benchmark(
+        out=out,
+        store=store,
+        runs=everyone,
+        results=results,
+        comparisons=comparisons,
+        unscored=[row for run in everyone for row in run.unscored],
+        tasks=asked,
+        notes=notes,
+        report=page,
+        uri=uri,
+        mirrored=mirrored,
+    )
+
+
+def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
+    """Render a report of a finished benchmark's folder; the page's path.
+
+    Raises:
+        DefinitionError: no such report, or its template is not right.
+        DataError: the folder is not one of a finished benchmark.
+    """
+    page = out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
+    render(catalog.path("reports", report), data=gather(out, catalog=catalog), out=page)
+    return page
 
 
 def run_name(task: str, seed: int) -> str:
@@ -266,7 +324,12 @@ def compare_runs(
     return comparisons
 
 
-def _pretraining(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
+def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
+    """A pretraining task of the catalog with some fields set.
+
+    Raises:
+        DefinitionError: no such task, or of another kind, or with problems.
+    """
     task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
     if not isinstance(task, Pretraining):
         raise DefinitionError(

@@ -73,7 +73,7 @@ def _published(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists. Set the "
             "task's candidates to a number."
         )
-    table = store.candidates[np.isin(store.candidates["query"], gallery)]
+    table = store.candidates.loc[np.isin(store.candidates["query"], gallery)]
     if table.empty:
         raise DataError(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists for the "

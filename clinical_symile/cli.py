@@ -82,9 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(verb=_evaluate)
     verb.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
     verb.add_argument("--store", metavar="STORE", type=Path, required=True)
-    verb.add_argument("--tasks", metavar="A,B", type=_names, help="without it, all that apply")
+    verb.add_argument("--tasks", metavar="A,B", type=_names, default=["*"], help="without it, all")
     verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
-    _add_devices(verb)
 
     verb = verbs.add_parser("benchmark", help="all that a report needs and is not there yet")
     verb.set_defaults(verb=_benchmark)
@@ -168,9 +167,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from clinical_symile.benchmark import prepare_cohort
     from clinical_symile.catalog import open_catalog
-    from clinical_symile.terminal import progress_bar, store_summary
+    from clinical_symile.source import prepare_cohort
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_store
 
     store = prepare_cohort(
         open_catalog(options.catalog),
@@ -180,30 +179,23 @@ def _prepare(options: argparse.Namespace) -> int:
         generate=options.generate,
         bar=progress_bar,
     )
-    print(store_summary(store))
+    show_store(store, CONSOLE)
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from clinical_symile.benchmark import run_name
+    from clinical_symile.benchmark import pretraining_task, run_name
     from clinical_symile.catalog import open_catalog
     from clinical_symile.run import Run
     from clinical_symile.store import open_store
-    from clinical_symile.task import Pretraining, read_task
-    from clinical_symile.terminal import progress_bar, training_summary
-    from clinical_symile.tracking import Mirror, tracking_uri
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_mirrored, show_training
+    from clinical_symile.tracking import mirror, tracking_uri
     from clinical_symile.train import train
 
-    path = open_catalog(options.catalog).path("tasks", options.task)
-    task = read_task(path, name=options.task, overrides=options.set)
-    if not isinstance(task, Pretraining):
-        raise ClinicalSymileError(
-            f"task '{task.name}' is of kind {task.kind}; expected pretraining. "
-            "`clinical-symile list tasks` shows all."
-        )
+    task = pretraining_task(open_catalog(options.catalog), options.task, options.set)
     store = open_store(options.store)
     run = Run(options.out / (options.name or run_name(task.name, options.seed)))
-    mirror = Mirror(cohort=store.cohort, uri=tracking_uri(options.out))
+    uri = tracking_uri(options.out)
     with progress_bar(f"Train {run.name}") as progress:
         train(
             task,
@@ -212,11 +204,11 @@ def _train(options: argparse.Namespace) -> int:
             seed=options.seed,
             accelerator=options.accelerator,
             devices=options.devices,
-            on_epoch=mirror,
+            on_epoch=lambda run: mirror(run.path, cohort=store.cohort, uri=uri),
             progress=progress,
         )
-    mirror(run)
-    print(training_summary(run, mirror))
+    show_training(run, CONSOLE)
+    show_mirrored(mirror(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
     return 0
 
 
@@ -225,31 +217,24 @@ def _evaluate(options: argparse.Namespace) -> int:
     from clinical_symile.catalog import open_catalog
     from clinical_symile.run import Run
     from clinical_symile.store import open_store
-    from clinical_symile.terminal import progress_bar, results_table
-    from clinical_symile.tracking import Mirror, tracking_uri
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_evaluation, show_mirrored
+    from clinical_symile.tracking import mirror, tracking_uri
 
     run, store = Run(options.run), open_store(options.store)
-    tasks, notes = applicable_tasks(open_catalog(options.catalog), store, names=options.tasks)
+    catalog = open_catalog(options.catalog)
+    tasks, notes = applicable_tasks(catalog, store, patterns=options.tasks)
     with progress_bar(f"Evaluate {run.name}") as progress:
-        evaluate_run(
-            run,
-            tasks,
-            store=store,
-            missingness=options.missingness,
-            accelerator=options.accelerator,
-            progress=progress,
-        )
-    Mirror(cohort=store.cohort, uri=tracking_uri(run.path.parent))(run)
-    names = {task.name for task in tasks}
-    print(results_table([r for r in run.results if r.task in names], run.unscored, []))
-    print("\n".join(notes))
+        evaluate_run(run, tasks, store=store, missingness=options.missingness, progress=progress)
+    show_evaluation(run, tasks, notes, CONSOLE)
+    uri = tracking_uri(run.path.parent)
+    show_mirrored(mirror(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
     return 0
 
 
 def _benchmark(options: argparse.Namespace) -> int:
     from clinical_symile.benchmark import benchmark
     from clinical_symile.catalog import open_catalog
-    from clinical_symile.terminal import benchmark_summary, progress_bar
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_benchmark
 
     made = benchmark(
         options.report,
@@ -266,14 +251,14 @@ def _benchmark(options: argparse.Namespace) -> int:
         devices=options.devices,
         bar=progress_bar,
     )
-    print(benchmark_summary(made))
+    show_benchmark(made, CONSOLE)
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    from clinical_symile.benchmark import render_again
+    from clinical_symile.benchmark import render_report
     from clinical_symile.catalog import open_catalog
 
-    path = render_again(options.report, catalog=open_catalog(options.catalog), out=options.out)
-    print(f"Report: {path}")
+    page = render_report(options.report, catalog=open_catalog(options.catalog), out=options.out)
+    print(f"Report: {page}")
     return 0

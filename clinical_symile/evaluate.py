@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
 from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
 from clinical_symile.catalog import digest
@@ -20,6 +21,8 @@ from clinical_symile.results import Result, Unscored
 from clinical_symile.scorer import Scorer, samples
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, not_applicable, task_digest
+
+ANSWERS = 3
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,18 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
         above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
         size = (lists != NOBODY).sum(axis=1)
         frame = pd.DataFrame({"row": rows, "above": above, "tied": tied, "candidates": size})
-        return frame, size
+        return frame.assign(**_answers(scores, lists)), size
 
     return answer, lists_table(queries, candidates)
+
+
+def _answers(
+    scores: Float[np.ndarray, "query candidate"], lists: Int[np.ndarray, "query candidate"]
+) -> dict[str, Int[np.ndarray, " query"]]:
+    """Each query's first candidates, the best first; `NOBODY` where there are fewer."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :ANSWERS]
+    taken = np.take_along_axis(lists, best, axis=1)
+    return {f"answer_{place}": taken[:, place - 1] for place in range(1, taken.shape[1] + 1)}
 
 
 def _classification(

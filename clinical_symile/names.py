@@ -27,7 +27,7 @@ ENCODERS = {
     "resnet18": "clinical_symile.encoders.image:resnet18",
     "resnet18_raster": "clinical_symile.encoders.signal:ResNet18Raster",
     "resnet50": "clinical_symile.encoders.image:resnet50",
-    "small_resnet": "clinical_symile.encoders.image:SmallResNet",
+    "small_cnn": "clinical_symile.encoders.image:SmallCnn",
 }
 
 OBJECTIVES = {

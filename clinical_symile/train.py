@@ -32,7 +32,7 @@ def train(
     seed: int,
     accelerator: str = "auto",
     devices: int = 1,
-    on_epoch: Callable[[Run], None] = lambda run: None,
+    on_epoch: Callable[[Run], object] = lambda run: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Train, or go on with training, until the run is finished.
@@ -89,8 +89,8 @@ def train(
             assert norm is not None  # it is for a limit on values only
             optimiser.step()
             learner.objective.limit_logit_scale()
-            losses.append(float(loss))
-            norms.append(float(norm))
+            losses.append(float(loss.detach()))
+            norms.append(float(norm.detach()))
             progress(step + 1, task.epochs * steps)
         history.append(
             {
@@ -137,7 +137,7 @@ def _open(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[st
         **identity,
         "started": now(),
         **provenance(),
-        "definition": task.model_dump(mode="json"),
+        "definition": task.model_dump(mode="json", exclude={"name"}),
     }
     run.write_record(record)
     return record

@@ -20,6 +20,7 @@ class ResNet1d(nn.Module):
         shape: `(lead, time)`.
         dim: width of the output.
         sampling_rate_hz: signals are averaged down to this rate first; must divide 500.
+        stem_stride: of the first convolution, whose kernel spans four strides.
         width: channels of the first stage; each further stage doubles them.
         blocks: basic blocks in each of the four stages.
 
@@ -33,6 +34,7 @@ class ResNet1d(nn.Module):
         dim: int,
         *,
         sampling_rate_hz: int = 100,
+        stem_stride: int = 2,
         width: int = 32,
         blocks: int = 1,
     ):
@@ -49,8 +51,8 @@ class ResNet1d(nn.Module):
             [width, 2 * width, 4 * width, 8 * width],
             spatial_dims=1,
             n_input_channels=shape[0],
-            conv1_t_size=7,
-            conv1_t_stride=2,
+            conv1_t_size=4 * stem_stride - 1,
+            conv1_t_stride=stem_stride,
             num_classes=dim,
         )
 

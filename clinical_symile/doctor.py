@@ -1,0 +1,102 @@
+"""`clinical-symile doctor`: what this machine has, and what is amiss."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from clinical_symile.catalog import open_catalog
+from clinical_symile.errors import DefinitionError
+
+PACKAGES = ("torch", "torchvision", "monai", "lightning-fabric", "wfdb", "duckdb", "mlflow")
+LOW_DISK_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        well: False if something must be done.
+        sentence: what was found, and what to do.
+    """
+
+    well: bool
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.well else 'AMISS'} {self.sentence}"
+
+
+def examine(directories: Sequence[Path]) -> list[Finding]:
+    """Look at Python, packages, devices, memory, disk, definitions and the tracking server."""
+    return [
+        Finding(True, f"Python {platform.python_version()}, {platform.platform(terse=True)}"),
+        *(_package(name) for name in PACKAGES),
+        *_devices(),
+        _disk(),
+        _definitions(directories),
+        _tracking(),
+    ]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(True, f"{name} {version(name)}")
+    except PackageNotFoundError:
+        return Finding(False, f"{name} is not installed. Run `pip install clinical-symile`.")
+
+
+def _devices() -> list[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        return [Finding(False, f"PyTorch does not load: {error}. Install it again.")]
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    findings = [Finding(True, f"CPU: {cores} cores, PyTorch uses {torch.get_num_threads()}")]
+    if not torch.cuda.is_available():
+        return [*findings, Finding(True, "GPU: none; training runs on the CPU")]
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        memory = about.total_memory / 2**30
+        findings.append(Finding(True, f"GPU {index}: {about.name}, {memory:.0f} GiB"))
+    return findings
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free < LOW_DISK_GB:
+        return Finding(
+            False,
+            f"disk: {free:.1f} GB free in this folder; stores take up to 0.25 MB for each sample. "
+            "Make room, or work elsewhere.",
+        )
+    return Finding(True, f"disk: {free:.0f} GB free in this folder")
+
+
+def _definitions(directories: Sequence[Path]) -> Finding:
+    try:
+        catalog = open_catalog(directories)
+    except DefinitionError as error:
+        return Finding(False, f"definitions: {error}")
+    return Finding(
+        True,
+        f"definitions: {len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
+        f"{len(catalog.reports)} reports; `clinical-symile check` reads them",
+    )
+
+
+def _tracking() -> Finding:
+    from clinical_symile.tracking import reach
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return Finding(True, "MLflow: an SQLite database beside the runs")
+    problem = reach(uri)
+    if problem:
+        return Finding(False, f"MLflow at MLFLOW_TRACKING_URI: {problem}")
+    return Finding(True, "MLflow at MLFLOW_TRACKING_URI answers")

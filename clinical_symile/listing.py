@@ -1,0 +1,51 @@
+"""`clinical-symile list`: what there is to choose from, without loading what it names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from clinical_symile import names
+from clinical_symile.catalog import open_catalog, read_toml
+from clinical_symile.report import needs
+
+MISSINGNESS = {
+    "observed": "all with the target present; a query has what was recorded",
+    "complete": "those with every modality of the task; a query has all of them",
+    "without-<modality>": "the same samples; a query has all but this one",
+    "only-<modality>": "the same samples; a query has just this one (or several: only-cxr-labs)",
+    "mcar-<percent>": "the same samples; each modality dropped at random, never all; seeded",
+}
+
+
+def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
+    """The names of some kinds, each with what it is.
+
+    Args:
+        directories: catalogs beside ours.
+        kinds: such as `tasks` or `objectives`.
+
+    Raises:
+        DefinitionError: a catalog or a definition cannot be read.
+    """
+    catalog = open_catalog(directories)
+    tables: dict[str, Mapping[str, str]] = {
+        "cohorts": {name: _said(path, "title", "access") for name, path in catalog.cohorts.items()},
+        "tasks": {name: _said(path, "description") for name, path in catalog.tasks.items()},
+        "reports": {name: needs(path).description for name, path in catalog.reports.items()},
+        "objectives": names.OBJECTIVES,
+        "encoders": names.ENCODERS,
+        "modalities": names.MODALITIES,
+        "metrics": {**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS},
+        "missingness": MISSINGNESS,
+    }
+    return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
+
+
+def _said(path: Path, *keys: str) -> str:
+    definition = read_toml(path)
+    return " · ".join(str(definition[key]) for key in keys if key in definition)
+
+
+def _table(kind: str, rows: Mapping[str, str]) -> str:
+    width = max((len(name) for name in rows), default=0)
+    lines = [f"  {name:<{width}}  {about}" for name, about in rows.items()]
+    return "\n".join([kind, *(lines or ["  none"])])

@@ -1,0 +1,186 @@
+"""What the command line shows: progress bars and tables."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from clinical_symile.benchmark import Benchmark, Evaluated
+from clinical_symile.decode import Progress as Update
+from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.run import Run
+from clinical_symile.scores import ORACLE
+from clinical_symile.store import CohortStore
+from clinical_symile.tracking import Mirrored
+
+# Where output goes to a file or a pipe, tables keep a width at which no number is cut.
+CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Update]:
+    """A bar on standard error; nothing where that is not a terminal."""
+    console = Console(file=sys.stderr)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def results_table(
+    results: Sequence[Result], unscored: Sequence[Unscored], *, primary: dict[str, str]
+) -> Table:
+    """Run by run, each task's primary metric under each pattern, with interval and chance.
+
+    Args:
+        results: of any runs, on one cohort.
+        unscored: what could not be scored; the table says so in its place.
+        primary: for each task its primary metric.
+    """
+    rows = [row for row in results if row.metric == primary.get(row.task)]
+    runs = list(dict.fromkeys(row.run for row in rows))
+    table = Table(
+        title="95 % intervals in brackets, by bootstrap over subjects", title_justify="left"
+    )
+    for heading in ("task", "missingness", "metric", "n"):
+        table.add_column(heading, justify="right" if heading == "n" else "left")
+    for run in runs:
+        table.add_column(f"{run} (ceiling)" if run == ORACLE else run, justify="right")
+    table.add_column("chance", justify="right")
+    cells = {(row.task, row.missingness, row.run): row for row in rows}
+    asked = dict.fromkeys((row.task, row.missingness) for row in (*rows, *unscored))
+    last = None
+    for task, missingness in asked:
+        if last not in (None, task):
+            table.add_section()
+        found = [cells.get((task, missingness, run)) for run in runs]
+        some = next((row for row in found if row), None)
+        table.add_row(
+            task if task != last else "",
+            missingness,
+            primary.get(task, ""),
+            str(some.n_samples) if some else "",
+            *(_cell(row) for row in found),
+            _chance(some),
+        )
+        last = task
+    return table
+
+
+def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
+    """The difference of each pair of runs, with its paired interval."""
+    table = Table(
+        title="Differences on the same queries, 95 % intervals by paired bootstrap over subjects",
+        title_justify="left",
+    )
+    for heading in ("task", "missingness", "metric", "difference"):
+        table.add_column(heading, justify="right" if heading == "difference" else "left")
+    for row in comparisons:
+        difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        settled = row.low > 0 or row.high < 0
+        table.add_row(
+            row.task,
+            row.missingness,
+            f"{row.metric}: {row.run} - {row.baseline}",
+            f"[bold]{difference}[/bold]" if settled else difference,
+        )
+    return table
+
+
+def show_store(store: CohortStore, console: Console) -> None:
+    """What was prepared, and what was left out and why."""
+    counts = store.manifest["counts"]
+    samples = sum(split["samples"] for split in counts.values())
+    console.print(f"{store.path}: {samples} samples of cohort '{store.cohort}'")
+    table = Table()
+    for heading in ("split", "samples", "subjects", *(f"with {name}" for name in store.modalities)):
+        table.add_column(heading, justify="left" if heading == "split" else "right")
+    for name, split in counts.items():
+        present = [str(split["present"][modality]) for modality in store.modalities]
+        table.add_row(name, str(split["samples"]), str(split["subjects"]), *present)
+    console.print(table)
+    left_out = store.manifest["left_out"]
+    for reason, count in left_out.items():
+        console.print(f"left out: {count} ({reason})")
+    for modality, reasons in store.manifest["rejected"].items():
+        for reason, count in reasons.items():
+            console.print(f"{modality} rejected: {count} ({reason})")
+    if not left_out and not any(store.manifest["rejected"].values()):
+        console.print("Nothing was left out and no recording was rejected.")
+
+
+def show_training(run: Run, console: Console) -> None:
+    """Which epoch was kept, and where."""
+    record, history = run.record, run.history
+    key = f"tuning/{record['definition']['selection']['metric']}"
+    best = max(history, key=lambda epoch: epoch[key])
+    console.print(
+        f"{run.path}: {len(history)} epochs in {sum(e['seconds'] for e in history):.0f} s; kept "
+        f"epoch {best['epoch']} with {key} = {best[key]:.4f}",
+        soft_wrap=True,
+    )
+
+
+def show_evaluation(
+    run: Run, tasks: Sequence[Evaluated], notes: Sequence[str], console: Console
+) -> None:
+    """One run's numbers on some tasks."""
+    primary = {task.name: task.primary for task in tasks}
+    results = [row for row in run.results if row.task in primary]
+    unscored = [row for row in run.unscored if row.task in primary]
+    console.print(results_table(results, unscored, primary=primary))
+    show_unscored(unscored, notes, console)
+
+
+def show_benchmark(made: Benchmark, console: Console) -> None:
+    """The numbers, what could not be had, and how to look at the rest."""
+    primary = {task.name: task.primary for task in made.tasks}
+    console.print(results_table(made.results, made.unscored, primary=primary))
+    if made.comparisons:
+        console.print(comparisons_table(made.comparisons))
+    show_unscored(made.unscored, made.notes, console)
+    console.print(f"Results     {made.out / 'results.jsonl'}", soft_wrap=True)
+    console.print(f"Report      {made.report}   (open it in any browser)", soft_wrap=True)
+    show_mirrored(made.mirrored, made.uri, console)
+
+
+def show_unscored(unscored: Sequence[Unscored], notes: Sequence[str], console: Console) -> None:
+    """What could not be scored, with the reason."""
+    for row in unscored:
+        console.print(
+            f"not scored: {row.run}, {row.task}, {row.missingness}: {row.reason}", markup=False
+        )
+    for note in notes:
+        console.print(note, markup=False)
+
+
+def show_mirrored(mirrored: Mirrored, uri: str, console: Console) -> None:
+    """Where MLflow has the runs, or why it does not."""
+    if mirrored.problem:
+        console.print(f"MLflow      not mirrored: {mirrored.problem}", markup=False)
+    elif uri.startswith("sqlite:"):
+        console.print(
+            f"MLflow      mlflow ui --backend-store-uri {uri}   (then open http://127.0.0.1:5000)",
+            soft_wrap=True,
+        )
+    else:
+        console.print(f"MLflow      {mirrored.url or uri}", soft_wrap=True)
+
+
+def _cell(row: Result | None) -> str:
+    if row is None:
+        return "not scored"
+    return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]".replace("[", r"\[")
+
+
+def _chance(row: Result | None) -> str:
+    return "" if row is None or row.chance is None else f"{row.chance:.3f}"
