@@ -40,7 +40,12 @@ NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
 PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S = 3, 10
 
-KEY, SEEN = "clinical_symile.key", "clinical_symile.mirrored."
+KEY, SENT = "clinical_symile.key", "clinical_symile.mirrored"
+NOTE = (
+    "What runs scored on one cohort. Metrics are named task/missingness/metric; `.low` and "
+    "`.high` are the ends of the 95 % interval. Every run has a run below it for each task."
+)
+KIND = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": NOTE}
 LABELS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
@@ -140,10 +145,11 @@ def _mirror(run: _Folder, uri: str) -> Mirrored:
             client.delete_run(copy.info.run_id)
             copy = None
         copy = copy or _create(client, experiment, run)
-        _send_history(client, copy, run)
-        _send_results(client, copy, run)
+        sent = _sent(copy)
+        _send_history(client, copy, run, sent)
+        _send_results(client, copy, run, sent)
         if run.done:
-            _send_files(client, copy, run)
+            _send_files(client, copy, run, sent)
             if copy.info.status != "FINISHED":
                 end = _milliseconds(run.record.get("finished")) or run.results_ms
                 client.set_terminated(copy.info.run_id, "FINISHED", end)
@@ -186,7 +192,7 @@ def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
         database = Path(uri.removeprefix("sqlite:///").partition("?")[0])
         beside = (database.parent / "mlartifacts" / cohort).resolve().as_uri()
         location = beside if uri.startswith("sqlite:///") else None
-        return client.create_experiment(cohort, artifact_location=location)
+        return client.create_experiment(cohort, artifact_location=location, tags=KIND)
     if found.lifecycle_stage != "active":
         raise MlflowException(
             f"experiment '{cohort}' was deleted there; `mlflow experiments restore "
@@ -200,18 +206,17 @@ def _find(client: MlflowClient, experiment: str, key: str) -> Copy | None:
     return found[0] if found else None
 
 
-def _sent(copy: Copy) -> tuple[int, str]:
-    """How many lines of the history were sent, and their digest."""
-    count, _, digest = copy.data.tags.get(SEEN + "history", "0:").partition(":")
-    return int(count), digest
+def _sent(copy: Copy) -> dict[str, str]:
+    """Digests of what was sent; of the history also how many lines."""
+    return json.loads(copy.data.tags.get(SENT, "{}"))
 
 
 def _continues(copy: Copy, run: _Folder) -> bool:
     """Whether what was sent before is still what the folder says."""
-    count, digest = _sent(copy)
-    known = copy.data.params
+    known, sent = copy.data.params, _sent(copy)
     return all(known.get(key, value) == value for key, value in _parameters(run.record)) and (
-        count == 0 or digest == _digest(json.dumps(run.history[:count]))
+        "history" not in sent
+        or _digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
     )
 
 
@@ -231,33 +236,34 @@ def _create(client: MlflowClient, experiment: str, run: _Folder) -> Copy:
     )
     for some in _batches([Param(*pair) for pair in _parameters(record)], PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, params=some)
-    digest = str(record.get("store_digest", run.key))[:36]
-    data = Dataset(name=run.cohort, digest=digest, source_type="local", source="not recorded")
-    client.log_inputs(copy.info.run_id, datasets=[DatasetInput(data)])
+    if "store_digest" in record:
+        digest = str(record["store_digest"])[:36]
+        data = Dataset(name=run.cohort, digest=digest, source_type="local", source="not recorded")
+        client.log_inputs(copy.info.run_id, datasets=[DatasetInput(data)])
     return copy
 
 
-def _send_history(client: MlflowClient, copy: Copy, run: _Folder) -> None:
+def _send_history(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
     from mlflow.entities import Metric, RunTag
 
-    sent, _ = _sent(copy)
     metrics, seconds = [], 0.0
     for number, line in enumerate(run.history):
         # The time follows from the folder: a line that is sent twice is the same point twice.
         seconds += line.get("seconds", 0.0)
         step, at = int(line.get("step", number + 1)), run.started_ms + int(1000 * seconds)
-        if number >= sent:
+        if number >= int(sent.get("lines", 0)):
             metrics += [Metric(_legal(k), v, at, step) for k, v in line.items() if k != "step"]
-    seen = RunTag(SEEN + "history", f"{len(run.history)}:{_digest(json.dumps(run.history))}")
+    if metrics:
+        sent |= {"lines": str(len(run.history)), "history": _digest(json.dumps(run.history))}
     for some in _batches(metrics, METRICS_PER_CALL):
-        last = some[-1] is metrics[-1]
-        client.log_batch(copy.info.run_id, metrics=some, tags=[seen] if last else [])
+        tags = [RunTag(SENT, json.dumps(sent))] if some[-1] is metrics[-1] else []
+        client.log_batch(copy.info.run_id, metrics=some, tags=tags)
 
 
-def _send_results(client: MlflowClient, copy: Copy, run: _Folder) -> None:
+def _send_results(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
     """Numbers go to the run itself, to compare runs in one table, and to one below it per task."""
-    seen = _digest(run.files.get("results.jsonl", b""))
-    if not run.results or copy.data.tags.get(SEEN + "results") == seen:
+    digest = _digest(run.files.get("results.jsonl", b""))
+    if not run.results or sent.get("results") == digest:
         return
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
         rows, key = list(group), _digest(run.key, task)
@@ -272,7 +278,8 @@ def _send_results(client: MlflowClient, copy: Copy, run: _Folder) -> None:
             client.log_batch(copy.info.run_id, metrics=some)
         client.set_terminated(child.info.run_id, "FINISHED", run.results_ms)
     client.set_tag(copy.info.run_id, "mlflow.note.content", _note(run)[:TAG_LENGTH])
-    client.set_tag(copy.info.run_id, SEEN + "results", seen)
+    sent["results"] = digest
+    client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
 
 
 def _metrics(rows: Iterable[Result], at: int) -> list[Metric]:
@@ -285,16 +292,17 @@ def _metrics(rows: Iterable[Result], at: int) -> list[Metric]:
     ]
 
 
-def _send_files(client: MlflowClient, copy: Copy, run: _Folder) -> None:
+def _send_files(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
     for name, content in run.files.items():
         digest = _digest(content)
-        if copy.data.tags.get(SEEN + name) == digest:
+        if sent.get(name) == digest:
             continue
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_bytes(content)
             client.log_artifact(copy.info.run_id, str(path))
-        client.set_tag(copy.info.run_id, SEEN + name, digest)
+        sent[name] = digest
+        client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
 
 
 def _parameters(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -314,9 +322,8 @@ def _parameters(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 def _note(run: _Folder) -> str:
     """The run's page says in a few lines what came of it."""
     whole = [row for row in run.results if row.missingness in ("complete", "observed")]
-    task = run.record.get("task", {})
-    lines = [task["description"]] if isinstance(task, Mapping) and "description" in task else []
-    return "\n\n".join([*lines, _table(whole or run.results)])
+    definition = run.record.get("definition", {"description": "The best that is possible."})
+    return "\n\n".join([definition.get("description", ""), _table(whole or run.results)])
 
 
 def _table(rows: Iterable[Result]) -> str:

@@ -27,7 +27,8 @@ RECORD = {
     "git_commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
     "seed": 0,
     "overrides": {"optimiser.learning_rate": 0.001},
-    "task": {
+    "task": "pretraining/symile",
+    "definition": {
         "name": "pretraining/symile",
         "modalities": ["cxr", "ecg"],
         "objective": {"name": "symile"},
@@ -171,8 +172,8 @@ def test_a_run_is_mirrored_with_its_tasks_nested(tmp_path: Path, database: str):
     assert parent.info.run_name == "symile-0"
     assert parent.info.status == "FINISHED"
     assert parent.info.end_time - parent.info.start_time == 300_000
-    assert parent.data.params["task.objective.name"] == "symile"
-    assert parent.data.params["task.modalities"] == '["cxr", "ecg"]'
+    assert parent.data.params["definition.objective.name"] == "symile"
+    assert parent.data.params["definition.modalities"] == '["cxr", "ecg"]'
     assert parent.data.params["overrides.optimiser.learning_rate"] == "0.001"
     assert parent.data.tags["store_digest"] == RECORD["store_digest"]
     assert parent.data.tags["commit"] == RECORD["git_commit"]
