@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -284,20 +285,22 @@ def _place(
 
 
 def _axis(axes: Axes, *, percent: bool, signed: bool) -> None:
-    sign = "+" if signed else ""
     if percent and not signed:
         axes.xaxis.set_major_locator(MultipleLocator(0.25))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
-
-    def written(value: float, _: object) -> str:
-        text = f"{100 * value:{sign}.0f}" if percent else f"{value:{sign}.2f}"
-        zero = not text.strip("+-0.")
-        text = text.lstrip("+-") if zero else text.replace("-", "\N{MINUS SIGN}")
-        return text if signed or not percent else f"{text} %"
-
+    written = partial(_written, percent=percent, signed=signed)
     axes.xaxis.set_major_formatter(FuncFormatter(written))
     axes.grid(axis="x", color=RULE, linewidth=0.6)
+
+
+def _written(value: float, position: object, *, percent: bool, signed: bool) -> str:
+    """What stands at a tick."""
+    sign = "+" if signed else ""
+    text = f"{100 * value:{sign}.0f}" if percent else f"{value:{sign}.2f}"
+    zero = not text.strip("+-0.")
+    text = text.lstrip("+-") if zero else text.replace("-", "\N{MINUS SIGN}")
+    return text if signed or not percent else f"{text} %"
 
 
 def _svg(figure: Figure, *, name: str, title: str) -> str:
