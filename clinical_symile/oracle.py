@@ -138,7 +138,9 @@ class Oracle:
                 "manifest shows. Prepare the cohort again from files written with its parameters."
             )
         self.bayes = Bayes(world)
-        self._words = dict(zip(MODALITIES, shown.T, strict=True))
+        self._words: dict[str, Int[np.ndarray, " sample"]] = {
+            name: shown[:, place] for place, name in enumerate(MODALITIES)
+        }
         self._modalities = store.modalities
         self._scores: dict[tuple[tuple[str, ...], str], Float[np.ndarray, "row column"]] = {}
 

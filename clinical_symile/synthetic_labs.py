@@ -108,8 +108,8 @@ def draw_labs(shown: Sequence[int], generator: np.random.Generator) -> dict[int,
     values = {}
     for analyte, is_measured, deviation in zip(PANEL, measured, noise, strict=True):
         if is_measured:
-            is_shown = analyte.sign is not None and analyte.sign < len(shown)
-            shift = analyte.shift * shown[analyte.sign] if is_shown else 0.0
+            sign = analyte.sign
+            shift = analyte.shift if sign is not None and sum(shown[sign : sign + 1]) else 0.0
             values[analyte.itemid] = _value(analyte, shift, deviation)
     return values
 

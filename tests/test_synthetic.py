@@ -1,6 +1,7 @@
 import csv
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def store(hospital) -> CohortStore:
     return prepare(cohort, source=hospital, out=hospital.parent / "store")
 
 
-def table(folder: Path, name: str) -> pd.DataFrame:
+def table(folder: Path, name: str) -> Any:
     return pd.read_csv(folder / name)
 
 
@@ -54,7 +55,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def hours_after_admission(hospital: Path, ids: pd.Series, times: pd.Series) -> np.ndarray:
+def hours_after_admission(hospital: Path, ids: Any, times: Any) -> np.ndarray:
     """Admissions are numbered as their studies are."""
     admissions = table(hospital, "mimiciv/hosp/admissions.csv.gz")
     admitted = pd.to_datetime(admissions["admittime"])
@@ -234,7 +235,7 @@ def test_what_one_modality_shows_changes_no_other_recording(tmp_path, monkeypatc
 def test_wfdb_reads_the_records_that_are_written(tmp_path, rng):
     samples = synthetic_ecg.draw_ecg([1, 0, 1, 0, 1, 0], rng)
     synthetic.write_record(tmp_path / "94000000", samples)
-    record = wfdb.rdrecord(str(tmp_path / "94000000"), physical=False)
+    record: Any = wfdb.rdrecord(str(tmp_path / "94000000"), physical=False)
     np.testing.assert_array_equal(record.d_signal, samples)
     assert tuple(record.sig_name) == synthetic_ecg.LEADS
     assert (record.fs, record.units, record.adc_gain) == (500, ["mV"] * 12, [200.0] * 12)
@@ -333,7 +334,8 @@ def test_the_store_finds_each_recording_by_subject_and_time(store, hospital):
     np.testing.assert_array_equal(present["ecg"], np.isin(stays, records.index % 1_000_000))
     row = int(np.flatnonzero(present["ecg"])[-1])
     path = hospital / "mimic-iv-ecg" / records[94_000_000 + stays[row]]
-    lead_v6 = wfdb.rdrecord(str(path), channel_names=["V6"]).p_signal[:, 0]
+    record: Any = wfdb.rdrecord(str(path), channel_names=["V6"])
+    lead_v6 = record.p_signal[:, 0]
     np.testing.assert_allclose(store.array("ecg")[row, 11] / 1000, lead_v6, atol=1e-3)
 
 
