@@ -61,14 +61,14 @@ class Mark:
     """A value with its interval.
 
     Attributes:
-        family: decides colour and marker.
+        family: decides colour and marker; None is grey.
         value: the number.
         low: lower end of its interval.
         high: upper end.
         label: to write beside it; may be empty.
     """
 
-    family: int
+    family: int | None
     value: float
     low: float
     high: float
@@ -110,7 +110,7 @@ def dots(
     title: str,
     limits: tuple[float, float],
     percent: bool = False,
-    zero: bool = False,
+    sides: tuple[str, str] | None = None,
 ) -> str:
     """Values with their intervals, one line for each row.
 
@@ -120,15 +120,16 @@ def dots(
         title: for who cannot see it.
         limits: ends of the axis.
         percent: whether the axis is in per cent.
-        zero: whether to draw a line at zero, for differences.
+        sides: for differences, what it means to lie left and right of zero.
     """
     step = 15
     heights = [max(30, step * len(row.marks) + 12) for row in rows]
-    figure, axes = _canvas(sum(heights) + 34)
+    bottom = 46 if sides else 28
+    figure, axes = _canvas(sum(heights) + 6 + bottom)
     labels = [textwrap.fill(row.label, 24) for row in rows]
     longest = max(len(line) for label in labels for line in label.splitlines())
     left = 6.7 * longest + 12
-    _place(figure, axes, left=left, bottom=28, top=6)
+    _place(figure, axes, left=left, bottom=bottom, top=6)
     low, high = limits
     y = 0.0
     for row, height in zip(rows, heights, strict=True):
@@ -142,9 +143,11 @@ def dots(
             axes.plot([row.best] * 2, span, color=INK, linewidth=2)
         for place, mark in enumerate(row.marks):
             at = middle + step * (place - (len(row.marks) - 1) / 2)
-            colour = SERIES[mark.family % len(SERIES)]
+            colour, marker = MUTED, "o"
+            if mark.family is not None:
+                colour = SERIES[mark.family % len(SERIES)]
+                marker = MARKERS[mark.family % len(MARKERS)]
             axes.plot([mark.low, mark.high], [at, at], color=colour, linewidth=2)
-            marker = MARKERS[mark.family % len(MARKERS)]
             axes.plot([mark.value], [at], marker, color=colour, markersize=7, mec=PAPER, mew=0.8)
             if mark.label:
                 gap = 0.02 * (high - low)
@@ -153,13 +156,17 @@ def dots(
                     x, side = (mark.low - gap, "right")
                 axes.text(x, at, mark.label, ha=side, va="center", fontweight="bold")
         y += height
-    if zero:
+    if sides:
         axes.axvline(0, color=INK, linewidth=1)
+        ends = {"y": 8 / figure.get_size_inches()[1] / 72, "fontsize": 10.5, "color": MUTED}
+        left_end, right_end = left / WIDTH, 1 - 20 / WIDTH
+        figure.text(left_end, s=f"← {sides[0]}", ha="left", **ends)
+        figure.text(right_end, s=f"{sides[1]} →", ha="right", **ends)
     axes.set_xlim(low, high)
     axes.set_ylim(y, 0)
     middles = np.cumsum(heights) - np.array(heights) / 2
     axes.set_yticks(middles, labels)
-    _axis(axes, percent=percent, signed=zero)
+    _axis(axes, percent=percent, signed=sides is not None)
     return _svg(figure, name=name, title=title)
 
 
@@ -229,7 +236,7 @@ def electrocardiogram(
     """A 12-lead ECG as it is printed: four columns of 2.5 s, paper of 0.2 s and 0.5 mV."""
     per_column = int(2.5 * sampling_rate_hz)
     every = max(1, int(sampling_rate_hz // 125))
-    figure, axes = _canvas(250)
+    figure, axes = _canvas(224)
     _place(figure, axes, left=0, bottom=0, top=0, right=0)
     axes.set_axis_off()
     axes.vlines(np.arange(0, 10.01, 0.2), -1.5, 7.5, color=RULE, linewidth=0.4)
@@ -240,10 +247,10 @@ def electrocardiogram(
             signal = leads_mv[LEADS.index(lead), window]
             times = 2.5 * column + np.arange(len(signal)) * every / sampling_rate_hz
             base = 2.5 * (2 - row) + 0.5
-            axes.plot(times, np.clip(signal, -1.6, 1.6) + base, color=INK, linewidth=0.7)
+            axes.plot(times, np.clip(signal, -1.2, 1.6) + base, color=INK, linewidth=0.7)
             axes.text(2.5 * column + 0.06, base + 1.25, lead, va="top", fontsize=9, color=MUTED)
     axes.set_xlim(0, 10)
-    axes.set_ylim(-1.5, 7.5)
+    axes.set_ylim(-0.75, 7.25)
     return _svg(figure, name=name, title=title)
 
 

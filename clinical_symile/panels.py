@@ -1,18 +1,16 @@
 """From results to pictures, each with the table it was drawn from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from clinical_symile.figures import Line, Mark, Row, curves, dots, limits, presence
-from clinical_symile.results import Comparison
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
     SMALL,
     count,
-    difference,
     interval,
     is_share,
     listed,
@@ -89,65 +87,6 @@ def levels(
                 percent=is_share(metric),
             )
             panels.append(Panel(title, Markup(picture), *table))
-    return panels
-
-
-def differences(
-    comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
-) -> list[Panel]:
-    """Each task's paired differences, a line for each pattern."""
-    comparisons, labels = list(comparisons), {one.run: one for one in series}
-    panels = []
-    for place, (name, task) in enumerate(tasks.items()):
-        rows = [
-            row
-            for row in comparisons
-            if row.task == name
-            and row.metric == task["primary"]
-            and {row.run, row.baseline} <= labels.keys()
-        ]
-        if not rows:
-            continue
-        metric = task["primary"]
-        same = [row for row in comparisons if row.metric == metric]
-        reach = max(abs(end) for end in limits([end for r in same for end in (r.low, r.high)]))
-        patterns = list(dict.fromkeys(row.missingness for row in rows))
-        patterns.sort(key=lambda p: (p != "complete", p == "observed"))
-        lines = [
-            Row(
-                pattern_words(pattern),
-                [
-                    Mark(labels[row.run].family, row.difference, row.low, row.high)
-                    for row in rows
-                    if row.missingness == pattern
-                ],
-            )
-            for pattern in patterns
-        ]
-        title = task_words(name, task)
-        picture = dots(
-            lines,
-            name=f"difference-{place}",
-            title=f"{title}: differences of {metric_words(metric)}; the table has the numbers",
-            limits=(-reach, reach),
-            percent=is_share(metric),
-            zero=True,
-        )
-        body = [
-            [
-                pattern_words(row.missingness),
-                f"{labels[row.run].label} \N{MINUS SIGN} {labels[row.baseline].label}",
-                difference(row.difference, metric),
-                f"{difference(row.low, metric)} to {difference(row.high, metric)}",
-                count(row.n_samples),
-            ]
-            for pattern in patterns
-            for row in rows
-            if row.missingness == pattern
-        ]
-        unit = "points" if is_share(metric) else metric_words(metric)
-        head = ["modalities", "runs", f"difference ({unit})", "95 % interval", "samples"]
-        panels.append(Panel(title, Markup(picture), head, body))
     return panels
 
 

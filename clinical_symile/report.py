@@ -153,6 +153,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     """The data as they are, and the pictures drawn from them."""
     # It draws, and what draws takes a second to load: `list` must not wait for it.
     from clinical_symile import panels
+    from clinical_symile.differences import differences
 
     scores, series = Scores(data.results), series_of(data.runs, data.results)
     about = {"tasks": data.tasks, "series": series}
@@ -169,7 +170,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "classification_missing": panels.levels(
             scores, **about, kind="classification", whole=False
         ),
-        "differences": panels.differences(data.comparisons, **about),
+        "differences": differences(data.comparisons, **about),
         "training": panels.training(data.histories, series=series),
         "presence": panels.presence_panel(data.cohort),
         "splits": panels.cohort_table(data.cohort),

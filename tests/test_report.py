@@ -327,12 +327,23 @@ def test_it_says_so_where_the_baseline_is_better_or_nobody_knows(tmp_path: Path)
     worse = replace(first, difference=-0.05, low=-0.08, high=-0.02)
     said = words(rendered(tmp_path, replace(data, comparisons=[worse])))
     assert "CLIP is better than Symile by 5.0 points (2.0 to 8.0)" in said
-    assert "Symile is better" not in said
+    assert "Symile is better than" not in said
     even = replace(first, difference=0.01, low=-0.02, high=0.04)
     said = words(rendered(tmp_path, replace(data, comparisons=[even])))
     assert "Symile minus CLIP is +1.0 points (\N{MINUS SIGN}2.0 to +4.0): the interval" in said
     assert "do not tell which is better" in said
     assert "is better than" not in said
+
+
+def test_a_difference_shows_on_which_side_who_is_better(tmp_path: Path):
+    text = rendered(tmp_path)
+    assert text.index("← CLIP is better") < text.index("Symile is better →")
+    tasks = {OUTCOME: TASKS[OUTCOME] | {"primary": "brier", "higher_is_better": False}}
+    row = replace(made_data().comparisons[-1], metric="brier")
+    text = rendered(tmp_path, made_data(tasks=(OUTCOME,), comparisons=[row]))
+    assert "is better →" not in text
+    data = replace(made_data(tasks=(OUTCOME,)), tasks=tasks, comparisons=[row])
+    assert "← Symile is better" in rendered(tmp_path, data)
 
 
 def test_lower_can_be_better(tmp_path: Path):
