@@ -63,8 +63,18 @@ def read_samples(
         DataError: a column is missing or not of numbers, an id is missing or repeated, a subject is
             in two splits, a split is unknown, or there are no rows. All that are found together.
     """
-    connection = duckdb.connect(config={"temp_directory": str(scratch)})
-    connection.execute("SET TimeZone = 'UTC'")
+    with duckdb.connect(config={"temp_directory": str(scratch)}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return _read_samples(connection, cohort, adapters, source=source)
+
+
+def _read_samples(
+    connection: duckdb.DuckDBPyConnection,
+    cohort: Cohort,
+    adapters: Mapping[str, Any],
+    *,
+    source: Path,
+) -> tuple[pa.Table, int]:
     uses = _uses(cohort, adapters)
     numbers = {column for adapter in adapters.values() for column in adapter.numbers}
     text = {column for adapter in adapters.values() for column in adapter.columns} - numbers
@@ -80,7 +90,7 @@ def read_samples(
     sample, subject = _quote(cohort.samples.sample), _quote(cohort.samples.subject)
     connection.execute(
         f"CREATE TEMP TABLE _rows AS SELECT {sample} AS sample, {subject} AS subject, "
-        f"{split} AS split, row FROM (SELECT DISTINCT {columns} FROM _samples) AS row"
+        f"{split} AS split, _row AS row FROM (SELECT DISTINCT {columns} FROM _samples) AS _row"
     )
     _check_rows(connection, where, split_is_drawn=drawn is not None)
     table = connection.sql("FROM _rows ORDER BY sample").to_arrow_table()
@@ -97,12 +107,12 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
     Raises:
         DataError: with every column that is missing.
     """
-    connection = duckdb.connect()
     lists, problems = [pd.DataFrame({"query": [], "candidate": [], "split": []})], []
     for split, table in cohort.candidates.items():
         reader = _reader(source / table.table)
-        found = {name for name, *_ in connection.execute(f"DESCRIBE FROM {reader}").fetchall()}
-        missing = {table.query, table.candidate} - found
+        with duckdb.connect() as connection:
+            found = connection.sql(f"FROM {reader}").columns
+        missing = {table.query, table.candidate} - {*found}
         problems.extend(
             f"{source / table.table}: no column '{column}', which candidates.{split} needs. "
             "Add it, or correct the cohort's file."
@@ -110,7 +120,9 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
         )
         if not missing:
             columns = f"{_quote(table.query)} AS query, {_quote(table.candidate)} AS candidate"
-            lists.append(connection.sql(f"SELECT {columns} FROM {reader}").df().assign(split=split))
+            with duckdb.connect() as connection:
+                rows = connection.execute(f"SELECT {columns} FROM {reader}").df()
+            lists.append(rows.assign(split=split))
     if problems:
         raise DataError(*problems)
     return pd.concat(lists[1:] or lists, ignore_index=True)
@@ -138,13 +150,9 @@ def _split_column(cohort: Cohort) -> str:
 def _load(
     connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, text: Iterable[str]
 ) -> str:
-    """Make the table `_samples`; the answer is what to call it in messages.
+    """Make the table `_samples`, with columns that are text whatever they look like: 007 is not 7.
 
-    Args:
-        connection: where to make it.
-        cohort: which samples.
-        source: folder of the raw files.
-        text: columns of tables that are read as text, such as parts of file names: 007 is not 7.
+    The answer is what to call the table in messages.
     """
     for name, file in cohort.tables.items():
         try:
@@ -273,9 +281,12 @@ def _reader(file: Path, text: Iterable[str] = ()) -> str:
     if file.suffix == ".parquet":
         return f"read_parquet('{path}')"
     reader = f"read_csv('{path}', header = true, sample_size = -1"
-    found = duckdb.execute(f"DESCRIBE FROM {reader})").fetchall() if text else []
-    types = {name: "VARCHAR" for name, *_ in found if name in text}
-    return f"{reader}, types = {types})" if types else f"{reader})"
+    if text:
+        with duckdb.connect() as connection:
+            found = connection.sql(f"FROM {reader})").columns
+        types = {name: "VARCHAR" for name in found if name in text}
+        reader += f", types = {types}" if types else ""
+    return f"{reader})"
 
 
 def _quote(name: str) -> str:
