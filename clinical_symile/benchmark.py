@@ -164,10 +164,10 @@ def benchmark(
         "elapsed_s": time.perf_counter() - started,
     }
     (out / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    page = render_report(report, catalog=catalog, out=out)
+    page, mirrored = render_report(report, catalog=catalog, out=out), []
     with bar("Mirror to MLflow") as progress:
         for number, run in enumerate(everyone, start=1):
-            mirrored = mirror(run.path, cohort=store.cohort, uri=uri, report=page)
+            mirrored.append(mirror(run.path, cohort=store.cohort, uri=uri, report=page))
             progress(number, len(everyone))
     return Benchmark(
         out=out,
@@ -180,7 +180,7 @@ def benchmark(
         notes=notes,
         report=page,
         uri=uri,
-        mirrored=mirrored,
+        mirrored=mirrored[-1],
     )
 
 

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sys
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from clinical_symile.errors import DefinitionError
 
 PACKAGES = ("torch", "torchvision", "monai", "lightning-fabric", "wfdb", "duckdb", "mlflow")
 LOW_DISK_GB = 5
+SERVER_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,17 @@ def _definitions(directories: Sequence[Path]) -> Finding:
 
 
 def _tracking() -> Finding:
-    from clinical_symile.tracking import reach
-
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         return Finding(True, "MLflow: an SQLite database beside the runs")
-    problem = reach(uri)
-    if problem:
-        return Finding(False, f"MLflow at MLFLOW_TRACKING_URI: {problem}")
-    return Finding(True, "MLflow at MLFLOW_TRACKING_URI answers")
+    if not uri.startswith(("http://", "https://")):
+        return Finding(True, "MLflow: MLFLOW_TRACKING_URI names a store that is not a server")
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
+            return Finding(True, "MLflow: the server of MLFLOW_TRACKING_URI answers")
+    except OSError as error:
+        return Finding(
+            False,
+            f"MLflow: the server of MLFLOW_TRACKING_URI does not answer ({error}). Start it, or "
+            "unset the variable; runs are kept in their folders and mirrored when it is back.",
+        )

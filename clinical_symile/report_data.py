@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from clinical_symile.candidates import NOBODY
 from clinical_symile.catalog import Catalog
@@ -86,7 +85,7 @@ def _gallery(
             task=task.name,
             query={name: _measurement(store, name, row) for name in task.query},
             answers={
-                run: _answers(store, task, outcome[outcome["row"] == row])
+                run: _answers(store, task, outcome.set_index("row").loc[row], row)
                 for run, outcome in outcomes.items()
             },
         )
@@ -94,10 +93,10 @@ def _gallery(
     ]
 
 
-def _answers(store: CohortStore, task: Retrieval, outcome: pd.DataFrame) -> list[tuple[Any, bool]]:
-    row = int(outcome["row"].iloc[0])
-    columns = [name for name in outcome if str(name).startswith("answer_")]
-    answers = [int(outcome[name].iloc[0]) for name in columns]
+def _answers(
+    store: CohortStore, task: Retrieval, outcome: Mapping[Any, Any], row: int
+) -> list[tuple[Any, bool]]:
+    answers = [int(value) for name, value in outcome.items() if name.startswith("answer_")]
     return [
         (_measurement(store, task.target, answer), answer == row)
         for answer in answers

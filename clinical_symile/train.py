@@ -99,7 +99,7 @@ def train(
                 "loss": float(np.mean(losses)),
                 "gradient_norm": float(np.mean(norms)),
                 "learning_rate": optimiser.param_groups[0]["lr"],
-                "logit_scale": float(learner.objective.logit_scale),
+                "logit_scale": float(learner.objective.logit_scale.detach()),
                 _chosen_by(task): _tuning_metric(learner, store, task, device=fabric.device),
                 "seconds": time.perf_counter() - started,
             }

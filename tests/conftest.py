@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,25 @@ import pytest
 import torch
 import wfdb
 from PIL import Image
+
+from clinical_symile.catalog import Catalog, open_catalog
+from clinical_symile.source import prepare_cohort
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Pretraining, read_task
+
+# Small tensors: a second thread costs more than it gives.
+torch.set_num_threads(1)
+
+TINY = (
+    "dim=8",
+    "batch_size=32",
+    "epochs=2",
+    "encoders.cxr.size_px=16",
+    "encoders.cxr.channels=[4, 8]",
+    "encoders.ecg.sampling_rate_hz=20",
+    "encoders.ecg.width=4",
+    "encoders.labs.hidden=[16]",
+)
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -168,3 +188,41 @@ def _hospital_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _write_ecg(made.source / "ecg" / ecg, rng.normal(0, 0.3, (5000, 12)))
     made.write(table)
     return folder
+
+
+def quiet(label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A progress bar that shows nothing."""
+    del label
+    return nullcontext(lambda done, total: None)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return open_catalog()
+
+
+@pytest.fixture(scope="session")
+def synthetic_store(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
+    """The synthetic hospital with few people, prepared from its raw files."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    return prepare_cohort(
+        catalog,
+        "synthetic",
+        source=folder / "source",
+        out=folder / "store",
+        generate=["subjects=60"],
+        bar=quiet,
+    )
+
+
+@pytest.fixture
+def tiny_task(catalog: Catalog) -> Pretraining:
+    """`pretraining/symile` so small that an epoch takes a moment."""
+    return tiny(catalog, "pretraining/symile")
+
+
+def tiny(catalog: Catalog, name: str, *overrides: str) -> Pretraining:
+    """A pretraining task of the catalog made small."""
+    task = read_task(catalog.path("tasks", name), name=name, overrides=[*TINY, *overrides])
+    assert isinstance(task, Pretraining)
+    return task
