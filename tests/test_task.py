@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DefinitionError
+from clinical_symile.task import (
+    Classification,
+    Pretraining,
+    Retrieval,
+    not_applicable,
+    parse_setting,
+    read_task,
+    task_digest,
+    task_from,
+)
+
+RETRIEVAL = {
+    "kind": "retrieval",
+    "description": "Find.",
+    "query": ["ecg", "labs"],
+    "target": "cxr",
+    "split": "held_out",
+    "candidates": 10,
+    "missingness": ["complete"],
+    "metrics": ["recall_at_1"],
+    "primary": "recall_at_1",
+}
+
+
+def _read(catalog: Catalog, name: str, *overrides: str):
+    return read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+
+
+def test_every_kind_is_read(catalog: Catalog):
+    assert isinstance(_read(catalog, "pretraining/symile"), Pretraining)
+    assert isinstance(_read(catalog, "retrieval/cxr_given_ecg_labs"), Retrieval)
+    assert isinstance(_read(catalog, "classification/deterioration"), Classification)
+
+
+def test_symile_and_clip_differ_in_nothing_but_the_objective(catalog: Catalog):
+    symile, clip = (
+        _read(catalog, f"pretraining/{name}").model_dump(
+            exclude={"name", "description", "objective"}
+        )
+        for name in ("symile", "clip")
+    )
+    assert symile == clip
+
+
+def test_a_field_is_overridden_where_it_stands(catalog: Catalog):
+    task = _read(
+        catalog, "pretraining/symile", "epochs=3", "optimiser.learning_rate=0.5", "norm=layer_norm"
+    )
+    assert isinstance(task, Pretraining)
+    assert (task.epochs, task.optimiser.learning_rate, task.norm) == (3, 0.5, "layer_norm")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epoch=3", "unknown key 'epoch'; did you mean 'epochs'"),
+        ("optimizer.learning_rate=1", "unknown table 'optimizer'; did you mean 'optimiser'"),
+        ("objective.negativs=all", "objective: unknown argument 'negativs'; did you mean"),
+        ("objective.name=symil", "unknown objective 'symil'; did you mean 'symile'"),
+        ("encoders.ecg.name=resnet2d", "encoders.ecg: unknown encoder 'resnet2d'"),
+        ("encoders.ecg.speed=3", "encoders.ecg: unknown argument 'speed'"),
+        ("missingness=only-ekg", "'ekg' is not among the modalities"),
+        ("epochs=0", "epochs is 0; it should be greater than or equal to 1"),
+        ("selection.targets=['cxt']", "unknown modality 'cxt'; did you mean 'cxr'"),
+        ("modalities=['cxr', 'ecg']", "encoders and modalities differ by 'labs'"),
+        ("epochs", "'epochs': expected field=value"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_to_do(catalog: Catalog, override: str, message: str):
+    with pytest.raises(DefinitionError, match=message.replace("(", r"\(")):
+        _read(catalog, "pretraining/symile", override)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "ecg"}, "target 'ecg' is in the query too"),
+        ({"metrics": ["recall_at_2"]}, "unknown retrieval metric 'recall_at_2'"),
+        ({"primary": "mean_reciprocal_rank"}, "is not one of the metrics"),
+        ({"missingness": ["without-cxr"]}, "'cxr' is not among the modalities"),
+        ({"missingness": ["mcar-0"]}, "unknown missingness pattern 'mcar-0'"),
+        ({"kind": "retreival"}, "unknown kind 'retreival'; did you mean 'retrieval'"),
+        ({"name": "x"}, "the path is the name"),
+        ({"split": "test"}, "split is 'test'"),
+    ],
+)
+def test_a_wrong_definition_is_refused_with_what_to_do(change: dict, message: str):
+    with pytest.raises(DefinitionError, match=message):
+        task_from({**RETRIEVAL, **change}, name="retrieval/x", where="x.toml")
+
+
+def test_several_problems_are_raised_at_once():
+    table = {**RETRIEVAL, "target": "ecg", "metrics": ["recall_at_2"]}
+    with pytest.raises(DefinitionError) as caught:
+        task_from(table, name="retrieval/x", where="x.toml")
+    assert len(caught.value.problems) == 3
+
+
+def test_the_digest_changes_with_what_is_asked_and_not_with_the_words():
+    task = task_from(RETRIEVAL, name="retrieval/x", where="x.toml")
+    reworded = task_from({**RETRIEVAL, "description": "Seek."}, name="retrieval/y", where="")
+    harder = task_from({**RETRIEVAL, "candidates": 100}, name="retrieval/x", where="")
+    assert task_digest(task) == task_digest(reworded) != task_digest(harder)
+
+
+def test_a_setting_is_toml_or_a_string():
+    assert parse_setting("a.b=[1, 2]") == ("a.b", [1, 2])
+    assert parse_setting("a=true") == ("a", True)
+    assert parse_setting("a=only-ecg") == ("a", "only-ecg")
+
+
+def test_a_task_that_asks_for_what_a_cohort_lacks_is_not_applicable(catalog: Catalog):
+    task = _read(catalog, "classification/deterioration")
+    assert not isinstance(task, Pretraining)
+    problems = not_applicable(task, ["ecg", "labs"], ["sepsis"])
+    assert len(problems) == 2
+    assert "no modality 'cxr'" in problems[0]
+    assert "no outcome 'deterioration'; it has sepsis" in problems[1]
+
+
+def test_the_papers_towers_are_available_by_name(catalog: Catalog):
+    task = _read(catalog, "pretraining/paper/symile")
+    assert isinstance(task, Pretraining)
+    assert (task.dim, task.batch_size, task.norm) == (8192, 280, "layer_norm")
+    assert [task.encoders[m].name for m in task.modalities] == [
+        "resnet50",
+        "resnet18_raster",
+        "mlp",
+    ]
+
+
+def test_a_missing_file_is_reported(tmp_path: Path):
+    with pytest.raises(DefinitionError, match="no such file"):
+        read_task(tmp_path / "nowhere.toml", name="nowhere")
