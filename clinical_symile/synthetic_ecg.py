@@ -11,10 +11,10 @@ from jaxtyping import Float, Int16
 
 SIGNS = (
     "high chest-lead voltage",
-    "tachycardia",
     "anterior ST elevation",
     "wide QRS",
     "lateral T inversion",
+    "tachycardia",
     "left axis",
 )
 
@@ -44,7 +44,7 @@ def draw_ecg(
         shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
         generator: of everything that the signs do not say.
     """
-    voltage, tachycardia, st_elevation, wide, t_inversion, left_axis = (
+    voltage, st_elevation, wide, t_inversion, tachycardia, left_axis = (
         *shown,
         *[0] * (len(SIGNS) - len(shown)),
     )

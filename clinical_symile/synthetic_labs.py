@@ -12,10 +12,10 @@ import numpy as np
 
 SIGNS = (
     "raised cardiac markers",
-    "leukocytosis",
     "hyponatraemia",
     "hyperkalaemia",
     "renal failure",
+    "leukocytosis",
     "anaemia",
 )
 
@@ -57,18 +57,18 @@ PANEL = (
     Analyte(
         50911, "Creatine Kinase, MB Isoenzyme", "ng/mL", 2.5, 0.3, 1, 0.0, 10.0, 0, 1.9, ratio=True
     ),
-    Analyte(51301, "White Blood Cells", "K/uL", 7.2, 0.16, 1, 4.0, 10.0, 1, 0.96, ratio=True),
-    Analyte(50889, "C-Reactive Protein", "mg/L", 3.0, 0.5, 1, 0.0, 5.0, 1, 3.0, ratio=True),
-    Analyte(52075, "Absolute Neutrophil Count", "K/uL", 4.2, 0.2, 2, 1.6, 6.1, 1, 1.2, ratio=True),
-    Analyte(50983, "Sodium", "mEq/L", 140.0, 1.7, 0, 133.0, 145.0, 2, -10.5),
-    Analyte(50964, "Osmolality, Measured", "mOsm/kg", 289.0, 3.5, 0, 275.0, 310.0, 2, -23.0),
-    Analyte(50902, "Chloride", "mEq/L", 103.0, 2.0, 0, 96.0, 108.0, 2, -12.5),
-    Analyte(50971, "Potassium", "mEq/L", 4.1, 0.28, 1, 3.3, 5.1, 3, 1.75),
-    Analyte(50822, "Potassium, Whole Blood", "mEq/L", 4.0, 0.30, 1, 3.3, 5.1, 3, 1.85),
-    Analyte(52610, "Potassium", "mEq/L", 4.1, 0.30, 1, 3.5, 5.4, 3, 1.85),
-    Analyte(50912, "Creatinine", "mg/dL", 0.85, 0.17, 2, 0.4, 1.2, 4, 1.1, ratio=True),
-    Analyte(51006, "Urea Nitrogen", "mg/dL", 14.0, 0.2, 1, 6.0, 20.0, 4, 1.25, ratio=True),
-    Analyte(51007, "Uric Acid", "mg/dL", 4.6, 0.13, 1, 2.4, 7.0, 4, 0.8, ratio=True),
+    Analyte(51301, "White Blood Cells", "K/uL", 7.2, 0.16, 1, 4.0, 10.0, 4, 0.96, ratio=True),
+    Analyte(50889, "C-Reactive Protein", "mg/L", 3.0, 0.5, 1, 0.0, 5.0, 4, 3.0, ratio=True),
+    Analyte(52075, "Absolute Neutrophil Count", "K/uL", 4.2, 0.2, 2, 1.6, 6.1, 4, 1.2, ratio=True),
+    Analyte(50983, "Sodium", "mEq/L", 140.0, 1.7, 0, 133.0, 145.0, 1, -10.5),
+    Analyte(50964, "Osmolality, Measured", "mOsm/kg", 289.0, 3.5, 0, 275.0, 310.0, 1, -23.0),
+    Analyte(50902, "Chloride", "mEq/L", 103.0, 2.0, 0, 96.0, 108.0, 1, -12.5),
+    Analyte(50971, "Potassium", "mEq/L", 4.1, 0.28, 1, 3.3, 5.1, 2, 1.75),
+    Analyte(50822, "Potassium, Whole Blood", "mEq/L", 4.0, 0.30, 1, 3.3, 5.1, 2, 1.85),
+    Analyte(52610, "Potassium", "mEq/L", 4.1, 0.30, 1, 3.5, 5.4, 2, 1.85),
+    Analyte(50912, "Creatinine", "mg/dL", 0.85, 0.17, 2, 0.4, 1.2, 3, 1.1, ratio=True),
+    Analyte(51006, "Urea Nitrogen", "mg/dL", 14.0, 0.2, 1, 6.0, 20.0, 3, 1.25, ratio=True),
+    Analyte(51007, "Uric Acid", "mg/dL", 4.6, 0.13, 1, 2.4, 7.0, 3, 0.8, ratio=True),
     Analyte(51222, "Hemoglobin", "g/dL", 13.9, 0.8, 1, 11.2, 15.7, 5, -5.2),
     Analyte(51221, "Hematocrit", "%", 41.5, 2.3, 1, 34.0, 45.0, 5, -15.0),
     Analyte(51279, "Red Blood Cells", "m/uL", 4.7, 0.25, 2, 3.9, 5.2, 5, -1.6),
@@ -81,29 +81,21 @@ PANEL = (
     Analyte(50861, "Alanine Aminotransferase (ALT)", "IU/L", 24.0, 0.5, 0, 0.0, 40.0, ratio=True),
 )
 
-_PLACES_OF_SIGN = [
-    [place for place, analyte in enumerate(PANEL) if analyte.sign == sign]
-    for sign in range(len(SIGNS))
-]
-_SIGN_MEASURED = 0.95
 _NUISANCE_MEASURED = 0.75
 
 
 def draw_labs(shown: Sequence[int], generator: np.random.Generator) -> dict[int, float]:
     """One admission's first values by `itemid`; an analyte that was not measured is not in it.
 
-    Of a sign's analytes at least one is measured; which are is independent of the signs.
+    The analytes of signs always are; of the others, which are is independent of everything.
 
     Args:
         shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
         generator: of everything that the signs do not say.
     """
     measured = generator.random(len(PANEL)) < [
-        _NUISANCE_MEASURED if analyte.sign is None else _SIGN_MEASURED for analyte in PANEL
+        _NUISANCE_MEASURED if analyte.sign is None else 1.0 for analyte in PANEL
     ]
-    for places in _PLACES_OF_SIGN:
-        if not measured[places].any():
-            measured[generator.choice(places)] = True
     noise = generator.standard_normal(len(PANEL))
     values = {}
     for analyte, is_measured, deviation in zip(PANEL, measured, noise, strict=True):

@@ -43,10 +43,10 @@ _FINDINGS = (
 # the finding that each of synthetic_xray.SIGNS is
 _FINDING_OF_SIGN = (
     "Cardiomegaly",
-    "Lung Opacity",
     "Lung Lesion",
     "Pleural Effusion",
     "Support Devices",
+    "Lung Opacity",
     "Pleural Effusion",
 )
 

@@ -11,10 +11,10 @@ from jaxtyping import Float, UInt8
 
 SIGNS = (
     "enlarged heart",
-    "right upper-zone opacity",
     "left mid-zone mass",
     "right pleural effusion",
     "pacemaker",
+    "right upper-zone opacity",
     "left pleural effusion",
 )
 
@@ -31,7 +31,7 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
         shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
         generator: of everything that the signs do not say.
     """
-    heart, upper_zone, mass, right_effusion, pacemaker, left_effusion = (
+    heart, mass, right_effusion, pacemaker, upper_zone, left_effusion = (
         *shown,
         *[0] * (len(SIGNS) - len(shown)),
     )

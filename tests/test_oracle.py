@@ -18,7 +18,7 @@ SMALL = [
     World(redundant=2, unique=0, synergistic=0, synergy=0.0, flip=0.2),
     World(redundant=1, unique=1, synergistic=1, synergy=0.3, flip=0.05),
 ]
-DEFAULTS = World(redundant=2, unique=1, synergistic=2, synergy=1.0, flip=0.05)
+DEFAULTS = World(redundant=1, unique=1, synergistic=3, synergy=1.0, flip=0.05)
 
 
 def bits_of(length):
