@@ -53,6 +53,11 @@ class Model(nn.Module):
         z = batch.inputs[name].new_zeros(len(present), self.dim)
         if not present.any():
             return z
+        if self.training and int(present.sum()) == 1:
+            raise ValueError(
+                f"the batch of {len(present)} has one sample with {name}; statistics over a batch "
+                "need at least 2. Raise batch_size."
+            )
         encoded = self.norms[name](self.encoders[name](batch.inputs[name][present]))
         return z.to(encoded.dtype).index_put((present.nonzero()[:, 0],), encoded)
 
@@ -125,12 +130,12 @@ def embed(
 
     Every row is encoded once: what a query may not use is hidden afterwards.
     """
-    training = model.training
+    training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     parts = []
     for start in range(0, max(len(rows), 1), batch_size):
         batch = load_batch(store, rows[start : start + batch_size], modalities=model.modalities)
-        inputs = {name: value.to(device) for name, value in batch.inputs.items()}
+        inputs = {name: value.to(device, dtype) for name, value in batch.inputs.items()}
         parts.append(
             model(Batch(inputs, batch.present.to(device), batch.modalities, batch.rows.to(device)))
         )

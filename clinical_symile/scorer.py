@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -161,6 +161,50 @@ class EmbeddingScorer:
         label = self.store.outcome(task.outcome)[rows]
         known = ~np.isnan(label)
         return rows[known], seen[known], label[known].astype(int)
+
+
+@dataclass(frozen=True)
+class OracleScorer:
+    """Who knows a made-up cohort, asked like a model.
+
+    Attributes:
+        oracle: with `score(rows, seen, candidates, target=…)` and `probability(rows, seen,
+            outcome=…)`, where the columns of `seen` are the store's modalities.
+        store: of the cohort.
+    """
+
+    oracle: Any
+    store: CohortStore
+
+    def score(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, "query candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """See `Scorer`."""
+        there = candidates != NOBODY
+        known = np.where(there, candidates, rows[:, None])
+        full = self._seen(seen, task.query)
+        return np.where(there, self.oracle.score(rows, full, known, target=task.target), -np.inf)
+
+    def probability(
+        self,
+        task: Classification,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        pattern: Pattern,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Scorer`."""
+        return self.oracle.probability(rows, self._seen(seen, task.inputs), outcome=task.outcome)
+
+    def _seen(
+        self, seen: Bool[np.ndarray, "sample modality"], modalities: tuple[str, ...]
+    ) -> Bool[np.ndarray, "sample modality"]:
+        full = np.zeros((len(seen), len(self.store.modalities)), dtype=bool)
+        full[:, [self.store.modalities.index(name) for name in modalities]] = seen
+        return full
 
 
 def samples(

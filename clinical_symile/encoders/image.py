@@ -27,7 +27,9 @@ class SmallCnn(nn.Module):
     """A few convolutions, each halving the image, and a layer that sees where things are.
 
     For reduced images and a laptop's CPU. An X-ray's signs have places: a left and a right effusion
-    differ in nothing else, so the last layer does not average over the image.
+    differ in nothing else, so the last layer does not average over the image. What it reads is
+    centred over the batch; else most of a new network's output is the same for every image, and
+    products of three such outputs hide what differs.
 
     Args:
         shape: `(1, h, w)`.
@@ -54,6 +56,9 @@ class SmallCnn(nn.Module):
             num_res_units=0,
             norm="BATCH",
         )
+        flatten, last = self.network.final
+        centre = nn.BatchNorm1d(last.in_features, affine=False)
+        self.network.final = nn.Sequential(flatten, centre, last)
 
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""

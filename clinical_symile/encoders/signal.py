@@ -16,6 +16,8 @@ STORED_RATE_HZ = 500
 class ResNet1d(nn.Module):
     """A residual network over time with the leads as channels.
 
+    What its last layer reads is centred over the batch, as in `SmallCnn`.
+
     Args:
         shape: `(lead, time)`.
         dim: width of the output.
@@ -55,6 +57,8 @@ class ResNet1d(nn.Module):
             conv1_t_stride=stem_stride,
             num_classes=dim,
         )
+        last = self.network.fc
+        self.network.fc = nn.Sequential(nn.BatchNorm1d(last.in_features, affine=False), last)
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""

@@ -20,11 +20,21 @@ class Mlp(nn.Module):
         shape: of one input, such as `(2, analyte)`.
         dim: width of the output.
         hidden: widths of the hidden layers.
+        centred: whether the vector is centred and scaled over the batch first, see `SmallCnn`.
     """
 
-    def __init__(self, shape: tuple[int, ...], dim: int, *, hidden: Sequence[int] = (256, 1024)):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dim: int,
+        *,
+        hidden: Sequence[int] = (256, 1024),
+        centred: bool = False,
+    ):
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
+        if centred:
+            layers.append(nn.BatchNorm1d(prod(shape), affine=False))
         for width_in, width_out in pairwise((prod(shape), *hidden)):
             layers += [nn.Linear(width_in, width_out), nn.GELU()]
         self.network = nn.Sequential(*layers, nn.Linear((prod(shape), *hidden)[-1], dim))
