@@ -2,78 +2,38 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from fnmatch import fnmatch
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from pandas import DataFrame
 
+from clinical_symile.asked import Evaluated, applicable_tasks, pretraining_task, run_name
 from clinical_symile.candidates import candidate_lists, lists_table
 from clinical_symile.catalog import Catalog
 from clinical_symile.cohort import read_cohort
 from clinical_symile.compare import compare
 from clinical_symile.decode import Progress
-from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.evaluate import check_applies, evaluate, evaluation_digest
+from clinical_symile.errors import DataError
+from clinical_symile.evaluate import evaluate, evaluation_digest
 from clinical_symile.learner import load_learner
 from clinical_symile.model import embed
 from clinical_symile.names import find
-from clinical_symile.report import needs, render
-from clinical_symile.report_data import RECORD, gather
-from clinical_symile.results import Comparison, Result, Unscored, write_rows
+from clinical_symile.report_data import RECORD, Benchmark, render_report
+from clinical_symile.results import Comparison, write_rows
 from clinical_symile.run import Run, provenance
-from clinical_symile.scorer import EmbeddingScorer, Scorer
+from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer
 from clinical_symile.scores import ORACLE
 from clinical_symile.source import prepare_cohort
 from clinical_symile.store import CohortStore
-from clinical_symile.task import (
-    Classification,
-    Pretraining,
-    Retrieval,
-    not_applicable,
-    read_task,
-    task_from,
-)
-from clinical_symile.tracking import Mirrored, mirror, tracking_uri
+from clinical_symile.task import Pretraining, Retrieval, task_from
+from clinical_symile.template import needs
+from clinical_symile.tracking import mirror, tracking_uri
 from clinical_symile.train import train
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
-Evaluated = Retrieval | Classification
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What a benchmark left in its folder.
-
-    Attributes:
-        out: the folder.
-        store: the prepared cohort.
-        runs: trained ones, then the oracle where there is one.
-        results: of all runs.
-        comparisons: of each pair of runs of the same seed.
-        unscored: what could not be scored, and why.
-        tasks: what was scored.
-        notes: tasks that do not apply to the cohort, and why.
-        report: the rendered report.
-        uri: of the tracking server.
-        mirrored: its last word.
-    """
-
-    out: Path
-    store: CohortStore
-    runs: list[Run]
-    results: list[Result]
-    comparisons: list[Comparison]
-    unscored: list[Unscored]
-    tasks: list[Evaluated]
-    notes: list[str]
-    report: Path
-    uri: str
-    mirrored: Mirrored
 
 
 def benchmark(
@@ -184,75 +144,12 @@ def benchmark(
     )
 
 
-def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
-    """Render a report of a finished benchmark's folder; the page's path.
-
-    Raises:
-        DefinitionError: no such report, or its template is not right.
-        DataError: the folder is not one of a finished benchmark.
-    """
-    page = out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
-    render(catalog.path("reports", report), data=gather(out, catalog=catalog), out=page)
-    return page
-
-
-def run_name(task: str, seed: int) -> str:
-    """A run's name, from its task's: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""
-    return "-".join([*task.split("/")[1:], str(seed)])
-
-
-def applicable_tasks(
-    catalog: Catalog,
-    store: CohortStore,
-    *,
-    patterns: Sequence[str] = ("*",),
-) -> tuple[list[Evaluated], list[str]]:
-    """The tasks to score on a store, and a note for each that a pattern meant but does not apply.
-
-    Args:
-        catalog: where tasks are.
-        store: what they are asked of.
-        patterns: names, or patterns with `*` among all retrieval and classification tasks.
-
-    Raises:
-        DefinitionError: a task that is asked for by name is unknown, of another kind, or does not
-            apply.
-    """
-    tasks: dict[str, Evaluated] = {}
-    notes = []
-    for pattern in patterns:
-        by_name = "*" not in pattern
-        if by_name:
-            catalog.path("tasks", pattern)
-        for name in [name for name in catalog.tasks if fnmatch(name, pattern)]:
-            task = read_task(catalog.path("tasks", name), name=name)
-            if isinstance(task, Pretraining):
-                if by_name:
-                    raise DefinitionError(
-                        f"task '{name}' is of kind pretraining; expected retrieval or "
-                        "classification. Train it, then evaluate the run."
-                    )
-                continue
-            if by_name:
-                check_applies(task, store)
-            problems = not_applicable(task, store.modalities, store.outcomes)
-            notes += [f"{name} is not applicable to {store.cohort}: {p}" for p in problems]
-            if not problems:
-                tasks[name] = task
-    if not tasks:
-        raise DefinitionError(
-            f"no task among {', '.join(patterns)} applies to cohort '{store.cohort}'. "
-            "`clinical-symile list tasks` shows all."
-        )
-    return list(tasks.values()), list(dict.fromkeys(notes))
-
-
 def evaluate_run(
     run: Run,
     tasks: Sequence[Evaluated],
     *,
     store: CohortStore,
-    missingness: Sequence[str] | None = None,
+    missingness: Mapping[str, Sequence[str]] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Score a trained run on tasks, where it has not been, and keep the results in its folder.
@@ -261,7 +158,7 @@ def evaluate_run(
         run: the run's folder.
         tasks: what to score.
         store: on what.
-        missingness: patterns instead of the tasks' own; they are scored in any case.
+        missingness: for each task, patterns instead of its own; they are scored in any case.
         progress: called with tasks done and all tasks.
 
     Raises:
@@ -287,7 +184,8 @@ def evaluate_run(
                 scorer = EmbeddingScorer(
                     embed(learner.model, store, rows), learner.objective, store
                 )
-            _evaluate_into(run, asked, scorer, store, record["seed"], missingness)
+            patterns = None if missingness is None else missingness[asked.name]
+            _evaluate_into(run, asked, scorer, store, record["seed"], patterns)
         progress(number, len(tasks))
 
 
@@ -296,7 +194,7 @@ def oracle_run(tasks: Sequence[Evaluated], *, store: CohortStore, run: Run) -> R
     generator = store.manifest["generator"]
     if generator is None or generator["oracle"] is None:
         return None
-    scorer = find(generator["oracle"], {}, what="oracle")(store)
+    scorer = OracleScorer(find(generator["oracle"], {}, what="oracle")(store), store)
     for task in tasks:
         if not _is_scored(run, task, store):
             _evaluate_into(run, task, scorer, store, seed=0, missingness=None)
@@ -324,32 +222,18 @@ def compare_runs(
     return comparisons
 
 
-def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
-    """A pretraining task of the catalog with some fields set.
-
-    Raises:
-        DefinitionError: no such task, or of another kind, or with problems.
-    """
-    task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
-    if not isinstance(task, Pretraining):
-        raise DefinitionError(
-            f"task '{name}' is of kind {task.kind}; expected pretraining. "
-            "`clinical-symile list tasks` shows all."
-        )
-    return task
-
-
 def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
     """Whether the run has a number, or a reason, for each pattern of the task as it is now."""
     table = (
         lists_table(*candidate_lists(task, store)) if isinstance(task, Retrieval) else DataFrame()
     )
     expected = evaluation_digest(task, store, table)
-    scored = {
-        row.missingness for row in run.results if row.task == task.name and row.digest == expected
+    known = {
+        row.missingness
+        for row in (*run.results, *run.unscored)
+        if row.task == task.name and row.digest == expected
     }
-    unscored = {row.missingness for row in run.unscored if row.task == task.name}
-    return set(task.missingness) <= scored | unscored
+    return set(task.missingness) <= known
 
 
 def _evaluate_into(

@@ -6,8 +6,8 @@ from pathlib import Path
 from clinical_symile.catalog import open_catalog
 from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.errors import DefinitionError
-from clinical_symile.report import needs
 from clinical_symile.task import Pretraining, Task, not_applicable, read_task
+from clinical_symile.template import needs
 
 
 def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from clinical_symile.asked import check_applies
 from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
 from clinical_symile.catalog import digest
-from clinical_symile.errors import DefinitionError
 from clinical_symile.intervals import bootstrap
 from clinical_symile.metrics.metric import Metric
 from clinical_symile.metrics.retrieval import ranks
@@ -20,7 +20,7 @@ from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, fin
 from clinical_symile.results import Result, Unscored
 from clinical_symile.scorer import Scorer, samples
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, not_applicable, task_digest
+from clinical_symile.task import Classification, Retrieval, task_digest
 
 ANSWERS = 3
 
@@ -94,22 +94,6 @@ def evaluate(
             Result(**context, **row, split=task.split, seed=seed) for row in rows
         )
     return evaluation
-
-
-def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
-    """Refuse a task that asks for what a store does not have.
-
-    Raises:
-        DefinitionError: with everything that is missing.
-    """
-    problems = not_applicable(task, store.modalities, store.outcomes)
-    if problems:
-        raise DefinitionError(
-            *(
-                f"task '{task.name}' is not applicable to cohort '{store.cohort}': {p}"
-                for p in problems
-            )
-        )
 
 
 def evaluation_digest(

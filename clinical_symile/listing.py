@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clinical_symile import names
 from clinical_symile.catalog import open_catalog, read_toml
-from clinical_symile.report import needs
+from clinical_symile.template import needs
 
 MISSINGNESS = {
     "observed": "all with the target present; a query has what was recorded",

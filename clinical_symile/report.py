@@ -1,16 +1,13 @@
 """Renders a template of `reports/`: one file that needs nothing else to be read."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from pydantic import BaseModel, ConfigDict
 
 from clinical_symile import wording
-from clinical_symile.catalog import read_definition
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.findings import above_the_best, findings
 from clinical_symile.gallery import Answers, gallery
@@ -18,24 +15,6 @@ from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
 
 OPEN = "open"
-
-
-class Needs(BaseModel):
-    """The first comment of a template, in TOML: what `benchmark` has to make for it.
-
-    Attributes:
-        description: one sentence.
-        pretraining: tasks to train.
-        tasks: what to score, by name or with `*`.
-        seeds: each training is repeated with each.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str
-    pretraining: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,33 +48,6 @@ class ReportData:
     gallery: Sequence[Answers]
     versions: Mapping[str, str]
     elapsed_s: float | None
-
-
-def needs(template: Path) -> Needs:
-    """What a template says it needs.
-
-    Raises:
-        DefinitionError: it does not begin with a comment, or what it says is not as it must be.
-    """
-    text = template.read_text(encoding="utf-8")
-    start, _, rest = text.partition("{#")
-    if start.strip() or "#}" not in rest:
-        raise DefinitionError(
-            f"{template}: does not begin with a comment; expected "
-            '{# description = "…" #}. Add it as the first line.'
-        )
-    try:
-        table = tomllib.loads(rest.partition("#}")[0])
-    except tomllib.TOMLDecodeError as error:
-        raise DefinitionError(
-            f"{template}: its first comment is not valid TOML: {error}."
-        ) from None
-    return read_definition(Needs, table, where=str(template))
-
-
-def description(template: Path) -> str:
-    """One sentence on what a template tells."""
-    return needs(template).description
 
 
 def render(template: Path, *, data: ReportData, out: Path) -> None:

@@ -1,25 +1,71 @@
-"""What a benchmark's folder holds, as a report is given it."""
+"""What a benchmark's folder holds, and the report that is rendered from it."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from clinical_symile.asked import Evaluated
 from clinical_symile.candidates import NOBODY
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.gallery import Answers
 from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
-from clinical_symile.report import OPEN, ReportData
-from clinical_symile.results import Comparison, Result, read_rows
+from clinical_symile.report import OPEN, ReportData, render
+from clinical_symile.results import Comparison, Result, Unscored, read_rows
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore, open_store
 from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.tracking import Mirrored
 
 RECORD = "benchmark.json"
 EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a benchmark left in its folder.
+
+    Attributes:
+        out: the folder.
+        store: the prepared cohort.
+        runs: trained ones, then the oracle where there is one.
+        results: of all runs.
+        comparisons: of each pair of runs of the same seed.
+        unscored: what could not be scored, and why.
+        tasks: what was scored.
+        notes: tasks that do not apply to the cohort, and why.
+        report: the rendered report.
+        uri: of the tracking server.
+        mirrored: its last word.
+    """
+
+    out: Path
+    store: CohortStore
+    runs: list[Run]
+    results: list[Result]
+    comparisons: list[Comparison]
+    unscored: list[Unscored]
+    tasks: list[Evaluated]
+    notes: list[str]
+    report: Path
+    uri: str
+    mirrored: Mirrored
+
+
+def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
+    """Render a report of a finished benchmark's folder; the page's path.
+
+    Raises:
+        DefinitionError: no such report, or its template is not right.
+        DataError: the folder is not one of a finished benchmark.
+    """
+    page = out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
+    render(catalog.path("reports", report), data=gather(out, catalog=catalog), out=page)
+    return page
 
 
 def gather(out: Path, *, catalog: Catalog) -> ReportData:

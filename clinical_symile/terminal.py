@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from clinical_symile.benchmark import Benchmark, Evaluated
+from clinical_symile.asked import Evaluated
 from clinical_symile.decode import Progress as Update
+from clinical_symile.report_data import Benchmark
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.run import Run
 from clinical_symile.scores import ORACLE

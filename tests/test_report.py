@@ -13,8 +13,9 @@ import pytest
 
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.gallery import Answers
-from clinical_symile.report import ReportData, description, needs, render
+from clinical_symile.report import ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.template import needs
 from clinical_symile.wording import part, parts, pattern_words
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "reports" / "benchmark.html.j2"
@@ -491,7 +492,7 @@ def test_a_template_that_asks_for_what_is_not_there_is_refused(
 def test_a_template_says_what_it_needs(tmp_path: Path):
     asked = needs(TEMPLATE)
     assert asked.pretraining == ("pretraining/symile", "pretraining/clip")
-    assert description(TEMPLATE) == asked.description
+    assert asked.description.endswith(".")
     template = tmp_path / "mine.html.j2"
     template.write_text('{#\ndescription = "Mine."\nseeds = [0, 1]\n#}<p>')
     assert needs(template).seeds == (0, 1)
@@ -532,8 +533,8 @@ def test_a_pattern_in_words(name: str, said: str):
 
 def test_listing_templates_loads_neither_matplotlib_nor_torch():
     code = (
-        "import sys; from pathlib import Path; from clinical_symile.report import description; "
-        f"description(Path({str(TEMPLATE)!r})); "
+        "import sys; from pathlib import Path; from clinical_symile.template import needs; "
+        f"needs(Path({str(TEMPLATE)!r})); "
         "assert not {'matplotlib', 'torch', 'mlflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,183 @@
+"""What may stand on the command line."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from clinical_symile import __version__
+
+LISTS = (
+    "cohorts",
+    "tasks",
+    "reports",
+    "objectives",
+    "encoders",
+    "modalities",
+    "metrics",
+    "missingness",
+)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The verb and what goes with it; a mistake ends the program with a sentence and status 1."""
+    options = _parser().parse_args(arguments)
+    options.catalog = [*options.catalog, *options.further_catalog]
+    return options
+
+
+def complain(problems: Sequence[str]) -> None:
+    """Print problems on standard error."""
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command in a sentence, with the nearest word that is right."""
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            word, known = choice[1], re.findall(r"[\w-]+", choice[2])
+            close = get_close_matches(word, known, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else "."
+            message = f"unknown word '{word}'{hint} Known: {', '.join(known)}."
+        else:
+            message = f"{message}. `{self.prog} --help` shows how it is used."
+        complain([message])
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="clinical-symile",
+        description="Which way of learning from chest X-ray, ECG and labs together holds up when "
+        "some of them are missing?",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    _add_catalog(parser, "catalog")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = _add_verb(verbs, "list", "what there is to choose from")
+    verb.add_argument("what", nargs="?", choices=LISTS, help="one kind; without it, all of them")
+
+    _add_verb(verbs, "check", "read every definition and report every problem")
+    _add_verb(verbs, "doctor", "what this machine has and what is amiss")
+
+    verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
+    verb.add_argument("cohort", metavar="COHORT")
+    verb.add_argument("--source", metavar="DIR", type=Path, required=True, help="the raw files")
+    verb.add_argument("--out", metavar="STORE", type=Path, required=True, help="the store to write")
+    _add_generate(verb)
+
+    verb = _add_verb(verbs, "train", "learn embeddings as a pretraining task says")
+    verb.add_argument("task", metavar="TASK", help="such as pretraining/symile")
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--out", metavar="RUNS", type=Path, required=True, help="folder of runs")
+    verb.add_argument("--name", type=_run, help="of the run; without it, from the task and seed")
+    verb.add_argument("--seed", metavar="N", type=_seed, default=0, help="0 without it")
+    _add_set(verb)
+    _add_devices(verb)
+
+    verb = _add_verb(verbs, "evaluate", "score a run on tasks under missingness")
+    verb.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--tasks", metavar="A,B", type=_names, default=["*"], help="without it, all")
+    verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
+
+    verb = _add_verb(verbs, "benchmark", "all that a report needs and is not there yet")
+    verb.add_argument("report", metavar="REPORT")
+    verb.add_argument("--cohort", metavar="COHORT", required=True)
+    verb.add_argument("--out", metavar="DIR", type=Path, required=True)
+    verb.add_argument("--source", metavar="DIR", type=Path, help="the raw files")
+    verb.add_argument("--pretraining", metavar="A,B", type=_names, help="instead of the report's")
+    verb.add_argument("--tasks", metavar="A,B", type=_names, help="instead of the report's")
+    verb.add_argument("--seeds", metavar="I,J", type=_seeds, help="instead of the report's")
+    _add_generate(verb)
+    _add_set(verb)
+    _add_devices(verb)
+
+    verb = _add_verb(verbs, "report", "render a report of a benchmark's folder again")
+    verb.add_argument("report", metavar="REPORT")
+    verb.add_argument("--out", metavar="DIR", type=Path, required=True)
+    return parser
+
+
+def _add_verb(
+    verbs: "argparse._SubParsersAction[_Parser]",
+    name: str,
+    about: str,
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    verb.set_defaults(verb=name)
+    _add_catalog(verb, "further_catalog")
+    return verb
+
+
+def _add_catalog(parser: argparse.ArgumentParser, destination: str) -> None:
+    parser.add_argument(
+        "--catalog",
+        dest=destination,
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="a directory with cohorts/, tasks/ or reports/ of your own; may be repeated",
+    )
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="set a field of the pretraining task, such as epochs=10; may be repeated",
+    )
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--generate",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="set a parameter of a made-up cohort, such as synergy=0.5; may be repeated",
+    )
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--devices", metavar="N", type=_devices, default=1, help="1 without it")
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("is empty; expected one name or several with commas")
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    return [_seed(name) for name in _names(text)]
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 0")
+    return int(text)
+
+
+def _devices(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 1")
+    return int(text)
+
+
+def _run(text: str) -> str:
+    if not re.fullmatch(r"[\w-]+", text, flags=re.ASCII):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected letters, digits, _ and - only")
+    return text

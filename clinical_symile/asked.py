@@ -1,0 +1,128 @@
+"""The tasks that a command asks for, by name or pattern: found and checked before anything runs."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DefinitionError
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Pretraining, Retrieval, not_applicable, read_task
+
+Evaluated = Retrieval | Classification
+
+
+def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
+    """A pretraining task of the catalog with some fields set.
+
+    Raises:
+        DefinitionError: no such task, or of another kind, or with problems.
+    """
+    task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+    if not isinstance(task, Pretraining):
+        raise DefinitionError(
+            f"task '{name}' is of kind {task.kind}; expected pretraining. "
+            "`clinical-symile list tasks` shows all."
+        )
+    return task
+
+
+def run_name(task: str, seed: int) -> str:
+    """A run's name, from its task's: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""
+    return "-".join([*task.split("/")[1:], str(seed)])
+
+
+def applicable_tasks(
+    catalog: Catalog,
+    store: CohortStore,
+    *,
+    patterns: Sequence[str] = ("*",),
+) -> tuple[list[Evaluated], list[str]]:
+    """The tasks to score on a store, and a note for each that a pattern meant but does not apply.
+
+    Args:
+        catalog: where tasks are.
+        store: what they are asked of.
+        patterns: names, or patterns with `*` among all retrieval and classification tasks.
+
+    Raises:
+        DefinitionError: a task that is asked for by name is unknown, of another kind, or does not
+            apply.
+    """
+    tasks: dict[str, Evaluated] = {}
+    notes = []
+    for pattern in patterns:
+        by_name = "*" not in pattern
+        if by_name:
+            catalog.path("tasks", pattern)
+        for name in [name for name in catalog.tasks if fnmatch(name, pattern)]:
+            task = read_task(catalog.path("tasks", name), name=name)
+            if isinstance(task, Pretraining):
+                if by_name:
+                    raise DefinitionError(
+                        f"task '{name}' is of kind pretraining; expected retrieval or "
+                        "classification. Train it, then evaluate the run."
+                    )
+                continue
+            if by_name:
+                check_applies(task, store)
+            problems = not_applicable(task, store.modalities, store.outcomes)
+            notes += [f"{name} is not applicable to {store.cohort}: {p}" for p in problems]
+            if not problems:
+                tasks[name] = task
+    if not tasks:
+        raise DefinitionError(
+            f"no task among {', '.join(patterns)} applies to cohort '{store.cohort}'. "
+            "`clinical-symile list tasks` shows all."
+        )
+    return list(tasks.values()), list(dict.fromkeys(notes))
+
+
+def applicable_patterns(
+    tasks: Sequence[Evaluated], names: Sequence[str]
+) -> tuple[dict[str, list[str]], list[str]]:
+    """For each task, those patterns of some that mean something for it, and a note for each other.
+
+    Args:
+        tasks: what is scored.
+        names: patterns, as after `--missingness`.
+
+    Raises:
+        DefinitionError: there is no such pattern, or it means nothing for any of the tasks.
+    """
+    problems, fitting, notes = [], {task.name: [] for task in tasks}, []
+    for name in names:
+        try:
+            pattern = parse_pattern(name)
+        except DefinitionError as error:
+            problems += error.problems
+            continue
+        refused = []
+        for task in tasks:
+            try:
+                pattern.check(task.query if isinstance(task, Retrieval) else task.inputs)
+                fitting[task.name].append(name)
+            except DefinitionError as error:
+                refused += [f"{task.name} is not asked under '{name}': {p}" for p in error.problems]
+        if not any(name in names for names in fitting.values()):
+            problems += refused
+        notes += refused
+    if problems:
+        raise DefinitionError(*problems)
+    return fitting, notes
+
+
+def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
+    """Refuse a task that asks for what a store does not have.
+
+    Raises:
+        DefinitionError: with everything that is missing.
+    """
+    problems = not_applicable(task, store.modalities, store.outcomes)
+    if problems:
+        raise DefinitionError(
+            *(
+                f"task '{task.name}' is not applicable to cohort '{store.cohort}': {p}"
+                for p in problems
+            )
+        )

@@ -1,0 +1,49 @@
+"""What a template of `reports/` says it needs, read without rendering it."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from clinical_symile.catalog import read_definition
+from clinical_symile.errors import DefinitionError
+
+
+class Needs(BaseModel):
+    """The first comment of a template, in TOML: what `benchmark` has to make for it.
+
+    Attributes:
+        description: one sentence.
+        pretraining: tasks to train.
+        tasks: what to score, by name or with `*`.
+        seeds: each training is repeated with each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    pretraining: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+
+def needs(template: Path) -> Needs:
+    """What a template says it needs.
+
+    Raises:
+        DefinitionError: it does not begin with a comment, or what it says is not as it must be.
+    """
+    text = template.read_text(encoding="utf-8")
+    start, _, rest = text.partition("{#")
+    if start.strip() or "#}" not in rest:
+        raise DefinitionError(
+            f"{template}: does not begin with a comment; expected "
+            '{# description = "…" #}. Add it as the first line.'
+        )
+    try:
+        table = tomllib.loads(rest.partition("#}")[0])
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(
+            f"{template}: its first comment is not valid TOML: {error}."
+        ) from None
+    return read_definition(Needs, table, where=str(template))
