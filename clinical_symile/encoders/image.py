@@ -6,11 +6,13 @@ output, and what a task's `[encoders.<modality>]` table may set.
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import torchvision
 from jaxtyping import Float
 from monai.networks.nets.regressor import Regressor
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -126,15 +128,27 @@ def _load(network: nn.Module, path: Path) -> None:
             f"weights '{path}': no such file; expected a local file of a torchvision ResNet. "
             "Nothing is downloaded: fetch it yourself, or leave 'weights' out."
         )
-    if path.suffix == ".safetensors":
-        weights = load_file(path)
-    else:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise DefinitionError(
+            f"weights '{path}': not a file of weights; expected safetensors, or PyTorch's own "
+            f"without code in it. Convert or replace it. ({type(error).__name__})"
+        ) from error
+    own = network.state_dict()
     weights = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    wrong = [key for key in (*missing, *unexpected) if not key.startswith("fc.")]
+    wrong = [
+        key
+        for key in sorted(own.keys() | weights.keys())
+        if not key.startswith("fc.")
+        and (key not in own or key not in weights or own[key].shape != weights[key].shape)
+    ]
     if wrong:
         raise DefinitionError(
             f"weights '{path}': do not fit the network; {len(wrong)} keys differ, such as "
             f"'{wrong[0]}'. Use weights of the same torchvision ResNet."
         )
+    network.load_state_dict(weights, strict=False)

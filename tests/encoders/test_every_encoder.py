@@ -1,0 +1,79 @@
+"""What every encoder of `names.py` promises, on the smallest input of its kind."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clinical_symile.names import ENCODERS, find
+
+# The shape that is read, and what makes an encoder small, by the module it is in.
+SHAPES = {"image": (1, 48, 40), "signal": (12, 1000), "vector": (2, 7)}
+SMALL: dict[str, dict[str, Any]] = {
+    "small_cnn": {"size_px": 32, "channels": [4, 8]},
+    "resnet1d": {"width": 4},
+    "mlp": {"hidden": [16], "centred": True},
+}
+DIM = 6
+
+pytestmark = pytest.mark.parametrize("name", ENCODERS)
+
+
+def _shape(name: str) -> tuple[int, ...]:
+    return SHAPES[ENCODERS[name].partition(":")[0].rpartition(".")[2]]
+
+
+def _encoder(name: str, *, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return find(name, ENCODERS, what="encoder")(_shape(name), DIM, **SMALL.get(name, {}))
+
+
+@pytest.fixture(autouse=True)
+def _own_random_stream():
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@pytest.fixture
+def inputs(name: str, generator: torch.Generator) -> Tensor:
+    return torch.rand(3, *_shape(name), generator=generator)
+
+
+def test_a_batch_becomes_one_vector_per_sample(name: str, inputs: Tensor) -> None:
+    z = _encoder(name)(inputs)
+    assert z.shape == (3, DIM)
+    assert z.dtype == torch.float32
+    assert z.isfinite().all()
+
+
+def test_gradients_reach_every_parameter(name: str, inputs: Tensor) -> None:
+    encoder = _encoder(name)
+    encoder(inputs).square().sum().backward()
+    without = [
+        parameter_name
+        for parameter_name, parameter in encoder.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert without == []
+
+
+def test_the_same_seed_gives_the_same_weights(name: str, inputs: Tensor) -> None:
+    first, second, other = _encoder(name), _encoder(name), _encoder(name, seed=1)
+    for key, weights in first.state_dict().items():
+        assert torch.equal(weights, second.state_dict()[key])
+    assert not torch.equal(first.eval()(inputs), other.eval()(inputs))
+
+
+def test_a_sample_is_encoded_alike_in_any_company(name: str, inputs: Tensor) -> None:
+    encoder = _encoder(name).eval()
+    together = encoder(inputs)
+    for sample in range(3):
+        torch.testing.assert_close(
+            encoder(inputs[sample : sample + 1])[0], together[sample], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_different_inputs_give_different_vectors(name: str, inputs: Tensor) -> None:
+    z = _encoder(name).eval()(inputs)
+    assert not torch.allclose(z[0], z[1])

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from clinical_symile.embeddings import Embeddings
+
+MODALITIES = ("cxr", "ecg", "labs")
+
+
+@pytest.fixture
+def embeddings(generator: torch.Generator) -> Embeddings:
+    """Four samples; the second has no X-ray, the fourth labs alone."""
+    present = torch.tensor([[1, 1, 1], [0, 1, 1], [1, 1, 1], [0, 0, 1]], dtype=torch.bool)
+    z = torch.randn(4, 3, 5, generator=generator)
+    return Embeddings(
+        z=torch.where(present[:, :, None], z, 0.0),
+        present=present,
+        modalities=MODALITIES,
+        rows=torch.tensor([10, 11, 12, 13]),
+    )
+
+
+def _visible(*rows: tuple[int, int, int]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.bool)
+
+
+WITHOUT_ECG = _visible(*[(1, 0, 1)] * 4)
+
+
+def test_what_is_hidden_is_zero_and_not_present(embeddings: Embeddings) -> None:
+    hidden = embeddings.hide(WITHOUT_ECG)
+    assert not hidden.present[:, 1].any()
+    assert not hidden.z[:, 1].any()
+    assert torch.equal(hidden.z[:, [0, 2]], embeddings.z[:, [0, 2]])
+    assert torch.equal(hidden.present[:, [0, 2]], embeddings.present[:, [0, 2]])
+    assert torch.equal(hidden.rows, embeddings.rows)
+
+
+def test_hiding_twice_is_hiding_once(embeddings: Embeddings) -> None:
+    once = embeddings.hide(WITHOUT_ECG)
+    twice = once.hide(WITHOUT_ECG)
+    assert torch.equal(once.z, twice.z)
+    assert torch.equal(once.present, twice.present)
+
+
+def test_nothing_absent_becomes_visible(embeddings: Embeddings) -> None:
+    shown = embeddings.hide(torch.ones(4, 3, dtype=torch.bool))
+    assert torch.equal(shown.present, embeddings.present)
+    assert torch.equal(shown.z, embeddings.z)
+
+
+def test_not_even_nan_shines_through_what_is_hidden(embeddings: Embeddings) -> None:
+    embeddings.z[:, 1] = torch.nan
+    embeddings.z[~embeddings.present] = torch.nan
+    assert embeddings.hide(WITHOUT_ECG).z.isfinite().all()
+
+
+def test_hiding_leaves_the_embeddings_it_was_asked_of_as_they_were(embeddings: Embeddings) -> None:
+    before = embeddings.z.clone(), embeddings.present.clone()
+    embeddings.hide(WITHOUT_ECG)
+    assert torch.equal(embeddings.z, before[0])
+    assert torch.equal(embeddings.present, before[1])
+
+
+def test_samples_are_taken_in_the_order_asked_for(embeddings: Embeddings) -> None:
+    taken = embeddings.take(torch.tensor([2, 0, 2]))
+    assert taken.rows.tolist() == [12, 10, 12]
+    for place, sample in enumerate((2, 0, 2)):
+        assert torch.equal(taken.z[place], embeddings.z[sample])
+        assert torch.equal(taken.present[place], embeddings.present[sample])
+
+
+def test_without_a_substitute_only_what_is_present_counts(embeddings: Embeddings) -> None:
+    z, counts = embeddings.filled()
+    assert torch.equal(z, embeddings.z)
+    assert torch.equal(counts, embeddings.present)
+
+
+def test_a_substitute_stands_in_every_absent_slot_and_nowhere_else(embeddings: Embeddings) -> None:
+    substitute = torch.arange(15.0).reshape(3, 5)
+    z, counts = Embeddings(
+        z=embeddings.z,
+        present=embeddings.present,
+        modalities=MODALITIES,
+        rows=embeddings.rows,
+        substitute=substitute,
+    ).filled()
+    assert counts.all()
+    for sample in range(4):
+        for modality in range(3):
+            own = embeddings.z[sample, modality]
+            expected = own if embeddings.present[sample, modality] else substitute[modality]
+            assert torch.equal(z[sample, modality], expected)
