@@ -1,6 +1,8 @@
 """`Learner`: a model and its objective, as they are trained and kept."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,11 +35,18 @@ class Learner(nn.Module):
         self.objective = objective
 
     def forward(
-        self, batch: Batch, generator: torch.Generator, fabric: Fabric
+        self, batch: Mapping[str, Any], generator: torch.Generator, fabric: Fabric
     ) -> Float[Tensor, ""]:
-        """The loss of a batch, over what all processes hold of it, in float32."""
-        embeddings = self.model(batch)
-        with torch.autocast(batch.present.device.type, enabled=False):
+        """The loss of a batch, over what all processes hold of it, in float32 at least.
+
+        Args:
+            batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
+                dataclass.
+            generator: for the objective's negatives.
+            fabric: joins the processes.
+        """
+        embeddings = self.model(Batch(**batch))
+        with torch.autocast(embeddings.present.device.type, enabled=False):
             return self.objective(_gathered(embeddings, fabric), generator=generator)
 
 
@@ -69,10 +78,11 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
 
 
 def _gathered(embeddings: Embeddings, fabric: Fabric) -> Embeddings:
-    """The whole batch's embeddings in float32, with gradients to every process's own."""
-    z, substitute = embeddings.z.float(), embeddings.substitute
+    """The whole batch's embeddings in float32 at least, with gradients to every process's own."""
+    dtype = torch.promote_types(embeddings.z.dtype, torch.float32)
+    z, substitute = embeddings.z.to(dtype), embeddings.substitute
     embeddings = replace(
-        embeddings, z=z, substitute=None if substitute is None else substitute.float()
+        embeddings, z=z, substitute=None if substitute is None else substitute.to(dtype)
     )
     if fabric.world_size == 1:
         return embeddings

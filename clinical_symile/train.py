@@ -78,7 +78,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = _learning_rate(task.optimiser, step, task.epochs * steps)
             try:
-                loss = wrapped(batch, generator, fabric)
+                loss = wrapped(vars(batch), generator, fabric)
             except ValueError as error:
                 raise DataError(f"task '{task.name}', epoch {epoch}: {error}") from error
             optimiser.zero_grad()
