@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from fnmatch import fnmatch
 
+from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.missingness import parse_pattern
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Pretraining, Retrieval, not_applicable, read_task
@@ -47,7 +48,8 @@ def applicable_tasks(
 
     Raises:
         DefinitionError: a task that is asked for by name is unknown, of another kind, or does not
-            apply.
+            apply; or none is left.
+        DataError: the candidates of one that is asked for by name cannot be drawn.
     """
     tasks: dict[str, Evaluated] = {}
     notes = []
@@ -64,16 +66,21 @@ def applicable_tasks(
                         "classification. Train it, then evaluate the run."
                     )
                 continue
-            if by_name:
+            try:
                 check_applies(task, store)
-            problems = not_applicable(task, store.modalities, store.outcomes)
-            notes += [f"{name} is not applicable to {store.cohort}: {p}" for p in problems]
-            if not problems:
-                tasks[name] = task
+                if isinstance(task, Retrieval):
+                    candidate_lists(task, store)
+            except (DefinitionError, DataError) as error:
+                if by_name:
+                    raise
+                notes += error.problems
+                continue
+            tasks[name] = task
     if not tasks:
         raise DefinitionError(
             f"no task among {', '.join(patterns)} applies to cohort '{store.cohort}'. "
-            "`clinical-symile list tasks` shows all."
+            "`clinical-symile list tasks` shows all.",
+            *notes,
         )
     return list(tasks.values()), list(dict.fromkeys(notes))
 

@@ -57,9 +57,9 @@ def _drawn(
     wanted = int(task.candidates) - 1
     if len(others) < wanted:
         raise DataError(
-            f"task '{task.name}': {len(others)} samples of other subjects have {task.target} in "
-            f"the {task.split} split of cohort '{store.cohort}'; expected at least {wanted} to "
-            'draw from. Lower its candidates, or set them to "all".'
+            f"task '{task.name}': fewer than {wanted} samples of other subjects have {task.target} "
+            f"in the {task.split} split of cohort '{store.cohort}', too few to draw {wanted + 1} "
+            'candidates. Lower the number in a task of your own, or set it to "all".'
         )
     rng = np.random.default_rng([task.seed, row])
     return np.append(row, rng.choice(others, size=wanted, replace=False))

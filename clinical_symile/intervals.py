@@ -95,8 +95,7 @@ def _percentiles(
             f"arrays of length {', '.join(map(str, sorted(lengths)))} for the subjects of "
             f"{len(subjects)} samples; expected one entry per sample in each."
         )
-    people = len(np.unique(subjects))
-    if people < 2:
+    if len(np.unique(subjects)) < 2:
         raise ValueError(
             "an interval over subjects needs at least 2 of them; expected samples of more people."
         )
@@ -109,8 +108,7 @@ def _percentiles(
             undefined = error
     if undefined is not None and len(values) < (1 - UNDEFINED_SHARE) * resamples:
         raise ValueError(
-            f"the metric is undefined in {resamples - len(values)} of {resamples} resamples of "
-            f"{people} subjects ({undefined}) Score on more subjects."
+            f"the metric is undefined in too many of {resamples} resamples by subject: {undefined}"
         ) from undefined
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))

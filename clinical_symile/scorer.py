@@ -114,10 +114,8 @@ class EmbeddingScorer:
         tuning, tuning_seen, tuning_label = self._labelled(task, pattern, "tuning")
         if len(np.unique(train_label)) < 2 or not len(tuning_label):
             raise ValueError(
-                f"a probe cannot be fitted: under this pattern the train split has "
-                f"{int(train_label.sum())} samples with the outcome and "
-                f"{int((1 - train_label).sum())} without, the tuning split {len(tuning_label)} in "
-                "all."
+                "a probe cannot be fitted: under this pattern the train split needs samples with "
+                "the outcome and samples without it, and the tuning split at least one of either."
             )
         fitted = [
             _probe(strength, self._features(train, train_seen, task), train_label)

@@ -155,11 +155,14 @@ def show_benchmark(made: Benchmark, console: Console) -> None:
 
 
 def show_unscored(unscored: Sequence[Unscored], notes: Sequence[str], console: Console) -> None:
-    """What could not be scored, with the reason."""
+    """What could not be scored, once for each reason."""
+    rows: dict[tuple[str, str], list[Unscored]] = {}
     for row in unscored:
-        console.print(
-            f"not scored: {row.run}, {row.task}, {row.missingness}: {row.reason}", markup=False
-        )
+        rows.setdefault((row.task, row.reason), []).append(row)
+    for (task, reason), alike in rows.items():
+        patterns = ", ".join(dict.fromkeys(row.missingness for row in alike))
+        runs = ", ".join(dict.fromkeys(row.run for row in alike))
+        console.print(f"not scored: {task}, {patterns} ({runs}): {reason}", markup=False)
     for note in notes:
         console.print(note, markup=False)
 

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
-from clinical_symile.errors import DataError
+from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.learner import Learner, build_learner
 from clinical_symile.metrics.retrieval import ranks
 from clinical_symile.missingness import parse_pattern, visible
@@ -46,7 +47,8 @@ def train(
         run: where to write.
         seed: draws weights, batches, what is hidden and the objective's negatives.
         accelerator: `cpu`, `cuda`, or `auto`; as Lightning Fabric names it.
-        devices: how many; each holds a share of every batch.
+        devices: how many; each holds a share of every batch. Their processes run the program from
+            its start and end with the training: what follows is for the first alone.
         on_epoch: called after each epoch is written.
         progress: called with steps done and all steps.
 
@@ -54,10 +56,13 @@ def train(
         DataError: the run's folder is of another task, store or seed, or the store has too few
             samples to learn from or to choose by.
         DefinitionError: see `build_learner`.
+        ClinicalSymileError: there are fewer GPUs than `devices`.
     """
-    record = _open(run, task, store, seed)
+    record = _record(run, task, store, seed)
     if "finished" in record:
         return run
+    rows = _learnable(store, task)
+    _check_devices(accelerator, devices)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -66,10 +71,11 @@ def train(
     )
     fabric.launch()
     learner = build_learner(task, store, seed=seed)
+    if fabric.is_global_zero:
+        run.write_record(record)
     optimiser = torch.optim.AdamW(_groups(learner, task.optimiser), lr=0.0)
     history = resume(run, learner, optimiser)
     wrapped, optimiser = fabric.setup(learner, optimiser)
-    rows = _learnable(store, task)
     steps = len(rows) // min(task.batch_size, len(rows))
     for epoch in range(len(history) + 1, task.epochs + 1):
         started, losses, norms = time.perf_counter(), [], []
@@ -110,10 +116,22 @@ def train(
         fabric.barrier()
     if fabric.is_global_zero:
         run.write_record({**record, "finished": now()})
+    _leave_one(fabric)
     return run
 
 
-def _open(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any]:
+def _leave_one(fabric: Fabric) -> None:
+    """End the processes that were started for training: only the first goes on, as before it."""
+    if fabric.world_size == 1:
+        return
+    torch.distributed.destroy_process_group()
+    if not fabric.is_global_zero:
+        raise SystemExit(0)
+    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
+
+
+def _record(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any]:
     """The run's record: the one that is there, or a new one."""
     identity = {
         "task": task.name,
@@ -132,15 +150,23 @@ def _open(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[st
                 f"{', '.join(str(identity[key]) for key in other)}. Give another folder or name."
             )
         return record
-    record = {
+    return {
         "name": run.name,
         **identity,
         "started": now(),
         **provenance(),
         "definition": task.model_dump(mode="json", exclude={"name"}),
     }
-    run.write_record(record)
-    return record
+
+
+def _check_devices(accelerator: str, devices: int) -> None:
+    """Refuse more GPUs than there are."""
+    found = torch.cuda.device_count()
+    if (accelerator == "cuda" or (accelerator == "auto" and found)) and found < devices:
+        raise ClinicalSymileError(
+            f"this machine has {found} CUDA devices; expected {devices}. Ask for fewer with "
+            "--devices, or for --accelerator cpu."
+        )
 
 
 def _groups(learner: Learner, optimiser: Optimiser) -> list[dict[str, Any]]:
@@ -184,7 +210,7 @@ def _batches(
     seen = visible(
         parse_pattern(task.missingness),
         modalities=task.modalities,
-        present=store.present[rows][:, [store.modalities.index(m) for m in task.modalities]],
+        present=store.present[pairs, [store.modalities.index(m) for m in task.modalities]],
         seed=int(rng.integers(2**31)),
         rows=rows,
     )

@@ -97,13 +97,13 @@ def test_a_metric_that_is_rarely_undefined_has_an_interval(rng):
 def test_a_metric_that_is_often_undefined_is_refused(rng):
     label = np.zeros(200, dtype=int)
     label[0] = 1
-    message = r"undefined in 3\d\d of 1000 resamples of 200 subjects \(AUROC needs both classes"
+    message = "undefined in too many of 1000 resamples by subject: AUROC needs both classes"
     with pytest.raises(ValueError, match=message):
         bootstrap(AUROC.compute, [label, np.linspace(0, 1, 200)], np.arange(200), rng=rng)
 
 
 def test_a_metric_that_is_undefined_for_all_samples_says_so_itself(rng):
-    with pytest.raises(ValueError, match="AUROC needs both classes; all 9 labels are 0"):
+    with pytest.raises(ValueError, match="AUROC needs both classes; all labels are of one"):
         bootstrap(AUROC.compute, [np.zeros(9, int), np.zeros(9)], np.arange(9), rng=rng)
 
 

@@ -79,8 +79,8 @@ def _check(label: Labels, probability: Probabilities) -> None:
 def _check_both_classes(label: Labels, *, metric: str) -> None:
     if label.min() == label.max():
         raise ValueError(
-            f"{metric} needs both classes; all {len(label)} labels are {int(label[0])}. Score on "
-            "more samples, or use the Brier score."
+            f"{metric} needs both classes; all labels are of one. Score on more samples, or use "
+            "the Brier score."
         )
 
 
