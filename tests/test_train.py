@@ -1,0 +1,433 @@
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
+from torch import Tensor
+
+from clinical_symile import train as training
+from clinical_symile.batch import Batch
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.learner import build_learner, load_learner
+from clinical_symile.model import embed
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Optimiser, Pretraining, read_task
+from clinical_symile.train import train
+from tests.conftest import tiny
+
+# Vectors alone, and nothing that depends on who else is in the batch.
+MLPS = tuple(f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))
+
+
+def _mlps(catalog: Catalog, *overrides: str, task: str = "pretraining/symile") -> Pretraining:
+    """So small that an epoch takes a moment: encoders are replaced before they are made tiny."""
+    small = ("dim=8", "batch_size=16", "epochs=3")
+    made = read_task(catalog.path("tasks", task), name=task, overrides=[*MLPS, *small, *overrides])
+    assert isinstance(made, Pretraining)
+    return made
+
+
+@pytest.fixture
+def learn(synthetic_store: CohortStore, tmp_path: Path) -> Callable[..., Run]:
+    """A function that trains on the CPU into a folder of that name."""
+
+    def learn(
+        task: Pretraining,
+        name: str = "run",
+        *,
+        seed: int = 0,
+        store: CohortStore = synthetic_store,
+        on_epoch: Callable[[Run], object] = lambda run: None,
+    ) -> Run:
+        run = Run(tmp_path / name)
+        return train(task, store=store, run=run, seed=seed, accelerator="cpu", on_epoch=on_epoch)
+
+    return learn
+
+
+def _weights(run: Run) -> dict[str, Tensor]:
+    return load_file(run.weights)
+
+
+def _history(run: Run) -> list[dict[str, Any]]:
+    return [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in run.history]
+
+
+def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    assert first.keys() == second.keys()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("task", ["pretraining/symile", "pretraining/clip"])
+def test_the_loss_goes_down(task: str, catalog: Catalog, learn: Callable[..., Run]) -> None:
+    losses = [
+        epoch["loss"] for epoch in learn(tiny(catalog, task, "epochs=5", "batch_size=16")).history
+    ]
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[..., Run]) -> None:
+    run = learn(_mlps(catalog))
+    assert [epoch["epoch"] for epoch in run.history] == [1, 2, 3]
+    steps = run.history[0]["step"]
+    assert [epoch["step"] for epoch in run.history] == [steps, 2 * steps, 3 * steps]
+    for epoch in run.history:
+        assert set(epoch) == {
+            *("epoch", "step", "loss", "gradient_norm", "learning_rate", "logit_scale"),
+            *("tuning/mean_reciprocal_rank", "seconds"),
+        }
+        assert all(math.isfinite(value) for value in epoch.values())
+    assert run.finished
+
+
+def test_the_record_says_all_it_takes_to_do_it_again(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    task = _mlps(catalog, "optimiser.weight_decay=0.125")
+    record = learn(task, seed=4).record
+    assert (record["task"], record["seed"], record["cohort"]) == (task.name, 4, "synthetic")
+    assert record["store_digest"] == synthetic_store.digest
+    assert Pretraining(name=task.name, **record["definition"]) == task
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    task = tiny(catalog, "pretraining/symile", "objective.negatives=shuffled")
+    first, again, other = learn(task, "a"), learn(task, "b"), learn(task, "c", seed=1)
+    assert first.weights.read_bytes() == again.weights.read_bytes()
+    assert _history(first) == _history(again)
+    assert not _same(_weights(first), _weights(other))
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def _stop_after(epoch: int) -> Callable[[Run], None]:
+    def stop(run: Run) -> None:
+        if len(run.history) == epoch:
+            raise _StoppedError
+
+    return stop
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_training_that_was_stopped_ends_as_if_it_had_not_been(
+    epoch: int, catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    task = tiny(catalog, "pretraining/symile", "epochs=3", "missingness=mcar-30", "absent=learned")
+    whole = learn(task, "whole")
+    with pytest.raises(_StoppedError):
+        learn(task, "stopped", on_epoch=_stop_after(epoch))
+    stopped = Run(whole.path.with_name("stopped"))
+    assert not stopped.finished
+    assert len(stopped.history) == epoch
+    learn(task, "stopped")
+    assert stopped.finished
+    assert _history(stopped) == _history(whole)
+    assert _same(_weights(stopped), _weights(whole))
+    last = [load_file(run.path / "last" / "3.safetensors") for run in (stopped, whole)]
+    assert _same(*last)
+
+
+def test_training_stopped_while_an_epoch_is_written_goes_on_from_the_one_before(
+    catalog: Catalog, learn: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = _mlps(catalog)
+    whole = learn(task, "whole")
+    write = Run.write_history
+
+    def stop_at_the_second(run: Run, history: Sequence[Any]) -> None:
+        if len(history) == 2:
+            raise _StoppedError
+        write(run, history)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write_history", stop_at_the_second)
+        with pytest.raises(_StoppedError):
+            learn(task, "stopped")
+    stopped = learn(task, "stopped")
+    assert _history(stopped) == _history(whole)
+    assert _same(_weights(stopped), _weights(whole))
+    assert [path.name for path in (stopped.path / "last").iterdir()] == ["3.safetensors"]
+
+
+def test_the_first_epoch_with_the_best_tuning_metric_is_kept(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    states = []
+
+    def keep(run: Run) -> None:
+        path = run.path / "last" / f"{len(run.history)}.safetensors"
+        states.append(
+            {k.removeprefix("learner."): v for k, v in load_file(path).items() if "learner." in k}
+        )
+
+    run = learn(_mlps(catalog, "epochs=6", "optimiser.learning_rate=0.05"), on_epoch=keep)
+    values = [epoch["tuning/mean_reciprocal_rank"] for epoch in run.history]
+    best = values.index(max(values))
+    assert best != len(values) - 1, "the last epoch is the best: this tells nothing"
+    assert _same(_weights(run), states[best])
+
+
+def test_the_tuning_metric_is_the_kept_model_asked_again(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    task = tiny(catalog, "pretraining/symile", 'selection.targets=["ecg"]', "epochs=1")
+    run = learn(task)
+    learner = load_learner(run, task, synthetic_store)
+    rows = synthetic_store.rows("tuning")
+    rows = rows[synthetic_store.present[rows].all(axis=1)]
+    z = embed(learner.model, synthetic_store, rows).z
+    ranks = []
+    for sample in range(len(rows)):
+        score = (z[sample, 0] * z[sample, 2] * z[:, 1]).sum(dim=1)
+        ranks.append(1 + int((score > score[sample]).sum()))
+    expected = np.mean([1 / rank for rank in ranks])
+    assert run.history[0]["tuning/mean_reciprocal_rank"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_finished_run_is_not_trained_again(catalog: Catalog, learn: Callable[..., Run]) -> None:
+    task = _mlps(catalog)
+    run = learn(task)
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    learn(task, on_epoch=_stop_after(1))
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before
+
+
+def test_a_folder_of_another_run_is_refused(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    run = learn(_mlps(catalog))
+    before = run.path.joinpath("run.toml").read_bytes(), run.weights.read_bytes()
+    for task, seed, what in (
+        (_mlps(catalog), 1, r"another seed \(0\); expected 1"),
+        (_mlps(catalog, "dim=4"), 0, "another task_digest"),
+        (_mlps(catalog, task="pretraining/clip"), 0, "another task, task_digest"),
+    ):
+        with pytest.raises(DataError, match=what + r".* Give another folder or name\."):
+            learn(task, seed=seed)
+    store = replace(
+        synthetic_store, manifest={**synthetic_store.manifest, "digest": "of another store"}
+    )
+    with pytest.raises(DataError, match="another store_digest"):
+        learn(_mlps(catalog), store=store)
+    assert (run.path.joinpath("run.toml").read_bytes(), run.weights.read_bytes()) == before
+
+
+def _with_present(store: CohortStore, present: np.ndarray) -> CohortStore:
+    return replace(store, present=present)
+
+
+def test_a_batch_without_two_complete_samples_is_told_with_advice(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    present = synthetic_store.present.copy()
+    train_rows = synthetic_store.rows("train")
+    present[train_rows[::2], 0], present[train_rows[1::2], 1] = False, False
+    with pytest.raises(DataError) as caught:
+        learn(_mlps(catalog), store=_with_present(synthetic_store, present))
+    assert "epoch 1: a Symile step needs at least 2 complete samples" in str(caught.value)
+    assert "Raise batch_size" in str(caught.value)
+
+
+def test_too_few_samples_to_learn_from_or_to_choose_by_are_told_together(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    alone = np.zeros_like(synthetic_store.present)
+    alone[:, 2] = True
+    with pytest.raises(DataError) as caught:
+        learn(_mlps(catalog), store=_with_present(synthetic_store, alone))
+    assert "the train split has 0 samples with two of the task's modalities" in str(caught.value)
+    assert "the tuning split has 0 samples with all of them" in str(caught.value)
+
+
+def test_a_modality_that_the_store_lacks_is_told(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    store = replace(
+        synthetic_store, modalities=("cxr", "ecg"), present=synthetic_store.present[:, :2]
+    )
+    with pytest.raises(DefinitionError, match=r"modalities labs are not in the store of cohort"):
+        build_learner(_mlps(catalog), store, seed=0)
+
+
+def test_an_objective_that_refuses_its_arguments_is_told(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    with pytest.raises(
+        DefinitionError, match=r"objective: temperature is -1.0; expected a positive"
+    ):
+        build_learner(_mlps(catalog, "objective.temperature=-1.0"), synthetic_store, seed=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_train_and_are_evaluated_like_any(
+    precision: str, catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    task = tiny(catalog, "pretraining/symile", f"precision={precision}", "batch_size=16")
+    run = learn(task)
+    assert all(math.isfinite(epoch["loss"]) for epoch in run.history)
+    # The first epochs of the same seed differ by rounding alone.
+    single = learn(tiny(catalog, "pretraining/symile", "batch_size=16"), "single")
+    assert run.history[0]["loss"] == pytest.approx(single.history[0]["loss"], rel=0.05)
+    assert load_learner(run, task, synthetic_store).model.dim == task.dim
+
+
+def test_only_weights_of_layers_decay(catalog: Catalog, synthetic_store: CohortStore) -> None:
+    task = tiny(
+        catalog,
+        "pretraining/symile",
+        "norm=layer_norm",
+        "absent=learned",
+        "optimiser.weight_decay=0.5",
+    )
+    learner = build_learner(task, synthetic_store, seed=0)
+    decayed, kept = training._groups(learner, task.optimiser)
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.5, 0.0)
+    names = {id(parameter): name for name, parameter in learner.named_parameters()}
+    with_decay = {names[id(parameter)] for parameter in decayed["params"]}
+    without = {names[id(parameter)] for parameter in kept["params"]}
+    assert with_decay | without == set(names.values())
+    assert not with_decay & without
+    assert {"objective.log_logit_scale", "model.substitute"} <= without
+    assert {f"model.norms.{m}.{part}" for m in task.modalities for part in ("weight", "bias")} <= (
+        without
+    )
+    layers = torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d
+    assert with_decay == {
+        f"{name}.weight" for name, module in learner.named_modules() if isinstance(module, layers)
+    }
+
+
+def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
+    # 8 steps, a quarter of them to warm up: 1/3 and 2/3 of the peak, then with shares 0, 1/6 … 5/6
+    # of the fall (1 + cos(π share)) / 2.
+    optimiser = Optimiser(
+        learning_rate=2.0, weight_decay=0.0, warmup_fraction=0.25, gradient_clip=1.0
+    )
+    found = [training._learning_rate(optimiser, step, 8) for step in range(8)]
+    r = math.sqrt(3) / 2
+    fall = [1.0, (1 + r) / 2, 0.75, 0.5, 0.25, (1 - r) / 2]
+    assert found == pytest.approx([2 / 3, 4 / 3, *(2 * share for share in fall)])
+
+
+def test_without_warm_up_the_first_step_has_the_peak() -> None:
+    optimiser = Optimiser(
+        learning_rate=2.0, weight_decay=0.0, warmup_fraction=0.0, gradient_clip=1.0
+    )
+    assert training._learning_rate(optimiser, 0, 4) == 2.0
+    assert training._learning_rate(optimiser, 3, 4) == pytest.approx(1 - math.sqrt(0.5))
+
+
+def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
+    rows = training._learnable(store, task)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    made = training._batches(store, task, rows, seed=0, epoch=epoch, fabric=fabric)
+    return [batch for batch, _ in made]
+
+
+def test_what_the_learner_may_not_see_is_drawn_anew_for_each_epoch(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = _mlps(catalog, "missingness=mcar-30", "batch_size=200")
+    seen = []
+    for epoch in (1, 1, 2):
+        (batch,) = _epoch(task, synthetic_store, epoch)
+        order = batch.rows.argsort()
+        seen.append(batch.present[order])
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+    recorded = torch.from_numpy(synthetic_store.present[batch.rows[order].numpy()])
+    assert not (seen[0] & ~recorded).any()
+    assert (seen[0] != recorded).any()
+
+
+def test_shuffled_pairs_are_the_same_measurements_of_other_samples_in_every_epoch(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = _mlps(catalog, "pairs=shuffled", "batch_size=200")
+    matched = _mlps(catalog, "batch_size=200")
+    (right,), (first,), (second,) = (
+        _epoch(made, synthetic_store, epoch) for made, epoch in ((matched, 1), (task, 1), (task, 2))
+    )
+    for column, name in enumerate(task.modalities):
+        own, other, later = [b.inputs[name][b.rows.argsort()] for b in (right, first, second)]
+        assert torch.equal(other, later)
+        as_sets = [sorted(map(hash, map(_bytes, inputs))) for inputs in (own, other)]
+        assert as_sets[0] == as_sets[1]
+        same = (own.flatten(1) == other.flatten(1)).all(dim=1)
+        assert same[right.present[right.rows.argsort(), column]].float().mean() < 0.2
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.numpy().tobytes()
+
+
+TWO_PROCESSES = """
+import json, sys
+from pathlib import Path
+import torch
+from clinical_symile.run import Run
+from clinical_symile.store import open_store
+from clinical_symile.task import task_from
+from clinical_symile.train import train
+
+torch.set_num_threads(1)
+folder, store = Path(sys.argv[1]), open_store(Path(sys.argv[2]))
+for name, definition in json.loads(sys.argv[3]).items():
+    task = task_from(definition, name=name, where="the test")
+    train(task, store=store, run=Run(folder / name), seed=0, accelerator="cpu", devices=2)
+(folder / "after").open("a").write("one process goes on\\n")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_and_leave_one(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run], tmp_path: Path
+) -> None:
+    # One batch is all samples, so that every epoch's loss and gradient are those of one step.
+    rows = len(training._learnable(synthetic_store, _mlps(catalog)))
+    # In float64, since AdamW makes much of a gradient's rounding where it is close to zero.
+    overrides = (f"batch_size={rows - rows % 2}", "precision=64-true")
+    tasks = {
+        "symile": _mlps(catalog, *overrides, "absent=learned", "missingness=mcar-30"),
+        "clip": _mlps(catalog, *overrides, task="pretraining/clip"),
+    }
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    folder = tmp_path / "two"
+    folder.mkdir()
+    definitions = {
+        name: task.model_dump(mode="json", exclude={"name"}) for name, task in tasks.items()
+    }
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "WORLD_SIZE")}
+    subprocess.run(
+        [sys.executable, script, folder, synthetic_store.path, json.dumps(definitions)],
+        check=True,
+        timeout=300,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+    )
+    assert (folder / "after").read_text() == "one process goes on\n"
+    for name, task in tasks.items():
+        one, two = learn(task, f"one-{name}"), Run(folder / name)
+        assert two.finished
+        for alone, together in zip(_history(one), _history(two), strict=True):
+            for key in ("loss", "gradient_norm", "logit_scale"):
+                assert together[key] == pytest.approx(alone[key], rel=1e-6), (name, key)
+        alone, together = _weights(one), _weights(two)
+        for key in alone:
+            torch.testing.assert_close(together[key], alone[key], rtol=1e-5, atol=1e-7)
