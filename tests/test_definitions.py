@@ -1,0 +1,123 @@
+"""Every cohort, task and report that stands here is right, and of use somewhere."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.arguments import LISTS
+from clinical_symile.catalog import Catalog, open_catalog
+from clinical_symile.check import check
+from clinical_symile.cohort import modality_adapters, read_cohort
+from clinical_symile.listing import MISSINGNESS, listing
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.names import (
+    CLASSIFICATION_METRICS,
+    ENCODERS,
+    MODALITIES,
+    OBJECTIVES,
+    RETRIEVAL_METRICS,
+    find,
+)
+from clinical_symile.task import (
+    Classification,
+    Pretraining,
+    Retrieval,
+    not_applicable,
+    read_task,
+    task_from,
+)
+from clinical_symile.template import needs
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = open_catalog()
+EVERYONES = open_catalog([path for path in (ROOT / "examples").iterdir() if path.is_dir()])
+
+
+@pytest.mark.parametrize("name", EVERYONES.cohorts)
+def test_a_cohort_is_read_and_its_modalities_are_there(name: str):
+    cohort = read_cohort(EVERYONES.path("cohorts", name), name=name)
+    adapters = modality_adapters(cohort)
+    assert adapters.keys() == cohort.modalities.keys()
+    for adapter in adapters.values():
+        assert adapter.encoder in ENCODERS
+    if cohort.generator is not None:
+        assert callable(find(cohort.generator.write, {}, what="generator"))
+
+
+@pytest.mark.parametrize("name", EVERYONES.tasks)
+def test_a_task_is_read_and_what_it_names_is_there(name: str):
+    task = read_task(EVERYONES.path("tasks", name), name=name)
+    assert task.description.endswith(".")
+    if isinstance(task, Pretraining):
+        assert callable(find(task.objective.name, OBJECTIVES, what="objective"))
+        for encoder in task.encoders.values():
+            assert callable(find(encoder.name, ENCODERS, what="encoder"))
+        assert set(task.modalities) <= set(MODALITIES)
+        return
+    tables = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
+    for metric in task.metrics:
+        assert find(metric, tables[type(task)], what="metric").name == metric
+
+
+@pytest.mark.parametrize("name", EVERYONES.tasks)
+def test_a_task_applies_somewhere(name: str):
+    task = read_task(EVERYONES.path("tasks", name), name=name)
+    cohorts = [read_cohort(path, name=cohort) for cohort, path in EVERYONES.cohorts.items()]
+    if isinstance(task, Pretraining):
+        assert any(set(task.modalities) <= set(cohort.modalities) for cohort in cohorts)
+    else:
+        assert any(
+            not not_applicable(task, list(cohort.modalities), list(cohort.outcomes))
+            for cohort in cohorts
+        )
+
+
+@pytest.mark.parametrize("name", EVERYONES.tasks)
+def test_the_path_says_what_kind_a_task_is(name: str):
+    task = read_task(EVERYONES.path("tasks", name), name=name)
+    assert task.kind in name.split("/")
+
+
+@pytest.mark.parametrize("name", EVERYONES.reports)
+def test_a_report_asks_for_what_there_is(name: str):
+    asked = needs(OURS.path("reports", name))
+    for task in asked.pretraining:
+        assert isinstance(read_task(OURS.path("tasks", task), name=task), Pretraining)
+    assert asked.pretraining
+    assert asked.tasks
+    assert asked.seeds
+
+
+def test_check_finds_nothing_wrong_here():
+    problems, notes = check([ROOT / "examples" / "mini_hospital"])
+    assert problems == []
+    assert f"{len(EVERYONES.tasks)} tasks" in notes[0]
+
+
+def test_list_shows_everything_by_name(catalog: Catalog):
+    shown = listing([], LISTS)
+    for name in (*catalog.cohorts, *catalog.tasks, *catalog.reports, *ENCODERS, *MODALITIES):
+        assert name in shown
+
+
+@pytest.mark.parametrize("form", MISSINGNESS)
+def test_the_patterns_that_list_shows_are_patterns(form: str):
+    assert parse_pattern(form.replace("<modality>", "ecg").replace("<percent>", "30"))
+
+
+def _blocks(page: Path) -> list[str]:
+    parts = page.read_text(encoding="utf-8").split("```")
+    return [block.removeprefix("toml\n") for block in parts[1::2] if block.startswith("toml\n")]
+
+
+def test_the_examples_on_the_tasks_page_are_tasks():
+    tables = [tomllib.loads(block) for block in _blocks(ROOT / "tasks" / "README.md")]
+    tasks = [task_from(table, name="x/y", where="README.md") for table in tables if "kind" in table]
+    assert {task.kind for task in tasks} == {"pretraining", "retrieval", "classification"}
+
+
+@pytest.mark.parametrize("kind", [Pretraining, Retrieval, Classification])
+def test_every_field_of_a_task_stands_on_the_tasks_page(kind: type):
+    text = (ROOT / "tasks" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in kind.model_fields if name not in text] == []
