@@ -25,13 +25,15 @@ CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
 def progress_bar(label: str) -> Iterator[Update]:
     """A bar on standard error; nothing where that is not a terminal."""
     console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
