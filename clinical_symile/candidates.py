@@ -36,7 +36,8 @@ def candidate_lists(
         return _published(task, store, gallery)
     subjects = store.samples["subject"].to_numpy()
     lists = [
-        _drawn(row, gallery[subjects[gallery] != subjects[row]], task, store) for row in gallery
+        _drawn(row, gallery[subjects[gallery] != subjects[row]], task, store)
+        for row in gallery.tolist()
     ]
     return gallery, _padded(lists)
 
@@ -88,7 +89,7 @@ def _published(
     return queries, _padded(lists)
 
 
-def _padded(lists: list[Int[np.ndarray, " candidate"]]) -> Int[np.ndarray, "query candidate"]:
+def _padded(lists: list[Int[np.ndarray, " _"]]) -> Int[np.ndarray, "query candidate"]:
     width = max((len(candidates) for candidates in lists), default=0)
     padded = np.full((len(lists), width), NOBODY, dtype=np.int64)
     for place, candidates in enumerate(lists):

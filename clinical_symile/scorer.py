@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from clinical_symile.task import Classification, Retrieval
 QUERIES_AT_A_TIME = 256
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Anything that can be evaluated. It may use nothing that is not `seen`."""
 
@@ -198,7 +199,7 @@ class OracleScorer:
         return self.oracle.probability(rows, self._seen(seen, task.inputs), outcome=task.outcome)
 
     def _seen(
-        self, seen: Bool[np.ndarray, "sample modality"], modalities: tuple[str, ...]
+        self, seen: Bool[np.ndarray, "sample asked"], modalities: tuple[str, ...]
     ) -> Bool[np.ndarray, "sample modality"]:
         full = np.zeros((len(seen), len(self.store.modalities)), dtype=bool)
         full[:, [self.store.modalities.index(name) for name in modalities]] = seen

@@ -1,0 +1,144 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DataError
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Retrieval, read_task
+
+
+@pytest.fixture
+def task(catalog: Catalog) -> Retrieval:
+    name = "retrieval/cxr_given_ecg_labs"
+    made = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(made, Retrieval)
+    return made
+
+
+def _gallery(store: CohortStore) -> np.ndarray:
+    rows = store.rows("held_out")
+    return rows[store.present[rows, 0]]
+
+
+def _with(task: Retrieval, **fields: object) -> Retrieval:
+    return task.model_copy(update=fields)
+
+
+def test_every_sample_of_the_split_with_the_target_is_a_query(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    queries, candidates = candidate_lists(task, synthetic_store)
+    np.testing.assert_array_equal(queries, _gallery(synthetic_store))
+    assert candidates.shape == (len(queries), task.candidates)
+    np.testing.assert_array_equal(candidates[:, 0], queries)
+
+
+def test_candidates_have_the_target_and_are_of_the_split_and_of_other_subjects(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    subject = synthetic_store.samples["subject"].to_numpy()
+    gallery = set(_gallery(synthetic_store))
+    assert len(set(subject[list(gallery)])) < len(gallery), "nobody was admitted twice"
+    for number in (10, "all"):
+        for query, listed in zip(
+            *candidate_lists(_with(task, candidates=number), synthetic_store), strict=True
+        ):
+            others = listed[1:][listed[1:] != NOBODY]
+            assert set(others) <= gallery
+            assert len(set(others)) == len(others)
+            assert not (subject[others] == subject[query]).any()
+
+
+def test_the_same_seed_draws_the_same_lists_and_another_others(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    first, again, other = [
+        candidate_lists(_with(task, seed=seed), synthetic_store)[1] for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(first, again)
+    assert (first[:, 1:] != other[:, 1:]).any()
+
+
+def test_a_list_does_not_depend_on_who_else_is_asked(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    # A gallery without the last sample: lists that did not hold it, and drew from as many others of
+    # the same places, would move only if an earlier query's draws did.
+    subjects = synthetic_store.samples["subject"].to_numpy().copy()
+    queries, before = candidate_lists(task, synthetic_store)
+    samples = synthetic_store.samples.copy()
+    twin = next(s for s in queries[::-1] if (subjects[queries] == subjects[s]).sum() == 1)
+    samples.loc[twin, "subject"] = subjects[queries[0]]
+    _, after = candidate_lists(task, replace(synthetic_store, samples=samples))
+    moved = np.isin(subjects[queries], [subjects[queries[0]], subjects[twin]])
+    np.testing.assert_array_equal(before[~moved], after[~moved])
+
+
+def test_what_else_was_measured_has_no_part_in_a_list(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    present = synthetic_store.present.copy()
+    present[:, 1:] = False
+    for before, after in zip(
+        candidate_lists(task, synthetic_store),
+        candidate_lists(task, replace(synthetic_store, present=present)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_all_lists_end_in_nobody_where_others_are_longer(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    queries, candidates = candidate_lists(_with(task, candidates="all"), synthetic_store)
+    subject = synthetic_store.samples["subject"].to_numpy()
+    lengths = (candidates != NOBODY).sum(axis=1)
+    assert len(set(lengths)) > 1
+    for query, listed, length in zip(queries, candidates, lengths, strict=True):
+        own = (subject[queries] == subject[query]).sum()
+        assert length == len(queries) - own + 1
+        assert (listed[length:] == NOBODY).all()
+
+
+def test_too_few_to_draw_from_is_told(task: Retrieval, synthetic_store: CohortStore) -> None:
+    with pytest.raises(DataError, match="Lower the number in a task of your own, or set it"):
+        candidate_lists(_with(task, candidates=1000), synthetic_store)
+
+
+def _published(store: CohortStore, lists: dict[int, list[int]]) -> CohortStore:
+    table = pd.DataFrame(
+        [(query, c, "held_out") for query, listed in lists.items() for c in listed],
+        columns=["query", "candidate", "split"],
+    )
+    return replace(store, candidates=table)
+
+
+def test_published_lists_are_taken_as_published_with_the_right_one_first(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    a, b, c, d = (int(row) for row in _gallery(synthetic_store)[:4])
+    store = _published(synthetic_store, {b: [a, b, c, d], a: [d, a]})
+    queries, candidates = candidate_lists(_with(task, candidates="published"), store)
+    assert queries.tolist() == [a, b]
+    assert candidates.tolist() == [[a, d, NOBODY, NOBODY], [b, a, c, d]]
+
+
+def test_published_lists_that_are_not_there_are_told(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    published = _with(task, candidates="published")
+    with pytest.raises(DataError, match=r"publishes no candidate lists\. Set the task's"):
+        candidate_lists(published, synthetic_store)
+    a, b = (int(row) for row in _gallery(synthetic_store)[:2])
+    store = _published(synthetic_store, {a: [a, b]})
+    with pytest.raises(DataError, match="publishes no candidate lists for the tuning split"):
+        candidate_lists(_with(published, split="tuning"), store)
+
+
+def test_a_table_of_lists_has_a_row_for_each_query_and_candidate() -> None:
+    table = lists_table(np.array([4, 7]), np.array([[4, 7, 9], [7, 4, NOBODY]]))
+    assert table.to_dict("list") == {"query": [4, 4, 4, 7, 7], "candidate": [4, 7, 9, 7, 4]}

@@ -1,0 +1,270 @@
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from clinical_symile.catalog import Catalog
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import DefinitionError
+from clinical_symile.evaluate import Evaluation, evaluate, evaluation_digest
+from clinical_symile.intervals import bootstrap
+from clinical_symile.missingness import Pattern
+from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.scorer import EmbeddingScorer
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval, read_task
+
+RETRIEVALS = [
+    f"retrieval/{name}"
+    for name in ("cxr_given_ecg_labs", "ecg_given_cxr_labs", "labs_given_cxr_ecg")
+]
+DETERIORATION = "classification/deterioration"
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals have their own tests; here a few resamples do."""
+    few = partial(bootstrap, resamples=100)
+    monkeypatch.setattr("clinical_symile.evaluate.bootstrap", few)
+
+
+@pytest.fixture
+def read(catalog: Catalog) -> Callable[..., Retrieval | Classification]:
+    """A function that reads a task by name, with some fields set."""
+
+    def read(name: str, *overrides: str) -> Retrieval | Classification:
+        task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+        assert isinstance(task, Retrieval | Classification)
+        return task
+
+    return read
+
+
+def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingScorer:
+    """A model that maps everything to one point."""
+    present = torch.from_numpy(store.present.copy())
+    z = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0) * present[:, :, None]
+    embeddings = Embeddings(
+        z=z, present=present, modalities=store.modalities, rows=torch.arange(len(present))
+    )
+    return EmbeddingScorer(embeddings, find(objective, OBJECTIVES, what="objective")(), store)
+
+
+def _evaluate(
+    task: Retrieval | Classification,
+    store: CohortStore,
+    *,
+    scorer: object = None,
+    missingness: tuple[str, ...] | None = None,
+) -> Evaluation:
+    scorer = scorer or _constant(store)
+    return evaluate(task, scorer, store=store, run="a-0", seed=3, missingness=missingness)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", RETRIEVALS)
+@pytest.mark.parametrize("candidates", ["10", '"all"'])
+def test_a_constant_model_scores_chance_in_retrieval(
+    name: str, objective: str, candidates: str, read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read(name, f"candidates={candidates}")
+    made = _evaluate(task, synthetic_store, scorer=_constant(synthetic_store, objective))
+    assert len(made.results) == len(task.missingness) * len(task.metrics)
+    for result in made.results:
+        assert result.chance is not None
+        assert result.value == pytest.approx(result.chance, rel=1e-12), result
+        if candidates == "10":
+            assert result.chance == pytest.approx(
+                {"recall_at_1": 0.1, "recall_at_5": 0.5}.get(
+                    result.metric, sum(1 / rank for rank in range(1, 11)) / 10
+                )
+            )
+
+
+def test_a_constant_model_scores_chance_in_classification(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    # Under mcar-30 a probe also sees which modalities are there, which is chance by luck alone.
+    task = read(DETERIORATION)
+    made = _evaluate(task, synthetic_store)
+    for result in made.results:
+        if result.metric in ("auroc", "auprc"):
+            assert result.chance is not None
+            if result.missingness == "mcar-30":
+                assert result.low <= result.chance <= result.high
+            else:
+                assert result.value == pytest.approx(result.chance, rel=1e-12), result
+        if result.metric == "auroc":
+            assert result.chance == 0.5
+
+
+def test_a_result_says_where_it_is_from(read: Callable, synthetic_store: CohortStore) -> None:
+    task = read(RETRIEVALS[0])
+    made = _evaluate(task, synthetic_store, missingness=("complete",))
+    assert [result.metric for result in made.results] == list(task.metrics)
+    for result in made.results:
+        assert (result.run, result.seed, result.cohort) == ("a-0", 3, "synthetic")
+        assert (result.task, result.split, result.missingness) == (
+            task.name,
+            "held_out",
+            "complete",
+        )
+        assert result.low <= result.value <= result.high
+        outcome = made.outcomes["complete"]
+        assert result.n_samples == len(outcome)
+        subjects = synthetic_store.samples["subject"][outcome["row"]]
+        assert result.n_subjects == subjects.nunique() < result.n_samples
+
+
+@pytest.mark.parametrize("name", [RETRIEVALS[0], DETERIORATION])
+def test_all_patterns_but_observed_use_the_same_samples(
+    name: str, read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read(name)
+    outcomes = _evaluate(task, synthetic_store).outcomes
+    assert set(outcomes) == set(task.missingness)
+    for pattern, outcome in outcomes.items():
+        if pattern == "observed":
+            assert set(outcome["row"]) > set(outcomes["complete"]["row"])
+        else:
+            assert outcome["row"].equals(outcomes["complete"]["row"])
+        modalities = task.query if isinstance(task, Retrieval) else task.inputs
+        columns = [synthetic_store.modalities.index(name) for name in modalities]
+        enough = np.any if pattern == "observed" else np.all
+        assert enough(synthetic_store.present[outcome["row"]][:, columns], axis=1).all()
+
+
+class _Fixed:
+    """Scores that are known: the candidate's row number, negated for odd queries."""
+
+    def score(
+        self, task: Retrieval, rows: np.ndarray, seen: np.ndarray, candidates: np.ndarray
+    ) -> np.ndarray:
+        return np.where(rows[:, None] % 2, -1.0, 1.0) * candidates
+
+    def probability(
+        self, task: Classification, rows: np.ndarray, seen: np.ndarray, pattern: Pattern
+    ) -> np.ndarray:
+        return rows / rows.max()
+
+
+def test_outcomes_count_who_scores_above_and_name_the_first_answers(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, scorer=_Fixed())
+    lists = made.candidates.groupby("query")["candidate"].agg(list)
+    for outcome in made.outcomes["complete"].to_dict("records"):
+        listed = sorted(lists[outcome["row"]], reverse=outcome["row"] % 2 == 0)
+        assert outcome["above"] == listed.index(outcome["row"])
+        assert outcome["tied"] == 0
+        assert [outcome[f"answer_{place}"] for place in (1, 2, 3)] == listed[:3]
+
+
+def test_values_are_those_of_the_outcomes(read: Callable, synthetic_store: CohortStore) -> None:
+    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, scorer=_Fixed())
+    for result in made.results:
+        above = made.outcomes[result.missingness]["above"]
+        expected = {
+            "recall_at_1": (above == 0).mean(),
+            "recall_at_5": (above < 5).mean(),
+            "mean_reciprocal_rank": (1 / (above + 1)).mean(),
+        }
+        assert result.value == pytest.approx(expected[result.metric])
+
+
+def test_samples_whose_outcome_is_unknown_are_left_out(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    table = synthetic_store.samples.copy()
+    some = synthetic_store.rows("held_out")[::4]
+    table.loc[some, "outcome_deterioration"] = np.nan
+    made = _evaluate(read(DETERIORATION), replace(synthetic_store, samples=table))
+    assert not made.outcomes["complete"]["row"].isin(some).any()
+
+
+def test_a_pattern_that_cannot_be_scored_is_recorded_with_its_reason(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    table = synthetic_store.samples.copy()
+    table["outcome_deterioration"] = 0.0
+    task = read(DETERIORATION)
+    made = _evaluate(task, replace(synthetic_store, samples=table))
+    assert made.results == []
+    assert [row.missingness for row in made.unscored] == list(task.missingness)
+    assert all("a probe cannot be fitted" in row.reason for row in made.unscored)
+
+
+def test_a_pattern_without_samples_does_not_take_the_others_with_it(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    present = synthetic_store.present.copy()
+    held_out = synthetic_store.rows("held_out")
+    present[held_out[::2], 1], present[held_out[1::2], 2] = False, False
+    made = _evaluate(read(RETRIEVALS[0]), replace(synthetic_store, present=present))
+    assert {row.missingness for row in made.results} == {"observed"}
+    assert "complete" in {row.missingness for row in made.unscored}
+    assert all("no sample of the split has" in row.reason for row in made.unscored)
+
+
+def test_a_model_that_diverged_is_recorded_as_such(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    scorer = _constant(synthetic_store)
+    z = torch.full_like(scorer.embeddings.z, torch.nan)
+    scorer = replace(scorer, embeddings=replace(scorer.embeddings, z=z))
+    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, scorer=scorer)
+    assert made.results == []
+    assert all("NaN score" in row.reason for row in made.unscored)
+
+
+def test_a_task_that_does_not_apply_is_refused_with_everything_that_is_missing(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read("classification/cardiomegaly", 'inputs=["cxr", "echo"]', 'missingness=["complete"]')
+    with pytest.raises(DefinitionError) as caught:
+        _evaluate(task, synthetic_store)
+    assert "not applicable to cohort 'synthetic': it has no modality 'echo'" in str(caught.value)
+    assert "it codes no outcome 'cardiomegaly'; it has deterioration" in str(caught.value)
+
+
+def test_a_pattern_that_means_nothing_for_the_task_is_refused(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    with pytest.raises(DefinitionError, match="'cxr' is not among the modalities ecg, labs"):
+        _evaluate(read(RETRIEVALS[0]), synthetic_store, missingness=("without-cxr",))
+
+
+def test_the_digest_is_of_the_task_the_store_and_the_lists(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read(RETRIEVALS[0])
+    lists = pd.DataFrame({"query": [0, 0], "candidate": [0, 1]})
+    manifest = synthetic_store.manifest
+    digests = [
+        evaluation_digest(task, synthetic_store, lists),
+        evaluation_digest(read(RETRIEVALS[0], "seed=1"), synthetic_store, lists),
+        evaluation_digest(task, synthetic_store, lists.assign(candidate=[0, 2])),
+        *(
+            evaluation_digest(
+                task, replace(synthetic_store, manifest={**manifest, key: "another"}), lists
+            )
+            for key in ("digest", "cohort_digest")
+        ),
+    ]
+    assert len(set(digests)) == len(digests)
+    again = read(RETRIEVALS[0], 'description="In other words."')
+    assert evaluation_digest(again, synthetic_store, lists.copy()) == digests[0]
+
+
+def test_evaluating_again_gives_the_same_numbers(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    for name in (RETRIEVALS[0], DETERIORATION):
+        first, second = [
+            _evaluate(read(name), synthetic_store, missingness=("mcar-30",)) for _ in range(2)
+        ]
+        assert first.results == second.results
