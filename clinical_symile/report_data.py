@@ -94,7 +94,7 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
     return ReportData(
         results=read_rows(out / "results.jsonl", Result),
         comparisons=read_rows(out / "comparisons.jsonl", Comparison),
-        unscored=[row for run in runs for row in run.unscored],
+        unscored=read_rows(out / "unscored.jsonl", Unscored),
         notes=record["notes"],
         runs=[run.record for run in trained],
         histories={run.name: run.history for run in trained},
@@ -125,13 +125,13 @@ def _gallery(
         return []
     task = retrieval[0]
     outcomes = {run.name: run.outcome(task.name, "complete") for run in runs}
-    rows = np.asarray(next(iter(outcomes.values()))["row"][:EXAMPLES])
+    rows = next(iter(outcomes.values()))["row"][:EXAMPLES].tolist()
     return [
         Answers(
             task=task.name,
             query={name: _measurement(store, name, row) for name in task.query},
             answers={
-                run: _answers(store, task, outcome.set_index("row").loc[row], row)
+                run: _answers(store, task, outcome.set_index("row").loc[row].to_dict(), row)
                 for run, outcome in outcomes.items()
             },
         )

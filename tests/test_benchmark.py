@@ -1,0 +1,230 @@
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.asked import applicable_tasks, run_name
+from clinical_symile.benchmark import Benchmark, benchmark, compare_runs, evaluate_run, oracle_run
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.intervals import bootstrap
+from clinical_symile.results import Comparison, Result, read_rows
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from tests.conftest import TINY, quiet
+
+TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
+RUNS = ("symile-0", "clip-0")
+
+
+@pytest.fixture(scope="module")
+def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Benchmark]:
+    """A function that runs the same small benchmark in the same folder."""
+    out = tmp_path_factory.mktemp("benchmark")
+
+    def run() -> Benchmark:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+            patched.setattr("clinical_symile.evaluate.bootstrap", partial(bootstrap, resamples=50))
+            return benchmark(
+                "benchmark",
+                catalog=catalog,
+                cohort="synthetic",
+                out=out,
+                tasks=TASKS,
+                generate=["subjects=60"],
+                overrides=(*TINY, "epochs=1"),
+                accelerator="cpu",
+                bar=quiet,
+            )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(again: Callable[[], Benchmark]) -> Benchmark:
+    return again()
+
+
+def test_a_benchmark_leaves_its_files(made: Benchmark) -> None:
+    files = ("results.jsonl", "comparisons.jsonl", "report.html", "mlflow.db")
+    assert all((made.out / name).stat().st_size for name in files)
+    for name in RUNS:
+        run = Run(made.out / "runs" / name)
+        assert run.finished
+        assert run.weights.is_file()
+    assert made.mirrored.problem is None
+    assert made.uri.endswith("mlflow.db")
+    assert not list(made.out.rglob("*.partial"))
+
+
+def test_every_task_pattern_and_metric_has_a_number_for_every_run_and_the_oracle(
+    made: Benchmark,
+) -> None:
+    results = read_rows(made.out / "results.jsonl", Result)
+    assert results == made.results
+    found = {(r.run, r.task, r.missingness, r.metric) for r in results}
+    expected = {
+        (run, task.name, pattern, metric)
+        for run in (*RUNS, "oracle")
+        for task in made.tasks
+        for pattern in task.missingness
+        for metric in task.metrics
+    }
+    assert [task.name for task in made.tasks] == list(TASKS)
+    assert found == expected
+    assert len(results) == len(expected)
+    assert made.unscored == []
+
+
+def test_all_runs_answered_the_same_questions(made: Benchmark) -> None:
+    for task in TASKS:
+        assert len({result.digest for result in made.results if result.task == task}) == 1
+
+
+def test_the_oracle_is_better_than_chance(made: Benchmark) -> None:
+    for result in made.results:
+        if result.run == "oracle" and result.missingness == "complete":
+            assert result.chance is None or result.metric == "brier" or result.value > result.chance
+
+
+def test_runs_of_the_same_seed_are_compared_under_every_pattern(made: Benchmark) -> None:
+    comparisons = read_rows(made.out / "comparisons.jsonl", Comparison)
+    assert comparisons == made.comparisons
+    values = {
+        (result.run, result.task, result.missingness): result.value
+        for result in made.results
+        for task in made.tasks
+        if (result.task, result.metric) == (task.name, task.primary)
+    }
+    assert len(comparisons) == sum(len(task.missingness) for task in made.tasks)
+    for row in comparisons:
+        assert (row.run, row.baseline) == RUNS
+        of_run, of_baseline = [values[r, row.task, row.missingness] for r in RUNS]
+        assert row.difference == pytest.approx(of_run - of_baseline)
+        assert row.low <= row.difference <= row.high
+
+
+def test_no_sample_or_subject_is_in_what_leaves_the_folder(made: Benchmark) -> None:
+    page = (made.out / "report.html").read_text()
+    samples = made.store.samples
+    for column in ("sample", "subject"):
+        assert not any(str(number) in page for number in samples[column].unique())
+
+
+def test_a_second_time_nothing_is_trained_or_evaluated_again(
+    made: Benchmark, again: Callable[[], Benchmark], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError("embedded again")
+
+    def state() -> dict[Path, int]:
+        kept = [made.out / "source", made.out / "store", made.out / "runs"]
+        paths = [path for folder in kept for path in folder.rglob("*") if path.is_file()]
+        return {path: path.stat().st_mtime_ns for path in paths if path.name != "mirrored.json"}
+
+    before, results = state(), (made.out / "results.jsonl").read_bytes()
+    monkeypatch.setattr("clinical_symile.benchmark.embed", refuse)
+    second = again()
+    assert state() == before
+    assert (made.out / "results.jsonl").read_bytes() == results
+    assert second.results == made.results
+    assert second.comparisons == made.comparisons
+
+
+def test_a_task_that_changed_is_evaluated_again(made: Benchmark, tmp_path: Path) -> None:
+    run = made.runs[0]
+    copied = Run(tmp_path / run.name)
+    for name in ("run.toml", "model.safetensors"):
+        copied.path.mkdir(exist_ok=True)
+        (copied.path / name).write_bytes((run.path / name).read_bytes())
+    task = made.tasks[0].model_copy(update={"missingness": ("complete",)})
+    evaluate_run(copied, [task], store=made.store)
+    before = copied.results
+    evaluate_run(copied, [task], store=made.store)
+    assert copied.results == before
+    evaluate_run(copied, [task.model_copy(update={"seed": 1})], store=made.store)
+    assert {row.digest for row in copied.results} != {row.digest for row in before}
+    assert len(copied.results) == len(before)
+
+
+def test_a_reason_for_no_number_stands_only_while_the_task_does(
+    made: Benchmark, tmp_path: Path
+) -> None:
+    table = made.store.samples.assign(outcome_deterioration=0.0)
+    store = replace(made.store, samples=table)
+    copied = Run(tmp_path / made.runs[0].name)
+    copied.path.mkdir()
+    for name in ("run.toml", "model.safetensors"):
+        (copied.path / name).write_bytes((made.runs[0].path / name).read_bytes())
+    task = made.tasks[1].model_copy(update={"missingness": ("complete",)})
+    evaluate_run(copied, [task], store=store)
+    assert [row.missingness for row in copied.unscored] == ["complete"]
+    changed = task.model_copy(update={"seed": 1})
+    evaluate_run(copied, [changed], store=made.store)
+    assert copied.unscored == []
+    assert {row.missingness for row in copied.results} == {"complete"}
+
+
+def test_a_run_of_another_store_is_not_evaluated(made: Benchmark) -> None:
+    other = replace(made.store, manifest={**made.store.manifest, "digest": "another"})
+    with pytest.raises(DataError, match="its subjects may have been in training"):
+        evaluate_run(made.runs[0], made.tasks, store=other)
+
+
+def test_a_run_without_weights_is_not_evaluated(made: Benchmark, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_bytes((made.runs[0].path / "run.toml").read_bytes())
+    with pytest.raises(DataError, match=r"has no model\.safetensors\. Train it to the end"):
+        evaluate_run(Run(tmp_path), made.tasks, store=made.store)
+
+
+def test_nobody_knows_the_best_answers_of_a_real_cohort(made: Benchmark, tmp_path: Path) -> None:
+    real = replace(made.store, manifest={**made.store.manifest, "generator": None})
+    assert oracle_run(made.tasks, store=real, run=Run(tmp_path / "oracle")) is None
+    assert not (tmp_path / "oracle").exists()
+
+
+def test_runs_of_different_seeds_are_not_compared(made: Benchmark, tmp_path: Path) -> None:
+    other = Run(tmp_path / "clip-1")
+    other.write_record({**made.runs[1].record, "seed": 1})
+    assert compare_runs([made.runs[0], other], made.tasks, store=made.store) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("pretraining/symile", "symile-3"), ("pretraining/paper/clip", "paper-clip-3")],
+)
+def test_a_run_is_named_after_its_task_and_seed(task: str, name: str) -> None:
+    assert run_name(task, 3) == name
+
+
+def test_patterns_of_tasks_stand_for_those_that_apply(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    tasks, notes = applicable_tasks(catalog, synthetic_store, patterns=("classification/*",))
+    assert [task.name for task in tasks] == ["classification/deterioration"]
+    assert any(
+        "'classification/cardiomegaly' is not applicable to cohort 'synthetic'" in n for n in notes
+    )
+    tasks, notes = applicable_tasks(catalog, synthetic_store, patterns=("retrieval/*", "*"))
+    assert len([task for task in tasks if task.kind == "retrieval"]) == 3
+    assert len({task.name for task in tasks}) == len(tasks)
+    assert len(set(notes)) == len(notes)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("retrieval/cxr_given_ecg_lab", "did you mean 'retrieval/cxr_given_ecg_labs'"),
+        ("pretraining/symile", "is of kind pretraining; expected retrieval or classification"),
+        ("classification/cardiomegaly", "is not applicable to cohort 'synthetic': it codes no"),
+        ("nothing/*", r"no task among nothing/\* applies to cohort 'synthetic'"),
+    ],
+)
+def test_a_task_that_cannot_be_scored_is_told(
+    pattern: str, message: str, catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        applicable_tasks(catalog, synthetic_store, patterns=(pattern,))
