@@ -54,7 +54,7 @@ def test_the_console_command_is_there_and_answers_at_once():
         started = time.perf_counter()
         made = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - started)
-    assert "retrieval/cxr_given_ecg_labs" in made.stdout
+        assert "retrieval/cxr_given_ecg_labs" in made.stdout
     assert min(seconds) < 2, "half a second on a quiet machine; it has loaded something heavy"
 
 

@@ -1,0 +1,120 @@
+"""What the READMEs say to type works as it stands there."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.arguments import parse
+from clinical_symile.catalog import open_catalog
+from clinical_symile.cli import main
+from clinical_symile.task import Pretraining, parse_setting, read_task
+from tests.conftest import TINY
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "CONTRIBUTING.md", "examples/mini_hospital/README.md", "reports/README.md")
+# What is typed besides our own command.
+OTHERS = ("pip install .", "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db")
+CHEAP = {
+    "prepare": ["--generate", "subjects=60"],
+    "train": [word for setting in TINY for word in ("--set", setting)],
+}
+CHEAP["benchmark"] = CHEAP["prepare"] + CHEAP["train"]
+
+
+def commands(page: str) -> list[str]:
+    """Each command of a page, without the prompt and what is said about it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [
+        line.removeprefix("$ ").split("  #")[0].split("    #")[0].strip()
+        for block in re.findall(r"(?ms)^```(?:console|bash)?\n(.*?)^```", text)
+        for line in block.splitlines()
+        if line.startswith(("$ ", "clinical-symile ", "make "))
+    ]
+    return [*lines, *re.findall(r"`((?:clinical-symile --catalog|make) [^`]+)`", text)]
+
+
+EVERY = [(page, command) for page in PAGES for command in commands(page)]
+
+
+def _split(command: str) -> list[list[str]]:
+    return [shlex.split(part) for part in command.split("&&")]
+
+
+def test_the_pages_have_commands():
+    assert {page for page, _ in EVERY} == set(PAGES)
+    assert len(EVERY) > 15
+
+
+@pytest.mark.parametrize(("page", "command"), EVERY)
+def test_a_command_is_one_that_there_is(page: str, command: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    for program, *words in _split(command):
+        if program == "make":
+            _check_target([word for word in words if "=" not in word])
+        elif program == "clinical-symile":
+            _check_ours(words)
+        elif program.endswith("python"):
+            assert (ROOT / words[0]).is_file(), page
+        else:
+            assert " ".join([program, *words]) in OTHERS
+
+
+def _check_target(targets: Sequence[str]) -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in targets:
+        assert re.search(rf"(?m)^{re.escape(target)}:", text)
+    for recipe in re.findall(r"(?m)^\t\$\(BIN\)/clinical-symile (.*)$", text):
+        _check_ours(shlex.split(recipe))
+
+
+def _check_ours(words: list[str]) -> None:
+    """The words are understood, and the names among them are names of definitions."""
+    options = parse(words)
+    catalog = open_catalog([path for path in options.catalog if path.is_dir()])
+    if options.verb in ("prepare", "benchmark"):
+        catalog.path("cohorts", options.cohort)
+    if options.verb in ("report", "benchmark"):
+        catalog.path("reports", options.report)
+    if options.verb == "train":
+        catalog.path("tasks", options.task)
+
+
+def test_the_settings_that_readme_names_are_settings():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    settings = re.findall(r"`--set (?!field=)([\w.]+=[^`]+)`", text)
+    path = open_catalog().path("tasks", "pretraining/symile")
+    for setting in settings:
+        task = read_task(path, name="pretraining/symile", overrides=[setting])
+        assert isinstance(task, Pretraining)
+        assert parse_setting(setting)[0].split(".")[0] in Pretraining.model_fields
+    assert settings
+
+
+def test_links_lead_somewhere():
+    for page in (*PAGES, "cohorts/README.md", "tasks/README.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)", text):
+            if not target.startswith("http"):
+                assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.slow
+def test_the_verbs_of_readme_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    ours = [words for c in commands("README.md") for words in _split(c) if "symile" in words[0]]
+    for _, *words in ours:
+        if "--catalog" in words:
+            continue
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *CHEAP.get(words[0], [])])
+        assert stop.value.code == 0, words
+        assert capsys.readouterr().out
+    assert {"report.html", "results.jsonl", "mlflow.db"} <= {
+        path.name for path in (tmp_path / "demo").iterdir()
+    }
