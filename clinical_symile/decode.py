@@ -172,10 +172,13 @@ def _check_files_are_there(
         raise DataError(*problems)
 
 
-def _read_journal(journal: Path) -> Iterator[dict[str, Any]]:
-    for line in journal.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):  # the last line may have been cut off
-            yield json.loads(line)
+def _read_journal(journal: Path) -> list[dict[str, Any]]:
+    """The verdicts so far; a last line that was cut off is removed, as the next follows it."""
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(journal, whole)
+    return [json.loads(line) for line in content[:whole].splitlines()]
 
 
 def _file(adapter: Any, row: Mapping[str, Any]) -> str:

@@ -172,6 +172,28 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert files(hospital.out) == expected
 
 
+def test_a_run_that_is_interrupted_twice_with_a_line_cut_off_goes_on(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "PART", 2)
+    whole = run(hospital)
+    expected = files(hospital.out)
+    shutil.rmtree(whole.path)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    journal = hospital.out.with_name("store.partial") / "verdicts.jsonl"
+    for lines in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run(hospital, progress=stop)
+        assert journal.read_bytes().count(b"\n") == lines
+        with journal.open("a") as stream:
+            stream.write('{"first": 8, "pres')
+    run(hospital)
+    assert files(hospital.out) == expected
+
+
 def test_an_unfinished_store_of_something_else_is_begun_anew(hospital: Hospital) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
