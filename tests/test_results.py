@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import Comparison, Result, Unscored, read_rows, write_rows
+from clinical_symile.results import Comparison, Result, Row, Unscored, read_rows, write_rows
 
 RESULT = Result(
     run="symile-0",
@@ -50,9 +50,7 @@ UNSCORED = Unscored(
 
 
 @pytest.mark.parametrize("row", [RESULT, COMPARISON, UNSCORED], ids=lambda row: type(row).__name__)
-def test_rows_are_read_as_they_were_written(
-    row: Result | Comparison | Unscored, tmp_path: Path
-) -> None:
+def test_rows_are_read_as_they_were_written(row: Row, tmp_path: Path) -> None:
     rows = [row, replace(row, run="another")]
     write_rows(tmp_path / "rows.jsonl", rows)
     assert read_rows(tmp_path / "rows.jsonl", type(row)) == rows

@@ -67,7 +67,7 @@ def test_a_retrieval_rests_on_nothing_but_what_is_seen_and_the_candidates(
     rows, seen, candidates = _asked(retrieval, name, synthetic_store)
     kept = np.zeros_like(synthetic_store.present)
     kept[np.unique(candidates[candidates != NOBODY]), 0] = True
-    kept[np.ix_(rows, [1, 2])] = seen
+    kept[np.ix_(rows, np.array([1, 2]))] = seen
     expected = scorer.score(retrieval, rows, seen, candidates)
     found = _spoiled(scorer, kept).score(retrieval, rows, seen, candidates)
     assert np.isfinite(expected).all()
