@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clinical_symile.results import Comparison, Result
-from clinical_symile.scores import ORACLE, Scores, Series
+from clinical_symile.results import Comparison
+from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
     difference,
     interval,
@@ -56,22 +56,28 @@ def findings(
 
 
 def above_the_best(
-    results: Iterable[Result], *, tasks: Tasks, series: Sequence[Series]
+    differences: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
 ) -> list[str]:
-    """Runs whose whole interval is better than what is possible."""
-    results = list(results)
-    scores, labels = Scores(results), {one.run: one.label for one in series}
+    """Runs that are better than is possible, by more than chance explains.
+
+    Args:
+        differences: of runs minus the best possible.
+        tasks: definitions.
+        series: the runs.
+    """
+    labels = {one.run: one.label for one in series}
     sentences = []
-    for row in results:
-        task, metric = tasks.get(row.task), row.metric
-        best = scores.best(row.task, row.missingness, metric)
-        if task is None or row.run == ORACLE or best is None or metric != task["primary"]:
-            continue
-        if row.low > best if task["higher_is_better"] else row.high < best:
+    for row in differences:
+        task, metric = tasks[row.task], row.metric
+        if _better(row, task=task) > 0:
+            unit = " points" if is_share(metric) else ""
+            size, low, high = (
+                difference(end, metric) for end in (row.difference, row.low, row.high)
+            )
             sentences.append(
                 f"{labels[row.run]}, {_lower(task_words(row.task, task))}, "
-                f"{pattern_words(row.missingness)}: {metric_words(metric)} {_told(row)}, where the "
-                f"best possible is {number(best, metric)}."
+                f"{pattern_words(row.missingness)}: {metric_words(metric)} differs from the best "
+                f"possible by {size}{unit} ({low} to {high})."
             )
     return sentences
 
@@ -194,10 +200,6 @@ def _loss(scores: Scores, *, name: str, metric: str, pattern: str, series: Seque
     words = pattern_words(pattern)
     start = words if pattern.startswith("without") else f"with {words}"
     return f"Most is lost {start}: what is left is {listed(now)}{end}."
-
-
-def _told(row: Result) -> str:
-    return f"{number(row.value, row.metric)} ({interval(row.low, row.high, row.metric)})"
 
 
 def _upper(text: str) -> str:

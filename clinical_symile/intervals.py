@@ -1,4 +1,4 @@
-"""95 % intervals by bootstrap over subjects.
+"""Intervals, of 95 % unless another level is asked for, by bootstrap over subjects.
 
 All samples of a subject are drawn together, since they are not independent of each other; an
 interval over samples would be too narrow.
@@ -18,7 +18,7 @@ UNDEFINED_SHARE = 0.05
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its 95 % interval."""
+    """A value and the ends of its interval."""
 
     value: float
     low: float
@@ -32,6 +32,7 @@ def bootstrap(
     *,
     rng: np.random.Generator,
     resamples: int = 1000,
+    level: float = LEVEL,
 ) -> Interval:
     """A metric's value, and its percentile interval over resampled subjects.
 
@@ -40,14 +41,15 @@ def bootstrap(
         arrays: what the metric is of, one entry per sample.
         subjects: whose sample it is.
         rng: where resamples are drawn.
-        resamples: how many.
+        resamples: how many; an interval of a high level needs more.
+        level: how often such an interval holds the true value.
 
     Raises:
         ValueError: fewer than two subjects, arrays of different lengths, or a metric that is
             undefined in more than one resample in twenty, as AUROC is where one class is rare. A
             metric says that it is undefined by a ValueError.
     """
-    return _percentiles(metric, arrays, subjects, rng, resamples)
+    return _percentiles(metric, arrays, subjects, rng, resamples, level)
 
 
 def paired_bootstrap(
@@ -58,6 +60,7 @@ def paired_bootstrap(
     *,
     rng: np.random.Generator,
     resamples: int = 1000,
+    level: float = LEVEL,
 ) -> Interval:
     """The difference of a metric between two models on the same samples, and its interval.
 
@@ -69,7 +72,8 @@ def paired_bootstrap(
         baseline: the same of the model it is compared with, row for row.
         subjects: whose sample it is.
         rng: where resamples are drawn.
-        resamples: how many.
+        resamples: how many; an interval of a high level needs more.
+        level: how often such an interval holds the true value.
 
     Raises:
         ValueError: as in `bootstrap`.
@@ -79,7 +83,7 @@ def paired_bootstrap(
     def difference(*taken: np.ndarray) -> float:
         return metric(*taken[:width]) - metric(*taken[width:])
 
-    return _percentiles(difference, [*arrays, *baseline], subjects, rng, resamples)
+    return _percentiles(difference, [*arrays, *baseline], subjects, rng, resamples, level)
 
 
 def _percentiles(
@@ -88,6 +92,7 @@ def _percentiles(
     subjects: Shaped[np.ndarray, " sample"],
     rng: np.random.Generator,
     resamples: int,
+    level: float,
 ) -> Interval:
     lengths = {len(array) for array in arrays}
     if lengths != {len(subjects)}:
@@ -110,7 +115,7 @@ def _percentiles(
         raise ValueError(
             f"the metric is undefined in too many of {resamples} resamples by subject: {undefined}"
         ) from undefined
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
 
 

@@ -32,6 +32,9 @@ class ReportData:
             store's manifest has them.
         tasks: for each that was scored: kind, description, primary, higher_is_better; query and
             target, or inputs and outcome.
+        above_best: primary results above the oracle's: the difference on the same samples, with an
+            interval of 95 % for all that were tested together.
+        tested: how many primary results were held against the oracle's.
         gallery: examples to draw; shown only if the cohort is open and made up.
         versions: of what it was made with.
         elapsed_s: how long all of it took, where that is known.
@@ -45,6 +48,8 @@ class ReportData:
     histories: Mapping[str, Sequence[Mapping[str, int | float]]]
     cohort: Mapping[str, Any]
     tasks: Mapping[str, Mapping[str, Any]]
+    above_best: Sequence[Comparison]
+    tested: int
     gallery: Sequence[Answers]
     versions: Mapping[str, str]
     elapsed_s: float | None
@@ -115,7 +120,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "series": series,
         "methods": list({one.method: one for one in reversed(series)}.values())[::-1],
         "findings": findings(scores, data.comparisons, **about),
-        "warnings": above_the_best(data.results, **about),
+        "warnings": above_the_best(data.above_best, **about),
         "retrieval": panels.levels(scores, **about, kind="retrieval", whole=True),
         "retrieval_missing": panels.levels(scores, **about, kind="retrieval", whole=False),
         "classification": panels.levels(scores, **about, kind="classification", whole=True),

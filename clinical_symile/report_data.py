@@ -13,16 +13,20 @@ from clinical_symile.candidates import NOBODY
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.gallery import Answers
+from clinical_symile.intervals import LEVEL, paired_bootstrap
+from clinical_symile.metrics.metric import Metric
 from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
 from clinical_symile.report import OPEN, ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored, read_rows
 from clinical_symile.run import Run
+from clinical_symile.scores import ORACLE, Scores
 from clinical_symile.store import CohortStore, open_store
 from clinical_symile.task import Classification, Retrieval, read_task
 from clinical_symile.tracking import Mirrored
 
 RECORD = "benchmark.json"
 EXAMPLES = 3
+RESAMPLES, RESAMPLES_PER_TEST = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,10 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
     scored = {
         name: task for name, task in tasks.items() if isinstance(task, Retrieval | Classification)
     }
+    results = read_rows(out / "results.jsonl", Result)
+    above_best, tested = _above_best(results, runs, scored, store=store)
     return ReportData(
-        results=read_rows(out / "results.jsonl", Result),
+        results=results,
         comparisons=read_rows(out / "comparisons.jsonl", Comparison),
         unscored=read_rows(out / "unscored.jsonl", Unscored),
         notes=record["notes"],
@@ -100,6 +106,8 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         histories={run.name: run.history for run in trained},
         cohort={**store.manifest, "description": record["description"]},
         tasks={name: _about(task) for name, task in scored.items()},
+        above_best=above_best,
+        tested=tested,
         gallery=_gallery(store, trained, scored),
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
@@ -107,9 +115,78 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
 
 
 def _about(task: Retrieval | Classification) -> dict[str, Any]:
+    return {**task.model_dump(), "higher_is_better": _primary(task).higher_is_better}
+
+
+def _primary(task: Retrieval | Classification) -> Metric:
     names = RETRIEVAL_METRICS if isinstance(task, Retrieval) else CLASSIFICATION_METRICS
-    metric = find(task.primary, names, what="metric")
-    return {**task.model_dump(), "higher_is_better": metric.higher_is_better}
+    return find(task.primary, names, what="metric")
+
+
+def _above_best(
+    results: Sequence[Result],
+    runs: Sequence[Run],
+    tasks: Mapping[str, Retrieval | Classification],
+    *,
+    store: CohortStore,
+) -> tuple[list[Comparison], int]:
+    """Primary results that are better than the oracle's, minus it, and how many were tested.
+
+    The oracle is best among all people, not on each draw of them: chance can put a run above it.
+    The intervals are paired and, by Bonferroni, of `LEVEL` for all tested results together.
+    """
+    by_name, scores = {run.name: run for run in runs}, Scores(results)
+    tested = [
+        (row, task, best)
+        for row in results
+        if row.run != ORACLE
+        and (task := tasks.get(row.task)) is not None
+        and row.metric == task.primary
+        and (best := scores.get(ORACLE, row.task, row.missingness, row.metric)) is not None
+        and best.digest == row.digest
+    ]
+    level = 1 - (1 - LEVEL) / max(len(tested), 1)
+    above = [
+        _minus_best(row, task, by_name[row.run], by_name[ORACLE], store=store, level=level)
+        for row, task, best in tested
+        if (row.value > best.value if _primary(task).higher_is_better else row.value < best.value)
+    ]
+    return above, len(tested)
+
+
+def _minus_best(
+    row: Result,
+    task: Retrieval | Classification,
+    run: Run,
+    oracle: Run,
+    *,
+    store: CohortStore,
+    level: float,
+) -> Comparison:
+    outcome, best = (one.outcome(row.task, row.missingness) for one in (run, oracle))
+    if not outcome["row"].equals(best["row"]):
+        raise DataError(
+            f"runs '{run.name}' and '{oracle.name}' were not scored on the same samples of task "
+            f"'{row.task}' under '{row.missingness}'. Evaluate both again on one store."
+        )
+    names = ("above", "tied") if isinstance(task, Retrieval) else ("label", "probability")
+    interval = paired_bootstrap(
+        _primary(task).compute,
+        [outcome[name].to_numpy() for name in names],
+        [best[name].to_numpy() for name in names],
+        store.samples["subject"].to_numpy()[outcome["row"]],
+        rng=np.random.default_rng(task.seed),
+        resamples=max(RESAMPLES, round(RESAMPLES_PER_TEST * (1 - LEVEL) / (1 - level))),
+        level=level,
+    )
+    same = ("run", "cohort", "task", "split", "missingness", "metric")
+    return Comparison(
+        **{name: getattr(row, name) for name in (*same, "n_samples", "n_subjects", "digest")},
+        baseline=ORACLE,
+        difference=interval.value,
+        low=interval.low,
+        high=interval.high,
+    )
 
 
 def _gallery(

@@ -22,6 +22,17 @@ def test_the_interval_of_a_mean_is_the_textbook_one(rng):
     assert interval.high == pytest.approx(values.mean() + half_width, abs=0.1 * half_width)
 
 
+def test_an_interval_of_a_higher_level_is_as_much_wider_as_the_normal_one(rng):
+    values, other = rng.standard_normal((2, 400))
+    usual, wide = (
+        paired_bootstrap(
+            mean, [values], [other], np.arange(400), rng=rng, resamples=4_000, level=level
+        )
+        for level in (0.95, 0.99)
+    )
+    assert (wide.high - wide.low) / (usual.high - usual.low) == pytest.approx(2.576 / 1.96, rel=0.1)
+
+
 def clustered(rng, *, people=60, samples=5):
     """Samples of a person differ little from each other, and people differ."""
     subjects = np.repeat(np.arange(people), samples)

@@ -225,6 +225,8 @@ def made_data(
         histories={run["name"]: made_history(scale=1 + 0.1 * n) for n, run in enumerate(runs)},
         cohort=made_cohort(),
         tasks={name: TASKS[name] for name in tasks},
+        above_best=[],
+        tested=8,
         gallery=[],
         versions={"python": "3.11.7", "torch": "2.15.0"},
         elapsed_s=254.0,
@@ -369,16 +371,18 @@ def test_seeds_are_listed_and_never_averaged(tmp_path: Path):
 def test_a_run_better_than_possible_is_pointed_out(tmp_path: Path):
     data = made_data()
     assert "Better than is possible" not in words(rendered(tmp_path, data))
-    results = [
-        replace(r, value=0.9, low=0.85, high=0.95)
-        if (r.run, r.task, r.missingness, r.metric)
-        == ("clip-0", FIRST, "without-ecg", "recall_at_1")
-        else r
-        for r in data.results
-    ]
-    said = words(rendered(tmp_path, replace(data, results=results)))
-    assert "Better than is possible" in said
-    assert re.search(r"CLIP, find the chest X-ray .{,30}without ECG: recall@1 90", said)
+    row = replace(data.comparisons[0], run="clip-0", baseline="oracle", missingness="without-ecg")
+    luck = replace(row, difference=0.02, low=-0.01, high=0.05)
+    said = words(rendered(tmp_path, replace(data, above_best=[luck])))
+    assert "Better than is possible" not in said
+    leak = replace(row, difference=0.2, low=0.12, high=0.28)
+    said = words(rendered(tmp_path, replace(data, above_best=[leak])))
+    assert "Better than is possible. 8 results were held against the best possible" in said
+    assert re.search(
+        r"CLIP, find the chest X-ray .{,30}without ECG: recall@1 differs from the best possible by "
+        r"\+20.0 points \(\+12.0 to \+28.0\)\.",
+        said,
+    )
 
 
 def test_without_an_oracle_nothing_is_called_best_possible(tmp_path: Path):
