@@ -82,6 +82,19 @@ def above_the_best(
     return sentences
 
 
+def luck_of_training(series: Sequence[Series]) -> str | None:
+    """What the intervals leave out, where a method was trained but once."""
+    runs = Counter(one.method for one in series)
+    once = [method for method, times in runs.items() if times == 1]
+    if not once:
+        return None
+    return (
+        "The intervals are over people: they do not hold the luck of training. "
+        f"{_upper(listed(once))} {'was' if len(once) == 1 else 'were each'} trained once; more "
+        "seeds tell (--seeds 0,1,2)."
+    )
+
+
 def _level(
     scores: Scores, *, name: str, task: Mapping[str, Any], pattern: str, series: Sequence[Series]
 ) -> str:

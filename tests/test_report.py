@@ -368,6 +368,12 @@ def test_seeds_are_listed_and_never_averaged(tmp_path: Path):
         assert label in said
 
 
+def test_that_one_training_may_be_lucky_is_said_where_there_is_one(tmp_path: Path):
+    said = words(rendered(tmp_path))
+    assert "do not hold the luck of training. Symile and CLIP were each trained once" in said
+    assert "luck of training" not in words(rendered(tmp_path, made_data(seeds=(0, 1))))
+
+
 def test_a_run_better_than_possible_is_pointed_out(tmp_path: Path):
     data = made_data()
     assert "Better than is possible" not in words(rendered(tmp_path, data))
