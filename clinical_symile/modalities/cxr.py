@@ -9,7 +9,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from clinical_symile.modalities.modality import Rejected, file_columns, recorded_file
+from clinical_symile.modalities.modality import (
+    Rejected,
+    file_columns,
+    is_fault,
+    is_there,
+    recorded_file,
+)
 
 LARGEST_PX = 100_000_000  # pixels of one image; a detector has about 20 million
 SMALLEST_EDGE_PX = 32
@@ -54,7 +60,7 @@ class Cxr:
         file = recorded_file(self.path, row, root)
         if file is None:
             return None
-        if not file.is_file():
+        if not is_there(file):
             raise Rejected("file-missing", "no such file")
         image = _open_dicom(file) if _is_dicom(file) else _open_image(file)
         pixels = _centre_square(image, self.size_px)
@@ -96,8 +102,10 @@ def _open_image(file: Path) -> Image.Image:
     except UnidentifiedImageError:
         raise Rejected("not-readable", "neither an image that Pillow knows nor a DICOM") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if is_fault(error):
+            raise
         reason = "truncated" if "truncated" in str(error).lower() else "not-readable"
-        raise Rejected(reason, f"Pillow: {error}") from None
+        raise Rejected(reason, f"Pillow: {type(error).__name__}") from None
     if image.mode == "F" or image.mode.startswith("I"):
         return _stretched(np.asarray(image))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
@@ -127,6 +135,8 @@ def _open_dicom(file: Path) -> Image.Image:
     except Rejected:
         raise
     except Exception as error:  # whatever a broken DICOM makes pydicom and its decoders raise
+        if is_fault(error):
+            raise
         raise Rejected("not-readable", f"pydicom: {type(error).__name__}") from None
     pixels = pixels.astype(np.float32)
     return _stretched(-pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels)

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int16
 
-from clinical_symile.modalities.modality import Rejected, file_columns, recorded_file
+from clinical_symile.modalities.modality import (
+    Rejected,
+    file_columns,
+    is_fault,
+    is_there,
+    recorded_file,
+)
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SAMPLING_RATE_HZ = 500
@@ -106,7 +112,7 @@ def _record(file: Path) -> Any:
     import wfdb  # here: it takes a second, and checking a cohort does not need it
 
     stem = file.with_suffix("") if file.suffix.lower() in (".hea", ".dat", ".mat") else file
-    if not stem.with_name(stem.name + ".hea").is_file():
+    if not is_there(stem.with_name(stem.name + ".hea")):
         raise Rejected("file-missing", "no such header (.hea)")
     signals = [stem.with_name(stem.name + extension) for extension in (".dat", ".mat")]
     if all(not file.exists() or file.stat().st_size < LONG_BYTES for file in signals):
@@ -125,6 +131,8 @@ def _read(function: Callable[..., Any], stem: Path, **arguments: Any) -> Any:
     except FileNotFoundError:
         raise Rejected("file-missing", "the header is there, its signal file is not") from None
     except Exception as error:  # whatever a broken header or signal file makes WFDB raise
+        if is_fault(error):
+            raise
         raise Rejected("not-readable", f"wfdb: {type(error).__name__}") from None
 
 

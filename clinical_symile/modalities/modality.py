@@ -1,11 +1,23 @@
 """What a modality must provide, and how one says that a recording is unusable."""
 
+import errno
 import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+
+# What the operating system says of a file's name or, as EINVAL of a seek, of its content.
+OF_THE_FILE = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EILSEQ,
+    errno.EINVAL,
+)
 
 
 class Rejected(Exception):  # noqa: N818, a verdict rather than an error
@@ -105,6 +117,31 @@ def recorded_file(pattern: str, row: Mapping[str, Any], root: Path) -> Path | No
     if path.is_absolute() or ".." in path.parts:
         raise Rejected("outside-source", "the file name leads out of the source folder")
     return root / path
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a file of that name; there is none of a name that no file can have.
+
+    Raises:
+        OSError: it cannot be told, for want of permission or of a disk that answers.
+    """
+    try:
+        return file.is_file()
+    except OSError as error:
+        if is_fault(error):
+            raise
+        return False
+
+
+def is_fault(error: Exception) -> bool:
+    """Whether reading failed for want of permission, memory, handles or a disk that answers.
+
+    The recording may be well, so this is no reason to reject it: it stops `prepare`, which goes on
+    from there when the fault is mended.
+    """
+    if isinstance(error, OSError):
+        return error.errno is not None and error.errno not in OF_THE_FILE
+    return isinstance(error, MemoryError)
 
 
 def is_empty(value: object) -> bool:

@@ -1,3 +1,4 @@
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +159,40 @@ def test_a_truncated_dicom_is_rejected(tmp_path: Path) -> None:
 def test_a_file_that_is_no_image_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     assert rejection(tmp_path / "a.jpg").reason == "not-readable"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no"), MemoryError()],
+)
+@pytest.mark.parametrize("function", ["PIL.Image.open", "pydicom.dcmread"])
+def test_a_fault_of_the_machine_is_no_verdict_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, function: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    write_dicom(tmp_path / "a", RAMP)
+    if function == "PIL.Image.open":
+        (tmp_path / "a").write_bytes(b"not a DICOM")
+    monkeypatch.setattr(function, fail)
+    with pytest.raises(type(fault)):
+        read(tmp_path / "a")
+
+
+def test_what_is_told_of_a_broken_file_names_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(f"cannot seek in {tmp_path}")
+
+    (tmp_path / "a").write_bytes(b"not a DICOM")
+    monkeypatch.setattr("PIL.Image.open", fail)
+    assert rejection(tmp_path / "a").detail == "Pillow: OSError"
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path: Path) -> None:
+    assert rejection(tmp_path / ("a" * 300)).reason == "file-missing"
 
 
 def test_a_missing_file_is_rejected(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,29 @@ def test_a_broken_header_or_signal_is_not_readable(
     assert rejection(tmp_path / "a").reason == "not-readable"
     (tmp_path / "a.hea").write_text("twelve leads of ten seconds\n")
     assert rejection(tmp_path / "a").reason == "not-readable"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no"), MemoryError()],
+)
+def test_a_fault_of_the_machine_is_no_verdict_on_the_record(
+    tmp_path: Path,
+    write_ecg: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    write_ecg(tmp_path / "a", WAVES)
+    monkeypatch.setattr("wfdb.rdrecord", fail)
+    with pytest.raises(type(fault)):
+        read(tmp_path / "a")
+
+
+def test_a_name_that_no_record_can_have_is_a_missing_file(tmp_path: Path) -> None:
+    assert rejection(tmp_path / ("a" * 300)).reason == "file-missing"
 
 
 def test_statistics_are_the_standard_deviation_of_each_lead(rng: np.random.Generator) -> None:
