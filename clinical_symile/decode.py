@@ -22,7 +22,9 @@ from clinical_symile.modalities.modality import Rejected
 
 PART = 32  # samples decoded at a time
 FEW = 400  # up to so many, one process is done before several have started
-TRIED = 10  # files looked for before it is believed that all are elsewhere
+TRIED = 100  # files looked for, all over the cohort, before it is believed that all are elsewhere
+JOURNAL = "verdicts.jsonl"
+FEWEST = 10  # files that are all missing may be just that; more are elsewhere
 
 Progress = Callable[[int, int], None]
 
@@ -57,10 +59,11 @@ def decode(
         progress: called with samples read and all samples.
 
     Raises:
-        DataError: no file of a modality is where the cohort says, or a process died.
+        DataError: `TRIED` files of a modality, drawn from the whole cohort, are not where the
+            cohort says, or all of fewer, but at least `FEWEST`; or a process died.
     """
     adapters = modality_adapters(cohort)
-    journal = folder / "verdicts.jsonl"
+    journal = folder / JOURNAL
     if not journal.exists():
         _check_files_are_there(cohort, adapters, rows, source=source)
         for name, adapter in adapters.items():
@@ -84,6 +87,12 @@ def decode(
             columns=["row", "modality", "file", "reason", "detail"],
         ),
     )
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether anything was decoded that need not be decoded again."""
+    journal = folder / JOURNAL
+    return journal.exists() and journal.stat().st_size > 0
 
 
 def create_array(file: Path, adapter: Any, *, samples: int) -> np.memmap:
@@ -151,23 +160,23 @@ def _check_files_are_there(
 ) -> None:
     """Say at once that a modality's files are elsewhere, rather than reject them one by one."""
     problems = []
+    order = np.random.default_rng(0).permutation(len(rows))
     for name, adapter in adapters.items():
-        missing = []
-        for row in (rows[place].as_py() for place in range(len(rows))):
+        missing, found = [], False
+        for row in (rows[int(place)].as_py() for place in order):
             try:
                 found = adapter.read(row, source) is not None
             except Rejected as verdict:
                 found = verdict.reason != "file-missing"
                 missing.append(_file(adapter, row))
-            if found:
+            if found or len(missing) >= TRIED:
                 break
-            if len(missing) >= TRIED:
-                problems.append(
-                    f"{cohort.folder / 'cohort.toml'}: modalities.{name}: none of the first "
-                    f"{TRIED} files is under {source}, such as {missing[0]}. Correct the path, "
-                    "get the files, or remove the modality."
-                )
-                break
+        if not found and len(missing) >= FEWEST:
+            problems.append(
+                f"{cohort.folder / 'cohort.toml'}: modalities.{name}: none of {len(missing)} files "
+                f"from all over the cohort is under {source}, such as {min(missing)}. Correct the "
+                "path, get the files, or remove the modality."
+            )
     if problems:
         raise DataError(*problems)
 

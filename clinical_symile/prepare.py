@@ -16,7 +16,7 @@ from jaxtyping import Int
 from clinical_symile import __version__
 from clinical_symile.catalog import digest
 from clinical_symile.cohort import Cohort, modality_adapters
-from clinical_symile.decode import PART, Decoded, Progress, create_array, decode
+from clinical_symile.decode import PART, Decoded, Progress, create_array, decode, has_begun
 from clinical_symile.errors import DataError
 from clinical_symile.manifest import write_manifest
 from clinical_symile.modalities.modality import is_empty
@@ -35,8 +35,9 @@ def prepare(
 
     A recording that cannot be used leaves its sample without that modality; a sample without any is
     left out; both are counted, by reason, in the manifest. The work is done in `<out>.partial` and
-    gets the name `out` when it is whole. After an interruption the next call goes on from there;
-    when the store is there already, nothing is done. The same input gives the same bytes.
+    gets the name `out` when it is whole. After an interruption the next call goes on from there,
+    if nothing was decoded yet, nothing is left behind. When the store is there already, nothing is
+    done. The same input gives the same bytes.
 
     Many samples are read by one process per core, each of which imports the program's main module:
     a script that calls this does so under `if __name__ == "__main__":`.
@@ -59,10 +60,15 @@ def prepare(
         return _same_store(out, key)
     work = out.with_name(out.name + ".partial")
     _open_work(work, key)
-    samples, repeated = _samples(cohort, adapters, source=source, work=work)
-    decoded = decode(
-        cohort, samples["row"].combine_chunks(), source=source, folder=work, progress=progress
-    )
+    try:
+        samples, repeated = _samples(cohort, adapters, source=source, work=work)
+        decoded = decode(
+            cohort, samples["row"].combine_chunks(), source=source, folder=work, progress=progress
+        )
+    except BaseException:
+        if not has_begun(work):
+            shutil.rmtree(work)
+        raise
     store = _write_store(
         cohort, samples, decoded, adapters=adapters, source=source, work=work, repeated=repeated
     )

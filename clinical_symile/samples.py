@@ -246,7 +246,8 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_d
         unknown = {str(value) for value in column("SELECT DISTINCT split FROM _rows")} - {*SPLITS}
         if unknown:
             problems.append(
-                f"{where}: split is {_some(sorted(unknown))}; expected {', '.join(SPLITS)}."
+                f"{where}: the split holds {len(unknown)} other values than {', '.join(SPLITS)}; "
+                "expected none. Is it the right column? Name its values so in the query or table."
             )
         several = column(
             "SELECT subject FROM _rows GROUP BY subject HAVING count(DISTINCT split) > 1 ORDER BY 1"

@@ -204,6 +204,18 @@ def test_an_unfinished_store_of_something_else_is_begun_anew(hospital: Hospital)
     assert set(run(hospital).samples["kept_ward"]) == {"z"}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("xray/{xray}", "elsewhere/{xray}"), ('"person"', '"patient"')]
+)
+def test_what_fails_before_anything_was_decoded_leaves_nothing_behind(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setattr(decode, "FEWEST", 2)
+    hospital.edit(old, new)
+    refusal(hospital)
+    assert not hospital.out.with_name("store.partial").exists()
+
+
 def test_progress_counts_samples(hospital: Hospital) -> None:
     seen: list[tuple[int, int]] = []
     run(hospital, progress=lambda done, total: seen.append((done, total)))
@@ -281,7 +293,8 @@ def test_all_that_is_wrong_with_the_rows_is_told_at_once(hospital: Hospital) -> 
     hospital.write(pd.concat([admissions, admissions[5:6].assign(k=9.0)]))
     told = refusal(hospital)
     assert "1 rows have no subject" in told
-    assert "split is validation; expected train, tuning, held_out" in told
+    assert "the split holds 1 other values than train, tuning, held_out; expected none" in told
+    assert "validation" not in told, "a wrong column would be shown"
     assert "1 samples have several rows that differ" in told
 
 
@@ -350,9 +363,16 @@ def test_files_that_are_all_elsewhere_are_told_before_anything_is_read(hospital:
     hospital.edit("xray/{xray}", "x-ray/{xray}")
     hospital.edit("ecg/{ecg}", "ekg/{ecg}")
     told = refusal(hospital)
-    assert f"modalities.cxr: none of the first 10 files is under {hospital.source}" in told
-    assert "such as 100.jpg. Correct the path" in told
-    assert "modalities.ecg: none of the first 10 files" in told
+    where = f"from all over the cohort is under {hospital.source}"
+    assert f"modalities.cxr: none of 14 files {where}, such as 100.jpg. Correct" in told
+    assert f"modalities.ecg: none of 14 files {where}" in told
+
+
+def test_a_cohort_whose_first_files_were_never_got_is_read(hospital: Hospital) -> None:
+    old = pd.concat([hospital.admissions.head(1)] * 30, ignore_index=True)
+    old["admission"], old["xray"] = range(30), [f"old/{n}.jpg" for n in range(30)]
+    hospital.write(pd.concat([old, hospital.admissions]))
+    assert run(hospital).manifest["rejected"]["cxr"] == {"file-missing": 30}
 
 
 def test_a_cohort_without_any_usable_recording_is_refused(hospital: Hospital) -> None:
