@@ -13,6 +13,7 @@ from clinical_symile.store import open_store
 from tests.conftest import TINY
 
 CATALOG = Path(__file__).resolve().parents[1] / "examples" / "mini_hospital"
+TASKS = "mini_hospital/*,retrieval/cxr*,retrieval/labs*,classification/in*,classification/det*"
 SET = [word for setting in TINY for word in ("--set", setting)]
 
 
@@ -34,7 +35,7 @@ def out(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         words = ["benchmark", "benchmark", "--cohort", "mini_hospital", "--source", source]
-        command(*words, "--out", folder, "--accelerator", "cpu", *SET)
+        command(*words, "--out", folder, "--tasks", TASKS, "--accelerator", "cpu", *SET)
     return folder
 
 
