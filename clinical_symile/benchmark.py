@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pandas import DataFrame
@@ -22,13 +23,13 @@ from clinical_symile.learner import load_learner
 from clinical_symile.model import embed
 from clinical_symile.names import find
 from clinical_symile.report_data import RECORD, Benchmark, render_report
-from clinical_symile.results import Comparison, write_rows
+from clinical_symile.results import Comparison, Row, Unscored, write_rows
 from clinical_symile.run import Run, provenance
 from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer
 from clinical_symile.scores import ORACLE
 from clinical_symile.source import prepare_cohort
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, Retrieval, task_from
+from clinical_symile.task import Classification, Pretraining, Retrieval, task_from
 from clinical_symile.template import needs
 from clinical_symile.tracking import mirror, tracking_uri
 from clinical_symile.train import train
@@ -111,9 +112,12 @@ def benchmark(
         comparisons = compare_runs(runs, asked, store=store, progress=progress)
     oracle = oracle_run(asked, store=store, run=Run(out / "runs" / ORACLE))
     everyone = [*runs, *([oracle] if oracle else [])]
-    results = [result for run in everyone for result in run.results]
+    results = _current([row for run in everyone for row in run.results], asked, store)
+    unscored = _current([row for run in everyone for row in run.unscored], asked, store)
+    comparisons = _current(comparisons, asked, store)
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
+    write_rows(out / "unscored.jsonl", unscored)
     record = {
         "report": report,
         "runs": [run.name for run in everyone],
@@ -135,7 +139,7 @@ def benchmark(
         runs=everyone,
         results=results,
         comparisons=comparisons,
-        unscored=[row for run in everyone for row in run.unscored],
+        unscored=unscored,
         tasks=asked,
         notes=notes,
         report=page,
@@ -162,7 +166,7 @@ def evaluate_run(
         progress: called with tasks done and all tasks.
 
     Raises:
-        DataError: the run was trained on another store, or has no weights yet.
+        DataError: the run was trained on another store, or is not finished.
     """
     record = run.record
     if record["store_digest"] != store.digest:
@@ -171,14 +175,20 @@ def evaluate_run(
             f"'{record['cohort']}'; this is store {store.digest} of '{store.cohort}', and its "
             "subjects may have been in training. Give the store it was trained on."
         )
-    if not run.weights.is_file():
-        raise DataError(f"{run.path}: has no model.safetensors. Train it to the end.")
+    if not run.finished:
+        raise DataError(
+            f"{run.path}: its training is not finished. The same `clinical-symile train` goes on "
+            "from where it stopped."
+        )
     task = task_from(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
     learner = load_learner(run, task, store)
     scorer: Scorer | None = None
     for number, asked in enumerate(tasks, start=1):
-        if missingness is not None or not _is_scored(run, asked, store):
+        unlearned = [name for name in asked.modalities if name not in task.modalities]
+        if unlearned:
+            _refuse(run, asked, store, unlearned)
+        elif missingness is not None or not _is_scored(run, asked, store):
             if scorer is None:
                 rows = np.arange(len(store.samples))
                 scorer = EmbeddingScorer(
@@ -189,16 +199,51 @@ def evaluate_run(
         progress(number, len(tasks))
 
 
+def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[str]) -> None:
+    """Keep with a run that a task asks for modalities that it has not learned."""
+    about = {"run": run.name, "cohort": store.cohort, "task": task.name}
+    reason = f"the run has not learned {', '.join(unlearned)}, which the task asks for."
+    made_with = _expected_digest(task, store)
+    unscored = [
+        Unscored(**about, missingness=pattern, reason=reason, digest=made_with)
+        for pattern in task.missingness
+    ]
+    run.write_evaluation(
+        task.name, results=[], unscored=unscored, outcomes={}, candidates=DataFrame()
+    )
+
+
 def oracle_run(tasks: Sequence[Evaluated], *, store: CohortStore, run: Run) -> Run | None:
     """The best that is possible, scored like any model; None for cohorts where nobody knows it."""
     generator = store.manifest["generator"]
     if generator is None or generator["oracle"] is None:
         return None
-    scorer = OracleScorer(find(generator["oracle"], {}, what="oracle")(store), store)
+    oracle = find(generator["oracle"], {}, what="oracle")(store)
+    scorer = OracleScorer(oracle, store)
     for task in tasks:
         if not _is_scored(run, task, store):
             _evaluate_into(run, task, scorer, store, seed=0, missingness=None)
+    (run.path / "oracle.json").write_text(
+        json.dumps(_population(oracle, tasks), indent=1) + "\n", encoding="utf-8"
+    )
     return run
+
+
+def _population(oracle: Any, tasks: Sequence[Evaluated]) -> dict[str, Any]:
+    """What is exactly true of the world that the cohort was drawn from, on complete queries."""
+    return {
+        "total_correlation_nats": oracle.total_correlation,
+        "recall_at_1": {
+            task.name: oracle.recall_at_1(task.query, task.target, task.candidates)
+            for task in tasks
+            if isinstance(task, Retrieval) and isinstance(task.candidates, int)
+        },
+        "auroc": {
+            task.name: oracle.auroc(task.inputs, task.outcome)
+            for task in tasks
+            if isinstance(task, Classification)
+        },
+    }
 
 
 def compare_runs(
@@ -224,16 +269,31 @@ def compare_runs(
 
 def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
     """Whether the run has a number, or a reason, for each pattern of the task as it is now."""
-    table = (
-        lists_table(*candidate_lists(task, store)) if isinstance(task, Retrieval) else DataFrame()
-    )
-    expected = evaluation_digest(task, store, table)
+    expected = _expected_digest(task, store)
     known = {
         row.missingness
         for row in (*run.results, *run.unscored)
         if row.task == task.name and row.digest == expected
     }
     return set(task.missingness) <= known
+
+
+def _expected_digest(task: Evaluated, store: CohortStore) -> str:
+    """The digest of results of the task as it is now."""
+    table = (
+        lists_table(*candidate_lists(task, store)) if isinstance(task, Retrieval) else DataFrame()
+    )
+    return evaluation_digest(task, store, table)
+
+
+def _current(rows: Sequence[Row], tasks: Sequence[Evaluated], store: CohortStore) -> list[Row]:
+    """Those rows that are of these tasks, with the patterns and the digests that they have now."""
+    wanted = {
+        (task.name, pattern, _expected_digest(task, store))
+        for task in tasks
+        for pattern in task.missingness
+    }
+    return [row for row in rows if (row.task, row.missingness, row.digest) in wanted]
 
 
 def _evaluate_into(

@@ -74,7 +74,9 @@ def _published(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists. Set the "
             "task's candidates to a number."
         )
-    table = store.candidates.loc[np.isin(store.candidates["query"], gallery)]
+    lists = store.candidates
+    usable = np.isin(lists["query"], gallery) & np.isin(lists["candidate"], gallery)
+    table = lists.loc[usable & (lists["split"] == task.split)]
     if table.empty:
         raise DataError(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists for the "

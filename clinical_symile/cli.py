@@ -10,7 +10,10 @@ from clinical_symile.arguments import LISTS, complain, parse
 from clinical_symile.errors import ClinicalSymileError
 
 # A full disk, a folder without permission, a file where a folder must be.
-FOR_THE_USER = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+FOR_THE_USER = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,7 +59,7 @@ def _check(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from clinical_symile.doctor import examine
 
-    findings = examine(options.catalog)
+    findings = examine(options.catalog, store=options.store)
     for finding in findings:
         print(finding)
     return 0 if all(finding.well for finding in findings) else 1
@@ -67,6 +70,7 @@ def _prepare(options: argparse.Namespace) -> int:
     from clinical_symile.source import prepare_cohort
     from clinical_symile.terminal import CONSOLE, progress_bar, show_store
 
+    was_there = (options.out / "manifest.json").is_file()
     store = prepare_cohort(
         open_catalog(options.catalog),
         options.cohort,
@@ -76,6 +80,8 @@ def _prepare(options: argparse.Namespace) -> int:
         bar=progress_bar,
     )
     show_store(store, CONSOLE)
+    if was_there:
+        CONSOLE.print("Already there; nothing was read. Remove it to read changed recordings again.")
     return 0
 
 
@@ -129,7 +135,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     with progress_bar(f"Evaluate {run.name}") as progress:
         evaluate_run(run, tasks, store=store, missingness=patterns, progress=progress)
     show_evaluation(run, tasks, notes, CONSOLE)
-    uri = tracking_uri(run.path.parent)
+    # A benchmark's runs are two folders below its database, those of `train` one.
+    folder = run.path.resolve().parent
+    uri = tracking_uri(folder.parent if (folder.parent / "mlflow.db").is_file() else folder)
     show_mirrored(mirror(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
     return 0
 

@@ -1,6 +1,5 @@
 """A task, a model and a store become results."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from clinical_symile import __version__
 from clinical_symile.asked import check_applies
 from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
 from clinical_symile.catalog import digest
@@ -18,7 +18,7 @@ from clinical_symile.metrics.retrieval import ranks
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
 from clinical_symile.results import Result, Unscored
-from clinical_symile.scorer import Scorer, samples
+from clinical_symile.scorer import CannotScore, Scorer, samples
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, task_digest
 
@@ -85,14 +85,18 @@ def evaluate(
         }
         try:
             outcome, known = answer(pattern)
-            rows = _score(outcome, known, metrics, store, task)
-        except ValueError as error:
-            evaluation.unscored.append(Unscored(**context, reason=str(error)))
+        except CannotScore as reason:
+            evaluation.unscored.append(Unscored(**context, reason=str(reason)))
             continue
         evaluation.outcomes[pattern.name] = outcome
-        evaluation.results.extend(
-            Result(**context, **row, split=task.split, seed=seed) for row in rows
-        )
+        for metric in metrics:
+            try:
+                row = _score(outcome, known, metric, store, task)
+            except CannotScore as reason:
+                unscored = Unscored(**context, reason=str(reason), metric=metric.name)
+                evaluation.unscored.append(unscored)
+            else:
+                evaluation.results.append(Result(**context, **row, split=task.split, seed=seed))
     return evaluation
 
 
@@ -104,7 +108,8 @@ def evaluation_digest(
         task_digest(task),
         store.manifest["cohort_digest"],
         store.digest,
-        json.dumps(candidates.to_dict("list")),
+        __version__,
+        np.ascontiguousarray(candidates.to_numpy(dtype=np.int64)).tobytes(),
     )
 
 
@@ -119,22 +124,32 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
         asked = np.isin(rows, queries)
         rows, seen = rows[asked], seen[asked]
         if not len(rows):
-            raise ValueError("no sample of the split has what this pattern needs.")
+            raise CannotScore("no sample of the split has what this pattern needs.")
         lists = candidates[np.searchsorted(queries, rows)]
         scores = scorer.score(task, rows, seen, lists)
-        above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
+        try:
+            above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
+        except ValueError as error:
+            raise CannotScore(str(error)) from error
         size = (lists != NOBODY).sum(axis=1)
         frame = pd.DataFrame({"row": rows, "above": above, "tied": tied, "candidates": size})
-        return frame.assign(**_answers(scores, lists)), size
+        return frame.assign(**_answers(scores, lists, seed=task.seed)), size
 
     return answer, lists_table(queries, candidates)
 
 
 def _answers(
-    scores: Float[np.ndarray, "query candidate"], lists: Int[np.ndarray, "query candidate"]
+    scores: Float[np.ndarray, "query candidate"],
+    lists: Int[np.ndarray, "query candidate"],
+    *,
+    seed: int,
 ) -> dict[str, Int[np.ndarray, " query"]]:
-    """Each query's first candidates, the best first; `NOBODY` where there are fewer."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :ANSWERS]
+    """Each query's first candidates, the best first; `NOBODY` where there are fewer.
+
+    Ties are broken at random: the right candidate's place in its list must not win them.
+    """
+    noise = np.random.default_rng(seed).random(scores.shape)
+    best = np.lexsort((noise, -scores), axis=1)[:, :ANSWERS]
     taken = np.take_along_axis(lists, best, axis=1)
     return {f"answer_{place}": taken[:, place - 1] for place in range(1, taken.shape[1] + 1)}
 
@@ -149,7 +164,7 @@ def _classification(
         known = ~np.isnan(outcome[rows])
         rows, seen = rows[known], seen[known]
         if not len(rows):
-            raise ValueError("no sample of the split has what this pattern needs and a label.")
+            raise CannotScore("no sample of the split has what this pattern needs and a label.")
         label = outcome[rows].astype(int)
         probability = scorer.probability(task, rows, seen, pattern)
         frame = pd.DataFrame({"row": rows, "label": label, "probability": probability})
@@ -168,24 +183,22 @@ METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
 def _score(
     outcome: pd.DataFrame,
     known: Any,
-    metrics: Sequence[Metric],
+    metric: Metric,
     store: CohortStore,
     task: Retrieval | Classification,
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     arrays = [outcome[name].to_numpy() for name in ARGUMENTS[type(task)]]
     subjects = store.samples["subject"].to_numpy()[outcome["row"]]
-    rows = []
-    for metric in metrics:
+    try:
         interval = bootstrap(metric.compute, arrays, subjects, rng=np.random.default_rng(task.seed))
-        rows.append(
-            {
-                "metric": metric.name,
-                "value": interval.value,
-                "low": interval.low,
-                "high": interval.high,
-                "chance": None if metric.chance is None else metric.chance(known),
-                "n_samples": len(outcome),
-                "n_subjects": len(np.unique(subjects)),
-            }
-        )
-    return rows
+    except ValueError as error:
+        raise CannotScore(str(error)) from error
+    return {
+        "metric": metric.name,
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "chance": None if metric.chance is None else metric.chance(known),
+        "n_samples": len(outcome),
+        "n_subjects": len(np.unique(subjects)),
+    }

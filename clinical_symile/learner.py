@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clinical_symile.batch import Batch
 from clinical_symile.embeddings import Embeddings
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.model import Model, build_model
 from clinical_symile.names import OBJECTIVES, find
 from clinical_symile.objectives.objective import Objective
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining
+from clinical_symile.task import Named, Pretraining
 
 
 class Learner(nn.Module):
@@ -71,9 +72,25 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
 
 
 def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
-    """The learner that a run kept."""
-    learner = build_learner(task, store, seed=0)
-    learner.load_state_dict(load_file(run.weights))
+    """The learner that a run kept; the files that its encoders started from are not needed.
+
+    Raises:
+        DataError: the run's weights cannot be read, or are not of its task.
+    """
+    encoders = {
+        name: Named(
+            name=encoder.name, **{k: v for k, v in encoder.arguments.items() if k != "weights"}
+        )
+        for name, encoder in task.encoders.items()
+    }
+    learner = build_learner(task.model_copy(update={"encoders": encoders}), store, seed=0)
+    try:
+        learner.load_state_dict(load_file(run.weights))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise DataError(
+            f"{run.weights}: cannot be read as this run's weights ({type(error).__name__}). "
+            "Remove the run's folder and train again."
+        ) from error
     return learner.eval()
 
 

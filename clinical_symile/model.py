@@ -110,7 +110,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
             shape = store.inputs(name, np.zeros(0, dtype=np.int64)).shape[1:]
             try:
                 encoders[name] = encoder(shape, task.dim, **named.arguments)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
         if problems:
             raise DefinitionError(*problems)

@@ -85,6 +85,7 @@ class Unscored:
         task: the task's name.
         missingness: the pattern.
         reason: one sentence.
+        metric: the metric; None where the whole pattern could not be scored.
         digest: of task, cohort, store and candidate lists.
     """
 
@@ -94,6 +95,7 @@ class Unscored:
     missingness: str
     reason: str
     digest: str
+    metric: str | None = None
 
 
 Row = TypeVar("Row", Result, Comparison, Unscored)

@@ -74,7 +74,13 @@ class Run:
         path = self.path / "history.jsonl"
         if not path.is_file():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except json.JSONDecodeError:
+            raise DataError(
+                f"{path}: a line is not JSON; expected one object per epoch. The file was changed "
+                "or cut: remove the run's folder and train again."
+            ) from None
 
     @property
     def results(self) -> list[Result]:
@@ -123,6 +129,8 @@ class Run:
     ) -> None:
         """Keep what came of a task; a pattern that was scored before is replaced.
 
+        Rows of the task as it was once, on other candidates or another store, are dropped.
+
         Args:
             task: the task's name.
             results: its numbers.
@@ -135,11 +143,17 @@ class Run:
         if len(candidates):
             _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}
+        digests = {row.digest for row in (*results, *unscored)}
         for name, before, after in (
             ("results", self.results, results),
             ("unscored", self.unscored, unscored),
         ):
-            kept = [row for row in before if (row.task, row.missingness) not in new]
+            kept = [
+                row
+                for row in before
+                if row.task != task
+                or ((row.task, row.missingness) not in new and row.digest in digests)
+            ]
             write_rows(self.path / f"{name}.jsonl", [*kept, *after])
 
 

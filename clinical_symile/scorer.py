@@ -23,6 +23,10 @@ from clinical_symile.task import Classification, Retrieval
 QUERIES_AT_A_TIME = 256
 
 
+class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
+    """Under some pattern there is nothing to score, or no way to; the message says why."""
+
+
 @runtime_checkable
 class Scorer(Protocol):
     """Anything that can be evaluated. It may use nothing that is not `seen`."""
@@ -60,7 +64,7 @@ class Scorer(Protocol):
             pattern: what hid the others; training samples may be given the same treatment.
 
         Raises:
-            ValueError: nothing can be predicted, and why.
+            CannotScore: nothing can be predicted, and why.
         """
         ...
 
@@ -109,12 +113,12 @@ class EmbeddingScorer:
         """See `Scorer`: by logistic regression on the embeddings that are seen, and which are.
 
         Raises:
-            ValueError: the train or the tuning split has no sample to use, or one class only.
+            CannotScore: the train or the tuning split has no sample to use, or one class only.
         """
         train, train_seen, train_label = self._labelled(task, pattern, "train")
         tuning, tuning_seen, tuning_label = self._labelled(task, pattern, "tuning")
         if len(np.unique(train_label)) < 2 or not len(tuning_label):
-            raise ValueError(
+            raise CannotScore(
                 "a probe cannot be fitted: under this pattern the train split needs samples with "
                 "the outcome and samples without it, and the tuning split at least one of either."
             )

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from clinical_symile import __version__
 from clinical_symile.catalog import Catalog, digest
 from clinical_symile.cohort import Cohort, Generator, read_cohort
 from clinical_symile.decode import Progress
@@ -82,13 +83,13 @@ def _write_source(
     bar: Callable[[str], AbstractContextManager[Progress]],
 ) -> None:
     """Write the raw files, unless those of the same parameters are there."""
-    wanted = json.dumps(generator.parameters, sort_keys=True)
+    wanted = json.dumps({"version": __version__, **generator.parameters}, sort_keys=True)
     record = source / PARAMETERS
     if record.is_file():
         if record.read_text(encoding="utf-8") != wanted:
             raise DataError(
-                f"{source}: was written with other parameters, see {record}. Give another folder, "
-                "or remove this one."
+                f"{source}: was written with other parameters or by another version, see {record}. "
+                "Give another folder, or remove this one."
             )
         return
     if source.exists():

@@ -24,7 +24,7 @@ from clinical_symile.names import (
 )
 
 Split = Literal["train", "tuning", "held_out"]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -116,7 +116,7 @@ class Pretraining(_Table):
     absent: Literal["omit", "learned"]
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Count
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     optimiser: Optimiser
     selection: Selection
 

@@ -12,12 +12,13 @@ from jaxtyping import Int
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
+from clinical_symile import __version__
 from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
 from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.learner import Learner, build_learner
 from clinical_symile.metrics.retrieval import ranks
-from clinical_symile.missingness import parse_pattern, visible
+from clinical_symile.missingness import parse_pattern, scored, visible
 from clinical_symile.model import embed
 from clinical_symile.names import RETRIEVAL_METRICS, find
 from clinical_symile.run import Run, now, provenance
@@ -47,8 +48,9 @@ def train(
         run: where to write.
         seed: draws weights, batches, what is hidden and the objective's negatives.
         accelerator: `cpu`, `cuda`, or `auto`; as Lightning Fabric names it.
-        devices: how many; each holds a share of every batch. Their processes run the program from
-            its start and end with the training: what follows is for the first alone.
+        devices: how many; each holds a share of every batch, and the loss is of the whole batch;
+            statistics of batch normalisation are of each share. Their processes run the program
+            from its start and end with the training: what follows is for the first alone.
         on_epoch: called after each epoch is written.
         progress: called with steps done and all steps.
 
@@ -90,9 +92,10 @@ def train(
             optimiser.zero_grad()
             fabric.backward(loss)
             norm = fabric.clip_gradients(
-                wrapped, optimiser, max_norm=task.optimiser.gradient_clip, error_if_nonfinite=True
+                wrapped, optimiser, max_norm=task.optimiser.gradient_clip, error_if_nonfinite=False
             )
-            assert norm is not None  # it is for a limit on values only
+            if norm is None or not torch.isfinite(norm):
+                raise _diverged(task, epoch)
             optimiser.step()
             learner.objective.limit_logit_scale()
             losses.append(float(loss.detach()))
@@ -120,6 +123,13 @@ def train(
     return run
 
 
+def _diverged(task: Pretraining, epoch: int) -> DataError:
+    return DataError(
+        f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
+        "Lower optimiser.learning_rate, and train under another name or remove the run's folder."
+    )
+
+
 def _leave_one(fabric: Fabric) -> None:
     """End the processes that were started for training: only the first goes on, as before it."""
     if fabric.world_size == 1:
@@ -139,6 +149,7 @@ def _record(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[
         "cohort": store.cohort,
         "store_digest": store.digest,
         "seed": seed,
+        "version": __version__,
     }
     if (run.path / "run.toml").is_file():
         record = run.record
@@ -147,7 +158,8 @@ def _record(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[
             raise DataError(
                 f"{run.path}: holds a run of another {', '.join(other)} "
                 f"({', '.join(str(record.get(key)) for key in other)}); expected "
-                f"{', '.join(str(identity[key]) for key in other)}. Give another folder or name."
+                f"{', '.join(str(identity[key]) for key in other)}. Give another folder or name, "
+                "or remove this one."
             )
         return record
     return {
@@ -253,15 +265,20 @@ def _complete(
 
 
 def _learnable(store: CohortStore, task: Pretraining) -> Int[np.ndarray, " sample"]:
-    """The train rows with at least two of the modalities: one alone teaches nothing here."""
+    """The train rows that the pattern is of, with at least two modalities that it may show.
+
+    One modality alone teaches nothing here.
+    """
+    pattern = parse_pattern(task.missingness)
     rows = store.rows("train")
-    columns = [store.modalities.index(name) for name in task.modalities]
-    rows = rows[store.present[rows][:, columns].sum(axis=1) >= 2]
+    present = store.present[rows][:, [store.modalities.index(name) for name in task.modalities]]
+    shown = [task.modalities.index(name) for name in pattern.shown(task.modalities)]
+    rows = rows[scored(pattern, present) & (present[:, shown].sum(axis=1) >= 2)]
     problems = [
         f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "
         "least 2. Prepare a larger cohort, or choose a task of fewer modalities."
         for split, count, what in (
-            ("train", len(rows), "two of the task's modalities"),
+            ("train", len(rows), "what the task shows of its modalities"),
             ("tuning", len(_complete(store, task.modalities, store.rows("tuning"))), "all of them"),
         )
         if count < 2

@@ -142,3 +142,21 @@ def test_published_lists_that_are_not_there_are_told(
 def test_a_table_of_lists_has_a_row_for_each_query_and_candidate() -> None:
     table = lists_table(np.array([4, 7]), np.array([[4, 7, 9], [7, 4, NOBODY]]))
     assert table.to_dict("list") == {"query": [4, 4, 4, 7, 7], "candidate": [4, 7, 9, 7, 4]}
+
+
+def test_published_candidates_without_the_target_or_of_another_split_are_left_out(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = read_task(catalog.path("tasks", "retrieval/cxr_given_ecg_labs"), name="x").model_copy(
+        update={"candidates": "published"}
+    )
+    assert isinstance(task, Retrieval)
+    held_out, column = synthetic_store.rows("held_out"), synthetic_store.modalities.index("cxr")
+    there = held_out[synthetic_store.present[held_out, column]]
+    present = synthetic_store.present.copy()
+    present[there[2], column] = False
+    listed = [there[0], there[1], there[2], synthetic_store.rows("train")[0]]
+    lists = pd.DataFrame({"query": there[0], "candidate": listed, "split": "held_out"})
+    store = replace(synthetic_store, candidates=lists, present=present)
+    _, candidates = candidate_lists(task, store)
+    assert candidates.tolist() == [[there[0], there[1]]]

@@ -9,7 +9,7 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.names import OBJECTIVES, find
-from clinical_symile.scorer import EmbeddingScorer, samples
+from clinical_symile.scorer import CannotScore, EmbeddingScorer, samples
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
 
@@ -207,7 +207,7 @@ def test_an_outcome_that_nobody_has_cannot_be_learned(
     table = scorer.store.samples.copy()
     table["outcome_deterioration"] = value
     other = replace(scorer, store=replace(scorer.store, samples=table))
-    with pytest.raises(ValueError, match="a probe cannot be fitted"):
+    with pytest.raises(CannotScore, match="a probe cannot be fitted"):
         _probability(other, classification, parse_pattern("complete"))
 
 

@@ -431,3 +431,21 @@ def test_two_processes_learn_what_one_does_and_leave_one(
         alone, together = _weights(one), _weights(two)
         for key in alone:
             torch.testing.assert_close(together[key], alone[key], rtol=1e-5, atol=1e-7)
+
+
+def test_a_pattern_of_complete_samples_learns_from_these_alone(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    observed = training._learnable(synthetic_store, _mlps(catalog, "missingness=observed"))
+    complete = training._learnable(synthetic_store, _mlps(catalog, "missingness=complete"))
+    without = training._learnable(synthetic_store, _mlps(catalog, "missingness=without-cxr"))
+    assert len(complete) < len(observed)
+    assert synthetic_store.present[complete].all()
+    np.testing.assert_array_equal(without, complete)
+
+
+def test_training_that_diverges_says_so_and_what_to_do(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    with pytest.raises(DataError, match="diverged in epoch .* Lower optimiser.learning_rate"):
+        learn(_mlps(catalog, "optimiser.learning_rate=1e30", "epochs=20"))

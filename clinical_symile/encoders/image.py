@@ -59,6 +59,7 @@ class SmallCnn(nn.Module):
             norm="BATCH",
         )
         flatten, last = self.network.final
+        assert isinstance(last, nn.Linear)  # as MONAI makes it
         centre = nn.BatchNorm1d(last.in_features, affine=False)
         self.network.final = nn.Sequential(flatten, centre, last)
 

@@ -58,7 +58,9 @@ class ResNet1d(nn.Module):
             num_classes=dim,
         )
         last = self.network.fc
-        self.network.fc = nn.Sequential(nn.BatchNorm1d(last.in_features, affine=False), last)
+        assert last is not None  # it is for networks without a last layer only
+        centre = nn.BatchNorm1d(last.in_features, affine=False)
+        self.network.add_module("fc", nn.Sequential(centre, last))
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
