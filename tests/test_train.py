@@ -447,5 +447,5 @@ def test_a_pattern_of_complete_samples_learns_from_these_alone(
 def test_training_that_diverges_says_so_and_what_to_do(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    with pytest.raises(DataError, match="diverged in epoch .* Lower optimiser.learning_rate"):
+    with pytest.raises(DataError, match=r"diverged in epoch .* Lower optimiser\.learning_rate"):
         learn(_mlps(catalog, "optimiser.learning_rate=1e30", "epochs=20"))
