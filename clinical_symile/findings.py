@@ -1,5 +1,6 @@
 """What the results say, in sentences made from the numbers; they take no side."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -79,6 +80,35 @@ def above_the_best(
                 f"{pattern_words(row.missingness)}: {metric_words(metric)} differs from the best "
                 f"possible by {size}{unit} ({low} to {high})."
             )
+    return sentences
+
+
+def possible(
+    oracle: Mapping[str, Any] | None, *, cohort: Mapping[str, Any], tasks: Tasks
+) -> list[str]:
+    """What is exactly true of a made-up world; nothing where nobody knows it.
+
+    Args:
+        oracle: total_correlation_nats, and for each task recall_at_1 or auroc.
+        cohort: whose modalities share it.
+        tasks: definitions.
+    """
+    if oracle is None:
+        return []
+    names = dict.fromkeys(m for split in cohort["counts"].values() for m in split["present"])
+    all_of_them, nats = listed([modality_words(m) for m in names]), oracle["total_correlation_nats"]
+    sentences = [
+        f"{_upper(all_of_them)} share {nats:.2f} nats of information "
+        f"({nats / math.log(2):.2f} bits): their total correlation, which would be 0 if none told "
+        "anything about the others."
+    ]
+    for metric in ("recall_at_1", "auroc"):
+        for name, value in oracle[metric].items():
+            if name in tasks:
+                sentences.append(
+                    f"{task_words(name, tasks[name])}: {metric_words(metric)} is at best "
+                    f"{number(value, metric, exact=True)}."
+                )
     return sentences
 
 

@@ -9,7 +9,7 @@ import jinja2
 
 from clinical_symile import wording
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.findings import above_the_best, findings, luck_of_training
+from clinical_symile.findings import above_the_best, findings, luck_of_training, possible
 from clinical_symile.gallery import Answers, gallery
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
@@ -35,6 +35,8 @@ class ReportData:
         above_best: primary results above the oracle's: the difference on the same samples, with an
             interval of 95 % for all that were tested together.
         tested: how many primary results were held against the oracle's.
+        oracle: what is exactly true of the made-up world: total_correlation_nats, and for each task
+            with nothing missing recall_at_1 or auroc; None where nobody knows.
         gallery: examples to draw; shown only if the cohort is open and made up.
         versions: of what it was made with.
         elapsed_s: how long all of it took, where that is known.
@@ -50,6 +52,7 @@ class ReportData:
     tasks: Mapping[str, Mapping[str, Any]]
     above_best: Sequence[Comparison]
     tested: int
+    oracle: Mapping[str, Any] | None
     gallery: Sequence[Answers]
     versions: Mapping[str, str]
     elapsed_s: float | None
@@ -121,6 +124,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "methods": list({one.method: one for one in reversed(series)}.values())[::-1],
         "findings": findings(scores, data.comparisons, **about),
         "luck_of_training": luck_of_training(series),
+        "possible": possible(data.oracle, cohort=data.cohort, tasks=data.tasks),
         "warnings": above_the_best(data.above_best, **about),
         "retrieval": panels.levels(scores, **about, kind="retrieval", whole=True),
         "retrieval_missing": panels.levels(scores, **about, kind="retrieval", whole=False),

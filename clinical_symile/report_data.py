@@ -108,10 +108,15 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         tasks={name: _about(task) for name, task in scored.items()},
         above_best=above_best,
         tested=tested,
+        oracle=_oracle(out / "runs" / ORACLE / "oracle.json"),
         gallery=_gallery(store, trained, scored),
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
     )
+
+
+def _oracle(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _about(task: Retrieval | Classification) -> dict[str, Any]:

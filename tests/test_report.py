@@ -227,6 +227,7 @@ def made_data(
         tasks={name: TASKS[name] for name in tasks},
         above_best=[],
         tested=8,
+        oracle=None,
         gallery=[],
         versions={"python": "3.11.7", "torch": "2.15.0"},
         elapsed_s=254.0,
@@ -389,6 +390,22 @@ def test_a_run_better_than_possible_is_pointed_out(tmp_path: Path):
         r"\+20.0 points \(\+12.0 to \+28.0\)\.",
         said,
     )
+
+
+def test_what_is_exactly_possible_is_said(tmp_path: Path):
+    assert "What is possible" not in words(rendered(tmp_path))
+    oracle = {
+        "total_correlation_nats": 2.9,
+        "recall_at_1": {FIRST: 0.7654},
+        "auroc": {OUTCOME: 0.9012, "classification/not_here": 0.8},
+    }
+    said = words(rendered(tmp_path, made_data(oracle=oracle)))
+    assert "Chest X-ray, ECG and labs share 2.90 nats of information (4.18 bits)" in said
+    assert (
+        "Find the chest X-ray from ECG and labs: recall@1 is at best 76.5\N{NO-BREAK SPACE}%"
+        in (html.unescape(rendered(tmp_path, made_data(oracle=oracle))))
+    )
+    assert "AUROC is at best 0.901." in said
 
 
 def test_without_an_oracle_nothing_is_called_best_possible(tmp_path: Path):
