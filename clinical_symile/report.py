@@ -1,7 +1,7 @@
 """Renders a template of `reports/`: one file that needs nothing else to be read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,10 @@ def _context(data: ReportData) -> dict[str, Any]:
     made_up = data.cohort["access"] == OPEN and data.cohort["generator"] is not None
     return {
         **{name: getattr(data, name) for name in data.__dataclass_fields__},
+        "unscored": [
+            row if made_up else replace(row, reason=wording.without_small_numbers(row.reason))
+            for row in data.unscored
+        ],
         "series": series,
         "methods": list({one.method: one for one in reversed(series)}.values())[::-1],
         "findings": findings(scores, data.comparisons, **about),

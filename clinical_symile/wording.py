@@ -115,6 +115,11 @@ def count(n: int) -> str:
     return "<10" if 0 < n < SMALL else f"{n:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def without_small_numbers(text: str) -> str:
+    """A sentence whose whole numbers below 10 could count people."""
+    return re.sub(r"(?<![\w.,@-])[1-9](?![\w@-]|[.,]\d)", f"<{SMALL}", text)
+
+
 def part(n: int, total: int) -> str:
     """A count whose complement is small too: it must not follow by subtraction."""
     if n >= SMALL and 0 < total - n < SMALL:

@@ -16,7 +16,7 @@ from clinical_symile.gallery import Answers
 from clinical_symile.report import ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.template import needs
-from clinical_symile.wording import part, parts, pattern_words
+from clinical_symile.wording import part, parts, pattern_words, without_small_numbers
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "reports" / "benchmark.html.j2"
 
@@ -425,6 +425,17 @@ def test_a_count_below_ten_is_not_shown(tmp_path: Path, n: int):
     results = [replace(row, n_samples=n, n_subjects=n) for row in made_data().results]
     said = words(rendered(tmp_path, made_data(results=results)))
     assert re.search(r"chance samples nothing missing [^<]*<10", said)
+
+
+def test_a_small_count_in_a_reason_is_not_shown_unless_people_are_made_up(tmp_path: Path):
+    reason = "3 of 7 queries have no label; 12 have; 1,204 and 0.5 stay, and mcar-5."
+    row = Unscored(
+        run="clip-0", cohort="x", task=FIRST, missingness="observed", reason=reason, digest="0"
+    )
+    hidden = "<10 of <10 queries have no label; 12 have; 1,204 and 0.5 stay, and mcar-5."
+    assert without_small_numbers(reason) == hidden
+    assert hidden in words(rendered(tmp_path, made_data(unscored=[row], cohort=real_cohort())))
+    assert reason in words(rendered(tmp_path, made_data(unscored=[row])))
 
 
 def test_a_small_count_does_not_follow_by_subtraction():
