@@ -112,6 +112,25 @@ def possible(
     return sentences
 
 
+def made_differently(runs: Sequence[Mapping[str, Any]]) -> str | None:
+    """That runs were made by different code or versions, and which; None if by the same."""
+    commits = dict.fromkeys(str(run.get("git_commit", "not recorded")) for run in runs)
+    packages = dict.fromkeys(name for run in runs for name in run.get("versions", {}))
+    found = {
+        name: list(dict.fromkeys(str(run.get("versions", {}).get(name, "none")) for run in runs))
+        for name in packages
+    }
+    unlike = [f"{name} {listed(several)}" for name, several in found.items() if len(several) > 1]
+    if len(commits) > 1:
+        unlike.insert(0, f"commits {listed([_short(commit) for commit in commits])}")
+    if not unlike:
+        return None
+    return (
+        f"Not all runs were made the same way: with {'; '.join(unlike)}. Some of their difference "
+        "may come from that."
+    )
+
+
 def luck_of_training(series: Sequence[Series]) -> str | None:
     """What the intervals leave out, where a method was trained but once."""
     runs = Counter(one.method for one in series)
@@ -243,6 +262,11 @@ def _loss(scores: Scores, *, name: str, metric: str, pattern: str, series: Seque
     words = pattern_words(pattern)
     start = words if pattern.startswith("without") else f"with {words}"
     return f"Most is lost {start}: what is left is {listed(now)}{end}."
+
+
+def _short(commit: str) -> str:
+    start, changed, _ = commit.partition("+")
+    return start[:12] + (" with changes" if changed else "")
 
 
 def _upper(text: str) -> str:

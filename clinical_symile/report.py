@@ -9,7 +9,13 @@ import jinja2
 
 from clinical_symile import wording
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.findings import above_the_best, findings, luck_of_training, possible
+from clinical_symile.findings import (
+    above_the_best,
+    findings,
+    luck_of_training,
+    made_differently,
+    possible,
+)
 from clinical_symile.gallery import Answers, gallery
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
@@ -129,6 +135,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "findings": findings(scores, data.comparisons, **about),
         "luck_of_training": luck_of_training(series),
         "possible": possible(data.oracle, cohort=data.cohort, tasks=data.tasks),
+        "made_differently": made_differently(data.runs),
         "warnings": above_the_best(data.above_best, **about),
         "retrieval": panels.levels(scores, **about, kind="retrieval", whole=True),
         "retrieval_missing": panels.levels(scores, **about, kind="retrieval", whole=False),

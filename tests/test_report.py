@@ -392,6 +392,18 @@ def test_a_run_better_than_possible_is_pointed_out(tmp_path: Path):
     )
 
 
+def test_runs_of_different_code_or_versions_are_pointed_out(tmp_path: Path):
+    data = made_data()
+    assert "made the same way" not in words(rendered(tmp_path, data))
+    one, other = data.runs
+    runs = [
+        {**one, "versions": {"torch": "2.14.0", "numpy": "2.4.6"}},
+        {**other, "versions": {"torch": "2.15.0", "numpy": "2.4.6"}, "git_commit": "ab12+changes"},
+    ]
+    said = words(rendered(tmp_path, replace(data, runs=runs)))
+    assert "with commits 4b825dc642cb and ab12 with changes; torch 2.14.0 and 2.15.0." in said
+
+
 def test_what_is_exactly_possible_is_said(tmp_path: Path):
     assert "What is possible" not in words(rendered(tmp_path))
     oracle = {
