@@ -15,7 +15,7 @@ from clinical_symile import __version__
 from clinical_symile.catalog import digest
 from clinical_symile.cohort import SPLITS, Cohort
 from clinical_symile.decode import Decoded
-from clinical_symile.store import VERSION
+from clinical_symile.store import VERSION, checksum
 
 READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
 
@@ -30,6 +30,7 @@ def write_manifest(
     candidates: pd.DataFrame,
     source_digest: str,
     left_out: Mapping[str, int],
+    implausible: Mapping[str, Mapping[str, int]],
     unlisted: int,
 ) -> None:
     """Write `manifest.json`, the last file of a store.
@@ -43,6 +44,7 @@ def write_manifest(
         candidates: the published lists, empty without.
         source_digest: of what the store was made from.
         left_out: rows that became no sample, by reason.
+        implausible: values that count as not measured, by modality and part.
         unlisted: pairs of the published lists that name a sample that is not in the store.
     """
     content = samples.to_csv(index=False), candidates.to_csv(index=False), json.dumps(about)
@@ -59,11 +61,13 @@ def write_manifest(
         "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
         "left_out": left_out,
         "rejected": {name: _reasons(decoded.rejected, name) for name in about},
+        "implausible": implausible,
         "unlisted_candidates": unlisted,
         "outcomes": {
             name: {split: _labels(samples, split, name) for split in SPLITS}
             for name in cohort.outcomes
         },
+        "checksums": {file.name: checksum(file) for file in sorted(store.glob("*.parquet"))},
         "sizes": {file.name: file.stat().st_size for file in sorted(store.iterdir())},
         "versions": {"python": platform.python_version(), "clinical-symile": __version__}
         | {name: version(name) for name in READERS},

@@ -118,6 +118,7 @@ def _write_store(
         candidates=candidates,
         source_digest=(work / "key").read_text(encoding="utf-8"),
         left_out=_left_out(decoded, repeated),
+        implausible=_implausible(samples, adapters),
         unlisted=unlisted,
     )
     return store
@@ -174,6 +175,21 @@ def _left_out(decoded: Decoded, repeated: int) -> dict[str, int]:
         "repeated-row": repeated,
     }
     return {reason: count for reason, count in counts.items() if count}
+
+
+def _implausible(samples: pa.Table, adapters: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Single values that were not taken, of the modalities whose adapters tell."""
+    rows = samples["row"].combine_chunks()
+    return {
+        name: adapter.implausible(
+            {
+                column: rows.field(column).to_numpy(zero_copy_only=False)
+                for column in adapter.numbers
+            }
+        )
+        for name, adapter in adapters.items()
+        if hasattr(adapter, "implausible")
+    }
 
 
 def _write_samples(

@@ -117,7 +117,12 @@ def show_store(store: CohortStore, console: Console) -> None:
     for modality, reasons in store.manifest["rejected"].items():
         for reason, count in reasons.items():
             console.print(f"{modality} rejected: {count} ({reason})")
-    if not left_out and not any(store.manifest["rejected"].values()):
+    implausible = store.manifest.get("implausible", {})
+    for modality, parts in implausible.items():
+        for part, count in parts.items():
+            console.print(f"{modality}: {count} implausible values of {part} not taken")
+    rejected = store.manifest["rejected"].values()
+    if not left_out and not any(rejected) and not any(implausible.values()):
         console.print("Nothing was left out and no recording was rejected.")
 
 

@@ -68,6 +68,16 @@ def test_the_manifest_counts_samples_and_reasons(hospital: Hospital) -> None:
     assert manifest["modalities"]["labs"]["parts"] == ["Creatinine", "Potassium"]
 
 
+def test_implausible_labs_are_counted_in_the_manifest(hospital: Hospital) -> None:
+    (hospital.definition.parent / "labs.csv").write_text(
+        "analyte,loinc,column,unit,low,high\n"
+        "Creatinine,2160-0,crea,mg/dL,0,3\nPotassium,2823-3,k,mmol/L,4,\n"
+    )
+    manifest = run(hospital).manifest
+    assert manifest["implausible"] == {"labs": {"Creatinine": 1, "Potassium": 1}}
+    assert manifest["rejected"]["labs"] == {"implausible": 1}
+
+
 def test_statistics_come_from_training_samples_alone(hospital: Hospital) -> None:
     store = run(hospital)
     labs = store.manifest["modalities"]["labs"]["statistics"]

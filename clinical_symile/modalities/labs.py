@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.modalities.modality import is_empty
+from clinical_symile.modalities.modality import Rejected, is_empty
 
+LARGEST = float(np.finfo(np.float32).max)
 REQUIRED = ("analyte", "loinc", "column", "unit")
 OPTIONAL = ("low", "high")
 
@@ -38,6 +39,10 @@ class Analyte:
     low: float = -math.inf
     high: float = math.inf
 
+    def plausible(self, values: Float[np.ndarray, " sample"]) -> Bool[np.ndarray, " sample"]:
+        """Whether values are within the caps, and are such as can be stored."""
+        return (self.low <= values) & (values <= self.high) & (np.abs(values) <= LARGEST)
+
 
 class Labs:
     """A panel of blood labs; absent for a sample of which no analyte was measured.
@@ -48,7 +53,7 @@ class Labs:
         folder: of the cohort.
         panel: a CSV file in it, one row per analyte, with the columns analyte, loinc, column and
             unit, and optionally low and high, beyond which a value is implausible and counts as not
-            measured.
+            measured. The manifest says of each analyte how many were.
 
     Raises:
         DefinitionError: with every problem of the panel.
@@ -66,14 +71,37 @@ class Labs:
         self.numbers = self.columns
 
     def read(self, row: Mapping[str, Any], root: Path) -> Float[np.ndarray, " analyte"] | None:
-        """The sample's labs."""
-        values = np.full(self.shape, np.nan, dtype=np.float32)
+        """The sample's labs.
+
+        Raises:
+            Rejected: `implausible`: there are values, and every one is.
+        """
+        values, found = np.full(self.shape, np.nan, dtype=np.float32), False
         for place, analyte in enumerate(self.panel):
             value = row[analyte.column]
-            if not is_empty(value) and analyte.low <= value <= analyte.high:
+            if is_empty(value):
+                continue
+            found = True
+            if analyte.plausible(np.array([value], dtype=np.float64))[0]:
                 values[place] = value
-        values[np.isinf(values)] = np.nan
-        return None if np.isnan(values).all() else values
+        if np.isnan(values).all():
+            if found:
+                raise Rejected("implausible", "every value is beyond the panel's low and high")
+            return None
+        return values
+
+    def implausible(self, columns: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """How many values of each analyte counted as not measured, of those that had any.
+
+        Args:
+            columns: by name, of all samples; NaN where there is no value.
+        """
+        counts = {}
+        for analyte in self.panel:
+            values = columns[analyte.column]
+            values = values[~np.isnan(values)]
+            counts[analyte.name] = int((~analyte.plausible(values)).sum())
+        return {name: count for name, count in counts.items() if count}
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:

@@ -40,6 +40,9 @@ class Modality(Protocol):
     An adapter is made as `Adapter(folder, **arguments)`: the folder of the cohort, and what the
     cohort's table for this modality holds, which are keyword-only arguments. Nothing is inherited.
 
+    One that leaves out single values of a measurement also has `implausible(columns)`, which counts
+    them by part: see `Labs`.
+
     Attributes:
         shape: of one stored measurement.
         dtype: of the stored array.

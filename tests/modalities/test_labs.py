@@ -5,6 +5,7 @@ import pytest
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.modalities.labs import Labs, read_panel
+from clinical_symile.modalities.modality import Rejected
 
 PANEL = """analyte,loinc,column,unit,low,high
 Creatinine,2160-0,crea,mg/dL,0,150
@@ -43,6 +44,22 @@ def test_an_implausible_value_counts_as_not_measured(
 ) -> None:
     measured = labs.read({"crea": value, "bili": 1.0, "h": float("-inf")}, tmp_path)
     np.testing.assert_array_equal(measured, np.array([NAN, 1, NAN], dtype=np.float32))
+
+
+@pytest.mark.parametrize("value", [-0.1, 150.1, float("inf"), 1e39])
+def test_labs_of_which_every_value_is_implausible_are_rejected(
+    labs: Labs, tmp_path: Path, value: float
+) -> None:
+    with pytest.raises(Rejected) as caught:
+        labs.read({"crea": value, "bili": None, "h": NAN}, tmp_path)
+    assert caught.value.reason == "implausible"
+    assert str(value) not in caught.value.detail
+
+
+def test_implausible_values_are_counted_by_analyte(labs: Labs) -> None:
+    none = np.full(4, np.nan)
+    columns = {"crea": np.array([-1.0, np.nan, 5, 151]), "bili": none + 0, "h": none}
+    assert labs.implausible(columns) == {"Creatinine": 2}
 
 
 def test_percentiles_are_right_continuous_shares_of_training_values() -> None:
