@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("what", nargs="?", choices=LISTS, help="one kind; without it, all of them")
 
     _add_verb(verbs, "check", "read every definition and report every problem")
-    _add_verb(verbs, "doctor", "what this machine has and what is amiss")
+    verb = _add_verb(verbs, "doctor", "what this machine has and what is amiss")
+    verb.add_argument("--store", metavar="STORE", type=Path, help="a store to read in full as well")
 
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
     verb.add_argument("cohort", metavar="COHORT")

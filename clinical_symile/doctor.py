@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clinical_symile.catalog import open_catalog
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DataError, DefinitionError
 
 PACKAGES = ("torch", "torchvision", "monai", "lightning-fabric", "wfdb", "duckdb", "mlflow")
 LOW_DISK_GB = 5
@@ -34,8 +34,13 @@ class Finding:
         return f"{'ok  ' if self.well else 'AMISS'} {self.sentence}"
 
 
-def examine(directories: Sequence[Path]) -> list[Finding]:
-    """Look at Python, packages, devices, memory, disk, definitions and the tracking server."""
+def examine(directories: Sequence[Path], *, store: Path | None = None) -> list[Finding]:
+    """Look at Python, packages, devices, memory, disk, definitions and the tracking server.
+
+    Args:
+        directories: of the catalog, besides ours.
+        store: a store whose every file is read and compared with its checksum.
+    """
     return [
         Finding(True, f"Python {platform.python_version()}, {platform.platform(terse=True)}"),
         *(_package(name) for name in PACKAGES),
@@ -43,6 +48,7 @@ def examine(directories: Sequence[Path]) -> list[Finding]:
         _disk(),
         _definitions(directories),
         _tracking(),
+        *(_store(store) if store else []),
     ]
 
 
@@ -90,6 +96,16 @@ def _definitions(directories: Sequence[Path]) -> Finding:
         f"definitions: {len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
         f"{len(catalog.reports)} reports; `clinical-symile check` reads them",
     )
+
+
+def _store(path: Path) -> list[Finding]:
+    from clinical_symile.store import check_files  # here: pandas takes a while
+
+    try:
+        check_files(path)
+    except DataError as error:
+        return [Finding(False, f"store {problem}") for problem in error.problems]
+    return [Finding(True, f"store {path}: every file is as it was written")]
 
 
 def _tracking() -> Finding:

@@ -103,6 +103,22 @@ def open_store(path: Path) -> CohortStore:
     Raises:
         DataError: it is not a store, or one that is not whole; with every file that is amiss.
     """
+    manifest = _manifest(path)
+    samples = pd.read_parquet(path / "samples.parquet")
+    lists = path / "candidates.parquet"
+    modalities = tuple(manifest["modalities"])
+    return CohortStore(
+        path=path,
+        manifest=manifest,
+        samples=samples,
+        modalities=modalities,
+        present=samples[[f"present_{name}" for name in modalities]].to_numpy(dtype=bool),
+        candidates=pd.read_parquet(lists) if "candidates.parquet" in manifest["sizes"] else None,
+    )
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a store whose files are all there, in their sizes."""
     file = path / "manifest.json"
     if not file.is_file():
         raise DataError(
@@ -125,30 +141,23 @@ def open_store(path: Path) -> CohortStore:
     ]
     if problems:
         raise DataError(*problems)
-    samples = pd.read_parquet(path / "samples.parquet")
-    lists = path / "candidates.parquet"
-    modalities = tuple(manifest["modalities"])
-    return CohortStore(
-        path=path,
-        manifest=manifest,
-        samples=samples,
-        modalities=modalities,
-        present=samples[[f"present_{name}" for name in modalities]].to_numpy(dtype=bool),
-        candidates=pd.read_parquet(lists) if "candidates.parquet" in manifest["sizes"] else None,
-    )
+    return manifest
 
 
-def check_arrays(store: CohortStore) -> None:
-    """Read every array and compare it with its checksum.
+def check_files(path: Path) -> None:
+    """Read every array and table of a store and compare it with its checksum.
 
     Raises:
-        DataError: with every array that has changed since it was written.
+        DataError: it is not a whole store, or with every file that has changed since it was
+            written.
     """
+    manifest = _manifest(path)
+    expected = {f"{name}.npy": about["sha256"] for name, about in manifest["modalities"].items()}
+    expected |= manifest.get("checksums", {})
     problems = [
-        f"{store.path / name}.npy: its checksum is not the manifest's. Remove the store "
-        "and prepare again."
-        for name, about in store.manifest["modalities"].items()
-        if checksum(store.path / f"{name}.npy") != about["sha256"]
+        f"{path / name}: its checksum is not the manifest's. Remove the store and prepare again."
+        for name, sha256 in expected.items()
+        if checksum(path / name) != sha256
     ]
     if problems:
         raise DataError(*problems)

@@ -8,7 +8,7 @@ from clinical_symile.cohort import read_cohort
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import Ecg
 from clinical_symile.prepare import prepare
-from clinical_symile.store import CohortStore, check_arrays, open_store
+from clinical_symile.store import CohortStore, check_files, open_store
 from tests.conftest import Hospital
 
 
@@ -23,7 +23,7 @@ def test_a_store_opens_as_it_was_written(store: CohortStore) -> None:
     assert (opened.cohort, opened.digest) == ("small", store.digest)
     assert opened.modalities == ("cxr", "ecg", "labs")
     assert opened.candidates is None
-    check_arrays(opened)
+    check_files(store.path)
 
 
 def test_rows_are_those_of_the_split(store: CohortStore) -> None:
@@ -98,7 +98,14 @@ def test_an_array_that_has_changed_is_told(store: CohortStore) -> None:
     array[0, 0] = 99
     array.flush()
     with pytest.raises(DataError, match=r"labs\.npy: its checksum is not the manifest's"):
-        check_arrays(open_store(store.path))
+        check_files(store.path)
+
+
+def test_a_table_that_has_changed_is_told_though_its_size_is_the_same(store: CohortStore) -> None:
+    file = store.path / "samples.parquet"
+    file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(DataError, match=r"samples\.parquet: its checksum is not the manifest's"):
+        check_files(store.path)
 
 
 def test_absent_measurements_take_no_room(store: CohortStore) -> None:

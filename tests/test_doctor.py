@@ -1,0 +1,43 @@
+"""What `doctor` says of a store, and `prepare` of one that is there already."""
+
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.cli import main
+from clinical_symile.doctor import examine
+from tests.conftest import Hospital
+
+
+def prepare(hospital: Hospital) -> None:
+    command = ["prepare", "small", "--catalog", hospital.definition.parents[2]]
+    command += ["--source", hospital.source, "--out", hospital.out]
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in command])
+    assert stop.value.code == 0
+
+
+def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(hospital)
+    finding = examine([], store=hospital.out)[-1]
+    assert finding.well
+    assert finding.sentence == f"store {hospital.out}: every file is as it was written"
+    array = hospital.out / "ecg.npy"
+    array.write_bytes(array.read_bytes()[:-1] + b"x")
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--store", str(hospital.out)])
+    assert stop.value.code == 1
+    assert "ecg.npy: its checksum is not the manifest's" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_store_is_amiss(tmp_path: Path) -> None:
+    assert "no manifest.json" in examine([], store=tmp_path)[-1].sentence
+
+
+def test_prepare_says_when_nothing_was_read(
+    hospital: Hospital, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(hospital)
+    assert "Already there" not in capsys.readouterr().out
+    prepare(hospital)
+    assert "Already there; nothing was read. Remove it to read" in capsys.readouterr().out
