@@ -81,7 +81,9 @@ def _prepare(options: argparse.Namespace) -> int:
     )
     show_store(store, CONSOLE)
     if was_there:
-        CONSOLE.print("Already there; nothing was read. Remove it to read changed recordings again.")
+        CONSOLE.print(
+            "Already there; nothing was read. Remove it to read changed recordings again."
+        )
     return 0
 
 
