@@ -30,8 +30,14 @@ def compare(
     """
     metric = find(task.primary, METRICS[type(task)], what="metric")
     subjects = store.samples["subject"].to_numpy()
-    scored = {row.missingness: row.digest for row in run.results if row.task == task.name}
-    against = {row.missingness: row.digest for row in baseline.results if row.task == task.name}
+    scored, against = (
+        {
+            row.missingness: row.digest
+            for row in one.results
+            if row.task == task.name and row.metric == metric.name
+        }
+        for one in (run, baseline)
+    )
     comparisons = []
     for pattern in (name for name in scored if name in against):
         outcome, other = run.outcome(task.name, pattern), baseline.outcome(task.name, pattern)
