@@ -68,8 +68,8 @@ def test_what_can_be_scored_is_and_the_rest_has_a_reason(out: Path):
         unscored = read_rows(out / "runs" / name / "unscored.jsonl", Unscored)
         told = {row.task: row.reason for row in unscored}
         assert "needs both classes" in told["classification/in_hospital_mortality"]
-        asked = {(row.task, row.missingness) for row in unscored}
-        assert not asked & {(r.task, r.missingness) for r in results if r.run == name}
+        asked = {(row.task, row.missingness, row.metric) for row in unscored}
+        assert not asked & {(r.task, r.missingness, r.metric) for r in results if r.run == name}
     notes = json.loads((out / "benchmark.json").read_text())["notes"]
     assert any("'retrieval/cxr_given_ecg_labs': fewer than 9 samples" in note for note in notes)
     assert any("codes no outcome 'deterioration'" in note for note in notes)
