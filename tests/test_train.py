@@ -399,14 +399,16 @@ for name, definition in json.loads(sys.argv[3]).items():
 def test_two_processes_learn_what_one_does_and_leave_one(
     catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run], tmp_path: Path
 ) -> None:
-    # One batch is all samples, so that every epoch's loss and gradient are those of one step.
-    rows = len(training._learnable(synthetic_store, _mlps(catalog)))
-    # In float64, since AdamW makes much of a gradient's rounding where it is close to zero.
-    overrides = (f"batch_size={rows - rows % 2}", "precision=64-true")
+    # One batch is all samples, so that every epoch's loss and gradient are those of one step; their
+    # number is even, so that each process has as many. In float64, since AdamW makes much of a
+    # gradient's rounding where it is close to zero.
     tasks = {
-        "symile": _mlps(catalog, *overrides, "absent=learned", "missingness=mcar-30"),
-        "clip": _mlps(catalog, *overrides, task="pretraining/clip"),
+        "symile": _mlps(catalog, "precision=64-true", "absent=learned", "missingness=mcar-30"),
+        "clip": _mlps(catalog, "precision=64-true", task="pretraining/clip"),
     }
+    for name, task in tasks.items():
+        rows = len(training._learnable(synthetic_store, task))
+        tasks[name] = task.model_copy(update={"batch_size": rows - rows % 2})
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
     folder = tmp_path / "two"
