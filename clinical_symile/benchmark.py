@@ -12,7 +12,7 @@ import numpy as np
 from pandas import DataFrame
 
 from clinical_symile.asked import Evaluated, applicable_tasks, pretraining_task, run_name
-from clinical_symile.candidates import candidate_lists, lists_table
+from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.cohort import read_cohort
 from clinical_symile.compare import compare
@@ -280,9 +280,7 @@ def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
 
 def _expected_digest(task: Evaluated, store: CohortStore) -> str:
     """The digest of results of the task as it is now."""
-    table = (
-        lists_table(*candidate_lists(task, store)) if isinstance(task, Retrieval) else DataFrame()
-    )
+    table = candidate_lists(task, store).table() if isinstance(task, Retrieval) else DataFrame()
     return evaluation_digest(task, store, table)
 
 

@@ -1,4 +1,6 @@
-"""Candidate lists: which targets a retrieval query chooses among."""
+"""Candidates: which targets a retrieval query chooses among."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,21 +13,59 @@ from clinical_symile.task import Retrieval
 NOBODY = -1
 
 
-def candidate_lists(
-    task: Retrieval, store: CohortStore
-) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, "query candidate"]]:
-    """The queries of a task and their candidates, as rows of the store.
+@dataclass(frozen=True)
+class Lists:
+    """A list of candidates for each query, as rows of the store.
 
     The right candidate stands first, which no score can make use of: ties count in expectation.
-    Candidates of the query's own subject are left out. A list is drawn from the task's seed and the
-    query's row, and so is the same for every model.
+
+    Attributes:
+        queries: in the order of the store.
+        candidates: of each; shorter lists end in `NOBODY`.
+    """
+
+    queries: Int[np.ndarray, " query"]
+    candidates: Int[np.ndarray, "query candidate"]
+
+    def of(self, rows: Int[np.ndarray, " asked"]) -> Int[np.ndarray, "asked candidate"]:
+        """The lists of some of the queries."""
+        return self.candidates[np.searchsorted(self.queries, rows)]
+
+    def table(self) -> pd.DataFrame:
+        """One row for each query and candidate, as it is kept in a run."""
+        query, place = np.nonzero(self.candidates != NOBODY)
+        candidate = self.candidates[query, place]
+        return pd.DataFrame({"query": self.queries[query], "candidate": candidate})
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Every query chooses among all others' targets and its own; as rows of the store.
+
+    Others are those of other subjects. No list is ever written out: there are as many as queries,
+    each as long as the gallery.
+
+    Attributes:
+        queries: who asks, and who is chosen among.
+        subjects: of each, numbered.
+    """
+
+    queries: Int[np.ndarray, " query"]
+    subjects: Int[np.ndarray, " query"]
+
+    def table(self) -> pd.DataFrame:
+        """One row for each candidate, as it is kept in a run."""
+        return pd.DataFrame({"candidate": self.queries})
+
+
+def candidate_lists(task: Retrieval, store: CohortStore) -> Lists | Gallery:
+    """The queries of a task and their candidates, without other targets of the query's subject.
+
+    A list is drawn from the task's seed and the query's row, and so is the same for every model.
 
     Args:
         task: `candidates` and `seed` of it say how.
         store: what is there.
-
-    Returns:
-        The queries, and for each its candidates; shorter lists end in `NOBODY`.
 
     Raises:
         DataError: the cohort has no published lists, or too few others to draw from.
@@ -35,26 +75,18 @@ def candidate_lists(
     if task.candidates == "published":
         return _published(task, store, gallery)
     subjects = store.samples["subject"].to_numpy()
+    if task.candidates == "all":
+        return Gallery(gallery, np.unique(subjects[gallery], return_inverse=True)[1])
     lists = [
         _drawn(row, gallery[subjects[gallery] != subjects[row]], task, store)
         for row in gallery.tolist()
     ]
-    return gallery, _padded(lists)
-
-
-def lists_table(
-    queries: Int[np.ndarray, " query"], candidates: Int[np.ndarray, "query candidate"]
-) -> pd.DataFrame:
-    """The lists as one row for each query and candidate, as they are kept in a run."""
-    query, place = np.nonzero(candidates != NOBODY)
-    return pd.DataFrame({"query": queries[query], "candidate": candidates[query, place]})
+    return Lists(gallery, _padded(lists))
 
 
 def _drawn(
     row: int, others: Int[np.ndarray, " other"], task: Retrieval, store: CohortStore
 ) -> Int[np.ndarray, " candidate"]:
-    if task.candidates == "all":
-        return np.append(row, others)
     wanted = int(task.candidates) - 1
     if len(others) < wanted:
         raise DataError(
@@ -66,9 +98,7 @@ def _drawn(
     return np.append(row, rng.choice(others, size=wanted, replace=False))
 
 
-def _published(
-    task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " target"]
-) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, "query candidate"]]:
+def _published(task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " target"]) -> Lists:
     if store.candidates is None:
         raise DataError(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists. Set the "
@@ -88,7 +118,7 @@ def _published(
     for query in queries:
         others = candidate[asked == query]
         lists.append(np.append(query, others[others != query]))
-    return queries, _padded(lists)
+    return Lists(queries, _padded(lists))
 
 
 def _padded(lists: list[Int[np.ndarray, " _"]]) -> Int[np.ndarray, "query candidate"]:

@@ -6,23 +6,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
 
 from clinical_symile import __version__
 from clinical_symile.asked import check_applies
-from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
+from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import digest
 from clinical_symile.intervals import bootstrap
 from clinical_symile.metrics.metric import Metric
-from clinical_symile.metrics.retrieval import ranks
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.ranking import rank
 from clinical_symile.results import Result, Unscored
 from clinical_symile.scorer import CannotScore, Scorer, samples
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, task_digest
-
-ANSWERS = 3
 
 
 @dataclass(frozen=True)
@@ -117,41 +114,23 @@ Answer = Callable[[Pattern], tuple[pd.DataFrame, Any]]
 
 
 def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
-    queries, candidates = candidate_lists(task, store)
+    lists = candidate_lists(task, store)
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
         rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
-        asked = np.isin(rows, queries)
+        asked = np.isin(rows, lists.queries)
         rows, seen = rows[asked], seen[asked]
         if not len(rows):
             raise CannotScore("no sample of the split has what this pattern needs.")
-        lists = candidates[np.searchsorted(queries, rows)]
-        scores = scorer.score(task, rows, seen, lists)
         try:
-            above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
+            ranking = rank(task, scorer, rows, seen, among=lists)
         except ValueError as error:
             raise CannotScore(str(error)) from error
-        size = (lists != NOBODY).sum(axis=1)
-        frame = pd.DataFrame({"row": rows, "above": above, "tied": tied, "candidates": size})
-        return frame.assign(**_answers(scores, lists, seed=task.seed)), size
+        counts = {name: getattr(ranking, name) for name in ("above", "tied", "candidates")}
+        answers = {f"answer_{place}": row for place, row in enumerate(ranking.answers.T, start=1)}
+        return pd.DataFrame({"row": rows, **counts, **answers}), ranking.candidates
 
-    return answer, lists_table(queries, candidates)
-
-
-def _answers(
-    scores: Float[np.ndarray, "query candidate"],
-    lists: Int[np.ndarray, "query candidate"],
-    *,
-    seed: int,
-) -> dict[str, Int[np.ndarray, " query"]]:
-    """Each query's first candidates, the best first; `NOBODY` where there are fewer.
-
-    Ties are broken at random: the right candidate's place in its list must not win them.
-    """
-    noise = np.random.default_rng(seed).random(scores.shape)
-    best = np.lexsort((noise, -scores), axis=1)[:, :ANSWERS]
-    taken = np.take_along_axis(lists, best, axis=1)
-    return {f"answer_{place}": taken[:, place - 1] for place in range(1, taken.shape[1] + 1)}
+    return answer, lists.table()
 
 
 def _classification(

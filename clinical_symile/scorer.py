@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,7 +21,8 @@ from clinical_symile.objectives.objective import Objective
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval
 
-QUERIES_AT_A_TIME = 256
+# Scores that are held at a time when lists are scored.
+CELLS = 2**22
 
 
 class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
@@ -45,6 +47,23 @@ class Scorer(Protocol):
             rows: the queries, as rows of the store.
             seen: which of the task's query modalities may be used.
             candidates: rows of the store, `NOBODY` behind the end of a list.
+        """
+        ...
+
+    def score_all(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, " candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """`score` where every query has the same candidates; the array is the caller's to change.
+
+        Args:
+            task: what is retrieved.
+            rows: the queries, as rows of the store.
+            seen: which of the task's query modalities may be used.
+            candidates: rows of the store.
         """
         ...
 
@@ -83,7 +102,6 @@ class EmbeddingScorer:
     objective: Objective
     store: CohortStore
 
-    @torch.inference_mode()
     def score(
         self,
         task: Retrieval,
@@ -92,16 +110,30 @@ class EmbeddingScorer:
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`."""
-        gallery, place = np.unique(candidates, return_inverse=True)
-        target = self.embeddings.z[:, self.embeddings.modalities.index(task.target)]
-        z = target[torch.from_numpy(gallery)]
         scores = np.empty(candidates.shape)
-        for start in range(0, len(rows), QUERIES_AT_A_TIME):
-            part = slice(start, start + QUERIES_AT_A_TIME)
-            query = self._seen(rows[part], seen[part], task.query)
-            full = self.objective.score(query, z, target=task.target).double().numpy()
-            scores[part] = np.take_along_axis(full, place.reshape(candidates.shape)[part], axis=1)
+        # A part's queries are scored with all candidates of any of them, as one matrix product.
+        step = max(1, isqrt(CELLS // max(candidates.shape[1], 1)))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            listed = candidates[part]
+            together, place = np.unique(listed, return_inverse=True)
+            full = self.score_all(task, rows[part], seen[part], together)
+            scores[part] = np.take_along_axis(full, place.reshape(listed.shape), axis=1)
         return np.where(candidates == NOBODY, -np.inf, scores)
+
+    @torch.inference_mode()
+    def score_all(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, " candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """See `Scorer`."""
+        column = self.embeddings.modalities.index(task.target)
+        z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
+        query = self._seen(rows, seen, task.query)
+        return self.objective.score(query, z, target=task.target).numpy()
 
     def probability(
         self,
@@ -191,6 +223,17 @@ class OracleScorer:
         known = np.where(there, candidates, rows[:, None])
         full = self._seen(seen, task.query)
         return np.where(there, self.oracle.score(rows, full, known, target=task.target), -np.inf)
+
+    def score_all(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, " candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """See `Scorer`."""
+        listed = np.broadcast_to(candidates, (len(rows), len(candidates)))
+        return self.oracle.score(rows, self._seen(seen, task.query), listed, target=task.target)
 
     def probability(
         self,

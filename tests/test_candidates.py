@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.candidates import NOBODY, candidate_lists, lists_table
+from clinical_symile.candidates import NOBODY, Gallery, Lists, candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.store import CohortStore
@@ -28,13 +28,20 @@ def _with(task: Retrieval, **fields: object) -> Retrieval:
     return task.model_copy(update=fields)
 
 
+def _lists(task: Retrieval, store: CohortStore) -> Lists:
+    made = candidate_lists(task, store)
+    assert isinstance(made, Lists)
+    return made
+
+
 def test_every_sample_of_the_split_with_the_target_is_a_query(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    queries, candidates = candidate_lists(task, synthetic_store)
-    np.testing.assert_array_equal(queries, _gallery(synthetic_store))
-    assert candidates.shape == (len(queries), task.candidates)
-    np.testing.assert_array_equal(candidates[:, 0], queries)
+    lists = _lists(task, synthetic_store)
+    np.testing.assert_array_equal(lists.queries, _gallery(synthetic_store))
+    assert lists.candidates.shape == (len(lists.queries), task.candidates)
+    np.testing.assert_array_equal(lists.candidates[:, 0], lists.queries)
+    np.testing.assert_array_equal(lists.of(lists.queries[3:5]), lists.candidates[3:5])
 
 
 def test_candidates_have_the_target_and_are_of_the_split_and_of_other_subjects(
@@ -43,21 +50,19 @@ def test_candidates_have_the_target_and_are_of_the_split_and_of_other_subjects(
     subject = synthetic_store.samples["subject"].to_numpy()
     gallery = set(_gallery(synthetic_store))
     assert len(set(subject[list(gallery)])) < len(gallery), "nobody was admitted twice"
-    for number in (10, "all"):
-        for query, listed in zip(
-            *candidate_lists(_with(task, candidates=number), synthetic_store), strict=True
-        ):
-            others = listed[1:][listed[1:] != NOBODY]
-            assert set(others) <= gallery
-            assert len(set(others)) == len(others)
-            assert not (subject[others] == subject[query]).any()
+    lists = _lists(task, synthetic_store)
+    for query, listed in zip(lists.queries, lists.candidates, strict=True):
+        others = listed[1:]
+        assert set(others) <= gallery
+        assert len(set(others)) == len(others)
+        assert not (subject[others] == subject[query]).any()
 
 
 def test_the_same_seed_draws_the_same_lists_and_another_others(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:
     first, again, other = [
-        candidate_lists(_with(task, seed=seed), synthetic_store)[1] for seed in (0, 0, 1)
+        _lists(_with(task, seed=seed), synthetic_store).candidates for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(first, again)
     assert (first[:, 1:] != other[:, 1:]).any()
@@ -69,11 +74,12 @@ def test_a_list_does_not_depend_on_who_else_is_asked(
     # A gallery without the last sample: lists that did not hold it, and drew from as many others of
     # the same places, would move only if an earlier query's draws did.
     subjects = synthetic_store.samples["subject"].to_numpy().copy()
-    queries, before = candidate_lists(task, synthetic_store)
+    lists = _lists(task, synthetic_store)
+    queries, before = lists.queries, lists.candidates
     samples = synthetic_store.samples.copy()
     twin = next(s for s in queries[::-1] if (subjects[queries] == subjects[s]).sum() == 1)
     samples.loc[twin, "subject"] = subjects[queries[0]]
-    _, after = candidate_lists(task, replace(synthetic_store, samples=samples))
+    after = _lists(task, replace(synthetic_store, samples=samples)).candidates
     moved = np.isin(subjects[queries], [subjects[queries[0]], subjects[twin]])
     np.testing.assert_array_equal(before[~moved], after[~moved])
 
@@ -83,25 +89,23 @@ def test_what_else_was_measured_has_no_part_in_a_list(
 ) -> None:
     present = synthetic_store.present.copy()
     present[:, 1:] = False
-    for before, after in zip(
-        candidate_lists(task, synthetic_store),
-        candidate_lists(task, replace(synthetic_store, present=present)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(before, after)
+    before = _lists(task, synthetic_store)
+    after = _lists(task, replace(synthetic_store, present=present))
+    np.testing.assert_array_equal(before.queries, after.queries)
+    np.testing.assert_array_equal(before.candidates, after.candidates)
 
 
-def test_all_lists_end_in_nobody_where_others_are_longer(
+def test_a_gallery_is_of_all_with_the_target_each_with_its_subject(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    queries, candidates = candidate_lists(_with(task, candidates="all"), synthetic_store)
-    subject = synthetic_store.samples["subject"].to_numpy()
-    lengths = (candidates != NOBODY).sum(axis=1)
-    assert len(set(lengths)) > 1
-    for query, listed, length in zip(queries, candidates, lengths, strict=True):
-        own = (subject[queries] == subject[query]).sum()
-        assert length == len(queries) - own + 1
-        assert (listed[length:] == NOBODY).all()
+    gallery = candidate_lists(_with(task, candidates="all"), synthetic_store)
+    assert isinstance(gallery, Gallery)
+    np.testing.assert_array_equal(gallery.queries, _gallery(synthetic_store))
+    assert gallery.table()["candidate"].tolist() == gallery.queries.tolist()
+    subject = synthetic_store.samples["subject"].to_numpy()[gallery.queries]
+    np.testing.assert_array_equal(
+        gallery.subjects[:, None] == gallery.subjects, subject[:, None] == subject
+    )
 
 
 def test_too_few_to_draw_from_is_told(task: Retrieval, synthetic_store: CohortStore) -> None:
@@ -122,9 +126,9 @@ def test_published_lists_are_taken_as_published_with_the_right_one_first(
 ) -> None:
     a, b, c, d = (int(row) for row in _gallery(synthetic_store)[:4])
     store = _published(synthetic_store, {b: [a, b, c, d], a: [d, a]})
-    queries, candidates = candidate_lists(_with(task, candidates="published"), store)
-    assert queries.tolist() == [a, b]
-    assert candidates.tolist() == [[a, d, NOBODY, NOBODY], [b, a, c, d]]
+    lists = _lists(_with(task, candidates="published"), store)
+    assert lists.queries.tolist() == [a, b]
+    assert lists.candidates.tolist() == [[a, d, NOBODY, NOBODY], [b, a, c, d]]
 
 
 def test_published_lists_that_are_not_there_are_told(
@@ -140,8 +144,8 @@ def test_published_lists_that_are_not_there_are_told(
 
 
 def test_a_table_of_lists_has_a_row_for_each_query_and_candidate() -> None:
-    table = lists_table(np.array([4, 7]), np.array([[4, 7, 9], [7, 4, NOBODY]]))
-    assert table.to_dict("list") == {"query": [4, 4, 4, 7, 7], "candidate": [4, 7, 9, 7, 4]}
+    lists = Lists(np.array([4, 7]), np.array([[4, 7, 9], [7, 4, NOBODY]]))
+    assert lists.table().to_dict("list") == {"query": [4, 4, 4, 7, 7], "candidate": [4, 7, 9, 7, 4]}
 
 
 def test_published_candidates_without_the_target_or_of_another_split_are_left_out(
@@ -158,5 +162,4 @@ def test_published_candidates_without_the_target_or_of_another_split_are_left_ou
     listed = [there[0], there[1], there[2], synthetic_store.rows("train")[0]]
     lists = pd.DataFrame({"query": there[0], "candidate": listed, "split": "held_out"})
     store = replace(synthetic_store, candidates=lists, present=present)
-    _, candidates = candidate_lists(task, store)
-    assert candidates.tolist() == [[there[0], there[1]]]
+    assert _lists(task, store).candidates.tolist() == [[there[0], there[1]]]

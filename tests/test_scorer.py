@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.candidates import NOBODY, candidate_lists
+from clinical_symile.candidates import NOBODY, Lists, candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.missingness import Pattern, parse_pattern
@@ -77,11 +77,12 @@ def test_a_retrieval_rests_on_nothing_but_what_is_seen_and_the_candidates(
 def _asked(
     task: Retrieval, pattern: str, store: CohortStore
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    queries, candidates = candidate_lists(task, store)
+    lists = candidate_lists(task, store)
+    assert isinstance(lists, Lists)
     rows, seen = samples(store, "held_out", task.query, parse_pattern(pattern), seed=task.seed)
-    asked = np.isin(rows, queries)
+    asked = np.isin(rows, lists.queries)
     rows, seen = rows[asked], seen[asked]
-    return rows, seen, candidates[np.searchsorted(queries, rows)]
+    return rows, seen, lists.of(rows)
 
 
 def test_scores_are_the_objectives_own_for_each_candidate(
@@ -115,10 +116,35 @@ def test_permuting_candidates_permutes_scores(
 def test_nobody_scores_below_everyone(
     scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    task = retrieval.model_copy(update={"candidates": "all"})
-    rows, seen, candidates = _asked(task, "complete", synthetic_store)
-    scores = scorer.score(task, rows, seen, candidates)
+    rows, seen, candidates = _asked(retrieval, "complete", synthetic_store)
+    candidates = np.where(np.arange(candidates.shape[1]) > rows[:, None] % 3, NOBODY, candidates)
+    scores = scorer.score(retrieval, rows, seen, candidates)
     np.testing.assert_array_equal(np.isneginf(scores), candidates == NOBODY)
+
+
+@pytest.mark.parametrize("cells", [1, 100, 1000])
+def test_scores_are_the_same_whatever_is_held_at_a_time(
+    cells: int,
+    scorer: EmbeddingScorer,
+    retrieval: Retrieval,
+    synthetic_store: CohortStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, seen, candidates = _asked(retrieval, "mcar-30", synthetic_store)
+    expected = scorer.score(retrieval, rows, seen, candidates)
+    monkeypatch.setattr("clinical_symile.scorer.CELLS", cells)
+    np.testing.assert_array_equal(scorer.score(retrieval, rows, seen, candidates), expected)
+
+
+def test_the_same_candidates_for_all_score_as_a_list_for_each(
+    scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
+) -> None:
+    rows, seen, candidates = _asked(retrieval, "mcar-30", synthetic_store)
+    together = np.unique(candidates)[::-1]
+    full = scorer.score_all(retrieval, rows, seen, together)
+    assert full.shape == (len(rows), len(together))
+    listed = np.tile(together, (len(rows), 1))
+    np.testing.assert_array_equal(full, scorer.score(retrieval, rows, seen, listed))
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION_PATTERNS)

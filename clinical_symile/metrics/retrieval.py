@@ -24,21 +24,39 @@ def ranks(
     Raises:
         ValueError: a score is NaN, or a right candidate has no finite score.
     """
+    above, tied = above_and_tied(
+        scores, np.take_along_axis(scores, positive[:, None], axis=1)[:, 0]
+    )
+    return above, tied - 1
+
+
+def above_and_tied(
+    scores: Float[np.ndarray, "query candidate"], right: Float[np.ndarray, " query"]
+) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, " query"]]:
+    """How many of some candidates score above `right`, and how many equal it.
+
+    Counts over parts of the candidates add up.
+
+    Args:
+        scores: higher is better; -inf for who is no candidate.
+        right: the score of each query's right candidate.
+
+    Raises:
+        ValueError: a score is NaN, or a right candidate has no finite score.
+    """
     if np.isnan(scores).any():
         rows = int(np.isnan(scores).any(axis=1).sum())
         raise ValueError(
             f"{rows} of {len(scores)} queries have a NaN score; expected numbers. A model that "
             "diverged in training gives such scores: look at the loss in its history."
         )
-    right = np.take_along_axis(scores, positive[:, None], axis=1)
     if not np.isfinite(right).all():
         raise ValueError(
             f"{int((~np.isfinite(right)).sum())} of {len(scores)} queries have a right candidate "
             "without a finite score; expected `positive` to be a column of the query's own list."
         )
-    above = (scores > right).sum(axis=1)
-    tied = (scores == right).sum(axis=1) - 1
-    return above, tied
+    right = right[:, None].astype(scores.dtype)
+    return (scores > right).sum(axis=1), (scores == right).sum(axis=1)
 
 
 def mean_reciprocal_rank(

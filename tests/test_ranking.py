@@ -1,0 +1,184 @@
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clinical_symile.candidates import NOBODY, Gallery, Lists, candidate_lists
+from clinical_symile.catalog import Catalog
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.oracle import Oracle
+from clinical_symile.ranking import Ranking, rank
+from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer, samples
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Retrieval, read_task
+
+NAME = "retrieval/cxr_given_ecg_labs"
+
+
+@pytest.fixture
+def task(catalog: Catalog) -> Retrieval:
+    made = read_task(catalog.path("tasks", NAME), name=NAME, overrides=['candidates="all"'])
+    assert isinstance(made, Retrieval)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clinical_symile.ranking.QUERIES_AT_A_TIME", 5)
+    monkeypatch.setattr("clinical_symile.ranking.CANDIDATES_AT_A_TIME", 7)
+
+
+@dataclass
+class _Table:
+    """Scores by row of the store, and how much was asked for at a time."""
+
+    scores: np.ndarray
+    cells: list[int] = field(default_factory=list)
+
+    def score(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+        self.cells.append(candidates.size)
+        full = self.scores[rows[:, None], candidates]
+        return np.where(candidates == NOBODY, -np.inf, full)
+
+    def score_all(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+        self.cells.append(len(rows) * len(candidates))
+        return self.scores[np.ix_(rows, candidates)]
+
+    def probability(self, task: Any, rows: Any, seen: Any, pattern: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+def _ranked(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[np.ndarray, Ranking]:
+    among = candidate_lists(task, store)
+    rows, seen = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
+    kept = np.isin(rows, among.queries)
+    return rows[kept], rank(task, scorer, rows[kept], seen[kept], among=among)
+
+
+def _few_scores(store: CohortStore, rng: np.random.Generator) -> np.ndarray:
+    """Of four values, so that there are ties."""
+    return rng.integers(0, 4, (len(store.samples), len(store.samples))).astype(float)
+
+
+def _listed(store: CohortStore, row: int) -> list[int]:
+    subject = store.samples["subject"].to_numpy()
+    held_out = [r for r in store.rows("held_out") if store.present[r, 0]]
+    return [other for other in held_out if other == row or subject[other] != subject[row]]
+
+
+def test_a_gallery_is_ranked_as_if_each_query_had_it_as_its_list(
+    task: Retrieval, synthetic_store: CohortStore, rng: np.random.Generator
+) -> None:
+    scores = _few_scores(synthetic_store, rng)
+    rows, ranking = _ranked(task, _Table(scores), synthetic_store)
+    assert len(rows) > 10
+    for place, row in enumerate(rows):
+        listed = _listed(synthetic_store, row)
+        values = [scores[row, candidate] for candidate in listed]
+        assert ranking.above[place] == sum(value > scores[row, row] for value in values)
+        assert ranking.tied[place] == sum(value == scores[row, row] for value in values) - 1
+        assert ranking.candidates[place] == len(listed)
+        answers = ranking.answers[place].tolist()
+        assert len(set(answers)) == 3
+        assert set(answers) <= set(listed)
+        assert [scores[row, a] for a in answers] == sorted(values, reverse=True)[:3]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("points", [1, 4, 1000])
+def test_a_model_ranks_a_gallery_as_it_ranks_lists(
+    objective: str,
+    points: int,
+    task: Retrieval,
+    synthetic_store: CohortStore,
+    generator: torch.Generator,
+) -> None:
+    # Embeddings of a few points: candidates that are alike tie, wherever a block puts them.
+    present = torch.from_numpy(synthetic_store.present.copy())
+    z = torch.nn.functional.normalize(torch.randn(points, 3, 8, generator=generator), dim=2)
+    z = z[torch.randint(len(z), (len(present),), generator=generator)]
+    rows = torch.arange(len(present))
+    embeddings = Embeddings(z * present[:, :, None], present, synthetic_store.modalities, rows)
+    made = find(objective, OBJECTIVES, what="objective")()
+    _check_as_lists(task, EmbeddingScorer(embeddings, made, synthetic_store), synthetic_store)
+
+
+def test_an_oracle_ranks_a_gallery_as_it_ranks_lists(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    scorer = OracleScorer(Oracle(synthetic_store), synthetic_store)
+    _check_as_lists(task, scorer, synthetic_store)
+
+
+def _check_as_lists(task: Retrieval, scorer: Scorer, store: CohortStore) -> None:
+    rows, ranking = _ranked(task, scorer, store)
+    asked, seen = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
+    longest = max(len(_listed(store, row)) for row in rows)
+    lists = np.full((len(rows), longest), NOBODY)
+    for place, row in enumerate(rows):
+        listed = [row, *(other for other in _listed(store, row) if other != row)]
+        lists[place, : len(listed)] = listed
+    expected = rank(task, scorer, rows, seen[np.isin(asked, rows)], among=Lists(rows, lists))
+    np.testing.assert_array_equal(ranking.above, expected.above)
+    np.testing.assert_array_equal(ranking.tied, expected.tied)
+    np.testing.assert_array_equal(ranking.candidates, expected.candidates)
+
+
+def test_queries_and_candidates_are_never_held_all_at_once(
+    task: Retrieval, synthetic_store: CohortStore, rng: np.random.Generator
+) -> None:
+    scorer = _Table(_few_scores(synthetic_store, rng))
+    rows, ranking = _ranked(task, scorer, synthetic_store)
+    assert max(scorer.cells) == 5 * 7
+    assert sum(scorer.cells) > len(rows) * (ranking.candidates.max() - 1)
+
+
+def test_a_score_that_is_no_number_is_told_wherever_it_stands(
+    task: Retrieval, synthetic_store: CohortStore, rng: np.random.Generator
+) -> None:
+    scores = _few_scores(synthetic_store, rng)
+    among = candidate_lists(task, synthetic_store)
+    scores[:, among.queries[-1]] = np.nan
+    with pytest.raises(ValueError, match="have a NaN score"):
+        _ranked(task, _Table(scores), synthetic_store)
+
+
+def test_answers_of_a_gallery_do_not_favour_the_right_one_among_ties(
+    task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    everyone = np.arange(len(synthetic_store.samples))
+    scorer = _Table(np.zeros((len(everyone), len(everyone))))
+    among = Gallery(everyone[:12], everyone[:12])
+    seen = np.ones((12, 2), dtype=bool)
+    right = [
+        rank(
+            task.model_copy(update={"seed": seed}), scorer, everyone[:12], seen, among=among
+        ).answers[:, 0]
+        == everyone[:12]
+        for seed in range(200)
+    ]
+    assert np.mean(right) == pytest.approx(1 / 12, abs=1e-12)
+    assert np.mean(right, axis=0).max() < 0.2
+
+
+def test_answers_of_lists_do_not_favour_the_right_one_among_ties(task: Retrieval) -> None:
+    lists = Lists(np.arange(2000), np.arange(2000)[:, None] + np.arange(10))
+    scorer = _Table(np.zeros((2000, 2010)))
+    ranking = rank(task, scorer, lists.queries, np.ones((2000, 2), dtype=bool), among=lists)
+    assert abs((ranking.answers[:, 0] == lists.queries).mean() - 0.1) < 0.03
+
+
+def test_a_gallery_of_one_leaves_nothing_to_get_wrong(task: Retrieval) -> None:
+    ranking = rank(
+        task,
+        _Table(np.ones((3, 3))),
+        np.array([1]),
+        np.ones((1, 2), dtype=bool),
+        among=Gallery(np.array([1]), np.array([0])),
+    )
+    assert (ranking.above[0], ranking.tied[0], ranking.candidates[0]) == (0, 0, 1)
+    assert ranking.answers.tolist() == [[1]]
