@@ -24,6 +24,7 @@ from matplotlib.image import imsave
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7a5195")
+ROUND = (1, 2, 5, 10)  # steps between ticks, times a power of ten
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)))
 INK, MUTED, RULE, PAPER = "#1b1b1a", "#6b6b66", "#d8d8d2", "#fffffe"
@@ -187,7 +188,7 @@ def curves(lines: Sequence[Line], *, name: str, title: str, x_label: str) -> str
             linewidth=1.8,
         )
     axes.set_xlabel(x_label)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(color=RULE, linewidth=0.6)
     return _svg(figure, name=name, title=title)
@@ -295,7 +296,7 @@ def _axis(axes: Axes, *, percent: bool, signed: bool) -> None:
     if percent and not signed:
         axes.xaxis.set_major_locator(MultipleLocator(0.25))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     written = partial(_written, percent=percent, signed=signed)
     axes.xaxis.set_major_formatter(FuncFormatter(written))
     axes.grid(axis="x", color=RULE, linewidth=0.6)
@@ -304,7 +305,8 @@ def _axis(axes: Axes, *, percent: bool, signed: bool) -> None:
 def _written(value: float, position: object, *, percent: bool, signed: bool) -> str:
     """What stands at a tick."""
     sign = "+" if signed else ""
-    text = f"{100 * value:{sign}.0f}" if percent else f"{value:{sign}.2f}"
+    decimals = 2 if abs(value - round(value, 2)) < 1e-9 else 3
+    text = f"{100 * value:{sign}.0f}" if percent else f"{value:{sign}.{decimals}f}"
     zero = not text.strip("+-0.")
     text = text.lstrip("+-") if zero else text.replace("-", "\N{MINUS SIGN}")
     return text if signed or not percent else f"{text} %"
@@ -323,8 +325,13 @@ def _svg(figure: Figure, *, name: str, title: str) -> str:
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     text = re.sub(r"font-family: [^;]*; |\stransform=\"rotate\(-0 [^\"]*\"", "", text)
-    text = re.sub(r"(\.\d\d)\d+", r"\1", text)
+    text = re.sub(r"<[^>]*>", _short_numbers, text)
     opening = f'<svg viewBox="0 0 {WIDTH} {figure.get_size_inches()[1] * 72:g}" role="img" '
     opening += f'aria-labelledby="{name}-title"><title id="{name}-title">'
     text = re.sub(r"<svg[^>]*>", lambda _: f"{opening}{html.escape(title)}</title>", text, count=1)
     return re.sub(r"\n\s*", "\n", text)
+
+
+def _short_numbers(tag: re.Match[str]) -> str:
+    """A tag with two decimals in its coordinates; what stands between tags is for the reader."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", tag[0])
