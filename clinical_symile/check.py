@@ -6,6 +6,7 @@ from pathlib import Path
 from clinical_symile.catalog import open_catalog
 from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.errors import DefinitionError
+from clinical_symile.layouts import in_layout
 from clinical_symile.task import Pretraining, Task, not_applicable, read_task
 from clinical_symile.template import needs
 
@@ -28,8 +29,9 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
     tasks: dict[str, Task] = {}
     for name, path in catalog.cohorts.items():
         try:
-            cohorts[name] = read_cohort(path, name=name)
-            modality_adapters(cohorts[name])
+            cohort = cohorts[name] = read_cohort(path, name=name)
+            for each in (cohort, *(in_layout(cohort, layout) for layout in cohort.layouts)):
+                modality_adapters(each)
         except DefinitionError as error:
             problems += error.problems
     for name, path in catalog.tasks.items():

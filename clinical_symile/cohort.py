@@ -57,6 +57,8 @@ class Samples(_Table):
         subject: column of the person, who may be in one split only.
         split: column that holds train, tuning or held_out, or how to draw it; with `sql` only.
         keep: further columns to keep, as `kept_<column>`.
+        left_out: column with a reason, in one word, for rows that are no samples; they are counted
+            by it. Empty for samples.
     """
 
     sql: Text | None = None
@@ -65,6 +67,7 @@ class Samples(_Table):
     subject: Text
     split: Text | SplitBySubject | None = None
     keep: tuple[Text, ...] = ()
+    left_out: Text | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> "Samples":
@@ -111,6 +114,18 @@ class CandidateTable(_Table):
     candidate: Text
 
 
+class Layout(_Table):
+    """Another form in which a source may lie, read instead wherever it is all there.
+
+    Attributes:
+        needs: files or folders under the source folder.
+        modalities: tables that take the place of those of the same name.
+    """
+
+    needs: Annotated[tuple[Text, ...], Field(min_length=1)]
+    modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+
 class Generator(_Table):
     """What writes the raw files of a made-up cohort, and knows its right answers.
 
@@ -140,6 +155,7 @@ class _File(_Table):
             `adapter` says otherwise.
         outcomes: name, and how this site codes it.
         candidates: published lists, by split.
+        layouts: other forms of the source, in the order in which they are looked for.
         generator: of a made-up cohort.
     """
 
@@ -153,6 +169,7 @@ class _File(_Table):
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     outcomes: dict[Name, Outcome] = {}
     candidates: dict[Split, CandidateTable] = {}
+    layouts: dict[Name, Layout] = {}
     generator: Generator | None = None
 
     @model_validator(mode="after")
@@ -161,6 +178,18 @@ class _File(_Table):
             raise ValueError("samples.sql reads no [tables]. Name the files that the query reads.")
         if self.tables and not self.samples.sql:
             raise ValueError("[tables] are read by a query only. Give samples.sql, or remove them.")
+        return self
+
+    @model_validator(mode="after")
+    def _layouts_are_of_the_same_modalities(self) -> "_File":
+        problems = [
+            f"layouts.{name}.modalities: {unknown(key, self.modalities, what='modality')}"
+            for name, layout in self.layouts.items()
+            for key in layout.modalities
+            if key not in self.modalities
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -179,7 +208,9 @@ class Cohort:
     Attributes:
         name: the name of its folder.
         folder: where it is defined.
-        digest: of every file in that folder.
+        digest: of every file in that folder, and the layout.
+        layout: the form of the source that is read; None for that of `modalities` in the file.
+        layouts: what each other form needs, and its modalities.
 
     The other fields are those of `cohort.toml`.
     """
@@ -196,8 +227,10 @@ class Cohort:
     modalities: Mapping[str, ModalityDefinition]
     outcomes: Mapping[str, Outcome]
     candidates: Mapping[Split, CandidateTable]
+    layouts: Mapping[str, tuple[tuple[str, ...], Mapping[str, ModalityDefinition]]]
     generator: Generator | None
     digest: str
+    layout: str | None = None
 
 
 def read_cohort(path: Path, *, name: str) -> Cohort:
@@ -215,6 +248,10 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     modalities = {
         key: _modality(key, table, str(path), problems) for key, table in file.modalities.items()
     }
+    layouts = {
+        name: (layout.needs, _in_layout(name, layout, modalities, str(path), problems))
+        for name, layout in file.layouts.items()
+    }
     if file.samples.sql and not (path.parent / file.samples.sql).is_file():
         problems.append(
             f"{path}: samples.sql is '{file.samples.sql}', which is not beside it. Add the query."
@@ -225,8 +262,13 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
         name=name,
         folder=path.parent,
         digest=_folder_digest(path.parent),
-        **{key: getattr(file, key) for key in _File.model_fields if key != "modalities"},
+        **{
+            key: getattr(file, key)
+            for key in _File.model_fields
+            if key not in ("modalities", "layouts")
+        },
         modalities=modalities,
+        layouts=layouts,
     )
 
 
@@ -260,6 +302,20 @@ def modality_adapters(cohort: Cohort) -> dict[str, Any]:
     if problems:
         raise DefinitionError(*problems)
     return adapters
+
+
+def _in_layout(
+    name: str,
+    layout: Layout,
+    modalities: Mapping[str, ModalityDefinition],
+    where: str,
+    problems: list[str],
+) -> dict[str, ModalityDefinition]:
+    inside = f"{where}: layouts.{name}"
+    other = {
+        key: _modality(key, table, inside, problems) for key, table in layout.modalities.items()
+    }
+    return {**modalities, **other}
 
 
 def _modality(

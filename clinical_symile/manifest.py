@@ -53,6 +53,7 @@ def write_manifest(
         "cohort_digest": cohort.digest,
         "title": cohort.title,
         "access": cohort.access,
+        "layout": cohort.layout,
         "generator": cohort.generator.model_dump() if cohort.generator else None,
         "digest": digest(*content),
         "source_digest": source_digest,

@@ -1,5 +1,6 @@
 """Raw files to a `CohortStore`."""
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,7 @@ def prepare(
     work = out.with_name(out.name + ".partial")
     _open_work(work, key)
     try:
-        samples, repeated = _samples(cohort, adapters, source=source, work=work)
+        samples, left_out = _samples(cohort, adapters, source=source, work=work)
         decoded = decode(
             cohort, samples["row"].combine_chunks(), source=source, folder=work, progress=progress
         )
@@ -70,7 +71,7 @@ def prepare(
             shutil.rmtree(work)
         raise
     store = _write_store(
-        cohort, samples, decoded, adapters=adapters, source=source, work=work, repeated=repeated
+        cohort, samples, decoded, adapters=adapters, source=source, work=work, left_out=left_out
     )
     if out.is_dir():
         out.rmdir()
@@ -87,7 +88,7 @@ def _write_store(
     adapters: Mapping[str, Any],
     source: Path,
     work: Path,
-    repeated: int,
+    left_out: Mapping[str, int],
 ) -> Path:
     """Write every file of the store into a folder inside `work`."""
     kept = np.flatnonzero(decoded.present.any(axis=1))
@@ -117,7 +118,7 @@ def _write_store(
         about=about,
         candidates=candidates,
         source_digest=(work / "key").read_text(encoding="utf-8"),
-        left_out=_left_out(decoded, repeated),
+        left_out=_left_out(decoded, left_out),
         implausible=_implausible(samples, adapters),
         unlisted=unlisted,
     )
@@ -152,27 +153,27 @@ def _open_work(work: Path, key: str) -> None:
 
 def _samples(
     cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path
-) -> tuple[pa.Table, int]:
-    """The samples; read once, so that going on uses the very same rows."""
+) -> tuple[pa.Table, dict[str, int]]:
+    """The samples, read once so that going on uses the very same rows; and which rows are none."""
     file = work / "samples.arrow"
     if not file.exists():
-        table, repeated = read_samples(cohort, adapters, source=source, scratch=work / "scratch")
+        table, left_out = read_samples(cohort, adapters, source=source, scratch=work / "scratch")
         partial = work / "samples.arrow.partial"
-        table = table.replace_schema_metadata({"repeated": str(repeated)})
+        table = table.replace_schema_metadata({"left_out": json.dumps(left_out)})
         feather.write_feather(table, str(partial), compression="uncompressed")
         partial.replace(file)
     table = feather.read_table(str(file))
-    return table, int((table.schema.metadata or {})[b"repeated"])
+    return table, json.loads((table.schema.metadata or {})[b"left_out"])
 
 
-def _left_out(decoded: Decoded, repeated: int) -> dict[str, int]:
+def _left_out(decoded: Decoded, rows: Mapping[str, int]) -> dict[str, int]:
     none = np.logical_not(decoded.present.any(axis=1))
     tried = np.zeros(len(decoded.present), dtype=bool)
     tried[decoded.rejected["row"].to_numpy(dtype=np.int64)] = True
     counts = {
         "nothing-recorded": int((none & ~tried).sum()),
         "nothing-usable": int((none & tried).sum()),
-        "repeated-row": repeated,
+        **rows,
     }
     return {reason: count for reason, count in counts.items() if count}
 

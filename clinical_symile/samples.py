@@ -26,6 +26,8 @@ QUERY_ERRORS = (
 def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
     """The tables under the source folder that a cohort reads: what it is for, and the file.
 
+    A table may be many files, in order: its name then holds a `*`.
+
     Raises:
         DataError: with every one that is missing.
     """
@@ -34,21 +36,26 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
     files = {f"tables.{name}": file for name, file in cohort.tables.items()}
     files |= {f"samples.tables.{split}": file for split, file in cohort.samples.tables.items()}
     files |= {f"candidates.{split}": lists.table for split, lists in cohort.candidates.items()}
+    found = {what: _files(source, file) for what, file in files.items()}
     missing = [
-        f"{source / file}: no such file; expected {what} of cohort '{cohort.name}'. Put it there, "
-        "or correct --source."
-        for what, file in files.items()
-        if not (source / file).is_file()
+        f"{source / files[what]}: no such file; expected {what} of cohort '{cohort.name}'. Put it "
+        "there, or correct --source."
+        for what, paths in found.items()
+        if not paths
     ]
     if missing:
         raise DataError(*missing)
-    return {what: source / file for what, file in files.items()}
+    return {
+        what if len(paths) == 1 else f"{what}[{number}]": path
+        for what, paths in found.items()
+        for number, path in enumerate(paths)
+    }
 
 
 def read_samples(
     cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, scratch: Path
-) -> tuple[pa.Table, int]:
-    """One row per sample, ordered by sample, and how many rows only repeated another.
+) -> tuple[pa.Table, dict[str, int]]:
+    """One row per sample, ordered by sample, and how many rows are none, by reason.
 
     The columns are `sample`, `subject`, `split`, and `row`: a struct of all columns that the cohort
     names.
@@ -74,12 +81,13 @@ def _read_samples(
     adapters: Mapping[str, Any],
     *,
     source: Path,
-) -> tuple[pa.Table, int]:
+) -> tuple[pa.Table, dict[str, int]]:
     uses = _uses(cohort, adapters)
     numbers = {column for adapter in adapters.values() for column in adapter.numbers}
     text = {column for adapter in adapters.values() for column in adapter.columns} - numbers
     where = _load(connection, cohort, source, text)
     _check_columns(connection, where, uses)
+    left_out = _leave_out(connection, cohort)
     _check_numbers(connection, where, numbers)
     columns = ", ".join(
         f"TRY_CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" if c in numbers else _quote(c)
@@ -98,7 +106,8 @@ def _read_samples(
         splits = _drawn(table["subject"].to_numpy(), drawn)
         table = table.set_column(2, "split", pa.array(splits, type=pa.string()))
     ((rows,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
-    return table, rows - len(table)
+    repeated = rows - len(table)
+    return table, left_out | ({"repeated-row": repeated} if repeated else {})
 
 
 def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
@@ -140,7 +149,28 @@ def _uses(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
         uses.setdefault(outcome.column, f"outcomes.{name}")
     for column in cohort.samples.keep:
         uses.setdefault(column, "samples.keep")
+    if cohort.samples.left_out:
+        uses.setdefault(cohort.samples.left_out, "samples.left_out")
     return uses
+
+
+def _leave_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[str, int]:
+    """Remove the rows that the query gives a reason against; how many, by reason."""
+    if cohort.samples.left_out is None:
+        return {}
+    reason = _quote(cohort.samples.left_out)
+    counts = connection.execute(
+        f"SELECT CAST({reason} AS VARCHAR), count(*) FROM _samples WHERE {reason} IS NOT NULL "
+        "GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    connection.execute(f"DELETE FROM _samples WHERE {reason} IS NOT NULL")
+    return dict(counts)
+
+
+def _files(source: Path, file: str) -> list[Path]:
+    """The file of that name, or those that a name with a `*` stands for."""
+    paths = sorted(source.glob(file)) if "*" in file else [source / file]
+    return [path for path in paths if path.is_file()]
 
 
 def _split_column(cohort: Cohort) -> str:

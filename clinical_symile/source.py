@@ -12,6 +12,7 @@ from clinical_symile.catalog import Catalog, digest
 from clinical_symile.cohort import Cohort, Generator, read_cohort
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.layouts import as_it_lies
 from clinical_symile.names import find, unknown
 from clinical_symile.prepare import prepare
 from clinical_symile.store import CohortStore
@@ -53,6 +54,7 @@ def prepare_cohort(
             f"source {source}: no such folder; expected the raw files of cohort '{name}'. "
             "Give it with --source."
         )
+    cohort = as_it_lies(cohort, source)
     with bar(f"Prepare {name}") as progress:
         return prepare(cohort, source=source, out=out, progress=progress)
 

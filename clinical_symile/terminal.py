@@ -103,7 +103,11 @@ def show_store(store: CohortStore, console: Console) -> None:
     """What was prepared, and what was left out and why."""
     counts = store.manifest["counts"]
     samples = sum(split["samples"] for split in counts.values())
-    console.print(f"{store.path}: {samples} samples of cohort '{store.cohort}'")
+    layout = store.manifest.get("layout")
+    console.print(
+        f"{store.path}: {samples} samples of cohort '{store.cohort}'"
+        + (f", read as layout '{layout}'" if layout else "")
+    )
     table = Table()
     for heading in ("split", "samples", "subjects", *(f"with {name}" for name in store.modalities)):
         table.add_column(heading, justify="left" if heading == "split" else "right")

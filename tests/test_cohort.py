@@ -141,10 +141,11 @@ def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
     head, tail = example.split("[samples]")
     _, modalities = tail.split("[modalities.cxr]")
     (tmp_path / "cohort.toml").write_text(
-        head + variants[1] + variants[2] + "[modalities.cxr]" + modalities
+        head + "".join(variants[1:4]) + "[modalities.cxr]" + modalities
     )
     released = read_cohort(tmp_path / "cohort.toml", name="released")
     assert released.samples.tables["held_out"] == "test.csv"
+    assert released.layouts.keys() == {"scans"}
     assert released.generator is not None
 
 

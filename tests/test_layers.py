@@ -21,7 +21,7 @@ LAYERS = (
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
     {"cohort", "task", "template", "gallery", "findings", "panels", "synthetic_tables"},
-    {"store", "decode", "samples", "tracking", "differences", "synthetic"},
+    {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"manifest", "candidates", "batch", "oracle", "report"},
     {"prepare", "asked", "model", "scorer"},
     {"source", "report_data", "learner", "ranking"},
