@@ -169,7 +169,13 @@ def _score(
     arrays = [outcome[name].to_numpy() for name in ARGUMENTS[type(task)]]
     subjects = store.samples["subject"].to_numpy()[outcome["row"]]
     try:
-        interval = bootstrap(metric.compute, arrays, subjects, rng=np.random.default_rng(task.seed))
+        interval = bootstrap(
+            metric.compute,
+            arrays,
+            subjects,
+            rng=np.random.default_rng(task.seed),
+            weighted=metric.weighted,
+        )
     except ValueError as error:
         raise CannotScore(str(error)) from error
     return {

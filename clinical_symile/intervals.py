@@ -3,18 +3,32 @@
 All samples of a subject are drawn together, since they are not independent of each other; an
 interval over samples would be too narrow.
 
+A resample is a weight for each sample: how often its subject was drawn. What is computed from the
+same weights belongs together, so that differences, sums and ranks of several numbers are resampled
+as one.
+
 Source: Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press,
-1997: percentile intervals, and resampling of hierarchical data at the upper level.
+1997: percentile and BCa intervals, and resampling of hierarchical data at the upper level.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
+from scipy.special import ndtr, ndtri
 
 LEVEL = 0.95
+RESAMPLES = 1000
 UNDEFINED_SHARE = 0.05
+# So many weights are held at a time.
+WEIGHTS_AT_A_TIME = 2_000_000
+
+Arrays = Sequence[Shaped[np.ndarray, " sample"]]
+Weights = Int[np.ndarray, "resample sample"]
+# Of weights and arrays: a number, or several, for each row of weights; NaN where undefined.
+Weighted = Callable[..., Float[np.ndarray, "resample ..."]]
 
 
 class Interval(NamedTuple):
@@ -25,14 +39,65 @@ class Interval(NamedTuple):
     high: float
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A value and what it became in each resample.
+
+    Attributes:
+        value: of all samples.
+        values: of each resample in which it is defined.
+    """
+
+    value: float
+    values: Float[np.ndarray, " resample"]
+
+    @property
+    def standard_error(self) -> float:
+        """The standard deviation over resamples."""
+        return float(self.values.std(ddof=1))
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """The percentile interval: what the middle resamples span."""
+        low, high = np.quantile(self.values, [(1 - level) / 2, (1 + level) / 2])
+        return Interval(self.value, float(low), float(high))
+
+    def bca_interval(
+        self, left_out: Float[np.ndarray, " subject"], level: float = LEVEL
+    ) -> Interval:
+        """The bias-corrected and accelerated interval.
+
+        With z₀ = Φ⁻¹(share of resamples below the value, ties half), and the acceleration
+        a = Σ d³ / (6 (Σ d²)^1.5), where d is the mean of `left_out` minus each of it, the ends are
+        the quantiles Φ(z₀ + (z₀ + z) / (1 - a (z₀ + z))) for z = ∓1.96. Where all resamples lie on
+        one side of the value it is not defined, and the percentile interval is returned.
+
+        Source: Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
+        https://doi.org/10.2307/2289144
+
+        Args:
+            left_out: the value without each subject in turn: `jackknife`.
+            level: how often such an interval holds the true value.
+        """
+        below = ((self.values < self.value).mean() + (self.values <= self.value).mean()) / 2
+        apart = left_out.mean() - left_out
+        if not 0 < below < 1 or not apart.any():
+            return self.interval(level)
+        bias = ndtri(below)
+        acceleration = (apart**3).sum() / (6 * (apart**2).sum() ** 1.5)
+        moved = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
+        ends = np.quantile(self.values, ndtr(bias + moved / (1 - acceleration * moved)))
+        return Interval(self.value, float(ends[0]), float(ends[1]))
+
+
 def bootstrap(
     metric: Callable[..., float],
-    arrays: Sequence[Shaped[np.ndarray, " sample"]],
+    arrays: Arrays,
     subjects: Shaped[np.ndarray, " sample"],
     *,
     rng: np.random.Generator,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
+    weighted: Weighted | None = None,
 ) -> Interval:
     """A metric's value, and its percentile interval over resampled subjects.
 
@@ -43,24 +108,27 @@ def bootstrap(
         rng: where resamples are drawn.
         resamples: how many; an interval of a high level needs more.
         level: how often such an interval holds the true value.
+        weighted: the same metric for many resamples at once, where there is such a form.
 
     Raises:
         ValueError: fewer than two subjects, arrays of different lengths, or a metric that is
             undefined in more than one resample in twenty, as AUROC is where one class is rare. A
             metric says that it is undefined by a ValueError.
     """
-    return _percentiles(metric, arrays, subjects, rng, resamples, level)
+    drawn = resample(metric, arrays, subjects, rng=rng, resamples=resamples, weighted=weighted)
+    return drawn.interval(level)
 
 
 def paired_bootstrap(
     metric: Callable[..., float],
-    arrays: Sequence[Shaped[np.ndarray, " sample"]],
-    baseline: Sequence[Shaped[np.ndarray, " sample"]],
+    arrays: Arrays,
+    baseline: Arrays,
     subjects: Shaped[np.ndarray, " sample"],
     *,
     rng: np.random.Generator,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
+    weighted: Weighted | None = None,
 ) -> Interval:
     """The difference of a metric between two models on the same samples, and its interval.
 
@@ -74,60 +142,166 @@ def paired_bootstrap(
         rng: where resamples are drawn.
         resamples: how many; an interval of a high level needs more.
         level: how often such an interval holds the true value.
+        weighted: as in `bootstrap`.
 
     Raises:
         ValueError: as in `bootstrap`.
     """
-    width = len(arrays)
-
-    def difference(*taken: np.ndarray) -> float:
-        return metric(*taken[:width]) - metric(*taken[width:])
-
-    return _percentiles(difference, [*arrays, *baseline], subjects, rng, resamples, level)
+    return resample_difference(
+        metric, arrays, baseline, subjects, rng=rng, resamples=resamples, weighted=weighted
+    ).interval(level)
 
 
-def _percentiles(
+def resample(
     metric: Callable[..., float],
-    arrays: Sequence[Shaped[np.ndarray, " sample"]],
+    arrays: Arrays,
     subjects: Shaped[np.ndarray, " sample"],
+    *,
     rng: np.random.Generator,
-    resamples: int,
-    level: float,
-) -> Interval:
+    resamples: int = RESAMPLES,
+    weighted: Weighted | None = None,
+) -> Resampled:
+    """What a metric becomes in resamples by subject; see `bootstrap`."""
+    value = metric(*arrays)
+    form = weighted or by_weights(metric)
+    values = resampled(form, arrays, subjects, rng=rng, resamples=resamples)
+    return Resampled(value, defined(values, metric, arrays, subjects))
+
+
+def resample_difference(
+    metric: Callable[..., float],
+    arrays: Arrays,
+    baseline: Arrays,
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+    weighted: Weighted | None = None,
+) -> Resampled:
+    """What the difference of two models becomes in resamples; see `paired_bootstrap`."""
+    width, form = len(arrays), weighted or by_weights(metric)
+
+    def difference(weights: Weights, *taken: np.ndarray) -> Float[np.ndarray, " resample"]:
+        return form(weights, *taken[:width]) - form(weights, *taken[width:])
+
+    value = metric(*arrays) - metric(*baseline)
+    both = [*arrays, *baseline]
+    values = resampled(difference, both, subjects, rng=rng, resamples=resamples)
+    return Resampled(value, defined(values, metric, arrays, subjects))
+
+
+def resampled(
+    weighted: Weighted,
+    arrays: Arrays,
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Float[np.ndarray, "resample ..."]:
+    """One number, or several together, for each resample by subject; NaN where undefined.
+
+    Raises:
+        ValueError: fewer than two subjects, or arrays of different lengths.
+    """
+    codes, people = _codes(arrays, subjects)
+    at_once = max(1, WEIGHTS_AT_A_TIME // max(len(codes), 1))
+    parts = []
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
+        drawn = rng.integers(people, size=(rows, people))
+        drawn += people * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * people).reshape(rows, people)
+        parts.append(weighted(counts[:, codes], *arrays))
+    return np.concatenate(parts)
+
+
+def jackknife(
+    weighted: Weighted, arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
+) -> Float[np.ndarray, "subject ..."]:
+    """The same without each subject in turn.
+
+    Raises:
+        ValueError: as in `resampled`.
+    """
+    codes, people = _codes(arrays, subjects)
+    at_once = max(1, WEIGHTS_AT_A_TIME // max(len(codes), 1))
+    parts = [
+        weighted((codes[None, :] != left_out[:, None]).astype(np.int64), *arrays)
+        for left_out in np.array_split(np.arange(people), -(-people // at_once))
+    ]
+    return np.concatenate(parts)
+
+
+def by_weights(metric: Callable[..., float]) -> Weighted:
+    """A metric of arrays as one of weights, resample by resample; slow, and true of any metric."""
+
+    def weighted(weights: Weights, *arrays: np.ndarray) -> Float[np.ndarray, " resample"]:
+        values = np.full(len(weights), np.nan)
+        for place, row in enumerate(_rows(weights)):
+            try:
+                values[place] = metric(*(array[row] for array in arrays))
+            except ValueError:
+                continue
+        return values
+
+    return weighted
+
+
+def defined(
+    values: Float[np.ndarray, " resample"],
+    metric: Callable[..., float],
+    arrays: Arrays,
+    subjects: Shaped[np.ndarray, " sample"],
+) -> Float[np.ndarray, " defined"]:
+    """The resamples in which a metric is defined.
+
+    Raises:
+        ValueError: they are too few, with what the metric says of a resample that it is not of.
+    """
+    known = values[~np.isnan(values)]
+    if len(known) < (1 - UNDEFINED_SHARE) * len(values):
+        raise ValueError(
+            f"the metric is undefined in too many of {len(values)} resamples by subject: "
+            f"{_complaint(metric, arrays, subjects)}"
+        )
+    return known
+
+
+def _complaint(
+    metric: Callable[..., float], arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
+) -> str:
+    """What a metric says where it is undefined, found on resamples of a fixed seed."""
+    rng, (codes, people) = np.random.default_rng(0), _codes(arrays, subjects)
+    for _ in range(RESAMPLES):
+        counts = np.bincount(rng.integers(people, size=people), minlength=people)
+        row = np.repeat(np.arange(len(codes)), counts[codes])
+        try:
+            metric(*(array[row] for array in arrays))
+        except ValueError as error:
+            return str(error)
+    return "it is not a number there."
+
+
+def _codes(
+    arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
+) -> tuple[Int[np.ndarray, " sample"], int]:
+    """Each sample's subject as a number from 0, and how many there are."""
     lengths = {len(array) for array in arrays}
     if lengths != {len(subjects)}:
         raise ValueError(
             f"arrays of length {', '.join(map(str, sorted(lengths)))} for the subjects of "
             f"{len(subjects)} samples; expected one entry per sample in each."
         )
-    if len(np.unique(subjects)) < 2:
+    people, codes = np.unique(subjects, return_inverse=True)
+    if len(people) < 2:
         raise ValueError(
             "an interval over subjects needs at least 2 of them; expected samples of more people."
         )
-    value = metric(*arrays)
-    values, undefined = [], None
-    for index in _resampled_rows(subjects, rng, resamples):
-        try:
-            values.append(metric(*(array[index] for array in arrays)))
-        except ValueError as error:
-            undefined = error
-    if undefined is not None and len(values) < (1 - UNDEFINED_SHARE) * resamples:
-        raise ValueError(
-            f"the metric is undefined in too many of {resamples} resamples by subject: {undefined}"
-        ) from undefined
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+    return codes, len(people)
 
 
-def _resampled_rows(
-    subjects: Shaped[np.ndarray, " sample"], rng: np.random.Generator, resamples: int
-) -> Iterator[Int[np.ndarray, " drawn"]]:
-    """For each resample, the rows of as many subjects as there are, drawn with replacement."""
-    _, codes, counts = np.unique(subjects, return_inverse=True, return_counts=True)
-    rows_by_subject = np.argsort(codes, kind="stable")
-    first = np.cumsum(counts) - counts
-    for _ in range(resamples):
-        drawn = rng.integers(len(counts), size=len(counts))
-        taken = counts[drawn]
-        within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
-        yield rows_by_subject[np.repeat(first[drawn], taken) + within]
+def _rows(weights: Weights) -> Iterator[Int[np.ndarray, " drawn"]]:
+    """Each resample as row numbers."""
+    places = np.arange(weights.shape[1])
+    for counts in weights:
+        yield np.repeat(places, counts)

@@ -175,14 +175,16 @@ def _minus_best(
             f"'{row.task}' under '{row.missingness}'. Evaluate both again on one store."
         )
     names = ("above", "tied") if isinstance(task, Retrieval) else ("label", "probability")
+    metric = _primary(task)
     interval = paired_bootstrap(
-        _primary(task).compute,
+        metric.compute,
         [outcome[name].to_numpy() for name in names],
         [best[name].to_numpy() for name in names],
         store.samples["subject"].to_numpy()[outcome["row"]],
         rng=np.random.default_rng(task.seed),
         resamples=max(RESAMPLES, round(RESAMPLES_PER_TEST * (1 - LEVEL) / (1 - level))),
         level=level,
+        weighted=metric.weighted,
     )
     same = ("run", "cohort", "task", "split", "missingness", "metric")
     return Comparison(

@@ -1,10 +1,20 @@
 import time
+from types import SimpleNamespace
 
 import jaxtyping
 import numpy as np
 import pytest
+import scipy.stats
 
-from clinical_symile.intervals import bootstrap, paired_bootstrap
+from clinical_symile import intervals
+from clinical_symile.intervals import (
+    bootstrap,
+    by_weights,
+    jackknife,
+    paired_bootstrap,
+    resample,
+    resampled,
+)
 from clinical_symile.metrics.classification import AUROC
 from clinical_symile.metrics.retrieval import RECALL_AT_1, ranks
 
@@ -134,3 +144,78 @@ def test_a_thousand_resamples_of_500_samples_are_fast(rng):
     start = time.perf_counter()
     bootstrap(AUROC.compute, [label, probability], np.arange(500) // 2, rng=rng)
     assert time.perf_counter() - start < 10
+
+
+def test_the_form_by_weights_draws_the_same_people(rng):
+    values, subjects = clustered(rng)
+    one, other = (
+        bootstrap(
+            mean,
+            [values],
+            subjects,
+            rng=np.random.default_rng(7),
+            weighted=form,
+        )
+        for form in (None, lambda weights, values: weights @ values / weights.sum(axis=1))
+    )
+    assert one == pytest.approx(other, abs=1e-12)
+
+
+def test_what_is_resampled_together_has_the_same_people(rng):
+    values, subjects = clustered(rng)
+
+    def both(weights, values):
+        mean = weights @ values / weights.sum(axis=1)
+        return np.stack([mean, -mean], axis=1)
+
+    drawn = resampled(both, [values], subjects, rng=rng, resamples=50)
+    assert drawn.shape == (50, 2)
+    np.testing.assert_array_equal(drawn[:, 0], -drawn[:, 1])
+
+
+def test_few_weights_at_a_time_give_the_same(rng, monkeypatch):
+    values, subjects = clustered(rng)
+    form = by_weights(mean)
+    whole, without = (
+        resampled(form, [values], subjects, rng=np.random.default_rng(1), resamples=20),
+        jackknife(form, [values], subjects),
+    )
+    monkeypatch.setattr(intervals, "WEIGHTS_AT_A_TIME", 700)
+    again = resampled(form, [values], subjects, rng=np.random.default_rng(1), resamples=20)
+    np.testing.assert_array_equal(again, whole)
+    np.testing.assert_array_equal(jackknife(form, [values], subjects), without)
+
+
+def test_the_jackknife_leaves_out_whole_subjects():
+    values, subjects = np.array([1.0, 3.0, 8.0, 6.0]), np.array(["b", "a", "b", "c"])
+    # Without a: 15 / 3; without b: 9 / 2; without c: 12 / 3.
+    assert jackknife(by_weights(mean), [values], subjects).tolist() == [5.0, 4.5, 4.0]
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_the_bca_interval_is_that_of_scipy(level, rng):
+    values = rng.lognormal(0, 1, 25)
+    drawn = resample(mean, [values], np.arange(25), rng=rng, resamples=999)
+    expected = scipy.stats.bootstrap(
+        (values,),
+        np.mean,
+        method="BCa",
+        confidence_level=level,
+        n_resamples=0,
+        bootstrap_result=SimpleNamespace(bootstrap_distribution=drawn.values),
+    ).confidence_interval
+    found = drawn.bca_interval(jackknife(by_weights(mean), [values], np.arange(25)), level)
+    assert found.value == values.mean()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+def test_where_nothing_varies_the_bca_interval_is_the_value(rng):
+    drawn = resample(mean, [np.ones(9)], np.arange(9), rng=rng)
+    left_out = jackknife(by_weights(mean), [np.ones(9)], np.arange(9))
+    assert drawn.bca_interval(left_out) == (1, 1, 1)
+
+
+def test_the_standard_error_of_a_mean_is_the_textbook_one(rng):
+    values = rng.standard_normal(400)
+    drawn = resample(mean, [values], np.arange(400), rng=rng, resamples=4_000)
+    assert drawn.standard_error == pytest.approx(values.std() / np.sqrt(400), rel=0.05)

@@ -5,13 +5,15 @@ bootstrap asks a thousand times. The tests hold them to scikit-learn's own.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from scipy.stats import rankdata
 
-from clinical_symile.metrics.metric import Metric
+from clinical_symile.metrics.metric import Metric, weighted_mean
 
 Labels = Int[np.ndarray, " sample"]
 Probabilities = Float[np.ndarray, " sample"]
+Weights = Real[np.ndarray, "resample sample"]
+Values = Float[np.ndarray, " resample"]
 
 CALIBRATION_BINS = 10
 
@@ -48,7 +50,7 @@ def auprc(label: Labels, probability: Probabilities) -> float:
 def brier(label: Labels, probability: Probabilities) -> float:
     """Mean squared difference of probability and label."""
     _check(label, probability)
-    return float(((probability - label) ** 2).mean())
+    return float(_squared_errors(label, probability).mean())
 
 
 def expected_calibration_error(label: Labels, probability: Probabilities) -> float:
@@ -62,9 +64,61 @@ def expected_calibration_error(label: Labels, probability: Probabilities) -> flo
     predicted class and here for the positive one. https://arxiv.org/abs/1706.04599
     """
     _check(label, probability)
-    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    excess = np.bincount(bins, weights=probability - label, minlength=CALIBRATION_BINS)
+    excess = np.bincount(_bins(probability), weights=probability - label)
     return float(np.abs(excess).sum() / len(label))
+
+
+def _squared_errors(label: Labels, probability: Probabilities) -> Float[np.ndarray, " sample"]:
+    return (probability - label) ** 2
+
+
+def _bins(probability: Probabilities) -> Int[np.ndarray, " sample"]:
+    return np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+
+
+def _weighted_auroc(weights: Weights, label: Labels, probability: Probabilities) -> Values:
+    positive, negative = _by_probability(
+        weights, label, np.unique(probability, return_inverse=True)
+    )
+    below = np.cumsum(negative, axis=1) - negative / 2
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    return _ratio((positive * below).sum(axis=1), pairs)
+
+
+def _weighted_auprc(weights: Weights, label: Labels, probability: Probabilities) -> Values:
+    falling = np.unique(-probability, return_inverse=True)
+    positive, negative = _by_probability(weights, label, falling)
+    true_positives = np.cumsum(positive, axis=1)
+    called = true_positives + np.cumsum(negative, axis=1)
+    area = (positive * true_positives / np.maximum(called, 1e-300)).sum(axis=1)
+    both = positive.sum(axis=1) * negative.sum(axis=1)
+    return np.where(both > 0, _ratio(area, positive.sum(axis=1)), np.nan)
+
+
+def _weighted_calibration_error(
+    weights: Weights, label: Labels, probability: Probabilities
+) -> Values:
+    in_bin = _bins(probability)[:, None] == np.arange(CALIBRATION_BINS)
+    excess = weights @ (in_bin * (probability - label)[:, None])
+    return np.abs(excess).sum(axis=1) / weights.sum(axis=1)
+
+
+def _by_probability(
+    weights: Weights, label: Labels, places: tuple[np.ndarray, np.ndarray]
+) -> tuple[Float[np.ndarray, "resample distinct"], Float[np.ndarray, "resample distinct"]]:
+    """The weight of positives and of negatives at each distinct probability."""
+    order = np.argsort(places[1], kind="stable")
+    first = np.searchsorted(places[1][order], np.arange(len(places[0])))
+    ordered, positive = weights[:, order].astype(float), label[order] == 1
+    return (
+        np.add.reduceat(ordered * positive, first, axis=1),
+        np.add.reduceat(ordered * ~positive, first, axis=1),
+    )
+
+
+def _ratio(numerator: Values, denominator: Values) -> Values:
+    undefined = np.full(len(numerator), np.nan)
+    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
 
 
 def _check(label: Labels, probability: Probabilities) -> None:
@@ -95,6 +149,7 @@ AUROC = Metric(
     low=0.0,
     high=1.0,
     chance=lambda label: 0.5,
+    weighted=_weighted_auroc,
 )
 AUPRC = Metric(
     name="auprc",
@@ -103,6 +158,7 @@ AUPRC = Metric(
     low=0.0,
     high=1.0,
     chance=_prevalence,
+    weighted=_weighted_auprc,
 )
 BRIER = Metric(
     name="brier",
@@ -111,6 +167,8 @@ BRIER = Metric(
     low=0.0,
     high=1.0,
     chance=lambda label: _prevalence(label) * (1 - _prevalence(label)),
+    each=_squared_errors,
+    weighted=weighted_mean(_squared_errors),
 )
 EXPECTED_CALIBRATION_ERROR = Metric(
     name="expected_calibration_error",
@@ -119,4 +177,5 @@ EXPECTED_CALIBRATION_ERROR = Metric(
     low=0.0,
     high=1.0,
     chance=None,
+    weighted=_weighted_calibration_error,
 )

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Real
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -18,6 +21,10 @@ class Metric:
         high: the greatest.
         chance: what a model that knows nothing scores in expectation, of the number of candidates
             of each query or of the labels; None where there is no such value.
+        each: the value of every sample, where the metric is the mean of these; else None.
+        weighted: `compute` for many resamples at once: of weights `[resample, sample]` and the same
+            arrays, NaN where it is undefined; None where there is no such form, and resampling
+            takes its time.
     """
 
     name: str
@@ -26,3 +33,18 @@ class Metric:
     low: float
     high: float
     chance: Callable[[Any], float] | None
+    each: Callable[..., Float[np.ndarray, " sample"]] | None = None
+    weighted: Callable[..., Float[np.ndarray, " resample"]] | None = None
+
+
+def weighted_mean(
+    each: Callable[..., Float[np.ndarray, " sample"]],
+) -> Callable[..., Float[np.ndarray, " resample"]]:
+    """The weighted form of a metric that is the mean of `each`."""
+
+    def weighted(
+        weights: Real[np.ndarray, "resample sample"], *arrays: np.ndarray
+    ) -> Float[np.ndarray, " resample"]:
+        return weights @ each(*arrays) / weights.sum(axis=1)
+
+    return weighted

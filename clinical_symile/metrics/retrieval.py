@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.metrics.metric import Metric
+from clinical_symile.metrics.metric import Metric, weighted_mean
 
 
 def ranks(
@@ -64,14 +64,33 @@ def mean_reciprocal_rank(
 ) -> float:
     """Mean of 1 / rank; over tied candidates, the mean of 1 / rank over the ranks they share."""
     _check_not_empty(above)
+    return float(_reciprocal_ranks(above, tied).mean())
+
+
+def _reciprocal_ranks(
+    above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]
+) -> Float[np.ndarray, " query"]:
     harmonic = _harmonic_numbers(int((above + tied).max()) + 1)
-    return float(((harmonic[above + tied + 1] - harmonic[above]) / (tied + 1)).mean())
+    return (harmonic[above + tied + 1] - harmonic[above]) / (tied + 1)
+
+
+def _hits_at(k: int) -> Callable[..., Float[np.ndarray, " query"]]:
+    """Whether each query's right candidate is among the first k; a share where it ties."""
+
+    def hits(
+        above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]
+    ) -> Float[np.ndarray, " query"]:
+        return np.clip((k - above) / (tied + 1), 0, 1)
+
+    return hits
 
 
 def _recall_at(k: int) -> Callable[..., float]:
+    hits = _hits_at(k)
+
     def recall(above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]) -> float:
         _check_not_empty(above)
-        return float(np.clip((k - above) / (tied + 1), 0, 1).mean())
+        return float(hits(above, tied).mean())
 
     return recall
 
@@ -106,6 +125,8 @@ def _recall_metric(k: int) -> Metric:
         low=0.0,
         high=1.0,
         chance=_recall_chance(k),
+        each=_hits_at(k),
+        weighted=weighted_mean(_hits_at(k)),
     )
 
 
@@ -118,4 +139,6 @@ MEAN_RECIPROCAL_RANK = Metric(
     low=0.0,
     high=1.0,
     chance=_reciprocal_rank_chance,
+    each=_reciprocal_ranks,
+    weighted=weighted_mean(_reciprocal_ranks),
 )

@@ -1,0 +1,160 @@
+"""Every metric on a thousand random cases: a reference, and the form for many resamples."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from clinical_symile.metrics.metric import Metric
+from clinical_symile.metrics.retrieval import ranks
+from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+
+CASES = 1000
+
+
+def recall_in_loops(scores: np.ndarray, positive: np.ndarray, k: int) -> float:
+    """The share of places within the first k, of all places that the right one may take."""
+    total = 0.0
+    for row, right in zip(scores.tolist(), positive.tolist(), strict=True):
+        places = places_of(row, right)
+        total += sum(place <= k for place in places) / len(places)
+    return total / len(scores)
+
+
+def reciprocal_rank_in_loops(scores: np.ndarray, positive: np.ndarray) -> float:
+    total = 0.0
+    for row, right in zip(scores.tolist(), positive.tolist(), strict=True):
+        places = places_of(row, right)
+        total += sum(1 / place for place in places) / len(places)
+    return total / len(scores)
+
+
+def places_of(scores: list[float], right: int) -> list[int]:
+    first = 1 + sum(score > scores[right] for score in scores)
+    return list(range(first, first + sum(score == scores[right] for score in scores)))
+
+
+def calibration_error_in_loops(label: np.ndarray, probability: np.ndarray) -> float:
+    total = 0.0
+    for number in range(10):
+        held = [
+            (y, p)
+            for y, p in zip(label.tolist(), probability.tolist(), strict=True)
+            if min(int(p * 10), 9) == number
+        ]
+        if held:
+            observed = sum(y for y, _ in held) / len(held)
+            predicted = sum(p for _, p in held) / len(held)
+            total += abs(observed - predicted) * len(held) / len(label)
+    return total
+
+
+RETRIEVAL_REFERENCES: dict[str, Callable[..., float]] = {
+    "recall_at_1": lambda scores, positive: recall_in_loops(scores, positive, 1),
+    "recall_at_5": lambda scores, positive: recall_in_loops(scores, positive, 5),
+    "mean_reciprocal_rank": reciprocal_rank_in_loops,
+}
+CLASSIFICATION_REFERENCES: dict[str, Callable[..., float]] = {
+    "auroc": roc_auc_score,
+    "auprc": average_precision_score,
+    "brier": brier_score_loss,
+    "expected_calibration_error": calibration_error_in_loops,
+}
+ONE_CLASS_IS_ENOUGH = ("brier", "expected_calibration_error")
+
+
+def retrieval_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """From one query of one candidate up; scores of few values tie, and some are constant."""
+    shape = (int(rng.integers(1, 9)), int(rng.integers(1, 9)))
+    values = int(rng.integers(1, 12))
+    return rng.integers(values, size=shape) / values, rng.integers(shape[1], size=shape[0])
+
+
+def classification_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """From one sample up; probabilities of few values tie, and 0 and 1 are among them."""
+    n, values = int(rng.integers(1, 40)), int(rng.integers(1, 25))
+    label = (rng.random(n) < rng.random()).astype(int)
+    return label, rng.integers(values + 1, size=n) / values
+
+
+def metric_of(name: str) -> Metric:
+    names = RETRIEVAL_METRICS if name in RETRIEVAL_METRICS else CLASSIFICATION_METRICS
+    return find(name, names, what="metric")
+
+
+@pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES))
+def test_a_retrieval_metric_is_its_definition_in_loops(name, rng):
+    for _ in range(CASES):
+        scores, positive = retrieval_case(rng)
+        expected = RETRIEVAL_REFERENCES[name](scores, positive)
+        assert metric_of(name).compute(*ranks(scores, positive)) == pytest.approx(
+            expected, abs=1e-12
+        )
+
+
+@pytest.mark.parametrize("name", sorted(CLASSIFICATION_REFERENCES))
+def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(name, rng):
+    seen = {"refused": 0, "one sample": 0, "tied": 0}
+    for _ in range(CASES):
+        label, probability = classification_case(rng)
+        seen["one sample"] += len(label) == 1
+        seen["tied"] += len(np.unique(probability)) < len(probability)
+        if name not in ONE_CLASS_IS_ENOUGH and len(set(label.tolist())) < 2:
+            seen["refused"] += 1
+            with pytest.raises(ValueError, match="needs both classes"):
+                metric_of(name).compute(label, probability)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn on one class
+            expected = CLASSIFICATION_REFERENCES[name](label, probability)
+        assert metric_of(name).compute(label, probability) == pytest.approx(expected, abs=1e-12)
+    assert seen["one sample"]
+    assert seen["tied"]
+    assert bool(seen["refused"]) == (name not in ONE_CLASS_IS_ENOUGH)
+
+
+@pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES | CLASSIFICATION_REFERENCES))
+def test_the_form_for_many_resamples_is_the_metric_of_each(name, rng):
+    metric = metric_of(name)
+    assert metric.weighted is not None
+    for _ in range(CASES):
+        if name in RETRIEVAL_METRICS:
+            arrays = ranks(*retrieval_case(rng))
+        else:
+            arrays = classification_case(rng)
+        weights = rng.integers(3, size=(4, len(arrays[0])))
+        weights[0] = 1
+        weights[weights.sum(axis=1) == 0] = 1
+        found = metric.weighted(weights, *arrays)
+        for value, row in zip(found, weights, strict=True):
+            drawn = np.repeat(np.arange(len(row)), row)
+            try:
+                expected = metric.compute(*(array[drawn] for array in arrays))
+            except ValueError:
+                expected = np.nan
+            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES | CLASSIFICATION_REFERENCES))
+def test_a_metric_that_gives_each_sample_a_value_is_their_mean(name, rng):
+    metric = metric_of(name)
+    assert (metric.each is None) == (name in ("auroc", "auprc", "expected_calibration_error"))
+    if metric.each is not None:
+        case = retrieval_case(rng) if name in RETRIEVAL_METRICS else classification_case(rng)
+        arrays = ranks(*case) if name in RETRIEVAL_METRICS else case
+        assert metric.each(*arrays).mean() == pytest.approx(metric.compute(*arrays), abs=1e-12)
+
+
+def test_nan_is_refused_before_any_metric_sees_it(rng):
+    for _ in range(CASES):
+        scores, positive = retrieval_case(rng)
+        scores[rng.integers(len(scores)), rng.integers(scores.shape[1])] = np.nan
+        with pytest.raises(ValueError, match="have a NaN score"):
+            ranks(scores, positive)
+        label, probability = classification_case(rng)
+        probability[rng.integers(len(label))] = np.nan
+        for name in CLASSIFICATION_REFERENCES:
+            with pytest.raises(ValueError, match="or NaN; expected predicted probabilities"):
+                metric_of(name).compute(label, probability)
