@@ -43,10 +43,14 @@ class Learner(nn.Module):
         Args:
             batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
                 dataclass.
-            generator: for the objective's negatives.
+            generator: for the objective's negatives; its seed is also that of what encoders draw,
+                such as dropout.
             fabric: joins the processes.
         """
-        embeddings = self.model(Batch(**batch))
+        device = batch["present"].device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(generator.initial_seed() + 1 + fabric.global_rank)
+            embeddings = self.model(Batch(**batch))
         with torch.autocast(embeddings.present.device.type, enabled=False):
             return self.objective(_gathered(embeddings, fabric), generator=generator)
 

@@ -12,6 +12,7 @@ from clinical_symile.batch import Batch, load_batch
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
 from clinical_symile.names import ENCODERS, find
+from clinical_symile.parts import batch_dependent, encode_in_parts
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Pretraining
 
@@ -27,10 +28,20 @@ class Model(nn.Module):
         dim: width of the embeddings.
         norm: `l2` or `layer_norm`, see `Pretraining`.
         absent: `omit` or `learned`, see `Pretraining`.
+        encode_at_a_time: how many samples' activations training holds; None for the whole batch's.
     """
 
-    def __init__(self, encoders: Mapping[str, nn.Module], *, dim: int, norm: str, absent: str):
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        *,
+        dim: int,
+        norm: str,
+        absent: str,
+        encode_at_a_time: int | None = None,
+    ):
         super().__init__()
+        self.encode_at_a_time = encode_at_a_time
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.norms = nn.ModuleDict({name: NORMS[norm](dim) for name in encoders})
@@ -58,7 +69,12 @@ class Model(nn.Module):
                 f"the batch of {len(present)} has one sample with {name}; statistics over a batch "
                 "need at least 2. Raise batch_size."
             )
-        encoded = self.norms[name](self.encoders[name](batch.inputs[name][present]))
+        encoder, inputs = self.encoders[name], batch.inputs[name][present]
+        if self.training and self.encode_at_a_time is not None:
+            encoded = encode_in_parts(encoder, inputs, at_a_time=self.encode_at_a_time)
+        else:
+            encoded = encoder(inputs)
+        encoded = self.norms[name](encoded)
         return z.to(encoded.dtype).index_put((present.nonzero()[:, 0],), encoded)
 
     def _substitute(self) -> Tensor | None:
@@ -99,7 +115,8 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
         seed: draws the weights; the global random stream is left as it was.
 
     Raises:
-        DefinitionError: an encoder does not take the arguments that the task gives it.
+        DefinitionError: an encoder does not take the arguments that the task gives it, or is to run
+            in parts and normalises over the batch.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -112,9 +129,32 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
                 encoders[name] = encoder(shape, task.dim, **named.arguments)
             except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
+        problems += _of_parts(task, encoders)
         if problems:
             raise DefinitionError(*problems)
-        return Model(encoders, dim=task.dim, norm=task.norm, absent=task.absent)
+        return Model(
+            encoders,
+            dim=task.dim,
+            norm=task.norm,
+            absent=task.absent,
+            encode_at_a_time=task.encode_at_a_time,
+        )
+
+
+def _of_parts(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]:
+    """Why the encoders cannot run in parts as the task says; empty if they can."""
+    if task.encode_at_a_time is None or task.batch_statistics == "parts":
+        return []
+    layers = {name: batch_dependent(encoder) for name, encoder in encoders.items()}
+    return [
+        f"task '{task.name}': encoders.{name} normalises over the batch, in {', '.join(found[:3])}"
+        f"{f' and {len(found) - 3} other layers' if len(found) > 3 else ''}; expected none, since "
+        f"encode_at_a_time = {task.encode_at_a_time} would change its gradients. Take an encoder "
+        'without it, leave encode_at_a_time out, or set batch_statistics = "parts" to have each '
+        "part normalised by its own statistics, which is not what a whole batch learns."
+        for name, found in layers.items()
+        if found
+    ]
 
 
 @torch.inference_mode()

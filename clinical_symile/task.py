@@ -96,7 +96,11 @@ class Pretraining(_Table):
         norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
         absent: `omit` leaves an absent modality out of losses and scores, `learned` puts a learned
             vector in its place.
-        batch_size: samples in a step.
+        batch_size: samples in a step: what the loss sees at once.
+        encode_at_a_time: of how many samples the encoders hold the activations, so that a batch may
+            be larger than memory; gradients are those of the whole batch. Left out: all.
+        batch_statistics: what batch normalisation takes its mean and variance over: the `batch`, or
+            each of the `parts` that `encode_at_a_time` makes of it, an approximation.
         epochs: passes over the train split.
         precision: as Lightning Fabric names it.
         optimiser: see there.
@@ -115,6 +119,8 @@ class Pretraining(_Table):
     norm: Literal["l2", "layer_norm"]
     absent: Literal["omit", "learned"]
     batch_size: Annotated[int, Field(ge=2)]
+    encode_at_a_time: Annotated[int, Field(ge=2)] | None = None
+    batch_statistics: Literal["batch", "parts"] = "batch"
     epochs: Count
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     optimiser: Optimiser

@@ -18,7 +18,7 @@ FAMILIES = {
 # A module may import those of the layers above its own in this list, and its family's contract.
 LAYERS = (
     {"errors", "wording", "figures", "intervals", "synthetic_world", "synthetic_ecg"},
-    {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders"},
+    {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
     {"cohort", "task", "template", "gallery", "findings", "panels", "synthetic_tables"},
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
@@ -44,6 +44,7 @@ LOADED_BY = {
         "learner",
         "model",
         "objectives",
+        "parts",
         "scorer",
         "train",
         "doctor",

@@ -13,7 +13,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_symile import train as training
 from clinical_symile.batch import Batch
@@ -141,6 +141,59 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(
     assert _same(_weights(stopped), _weights(whole))
     last = [load_file(run.path / "last" / "3.safetensors") for run in (stopped, whole)]
     assert _same(*last)
+
+
+class Dropping(nn.Module):
+    """An encoder that draws."""
+
+    def __init__(self, shape: tuple[int, ...], dim: int):
+        super().__init__()
+        layers = nn.Flatten(), nn.Dropout(0.5), nn.Linear(math.prod(shape), dim)
+        self.network = nn.Sequential(*layers)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        return self.network(vector)
+
+
+DROPPING = 'encoders.labs={name="tests.test_train:Dropping"}'
+
+
+def test_what_encoders_draw_is_drawn_from_the_seed_and_nothing_else(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    task = _mlps(catalog, DROPPING, "encode_at_a_time=5")
+    torch.manual_seed(1)
+    whole = learn(task, "whole")
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), after), "the global stream was used"
+    with pytest.raises(_StoppedError):
+        learn(task, "stopped", on_epoch=_stop_after(1))
+    assert _same(_weights(learn(task, "stopped")), _weights(whole))
+    assert not _same(_weights(learn(task, "other", seed=1)), _weights(whole))
+
+
+def test_encoders_that_run_in_parts_learn_what_they_learn_at_once(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    whole, parts = (
+        learn(_mlps(catalog, "precision=64-true", "missingness=mcar-30", *more), name)
+        for name, more in (("whole", ()), ("parts", ("encode_at_a_time=3",)))
+    )
+    for expected, found in zip(_history(whole), _history(parts), strict=True):
+        assert found == pytest.approx(expected, rel=1e-6)
+    for name, weights in _weights(whole).items():
+        torch.testing.assert_close(_weights(parts)[name], weights, rtol=1e-5, atol=1e-7)
+
+
+def test_parts_with_statistics_of_their_own_learn_too(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    overrides = ("encode_at_a_time=8", "batch_statistics=parts", "epochs=4")
+    losses = [
+        epoch["loss"] for epoch in learn(tiny(catalog, "pretraining/symile", *overrides)).history
+    ]
+    assert losses[-1] < losses[0]
 
 
 def test_training_stopped_while_an_epoch_is_written_goes_on_from_the_one_before(
