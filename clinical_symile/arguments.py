@@ -21,6 +21,9 @@ LISTS = (
     "missingness",
 )
 
+EVERYDAY = ["*", "!*/more/*"]
+NOT_MORE = "names or patterns; ! takes away; without it, all but those in a folder more/"
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The verb and what goes with it; a mistake ends the program with a sentence and status 1."""
@@ -86,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "evaluate", "score a run on tasks under missingness")
     verb.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
     verb.add_argument("--store", metavar="STORE", type=Path, required=True)
-    verb.add_argument("--tasks", metavar="A,B", type=_names, default=["*"], help="without it, all")
+    verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
     verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
 
     verb = _add_verb(verbs, "benchmark", "all that a report needs and is not there yet")

@@ -44,7 +44,8 @@ def applicable_tasks(
     Args:
         catalog: where tasks are.
         store: what they are asked of.
-        patterns: names, or patterns with `*` among all retrieval and classification tasks.
+        patterns: names, or patterns with `*` among all retrieval and classification tasks; one that
+            begins with `!` takes away what it matches.
 
     Raises:
         DefinitionError: a task that is asked for by name is unknown, of another kind, or does not
@@ -53,11 +54,14 @@ def applicable_tasks(
     """
     tasks: dict[str, Evaluated] = {}
     notes = []
-    for pattern in patterns:
+    refused = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    for pattern in (pattern for pattern in patterns if not pattern.startswith("!")):
         by_name = "*" not in pattern
         if by_name:
             catalog.path("tasks", pattern)
         for name in [name for name in catalog.tasks if fnmatch(name, pattern)]:
+            if any(fnmatch(name, other) for other in refused):
+                continue
             task = read_task(catalog.path("tasks", name), name=name)
             if isinstance(task, Pretraining):
                 if by_name:

@@ -42,12 +42,11 @@ class Lists:
 class Gallery:
     """Every query chooses among all others' targets and its own; as rows of the store.
 
-    Others are those of other subjects. No list is ever written out: there are as many as queries,
-    each as long as the gallery.
+    No list is ever written out: there are as many as queries, each as long as the gallery.
 
     Attributes:
         queries: who asks, and who is chosen among.
-        subjects: of each, numbered.
+        subjects: of each, numbered; those of the same number are not among each other's candidates.
     """
 
     queries: Int[np.ndarray, " query"]
@@ -59,12 +58,13 @@ class Gallery:
 
 
 def candidate_lists(task: Retrieval, store: CohortStore) -> Lists | Gallery:
-    """The queries of a task and their candidates, without other targets of the query's subject.
+    """The queries of a task and their candidates.
 
-    A list is drawn from the task's seed and the query's row, and so is the same for every model.
+    Other targets of the query's subject are among them only if the task says `same_subject`. A list
+    is drawn from the task's seed and the query's row, and so is the same for every model.
 
     Args:
-        task: `candidates` and `seed` of it say how.
+        task: `candidates`, `same_subject` and `seed` of it say how.
         store: what is there.
 
     Raises:
@@ -74,12 +74,13 @@ def candidate_lists(task: Retrieval, store: CohortStore) -> Lists | Gallery:
     gallery = rows[store.present[rows, store.modalities.index(task.target)]]
     if task.candidates == "published":
         return _published(task, store, gallery)
-    subjects = store.samples["subject"].to_numpy()
+    # Who counts as one: the samples of a subject, or each for itself.
+    one = gallery if task.same_subject else store.samples["subject"].to_numpy()[gallery]
     if task.candidates == "all":
-        return Gallery(gallery, np.unique(subjects[gallery], return_inverse=True)[1])
+        return Gallery(gallery, np.unique(one, return_inverse=True)[1])
     lists = [
-        _drawn(row, gallery[subjects[gallery] != subjects[row]], task, store)
-        for row in gallery.tolist()
+        _drawn(row, gallery[one != own], task, store)
+        for row, own in zip(gallery.tolist(), one, strict=True)
     ]
     return Lists(gallery, _padded(lists))
 
@@ -90,8 +91,8 @@ def _drawn(
     wanted = int(task.candidates) - 1
     if len(others) < wanted:
         raise DataError(
-            f"task '{task.name}': fewer than {wanted} samples of other subjects have {task.target} "
-            f"in the {task.split} split of cohort '{store.cohort}', too few to draw {wanted + 1} "
+            f"task '{task.name}': fewer than {wanted} samples of others have {task.target} in the "
+            f"{task.split} split of cohort '{store.cohort}', too few to draw {wanted + 1} "
             'candidates. Lower the number in a task of your own, or set it to "all".'
         )
     rng = np.random.default_rng([task.seed, row])

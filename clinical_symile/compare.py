@@ -3,7 +3,7 @@
 import numpy as np
 
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate import ARGUMENTS, METRICS
+from clinical_symile.evaluate import METRICS
 from clinical_symile.intervals import paired_bootstrap
 from clinical_symile.names import find
 from clinical_symile.results import Comparison
@@ -46,7 +46,7 @@ def compare(
                 f"runs '{run.name}' and '{baseline.name}' were not scored on the same samples of "
                 f"task '{task.name}' under '{pattern}'. Evaluate both again on one store."
             )
-        names = ARGUMENTS[type(task)]
+        names = metric.columns
         interval = paired_bootstrap(
             metric.compute,
             [outcome[name].to_numpy() for name in names],

@@ -18,6 +18,7 @@ from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, fin
 from clinical_symile.ranking import rank
 from clinical_symile.results import Result, Unscored
 from clinical_symile.scorer import CannotScore, Scorer, samples
+from clinical_symile.separation import separation
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, task_digest
 
@@ -69,7 +70,7 @@ def evaluate(
     for pattern in patterns:
         pattern.check(inputs)
     answer, table = KINDS[type(task)](task, scorer, store)
-    metrics = [find(name, METRICS[type(task)], what="metric") for name in task.metrics]
+    metrics = _metrics(task)
     made_with = evaluation_digest(task, store, table)
     evaluation = Evaluation(candidates=table)
     for pattern in patterns:
@@ -115,6 +116,7 @@ Answer = Callable[[Pattern], tuple[pd.DataFrame, Any]]
 
 def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
     lists = candidate_lists(task, store)
+    columns = {name for metric in _metrics(task) for name in metric.columns}
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
         rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
@@ -124,11 +126,16 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
             raise CannotScore("no sample of the split has what this pattern needs.")
         try:
             ranking = rank(task, scorer, rows, seen, among=lists)
+            parts = {
+                name: column(task, scorer, rows, seen, among=lists)
+                for name, column in MORE.items()
+                if name in columns
+            }
         except ValueError as error:
             raise CannotScore(str(error)) from error
         counts = {name: getattr(ranking, name) for name in ("above", "tied", "candidates")}
         answers = {f"answer_{place}": row for place, row in enumerate(ranking.answers.T, start=1)}
-        return pd.DataFrame({"row": rows, **counts, **answers}), ranking.candidates
+        return pd.DataFrame({"row": rows, **counts, **parts, **answers}), ranking.candidates
 
     return answer, lists.table()
 
@@ -154,9 +161,13 @@ def _classification(
 
 KINDS = {Retrieval: _retrieval, Classification: _classification}
 
-# What a metric is computed from, in the order of its arguments.
-ARGUMENTS = {Retrieval: ("above", "tied"), Classification: ("label", "probability")}
+# What a metric of a retrieval may ask for besides ranks; it costs another scoring of all pairs.
+MORE = {"separation": separation}
 METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
+
+
+def _metrics(task: Retrieval | Classification) -> list[Metric]:
+    return [find(name, METRICS[type(task)], what="metric") for name in task.metrics]
 
 
 def _score(
@@ -166,7 +177,7 @@ def _score(
     store: CohortStore,
     task: Retrieval | Classification,
 ) -> dict[str, Any]:
-    arrays = [outcome[name].to_numpy() for name in ARGUMENTS[type(task)]]
+    arrays = [outcome[name].to_numpy() for name in metric.columns]
     subjects = store.samples["subject"].to_numpy()[outcome["row"]]
     try:
         interval = bootstrap(

@@ -36,9 +36,19 @@ OBJECTIVES = {
 }
 
 RETRIEVAL_METRICS = {
+    "auc_over_scores": "clinical_symile.metrics.retrieval:AUC_OVER_SCORES",
+    "auc_per_query": "clinical_symile.metrics.retrieval:AUC_PER_QUERY",
     "mean_reciprocal_rank": "clinical_symile.metrics.retrieval:MEAN_RECIPROCAL_RANK",
+    "median_rank": "clinical_symile.metrics.retrieval:MEDIAN_RANK",
     "recall_at_1": "clinical_symile.metrics.retrieval:RECALL_AT_1",
+    "recall_at_10": "clinical_symile.metrics.retrieval:RECALL_AT_10",
     "recall_at_5": "clinical_symile.metrics.retrieval:RECALL_AT_5",
+}
+
+# By which the best epoch can be chosen: of ranks alone, and higher where better.
+SELECTION_METRICS = {
+    name: RETRIEVAL_METRICS[name]
+    for name in ("mean_reciprocal_rank", "recall_at_1", "recall_at_10", "recall_at_5")
 }
 
 CLASSIFICATION_METRICS = {

@@ -174,8 +174,8 @@ def _minus_best(
             f"runs '{run.name}' and '{oracle.name}' were not scored on the same samples of task "
             f"'{row.task}' under '{row.missingness}'. Evaluate both again on one store."
         )
-    names = ("above", "tied") if isinstance(task, Retrieval) else ("label", "probability")
     metric = _primary(task)
+    names = metric.columns
     interval = paired_bootstrap(
         metric.compute,
         [outcome[name].to_numpy() for name in names],

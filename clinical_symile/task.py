@@ -19,6 +19,7 @@ from clinical_symile.names import (
     ENCODERS,
     OBJECTIVES,
     RETRIEVAL_METRICS,
+    SELECTION_METRICS,
     keywords,
     unknown,
 )
@@ -70,8 +71,8 @@ class Selection(_Table):
     """Which epoch's weights are kept: the one whose retrieval is best on the tuning split.
 
     Attributes:
-        metric: a retrieval metric, averaged over `targets`; each is retrieved from all other
-            modalities among all complete tuning samples.
+        metric: mean_reciprocal_rank or a recall, averaged over `targets`; each is retrieved from
+            all other modalities among all complete tuning samples.
         targets: the modalities to retrieve.
     """
 
@@ -138,7 +139,7 @@ class Pretraining(_Table):
             problems += _of_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
         problems += _of_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
         problems += _of_pattern(self.missingness, self.modalities)
-        problems += _of_names([self.selection.metric], RETRIEVAL_METRICS, what="retrieval metric")
+        problems += _of_names([self.selection.metric], SELECTION_METRICS, what="selection metric")
         problems += _of_names(self.selection.targets, known, what="modality")
         return _without(problems, self)
 
@@ -153,8 +154,9 @@ class Retrieval(_Table):
         query: what a query may hold.
         target: the modality that is looked for.
         split: whose samples are queries and candidates.
-        candidates: how many a query chooses among, drawn from the other subjects' targets; `all`
-            for all of them; `published` for the cohort's own lists.
+        candidates: how many a query chooses among, its own and some drawn from the others' targets;
+            `all` for all of them; `published` for the cohort's own lists, as they are.
+        same_subject: whether other samples of the query's subject may be drawn.
         seed: draws the candidates and what goes missing.
         missingness: patterns; each is scored.
         metrics: names of retrieval metrics.
@@ -168,6 +170,7 @@ class Retrieval(_Table):
     target: str
     split: Split
     candidates: Annotated[int, Field(ge=2)] | Literal["all", "published"]
+    same_subject: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -183,6 +186,11 @@ class Retrieval(_Table):
         problems = [p for name in self.missingness for p in _of_pattern(name, self.query)]
         if self.target in self.query:
             problems.append(f"target '{self.target}' is in the query too. Take it out of one.")
+        if self.same_subject and self.candidates == "published":
+            problems.append(
+                "same_subject is of lists that are drawn; published ones are kept as they are. "
+                "Remove it."
+            )
         problems += _of_metrics(self, RETRIEVAL_METRICS, what="retrieval metric")
         return _without(problems, self)
 

@@ -15,7 +15,7 @@ class Needs(BaseModel):
     Attributes:
         description: one sentence.
         pretraining: tasks to train.
-        tasks: what to score, by name or with `*`.
+        tasks: what to score, by name or with `*`; what begins with `!` takes away.
         seeds: each training is repeated with each.
     """
 

@@ -11,6 +11,8 @@ PERCENT = "\N{NO-BREAK SPACE}%"
 MODALITIES = {"cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
 OBJECTIVES = {"clip": "CLIP", "symile": "Symile"}
 METRICS = {
+    "auc_over_scores": "AUC over scores",
+    "auc_per_query": "AUC per query",
     "auprc": "AUPRC",
     "auroc": "AUROC",
     "brier": "Brier score",
@@ -26,6 +28,12 @@ MEANINGS = {
     "happened: lower is better.",
     "expected_calibration_error": "Calibration error is how far predicted risks lie from observed "
     "frequencies: lower is better.",
+    "auc_over_scores": "The AUC over scores is how often a right pair scores above a wrong one, "
+    "whoever they are of: 0.5 is guessing, and one threshold would do for all at 1.",
+    "auc_per_query": "The AUC per query is the share of wrong candidates that score below the "
+    "right one: 0.5 is guessing.",
+    "median_rank": "The median rank is the place of the right answer in the list that half of the "
+    "queries reach: lower is better.",
     "mean_reciprocal_rank": "The mean reciprocal rank averages 1 / the place of the right answer.",
 }
 SPLITS = {"train": "training", "tuning": "tuning", "held_out": "held out"}

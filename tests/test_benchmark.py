@@ -211,9 +211,12 @@ def test_patterns_of_tasks_stand_for_those_that_apply(
     assert any(
         "'classification/cardiomegaly' is not applicable to cohort 'synthetic'" in n for n in notes
     )
-    tasks, notes = applicable_tasks(catalog, synthetic_store, patterns=("retrieval/*", "*"))
+    tasks, notes = applicable_tasks(
+        catalog, synthetic_store, patterns=("retrieval/*", "!*/more/*", "*")
+    )
     assert len([task for task in tasks if task.kind == "retrieval"]) == 3
     assert len({task.name for task in tasks}) == len(tasks)
+    assert not any("/more/" in task.name for task in tasks)
     assert len(set(notes)) == len(notes)
 
 

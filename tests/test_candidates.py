@@ -58,6 +58,42 @@ def test_candidates_have_the_target_and_are_of_the_split_and_of_other_subjects(
         assert not (subject[others] == subject[query]).any()
 
 
+@pytest.mark.parametrize("candidates", [15, "all"])
+def test_others_of_the_same_subject_are_candidates_only_where_the_task_says_so(
+    candidates: object, task: Retrieval, synthetic_store: CohortStore
+) -> None:
+    subject = synthetic_store.samples["subject"].to_numpy()
+    twice = [row for row in _gallery(synthetic_store) if _admitted(synthetic_store, row) > 1]
+    assert twice
+    for said in (False, True):
+        made = candidate_lists(
+            _with(task, candidates=candidates, same_subject=said), synthetic_store
+        )
+        lists = made.candidates if isinstance(made, Lists) else _written_out(made)
+        found = {
+            int(query)
+            for query, listed in zip(made.queries, lists, strict=True)
+            if (
+                subject[[one for one in listed if one not in (query, NOBODY)]] == subject[query]
+            ).any()
+        }
+        assert (not found) if not said else found <= set(twice)
+        assert not said or candidates != "all" or found == set(twice)
+        assert not said or found
+
+
+def _admitted(store: CohortStore, row: int) -> int:
+    subject = store.samples["subject"].to_numpy()
+    return int((subject[_gallery(store)] == subject[row]).sum())
+
+
+def _written_out(gallery: Gallery) -> list[np.ndarray]:
+    return [
+        gallery.queries[(gallery.subjects != own) | (gallery.queries == query)]
+        for query, own in zip(gallery.queries, gallery.subjects, strict=True)
+    ]
+
+
 def test_the_same_seed_draws_the_same_lists_and_another_others(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:

@@ -13,7 +13,7 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluate import Evaluation, evaluate, evaluation_digest
 from clinical_symile.intervals import bootstrap
 from clinical_symile.missingness import Pattern
-from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.names import OBJECTIVES, RETRIEVAL_METRICS, find
 from clinical_symile.scorer import EmbeddingScorer, Scorer
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
@@ -270,3 +270,15 @@ def test_evaluating_again_gives_the_same_numbers(
             _evaluate(read(name), synthetic_store, missingness=("mcar-30",)) for _ in range(2)
         ]
         assert first.results == second.results
+
+
+def test_every_retrieval_metric_can_be_asked_for(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    names = [name for name in RETRIEVAL_METRICS if name not in ("auc_over_scores",)]
+    for candidates in ("5", '"all"'):
+        for metrics in (names, list(RETRIEVAL_METRICS)):
+            task = read(RETRIEVALS[0], f"candidates={candidates}", f"metrics={metrics}")
+            made = _evaluate(task, synthetic_store, missingness=("complete",))
+            assert [row.metric for row in made.results] == metrics
+            assert ("separation" in made.outcomes["complete"]) == ("auc_over_scores" in metrics)

@@ -24,7 +24,7 @@ LAYERS = (
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"manifest", "candidates", "batch", "oracle", "report"},
     {"prepare", "asked", "model", "scorer"},
-    {"source", "report_data", "learner", "ranking"},
+    {"source", "report_data", "learner", "ranking", "separation"},
     {"evaluate", "checkpoint", "terminal"},
     {"compare"},
     {"train"},

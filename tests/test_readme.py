@@ -14,7 +14,13 @@ from clinical_symile.task import Pretraining, parse_setting, read_task
 from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "examples/mini_hospital/README.md", "reports/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "examples/mini_hospital/README.md",
+    "reports/README.md",
+    "docs/tasks.md",
+)
 # What is typed besides our own command.
 OTHERS = ("pip install .", "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db")
 CHEAP = {

@@ -68,6 +68,7 @@ def test_a_field_is_overridden_where_it_stands(catalog: Catalog):
         ("missingness=only-ekg", "'ekg' is not among the modalities"),
         ("epochs=0", "epochs is 0; it should be greater than or equal to 1"),
         ("selection.targets=['cxt']", "unknown modality 'cxt'; did you mean 'cxr'"),
+        ("selection.metric=median_rank", "unknown selection metric 'median_rank'"),
         ("modalities=['cxr', 'ecg']", "encoders and modalities differ by 'labs'"),
         ("epochs", "'epochs': expected field=value"),
     ],
@@ -81,6 +82,7 @@ def test_a_wrong_setting_is_refused_with_what_to_do(catalog: Catalog, override: 
     ("change", "message"),
     [
         ({"target": "ecg"}, "target 'ecg' is in the query too"),
+        ({"candidates": "published", "same_subject": True}, "same_subject is of lists that are"),
         ({"metrics": ["recall_at_2"]}, "unknown retrieval metric 'recall_at_2'"),
         ({"primary": "mean_reciprocal_rank"}, "is not one of the metrics"),
         ({"missingness": ["without-cxr"]}, "'cxr' is not among the modalities"),

@@ -16,6 +16,7 @@ Weights = Real[np.ndarray, "resample sample"]
 Values = Float[np.ndarray, " resample"]
 
 CALIBRATION_BINS = 10
+COLUMNS = ("label", "probability")
 
 
 def auroc(label: Labels, probability: Probabilities) -> float:
@@ -145,6 +146,7 @@ def _prevalence(label: Labels) -> float:
 AUROC = Metric(
     name="auroc",
     compute=auroc,
+    columns=COLUMNS,
     higher_is_better=True,
     low=0.0,
     high=1.0,
@@ -154,6 +156,7 @@ AUROC = Metric(
 AUPRC = Metric(
     name="auprc",
     compute=auprc,
+    columns=COLUMNS,
     higher_is_better=True,
     low=0.0,
     high=1.0,
@@ -163,6 +166,7 @@ AUPRC = Metric(
 BRIER = Metric(
     name="brier",
     compute=brier,
+    columns=COLUMNS,
     higher_is_better=False,
     low=0.0,
     high=1.0,
@@ -173,6 +177,7 @@ BRIER = Metric(
 EXPECTED_CALIBRATION_ERROR = Metric(
     name="expected_calibration_error",
     compute=expected_calibration_error,
+    columns=COLUMNS,
     higher_is_better=False,
     low=0.0,
     high=1.0,

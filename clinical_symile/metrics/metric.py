@@ -14,8 +14,9 @@ class Metric:
 
     Attributes:
         name: as in `names.py`, in results and in reports.
-        compute: of (above, tied) for retrieval, of (label, probability) for classification; one
-            entry per sample.
+        compute: of `columns`, one entry per sample.
+        columns: of what became of each sample: for retrieval `above`, `tied`, `candidates` and
+            `separation`, for classification `label` and `probability`.
         higher_is_better: the direction of improvement.
         low: the least value it can take.
         high: the greatest.
@@ -29,6 +30,7 @@ class Metric:
 
     name: str
     compute: Callable[..., float]
+    columns: tuple[str, ...]
     higher_is_better: bool
     low: float
     high: float

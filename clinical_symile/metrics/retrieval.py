@@ -1,15 +1,19 @@
 """Retrieval metrics, from how many candidates score above the right one and how many tie with it.
 
 Ties count as if they were broken at random, in expectation: a model that maps everything to one
-point scores chance, wherever the right answer stands in the list.
+point scores chance, wherever the right answer stands in the list. Lists may differ in length; the
+chance of each metric is that of the lists as they are.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from clinical_symile.metrics.metric import Metric, weighted_mean
+
+RANK = ("above", "tied")
 
 
 def ranks(
@@ -85,6 +89,76 @@ def _hits_at(k: int) -> Callable[..., Float[np.ndarray, " query"]]:
     return hits
 
 
+def median_rank(above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]) -> float:
+    """The median over queries of the rank, where a query with ties has each rank that they share.
+
+    It is the median of all ranks that breaking ties at random can give, each as likely as it is;
+    without ties, the ordinary one.
+    """
+    _check_not_empty(above)
+    share = 1 / (tied + 1)
+    steps = np.zeros(int((above + tied).max()) + 2)
+    np.add.at(steps, above, share)
+    np.add.at(steps, above + tied + 1, -share)
+    below = np.cumsum(np.cumsum(steps))[:-1] / len(above)
+    # Sums of shares that are one half in theory may differ from it in their last digits.
+    first, last = np.searchsorted(below, [0.5 - 1e-9, 0.5 + 1e-9])
+    return float(first + last) / 2 + 1
+
+
+def auc_per_query(
+    above: Int[np.ndarray, " query"],
+    tied: Int[np.ndarray, " query"],
+    candidates: Int[np.ndarray, " query"],
+) -> float:
+    """The share of a query's wrong candidates that score below the right one, ties half; the mean.
+
+    Raises:
+        ValueError: no queries, or one that has no wrong candidate.
+    """
+    _check_not_empty(above)
+    alone = int((candidates < 2).sum())
+    if alone:
+        raise ValueError(
+            f"{alone} of {len(candidates)} queries have no wrong candidate; expected at least one "
+            "in each list. Draw longer lists, or leave auc_per_query out."
+        )
+    return float(_shares_below(above, tied, candidates).mean())
+
+
+def _shares_below(
+    above: Int[np.ndarray, " query"],
+    tied: Int[np.ndarray, " query"],
+    candidates: Int[np.ndarray, " query"],
+) -> Float[np.ndarray, " query"]:
+    return 1 - (above + tied / 2) / (candidates - 1)
+
+
+def auc_over_scores(separation: Float[np.ndarray, " query"]) -> float:
+    """How often the right score of one query is above a wrong score of any, ties half.
+
+    Unlike ranks it asks whether scores mean the same for all queries, so that one threshold can
+    tell right pairs from wrong ones.
+
+    Args:
+        separation: each query's part in it, as `separation.separation` gives it.
+
+    Raises:
+        ValueError: no queries, or no wrong candidate among all their lists.
+    """
+    _check_not_empty(separation)
+    if np.isnan(separation).any():
+        raise ValueError(
+            "no query has a wrong candidate; expected at least one. Draw longer lists, or leave "
+            "auc_over_scores out."
+        )
+    return float(separation.mean())
+
+
+def _itself(separation: Float[np.ndarray, " query"]) -> Float[np.ndarray, " query"]:
+    return separation
+
+
 def _recall_at(k: int) -> Callable[..., float]:
     hits = _hits_at(k)
 
@@ -108,6 +182,15 @@ def _reciprocal_rank_chance(candidates: Int[np.ndarray, " query"]) -> float:
     return float((_harmonic_numbers(int(candidates.max()))[candidates] / candidates).mean())
 
 
+def _median_rank_chance(candidates: Int[np.ndarray, " query"]) -> float:
+    return median_rank(np.zeros_like(candidates), candidates - 1)
+
+
+def _half(candidates: Int[np.ndarray, " query"]) -> float:
+    _check_not_empty(candidates)
+    return 0.5
+
+
 def _harmonic_numbers(last: int) -> Float[np.ndarray, " number"]:
     return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, last + 1))])
 
@@ -121,6 +204,7 @@ def _recall_metric(k: int) -> Metric:
     return Metric(
         name=f"recall_at_{k}",
         compute=_recall_at(k),
+        columns=RANK,
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -132,13 +216,46 @@ def _recall_metric(k: int) -> Metric:
 
 RECALL_AT_1 = _recall_metric(1)
 RECALL_AT_5 = _recall_metric(5)
+RECALL_AT_10 = _recall_metric(10)
 MEAN_RECIPROCAL_RANK = Metric(
     name="mean_reciprocal_rank",
     compute=mean_reciprocal_rank,
+    columns=RANK,
     higher_is_better=True,
     low=0.0,
     high=1.0,
     chance=_reciprocal_rank_chance,
     each=_reciprocal_ranks,
     weighted=weighted_mean(_reciprocal_ranks),
+)
+MEDIAN_RANK = Metric(
+    name="median_rank",
+    compute=median_rank,
+    columns=RANK,
+    higher_is_better=False,
+    low=1.0,
+    high=math.inf,
+    chance=_median_rank_chance,
+)
+AUC_PER_QUERY = Metric(
+    name="auc_per_query",
+    compute=auc_per_query,
+    columns=("above", "tied", "candidates"),
+    higher_is_better=True,
+    low=0.0,
+    high=1.0,
+    chance=_half,
+    each=_shares_below,
+    weighted=weighted_mean(_shares_below),
+)
+AUC_OVER_SCORES = Metric(
+    name="auc_over_scores",
+    compute=auc_over_scores,
+    columns=("separation",),
+    higher_is_better=True,
+    low=0.0,
+    high=1.0,
+    chance=_half,
+    each=_itself,
+    weighted=weighted_mean(_itself),
 )

@@ -27,32 +27,42 @@ def test_a_metric_has_the_name_it_is_found_by_and_a_range(name, metric):
     assert metric.low < metric.high
 
 
+def _columns(metric, above, tied, candidates):
+    """What a metric asks for, where the wrong scores of a query are compared with its own alone."""
+    outcome = {"above": above, "tied": tied, "candidates": candidates}
+    outcome["separation"] = 1 - (above + tied / 2) / (candidates - 1)
+    return [outcome[name] for name in metric.columns]
+
+
 @each_retrieval_metric
 def test_a_perfect_retrieval_scores_the_best_value(name, metric):
     nothing = np.zeros(5, dtype=int)
-    assert metric.compute(nothing, nothing) == metric.high
+    best = metric.high if metric.higher_is_better else metric.low
+    assert metric.compute(*_columns(metric, nothing, nothing, nothing + 4)) == best
 
 
 @each_retrieval_metric
-@pytest.mark.parametrize("candidates", [[10, 10], [1, 3, 6, 40]])
+@pytest.mark.parametrize("candidates", [[10, 10], [2, 3, 6, 40]])
 def test_a_retrieval_where_all_tie_scores_chance(name, metric, candidates):
     counts = np.array(candidates)
-    score = metric.compute(np.zeros_like(counts), counts - 1)
+    score = metric.compute(*_columns(metric, np.zeros_like(counts), counts - 1, counts))
     assert score == pytest.approx(metric.chance(counts), rel=1e-12)
 
 
 @each_retrieval_metric
 def test_random_scores_average_to_chance(name, metric, rng):
-    above = rng.integers(12, size=200_000)
-    chance = metric.chance(np.full(3, 12))
-    assert metric.compute(above, np.zeros_like(above)) == pytest.approx(chance, abs=0.005)
+    # Of 13, so that the median of their ranks is one of them.
+    above = rng.integers(13, size=200_000)
+    chance = metric.chance(np.full(3, 13))
+    columns = _columns(metric, above, np.zeros_like(above), np.full_like(above, 13))
+    assert metric.compute(*columns) == pytest.approx(chance, abs=0.005)
 
 
 @each_retrieval_metric
 def test_no_queries_are_refused(name, metric):
     nothing = np.array([], dtype=int)
     with pytest.raises(ValueError, match="no queries to score"):
-        metric.compute(nothing, nothing)
+        metric.compute(*_columns(metric, nothing, nothing, nothing))
     with pytest.raises(ValueError, match="no queries to score"):
         metric.chance(nothing)
 

@@ -1,15 +1,21 @@
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from clinical_symile.metrics.retrieval import (
+    AUC_PER_QUERY,
     MEAN_RECIPROCAL_RANK,
+    MEDIAN_RANK,
     RECALL_AT_1,
     RECALL_AT_5,
+    auc_over_scores,
+    auc_per_query,
     mean_reciprocal_rank,
+    median_rank,
     ranks,
 )
 
@@ -43,6 +49,49 @@ def test_metrics_are_the_mean_over_all_ways_to_break_ties(scores, data):
     assert RECALL_AT_5.compute(*outcome) == 1
     expected = np.mean([1 / position for position in positions])
     assert MEAN_RECIPROCAL_RANK.compute(*outcome) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=4))
+def test_the_median_rank_is_that_of_all_ways_to_break_ties(outcomes):
+    # Each way is a choice of one rank for each query; all their ranks together, as often as there.
+    choices = [range(above + 1, above + tied + 2) for above, tied in outcomes]
+    pooled = [rank for ranks_ in product(*choices) for rank in ranks_]
+    above, tied = np.array(outcomes).T
+    assert median_rank(above, tied) == np.median(pooled)
+
+
+def test_without_ties_the_median_rank_is_the_ordinary_median(rng):
+    for _ in range(1000):
+        above = rng.integers(6, size=rng.integers(1, 9))
+        assert median_rank(above, np.zeros_like(above)) == np.median(above + 1)
+
+
+def test_the_chance_of_the_median_rank_is_exact_for_lists_of_any_length():
+    # Ranks 1 and 2 of one query, each half as likely; 1 … 6 of the other, each a sixth.
+    assert MEDIAN_RANK.chance is not None
+    assert MEDIAN_RANK.chance(np.array([2, 6])) == 2.0
+    assert MEDIAN_RANK.chance(np.array([10, 10, 10])) == 5.5
+    assert MEDIAN_RANK.chance(np.array([1, 1])) == 1.0
+
+
+def test_the_auc_per_query_is_that_of_scikit_learn_averaged(rng):
+    for _ in range(1000):
+        size = rng.integers(2, 9)
+        scores = rng.integers(4, size=(rng.integers(1, 6), size)).astype(float)
+        right = rng.integers(size, size=len(scores))
+        label = np.arange(size) == right[:, None]
+        expected = [roc_auc_score(*pair) for pair in zip(label, scores, strict=True)]
+        above, tied = ranks(scores, right)
+        found = auc_per_query(above, tied, np.full(len(scores), size))
+        assert found == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_a_list_without_a_wrong_candidate_has_no_auc():
+    one = np.array([0, 0])
+    with pytest.raises(ValueError, match="1 of 2 queries have no wrong candidate"):
+        AUC_PER_QUERY.compute(one, one, np.array([1, 5]))
+    with pytest.raises(ValueError, match="no query has a wrong candidate"):
+        auc_over_scores(np.array([np.nan]))
 
 
 def test_recall_at_5_by_hand():

@@ -1,0 +1,108 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from clinical_symile.candidates import NOBODY, Gallery, Lists
+from clinical_symile.catalog import Catalog
+from clinical_symile.intervals import bootstrap
+from clinical_symile.metrics.retrieval import auc_over_scores
+from clinical_symile.separation import separation
+from clinical_symile.task import Retrieval, read_task
+
+
+@pytest.fixture
+def task(catalog: Catalog) -> Retrieval:
+    name = "retrieval/cxr_given_ecg_labs"
+    made = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(made, Retrieval)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clinical_symile.separation.QUERIES_AT_A_TIME", 4)
+    monkeypatch.setattr("clinical_symile.separation.CANDIDATES_AT_A_TIME", 3)
+
+
+class _Table:
+    def __init__(self, scores: np.ndarray):
+        self.scores, self.cells = scores, []
+
+    def score(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+        self.cells.append(candidates.size)
+        full = self.scores[rows[:, None], candidates]
+        return np.where(candidates == NOBODY, -np.inf, full)
+
+    def score_all(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+        self.cells.append(len(rows) * len(candidates))
+        return self.scores[np.ix_(rows, candidates)]
+
+    def probability(self, task: Any, rows: Any, seen: Any, pattern: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+def _parts(task: Retrieval, scores: np.ndarray, among: Lists | Gallery) -> np.ndarray:
+    seen = np.ones((len(among.queries), 2), dtype=bool)
+    return separation(task, _Table(scores), among.queries, seen, among=among)
+
+
+def test_the_auc_over_scores_is_that_of_all_pairs_in_lists(
+    task: Retrieval, rng: np.random.Generator
+) -> None:
+    for _ in range(1000):
+        queries, size = rng.integers(1, 7), rng.integers(2, 6)
+        scores = rng.integers(5, size=(8, 8)).astype(float)
+        lists = np.stack([rng.permutation(np.delete(np.arange(8), q)) for q in range(queries)])
+        lists = np.column_stack([np.arange(queries), lists])[:, :size]
+        if size > 2:
+            lists[0, -1] = NOBODY
+        rows, place = np.nonzero(lists != NOBODY)
+        label = place == 0
+        expected = roc_auc_score(label, scores[rows, lists[rows, place]])
+        found = _parts(task, scores, Lists(np.arange(queries), lists)).mean()
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("subjects", [[0, 1, 2, 3, 4, 5, 6], [0, 0, 1, 2, 2, 2, 3]])
+def test_the_auc_over_scores_is_that_of_all_pairs_in_a_gallery(
+    subjects: list[int], task: Retrieval, rng: np.random.Generator
+) -> None:
+    queries, subject = np.array([1, 3, 4, 6, 8, 9, 10]), np.array(subjects)
+    scores = rng.integers(6, size=(12, 12)).astype(float)
+    found = _parts(task, scores, Gallery(queries, subject)).mean()
+    own = np.equal.outer(queries, queries)
+    asked = own | np.not_equal.outer(subject, subject)
+    expected = roc_auc_score(own[asked], scores[np.ix_(queries, queries)][asked])
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_no_more_than_a_block_is_held(task: Retrieval, rng: np.random.Generator) -> None:
+    scorer = _Table(rng.random((30, 30)))
+    gallery = Gallery(np.arange(30), np.arange(30))
+    separation(task, scorer, gallery.queries, np.ones((30, 2), dtype=bool), among=gallery)
+    assert max(scorer.cells) <= 4 * 3
+    assert sum(scorer.cells) == 30 * 30 + 30
+
+
+def test_resampling_the_parts_is_as_wide_as_resampling_the_queries(
+    task: Retrieval, rng: np.random.Generator
+) -> None:
+    # Queries whose scores are all high or all low: right and wrong ones move together.
+    queries, size = 120, 6
+    scores = rng.normal(size=(queries, queries)) + rng.normal(size=(queries, 1))
+    scores[np.diag_indices(queries)] += 1
+    lists = (np.arange(queries)[:, None] + np.arange(size)) % queries
+    listed = np.take_along_axis(scores, lists, axis=1)
+    label = np.tile(np.arange(size) == 0, queries)
+    drawn = rng.integers(queries, size=(400, queries))
+    expected = np.std([roc_auc_score(label, listed[index].ravel()) for index in drawn])
+    parts = _parts(task, scores, Lists(np.arange(queries), lists))
+    found = np.std([auc_over_scores(parts[index]) for index in drawn])
+    assert found == pytest.approx(expected, rel=0.05)
+    assert bootstrap(auc_over_scores, [parts], np.arange(queries), rng=rng).low < parts.mean()
+
+
+def test_without_a_wrong_candidate_there_is_nothing_to_tell_apart(task: Retrieval) -> None:
+    assert np.isnan(_parts(task, np.ones((3, 3)), Gallery(np.array([1]), np.array([0])))).all()
