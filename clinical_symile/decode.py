@@ -18,7 +18,7 @@ from jaxtyping import Bool
 
 from clinical_symile.cohort import Cohort, modality_adapters
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.modality import Rejected
+from clinical_symile.modalities.modality import Note, Rejected, is_fault, unheard
 
 PART = 32  # samples decoded at a time
 FEW = 400  # up to so many, one process is done before several have started
@@ -37,11 +37,13 @@ class Decoded:
         folder: of the arrays.
         present: True where there is a measurement.
         rejected: row, modality, file, reason and detail of every recording that was not usable.
+        noted: row, modality and note of what was done to those that were, or is odd about them.
     """
 
     folder: Path
     present: Bool[np.ndarray, "sample modality"]
     rejected: pd.DataFrame
+    noted: pd.DataFrame
 
 
 def decode(
@@ -82,11 +84,15 @@ def decode(
     return Decoded(
         folder=folder,
         present=np.array([line for v in verdicts for line in v["present"]], dtype=bool),
-        rejected=pd.DataFrame(
-            [line for v in verdicts for line in v["rejected"]],
-            columns=["row", "modality", "file", "reason", "detail"],
-        ),
+        rejected=_told(verdicts, "rejected", ("row", "modality", "file", "reason", "detail")),
+        noted=_told(verdicts, "noted", ("row", "modality", "note")),
     )
+
+
+def _told(verdicts: list[dict[str, Any]], key: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """What was told of recordings, by row and then in the order of modalities."""
+    told = sorted((line for v in verdicts for line in v[key]), key=lambda line: line[0])
+    return pd.DataFrame(told, columns=list(columns))
 
 
 def has_begun(folder: Path) -> bool:
@@ -105,12 +111,14 @@ def _decode_part(
     cohort: Cohort, source: Path, folder: Path, first: int, rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Decode some samples that follow one another; runs in a process of its own."""
-    present, rejected = [[False] * len(cohort.modalities) for _ in rows], []
+    present = [[False] * len(cohort.modalities) for _ in rows]
+    rejected, noted = [], []
     for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
         array = np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False)
         for place, row in enumerate(rows):
+            notes: list[str] = []
             try:
-                measurement = adapter.read(row, source)
+                measurement = _measurement(adapter, row, source, notes.append)
             except Rejected as verdict:
                 file = _file(adapter, row)
                 rejected.append([first + place, name, file, verdict.reason, verdict.detail])
@@ -124,7 +132,22 @@ def _decode_part(
                 )
             array[first + place] = measurement
             present[place][column] = True
-    return {"first": first, "present": present, "rejected": rejected}
+            noted.extend([first + place, name, word] for word in notes)
+    return {"first": first, "present": present, "rejected": rejected, "noted": noted}
+
+
+def _measurement(
+    adapter: Any, row: Mapping[str, Any], source: Path, note: Note
+) -> np.ndarray | None:
+    """What an adapter reads; where it fails on a file, that file is rejected, not all others."""
+    try:
+        return adapter.read(row, source, note)
+    except Rejected:
+        raise
+    except Exception as error:
+        if is_fault(error):
+            raise
+        raise Rejected("adapter-failed", f"{type(error).__name__} in the adapter") from None
 
 
 def _each(
@@ -165,7 +188,7 @@ def _check_files_are_there(
         missing, found = [], False
         for row in (rows[int(place)].as_py() for place in order):
             try:
-                found = adapter.read(row, source) is not None
+                found = _measurement(adapter, row, source, unheard) is not None
             except Rejected as verdict:
                 found = verdict.reason != "file-missing"
                 missing.append(_file(adapter, row))

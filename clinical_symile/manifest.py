@@ -61,7 +61,8 @@ def write_manifest(
         "modalities": about,
         "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
         "left_out": left_out,
-        "rejected": {name: _reasons(decoded.rejected, name) for name in about},
+        "rejected": {name: _words(decoded.rejected, name, "reason") for name in about},
+        "noted": {name: _words(decoded.noted, name, "note") for name in about},
         "implausible": implausible,
         "unlisted_candidates": unlisted,
         "outcomes": {
@@ -88,8 +89,8 @@ def _counts(samples: pd.DataFrame, split: str, modalities: tuple[str, ...]) -> d
     }
 
 
-def _reasons(rejected: pd.DataFrame, modality: str) -> dict[str, int]:
-    return dict(sorted(Counter(rejected.loc[rejected["modality"] == modality, "reason"]).items()))
+def _words(told: pd.DataFrame, modality: str, column: str) -> dict[str, int]:
+    return dict(sorted(Counter(told.loc[told["modality"] == modality, column]).items()))
 
 
 def _labels(samples: pd.DataFrame, split: str, outcome: str) -> dict[str, int]:

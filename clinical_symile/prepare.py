@@ -105,7 +105,8 @@ def _write_store(
     store.mkdir()
     frame = _write_samples(cohort, samples, decoded, kept=kept, store=store)
     candidates, unlisted = _write_candidates(cohort, frame, source=source, store=store)
-    _write_rejected(samples, decoded, store=store)
+    _write_told(samples, decoded.rejected, store / "rejected.parquet")
+    _write_told(samples, decoded.noted, store / "noted.parquet")
     about = {
         name: _write_array(cohort, name, adapter, decoded, frame, kept=kept, store=store)
         for name, adapter in adapters.items()
@@ -245,14 +246,11 @@ def _write_candidates(
     return known, len(listed) - len(known)
 
 
-def _write_rejected(samples: pa.Table, decoded: Decoded, *, store: Path) -> None:
-    rejected = decoded.rejected
-    columns: dict[str, Any] = {
-        "sample": samples["sample"].take(pa.array(rejected["row"], type=pa.int64()))
-    }
-    for name in ("modality", "file", "reason", "detail"):
-        columns[name] = pa.array(rejected[name], type=pa.string())
-    parquet.write_table(pa.table(columns), store / "rejected.parquet")
+def _write_told(samples: pa.Table, told: pd.DataFrame, file: Path) -> None:
+    """What was told of recordings, by sample."""
+    sample = samples["sample"].take(pa.array(told["row"], type=pa.int64()))
+    texts = {name: pa.array(told[name], type=pa.string()) for name in told.columns[1:]}
+    parquet.write_table(pa.table({"sample": sample, **texts}), file)
 
 
 def _write_array(

@@ -4,6 +4,7 @@ manifest.json       what it is: cohort, digests, shapes, units, training statist
 samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, kept_<column>
 candidates.parquet  query, candidate, split, by row, where the cohort publishes lists
 rejected.parquet    sample, modality, file, reason, detail of every recording that was not usable
+noted.parquet       sample, modality, note of what was done to those that were, or is odd about them
 <modality>.npy      measurements as measured, aligned with the samples, zero where absent
 """
 

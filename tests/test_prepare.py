@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -259,6 +260,33 @@ def test_a_missing_file_makes_that_modality_absent_and_is_counted(
     assert "106" in rejected["file"]
 
 
+def test_what_is_odd_about_a_recording_that_is_used_is_counted_and_listed(
+    hospital: Hospital,
+) -> None:
+    store = run(hospital)  # the leads of these ECGs are noise, which no limb leads are
+    assert store.manifest["noted"]["ecg"] == {"limb-leads": 7}
+    noted = pd.read_parquet(store.path / "noted.parquet").query("modality == 'ecg'")
+    assert noted["sample"].tolist() == [100, 101, 102, 104, 105, 106, 107]
+    assert set(noted["note"]) == {"limb-leads"}
+
+
+def test_a_file_on_which_an_adapter_fails_is_rejected_and_the_others_are_read(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Cxr.read
+
+    def fail(self: Cxr, row: dict[str, str | None], *rest: Any) -> np.ndarray | None:
+        if row["xray"] == "106.jpg":
+            raise ZeroDivisionError(f"with {row}")
+        return read(self, row, *rest)
+
+    monkeypatch.setattr(Cxr, "read", fail)
+    store = run(hospital)
+    assert store.manifest["rejected"]["cxr"] == {"adapter-failed": 1}
+    (rejected,) = pd.read_parquet(store.path / "rejected.parquet").to_dict("records")
+    assert rejected["detail"] == "ZeroDivisionError in the adapter"
+
+
 def test_a_truncated_xray_is_counted(hospital: Hospital) -> None:
     break_xray(hospital)
     assert run(hospital).manifest["rejected"]["cxr"] == {"truncated": 1}
@@ -444,7 +472,9 @@ def test_a_file_name_that_looks_like_a_number_keeps_its_zeros(hospital: Hospital
     table = pd.read_csv(hospital.source / "a.csv", dtype={"ecg": str})
     for suffix in ("hea", "dat"):
         old = hospital.source / f"ecg/100.{suffix}"
-        old.with_stem("007").write_bytes(old.read_bytes().replace(b"100", b"007"))
+        old.with_stem("007").write_bytes(old.read_bytes().replace(b"100 ", b"007 "))
+    header = hospital.source / "ecg/007.hea"
+    header.write_text(header.read_text().replace("100.dat", "007.dat"))
     table.loc[0, "ecg"] = "007"
     table.to_csv(hospital.source / "a.csv", index=False)
     assert run(hospital).manifest["rejected"]["ecg"] == {}

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.modalities.modality import Rejected, is_empty
+from clinical_symile.modalities.modality import Note, Rejected, is_empty, unheard
 
 LARGEST = float(np.finfo(np.float32).max)
 REQUIRED = ("analyte", "loinc", "column", "unit")
@@ -70,7 +70,9 @@ class Labs:
         self.columns = tuple(analyte.column for analyte in self.panel)
         self.numbers = self.columns
 
-    def read(self, row: Mapping[str, Any], root: Path) -> Float[np.ndarray, " analyte"] | None:
+    def read(
+        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+    ) -> Float[np.ndarray, " analyte"] | None:
         """The sample's labs.
 
         Raises:

@@ -2,7 +2,7 @@
 
 import errno
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -18,6 +18,9 @@ OF_THE_FILE = (
     errno.EILSEQ,
     errno.EINVAL,
 )
+
+
+Note = Callable[[str], None]
 
 
 class Rejected(Exception):  # noqa: N818, a verdict rather than an error
@@ -61,12 +64,14 @@ class Modality(Protocol):
     numbers: tuple[str, ...]
     encoder: ClassVar[str]
 
-    def read(self, row: Mapping[str, Any], root: Path) -> np.ndarray | None:
+    def read(self, row: Mapping[str, Any], root: Path, note: Note = ...) -> np.ndarray | None:
         """The measurement of one sample; None where none was made.
 
         Args:
             row: the sample's columns; None where there is no value.
             root: the source folder that file names start from.
+            note: called with a word for whatever was done to a recording that is used, or is odd
+                about it, such as `cropped`; they are counted.
 
         Raises:
             Rejected: there is a recording and it cannot be used.
@@ -96,6 +101,10 @@ class Modality(Protocol):
             generator: source of random changes, where the modality makes any.
         """
         ...
+
+
+def unheard(word: str) -> None:
+    """The note of whoever does not count them."""
 
 
 def file_columns(pattern: str) -> tuple[str, ...]:
@@ -134,6 +143,12 @@ def is_there(file: Path) -> bool:
         if is_fault(error):
             raise
         return False
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file says that it is DICOM."""
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
 
 
 def is_fault(error: Exception) -> bool:

@@ -1,23 +1,34 @@
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gdcm
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.pixels.decoders.base import Decoder
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
+    RLELossless,
     generate_uid,
 )
 
 from clinical_symile.modalities.cxr import Cxr
 from clinical_symile.modalities.modality import Rejected
 
+GDCM = {
+    JPEGLosslessSV1: "JPEGLosslessProcess14_1",
+    JPEGLSLossless: "JPEGLSLossless",
+    JPEG2000Lossless: "JPEG2000Lossless",
+}
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))  # dark left, bright right
 
 
@@ -35,12 +46,40 @@ def rejection(file: Path) -> Rejected:
     return caught.value
 
 
+def notes(file: Path) -> list[str]:
+    heard: list[str] = []
+    Cxr(file.parent, path="{file}", size_px=64).read({"file": file.name}, file.parent, heard.append)
+    return heard
+
+
+def compress(file: Path, pixels: np.ndarray, syntax: UID) -> None:
+    """A DICOM in a compressed transfer syntax, made by the library that comes with us."""
+    write_dicom(file, pixels)
+    if syntax == RLELossless:
+        dataset = dcmread(file)
+        dataset.compress(RLELossless)
+        dataset.save_as(file)
+        return
+    reader, change = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax()
+    reader.SetFileName(str(file))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, GDCM[syntax])))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(file))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+
+
 def write_dicom(file: Path, pixels: np.ndarray, **tags: object) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["test"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset = FileDataset(str(file), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID = ComputedRadiographyImageStorage
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
     dataset.HighBit = dataset.BitsStored - 1
@@ -135,18 +174,182 @@ def test_a_truncated_file_is_rejected(
     assert rejection(tmp_path / name).reason == "truncated"
 
 
-def test_a_dicom_that_needs_a_decoder_is_rejected_with_its_name(tmp_path: Path) -> None:
-    if get_decoder(JPEGLSLossless).is_available:
-        pytest.skip("this environment has a decoder of JPEG-LS")
-    write_dicom(tmp_path / "a.dcm", RAMP)
-    dataset = dcmread(tmp_path / "a.dcm")
-    dataset.PixelData = encapsulate([RAMP.tobytes()])
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
-    dataset.save_as(tmp_path / "a.dcm")
+def test_a_dicom_that_needs_a_decoder_is_rejected_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compress(tmp_path / "a.dcm", RAMP, JPEGLSLossless)
+    monkeypatch.setattr(Decoder, "is_available", False)
     verdict = rejection(tmp_path / "a.dcm")
     assert verdict.reason == "decoder-missing"
     assert "JPEG-LS Lossless" in verdict.detail
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_lossless_transfer_syntax_reads_as_the_plain_file(
+    tmp_path: Path, syntax: UID, dtype: type
+) -> None:
+    pixels = RAMP.astype(dtype) * (1 if dtype == np.uint8 else 16)
+    write_dicom(tmp_path / "a.dcm", pixels)
+    compress(tmp_path / "b.dcm", pixels, syntax)
+    assert dcmread(tmp_path / "b.dcm").file_meta.TransferSyntaxUID == syntax
+    np.testing.assert_array_equal(read(tmp_path / "a.dcm"), read(tmp_path / "b.dcm"))
+
+
+def test_a_compressed_file_that_was_cut_off_is_rejected(tmp_path: Path) -> None:
+    compress(tmp_path / "a.dcm", RAMP, JPEGLSLossless)
+    whole = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(whole[:-60])
+    assert rejection(tmp_path / "a.dcm").reason == "not-readable"
+
+
+def test_a_dicom_without_preamble_is_read(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a.dcm", RAMP)
+    expected = read(tmp_path / "a.dcm")
+    content = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "b.dcm").write_bytes(content[132:])
+    np.testing.assert_array_equal(read(tmp_path / "b.dcm"), expected)
+
+
+def test_padding_of_a_dicom_is_dark_and_does_not_stretch(tmp_path: Path) -> None:
+    pixels = RAMP.astype(np.int16) + 1000
+    pixels[:4] = -2000
+    tags = {"PixelRepresentation": 1, "PixelPaddingValue": -2000}
+    for photometric, expected in (
+        ("MONOCHROME2", np.rint(RAMP * (255 / 252))),
+        ("MONOCHROME1", np.rint((252 - RAMP) * (255 / 252))),
+    ):
+        write_dicom(tmp_path / "a.dcm", pixels, PhotometricInterpretation=photometric, **tags)
+        image = read(tmp_path / "a.dcm")
+        assert (image[:4] == 0).all()
+        np.testing.assert_array_equal(image[4:], expected[4:])
+
+
+def test_slope_and_intercept_come_before_the_window(tmp_path: Path) -> None:
+    # 0 … 252 is rescaled to -100 … 404; the window holds 100 to 228 of that, 100 to 164 before
+    write_dicom(
+        tmp_path / "a.dcm",
+        RAMP.astype(np.uint16),
+        RescaleSlope=2,
+        RescaleIntercept=-100,
+        WindowCenter=164.5,
+        WindowWidth=129,
+    )
+    image = read(tmp_path / "a.dcm")[0]
+    assert (image[: 25 + 1] == 0).all()
+    assert (image[41:] == 255).all()
+    assert (np.diff(image[25:42].astype(int)) > 0).all()
+
+
+@pytest.mark.parametrize("window", [(5000, 10), (100, 0)])
+def test_a_window_that_leaves_nothing_to_see_is_ignored_and_noted(
+    tmp_path: Path, window: tuple[int, int]
+) -> None:
+    write_dicom(
+        tmp_path / "a.dcm", RAMP.astype(np.uint16), WindowCenter=window[0], WindowWidth=window[1]
+    )
+    assert "window-ignored" in notes(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read(tmp_path / "a.dcm"), np.rint(RAMP * (255 / 252)))
+
+
+def test_a_colour_dicom_becomes_grey(tmp_path: Path) -> None:
+    colour = np.dstack([RAMP, RAMP, RAMP])
+    write_dicom(
+        tmp_path / "a.dcm",
+        RAMP,
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+        PixelData=colour.tobytes(),
+    )
+    np.testing.assert_allclose(read(tmp_path / "a.dcm"), np.rint(RAMP * (255 / 252)), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason", "detail"),
+    [
+        ({"ViewPosition": "LL"}, "view", "LL; expected AP or PA"),
+        ({"ViewPosition": "LATERAL"}, "view", "LATERAL; expected"),
+        ({"BodyPartExamined": "KNEE"}, "not-chest", "body part KNEE"),
+        ({"Modality": "CT"}, "not-chest", "modality CT"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "not-chest", "a localiser"),
+        ({"NumberOfFrames": 3}, "frames", "several frames"),
+        ({"Rows": 20_000, "Columns": 20_000}, "too-large", "20000 x 20000 pixels"),
+    ],
+)
+def test_a_dicom_that_says_it_is_no_frontal_chest_is_rejected(
+    tmp_path: Path, tags: dict[str, object], reason: str, detail: str
+) -> None:
+    write_dicom(tmp_path / "a.dcm", RAMP, **tags)
+    verdict = rejection(tmp_path / "a.dcm")
+    assert verdict.reason == reason
+    assert detail in verdict.detail
+
+
+@pytest.mark.parametrize("code", ["R-10236", "399348003"])
+def test_the_view_may_be_told_by_a_code(tmp_path: Path, code: str) -> None:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "SRT", "a view"
+    write_dicom(tmp_path / "a.dcm", RAMP, ViewCodeSequence=[item])
+    if code == "R-10236":
+        assert rejection(tmp_path / "a.dcm").reason == "view"
+    else:
+        assert "view-unknown" not in notes(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("view", ["AP", "PA", "AP AXIAL"])
+def test_frontal_views_are_taken(tmp_path: Path, view: str) -> None:
+    write_dicom(tmp_path / "a.dcm", RAMP, ViewPosition=view, BodyPartExamined="PORT CHEST")
+    assert "view-unknown" not in notes(tmp_path / "a.dcm")
+
+
+def test_a_dicom_without_a_view_is_taken_and_noted(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a.dcm", RAMP)
+    assert notes(tmp_path / "a.dcm") == ["view-unknown"]
+
+
+def test_the_view_may_stand_in_the_row(tmp_path: Path, write_image: Callable[..., None]) -> None:
+    write_image(tmp_path / "a.png", RAMP)
+    adapter = Cxr(tmp_path, path="{file}", size_px=64, view="view", views=["AP", "LATERAL"])
+    assert set(adapter.columns) == {"file", "view"}
+    for view in ("AP", "lateral", None, ""):
+        assert adapter.read({"file": "a.png", "view": view}, tmp_path) is not None
+    with pytest.raises(Rejected, match="view") as caught:
+        adapter.read({"file": "a.png", "view": "PA"}, tmp_path)
+    assert caught.value.detail == "PA; expected AP or LATERAL"
+
+
+@pytest.mark.parametrize("views", ["AP", []])
+def test_views_that_are_no_list_of_words_are_refused(tmp_path: Path, views: Any) -> None:
+    with pytest.raises(ValueError, match="expected a list such as"):
+        Cxr(tmp_path, path="{file}", views=views)
+
+
+def test_several_pictures_in_one_file_are_refused(tmp_path: Path) -> None:
+    pages = [Image.fromarray(RAMP), Image.fromarray(RAMP.T.copy())]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert rejection(tmp_path / "a.tif").reason == "frames"
+
+
+def test_a_picture_that_is_not_grey_is_noted(
+    tmp_path: Path, write_image: Callable[..., None]
+) -> None:
+    write_image(tmp_path / "a.png", np.dstack([RAMP, RAMP // 2, RAMP // 4]))
+    write_image(tmp_path / "b.png", np.dstack([RAMP] * 3))
+    assert notes(tmp_path / "a.png") == ["coloured"]
+    assert notes(tmp_path / "b.png") == []
+
+
+def test_a_chest_whose_spine_is_darker_than_its_lungs_is_noted(
+    tmp_path: Path, write_image: Callable[..., None]
+) -> None:
+    chest = np.full((64, 64), 120, dtype=np.uint8)
+    chest[:, 28:36] = 200  # the spine
+    chest[16:32, 12:24] = chest[16:32, 40:52] = 40  # two lungs
+    write_image(tmp_path / "a.png", chest)
+    write_image(tmp_path / "b.png", 255 - chest)
+    assert notes(tmp_path / "a.png") == []
+    assert notes(tmp_path / "b.png") == ["inverted"]
 
 
 def test_a_truncated_dicom_is_rejected(tmp_path: Path) -> None:
@@ -169,7 +372,7 @@ def test_a_file_that_is_no_image_is_rejected(tmp_path: Path, content: bytes) -> 
 def test_a_fault_of_the_machine_is_no_verdict_on_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, function: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
     write_dicom(tmp_path / "a", RAMP)

@@ -1,0 +1,37 @@
+"""Every reason and every note stands in `docs/adapters.md`, and nothing else does."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [*(ROOT / "clinical_symile/modalities").glob("*.py"), ROOT / "clinical_symile/decode.py"]
+
+
+def spoken(call: str) -> set[str]:
+    """The words that the sources hand to a function as its first argument."""
+    return {
+        word
+        for source in SOURCES
+        for arguments in re.findall(rf"\b{call}\(\s*(\"[^,]*)", source.read_text())
+        for word in re.findall(r'"([a-z-]+)"', arguments)
+    }
+
+
+def told(heading: str) -> set[str]:
+    """The words in the first column of a section's table."""
+    text = (ROOT / "docs/adapters.md").read_text()
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {word for cell in cells for word in re.findall(r"`([a-z-]+)`", cell)}
+
+
+def test_every_reason_of_refusal_is_told() -> None:
+    reasons = spoken("Rejected") | {"truncated"}  # told from one variable
+    assert {"file-missing", "flat", "all-zero"} <= reasons
+    assert told("Reasons of refusal") == reasons
+
+
+def test_every_note_is_told() -> None:
+    notes = spoken("note")
+    assert {"cropped", "inverted"} <= notes
+    assert told("Notes") == notes
