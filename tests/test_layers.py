@@ -18,8 +18,11 @@ FAMILIES = {
 
 # A module may import those of the layers above its own in this list, and its family's contract.
 LAYERS = (
+    {"significance", "multiplicity", "margins", "seeds", "league", "health"},
+    {"calibration", "net_benefit", "conformal", "confidence", "modality_value"},
     {"errors", "wording", "figures", "intervals", "synthetic_world", "synthetic_ecg"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
+    {"subgroups"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
     {"cohort", "task", "template", "gallery", "findings", "panels", "synthetic_tables"},
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},

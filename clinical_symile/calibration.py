@@ -1,0 +1,152 @@
+"""Whether a predicted risk means what it says, of labels (0 or 1) and probabilities.
+
+Of a hundred people told 0.2, about twenty should have the outcome. Discrimination (AUROC) does not
+see whether they do.
+
+Sources: Cox, "Two further applications of a model for binary regression", Biometrika 45, 1958
+(slope and intercept). Van Calster et al., "Calibration: the Achilles heel of predictive analytics",
+BMC Medicine 17, 2019, https://doi.org/10.1186/s12916-019-1466-7. Dimitriadis, Gneiting and Jordan,
+"Stable reliability diagrams for probabilistic classifiers", PNAS 118, 2021,
+https://doi.org/10.1073/pnas.2016191118 (the decomposition).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit
+
+Labels = Int[np.ndarray, " sample"]
+Probabilities = Float[np.ndarray, " sample"]
+
+BINS = 10
+# Log odds of 0 and 1 are infinite; a prediction further out than this says no more.
+SMALLEST = 1e-6
+STEPS, ENOUGH = 50, 1e-10
+# A slope beyond this is on its way to infinity: the probabilities separate the labels.
+STEEPEST = 1e3
+
+
+class Decomposition(NamedTuple):
+    """The Brier score in three parts: brier = miscalibration - discrimination + uncertainty.
+
+    Attributes:
+        miscalibration: what is lost to probabilities that do not mean what they say; 0 is best.
+        discrimination: what is gained by telling samples apart; higher is better.
+        uncertainty: prevalence times one minus it: the score of always saying the prevalence.
+    """
+
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+
+def curve_bins(probability: Probabilities, *, bins: int = BINS) -> Int[np.ndarray, " sample"]:
+    """Which bin of a calibration curve each sample is in: bins of about equal size, from 0.
+
+    Equal probabilities are in one bin, so there may be fewer.
+    """
+    order = np.sort(probability)
+    edges = order[(np.arange(1, bins) * len(order)) // bins]
+    return np.unique(np.searchsorted(edges, probability, side="right"), return_inverse=True)[1]
+
+
+def decomposition(label: Labels, probability: Probabilities) -> Decomposition:
+    """The Brier score's parts, by the best monotone recalibration of these very samples.
+
+    With B(·) the Brier score, p̂ the isotonic regression of the labels on the probabilities and ȳ
+    the prevalence: miscalibration = B(p) - B(p̂), discrimination = B(ȳ) - B(p̂), uncertainty = B(ȳ).
+    No bins are chosen; with few samples miscalibration is biased upwards, as p̂ is fitted here.
+    """
+    distinct, place, counts = np.unique(probability, return_inverse=True, return_counts=True)
+    means = np.bincount(place, label, len(distinct)) / counts
+    fitted = isotonic_regression(means, weights=counts).x[place]
+    scores = [
+        float(((guess - label) ** 2).mean())
+        for guess in (probability, fitted, np.full(len(label), label.mean()))
+    ]
+    return Decomposition(scores[0] - scores[1], scores[2] - scores[1], scores[2])
+
+
+def slope_and_intercept(
+    weights: Real[np.ndarray, "resample sample"], label: Labels, probability: Probabilities
+) -> Float[np.ndarray, "resample 2"]:
+    """Slope and intercept of a logistic regression of the label on the log odds of the probability.
+
+    1 and 0 are perfect. A slope below 1 means that risks are too extreme, as an overfitted model's
+    are. NaN where it has no solution: one class, one probability, or classes that are separated.
+
+    Args:
+        weights: of each sample, for as many fits as there are rows.
+        label: 0 or 1.
+        probability: predicted.
+    """
+    x = logit(np.clip(probability, SMALLEST, 1 - SMALLEST))
+    total = weights.sum(axis=1)
+    prevalence = weights @ label / np.maximum(total, 1)
+    mean = weights @ x / np.maximum(total, 1)
+    spread = weights @ x**2 / np.maximum(total, 1) - mean**2
+    solvable = (prevalence > 0) & (prevalence < 1) & (spread > ENOUGH)
+    found = np.full((len(weights), 2), np.nan)
+    if solvable.any():
+        found[solvable] = _newton(weights[solvable], label, x)
+    return found
+
+
+def calibration_in_the_large(
+    weights: Real[np.ndarray, "resample sample"], label: Labels, probability: Probabilities
+) -> Float[np.ndarray, " resample"]:
+    """Observed minus predicted frequency: above 0, risks are too low on average."""
+    return weights @ (label - probability) / weights.sum(axis=1)
+
+
+def recalibrate(
+    label: Labels, probability: Probabilities, *, other: Float[np.ndarray, " other"]
+) -> Float[np.ndarray, " other"]:
+    """Other probabilities as they read after recalibration on these samples.
+
+    Logistic recalibration: intercept + slope · log odds, fitted here, applied there. The order of
+    probabilities, and so AUROC, stays as it was unless the slope is negative.
+
+    Raises:
+        ValueError: these samples cannot be fitted: one class, one probability, or separated.
+    """
+    slope, intercept = slope_and_intercept(np.ones((1, len(label))), label, probability)[0]
+    if np.isnan(slope):
+        raise ValueError(
+            "probabilities cannot be recalibrated on samples of one class, of one probability, or "
+            "whose classes they separate; expected some overlap. Use more tuning samples."
+        )
+    return expit(intercept + slope * logit(np.clip(other, SMALLEST, 1 - SMALLEST)))
+
+
+def _newton(
+    weights: Real[np.ndarray, "resample sample"],
+    label: Labels,
+    x: Float[np.ndarray, " sample"],
+) -> Float[np.ndarray, "resample 2"]:
+    """Newton's method for many logistic regressions of one variable at once."""
+    centre, scale = x.mean(), x.std() or 1.0
+    z = (x - centre) / scale
+    slope, intercept = np.zeros(len(weights)), logit(weights @ label / weights.sum(axis=1))
+    settled = np.zeros(len(weights), dtype=bool)
+    for _ in range(STEPS):
+        risk = expit(intercept[:, None] + slope[:, None] * z)
+        missed, spread = weights * (label - risk), weights * risk * (1 - risk)
+        a, b = missed.sum(axis=1), missed @ z
+        p, q, r = spread.sum(axis=1), spread @ z, spread @ z**2
+        determinant = p * r - q * q
+        with np.errstate(divide="ignore", invalid="ignore"):
+            by_intercept, by_slope = (r * a - q * b) / determinant, (p * b - q * a) / determinant
+        step = np.maximum(np.abs(by_intercept), np.abs(by_slope))
+        lost = ~np.isfinite(step) | (np.abs(slope) > STEEPEST)
+        # A long step may overshoot: it is shortened, and Newton goes on from there.
+        shorter = np.where(lost, 0.0, np.minimum(1.0, 4.0 / np.maximum(step, 1e-300)))
+        intercept = intercept + shorter * np.where(lost, 0.0, by_intercept)
+        slope = slope + shorter * np.where(lost, 0.0, by_slope)
+        settled = ~lost & (step < ENOUGH)
+        if (settled | lost).all():
+            break
+    found = np.stack([slope / scale, intercept - slope * centre / scale], axis=1)
+    return np.where(settled[:, None], found, np.nan)

@@ -1,0 +1,82 @@
+"""What each modality is worth to a model: exact Shapley values over all patterns, and interactions.
+
+With v(S) the metric of a model that may use the modalities S, on the same samples for all S, and
+v(∅) what a guess scores,
+
+- *shapley* of m: the mean of v(S + m) - v(S) over all orders in which modalities may come. They
+  add up to v(all) - v(∅), and are exact: all 2^M - 1 patterns are scored, none is sampled;
+- *alone*: v(m) - v(∅); *left out*: v(all) - v(all without m);
+- *interaction* of S: Σ over T ⊆ S of (-1)^(|S| - |T|) v(T). Of a pair, v(ab) - v(a) - v(b) + v(∅):
+  above 0 the two give more together than one by one (synergy), below 0 they repeat each other
+  (redundancy). Of more, what no smaller set explains.
+
+They are worth to *this model under this metric*: one that cannot use a modality gives it 0.
+Synergy and redundancy of a metric are not those of information theory, and where both are there
+their difference is all that is seen.
+
+Sources: Shapley, "A value for n-person games", 1953. Harsanyi, "A simplified bargaining model for
+the n-person cooperative game", International Economic Review 4, 1963 (interactions as dividends).
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import factorial
+from typing import Any
+
+Modalities = frozenset[str]
+Values = Mapping[Modalities, Any]
+
+
+def subsets(modalities: Sequence[str]) -> list[Modalities]:
+    """Every set of modalities, the empty one first."""
+    sizes = range(len(modalities) + 1)
+    return [frozenset(s) for size in sizes for s in combinations(modalities, size)]
+
+
+def shapley(values: Values, modalities: Sequence[str]) -> dict[str, Any]:
+    """The Shapley value of each modality.
+
+    Args:
+        values: v of every set; numbers, or arrays of them that belong together.
+        modalities: all there are.
+
+    Raises:
+        ValueError: a set has no value.
+    """
+    _check(values, modalities)
+    n, shares = len(modalities), {}
+    for modality in modalities:
+        others = [name for name in modalities if name != modality]
+        shares[modality] = sum(
+            factorial(len(s))
+            * factorial(n - len(s) - 1)
+            / factorial(n)
+            * (values[s | {modality}] - values[s])
+            for s in subsets(others)
+        )
+    return shares
+
+
+def interaction(values: Values, together: Sequence[str]) -> Any:
+    """What modalities give together that no smaller set of them explains."""
+    _check(values, together)
+    return sum((-1) ** (len(together) - len(s)) * values[s] for s in subsets(together))
+
+
+def alone(values: Values, modality: str) -> Any:
+    """What a modality gives by itself."""
+    return values[frozenset([modality])] - values[frozenset()]
+
+
+def left_out(values: Values, modalities: Sequence[str], modality: str) -> Any:
+    """What is lost without a modality where all others are there."""
+    return values[frozenset(modalities)] - values[frozenset(modalities) - {modality}]
+
+
+def _check(values: Values, modalities: Sequence[str]) -> None:
+    unknown = [s for s in subsets(modalities) if s not in values]
+    if unknown:
+        raise ValueError(
+            f"no value of {', '.join('+'.join(sorted(s)) or 'none' for s in unknown)}; expected "
+            f"one of every set of {', '.join(modalities)}. Score the patterns that are missing."
+        )

@@ -1,0 +1,184 @@
+"""Whether two runs on the same samples differ by more than chance: tests, each with a p value.
+
+All of them are paired and two-sided, and none takes samples of one person for independent:
+
+- `delong` for AUROC: the areas' covariance from the placement of every sample among those of the
+  other class; with several samples of a subject in Obuchowski's form, which sums over subjects and
+  is DeLong's own where each has one;
+- `mcnemar` for what is right or wrong, such as recall@1;
+- `sign_flip` for any metric that is a mean over samples.
+
+Sources: DeLong et al., Biometrics 44, 1988, https://doi.org/10.2307/2531595. Obuchowski,
+"Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997,
+https://doi.org/10.2307/2533958. McNemar, Psychometrika 12, 1947. Fagerland et al., "The McNemar
+test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC
+Medical Research Methodology 13, 2013, https://doi.org/10.1186/1471-2288-13-91.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy.special import ndtr
+from scipy.stats import binom, rankdata
+
+PERMUTATIONS = 9_999
+# With no more subjects than this, every way to flip signs is tried.
+ENUMERATED = 12
+# Sums of the same terms in another order differ in their last digits, and count as equal.
+_TOLERANCE = 1e-12
+
+
+class Tested(NamedTuple):
+    """What a test found: the test's name, its difference and the two-sided p value."""
+
+    test: str
+    difference: float
+    p_value: float
+
+
+def delong(
+    label: Int[np.ndarray, " sample"],
+    probability: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> Tested:
+    """The difference of two AUROCs on the same samples, by its asymptotic normal distribution.
+
+    It needs some tens of subjects of each class.
+
+    Raises:
+        ValueError: one class, fewer than two subjects in one of them, or two different areas none
+            of which varies, as where one separates the classes and the other reverses them.
+    """
+    areas, covariance = auroc_covariance(label, np.stack([probability, baseline]), subjects)
+    difference = float(areas[0] - areas[1])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    name = "DeLong" if len(np.unique(subjects)) == len(subjects) else "DeLong, clustered"
+    if abs(difference) < _TOLERANCE:
+        return Tested(name, 0.0, 1.0)
+    if variance < _TOLERANCE**2:
+        raise ValueError(
+            f"AUROCs differ by {difference:+.3f} and DeLong's variance is 0; expected areas that "
+            "vary between people. Score on more samples."
+        )
+    return Tested(name, difference, float(2 * ndtr(-abs(difference) / np.sqrt(variance))))
+
+
+def auroc_covariance(
+    label: Int[np.ndarray, " sample"],
+    scores: Float[np.ndarray, "model sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> tuple[Float[np.ndarray, " model"], Float[np.ndarray, "model model"]]:
+    """AUROCs of several models on the same samples, and their covariance over subjects.
+
+    With placements V (of a positive: the share of negatives below it, ties half; of a negative: the
+    share of positives above it), X and Y their sums over the positives and negatives of a subject,
+    m and n how many these are (M and N in all), I the number of subjects, with I₁ and I₀ those
+    that have a positive and a negative, and θ the area,
+
+    cov = S₁₁ / M + S₀₀ / N + (S₁₀ + S₁₀ᵀ) / (M N), where
+    S₁₁ = I₁ / ((I₁ - 1) M) Σ (X - mθ)(X - mθ)ᵀ, S₀₀ the same of Y, and
+    S₁₀ = I / (I - 1) Σ (X - mθ)(Y - nθ)ᵀ.
+
+    Raises:
+        ValueError: one class, or fewer than two subjects in one of them.
+    """
+    positive = label == 1
+    people, codes = np.unique(subjects, return_inverse=True)
+    counts = [np.bincount(codes[where], minlength=len(people)) for where in (positive, ~positive)]
+    holders = [int((count > 0).sum()) for count in counts]
+    if min(holders) < 2:
+        raise ValueError(
+            f"{holders[0]} subjects have a positive sample and {holders[1]} a negative one; "
+            "expected at least 2 of each. Score on more samples."
+        )
+    totals = [int(count.sum()) for count in counts]
+    ranks = rankdata(scores, axis=1)
+    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / totals[1]
+    below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / totals[0]
+    areas = above.mean(axis=1)
+    sums = [
+        np.stack([np.bincount(codes[where], row, len(people)) for row in placed])
+        - count * areas[:, None]
+        for where, placed, count in zip((positive, ~positive), (above, below), counts, strict=True)
+    ]
+    within = [
+        holder / ((holder - 1) * total) * (one @ one.T) / total
+        for holder, total, one in zip(holders, totals, sums, strict=True)
+    ]
+    across = len(people) / (len(people) - 1) * (sums[0] @ sums[1].T) / (totals[0] * totals[1])
+    return areas, within[0] + within[1] + across + across.T
+
+
+def mcnemar(
+    right: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> Tested:
+    """Whether two runs are right equally often; pairs that agree say nothing.
+
+    Where each subject has one sample, b pairs favour the run and c its baseline, and p is that of a
+    fair coin, the observed count taken half (mid-p). Where subjects repeat, the sums of b - c of
+    each subject are squared: Σ² / Σ(squares) is χ² of one degree of freedom for many subjects.
+
+    With ties at the first place a sample is right in part. Such a pair counts by the sign of its
+    difference, as one pair: the test is then the sign test.
+
+    Args:
+        right: 1 where the run is right, 0 where it is wrong, a share where it ties.
+        baseline: the same of the other, row for row.
+        subjects: whose sample it is.
+    """
+    sign = np.sign(np.where(np.abs(right - baseline) < _TOLERANCE, 0.0, right - baseline))
+    difference = float((right - baseline).mean())
+    people, codes = np.unique(subjects, return_inverse=True)
+    if len(people) < len(subjects):
+        sums = np.bincount(codes, sign, len(people))
+        squares = (sums**2).sum()
+        z = abs(sums.sum()) / np.sqrt(squares) if squares else 0.0
+        return Tested("McNemar, clustered", difference, float(2 * ndtr(-z)))
+    for_run, for_baseline = int((sign > 0).sum()), int((sign < 0).sum())
+    few, pairs = min(for_run, for_baseline), for_run + for_baseline
+    p_value = 2 * binom.cdf(few, pairs, 0.5) - binom.pmf(few, pairs, 0.5) if pairs else 1.0
+    return Tested("McNemar, mid-p", difference, float(min(p_value, 1.0)))
+
+
+def sign_flip(
+    values: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+    permutations: int = PERMUTATIONS,
+) -> Tested:
+    """Whether two means differ, if each subject might as well have had the two runs exchanged.
+
+    The difference of every subject's samples keeps or changes its sign, all together; p is the
+    share of these ways in which the mean differs at least as much. With few subjects all ways are
+    tried, otherwise some are drawn, and the one that was observed counts among them.
+
+    Args:
+        values: of each sample, whose mean the metric is.
+        baseline: the same of the other run.
+        subjects: whose sample it is.
+        rng: draws signs.
+        permutations: how many are drawn.
+    """
+    people, codes = np.unique(subjects, return_inverse=True)
+    sums = np.bincount(codes, values - baseline, len(people))
+    difference = float((values - baseline).mean())
+    if len(people) <= ENUMERATED:
+        signs = 1.0 - 2.0 * ((np.arange(2 ** len(people))[:, None] >> np.arange(len(people))) & 1)
+        reached = _as_far(signs @ sums, sums).mean()
+        return Tested("sign flips, all", difference, float(reached))
+    reached, at_once = 1, max(1, 4_000_000 // len(people))
+    for start in range(0, permutations, at_once):
+        size = (min(at_once, permutations - start), len(people))
+        signs = 1.0 - 2.0 * rng.integers(2, size=size, dtype=np.int8)
+        reached += int(_as_far(signs @ sums, sums).sum())
+    return Tested("sign flips", difference, reached / (permutations + 1))
+
+
+def _as_far(flipped: Float[np.ndarray, " way"], sums: Float[np.ndarray, " subject"]) -> np.ndarray:
+    return np.abs(flipped) >= abs(sums.sum()) - _TOLERANCE * max(float(np.abs(sums).sum()), 1e-300)

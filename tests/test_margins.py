@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import scipy.stats
+from statsmodels.stats.power import normal_power, normal_sample_size_one_tail
+from statsmodels.stats.weightstats import ztost
+
+from clinical_symile.margins import (
+    minimum_detectable,
+    subjects_for_margin,
+    subjects_to_detect,
+    within_margin,
+)
+
+
+def test_two_one_sided_tests_are_those_of_statsmodels(rng):
+    for _ in range(50):
+        values = rng.standard_normal(80) * 0.3 + 0.02
+        error = values.std(ddof=1) / np.sqrt(80)
+        found = within_margin(values.mean(), error, margin=0.1)
+        p, (_, lost), (_, gained) = ztost(values, -0.1, 0.1)
+        assert found.p_noninferior == pytest.approx(lost, abs=1e-9)
+        assert found.p_equivalent == pytest.approx(max(lost, gained), abs=1e-9)
+        assert found.p_equivalent == pytest.approx(p, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [(0.0, "equivalent"), (0.05, "non-inferior"), (-0.05, "not shown"), (-0.01, "equivalent")],
+)
+def test_the_verdict_is_where_the_95_percent_interval_lies(difference, verdict):
+    # The margin is 0.05; the interval reaches 1.96 x 0.02 to each side.
+    found = within_margin(difference, 0.02, margin=0.05)
+    low, high = difference - 1.96 * 0.02, difference + 1.96 * 0.02
+    expected = "not shown"
+    if low > -0.05:
+        expected = "equivalent" if high < 0.05 else "non-inferior"
+    assert found.verdict == verdict == expected
+
+
+def test_a_certain_difference_needs_no_distribution():
+    assert within_margin(0.0, 0.0, margin=0.1).verdict == "equivalent"
+    assert within_margin(0.2, 0.0, margin=0.1).verdict == "non-inferior"
+    assert within_margin(-0.1, 0.0, margin=0.1).verdict == "not shown"
+
+
+def test_the_minimum_detectable_difference_has_the_power_of_statsmodels():
+    least = minimum_detectable(0.03, power=0.8)
+    assert least == pytest.approx((1.959964 + 0.841621) * 0.03, abs=1e-6)
+    power = normal_power(least / 0.03, nobs=1, alpha=0.05, alternative="two-sided")
+    assert power == pytest.approx(0.8, abs=1e-4)
+
+
+def test_the_sample_size_for_a_difference_finds_it_so_often(rng):
+    # One unit of standard deviation per subject; a difference of 0.2.
+    n = subjects_to_detect(0.2, 1 / np.sqrt(50), 50)
+    expected = normal_sample_size_one_tail(0.2, 0.8, 0.025, std_null=1, std_alternative=1)
+    assert n == np.ceil(expected)
+    found = np.abs(rng.normal(0.2, 1 / np.sqrt(n), 20_000)) > 1.96 / np.sqrt(n)
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_sample_size_for_a_margin_shows_it_so_often(rng):
+    n = subjects_for_margin(0.1, 0.05, 100)
+    drawn = rng.normal(0, 0.05 * np.sqrt(100 / n), 20_000)
+    shown = drawn - scipy.stats.norm.ppf(0.975) * 0.05 * np.sqrt(100 / n) > -0.1
+    assert shown.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_sample_size_and_the_minimum_detectable_difference_undo_each_other():
+    least = minimum_detectable(0.02)
+    assert subjects_to_detect(least, 0.02, 150) in (150, 151)
+
+
+@pytest.mark.parametrize("call", [within_margin, lambda d, e, margin: subjects_to_detect(d, e, 9)])
+def test_a_margin_or_difference_of_0_is_refused(call):
+    with pytest.raises(ValueError, match="expected one above 0"):
+        call(0.0, 0.1, margin=0.0)
+
+
+def test_a_negative_standard_error_is_refused():
+    with pytest.raises(ValueError, match="a standard error of -1; expected 0 or more"):
+        within_margin(0.0, -1.0, margin=0.1)
+    with pytest.raises(ValueError, match="a standard error of -1"):
+        subjects_for_margin(0.1, -1.0, 9)
