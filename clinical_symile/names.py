@@ -17,7 +17,9 @@ from clinical_symile.errors import DefinitionError
 
 MODALITIES = {
     "cxr": "clinical_symile.modalities.cxr:Cxr",
+    "cxr_array": "clinical_symile.modalities.cxr_array:CxrArray",
     "ecg": "clinical_symile.modalities.ecg:Ecg",
+    "ecg_array": "clinical_symile.modalities.ecg_array:EcgArray",
     "labs": "clinical_symile.modalities.labs:Labs",
 }
 

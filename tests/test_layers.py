@@ -12,7 +12,12 @@ PACKAGE = Path(__file__).resolve().parents[1] / "clinical_symile"
 FAMILIES = {
     "encoders": set(),
     "metrics": {"metrics.metric"},
-    "modalities": {"modalities.modality", "modalities.picture", "modalities.waveform"},
+    "modalities": {
+        "modalities.modality",
+        "modalities.picture",
+        "modalities.recorded_array",
+        "modalities.waveform",
+    },
     "objectives": {"objectives.objective"},
 }
 
@@ -46,6 +51,7 @@ LOADED_BY = {
         "embeddings",
         "encoders",
         "learner",
+        "modalities",
         "model",
         "objectives",
         "parts",
@@ -67,7 +73,7 @@ LOADED_BY = {
     "rich": {"terminal"},
 }
 # These load them inside a function: whoever imports the module pays nothing.
-ONLY_WHEN_CALLED = {("torch", "doctor"), ("mlflow", "tracking")}
+ONLY_WHEN_CALLED = {("torch", "doctor"), ("torch", "modalities"), ("mlflow", "tracking")}
 
 
 def _modules() -> dict[str, ast.Module]:

@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/symile_mimic.md",
+    "docs/tasks.md",
     "examples/mini_hospital/README.md",
     "reports/README.md",
-    "docs/tasks.md",
 )
 # What is typed besides our own command.
 OTHERS = ("pip install .", "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db")

@@ -32,6 +32,18 @@ def case(
     write_image: Callable[..., None],
 ) -> Case:
     adapter = find(request.param, MODALITIES, what="modality adapter")
+    if request.param.endswith("_array"):
+        rows = ({"id": 7}, {"id": None}, {"id": 9})
+        shape = (2, 1, 32, 32) if request.param == "cxr_array" else (2, 1, 5000, 12)
+        values = rng.integers(0, 256, shape) / 255
+        if request.param == "ecg_array":
+            values = 2 * values - 1
+        values[1] = np.nan
+        np.save(tmp_path / "values.npy", values.astype(np.float32))
+        np.save(tmp_path / "ids.npy", np.array([7, 9]))
+        size = {"size_px": 32} if request.param == "cxr_array" else {}
+        made = adapter(tmp_path, path="values.npy", ids="ids.npy", id="id", **size)
+        return Case(made, tmp_path, *rows)
     if request.param == "cxr":
         write_image(tmp_path / "a.png", rng.integers(0, 256, (50, 40), dtype=np.uint8))
         (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:400])

@@ -1,0 +1,101 @@
+"""Chest X-rays that are rows of an array, scaled for a network already."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from clinical_symile.errors import DataError
+from clinical_symile.modalities.modality import Rejected
+from clinical_symile.modalities.recorded_array import RecordedArray
+
+LEVELS = 255
+
+
+class CxrArray:
+    """A chest X-ray from an array of floating-point images, `[sample, channel, h, w]`.
+
+    Stored are grey levels, as of an X-ray that was read from a file: 255 · (value · sd + mean),
+    rounded, which loses nothing of an image that was made of 8 bits. All channels must be the same
+    grey.
+
+    Args:
+        folder: of the cohort; not read.
+        path: see `RecordedArray`.
+        ids: see `RecordedArray`.
+        id: see `RecordedArray`.
+        size_px: edge of the images.
+        mean: what was subtracted from each channel, of grey levels from 0 to 1.
+        sd: what each channel was then divided by.
+    """
+
+    dtype = "uint8"
+    unit = "grey level"
+    encoder = "small_cnn"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        path: str,
+        ids: str,
+        id: str,
+        size_px: int = 320,
+        mean: Sequence[float] = (0.0,),
+        sd: Sequence[float] = (1.0,),
+    ):
+        if len(mean) != len(sd) or not len(mean):
+            raise ValueError(f"{len(mean)} mean and {len(sd)} sd; expected both for each channel")
+        self.array = RecordedArray(path=path, ids=ids, id=id)
+        self.mean = np.asarray(mean, dtype=np.float64)[:, None, None]
+        self.sd = np.asarray(sd, dtype=np.float64)[:, None, None]
+        self.shape = (1, size_px, size_px)
+        self.parts = ("grey",)
+        self.columns = self.array.columns
+        self.numbers = ()
+
+    def read(self, row: Mapping[str, Any], root: Path) -> UInt8[np.ndarray, "1 h w"] | None:
+        """The sample's X-ray.
+
+        Raises:
+            Rejected: `nan`, `scale`, `colour` or `constant`; or as `RecordedArray.read`.
+            DataError: the array's images are of another shape; or as `RecordedArray.read`.
+        """
+        image = self.array.read(row, root)
+        if image is None:
+            return None
+        expected = (len(self.mean), *self.shape[1:])
+        if image.shape != expected:
+            raise DataError(
+                f"{self.array.path}: images of shape {list(image.shape)}; expected "
+                f"{list(expected)}. Correct size_px, mean and sd."
+            )
+        grey = LEVELS * (image * self.sd + self.mean)
+        if not np.isfinite(grey).all():
+            raise Rejected("nan", "some pixels are not numbers")
+        if grey.min() < -0.5 or grey.max() > LEVELS + 0.5:
+            raise Rejected("scale", f"beyond 0 to {LEVELS} grey levels; are mean and sd right?")
+        if np.ptp(grey, axis=0).max() > 1:
+            raise Rejected(
+                "colour", "the channels differ; expected one grey, are mean and sd right?"
+            )
+        pixels = np.rint(grey.mean(axis=0, keepdims=True)).astype(np.uint8)
+        if pixels.min() == pixels.max():
+            raise Rejected("constant", "every pixel has the same grey level")
+        return pixels
+
+    @staticmethod
+    def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
+        """Nothing: grey levels are scaled by their range."""
+        return {}
+
+    @staticmethod
+    def transform(
+        measurements: UInt8[np.ndarray, "sample 1 h w"],
+        statistics: Mapping[str, Any],
+        generator: np.random.Generator | None = None,
+    ) -> Float[np.ndarray, "sample 1 h w"]:
+        """Grey levels from 0 to 1."""
+        return measurements.astype(np.float32) / np.float32(LEVELS)

@@ -1,0 +1,103 @@
+"""Arrays on disk that hold one recording per row, found by the sample's id."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from clinical_symile.errors import DataError
+from clinical_symile.modalities.modality import (
+    Rejected,
+    file_columns,
+    is_empty,
+    is_fault,
+    is_there,
+    recorded_file,
+)
+
+TENSORS = (".pt", ".pth")
+
+
+class RecordedArray:
+    """An array of recordings and, beside it, the array of the ids that they belong to.
+
+    A file is a NumPy array (`.npy`) or a tensor that PyTorch saved (`.pt`). It is mapped from disk:
+    only the rows of a sample are read, and nothing but arrays is unpickled. A sample that stands in
+    several rows must be the same in all of them.
+
+    Args:
+        path: file pattern of the array under the source folder, with columns in braces.
+        ids: file pattern of the array of ids, one for each row.
+        id: column of a sample's row that holds its id.
+    """
+
+    def __init__(self, *, path: str, ids: str, id: str):
+        self.path, self.ids, self.id = path, ids, id
+        self.columns = tuple(dict.fromkeys((*file_columns(path), *file_columns(ids), id)))
+        self._rows: dict[Path, dict[str, list[int]]] = {}
+
+    def read(self, row: Mapping[str, Any], root: Path) -> Shaped[np.ndarray, "..."] | None:
+        """The sample's recording as it lies in the array; None where the row names none.
+
+        Raises:
+            Rejected: `file-missing`, `not-in-array` or `copies-differ`.
+            DataError: a file is no array, not whole, or of another length than its ids.
+        """
+        file, ids = recorded_file(self.path, row, root), recorded_file(self.ids, row, root)
+        if file is None or ids is None or is_empty(row[self.id]):
+            return None
+        array, rows = open_array(file), self._places(ids)
+        if len(array) != sum(map(len, rows.values())):
+            raise DataError(
+                f"{file}: {len(array)} recordings, and {sum(map(len, rows.values()))} ids in "
+                f"{ids}; expected one for each. Get both files again."
+            )
+        places = rows.get(str(row[self.id]), [])
+        if not places:
+            raise Rejected("not-in-array", "the sample's id is not among those of the array")
+        recording = np.array(array[places[0]])
+        for place in places[1:]:
+            if not np.array_equal(array[place], recording, equal_nan=True):
+                raise Rejected("copies-differ", f"{len(places)} rows of one sample; expected equal")
+        return recording
+
+    def _places(self, ids: Path) -> dict[str, list[int]]:
+        """The rows of every id of a file, which is read once."""
+        if ids not in self._rows:
+            rows: dict[str, list[int]] = {}
+            for place, sample in enumerate(np.asarray(open_array(ids)).tolist()):
+                rows.setdefault(str(sample), []).append(place)
+            self._rows[ids] = rows
+        return self._rows[ids]
+
+
+def open_array(file: Path) -> np.ndarray:
+    """An array on disk, mapped and not read.
+
+    Raises:
+        Rejected: `file-missing`.
+        DataError: it is no array, or not whole.
+    """
+    if not is_there(file):
+        raise Rejected("file-missing", "no such array")
+    try:
+        return _tensor(file) if file.suffix in TENSORS else np.load(file, mmap_mode="r")
+    except Exception as error:  # whatever a broken file makes NumPy and PyTorch raise
+        if is_fault(error) or isinstance(error, ImportError):
+            raise
+        raise DataError(
+            f"{file}: {file.stat().st_size} bytes cannot be mapped as an array "
+            f"({type(error).__name__}); expected a whole .npy, or a tensor saved by PyTorch. Was "
+            "its download cut off? Get the file again."
+        ) from None
+
+
+def _tensor(file: Path) -> np.ndarray:
+    import torch  # here: a second, and only whoever has such files pays it
+
+    tensor = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError("not one tensor")
+    return tensor.numpy()
