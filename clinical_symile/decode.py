@@ -142,7 +142,7 @@ def _measurement(
     """What an adapter reads; where it fails on a file, that file is rejected, not all others."""
     try:
         return adapter.read(row, source, note)
-    except Rejected:
+    except (Rejected, DataError):  # a verdict on this recording, or a file of many that is broken
         raise
     except Exception as error:
         if is_fault(error):

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.modality import Rejected
+from clinical_symile.modalities.modality import Note, Rejected, unheard
 from clinical_symile.modalities.recorded_array import RecordedArray
 
 LEVELS = 255
+WHOLE = 0.01  # grey levels that float32 may be off by
 
 
 class CxrArray:
@@ -56,8 +57,12 @@ class CxrArray:
         self.columns = self.array.columns
         self.numbers = ()
 
-    def read(self, row: Mapping[str, Any], root: Path) -> UInt8[np.ndarray, "1 h w"] | None:
+    def read(
+        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+    ) -> UInt8[np.ndarray, "1 h w"] | None:
         """The sample's X-ray.
+
+        Notes: `rounded`, where its grey levels were not whole numbers.
 
         Raises:
             Rejected: `nan`, `scale`, `colour` or `constant`; or as `RecordedArray.read`.
@@ -84,6 +89,8 @@ class CxrArray:
         pixels = np.rint(grey.mean(axis=0, keepdims=True)).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise Rejected("constant", "every pixel has the same grey level")
+        if np.abs(grey - pixels).max() > WHOLE:
+            note("rounded")
         return pixels
 
     @staticmethod

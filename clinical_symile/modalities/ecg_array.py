@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt16
 
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.modality import Rejected
+from clinical_symile.modalities.modality import Note, Rejected, unheard
 from clinical_symile.modalities.recorded_array import RecordedArray
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -49,8 +49,12 @@ class EcgArray:
         self.columns = self.array.columns
         self.numbers = ()
 
-    def read(self, row: Mapping[str, Any], root: Path) -> UInt16[np.ndarray, "lead time"] | None:
+    def read(
+        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+    ) -> UInt16[np.ndarray, "lead time"] | None:
         """The sample's ECG.
+
+        Notes: `rounded`, where its steps cannot be told.
 
         Raises:
             Rejected: `nan`, `flat` or `scale`; or as `RecordedArray.read`.
@@ -71,7 +75,10 @@ class EcgArray:
             raise Rejected("flat", "no lead ever changes")
         if max(abs(signal.min() + 1), abs(signal.max() - 1)) > 2 * ROUNDING:
             raise Rejected("scale", "its lowest and highest values are not -1 and 1")
-        return np.rint((signal + 1) / 2 * steps(np.unique(signal))).astype(np.uint16)
+        count = steps(np.unique(signal))
+        if count is None:
+            note("rounded")
+        return np.rint((signal + 1) / 2 * (count or FINEST)).astype(np.uint16)
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
@@ -89,8 +96,8 @@ class EcgArray:
         return (2 * (measurements / highest) - 1).astype(np.float32)
 
 
-def steps(levels: Shaped[np.ndarray, " level"]) -> int:
-    """In how many equal steps all levels from -1 to 1 lie; `FINEST` where there is no such number.
+def steps(levels: Shaped[np.ndarray, " level"]) -> int | None:
+    """In how many equal steps all levels from -1 to 1 lie, at most `FINEST`; None if in none.
 
     Args:
         levels: the values that a recording has, in order, rounded to float32.
@@ -106,4 +113,4 @@ def steps(levels: Shaped[np.ndarray, " level"]) -> int:
             places = (levels + 1) / 2 * number
             if 0 < number <= FINEST and np.abs(places - np.rint(places)).max() < ROUNDING * number:
                 return number
-    return FINEST
+    return None

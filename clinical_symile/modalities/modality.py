@@ -75,6 +75,7 @@ class Modality(Protocol):
 
         Raises:
             Rejected: there is a recording and it cannot be used.
+            DataError: a file that holds many cannot be read: `prepare` stops, and says so.
         """
         ...
 

@@ -148,6 +148,7 @@ def test_the_steps_of_a_recording_are_found_in_its_rounded_values(count: int) ->
     taken = np.unique(np.concatenate([[0, count], rng.integers(0, count + 1, 60_000)]))
     levels = np.unique((2 * (taken / count) - 1).astype(np.float32)).astype(np.float64)
     found = steps(levels)
+    assert found is not None
     places = np.rint((levels + 1) / 2 * found)
     np.testing.assert_allclose(2 * places / found - 1, levels, rtol=0, atol=2.0**-23)
     assert found == count or count % found == 0
@@ -159,6 +160,24 @@ def test_a_smallest_step_of_several_is_divided(rng: np.random.Generator) -> None
     assert steps(levels) == 25
 
 
-def test_values_without_steps_are_kept_to_one_in_65535(rng: np.random.Generator) -> None:
-    levels = np.unique(np.concatenate([[-1, 1], rng.uniform(-1, 1, 5000)]))
-    assert steps(levels) == FINEST
+def test_values_without_steps_are_kept_to_one_in_65535_and_that_is_noted(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    values, notes = rng.uniform(-1, 1, (1, 1, 5000, 12)), []
+    values[0, 0, :2, 0] = -1, 1
+    write(tmp_path, values, [1])
+    assert steps(np.unique(values)) is None
+    read = EcgArray(tmp_path, **IDS).read({"id": 1}, tmp_path, notes.append)
+    assert read is not None
+    back = EcgArray.transform(read[None], {})
+    np.testing.assert_allclose(back[0], values[0, 0].T, rtol=0, atol=1.01 / FINEST)
+    assert notes == ["rounded"]
+
+
+def test_grey_levels_between_whole_ones_are_rounded_and_that_is_noted(tmp_path: Path) -> None:
+    levels, notes = np.arange(32 * 32).reshape(1, 1, 32, 32) % 200, []
+    for shift in (0, 0.3):
+        write(tmp_path, (levels + shift) / 255, [1])
+        read = CxrArray(tmp_path, **IDS, size_px=32).read({"id": 1}, tmp_path, notes.append)
+        np.testing.assert_array_equal(read, levels[0])
+        assert notes == (["rounded"] if shift else [])
