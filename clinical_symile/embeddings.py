@@ -39,6 +39,12 @@ class Embeddings:
         """The embeddings of some samples, in the order of `index`."""
         return replace(self, z=self.z[index], present=self.present[index], rows=self.rows[index])
 
+    def to(self, device: torch.device | str) -> "Embeddings":
+        """The same on another device."""
+        z, present, rows = (value.to(device) for value in (self.z, self.present, self.rows))
+        substitute = None if self.substitute is None else self.substitute.to(device)
+        return replace(self, z=z, present=present, rows=rows, substitute=substitute)
+
     def filled(
         self,
     ) -> tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]:

@@ -172,8 +172,10 @@ def dots(
 
 
 @mpl.rc_context(STYLE)
-def curves(lines: Sequence[Line], *, name: str, title: str, x_label: str) -> str:
-    """Values over epochs, a line for each run."""
+def curves(
+    lines: Sequence[Line], *, name: str, title: str, x_label: str, truth: float | None = None
+) -> str:
+    """Values over epochs, a line for each run; across them, where it is known, the true value."""
     figure, axes = _canvas(220)
     axes.set_autoscale_on(True)
     _place(figure, axes, left=44, bottom=40, top=8)
@@ -187,6 +189,8 @@ def curves(lines: Sequence[Line], *, name: str, title: str, x_label: str) -> str
             markersize=4 if len(line.x) <= 30 else 0,
             linewidth=1.8,
         )
+    if truth is not None:
+        axes.axhline(truth, color=INK, linewidth=2)
     axes.set_xlabel(x_label)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

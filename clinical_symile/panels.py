@@ -91,9 +91,18 @@ def levels(
 
 
 def training(
-    histories: Mapping[str, Sequence[Mapping[str, int | float]]], *, series: Sequence[Series]
+    histories: Mapping[str, Sequence[Mapping[str, int | float]]],
+    *,
+    series: Sequence[Series],
+    total_correlation: float | None = None,
 ) -> list[Panel]:
-    """The loss and what was measured on the tuning split, after each epoch."""
+    """The loss and what was measured on the tuning split, after each epoch.
+
+    Args:
+        histories: each run's line per epoch, by its name.
+        series: the runs.
+        total_correlation: in nats, where an oracle knows it.
+    """
     keys = dict.fromkeys(key for lines in histories.values() for line in lines for key in line)
     panels = []
     for place, key in enumerate(k for k in keys if k == "loss" or k.startswith("tuning/")):
@@ -107,7 +116,10 @@ def training(
         metric = metric_words(key.removeprefix("tuning/"))
         title = "Training loss" if key == "loss" else f"{metric} on tuning samples"
         title = title[:1].upper() + title[1:]
-        picture = curves(lines, name=f"training-{place}", title=title, x_label="epoch")
+        truth = total_correlation if key == "tuning/tc_estimate" else None
+        if truth is not None:
+            title += f"; the line across is the true one, {truth:.2f} nats"
+        picture = curves(lines, name=f"training-{place}", title=title, x_label="epoch", truth=truth)
         head = ["run", "epochs", "after the first", "after the last"]
         panels.append(Panel(title, Markup(picture), head, body))
     return panels

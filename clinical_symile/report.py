@@ -144,7 +144,11 @@ def _context(data: ReportData) -> dict[str, Any]:
             scores, **about, kind="classification", whole=False
         ),
         "differences": differences(data.comparisons, **about),
-        "training": panels.training(data.histories, series=series),
+        "training": panels.training(
+            data.histories,
+            series=series,
+            total_correlation=(data.oracle or {}).get("total_correlation_nats"),
+        ),
         "presence": panels.presence_panel(data.cohort),
         "splits": panels.cohort_table(data.cohort),
         "gallery": gallery(data.gallery, **about) if made_up else [],

@@ -17,13 +17,11 @@ from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
 from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.learner import Learner, build_learner
-from clinical_symile.metrics.retrieval import ranks
 from clinical_symile.missingness import parse_pattern, scored, visible
-from clinical_symile.model import embed
-from clinical_symile.names import RETRIEVAL_METRICS, find
 from clinical_symile.run import Run, now, provenance
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Optimiser, Pretraining, task_digest
+from clinical_symile.tuning import chosen_by, complete_rows, measure
 
 
 def train(
@@ -109,7 +107,7 @@ def train(
                 "gradient_norm": float(np.mean(norms)),
                 "learning_rate": optimiser.param_groups[0]["lr"],
                 "logit_scale": float(learner.objective.logit_scale.detach()),
-                _chosen_by(task): _tuning_metric(learner, store, task, device=fabric.device),
+                **measure(learner, store, task, seed=seed, device=fabric.device),
                 "seconds": time.perf_counter() - started,
             }
         )
@@ -257,13 +255,6 @@ def _shuffled(
 PAIRS = {"matched": _matched, "shuffled": _shuffled}
 
 
-def _complete(
-    store: CohortStore, modalities: Sequence[str], rows: Int[np.ndarray, " sample"]
-) -> Int[np.ndarray, " complete"]:
-    columns = [store.modalities.index(name) for name in modalities]
-    return rows[store.present[rows][:, columns].all(axis=1)]
-
-
 def _learnable(store: CohortStore, task: Pretraining) -> Int[np.ndarray, " sample"]:
     """The train rows that the pattern is of, with at least two modalities that it may show.
 
@@ -279,7 +270,7 @@ def _learnable(store: CohortStore, task: Pretraining) -> Int[np.ndarray, " sampl
         "least 2. Prepare a larger cohort, or choose a task of fewer modalities."
         for split, count, what in (
             ("train", len(rows), "what the task shows of its modalities"),
-            ("tuning", len(_complete(store, task.modalities, store.rows("tuning"))), "all of them"),
+            ("tuning", len(complete_rows(store, "tuning", task.modalities)), "all of them"),
         )
         if count < 2
     ]
@@ -288,35 +279,7 @@ def _learnable(store: CohortStore, task: Pretraining) -> Int[np.ndarray, " sampl
     return rows
 
 
-def _tuning_metric(
-    learner: Learner,
-    store: CohortStore,
-    task: Pretraining,
-    *,
-    device: torch.device,
-) -> float:
-    """The metric by which the best epoch is chosen."""
-    rows = _complete(store, task.modalities, store.rows("tuning"))
-    embeddings = embed(learner.model, store, rows, device=device)
-    metric = find(task.selection.metric, RETRIEVAL_METRICS, what="retrieval metric")
-    objective = learner.objective.cpu()
-    values = []
-    for target in task.selection.targets:
-        column = embeddings.modalities.index(target)
-        query = torch.ones_like(embeddings.present)
-        query[:, column] = False
-        with torch.inference_mode():
-            scores = objective.score(embeddings.hide(query), embeddings.z[:, column], target=target)
-        values.append(metric.compute(*ranks(scores.numpy(), np.arange(len(rows)))))
-    learner.objective.to(device)
-    return float(np.mean(values))
-
-
-def _chosen_by(task: Pretraining) -> str:
-    return f"tuning/{task.selection.metric}"
-
-
 def _is_best(history: Sequence[dict[str, Any]], task: Pretraining) -> bool:
     """Whether the last epoch is the first with the highest tuning metric."""
-    values = [epoch[_chosen_by(task)] for epoch in history]
+    values = [epoch[chosen_by(task)] for epoch in history]
     return values[-1] > max(values[:-1], default=-math.inf)

@@ -18,6 +18,7 @@ METRICS = {
     "brier": "Brier score",
     "expected_calibration_error": "calibration error",
     "mean_reciprocal_rank": "mean reciprocal rank",
+    "tc_estimate": "total correlation in nats, estimated",
 }
 MEANINGS = {
     "auprc": "AUPRC is the average share of true alarms as the alarm threshold is lowered; "

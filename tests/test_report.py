@@ -486,6 +486,19 @@ def test_the_gallery_is_drawn_for_made_up_people_only(tmp_path: Path):
         assert "Creatinine" not in text
 
 
+def test_the_true_total_correlation_stands_beside_its_estimates_where_it_is_known(tmp_path: Path):
+    history = [{**line, "tuning/tc_estimate": 0.4} for line in made_history()]
+    known = {"total_correlation_nats": 1.2345, "recall_at_1": {}, "auroc": {}}
+    without, beside = (
+        rendered(tmp_path, made_data(histories={"symile-0": history}, oracle=oracle))
+        for oracle in (None, known)
+    )
+    title = "Total correlation in nats, estimated on tuning samples"
+    assert title in words(without)
+    assert f"{title}; the line across is the true one, 1.23 nats" in words(beside)
+    assert "the line across" not in words(without)
+
+
 def test_a_report_of_one_run_and_one_task_is_whole(tmp_path: Path):
     data = made_data(objectives=("clip",))
     results = [row for row in data.results if (row.run, row.task) == ("clip-0", FIRST)]

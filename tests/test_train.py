@@ -86,7 +86,7 @@ def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[
     for epoch in run.history:
         assert set(epoch) == {
             *("epoch", "step", "loss", "gradient_norm", "learning_rate", "logit_scale"),
-            *("tuning/mean_reciprocal_rank", "seconds"),
+            *("tuning/mean_reciprocal_rank", "tuning/tc_estimate", "seconds"),
         }
         assert all(math.isfinite(value) for value in epoch.values())
     assert run.finished
