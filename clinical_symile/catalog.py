@@ -43,12 +43,14 @@ class Catalog:
     reports: Mapping[str, Path]
 
     def path(self, kind: Kind, name: str) -> Path:
-        """The file that defines a name.
+        """The file that defines a name; a cohort's may end in a slash and a preset.
 
         Raises:
             DefinitionError: there is none; the message has the nearest name.
         """
         files = self.of(kind)
+        if kind == "cohorts" and name not in files:
+            name = name.partition("/")[0]
         if name not in files:
             close = get_close_matches(name, files, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else "."

@@ -7,6 +7,7 @@ from clinical_symile.catalog import open_catalog
 from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.errors import DefinitionError
 from clinical_symile.layouts import in_layout
+from clinical_symile.presets import cohort_names
 from clinical_symile.task import Pretraining, Task, not_applicable, read_task
 from clinical_symile.template import needs
 
@@ -29,11 +30,17 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
     tasks: dict[str, Task] = {}
     for name, path in catalog.cohorts.items():
         try:
-            cohort = cohorts[name] = read_cohort(path, name=name)
-            for each in (cohort, *(in_layout(cohort, layout) for layout in cohort.layouts)):
-                modality_adapters(each)
+            names = cohort_names(path, name=name)
         except DefinitionError as error:
             problems += error.problems
+            continue
+        for each in names:
+            try:
+                cohort = cohorts[each] = read_cohort(path, name=each)
+                for form in (cohort, *(in_layout(cohort, layout) for layout in cohort.layouts)):
+                    modality_adapters(form)
+            except DefinitionError as error:
+                problems += error.problems
     for name, path in catalog.tasks.items():
         try:
             tasks[name] = read_task(path, name=name)

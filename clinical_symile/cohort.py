@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from clinical_symile.catalog import digest, read_definition, read_toml
 from clinical_symile.errors import DefinitionError
 from clinical_symile.names import MODALITIES, find, keywords, unknown
+from clinical_symile.presets import laid_over
 
 Split = Literal["train", "tuning", "held_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -21,6 +22,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Code = bool | int | float | str
+ColumnType = Literal["BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN"]
 
 
 class _Table(BaseModel):
@@ -47,6 +49,29 @@ class SplitBySubject(_Table):
         return self
 
 
+class SplitByValue(_Table):
+    """A split told by the values of a column, such as a year; each value is in one of the three.
+
+    Attributes:
+        column: of the sample's row.
+        train: its values whose samples are for training.
+        tuning: likewise.
+        held_out: likewise.
+    """
+
+    column: Text
+    train: Annotated[tuple[Code, ...], Field(min_length=1)]
+    tuning: tuple[Code, ...]
+    held_out: tuple[Code, ...]
+
+    @model_validator(mode="after")
+    def _no_value_twice(self) -> "SplitByValue":
+        values = [*self.train, *self.tuning, *self.held_out]
+        if twice := sorted({str(value) for value in values if values.count(value) > 1}):
+            raise ValueError(f"{', '.join(twice)} is in two splits; expected each value in one.")
+        return self
+
+
 class Samples(_Table):
     """Where one row per sample comes from: a query, or tables that are there already.
 
@@ -55,7 +80,12 @@ class Samples(_Table):
         tables: instead, one table per split under the source folder: CSV, CSV.gz or Parquet.
         sample: column that tells samples apart. Rows that repeat one in full are one sample.
         subject: column of the person, who may be in one split only.
-        split: column that holds train, tuning or held_out, or how to draw it; with `sql` only.
+        split: column that holds train, tuning or held_out, or how to draw it, or which values of
+            a column stand for which; with `sql` only.
+        at_least: how many modalities a sample must have.
+        required: columns that must hold a value, or the sample is left out.
+        measured: columns with the hours after the start at which modalities were measured; the last
+            of them is when a prediction is made.
         keep: further columns to keep, as `kept_<column>`.
         left_out: column with a reason, in one word, for rows that are no samples; they are counted
             by it. Empty for samples.
@@ -65,7 +95,10 @@ class Samples(_Table):
     tables: dict[Split, Text] = {}
     sample: Text
     subject: Text
-    split: Text | SplitBySubject | None = None
+    split: Text | SplitBySubject | SplitByValue | None = None
+    at_least: Annotated[int, Field(ge=1)] = 1
+    required: tuple[Text, ...] = ()
+    measured: tuple[Text, ...] = ()
     keep: tuple[Text, ...] = ()
     left_out: Text | None = None
 
@@ -87,11 +120,15 @@ class Outcome(_Table):
         column: of a sample's row.
         positive: values that say yes.
         negative: values that say no.
+        known: column with the hours after the start at which the answer is known. Where that is not
+            after the last of `samples.measured`, what was measured may show the answer: the outcome
+            is unknown there, and counted.
     """
 
     column: Text
     positive: Annotated[tuple[Code, ...], Field(min_length=1)]
     negative: Annotated[tuple[Code, ...], Field(min_length=1)]
+    known: Text | None = None
 
     @model_validator(mode="after")
     def _no_value_means_both(self) -> "Outcome":
@@ -151,8 +188,10 @@ class _File(_Table):
         citation: how to cite it.
         samples: where one row per sample comes from.
         tables: name in the query and file under the source folder.
+        types: of columns of a table, as DuckDB names them; the table's other columns are text. A
+            table without is read twice, first to tell its types.
         modalities: name, and the keyword arguments of its adapter, which is of the same name unless
-            `adapter` says otherwise.
+            `adapter` says otherwise; and `candidates`, see `ModalityDefinition`.
         outcomes: name, and how this site codes it.
         candidates: published lists, by split.
         layouts: other forms of the source, in the order in which they are looked for.
@@ -166,6 +205,7 @@ class _File(_Table):
     citation: Text
     samples: Samples
     tables: dict[Name, Text] = {}
+    types: dict[Name, dict[str, ColumnType]] = {}
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     outcomes: dict[Name, Outcome] = {}
     candidates: dict[Split, CandidateTable] = {}
@@ -178,6 +218,23 @@ class _File(_Table):
             raise ValueError("samples.sql reads no [tables]. Name the files that the query reads.")
         if self.tables and not self.samples.sql:
             raise ValueError("[tables] are read by a query only. Give samples.sql, or remove them.")
+        if strangers := sorted(self.types.keys() - self.tables.keys()):
+            raise ValueError(f"types of {', '.join(strangers)}, not in [tables]. Correct the name.")
+        return self
+
+    @model_validator(mode="after")
+    def _times_are_compared(self) -> "_File":
+        known = [name for name, outcome in self.outcomes.items() if outcome.known]
+        if known and not self.samples.measured:
+            raise ValueError(
+                f"outcomes.{known[0]} has 'known', and samples.measured is empty; expected when "
+                "things were measured. Add it, or remove 'known'."
+            )
+        if self.samples.at_least > len(self.modalities):
+            raise ValueError(
+                f"samples.at_least is {self.samples.at_least}; expected at most the number of "
+                f"modalities, {len(self.modalities)}."
+            )
         return self
 
     @model_validator(mode="after")
@@ -195,10 +252,19 @@ class _File(_Table):
 
 @dataclass(frozen=True)
 class ModalityDefinition:
-    """A modality of a cohort: its adapter, and the adapter's keyword arguments."""
+    """A modality of a cohort.
+
+    Attributes:
+        adapter: its name.
+        arguments: keyword arguments of the adapter.
+        candidates: column that holds a list of structs, the recordings that may stand for the
+            sample, best first; the first that can be used is taken, and its fields are columns of
+            the sample's row. None where there is one recording, in columns of the row itself.
+    """
 
     adapter: str
     arguments: Mapping[str, Any]
+    candidates: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +272,7 @@ class Cohort:
     """A definition of a cohort.
 
     Attributes:
-        name: the name of its folder.
+        name: the name of its folder, and after a slash its preset where it has some.
         folder: where it is defined.
         digest: of every file in that folder, and the layout.
         layout: the form of the source that is read; None for that of `modalities` in the file.
@@ -224,6 +290,7 @@ class Cohort:
     citation: str
     samples: Samples
     tables: Mapping[str, str]
+    types: Mapping[str, Mapping[str, str]]
     modalities: Mapping[str, ModalityDefinition]
     outcomes: Mapping[str, Outcome]
     candidates: Mapping[Split, CandidateTable]
@@ -238,30 +305,35 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
 
     Args:
         path: its `cohort.toml`.
-        name: of the cohort.
+        name: of the cohort, with its preset.
 
     Raises:
         DefinitionError: with every problem of the file.
     """
-    file = read_definition(_File, read_toml(path), where=str(path))
+    table = laid_over(read_toml(path), name=name, where=str(path))
+    preset = name.partition("/")[2]
+    where = f"{path}, preset {preset}" if preset else str(path)
+    file = read_definition(_File, table, where=where)
     problems = []
     modalities = {
-        key: _modality(key, table, str(path), problems) for key, table in file.modalities.items()
+        key: _modality(key, table, where, problems) for key, table in file.modalities.items()
     }
     layouts = {
-        name: (layout.needs, _in_layout(name, layout, modalities, str(path), problems))
-        for name, layout in file.layouts.items()
+        form: (layout.needs, _in_layout(form, layout, modalities, where, problems))
+        for form, layout in file.layouts.items()
     }
     if file.samples.sql and not (path.parent / file.samples.sql).is_file():
         problems.append(
-            f"{path}: samples.sql is '{file.samples.sql}', which is not beside it. Add the query."
+            f"{where}: samples.sql is '{file.samples.sql}', which is not beside it. Add the query."
         )
     if problems:
         raise DefinitionError(*problems)
     return Cohort(
         name=name,
         folder=path.parent,
-        digest=_folder_digest(path.parent),
+        digest=digest(_folder_digest(path.parent), preset)
+        if preset
+        else _folder_digest(path.parent),
         **{
             key: getattr(file, key)
             for key in _File.model_fields
@@ -323,12 +395,16 @@ def _modality(
 ) -> ModalityDefinition:
     arguments = dict(table)
     adapter = str(arguments.pop("adapter", key))
+    candidates = arguments.pop("candidates", None)
+    if not isinstance(candidates, str | None):
+        problems.append(f"{where}: modalities.{key}.candidates is no text; expected a column.")
+        candidates = None
     try:
         known, required = keywords(adapter, MODALITIES, what="modality adapter")
     except DefinitionError as error:
         problems.extend(f"{where}: modalities.{key}: {problem}" for problem in error.problems)
-        return ModalityDefinition(adapter, arguments)
-    names = dict.fromkeys([*known, "adapter"])
+        return ModalityDefinition(adapter, arguments, candidates)
+    names = dict.fromkeys([*known, "adapter", "candidates"])
     problems.extend(
         f"{where}: modalities.{key}: {unknown(argument, names, what='key')}"
         for argument in arguments
@@ -338,7 +414,7 @@ def _modality(
         f"{where}: modalities.{key} has no '{argument}'. Add it, or remove the modality."
         for argument in sorted(required - arguments.keys())
     )
-    return ModalityDefinition(adapter, arguments)
+    return ModalityDefinition(adapter, arguments, candidates)
 
 
 def _folder_digest(folder: Path) -> str:

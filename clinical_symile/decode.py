@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from clinical_symile.cohort import Cohort, modality_adapters
 from clinical_symile.errors import DataError
+from clinical_symile.machine import cores
 from clinical_symile.modalities.modality import Note, Rejected, is_fault, unheard
 
 PART = 32  # samples decoded at a time
@@ -36,12 +37,14 @@ class Decoded:
     Attributes:
         folder: of the arrays.
         present: True where there is a measurement.
+        chosen: which of the sample's candidates it is, from 0; -1 where there is none.
         rejected: row, modality, file, reason and detail of every recording that was not usable.
         noted: row, modality and note of what was done to those that were, or is odd about them.
     """
 
     folder: Path
     present: Bool[np.ndarray, "sample modality"]
+    chosen: Int[np.ndarray, "sample modality"]
     rejected: pd.DataFrame
     noted: pd.DataFrame
 
@@ -81,9 +84,11 @@ def decode(
             done[verdict["first"]] = verdict
             progress(min(len(done) * PART, len(rows)), len(rows))
     verdicts = [done[first] for first in sorted(done)]
+    chosen = np.array([line for v in verdicts for line in v["chosen"]], dtype=np.int64)
     return Decoded(
         folder=folder,
-        present=np.array([line for v in verdicts for line in v["present"]], dtype=bool),
+        present=chosen >= 0,
+        chosen=chosen,
         rejected=_told(verdicts, "rejected", ("row", "modality", "file", "reason", "detail")),
         noted=_told(verdicts, "noted", ("row", "modality", "note")),
     )
@@ -111,29 +116,39 @@ def _decode_part(
     cohort: Cohort, source: Path, folder: Path, first: int, rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Decode some samples that follow one another; runs in a process of its own."""
-    present = [[False] * len(cohort.modalities) for _ in rows]
+    chosen = [[-1] * len(cohort.modalities) for _ in rows]
     rejected, noted = [], []
     for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
         array = np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False)
         for place, row in enumerate(rows):
-            notes: list[str] = []
-            try:
-                measurement = _measurement(adapter, row, source, notes.append)
-            except Rejected as verdict:
-                file = _file(adapter, row)
-                rejected.append([first + place, name, file, verdict.reason, verdict.detail])
-                continue
-            if measurement is None:
-                continue
-            if measurement.shape != array.shape[1:]:
-                raise ValueError(
-                    f"modality adapter '{cohort.modalities[name].adapter}' reads shape "
-                    f"{measurement.shape}; expected its own {array.shape[1:]}"
-                )
-            array[first + place] = measurement
-            present[place][column] = True
-            noted.extend([first + place, name, word] for word in notes)
-    return {"first": first, "present": present, "rejected": rejected, "noted": noted}
+            for number, candidate in enumerate(_candidates(cohort, name, row)):
+                notes: list[str] = []
+                try:
+                    measurement = _measurement(adapter, candidate, source, notes.append)
+                except Rejected as verdict:
+                    file = _file(adapter, candidate)
+                    rejected.append([first + place, name, file, verdict.reason, verdict.detail])
+                    continue
+                if measurement is None:
+                    continue
+                if measurement.shape != array.shape[1:]:
+                    raise ValueError(
+                        f"modality adapter '{cohort.modalities[name].adapter}' reads shape "
+                        f"{measurement.shape}; expected its own {array.shape[1:]}"
+                    )
+                array[first + place] = measurement
+                chosen[place][column] = number
+                noted.extend([first + place, name, word] for word in notes)
+                break
+    return {"first": first, "chosen": chosen, "rejected": rejected, "noted": noted}
+
+
+def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The row as each recording that may stand for its sample has it, best first."""
+    column = cohort.modalities[modality].candidates
+    if column is None:
+        return [dict(row)]
+    return [{**row, **candidate} for candidate in row[column] or ()]
 
 
 def _measurement(
@@ -155,7 +170,7 @@ def _each(
 ) -> Iterator[dict[str, Any]]:
     """The verdict on every part, in whatever order they are done."""
     parts = ((first, rows[first : first + PART].to_pylist()) for first in firsts)
-    workers = min(_cores(), len(firsts))
+    workers = min(cores(), len(firsts))
     if workers <= 1 or len(firsts) * PART <= FEW:
         for first, part in parts:
             yield read(first, part)
@@ -186,7 +201,11 @@ def _check_files_are_there(
     order = np.random.default_rng(0).permutation(len(rows))
     for name, adapter in adapters.items():
         missing, found = [], False
-        for row in (rows[int(place)].as_py() for place in order):
+        for row in (
+            candidate
+            for place in order
+            for candidate in _candidates(cohort, name, rows[int(place)].as_py())
+        ):
             try:
                 found = _measurement(adapter, row, source, unheard) is not None
             except Rejected as verdict:
@@ -215,9 +234,3 @@ def _read_journal(journal: Path) -> list[dict[str, Any]]:
 
 def _file(adapter: Any, row: Mapping[str, Any]) -> str:
     return " ".join(str(row[c]) for c in adapter.columns if c not in adapter.numbers)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

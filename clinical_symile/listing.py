@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from clinical_symile import names
 from clinical_symile.catalog import open_catalog, read_toml
+from clinical_symile.presets import cohort_names, laid_over
 from clinical_symile.template import needs
 
 MISSINGNESS = {
@@ -28,8 +30,14 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
     """
     catalog = open_catalog(directories)
     tables: dict[str, Mapping[str, str]] = {
-        "cohorts": {name: _said(path, "title", "access") for name, path in catalog.cohorts.items()},
-        "tasks": {name: _said(path, "description") for name, path in catalog.tasks.items()},
+        "cohorts": {
+            each: _said(laid_over(read_toml(path), name=each, where=str(path)), "title", "access")
+            for name, path in catalog.cohorts.items()
+            for each in cohort_names(path, name=name)
+        },
+        "tasks": {
+            name: _said(read_toml(path), "description") for name, path in catalog.tasks.items()
+        },
         "reports": {name: needs(path).description for name, path in catalog.reports.items()},
         "objectives": names.OBJECTIVES,
         "encoders": names.ENCODERS,
@@ -40,8 +48,7 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
     return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
 
 
-def _said(path: Path, *keys: str) -> str:
-    definition = read_toml(path)
+def _said(definition: Mapping[str, Any], *keys: str) -> str:
     return " · ".join(str(definition[key]) for key in keys if key in definition)
 
 

@@ -29,7 +29,10 @@ def write_manifest(
     about: Mapping[str, Any],
     candidates: pd.DataFrame,
     source_digest: str,
+    rows: int,
+    recorded: Mapping[str, int],
     left_out: Mapping[str, int],
+    already_known: Mapping[str, int],
     implausible: Mapping[str, Mapping[str, int]],
     unlisted: int,
 ) -> None:
@@ -43,7 +46,10 @@ def write_manifest(
         about: each modality's adapter, shape, unit, statistics and checksum.
         candidates: the published lists, empty without.
         source_digest: of what the store was made from.
+        rows: of the cohort's query or tables.
+        recorded: rows by which modalities have a recording, before any was opened or left out.
         left_out: rows that became no sample, by reason.
+        already_known: samples whose outcome was known before their last measurement, by outcome.
         implausible: values that count as not measured, by modality and part.
         unlisted: pairs of the published lists that name a sample that is not in the store.
     """
@@ -60,7 +66,10 @@ def write_manifest(
         "version": VERSION,
         "modalities": about,
         "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
+        "rows": rows,
+        "recorded": recorded,
         "left_out": left_out,
+        "already_known": already_known,
         "rejected": {name: _words(decoded.rejected, name, "reason") for name in about},
         "noted": {name: _words(decoded.noted, name, "note") for name in about},
         "implausible": implausible,

@@ -12,16 +12,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as parquet
-from jaxtyping import Int
+from jaxtyping import Float, Int, Shaped
 
 from clinical_symile import __version__
 from clinical_symile.catalog import digest
-from clinical_symile.cohort import Cohort, modality_adapters
+from clinical_symile.cohort import Cohort, Outcome, modality_adapters
 from clinical_symile.decode import PART, Decoded, Progress, create_array, decode, has_begun
 from clinical_symile.errors import DataError
 from clinical_symile.manifest import write_manifest
 from clinical_symile.modalities.modality import is_empty
-from clinical_symile.samples import read_candidates, read_samples, source_files
+from clinical_symile.samples import (
+    Selected,
+    read_candidates,
+    read_samples,
+    source_files,
+    too_few,
+)
 from clinical_symile.store import CohortStore, checksum, open_store
 
 
@@ -34,8 +40,9 @@ def prepare(
 ) -> CohortStore:
     """Read the raw files of a cohort and write its store.
 
-    A recording that cannot be used leaves its sample without that modality; a sample without any is
-    left out; both are counted, by reason, in the manifest. The work is done in `<out>.partial` and
+    A recording that cannot be used leaves its sample without that modality, or with the next of its
+    candidates where the cohort names several; a sample with too few is left out; both are counted,
+    by reason, in the manifest. The work is done in `<out>.partial` and
     gets the name `out` when it is whole. After an interruption the next call goes on from there,
     if nothing was decoded yet, nothing is left behind. When the store is there already, nothing is
     done. The same input gives the same bytes.
@@ -62,17 +69,14 @@ def prepare(
     work = out.with_name(out.name + ".partial")
     _open_work(work, key)
     try:
-        samples, left_out = _samples(cohort, adapters, source=source, work=work)
-        decoded = decode(
-            cohort, samples["row"].combine_chunks(), source=source, folder=work, progress=progress
-        )
+        selected = _selected(cohort, adapters, source=source, work=work)
+        rows = selected.samples["row"].combine_chunks()
+        decoded = decode(cohort, rows, source=source, folder=work, progress=progress)
     except BaseException:
         if not has_begun(work):
             shutil.rmtree(work)
         raise
-    store = _write_store(
-        cohort, samples, decoded, adapters=adapters, source=source, work=work, left_out=left_out
-    )
+    store = _write_store(cohort, selected, decoded, adapters=adapters, source=source, work=work)
     if out.is_dir():
         out.rmdir()
     store.replace(out)
@@ -82,28 +86,31 @@ def prepare(
 
 def _write_store(
     cohort: Cohort,
-    samples: pa.Table,
+    selected: Selected,
     decoded: Decoded,
     *,
     adapters: Mapping[str, Any],
     source: Path,
     work: Path,
-    left_out: Mapping[str, int],
 ) -> Path:
     """Write every file of the store into a folder inside `work`."""
-    kept = np.flatnonzero(decoded.present.any(axis=1))
+    samples = selected.samples
+    columns = _columns(cohort, samples, decoded)
+    verdicts = _verdicts(cohort, columns, decoded)
+    kept = np.flatnonzero(verdicts == "")
     if not len(kept):
         shutil.rmtree(work)  # so that the next call looks at the files again
         reasons = Counter(decoded.rejected["modality"] + " " + decoded.rejected["reason"])
+        reasons += Counter(verdicts.tolist()) + Counter(selected.left_out)
         raise DataError(
-            f"cohort '{cohort.name}': none of {len(samples)} samples has a usable recording; found "
+            f"cohort '{cohort.name}': none of {selected.rows} rows became a sample; found "
             f"{', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'none recorded'}. "
             f"Correct the cohort's file, or the files under {source}."
         )
     store = work / "store"
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir()
-    frame = _write_samples(cohort, samples, decoded, kept=kept, store=store)
+    frame, already_known = _write_samples(cohort, columns, decoded, kept=kept, store=store)
     candidates, unlisted = _write_candidates(cohort, frame, source=source, store=store)
     _write_told(samples, decoded.rejected, store / "rejected.parquet")
     _write_told(samples, decoded.noted, store / "noted.parquet")
@@ -111,6 +118,7 @@ def _write_store(
         name: _write_array(cohort, name, adapter, decoded, frame, kept=kept, store=store)
         for name, adapter in adapters.items()
     }
+    left_out = Counter({**selected.left_out}) + Counter(verdicts[verdicts != ""].tolist())
     write_manifest(
         cohort,
         frame,
@@ -119,8 +127,11 @@ def _write_store(
         about=about,
         candidates=candidates,
         source_digest=(work / "key").read_text(encoding="utf-8"),
-        left_out=_left_out(decoded, left_out),
-        implausible=_implausible(samples, adapters),
+        rows=selected.rows,
+        recorded=selected.recorded,
+        left_out=left_out,
+        already_known=already_known,
+        implausible=_implausible(columns, adapters),
         unlisted=unlisted,
     )
     return store
@@ -152,40 +163,63 @@ def _open_work(work: Path, key: str) -> None:
     file.write_text(key, encoding="utf-8")
 
 
-def _samples(
-    cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path
-) -> tuple[pa.Table, dict[str, int]]:
-    """The samples, read once so that going on uses the very same rows; and which rows are none."""
+def _selected(cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path) -> Selected:
+    """The samples; read once, so that going on uses the very same rows."""
     file = work / "samples.arrow"
+    counts = ("rows", "left_out", "recorded")
     if not file.exists():
-        table, left_out = read_samples(cohort, adapters, source=source, scratch=work / "scratch")
+        read = read_samples(cohort, adapters, source=source, scratch=work / "scratch")
         partial = work / "samples.arrow.partial"
-        table = table.replace_schema_metadata({"left_out": json.dumps(left_out)})
+        notes = {"counts": json.dumps({name: getattr(read, name) for name in counts})}
+        table = read.samples.replace_schema_metadata(notes)
         feather.write_feather(table, str(partial), compression="uncompressed")
         partial.replace(file)
     table = feather.read_table(str(file))
-    return table, json.loads((table.schema.metadata or {})[b"left_out"])
+    return Selected(table, **json.loads((table.schema.metadata or {})[b"counts"]))
 
 
-def _left_out(decoded: Decoded, rows: Mapping[str, int]) -> dict[str, int]:
-    none = np.logical_not(decoded.present.any(axis=1))
-    tried = np.zeros(len(decoded.present), dtype=bool)
-    tried[decoded.rejected["row"].to_numpy(dtype=np.int64)] = True
-    counts = {
-        "nothing-recorded": int((none & ~tried).sum()),
-        "nothing-usable": int((none & tried).sum()),
-        **rows,
-    }
-    return {reason: count for reason, count in counts.items() if count}
-
-
-def _implausible(samples: pa.Table, adapters: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Single values that were not taken, of the modalities whose adapters tell."""
+def _columns(cohort: Cohort, samples: pa.Table, decoded: Decoded) -> dict[str, pa.Array]:
+    """Every column of every sample; of candidates, the fields of the one that was taken."""
     rows = samples["row"].combine_chunks()
+    columns = {name: samples[name].combine_chunks() for name in ("sample", "subject", "split")}
+    columns |= {f"row.{field.name}": rows.field(field.name) for field in rows.type}
+    for place, definition in enumerate(cohort.modalities.values()):
+        if definition.candidates is None:
+            continue
+        lists = columns.pop(f"row.{definition.candidates}")
+        chosen = decoded.chosen[:, place]
+        first = lists.offsets.to_numpy()[:-1]
+        taken = lists.values.take(pa.array(first + chosen, mask=chosen < 0))
+        names = [f"row.{field.name}" for field in taken.type]
+        columns |= dict(zip(names, taken.flatten(), strict=True))
+    return columns
+
+
+def _verdicts(
+    cohort: Cohort, columns: Mapping[str, pa.Array], decoded: Decoded
+) -> Shaped[np.ndarray, " sample"]:
+    """Why each sample is left out; empty where it is kept."""
+    present = decoded.present.sum(axis=1)
+    tried = np.zeros(len(present), dtype=bool)
+    tried[decoded.rejected["row"].to_numpy(dtype=np.int64)] = True
+    verdicts = np.full(len(present), "", dtype=object)
+    for column in reversed(cohort.samples.required):
+        empty = [is_empty(value) for value in columns[f"row.{column}"].to_pylist()]
+        verdicts[np.array(empty, dtype=bool)] = f"no-{column}"
+    few = present < cohort.samples.at_least
+    verdicts[few & ~tried] = too_few(cohort, "recorded")
+    verdicts[few & tried] = too_few(cohort, "usable")
+    return verdicts
+
+
+def _implausible(
+    columns: Mapping[str, pa.Array], adapters: Mapping[str, Any]
+) -> dict[str, dict[str, int]]:
+    """Single values that were not taken, of the modalities whose adapters tell."""
     return {
         name: adapter.implausible(
             {
-                column: rows.field(column).to_numpy(zero_copy_only=False)
+                column: columns[f"row.{column}"].to_numpy(zero_copy_only=False)
                 for column in adapter.numbers
             }
         )
@@ -196,27 +230,44 @@ def _implausible(samples: pa.Table, adapters: Mapping[str, Any]) -> dict[str, di
 
 def _write_samples(
     cohort: Cohort,
-    samples: pa.Table,
+    columns: Mapping[str, pa.Array],
     decoded: Decoded,
     *,
     kept: Int[np.ndarray, " kept"],
     store: Path,
-) -> pd.DataFrame:
-    taken = samples.take(kept)
-    rows = taken["row"].combine_chunks()
-    columns = {name: taken[name] for name in ("sample", "subject", "split")}
-    for column, name in enumerate(cohort.modalities):
-        columns[f"present_{name}"] = pa.array(decoded.present[kept, column])
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Write what is known of each sample; of each outcome, how many were known too early."""
+    taken = {name: column.take(pa.array(kept)) for name, column in columns.items()}
+    written = {name: taken[name] for name in ("sample", "subject", "split")}
+    for place, name in enumerate(cohort.modalities):
+        written[f"present_{name}"] = pa.array(decoded.present[kept, place])
+    measured = [_hours(taken[f"row.{column}"]) for column in cohort.samples.measured]
+    last = np.fmax.reduce(measured) if measured else None
+    already_known = {}
     for name, outcome in cohort.outcomes.items():
-        positive = {_code(value) for value in outcome.positive}
-        negative = {_code(value) for value in outcome.negative}
-        codes = [_code(value) for value in rows.field(outcome.column).to_pylist()]
-        labels = [1.0 if c in positive else 0.0 if c in negative else np.nan for c in codes]
-        columns[f"outcome_{name}"] = pa.array(labels, type=pa.float64())
+        labels = _labels(outcome, taken[f"row.{outcome.column}"])
+        if outcome.known and last is not None:
+            known = _hours(taken[f"row.{outcome.known}"])
+            early = ~np.isnan(labels) & ~(known > last)
+            labels[early] = np.nan
+            already_known[name] = int(early.sum())
+        written[f"outcome_{name}"] = pa.array(labels)
     for column in cohort.samples.keep:
-        columns[f"kept_{column}"] = rows.field(column)
-    parquet.write_table(pa.table(columns), store / "samples.parquet")
-    return pd.read_parquet(store / "samples.parquet")
+        written[f"kept_{column}"] = taken[f"row.{column}"]
+    parquet.write_table(pa.table(written), store / "samples.parquet")
+    return pd.read_parquet(store / "samples.parquet"), already_known
+
+
+def _labels(outcome: Outcome, column: pa.Array) -> Float[np.ndarray, " sample"]:
+    """1 where an outcome is positive, 0 where negative, NaN where unknown."""
+    positive = {_code(value) for value in outcome.positive}
+    negative = {_code(value) for value in outcome.negative}
+    codes = [_code(value) for value in column.to_pylist()]
+    return np.array([1.0 if c in positive else 0.0 if c in negative else np.nan for c in codes])
+
+
+def _hours(column: pa.Array) -> Float[np.ndarray, " sample"]:
+    return np.array([np.nan if is_empty(v) else float(v) for v in column.to_pylist()])
 
 
 def _code(value: Any) -> Any:

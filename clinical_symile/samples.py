@@ -1,6 +1,7 @@
 """Raw tables to one row per sample, checked."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from clinical_symile.cohort import SPLITS, Cohort, SplitBySubject
+from clinical_symile.cohort import SPLITS, Cohort, SplitBySubject, SplitByValue
 from clinical_symile.errors import DataError
+from clinical_symile.machine import cores
 
 SHOWN = 5  # ids in one message
+MEMORY = "2500MB"  # of DuckDB; what does not fit goes to the scratch folder
+
+NUMERIC = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
 
 # Their messages quote the query; those of all others may quote values of patients.
 QUERY_ERRORS = (
@@ -52,13 +57,29 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """What the tables hold, before a recording is opened.
+
+    Attributes:
+        samples: one row per sample, ordered by sample: `sample`, `subject`, `split`, and `row`, a
+            struct of all columns that the cohort names.
+        rows: how many the query returned.
+        left_out: how many of them are not in `samples`, by reason.
+        recorded: how many that differ, and have no reason against them, have a recording of which
+            modalities.
+    """
+
+    samples: pa.Table
+    rows: int
+    left_out: Mapping[str, int]
+    recorded: Mapping[str, int]
+
+
 def read_samples(
     cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, scratch: Path
-) -> tuple[pa.Table, dict[str, int]]:
-    """One row per sample, ordered by sample, and how many rows are none, by reason.
-
-    The columns are `sample`, `subject`, `split`, and `row`: a struct of all columns that the cohort
-    names.
+) -> Selected:
+    """Every sample of which as many modalities are recorded as the cohort asks for.
 
     Args:
         cohort: what to read.
@@ -70,7 +91,13 @@ def read_samples(
         DataError: a column is missing or not of numbers, an id is missing or repeated, a subject is
             in two splits, a split is unknown, or there are no rows. All that are found together.
     """
-    with duckdb.connect(config={"temp_directory": str(scratch)}) as connection:
+    config: dict[str, Any] = {
+        "temp_directory": str(scratch),
+        "memory_limit": MEMORY,
+        "threads": cores(),
+        "preserve_insertion_order": True,  # a query may break ties by the order of a file
+    }
+    with duckdb.connect(config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return _read_samples(connection, cohort, adapters, source=source)
 
@@ -81,33 +108,63 @@ def _read_samples(
     adapters: Mapping[str, Any],
     *,
     source: Path,
-) -> tuple[pa.Table, dict[str, int]]:
-    uses = _uses(cohort, adapters)
+) -> Selected:
     numbers = {column for adapter in adapters.values() for column in adapter.numbers}
     text = {column for adapter in adapters.values() for column in adapter.columns} - numbers
     where = _load(connection, cohort, source, text)
-    _check_columns(connection, where, uses)
-    left_out = _leave_out(connection, cohort)
+    uses = _uses(connection, cohort, adapters, where)
+    reasons = _leave_out(connection, cohort)
     _check_numbers(connection, where, numbers)
     columns = ", ".join(
         f"TRY_CAST({_quote(c)} AS DOUBLE) AS {_quote(c)}" if c in numbers else _quote(c)
         for c in uses
     )
-    drawn = cohort.samples.split if isinstance(cohort.samples.split, SplitBySubject) else None
-    split = "NULL" if drawn else _quote(_split_column(cohort))
     sample, subject = _quote(cohort.samples.sample), _quote(cohort.samples.subject)
+    recorded = {
+        name: _recorded(cohort.modalities[name].candidates, adapter)
+        for name, adapter in adapters.items()
+    }
     connection.execute(
         f"CREATE TEMP TABLE _rows AS SELECT {sample} AS sample, {subject} AS subject, "
-        f"{split} AS split, _row AS row FROM (SELECT DISTINCT {columns} FROM _samples) AS _row"
+        f"{_split(cohort)} AS split, _row AS row, [{', '.join(recorded.values())}] AS recorded "
+        f"FROM (SELECT DISTINCT {columns} FROM _samples) AS _row"
     )
+    drawn = cohort.samples.split if isinstance(cohort.samples.split, SplitBySubject) else None
     _check_rows(connection, where, split_is_drawn=drawn is not None)
-    table = connection.sql("FROM _rows ORDER BY sample").to_arrow_table()
     if drawn:
-        splits = _drawn(table["subject"].to_numpy(), drawn)
-        table = table.set_column(2, "split", pa.array(splits, type=pa.string()))
-    ((rows,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
-    repeated = rows - len(table)
-    return table, left_out | ({"repeated-row": repeated} if repeated else {})
+        _draw(connection, drawn)
+    enough = f"list_count(list_filter(recorded, lambda one: one)) >= {cohort.samples.at_least}"
+    table = connection.sql(
+        f"SELECT sample, subject, split, row FROM _rows WHERE {enough} ORDER BY sample"
+    ).to_arrow_table()
+    ((left,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
+    patterns = connection.execute(
+        "SELECT recorded, count(*) FROM _rows GROUP BY recorded ORDER BY recorded DESC"
+    ).fetchall()
+    distinct = sum(count for _, count in patterns)
+    return Selected(
+        samples=table,
+        rows=left + sum(reasons.values()),
+        left_out={
+            reason: count
+            for reason, count in (
+                *reasons.items(),
+                ("repeated-row", left - distinct),
+                (too_few(cohort, "recorded"), distinct - len(table)),
+            )
+            if count
+        },
+        recorded={
+            "+".join(name for name, there in zip(recorded, pattern, strict=True) if there): count
+            for pattern, count in patterns
+        },
+    )
+
+
+def too_few(cohort: Cohort, what: str) -> str:
+    """The reason for which a sample with too few modalities is left out."""
+    least = cohort.samples.at_least
+    return f"nothing-{what}" if least == 1 else f"fewer-than-{least}-{what}"
 
 
 def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
@@ -137,21 +194,82 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
     return pd.concat(lists[1:] or lists, ignore_index=True)
 
 
-def _uses(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
-    """Every column that is needed, and by what."""
-    uses = {cohort.samples.sample: "samples.sample", cohort.samples.subject: "samples.subject"}
-    if not isinstance(cohort.samples.split, SplitBySubject):
-        uses.setdefault(_split_column(cohort), "samples.split")
+def _uses(
+    connection: duckdb.DuckDBPyConnection,
+    cohort: Cohort,
+    adapters: Mapping[str, Any],
+    where: str,
+) -> list[str]:
+    """Every column that is needed; fields of candidates come with their list.
+
+    Raises:
+        DataError: with all that are not there.
+    """
+    described = connection.execute("DESCRIBE _samples").fetchall()
+    found = [name for name, *_ in described]
+    fields, problems = _fields(connection, cohort, where)
+    shown = ", ".join(found[:12]) + (" …" if len(found) > 12 else "")
+    uses: dict[str, None] = {}
+    for column, use in _needed(cohort, adapters).items():
+        if column in found:
+            uses[column] = None
+        elif column not in fields:
+            problems.append(
+                f"{where}: no column '{column}', which {use} needs; it has {shown}. Add it, or "
+                "correct the cohort's file."
+            )
+    if problems:
+        raise DataError(*problems)
+    return [*uses]
+
+
+def _needed(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
+    """Every column or field that the cohort names, and what for."""
+    asked = cohort.samples
+    needed = {asked.sample: "samples.sample", asked.subject: "samples.subject"}
+    if column := _split_column(cohort):
+        needed.setdefault(column, "samples.split")
     for name, adapter in adapters.items():
+        if column := cohort.modalities[name].candidates:
+            needed.setdefault(column, f"modalities.{name}.candidates")
         for column in adapter.columns:
-            uses.setdefault(column, f"modalities.{name}")
+            needed.setdefault(column, f"modalities.{name}")
     for name, outcome in cohort.outcomes.items():
-        uses.setdefault(outcome.column, f"outcomes.{name}")
-    for column in cohort.samples.keep:
-        uses.setdefault(column, "samples.keep")
-    if cohort.samples.left_out:
-        uses.setdefault(cohort.samples.left_out, "samples.left_out")
-    return uses
+        needed.setdefault(outcome.column, f"outcomes.{name}")
+        if outcome.known:
+            needed.setdefault(outcome.known, f"outcomes.{name}.known")
+    for use in ("required", "measured", "keep"):
+        for column in getattr(asked, use):
+            needed.setdefault(column, f"samples.{use}")
+    if asked.left_out:
+        needed.setdefault(asked.left_out, "samples.left_out")
+    return needed
+
+
+def _fields(
+    connection: duckdb.DuckDBPyConnection, cohort: Cohort, where: str
+) -> tuple[set[str], list[str]]:
+    """The fields of all candidates, and what is wrong with them."""
+    schema = connection.sql("FROM _samples LIMIT 0").to_arrow_table().schema
+    fields, problems = set(), []
+    for name, definition in cohort.modalities.items():
+        if definition.candidates not in schema.names:
+            continue
+        kind = schema.field(definition.candidates).type
+        if not pa.types.is_list(kind) or not pa.types.is_struct(kind.value_type):
+            problems.append(
+                f"{where}: column '{definition.candidates}' is {kind}; expected a list of structs, "
+                f"the candidates of modalities.{name}. Make one with list({{…}} ORDER BY …)."
+            )
+            continue
+        found = {field.name for field in kind.value_type}
+        problems += [
+            f"{where}: '{field}' is a column or a candidate's field already; expected one of that "
+            "name. Rename one."
+            for field in sorted(found & ({*schema.names} | fields))
+        ]
+        fields |= found
+    return fields, problems
 
 
 def _leave_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[str, int]:
@@ -173,8 +291,40 @@ def _files(source: Path, file: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _split_column(cohort: Cohort) -> str:
-    return cohort.samples.split if isinstance(cohort.samples.split, str) else "_split"
+def _recorded(candidates: str | None, adapter: Any) -> str:
+    """The SQL condition under which a row has a recording of a modality."""
+    if candidates:
+        return f"coalesce(len({_quote(candidates)}), 0) > 0"
+    files = [column for column in adapter.columns if column not in adapter.numbers]
+    text = [f"coalesce(trim(CAST({_quote(c)} AS VARCHAR)), '') NOT IN ('', 'nan')" for c in files]
+    values = [f"coalesce(NOT isnan({_quote(column)}), false)" for column in adapter.numbers]
+    any_value = [f"({' OR '.join(values)})"] if values else []
+    return " AND ".join([*text, *any_value]) or "true"
+
+
+def _split_column(cohort: Cohort) -> str | None:
+    split = cohort.samples.split
+    if isinstance(split, SplitByValue):
+        return split.column
+    if isinstance(split, SplitBySubject):
+        return None
+    return split or "_split"
+
+
+def _split(cohort: Cohort) -> str:
+    """The SQL expression of a row's split; one that is no split's name where it is unknown."""
+    split, column = cohort.samples.split, _split_column(cohort)
+    if column is None:
+        return "CAST(NULL AS VARCHAR)"
+    if not isinstance(split, SplitByValue):
+        return _quote(column)
+    cases = [
+        f"WHEN CAST({_quote(column)} AS VARCHAR) IN ({', '.join(map(_literal, values))}) "
+        f"THEN '{name}'"
+        for name in SPLITS
+        if (values := getattr(split, name))
+    ]
+    return f"CASE {' '.join(cases)} END"
 
 
 def _load(
@@ -186,7 +336,8 @@ def _load(
     """
     for name, file in cohort.tables.items():
         try:
-            connection.execute(f"CREATE VIEW {_quote(name)} AS FROM {_reader(source / file)}")
+            reader = _reader(source / file, types=cohort.types.get(name))
+            connection.execute(f"CREATE VIEW {_quote(name)} AS FROM {reader}")
         except duckdb.Error as error:
             raise DataError(
                 f"{source / file}: DuckDB cannot read it ({type(error).__name__}); expected CSV, "
@@ -218,26 +369,13 @@ def _load(
     return where
 
 
-def _check_columns(
-    connection: duckdb.DuckDBPyConnection, where: str, uses: Mapping[str, str]
-) -> None:
-    found = [name for name, *_ in connection.execute("DESCRIBE _samples").fetchall()]
-    shown = ", ".join(found[:12]) + (" …" if len(found) > 12 else "")
-    problems = [
-        f"{where}: no column '{column}', which {use} needs; it has {shown}. Add it, or correct the "
-        "cohort's file."
-        for column, use in uses.items()
-        if column not in found
-    ]
-    if problems:
-        raise DataError(*problems)
-
-
 def _check_numbers(
     connection: duckdb.DuckDBPyConnection, where: str, columns: Iterable[str]
 ) -> None:
     problems = []
-    for column in sorted(columns):
+    described = connection.execute("DESCRIBE _samples").fetchall()
+    numeric = {name for name, kind, *_ in described if kind in NUMERIC}
+    for column in sorted({*columns} - numeric):
         text = f"trim(CAST({_quote(column)} AS VARCHAR))"
         ((count,),) = connection.execute(
             f"SELECT count(*) FROM _samples "
@@ -291,33 +429,49 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_d
         raise DataError(*problems)
 
 
-def _drawn(subject: np.ndarray, split: SplitBySubject) -> np.ndarray:
-    """The split of each sample: a seeded draw of subjects, whichever samples they have."""
-    subjects, place = np.unique(subject, return_inverse=True)
+def _draw(connection: duckdb.DuckDBPyConnection, split: SplitBySubject) -> None:
+    """Set the split of each row: a seeded draw of subjects, whichever samples they have."""
+    query = "SELECT DISTINCT subject FROM _rows ORDER BY subject"
+    subjects = connection.sql(query).to_arrow_table()
     order = np.random.default_rng(split.seed).permutation(len(subjects))
     tuning = round(split.tuning * len(subjects))
     held_out = round(split.held_out * len(subjects))
     name = np.full(len(subjects), "train", dtype=object)
     name[order[:tuning]] = "tuning"
     name[order[tuning : tuning + held_out]] = "held_out"
-    return name[place]
+    drawn = subjects.append_column("split", pa.array(name, type=pa.string()))
+    connection.register("_drawn", drawn)
+    connection.execute(
+        "UPDATE _rows SET split = _drawn.split FROM _drawn WHERE _rows.subject = _drawn.subject"
+    )
 
 
-def _reader(file: Path, text: Iterable[str] = ()) -> str:
+def _reader(file: Path, text: Iterable[str] = (), *, types: Mapping[str, str] | None = None) -> str:
     """The DuckDB expression that reads a file.
 
-    Types are told from all of it, not from its head, but for columns that are `text` in any case.
+    Args:
+        file: CSV, CSV.gz or Parquet.
+        text: columns that are text whatever they look like.
+        types: of some columns, the others being text; without, types are told from all of the file,
+            not from its head.
     """
-    path = str(file).replace("'", "''")
+    path = _literal(str(file))
     if file.suffix == ".parquet":
-        return f"read_parquet('{path}')"
-    reader = f"read_csv('{path}', header = true, sample_size = -1"
+        return f"read_parquet({path})"
+    if types is not None:
+        return f"read_csv({path}, header = true, all_varchar = true, types = {dict(types)})"
+    reader = f"read_csv({path}, header = true, sample_size = -1"
     if text:
         with duckdb.connect() as connection:
             found = connection.sql(f"FROM {reader})").columns
-        types = {name: "VARCHAR" for name in found if name in text}
-        reader += f", types = {types}" if types else ""
+        told = {name: "VARCHAR" for name in found if name in text}
+        reader += f", types = {told}" if told else ""
     return f"{reader})"
+
+
+def _literal(value: Any) -> str:
+    escaped = str(value).replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _quote(name: str) -> str:

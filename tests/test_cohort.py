@@ -94,6 +94,19 @@ def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
         ('sql = "samples.sql"', 'tables = { train = "a.csv" }', "'tables' are splits already"),
         ('sql = "samples.sql"', "", "expected either 'sql' or 'tables'"),
         ('sql = "samples.sql"', 'sql = "samples.sql', "not valid TOML"),
+        ('keep = ["ward"]', "at_least = 4", "samples.at_least is 4; expected at most the number"),
+        ('column = "died"', 'column = "died"\nknown = "h"', "outcomes.died has 'known', and"),
+        (
+            "[modalities.cxr]",
+            '[types.wards]\na = "BIGINT"\n[modalities.cxr]',
+            "types of wards, not",
+        ),
+        ("[modalities.cxr]", "[modalities.cxr]\ncandidates = 1", "candidates is no text"),
+        (
+            'split = "split"',
+            'split = { column = "year", train = [1, 2], tuning = [2], held_out = [3] }',
+            "2 is in two splits; expected each value in one",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_cohort_is_told(
@@ -147,6 +160,10 @@ def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
     assert released.samples.tables["held_out"] == "test.csv"
     assert released.layouts.keys() == {"scans"}
     assert released.generator is not None
+    (tmp_path / "cohort.toml").write_text(example + variants[4])
+    least = {"example/complete": 3, "example/any": 2}
+    for name, number in least.items():
+        assert read_cohort(tmp_path / "cohort.toml", name=name).samples.at_least == number
 
 
 def test_a_missing_cohort_is_told(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from clinical_symile.names import (
     RETRIEVAL_METRICS,
     find,
 )
+from clinical_symile.presets import cohort_names
 from clinical_symile.task import (
     Classification,
     Pretraining,
@@ -32,9 +33,12 @@ from clinical_symile.template import needs
 ROOT = Path(__file__).resolve().parents[1]
 OURS = open_catalog()
 EVERYONES = open_catalog([path for path in (ROOT / "examples").iterdir() if path.is_dir()])
+COHORTS = [
+    each for name, path in EVERYONES.cohorts.items() for each in cohort_names(path, name=name)
+]
 
 
-@pytest.mark.parametrize("name", EVERYONES.cohorts)
+@pytest.mark.parametrize("name", COHORTS)
 def test_a_cohort_is_read_and_its_modalities_are_there(name: str):
     cohort = read_cohort(EVERYONES.path("cohorts", name), name=name)
     adapters = modality_adapters(cohort)
@@ -63,7 +67,7 @@ def test_a_task_is_read_and_what_it_names_is_there(name: str):
 @pytest.mark.parametrize("name", EVERYONES.tasks)
 def test_a_task_applies_somewhere(name: str):
     task = read_task(EVERYONES.path("tasks", name), name=name)
-    cohorts = [read_cohort(path, name=cohort) for cohort, path in EVERYONES.cohorts.items()]
+    cohorts = [read_cohort(EVERYONES.path("cohorts", each), name=each) for each in COHORTS]
     if isinstance(task, Pretraining):
         assert any(set(task.modalities) <= set(cohort.modalities) for cohort in cohorts)
     else:

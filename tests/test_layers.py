@@ -23,12 +23,13 @@ FAMILIES = {
 
 # A module may import those of the layers above its own in this list, and its family's contract.
 LAYERS = (
-    {"significance", "multiplicity", "margins", "seeds", "league", "health"},
+    {"significance", "multiplicity", "margins", "seeds", "league", "health", "machine"},
     {"calibration", "net_benefit", "conformal", "confidence", "modality_value"},
     {"errors", "wording", "figures", "intervals", "synthetic_world", "synthetic_ecg"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"subgroups"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
+    {"presets"},
     {"cohort", "task", "template", "gallery", "findings", "panels", "synthetic_tables"},
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"manifest", "candidates", "batch", "oracle", "report"},

@@ -86,9 +86,9 @@ def test_the_selection_is_that_of_the_official_scripts(
     """But for those whose first recording is missing or unusable: there they take a later one."""
     cohort, raw = official
     adapters = modality_adapters(cohort)
-    table, left_out = read_samples(cohort, adapters, source=raw, scratch=tmp_path)
-    assert left_out == {}
-    ours = pd.DataFrame(table["row"].to_pylist()).set_index("hadm_id")
+    selected = read_samples(cohort, adapters, source=raw, scratch=tmp_path)
+    assert "repeated-row" not in selected.left_out
+    ours = pd.DataFrame(selected.samples["row"].to_pylist()).set_index("hadm_id")
     golden = shared / "golden/mimic_small"
     theirs = pd.read_csv(golden / "symile_mimic_data.csv").set_index("hadm_id")
     assert len(theirs) == 192

@@ -1,5 +1,8 @@
 """Which rows become samples, and from which files."""
 
+import shutil
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,3 +61,113 @@ def test_a_table_of_which_no_file_is_there_is_told(hospital: Hospital) -> None:
     hospital.edit('"admissions.csv"', '"parts/*.csv"')
     with pytest.raises(DataError, match=r"parts/\*\.csv: no such file; expected tables.admissions"):
         run(hospital)
+
+
+def test_a_sample_has_as_many_modalities_as_the_cohort_asks_for(hospital: Hospital) -> None:
+    hospital.edit('keep = ["ward"]', "at_least = 3")
+    (hospital.source / "xray/106.jpg").write_bytes(b"no image")
+    store = run(hospital)
+    assert store.samples["sample"].tolist() == [100, 101, 105, 107]
+    assert store.manifest["rows"] == 9
+    assert store.manifest["left_out"] == {"fewer-than-3-recorded": 4, "fewer-than-3-usable": 1}
+    assert store.manifest["recorded"] == {
+        "cxr+ecg+labs": 5,
+        "cxr+ecg": 1,
+        "cxr+labs": 1,
+        "ecg+labs": 1,
+        "": 1,
+    }
+
+
+def test_a_sample_without_a_required_value_is_left_out_and_counted(hospital: Hospital) -> None:
+    hospital.edit('keep = ["ward"]', 'required = ["died"]')
+    store = run(hospital)
+    assert 104 not in store.samples["sample"].tolist()
+    assert store.manifest["left_out"] == {"nothing-recorded": 1, "no-died": 1}
+
+
+def test_a_split_may_be_told_by_the_values_of_a_column(hospital: Hospital) -> None:
+    by_year = (
+        'split = { column = "year", train = [2008, 2011], tuning = [2014], held_out = [2017] }'
+    )
+    hospital.edit('split = "split"', by_year)
+    years = [2008, 2008, 2011, 2011, 2014, 2014, 2017, 2017, 2017]
+    hospital.write(hospital.admissions.assign(year=years))
+    store = run(hospital)
+    assert store.samples["split"].tolist() == ["train"] * 4 + ["tuning"] * 2 + ["held_out"] * 2
+    shutil.rmtree(store.path)
+    hospital.write(hospital.admissions.assign(year=[*years[:-1], 2020]))
+    with pytest.raises(DataError, match="the split holds 1 other values than train, tuning"):
+        run(hospital)
+
+
+CANDIDATES = """
+SELECT * EXCLUDE (xray, ward, died), CASE WHEN admission = 102 THEN NULL ELSE [
+    {'xray': 'none.jpg', 'ward': 'first', 'died': 'yes'},
+    {'xray': xray, 'ward': 'second', 'died': 'no'},
+    {'xray': '100.jpg', 'ward': 'third', 'died': 'yes'}
+] END AS xrays
+FROM admissions
+"""
+
+
+def with_candidates(hospital: Hospital, query: str = CANDIDATES) -> None:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    hospital.edit("[modalities.cxr]", '[modalities.cxr]\ncandidates = "xrays"')
+
+
+def test_the_first_candidate_that_can_be_used_is_taken_with_its_fields(hospital: Hospital) -> None:
+    expected = {row: run(hospital).array("cxr")[row] for row in (0, 4)}
+    shutil.rmtree(hospital.out)
+    with_candidates(hospital)
+    (hospital.source / "xray/104.jpg").unlink()
+    store = run(hospital)
+    assert store.samples["sample"].tolist() == [100, 101, 102, 103, 104, 105, 106, 107, 108]
+    wards = store.samples.set_index("sample")["kept_ward"].fillna("none")
+    assert (wards[100], wards[102], wards[104]) == ("second", "none", "third")
+    labels = dict(zip(store.samples["sample"], store.outcome("died"), strict=True))
+    assert (labels[100], labels[104]) == (0, 1)
+    assert np.isnan(labels[102])
+    np.testing.assert_array_equal(store.array("cxr")[0], expected[0])
+    np.testing.assert_array_equal(store.array("cxr")[4], expected[0])  # that of 100
+    rejected = pd.read_parquet(store.path / "rejected.parquet")
+    assert rejected.loc[rejected["sample"] == 104, "file"].tolist() == ["none.jpg", "104.jpg"]
+    assert store.manifest["rejected"]["cxr"] == {"file-missing": 9}
+
+
+def test_candidates_that_are_no_list_of_structs_are_told(hospital: Hospital) -> None:
+    with_candidates(hospital, "SELECT *, [xray] AS xrays FROM admissions")
+    with pytest.raises(DataError, match="expected a list of structs, the candidates of modalities"):
+        run(hospital)
+
+
+def test_a_field_of_candidates_that_is_a_column_too_is_told(hospital: Hospital) -> None:
+    with_candidates(hospital, "SELECT *, [{'xray': xray}] AS xrays FROM admissions")
+    with pytest.raises(DataError, match="'xray' is a column or a candidate's field already"):
+        run(hospital)
+
+
+def test_columns_with_a_type_are_of_that_type_and_the_others_text(hospital: Hospital) -> None:
+    hospital.edit(
+        "[modalities.cxr]",
+        '[types.admissions]\nadmission = "BIGINT"\nperson = "BIGINT"\n[modalities.cxr]',
+    )
+    hospital.write(hospital.admissions.assign(ward="007"))
+    store = run(hospital)
+    assert store.samples["sample"].tolist() == list(range(100, 108))
+    assert {*store.samples["kept_ward"]} == {"007"}
+    assert store.array("labs")[0].tolist() == [1, 4]
+
+
+def test_an_outcome_that_was_known_when_things_were_measured_is_unknown(hospital: Hospital) -> None:
+    hospital.edit('keep = ["ward"]', 'measured = ["xray_h", "ecg_h"]')
+    hospital.edit('column = "died"', 'column = "died"\nknown = "died_h"')
+    table = hospital.admissions.assign(xray_h=30.0, ecg_h=-2.0, died="yes", died_h=31.0)
+    table.loc[1, "died_h"] = 30.0
+    table.loc[2, ["died_h", "xray_h"]] = [5.0, None]
+    table.loc[3, "died_h"] = None
+    table.loc[[4, 5], "died"] = ["no", "?"]
+    hospital.write(table)
+    store = run(hospital)
+    np.testing.assert_array_equal(store.outcome("died"), [1, np.nan, 1, np.nan, 0, np.nan, 1, 1])
+    assert store.manifest["already_known"] == {"died": 2}
