@@ -17,6 +17,7 @@ LISTS = (
     "objectives",
     "encoders",
     "modalities",
+    "probes",
     "metrics",
     "missingness",
 )

@@ -22,6 +22,7 @@ from clinical_symile.evaluate import evaluate, evaluation_digest
 from clinical_symile.learner import load_learner
 from clinical_symile.model import embed
 from clinical_symile.names import find
+from clinical_symile.probes.probe import Encoders
 from clinical_symile.report_data import RECORD, Benchmark, render_report
 from clinical_symile.results import Comparison, Row, Unscored, write_rows
 from clinical_symile.run import Run, provenance
@@ -192,7 +193,10 @@ def evaluate_run(
             if scorer is None:
                 rows = np.arange(len(store.samples))
                 scorer = EmbeddingScorer(
-                    embed(learner.model, store, rows), learner.objective, store
+                    embed(learner.model, store, rows),
+                    learner.objective,
+                    store,
+                    Encoders(learner, store),
                 )
             patterns = None if missingness is None else missingness[asked.name]
             _evaluate_into(run, asked, scorer, store, record["seed"], patterns)
@@ -239,7 +243,7 @@ def _population(oracle: Any, tasks: Sequence[Evaluated]) -> dict[str, Any]:
             if isinstance(task, Retrieval) and isinstance(task.candidates, int)
         },
         "auroc": {
-            task.name: oracle.auroc(task.inputs, task.outcome)
+            task.name: float(np.mean([oracle.auroc(task.inputs, name) for name in task.outcomes]))
             for task in tasks
             if isinstance(task, Classification)
         },

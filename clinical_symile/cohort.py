@@ -5,6 +5,7 @@ The fields of the tables below are the documentation of a cohort's file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -114,7 +115,7 @@ class Samples(_Table):
 
 
 class Outcome(_Table):
-    """A clinical event or finding; any value that is neither below is unknown, and counted.
+    """A clinical event or finding; any value that is not below is unknown, and counted.
 
     Attributes:
         column: of a sample's row.
@@ -123,17 +124,21 @@ class Outcome(_Table):
         known: column with the hours after the start at which the answer is known. Where that is not
             after the last of `samples.measured`, what was measured may show the answer: the outcome
             is unknown there, and counted.
+        uncertain: values that say perhaps, such as -1 of CheXpert; a task says what they count as.
     """
 
     column: Text
     positive: Annotated[tuple[Code, ...], Field(min_length=1)]
     negative: Annotated[tuple[Code, ...], Field(min_length=1)]
     known: Text | None = None
+    uncertain: tuple[Code, ...] = ()
 
     @model_validator(mode="after")
     def _no_value_means_both(self) -> "Outcome":
-        if both := [value for value in self.positive if value in self.negative]:
-            raise ValueError(f"{both} is positive and negative; expected one of the two.")
+        meanings = {name: getattr(self, name) for name in ("positive", "negative", "uncertain")}
+        for (one, values), (other, others) in combinations(meanings.items(), 2):
+            if both := [value for value in values if value in others]:
+                raise ValueError(f"{both} is {one} and {other}; expected one of the two.")
         return self
 
 

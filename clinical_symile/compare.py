@@ -3,9 +3,8 @@
 import numpy as np
 
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate import METRICS
 from clinical_symile.intervals import paired_bootstrap
-from clinical_symile.names import find
+from clinical_symile.questions import primary_metric
 from clinical_symile.results import Comparison
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
@@ -28,7 +27,7 @@ def compare(
     Raises:
         DataError: the two were not scored on the same samples.
     """
-    metric = find(task.primary, METRICS[type(task)], what="metric")
+    metric = primary_metric(task)
     subjects = store.samples["subject"].to_numpy()
     scored, against = (
         {
@@ -66,7 +65,7 @@ def compare(
                 difference=interval.value,
                 low=interval.low,
                 high=interval.high,
-                n_samples=len(outcome),
+                n_samples=len(outcome["row"].unique()),
                 n_subjects=len(np.unique(subjects[outcome["row"]])),
                 digest=scored[pattern],
             )

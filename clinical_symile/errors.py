@@ -23,3 +23,7 @@ class DefinitionError(ClinicalSymileError):
 
 class DataError(ClinicalSymileError):
     """Files are missing, broken or contradict each other: for whoever holds the data."""
+
+
+class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
+    """Under some pattern there is nothing to score, or no way to; the message says why."""

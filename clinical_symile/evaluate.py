@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Int
 
 from clinical_symile import __version__
 from clinical_symile.asked import check_applies
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import digest
+from clinical_symile.errors import CannotScore
 from clinical_symile.intervals import bootstrap
+from clinical_symile.labels import labels
 from clinical_symile.metrics.metric import Metric
 from clinical_symile.missingness import Pattern, parse_pattern
-from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.questions import metrics_of
 from clinical_symile.ranking import rank
 from clinical_symile.results import Result, Unscored
-from clinical_symile.scorer import CannotScore, Scorer, samples
+from clinical_symile.scorer import Scorer, samples
 from clinical_symile.separation import separation
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, task_digest
@@ -70,7 +73,7 @@ def evaluate(
     for pattern in patterns:
         pattern.check(inputs)
     answer, table = KINDS[type(task)](task, scorer, store)
-    metrics = _metrics(task)
+    metrics = metrics_of(task)
     made_with = evaluation_digest(task, store, table)
     evaluation = Evaluation(candidates=table)
     for pattern in patterns:
@@ -116,7 +119,7 @@ Answer = Callable[[Pattern], tuple[pd.DataFrame, Any]]
 
 def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
     lists = candidate_lists(task, store)
-    columns = {name for metric in _metrics(task) for name in metric.columns}
+    columns = {name for metric in metrics_of(task) for name in metric.columns}
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
         rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
@@ -143,31 +146,49 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
 def _classification(
     task: Classification, scorer: Scorer, store: CohortStore
 ) -> tuple[Answer, pd.DataFrame]:
-    outcome = store.outcome(task.outcome)
+    questions = task.questions
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
         rows, seen = samples(store, task.split, task.inputs, pattern, seed=task.seed)
-        known = ~np.isnan(outcome[rows])
-        rows, seen = rows[known], seen[known]
-        if not len(rows):
-            raise CannotScore("no sample of the split has what this pattern needs and a label.")
-        label = outcome[rows].astype(int)
-        probability = scorer.probability(task, rows, seen, pattern)
-        frame = pd.DataFrame({"row": rows, "label": label, "probability": probability})
-        return frame, label
+        frames = {
+            part: _predicted(question, scorer, store, rows, seen, pattern)
+            for part, question in questions.items()
+        }
+        if len(frames) == 1:
+            (frame,) = frames.values()
+            return frame, frame["label"].to_numpy()
+        frame = pd.concat([made.assign(part=part) for part, made in frames.items()])
+        frame = frame.reset_index(drop=True)
+        return frame, (frame["label"].to_numpy(), frame["part"].to_numpy())
 
     return answer, pd.DataFrame()
+
+
+def _predicted(
+    task: Classification,
+    scorer: Scorer,
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    seen: Bool[np.ndarray, "sample modality"],
+    pattern: Pattern,
+) -> pd.DataFrame:
+    """A row for each sample whose label of one outcome is known."""
+    label = labels(store, task)[rows]
+    known = ~np.isnan(label)
+    if not known.any():
+        raise CannotScore(
+            f"no sample of the split has what this pattern needs and a label of {task.outcome}."
+        )
+    probability = scorer.probability(task, rows[known], seen[known], pattern)
+    return pd.DataFrame(
+        {"row": rows[known], "label": label[known].astype(int), "probability": probability}
+    )
 
 
 KINDS = {Retrieval: _retrieval, Classification: _classification}
 
 # What a metric of a retrieval may ask for besides ranks; it costs another scoring of all pairs.
 MORE = {"separation": separation}
-METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
-
-
-def _metrics(task: Retrieval | Classification) -> list[Metric]:
-    return [find(name, METRICS[type(task)], what="metric") for name in task.metrics]
 
 
 def _score(
@@ -195,6 +216,6 @@ def _score(
         "low": interval.low,
         "high": interval.high,
         "chance": None if metric.chance is None else metric.chance(known),
-        "n_samples": len(outcome),
+        "n_samples": len(outcome["row"].unique()),
         "n_subjects": len(np.unique(subjects)),
     }

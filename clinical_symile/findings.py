@@ -15,6 +15,7 @@ from clinical_symile.wording import (
     metric_words,
     modality_words,
     number,
+    outcome_words,
     pattern_words,
     task_words,
 )
@@ -161,7 +162,7 @@ def _level(
     read = [modality_words(m) for m in task.get("query", task.get("inputs", ()))]
     when = f"with {listed(read)} at hand" if pattern == "complete" else pattern_words(pattern)
     if task["kind"] == "classification":
-        when = f"to predict {task['outcome'].replace('_', ' ')} {when}"
+        when = f"to predict {outcome_words(task['outcome'])} {when}"
     limits = []
     if (best := scores.best(name, pattern, metric)) is not None:
         limits.append(f"the best possible is {number(best, metric)}")

@@ -42,6 +42,7 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
         "objectives": names.OBJECTIVES,
         "encoders": names.ENCODERS,
         "modalities": names.MODALITIES,
+        "probes": names.PROBES,
         "metrics": {**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS},
         "missingness": MISSINGNESS,
     }

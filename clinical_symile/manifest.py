@@ -15,7 +15,7 @@ from clinical_symile import __version__
 from clinical_symile.catalog import digest
 from clinical_symile.cohort import SPLITS, Cohort
 from clinical_symile.decode import Decoded
-from clinical_symile.store import VERSION, checksum
+from clinical_symile.store import UNCERTAIN, VERSION, checksum
 
 READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
 
@@ -107,5 +107,6 @@ def _labels(samples: pd.DataFrame, split: str, outcome: str) -> dict[str, int]:
     return {
         "positive": int((label == 1).sum()),
         "negative": int((label == 0).sum()),
+        "uncertain": int((label == UNCERTAIN).sum()),
         "unknown": int(np.isnan(label).sum()),
     }

@@ -37,6 +37,13 @@ OBJECTIVES = {
     "symile": "clinical_symile.objectives.symile:Symile",
 }
 
+PROBES = {
+    "finetune": "clinical_symile.probes.finetune:FineTune",
+    "logistic": "clinical_symile.probes.logistic:Logistic",
+    "neighbours": "clinical_symile.probes.neighbours:Neighbours",
+    "prototype": "clinical_symile.probes.prototype:Prototype",
+}
+
 RETRIEVAL_METRICS = {
     "auc_over_scores": "clinical_symile.metrics.retrieval:AUC_OVER_SCORES",
     "auc_per_query": "clinical_symile.metrics.retrieval:AUC_PER_QUERY",

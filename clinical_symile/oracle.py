@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from clinical_symile.errors import DataError
 from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import MODALITIES, OUTCOME, Joint, World
+from clinical_symile.synthetic_world import FINDINGS, MODALITIES, OUTCOME, Joint, World
 
 # Sums of products that are equal in theory may differ in their last digits, and ties would be lost.
 _DECIMALS = 9
@@ -27,7 +27,10 @@ class Bayes:
 
     def __init__(self, world: World):
         self.joint: Joint = world.joint()
-        self._with_outcome: Joint = world.joint_with_outcome()
+        self._with: dict[str, Joint] = {
+            OUTCOME: world.joint_with_outcome(),
+            **{finding: world.joint_with_finding(finding) for finding in FINDINGS},
+        }
 
     @property
     def total_correlation(self) -> float:
@@ -50,10 +53,12 @@ class Bayes:
             _log_ratio(table, np.outer(table.sum(axis=1), table.sum(axis=0))), _DECIMALS
         )
 
-    def probabilities(self, visible: tuple[str, ...]) -> Float[np.ndarray, " visible_words"]:
+    def probabilities(
+        self, visible: tuple[str, ...], outcome: str = OUTCOME
+    ) -> Float[np.ndarray, " visible_words"]:
         """p(outcome | visible); 0 where a combination cannot occur."""
         words = self._table(self.joint, visible).ravel()
-        positive = self._table(self._with_outcome, visible).ravel()
+        positive = self._table(self._with[outcome], visible).ravel()
         ratio = np.divide(positive, words, out=np.zeros_like(words), where=words > 0)
         return np.round(ratio, _DECIMALS)
 
@@ -75,11 +80,11 @@ class Bayes:
             total += float(row @ chosen)
         return total
 
-    def auroc(self, visible: tuple[str, ...]) -> float:
+    def auroc(self, visible: tuple[str, ...], outcome: str = OUTCOME) -> float:
         """The chance that a sample with the outcome scores above one without; ties count half."""
-        probability, place = np.unique(self.probabilities(visible), return_inverse=True)
+        probability, place = np.unique(self.probabilities(visible, outcome), return_inverse=True)
         words = self._table(self.joint, visible).ravel()
-        positive = self._table(self._with_outcome, visible).ravel()
+        positive = self._table(self._with[outcome], visible).ravel()
         positive_mass = np.bincount(place, positive, len(probability))
         negative_mass = np.bincount(place, words - positive, len(probability))
         below = np.cumsum(negative_mass) - negative_mass / 2
@@ -195,7 +200,7 @@ class Oracle:
         _check_outcome(outcome)
         probability = np.empty(len(rows))
         for visible, places in self._by_visible(present):
-            table = self.bayes.probabilities(visible)
+            table = self.bayes.probabilities(visible, outcome)
             probability[places] = table[self._combination(rows[places], visible)]
         return probability
 
@@ -206,7 +211,7 @@ class Oracle:
     def auroc(self, visible: tuple[str, ...], outcome: str) -> float:
         """The expected AUROC, over all that the world can show: `Bayes.auroc`."""
         _check_outcome(outcome)
-        return self.bayes.auroc(visible)
+        return self.bayes.auroc(visible, outcome)
 
     def _by_visible(
         self, present: Bool[np.ndarray, "row modality"]
@@ -238,8 +243,9 @@ class Oracle:
 
 
 def _check_outcome(outcome: str) -> None:
-    if outcome != OUTCOME:
-        raise ValueError(f"outcome '{outcome}'; expected '{OUTCOME}', the only one of the world.")
+    known = (OUTCOME, *FINDINGS)
+    if outcome not in known:
+        raise ValueError(f"outcome '{outcome}'; expected one of the world's: {', '.join(known)}.")
 
 
 def _independent(joint: Joint) -> Joint:

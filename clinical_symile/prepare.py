@@ -28,7 +28,7 @@ from clinical_symile.samples import (
     source_files,
     too_few,
 )
-from clinical_symile.store import CohortStore, checksum, open_store
+from clinical_symile.store import UNCERTAIN, CohortStore, checksum, open_store
 
 
 def prepare(
@@ -259,11 +259,11 @@ def _write_samples(
 
 
 def _labels(outcome: Outcome, column: pa.Array) -> Float[np.ndarray, " sample"]:
-    """1 where an outcome is positive, 0 where negative, NaN where unknown."""
-    positive = {_code(value) for value in outcome.positive}
-    negative = {_code(value) for value in outcome.negative}
-    codes = [_code(value) for value in column.to_pylist()]
-    return np.array([1.0 if c in positive else 0.0 if c in negative else np.nan for c in codes])
+    """1 where an outcome is positive, 0 where negative, NaN where unknown, else uncertain."""
+    meanings = dict.fromkeys(map(_code, outcome.uncertain), UNCERTAIN)
+    meanings |= dict.fromkeys(map(_code, outcome.positive), 1.0)
+    meanings |= dict.fromkeys(map(_code, outcome.negative), 0.0)
+    return np.array([meanings.get(_code(value), np.nan) for value in column.to_pylist()])
 
 
 def _hours(column: pa.Array) -> Float[np.ndarray, " sample"]:

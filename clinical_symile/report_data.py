@@ -14,8 +14,7 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.gallery import Answers
 from clinical_symile.intervals import LEVEL, paired_bootstrap
-from clinical_symile.metrics.metric import Metric
-from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.questions import primary_metric
 from clinical_symile.report import OPEN, ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored, read_rows
 from clinical_symile.run import Run
@@ -120,12 +119,7 @@ def _oracle(path: Path) -> dict[str, Any] | None:
 
 
 def _about(task: Retrieval | Classification) -> dict[str, Any]:
-    return {**task.model_dump(), "higher_is_better": _primary(task).higher_is_better}
-
-
-def _primary(task: Retrieval | Classification) -> Metric:
-    names = RETRIEVAL_METRICS if isinstance(task, Retrieval) else CLASSIFICATION_METRICS
-    return find(task.primary, names, what="metric")
+    return {**task.model_dump(), "higher_is_better": primary_metric(task).higher_is_better}
 
 
 def _above_best(
@@ -154,7 +148,11 @@ def _above_best(
     above = [
         _minus_best(row, task, by_name[row.run], by_name[ORACLE], store=store, level=level)
         for row, task, best in tested
-        if (row.value > best.value if _primary(task).higher_is_better else row.value < best.value)
+        if (
+            row.value > best.value
+            if primary_metric(task).higher_is_better
+            else row.value < best.value
+        )
     ]
     return above, len(tested)
 
@@ -174,7 +172,7 @@ def _minus_best(
             f"runs '{run.name}' and '{oracle.name}' were not scored on the same samples of task "
             f"'{row.task}' under '{row.missingness}'. Evaluate both again on one store."
         )
-    metric = _primary(task)
+    metric = primary_metric(task)
     names = metric.columns
     interval = paired_bootstrap(
         metric.compute,

@@ -1,6 +1,5 @@
 """What evaluation asks of a model, and how a trained one answers."""
 
-import warnings
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Protocol, runtime_checkable
@@ -8,25 +7,20 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from clinical_symile.candidates import NOBODY
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import CannotScore
+from clinical_symile.labels import few, labels
 from clinical_symile.missingness import Pattern, scored, visible
+from clinical_symile.names import PROBES, find
 from clinical_symile.objectives.objective import Objective
+from clinical_symile.probes.probe import Encoders, Labelled, Shown
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval
 
 # Scores that are held at a time when lists are scored.
 CELLS = 2**22
-
-
-class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
-    """Under some pattern there is nothing to score, or no way to; the message says why."""
 
 
 @runtime_checkable
@@ -96,11 +90,13 @@ class EmbeddingScorer:
         embeddings: of every row of the store, in order.
         objective: scores retrievals.
         store: labels and splits for the probe.
+        encoders: that the embeddings came from; None where they are not at hand.
     """
 
     embeddings: Embeddings
     objective: Objective
     store: CohortStore
+    encoders: Encoders | None = None
 
     def score(
         self,
@@ -142,28 +138,27 @@ class EmbeddingScorer:
         seen: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
-        """See `Scorer`: by logistic regression on the embeddings that are seen, and which are.
+        """See `Scorer`: by the task's probe on the embeddings that are seen, and which are.
 
         Raises:
-            CannotScore: the train or the tuning split has no sample to use, or one class only.
+            CannotScore: the train or the tuning split has no sample to use, or one class only; or
+                what the probe says.
         """
-        train, train_seen, train_label = self._labelled(task, pattern, "train")
-        tuning, tuning_seen, tuning_label = self._labelled(task, pattern, "tuning")
-        if len(np.unique(train_label)) < 2 or not len(tuning_label):
+        train = self._labelled(task, pattern, "train")
+        tuning = self._labelled(task, pattern, "tuning")
+        if len(np.unique(train.label)) < 2 or not len(tuning.label):
             raise CannotScore(
                 "a probe cannot be fitted: under this pattern the train split needs samples with "
                 "the outcome and samples without it, and the tuning split at least one of either."
             )
-        fitted = [
-            _probe(strength, self._features(train, train_seen, task), train_label)
-            for strength in task.strengths
-        ]
-        tuned = self._features(tuning, tuning_seen, task)
-        losses = [
-            log_loss(tuning_label, probe.predict_proba(tuned)[:, 1], labels=[0, 1])
-            for probe in fitted
-        ]
-        return fitted[int(np.argmin(losses))].predict_proba(self._features(rows, seen, task))[:, 1]
+        probe = find(task.probe.name, PROBES, what="probe")(**task.probe.arguments)
+        return probe.predict(
+            few(train, task),
+            few(tuning, task),
+            self._shown(task, rows, seen),
+            encoders=self.encoders,
+            seed=task.seed,
+        )
 
     def _seen(
         self,
@@ -176,26 +171,22 @@ class EmbeddingScorer:
         full[:, [self.embeddings.modalities.index(name) for name in modalities]] = seen
         return self.embeddings.take(torch.from_numpy(rows)).hide(torch.from_numpy(full))
 
-    def _features(
+    def _shown(
         self,
+        task: Classification,
         rows: Int[np.ndarray, " sample"],
         seen: Bool[np.ndarray, "sample modality"],
-        task: Classification,
-    ) -> Float[np.ndarray, "sample feature"]:
-        """The inputs' embeddings side by side, zero where not seen, and which are seen."""
+    ) -> Shown:
         columns = [self.embeddings.modalities.index(name) for name in task.inputs]
         z = self._seen(rows, seen, task.inputs).z[:, columns].numpy()
-        return np.concatenate([z.reshape(len(rows), -1), seen], axis=1, dtype=np.float64)
+        return Shown(rows, z, seen, task.inputs)
 
-    def _labelled(
-        self, task: Classification, pattern: Pattern, split: str
-    ) -> tuple[
-        Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"], Int[np.ndarray, " sample"]
-    ]:
+    def _labelled(self, task: Classification, pattern: Pattern, split: str) -> Labelled:
         rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
-        label = self.store.outcome(task.outcome)[rows]
+        label = labels(self.store, task)[rows]
         known = ~np.isnan(label)
-        return rows[known], seen[known], label[known].astype(int)
+        shown = self._shown(task, rows[known], seen[known])
+        return Labelled(**vars(shown), label=label[known].astype(int))
 
 
 @dataclass(frozen=True)
@@ -267,15 +258,3 @@ def samples(
     rows = rows[scored(pattern, store.present[rows][:, columns])]
     present = store.present[rows][:, columns]
     return rows, visible(pattern, modalities=modalities, present=present, seed=seed, rows=rows)
-
-
-def _probe(
-    strength: float,
-    features: Float[np.ndarray, "sample feature"],
-    label: Int[np.ndarray, " sample"],
-) -> Pipeline:
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
-    with warnings.catch_warnings():
-        # A probe that stopped early is still a probe: the tuning split judges it.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return probe.fit(features, label)

@@ -1,7 +1,8 @@
 """`CohortStore`: a prepared cohort, which is a folder.
 
 manifest.json       what it is: cohort, digests, shapes, units, training statistics, counts
-samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, kept_<column>
+samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, kept_<column>; an
+                    outcome is 1, 0, 0.5 where uncertain, or empty where unknown
 candidates.parquet  query, candidate, split, by row, where the cohort publishes lists
 rejected.parquet    sample, modality, file, reason, detail of every recording that was not usable
 noted.parquet       sample, modality, note of what was done to those that were, or is odd about them
@@ -24,6 +25,10 @@ from clinical_symile.errors import DataError
 from clinical_symile.names import MODALITIES, find
 
 VERSION = 1
+
+# How a label that is neither yes nor no stands in a store, and what it may count as.
+UNCERTAIN = 0.5
+UNCERTAIN_IS = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +87,13 @@ class CohortStore:
         inputs[present] = measured
         return inputs
 
-    def outcome(self, name: str) -> Float[np.ndarray, " sample"]:
+    def outcome(self, name: str, *, uncertain: str = "unknown") -> Float[np.ndarray, " sample"]:
         """1 where an outcome is positive, 0 where negative, NaN where unknown.
+
+        Args:
+            name: of the outcome.
+            uncertain: what a label counts as that the cohort says is uncertain: `unknown`,
+                `positive` or `negative`.
 
         Raises:
             DataError: the cohort does not code it.
@@ -95,7 +105,8 @@ class CohortStore:
                 f"{', '.join(self.outcomes) or 'none'}. Add it to the cohort's file and prepare "
                 "again."
             )
-        return self.samples[column].to_numpy(dtype=np.float64)
+        label = self.samples[column].to_numpy(dtype=np.float64)
+        return np.where(label == UNCERTAIN, UNCERTAIN_IS[uncertain], label)
 
 
 def open_store(path: Path) -> CohortStore:

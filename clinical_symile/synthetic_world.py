@@ -25,6 +25,8 @@ from jaxtyping import Float, Int
 
 MODALITIES = ("cxr", "ecg", "labs")
 OUTCOME = "deterioration"
+# What a radiologist reads: whether the X-ray shows its first, second and third sign.
+FINDINGS = ("enlarged_heart", "lung_mass", "right_effusion")
 MAX_BITS = 6
 
 _INTERCEPT = -0.9
@@ -103,6 +105,11 @@ class World:
         for redundant, joint in self._by_redundant_factors():
             total += joint * _probability(_logit(redundant, unique, synergistic, world=self))
         return total
+
+    def joint_with_finding(self, finding: str) -> Joint:
+        """The probability of every combination of words in which the X-ray shows a finding."""
+        shown = (np.arange(2**self.bits) >> FINDINGS.index(finding)) & 1
+        return self.joint() * shown[:, None, None]
 
     def _by_redundant_factors(self) -> Iterator[tuple[int, Joint]]:
         """Per value of the redundant factors: how many are 1, and its share of the joint."""

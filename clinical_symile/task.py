@@ -18,6 +18,7 @@ from clinical_symile.names import (
     CLASSIFICATION_METRICS,
     ENCODERS,
     OBJECTIVES,
+    PROBES,
     RETRIEVAL_METRICS,
     SELECTION_METRICS,
     keywords,
@@ -27,6 +28,7 @@ from clinical_symile.names import (
 Split = Literal["train", "tuning", "held_out"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class _Table(BaseModel):
@@ -196,20 +198,26 @@ class Retrieval(_Table):
 
 
 class Classification(_Table):
-    """Predicting an outcome by logistic regression on frozen embeddings.
+    """Predicting one outcome, or each of several, from embeddings.
 
-    For each pattern a probe is fitted on `train` embeddings under the same pattern; its strength is
-    the one with the lowest log loss on `tuning`.
+    For each pattern a probe learns from `train` samples under the same pattern, and chooses by
+    `tuning` samples.
 
     Attributes:
         name: the task's name.
         kind: `classification`.
         description: one sentence.
-        outcome: a name that cohorts give a column for.
+        outcome: a name that cohorts give a column for; or several, each predicted for itself.
+            Metrics are then the mean over them, and each one's own.
         inputs: the modalities whose embeddings are used.
         split: whose samples are scored.
-        strengths: inverse regularisation strengths to choose from.
-        seed: draws what goes missing.
+        probe: name and arguments of the way of predicting.
+        uncertain: what a label counts as that the cohort says is uncertain: `unknown` leaves the
+            sample out, as is done with unknown labels.
+        label_share: of the labels of each class of the train and tuning splits, how many may be
+            learned from.
+        label_seeds: each draws these labels once; metrics are the mean over the draws.
+        seed: draws what goes missing, and all else that is drawn.
         missingness: patterns; each is scored.
         metrics: names of classification metrics.
         primary: the one to look at first.
@@ -218,10 +226,13 @@ class Classification(_Table):
     name: str
     kind: Literal["classification"]
     description: str
-    outcome: str
+    outcome: str | Annotated[tuple[str, ...], Field(min_length=1)]
     inputs: Annotated[tuple[str, ...], Field(min_length=1)]
     split: Split
-    strengths: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    probe: Named
+    uncertain: Literal["unknown", "positive", "negative"] = "unknown"
+    label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    label_seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     seed: Annotated[int, Field(ge=0)] = 0
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -232,9 +243,35 @@ class Classification(_Table):
         """All that the task reads."""
         return self.inputs
 
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """All that is predicted."""
+        return (self.outcome,) if isinstance(self.outcome, str) else self.outcome
+
+    @property
+    def questions(self) -> dict[str, "Classification"]:
+        """The task for one outcome and one draw of labels at a time, each by a name of its own."""
+        draws = [f"/{seed}" for seed in self.label_seeds] if len(self.label_seeds) > 1 else [""]
+        return {
+            outcome + draw: self.model_copy(update={"outcome": outcome, "label_seeds": (seed,)})
+            for outcome in self.outcomes
+            for draw, seed in zip(draws, self.label_seeds, strict=True)
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> "Classification":
         problems = [p for name in self.missingness for p in _of_pattern(name, self.inputs)]
+        problems += _of_arguments(self.probe, PROBES, what="probe", where="probe")
+        problems += [
+            f"{field} names '{value}' twice; expected different ones. Remove one."
+            for field, values in (("outcome", self.outcomes), ("label_seeds", self.label_seeds))
+            for value in dict.fromkeys(values)
+            if values.count(value) > 1
+        ]
+        if self.label_share == 1 and len(self.label_seeds) > 1:
+            problems.append(
+                "label_seeds draw nothing where label_share is 1. Give one, or a share below 1."
+            )
         problems += _of_metrics(self, CLASSIFICATION_METRICS, what="classification metric")
         return _without(problems, self)
 
@@ -309,9 +346,13 @@ def not_applicable(
         for name in task.modalities
         if name not in modalities
     ]
-    if isinstance(task, Classification) and task.outcome not in outcomes:
+    if isinstance(task, Classification):
         has = ", ".join(outcomes) or "none"
-        problems.append(f"it codes no outcome '{task.outcome}'; it has {has}.")
+        problems += [
+            f"it codes no outcome '{outcome}'; it has {has}."
+            for outcome in task.outcomes
+            if outcome not in outcomes
+        ]
     return problems
 
 

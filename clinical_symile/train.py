@@ -16,11 +16,12 @@ from clinical_symile import __version__
 from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
 from clinical_symile.errors import ClinicalSymileError, DataError
-from clinical_symile.learner import Learner, build_learner
+from clinical_symile.learner import build_learner
 from clinical_symile.missingness import parse_pattern, scored, visible
 from clinical_symile.run import Run, now, provenance
+from clinical_symile.schedule import learning_rate, parameter_groups
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Optimiser, Pretraining, task_digest
+from clinical_symile.task import Pretraining, task_digest
 from clinical_symile.tuning import chosen_by, complete_rows, measure
 
 
@@ -73,7 +74,7 @@ def train(
     learner = build_learner(task, store, seed=seed)
     if fabric.is_global_zero:
         run.write_record(record)
-    optimiser = torch.optim.AdamW(_groups(learner, task.optimiser), lr=0.0)
+    optimiser = torch.optim.AdamW(parameter_groups(learner, task.optimiser), lr=0.0)
     history = resume(run, learner, optimiser)
     wrapped, optimiser = fabric.setup(learner, optimiser)
     steps = len(rows) // min(task.batch_size, len(rows))
@@ -82,7 +83,7 @@ def train(
         for batch, generator in _batches(store, task, rows, seed=seed, epoch=epoch, fabric=fabric):
             step = (epoch - 1) * steps + len(losses)
             for group in optimiser.param_groups:
-                group["lr"] = _learning_rate(task.optimiser, step, task.epochs * steps)
+                group["lr"] = learning_rate(task.optimiser, step, task.epochs * steps)
             try:
                 loss = wrapped(vars(batch), generator, fabric)
             except ValueError as error:
@@ -177,27 +178,6 @@ def _check_devices(accelerator: str, devices: int) -> None:
             f"this machine has {found} CUDA devices; expected {devices}. Ask for fewer with "
             "--devices, or for --accelerator cpu."
         )
-
-
-def _groups(learner: Learner, optimiser: Optimiser) -> list[dict[str, Any]]:
-    """Weights of layers decay; gains, biases, the logit scale and substitutes do not."""
-    decayed, kept = [], []
-    for name, parameter in learner.named_parameters():
-        is_layer = parameter.ndim >= 2 and name != "model.substitute"
-        (decayed if is_layer else kept).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": optimiser.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-
-
-def _learning_rate(optimiser: Optimiser, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine down to zero."""
-    warmup = optimiser.warmup_fraction * steps
-    if step < warmup:
-        return optimiser.learning_rate * (step + 1) / (warmup + 1)
-    share = (step - warmup) / max(steps - warmup, 1)
-    return optimiser.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _rng(seed: int, epoch: int) -> np.random.Generator:

@@ -46,8 +46,17 @@ def modality_words(name: str) -> str:
 
 
 def metric_words(name: str) -> str:
-    """`recall_at_1` is recall@1."""
-    return METRICS.get(name, re.sub(r"^recall_at_(\d+)$", r"recall@\1", name).replace("_", " "))
+    """`recall_at_1` is recall@1; `auroc/edema` is AUROC, edema."""
+    name, _, part = name.partition("/")
+    words = re.sub(r"^recall_at_(\d+)$", r"recall@\1", name).replace("_", " ")
+    words = METRICS.get(name, words)
+    return f"{words}, {outcome_words(part)}" if part else words
+
+
+def outcome_words(names: str | Sequence[str]) -> str:
+    """`in_hospital_mortality` is in hospital mortality; of several, all of them."""
+    several = [names] if isinstance(names, str) else names
+    return listed([name.replace("_", " ") for name in several])
 
 
 def metric_meaning(name: str) -> str:
@@ -80,7 +89,7 @@ def task_words(name: str, task: Mapping[str, Any]) -> str:
         return f"Find the {modality_words(task['target'])} from {query}"
     if task["kind"] == "classification":
         inputs = listed([modality_words(m) for m in task["inputs"]])
-        return f"Predict {task['outcome'].replace('_', ' ')} from {inputs}"
+        return f"Predict {outcome_words(task['outcome'])} from {inputs}"
     return name
 
 

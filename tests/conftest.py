@@ -119,6 +119,7 @@ panel = "labs.csv"
 column = "died"
 positive = ["yes"]
 negative = ["no"]
+uncertain = ["?"]
 """
 
 

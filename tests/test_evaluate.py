@@ -282,3 +282,42 @@ def test_every_retrieval_metric_can_be_asked_for(
             made = _evaluate(task, synthetic_store, missingness=("complete",))
             assert [row.metric for row in made.results] == metrics
             assert ("separation" in made.outcomes["complete"]) == ("auc_over_scores" in metrics)
+
+
+def test_several_outcomes_are_scored_together_and_each_for_itself(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read("classification/more/xray_findings")
+    made = _evaluate(task, synthetic_store, missingness=("observed",))
+    assert made.unscored == []
+    values = {row.metric: row for row in made.results}
+    own = [values[f"auroc/{finding}"].value for finding in task.outcome]
+    assert values["auroc"].value == pytest.approx(np.mean(own), abs=1e-12)
+    outcome = made.outcomes["observed"]
+    assert set(outcome["part"]) == set(task.outcome)
+    assert values["auroc"].n_samples == len(set(outcome["row"])) == len(outcome) / 3
+    assert not np.isnan(synthetic_store.outcome("lung_mass")[outcome["row"]]).any()
+
+
+def test_draws_of_few_labels_are_scored_together(
+    read: Callable, synthetic_store: CohortStore, generator: torch.Generator
+) -> None:
+    task = read("classification/more/deterioration_from_10_percent")
+    scorer = _constant(synthetic_store)
+    z = torch.randn(scorer.embeddings.z.shape, generator=generator)
+    scorer = replace(scorer, embeddings=replace(scorer.embeddings, z=z))
+    made = _evaluate(task, synthetic_store, scorer=scorer, missingness=("complete",))
+    assert [row.metric for row in made.results] == list(task.metrics)
+    drawn = made.outcomes["complete"].groupby("part")["probability"].agg(list)
+    assert len(drawn) == len(task.label_seeds)
+    assert len({tuple(p) for p in drawn}) > 1
+
+
+def test_what_needs_encoders_is_not_scored_without(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read("classification/more/deterioration_by_finetuning")
+    made = _evaluate(task, synthetic_store, missingness=("complete",))
+    assert [row.reason for row in made.unscored] == [
+        "fine-tuning needs the encoders, and nothing but embeddings is known of this model."
+    ]

@@ -9,6 +9,7 @@ TABLES = {
     "modality": names.MODALITIES,
     "encoder": names.ENCODERS,
     "objective": names.OBJECTIVES,
+    "probe": names.PROBES,
     "retrieval metric": names.RETRIEVAL_METRICS,
     "classification metric": names.CLASSIFICATION_METRICS,
 }

@@ -10,7 +10,7 @@ import pytest
 from clinical_symile.errors import DataError
 from clinical_symile.oracle import Bayes, Oracle
 from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import MODALITIES, World, words
+from clinical_symile.synthetic_world import FINDINGS, MODALITIES, World, words
 
 SMALL = [
     World(redundant=1, unique=0, synergistic=1, synergy=0.7, flip=0.1),
@@ -193,6 +193,27 @@ def test_hiding_more_never_helps_the_oracle():
     assert bayes.auroc(MODALITIES) > bayes.auroc(("cxr", "ecg")) > bayes.auroc(("ecg",)) > 0.5
 
 
+def test_a_finding_is_told_by_the_x_ray_and_by_what_shares_its_factor():
+    bayes = Bayes(DEFAULTS)
+    for finding in FINDINGS:
+        assert bayes.auroc(("cxr",), finding) == pytest.approx(1)
+    # The heart is redundant, the mass is of the X-ray alone, the effusion is the XOR of the others.
+    flipped = 2 * 0.05 * 0.95
+    assert bayes.auroc(("ecg",), "enlarged_heart") == pytest.approx(1 - flipped)
+    assert bayes.auroc(("ecg", "labs"), "lung_mass") == pytest.approx(0.5)
+    assert bayes.auroc(("ecg",), "right_effusion") == pytest.approx(0.5)
+    assert bayes.auroc(("ecg", "labs"), "right_effusion") == pytest.approx(1)
+
+
+def test_findings_are_those_that_the_x_ray_shows(synthetic_store):
+    shown = synthetic_store.samples["kept_shown_cxr"].to_numpy()
+    there = synthetic_store.present[:, 0]
+    for place, finding in enumerate(FINDINGS):
+        label = synthetic_store.outcome(finding)
+        assert np.isnan(label[~there]).all()
+        np.testing.assert_array_equal(label[there], (shown[there] >> place) & 1)
+
+
 def test_the_outcome_can_be_told_but_not_perfectly():
     assert 0.8 < Bayes(DEFAULTS).auroc(MODALITIES) < 0.88
 
@@ -277,9 +298,13 @@ def test_permuting_candidates_permutes_scores(rng):
 
 def test_an_outcome_of_another_world_is_an_error(rng):
     oracle, _ = oracle_of(DEFAULTS, samples=5, rng=rng)
-    with pytest.raises(ValueError, match="outcome 'cardiomegaly'; expected 'deterioration'"):
+    with pytest.raises(
+        ValueError, match="outcome 'cardiomegaly'; expected one of the world's: deterioration,"
+    ):
         oracle.auroc(MODALITIES, "cardiomegaly")
-    with pytest.raises(ValueError, match="outcome 'cardiomegaly'; expected 'deterioration'"):
+    with pytest.raises(
+        ValueError, match="outcome 'cardiomegaly'; expected one of the world's: deterioration,"
+    ):
         oracle.probability(np.arange(5), np.ones((5, 3), dtype=bool), outcome="cardiomegaly")
 
 

@@ -22,6 +22,7 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.learner import build_learner, load_learner
 from clinical_symile.model import embed
 from clinical_symile.run import Run
+from clinical_symile.schedule import learning_rate, parameter_groups
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Optimiser, Pretraining, read_task
 from clinical_symile.train import train
@@ -349,7 +350,7 @@ def test_only_weights_of_layers_decay(catalog: Catalog, synthetic_store: CohortS
         "optimiser.weight_decay=0.5",
     )
     learner = build_learner(task, synthetic_store, seed=0)
-    decayed, kept = training._groups(learner, task.optimiser)
+    decayed, kept = parameter_groups(learner, task.optimiser)
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.5, 0.0)
     names = {id(parameter): name for name, parameter in learner.named_parameters()}
     with_decay = {names[id(parameter)] for parameter in decayed["params"]}
@@ -372,7 +373,7 @@ def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
     optimiser = Optimiser(
         learning_rate=2.0, weight_decay=0.0, warmup_fraction=0.25, gradient_clip=1.0
     )
-    found = [training._learning_rate(optimiser, step, 8) for step in range(8)]
+    found = [learning_rate(optimiser, step, 8) for step in range(8)]
     r = math.sqrt(3) / 2
     fall = [1.0, (1 + r) / 2, 0.75, 0.5, 0.25, (1 - r) / 2]
     assert found == pytest.approx([2 / 3, 4 / 3, *(2 * share for share in fall)])
@@ -382,8 +383,8 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
     optimiser = Optimiser(
         learning_rate=2.0, weight_decay=0.0, warmup_fraction=0.0, gradient_clip=1.0
     )
-    assert training._learning_rate(optimiser, 0, 4) == 2.0
-    assert training._learning_rate(optimiser, 3, 4) == pytest.approx(1 - math.sqrt(0.5))
+    assert learning_rate(optimiser, 0, 4) == 2.0
+    assert learning_rate(optimiser, 3, 4) == pytest.approx(1 - math.sqrt(0.5))
 
 
 def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:

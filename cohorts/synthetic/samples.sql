@@ -89,6 +89,10 @@ SELECT
         FROM icustays AS i
         WHERE i.hadm_id = s.hadm_id AND i.intime > s.admitted + INTERVAL 72 HOUR
     )::INTEGER AS deterioration,
+    -- what a radiologist reads, where there is an X-ray to read
+    CASE WHEN c.cxr_path IS NOT NULL THEN f.shown_cxr & 1 END AS enlarged_heart,
+    CASE WHEN c.cxr_path IS NOT NULL THEN (f.shown_cxr >> 1) & 1 END AS lung_mass,
+    CASE WHEN c.cxr_path IS NOT NULL THEN (f.shown_cxr >> 2) & 1 END AS right_effusion,
     f.shown_cxr,
     f.shown_ecg,
     f.shown_labs

@@ -1,0 +1,81 @@
+"""Training on: the run's encoders and one layer on top, all weights together."""
+
+import copy
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import expit
+
+from clinical_symile.errors import CannotScore
+from clinical_symile.probes.probe import Encoders, Labelled, Shown
+from clinical_symile.supervised import Cases, Classifier, fit, log_odds
+from clinical_symile.task import Optimiser
+
+
+class FineTune:
+    """The run's encoders, trained on for the outcome with one layer on top.
+
+    The epoch with the lowest log loss on tuning samples is kept. The run's own weights stay as they
+    are.
+
+    Args:
+        epochs: passes over the training samples.
+        batch_size: samples in a step.
+        learning_rate: its peak, as in pretraining.
+        weight_decay: of matrices.
+        warmup_fraction: share of all steps over which the learning rate rises.
+        gradient_clip: largest norm of the gradient.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        weight_decay: float = 0.05,
+        warmup_fraction: float = 0.1,
+        gradient_clip: float = 1.0,
+    ):
+        if epochs < 1 or batch_size < 1:
+            raise ValueError(
+                f"epochs is {epochs} and batch_size {batch_size}; expected whole numbers from 1."
+            )
+        self._epochs, self._batch_size = epochs, batch_size
+        self._optimiser = Optimiser(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_fraction=warmup_fraction,
+            gradient_clip=gradient_clip,
+        )
+
+    def predict(
+        self,
+        train: Labelled,
+        tuning: Labelled,
+        asked: Shown,
+        *,
+        encoders: Encoders | None,
+        seed: int,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Probe`.
+
+        Raises:
+            CannotScore: there are embeddings alone, or training diverged.
+        """
+        if encoders is None:
+            raise CannotScore(
+                "fine-tuning needs the encoders, and nothing but embeddings is known of this model."
+            )
+        classifier = fit(
+            Classifier(copy.deepcopy(encoders.learner.model), asked.modalities),
+            encoders.store,
+            Cases(train.rows, train.seen, train.label),
+            Cases(tuning.rows, tuning.seen, tuning.label),
+            optimiser=self._optimiser,
+            epochs=self._epochs,
+            batch_size=self._batch_size,
+            seed=seed,
+            keep_statistics=True,
+        )
+        return expit(log_odds(classifier, encoders.store, asked.rows, asked.seen))

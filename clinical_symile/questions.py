@@ -1,0 +1,79 @@
+"""The metrics of a task, also where it has several parts: outcomes, or draws of few labels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Real, Shaped
+
+from clinical_symile.intervals import by_weights
+from clinical_symile.metrics.metric import Metric
+from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.task import Classification, Retrieval
+
+METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
+
+
+def metrics_of(task: Retrieval | Classification) -> list[Metric]:
+    """What a task is measured by.
+
+    A metric of a task of several parts is the mean over them, of the rows of what became of each
+    sample that the column `part` says are theirs. With several outcomes each has its own as well,
+    named `metric/outcome`.
+    """
+    metrics = [find(name, METRICS[type(task)], what="metric") for name in task.metrics]
+    if isinstance(task, Retrieval) or len(task.questions) == 1:
+        return metrics
+    every = tuple(task.questions)
+    made = [_over(every, metric, name=metric.name) for metric in metrics]
+    for outcome in task.outcomes if len(task.outcomes) > 1 else ():
+        own = [part for part, question in task.questions.items() if question.outcome == outcome]
+        made += [_over(own, metric, name=f"{metric.name}/{outcome}") for metric in metrics]
+    return made
+
+
+def primary_metric(task: Retrieval | Classification) -> Metric:
+    """The metric to look at first."""
+    return next(metric for metric in metrics_of(task) if metric.name == task.primary)
+
+
+def _over(parts: Sequence[str], metric: Metric, *, name: str) -> Metric:
+    """The mean of a metric over some parts."""
+
+    def compute(*arrays: Shaped[np.ndarray, " row"]) -> float:
+        *values, part = arrays
+        return float(
+            np.mean([_of_one(metric, [v[part == one] for v in values], one) for one in parts])
+        )
+
+    def weighted(
+        weights: Real[np.ndarray, "resample row"], *arrays: Shaped[np.ndarray, " row"]
+    ) -> Float[np.ndarray, " resample"]:
+        *values, part = arrays
+        form = metric.weighted or by_weights(metric.compute)
+        return np.mean(
+            [form(weights[:, part == one], *(v[part == one] for v in values)) for one in parts],
+            axis=0,
+        )
+
+    def chance(known: tuple[Shaped[np.ndarray, " row"], Shaped[np.ndarray, " row"]]) -> float:
+        assert metric.chance is not None
+        label, part = known
+        return float(np.mean([metric.chance(label[part == one]) for one in parts]))
+
+    return replace(
+        metric,
+        name=name,
+        columns=(*metric.columns, "part"),
+        compute=compute,
+        weighted=weighted,
+        each=None,
+        chance=None if metric.chance is None else chance,
+    )
+
+
+def _of_one(metric: Metric, values: Sequence[Shaped[np.ndarray, " row"]], part: str) -> float:
+    try:
+        return metric.compute(*values)
+    except ValueError as error:
+        raise ValueError(f"{part}: {error}") from error

@@ -1,0 +1,148 @@
+"""Encoders trained for one outcome."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clinical_symile.batch import Batch, load_batch, shuffled_batches
+from clinical_symile.errors import CannotScore
+from clinical_symile.model import Model
+from clinical_symile.schedule import learning_rate, parameter_groups
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Optimiser
+
+AT_A_TIME = 256
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Samples whose outcome is known.
+
+    Attributes:
+        rows: of the store.
+        seen: which modalities may be used, by those of the classifier.
+        label: 1 where the outcome is positive, else 0.
+    """
+
+    rows: Int[np.ndarray, " sample"]
+    seen: Bool[np.ndarray, "sample modality"]
+    label: Int[np.ndarray, " sample"]
+
+
+class Classifier(nn.Module):
+    """A model, and one layer on the embeddings that are seen, side by side, and on which are.
+
+    The layer starts from zero, so that nothing of it is drawn.
+
+    Args:
+        model: from batches to embeddings.
+        modalities: of the model, those that are used.
+    """
+
+    def __init__(self, model: Model, modalities: tuple[str, ...]):
+        super().__init__()
+        self.model = model
+        self.modalities = modalities
+        width = len(modalities) * (model.dim + 1)
+        self.weight, self.bias = nn.Parameter(torch.zeros(1, width)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch: Batch) -> Float[Tensor, " sample"]:
+        """The log odds of the outcome."""
+        embeddings = self.model(batch)
+        columns = [self.model.modalities.index(name) for name in self.modalities]
+        z, present = embeddings.z[:, columns], batch.present[:, columns]
+        shown = torch.where(present[:, :, None], z, torch.zeros_like(z)).flatten(1)
+        features = torch.cat([shown, present.to(shown.dtype)], dim=1)
+        return functional.linear(features, self.weight, self.bias)[:, 0]
+
+
+def fit(
+    classifier: Classifier,
+    store: CohortStore,
+    train: Cases,
+    tuning: Cases,
+    *,
+    optimiser: Optimiser,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    keep_statistics: bool,
+) -> Classifier:
+    """Train by the log loss; the epoch with the lowest on tuning samples is kept.
+
+    Args:
+        classifier: changed in place.
+        store: whose measurements are read, those that are seen and no others.
+        train: samples to learn from.
+        tuning: samples to choose by.
+        optimiser: see there.
+        epochs: passes over the training samples.
+        batch_size: samples in a step.
+        seed: draws the batches and what layers draw; the global random stream is left as it was.
+        keep_statistics: layers that normalise by statistics of a batch keep those they have, and
+            nothing is dropped at random, as suits weights that were learned before.
+
+    Raises:
+        CannotScore: training diverged.
+    """
+    steps = epochs * (len(train.rows) // min(batch_size, len(train.rows)))
+    adam = torch.optim.AdamW(parameter_groups(classifier, optimiser), lr=0.0)
+    kept, lowest, step = copy.deepcopy(classifier.state_dict()), np.inf, 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for epoch in range(epochs):
+            classifier.train(not keep_statistics)
+            rng = np.random.default_rng([seed, epoch])
+            for index in shuffled_batches(len(train.rows), batch_size=batch_size, rng=rng):
+                for group in adam.param_groups:
+                    group["lr"] = learning_rate(optimiser, step, steps)
+                logit = classifier(_batch(classifier, store, train.rows[index], train.seen[index]))
+                target = torch.from_numpy(train.label[index]).to(logit.dtype)
+                adam.zero_grad()
+                functional.binary_cross_entropy_with_logits(logit, target).backward()
+                nn.utils.clip_grad_norm_(classifier.parameters(), optimiser.gradient_clip)
+                adam.step()
+                step += 1
+            logit = log_odds(classifier, store, tuning.rows, tuning.seen)
+            if not np.isfinite(logit).all():
+                raise CannotScore(
+                    f"training for the outcome diverged in epoch {epoch + 1}. Lower learning_rate."
+                )
+            loss = float(np.logaddexp(0, np.where(tuning.label == 1, -logit, logit)).mean())
+            if loss < lowest:
+                kept, lowest = copy.deepcopy(classifier.state_dict()), loss
+    classifier.load_state_dict(kept)
+    return classifier.eval()
+
+
+@torch.inference_mode()
+def log_odds(
+    classifier: Classifier,
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    seen: Bool[np.ndarray, "sample modality"],
+) -> Float[np.ndarray, " sample"]:
+    """The log odds of the outcome for some rows, of what is seen of them."""
+    classifier.eval()
+    parts = [
+        classifier(_batch(classifier, store, rows[part], seen[part])).double().numpy()
+        for part in (slice(start, start + AT_A_TIME) for start in range(0, len(rows), AT_A_TIME))
+    ]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _batch(
+    classifier: Classifier,
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    seen: Bool[np.ndarray, "sample modality"],
+) -> Batch:
+    every = classifier.model.modalities
+    visible = np.zeros((len(rows), len(every)), dtype=bool)
+    visible[:, [every.index(name) for name in classifier.modalities]] = seen
+    return load_batch(store, rows, modalities=every, visible=visible)

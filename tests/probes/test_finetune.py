@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import CannotScore
+from clinical_symile.learner import build_learner
+from clinical_symile.probes.finetune import FineTune
+from clinical_symile.probes.probe import Encoders, Labelled
+from clinical_symile.store import CohortStore
+from tests.conftest import tiny
+
+
+def _labelled(store: CohortStore, split: str) -> Labelled:
+    """Whether the labs show the first factor, which labs alone can tell."""
+    rows = store.rows(split)
+    rows = rows[store.present[rows].all(axis=1)]
+    label = store.samples["kept_shown_labs"].to_numpy()[rows] & 1
+    seen = np.tile([False, False, True], (len(rows), 1))
+    z = np.zeros((len(rows), 3, 8), dtype=np.float32)
+    return Labelled(rows, z, seen, store.modalities, label)
+
+
+def test_encoders_learn_what_their_embeddings_did_not_hold(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    learner = build_learner(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0).eval()
+    train, tuning, asked = (
+        _labelled(synthetic_store, split) for split in ("train", "tuning", "held_out")
+    )
+    probe = FineTune(epochs=60, batch_size=32, learning_rate=0.02)
+    found = probe.predict(train, tuning, asked, encoders=Encoders(learner, synthetic_store), seed=0)
+    assert roc_auc_score(asked.label, found) > 0.9
+
+
+def test_without_encoders_there_is_nothing_to_tune(synthetic_store: CohortStore) -> None:
+    known = _labelled(synthetic_store, "train")
+    with pytest.raises(CannotScore, match="fine-tuning needs the encoders"):
+        FineTune(epochs=1, batch_size=4, learning_rate=0.1).predict(
+            known, known, known, encoders=None, seed=0
+        )
+
+
+def test_training_that_diverges_is_told(catalog: Catalog, synthetic_store: CohortStore) -> None:
+    learner = build_learner(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0).eval()
+    for parameter in learner.parameters():
+        parameter.data.fill_(float("nan"))
+    known = _labelled(synthetic_store, "train")
+    with pytest.raises(CannotScore, match="diverged in epoch 1"):
+        FineTune(epochs=1, batch_size=16, learning_rate=0.1).predict(
+            known, known, known, encoders=Encoders(learner, synthetic_store), seed=0
+        )
+
+
+def test_no_epochs_are_refused() -> None:
+    with pytest.raises(ValueError, match="epochs is 0 and batch_size 4; expected whole numbers"):
+        FineTune(epochs=0, batch_size=4, learning_rate=0.1)

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from clinical_symile.probes.neighbours import Neighbours, _of_likeness, _predicted
+from clinical_symile.probes.probe import Labelled
+
+
+def test_neighbours_by_hand_with_ties_that_share():
+    likeness = np.array([[0.9, 0.5, 0.5, 0.1], [0.2, 0.2, 0.2, 0.2]])
+    label = np.array([1, 1, 0, 0])
+    two, nine = _of_likeness(likeness, label, [2, 9])
+    # Of two neighbours the first is the first; the second and third share a place.
+    np.testing.assert_allclose(two, [(1.5 + 1) / 4, (1 + 1) / 4])
+    # More than there are is all four.
+    np.testing.assert_allclose(nine, [3 / 6, 3 / 6])
+
+
+def test_neighbours_are_those_of_a_loop(rng: np.random.Generator):
+    def samples(n: int) -> Labelled:
+        seen = rng.random((n, 2)) < 0.7
+        seen[:, 0] |= ~seen.any(axis=1)
+        z = np.where(seen[:, :, None], rng.normal(size=(n, 2, 3)), 0)
+        return Labelled(np.arange(n), z, seen, ("ecg", "labs"), rng.integers(2, size=n))
+
+    train, asked = samples(30), samples(7)
+    found = _predicted(train, asked, [4])[0]
+    for place in range(7):
+        alike = []
+        for other in range(30):
+            common = np.flatnonzero(asked.seen[place] & train.seen[other])
+            products = [float(asked.z[place, m] @ train.z[other, m]) for m in common]
+            alike.append(np.mean(products) if products else -np.inf)
+        nearest = np.argsort(alike)[::-1][:4]
+        assert found[place] == pytest.approx((train.label[nearest].sum() + 1) / 6)
+
+
+def test_no_neighbours_are_refused():
+    with pytest.raises(ValueError, match=r"k is \[0\]; expected whole numbers from 1"):
+        Neighbours(k=[0])
