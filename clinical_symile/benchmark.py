@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pandas import DataFrame
 
 from clinical_symile.asked import Evaluated, applicable_tasks, pretraining_task, run_name
+from clinical_symile.assess import assess
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.cohort import read_cohort
-from clinical_symile.compare import compare
+from clinical_symile.compare import adjusted, compare, losses
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
 from clinical_symile.evaluate import evaluate, evaluation_digest
@@ -24,7 +25,7 @@ from clinical_symile.model import embed
 from clinical_symile.names import find
 from clinical_symile.probes.probe import Encoders
 from clinical_symile.report_data import RECORD, Benchmark, render_report
-from clinical_symile.results import Comparison, Row, Unscored, write_rows
+from clinical_symile.results import Comparison, Result, Unscored, write_rows
 from clinical_symile.run import Run, provenance
 from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer
 from clinical_symile.scores import ORACLE
@@ -35,6 +36,7 @@ from clinical_symile.template import needs
 from clinical_symile.tracking import mirror, tracking_uri
 from clinical_symile.train import train
 
+Row = TypeVar("Row", Result, Comparison, Unscored)
 Bar = Callable[[str], AbstractContextManager[Progress]]
 
 
@@ -60,8 +62,8 @@ def benchmark(
         report: the report's name; its template says what it needs.
         catalog: where definitions are.
         cohort: the cohort's name.
-        out: gets `store/`, `runs/`, `results.jsonl`, `comparisons.jsonl` and `report.html`; what is
-            there of the same digests is not made again.
+        out: gets `store/`, `runs/`, `results.jsonl`, `comparisons.jsonl`, `losses.jsonl` and
+            `report.html`; what is there of the same digests is not made again.
         pretraining: tasks to train, each with each seed, instead of the report's.
         tasks: names or patterns such as `retrieval/*` instead of the report's; those that apply to
             the cohort are scored.
@@ -113,11 +115,17 @@ def benchmark(
         comparisons = compare_runs(runs, asked, store=store, progress=progress)
     oracle = oracle_run(asked, store=store, run=Run(out / "runs" / ORACLE))
     everyone = [*runs, *([oracle] if oracle else [])]
+    with bar("Assess") as progress:
+        for number, run in enumerate(everyone, start=1):
+            assess(run, asked, store=store)
+            progress(number, len(everyone))
+    lost = adjusted([row for r in runs for task in asked for row in losses(r, task, store=store)])
     results = _current([row for run in everyone for row in run.results], asked, store)
     unscored = _current([row for run in everyone for row in run.unscored], asked, store)
     comparisons = _current(comparisons, asked, store)
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
+    write_rows(out / "losses.jsonl", _current(lost, asked, store))
     write_rows(out / "unscored.jsonl", unscored)
     record = {
         "report": report,
@@ -257,7 +265,10 @@ def compare_runs(
     store: CohortStore,
     progress: Progress = lambda done, total: None,
 ) -> list[Comparison]:
-    """Every pair of runs of the same seed, the earlier against the later, on every task."""
+    """Every pair of runs of the same seed, the earlier against the later, on every task.
+
+    Their p values are adjusted for all of them together.
+    """
     pairs = [
         (run, other, task)
         for run, other in combinations(runs, 2)
@@ -268,7 +279,7 @@ def compare_runs(
     for number, (run, other, task) in enumerate(pairs, start=1):
         comparisons += compare(run, other, task, store=store)
         progress(number, len(pairs))
-    return comparisons
+    return adjusted(comparisons)
 
 
 def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
@@ -312,5 +323,6 @@ def _evaluate_into(
         results=made.results,
         unscored=made.unscored,
         outcomes=made.outcomes,
+        tuning=made.tuning,
         candidates=made.candidates,
     )

@@ -59,14 +59,31 @@ def decomposition(label: Labels, probability: Probabilities) -> Decomposition:
     the prevalence: miscalibration = B(p) - B(p̂), discrimination = B(ȳ) - B(p̂), uncertainty = B(ȳ).
     No bins are chosen; with few samples miscalibration is biased upwards, as p̂ is fitted here.
     """
-    distinct, place, counts = np.unique(probability, return_inverse=True, return_counts=True)
-    means = np.bincount(place, label, len(distinct)) / counts
-    fitted = isotonic_regression(means, weights=counts).x[place]
-    scores = [
-        float(((guess - label) ** 2).mean())
-        for guess in (probability, fitted, np.full(len(label), label.mean()))
-    ]
-    return Decomposition(scores[0] - scores[1], scores[2] - scores[1], scores[2])
+    one = np.ones((1, len(label)))
+    return Decomposition(*weighted_decomposition(one, label, probability)[0].tolist())
+
+
+def weighted_decomposition(
+    weights: Real[np.ndarray, "resample sample"], label: Labels, probability: Probabilities
+) -> Float[np.ndarray, "resample 3"]:
+    """The parts of `decomposition` in its order, for each row of weights."""
+    distinct, place = np.unique(probability, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    first = np.searchsorted(place[order], np.arange(len(distinct)))
+    counts = np.add.reduceat(weights[:, order].astype(float), first, axis=1)
+    positive = np.add.reduceat((weights * label)[:, order].astype(float), first, axis=1)
+    total = counts.sum(axis=1)
+    fitted = np.zeros_like(counts)
+    for row, (held, with_outcome) in enumerate(zip(counts, positive, strict=True)):
+        there = held > 0
+        means = with_outcome[there] / held[there]
+        fitted[row, there] = isotonic_regression(means, weights=held[there]).x
+    prevalence = (positive.sum(axis=1) / total)[:, None]
+    score, mended, base = (
+        (counts * guess**2 - 2 * positive * guess + positive).sum(axis=1) / total
+        for guess in (distinct, fitted, prevalence)
+    )
+    return np.stack([score - mended, base - mended, base], axis=1)
 
 
 def slope_and_intercept(

@@ -5,7 +5,7 @@ The fields of the tables below are the documentation of a cohort's file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -142,6 +142,25 @@ class Outcome(_Table):
         return self
 
 
+class Subgroup(_Table):
+    """What patients are told apart by, to see whether a model does as well for all of them.
+
+    Attributes:
+        column: of a sample's row; a value that is missing is in no group.
+        bands: for numbers, where one group ends and the next begins: 18 and 65 make `<18`, `18-64`
+            and `65+`. Without it every value is a group.
+    """
+
+    column: Text
+    bands: tuple[int | float, ...] = ()
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> "Subgroup":
+        if any(low >= high for low, high in pairwise(self.bands)):
+            raise ValueError(f"bands {list(self.bands)} do not rise. Put them in order.")
+        return self
+
+
 class CandidateTable(_Table):
     """Published candidate lists of one split: one row per query and candidate.
 
@@ -198,6 +217,7 @@ class _File(_Table):
         modalities: name, and the keyword arguments of its adapter, which is of the same name unless
             `adapter` says otherwise; and `candidates`, see `ModalityDefinition`.
         outcomes: name, and how this site codes it.
+        subgroups: name, and how patients are told apart by it.
         candidates: published lists, by split.
         layouts: other forms of the source, in the order in which they are looked for.
         generator: of a made-up cohort.
@@ -213,6 +233,7 @@ class _File(_Table):
     types: dict[Name, dict[str, ColumnType]] = {}
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     outcomes: dict[Name, Outcome] = {}
+    subgroups: dict[Name, Subgroup] = {}
     candidates: dict[Split, CandidateTable] = {}
     layouts: dict[Name, Layout] = {}
     generator: Generator | None = None
@@ -298,6 +319,7 @@ class Cohort:
     types: Mapping[str, Mapping[str, str]]
     modalities: Mapping[str, ModalityDefinition]
     outcomes: Mapping[str, Outcome]
+    subgroups: Mapping[str, Subgroup]
     candidates: Mapping[Split, CandidateTable]
     layouts: Mapping[str, tuple[tuple[str, ...], Mapping[str, ModalityDefinition]]]
     generator: Generator | None

@@ -1,12 +1,12 @@
 """A task, a model and a store become results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from clinical_symile import __version__
 from clinical_symile.asked import check_applies
@@ -35,12 +35,15 @@ class Evaluation:
         unscored: patterns that could not be scored on this cohort, with the reason.
         outcomes: for each pattern, what became of each sample, as rows of the store.
         candidates: the lists of a retrieval task; empty for others.
+        tuning: for each pattern what was predicted of the tuning split, for recalibration; of
+            classification tasks that are scored on another split.
     """
 
     results: list[Result] = field(default_factory=list)
     unscored: list[Unscored] = field(default_factory=list)
     outcomes: dict[str, pd.DataFrame] = field(default_factory=dict)
     candidates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tuning: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def evaluate(
@@ -85,11 +88,13 @@ def evaluate(
             "digest": made_with,
         }
         try:
-            outcome, known = answer(pattern)
+            outcome, known, tuning = answer(pattern)
         except CannotScore as reason:
             evaluation.unscored.append(Unscored(**context, reason=str(reason)))
             continue
         evaluation.outcomes[pattern.name] = outcome
+        if tuning is not None:
+            evaluation.tuning[pattern.name] = tuning
         for metric in metrics:
             try:
                 row = _score(outcome, known, metric, store, task)
@@ -114,14 +119,15 @@ def evaluation_digest(
     )
 
 
-Answer = Callable[[Pattern], tuple[pd.DataFrame, Any]]
+# What became of each sample, what a guess depends on, and predictions of the tuning split or None.
+Answer = Callable[[Pattern], tuple[pd.DataFrame, Any, pd.DataFrame | None]]
 
 
 def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
     lists = candidate_lists(task, store)
     columns = {name for metric in metrics_of(task) for name in metric.columns}
 
-    def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
+    def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any, None]:
         rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
         asked = np.isin(rows, lists.queries)
         rows, seen = rows[asked], seen[asked]
@@ -138,7 +144,7 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
             raise CannotScore(str(error)) from error
         counts = {name: getattr(ranking, name) for name in ("above", "tied", "candidates")}
         answers = {f"answer_{place}": row for place, row in enumerate(ranking.answers.T, start=1)}
-        return pd.DataFrame({"row": rows, **counts, **parts, **answers}), ranking.candidates
+        return pd.DataFrame({"row": rows, **counts, **parts, **answers}), ranking.candidates, None
 
     return answer, lists.table()
 
@@ -148,41 +154,60 @@ def _classification(
 ) -> tuple[Answer, pd.DataFrame]:
     questions = task.questions
 
-    def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any]:
-        rows, seen = samples(store, task.split, task.inputs, pattern, seed=task.seed)
-        frames = {
-            part: _predicted(question, scorer, store, rows, seen, pattern)
-            for part, question in questions.items()
-        }
-        if len(frames) == 1:
-            (frame,) = frames.values()
-            return frame, frame["label"].to_numpy()
-        frame = pd.concat([made.assign(part=part) for part, made in frames.items()])
-        frame = frame.reset_index(drop=True)
-        return frame, (frame["label"].to_numpy(), frame["part"].to_numpy())
+    def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any, pd.DataFrame | None]:
+        made = {p: _predicted(q, scorer, store, pattern) for p, q in questions.items()}
+        frame = _together({part: scored for part, (scored, _) in made.items()})
+        tuned = _together({part: tuning for part, (_, tuning) in made.items()})
+        label = frame["label"].to_numpy()
+        known = label if len(made) == 1 else (label, frame["part"].to_numpy())
+        return frame, known, tuned if len(tuned) else None
 
     return answer, pd.DataFrame()
 
 
 def _predicted(
-    task: Classification,
-    scorer: Scorer,
-    store: CohortStore,
-    rows: Int[np.ndarray, " sample"],
-    seen: Bool[np.ndarray, "sample modality"],
-    pattern: Pattern,
-) -> pd.DataFrame:
-    """A row for each sample whose label of one outcome is known."""
-    label = labels(store, task)[rows]
-    known = ~np.isnan(label)
-    if not known.any():
+    task: Classification, scorer: Scorer, store: CohortStore, pattern: Pattern
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row for each sample whose label of one outcome is known, and the same of tuning samples.
+
+    Of these there are none if they are what is scored, or their labels may not all be used.
+    """
+    label = labels(store, task)
+    rows, seen = _labelled(task, store, pattern, task.split, label)
+    if not len(rows):
         raise CannotScore(
             f"no sample of the split has what this pattern needs and a label of {task.outcome}."
         )
-    probability = scorer.probability(task, rows[known], seen[known], pattern)
-    return pd.DataFrame(
-        {"row": rows[known], "label": label[known].astype(int), "probability": probability}
+    tuning = rows[:0], seen[:0]
+    if task.split != "tuning" and task.label_share == 1:
+        tuning = _labelled(task, store, pattern, "tuning", label)
+    # Both at once: a probe learns anew for each call.
+    both = np.append(rows, tuning[0])
+    probability = scorer.probability(task, both, np.concatenate([seen, tuning[1]]), pattern)
+    frame = pd.DataFrame(
+        {"row": both, "label": label[both].astype(int), "probability": probability}
     )
+    return frame.iloc[: len(rows)], frame.iloc[len(rows) :].reset_index(drop=True)
+
+
+def _labelled(
+    task: Classification,
+    store: CohortStore,
+    pattern: Pattern,
+    split: str,
+    label: Float[np.ndarray, " row"],
+) -> tuple[Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"]]:
+    rows, seen = samples(store, split, task.inputs, pattern, seed=task.seed)
+    known = ~np.isnan(label[rows])
+    return rows[known], seen[known]
+
+
+def _together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all parts, with the part they are of where there are several."""
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    frame = pd.concat([made.assign(part=part) for part, made in frames.items()])
+    return frame.reset_index(drop=True)
 
 
 KINDS = {Retrieval: _retrieval, Classification: _classification}

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, Shaped
 
 from clinical_symile import __version__
 from clinical_symile.catalog import digest
-from clinical_symile.cohort import Cohort, Outcome, modality_adapters
+from clinical_symile.cohort import Cohort, Outcome, Subgroup, modality_adapters
 from clinical_symile.decode import PART, Decoded, Progress, create_array, decode, has_begun
 from clinical_symile.errors import DataError
 from clinical_symile.manifest import write_manifest
@@ -29,6 +29,7 @@ from clinical_symile.samples import (
     too_few,
 )
 from clinical_symile.store import UNCERTAIN, CohortStore, checksum, open_store
+from clinical_symile.subgroups import banded
 
 
 def prepare(
@@ -252,6 +253,9 @@ def _write_samples(
             labels[early] = np.nan
             already_known[name] = int(early.sum())
         written[f"outcome_{name}"] = pa.array(labels)
+    for name, subgroup in cohort.subgroups.items():
+        levels = _levels(taken[f"row.{subgroup.column}"].to_pylist(), subgroup)
+        written[f"group_{name}"] = pa.array(levels, type=pa.string())
     for column in cohort.samples.keep:
         written[f"kept_{column}"] = taken[f"row.{column}"]
     parquet.write_table(pa.table(written), store / "samples.parquet")
@@ -268,6 +272,15 @@ def _labels(outcome: Outcome, column: pa.Array) -> Float[np.ndarray, " sample"]:
 
 def _hours(column: pa.Array) -> Float[np.ndarray, " sample"]:
     return np.array([np.nan if is_empty(v) else float(v) for v in column.to_pylist()])
+
+
+def _levels(values: Sequence[Any], subgroup: Subgroup) -> list[str | None]:
+    """The group of each sample, in words; None where it is not known."""
+    codes = [_code(value) for value in values]
+    if subgroup.bands:
+        numbers = [code if isinstance(code, float) else np.nan for code in codes]
+        return banded(np.array(numbers), subgroup.bands).tolist()
+    return [f"{code:g}" if isinstance(code, float) else code for code in codes]
 
 
 def _code(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Renders a template of `reports/`: one file that needs nothing else to be read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from clinical_symile.findings import (
     possible,
 )
 from clinical_symile.gallery import Answers, gallery
+from clinical_symile.measures import Measures
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
 
@@ -46,6 +47,8 @@ class ReportData:
         gallery: examples to draw; shown only if the cohort is open and made up.
         versions: of what it was made with.
         elapsed_s: how long all of it took, where that is known.
+        losses: of each run under each pattern, minus what it scores with nothing missing.
+        told: calibration, decision curves, values of modalities and subgroups, of all runs.
     """
 
     results: Sequence[Result]
@@ -62,6 +65,8 @@ class ReportData:
     gallery: Sequence[Answers]
     versions: Mapping[str, str]
     elapsed_s: float | None
+    losses: Sequence[Comparison] = ()
+    told: Measures = field(default_factory=Measures)
 
 
 def render(template: Path, *, data: ReportData, out: Path) -> None:

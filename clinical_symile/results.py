@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinical_symile.errors import DataError
 
@@ -56,6 +56,18 @@ class Comparison:
         difference: value of `run` minus value of `baseline`.
         low: lower end of the 95 % interval, by paired bootstrap over subjects.
         high: its upper end.
+        against: the pattern of the baseline, where it is not the same.
+        standard_error: of the difference, over resamples.
+        detectable: the true difference that data like these tell from 0 in four of five cases.
+        test: which one `p_value` is of; None where none can be made.
+        p_value: two-sided, that there is no difference.
+        p_holm: adjusted so that any false claim in the family is rare.
+        p_fdr: adjusted so that few claims in the family are false (Benjamini and Hochberg).
+        family: which tests these were adjusted for.
+        margin: what may be lost; None where nobody said.
+        p_noninferior: of the claim that less than the margin is lost.
+        p_equivalent: of the claim that the difference is below the margin either way.
+        verdict: `equivalent`, `non-inferior` or `not shown`, at 2.5 % on each side.
 
     The other fields are those of `Result`.
     """
@@ -73,6 +85,18 @@ class Comparison:
     n_samples: int
     n_subjects: int
     digest: str
+    against: str | None = None
+    standard_error: float | None = None
+    detectable: float | None = None
+    test: str | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+    p_fdr: float | None = None
+    family: str | None = None
+    margin: float | None = None
+    p_noninferior: float | None = None
+    p_equivalent: float | None = None
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +122,15 @@ class Unscored:
     metric: str | None = None
 
 
-Row = TypeVar("Row", Result, Comparison, Unscored)
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+else:  # a type that only checkers know
+    DataclassInstance = Any
+
+Row = TypeVar("Row", bound=DataclassInstance)
 
 
-def write_rows(path: Path, rows: Iterable[Result | Comparison | Unscored]) -> None:
+def write_rows(path: Path, rows: Iterable[DataclassInstance]) -> None:
     """Write one JSON object per line; the file appears only when it is whole."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:

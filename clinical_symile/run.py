@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -26,8 +27,9 @@ class Run:
 
     `run.toml` says what was done, `model.safetensors` holds the chosen weights, `history.jsonl` has
     a line per epoch, `results.jsonl` a line per result. `candidates/` and `outcomes/` hold, for
-    each task, the candidate lists and what became of each sample, as rows of the store: they stay
-    in the folder, no report and no tracking server gets them.
+    each task, the candidate lists and what became of each sample, as rows of the store, and
+    `tuning/` what was predicted of the tuning split: they stay in the folder, no report and no
+    tracking server gets them.
 
     Attributes:
         path: the folder; its name is the run's.
@@ -108,6 +110,11 @@ class Run:
             )
         return pd.read_parquet(path)
 
+    def tuning_outcome(self, task: str, missingness: str) -> pd.DataFrame | None:
+        """What was predicted of the tuning split; None where nothing was."""
+        path = self.path / "tuning" / task / f"{missingness}.parquet"
+        return pd.read_parquet(path) if path.is_file() else None
+
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `run.toml`; None has no place in TOML and is left out."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -126,6 +133,7 @@ class Run:
         unscored: Sequence[Unscored],
         outcomes: Mapping[str, pd.DataFrame],
         candidates: pd.DataFrame,
+        tuning: Mapping[str, pd.DataFrame] = MappingProxyType({}),
     ) -> None:
         """Keep what came of a task; a pattern that was scored before is replaced.
 
@@ -137,9 +145,11 @@ class Run:
             unscored: its patterns that gave none.
             outcomes: for each pattern a row per sample.
             candidates: the lists of a retrieval task.
+            tuning: for each pattern what was predicted of the tuning split.
         """
-        for pattern, outcome in outcomes.items():
-            _replace_table(self.path / "outcomes" / task / f"{pattern}.parquet", outcome)
+        for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
+            for pattern, table in tables.items():
+                _replace_table(self.path / folder / task / f"{pattern}.parquet", table)
         if len(candidates):
             _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}

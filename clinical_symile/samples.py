@@ -238,6 +238,8 @@ def _needed(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
         needed.setdefault(outcome.column, f"outcomes.{name}")
         if outcome.known:
             needed.setdefault(outcome.known, f"outcomes.{name}.known")
+    for name, subgroup in cohort.subgroups.items():
+        needed.setdefault(subgroup.column, f"subgroups.{name}")
     for use in ("required", "measured", "keep"):
         for column in getattr(asked, use):
             needed.setdefault(column, f"samples.{use}")

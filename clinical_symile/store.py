@@ -1,8 +1,8 @@
 """`CohortStore`: a prepared cohort, which is a folder.
 
 manifest.json       what it is: cohort, digests, shapes, units, training statistics, counts
-samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, kept_<column>; an
-                    outcome is 1, 0, 0.5 where uncertain, or empty where unknown
+samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, group_<name>,
+                    kept_<column>; an outcome is 1, 0, 0.5 where uncertain, or empty where unknown
 candidates.parquet  query, candidate, split, by row, where the cohort publishes lists
 rejected.parquet    sample, modality, file, reason, detail of every recording that was not usable
 noted.parquet       sample, modality, note of what was done to those that were, or is odd about them
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.cohort import SPLITS
 from clinical_symile.errors import DataError
@@ -67,6 +67,12 @@ class CohortStore:
         columns = self.samples.columns
         return tuple(c.removeprefix("outcome_") for c in columns if c.startswith("outcome_"))
 
+    @property
+    def subgroups(self) -> tuple[str, ...]:
+        """What the cohort tells patients apart by."""
+        columns = self.samples.columns
+        return tuple(c.removeprefix("group_") for c in columns if c.startswith("group_"))
+
     def rows(self, split: str) -> Int[np.ndarray, " sample"]:
         """The rows of one split."""
         if split not in SPLITS:
@@ -86,6 +92,11 @@ class CohortStore:
         inputs = np.zeros((len(rows), *measured.shape[1:]), dtype=np.float32)
         inputs[present] = measured
         return inputs
+
+    def group(self, name: str) -> Shaped[np.ndarray, " sample"]:
+        """The group of each sample in words, None where it is not known."""
+        values = self.samples[f"group_{name}"].to_numpy(dtype=object)
+        return np.array([value if isinstance(value, str) else None for value in values], object)
 
     def outcome(self, name: str, *, uncertain: str = "unknown") -> Float[np.ndarray, " sample"]:
         """1 where an outcome is positive, 0 where negative, NaN where unknown.

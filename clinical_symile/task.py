@@ -163,6 +163,8 @@ class Retrieval(_Table):
         missingness: patterns; each is scored.
         metrics: names of retrieval metrics.
         primary: the one to look at first.
+        margin: how much of it may be lost without harm, for claims that nothing is lost; none
+            without it.
     """
 
     name: str
@@ -177,6 +179,7 @@ class Retrieval(_Table):
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
+    margin: Positive | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -221,6 +224,8 @@ class Classification(_Table):
         missingness: patterns; each is scored.
         metrics: names of classification metrics.
         primary: the one to look at first.
+        margin: how much of it may be lost without harm, for claims that nothing is lost; none
+            without it.
     """
 
     name: str
@@ -237,6 +242,7 @@ class Classification(_Table):
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
+    margin: Positive | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -314,8 +320,8 @@ def task_from(
 
 
 def task_digest(task: Task) -> str:
-    """A digest of all that a task says but its description and its place."""
-    content = task.model_dump(mode="json", exclude={"name", "description"})
+    """A digest of all that a task says but its description, its place and its margin."""
+    content = task.model_dump(mode="json", exclude={"name", "description", "margin"})
     return digest(json.dumps(content, sort_keys=True))
 
 

@@ -3,8 +3,15 @@
 -- Windows, in hours after admission: ECG and labs -24 to 24, frontal X-ray after 24 up to 72.
 
 WITH stays AS (
-    SELECT subject_id, hadm_id, admittime::TIMESTAMP AS admitted
-    FROM admissions
+    SELECT
+        a.subject_id,
+        a.hadm_id,
+        a.admittime::TIMESTAMP AS admitted,
+        p.gender AS sex,
+        -- as MIMIC gives it: the age in one year, from which others follow
+        p.anchor_age + year(a.admittime::TIMESTAMP) - p.anchor_year AS age
+    FROM admissions AS a
+    LEFT JOIN patients AS p USING (subject_id)
 ),
 
 first_cxr AS (
@@ -80,6 +87,8 @@ first_labs AS (
 SELECT
     s.subject_id,
     s.hadm_id,
+    s.sex,
+    s.age,
     c.cxr_path,
     e.ecg_path,
     l.* EXCLUDE (hadm_id),

@@ -1,0 +1,115 @@
+"""What each modality is worth to a run, where every combination of them was scored."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from clinical_symile.errors import DataError
+from clinical_symile.intervals import LEVEL, resampled
+from clinical_symile.measures import ModalityValue
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.modality_value import Values, alone, interaction, left_out, shapley, subsets
+from clinical_symile.scored import Scored
+from clinical_symile.task import Retrieval
+
+
+def modality_values(scored: Mapping[str, Scored]) -> list[ModalityValue]:
+    """Shapley values and interactions; none unless all 2^M - 1 combinations were scored.
+
+    With nothing at hand a run scores chance; of a metric without chance nothing is told.
+
+    Args:
+        scored: by pattern; `complete`, `without-…` and `only-…` hide the same from all samples.
+
+    Raises:
+        DataError: two of them were not scored on the same samples.
+    """
+    found = _by_subset(scored)
+    if not found:
+        return []
+    first = next(iter(found.values()))
+    modalities = first.task.query if isinstance(first.task, Retrieval) else first.task.inputs
+    chance = _chance(first)
+    if chance is None or len(modalities) < 2 or {*subsets(modalities)} != {frozenset(), *found}:
+        return []
+    for one in found.values():
+        if not np.array_equal(one.rows, first.rows):
+            raise DataError(
+                f"run '{one.about['run']}', task '{one.about['task']}': patterns "
+                f"'{first.about['missingness']}' and '{one.about['missingness']}' were scored on "
+                "different samples. Evaluate again."
+            )
+    return _rows(found, modalities, chance)
+
+
+def quantities(values: Values, modalities: Sequence[str]) -> dict[tuple[str, str], Any]:
+    """Every quantity, by its name and its modalities."""
+    made: dict[tuple[str, str], Any] = {
+        ("shapley", name): value for name, value in shapley(values, modalities).items()
+    }
+    made |= {("alone", name): alone(values, name) for name in modalities}
+    made |= {("left_out", name): left_out(values, modalities, name) for name in modalities}
+    for size in range(2, len(modalities) + 1):
+        for some in combinations(modalities, size):
+            made["interaction", "+".join(some)] = interaction(values, some)
+    whole = values[frozenset(modalities)] - values[frozenset()]
+    return made | {("total", "+".join(modalities)): whole}
+
+
+def _by_subset(scored: Mapping[str, Scored]) -> dict[frozenset[str], Scored]:
+    found = {}
+    for name, one in scored.items():
+        if name == "complete" or name.startswith(("without-", "only-")):
+            task = one.task
+            inputs = task.query if isinstance(task, Retrieval) else task.inputs
+            found.setdefault(frozenset(parse_pattern(name).shown(inputs)), one)
+    return found
+
+
+def _chance(one: Scored) -> float | None:
+    if one.metric.chance is None:
+        return None
+    known = "candidates" if isinstance(one.task, Retrieval) else "label"
+    values = one.outcome[known].to_numpy()
+    if "part" in one.metric.columns:
+        return one.metric.chance((values, one.outcome["part"].to_numpy()))
+    return one.metric.chance(values)
+
+
+def _rows(
+    found: Mapping[frozenset[str], Scored], modalities: Sequence[str], chance: float
+) -> list[ModalityValue]:
+    some = next(iter(found.values()))
+    sign = 1 if some.metric.higher_is_better else -1
+    width = len(some.arrays)
+
+    def numbers(weights: np.ndarray, *arrays: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        values: dict[frozenset[str], Any] = {frozenset(): np.full(len(weights), sign * chance)}
+        for place, (shown, one) in enumerate(found.items()):
+            taken = arrays[place * width : (place + 1) * width]
+            values[shown] = sign * one.weighted(weights, *taken)
+        return np.stack([*quantities(values, modalities).values()], axis=1)
+
+    arrays = [array for one in found.values() for array in one.arrays]
+    names = list(quantities(dict.fromkeys(subsets(modalities), 0.0), modalities))
+    value = numbers(np.ones((1, len(some.rows)), dtype=np.int64), *arrays)[0]
+    drawn = resampled(numbers, arrays, some.subjects, rng=some.rng)
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    about = {name: some.about[name] for name in ("run", "cohort", "task", "digest")}
+    return [
+        ModalityValue(
+            **about,
+            metric=some.metric.name,
+            quantity=quantity,
+            modalities=which,
+            value=float(value[place]),
+            low=float(low[place]),
+            high=float(high[place]),
+            n_samples=some.n_samples,
+            n_subjects=len(np.unique(some.subjects)),
+        )
+        for place, (quantity, which) in enumerate(names)
+    ]

@@ -1,0 +1,228 @@
+"""Whether a run's risks can be believed: calibration, net benefit, conformal sets, silence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from clinical_symile.calibration import (
+    calibration_in_the_large,
+    curve_bins,
+    recalibrate,
+    slope_and_intercept,
+    weighted_decomposition,
+)
+from clinical_symile.confidence import confidence, is_right, silence
+from clinical_symile.conformal import conformal_threshold, covered, prediction_sets
+from clinical_symile.intervals import LEVEL, UNDEFINED_SHARE, resampled
+from clinical_symile.measures import CalibrationBin, Measure, Measures, NetBenefit
+from clinical_symile.metrics.classification import BRIER, EXPECTED_CALIBRATION_ERROR
+from clinical_symile.net_benefit import THRESHOLDS, net_benefit, treat_all
+from clinical_symile.scored import Scored
+
+SMALL = 10
+PARTS = ("miscalibration", "discrimination", "uncertainty")
+
+Weights = Int[np.ndarray, "resample sample"]
+Numbers = Mapping[str, Float[np.ndarray, " resample"]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Risks:
+    """What is known of the scored samples, and what tuning samples say of them."""
+
+    label: Int[np.ndarray, " sample"]
+    probability: Float[np.ndarray, " sample"]
+    whole: Float[np.ndarray, " sample"] | None
+    recalibrated: Float[np.ndarray, " sample"] | None
+    threshold: float | None
+
+
+def risk_measures(one: Scored, *, whole: Scored | None, part: str | None) -> Measures:
+    """All that is told of predicted risks; nothing of tasks that predict none.
+
+    Args:
+        one: a run under a pattern.
+        whole: the same samples with nothing hidden; None where there is no such.
+        part: which one these samples are of, of a task of several.
+    """
+    if not {"label", "probability"} <= {*one.outcome.columns}:
+        return Measures()
+    risks, about = _risks(one, whole), {**one.about, "part": part}
+    names = list(_numbers(np.ones((1, len(risks.label)), dtype=np.int64), risks))
+
+    def numbers(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        del row
+        return np.stack([*_numbers(weights, risks).values()], axis=1)
+
+    value, low, high = _resampled(numbers, one)
+    rows = [
+        Measure(
+            **about,
+            measure=name,
+            value=float(value[place]),
+            low=_known(low[place]),
+            high=_known(high[place]),
+            n_samples=len(risks.label),
+        )
+        for place, name in enumerate(names)
+        if not np.isnan(value[place])
+    ]
+    curves = _curve(one, about, risks.label, risks.probability, recalibrated=False)
+    if risks.recalibrated is not None:
+        curves += _curve(one, about, risks.label, risks.recalibrated, recalibrated=True)
+    return Measures(measures=rows, calibration=curves, net_benefit=_decisions(one, about, risks))
+
+
+def _risks(one: Scored, whole: Scored | None) -> _Risks:
+    label, probability = one.outcome["label"].to_numpy(), one.outcome["probability"].to_numpy()
+    mended = threshold = None
+    if one.tuning is not None and len(one.tuning):
+        tuned = one.tuning["label"].to_numpy(), one.tuning["probability"].to_numpy()
+        threshold = conformal_threshold(*tuned)
+        try:
+            mended = recalibrate(*tuned, other=probability)
+        except ValueError:  # tuning samples of one class, say: there is no such thing then
+            mended = None
+    full = None if whole is None else whole.outcome["probability"].to_numpy()
+    return _Risks(label, probability, full, mended, threshold)
+
+
+def _numbers(weights: Weights, risks: _Risks) -> Numbers:
+    """Every number of the measures, for each row of weights."""
+    label, probability = risks.label, risks.probability
+    total = weights.sum(axis=1)
+
+    def mean(values: np.ndarray) -> Float[np.ndarray, " resample"]:
+        return weights @ values.astype(float) / total
+
+    told = _calibration("calibration", weights, label, probability)
+    parts = weighted_decomposition(weights, label, probability)
+    told |= {f"calibration/{name}": parts[:, place] for place, name in enumerate(PARTS)}
+    if risks.recalibrated is not None:
+        told |= _calibration("recalibrated", weights, label, risks.recalibrated)
+    if risks.threshold is not None:
+        sets = prediction_sets(probability, threshold=risks.threshold)
+        hit, size = covered(sets, label), sets.sum(axis=1)
+        told |= {
+            "conformal/coverage": mean(hit),
+            "conformal/coverage_positive": _share(weights, hit, label == 1),
+            "conformal/coverage_negative": _share(weights, hit, label == 0),
+            "conformal/set_size": mean(size),
+            "conformal/cannot_tell": mean(size == 2),
+            "conformal/empty": mean(size == 0),
+        }
+    told |= {
+        "silent/accuracy": mean(is_right(label, probability)),
+        "silent/confidence": mean(confidence(probability)),
+    }
+    if risks.whole is not None:
+        falls = silence(label, probability, risks.whole)
+        names = ("silent/accuracy_fall", "silent/confidence_fall", "silent/silence")
+        told |= {name: mean(falls[:, place]) for place, name in enumerate(names)}
+    return told
+
+
+def _calibration(
+    prefix: str,
+    weights: Weights,
+    label: Int[np.ndarray, " sample"],
+    probability: Float[np.ndarray, " sample"],
+) -> dict[str, Float[np.ndarray, " resample"]]:
+    assert EXPECTED_CALIBRATION_ERROR.weighted is not None
+    assert BRIER.weighted is not None
+    both = slope_and_intercept(weights, label, probability)
+    return {
+        f"{prefix}/slope": both[:, 0],
+        f"{prefix}/intercept": both[:, 1],
+        f"{prefix}/observed_minus_predicted": calibration_in_the_large(weights, label, probability),
+        f"{prefix}/expected_error": EXPECTED_CALIBRATION_ERROR.weighted(
+            weights, label, probability
+        ),
+        f"{prefix}/brier": BRIER.weighted(weights, label, probability),
+    }
+
+
+def _share(weights: Weights, hit: np.ndarray, of: np.ndarray) -> Float[np.ndarray, " resample"]:
+    held = weights @ of.astype(float)
+    return np.divide(
+        weights @ (hit & of).astype(float), held, out=np.full(len(weights), np.nan), where=held > 0
+    )
+
+
+def _curve(
+    one: Scored,
+    about: Mapping[str, Any],
+    label: Int[np.ndarray, " sample"],
+    probability: Float[np.ndarray, " sample"],
+    *,
+    recalibrated: bool,
+) -> list[CalibrationBin]:
+    bins = curve_bins(probability)
+    held = bins[:, None] == np.arange(bins.max() + 1)
+
+    def observed(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample bin"]:
+        del row
+        counts = weights @ held.astype(float)
+        rate = weights @ (held * label[:, None]).astype(float)
+        return np.divide(rate, counts, out=np.full_like(counts, np.nan), where=counts > 0)
+
+    value, low, high = _resampled(observed, one)
+    counts = held.sum(axis=0)
+    return [
+        CalibrationBin(
+            **about,
+            recalibrated=recalibrated,
+            bin=number,
+            predicted=float(probability[bins == number].mean()),
+            observed=float(value[number]) if told else None,
+            low=_known(low[number]) if told else None,
+            high=_known(high[number]) if told else None,
+            n_samples=int(counts[number]) if told else None,
+        )
+        for number in range(len(counts))
+        for told in [counts[number] >= SMALL]
+    ]
+
+
+def _decisions(one: Scored, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:
+    def benefits(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        del row
+        value = net_benefit(weights, risks.label, risks.probability)
+        everyone = treat_all(weights, risks.label)
+        return np.concatenate([value, everyone, value - np.maximum(everyone, 0)], axis=1)
+
+    value, low, high = _resampled(benefits, one)
+    several = len(THRESHOLDS)
+    return [
+        NetBenefit(
+            **about,
+            threshold=threshold,
+            value=float(value[place]),
+            low=float(low[place]),
+            high=float(high[place]),
+            treat_all=float(value[several + place]),
+            gain=float(value[2 * several + place]),
+            gain_low=float(low[2 * several + place]),
+            gain_high=float(high[2 * several + place]),
+            n_samples=len(risks.label),
+        )
+        for place, threshold in enumerate(THRESHOLDS)
+    ]
+
+
+def _resampled(numbers: Any, one: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values and ends of intervals; NaN where a number is undefined too often."""
+    value = numbers(np.ones((1, len(one.rows)), dtype=np.int64), one.rows)[0]
+    drawn = resampled(numbers, [one.rows], one.subjects, rng=one.rng)
+    enough = np.isnan(drawn).mean(axis=0) <= UNDEFINED_SHARE
+    ends = np.full((2, drawn.shape[1]), np.nan)
+    levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    ends[:, enough] = np.nanquantile(drawn[:, enough], levels, axis=0)
+    return value, ends[0], ends[1]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

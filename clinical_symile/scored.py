@@ -1,0 +1,105 @@
+"""What became of the samples of a task under one pattern, as arrays to be resampled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int, Shaped
+
+from clinical_symile.intervals import Weighted, by_weights
+from clinical_symile.metrics.metric import Metric
+from clinical_symile.questions import primary_metric
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One run on one task under one pattern.
+
+    Attributes:
+        about: run, cohort, task, missingness and digest, as rows of tables name them.
+        task: what was asked.
+        metric: the task's primary one.
+        outcome: what became of each sample: `row`, and what metrics are computed from.
+        tuning: the same of the tuning split, where that was predicted too; else None.
+        subjects: whose sample it is.
+    """
+
+    about: Mapping[str, Any]
+    task: Retrieval | Classification
+    metric: Metric
+    outcome: pd.DataFrame
+    tuning: pd.DataFrame | None
+    subjects: Shaped[np.ndarray, " sample"]
+
+    @property
+    def rows(self) -> Int[np.ndarray, " sample"]:
+        """Of the store."""
+        return self.outcome["row"].to_numpy()
+
+    @property
+    def n_samples(self) -> int:
+        """How many different samples there are; one may have several rows, of as many parts."""
+        return len(np.unique(self.rows))
+
+    @property
+    def arrays(self) -> list[Shaped[np.ndarray, " sample"]]:
+        """What the primary metric is computed from."""
+        return [self.outcome[name].to_numpy() for name in self.metric.columns]
+
+    @property
+    def weighted(self) -> Weighted:
+        """The primary metric for many resamples."""
+        return self.metric.weighted or by_weights(self.metric.compute)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The same for all that is told of the task, so that it is of the same resamples."""
+        return np.random.default_rng(self.task.seed)
+
+
+def by_part(one: Scored) -> dict[str | None, Scored]:
+    """The rows of each part of a task that has several; else all of them, by None."""
+    if "part" not in one.outcome:
+        return {None: one}
+
+    def only(frame: pd.DataFrame | None, part: str) -> pd.DataFrame | None:
+        if frame is None:
+            return None
+        return frame.loc[frame["part"] == part].drop(columns="part").reset_index(drop=True)
+
+    made = {}
+    for part in one.outcome["part"].unique().tolist():
+        outcome = only(one.outcome, part)
+        assert outcome is not None
+        where = (one.outcome["part"] == part).to_numpy()
+        tuning, subjects = only(one.tuning, part), one.subjects[where]
+        made[part] = replace(one, outcome=outcome, tuning=tuning, subjects=subjects)
+    return made
+
+
+def scored_patterns(
+    run: Run, task: Retrieval | Classification, store: CohortStore
+) -> dict[str, Scored]:
+    """The patterns under which a run has its primary metric on a task, by name."""
+    metric = primary_metric(task)
+    people = store.samples["subject"].to_numpy()
+    scored = {}
+    for row in run.results:
+        if (row.task, row.metric) != (task.name, task.primary):
+            continue
+        outcome = run.outcome(task.name, row.missingness)
+        names = ("run", "cohort", "task", "missingness", "digest")
+        scored[row.missingness] = Scored(
+            about={name: getattr(row, name) for name in names},
+            task=task,
+            metric=metric,
+            outcome=outcome,
+            tuning=run.tuning_outcome(task.name, row.missingness),
+            subjects=people[outcome["row"]],
+        )
+    return scored

@@ -1,0 +1,414 @@
+"""What is told of a run is what its outcomes say, and on made-up people what the oracle says."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from clinical_symile.assess import assess
+from clinical_symile.assess_modalities import quantities
+from clinical_symile.benchmark import oracle_run
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DataError
+from clinical_symile.intervals import bootstrap
+from clinical_symile.measures import KINDS, Measures, read_measures
+from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.modality_value import interaction, shapley, subsets
+from clinical_symile.oracle import Bayes
+from clinical_symile.results import Result
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from clinical_symile.synthetic_world import MODALITIES, World, words
+from clinical_symile.task import Classification, Retrieval, read_task
+
+ALL = (
+    "complete",
+    "without-cxr",
+    "without-ecg",
+    "without-labs",
+    "only-cxr",
+    "only-ecg",
+    "only-labs",
+)
+
+
+@pytest.fixture
+def classification(catalog: Catalog) -> Classification:
+    name = "classification/deterioration"
+    task = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(task, Classification)
+    return task
+
+
+@pytest.fixture
+def retrieval(catalog: Catalog) -> Retrieval:
+    name = "retrieval/cxr_given_ecg_labs"
+    task = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(task, Retrieval)
+    return task
+
+
+def scored_run(
+    folder: Path,
+    task: Classification | Retrieval,
+    outcomes: dict[str, pd.DataFrame],
+    tuning: dict[str, pd.DataFrame] | None = None,
+) -> Run:
+    """A run with these outcomes, as evaluation leaves it."""
+    run = Run(folder)
+    run.write_record({"name": run.name, "seed": 0})
+    results = [
+        Result(
+            run=run.name,
+            cohort="synthetic",
+            task=task.name,
+            split=task.split,
+            missingness=pattern,
+            metric=task.primary,
+            value=0.5,
+            low=0.0,
+            high=1.0,
+            chance=0.5,
+            n_samples=len(outcome),
+            n_subjects=len(outcome),
+            seed=0,
+            digest="same",
+        )
+        for pattern, outcome in outcomes.items()
+    ]
+    run.write_evaluation(
+        task.name,
+        results=results,
+        unscored=[],
+        outcomes=outcomes,
+        tuning=tuning or {},
+        candidates=pd.DataFrame(),
+    )
+    return run
+
+
+def predicted(rng: np.random.Generator, rows: np.ndarray, *, blur: float = 0.0) -> pd.DataFrame:
+    log_odds = np.random.default_rng(5).normal(0, 1.5, len(rows))
+    label = (np.random.default_rng(6).random(len(rows)) < expit(log_odds)).astype(int)
+    probability = expit(log_odds + rng.normal(0, blur, len(rows)) if blur else log_odds)
+    return pd.DataFrame({"row": rows, "label": label, "probability": probability})
+
+
+def numbers(told: Measures, pattern: str) -> dict[str, float]:
+    return {row.measure: row.value for row in told.measures if row.missingness == pattern}
+
+
+def test_measures_are_those_of_the_outcomes(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    rows, tuning_rows = np.arange(100), np.arange(30, 100)
+    whole, less = predicted(rng, rows), predicted(rng, rows, blur=2.0)
+    tuning = predicted(rng, tuning_rows)
+    run = scored_run(
+        tmp_path / "a-0",
+        classification,
+        {"complete": whole, "only-ecg": less},
+        {"complete": tuning, "only-ecg": tuning},
+    )
+    told = assess(run, [classification], store=synthetic_store)
+    found = numbers(told, "only-ecg")
+    label, probability = less["label"].to_numpy(), less["probability"].to_numpy()
+    assert found["calibration/brier"] == pytest.approx(BRIER.compute(label, probability))
+    error = expected_calibration_error(label, probability)
+    assert found["calibration/expected_error"] == pytest.approx(error)
+    parts = [found[f"calibration/{part}"] for part in ("miscalibration", "discrimination")]
+    total = parts[0] - parts[1] + found["calibration/uncertainty"]
+    assert total == pytest.approx(found["calibration/brier"])
+    right = ((probability > 0.5) == label).mean()
+    before = ((whole["probability"] > 0.5) == whole["label"]).mean()
+    assert found["silent/accuracy"] == pytest.approx(right)
+    assert found["silent/accuracy_fall"] == pytest.approx(before - right)
+    fall, unsure = found["silent/accuracy_fall"], found["silent/confidence_fall"]
+    assert found["silent/silence"] == pytest.approx(fall - unsure)
+    assert "silent/silence" not in numbers(told, "complete")
+    assert 0 <= found["conformal/coverage"] <= 1
+    assert found["recalibrated/brier"] != found["calibration/brier"]
+    for row in told.measures:
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low <= row.high
+
+
+def test_the_intervals_are_the_bootstrap_over_subjects(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    outcome = predicted(rng, np.arange(100))
+    run = scored_run(tmp_path / "a-0", classification, {"complete": outcome})
+    told = assess(run, [classification], store=synthetic_store)
+    expected = bootstrap(
+        BRIER.compute,
+        [outcome["label"].to_numpy(), outcome["probability"].to_numpy()],
+        synthetic_store.samples["subject"].to_numpy()[:100],
+        rng=np.random.default_rng(classification.seed),
+    )
+    (row,) = [row for row in told.measures if row.measure == "calibration/brier"]
+    assert (row.value, row.low, row.high) == pytest.approx(expected)
+
+
+def test_without_tuning_predictions_nothing_is_recalibrated_and_no_sets_are_made(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
+    told = assess(run, [classification], store=synthetic_store)
+    prefixes = {row.measure.split("/")[0] for row in told.measures}
+    assert prefixes == {"calibration", "silent"}
+    assert not any(row.recalibrated for row in told.calibration)
+
+
+def test_small_bins_of_a_curve_are_withheld(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
+    told = assess(run, [classification], store=synthetic_store)
+    assert len(told.calibration) == 10  # of six samples each
+    for row in told.calibration:
+        assert row.observed is row.low is row.high is row.n_samples is None
+
+
+def test_what_is_written_is_read_again(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    rows = np.arange(120)
+    outcomes = {pattern: predicted(rng, rows, blur=1.0) for pattern in ALL}
+    run = scored_run(tmp_path / "a-0", classification, outcomes)
+    told = assess(run, [classification], store=synthetic_store)
+    read = read_measures(run.path)
+    for name in KINDS:
+        assert getattr(told, name)
+        assert list(getattr(read, name)) == list(getattr(told, name))
+    assert read_measures(tmp_path) == Measures()
+
+
+def test_what_was_told_of_the_same_results_is_not_told_again(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
+    assess(run, [classification], store=synthetic_store)
+    (run.path / "measures.jsonl").unlink()
+    assert not assess(run, [classification], store=synthetic_store).measures
+    scored_run(tmp_path / "a-0", classification, {"only-ecg": predicted(rng, np.arange(60))})
+    assert assess(run, [classification], store=synthetic_store).measures
+
+
+def test_shapley_values_are_those_of_the_metric_under_each_pattern(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    rows = np.arange(120)
+    outcomes = {name: predicted(rng, rows, blur=place) for place, name in enumerate(ALL)}
+    run = scored_run(tmp_path / "a-0", classification, outcomes)
+    told = assess(run, [classification], store=synthetic_store)
+    shown = [
+        {*MODALITIES},
+        {"ecg", "labs"},
+        {"cxr", "labs"},
+        {"cxr", "ecg"},
+        *({m} for m in MODALITIES),
+    ]
+    values = {frozenset(): 0.5} | {
+        frozenset(some): AUROC.compute(
+            outcomes[name]["label"].to_numpy(), outcomes[name]["probability"].to_numpy()
+        )
+        for name, some in zip(ALL, shown, strict=True)
+    }
+    found = {(row.quantity, row.modalities): row.value for row in told.modality_value}
+    for name, value in shapley(values, MODALITIES).items():
+        assert found["shapley", name] == pytest.approx(value)
+    assert found["interaction", "ecg+labs"] == pytest.approx(interaction(values, ["ecg", "labs"]))
+    total = sum(found["shapley", name] for name in MODALITIES)
+    assert found["total", "cxr+ecg+labs"] == pytest.approx(total)
+    assert all(row.low <= row.value <= row.high for row in told.modality_value)
+
+
+def test_shapley_values_need_every_combination_on_the_same_samples(
+    retrieval: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    def outcome(rows: int) -> pd.DataFrame:
+        return pd.DataFrame({"row": np.arange(rows), "above": 0, "tied": 0, "candidates": 10})
+
+    few = scored_run(tmp_path / "a-0", retrieval, {n: outcome(9) for n in ("complete", "only-ecg")})
+    assert not assess(few, [retrieval], store=synthetic_store).modality_value
+    names = ("complete", "without-ecg", "without-labs")
+    every = scored_run(tmp_path / "b-0", retrieval, {name: outcome(9) for name in names})
+    told = assess(every, [retrieval], store=synthetic_store).modality_value
+    assert [row.value for row in told if row.quantity == "alone"] == pytest.approx([0.9, 0.9])
+    other = {name: outcome(9 - (name == "without-ecg")) for name in names}
+    mixed = scored_run(tmp_path / "c-0", retrieval, other)
+    with pytest.raises(DataError, match="were scored on different samples"):
+        assess(mixed, [retrieval], store=synthetic_store)
+
+
+def test_groups_are_told_with_gaps_of_one_family(
+    retrieval: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    rows = np.arange(len(synthetic_store.samples))
+    frames = {
+        name: pd.DataFrame(
+            {"row": rows, "above": rng.integers(3, size=len(rows)), "tied": 0, "candidates": 10}
+        )
+        for name in ("observed", "complete")
+    }
+    run = scored_run(tmp_path / "a-0", retrieval, frames)
+    told = assess(run, [retrieval], store=synthetic_store).subgroups
+    assert {row.subgroup for row in told} == {"sex", "age", "availability"}
+    assert {row.level for row in told if row.subgroup == "sex"} == {"F", "M"}
+    both = [row for row in told if (row.subgroup, row.missingness) == ("sex", "complete")]
+    assert both[0].p_holm == both[1].p_holm  # one gap, told twice and tested once
+    (tests,) = {row.n_tests for row in told}
+    distinct = {(r.missingness, r.subgroup, abs(r.gap)) for r in told if r.gap is not None}
+    assert tests <= len({(*key[:2], round(key[2], 9)) for key in distinct}) + 2
+    for row in told:
+        if row.p_value is not None:
+            assert row.p_holm is not None
+            assert row.p_holm >= row.p_value
+        if row.withheld:
+            assert {v for k, v in asdict(row).items() if k in ("value", "gap", "n_samples")} == {
+                None
+            }
+
+
+WORLD = World(redundant=1, unique=1, synergistic=3, synergy=1.0, flip=0.05)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
+    """Some thousand admissions of the world of the synthetic cohort, without their recordings."""
+    rng, n = np.random.default_rng(3), 2400
+    drawn = [WORLD.draw(rng) for _ in range(n)]
+    shown = words(np.stack([bits for bits, _ in drawn]))
+    table = pd.DataFrame(
+        {
+            "sample": np.arange(n),
+            "subject": np.arange(n) // 2,
+            "split": np.where(np.arange(n) < 800, "tuning", "held_out"),
+            "outcome_deterioration": [float(ends) for _, ends in drawn],
+            "group_sex": rng.choice(["F", "M"], n),
+            **{f"kept_shown_{name}": shown[:, place] for place, name in enumerate(MODALITIES)},
+        }
+    )
+    parameters = {field.name: getattr(WORLD, field.name) for field in fields(WORLD)}
+    oracle = "clinical_symile.oracle:Oracle"
+    manifest = {
+        "cohort": "synthetic",
+        "cohort_digest": "of-the-cohort",
+        "digest": "of-the-store",
+        "generator": {"parameters": parameters, "oracle": oracle},
+    }
+    present = np.ones((n, 3), dtype=bool)
+    folder = tmp_path_factory.mktemp("people")
+    return CohortStore(folder, manifest, table, MODALITIES, present, None)
+
+
+@pytest.fixture(scope="module")
+def oracle(catalog: Catalog, people: CohortStore) -> tuple[Run, Measures]:
+    """The oracle as a run, and what is told of it."""
+    tasks = []
+    for name in ("classification/deterioration", "retrieval/cxr_given_ecg_labs"):
+        task = read_task(catalog.path("tasks", name), name=name)
+        assert isinstance(task, Classification | Retrieval)
+        tasks.append(task)
+    run = oracle_run(tasks, store=people, run=Run(people.path / "oracle"))
+    assert run is not None
+    return run, assess(run, tasks, store=people)
+
+
+def enumerated(metric: str) -> dict[frozenset[str], float]:
+    """The exact value of the best answer for every combination of modalities."""
+    bayes = Bayes(WORLD)
+    if metric == "auroc":
+        value = lambda visible: bayes.auroc(visible)  # noqa: E731
+        modalities, nothing = MODALITIES, 0.5
+    else:
+        value = lambda visible: bayes.recall_at_1(visible, "cxr", candidates=10)  # noqa: E731
+        modalities, nothing = ("ecg", "labs"), 0.1
+    return {
+        some: value(tuple(name for name in modalities if name in some)) if some else nothing
+        for some in subsets(modalities)
+    }
+
+
+def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
+    oracle: tuple[Run, Measures],
+) -> None:
+    run, _ = oracle
+    seen = 0
+    for row in run.results:
+        modalities = MODALITIES if row.metric == "auroc" else ("ecg", "labs")
+        if row.metric not in ("auroc", "recall_at_1") or row.missingness.startswith("mcar"):
+            continue
+        shown = frozenset(parse_pattern(row.missingness).shown(modalities))
+        exact = enumerated(row.metric)[shown]
+        reach = (row.high - row.low) / 2
+        assert row.value == pytest.approx(exact, abs=1.5 * reach), row.missingness
+        seen += 1
+    assert seen == 7 + 4
+
+
+@pytest.mark.parametrize("metric", ["auroc", "recall_at_1"])
+def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
+    metric: str, oracle: tuple[Run, Measures]
+) -> None:
+    told = [row for row in oracle[1].modality_value if row.metric == metric]
+    modalities = MODALITIES if metric == "auroc" else ("ecg", "labs")
+    exact = quantities(enumerated(metric), modalities)
+    assert {(row.quantity, row.modalities) for row in told} == {*exact}
+    for row in told:
+        reach = (row.high - row.low) / 2
+        assert row.value == pytest.approx(exact[row.quantity, row.modalities], abs=1.5 * reach), (
+            row.quantity
+        )
+    if metric == "recall_at_1":
+        (pair,) = [row for row in told if row.quantity == "interaction"]
+        assert pair.low > 0.3  # three factors of the X-ray are XORs: the pair is synergistic
+
+
+def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
+    oracle: tuple[Run, Measures],
+) -> None:
+    right = {"calibration/slope": 1, "calibration/intercept": 0, "silent/silence": 0}
+    right |= {"calibration/observed_minus_predicted": 0, "recalibrated/slope": 1}
+    beyond: dict[str, list[float]] = {name: [] for name in right}
+    patterns = set()
+    for row in oracle[1].measures:
+        patterns.add(row.missingness)
+        if row.measure in right:
+            assert row.low is not None
+            assert row.high is not None
+            reach = (row.high - row.low) / 2
+            beyond[row.measure].append(abs(row.value - right[row.measure]) / reach)
+        if row.measure == "conformal/coverage":
+            assert row.value == pytest.approx(0.9, abs=0.02) or row.value > 0.9
+        if row.measure == "calibration/expected_error":
+            assert row.value < 0.04
+        if row.measure == "silent/accuracy_fall" and row.missingness.startswith("only-"):
+            assert row.value > 0
+    assert len(patterns) == 8
+    for name, values in beyond.items():
+        # Of eight patterns on the same people nearly all reach the truth, and none is far from it.
+        assert sum(value > 1 for value in values) <= 2, name
+        assert max(values) < 1.7, name
+
+
+def test_the_decisions_of_the_oracle_are_worth_more_than_treating_all_or_none(
+    oracle: tuple[Run, Measures],
+) -> None:
+    gains = [row for row in oracle[1].net_benefit if row.missingness == "complete"]
+    assert len(gains) == 19
+    assert all(row.gain_high >= 0 for row in gains)
+    assert max(row.gain_low for row in gains) > 0.05
+
+
+def test_no_group_of_the_made_up_people_is_found_to_be_worse(
+    oracle: tuple[Run, Measures],
+) -> None:
+    gaps = [row.p_holm for row in oracle[1].subgroups if row.subgroup == "sex"]
+    assert len(gaps) == 2 * (8 + 5)
+    assert all(p is not None and p > 0.05 for p in gaps)
