@@ -221,7 +221,7 @@ def _implausible(
         name: adapter.implausible(
             {
                 column: columns[f"row.{column}"].to_numpy(zero_copy_only=False)
-                for column in adapter.numbers
+                for column in adapter.columns
             }
         )
         for name, adapter in adapters.items()

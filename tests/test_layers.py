@@ -14,6 +14,7 @@ FAMILIES = {
     "metrics": {"metrics.metric"},
     "modalities": {
         "modalities.modality",
+        "modalities.panel",
         "modalities.picture",
         "modalities.recorded_array",
         "modalities.waveform",
@@ -27,6 +28,7 @@ LAYERS = (
     {"significance", "multiplicity", "margins", "seeds", "league", "health", "machine"},
     {"calibration", "net_benefit", "conformal", "confidence", "modality_value"},
     {"errors", "wording", "figures", "intervals", "synthetic_world", "synthetic_ecg"},
+    {"units"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"subgroups", "measures"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
@@ -78,6 +80,7 @@ LOADED_BY = {
     "safetensors": {"checkpoint", "encoders", "learner"},
     "sklearn": {"probes"},
     "duckdb": {"samples"},
+    "ucumvert": {"units"},
     "wfdb": {"modalities"},
     "pydicom": {"modalities"},
     "matplotlib": {"figures"},

@@ -1,47 +1,20 @@
 """Blood labs: columns of a sample's row to a vector, and percentiles of it."""
 
-import csv
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
-from clinical_symile.errors import DefinitionError
 from clinical_symile.modalities.modality import Note, Rejected, is_empty, unheard
+from clinical_symile.modalities.panel import Analyte, read_panel
 
-LARGEST = float(np.finfo(np.float32).max)
-REQUIRED = ("analyte", "loinc", "column", "unit")
-OPTIONAL = ("low", "high")
+MANY = 1_000_000  # values of one analyte that are sorted at a time
 
-
-@dataclass(frozen=True, kw_only=True)
-class Analyte:
-    """One lab of a panel: a row of `labs.csv`.
-
-    Attributes:
-        name: what it is called.
-        loinc: its LOINC code; empty where the site's code has no certain one.
-        column: where its value stands in a sample's row.
-        unit: UCUM code of that value.
-        low: values below are taken as not measured.
-        high: values above are taken as not measured.
-    """
-
-    name: str
-    loinc: str
-    column: str
-    unit: str
-    low: float = -math.inf
-    high: float = math.inf
-
-    def plausible(self, values: Float[np.ndarray, " sample"]) -> Bool[np.ndarray, " sample"]:
-        """Whether values are within the caps, and are such as can be stored."""
-        return (self.low <= values) & (values <= self.high) & (np.abs(values) <= LARGEST)
+_CENSORED = re.compile(r"\s*(<=?|>=?|≤|≥)\s*([0-9.eE+-]+)\s*")
 
 
 class Labs:
@@ -53,7 +26,10 @@ class Labs:
         folder: of the cohort.
         panel: a CSV file in it, one row per analyte, with the columns analyte, loinc, column and
             unit, and optionally low and high, beyond which a value is implausible and counts as not
-            measured. The manifest says of each analyte how many were.
+            measured; recorded_unit or unit_column, from which values are converted; and g_per_mol.
+        censored: what to take for a value such as `<0.01`: its `limit`; `half` of it, of one below;
+            nothing (`absent`). With `refused`, columns may hold nothing but numbers; with any other
+            word, a text that is no number counts as not measured, and is noted.
 
     Raises:
         DefinitionError: with every problem of the panel.
@@ -63,47 +39,110 @@ class Labs:
     unit = "as in the panel"
     encoder = "mlp"
 
-    def __init__(self, folder: Path, *, panel: str):
+    def __init__(self, folder: Path, *, panel: str, censored: str = "refused"):
+        if censored not in CENSORED:
+            raise ValueError(f"censored is {censored!r}; expected {', '.join(CENSORED)}")
         self.panel = read_panel(folder / panel)
         self.shape = (len(self.panel),)
         self.parts = tuple(analyte.name for analyte in self.panel)
-        self.columns = tuple(analyte.column for analyte in self.panel)
-        self.numbers = self.columns
+        values = tuple(analyte.column for analyte in self.panel)
+        units = dict.fromkeys(analyte.unit_column for analyte in self.panel if analyte.unit_column)
+        self.columns = (*values, *units)
+        self._uncensored = CENSORED[censored]
+        self.numbers = values if self._uncensored is _refuse else ()
 
     def read(
         self, row: Mapping[str, Any], root: Path, note: Note = unheard
     ) -> Float[np.ndarray, " analyte"] | None:
         """The sample's labs.
 
+        Notes, once each: `censored`, `not-a-number`, `unit-unknown`, `implausible`.
+
         Raises:
-            Rejected: `implausible`: there are values, and every one is.
+            Rejected: `implausible`: there are values, and every one is or is noted as the second or
+                third.
         """
-        values, found = np.full(self.shape, np.nan, dtype=np.float32), False
+        values, notes = np.full(self.shape, np.nan, dtype=np.float32), dict[str, None]()
+        found = False
         for place, analyte in enumerate(self.panel):
-            value = row[analyte.column]
-            if is_empty(value):
+            if is_empty(row[analyte.column]):
                 continue
             found = True
-            if analyte.plausible(np.array([value], dtype=np.float64))[0]:
+            value = self._value(analyte, row, notes)
+            if math.isnan(value):
+                continue
+            if analyte.plausible(np.array([value]))[0]:
                 values[place] = value
+            else:
+                notes["implausible"] = None
         if np.isnan(values).all():
             if found:
-                raise Rejected("implausible", "every value is beyond the panel's low and high")
+                raise Rejected("implausible", f"no value can be used: {', '.join(notes)}")
             return None
+        for word in notes:
+            note(word)
         return values
 
+    def _value(self, analyte: Analyte, row: Mapping[str, Any], notes: dict[str, None]) -> float:
+        """A value in the panel's unit; NaN where it has none."""
+        said = row[analyte.column]
+        unit = row[analyte.unit_column] if analyte.unit_column else ""
+        value = said if isinstance(said, int | float) else self._number(str(said), notes)
+        if is_empty(value):
+            return math.nan
+        try:
+            return float(value) * analyte.factor("" if is_empty(unit) else str(unit))
+        except ValueError:
+            notes["unit-unknown"] = None
+            return math.nan
+
+    def _number(self, text: str, notes: dict[str, None]) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            pass
+        censored = _CENSORED.fullmatch(text)
+        try:
+            limit = float(censored[2]) if censored else math.nan
+        except ValueError:
+            censored, limit = None, math.nan
+        if not censored:
+            notes["not-a-number"] = None
+            return math.nan
+        notes["censored"] = None
+        return self._uncensored(censored[1], limit)
+
     def implausible(self, columns: Mapping[str, np.ndarray]) -> dict[str, int]:
-        """How many values of each analyte counted as not measured, of those that had any.
+        """How many values of each analyte are beyond its caps, of those that had any.
 
         Args:
-            columns: by name, of all samples; NaN where there is no value.
+            columns: by name, of all samples; NaN or None where there is no value.
         """
         counts = {}
         for analyte in self.panel:
-            values = columns[analyte.column]
+            values = self._values(analyte, columns)
             values = values[~np.isnan(values)]
             counts[analyte.name] = int((~analyte.plausible(values)).sum())
         return {name: count for name, count in counts.items() if count}
+
+    def _values(
+        self, analyte: Analyte, columns: Mapping[str, np.ndarray]
+    ) -> Float[np.ndarray, " sample"]:
+        """One analyte of all samples, in the panel's unit."""
+        values = columns[analyte.column]
+        if values.dtype != object and not analyte.unit_column:
+            return values.astype(np.float64) * analyte.factor("")
+        names = [name for name in (analyte.column, analyte.unit_column) if name]
+        rows = zip(*(columns[name] for name in names), strict=True)
+        return np.array(
+            [
+                math.nan
+                if is_empty(row[0])
+                else self._value(analyte, dict(zip(names, row, strict=True)), {})
+                for row in rows
+            ],
+            dtype=np.float64,
+        )
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
@@ -111,11 +150,8 @@ class Labs:
 
         The mean percentile of an analyte that training never saw is 0.5.
         """
-        parts = list(parts)
-        measured = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
         distributions, means = [], []
-        for column in measured.T:
-            values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+        for values, counts in _distributions(parts):
             percentiles = np.cumsum(counts) / max(counts.sum(), 1)
             means.append(float((percentiles * counts).sum() / counts.sum()) if len(counts) else 0.5)
             exact = [float(str(value)) for value in values]  # the shortest text of a float32
@@ -148,65 +184,48 @@ class Labs:
         return np.stack([percentiles, observed.astype(np.float32)], axis=1)
 
 
-def read_panel(file: Path) -> tuple[Analyte, ...]:
-    """Read a panel of labs.
-
-    Raises:
-        DefinitionError: with every problem of the file.
-    """
-    if not file.is_file():
-        raise DefinitionError(f"{file}: no such file; expected a panel of labs. Add it.")
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        headings = [heading.strip() for heading in reader.fieldnames or ()]
-        reader.fieldnames = headings
-        rows = [(reader.line_num, row) for row in reader]
-    problems = [
-        f"{file}: unknown column '{heading}'; expected {', '.join(REQUIRED)} and optionally "
-        f"{', '.join(OPTIONAL)}. Correct or remove it."
-        for heading in headings
-        if heading not in REQUIRED + OPTIONAL
-    ]
-    problems += [f"{file}: no column '{key}'. Add it." for key in REQUIRED if key not in headings]
-    if problems:
-        raise DefinitionError(*problems)
-    if not rows:
-        raise DefinitionError(f"{file}: no analytes; expected one row for each. Add them.")
-    analytes = [_analyte(row, f"{file}, line {line}", problems) for line, row in rows]
-    for key in ("name", "column"):
-        repeated = Counter(getattr(analyte, key) for analyte in analytes)
-        problems += [
-            f"{file}: {key} '{value}' stands {n} times; expected once. Remove the others."
-            for value, n in repeated.items()
-            if n > 1 and value
-        ]
-    if problems:
-        raise DefinitionError(*problems)
-    return tuple(analytes)
+def _refuse(sign: str, limit: float) -> float:
+    raise AssertionError("a column that holds nothing but numbers")
 
 
-def _analyte(row: Mapping[Any, Any], where: str, problems: list[str]) -> Analyte:
-    cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-    if len(cells) != len(row):
-        problems.append(f"{where}: more cells than headings. Quote cells that hold a comma.")
-    problems += [
-        f"{where}: no {key}{' for ' + cells['analyte'] if cells['analyte'] else ''}. Add it."
-        for key in ("analyte", "column", "unit")
-        if not cells[key]
-    ]
-    limits = {"low": -math.inf, "high": math.inf}
-    for key in OPTIONAL:
-        if text := cells.get(key):
-            try:
-                limits[key] = float(text)
-            except ValueError:
-                problems.append(f"{where}: {key} is '{text}'; expected a number.")
-    if not limits["low"] < limits["high"]:
-        problems.append(f"{where}: low is not below high. Correct one.")
-    return Analyte(
-        name=cells["analyte"],
-        loinc=cells["loinc"],
-        column=cells["column"],
-        unit=cells["unit"],
-        **limits,
-    )
+def _limit(sign: str, limit: float) -> float:
+    return limit
+
+
+def _half(sign: str, limit: float) -> float:
+    return limit / 2 if sign in ("<", "<=", "≤") else limit
+
+
+def _absent(sign: str, limit: float) -> float:
+    return math.nan
+
+
+CENSORED = {"refused": _refuse, "limit": _limit, "half": _half, "absent": _absent}
+
+
+def _distributions(
+    parts: Iterable[np.ndarray],
+) -> list[tuple[Float[np.ndarray, " value"], Int[np.ndarray, " value"]]]:
+    """The different values of each analyte and how often each, in bounded memory."""
+    told: list[tuple[np.ndarray, np.ndarray]] = []
+    for measured in _blocks(parts):
+        told = told or [(np.empty(0, np.float32), np.empty(0, np.int64))] * measured.shape[1]
+        for place, column in enumerate(measured.T):
+            values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+            every, at = np.unique(np.concatenate([told[place][0], values]), return_inverse=True)
+            total = np.zeros(len(every), dtype=np.int64)
+            np.add.at(total, at, np.concatenate([told[place][1], counts]))
+            told[place] = every, total
+    return told
+
+
+def _blocks(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Parts joined to many samples at a time."""
+    waiting: list[np.ndarray] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(len(other) for other in waiting) >= MANY:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)

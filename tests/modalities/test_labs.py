@@ -1,11 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.modalities.labs import Labs, read_panel
+from clinical_symile.modalities import labs as module
+from clinical_symile.modalities.labs import Labs
 from clinical_symile.modalities.modality import Rejected
+from clinical_symile.modalities.panel import read_panel
+from clinical_symile.units import factor
 
 PANEL = """analyte,loinc,column,unit,low,high
 Creatinine,2160-0,crea,mg/dL,0,150
@@ -134,3 +138,139 @@ def test_a_panel_that_is_no_panel_is_refused(tmp_path: Path, text: str, told: st
 def test_a_missing_panel_is_told(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match=r"labs\.csv: no such file; expected a panel"):
         Labs(tmp_path, panel="labs.csv")
+
+
+UNITS = """analyte,loinc,column,unit,recorded_unit,unit_column,g_per_mol,low,high
+Creatinine,2160-0,crea,mg/dL,umol/L,,113.12,0.1,50
+Haemoglobin,718-7,hb,g/dL,g/L,,,,
+Glucose,2345-7,glu,mg/dL,,glu_unit,180.16,10,2000
+"""
+
+
+def with_units(folder: Path, **arguments: Any) -> Labs:
+    (folder / "labs.csv").write_text(UNITS)
+    return Labs(folder, panel="labs.csv", **arguments)
+
+
+def heard(labs: Labs, row: dict[str, Any]) -> tuple[list[float], list[str]]:
+    notes: list[str] = []
+    values = labs.read(row, Path(), notes.append)
+    assert values is not None
+    return values.tolist(), notes
+
+
+def test_values_are_converted_from_the_unit_of_the_site(tmp_path: Path) -> None:
+    labs = with_units(tmp_path)
+    assert labs.columns == ("crea", "hb", "glu", "glu_unit")
+    assert labs.numbers == ("crea", "hb", "glu")
+    row = {"crea": 88.4, "hb": 140.0, "glu": 5.0, "glu_unit": "mmol/L"}
+    values, notes = heard(labs, row)  # 1 mg/dL is 88.4 umol/L, 5 mmol/L are 90 mg/dL
+    assert values == pytest.approx([1.0, 14.0, 90.08], rel=1e-4)
+    assert notes == []
+
+
+def test_a_value_without_a_unit_of_its_own_is_in_that_of_the_panel(tmp_path: Path) -> None:
+    row = {"crea": None, "hb": None, "glu": 90.0, "glu_unit": None}
+    assert heard(with_units(tmp_path), row)[0][2] == 90
+
+
+def test_caps_are_in_the_unit_of_the_panel(tmp_path: Path) -> None:
+    labs = with_units(tmp_path)
+    row = {"crea": 88.4, "hb": 140.0, "glu": 5.0, "glu_unit": "mg/dL"}  # below 10 mg/dL
+    values, notes = heard(labs, row)
+    assert np.isnan(values[2])
+    assert notes == ["implausible"]
+    columns = {name: np.array([value]) for name, value in row.items()}
+    assert labs.implausible(columns) == {"Glucose": 1}
+
+
+def test_a_unit_that_cannot_be_converted_leaves_the_value_out_and_is_noted(tmp_path: Path) -> None:
+    row = {"crea": 88.4, "hb": None, "glu": 5.0, "glu_unit": "beats/min"}
+    values, notes = heard(with_units(tmp_path), row)
+    assert np.isnan(values[2])
+    assert notes == ["unit-unknown"]
+
+
+@pytest.mark.parametrize(
+    ("censored", "below", "above"), [("limit", 0.4, 20), ("half", 0.2, 20), ("absent", NAN, NAN)]
+)
+def test_censored_values_are_taken_as_the_cohort_says(
+    tmp_path: Path, censored: str, below: float, above: float
+) -> None:
+    (tmp_path / "labs.csv").write_text(PANEL)
+    labs = Labs(tmp_path, panel="labs.csv", censored=censored)
+    assert labs.numbers == ()
+    for text, expected in (("<0.4", below), (" <= 0.4", below), (">20", above), ("≥ 20", above)):
+        values, notes = heard(labs, {"crea": text, "bili": "1.5", "h": 2})
+        np.testing.assert_array_equal(values, np.array([expected, 1.5, 2], dtype=np.float32))
+        assert notes == ["censored"]
+
+
+@pytest.mark.parametrize("text", ["see comment", "___", "<", "<1.2.3", "1,5", "3 (haemolysed)"])
+def test_a_text_that_is_no_number_is_not_measured_and_noted(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labs.csv").write_text(PANEL)
+    labs = Labs(tmp_path, panel="labs.csv", censored="half")
+    values, notes = heard(labs, {"crea": text, "bili": "1.5", "h": None})
+    assert np.isnan(values[0])
+    assert notes == ["not-a-number"]
+
+
+def test_labs_of_which_no_value_can_be_used_are_rejected_with_why(tmp_path: Path) -> None:
+    (tmp_path / "labs.csv").write_text(PANEL)
+    labs = Labs(tmp_path, panel="labs.csv", censored="absent")
+    with pytest.raises(Rejected) as caught:
+        labs.read({"crea": "<0.4", "bili": "sekret", "h": None}, tmp_path)
+    assert caught.value.reason == "implausible"
+    assert caught.value.detail == "no value can be used: censored, not-a-number"
+
+
+def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="censored is 'zero'; expected refused, limit, half, absent"
+    ):
+        Labs(tmp_path, panel="labs.csv", censored="zero")
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("Creatinine,,crea,mg/dL,umol/L,,", "a molar mass (g_per_mol) turns mass into substance"),
+        ("Creatinine,,crea,mg/dL,furlong,,", "'furlong' is no unit of UCUM"),
+        ("Sodium,,na,mmol/L,kPa,,22.99", "'kPa' cannot be turned into 'mmol/L'"),
+        ("Calcium,,ca,mmol/L,meq/L,,", "'meq/L' is 'mmol/L' times a charge"),
+        ("Sodium,,na,mmol/L,mg/L,,heavy", "g_per_mol is 'heavy'; expected a number"),
+    ],
+)
+def test_units_that_do_not_fit_are_told_of_the_panel(tmp_path: Path, row: str, told: str) -> None:
+    heading = "analyte,loinc,column,unit,recorded_unit,unit_column,g_per_mol\n"
+    assert told in panel_problems(tmp_path, f"{heading}{row}\n")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "wanted", "times"),
+    [
+        ("10*3/uL", "10*9/L", 1),
+        ("mm[Hg]", "kPa", 0.1333224),
+        ("meq/dL", "meq/L", 10),
+        ("ng/mL", "ug/L", 1),
+        ("pg/mL", "ng/L", 1),
+        ("[IU]/L", "U/L", 1),
+        ("[pH]", "[pH]", 1),
+        ("{INR}", "{INR}", 1),
+        ("g/L", "mg/dL", 100),
+        ("fL", "um3", 1),
+    ],
+)
+def test_units_of_the_laboratory_are_known(recorded: str, wanted: str, times: float) -> None:
+    assert factor(recorded, wanted) == pytest.approx(times, rel=1e-6)
+
+
+def test_the_distribution_does_not_depend_on_how_many_are_sorted_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    values = np.round(rng.gamma(2, 1, (500, 3)), 1).astype(np.float32)
+    values[rng.random(values.shape) < 0.3] = NAN
+    parts = np.array_split(values, 23)
+    expected = Labs.fit([values])
+    monkeypatch.setattr(module, "MANY", 60)
+    assert Labs.fit(parts) == expected

@@ -32,6 +32,7 @@ def test_every_reason_of_refusal_is_told() -> None:
 
 
 def test_every_note_is_told() -> None:
-    notes = spoken("note")
+    labs = (ROOT / "clinical_symile/modalities/labs.py").read_text()
+    notes = spoken("note") | set(re.findall(r'notes\["([a-z-]+)"\]', labs))
     assert {"cropped", "inverted"} <= notes
     assert told("Notes") == notes
