@@ -51,8 +51,11 @@ class Learner(nn.Module):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed() + 1 + fabric.global_rank)
             embeddings = self.model(Batch(**batch))
+        group = None if fabric.world_size == 1 else torch.distributed.group.WORLD
         with torch.autocast(embeddings.present.device.type, enabled=False):
-            return self.objective(_gathered(embeddings, fabric), generator=generator)
+            return self.objective.of_share(
+                _in_float32(embeddings), group=group, generator=generator
+            )
 
 
 def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learner:
@@ -98,17 +101,12 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
     return learner.eval()
 
 
-def _gathered(embeddings: Embeddings, fabric: Fabric) -> Embeddings:
-    """The whole batch's embeddings in float32 at least, with gradients to every process's own."""
+def _in_float32(embeddings: Embeddings) -> Embeddings:
+    """Embeddings in float32 at least."""
     dtype = torch.promote_types(embeddings.z.dtype, torch.float32)
-    z, substitute = embeddings.z.to(dtype), embeddings.substitute
-    embeddings = replace(
-        embeddings, z=z, substitute=None if substitute is None else substitute.to(dtype)
+    substitute = embeddings.substitute
+    return replace(
+        embeddings,
+        z=embeddings.z.to(dtype),
+        substitute=None if substitute is None else substitute.to(dtype),
     )
-    if fabric.world_size == 1:
-        return embeddings
-    z, present, rows = (
-        fabric.all_gather(value, sync_grads=True).flatten(0, 1)
-        for value in (z, embeddings.present.int(), embeddings.rows)
-    )
-    return replace(embeddings, z=z, present=present.bool(), rows=rows)

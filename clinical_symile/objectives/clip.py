@@ -1,20 +1,21 @@
 """CLIP for any number of modalities: every pair of them is contrasted."""
 
 from itertools import combinations
+from math import comb
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
+from clinical_symile.cube import check_matmul, cube_logsumexp
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.objectives.objective import (
     Objective,
-    complete_samples,
     inner_products,
     prepare_slots,
     query_slots,
 )
+from clinical_symile.processes import Group, own_place, share_sizes, total, total_logsumexp, whole
 
 REDUCTIONS = ("mean", "sum")
 
@@ -25,11 +26,16 @@ def clip_loss(
     *,
     present: Bool[Tensor, "sample modality"] | None = None,
     reduction: str = "mean",
+    matmul: str = "highest",
+    group: Group = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of picking a sample's own partner, in both directions, over all pairs.
 
     For modalities a and b the logits are logit_scale · <z_a^i, z_b^j>; the pair's loss is the mean
     over i of the cross-entropy of row i and of column i with i right, halved.
+
+    Of the n² logits only the log-sum-exps of rows and columns are kept, both read off the same
+    tiles, so that memory grows as n · d.
 
     A pair uses the samples that have both of its modalities. A pair with fewer than two of them
     cannot teach and is left out; the other pairs count alike.
@@ -43,29 +49,36 @@ def clip_loss(
         logit_scale: the multiplier itself, not its logarithm.
         present: True where a sample has the modality; all, if not given.
         reduction: of the pairs. Symile's authors sum them.
+        matmul: precision of float32 products, see `cube_logsumexp`.
+        group: processes that each hold a share of the batch, see `processes`. The loss is the whole
+            batch's, and its gradients are such that their average over processes is right.
 
     Raises:
-        ValueError: no pair has two samples, or the reduction is unknown.
+        ValueError: no pair has two samples, or the reduction or the precision is unknown.
     """
     _check_reduction(reduction)
     z, present = prepare_slots(z, present)
+    sizes = share_sizes(z, group)
+    z_all, present_all = whole(z[:, 1:], sizes, group), whole(present, sizes, group)
+    scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
     pairs = []
     with torch.autocast(z.device.type, enabled=False):
-        for pair in combinations(range(z.shape[1]), 2):
-            both = complete_samples(present[:, pair])
-            if len(both) < 2:
+        for a, b in combinations(range(z.shape[1]), 2):
+            both, both_all = present[:, [a, b]].all(dim=1), present_all[:, [a, b]].all(dim=1)
+            count = int(both_all.sum())
+            if count < 2:
                 continue
-            first, second = z[both][:, pair].unbind(dim=1)
-            logits = logit_scale * first @ second.T
-            right = torch.arange(len(both), device=z.device)
-            forth = functional.cross_entropy(logits, right)
-            back = functional.cross_entropy(logits.T, right)
-            pairs.append((forth + back) / 2)
+            first, second = z[both, a], z[both, b]
+            forth, back = cube_logsumexp([first, z_all[both_all, b - 1]], scale, matmul=matmul)
+            number = (both_all.cumsum(dim=0) - 1)[own_place(sizes, group)][both]
+            right = scale * (first * second).sum(dim=1)
+            losses = (forth + total_logsumexp(back, group)[number]) / 2 - right
+            pairs.append(total(losses.sum(), group) / count)
     if not pairs:
         raise ValueError(
             f"a CLIP step needs at least 2 samples with the same two modalities; this batch of "
-            f"{len(z)} has no such pair. Raise batch_size, or train on a cohort where more samples "
-            "have two modalities."
+            f"{sum(sizes)} has no such pair. Raise batch_size, or train on a cohort where more "
+            "samples have two modalities."
         )
     losses = torch.stack(pairs)
     return losses.mean() if reduction == "mean" else losses.sum()
@@ -89,6 +102,7 @@ class Clip(Objective):
         reduction: "mean" or "sum" over the pairs.
         logit_scale_max: limit of the learned scale; 100 as in CLIP, section 2.5. `inf` for none, as
             in the experiments of Symile's authors.
+        matmul: precision of float32 products, see `cube_logsumexp`.
 
     Raises:
         ValueError: no two samples of the batch have the same two modalities.
@@ -100,18 +114,34 @@ class Clip(Objective):
         temperature: float = 0.07,
         reduction: str = "mean",
         logit_scale_max: float = 100.0,
+        matmul: str = "highest",
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
         _check_reduction(reduction)
+        check_matmul(matmul)
         self.reduction = reduction
+        self.matmul = matmul
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
         """The loss of a batch; draws nothing."""
+        return self.of_share(embeddings, group=None, generator=generator)
+
+    def of_share(
+        self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        """The loss of the whole batch; each process takes its own samples' rows of the logits."""
         self.limit_logit_scale()
-        z, counts = embeddings.filled()
-        return clip_loss(z, self.logit_scale, present=counts, reduction=self.reduction)
+        z, counts = share.filled()
+        return clip_loss(
+            z,
+            self.logit_scale,
+            present=counts,
+            reduction=self.reduction,
+            matmul=self.matmul,
+            group=group,
+        )
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
@@ -128,3 +158,7 @@ class Clip(Objective):
     def candidates_per_anchor(self, samples: int, *, modalities: int) -> int | None:
         """None: the loss is about pairs, and says nothing of the total correlation."""
         return None
+
+    def operations(self, samples: int, *, modalities: int, dim: int) -> float | None:
+        """Floating-point operations of a step's loss and its gradients, for a complete batch."""
+        return 8.0 * comb(modalities, 2) * samples**2 * dim

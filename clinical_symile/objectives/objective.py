@@ -3,10 +3,11 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.processes import Group, gathered
 
 
 class Objective(nn.Module):
@@ -60,6 +61,20 @@ class Objective(nn.Module):
         """
         raise NotImplementedError
 
+    def of_share(
+        self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        """The loss of the whole batch, of which each process holds a share.
+
+        Here every process computes all of it; an objective for which that is much divides it.
+
+        Args:
+            share: this process's samples.
+            group: the processes; None if there is one. See `processes` for what gradients are.
+            generator: as in `forward`, in the same state in all processes.
+        """
+        return self(gathered(share, group), generator=generator)
+
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
     ) -> Float[Tensor, "query candidate"]:
@@ -78,6 +93,13 @@ class Objective(nn.Module):
         None where the loss gives no such estimate.
         """
         raise NotImplementedError
+
+    def operations(self, samples: int, *, modalities: int, dim: int) -> float | None:
+        """Floating-point operations of a step's loss and its gradients, for a complete batch.
+
+        None where an objective does not say.
+        """
+        return None
 
 
 def query_slots(
@@ -136,8 +158,3 @@ def prepare_slots(
     if z.dtype in (torch.bfloat16, torch.float16):
         z = z.float()
     return torch.where(present[:, :, None], z, torch.zeros_like(z)), present
-
-
-def complete_samples(present: Bool[Tensor, "sample modality"]) -> Int[Tensor, " complete"]:
-    """Which samples have every modality."""
-    return present.all(dim=1).nonzero().squeeze(1)

@@ -1,24 +1,23 @@
 """Symile: every modality is contrasted with the product of all others."""
 
+from dataclasses import dataclass
 from functools import reduce
 from math import inf
-from string import ascii_lowercase
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
+from clinical_symile.cube import check_matmul, cube_logsumexp
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.negatives import Cyclic, Negatives, OneSlot, Shuffled
 from clinical_symile.objectives.objective import (
     Objective,
-    complete_samples,
     inner_products,
     prepare_slots,
     query_slots,
 )
-
-NEGATIVES = ("all", "shuffled")
+from clinical_symile.processes import Group, own_place, share_sizes, total, total_logsumexp, whole
 
 
 def symile_loss(
@@ -28,138 +27,133 @@ def symile_loss(
     present: Bool[Tensor, "sample modality"] | None = None,
     negatives: str = "all",
     generator: torch.Generator | None = None,
+    matmul: str = "highest",
+    group: Group = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of picking a sample's own companions, mean over the anchor modalities.
 
     The logit of a combination of samples i_1 … i_M is logit_scale · Σ_d Π_m z^m_d[i_m]. For an
     anchor modality and a sample, the combination of only that sample is right. It is contrasted
-    with "all" others that keep the anchor, n^(M-1) - 1 of them, or with n - 1 "shuffled" ones,
-    which every sample of the batch shares. With two modalities both are CLIP.
+    with others that keep the anchor:
+
+    - "all", n^(M-1) - 1 of them, exactly, in memory that grows as n · d;
+    - "shuffled", n - 1 of them, which every sample of the batch shares;
+    - "cyclic-8", or another count c: companions j, j + δ, … of one another for all shifts δ below
+      c, which makes n · c^(M-2) candidates. "cyclic-n" with the batch's n would be "all";
+    - "one-slot", n - 1 of them, which differ from the right one in one modality.
+
+    With two modalities all are CLIP.
 
     A combination counts only if all its members are present; a sample is an anchor only if all its
     modalities are. Incomplete samples still lend what they have to the negatives.
 
     Source: Saporta et al., "Contrasting with Symile", NeurIPS 2024. https://arxiv.org/abs/2411.01053
+    ("all" and "shuffled").
 
     Args:
         z: embeddings; anything where absent.
         logit_scale: the multiplier itself, not its logarithm.
         present: True where a sample has the modality; all, if not given.
-        negatives: "all" or "shuffled".
-        generator: for "shuffled", what permutations are drawn from; on the CPU.
+        negatives: one of the words above.
+        generator: for "shuffled", what permutations are drawn from; on the CPU, and in the same
+            state in all processes.
+        matmul: precision of float32 products, see `cube_logsumexp`; "shuffled" has no use for it.
+        group: processes that each hold a share of the batch, see `processes`. The loss is the whole
+            batch's, and its gradients are such that their average over processes is right.
 
     Raises:
-        ValueError: fewer than two complete samples in the batch, "shuffled" without a generator, or
-            unknown negatives.
+        ValueError: fewer than two complete samples in the batch, "shuffled" without a generator,
+            unknown negatives or an unknown precision.
     """
-    _check_negatives(negatives)
-    if negatives == "all":
-        return _all_negatives(z, logit_scale, present=present)
-    if generator is None:
+    chosen = parse_negatives(negatives, matmul=matmul)
+    z, present = prepare_slots(z, present)
+    samples, complete = (
+        int(total(torch.tensor(count, device=z.device), group))
+        for count in (len(present), int(present.all(dim=1).sum()))
+    )
+    if complete < 2:
         raise ValueError(
-            "shuffled negatives need a generator; expected a torch.Generator on the CPU. Pass "
-            "generator=torch.Generator().manual_seed(seed)."
+            f"a Symile step needs at least 2 complete samples; this batch of {samples} has "
+            f"{complete}. Raise batch_size, or train on a cohort where more samples are complete."
         )
-    permutations = draw_permutations(len(z), modalities=z.shape[1], generator=generator)
-    return symile_loss_shuffled(z, logit_scale, permutations.to(z.device), present=present)
+    scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
+    with torch.autocast(z.device.type, enabled=False):
+        return chosen.loss(z, scale, present=present, generator=generator, group=group)
 
 
-def draw_permutations(
-    samples: int, *, modalities: int, generator: torch.Generator
-) -> Int[Tensor, "modality other sample"]:
-    """One permutation for each anchor modality and each other modality, in this order.
+@dataclass(frozen=True)
+class All:
+    """Every combination of the batch's samples is a candidate.
 
-    With two modalities nothing is drawn: each sample's own partner already is a negative for all
-    others, and a permutation could only make it one for itself.
+    Attributes:
+        matmul: see `cube_logsumexp`.
     """
-    if modalities == 2:
-        return torch.arange(samples).expand(2, 1, samples)
-    permutations = torch.empty(modalities, modalities - 1, samples, dtype=torch.long)
-    for permutation in permutations.flatten(0, 1):
-        permutation.copy_(torch.randperm(samples, generator=generator))
-    return permutations
+
+    matmul: str = "highest"
+
+    def loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        scale: Float[Tensor, ""],
+        *,
+        present: Bool[Tensor, "sample modality"],
+        generator: torch.Generator | None,
+        group: Group,
+    ) -> Float[Tensor, ""]:
+        """The mean over anchors of log Σ exp(logits of all candidates) - logit of the right one.
+
+        A modality's absent slots are no rows of the cube, so that nothing need be masked there. Of
+        several processes each takes the combinations with its own samples of one modality, the
+        scarcest, and with everybody's of the others.
+        """
+        sizes = share_sizes(z, group)
+        modalities = z.shape[1]
+        scarcest = int(total(present.sum(dim=0), group).argmin())
+        others = [m for m in range(modalities) if m != scarcest]
+
+        z_all, present_all = (whole(v[:, others], sizes, group) for v in (z, present))
+        rows = [z_all[there, m] for m, there in enumerate(present_all.T)]
+        rows.append(z[present[:, scarcest], scarcest])
+        *partial, own = cube_logsumexp(rows, scale, matmul=self.matmul)
+
+        # Row number k of the cube is the k-th sample that has the modality.
+        complete = present.all(dim=1)
+        mine = own_place(sizes, group)
+        numbers = (present_all.cumsum(dim=0) - 1)[mine][complete]
+        denominators = [own[present[:, scarcest].cumsum(dim=0)[complete] - 1]]
+        for found, number in zip(partial, numbers.T, strict=True):
+            denominators.append(total_logsumexp(found, group)[number])
+
+        right = scale * reduce(torch.mul, z[complete].unbind(dim=1)).sum(dim=1)
+        losses = torch.stack(denominators) - right  # [modality, anchor]
+        return total(losses.sum(), group) / (modalities * total(complete.sum(), group))
+
+    def candidates(self, samples: int, *, modalities: int) -> int:
+        """How many combinations share one anchor."""
+        return samples ** (modalities - 1)
+
+    def operations(self, samples: int, *, modalities: int, dim: int) -> float:
+        """Floating-point operations of a step, forward and backward."""
+        return 8.0 * samples**modalities * dim
 
 
-def symile_loss_shuffled(
-    z: Float[Tensor, "sample modality dim"],
-    logit_scale: float | Float[Tensor, ""],
-    permutations: Int[Tensor, "modality other sample"],
-    *,
-    present: Bool[Tensor, "sample modality"] | None = None,
-) -> Float[Tensor, ""]:
-    """`symile_loss` with shuffled negatives, for given permutations.
-
-    Candidate j of anchor modality m is the product over the others k of z^k[permutations[m, k, j]].
-    A sample's own candidate is replaced by its true companions. Where some modalities are absent, a
-    candidate with an absent member is left out for all samples but its own.
-
-    Args:
-        z: embeddings; anything where absent.
-        logit_scale: the multiplier itself, not its logarithm.
-        permutations: for each anchor modality and each other one, in the order of `z`.
-        present: True where a sample has the modality; all, if not given.
+def parse_negatives(word: str, *, matmul: str = "highest") -> Negatives:
+    """What a word of `symile_loss` stands for.
 
     Raises:
-        ValueError: fewer than two complete samples in the batch.
+        ValueError: nothing, or the precision is unknown.
     """
-    z, present = prepare_slots(z, present)
-    complete = _anchors(present)
-    own = (torch.arange(len(complete), device=z.device), complete)
-    losses = []
-    with torch.autocast(z.device.type, enabled=False):
-        true = logit_scale * reduce(torch.mul, z[complete].unbind(dim=1)).sum(dim=1)
-        for anchor, shuffles in enumerate(permutations):
-            others = [m for m in range(z.shape[1]) if m != anchor]
-            slots = list(zip(others, shuffles, strict=True))
-            candidates = reduce(torch.mul, [z[shuffle, m] for m, shuffle in slots])
-            allowed = reduce(torch.mul, [present[shuffle, m] for m, shuffle in slots])
-            logits = logit_scale * z[complete, anchor] @ candidates.T
-            logits.masked_fill_(~allowed, -inf)
-            logits[own] = true
-            losses.append(functional.cross_entropy(logits, complete))
-    return torch.stack(losses).mean()
-
-
-def _all_negatives(
-    z: Float[Tensor, "sample modality dim"],
-    logit_scale: float | Float[Tensor, ""],
-    *,
-    present: Bool[Tensor, "sample modality"] | None,
-) -> Float[Tensor, ""]:
-    """The definition, densely: one logit for each of the n^M combinations serves all anchors."""
-    z, present = prepare_slots(z, present)
-    complete = _anchors(present)
-    modalities = z.shape[1]
-    axes = ascii_lowercase[:modalities]
-    with torch.autocast(z.device.type, enabled=False):
-        products = torch.einsum(
-            ",".join(f"{axis}z" for axis in axes) + f"->{axes}", *z.unbind(dim=1)
-        )
-        # [n, n, …], an axis for each modality
-        allowed = reduce(torch.logical_and, torch.meshgrid(*present.T, indexing="ij"))
-        logits = (logit_scale * products).masked_fill(~allowed, -inf)
-        true = logits[(complete,) * modalities]
-        losses = [
-            (logits.movedim(anchor, 0)[complete].flatten(1).logsumexp(dim=1) - true).mean()
-            for anchor in range(modalities)
-        ]
-    return torch.stack(losses).mean()
-
-
-def _anchors(present: Bool[Tensor, "sample modality"]) -> Int[Tensor, " complete"]:
-    complete = complete_samples(present)
-    if len(complete) < 2:
+    check_matmul(matmul)
+    plain = {"all": All(matmul), "shuffled": Shuffled(), "one-slot": OneSlot(matmul)}
+    name, _, count = word.partition("-")
+    if name == "cyclic" and count.isdecimal() and int(count) >= 1:
+        return Cyclic(int(count), matmul)
+    if word not in plain:
         raise ValueError(
-            f"a Symile step needs at least 2 complete samples; this batch of {len(present)} has "
-            f"{len(complete)}. Raise batch_size, or train on a cohort where more samples are "
-            "complete."
+            f"unknown negatives '{word}'; expected {', '.join(plain)}, or cyclic-8 with any count "
+            "of at least 1."
         )
-    return complete
-
-
-def _check_negatives(negatives: str) -> None:
-    if negatives not in NEGATIVES:
-        raise ValueError(f"unknown negatives '{negatives}'; expected 'all' or 'shuffled'.")
+    return plain[word]
 
 
 class Symile(Objective):
@@ -174,10 +168,10 @@ class Symile(Objective):
         temperature: starting value of 1 / logit_scale, which is then learned. Products of unit
             vectors are small: of the order of 1 / dim for three random ones, and of 1 / √dim when
             they agree. A scale that starts at 0.1 · dim makes the first logits about 0.1.
-        negatives: "all" contrasts with every combination, n^(M-1) - 1 per anchor; "shuffled" with
-            n - 1.
+        negatives: "all", "shuffled", "cyclic-" with a count, or "one-slot"; see `symile_loss`.
         logit_scale_max: limit of the learned scale. None by default, as in the paper's experiments:
             since the products are small, the scale must grow well past the limit that CLIP needs.
+        matmul: precision of float32 products, see `cube_logsumexp`.
 
     Raises:
         ValueError: fewer than two complete samples in the batch.
@@ -189,19 +183,33 @@ class Symile(Objective):
         temperature: float = 0.1,
         negatives: str = "all",
         logit_scale_max: float = inf,
+        matmul: str = "highest",
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        _check_negatives(negatives)
+        self.sampled = parse_negatives(negatives, matmul=matmul)
         self.negatives = negatives
+        self.matmul = matmul
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
         """The loss of a batch; shuffled negatives are drawn from `generator`."""
+        return self.of_share(embeddings, group=None, generator=generator)
+
+    def of_share(
+        self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        """The loss of the whole batch; its combinations are divided among the processes."""
         self.limit_logit_scale()
-        z, counts = embeddings.filled()
+        z, counts = share.filled()
         return symile_loss(
-            z, self.logit_scale, present=counts, negatives=self.negatives, generator=generator
+            z,
+            self.logit_scale,
+            present=counts,
+            negatives=self.negatives,
+            generator=generator,
+            matmul=self.matmul,
+            group=group,
         )
 
     def score(
@@ -218,4 +226,8 @@ class Symile(Objective):
 
     def candidates_per_anchor(self, samples: int, *, modalities: int) -> int | None:
         """How many combinations each anchor is contrasted with, its own included."""
-        return samples if self.negatives == "shuffled" else samples ** (modalities - 1)
+        return self.sampled.candidates(samples, modalities=modalities)
+
+    def operations(self, samples: int, *, modalities: int, dim: int) -> float | None:
+        """Floating-point operations of a step's loss and its gradients, for a complete batch."""
+        return self.sampled.operations(samples, modalities=modalities, dim=dim)

@@ -1,4 +1,4 @@
-"""What holds for every objective in the table, for both kinds of negatives and of reduction."""
+"""What holds for every objective in the table, for all kinds of negatives and of reduction."""
 
 from dataclasses import replace
 
@@ -28,7 +28,17 @@ def summed_loss(z, logit_scale, *, present=None):
     return clip_loss(z, logit_scale, present=present, reduction="sum")
 
 
-each_loss = pytest.mark.parametrize("loss", [symile_loss, shuffled_loss, clip_loss, summed_loss])
+def cyclic_loss(z, logit_scale, *, present=None):
+    return symile_loss(z, logit_scale, present=present, negatives="cyclic-2")
+
+
+def one_slot_loss(z, logit_scale, *, present=None):
+    return symile_loss(z, logit_scale, present=present, negatives="one-slot")
+
+
+each_loss = pytest.mark.parametrize(
+    "loss", [symile_loss, shuffled_loss, cyclic_loss, one_slot_loss, clip_loss, summed_loss]
+)
 
 
 @pytest.fixture(params=sorted(OBJECTIVES))
@@ -83,7 +93,7 @@ def test_all_present_is_the_same_to_the_bit_as_no_presence_given(loss, dtype, ge
     assert without[0].dtype == dtype
 
 
-@pytest.mark.parametrize("loss", [symile_loss, clip_loss, summed_loss])
+@pytest.mark.parametrize("loss", [symile_loss, one_slot_loss, clip_loss, summed_loss])
 @settings(max_examples=20, deadline=None)
 @given(present=presence(), data=st.data())
 def test_the_order_of_samples_and_of_modalities_changes_nothing(loss, present, data):

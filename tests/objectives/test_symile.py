@@ -5,14 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_symile import cube
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.negatives import draw_permutations, shuffled_loss
 from clinical_symile.objectives.clip import clip_loss
-from clinical_symile.objectives.symile import (
-    Symile,
-    draw_permutations,
-    symile_loss,
-    symile_loss_shuffled,
-)
+from clinical_symile.objectives.symile import Symile, symile_loss
+from tests.objectives.dense import dense_symile_loss
 
 SIZES = [(n, d, m) for m in (2, 3, 4) for n in (2, 3, 5) for d in (1, 4)]
 
@@ -46,6 +44,14 @@ def loss_in_loops(z, scale, present, candidates_of):
     return sum(anchors) / modalities
 
 
+def symile_loss_shuffled(z, scale, permutations, *, present=None):
+    """The loss for given permutations."""
+    if present is None:
+        present = torch.ones(z.shape[:2], dtype=torch.bool)
+    scale = torch.as_tensor(scale, dtype=z.dtype)
+    return shuffled_loss(z, scale, permutations, present=present)
+
+
 def all_combinations(n, modalities):
     def candidates_of(anchor, i):
         others = itertools.product(range(n), repeat=modalities - 1)
@@ -61,6 +67,29 @@ def shuffled_combinations(n, modalities, permutations):
             rest = [i if i == j else int(p[j]) for p in permutations[anchor]]
             combinations.append((*rest[:anchor], i, *rest[anchor:]))
         return combinations
+
+    return candidates_of
+
+
+def cyclic_combinations(n, modalities, shifts):
+    """Sample j of the first other modality, j + δ of the next, and so on round the batch."""
+
+    def candidates_of(anchor, i):
+        combinations = []
+        for j in range(n):
+            for apart in itertools.product(range(min(shifts, n)), repeat=modalities - 2):
+                rest = [(j + delta) % n for delta in (0, *apart)]
+                combinations.append((*rest[:anchor], i, *rest[anchor:]))
+        return combinations
+
+    return candidates_of
+
+
+def one_slot_combinations(n, modalities):
+    """The anchor here is the target: all others are sample i's, and the target is everybody's."""
+
+    def candidates_of(target, i):
+        return [tuple(j if m == target else i for m in range(modalities)) for j in range(n)]
 
     return candidates_of
 
@@ -92,6 +121,73 @@ def test_shuffled_negatives_are_the_papers_loss_in_loops(n, d, modalities, rng, 
         expected = loss_in_loops(z.numpy(), 1.7, present, candidates_of)
         actual = symile_loss_shuffled(z, 1.7, permutations, present=torch.from_numpy(present))
         assert actual.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d", "modalities"), SIZES)
+def test_cyclic_and_one_slot_negatives_are_their_definitions_in_loops(n, d, modalities, rng):
+    definitions = {
+        "cyclic-1": cyclic_combinations(n, modalities, 1),
+        "cyclic-2": cyclic_combinations(n, modalities, 2),
+        "cyclic-9": all_combinations(n, modalities),
+        "one-slot": one_slot_combinations(n, modalities),
+    }
+    for present in presence_patterns(n, modalities, rng):
+        z = torch.from_numpy(rng.standard_normal((n, modalities, d)))
+        for negatives, candidates_of in definitions.items():
+            expected = loss_in_loops(z.numpy(), 1.7, present, candidates_of)
+            actual = symile_loss(z, 1.7, present=torch.from_numpy(present), negatives=negatives)
+            assert actual.item() == pytest.approx(expected, rel=1e-12), negatives
+
+
+def value_and_gradients(loss, z, scale, present):
+    z = z.clone().requires_grad_()
+    scale = torch.tensor(scale, dtype=z.dtype, requires_grad=True)
+    value = loss(z, scale, present)
+    return value.detach(), *torch.autograd.grad(value, [z, scale])
+
+
+def tiled_symile_loss(z, scale, present):
+    return symile_loss(z, scale, present=present)
+
+
+@pytest.mark.parametrize("tile", [11, 64, 2**19])
+@pytest.mark.parametrize(("n", "d", "modalities"), [(7, 5, 2), (6, 9, 3), (4, 3, 4), (3, 4, 5)])
+def test_loss_and_gradients_are_the_dense_ones_whatever_the_tiles(
+    n, d, modalities, tile, rng, monkeypatch
+):
+    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: tile)
+    for scale in (2.0, 400.0):  # with the second, one exponential would lose most log-sum-exps
+        for present in presence_patterns(n, modalities, rng):
+            z = torch.from_numpy(rng.standard_normal((n, modalities, d)))
+            arguments = z, scale, torch.from_numpy(present)
+            expected = value_and_gradients(dense_symile_loss, *arguments)
+            actual = value_and_gradients(tiled_symile_loss, *arguments)
+            for found, right in zip(actual, expected, strict=True):
+                assert (found - right).abs().max() <= 1e-12 * max(right.abs().max(), scale)
+
+
+def test_the_paper_s_batch_of_unit_vectors_in_float32_is_close_to_float64(generator):
+    z = torch.nn.functional.normalize(torch.randn(96, 3, 64, generator=generator), dim=2)
+    present = torch.rand(96, 3, generator=generator) < 0.8
+    single = value_and_gradients(tiled_symile_loss, z, 30.0, present)
+    double = value_and_gradients(dense_symile_loss, z.double(), 30.0, present)
+    for found, right in zip(single, double, strict=True):
+        assert (found - right).abs().max() <= 1e-5 * right.abs().max()
+
+
+def test_what_is_kept_for_the_way_back_is_the_embeddings_and_no_logit(generator):
+    n, d = 48, 64
+    z = torch.randn(n, 3, d, generator=generator).requires_grad_()
+    kept = 0
+
+    def count(tensor):
+        nonlocal kept
+        kept += tensor.numel() if tensor.is_floating_point() else 0
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        symile_loss(z, torch.tensor(0.01, requires_grad=True))
+    assert kept <= 3 * (3 * n * d + 3 * n)
 
 
 def check_golden(loss, z, scale, probes, expected):
@@ -146,6 +242,13 @@ def test_fixture_f_with_given_permutations(fixture_f):
     assert loss.item() == pytest.approx(2.039970254206, rel=1e-12)
 
 
+def test_fixture_f_with_cheaper_negatives(fixture_f):
+    cyclic = [symile_loss(fixture_f, 10.0, negatives=f"cyclic-{c}").item() for c in (1, 2, 4)]
+    assert cyclic == pytest.approx([2.482629578342, 4.482615231596, 5.706735653179], rel=1e-12)
+    one_slot = symile_loss(fixture_f, 10.0, negatives="one-slot")
+    assert one_slot.item() == pytest.approx(2.658872514263, rel=1e-12)
+
+
 def test_fixture_f_with_one_absent_slot(fixture_f, without_last_labs):
     loss = symile_loss(fixture_f, 10.0, present=without_last_labs)
     assert loss.item() == pytest.approx(4.941884427729, rel=1e-12)
@@ -164,19 +267,18 @@ def test_unit_vectors_along_the_axes_by_hand(n, modalities, scale):
 @pytest.mark.parametrize("modalities", [2, 3, 4])
 def test_a_constant_model_has_the_loss_of_guessing(modalities, generator):
     z = torch.zeros(4, modalities, 3, dtype=torch.float64)
-    for negatives in ("all", "shuffled"):
+    for negatives in ("all", "shuffled", "cyclic-1", "cyclic-3", "one-slot"):
         loss = symile_loss(z, 10.0, negatives=negatives, generator=generator)
         candidates = Symile(negatives=negatives).candidates_per_anchor(4, modalities=modalities)
         assert candidates is not None
         assert loss.item() == pytest.approx(math.log(candidates), rel=1e-12)
 
 
-def test_with_two_modalities_both_kinds_of_negatives_are_clip(fixture_f, generator):
+@pytest.mark.parametrize("negatives", ["all", "shuffled", "cyclic-3", "one-slot"])
+def test_with_two_modalities_all_kinds_of_negatives_are_clip(negatives, fixture_f, generator):
     pair = fixture_f[:, :2]
-    expected = clip_loss(pair, 10.0).item()
-    assert symile_loss(pair, 10.0).item() == pytest.approx(expected, rel=1e-12)
-    shuffled = symile_loss(pair, 10.0, negatives="shuffled", generator=generator)
-    assert shuffled.item() == pytest.approx(expected, rel=1e-12)
+    loss = symile_loss(pair, 10.0, negatives=negatives, generator=generator)
+    assert loss.item() == pytest.approx(clip_loss(pair, 10.0).item(), rel=1e-12)
 
 
 def test_with_two_modalities_permutations_would_not_be_clip(fixture_f):
@@ -198,10 +300,22 @@ def test_the_gradient_is_that_of_finite_differences(rng):
     present = torch.ones(4, 3, dtype=torch.bool)
     present[0, 1] = False
     scale = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda z, s: symile_loss(z, s, present=present), (z, scale))
+    for negatives in ("all", "cyclic-2", "one-slot"):
+        assert torch.autograd.gradcheck(
+            lambda z, s, kind=negatives: symile_loss(z, s, present=present, negatives=kind),
+            (z, scale),
+        )
 
 
-@pytest.mark.parametrize("negatives", ["all", "shuffled"])
+def test_a_gradient_of_the_gradient_is_refused(fixture_f):
+    z = fixture_f.requires_grad_()
+    with pytest.raises(
+        NotImplementedError, match=r"no gradient itself.* expected create_graph=Fal"
+    ):
+        torch.autograd.grad(symile_loss(z, 1.0), z, create_graph=True)
+
+
+@pytest.mark.parametrize("negatives", ["all", "shuffled", "cyclic-2", "one-slot"])
 @pytest.mark.parametrize(("complete", "samples"), [(1, 32), (0, 2), (1, 1)])
 def test_a_batch_with_fewer_than_two_complete_samples_is_refused(
     complete, samples, negatives, generator
@@ -224,11 +338,20 @@ def test_shuffled_negatives_without_a_generator_are_refused(fixture_f):
         symile_loss(fixture_f, 1.0, negatives="shuffled")
 
 
-def test_unknown_negatives_are_refused(fixture_f):
-    with pytest.raises(ValueError, match="unknown negatives 'hard'; expected 'all' or 'shuffled'"):
-        symile_loss(fixture_f, 1.0, negatives="hard")
-    with pytest.raises(ValueError, match="unknown negatives 'hard'"):
-        Symile(negatives="hard")
+@pytest.mark.parametrize("word", ["hard", "cyclic", "cyclic-0", "cyclic-x", "all-2", ""])
+def test_unknown_negatives_are_refused(word, fixture_f):
+    message = f"unknown negatives '{word}'; expected all, shuffled, one-slot, or cyclic-8"
+    with pytest.raises(ValueError, match=message):
+        symile_loss(fixture_f, 1.0, negatives=word)
+    with pytest.raises(ValueError, match=message):
+        Symile(negatives=word)
+
+
+def test_an_unknown_precision_is_refused(fixture_f):
+    with pytest.raises(ValueError, match="unknown matmul precision 'tf32'; expected one of highes"):
+        symile_loss(fixture_f, 1.0, matmul="tf32")
+    with pytest.raises(ValueError, match="unknown matmul precision 'tf32'"):
+        Symile(matmul="tf32")
 
 
 def test_scores_are_those_of_the_papers_code(golden_scores):
@@ -253,5 +376,27 @@ def test_scores_are_those_of_the_papers_code(golden_scores):
 
 
 def test_candidates_per_anchor_counts_the_softmax():
-    assert Symile(negatives="all").candidates_per_anchor(7, modalities=3) == 49
-    assert Symile(negatives="shuffled").candidates_per_anchor(7, modalities=3) == 7
+    for negatives, three, four in (
+        ("all", 7**2, 7**3),
+        ("shuffled", 7, 7),
+        ("one-slot", 7, 7),
+        ("cyclic-2", 7 * 2, 7 * 4),
+        ("cyclic-9", 7**2, 7**3),
+    ):
+        counted = [
+            Symile(negatives=negatives).candidates_per_anchor(7, modalities=m) for m in (3, 4)
+        ]
+        assert counted == [three, four], negatives
+
+
+def test_operations_of_a_step_by_hand():
+    # 2 for each multiplication and addition. All: 1 product forward and 3 backward of 5³ · 4.
+    # Shuffled: for each of 3 anchors 1 forward and 2 backward of 5² · 4, cyclic-2 1 and 3 of
+    # 5 · 10 · 4, and one-slot 1 and 3 of 5² · 4.
+    for negatives, expected in (
+        ("all", 2 * 4 * 500),
+        ("shuffled", 2 * 3 * 3 * 100),
+        ("cyclic-2", 2 * 3 * 4 * 200),
+        ("one-slot", 2 * 3 * 4 * 100),
+    ):
+        assert Symile(negatives=negatives).operations(5, modalities=3, dim=4) == expected

@@ -1,0 +1,85 @@
+"""One of several processes that hold shares of a batch; what each finds is written to a file.
+
+Run as `shared_batch.py RANK SIZES FOLDER`, with sizes of shares as `5,3`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.objective import Objective
+from clinical_symile.objectives.symile import Symile
+
+OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
+    "all": (lambda: Symile(temperature=0.5), 3),
+    "all-of-four": (lambda: Symile(temperature=0.5), 4),
+    "all-of-two": (lambda: Symile(temperature=0.5), 2),
+    "shuffled": (lambda: Symile(temperature=0.5, negatives="shuffled"), 3),
+    "cyclic": (lambda: Symile(temperature=0.5, negatives="cyclic-2"), 3),
+    "one-slot": (lambda: Symile(temperature=0.5, negatives="one-slot"), 3),
+    "clip": (lambda: Clip(temperature=0.5), 3),
+    "clip-summed": (lambda: Clip(temperature=0.5, reduction="sum"), 4),
+}
+
+
+def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
+    """Objectives with a whole batch: all present, some absent, one modality absent in one share."""
+    samples = sum(sizes)
+    for name, (make, modalities) in OBJECTIVES.items():
+        generator = torch.Generator().manual_seed(len(name))
+        z = torch.randn(samples, modalities, 5, generator=generator, dtype=torch.float64)
+        substitute = torch.randn(modalities, 5, generator=generator, dtype=torch.float64)
+        all_present = torch.ones(samples, modalities, dtype=torch.bool)
+        some = torch.rand(samples, modalities, generator=generator) < 0.7
+        some[[0, 1, -1]] = True
+        without = all_present.clone()
+        without[: sizes[0], -1] = False
+        for pattern, present in (("complete", all_present), ("some", some), ("without", without)):
+            for learned in (False, True):
+                z = z.clone().requires_grad_()
+                batch = Embeddings(
+                    z=z,
+                    present=present,
+                    modalities=tuple("abcd"[:modalities]),
+                    rows=torch.arange(samples),
+                    substitute=substitute.clone().requires_grad_() if learned else None,
+                )
+                yield f"{name}/{pattern}/{learned}", make().double(), batch
+
+
+def found(objective: Objective, loss: Tensor, batch: Embeddings) -> dict[str, Tensor]:
+    """The loss and its gradients."""
+    inputs = {"z": batch.z, "scale": objective.log_logit_scale}
+    if batch.substitute is not None:
+        inputs["substitute"] = batch.substitute
+    gradients = torch.autograd.grad(loss, list(inputs.values()))
+    return {"loss": loss.detach(), **dict(zip(inputs, gradients, strict=True))}
+
+
+def main(rank: int, sizes: list[int], folder: Path) -> None:
+    torch.set_num_threads(1)
+    meeting = f"file://{folder / 'meeting'}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=len(sizes))
+    own = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
+    results = {}
+    for name, objective, batch in cases(sizes):
+        z = batch.z.detach()[own].requires_grad_()
+        share = Embeddings(
+            z, batch.present[own], batch.modalities, batch.rows[own], batch.substitute
+        )
+        drawn = torch.Generator().manual_seed(0)
+        loss = objective.of_share(share, group=dist.group.WORLD, generator=drawn)
+        results |= {f"{name}/{k}": v for k, v in found(objective, loss, share).items()}
+    save_file(results, folder / f"{rank}.safetensors")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), [int(size) for size in sys.argv[2].split(",")], Path(sys.argv[3]))

@@ -1,0 +1,87 @@
+from string import ascii_lowercase
+
+import pytest
+import torch
+
+from clinical_symile import cube
+from clinical_symile.cube import cube_logsumexp
+
+SIZES = [(4, 5), (3, 4, 5), (7, 6, 5), (4, 3, 2, 5), (2, 3, 4, 3, 2), (2, 2, 3, 2, 2, 3)]
+
+
+def dense_logsumexp(matrices, scale):
+    """With every logit in memory."""
+    axes = ascii_lowercase[: len(matrices)]
+    logits = scale * torch.einsum(",".join(f"{a}z" for a in axes) + f"->{axes}", *matrices)
+    return [logits.movedim(m, 0).flatten(1).logsumexp(dim=1) for m in range(len(matrices))]
+
+
+def drawn(sizes, generator, dim=6):
+    return [
+        torch.randn(n, dim, generator=generator, dtype=torch.float64).requires_grad_()
+        for n in sizes
+    ]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("tile", [1, 7, 40, 2**19])
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_values_and_gradients_are_the_dense_ones(sizes, tile, scale, generator, monkeypatch):
+    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: tile)
+    matrices = drawn(sizes, generator)
+    factor = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
+    # Gradients of either sign, and of different sizes.
+    into = [torch.randn(n, generator=generator, dtype=torch.float64) for n in sizes]
+    found = []
+    for function in (cube_logsumexp, dense_logsumexp):
+        values = function(matrices, factor)
+        weighted = torch.stack([g @ v for g, v in zip(into, values, strict=True)]).sum()
+        found.append([*values, *torch.autograd.grad(weighted, [factor, *matrices])])
+    for actual, expected in zip(*found, strict=True):
+        assert (actual - expected).abs().max() <= 1e-12 * max(expected.abs().max(), scale)
+
+
+def test_one_exponential_is_used_only_where_it_loses_nothing(generator):
+    matrices = [z.detach().float() for z in drawn((5, 6, 4), generator)]
+    for scale, shared in ((1.0, True), (300.0, False)):
+        _, shift = cube._logsumexps(matrices, torch.tensor(scale))
+        assert (shift is not None) == shared
+        actual = cube_logsumexp(matrices, scale)
+        expected = dense_logsumexp([z.double() for z in matrices], scale)
+        for single, double in zip(actual, expected, strict=True):
+            torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-5)
+
+
+def test_the_largest_finite_logits_do_not_overflow():
+    matrices = [torch.full((3, 2), 10.0) for _ in range(3)]
+    for values in cube_logsumexp(matrices, 1000.0):
+        # 2 · 10³ · 1000, and log 9 that is less than a rounding beside it
+        torch.testing.assert_close(values, torch.full((3,), 2e6))
+
+
+def test_without_a_combination_log_sum_exps_are_those_of_nothing(generator):
+    matrices = drawn((3, 0, 2), generator)
+    values = cube_logsumexp(matrices, 1.0)
+    assert [len(v) for v in values] == [3, 0, 2]
+    assert all((v == -torch.inf).all() for v in values)
+    gradients = torch.autograd.grad([v.exp().sum() for v in values], matrices)
+    assert all((g == 0).all() for g in gradients)
+
+
+@pytest.mark.parametrize("matmul", cube.MATMUL_PRECISIONS)
+def test_the_precision_of_products_is_set_for_the_cube_alone(matmul, generator):
+    matrices = [z.detach().float().requires_grad_() for z in drawn((16, 16, 16), generator)]
+    before = torch.get_float32_matmul_precision()
+    values = cube_logsumexp(matrices, 0.5, matmul=matmul)
+    torch.stack(values).sum().backward()
+    assert torch.get_float32_matmul_precision() == before
+    exact = dense_logsumexp([z.detach().double() for z in matrices], 0.5)
+    # bfloat16 has 8 bits, of products up to about 10.
+    tolerance = 1e-5 if matmul == "highest" else 0.2
+    for single, double in zip(values, exact, strict=True):
+        torch.testing.assert_close(single.double(), double, rtol=0, atol=tolerance)
+
+
+def test_one_matrix_is_refused(generator):
+    with pytest.raises(ValueError, match="a cube of 1 matrices; expected at least 2"):
+        cube_logsumexp(drawn((3,), generator), 1.0)
