@@ -48,14 +48,17 @@ def load_batch(
     if partners is None:
         partners = np.repeat(rows[:, None], len(modalities), axis=1)
     columns = [store.modalities.index(modality) for modality in modalities]
-    present = store.present[partners, columns]
-    if visible is not None:
-        present = present & visible
+    measured = store.present[partners, columns]
+    present = measured if visible is None else measured & visible
     inputs = {}
     for column, modality in enumerate(modalities):
-        read = store.inputs(modality, partners[present[:, column], column])
-        full = np.zeros((len(rows), *read.shape[1:]), dtype=np.float32)
-        full[present[:, column]] = read
+        lenders, shown = partners[:, column], present[:, column]
+        if (shown == measured[:, column]).all():
+            full = store.inputs(modality, lenders)
+        else:
+            read = store.inputs(modality, lenders[shown])
+            full = np.zeros((len(rows), *read.shape[1:]), dtype=np.float32)
+            full[shown] = read
         inputs[modality] = torch.from_numpy(full)
     return Batch(
         inputs=inputs,

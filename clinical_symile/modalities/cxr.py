@@ -113,7 +113,12 @@ class Cxr:
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample 1 h w"]:
         """Grey levels from 0 to 1."""
-        return measurements.astype(np.float32) / np.float32(255)
+        return measurements.astype(np.float32) / Cxr.divisor(statistics)
+
+    @staticmethod
+    def divisor(statistics: Mapping[str, Any]) -> np.float32:
+        """The highest grey level."""
+        return np.float32(255)
 
 
 def _looks_inverted(pixels: UInt8[np.ndarray, "h w"]) -> bool:

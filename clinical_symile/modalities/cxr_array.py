@@ -105,4 +105,9 @@ class CxrArray:
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample 1 h w"]:
         """Grey levels from 0 to 1."""
-        return measurements.astype(np.float32) / np.float32(LEVELS)
+        return measurements.astype(np.float32) / CxrArray.divisor(statistics)
+
+    @staticmethod
+    def divisor(statistics: Mapping[str, Any]) -> np.float32:
+        """The highest grey level."""
+        return np.float32(LEVELS)

@@ -168,8 +168,13 @@ class Ecg:
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample lead time"]:
         """Millivolts divided by the training standard deviation of each lead."""
+        return measurements.astype(np.float32) / Ecg.divisor(statistics)
+
+    @staticmethod
+    def divisor(statistics: Mapping[str, Any]) -> Float[np.ndarray, "lead 1"]:
+        """The training standard deviation of each lead in microvolts."""
         sd = np.asarray(statistics["sd_mv"], dtype=np.float32)
-        return measurements.astype(np.float32) / (np.float32(1000) * sd[:, None])
+        return np.float32(1000) * sd[:, None]
 
 
 def _start(times: int, wanted: int) -> int:

@@ -44,7 +44,8 @@ class Modality(Protocol):
     cohort's table for this modality holds, which are keyword-only arguments. Nothing is inherited.
 
     One that leaves out single values of a measurement also has `implausible(columns)`, which counts
-    them by part: see `Labs`.
+    them by part: see `Labs`. One whose `transform` does nothing but divide stored numbers has
+    `divisor(statistics)`, by what, so that it can be done on a GPU: see `Cxr`.
 
     Attributes:
         shape: of one stored measurement.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from clinical_symile.modalities.modality import Rejected
 from clinical_symile.names import ENCODERS, MODALITIES, find
@@ -97,6 +98,20 @@ def test_inputs_are_finite_float32_one_per_measurement(case: Case) -> None:
     assert inputs.dtype == np.float32
     assert len(inputs) == 3
     assert np.isfinite(inputs).all()
+
+
+def test_a_modality_that_has_a_divisor_does_nothing_but_divide(case: Case) -> None:
+    measured = np.stack([case.adapter.read(case.present, case.folder)] * 2)
+    statistics = case.adapter.fit([measured])
+    if not hasattr(case.adapter, "divisor"):
+        pytest.skip("more than a division is done to this modality")
+    divided = torch.from_numpy(measured) / torch.from_numpy(
+        np.asarray(case.adapter.divisor(statistics), dtype=np.float32)
+    )
+    np.testing.assert_array_equal(divided.numpy(), case.adapter.transform(measured, statistics))
+    np.testing.assert_array_equal(
+        np.divide(measured, case.adapter.divisor(statistics), dtype=np.float32), divided.numpy()
+    )
 
 
 def test_statistics_do_not_depend_on_the_parts_they_are_fitted_on(case: Case) -> None:

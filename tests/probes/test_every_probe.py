@@ -99,7 +99,8 @@ class _Spoiled(CohortStore):
 
     def inputs(self, modality: str, rows: np.ndarray) -> np.ndarray:
         column = self.modalities.index(modality)
-        assert not self.__dict__["hidden"][rows, column].any(), f"{modality} is hidden"
+        read = self.__dict__["hidden"][rows, column] & self.present[rows, column]
+        assert not read.any(), f"{modality} is hidden"
         return super().inputs(modality, rows)
 
 
