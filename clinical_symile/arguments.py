@@ -1,6 +1,7 @@
 """What may stand on the command line."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -93,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
     verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
 
+    verb = _add_verb(verbs, "compare", "test the differences of runs on the same samples")
+    verb.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of two or more")
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
+    verb.add_argument("--margin", metavar="D", type=_margin, help="what may be lost without harm")
+    verb.add_argument("--out", metavar="DIR", type=Path, help="without it, beside the first run")
+
     verb = _add_verb(verbs, "benchmark", "all that a report needs and is not there yet")
     verb.add_argument("report", metavar="REPORT")
     verb.add_argument("--cohort", metavar="COHORT", required=True)
@@ -174,6 +182,16 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 0")
     return int(text)
+
+
+def _margin(text: str) -> float:
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = 0.0
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a number above 0, such as 0.02")
+    return margin
 
 
 def _devices(text: str) -> int:

@@ -144,6 +144,27 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from clinical_symile.asked import applicable_tasks
+    from clinical_symile.catalog import open_catalog
+    from clinical_symile.compare import compare_all
+    from clinical_symile.results import write_rows
+    from clinical_symile.run import Run
+    from clinical_symile.store import open_store
+    from clinical_symile.terminal import CONSOLE, show_comparisons
+
+    runs, store = [Run(path) for path in options.runs], open_store(options.store)
+    tasks, notes = applicable_tasks(open_catalog(options.catalog), store, patterns=options.tasks)
+    comparisons, lost = compare_all(runs, tasks, store=store, margin=options.margin)
+    out = options.out or options.runs[0].resolve().parent
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("comparisons", comparisons), ("losses", lost)):
+        write_rows(out / f"{name}.jsonl", rows)
+    show_comparisons(comparisons, lost, notes, CONSOLE)
+    CONSOLE.print(f"Differences {out / 'comparisons.jsonl'}, {out / 'losses.jsonl'}")
+    return 0
+
+
 def _benchmark(options: argparse.Namespace) -> int:
     from clinical_symile.asked import pretraining_task
     from clinical_symile.catalog import open_catalog
@@ -192,6 +213,7 @@ VERBS = {
     "prepare": _prepare,
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
     "benchmark": _benchmark,
     "report": _report,
 }

@@ -7,6 +7,7 @@ samples, and for all else the normal distribution with the standard error of the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,48 @@ def losses(
             about |= {"against": WHOLE, "digest": scored[pattern]}
             made.append(_comparison(about, outcome, whole, task, store, margin))
     return made
+
+
+def compare_all(
+    runs: Sequence[Run],
+    tasks: Sequence[Retrieval | Classification],
+    *,
+    store: CohortStore,
+    margin: float | None = None,
+) -> tuple[list[Comparison], list[Comparison]]:
+    """Every two runs, the earlier against the later, and each run with and without modalities.
+
+    The p values of each of the two lists are adjusted for all of it.
+
+    Args:
+        runs: two or more.
+        tasks: those on which both of a pair were scored are compared.
+        store: of all.
+        margin: what may be lost, instead of the tasks'.
+
+    Raises:
+        DataError: fewer than two runs, two of one name, nothing in common, or not on the same
+            samples.
+    """
+    names = [run.name for run in runs]
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise DataError(
+            f"runs {', '.join(names)}; expected two or more of different names. Name the folders "
+            "of the runs to compare."
+        )
+    made = [
+        row
+        for run, other in combinations(runs, 2)
+        for task in tasks
+        for row in compare(run, other, task, store=store, margin=margin)
+    ]
+    if not made:
+        raise DataError(
+            f"runs {', '.join(names)} have no task and pattern in common. Evaluate them on the "
+            "same tasks: `clinical-symile evaluate RUN --store STORE`."
+        )
+    lost = [row for r in runs for t in tasks for row in losses(r, t, store=store, margin=margin)]
+    return adjusted(made), adjusted(lost)
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:

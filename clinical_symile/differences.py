@@ -7,13 +7,14 @@ from markupsafe import Markup
 
 from clinical_symile.figures import Mark, Row, dots, limits
 from clinical_symile.panels import Panel, Tasks
-from clinical_symile.results import Comparison
+from clinical_symile.results import Comparison, is_settled
 from clinical_symile.scores import Series
 from clinical_symile.wording import (
     count,
     difference,
     is_share,
     metric_words,
+    p_words,
     pattern_words,
     task_words,
 )
@@ -81,18 +82,28 @@ def _difference(
             f"{by_run[row.run].label} \N{MINUS SIGN} {by_run[row.baseline].label}",
             difference(row.difference, metric),
             f"{difference(row.low, metric)} to {difference(row.high, metric)}",
+            p_words(row.p_value),
+            p_words(row.p_holm),
             count(row.n_samples),
         ]
         for row in ordered
     ]
     unit = "points" if is_share(metric) else metric_words(metric)
-    head = ["modalities", "runs", f"difference ({unit})", "95 % interval", "samples"]
+    head = [
+        "modalities",
+        "runs",
+        f"difference ({unit})",
+        "95 % interval",
+        "p",
+        "p (Holm)",
+        "samples",
+    ]
     return Panel(title, Markup(picture), head, body)
 
 
 def _better(row: Comparison, task: Mapping[str, Any], by_run: Mapping[str, Series]) -> int | None:
-    """The family of the better one; None if the interval does not tell."""
-    if row.low > 0 or row.high < 0:
-        run = row.run if (row.low > 0) == task["higher_is_better"] else row.baseline
+    """The family of the better one; None if neither is, after adjusting for all comparisons."""
+    if is_settled(row):
+        run = row.run if (row.difference > 0) == task["higher_is_better"] else row.baseline
         return by_run[run].family
     return None

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clinical_symile.results import Comparison
+from clinical_symile.results import Comparison, is_settled
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
     difference,
@@ -16,6 +16,7 @@ from clinical_symile.wording import (
     modality_words,
     number,
     outcome_words,
+    p_words,
     pattern_words,
     task_words,
 )
@@ -214,8 +215,10 @@ def _differences(
 
 
 def _better(row: Comparison, *, task: Mapping[str, Any]) -> int:
-    """1 if the run is better, -1 if its baseline is, 0 if the interval does not tell."""
-    sign = (row.low > 0) - (row.high < 0)
+    """1 if the run is better, -1 if its baseline is, 0 if these data do not tell."""
+    if not is_settled(row):
+        return 0
+    sign = 1 if row.difference > 0 else -1
     return sign if task["higher_is_better"] else -sign
 
 
@@ -231,9 +234,12 @@ def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any
         start = f"On the same samples, {first} is better than {second} by"
         return f"{start} {size}{unit} ({low} to {high})."
     size, low, high = (difference(end, metric) for end in (row.difference, row.low, row.high))
+    why = "the interval includes 0"
+    if row.low > 0 or row.high < 0:
+        why = f"p is {p_words(row.p_holm)} after adjusting for {row.family}"
     return (
-        f"On the same samples, {one} minus {other} is {size}{unit} ({low} to {high}): the interval "
-        "includes 0, so these data do not tell which is better."
+        f"On the same samples, {one} minus {other} is {size}{unit} ({low} to {high}): {why}, so "
+        "these data do not tell which is better."
     )
 
 

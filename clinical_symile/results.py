@@ -99,6 +99,12 @@ class Comparison:
     verdict: str | None = None
 
 
+def is_settled(row: Comparison) -> bool:
+    """Whether a difference is told from 0: by its interval, and after adjusting for its family."""
+    apart = row.low > 0 or row.high < 0
+    return apart and (row.p_holm is None or row.p_holm < 0.05)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unscored:
     """A number that could not be had, and why.

@@ -11,11 +11,12 @@ from rich.table import Table
 from clinical_symile.asked import Evaluated
 from clinical_symile.decode import Progress as Update
 from clinical_symile.report_data import Benchmark
-from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.results import Comparison, Result, Unscored, is_settled
 from clinical_symile.run import Run
 from clinical_symile.scores import ORACLE
 from clinical_symile.store import CohortStore
 from clinical_symile.tracking import Mirrored
+from clinical_symile.wording import p_words
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
@@ -85,18 +86,41 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         title="Differences on the same queries, 95 % intervals by paired bootstrap over subjects",
         title_justify="left",
     )
-    for heading in ("task", "missingness", "metric", "difference"):
-        table.add_column(heading, justify="right" if heading == "difference" else "left")
+    with_margin = any(row.margin is not None for row in comparisons)
+    headings = ["task", "missingness", "metric", "difference", "p", "Holm", "test"]
+    for heading in headings + ["within margin"] * with_margin:
+        right = heading in ("difference", "p", "Holm")
+        table.add_column(heading, justify="right" if right else "left")
     for row in comparisons:
         difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-        settled = row.low > 0 or row.high < 0
         table.add_row(
             row.task,
             row.missingness,
-            f"{row.metric}: {row.run} - {row.baseline}",
-            f"[bold]{difference}[/bold]" if settled else difference,
+            f"{row.metric}: {_pair(row)}",
+            f"[bold]{difference}[/bold]" if is_settled(row) else difference,
+            p_words(row.p_value),
+            p_words(row.p_holm),
+            row.test or "none",
+            *([_verdict(row)] if with_margin else []),
         )
     return table
+
+
+def show_comparisons(
+    comparisons: Sequence[Comparison],
+    lost: Sequence[Comparison],
+    notes: Sequence[str],
+    console: Console,
+) -> None:
+    """Differences between runs, what is lost under patterns, and what p values are adjusted for."""
+    console.print(comparisons_table(comparisons))
+    for rows in (comparisons, lost):
+        if rows is lost and lost:
+            console.print(comparisons_table(lost))
+        for family in dict.fromkeys(row.family for row in rows if row.family):
+            console.print(f"Holm: adjusted for {family}; bold where it is below 0.05")
+    for note in notes:
+        console.print(note, markup=False)
 
 
 def show_store(store: CohortStore, console: Console) -> None:
@@ -189,6 +213,16 @@ def show_mirrored(mirrored: Mirrored, uri: str, console: Console) -> None:
         )
     else:
         console.print(f"MLflow      {mirrored.url or uri}", soft_wrap=True)
+
+
+def _pair(row: Comparison) -> str:
+    if row.against is not None:
+        return f"{row.run}, minus {row.against}"
+    return f"{row.run} - {row.baseline}"
+
+
+def _verdict(row: Comparison) -> str:
+    return "" if row.margin is None else f"{row.verdict} ({row.margin:g})"
 
 
 def _cell(row: Result | None) -> str:

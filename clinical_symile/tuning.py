@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from clinical_symile.batch import shuffled_batches
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.health import health
 from clinical_symile.learner import Learner
 from clinical_symile.metrics.retrieval import ranks
 from clinical_symile.model import embed
@@ -42,7 +43,9 @@ def measure(
     seed: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """The task's metric on complete tuning samples and, where there is one, `tc_estimate`.
+    """The task's metric on complete tuning samples, and what else can be said of them.
+
+    That is the health of their embeddings and, where there is one, `tc_estimate`.
 
     Args:
         learner: as it is after an epoch.
@@ -54,6 +57,7 @@ def measure(
     rows = complete_rows(store, "tuning", task.modalities)
     embeddings = embed(learner.model, store, rows, device=device)
     measured = {chosen_by(task): _retrieval(learner, embeddings, task, device)}
+    measured |= health(embeddings.z.double().numpy(), embeddings.modalities)
     estimate = tc_estimate(
         learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=device
     )

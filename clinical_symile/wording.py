@@ -155,6 +155,13 @@ def parts(counts: Mapping[str, int]) -> dict[str, str]:
     return words
 
 
+def p_words(p_value: float | None) -> str:
+    """A p value with the digits that say something."""
+    if p_value is None:
+        return "\N{EN DASH}"
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def duration(seconds: float) -> str:
     """`95` is 1 min 35 s."""
     minutes, rest = divmod(round(seconds), 60)

@@ -1,13 +1,17 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from clinical_symile.catalog import Catalog
-from clinical_symile.compare import compare
+from clinical_symile.cli import main
+from clinical_symile.compare import compare, compare_all, losses
 from clinical_symile.errors import DataError
-from clinical_symile.results import Result
+from clinical_symile.multiplicity import benjamini_hochberg, holm
+from clinical_symile.results import Comparison, Result, read_rows
 from clinical_symile.run import Run
+from clinical_symile.significance import mcnemar
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
 
@@ -113,3 +117,168 @@ def test_runs_that_were_scored_on_different_samples_are_refused(
     baseline = _run(tmp_path / "b-0", task, [0, 1], **other)
     with pytest.raises(DataError, match=r"'a-0' and 'b-0' were not scored on the same samples of"):
         compare(run, baseline, task, store=synthetic_store)
+
+
+def test_a_difference_has_the_test_of_its_metric(
+    catalog: Catalog, task: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    ranks = rng.integers(3, size=(2, 60)).tolist()
+    run, other = _run(tmp_path / "a-0", task, ranks[0]), _run(tmp_path / "b-0", task, ranks[1])
+    (made,) = compare(run, other, task, store=synthetic_store)
+    hits = (np.array(ranks) == 0).astype(float)
+    subjects = synthetic_store.samples["subject"].to_numpy()[:60]
+    assert (made.test, made.p_value) == mcnemar(hits[0], hits[1], subjects)[::2]
+    reciprocal = task.model_copy(update={"primary": "mean_reciprocal_rank"})
+    run, other = (
+        _run(tmp_path / name, reciprocal, above)
+        for name, above in zip(("c-0", "d-0"), ranks, strict=True)
+    )
+    (made,) = compare(run, other, reciprocal, store=synthetic_store)
+    assert made.test == "sign flips"
+    middle = task.model_copy(update={"primary": "median_rank", "metrics": ("median_rank",)})
+    run, other = (
+        _run(tmp_path / name, middle, above)
+        for name, above in zip(("e-0", "f-0"), ranks, strict=True)
+    )
+    (made,) = compare(run, other, middle, store=synthetic_store)
+    assert made.test == "bootstrap, normal"
+    assert made.standard_error is not None
+    assert made.detectable == pytest.approx(2.801585 * made.standard_error, rel=1e-6)
+
+
+def test_auroc_is_compared_by_delong_and_by_the_bootstrap_where_a_class_has_one_person(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    name = "classification/deterioration"
+    task = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(task, Classification)
+    for positives, expected in ((30, "DeLong, clustered"), (1, "bootstrap, normal")):
+        label = (np.arange(100) < positives).astype(int)
+        runs = []
+        for run_name in ("a-0", "b-0"):
+            run = _run(tmp_path / str(positives) / run_name, task, [0] * 100)
+            frame = pd.DataFrame(
+                {"row": range(100), "label": label, "probability": rng.random(100)}
+            )
+            frame.to_parquet(run.path / "outcomes" / name / "complete.parquet")
+            runs.append(run)
+        if positives > 1:
+            (made,) = compare(runs[0], runs[1], task, store=synthetic_store)
+            assert made.test == expected
+        else:
+            with pytest.raises(ValueError, match="undefined in too many of 1000 resamples"):
+                compare(runs[0], runs[1], task, store=synthetic_store)
+
+
+def test_p_values_are_adjusted_for_the_whole_family(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    patterns = ("complete", "without-ecg", "mcar-30")
+    runs = [
+        _run(tmp_path / name, task, rng.integers(3, size=60).tolist(), patterns=patterns)
+        for name in ("a-0", "b-0", "c-0")
+    ]
+    made, lost = compare_all(runs, [task], store=synthetic_store)
+    assert len(made) == 9
+    p_values = [row.p_value for row in made if row.p_value is not None]
+    assert [row.p_holm for row in made] == holm(p_values)
+    assert [row.p_fdr for row in made] == benjamini_hochberg(p_values)
+    assert {row.family for row in made} == {"9 tests: 3 pairs of runs, 1 task, 3 patterns"}
+    assert {row.family for row in lost} == {"6 tests: 3 runs, 1 task, 2 patterns"}
+
+
+def test_what_is_lost_under_a_pattern_is_paired_with_nothing_missing(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    run = _run(tmp_path / "a-0", task, [0] * 40, patterns=("complete", "without-ecg"))
+    worse = pd.DataFrame({"row": range(40), "above": [0, 1] * 20, "tied": 0})
+    worse.to_parquet(run.path / "outcomes" / task.name / "without-ecg.parquet")
+    (made,) = losses(run, task, store=synthetic_store)
+    assert (made.run, made.baseline, made.missingness, made.against) == (
+        *("a-0", "a-0"),
+        *("without-ecg", "complete"),
+    )
+    assert made.difference == -0.5
+    assert made.high < 0
+    few = pd.DataFrame({"row": range(39), "above": 0, "tied": 0})
+    few.to_parquet(run.path / "outcomes" / task.name / "without-ecg.parquet")
+    assert losses(run, task, store=synthetic_store) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "margin", "verdict"),
+    [(0.0, 0.05, "equivalent"), (0.2, 0.05, "not shown"), (0.2, 0.9, "equivalent")],
+)
+def test_a_margin_gives_a_verdict(
+    share: float,
+    margin: float,
+    verdict: str,
+    task: Retrieval,
+    synthetic_store: CohortStore,
+    tmp_path: Path,
+) -> None:
+    right = [0] * 100
+    wrong = [int(place < 100 * share) for place in range(100)]
+    run, other = _run(tmp_path / "a-0", task, wrong), _run(tmp_path / "b-0", task, right)
+    (made,) = compare(run, other, task, store=synthetic_store, margin=margin)
+    assert (made.verdict, made.margin) == (verdict, margin)
+    own = task.model_copy(update={"margin": margin})
+    assert compare(run, other, own, store=synthetic_store) == [made]
+    (without,) = compare(run, other, task, store=synthetic_store)
+    assert without.verdict is without.margin is None
+
+
+def test_where_less_is_better_a_fall_is_no_loss(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    middle = task.model_copy(update={"primary": "median_rank", "metrics": ("median_rank",)})
+    run = _run(tmp_path / "a-0", middle, rng.integers(3, size=100).tolist())
+    other = _run(tmp_path / "b-0", middle, (3 + rng.integers(5, size=100)).tolist())
+    (made,) = compare(run, other, middle, store=synthetic_store, margin=0.5)
+    assert made.difference < 0
+    assert made.verdict == "non-inferior"
+    (back,) = compare(other, run, middle, store=synthetic_store, margin=0.5)
+    assert back.verdict == "not shown"
+
+
+def test_what_cannot_be_compared_is_refused(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    run = _run(tmp_path / "a-0", task, [0, 1])
+    with pytest.raises(DataError, match="runs a-0; expected two or more of different names"):
+        compare_all([run], [task], store=synthetic_store)
+    with pytest.raises(DataError, match="runs a-0, a-0; expected two or more"):
+        compare_all([run, run], [task], store=synthetic_store)
+    other = _run(tmp_path / "b-0", task, [0, 1], patterns=("observed",))
+    with pytest.raises(DataError, match="runs a-0, b-0 have no task and pattern in common"):
+        compare_all([run, other], [task], store=synthetic_store)
+
+
+def test_the_command_compares_and_keeps_what_it_found(
+    task: Retrieval,
+    synthetic_store: CohortStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, above in (("a-0", [0] * 60), ("b-0", [0, 1, 2] * 20)):
+        _run(tmp_path / "runs" / name, task, above, patterns=("complete", "without-ecg"))
+    words = ["compare", str(tmp_path / "runs/a-0"), str(tmp_path / "runs/b-0")]
+    words += ["--store", str(synthetic_store.path), "--margin", "0.05"]
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "a-0 - b-0" in shown
+    assert "McNemar" in shown
+    assert "2 tests: 1 pair of runs, 1 task, 2 patterns" in shown
+    made = read_rows(tmp_path / "runs" / "comparisons.jsonl", Comparison)
+    assert [row.verdict for row in made] == ["non-inferior"] * 2
+    assert len(read_rows(tmp_path / "runs" / "losses.jsonl", Comparison)) == 2
+
+
+@pytest.mark.parametrize("margin", ["0", "-0.1", "inf", "nan", "some"])
+def test_a_margin_that_is_none_is_refused(margin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "a", "b", "--store", "s", f"--margin={margin}"])
+    assert stop.value.code == 1
+    assert "expected a number above 0, such as 0.02" in capsys.readouterr().err

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import Comparison, Result, Row, Unscored, read_rows, write_rows
+from clinical_symile.results import (
+    Comparison,
+    Result,
+    Unscored,
+    is_settled,
+    read_rows,
+    write_rows,
+)
 
 RESULT = Result(
     run="symile-0",
@@ -50,7 +57,9 @@ UNSCORED = Unscored(
 
 
 @pytest.mark.parametrize("row", [RESULT, COMPARISON, UNSCORED], ids=lambda row: type(row).__name__)
-def test_rows_are_read_as_they_were_written(row: Row, tmp_path: Path) -> None:
+def test_rows_are_read_as_they_were_written(
+    row: Result | Comparison | Unscored, tmp_path: Path
+) -> None:
     rows = [row, replace(row, run="another")]
     write_rows(tmp_path / "rows.jsonl", rows)
     assert read_rows(tmp_path / "rows.jsonl", type(row)) == rows
@@ -91,3 +100,27 @@ def test_every_line_that_is_no_such_row_is_told(tmp_path: Path) -> None:
     lines = [f"line {number}: not a result; expected the fields chance" for number in (2, 3, 4)]
     assert len(caught.value.problems) == 3
     assert all(line in str(caught.value) for line in lines)
+
+
+def test_a_difference_is_settled_by_its_interval_and_after_adjusting() -> None:
+    def row(low: float, p_holm: float | None) -> Comparison:
+        return Comparison(
+            run="a-0",
+            baseline="b-0",
+            cohort="synthetic",
+            task="retrieval/cxr_given_ecg_labs",
+            split="held_out",
+            missingness="complete",
+            metric="recall_at_1",
+            difference=0.1,
+            low=low,
+            high=0.2,
+            n_samples=9,
+            n_subjects=9,
+            digest="same",
+            p_holm=p_holm,
+        )
+
+    cases = [(0.01, None, True), (-0.01, None, False), (0.01, 0.04, True), (0.01, 0.06, False)]
+    for low, p_holm, settled in [*cases, (-0.01, 0.04, False)]:
+        assert is_settled(row(low, p_holm)) == settled

@@ -79,6 +79,9 @@ def test_the_loss_goes_down(task: str, catalog: Catalog, learn: Callable[..., Ru
     assert losses[-1] < losses[0] - 0.1
 
 
+ALL, PAIRS = ("cxr", "ecg", "labs"), ("cxr-ecg", "cxr-labs", "ecg-labs")
+
+
 def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[..., Run]) -> None:
     run = learn(_mlps(catalog))
     assert [epoch["epoch"] for epoch in run.history] == [1, 2, 3]
@@ -88,6 +91,8 @@ def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[
         assert set(epoch) == {
             *("epoch", "step", "loss", "gradient_norm", "learning_rate", "logit_scale"),
             *("tuning/mean_reciprocal_rank", "tuning/tc_estimate", "seconds"),
+            *(f"health/{what}/{pair}" for what in ("alignment", "modality_gap") for pair in PAIRS),
+            *(f"health/{what}/{one}" for what in ("uniformity", "effective_rank") for one in ALL),
         }
         assert all(math.isfinite(value) for value in epoch.values())
     assert run.finished
