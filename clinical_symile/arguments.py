@@ -29,9 +29,26 @@ NOT_MORE = "names or patterns; ! takes away; without it, all but those in a fold
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The verb and what goes with it; a mistake ends the program with a sentence and status 1."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.verb == "evaluate":
+        _check_evaluate(parser, options)
     options.catalog = [*options.catalog, *options.further_catalog]
     return options
+
+
+def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """A run needs a store; a file needs a folder; embeddings need both, and a score."""
+    needs = {
+        "run": ("store",),
+        "predictions": ("out",),
+        "embeddings": ("store", "out", "objective"),
+    }
+    given = next(name for name in needs if getattr(options, name) is not None)
+    lacking = [name for name in needs[given] if getattr(options, name) is None]
+    if lacking:
+        what = "a run" if given == "run" else f"--{given}"
+        parser.error(f"evaluate of {what} needs {', '.join('--' + name for name in lacking)}")
 
 
 def complain(problems: Sequence[str]) -> None:
@@ -88,9 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(verb)
     _add_devices(verb)
 
-    verb = _add_verb(verbs, "evaluate", "score a run on tasks under missingness")
-    verb.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb = _add_verb(verbs, "evaluate", "score a run, or anybody's model, on tasks")
+    what = verb.add_mutually_exclusive_group(required=True)
+    what.add_argument("run", metavar="RUN", type=Path, nargs="?", help="a run's folder")
+    what.add_argument("--predictions", metavar="FILE", type=Path, help="CSV or Parquet, instead")
+    what.add_argument("--embeddings", metavar="FILE", type=Path, help="CSV or Parquet, instead")
+    verb.add_argument("--store", metavar="STORE", type=Path, help="not needed with labels in FILE")
+    verb.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
+    verb.add_argument("--name", type=_run, help="of FILE's run; without it, from the file's name")
+    verb.add_argument("--objective", metavar="NAME", help="whose score ranks FILE's embeddings")
     verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
     verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
 

@@ -111,28 +111,74 @@ def benchmark(
             with bar(f"Evaluate {run.name}") as progress:
                 evaluate_run(run, asked, store=store, progress=progress)
             runs.append(run)
+    return conclude(
+        out,
+        report=report,
+        catalog=catalog,
+        store=store,
+        runs=runs,
+        tasks=asked,
+        notes=notes,
+        description=read_cohort(catalog.path("cohorts", cohort), name=cohort).description,
+        started=started,
+        bar=bar,
+    )
+
+
+def conclude(
+    out: Path,
+    *,
+    report: str,
+    catalog: Catalog,
+    store: CohortStore,
+    runs: Sequence[Run],
+    tasks: Sequence[Evaluated],
+    notes: Sequence[str],
+    description: str,
+    started: float,
+    bar: Bar,
+) -> Benchmark:
+    """Compare runs that are evaluated, gather their results, render the report, mirror all.
+
+    Args:
+        out: the folder of the benchmark.
+        report: the report's name.
+        catalog: where definitions are.
+        store: of all runs.
+        runs: to be told of.
+        tasks: that they were asked.
+        notes: what else to know.
+        description: of the cohort, one sentence.
+        started: when, by `time.perf_counter`.
+        bar: makes a progress bar.
+    """
+    uri = tracking_uri(out)
     with bar("Compare") as progress:
-        comparisons = compare_runs(runs, asked, store=store, progress=progress)
-    oracle = oracle_run(asked, store=store, run=Run(out / "runs" / ORACLE))
+        comparisons = compare_runs(runs, tasks, store=store, progress=progress)
+    oracle = oracle_run(tasks, store=store, run=Run(out / "runs" / ORACLE))
     everyone = [*runs, *([oracle] if oracle else [])]
     with bar("Assess") as progress:
         for number, run in enumerate(everyone, start=1):
-            assess(run, asked, store=store)
+            assess(run, tasks, store=store)
             progress(number, len(everyone))
-    lost = adjusted([row for r in runs for task in asked for row in losses(r, task, store=store)])
-    results = _current([row for run in everyone for row in run.results], asked, store)
-    unscored = _current([row for run in everyone for row in run.unscored], asked, store)
-    comparisons = _current(comparisons, asked, store)
+    lost = adjusted([row for r in runs for task in tasks for row in losses(r, task, store=store)])
+    results = _current([row for run in everyone for row in run.results], tasks, store)
+    unscored = _current([row for run in everyone for row in run.unscored], tasks, store)
+    comparisons = _current(comparisons, tasks, store)
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
-    write_rows(out / "losses.jsonl", _current(lost, asked, store))
+    write_rows(out / "losses.jsonl", _current(lost, tasks, store))
     write_rows(out / "unscored.jsonl", unscored)
     record = {
         "report": report,
         "runs": [run.name for run in everyone],
-        "tasks": [task.name for task in asked],
-        "notes": notes,
-        "description": read_cohort(catalog.path("cohorts", cohort), name=cohort).description,
+        "tasks": [task.name for task in tasks],
+        "definitions": {
+            task.name: task.model_dump(mode="json", exclude={"name"}) for task in tasks
+        },
+        "store": str(store.path.resolve()),
+        "notes": list(notes),
+        "description": description,
         "versions": provenance()["versions"],
         "elapsed_s": time.perf_counter() - started,
     }
@@ -149,8 +195,8 @@ def benchmark(
         results=results,
         comparisons=comparisons,
         unscored=unscored,
-        tasks=asked,
-        notes=notes,
+        tasks=list(tasks),
+        notes=list(notes),
         report=page,
         uri=uri,
         mirrored=mirrored[-1],
@@ -207,7 +253,7 @@ def evaluate_run(
                     Encoders(learner, store),
                 )
             patterns = None if missingness is None else missingness[asked.name]
-            _evaluate_into(run, asked, scorer, store, record["seed"], patterns)
+            evaluate_into(run, asked, scorer, store, record["seed"], patterns)
         progress(number, len(tasks))
 
 
@@ -234,7 +280,7 @@ def oracle_run(tasks: Sequence[Evaluated], *, store: CohortStore, run: Run) -> R
     scorer = OracleScorer(oracle, store)
     for task in tasks:
         if not _is_scored(run, task, store):
-            _evaluate_into(run, task, scorer, store, seed=0, missingness=None)
+            evaluate_into(run, task, scorer, store, seed=0, missingness=None)
     (run.path / "oracle.json").write_text(
         json.dumps(_population(oracle, tasks), indent=1) + "\n", encoding="utf-8"
     )
@@ -265,14 +311,14 @@ def compare_runs(
     store: CohortStore,
     progress: Progress = lambda done, total: None,
 ) -> list[Comparison]:
-    """Every pair of runs of the same seed, the earlier against the later, on every task.
+    """Every pair of runs, of the same seed if they were trained, on every task.
 
     Their p values are adjusted for all of them together.
     """
     pairs = [
         (run, other, task)
         for run, other in combinations(runs, 2)
-        if run.record["seed"] == other.record["seed"]
+        if _comparable(run, other)
         for task in tasks
     ]
     comparisons = []
@@ -280,6 +326,12 @@ def compare_runs(
         comparisons += compare(run, other, task, store=store)
         progress(number, len(pairs))
     return adjusted(comparisons)
+
+
+def _comparable(run: Run, other: Run) -> bool:
+    """Trained runs of the same seed; and any run with one that was not trained here."""
+    seeds = [one.record["seed"] for one in (run, other) if one.trained]
+    return len(set(seeds)) < 2
 
 
 def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
@@ -309,7 +361,7 @@ def _current(rows: Sequence[Row], tasks: Sequence[Evaluated], store: CohortStore
     return [row for row in rows if (row.task, row.missingness, row.digest) in wanted]
 
 
-def _evaluate_into(
+def evaluate_into(
     run: Run,
     task: Evaluated,
     scorer: Scorer,
@@ -317,6 +369,7 @@ def _evaluate_into(
     seed: int,
     missingness: Sequence[str] | None,
 ) -> None:
+    """Score a run on one task and keep what came of it in its folder."""
     made = evaluate(task, scorer, store=store, run=run.name, seed=seed, missingness=missingness)
     run.write_evaluation(
         task.name,

@@ -118,6 +118,42 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    return _evaluate_run(options) if options.run else _evaluate_file(options)
+
+
+def _evaluate_file(options: argparse.Namespace) -> int:
+    from clinical_symile.catalog import open_catalog
+    from clinical_symile.include import include_embeddings, include_predictions
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_benchmark
+
+    catalog, file = open_catalog(options.catalog), options.predictions or options.embeddings
+    name = options.name or file.name.partition(".")[0].replace(" ", "_")
+    if options.predictions:
+        made = include_predictions(
+            file,
+            name=name,
+            out=options.out,
+            store=options.store,
+            catalog=catalog,
+            tasks=options.tasks,
+            bar=progress_bar,
+        )
+    else:
+        made = include_embeddings(
+            file,
+            name=name,
+            objective=options.objective,
+            out=options.out,
+            store=options.store,
+            catalog=catalog,
+            tasks=options.tasks,
+            bar=progress_bar,
+        )
+    show_benchmark(made, CONSOLE)
+    return 0
+
+
+def _evaluate_run(options: argparse.Namespace) -> int:
     from clinical_symile.asked import applicable_patterns, applicable_tasks
     from clinical_symile.catalog import open_catalog
     from clinical_symile.run import Run

@@ -170,7 +170,8 @@ def _predicted(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row for each sample whose label of one outcome is known, and the same of tuning samples.
 
-    Of these there are none if they are what is scored, or their labels may not all be used.
+    Of these there are none if they are what is scored, if their labels may not all be used, or if
+    not all of them were predicted, as by a file of others.
     """
     label = labels(store, task)
     rows, seen = _labelled(task, store, pattern, task.split, label)
@@ -187,7 +188,8 @@ def _predicted(
     frame = pd.DataFrame(
         {"row": both, "label": label[both].astype(int), "probability": probability}
     )
-    return frame.iloc[: len(rows)], frame.iloc[len(rows) :].reset_index(drop=True)
+    scored, tuned = frame.iloc[: len(rows)], frame.iloc[len(rows) :].reset_index(drop=True)
+    return scored, tuned.iloc[:0] if tuned["probability"].isna().any() else tuned
 
 
 def _labelled(

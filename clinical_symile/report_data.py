@@ -21,7 +21,7 @@ from clinical_symile.results import Comparison, Result, Unscored, read_rows
 from clinical_symile.run import Run
 from clinical_symile.scores import ORACLE, Scores
 from clinical_symile.store import CohortStore, open_store
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.task import Classification, Retrieval, read_task, task_from
 from clinical_symile.tracking import Mirrored
 
 RECORD = "benchmark.json"
@@ -88,13 +88,10 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
             "`clinical-symile benchmark` first."
         )
     record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-    store = open_store(out / "store")
+    store = open_store(Path(record["store"]))
     runs = [Run(out / "runs" / name) for name in record["runs"]]
-    tasks = {name: read_task(catalog.path("tasks", name), name=name) for name in record["tasks"]}
-    trained = [run for run in runs if (run.path / "run.toml").is_file()]
-    scored = {
-        name: task for name, task in tasks.items() if isinstance(task, Retrieval | Classification)
-    }
+    trained = [run for run in runs if run.trained]
+    scored = tasks_of(record, catalog=catalog)
     results = read_rows(out / "results.jsonl", Result)
     above_best, tested = _above_best(results, runs, scored, store=store)
     return ReportData(
@@ -115,6 +112,24 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
     )
+
+
+def tasks_of(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str, Evaluated]:
+    """The tasks of a benchmark: as the catalog has them, or as they were where it has none.
+
+    Args:
+        record: what `benchmark.json` says.
+        catalog: where tasks are.
+    """
+    tasks: dict[str, Evaluated] = {}
+    for name, table in record["definitions"].items():
+        if name in catalog.tasks:
+            task = read_task(catalog.path("tasks", name), name=name)
+        else:
+            task = task_from(table, name=name, where=f"{RECORD}, {name}")
+        if isinstance(task, Retrieval | Classification):
+            tasks[name] = task
+    return tasks
 
 
 def _oracle(path: Path) -> dict[str, Any] | None:

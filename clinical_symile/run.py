@@ -66,6 +66,11 @@ class Run:
             raise DataError(f"{path}: not valid TOML: {error}. Train again.") from None
 
     @property
+    def trained(self) -> bool:
+        """Whether it was trained here; else it is the oracle, or somebody else's model."""
+        return (self.path / "run.toml").is_file() and "task" in self.record
+
+    @property
     def finished(self) -> bool:
         """Whether training came to its end."""
         return (self.path / "run.toml").is_file() and "finished" in self.record

@@ -8,7 +8,7 @@ from typing import Any
 SMALL = 10
 PERCENT = "\N{NO-BREAK SPACE}%"
 
-MODALITIES = {"cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
+MODALITIES = {"record": "all that is known", "cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
 OBJECTIVES = {"clip": "CLIP", "symile": "Symile"}
 METRICS = {
     "auc_over_scores": "AUC over scores",

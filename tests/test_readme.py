@@ -18,6 +18,7 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/symile_mimic.md",
+    "docs/others_models.md",
     "docs/tasks.md",
     "examples/mini_hospital/README.md",
     "reports/README.md",

@@ -1,0 +1,175 @@
+"""A store of labels and people without recordings, made of a file of predictions."""
+
+import json
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clinical_symile import __version__
+from clinical_symile.catalog import digest
+from clinical_symile.cohort import SPLITS
+from clinical_symile.errors import DataError
+from clinical_symile.foreign import Predictions
+from clinical_symile.store import VERSION, CohortStore, checksum, open_store
+from clinical_symile.task import Classification, task_from
+
+COHORT = "predictions"
+# What a model of others read of a sample is not known; it stands for all of it.
+RECORD = "record"
+ONLY_OUTCOME = "outcome"
+NO_PEOPLE = (
+    "{file} does not say whose sample a row is: every row counts as a person of its own, and "
+    "intervals are too narrow if people are in it more than once. Add a column subject_id."
+)
+
+
+def identified(predictions: Predictions) -> pd.DataFrame:
+    """The table with a sample in each row: its own, or the person and time, or the row's number."""
+    table: Any = predictions.table
+    if "sample" in table:
+        return table
+    if "subject" in table and "place" not in table:
+        times = table["prediction_time"].astype(str) if "prediction_time" in table else ""
+        return table.assign(sample=table["subject"] + "@" + times)
+    return table.assign(sample="row " + table["place"].astype(str))
+
+
+def write_store(predictions: Predictions, out: Path) -> CohortStore:
+    """Write a store of the samples that a file of predictions tells of, all of them held out.
+
+    Raises:
+        DataError: the file has no labels, or a sample has two labels of one outcome or two people.
+    """
+    table: Any = identified(predictions)
+    if "outcome" not in table:
+        table = table.assign(outcome=ONLY_OUTCOME)
+    if "label" not in table:
+        raise DataError(
+            f"{predictions.file}: has no labels; expected them in the file, or a store that knows "
+            "them. Add a column label, or give --store."
+        )
+    own = ["subject"] if "subject" in table else []
+    kept = [name for name in table.columns if str(name).startswith("kept_")]
+    people = table.groupby("sample", sort=False)[[*own, *kept]].nunique(dropna=False)
+    labels = table.groupby(["sample", "outcome"], sort=False)["label"].nunique(dropna=False)
+    torn = int((people[own] > 1).any(axis=1).sum() + (labels > 1).sum())
+    if torn:
+        raise DataError(
+            f"{predictions.file}: {torn} samples have two labels of one outcome, or two people; "
+            "expected one. Correct the file."
+        )
+    first = table.drop_duplicates("sample").set_index("sample")
+    wide = table.drop_duplicates(["sample", "outcome"]).pivot(
+        index="sample", columns="outcome", values="label"
+    )
+    samples = pd.DataFrame({"sample": first.index})
+    samples["subject"] = first[own[0]].to_numpy() if own else samples["sample"]
+    samples["split"] = "held_out"
+    samples[f"present_{RECORD}"] = True
+    for outcome in sorted(wide.columns):
+        samples[f"outcome_{outcome}"] = wide[outcome].loc[first.index].to_numpy(dtype=float)
+    for name in kept:
+        samples[name] = first[name].to_numpy()
+    return _write(samples, predictions, out)
+
+
+def foreign_task(store: CohortStore) -> Classification:
+    """What such a store can be asked: each outcome that it knows, as it was predicted."""
+    outcomes = list(store.outcomes)
+    task = task_from(
+        {
+            "kind": "classification",
+            "description": "Predictions of other people's models, as they came.",
+            "outcome": outcomes[0] if len(outcomes) == 1 else outcomes,
+            "inputs": [RECORD],
+            "split": "held_out",
+            "missingness": ["observed"],
+            "metrics": ["auroc", "auprc", "brier", "expected_calibration_error"],
+            "primary": "auroc",
+            "probe": {"name": "prototype"},
+        },
+        name=f"classification/{outcomes[0] if len(outcomes) == 1 else COHORT}",
+        where=str(store.path),
+    )
+    assert isinstance(task, Classification)
+    return task
+
+
+def _write(samples: pd.DataFrame, predictions: Predictions, out: Path) -> CohortStore:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".store-") as folder:
+        made = Path(folder) / "store"
+        made.mkdir()
+        samples.to_parquet(made / "samples.parquet", index=False)
+        np.save(made / f"{RECORD}.npy", np.zeros((len(samples), 0), dtype=np.uint8))
+        manifest = _manifest(samples, predictions, made)
+        (made / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+        made.rename(out)
+    return open_store(out)
+
+
+def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> dict[str, Any]:
+    everyone, nobody = len(samples), 0
+    of_split = {split: everyone if split == "held_out" else nobody for split in SPLITS}
+    people = len(samples["subject"].unique())
+    counts = {
+        split: {
+            "samples": n,
+            "subjects": people if n else 0,
+            "present": {RECORD: n},
+            "patterns": {RECORD: n} if n else {},
+        }
+        for split, n in of_split.items()
+    }
+    labels = {}
+    for name in (str(column) for column in samples.columns):
+        if name.startswith("outcome_"):
+            label = samples[name].to_numpy(dtype=np.float64)
+            told = {"positive": label == 1, "negative": label == 0, "unknown": np.isnan(label)}
+            held_out = {meaning: int(found.sum()) for meaning, found in told.items()}
+            none = {"positive": 0, "negative": 0, "uncertain": 0, "unknown": 0}
+            labels[name.removeprefix("outcome_")] = {
+                split: none | (held_out if split == "held_out" else {}) for split in SPLITS
+            }
+    return {
+        "cohort": COHORT,
+        "cohort_digest": digest(COHORT),
+        "title": "Predictions of other people's models",
+        "access": "institutional",
+        "layout": None,
+        "generator": None,
+        "digest": digest(samples.to_csv(index=False)),
+        "source_digest": predictions.sha256[:16],
+        "version": VERSION,
+        "modalities": {
+            RECORD: {
+                "adapter": RECORD,
+                "shape": [0],
+                "unit": "1",
+                "statistics": {},
+                "sha256": checksum(folder / f"{RECORD}.npy"),
+            }
+        },
+        "counts": counts,
+        "rows": len(samples),
+        "recorded": {},
+        "left_out": {},
+        "already_known": {},
+        "rejected": {RECORD: {}},
+        "noted": {RECORD: {}},
+        "implausible": {},
+        "unlisted_candidates": 0,
+        "outcomes": labels,
+        "checksums": {"samples.parquet": checksum(folder / "samples.parquet")},
+        "sizes": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+        "versions": {
+            "python": platform.python_version(),
+            "clinical-symile": __version__,
+            "pandas": version("pandas"),
+        },
+    }

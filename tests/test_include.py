@@ -1,0 +1,270 @@
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from clinical_symile.benchmark import Benchmark
+from clinical_symile.catalog import Catalog
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import DataError
+from clinical_symile.evaluate import Evaluation, evaluate
+from clinical_symile.include import include_embeddings, include_predictions
+from clinical_symile.intervals import bootstrap
+from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.scorer import EmbeddingScorer
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.tracking import Mirrored
+from tests.conftest import quiet
+
+DETERIORATION = "classification/deterioration"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few resamples, and no MLflow, which has its own tests."""
+    few = partial(bootstrap, resamples=50)
+    monkeypatch.setattr("clinical_symile.evaluate.bootstrap", few)
+    monkeypatch.setattr("clinical_symile.benchmark.mirror", lambda *a, **k: Mirrored())
+
+
+@pytest.fixture
+def scorer(synthetic_store: CohortStore, generator: torch.Generator) -> EmbeddingScorer:
+    """Random embeddings of the whole store."""
+    present = torch.from_numpy(synthetic_store.present.copy())
+    z = torch.nn.functional.normalize(torch.randn(len(present), 3, 6, generator=generator), dim=2)
+    embeddings = Embeddings(
+        z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
+    )
+    clip = find("clip", OBJECTIVES, what="objective")()
+    return EmbeddingScorer(embeddings, clip, synthetic_store)
+
+
+def _evaluated(
+    catalog: Catalog, name: str, scorer: EmbeddingScorer, store: CohortStore
+) -> Evaluation:
+    task = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(task, Retrieval | Classification)
+    return evaluate(task, scorer, store=store, run="own", seed=0)
+
+
+def _predictions(made: Evaluation, store: CohortStore, *patterns: str) -> pd.DataFrame:
+    samples = store.samples["sample"].to_numpy()
+    kept = ["sample", "missingness", "probability", "label"]
+    frames = pd.concat(
+        frame.assign(sample=samples[frame["row"]], missingness=pattern)
+        for pattern, frame in made.outcomes.items()
+        if pattern in patterns
+    )
+    return frames.drop(columns=[name for name in frames if name not in kept])
+
+
+@pytest.fixture
+def include(
+    catalog: Catalog, tmp_path: Path, synthetic_store: CohortStore
+) -> Callable[..., Benchmark]:
+    """A function that writes predictions to a file and includes them."""
+
+    def include(table: pd.DataFrame, **options: object) -> Benchmark:
+        table.to_csv(tmp_path / "theirs.csv", index=False)
+        arguments = {
+            "name": "theirs",
+            "out": tmp_path / "out",
+            "store": synthetic_store.path,
+            "tasks": [DETERIORATION],
+            "catalog": catalog,
+            "bar": quiet,
+        }
+        return include_predictions(tmp_path / "theirs.csv", **{**arguments, **options})
+
+    return include
+
+
+def test_a_runs_own_predictions_give_its_own_numbers(
+    include: Callable, catalog: Catalog, scorer: EmbeddingScorer, synthetic_store: CohortStore
+) -> None:
+    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    made = include(_predictions(own, synthetic_store, "complete", "only-ecg"))
+    theirs = [row for row in made.results if row.run == "theirs"]
+    expected = [row for row in own.results if row.missingness in ("complete", "only-ecg")]
+    assert [replace(row, run="own", seed=0) for row in theirs] == expected
+    assert {row.missingness for row in made.unscored if row.run == "theirs"} == set(
+        own.outcomes
+    ) - {"complete", "only-ecg"}
+    assert "the file has no predictions of deterioration" in made.unscored[0].reason
+    assert made.report.is_file()
+    assert any(row.run == "oracle" for row in made.results)
+
+
+def test_predictions_that_do_not_say_what_is_missing_are_made_with_all_that_is_there(
+    include: Callable, catalog: Catalog, scorer: EmbeddingScorer, synthetic_store: CohortStore
+) -> None:
+    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    table = _predictions(own, synthetic_store, "complete").drop(columns=["missingness", "label"])
+    made = include(table)
+    assert {row.missingness for row in made.results if row.run == "theirs"} == {"complete"}
+
+
+def test_a_runs_own_embeddings_give_its_own_numbers(
+    catalog: Catalog, tmp_path: Path, scorer: EmbeddingScorer, synthetic_store: CohortStore
+) -> None:
+    rows, columns = np.nonzero(synthetic_store.present)
+    table = pd.DataFrame(
+        {
+            "sample": synthetic_store.samples["sample"].to_numpy()[rows],
+            "modality": np.array(synthetic_store.modalities)[columns],
+            # Of any length: they are brought to length 1.
+            "embedding": list(3 * scorer.embeddings.z.numpy()[rows, columns]),
+        }
+    )
+    table.to_parquet(tmp_path / "theirs.parquet")
+    tasks = ["retrieval/cxr_given_ecg_labs", DETERIORATION]
+    made = include_embeddings(
+        tmp_path / "theirs.parquet",
+        name="theirs",
+        objective="clip",
+        out=tmp_path / "out",
+        store=synthetic_store.path,
+        catalog=catalog,
+        tasks=tasks,
+        bar=quiet,
+    )
+    for task in tasks:
+        own = _evaluated(catalog, task, scorer, synthetic_store)
+        theirs = [row for row in made.results if (row.run, row.task) == ("theirs", task)]
+        assert [row.metric for row in theirs] == [row.metric for row in own.results]
+        for row, expected in zip(theirs, own.results, strict=True):
+            assert row.value == pytest.approx(expected.value, abs=0.02)
+            assert row.digest == expected.digest
+    table.iloc[1:].to_parquet(tmp_path / "less.parquet")
+    with pytest.raises(DataError, match="1 recordings of the store have no embedding"):
+        include_embeddings(
+            tmp_path / "less.parquet",
+            name="less",
+            objective="clip",
+            out=tmp_path / "out",
+            store=synthetic_store.path,
+            catalog=catalog,
+            tasks=tasks,
+            bar=quiet,
+        )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda t: t.assign(sample=t["sample"] + 10**9),
+            "are of samples that are not in the store",
+        ),
+        (lambda t: t.iloc[3:], "lacks 3 of"),
+        (lambda t: t.assign(label=1 - t["label"]), "labels are not those of the store"),
+        (
+            lambda t: t.rename(columns={"probability": "predictions", "label": "labels"}).drop(
+                columns="sample"
+            ),
+            "does not say which sample a row is of",
+        ),
+        (
+            lambda t: pd.DataFrame(
+                {"subject_id": range(9), "predicted_boolean_probability": 0.5}
+            ).assign(subject_id=10000001),
+            "8 of 9 predictions are of a sample that stands there before",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_the_store_is_refused_with_counts(
+    spoil: Callable,
+    message: str,
+    include: Callable,
+    catalog: Catalog,
+    scorer: EmbeddingScorer,
+    synthetic_store: CohortStore,
+) -> None:
+    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    with pytest.raises(DataError, match=message):
+        include(spoil(_predictions(own, synthetic_store, "complete")))
+
+
+def _carebench(rng: np.random.Generator, n: int = 120) -> pd.DataFrame:
+    label = rng.integers(2, size=n).astype(float)
+    risk = 1 / (1 + np.exp(-(label - 0.5 + rng.normal(size=n))))
+    return pd.DataFrame(
+        {
+            "predictions": risk,
+            "labels": label,
+            "meta_age": rng.integers(20, 90, n),
+            "meta_has_cxr": rng.random(n) < 0.6,
+        }
+    )
+
+
+def test_files_as_they_are_get_a_report_and_are_compared_without_a_store(
+    include: Callable, rng: np.random.Generator
+) -> None:
+    table = _carebench(rng)
+    first = include(table, store=None, name="first")
+    assert "does not say whose sample a row is" in first.notes[0]
+    assert {row.run for row in first.results} == {"first"}
+    other = table.assign(predictions=rng.random(len(table)))
+    second = include(other, store=None, name="second")
+    assert [run.name for run in second.runs] == ["first", "second"]
+    (comparison,) = second.comparisons
+    assert (comparison.run, comparison.baseline) == ("first", "second")
+    assert comparison.low > 0
+    page = second.report.read_text(encoding="utf-8")
+    assert "first" in page
+    assert "second" in page
+    # The same file again changes nothing; another one under the same name takes its place.
+    assert include(other, store=None, name="second").results == second.results
+    with pytest.raises(DataError, match="labels are not those of the store"):
+        include(table.assign(labels=1 - table["labels"]), store=None, name="third")
+
+
+def test_several_labels_are_scored_together_and_each_for_itself(
+    include: Callable, rng: np.random.Generator
+) -> None:
+    label = rng.integers(2, size=(100, 2)).astype(float)
+    made = include(
+        pd.DataFrame(
+            {f"label_class_{n}": label[:, n] for n in range(2)}
+            | {f"pred_class_{n}": 0.3 * label[:, n] + 0.5 * rng.random(100) for n in range(2)}
+        ),
+        store=None,
+    )
+    metrics = {row.metric for row in made.results}
+    assert {"auroc", "auroc/class_0", "auroc/class_1"} <= metrics
+
+
+def test_people_of_a_prediction_file_are_resampled_whole(
+    include: Callable, rng: np.random.Generator
+) -> None:
+    once = _carebench(rng, 60)
+    # Each person three times over, the same each time: no more is known than of one third.
+    table = pd.concat([once] * 3, ignore_index=True).assign(subject_id=[*range(60)] * 3)
+    made = include(table, store=None)
+    assert made.notes == []
+    (whole,) = [row for row in made.results if row.metric == "auroc"]
+    assert (whole.n_samples, whole.n_subjects) == (180, 60)
+    narrow = include(table.drop(columns="subject_id"), store=None, out=made.out.parent / "other")
+    (rows,) = [row for row in narrow.results if row.metric == "auroc"]
+    assert whole.value == rows.value
+    assert whole.high - whole.low > 1.3 * (rows.high - rows.low)
+
+
+def test_a_benchmark_of_another_store_takes_no_more_runs(
+    include: Callable,
+    catalog: Catalog,
+    rng: np.random.Generator,
+    synthetic_store: CohortStore,
+    scorer: EmbeddingScorer,
+) -> None:
+    include(_carebench(rng), store=None)
+    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    with pytest.raises(DataError, match="holds a benchmark of store"):
+        include(_predictions(own, synthetic_store, "complete"))
