@@ -16,6 +16,7 @@ LISTS = (
     "tasks",
     "reports",
     "objectives",
+    "absences",
     "encoders",
     "modalities",
     "probes",

@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.missingness import parse_pattern
+from clinical_symile.missingness import Pattern, expand, parse_pattern
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Pretraining, Retrieval, not_applicable, read_task
 
@@ -103,24 +103,34 @@ def applicable_patterns(
     """
     problems, fitting, notes = [], {task.name: [] for task in tasks}, []
     for name in names:
+        refused = []
         try:
-            pattern = parse_pattern(name)
+            for task in tasks:
+                inputs = task.query if isinstance(task, Retrieval) else task.inputs
+                for one in expand([name], inputs):
+                    told = _refused(parse_pattern(one), inputs)
+                    refused += [f"{task.name} is not asked under '{one}': {p}" for p in told]
+                    fitting[task.name] += (
+                        [one] if not told and one not in fitting[task.name] else []
+                    )
         except DefinitionError as error:
             problems += error.problems
             continue
-        refused = []
-        for task in tasks:
-            try:
-                pattern.check(task.query if isinstance(task, Retrieval) else task.inputs)
-                fitting[task.name].append(name)
-            except DefinitionError as error:
-                refused += [f"{task.name} is not asked under '{name}': {p}" for p in error.problems]
-        if not any(name in names for names in fitting.values()):
+        if len(refused) == len(tasks):
             problems += refused
         notes += refused
     if problems:
         raise DefinitionError(*problems)
     return fitting, notes
+
+
+def _refused(pattern: Pattern, inputs: Sequence[str]) -> Sequence[str]:
+    """Why a pattern means nothing for queries with these modalities; empty if it does."""
+    try:
+        pattern.check(inputs)
+    except DefinitionError as error:
+        return error.problems
+    return ()
 
 
 def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:

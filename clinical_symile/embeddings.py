@@ -45,6 +45,17 @@ class Embeddings:
         substitute = None if self.substitute is None else self.substitute.to(device)
         return replace(self, z=z, present=present, rows=rows, substitute=substitute)
 
+    def of(self, columns: tuple[int, ...]) -> "Embeddings":
+        """The embeddings of some modalities alone, by their columns."""
+        kept = list(columns)
+        return replace(
+            self,
+            z=self.z[:, kept],
+            present=self.present[:, kept],
+            modalities=tuple(self.modalities[column] for column in kept),
+            substitute=None if self.substitute is None else self.substitute[kept],
+        )
+
     def filled(
         self,
     ) -> tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]:

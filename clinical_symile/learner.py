@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from clinical_symile.batch import Batch
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.model import Model, build_model
-from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.names import ABSENCES, OBJECTIVES, find
 from clinical_symile.objectives.objective import Objective
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
@@ -72,8 +73,11 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
             f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task."
         )
     objective = find(task.objective.name, OBJECTIVES, what="objective")
+    absence = find(task.absent, ABSENCES, what="way with absent modalities")
     try:
-        return Learner(build_model(task, store, seed=seed), objective(**task.objective.arguments))
+        make = partial(objective, **task.objective.arguments)
+        model = build_model(task, store, seed=seed)
+        return Learner(model, absence.objective(make, len(task.modalities)))
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': objective: {error}") from error
 

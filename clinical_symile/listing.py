@@ -6,16 +6,9 @@ from typing import Any
 
 from clinical_symile import names
 from clinical_symile.catalog import open_catalog, read_toml
+from clinical_symile.missingness import FORMS, SEVERAL
 from clinical_symile.presets import cohort_names, laid_over
 from clinical_symile.template import needs
-
-MISSINGNESS = {
-    "observed": "all with the target present; a query has what was recorded",
-    "complete": "those with every modality of the task; a query has all of them",
-    "without-<modality>": "the same samples; a query has all but this one",
-    "only-<modality>": "the same samples; a query has just this one (or several: only-cxr-labs)",
-    "mcar-<percent>": "the same samples; each modality dropped at random, never all; seeded",
-}
 
 
 def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
@@ -40,11 +33,12 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
         },
         "reports": {name: needs(path).description for name, path in catalog.reports.items()},
         "objectives": names.OBJECTIVES,
+        "absences": names.ABSENCES,
         "encoders": names.ENCODERS,
         "modalities": names.MODALITIES,
         "probes": names.PROBES,
         "metrics": {**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS},
-        "missingness": MISSINGNESS,
+        "missingness": {**FORMS, **SEVERAL},
     }
     return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
 

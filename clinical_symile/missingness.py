@@ -6,19 +6,51 @@
 | `complete` | those with every modality | all of them |
 | `without-ecg` | the same as `complete` | all but the ECG |
 | `only-labs`, `only-cxr-labs` | the same as `complete` | just these |
-| `mcar-30` | the same as `complete` | each dropped with probability 0.30, never all; seeded |
+| `mcar-30` | the same as `complete` | each hidden in 30 % of samples, by chance alone |
+| `mar-age-30` | the same as `complete` | each hidden in 30 %, more often the higher the age |
+| `mnar-30` | the same as `complete` | each hidden in 30 %, more often the more severe itself is |
+| `mnar-died-30` | the same as `complete` | each hidden in 30 %, more often with the outcome |
+| `site` | the same as `complete` | what a train sample, drawn at random, has |
+| `site-ward` | the same as `complete` | the same, drawn among those of the sample's ward |
+| `site-clinic` | the same as `complete` | what a line of the store's `sites/clinic.csv` has |
+| `mask-ours` | the same as `complete` | what the store's `masks/ours.csv` says of the sample |
+| `labs-mcar-50` | the same as `complete` | all, but half of the analytes in labs hidden |
+
+No pattern hides everything from a sample. Two words stand for several: `every` for all 2^M - 1
+patterns of M modalities, `grid` for these with `mcar` and `mnar` at three rates and `site`.
+How what goes missing is drawn stands in `mechanisms.py` and `masks.py`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from clinical_symile.errors import DefinitionError
 
-FORMS = ("observed", "complete", "without-<modality>", "only-<modality>", "mcar-<percent>")
+FORMS = {
+    "observed": "all with the target present; a query has what was recorded",
+    "complete": "those with every modality of the task; a query has all of them",
+    "without-<modality>": "the same samples; a query has all but this one",
+    "only-<modality>": "the same samples; a query has just this one (or several: only-cxr-labs)",
+    "mcar-<percent>": "the same samples; each modality hidden so often, by chance; seeded",
+    "mar-<column>-<percent>": "the same, more often the higher a column that the cohort keeps",
+    "mnar-<percent>": "the same, more often the more severe the measurement itself",
+    "mnar-<outcome>-<percent>": "the same, more often with an outcome, or by a kept column",
+    "site": "the same samples; a query has what a train sample drawn at random has",
+    "site-<name>": "the same, by a kept column's value, or by the table sites/<name>.csv",
+    "mask-<name>": "the same samples; a query has what masks/<name>.csv says",
+    "<modality>-<mechanism>": "the same samples; parts of it hidden by one of these: labs-mcar-50",
+}
+SEVERAL = {
+    "every": "stands for all 2^M - 1 patterns of complete, without and only",
+    "grid": "stands for every, mcar and mnar at 10, 30 and 50 %, and site",
+}
+GRID_RATES = (10, 30, 50)
+RANDOM = ("mcar", "mar", "mnar", "site", "mask")
 
 
 @dataclass(frozen=True)
@@ -30,14 +62,20 @@ class Pattern:
         complete: only complete samples are scored, so that patterns differ in nothing else.
         without: modalities that are hidden.
         only: the modalities that are not hidden; empty where the pattern does not say.
-        drop: probability that a modality is hidden at random.
+        mechanism: one of `RANDOM`, where what is hidden differs from sample to sample.
+        rate: the share of each modality that the mechanism hides; 0 where it does not say.
+        given: the column, outcome or table that the mechanism depends on; empty without.
+        within: the modality whose parts are hidden, not the modalities themselves; empty without.
     """
 
     name: str
     complete: bool = True
     without: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    drop: float = 0.0
+    mechanism: str = ""
+    rate: float = 0.0
+    given: str = ""
+    within: str = ""
 
     def shown(self, modalities: Sequence[str]) -> list[str]:
         """The modalities that the pattern does not hide from everyone."""
@@ -48,11 +86,12 @@ class Pattern:
         """Refuse a pattern that means nothing for queries with these modalities.
 
         Raises:
-            DefinitionError: it names a modality that they do not have, hides all of them, or is
-                random where there is only one.
+            DefinitionError: it names a modality that they do not have, hides all of them, is
+                random where there is only one, or asks for more than can be hidden while each
+                sample keeps one.
         """
         problems = []
-        for modality in (*self.without, *self.only):
+        for modality in (*self.without, *self.only, *([self.within] if self.within else [])):
             if modality not in modalities:
                 close = get_close_matches(modality, modalities, n=1)
                 hint = f"; did you mean '{close[0]}'?" if close else "."
@@ -65,20 +104,34 @@ class Pattern:
                 f"missingness pattern '{self.name}' hides all of {', '.join(modalities)}; "
                 "expected at least one to be left. Leave the pattern out."
             )
-        if self.drop and len(modalities) < 2:
-            problems.append(
-                f"missingness pattern '{self.name}' never hides the only modality "
-                f"{', '.join(modalities)}; expected at least two. Use 'complete'."
-            )
+        if self.mechanism and not self.within:
+            problems += self._too_many(modalities)
         if problems:
             raise DefinitionError(*problems)
+
+    def _too_many(self, modalities: Sequence[str]) -> list[str]:
+        if len(modalities) < 2:
+            return [
+                f"missingness pattern '{self.name}' never hides the only modality "
+                f"{', '.join(modalities)}; expected at least two. Use 'complete'."
+            ]
+        most = 1 - 1 / len(modalities)
+        if self.rate > most:
+            return [
+                f"missingness pattern '{self.name}' hides {100 * self.rate:.0f} % of each of "
+                f"{', '.join(modalities)}; expected at most {100 * most:.0f} %, since every sample "
+                "keeps one. Lower the rate."
+            ]
+        return []
 
 
 def parse_pattern(name: str) -> Pattern:
     """Read a pattern's name.
 
-    >>> parse_pattern("mcar-30").drop
+    >>> parse_pattern("mcar-30").rate
     0.3
+    >>> parse_pattern("labs-mnar-50").within
+    'labs'
 
     Raises:
         DefinitionError: it is none of the forms above.
@@ -89,8 +142,15 @@ def parse_pattern(name: str) -> Pattern:
     if word in ("without", "only") and rest and all(rest) and len(set(rest)) == len(rest):
         named = tuple(rest)
         return Pattern(name, without=named) if word == "without" else Pattern(name, only=named)
-    if word == "mcar" and len(rest) == 1 and rest[0].isdecimal() and 1 <= int(rest[0]) <= 99:
-        return Pattern(name, drop=int(rest[0]) / 100)
+    if word in RANDOM:
+        found = _random(name, word, rest)
+    elif word and rest and rest[0] in ("mcar", "mar", "mnar"):
+        found = _random(name, rest[0], rest[1:])
+        found = found and replace(found, within=word)
+    else:
+        found = None
+    if found is not None:
+        return found
     words = [form.split("-")[0] for form in FORMS]
     close = get_close_matches(word, words, n=1)
     meant = dict(zip(words, FORMS, strict=True))
@@ -99,6 +159,51 @@ def parse_pattern(name: str) -> Pattern:
         f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(FORMS)}, with "
         "several modalities as in only-cxr-labs and whole percents from 1 to 99. Correct the name."
     )
+
+
+def _random(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
+    """A random pattern, from the words after its mechanism; None if they are not its own."""
+    if mechanism in ("site", "mask"):
+        named = len(rest) == 1 and bool(rest[0])
+        return (
+            Pattern(name, mechanism=mechanism, given="".join(rest))
+            if named or (mechanism == "site" and not rest)
+            else None
+        )
+    *given, percent = rest or [""]
+    right = percent.isdecimal() and percent.isascii() and 1 <= int(percent) <= 99
+    expected = {"mcar": (0,), "mar": (1,), "mnar": (0, 1)}[mechanism]
+    if not right or len(given) not in expected or not all(given):
+        return None
+    return Pattern(name, mechanism=mechanism, rate=int(percent) / 100, given="".join(given))
+
+
+def every_pattern(modalities: Sequence[str]) -> list[str]:
+    """The names of all ways to show some of the modalities, the fullest first.
+
+    >>> every_pattern(["ecg", "labs"])
+    ['complete', 'without-labs', 'without-ecg']
+    """
+    names = ["complete"]
+    for size in range(len(modalities) - 1, 0, -1):
+        for kept in combinations(modalities, size):
+            hidden = [name for name in modalities if name not in kept]
+            fewer = ("only", kept) if len(kept) < len(hidden) else ("without", hidden)
+            names.append("-".join([fewer[0], *fewer[1]]))
+    return names
+
+
+def expand(names: Sequence[str], modalities: Sequence[str]) -> tuple[str, ...]:
+    """Patterns with `every` and `grid` written out for these modalities, each pattern once.
+
+    >>> expand(["observed", "every"], ["ecg", "labs"])
+    ('observed', 'complete', 'without-labs', 'without-ecg')
+    """
+    every = every_pattern(modalities)
+    random = [f"{word}-{rate}" for word in ("mcar", "mnar") for rate in GRID_RATES] + ["site"]
+    grid = [*every, *(name for name in random if applicable(parse_pattern(name), modalities))]
+    words = {"every": every, "grid": grid}
+    return tuple(dict.fromkeys(one for name in names for one in words.get(name, [name])))
 
 
 def applicable(pattern: Pattern, modalities: Sequence[str]) -> bool:
@@ -127,39 +232,23 @@ def visible(
     *,
     modalities: Sequence[str],
     present: Bool[np.ndarray, "sample modality"],
-    seed: int,
-    rows: Int[np.ndarray, " sample"],
 ) -> Bool[np.ndarray, "sample modality"]:
-    """What each query may use: present, and not hidden by the pattern.
-
-    A random pattern drops each modality independently, but the present one with the largest draw is
-    always kept. The draws are those of a table with one line per row of the store, so that what is
-    dropped depends on the seed and the row, and not on which other rows are asked for.
+    """What queries may use of what is present, as far as the pattern's name alone decides it.
 
     Args:
-        pattern: see the module.
+        pattern: see the module; what a random one hides besides is drawn by `masks.draw_mask`.
         modalities: of the query; the columns of `present`.
         present: what was measured.
-        seed: of a random pattern.
-        rows: rows of the store, from 0.
 
     Raises:
         DefinitionError: the pattern means nothing for these modalities.
-        ValueError: `present` has other columns than `modalities`, or a row is negative.
+        ValueError: `present` has other columns than `modalities`.
     """
     pattern.check(modalities)
-    if present.shape != (len(rows), len(modalities)):
+    if present.shape[1] != len(modalities):
         raise ValueError(
-            f"present has shape {list(present.shape)}; expected {[len(rows), len(modalities)]}, "
-            "one for each row and modality."
+            f"present has shape {list(present.shape)}; expected {[len(present), len(modalities)]}, "
+            "one for each sample and modality."
         )
     shown = pattern.shown(modalities)
-    seen = present & np.array([m in shown for m in modalities])
-    if not pattern.drop or not len(rows):
-        return seen
-    if rows.min() < 0:
-        raise ValueError(f"row {rows.min()} is negative; expected rows of a store, from 0.")
-    table = np.random.default_rng(seed).random((int(rows.max()) + 1, len(modalities)))
-    drawn = np.where(seen, table[rows], -1.0)
-    largest = drawn == drawn.max(axis=1, keepdims=True)
-    return seen & ((drawn >= pattern.drop) | largest)
+    return present & np.array([m in shown for m in modalities])

@@ -1,17 +1,18 @@
 """`Model`: one encoder per modality, from `Batch` to `Embeddings`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.batch import Batch, load_batch
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import ENCODERS, find
+from clinical_symile.names import ABSENCES, ENCODERS, find
 from clinical_symile.parts import batch_dependent, encode_in_parts
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Pretraining
@@ -20,14 +21,13 @@ from clinical_symile.task import Pretraining
 class Model(nn.Module):
     """Encoders whose outputs are brought to one length.
 
-    An encoder sees only samples that have its modality, so that batch statistics are of real
-    measurements and nothing absent can reach a vector.
+    What is absent from a batch cannot reach a vector: see `absence.py`.
 
     Args:
         encoders: for each modality `[sample, ...]` → `[sample, dim]`, in the order of `modalities`.
         dim: width of the embeddings.
         norm: `l2` or `layer_norm`, see `Pretraining`.
-        absent: `omit` or `learned`, see `Pretraining`.
+        absent: a name of `list absences`, see `Pretraining`.
         encode_at_a_time: how many samples' activations training holds; None for the whole batch's.
     """
 
@@ -45,43 +45,45 @@ class Model(nn.Module):
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.norms = nn.ModuleDict({name: NORMS[norm](dim) for name in encoders})
-        self.substitute = LEARNERS[absent](len(encoders), dim)
+        self.slots = find(absent, ABSENCES, what="way with absent modalities").slots(
+            len(encoders), dim
+        )
         self.dim = dim
 
     def forward(self, batch: Batch) -> Embeddings:
         """Embeddings of what is present in a batch; the other slots are zero."""
-        vectors = [self._encode(batch, column) for column in range(len(self.modalities))]
+        encoded = [
+            self.encode(name, batch.inputs[name], batch.present[:, column])
+            for column, name in enumerate(self.modalities)
+        ]
+        stand_ins = [stand_in for _, stand_in in encoded if stand_in is not None]
         return Embeddings(
-            z=torch.stack(vectors, dim=1),
+            z=torch.stack([vectors for vectors, _ in encoded], dim=1),
             present=batch.present,
             modalities=self.modalities,
             rows=batch.rows,
-            substitute=self._substitute(),
+            substitute=torch.stack(stand_ins) if stand_ins else None,
         )
 
-    def _encode(self, batch: Batch, column: int) -> Tensor:
-        name, present = self.modalities[column], batch.present[:, column]
-        z = batch.inputs[name].new_zeros(len(present), self.dim)
-        if not present.any():
-            return z
-        if self.training and int(present.sum()) == 1:
-            raise ValueError(
-                f"the batch of {len(present)} has one sample with {name}; statistics over a batch "
-                "need at least 2. Raise batch_size."
-            )
-        encoder, inputs = self.encoders[name], batch.inputs[name][present]
-        if self.training and self.encode_at_a_time is not None:
-            encoded = encode_in_parts(encoder, inputs, at_a_time=self.encode_at_a_time)
-        else:
-            encoded = encoder(inputs)
-        encoded = self.norms[name](encoded)
-        return z.to(encoded.dtype).index_put((present.nonzero()[:, 0],), encoded)
+    def encode(
+        self, name: str, inputs: Float[Tensor, "sample ..."], present: Bool[Tensor, " sample"]
+    ) -> tuple[Float[Tensor, "sample dim"], Float[Tensor, " dim"] | None]:
+        """Embeddings of one modality and what stands in for it, as `absence.Slots`.
 
-    def _substitute(self) -> Tensor | None:
-        if self.substitute is None:
-            return None
-        named = zip(self.modalities, self.substitute, strict=True)
-        return torch.stack([self.norms[name](vector[None])[0] for name, vector in named])
+        Raises:
+            ValueError: the modality cannot be learned from in this batch.
+        """
+        column = self.modalities.index(name)
+        try:
+            return self.slots(self._encoder(name), self.norms[name], inputs, present, column=column)
+        except ValueError as error:
+            raise ValueError(f"{name} in a batch of {len(present)}: {error}") from error
+
+    def _encoder(self, name: str) -> Callable[[Tensor], Tensor]:
+        encoder, at_a_time = self.encoders[name], self.encode_at_a_time
+        if self.training and at_a_time is not None:
+            return partial(encode_in_parts, encoder, at_a_time=at_a_time)
+        return encoder
 
 
 class _Unit(nn.Module):
@@ -94,16 +96,7 @@ class _Unit(nn.Module):
         return functional.normalize(z, dim=-1)
 
 
-def _learned(modalities: int, dim: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(modalities, dim))
-
-
-def _omitted(modalities: int, dim: int) -> None:
-    return None
-
-
 NORMS = {"l2": _Unit, "layer_norm": nn.LayerNorm}
-LEARNERS = {"learned": _learned, "omit": _omitted}
 
 
 def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:

@@ -32,6 +32,15 @@ ENCODERS = {
     "small_cnn": "clinical_symile.encoders.image:SmallCnn",
 }
 
+ABSENCES = {
+    "complete": "clinical_symile.absence:COMPLETE",
+    "dropout": "clinical_symile.absence:DROPOUT",
+    "indicator": "clinical_symile.absence:INDICATOR",
+    "learned": "clinical_symile.absence:LEARNED",
+    "omit": "clinical_symile.absence:OMIT",
+    "subsets": "clinical_symile.absence:SUBSETS",
+}
+
 OBJECTIVES = {
     "clip": "clinical_symile.objectives.clip:Clip",
     "symile": "clinical_symile.objectives.symile:Symile",

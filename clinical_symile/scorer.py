@@ -12,7 +12,8 @@ from clinical_symile.candidates import NOBODY
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import CannotScore
 from clinical_symile.labels import few, labels
-from clinical_symile.missingness import Pattern, scored, visible
+from clinical_symile.masks import draw_mask
+from clinical_symile.missingness import Pattern
 from clinical_symile.names import PROBES, find
 from clinical_symile.objectives.objective import Objective
 from clinical_symile.probes.probe import Encoders, Labelled, Shown
@@ -252,9 +253,10 @@ def samples(
     *,
     seed: int,
 ) -> tuple[Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"]]:
-    """The rows of a split that a pattern is scored on, and which modalities are seen of each."""
-    rows = store.rows(split)
-    columns = [store.modalities.index(name) for name in modalities]
-    rows = rows[scored(pattern, store.present[rows][:, columns])]
-    present = store.present[rows][:, columns]
-    return rows, visible(pattern, modalities=modalities, present=present, seed=seed, rows=rows)
+    """The rows of a split that a pattern is scored on, and which modalities are seen of each.
+
+    Raises:
+        CannotScore: the pattern cannot be drawn on this cohort, and why.
+    """
+    mask = draw_mask(pattern, store, split=split, modalities=modalities, seed=seed)
+    return mask.rows.copy(), mask.seen.copy()

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clinical_symile.catalog import digest, read_definition, read_toml
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness import parse_pattern
+from clinical_symile.missingness import expand, parse_pattern
 from clinical_symile.names import (
+    ABSENCES,
     CLASSIFICATION_METRICS,
     ENCODERS,
     OBJECTIVES,
@@ -90,15 +91,15 @@ class Pretraining(_Table):
         kind: `pretraining`.
         description: one sentence.
         modalities: what is learned from, in this order.
-        missingness: the pattern that the learner sees, drawn anew for each epoch.
+        missingness: the pattern that the learner sees; what is random is drawn once, from the
+            seed of the run.
         pairs: `matched`, or `shuffled`: each modality's samples are permuted, a control that can
             learn nothing about which belong together.
         objective: name and arguments.
         encoders: name and arguments, for each modality.
         dim: width of the embeddings.
         norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
-        absent: `omit` leaves an absent modality out of losses and scores, `learned` puts a learned
-            vector in its place.
+        absent: how to learn from samples that lack a modality, a name of `list absences`.
         batch_size: samples in a step: what the loss sees at once.
         encode_at_a_time: of how many samples the encoders hold the activations, so that a batch may
             be larger than memory; gradients are those of the whole batch. Left out: all.
@@ -120,7 +121,7 @@ class Pretraining(_Table):
     encoders: dict[str, Named]
     dim: Count
     norm: Literal["l2", "layer_norm"]
-    absent: Literal["omit", "learned"]
+    absent: str
     batch_size: Annotated[int, Field(ge=2)]
     encode_at_a_time: Annotated[int, Field(ge=2)] | None = None
     batch_statistics: Literal["batch", "parts"] = "batch"
@@ -139,6 +140,7 @@ class Pretraining(_Table):
         ]
         for name, encoder in self.encoders.items():
             problems += _of_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
+        problems += _of_names([self.absent], ABSENCES, what="way with absent modalities")
         problems += _of_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
         problems += _of_pattern(self.missingness, self.modalities)
         problems += _of_names([self.selection.metric], SELECTION_METRICS, what="selection metric")
@@ -185,6 +187,12 @@ class Retrieval(_Table):
     def modalities(self) -> tuple[str, ...]:
         """All that the task reads."""
         return (*self.query, self.target)
+
+    @model_validator(mode="after")
+    def _written_out(self) -> "Retrieval":
+        patterns = expand(self.missingness, self.query)
+        object.__setattr__(self, "missingness", patterns)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Retrieval":
@@ -263,6 +271,12 @@ class Classification(_Table):
             for outcome in self.outcomes
             for draw, seed in zip(draws, self.label_seeds, strict=True)
         }
+
+    @model_validator(mode="after")
+    def _written_out(self) -> "Classification":
+        patterns = expand(self.missingness, self.inputs)
+        object.__setattr__(self, "missingness", patterns)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Classification":

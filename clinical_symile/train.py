@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile import __version__
 from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
-from clinical_symile.errors import ClinicalSymileError, DataError
+from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
 from clinical_symile.learner import build_learner
-from clinical_symile.missingness import parse_pattern, scored, visible
+from clinical_symile.masks import Mask, draw_mask
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.names import ABSENCES, find
 from clinical_symile.run import Run, now, provenance
 from clinical_symile.schedule import learning_rate, parameter_groups
 from clinical_symile.store import CohortStore
@@ -62,7 +64,7 @@ def train(
     record = _record(run, task, store, seed)
     if "finished" in record:
         return run
-    rows = _learnable(store, task)
+    rows = _learnable(store, task, seed=seed)
     _check_devices(accelerator, devices)
     fabric = Fabric(
         accelerator=accelerator,
@@ -197,13 +199,11 @@ def _batches(
     """This process's share of each batch of an epoch, with the generator for its negatives."""
     rng = _rng(seed, epoch)
     pairs = PAIRS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
-    seen = visible(
-        parse_pattern(task.missingness),
-        modalities=task.modalities,
-        present=store.present[pairs, [store.modalities.index(m) for m in task.modalities]],
-        seed=int(rng.integers(2**31)),
-        rows=rows,
-    )
+    drawn = np.random.default_rng(int(rng.integers(2**31)))
+    columns = [store.modalities.index(name) for name in task.modalities]
+    present = store.present[pairs, columns] & ~_withheld(store, task, rows, seed=seed)
+    absence = find(task.absent, ABSENCES, what="way with absent modalities")
+    seen = present & ~_dropped(present, absence.drop, drawn)
     for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         share = index[: len(index) - len(index) % fabric.world_size]
@@ -218,6 +218,30 @@ def _batches(
         inputs = {name: fabric.to_device(value) for name, value in batch.inputs.items()}
         present, rows_ = fabric.to_device(batch.present), fabric.to_device(batch.rows)
         yield Batch(inputs, present, batch.modalities, rows_), generator
+
+
+def _dropped(
+    present: Bool[np.ndarray, "sample modality"], share: float, rng: np.random.Generator
+) -> Bool[np.ndarray, "sample modality"]:
+    """What an epoch hides of what is present, by chance; the highest draw of a sample stays."""
+    draws = np.where(present, rng.random(present.shape), -1.0)
+    return (draws < share) & (draws < draws.max(axis=1, keepdims=True))
+
+
+def _withheld(
+    store: CohortStore, task: Pretraining, rows: Int[np.ndarray, " sample"], *, seed: int
+) -> Bool[np.ndarray, "sample modality"]:
+    """What the task's pattern hides of train rows, the same in every epoch."""
+    mask = _mask(store, task, seed=seed)
+    return (mask.measured & ~mask.seen)[np.searchsorted(mask.rows, rows)]
+
+
+def _mask(store: CohortStore, task: Pretraining, *, seed: int) -> Mask:
+    pattern = parse_pattern(task.missingness)
+    try:
+        return draw_mask(pattern, store, split="train", modalities=task.modalities, seed=seed)
+    except CannotScore as reason:
+        raise DataError(f"task '{task.name}': {reason}") from reason
 
 
 def _matched(
@@ -235,16 +259,13 @@ def _shuffled(
 PAIRS = {"matched": _matched, "shuffled": _shuffled}
 
 
-def _learnable(store: CohortStore, task: Pretraining) -> Int[np.ndarray, " sample"]:
-    """The train rows that the pattern is of, with at least two modalities that it may show.
-
-    One modality alone teaches nothing here.
-    """
-    pattern = parse_pattern(task.missingness)
-    rows = store.rows("train")
-    present = store.present[rows][:, [store.modalities.index(name) for name in task.modalities]]
-    shown = [task.modalities.index(name) for name in pattern.shown(task.modalities)]
-    rows = rows[scored(pattern, present) & (present[:, shown].sum(axis=1) >= 2)]
+def _learnable(store: CohortStore, task: Pretraining, *, seed: int) -> Int[np.ndarray, " sample"]:
+    """The train rows that the pattern is of, with as many modalities as their way needs."""
+    mask = _mask(store, task, seed=seed)
+    absence = find(task.absent, ABSENCES, what="way with absent modalities")
+    shown = len(parse_pattern(task.missingness).shown(task.modalities))
+    needed = shown if absence.needs is None else absence.needs
+    rows = mask.rows[mask.seen.sum(axis=1) >= needed]
     problems = [
         f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "
         "least 2. Prepare a larger cohort, or choose a task of fewer modalities."

@@ -9,8 +9,8 @@ from clinical_symile.arguments import LISTS
 from clinical_symile.catalog import Catalog, open_catalog
 from clinical_symile.check import check
 from clinical_symile.cohort import modality_adapters, read_cohort
-from clinical_symile.listing import MISSINGNESS, listing
-from clinical_symile.missingness import parse_pattern
+from clinical_symile.listing import listing
+from clinical_symile.missingness import FORMS, parse_pattern
 from clinical_symile.names import (
     CLASSIFICATION_METRICS,
     ENCODERS,
@@ -105,9 +105,11 @@ def test_list_shows_everything_by_name(catalog: Catalog):
         assert name in shown
 
 
-@pytest.mark.parametrize("form", MISSINGNESS)
+@pytest.mark.parametrize("form", FORMS)
 def test_the_patterns_that_list_shows_are_patterns(form: str):
-    assert parse_pattern(form.replace("<modality>", "ecg").replace("<percent>", "30"))
+    for word in ("modality", "column", "outcome", "name"):
+        form = form.replace(f"<{word}>", "ecg")
+    assert parse_pattern(form.replace("<percent>", "30").replace("<mechanism>", "mcar-30"))
 
 
 def _blocks(page: Path) -> list[str]:

@@ -27,18 +27,19 @@ FAMILIES = {
 LAYERS = (
     {"significance", "multiplicity", "margins", "seeds", "league", "health", "machine"},
     {"calibration", "net_benefit", "conformal", "confidence", "modality_value"},
-    {"errors", "wording", "figures", "intervals", "synthetic_world", "synthetic_ecg"},
+    {"errors", "wording", "figures", "intervals", "mechanisms", "synthetic_world", "synthetic_ecg"},
     {"units"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"subgroups", "measures", "cube", "processes", "foreign"},
     {"negatives"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
     {"presets"},
-    {"cohort", "task", "template", "gallery", "findings", "panels", "synthetic_tables"},
+    {"cohort", "task", "absence", "template", "gallery", "findings", "panels", "synthetic_tables"},
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"questions", "schedule", "foreign_store"},
-    {"manifest", "candidates", "batch", "oracle", "report"},
-    {"prepare", "asked", "model"},
+    {"manifest", "candidates", "batch", "oracle", "report", "severity"},
+    {"masks"},
+    {"prepare", "asked", "model", "dependence"},
     {"source", "report_data", "learner", "supervised"},
     {"probes"},
     {"labels"},
@@ -60,6 +61,7 @@ LAYERS = (
 # Heavy or particular libraries, and the only modules that load them.
 LOADED_BY = {
     "torch": {
+        "absence",
         "batch",
         "checkpoint",
         "cube",

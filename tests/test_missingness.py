@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness import applicable, parse_pattern, scored, visible
+from clinical_symile.missingness import (
+    Pattern,
+    applicable,
+    expand,
+    parse_pattern,
+    scored,
+    visible,
+)
 
 MODALITIES = ("cxr", "ecg", "labs")
 PATTERNS = ["observed", "complete", "without-ecg", "only-labs", "only-cxr-labs", "mcar-30"]
@@ -12,11 +17,8 @@ each_pattern = pytest.mark.parametrize("name", PATTERNS)
 PRESENT = np.array([[True, True, True], [True, False, True], [False, False, True]])
 
 
-def seen(name, present, *, seed=0, rows=None, modalities=MODALITIES):
-    rows = np.arange(len(present)) if rows is None else rows
-    return visible(
-        parse_pattern(name), modalities=modalities, present=present, seed=seed, rows=rows
-    )
+def seen(name, present, *, modalities=MODALITIES):
+    return visible(parse_pattern(name), modalities=modalities, present=present)
 
 
 @pytest.mark.parametrize(
@@ -53,38 +55,50 @@ def test_hiding_twice_is_hiding_once(name, rng):
 
 @each_pattern
 def test_a_complete_sample_always_keeps_something(name):
-    assert seen(name, np.ones((500, 3), dtype=bool)).any(axis=1).all()
+    assert seen(name, np.ones((5, 3), dtype=bool)).any(axis=1).all()
 
 
-def test_a_random_pattern_never_hides_all_that_is_present(rng):
-    present = rng.random((2_000, 3)) < 0.5
-    assert (seen("mcar-99", present).any(axis=1) == present.any(axis=1)).all()
+@pytest.mark.parametrize("modalities", [MODALITIES, ("ecg", "labs"), ("ecg",), tuple("abcde")])
+def test_every_pattern_is_each_way_to_show_some_of_the_modalities_once(modalities):
+    names = expand(["every"], modalities)
+    shown = {tuple(parse_pattern(name).shown(modalities)) for name in names}
+    assert len(names) == len(shown) == 2 ** len(modalities) - 1
+    assert () not in shown
+    assert names[0] == "complete"
 
 
-def test_a_random_pattern_drops_as_often_as_it_says():
-    # A modality is kept with probability 0.7, or if the draws of all three are below 0.3 and its
-    # own is the largest of them: 0.7 + 0.3³ / 3 = 0.709.
-    shown = seen("mcar-30", np.ones((100_000, 3), dtype=bool))
-    np.testing.assert_allclose(shown.mean(axis=0), 0.709, atol=0.006)
-    all_kept = shown.all(axis=1).mean()
-    assert all_kept == pytest.approx(0.7**3, abs=0.006)
+def test_words_for_several_are_written_out_where_they_stand_and_nothing_twice():
+    names = expand(["observed", "without-labs", "grid", "mcar-20"], ("ecg", "labs"))
+    assert names[:4] == ("observed", "without-labs", "complete", "without-ecg")
+    assert names[4:10] == tuple(
+        f"{word}-{rate}" for word in ("mcar", "mnar") for rate in (10, 30, 50)
+    )
+    assert names[10:] == ("site", "mcar-20")
+    assert expand(["grid"], ("ecg",)) == ("complete",)
 
 
-@given(st.lists(st.integers(0, 300), min_size=1, max_size=30, unique=True), st.integers(0, 5))
-def test_what_is_dropped_depends_on_seed_and_row_alone(rows, seed):
-    index = np.array(rows)
-    everyone = seen("mcar-50", np.ones((301, 3), dtype=bool), seed=seed)
-    some = seen("mcar-50", np.ones((len(rows), 3), dtype=bool), seed=seed, rows=index)
-    np.testing.assert_array_equal(some, everyone[index])
-
-
-def test_another_seed_drops_others():
-    present = np.ones((100, 3), dtype=bool)
-    assert (seen("mcar-50", present, seed=0) != seen("mcar-50", present, seed=1)).any()
-
-
-def test_no_rows_are_no_rows():
-    assert seen("mcar-50", np.ones((0, 3), dtype=bool)).shape == (0, 3)
+@pytest.mark.parametrize(
+    ("name", "mechanism", "rate", "given", "within"),
+    [
+        ("mcar-30", "mcar", 0.3, "", ""),
+        ("mar-age-5", "mar", 0.05, "age", ""),
+        ("mnar-50", "mnar", 0.5, "", ""),
+        ("mnar-in_hospital_mortality-50", "mnar", 0.5, "in_hospital_mortality", ""),
+        ("site", "site", 0.0, "", ""),
+        ("site-ward", "site", 0.0, "ward", ""),
+        ("mask-ours", "mask", 0.0, "ours", ""),
+        ("labs-mcar-90", "mcar", 0.9, "", "labs"),
+        ("labs-mar-age-50", "mar", 0.5, "age", "labs"),
+        ("labs-mnar-50", "mnar", 0.5, "", "labs"),
+    ],
+)
+def test_a_random_pattern_says_its_mechanism_rate_and_what_it_depends_on(
+    name, mechanism, rate, given, within
+):
+    found = parse_pattern(name)
+    assert found == Pattern(name, mechanism=mechanism, rate=rate, given=given, within=within)
+    assert found.shown(MODALITIES) == list(MODALITIES)
+    found.check(MODALITIES)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +111,14 @@ def test_no_rows_are_no_rows():
         ("mcar-100", "whole percents"),
         ("mcar-3.5", "whole percents"),
         ("mcar-30-ecg", "whole percents"),
+        ("mar-30", "whole percents"),
+        ("mar--30", "whole percents"),
+        ("mnar-died-age-30", "whole percents"),
+        ("site-a-b", "whole percents"),
+        ("mask", "did you mean 'mask-<name>'"),
+        ("labs-site", "whole percents"),
+        ("labs-mcar", "whole percents"),
+        ("mcar-٣٠", "whole percents"),
         ("only", "only-<modality>"),
         ("only-", "only-<modality>"),
         ("only-ecg-ecg", "only-<modality>"),
@@ -117,6 +139,9 @@ def test_an_unknown_pattern_is_refused(name, meant):
         ("only-mri", MODALITIES, "'mri' is not among the modalities cxr, ecg, labs"),
         ("without-ecg", ("ecg",), "hides all of ecg"),
         ("mcar-30", ("ecg",), "never hides the only modality ecg"),
+        ("site", ("ecg",), "never hides the only modality ecg"),
+        ("mcar-60", ("ecg", "labs"), "hides 60 % of each of ecg, labs; expected at most 50 %"),
+        ("mri-mcar-30", MODALITIES, "'mri' is not among"),
     ],
 )
 def test_a_pattern_that_means_nothing_here_is_refused(name, modalities, message):
@@ -141,5 +166,3 @@ def test_the_usual_patterns_are_applicable_to_three_modalities(name):
 def test_rows_and_presence_must_fit():
     with pytest.raises(ValueError, match=r"present has shape \[3, 3\]; expected \[3, 2\]"):
         seen("complete", PRESENT, modalities=("cxr", "ecg"))
-    with pytest.raises(ValueError, match="row -1 is negative"):
-        seen("mcar-30", PRESENT, rows=np.array([-1, 0, 1]))

@@ -110,9 +110,10 @@ def test_what_stands_for_an_absent_modality_learns_only_if_one_is_absent(
     for made, learns in ((batch, True), (_complete(batch), False)):
         model = build_model(task, synthetic_store, seed=0)
         Symile()(model(made)).backward()
-        assert isinstance(model.substitute, nn.Parameter)
-        assert model.substitute.grad is not None
-        assert bool(model.substitute.grad.any()) is learns
+        vectors = model.slots.substitute
+        assert isinstance(vectors, nn.Parameter)
+        assert vectors.grad is not None
+        assert bool(vectors.grad.any()) is learns
 
 
 def _complete(batch: Batch) -> Batch:
@@ -135,7 +136,9 @@ def test_one_sample_is_too_few_for_statistics_over_a_batch(
     present = batch.present.clone()
     present[1:, 1], present[0, 1] = False, True
     model = build_model(tiny_task, synthetic_store, seed=0)
-    with pytest.raises(ValueError, match=r"has one sample with ecg; .* Raise batch_size\."):
+    with pytest.raises(
+        ValueError, match=r"ecg in a batch of 12: there is one sample with it, .* Raise"
+    ):
         model(replace(batch, present=present))
     assert model.eval()(replace(batch, present=present)).z[0, 1].any()
 

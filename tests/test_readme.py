@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/missingness.md",
     "docs/symile_mimic.md",
     "docs/others_models.md",
     "docs/tasks.md",

@@ -362,7 +362,7 @@ def test_only_weights_of_layers_decay(catalog: Catalog, synthetic_store: CohortS
     without = {names[id(parameter)] for parameter in kept["params"]}
     assert with_decay | without == set(names.values())
     assert not with_decay & without
-    assert {"objective.log_logit_scale", "model.substitute"} <= without
+    assert {"objective.log_logit_scale", "model.slots.substitute"} <= without
     assert {f"model.norms.{m}.{part}" for m in task.modalities for part in ("weight", "bias")} <= (
         without
     )
@@ -393,16 +393,29 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
 
 
 def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
-    rows = training._learnable(store, task)
+    rows = training._learnable(store, task, seed=0)
     fabric = Fabric(accelerator="cpu", devices=1)
     made = training._batches(store, task, rows, seed=0, epoch=epoch, fabric=fabric)
     return [batch for batch, _ in made]
 
 
-def test_what_the_learner_may_not_see_is_drawn_anew_for_each_epoch(
+def test_what_a_pattern_hides_from_the_learner_is_the_same_in_every_epoch(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
     task = _mlps(catalog, "missingness=mcar-30", "batch_size=200")
+    first, second = (
+        {int(row): seen.tolist() for row, seen in zip(batch.rows, batch.present, strict=True)}
+        for epoch in (1, 2)
+        for batch in _epoch(task, synthetic_store, epoch)
+    )
+    assert first == second
+    assert not all(all(seen) for seen in first.values())
+
+
+def test_modality_dropout_hides_others_of_what_is_present_in_each_epoch(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = _mlps(catalog, "absent=dropout", "batch_size=200")
     seen = []
     for epoch in (1, 1, 2):
         (batch,) = _epoch(task, synthetic_store, epoch)
@@ -413,6 +426,7 @@ def test_what_the_learner_may_not_see_is_drawn_anew_for_each_epoch(
     recorded = torch.from_numpy(synthetic_store.present[batch.rows[order].numpy()])
     assert not (seen[0] & ~recorded).any()
     assert (seen[0] != recorded).any()
+    assert seen[0].any(dim=1).all()
 
 
 def test_shuffled_pairs_are_the_same_measurements_of_other_samples_in_every_epoch(
@@ -466,7 +480,7 @@ def test_two_processes_learn_what_one_does_and_leave_one(
         "clip": _mlps(catalog, "precision=64-true", task="pretraining/clip"),
     }
     for name, task in tasks.items():
-        rows = len(training._learnable(synthetic_store, task))
+        rows = len(training._learnable(synthetic_store, task, seed=0))
         tasks[name] = task.model_copy(update={"batch_size": rows - rows % 2})
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
@@ -497,9 +511,11 @@ def test_two_processes_learn_what_one_does_and_leave_one(
 def test_a_pattern_of_complete_samples_learns_from_these_alone(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
-    observed = training._learnable(synthetic_store, _mlps(catalog, "missingness=observed"))
-    complete = training._learnable(synthetic_store, _mlps(catalog, "missingness=complete"))
-    without = training._learnable(synthetic_store, _mlps(catalog, "missingness=without-cxr"))
+    observed = training._learnable(synthetic_store, _mlps(catalog, "missingness=observed"), seed=0)
+    complete = training._learnable(synthetic_store, _mlps(catalog, "missingness=complete"), seed=0)
+    without = training._learnable(
+        synthetic_store, _mlps(catalog, "missingness=without-cxr"), seed=0
+    )
     assert len(complete) < len(observed)
     assert synthetic_store.present[complete].all()
     np.testing.assert_array_equal(without, complete)

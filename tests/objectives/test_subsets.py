@@ -1,0 +1,88 @@
+from itertools import combinations
+
+import pytest
+import torch
+
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.objectives.clip import Clip, clip_loss
+from clinical_symile.objectives.subsets import SubsetSum
+from clinical_symile.objectives.symile import Symile, symile_loss
+
+MODALITIES = ("cxr", "ecg", "labs")
+
+
+@pytest.fixture
+def embeddings(generator: torch.Generator) -> Embeddings:
+    """Ten samples: four complete, three pairs of those that lack one modality."""
+    z = torch.nn.functional.normalize(torch.randn(10, 3, 4, generator=generator).double(), dim=2)
+    present = torch.ones(10, 3, dtype=torch.bool)
+    for place in range(6):
+        present[4 + place, place // 2] = False
+    return Embeddings(z=z, present=present, modalities=MODALITIES, rows=torch.arange(10))
+
+
+def test_the_loss_is_each_subsets_own_weighted_by_how_many_samples_are_whole_in_it(embeddings):
+    z, present = embeddings.z, embeddings.present
+    total, whole = 0.0, 0
+    for size in (2, 3):
+        for subset in combinations(range(3), size):
+            columns = list(subset)
+            n = int(present[:, columns].all(dim=1).sum())
+            assert n == (4 if size == 3 else 6)
+            total += n * symile_loss(z[:, columns], 10.0, present=present[:, columns])
+            whole += n
+    found = SubsetSum(Symile, 3).double()(embeddings)
+    assert found.item() == pytest.approx(float(total / whole), rel=1e-6)
+
+
+def test_where_all_lack_the_same_modality_it_is_clip_of_the_other_two(embeddings):
+    few = embeddings.take(torch.arange(6)).hide(torch.tensor([[False, True, True]]))
+    expected = clip_loss(few.z, 10.0, present=few.present)
+    assert SubsetSum(Symile, 3).double()(few).item() == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_what_is_absent_changes_neither_loss_nor_gradient(embeddings):
+    found = []
+    for junk in (0.0, torch.nan):
+        z = torch.where(embeddings.present[:, :, None], embeddings.z, junk).requires_grad_()
+        objective = SubsetSum(Symile, 3).double()
+        loss = objective(Embeddings(z, embeddings.present, MODALITIES, embeddings.rows))
+        found.append((loss, *torch.autograd.grad(loss, [z, *objective.parameters()])))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_query_has_the_mean_of_its_subsets_scores_times_their_scales(embeddings):
+    objective = SubsetSum(Symile, 3).double()
+    with torch.no_grad():
+        for size, scale in ((2, 2.0), (3, 5.0)):
+            objective._of(size).log_logit_scale.fill_(torch.tensor(scale).log())
+    z = embeddings.z
+    scores = objective.score(embeddings, z[:, 0], target="cxr")
+    # Sample 0 has ECG and labs: two pairs and the triple; sample 6 has no ECG, 8 no labs.
+    ecg, labs, both = z[0, 1], z[0, 2], z[0, 1] * z[0, 2]
+    expected = z[:, 0] @ (2 * ecg + 2 * labs + 5 * both) / 3
+    torch.testing.assert_close(scores[0], expected)
+    torch.testing.assert_close(scores[6], 2 * z[:, 0] @ z[6, 2])
+    torch.testing.assert_close(scores[8], 2 * z[:, 0] @ z[8, 1])
+
+
+def test_it_is_made_of_any_objective(embeddings):
+    objective = SubsetSum(Clip, 3).double()
+    pairs = clip_loss(embeddings.z, 1 / 0.07, present=embeddings.present)
+    few = [embeddings.of(pair) for pair in ((0, 1), (0, 2), (1, 2))]
+    losses = [6 * clip_loss(one.z, 1 / 0.07, present=one.present) for one in few]
+    expected = (sum(losses) + 4 * pairs) / 22
+    assert objective(embeddings).item() == pytest.approx(float(expected), rel=1e-5)
+    objective.limit_logit_scale()
+    assert objective.logit_scale.item() == pytest.approx(1 / 0.07)
+    assert objective.candidates_per_anchor(10, modalities=3) is None
+
+
+def test_a_batch_without_a_pair_is_refused(embeddings):
+    alone = embeddings.hide(torch.eye(3, dtype=torch.bool).repeat(4, 1)[:10])
+    with pytest.raises(ValueError, match="at least 2 samples with the same two modalities"):
+        SubsetSum(Symile, 3).double()(alone)
+    nothing = embeddings.hide(torch.tensor([[True, False, False]]))
+    with pytest.raises(ValueError, match="have no other modality present"):
+        SubsetSum(Symile, 3).double().score(nothing, embeddings.z[:, 0], target="cxr")

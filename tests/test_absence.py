@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+
+from clinical_symile.batch import Batch, load_batch
+from clinical_symile.catalog import Catalog
+from clinical_symile.learner import build_learner
+from clinical_symile.model import build_model
+from clinical_symile.names import ABSENCES, find
+from clinical_symile.objectives.subsets import SubsetSum
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Pretraining, read_task
+from clinical_symile.train import _learnable, train
+from tests.conftest import tiny
+
+MODALITIES = ("cxr", "ecg", "labs")
+READY = [
+    "complete",
+    "dropout",
+    "indicator",
+    "learned",
+    "masked_cube",
+    "masked_cube_mcar_50",
+    "masked_cube_mnar_50",
+    "subsets",
+]
+
+
+@pytest.fixture
+def batch(synthetic_store: CohortStore) -> Batch:
+    """Twelve samples of which some lack each modality."""
+    rows = synthetic_store.rows("train")
+    there = synthetic_store.present[rows]
+    lacking = np.concatenate([rows[~column][:2] for column in there.T])
+    whole = rows[there.all(axis=1)][:6]
+    made = load_batch(synthetic_store, np.append(lacking, whole), modalities=MODALITIES)
+    assert (~made.present).any(dim=0).all()
+    return made
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
+    catalog: Catalog, synthetic_store: CohortStore, batch: Batch, training: bool
+):
+    task = tiny(catalog, "pretraining/symile", "absent=indicator")
+    model = build_model(task, synthetic_store, seed=0).train(training)
+    made = model(batch)
+    z, counts = made.filled()
+    assert counts.all()
+    for column, name in enumerate(MODALITIES):
+        zeros = torch.zeros_like(batch.inputs[name][:1])
+        there = batch.present[:, column]
+        # All rows are encoded as they are, zeros where absent, and one row of zeros after them.
+        encoded = model.encoders[name](torch.cat([batch.inputs[name], zeros]))
+        told = model.slots.substitute[column] * ~torch.cat([there, torch.tensor([False])])[:, None]
+        expected = torch.nn.functional.normalize(encoded + told, dim=1)
+        torch.testing.assert_close(z[there, column], expected[:-1][there])
+        torch.testing.assert_close(made.z[~there, column], torch.zeros_like(z[~there, column]))
+        # One row stands for all that are absent.
+        assert (z[~there, column] == z[~there, column][:1]).all()
+
+
+def test_in_use_the_indicators_stand_in_does_not_depend_on_the_batch(
+    catalog: Catalog, synthetic_store: CohortStore, batch: Batch
+):
+    task = tiny(catalog, "pretraining/symile", "absent=indicator")
+    model = build_model(task, synthetic_store, seed=0).eval()
+    rows = batch.rows[6:].numpy()
+    other = load_batch(synthetic_store, rows, modalities=MODALITIES)
+    torch.testing.assert_close(model(batch).substitute, model(other).substitute)
+
+
+def test_a_way_learns_from_samples_with_as_many_modalities_as_it_needs(
+    catalog: Catalog, synthetic_store: CohortStore
+):
+    train_rows = synthetic_store.rows("train")
+    has = synthetic_store.present[train_rows].sum(axis=1)
+    for name in ABSENCES:
+        needs = find(name, ABSENCES, what="way").needs or 3
+        task = tiny(catalog, "pretraining/symile", f"absent={name}")
+        found = _learnable(synthetic_store, task, seed=0)
+        assert found.tolist() == train_rows[has >= needs].tolist(), name
+
+
+@pytest.mark.parametrize("name", READY)
+def test_every_ready_way_trains(catalog: Catalog, synthetic_store: CohortStore, tmp_path, name):
+    task = tiny(catalog, f"pretraining/missingness/{name}", "epochs=1")
+    run = train(task, store=synthetic_store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
+    assert run.finished
+    assert run.record["definition"]["absent"] == task.absent
+
+
+def test_the_ready_ways_differ_in_nothing_but_absence(catalog: Catalog):
+    plain = read_task(catalog.path("tasks", "pretraining/symile"), name="x")
+    ready = [name for name in catalog.tasks if name.startswith("pretraining/missingness/")]
+    assert [name.rpartition("/")[2] for name in sorted(ready)] == READY
+    ways = set()
+    for name in ready:
+        task = read_task(catalog.path("tasks", name), name="x")
+        assert isinstance(task, Pretraining)
+        same = {"description", "absent", "missingness"}
+        assert task.model_dump(exclude=same) == plain.model_dump(exclude=same)
+        ways.add(task.absent)
+    assert ways == set(ABSENCES)
+
+
+def test_subsets_take_the_tasks_objective(catalog: Catalog, synthetic_store: CohortStore):
+    task = tiny(catalog, "pretraining/symile", "absent=subsets")
+    objective = build_learner(task, synthetic_store, seed=0).objective
+    assert isinstance(objective, SubsetSum)
+    assert len(objective.by_size) == 2

@@ -1,0 +1,287 @@
+"""Masks on a store of ten thousand samples whose three modalities are small panels of values."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import root_scalar
+from scipy.special import expit
+
+from clinical_symile.dependence import mask_auroc
+from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.masks import Mask, draw_mask, draw_parts
+from clinical_symile.mechanisms import PULL
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.modalities.labs import Labs
+from clinical_symile.severity import severity
+from clinical_symile.store import CohortStore
+
+MODALITIES = ("cxr", "ecg", "labs")
+PARTS = ("a", "b", "c", "d")
+SAMPLES = 20_000
+
+
+@pytest.fixture(scope="session")
+def panels(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
+    """Half of the samples are held out; age moves every value, and one in twelve is absent."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("panels")
+    age = rng.normal(60, 15, SAMPLES)
+    died = rng.random(SAMPLES) < expit((age - 75) / 10)
+    present = rng.random((SAMPLES, 3)) < 11 / 12
+    present[: SAMPLES // 2] |= True
+    present[SAMPLES // 2 :][~present[SAMPLES // 2 :].any(axis=1), 0] = True
+    about = {}
+    for place, name in enumerate(MODALITIES):
+        own = rng.normal(size=(SAMPLES, 1))
+        values = own + age[:, None] / 30 + rng.normal(0, 0.3, (SAMPLES, len(PARTS)))
+        values[~present[:, place]] = 0
+        values = values.round(1).astype(np.float32)
+        train = values[SAMPLES // 2 :][present[SAMPLES // 2 :, place]]
+        np.save(folder / f"{name}.npy", values)
+        about[name] = {"adapter": "labs", "parts": list(PARTS), "statistics": Labs.fit([train])}
+    samples = pd.DataFrame(
+        {
+            "sample": np.arange(SAMPLES) + 1_000_000,
+            "subject": np.arange(SAMPLES),
+            "split": np.repeat(["held_out", "train"], SAMPLES // 2),
+            "outcome_died": died.astype(float),
+            "kept_age": age,
+            "kept_ward": np.where(rng.random(SAMPLES) < 0.5, "north", "south"),
+        }
+    )
+    manifest = {"cohort": "panels", "modalities": about}
+    return CohortStore(folder, manifest, samples, MODALITIES, present, None)
+
+
+@pytest.fixture(scope="session")
+def draw(panels: CohortStore) -> Callable[..., Mask]:
+    def drawn(
+        name: str, *, store: CohortStore = panels, seed: int = 0, modalities=MODALITIES
+    ) -> Mask:
+        pattern = parse_pattern(name)
+        return draw_mask(pattern, store, split="held_out", modalities=modalities, seed=seed)
+
+    return drawn
+
+
+RANDOM = ["mcar-10", "mcar-50", "mar-age-30", "mar-ward-30", "mnar-30", "mnar-50", "mnar-died-30"]
+
+
+@pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.parametrize("modalities", [MODALITIES, ("ecg", "labs")])
+def test_every_modality_reaches_its_rate_within_half_a_point(name, modalities, draw):
+    mask = draw(name, modalities=modalities)
+    assert len(mask.rows) == 10_000
+    assert list(mask.reached) == list(modalities)
+    rate = parse_pattern(name).rate
+    assert np.array(list(mask.reached.values())) == pytest.approx(rate, abs=0.005)
+    assert mask.seen.any(axis=1).all()
+
+
+def _related(mask: Mask, store: CohortStore, column: int) -> tuple[float, float]:
+    """How hiding a modality goes with its severity: at large, and among people of one age."""
+    gone = pd.Series(~mask.seen[:, column], dtype=float)
+    value = pd.Series(np.asarray(store.array(MODALITIES[column]))[mask.rows].mean(axis=1))
+    rank = store.samples["kept_age"].iloc[mask.rows].rank().to_numpy()
+    age = rank // 100
+    within = [one - one.groupby(age).transform("mean") for one in (gone, value)]
+    return float(gone.corr(value)), float(within[0].corr(within[1]))
+
+
+@pytest.mark.parametrize("column", range(3))
+def test_missing_at_random_is_independent_of_the_value_given_the_covariate(column, draw, panels):
+    # The standard error of a correlation over 10,000 samples is 0.01.
+    for name, at_large, given in (
+        ("mcar-30", False, False),
+        ("mar-age-30", True, False),
+        ("mnar-30", True, True),
+    ):
+        marginal, partial = _related(draw(name), panels, column)
+        assert (marginal > 0.1) is at_large, name
+        assert (partial > 0.1) is given, name
+        assert given or abs(partial) < 0.035, name
+        assert at_large or abs(marginal) < 0.035, name
+
+
+def test_the_mask_alone_finds_nothing_by_chance_and_what_it_should_given_the_outcome(panels):
+    # Of two modalities each is hidden with p(y) = expit(a + PULL · x(y)), one of both stays, and
+    # the mask tells only whether something is hidden: h(y) = 1 - (1 - p(y))². It must be hidden
+    # from 0.30 of each, so that the mean of h / 2 is 0.30.
+    label = panels.outcome("died")[panels.rows("held_out")]
+    share = label.mean()
+    x = (np.array([0.0, 1.0]) - share) / np.sqrt(share * (1 - share))
+    weights = np.array([1 - share, share])
+
+    def hides(a: float) -> np.ndarray:
+        return 1 - (1 - expit(a + PULL * x)) ** 2
+
+    a = root_scalar(lambda a: weights @ hides(a) / 2 - 0.3, bracket=(-9, 9)).root
+    h = hides(a)
+    expected = {"mcar-30": 0.5, "mnar-died-30": 0.5 + (h[1] - h[0]) / 2}
+    for name, value in expected.items():
+        found = mask_auroc(
+            parse_pattern(name),
+            panels,
+            outcome="died",
+            split="held_out",
+            modalities=("ecg", "labs"),
+            seed=0,
+        )
+        assert found.value == pytest.approx(value, abs=0.02), name
+        assert found.low < value < found.high, name
+    assert expected["mnar-died-30"] > 0.6
+
+
+def _shuffled(store: CohortStore, order: np.ndarray, folder: Path) -> CohortStore:
+    for name in store.modalities:
+        np.save(folder / f"{name}.npy", np.asarray(store.array(name))[order])
+    samples = store.samples.iloc[order].reset_index(drop=True)
+    return replace(store, path=folder, samples=samples, present=store.present[order])
+
+
+@pytest.mark.parametrize("name", ["mcar-30", "mar-age-30", "mnar-30", "mnar-died-30", "site-ward"])
+def test_neither_mask_nor_digest_depends_on_the_order_of_rows(name, draw, panels, rng, tmp_path):
+    other = draw(name, store=_shuffled(panels, rng.permutation(SAMPLES), tmp_path))
+    assert other.digest == draw(name).digest
+    assert other.samples != draw(name).samples
+
+
+def test_the_same_seed_gives_the_same_mask_on_every_machine(draw):
+    expected = {
+        "complete": "734888ca4e0ca2c1",
+        "mcar-30": "90d85f3346f4ef6c",
+        "mar-age-30": "c05ce88e95e8cff0",
+        "mnar-died-30": "d8bdf977762f09e2",
+        "site": "6a540da9457c86fe",
+    }
+    assert {name: draw(name).digest for name in expected} == expected
+
+
+def test_another_seed_or_pattern_has_another_digest(draw):
+    digests = {draw(name, seed=seed).digest for name in RANDOM for seed in (0, 1)}
+    assert len(digests) == 2 * len(RANDOM)
+
+
+def test_a_site_pattern_shows_what_train_samples_have(draw, panels):
+    train = panels.present[panels.rows("train")]
+    seen = draw("site").seen
+    for pattern in np.unique(train, axis=0):
+        expected = (train == pattern).all(axis=1).mean()
+        assert (seen == pattern).all(axis=1).mean() == pytest.approx(expected, abs=0.012)
+
+
+def test_a_site_pattern_by_a_column_shows_what_train_samples_of_that_site_have(draw, panels):
+    present = panels.present.copy()
+    north = (panels.samples["kept_ward"] == "north").to_numpy()
+    train = (panels.samples["split"] == "train").to_numpy()
+    present[train & north, 1] = False
+    present[train & north, 0] = True
+    mask = draw("site-ward", store=replace(panels, present=present))
+    there = north[mask.rows]
+    assert not mask.seen[there, 1].any()
+    assert mask.seen[~there, 1].mean() == pytest.approx(11 / 12, abs=0.02)
+    with pytest.raises(CannotScore, match="a value of ward that no train sample has"):
+        draw("site-ward", store=replace(panels, samples=_moved(panels)))
+
+
+def _moved(store: CohortStore) -> pd.DataFrame:
+    samples = store.samples.copy()
+    samples.loc[samples["split"] == "held_out", "kept_ward"] = "west"
+    return samples
+
+
+def test_a_site_pattern_may_come_from_a_table_of_another_site(draw, panels, tmp_path):
+    store = replace(panels, path=tmp_path)
+    (tmp_path / "sites").mkdir()
+    table = tmp_path / "sites" / "clinic.csv"
+    table.write_text("cxr,ecg,labs,count\n1,1,1,50\n0,0,1,150\n0,0,0,900\n1,0,0,0\n")
+    seen = draw("site-clinic", store=store).seen
+    assert (seen == [False, False, True]).all(axis=1).mean() == pytest.approx(0.75, abs=0.015)
+    assert (seen.all(axis=1) | (seen == [False, False, True]).all(axis=1)).all()
+    for text, message in (
+        ("cxr,ecg,count\n1,1,1\n", "no column labs. Add it."),
+        ("cxr,ecg,labs,count\n0,0,0,5\n", "no line with a modality and a count above 0"),
+        ("cxr,ecg,labs,count\n1,2,0,5\n", "something else than 0 and 1"),
+    ):
+        table.write_text(text)
+        with pytest.raises(DataError, match=message):
+            draw("site-clinic", store=replace(store))
+
+
+def test_a_mask_that_is_kept_is_the_same_when_it_is_read(draw, panels, tmp_path):
+    mask, store = draw("mnar-30"), replace(panels, path=tmp_path)
+    mask.write(tmp_path / "masks" / "ours.csv")
+    again = draw("mask-ours", store=store)
+    assert again.digest == mask.digest
+    mask.write(tmp_path / "masks" / "again.csv")
+    first, second = ((tmp_path / "masks" / f"{n}.csv").read_bytes() for n in ("ours", "again"))
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+    lines = first.decode().splitlines()
+    for changed, message in (
+        (lines[:-1], "1 of 10000 samples have no line"),
+        ([*lines, lines[-1]], "one line for each"),
+        ([*lines[:-1], lines[-1].partition(",")[0] + ",0,0,0"], "at least one modality"),
+    ):
+        (tmp_path / "masks" / "ours.csv").write_text("\n".join(changed) + "\n")
+        with pytest.raises(DataError, match=message):
+            draw("mask-ours", store=replace(store))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mar-weight-30", "depends on 'weight', .* it has age, ward"),
+        ("mar-died-30", "depends on 'died', .* it has age, ward"),
+        ("mnar-weight-30", "it has age, ward, died"),
+        ("site-clinic", "keeps no column 'clinic', and the store has no sites/clinic.csv"),
+        ("mask-ours", r"no masks/ours.csv with the columns sample and cxr, ecg, labs"),
+    ],
+)
+def test_what_the_cohort_does_not_have_cannot_be_drawn(name, message, draw):
+    with pytest.raises(CannotScore, match=message):
+        draw(name)
+
+
+@pytest.mark.parametrize("name", ["labs-mcar-50", "labs-mar-age-50", "labs-mnar-30"])
+def test_parts_of_a_panel_reach_their_rate_and_never_all_are_hidden(name, panels):
+    pattern = parse_pattern(name)
+    mask = draw_parts(pattern, panels, split="held_out", seed=0)
+    assert mask.columns == PARTS
+    assert np.array(list(mask.reached.values())) == pytest.approx(pattern.rate, abs=0.005)
+    assert mask.seen.any(axis=1).all()
+    values = np.asarray(panels.array("labs"))[mask.rows, 0]
+    gone = ~mask.seen[:, 0]
+    higher = values[gone].mean() - values[~gone].mean()
+    assert bool(higher > 0.2) is (name != "labs-mcar-50")
+
+
+def test_a_pattern_within_a_panel_hides_no_modality(draw):
+    assert draw("labs-mcar-50").seen.all()
+
+
+def test_what_is_no_panel_has_no_parts(synthetic_store):
+    with pytest.raises(CannotScore, match="ecg is not a panel of named values"):
+        draw_parts(parse_pattern("ecg-mcar-50"), synthetic_store, split="train", seed=0)
+
+
+def test_severity_rests_on_the_measurement_alone_and_finds_where_people_differ(panels):
+    found = severity(panels, "ecg", "held_out")
+    values = np.asarray(panels.array("ecg"))[panels.rows("held_out")].mean(axis=1)
+    assert np.corrcoef(found, values)[0, 1] > 0.9
+    scrambled = panels.samples.assign(outcome_died=0.0, kept_age=0.0)
+    again = severity(replace(panels, samples=scrambled), "ecg", "held_out")
+    np.testing.assert_array_equal(found, again)
+
+
+def test_images_and_signals_have_a_severity_too(synthetic_store):
+    for name in MODALITIES:
+        found = severity(synthetic_store, name, "held_out")
+        there = synthetic_store.present[synthetic_store.rows("held_out")]
+        there = there[:, MODALITIES.index(name)]
+        assert (found[~there] == 0).all()
+        assert found[there].std() == pytest.approx(1)
