@@ -97,6 +97,16 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--out", metavar="STORE", type=Path, required=True, help="the store to write")
     _add_generate(verb)
 
+    verb = _add_verb(verbs, "audit", "what could make the numbers of a store wrong")
+    verb.add_argument("store", metavar="STORE", type=Path)
+    verb.add_argument(
+        "--pretraining",
+        metavar="FILE",
+        type=Path,
+        help="names of recordings that an encoder has seen, one per line",
+    )
+    verb.add_argument("--samples", action="store_true", help="name the samples of each finding")
+
     verb = _add_verb(verbs, "train", "learn embeddings as a pretraining task says")
     verb.add_argument("task", metavar="TASK", help="such as pretraining/symile")
     verb.add_argument("--store", metavar="STORE", type=Path, required=True)

@@ -87,6 +87,18 @@ def _prepare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _audit(options: argparse.Namespace) -> int:
+    from clinical_symile.audit import audit
+    from clinical_symile.store import open_store
+
+    findings = audit(open_store(options.store), pretraining=options.pretraining)
+    for finding in findings:
+        print(finding)
+        if options.samples and finding.samples:
+            print(f"        samples {', '.join(map(str, finding.samples))}")
+    return max(finding.severity for finding in findings).status
+
+
 def _train(options: argparse.Namespace) -> int:
     from clinical_symile.asked import pretraining_task, run_name
     from clinical_symile.catalog import open_catalog
@@ -247,6 +259,7 @@ VERBS = {
     "check": _check,
     "doctor": _doctor,
     "prepare": _prepare,
+    "audit": _audit,
     "train": _train,
     "evaluate": _evaluate,
     "compare": _compare,

@@ -88,6 +88,8 @@ class Samples(_Table):
         measured: columns with the hours after the start at which modalities were measured; the last
             of them is when a prediction is made.
         keep: further columns to keep, as `kept_<column>`.
+        ranges: of kept columns that hold numbers, such as ages and hours, the lowest and the
+            highest that can be; `audit` counts what is beyond.
         left_out: column with a reason, in one word, for rows that are no samples; they are counted
             by it. Empty for samples.
     """
@@ -101,7 +103,16 @@ class Samples(_Table):
     required: tuple[Text, ...] = ()
     measured: tuple[Text, ...] = ()
     keep: tuple[Text, ...] = ()
+    ranges: dict[Text, tuple[float, float]] = {}
     left_out: Text | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_of_kept_columns(self) -> "Samples":
+        if other := [column for column in self.ranges if column not in self.keep]:
+            raise ValueError(f"ranges: {', '.join(other)} is not in 'keep'. Add it there.")
+        if wrong := [column for column, (low, high) in self.ranges.items() if not low < high]:
+            raise ValueError(f"ranges: {', '.join(wrong)}: expected the lower end first.")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> "Samples":

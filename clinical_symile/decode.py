@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int
 from clinical_symile.cohort import Cohort, modality_adapters
 from clinical_symile.errors import DataError
 from clinical_symile.machine import cores
-from clinical_symile.modalities.modality import Note, Rejected, file_columns, is_fault, unheard
+from clinical_symile.modalities.modality import Note, Rejected, is_fault, unheard
 
 PART = 32  # samples decoded at a time
 FEW = 400  # up to so many, one process is done before several have started
@@ -234,4 +234,5 @@ def _read_journal(journal: Path) -> list[dict[str, Any]]:
 
 def _file(adapter: Any, row: Mapping[str, Any]) -> str:
     """What names the recording in the sample's row; never a value."""
-    return " ".join(str(row[column]) for column in file_columns(getattr(adapter, "path", "")))
+    others = [column for column in adapter.columns if column not in adapter.numbers]
+    return " ".join(str(row[column]) for column in getattr(adapter, "named_by", others))

@@ -73,6 +73,7 @@ def write_manifest(
         "rejected": {name: _words(decoded.rejected, name, "reason") for name in about},
         "noted": {name: _words(decoded.noted, name, "note") for name in about},
         "implausible": implausible,
+        "ranges": {column: list(ends) for column, ends in cohort.samples.ranges.items()},
         "unlisted_candidates": unlisted,
         "outcomes": {
             name: {split: _labels(samples, split, name) for split in SPLITS}

@@ -20,7 +20,7 @@ from clinical_symile.cohort import Cohort, Outcome, Subgroup, modality_adapters
 from clinical_symile.decode import PART, Decoded, Progress, create_array, decode, has_begun
 from clinical_symile.errors import DataError
 from clinical_symile.manifest import write_manifest
-from clinical_symile.modalities.modality import is_empty
+from clinical_symile.modalities.modality import file_columns, is_empty
 from clinical_symile.samples import (
     Selected,
     read_candidates,
@@ -112,6 +112,7 @@ def _write_store(
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir()
     frame, already_known = _write_samples(cohort, columns, decoded, kept=kept, store=store)
+    _write_files(adapters, columns, frame, kept=kept, store=store)
     candidates, unlisted = _write_candidates(cohort, frame, source=source, store=store)
     _write_told(samples, decoded.rejected, store / "rejected.parquet")
     _write_told(samples, decoded.noted, store / "noted.parquet")
@@ -308,6 +309,29 @@ def _write_candidates(
             pa.Table.from_pandas(known, preserve_index=False), store / "candidates.parquet"
         )
     return known, len(listed) - len(known)
+
+
+def _write_files(
+    adapters: Mapping[str, Any],
+    columns: Mapping[str, pa.Array],
+    frame: pd.DataFrame,
+    *,
+    kept: Int[np.ndarray, " kept"],
+    store: Path,
+) -> None:
+    """The file that each measurement is of, empty where there is none."""
+    files = {}
+    for name, adapter in adapters.items():
+        pattern = getattr(adapter, "path", "")
+        fields = file_columns(pattern)
+        values = [columns[f"row.{field}"].take(pa.array(kept)).to_pylist() for field in fields]
+        if fields:
+            files[name] = [
+                pattern.format(**dict(zip(fields, row, strict=True))) if present else ""
+                for present, *row in zip(frame[f"present_{name}"], *values, strict=True)
+            ]
+    if files:
+        parquet.write_table(pa.table(files), store / "files.parquet")
 
 
 def _write_told(samples: pa.Table, told: pd.DataFrame, file: Path) -> None:

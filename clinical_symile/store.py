@@ -6,6 +6,7 @@ samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, 
 candidates.parquet  query, candidate, split, by row, where the cohort publishes lists
 rejected.parquet    sample, modality, file, reason, detail of every recording that was not usable
 noted.parquet       sample, modality, note of what was done to those that were, or is odd about them
+files.parquet       the file of each sample's measurement, by modality, of those read from files
 <modality>.npy      measurements as measured, aligned with the samples, zero where absent
 """
 

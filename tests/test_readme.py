@@ -18,6 +18,7 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/missingness.md",
+    "docs/audit.md",
     "docs/symile_mimic.md",
     "docs/others_models.md",
     "docs/tasks.md",

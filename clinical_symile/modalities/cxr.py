@@ -62,7 +62,8 @@ class Cxr:
         self.view = view
         self.shape = (1, size_px, size_px)
         self.parts = ("grey",)
-        self.columns = (*file_columns(path), *([view] if view else []))
+        self.named_by = file_columns(path)
+        self.columns = (*self.named_by, *([view] if view else []))
         self.numbers = ()
 
     def read(

@@ -48,6 +48,7 @@ class Labs:
         values = tuple(analyte.column for analyte in self.panel)
         units = dict.fromkeys(analyte.unit_column for analyte in self.panel if analyte.unit_column)
         self.columns = (*values, *units)
+        self.named_by = ()
         self._uncensored = CENSORED[censored]
         self.numbers = values if self._uncensored is _refuse else ()
 

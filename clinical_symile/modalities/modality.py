@@ -43,6 +43,9 @@ class Modality(Protocol):
     An adapter is made as `Adapter(folder, **arguments)`: the folder of the cohort, and what the
     cohort's table for this modality holds, which are keyword-only arguments. Nothing is inherited.
 
+    One whose columns hold more than numbers and what names a recording has `named_by`, the columns
+    that do: no others are told of a recording that is rejected.
+
     One that leaves out single values of a measurement also has `implausible(columns)`, which counts
     them by part: see `Labs`. One whose `transform` does nothing but divide stored numbers has
     `divisor(statistics)`, by what, so that it can be done on a GPU: see `Cxr`.

@@ -1,0 +1,320 @@
+"""`clinical-symile audit STORE`: what could make the numbers of a store wrong."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as parquet
+from jaxtyping import Int
+
+from clinical_symile import likeness
+from clinical_symile.errors import DataError
+from clinical_symile.leaks import availability, given_away
+from clinical_symile.names import MODALITIES, find
+from clinical_symile.store import CohortStore
+
+PART = 64  # measurements that are read at a time
+FEW_OBSERVED = 8  # analytes; vectors of fewer may agree by chance
+AVAILABILITY_LOW = 0.55  # lower end of an AUROC that is worth a warning
+EXTENSIONS = (".hea", ".dat", ".mat", ".dcm", ".png", ".jpg", ".jpeg", ".npy")
+
+
+class Severity(IntEnum):
+    """How much a finding matters."""
+
+    FINE = 0
+    NOTE = 1
+    WARNING = 2
+    ERROR = 3
+
+    @property
+    def status(self) -> int:
+        """What the program ends with where this is the worst; 1 says that it could not look."""
+        return self.value if self >= Severity.WARNING else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        check: its name.
+        severity: how much it matters.
+        sentence: what was found, with counts, and what to do; no id and no value of a patient.
+        samples: whom it concerns, for whoever asks.
+    """
+
+    check: str
+    severity: Severity
+    sentence: str
+    samples: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.severity.name.lower():7} {self.check}: {self.sentence}"
+
+
+def audit(store: CohortStore, *, pretraining: Path | None = None) -> list[Finding]:
+    """Look for whatever could make the numbers of a store wrong.
+
+    Memory is bounded by the tables of the store; measurements are read some at a time.
+
+    Args:
+        store: what to look at.
+        pretraining: a text file with the name of one recording per line, with or without folders
+            and extension, from which an encoder has learned already.
+
+    Raises:
+        DataError: `pretraining` cannot be read, or the store does not say which files it is of.
+    """
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
+        found = list(check(store))
+        findings += found or [Finding(check=name, severity=Severity.FINE, sentence=FINE[name])]
+    if pretraining is not None:
+        findings += _pretraining(store, pretraining)
+    return findings
+
+
+def _subjects(store: CohortStore) -> Iterator[Finding]:
+    subject, split = _codes(store, "subject"), _codes(store, "split")
+    pairs = np.unique(np.stack([subject, split], axis=1), axis=0)
+    several = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
+    if len(several):
+        rows = np.flatnonzero(np.isin(subject, several))
+        yield Finding(
+            check="subjects",
+            severity=Severity.ERROR,
+            sentence=f"{len(several)} subjects are in several splits; expected each in one. Move "
+            "a subject's samples together and prepare again.",
+            samples=_ids(store, rows),
+        )
+
+
+def _same(store: CohortStore) -> Iterator[Finding]:
+    for modality in store.modalities:
+        array, rows = store.array(modality), _present(store, modality)
+        what = "measurement"
+        if array.ndim == 2:
+            observed = np.concatenate(
+                [(~np.isnan(array[part])).sum(axis=1) for part in _parts(rows)] or [rows]
+            )
+            rows, what = rows[observed >= FEW_OBSERVED], f"{FEW_OBSERVED} or more values"
+        yield from _repeated(store, modality, likeness.repeated(array, rows), f"the same {what}")
+    for modality, names in _files(store).items():
+        places: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            if name:
+                places.setdefault(name, []).append(row)
+        same = [rows for rows in places.values() if len(rows) > 1]
+        yield from _repeated(store, modality, same, "the same file")
+
+
+def _repeated(
+    store: CohortStore, modality: str, groups: Sequence[Sequence[int]], what: str
+) -> Iterator[Finding]:
+    """Samples that hold the same, by how far apart they should be."""
+    subject, split = _codes(store, "subject"), _codes(store, "split")
+    kinds: dict[tuple[Severity, str], list[int]] = {}
+    for group in groups:
+        if len({split[row] for row in group}) > 1:
+            kind = Severity.ERROR, "of different splits: held-out samples are not unseen"
+        elif len({subject[row] for row in group}) > 1:
+            kind = Severity.WARNING, "of different people: one of them is not theirs"
+        else:
+            kind = Severity.NOTE, "of one person: it counts more than once"
+        kinds.setdefault(kind, []).extend(group)
+    for (severity, why), rows in sorted(kinds.items(), key=lambda item: -item[0][0]):
+        yield Finding(
+            check="same",
+            severity=severity,
+            sentence=f"{modality}: {len(rows)} samples share {what} with another {why}. Choose "
+            "one in the query, or move them into one split.",
+            samples=_ids(store, rows),
+        )
+
+
+def _alike(store: CohortStore) -> Iterator[Finding]:
+    split = _codes(store, "split")
+    for modality in store.modalities:
+        array, rows = store.array(modality), _present(store, modality)
+        if not likeness.can_be_alike(array.shape[1:]):
+            continue
+        again = {row for same in likeness.repeated(array, rows) for row in same[1:]}
+        rows = np.array([row for row in rows if int(row) not in again], dtype=np.int64)
+        pairs = likeness.alike(array, rows, split[rows])
+        if pairs:
+            yield Finding(
+                check="alike",
+                severity=Severity.ERROR,
+                sentence=f"{modality}: {len(pairs)} pairs of different splits are nearly the same "
+                f"(correlation of {likeness.ALIKE} or more); expected none. Look at them, and move "
+                "copies into one split.",
+                samples=_ids(store, sorted({row for pair in pairs for row in pair})),
+            )
+
+
+def _labels(store: CohortStore) -> Iterator[Finding]:
+    for leak in given_away(store):
+        yield Finding(
+            check="labels",
+            severity=Severity.ERROR if leak.certain else Severity.WARNING,
+            sentence=f"outcome {leak.outcome} is told by {leak.column} alone: AUROC "
+            f"{leak.auroc:.3f} [{leak.low:.3f}, {leak.high:.3f}] on {leak.samples} training "
+            "samples. Is it how the outcome is defined, or measured after it? Take it out of the "
+            "panel, or the outcome out of the tasks.",
+        )
+
+
+def _availability(store: CohortStore) -> Iterator[Finding]:
+    for told in availability(store):
+        if told.interval is None:
+            yield Finding(
+                check="availability",
+                severity=Severity.NOTE,
+                sentence=f"outcome {told.outcome}: {told.why}, so it is not known whether {told.of}"
+                " foretells it.",
+            )
+            continue
+        value, low, high = told.interval
+        foretells = low > AVAILABILITY_LOW
+        yield Finding(
+            check="availability",
+            severity=Severity.WARNING if foretells else Severity.NOTE,
+            sentence=f"outcome {told.outcome} from {told.of} alone: AUROC {value:.3f} "
+            f"[{low:.3f}, {high:.3f}] on {told.samples} samples of {told.split}"
+            + (
+                ". Whatever is scored here may have learned who is examined; compare with it."
+                if foretells
+                else ""
+            ),
+        )
+
+
+def _statistics(store: CohortStore) -> Iterator[Finding]:
+    train = (store.samples["split"] == "train").to_numpy()
+    for modality in store.modalities:
+        about = store.manifest["modalities"][modality]
+        adapter = find(about["adapter"], MODALITIES, what="modality adapter")
+        array, rows = store.array(modality), _present(store, modality)
+
+        def fitted(taken: Int[np.ndarray, " row"], adapter=adapter, array=array) -> Any:
+            return adapter.fit(array[part] for part in _parts(taken))
+
+        if fitted(rows[train[rows]]) == about["statistics"]:
+            continue
+        every = fitted(rows) == about["statistics"]
+        yield Finding(
+            check="statistics",
+            severity=Severity.ERROR,
+            sentence=f"{modality}: the statistics of the manifest are "
+            f"{'those of all splits' if every else 'not those of the training samples'}; expected "
+            "those of the training samples alone. Prepare again.",
+        )
+
+
+def _ranges(store: CohortStore) -> Iterator[Finding]:
+    for column, (low, high) in store.manifest.get("ranges", {}).items():
+        said = store.samples[f"kept_{column}"]
+        values = np.asarray(pd.to_numeric(said, errors="coerce"), dtype=np.float64)
+        missing = int(np.isnan(values).sum())
+        beyond = np.flatnonzero((values < low) | (values > high))
+        if len(beyond):
+            yield Finding(
+                check="ranges",
+                severity=Severity.WARNING,
+                sentence=f"{column}: {len(beyond)} samples are not from {low:g} to {high:g}. "
+                "Correct the query or the table.",
+                samples=_ids(store, beyond),
+            )
+        if missing:
+            yield Finding(
+                check="ranges",
+                severity=Severity.NOTE,
+                sentence=f"{column}: {missing} samples have no number.",
+            )
+
+
+def _pretraining(store: CohortStore, file: Path) -> Iterator[Finding]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise DataError(
+            f"{file}: cannot be read; expected the name of one recording per line."
+        ) from None
+    known = {_stem(line) for line in lines if line.strip()}
+    if not known:
+        raise DataError(f"{file}: is empty; expected the name of one recording per line.")
+    files = _files(store)
+    if not files:
+        raise DataError(
+            f"{store.path}: does not say which files it was made of, so nothing can be compared "
+            f"with {file}. Prepare it again."
+        )
+    scored = (store.samples["split"] != "train").to_numpy()
+    for modality, names in files.items():
+        seen = np.array([name != "" and _stem(name) in known for name in names], dtype=bool)
+        rows = np.flatnonzero(seen & scored)
+        yield Finding(
+            check="pretraining",
+            severity=Severity.ERROR if len(rows) else Severity.FINE,
+            sentence=f"{modality}: {len(rows)} recordings of tuning and held_out are in the list "
+            f"of {len(known)}, {int((seen & ~scored).sum())} of train"
+            + (". Score with an encoder that has not seen them." if len(rows) else ""),
+            samples=_ids(store, rows),
+        )
+
+
+CHECKS: dict[str, Callable[[CohortStore], Iterator[Finding]]] = {
+    "subjects": _subjects,
+    "same": _same,
+    "alike": _alike,
+    "labels": _labels,
+    "availability": _availability,
+    "statistics": _statistics,
+    "ranges": _ranges,
+}
+FINE = {
+    "subjects": "every subject is in one split",
+    "same": "no measurement and no file is under two samples",
+    "alike": "no picture or signal of one split is nearly one of another",
+    "labels": "no single column of a panel gives an outcome away",
+    "availability": "no outcome is coded, or nothing is ever missing",
+    "statistics": "normalisation is fitted on training samples alone",
+    "ranges": "every kept column with a declared range is within it",
+}
+
+
+def _files(store: CohortStore) -> dict[str, list[str]]:
+    """The file of each sample, empty without, for each modality that is read from files."""
+    file = store.path / "files.parquet"
+    if not file.is_file():
+        return {}
+    table = parquet.read_table(file)
+    return {name: table[name].to_pylist() for name in table.column_names}
+
+
+def _codes(store: CohortStore, column: str) -> Int[np.ndarray, " sample"]:
+    """Which of the different values of a column each sample has."""
+    return np.asarray(pd.factorize(store.samples[column])[0], dtype=np.int64)
+
+
+def _present(store: CohortStore, modality: str) -> Int[np.ndarray, " row"]:
+    return np.flatnonzero(store.present[:, store.modalities.index(modality)])
+
+
+def _parts(rows: Int[np.ndarray, " row"]) -> Iterator[Int[np.ndarray, " part"]]:
+    yield from (rows[first : first + PART] for first in range(0, len(rows), PART))
+
+
+def _ids(store: CohortStore, rows: Any) -> tuple[Any, ...]:
+    return tuple(store.samples["sample"].iloc[list(rows)])
+
+
+def _stem(name: str) -> str:
+    """A recording's own name: 'files/p10/s1/40.hea' and '40' are one."""
+    last = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return last.rsplit(".", 1)[0] if last.lower().endswith(EXTENSIONS) else last

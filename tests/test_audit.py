@@ -1,0 +1,331 @@
+"""Each check of an audit, on a store in which the fault is planted and on one without."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical_symile.audit import CHECKS, Finding, Severity, audit
+from clinical_symile.cli import main
+from clinical_symile.errors import DataError
+from clinical_symile.modalities.ecg import LEADS, Ecg
+from clinical_symile.modalities.labs import Labs
+from clinical_symile.store import VERSION, CohortStore, open_store
+
+SPLITS = ["train"] * 120 + ["tuning"] * 20 + ["held_out"] * 120
+NAN = float("nan")
+
+
+@dataclass
+class Made:
+    """What a store is made of, before it is written."""
+
+    samples: pd.DataFrame
+    arrays: dict[str, np.ndarray]
+    files: pd.DataFrame
+    ranges: dict[str, list[float]] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> CohortStore:
+        folder.mkdir()
+        self.samples.to_parquet(folder / "samples.parquet", index=False)
+        self.files.to_parquet(folder / "files.parquet", index=False)
+        for name, array in self.arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        train = (self.samples["split"] == "train").to_numpy()
+        parts = {"cxr": ["grey"], "ecg": list(LEADS), "labs": [f"lab {n}" for n in range(10)]}
+        fitted = {"cxr": {}} | {
+            name: adapter.fit([self.arrays[name][train & self.samples[f"present_{name}"]]])
+            for name, adapter in (("ecg", Ecg), ("labs", Labs))
+        }
+        modalities = {
+            name: {"adapter": name, "parts": parts[name], "statistics": statistics}
+            for name, statistics in (fitted | self.statistics).items()
+        }
+        manifest = {
+            "version": VERSION,
+            "cohort": "made",
+            "modalities": modalities,
+            "ranges": self.ranges,
+            "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return open_store(folder)
+
+
+@pytest.fixture
+def made(rng: np.random.Generator) -> Made:
+    """Pictures, signals and labs of 260 people, without any fault."""
+    n = len(SPLITS)
+    coarse = rng.normal(128, 30, (n, 1, 16, 16))
+    cxr = np.clip(np.kron(coarse, np.ones((1, 1, 4, 4))), 0, 255).astype(np.uint8)
+    ecg = np.kron(rng.normal(0, 300, (n, 12, 25)), np.ones((1, 1, 20))).astype(np.int16)
+    labs = rng.gamma(2, 1, (n, 10)).astype(np.float32)
+    labs[rng.random(labs.shape) < 0.1] = NAN
+    present = rng.random((n, 2)) < 0.9
+    cxr[~present[:, 0]], ecg[~present[:, 1]] = 0, 0
+    samples = pd.DataFrame(
+        {
+            "sample": range(5000, 5000 + n),
+            "subject": range(n),
+            "split": SPLITS,
+            "present_cxr": present[:, 0],
+            "present_ecg": present[:, 1],
+            "present_labs": True,
+            "outcome_died": (rng.random(n) < 0.5).astype(float),
+            "kept_age": rng.integers(18, 90, n).astype(float),
+        }
+    )
+    files = pd.DataFrame(
+        {
+            "cxr": [f"files/p{row}/{row}x.jpg" if p else "" for row, p in enumerate(present[:, 0])],
+            "ecg": [
+                f"files/p{row}/s{row}/{row}" if p else "" for row, p in enumerate(present[:, 1])
+            ],
+        }
+    )
+    return Made(samples, {"cxr": cxr, "ecg": ecg, "labs": labs}, files, {"age": [0, 120]})
+
+
+def rows(made: Made, modality: str, split: str, number: int) -> list[int]:
+    """The first rows of a split that have a modality."""
+    there = made.samples["split"].eq(split) & made.samples[f"present_{modality}"]
+    return np.flatnonzero(there)[:number].tolist()
+
+
+def found(store: CohortStore, check: str, **options: Any) -> list[Finding]:
+    return [finding for finding in audit(store, **options) if finding.check == check]
+
+
+def worst(store: CohortStore, check: str) -> Severity:
+    return max(finding.severity for finding in found(store, check))
+
+
+def test_a_store_without_fault_has_nothing_worse_than_notes(made: Made, tmp_path: Path) -> None:
+    findings = audit(made.write(tmp_path / "store"))
+    assert {finding.check for finding in findings} == set(CHECKS)
+    assert max(finding.severity for finding in findings) <= Severity.NOTE
+    fine = {finding.check for finding in findings if finding.severity == Severity.FINE}
+    assert fine == set(CHECKS) - {"availability"}
+
+
+def test_a_subject_in_two_splits_is_an_error(made: Made, tmp_path: Path) -> None:
+    made.samples.loc[[3, 250], "subject"] = 7
+    made.samples.loc[0, "subject"] = 1  # two samples of one split
+    (finding,) = found(made.write(tmp_path / "store"), "subjects")
+    assert finding.severity == Severity.ERROR
+    assert "1 subjects are in several splits" in finding.sentence
+    assert finding.samples == (5003, 5007, 5250)
+
+
+def copy(made: Made, modality: str, one: int, other: int, *, same_subject: bool = False) -> None:
+    made.arrays[modality][other] = made.arrays[modality][one]
+    if same_subject:
+        made.samples.loc[other, "subject"] = made.samples.loc[one, "subject"]
+
+
+@pytest.mark.parametrize("modality", ["cxr", "ecg", "labs"])
+def test_one_measurement_under_two_samples_is_an_error_across_splits(
+    made: Made, tmp_path: Path, modality: str
+) -> None:
+    made.arrays["labs"][:4] = np.arange(10)[None] + np.arange(4)[:, None]  # ten values each
+    (one,), (other,) = rows(made, modality, "train", 1), rows(made, modality, "held_out", 1)
+    copy(made, modality, one, other)
+    (finding,) = found(made.write(tmp_path / "store"), "same")
+    assert finding.severity == Severity.ERROR
+    assert f"{modality}: 2 samples share the same" in finding.sentence
+    assert finding.samples == (5000 + one, 5000 + other)
+
+
+@pytest.mark.parametrize(
+    ("same_subject", "severity"), [(True, Severity.NOTE), (False, Severity.WARNING)]
+)
+def test_one_measurement_twice_in_a_split_is_a_note_or_a_warning(
+    made: Made, tmp_path: Path, same_subject: bool, severity: Severity
+) -> None:
+    one, other = rows(made, "ecg", "train", 2)
+    copy(made, "ecg", one, other, same_subject=same_subject)
+    assert [f.severity for f in found(made.write(tmp_path / "store"), "same")] == [severity]
+
+
+def test_labs_of_few_values_may_agree_by_chance(made: Made, tmp_path: Path) -> None:
+    made.arrays["labs"][[0, 250], 3:] = NAN
+    made.arrays["labs"][[0, 250], :3] = [1, 2, 3]
+    assert worst(made.write(tmp_path / "store"), "same") == Severity.FINE
+
+
+def test_one_file_under_two_samples_is_an_error_across_splits(made: Made, tmp_path: Path) -> None:
+    (one,), (other,) = rows(made, "cxr", "train", 1), rows(made, "cxr", "tuning", 1)
+    made.files.loc[other, "cxr"] = made.files.loc[one, "cxr"]
+    (finding,) = found(made.write(tmp_path / "store"), "same")
+    assert finding.severity == Severity.ERROR
+    assert "cxr: 2 samples share the same file" in finding.sentence
+
+
+CHANGES: dict[str, tuple[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
+    "compressed": ("cxr", lambda x, rng: x + rng.normal(0, 3, x.shape)),
+    "brighter": ("cxr", lambda x, rng: x * 0.7 + 40),
+    "blurred": ("cxr", lambda x, rng: (2 * x + np.roll(x, 1, axis=1) + np.roll(x, -1, axis=1)) / 4),
+    "gain": ("ecg", lambda x, rng: x * 2.5),
+    "baseline": ("ecg", lambda x, rng: x + np.arange(12)[:, None] * 100),
+    "noise": ("ecg", lambda x, rng: x + rng.normal(0, 20, x.shape)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_that_was_changed_is_an_error_across_splits(
+    made: Made, tmp_path: Path, rng: np.random.Generator, change: str
+) -> None:
+    modality, alter = CHANGES[change]
+    array = made.arrays[modality]
+    sources, copies = (rows(made, modality, split, 5) for split in ("train", "held_out"))
+    for one, other in zip(sources, copies, strict=True):
+        altered = np.rint(alter(array[one].astype(float), rng))
+        array[other] = np.clip(altered, 0, 255) if modality == "cxr" else altered
+    (finding,) = found(made.write(tmp_path / "store"), "alike")
+    assert finding.severity == Severity.ERROR
+    assert f"{modality}: 5 pairs of different splits are nearly the same" in finding.sentence
+    assert set(finding.samples) == {5000 + row for row in (*sources, *copies)}
+
+
+def test_copies_within_a_split_are_not_looked_for(made: Made, tmp_path: Path) -> None:
+    one, other = rows(made, "ecg", "train", 2)
+    made.arrays["ecg"][other] = made.arrays["ecg"][one] * 2
+    assert worst(made.write(tmp_path / "store"), "alike") == Severity.FINE
+
+
+def test_measurements_of_the_made_up_hospital_are_not_alike(synthetic_store: CohortStore) -> None:
+    assert worst(synthetic_store, "alike") == Severity.FINE
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_outcome_that_one_lab_gives_away_is_an_error(
+    made: Made, tmp_path: Path, sign: int
+) -> None:
+    label = made.samples["outcome_died"].to_numpy()
+    made.arrays["labs"][:, 4] = 5 + sign * (label + np.linspace(0, 0.5, len(label)))
+    (finding,) = found(made.write(tmp_path / "store"), "labels")
+    assert finding.severity == Severity.ERROR
+    assert "outcome died is told by labs lab 4 alone: AUROC 1.000" in finding.sentence
+
+
+def test_an_outcome_that_one_lab_almost_gives_away_is_a_warning(made: Made, tmp_path: Path) -> None:
+    label = made.samples["outcome_died"].to_numpy()
+    made.arrays["labs"][:, 4] = label + np.linspace(0, 0.5, len(label))
+    made.arrays["labs"][np.flatnonzero(label == 1)[:2], 4] = -1  # 2 of about 60: AUROC 0.97
+    (finding,) = found(made.write(tmp_path / "store"), "labels")
+    assert finding.severity == Severity.WARNING
+
+
+def test_statistics_of_all_splits_are_an_error_and_told_as_such(made: Made, tmp_path: Path) -> None:
+    there = made.samples["present_ecg"].to_numpy()
+    made.statistics = {
+        "ecg": Ecg.fit([made.arrays["ecg"][there]]),
+        "labs": Labs.fit([made.arrays["labs"][1:]]),
+    }
+    findings = found(made.write(tmp_path / "store"), "statistics")
+    assert [finding.severity for finding in findings] == [Severity.ERROR] * 2
+    assert "ecg: the statistics of the manifest are those of all splits" in findings[0].sentence
+    assert "labs: the statistics of the manifest are not those of the tr" in findings[1].sentence
+
+
+def test_values_out_of_their_declared_range_are_a_warning(made: Made, tmp_path: Path) -> None:
+    made.samples.loc[4, "kept_age"] = 300
+    made.samples.loc[5, "kept_age"] = -1
+    made.samples.loc[6, "kept_age"] = NAN
+    beyond, missing = found(made.write(tmp_path / "store"), "ranges")
+    assert (beyond.severity, missing.severity) == (Severity.WARNING, Severity.NOTE)
+    assert "age: 2 samples are not from 0 to 120" in beyond.sentence
+    assert beyond.samples == (5004, 5005)
+    assert "age: 1 samples have no number" in missing.sentence
+    assert "300" not in beyond.sentence
+
+
+def test_an_outcome_that_is_told_by_who_was_examined_is_a_warning(
+    made: Made, tmp_path: Path
+) -> None:
+    died = made.samples["outcome_died"].to_numpy() == 1
+    for place, row in enumerate(np.flatnonzero(died)):
+        if place % 2:
+            made.samples.loc[row, "present_ecg"] = False
+            made.arrays["ecg"][row] = 0
+            made.files.loc[row, "ecg"] = ""
+    findings = found(made.write(tmp_path / "store"), "availability")
+    modalities, labs = findings
+    assert modalities.severity == Severity.WARNING
+    assert "outcome died from which modalities there are alone: AUROC 0.7" in modalities.sentence
+    assert labs.severity == Severity.NOTE
+
+
+def test_an_outcome_that_is_told_by_which_labs_were_measured_is_a_warning(
+    made: Made, tmp_path: Path
+) -> None:
+    died = made.samples["outcome_died"].to_numpy() == 1
+    made.arrays["labs"][:, 0] = np.where(died, 1, NAN)
+    _, labs = found(made.write(tmp_path / "store"), "availability")
+    assert labs.severity == Severity.WARNING
+    assert "from which labs were measured alone: AUROC 1.000" in labs.sentence
+
+
+def test_an_outcome_that_is_too_rare_to_tell_is_a_note_with_why(made: Made, tmp_path: Path) -> None:
+    made.samples["outcome_died"] = 0.0
+    made.samples.loc[:9, "outcome_died"] = 1.0
+    findings = found(made.write(tmp_path / "store"), "availability")
+    assert {finding.severity for finding in findings} == {Severity.NOTE}
+    assert "fewer than 20 samples of a class" in findings[0].sentence
+
+
+def test_held_out_recordings_that_an_encoder_has_seen_are_an_error(
+    made: Made, tmp_path: Path
+) -> None:
+    store = made.write(tmp_path / "store")
+    seen = [*rows(made, "ecg", "held_out", 2), *rows(made, "ecg", "train", 3)]
+    listed = tmp_path / "seen.txt"
+    listed.write_text("".join(f"mimic/p1/s{row}/{row}.hea\n" for row in seen) + "\nother\n")
+    cxr, ecg = found(store, "pretraining", pretraining=listed)
+    assert (cxr.severity, ecg.severity) == (Severity.FINE, Severity.ERROR)
+    assert "ecg: 2 recordings of tuning and held_out are in the list of 6, 3 of" in ecg.sentence
+    listed.write_text("\n".join(str(row) for row in seen[2:]))
+    _, ecg = found(store, "pretraining", pretraining=listed)
+    assert ecg.severity == Severity.FINE
+
+
+def test_a_list_that_cannot_be_read_is_told(made: Made, tmp_path: Path) -> None:
+    store = made.write(tmp_path / "store")
+    with pytest.raises(DataError, match="cannot be read; expected the name of one recording"):
+        audit(store, pretraining=tmp_path / "none.txt")
+    (tmp_path / "none.txt").write_text("\n \n")
+    with pytest.raises(DataError, match="is empty"):
+        audit(store, pretraining=tmp_path / "none.txt")
+    (store.path / "files.parquet").unlink()
+    (tmp_path / "none.txt").write_text("a\n")
+    with pytest.raises(DataError, match="does not say which files it was made of"):
+        audit(store, pretraining=tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(("plant", "status"), [(None, 0), ("age", 2), ("subject", 3)])
+def test_the_program_ends_with_the_worst_severity(
+    made: Made,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    plant: str | None,
+    status: int,
+) -> None:
+    if plant == "age":
+        made.samples.loc[4, "kept_age"] = 300
+    if plant == "subject":
+        made.samples.loc[[3, 250], "subject"] = 7
+    made.write(tmp_path / "store")
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", str(tmp_path / "store")])
+    assert stop.value.code == status
+    told = capsys.readouterr().out
+    assert not any(str(sample) in told for sample in made.samples["sample"])
+    with pytest.raises(SystemExit):
+        main(["audit", str(tmp_path / "store"), "--samples"])
+    assert ("5003" in capsys.readouterr().out) == (plant == "subject")
