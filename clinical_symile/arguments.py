@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(verb)
     _add_devices(verb)
 
+    verb = _add_verb(verbs, "import-checkpoint", "the released Symile-MIMIC model as a run")
+    verb.add_argument("file", metavar="FILE", type=Path, help="a checkpoint that Lightning wrote")
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--out", metavar="RUNS", type=Path, required=True, help="folder of runs")
+    verb.add_argument("--name", type=_run, default="released", help="of the run; else 'released'")
+
     verb = _add_verb(verbs, "evaluate", "score a run, or anybody's model, on tasks")
     what = verb.add_mutually_exclusive_group(required=True)
     what.add_argument("run", metavar="RUN", type=Path, nargs="?", help="a run's folder")

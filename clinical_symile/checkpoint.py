@@ -46,6 +46,11 @@ def save_epoch(
             path.unlink()
 
 
+def save_weights(learner: nn.Module, run: Run) -> None:
+    """Make a learner's weights those that the run keeps."""
+    _save(learner.state_dict(), run.weights)
+
+
 def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """Load what was after the last whole epoch; the history that led there, empty at the start."""
     history = run.history

@@ -129,6 +129,20 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _import_checkpoint(options: argparse.Namespace) -> int:
+    from clinical_symile.catalog import open_catalog
+    from clinical_symile.run import Run
+    from clinical_symile.store import open_store
+
+    catalog, store = open_catalog(options.catalog), open_store(options.store)
+    from clinical_symile.import_checkpoint import import_checkpoint  # PyTorch takes seconds
+
+    run = Run(options.out / options.name)
+    notes = import_checkpoint(options.file, catalog=catalog, store=store, run=run)
+    print("\n".join([*notes, f"{run.path}: ready for `clinical-symile evaluate`."]))
+    return 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     return _evaluate_run(options) if options.run else _evaluate_file(options)
 
@@ -261,6 +275,7 @@ VERBS = {
     "prepare": _prepare,
     "audit": _audit,
     "train": _train,
+    "import-checkpoint": _import_checkpoint,
     "evaluate": _evaluate,
     "compare": _compare,
     "benchmark": _benchmark,

@@ -28,6 +28,7 @@ ENCODERS = {
     "resnet1d": "clinical_symile.encoders.signal:ResNet1d",
     "resnet18": "clinical_symile.encoders.image:resnet18",
     "resnet18_raster": "clinical_symile.encoders.signal:ResNet18Raster",
+    "resnet18_stretched": "clinical_symile.encoders.signal:StretchedRaster",
     "resnet50": "clinical_symile.encoders.image:resnet50",
     "small_cnn": "clinical_symile.encoders.image:SmallCnn",
 }

@@ -62,6 +62,7 @@ def write_release(
     val: int = 4,
     test: int = 4,
     candidates: int = 3,
+    missing: float = 0.3,
     write_ecg: Callable[..., None] | None = None,
 ) -> Release:
     """Write it: CSV tables, `labs_means.json` and NumPy arrays, and raw files beside them.
@@ -75,6 +76,7 @@ def write_release(
         val: likewise.
         test: likewise.
         candidates: length of a list.
+        missing: share of the labs that were not measured.
         write_ecg: writes the raw recordings of MIMIC too, if given.
     """
     parts = ["train"] * train + ["val"] * val + ["test"] * test + [None, None]
@@ -86,7 +88,7 @@ def write_release(
     table["cxr_path"] = [f"files/p10/p{s}/s{n}/x.jpg" for n, s in enumerate(table["subject_id"])]
     table["ecg_path"] = [f"files/p1000/p{s}/s{n}/{n}" for n, s in enumerate(table["subject_id"])]
     values = rng.normal(50, 20, (len(table), len(ITEMS))).round(1)
-    values[rng.random(values.shape) < 0.3] = np.nan
+    values[rng.random(values.shape) < missing] = np.nan
     table[ITEMS] = values
     release = Release(folder, table, {}, {}, {})
     for row in table.itertuples():

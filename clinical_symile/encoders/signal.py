@@ -3,6 +3,8 @@
 Made as `Encoder(shape, dim, ...)`, like those of images.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torchvision
 from jaxtyping import Float
@@ -88,3 +90,52 @@ class ResNet18Raster(nn.Module):
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
         return self.network(torch.transpose(signal, 1, 2)[:, None])
+
+
+class StretchedRaster(nn.Module):
+    """The ECG tower of the released Symile-MIMIC model: `resnet18_raster` on stretched recordings.
+
+    Each recording is brought to -1 … 1 between its lowest and highest value over all leads, in
+    millivolts; one that lies there already stays as it is.
+
+    Source: https://doi.org/10.13026/3vvj-s428, whose ECGs are stretched so.
+
+    Args:
+        shape: `(lead, time)`.
+        dim: width of the output; replaces the classes.
+        sd_mv: what each lead was divided by; left out where it was not.
+        order: leads as the kernel meets them; those of MIMIC-IV-ECG, where aVF stands before aVL,
+            without it.
+
+    Raises:
+        ValueError: a lead has no standard deviation or no place.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dim: int,
+        *,
+        sd_mv: Sequence[float] = (),
+        order: Sequence[int] = (0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11),
+    ):
+        super().__init__()
+        if sorted(order) != list(range(shape[0])) or len(sd_mv) not in (0, shape[0]):
+            raise ValueError(
+                f"{len(sd_mv)} sd_mv and order {list(order)}; expected one for each of {shape[0]} "
+                "leads, and each lead once."
+            )
+        self.order = list(order)
+        scale = torch.tensor(sd_mv or [1.0] * shape[0])[:, None]
+        self.register_buffer("scale", scale, persistent=False)
+        self.network = ResNet18Raster(shape, dim).network
+
+    def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        signal = signal * self.scale
+        low, high = signal.amin((1, 2), keepdim=True), signal.amax((1, 2), keepdim=True)
+        span = (high - low).clamp_min(torch.finfo(signal.dtype).tiny)
+        stretched = 2 * ((signal - low) / span) - 1
+        return self.network(torch.transpose(stretched[:, self.order], 1, 2)[:, None])

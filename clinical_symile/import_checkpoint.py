@@ -1,0 +1,185 @@
+"""The released Symile-MIMIC model as a finished run."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from clinical_symile import __version__
+from clinical_symile.asked import pretraining_task
+from clinical_symile.catalog import Catalog
+from clinical_symile.checkpoint import save_weights
+from clinical_symile.errors import DataError
+from clinical_symile.learner import build_learner
+from clinical_symile.lightning_file import LightningFile, read_lightning_file
+from clinical_symile.modalities.labs import read_panel
+from clinical_symile.run import Run, now, provenance
+from clinical_symile.store import CohortStore, checksum
+from clinical_symile.task import Pretraining, task_digest, task_from
+
+COHORT = "symile_mimic"
+NEGATIVES = {"n_squared": "all", "n": "shuffled"}
+SIZE_PX = 320
+NARROWEST = 2  # an embedding of one number has no LayerNorm
+
+# The beginning of a weight's name in the official model, and in ours.
+NAMES = {
+    "cxr_encoder.resnet.": "model.encoders.cxr.network.",
+    "cxr_encoder.layer_norm.": "model.norms.cxr.",
+    "ecg_encoder.resnet.": "model.encoders.ecg.network.",
+    "ecg_encoder.layer_norm.": "model.norms.ecg.",
+    "labs_encoder.fc1.": "model.encoders.labs.network.1.",
+    "labs_encoder.fc2.": "model.encoders.labs.network.3.",
+    "labs_encoder.fc3.": "model.encoders.labs.network.5.",
+    "labs_encoder.layer_norm.": "model.norms.labs.",
+    "logit_scale": "objective.log_logit_scale",
+}
+
+
+def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: Run) -> list[str]:
+    """Make a finished run of a checkpoint of the official Symile-MIMIC model.
+
+    Its embeddings are those of the official model: the encoders get what they were trained on, an
+    image on ImageNet's scale, an ECG between -1 and 1 with its leads in the order of MIMIC-IV-ECG,
+    and percentiles beside what was observed.
+
+    Source: Saporta et al. 2024, section 5.3. https://arxiv.org/abs/2411.01053
+
+    Args:
+        file: the checkpoint.
+        catalog: has the cohort `symile_mimic` and the paper's tasks.
+        store: what it will be evaluated on.
+        run: where to; must not exist.
+
+    Returns:
+        What to know before its scores are believed.
+
+    Raises:
+        DataError: the file is not such a checkpoint, the store lacks what the model reads, or there
+            is a run already.
+    """
+    if run.path.exists():
+        raise DataError(f"{run.path}: exists. Give another --name, or remove it.")
+    released = read_lightning_file(file)
+    weights = _renamed(released.weights, str(file))
+    _check_store(catalog, store)
+    task = _task(released, catalog, store, str(file))
+    learner = build_learner(task, store, seed=0)
+    own = learner.state_dict()
+    wrong = [
+        name
+        for name in sorted(own.keys() | weights.keys())
+        if name not in own or name not in weights or own[name].shape != weights[name].shape
+    ]
+    if wrong:
+        raise DataError(
+            f"{file}: not the weights of the official Symile-MIMIC model; {len(wrong)} differ, "
+            f"such as '{wrong[0]}'. Only checkpoints of that model can be imported."
+        )
+    learner.load_state_dict(weights)
+    notes = _notes(store)
+    record = {
+        "name": run.name,
+        "task": task.name,
+        "task_digest": task_digest(task),
+        "cohort": store.cohort,
+        "store_digest": store.digest,
+        "seed": int(released.settings.get("seed") or 0),
+        "version": __version__,
+        "started": now(),
+        **provenance(),
+        "definition": task.model_dump(mode="json", exclude={"name"}),
+        "imported": {"sha256": checksum(file), "epoch": released.epoch, "notes": notes},
+        "finished": now(),
+    }
+    run.path.mkdir(parents=True)
+    save_weights(learner, run)
+    run.write_record(record)
+    return notes
+
+
+def _renamed(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    renamed, strange = {}, []
+    for name, tensor in weights.items():
+        beginning = next((start for start in NAMES if name.startswith(start)), None)
+        if beginning is None:
+            strange.append(name)
+        else:
+            renamed[NAMES[beginning] + name.removeprefix(beginning)] = tensor
+    if strange:
+        raise DataError(
+            f"{where}: has weights '{strange[0]}' and {len(strange) - 1} others that the official "
+            "Symile-MIMIC model does not have. Only checkpoints of that model can be imported."
+        )
+    return renamed
+
+
+def _check_store(catalog: Catalog, store: CohortStore) -> None:
+    """Refuse a store whose modalities are not what the model reads."""
+    about, problems = store.manifest["modalities"], []
+    for name in ("cxr", "ecg", "labs"):
+        if name not in about:
+            problems.append(f"{store.path}: has no {name}; the model reads it. Use another store.")
+    if problems:
+        raise DataError(*problems)
+    panel = read_panel(catalog.path("cohorts", COHORT).parent / "labs.csv")
+    if about["labs"]["parts"] != [analyte.name for analyte in panel]:
+        problems.append(
+            f"{store.path}: its labs are not the {len(panel)} of cohort '{COHORT}' in that order, "
+            "which the model's first layer goes by. Prepare with that cohort's labs.csv."
+        )
+    if about["cxr"]["shape"] != [1, SIZE_PX, SIZE_PX]:
+        problems.append(
+            f"{store.path}: X-rays of shape {about['cxr']['shape']}; the model was trained on "
+            f"{SIZE_PX} pixels. Prepare with size_px = {SIZE_PX}."
+        )
+    if problems:
+        raise DataError(*problems)
+
+
+def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: str) -> Pretraining:
+    """The paper's task with what the checkpoint says of itself."""
+    settings = released.settings
+    objective, negatives = settings.get("loss_fn"), settings.get("negative_sampling", "n")
+    if objective not in ("symile", "clip") or negatives not in NEGATIVES:
+        raise DataError(
+            f"{where}: was trained with loss {objective!r} and negatives {negatives!r}; expected "
+            f"symile or clip, and {' or '.join(NEGATIVES)}. Only these can be imported."
+        )
+    name = f"pretraining/paper/{objective}"
+    paper = pretraining_task(catalog, name, [])
+    last = released.weights.get("labs_encoder.layer_norm.weight")
+    dim = paper.dim if last is None else len(last)
+    temperature = math.exp(-float(settings.get("logit_scale_init", 0.0)))
+    ecg = {"name": "resnet18_stretched"}
+    statistics = store.manifest["modalities"]["ecg"]["statistics"]
+    if "sd_mv" in statistics:
+        ecg["sd_mv"] = statistics["sd_mv"]
+    definition = paper.model_dump(mode="json", exclude={"name"})
+    definition |= {
+        "dim": max(dim, NARROWEST),
+        "description": f"The official Symile-MIMIC model, trained with {objective}.",
+        "objective": {"name": objective, "temperature": temperature}
+        | ({"negatives": NEGATIVES[negatives]} if objective == "symile" else {"reduction": "sum"})
+        | {"logit_scale_max": math.inf},
+        "encoders": {**definition["encoders"], "ecg": ecg},
+        "batch_size": int(settings.get("batch_sz_train") or paper.batch_size),
+        "epochs": int(settings.get("epochs") or paper.epochs),
+    }
+    definition["optimiser"] |= {
+        "learning_rate": float(settings.get("lr") or paper.optimiser.learning_rate),
+        "weight_decay": float(settings.get("weight_decay", paper.optimiser.weight_decay)),
+    }
+    task = task_from(definition, name=name, where=where)
+    assert isinstance(task, Pretraining)
+    return task
+
+
+def _notes(store: CohortStore) -> list[str]:
+    if store.cohort == COHORT:
+        return []
+    return [
+        f"The model learned from people of MIMIC-IV, in the train split of '{COHORT}'. If people "
+        f"of MIMIC-IV are in cohort '{store.cohort}', it may have seen those that it is scored on."
+    ]

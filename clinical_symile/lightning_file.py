@@ -1,0 +1,87 @@
+"""Checkpoints that Lightning wrote, read as weights and settings: nothing in them is run."""
+
+import pickle
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clinical_symile.errors import DataError
+
+
+@dataclass(frozen=True)
+class LightningFile:
+    """What a checkpoint says of a model.
+
+    Attributes:
+        weights: by name, mapped from disk.
+        settings: the hyperparameters it was made with; paths are text.
+        epoch: in which it was written.
+    """
+
+    weights: Mapping[str, Tensor]
+    settings: Mapping[str, Any]
+    epoch: int
+
+
+def _path(*parts: str) -> str:
+    return "/".join(parts)
+
+
+# What settings hold besides numbers and text; paths, which may be another system's, become text.
+HARMLESS: list[Any] = [
+    Namespace,
+    *(
+        (_path, f"{module}.{kind}")
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    ),
+]
+
+
+def read_lightning_file(file: Path) -> LightningFile:
+    """Read a checkpoint.
+
+    Args:
+        file: as `torch.save` writes it.
+
+    Raises:
+        DataError: there is no such file, it holds code or is no checkpoint of Lightning.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; expected a checkpoint that Lightning wrote.")
+    with torch.serialization.safe_globals(HARMLESS):
+        try:
+            content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        except pickle.UnpicklingError:
+            raise DataError(_refusal(file)) from None
+        except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
+            raise DataError(
+                f"{file}: cannot be read as a checkpoint ({type(error).__name__}); expected the "
+                "archive that torch.save writes. Was its download cut off? Get the file again."
+            ) from None
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
+        raise DataError(
+            f"{file}: has no 'state_dict' of weights; expected a checkpoint that Lightning wrote."
+        )
+    settings = content.get("hyper_parameters", {})
+    settings = vars(settings) if isinstance(settings, Namespace) else settings
+    return LightningFile(weights, settings, int(content.get("epoch", 0)))
+
+
+def _refusal(file: Path) -> str:
+    """What is in a file that is not of weights."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
+    except Exception:  # it is malformed on purpose, perhaps; it was refused already
+        names = []
+    found = f"names {', '.join(sorted(names)[:5])}" if names else "is not as torch.save writes it"
+    return (
+        f"{file}: {found}; expected weights and settings only. Loading it in full could run code: "
+        "nothing in it was run. Use a file from whom you trust, or save its weights anew."
+    )
