@@ -20,7 +20,7 @@ from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.questions import metrics_of
 from clinical_symile.ranking import rank
 from clinical_symile.results import Result, Unscored
-from clinical_symile.scorer import Scorer, samples
+from clinical_symile.scorer import Scorer, samples, without_parts
 from clinical_symile.separation import separation
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, task_digest
@@ -88,7 +88,11 @@ def evaluate(
             "digest": made_with,
         }
         try:
-            outcome, known, tuning = answer(pattern)
+            if pattern.within:
+                hiding = without_parts(scorer, pattern, seed=task.seed)
+                outcome, known, tuning = KINDS[type(task)](task, hiding, store)[0](pattern)
+            else:
+                outcome, known, tuning = answer(pattern)
         except CannotScore as reason:
             evaluation.unscored.append(Unscored(**context, reason=str(reason)))
             continue

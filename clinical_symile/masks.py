@@ -5,7 +5,7 @@ therefore meets the same masks, and the digest of a mask says so: it is of the s
 what is seen of each, in whatever order they stand.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from clinical_symile.catalog import digest
+from clinical_symile.cohort import SPLITS
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.mechanisms import hidden, normal_scores, uniforms
 from clinical_symile.missingness import Pattern, scored, visible
@@ -148,6 +149,19 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
     draws = uniforms(seed, samples, parts)
     gone = hidden(draws, pulls, measured=observed, rate=pattern.rate)
     return Mask(pattern.name, parts, samples, rows, observed, observed & ~gone)
+
+
+def withhold_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:
+    """The store as it is read when the pattern hides parts of a modality, in every split.
+
+    Raises:
+        CannotScore: as `draw_parts`.
+    """
+    masks = [draw_parts(pattern, store, split=split, seed=seed) for split in SPLITS]
+    withheld = np.zeros((len(store.samples), len(masks[0].columns)), dtype=bool)
+    for mask in masks:
+        withheld[mask.rows] = ~mask.seen
+    return replace(store, withheld={**store.withheld, pattern.within: withheld})
 
 
 def _names(store: CohortStore, rows: Int[np.ndarray, " sample"]) -> tuple[str, ...]:

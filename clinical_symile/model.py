@@ -1,6 +1,7 @@
 """`Model`: one encoder per modality, from `Batch` to `Embeddings`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -148,6 +149,30 @@ def _of_parts(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]
         for name, found in layers.items()
         if found
     ]
+
+
+@torch.inference_mode()
+def encode_again(
+    model: Model,
+    store: CohortStore,
+    embeddings: Embeddings,
+    modality: str,
+    *,
+    batch_size: int = 256,
+) -> Embeddings:
+    """The embeddings with one modality's encoded from what a store shows of it now, on the CPU."""
+    training, dtype = model.training, next(model.parameters()).dtype
+    model.eval()
+    column = embeddings.modalities.index(modality)
+    z = embeddings.z.clone()
+    rows = embeddings.rows.numpy()
+    for start in range(0, len(rows), batch_size):
+        part = slice(start, start + batch_size)
+        batch = load_batch(store, rows[part], modalities=[modality])
+        inputs = batch.inputs[modality].to(dtype)
+        z[part, column] = model.encode(modality, inputs, batch.present[:, 0])[0].float()
+    model.train(training)
+    return replace(embeddings, z=z)
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """What evaluation asks of a model, and how a trained one answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,8 +12,9 @@ from clinical_symile.candidates import NOBODY
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import CannotScore
 from clinical_symile.labels import few, labels
-from clinical_symile.masks import draw_mask
+from clinical_symile.masks import draw_mask, withhold_parts
 from clinical_symile.missingness import Pattern
+from clinical_symile.model import encode_again
 from clinical_symile.names import PROBES, find
 from clinical_symile.objectives.objective import Objective
 from clinical_symile.probes.probe import Encoders, Labelled, Shown
@@ -243,6 +244,27 @@ class OracleScorer:
         full = np.zeros((len(seen), len(self.store.modalities)), dtype=bool)
         full[:, [self.store.modalities.index(name) for name in modalities]] = seen
         return full
+
+
+def without_parts(scorer: Scorer, pattern: Pattern, *, seed: int) -> Scorer:
+    """The scorer as it answers when the pattern hides parts of a modality: that one is read again.
+
+    Raises:
+        CannotScore: nobody can read it again, or the parts cannot be drawn.
+    """
+    if not isinstance(scorer, EmbeddingScorer) or scorer.encoders is None:
+        raise CannotScore(
+            f"'{pattern.name}' hides parts of {pattern.within}; only a run with its encoders can "
+            "be asked with the rest."
+        )
+    store = withhold_parts(pattern, scorer.store, seed=seed)
+    learner = scorer.encoders.learner
+    return replace(
+        scorer,
+        embeddings=encode_again(learner.model, store, scorer.embeddings, pattern.within),
+        store=store,
+        encoders=replace(scorer.encoders, store=store),
+    )
 
 
 def samples(

@@ -13,7 +13,7 @@ files.parquet       the file of each sample's measurement, by modality, of those
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class CohortStore:
         modalities: in the cohort's order.
         present: True where a modality was measured.
         candidates: query, candidate (rows) and split of published lists; None without.
+        withheld: for some modalities, parts of their measurements that encoders may not read.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class CohortStore:
     modalities: tuple[str, ...]
     present: Bool[np.ndarray, "sample modality"]
     candidates: pd.DataFrame | None
+    withheld: Mapping[str, Bool[np.ndarray, "sample part"]] = field(default_factory=dict)
 
     @property
     def cohort(self) -> str:
@@ -89,9 +91,10 @@ class CohortStore:
         present = self.present[rows, self.modalities.index(modality)]
         stored, divisor = self.array(modality), self.divisor(modality)
         if divisor is None:
-            measured = self._adapter(modality).transform(
-                stored[rows[present]], self._statistics(modality)
-            )
+            measured = stored[rows[present]]
+            if modality in self.withheld:
+                measured = np.where(self.withheld[modality][rows[present]], np.nan, measured)
+            measured = self._adapter(modality).transform(measured, self._statistics(modality))
             inputs = np.zeros((len(rows), *measured.shape[1:]), dtype=np.float32)
             inputs[present] = measured
             return inputs

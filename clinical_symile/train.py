@@ -17,7 +17,7 @@ from clinical_symile.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
 from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
 from clinical_symile.learner import build_learner
-from clinical_symile.masks import Mask, draw_mask
+from clinical_symile.masks import Mask, draw_mask, withhold_parts
 from clinical_symile.missingness import parse_pattern
 from clinical_symile.names import ABSENCES, find
 from clinical_symile.run import Run, now, provenance
@@ -64,6 +64,7 @@ def train(
     record = _record(run, task, store, seed)
     if "finished" in record:
         return run
+    store = _withholding(store, task, seed=seed)
     rows = _learnable(store, task, seed=seed)
     _check_devices(accelerator, devices)
     fabric = Fabric(
@@ -234,6 +235,17 @@ def _withheld(
     """What the task's pattern hides of train rows, the same in every epoch."""
     mask = _mask(store, task, seed=seed)
     return (mask.measured & ~mask.seen)[np.searchsorted(mask.rows, rows)]
+
+
+def _withholding(store: CohortStore, task: Pretraining, *, seed: int) -> CohortStore:
+    """The store without the parts of a modality that the task's pattern hides."""
+    pattern = parse_pattern(task.missingness)
+    if not pattern.within:
+        return store
+    try:
+        return withhold_parts(pattern, store, seed=seed)
+    except CannotScore as reason:
+        raise DataError(f"task '{task.name}': {reason}") from reason
 
 
 def _mask(store: CohortStore, task: Pretraining, *, seed: int) -> Mask:

@@ -12,11 +12,15 @@ from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluate import Evaluation, evaluate, evaluation_digest
 from clinical_symile.intervals import bootstrap
-from clinical_symile.missingness import Pattern
+from clinical_symile.learner import build_learner
+from clinical_symile.missingness import Pattern, parse_pattern
+from clinical_symile.model import embed
 from clinical_symile.names import OBJECTIVES, RETRIEVAL_METRICS, find
-from clinical_symile.scorer import EmbeddingScorer, Scorer
+from clinical_symile.probes.probe import Encoders
+from clinical_symile.scorer import EmbeddingScorer, Scorer, without_parts
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
+from tests.conftest import tiny
 
 RETRIEVALS = [
     f"retrieval/{name}"
@@ -321,3 +325,40 @@ def test_what_needs_encoders_is_not_scored_without(
     assert [row.reason for row in made.unscored] == [
         "fine-tuning needs the encoders, and nothing but embeddings is known of this model."
     ]
+
+
+def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidates(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    learner = build_learner(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0).eval()
+    rows = np.arange(len(synthetic_store.samples))
+    scorer = EmbeddingScorer(
+        embed(learner.model, synthetic_store, rows),
+        learner.objective,
+        synthetic_store,
+        Encoders(learner, synthetic_store),
+    )
+    pattern = parse_pattern("labs-mcar-50")
+    hiding = without_parts(scorer, pattern, seed=0)
+    assert isinstance(hiding, EmbeddingScorer)
+    labs = synthetic_store.modalities.index("labs")
+    others = [place for place in range(3) if place != labs]
+    assert torch.equal(hiding.embeddings.z[:, others], scorer.embeddings.z[:, others])
+    there = torch.from_numpy(synthetic_store.present[:, labs].copy())
+    assert (hiding.embeddings.z[there, labs] != scorer.embeddings.z[there, labs]).any()
+    # The whole store encoded with the same parts hidden gives the same vectors.
+    again = embed(learner.model, hiding.store, rows)
+    torch.testing.assert_close(again.z, hiding.embeddings.z)
+    name = "retrieval/cxr_given_ecg_labs"
+    task = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(task, Retrieval)
+    kind = {"store": synthetic_store, "run": "r", "seed": 0}
+    made = evaluate(task, scorer, **kind, missingness=["complete", "labs-mcar-50"])
+    assert {row.missingness for row in made.results} == {"complete", "labs-mcar-50"}
+    whole, half = made.outcomes["complete"], made.outcomes["labs-mcar-50"]
+    assert whole["row"].equals(half["row"])
+    assert not whole["above"].equals(half["above"])
+    without = replace(scorer, encoders=None)
+    made = evaluate(task, without, **kind, missingness=["labs-mcar-50"])
+    assert not made.results
+    assert "only a run with its encoders can be asked" in made.unscored[0].reason

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from clinical_symile.dependence import mask_auroc
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.masks import Mask, draw_mask, draw_parts
+from clinical_symile.masks import Mask, draw_mask, draw_parts, withhold_parts
 from clinical_symile.mechanisms import PULL
 from clinical_symile.missingness import parse_pattern
 from clinical_symile.modalities.labs import Labs
@@ -285,3 +285,18 @@ def test_images_and_signals_have_a_severity_too(synthetic_store):
         there = there[:, MODALITIES.index(name)]
         assert (found[~there] == 0).all()
         assert found[there].std() == pytest.approx(1)
+
+
+def test_withheld_parts_are_read_as_if_they_had_not_been_measured(panels):
+    pattern = parse_pattern("labs-mnar-50")
+    store = withhold_parts(pattern, panels, seed=0)
+    mask = draw_parts(pattern, panels, split="held_out", seed=0)
+    rows = mask.rows[:200]
+    percentiles, observed = np.moveaxis(store.inputs("labs", rows), 1, 0)
+    np.testing.assert_array_equal(observed, mask.seen[:200])
+    before = panels.inputs("labs", rows)[:, 0]
+    np.testing.assert_array_equal(percentiles[mask.seen[:200]], before[mask.seen[:200]])
+    # What is hidden reads the same in everyone: the mean percentile of training.
+    for place in range(len(PARTS)):
+        assert len(np.unique(percentiles[~mask.seen[:200, place], place])) == 1
+    np.testing.assert_array_equal(store.inputs("ecg", rows), panels.inputs("ecg", rows))
