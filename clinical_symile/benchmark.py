@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from clinical_symile.asked import Evaluated, applicable_tasks, pretraining_task, run_name
 from clinical_symile.assess import assess
+from clinical_symile.assess_methods import compare_methods
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.cohort import read_cohort
@@ -62,8 +63,9 @@ def benchmark(
         report: the report's name; its template says what it needs.
         catalog: where definitions are.
         cohort: the cohort's name.
-        out: gets `store/`, `runs/`, `results.jsonl`, `comparisons.jsonl`, `losses.jsonl` and
-            `report.html`; what is there of the same digests is not made again.
+        out: gets `store/`, `runs/`, `report.html`, and the tables `results.jsonl`,
+            `comparisons.jsonl`, `losses.jsonl`, `seeds.jsonl` and `ranks.jsonl`; what is there of
+            the same digests is not made again.
         pretraining: tasks to train, each with each seed, instead of the report's.
         tasks: names or patterns such as `retrieval/*` instead of the report's; those that apply to
             the cohort are scored.
@@ -168,6 +170,9 @@ def conclude(
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
     write_rows(out / "losses.jsonl", _current(lost, tasks, store))
+    seed_components, ranks = compare_methods(runs, tasks, store=store)
+    write_rows(out / "seeds.jsonl", seed_components)
+    write_rows(out / "ranks.jsonl", ranks)
     write_rows(out / "unscored.jsonl", unscored)
     record = {
         "report": report,

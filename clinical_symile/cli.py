@@ -194,10 +194,12 @@ def _evaluate_run(options: argparse.Namespace) -> int:
         patterns, unasked = applicable_patterns(tasks, options.missingness)
         tasks = [task for task in tasks if patterns[task.name]]
         notes += unasked
+    from clinical_symile.assess import assess
     from clinical_symile.benchmark import evaluate_run  # PyTorch takes seconds, as above
 
     with progress_bar(f"Evaluate {run.name}") as progress:
         evaluate_run(run, tasks, store=store, missingness=patterns, progress=progress)
+    assess(run, tasks, store=store)
     show_evaluation(run, tasks, notes, CONSOLE)
     # A benchmark's runs are two folders below its database, those of `train` one.
     folder = run.path.resolve().parent

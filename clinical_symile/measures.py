@@ -190,6 +190,72 @@ class SubgroupResult:
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedComponents:
+    """How much of a method's number is the luck of seeds, and how much of the people.
+
+    Attributes:
+        cohort: the cohort's name.
+        task: the task's name.
+        missingness: the pattern.
+        method: the pretraining task.
+        metric: the task's primary metric.
+        n_seeds: how many runs of the method there are.
+        mean: over these runs.
+        low: lower end of its 95 % interval, for other people and other seeds.
+        high: its upper end.
+        people: standard deviation of one run's number by whom it is measured on.
+        seeds: by the seed, for all people alike.
+        both: by what a seed does for just these people.
+        seeds_low: lower end of the 95 % interval of the deviation between seeds on these people.
+        seeds_high: its upper end.
+        n_samples: how many samples were scored.
+        digest: of task, cohort, store and candidate lists.
+    """
+
+    cohort: str
+    task: str
+    missingness: str
+    method: str
+    metric: str
+    n_seeds: int
+    mean: float
+    low: float
+    high: float
+    people: float
+    seeds: float
+    both: float
+    seeds_low: float
+    seeds_high: float
+    n_samples: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRank:
+    """A method's rank among all, the mean over tasks; 1 is the best.
+
+    Attributes:
+        cohort: the cohort's name.
+        method: the pretraining task.
+        missingness: the pattern; `all` for the mean over all of them.
+        tasks: over which it is, once for each pattern.
+        rank: on all samples.
+        low: lower end of its 95 % interval, by bootstrap over subjects.
+        high: its upper end.
+        best: share of the resamples in which the method is first.
+    """
+
+    cohort: str
+    method: str
+    missingness: str
+    tasks: list[str]
+    rank: float
+    low: float
+    high: float
+    best: float
+
+
 @dataclass(frozen=True)
 class Measures:
     """All of them together; each list is a file of the name of its field."""

@@ -17,7 +17,7 @@ from clinical_symile.findings import (
     possible,
 )
 from clinical_symile.gallery import Answers, gallery
-from clinical_symile.measures import Measures
+from clinical_symile.measures import Measures, MethodRank, SeedComponents
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
 
@@ -48,6 +48,8 @@ class ReportData:
         versions: of what it was made with.
         elapsed_s: how long all of it took, where that is known.
         losses: of each run under each pattern, minus what it scores with nothing missing.
+        seeds: variance over seeds and over people, of methods with several seeds.
+        ranks: of methods, over tasks.
         told: calibration, decision curves, values of modalities and subgroups, of all runs.
     """
 
@@ -66,6 +68,8 @@ class ReportData:
     versions: Mapping[str, str]
     elapsed_s: float | None
     losses: Sequence[Comparison] = ()
+    seeds: Sequence[SeedComponents] = ()
+    ranks: Sequence[MethodRank] = ()
     told: Measures = field(default_factory=Measures)
 
 

@@ -10,7 +10,8 @@ All of them are paired and two-sided, and none takes samples of one person for i
 
 Sources: DeLong et al., Biometrics 44, 1988, https://doi.org/10.2307/2531595. Obuchowski,
 "Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997,
-https://doi.org/10.2307/2533958. McNemar, Psychometrika 12, 1947. Fagerland et al., "The McNemar
+https://doi.org/10.2307/2533958. McNemar, Psychometrika 12, 1947; of clusters, Yang et al.,
+Biometrical Journal 52, 2010, https://doi.org/10.1002/bimj.201000035. Fagerland et al., "The McNemar
 test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional", BMC
 Medical Research Methodology 13, 2013, https://doi.org/10.1186/1471-2288-13-91.
 """

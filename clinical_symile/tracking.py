@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.errors import DataError
+from clinical_symile.measures import Measures, read_measures
 from clinical_symile.results import Result
 from clinical_symile.run import Run
 
@@ -32,7 +33,7 @@ else:  # MLflow takes seconds to load: only `mirror` does
     Copy = Metric = MlflowClient = Any
 
 # All that leaves a run's folder. Its other files hold rows of samples, or weights fitted to them.
-UPLOADED = ("run.toml", "history.jsonl", "results.jsonl")
+UPLOADED = ("run.toml", "history.jsonl", "results.jsonl", "measures.jsonl", "modality_value.jsonl")
 
 # MLflow takes no more than this: in one call, as a name, as a value.
 METRICS_PER_CALL, PARAMETERS_PER_CALL = 900, 90
@@ -73,6 +74,7 @@ class _Folder:
     record: Mapping[str, Any]
     history: Sequence[Mapping[str, int | float]]
     results: Sequence[Result]
+    told: Measures
     results_ms: int
     files: Mapping[str, bytes]
 
@@ -180,7 +182,7 @@ def _read(path: Path, *, cohort: str, report: Path | None) -> _Folder:
     if report is not None:
         files["report.html"] = report.read_bytes()
     at = int(1000 * (path / "results.jsonl").stat().st_mtime) if results else 0
-    return _Folder(run.name, cohort, record, history, results, at, files)
+    return _Folder(run.name, cohort, record, history, results, read_measures(path), at, files)
 
 
 def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
@@ -262,7 +264,7 @@ def _send_history(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str
 
 def _send_results(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
     """Numbers go to the run itself, to compare runs in one table, and to one below it per task."""
-    digest = _digest(run.files.get("results.jsonl", b""))
+    digest = _digest(*(run.files.get(name, b"") for name in UPLOADED[2:]))
     if not run.results or sent.get("results") == digest:
         return
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
@@ -273,7 +275,8 @@ def _send_results(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str
             copy.info.experiment_id, run.results_ms, tags, f"{task} · {run.name}"
         )
         client.set_tag(child.info.run_id, "mlflow.note.content", _table(rows)[:TAG_LENGTH])
-        for some in _batches(_metrics(rows, run.results_ms), METRICS_PER_CALL):
+        metrics = _metrics(rows, run.results_ms) + _measures(run.told, task, run.results_ms)
+        for some in _batches(metrics, METRICS_PER_CALL):
             client.log_batch(child.info.run_id, metrics=some)
             client.log_batch(copy.info.run_id, metrics=some)
         client.set_terminated(child.info.run_id, "FINISHED", run.results_ms)
@@ -289,6 +292,28 @@ def _metrics(rows: Iterable[Result], at: int) -> list[Metric]:
         Metric(_legal(f"{row.task}/{row.missingness}/{row.metric}{end}"), value, at, 0)
         for row in rows
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+    ]
+
+
+def _measures(told: Measures, task: str, at: int) -> list[Metric]:
+    """Calibration, conformal sets and silence, and what modalities are worth, of one task."""
+    from mlflow.entities import Metric
+
+    named = [
+        ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
+        for row in told.measures
+        if row.task == task
+    ]
+    named += [
+        (f"value/{row.quantity}/{row.modalities.replace('+', '-')}", row)
+        for row in told.modality_value
+        if row.task == task
+    ]
+    return [
+        Metric(_legal(f"{task}/{name}{end}"), value, at, 0)
+        for name, row in named
+        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+        if value is not None
     ]
 
 

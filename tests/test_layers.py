@@ -50,7 +50,7 @@ LAYERS = (
     {"audit"},
     {"evaluate", "checkpoint", "terminal", "tuning"},
     {"compare", "scored"},
-    {"assess_groups", "assess_modalities", "assess_risks"},
+    {"assess_groups", "assess_methods", "assess_modalities", "assess_risks"},
     {"assess"},
     {"train", "import_checkpoint"},
     {"benchmark"},

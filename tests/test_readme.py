@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/clinical_measures.md",
+    "docs/statistics.md",
     "docs/missingness.md",
     "docs/audit.md",
     "docs/symile_mimic.md",

@@ -16,6 +16,7 @@ import pytest
 import tomli_w
 
 from clinical_symile.errors import DataError
+from clinical_symile.measures import Measure, Measures, ModalityValue, write_measures
 from clinical_symile.results import Result, write_rows
 from clinical_symile.tracking import mirror, tracking_uri
 
@@ -49,6 +50,33 @@ RESULT = Result(
     n_subjects=300,
     seed=0,
     digest="aaaa",
+)
+MEASURE = Measure(
+    run="symile-0",
+    cohort="synthetic",
+    task="classification/deterioration",
+    missingness="complete",
+    part=None,
+    measure="calibration/slope",
+    value=0.9,
+    low=0.7,
+    high=None,
+    n_samples=400,
+    digest="bbbb",
+)
+WORTH = ModalityValue(
+    run="symile-0",
+    cohort="synthetic",
+    task="classification/deterioration",
+    metric="auroc",
+    quantity="interaction",
+    modalities="ecg+labs",
+    value=0.05,
+    low=0.01,
+    high=0.09,
+    n_samples=400,
+    n_subjects=300,
+    digest="bbbb",
 )
 RESULTS = [
     RESULT,
@@ -421,3 +449,20 @@ from mlflow.telemetry.client import get_telemetry_client
 assert get_telemetry_client() is None
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_measures_and_values_of_modalities_stand_beside_the_metrics(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "symile-0")
+    write_measures(folder, Measures(measures=[MEASURE], modality_value=[WORTH]))
+    uri = tracking_uri(tmp_path)
+    mirrored = mirror(folder, cohort="synthetic", uri=uri)
+    assert mirrored.problem is None
+    assert mirrored.run_id is not None
+    found = parent_of(uri).data.metrics
+    task = "classification/deterioration"
+    assert found[f"{task}/complete/calibration/slope"] == 0.9
+    assert f"{task}/complete/calibration/slope.high" not in found
+    assert found[f"{task}/value/interaction/ecg-labs.low"] == 0.01
+    names = files_of(uri, mirrored.run_id)
+    assert {"measures.jsonl", "modality_value.jsonl"} <= names
+    assert not {"subgroups.jsonl", "calibration.jsonl", "net_benefit.jsonl"} & names

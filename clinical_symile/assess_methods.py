@@ -1,0 +1,146 @@
+"""Ways of training against each other: the luck of seeds, and who comes first how surely."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from clinical_symile.errors import DataError
+from clinical_symile.intervals import resampled
+from clinical_symile.league import rank_methods
+from clinical_symile.measures import MethodRank, SeedComponents
+from clinical_symile.run import Run
+from clinical_symile.scored import Scored, scored_patterns
+from clinical_symile.seeds import components
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval
+
+EVERY = "all"
+
+# One task under one pattern, and what each method's runs scored.
+Cell = tuple[str, str]
+Cells = Mapping[Cell, Mapping[str, Sequence[Scored]]]
+
+
+def compare_methods(
+    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+) -> tuple[list[SeedComponents], list[MethodRank]]:
+    """What seeds are worth, of methods with several; and ranks, of two methods or more.
+
+    A method is a pretraining task. Its number is the mean over its seeds.
+
+    Args:
+        runs: trained ones.
+        tasks: on which.
+        store: of all.
+
+    Raises:
+        DataError: runs were not scored on the same samples.
+    """
+    cells = _cells(runs, tasks, store)
+    return _seed_components(cells), _ranks(cells)
+
+
+def _cells(
+    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], store: CohortStore
+) -> Cells:
+    cells: dict[Cell, dict[str, list[Scored]]] = {}
+    for task in tasks:
+        for run in runs:
+            for pattern, one in scored_patterns(run, task, store).items():
+                methods = cells.setdefault((task.name, pattern), {})
+                methods.setdefault(run.record["task"], []).append(one)
+    for (task, pattern), methods in cells.items():
+        first, *others = [one for several in methods.values() for one in several]
+        if not all(np.array_equal(one.rows, first.rows) for one in others):
+            raise DataError(
+                f"task '{task}' under '{pattern}': runs were not scored on the same samples. "
+                "Evaluate all of them again on one store."
+            )
+    return cells
+
+
+def _seed_components(cells: Cells) -> list[SeedComponents]:
+    made = []
+    for methods in cells.values():
+        for method, several in methods.items():
+            if len(several) > 1:
+                made.append(_of_seeds(method, several))
+    return made
+
+
+def _of_seeds(method: str, several: Sequence[Scored]) -> SeedComponents:
+    first, width = several[0], len(several[0].arrays)
+
+    def numbers(weights: np.ndarray, *arrays: np.ndarray) -> Float[np.ndarray, "resample seed"]:
+        parts = [arrays[at : at + width] for at in range(0, len(arrays), width)]
+        return np.stack([first.weighted(weights, *part) for part in parts], axis=1)
+
+    arrays = [array for one in several for array in one.arrays]
+    values = numbers(np.ones((1, len(first.rows)), dtype=np.int64), *arrays)[0]
+    drawn = resampled(numbers, arrays, first.subjects, rng=first.rng)
+    found = components(values, drawn[~np.isnan(drawn).any(axis=1)])
+    about = {name: first.about[name] for name in ("cohort", "task", "missingness", "digest")}
+    return SeedComponents(
+        **about,
+        method=method,
+        metric=first.metric.name,
+        n_seeds=len(several),
+        n_samples=first.n_samples,
+        **found._asdict(),
+    )
+
+
+def _ranks(cells: Cells) -> list[MethodRank]:
+    """Of every pattern over the tasks, and of all patterns together."""
+    names = list(dict.fromkeys(method for methods in cells.values() for method in methods))
+    full = {cell: methods for cell, methods in cells.items() if set(methods) == set(names)}
+    if len(names) < 2 or not full:
+        return []
+    people, places = _people(full)
+
+    def numbers(weights: np.ndarray, of: np.ndarray) -> Float[np.ndarray, "resample cell method"]:
+        del of
+        told = []
+        for cell, methods in full.items():
+            mine = weights[:, places[cell]]
+            told.append(np.stack([_mean(methods[name], mine) for name in names], axis=1))
+        return np.stack(told, axis=1)
+
+    some = next(iter(next(iter(full.values())).values()))[0]
+    values = numbers(np.ones((1, len(people)), dtype=np.int64), people)[0]
+    drawn = resampled(numbers, [people], people, rng=some.rng)
+    drawn = drawn[~np.isnan(drawn).any(axis=(1, 2))]
+    patterns = list(dict.fromkeys(pattern for _, pattern in full))
+    made = []
+    for pattern in [EVERY, *patterns]:
+        which = [at for at, cell in enumerate(full) if pattern in (EVERY, cell[1])]
+        found = rank_methods(values[which], drawn[:, which], higher_is_better=True)
+        made += [
+            MethodRank(
+                cohort=some.about["cohort"],
+                method=name,
+                missingness=pattern,
+                tasks=[cell[0] for at, cell in enumerate(full) if at in which],
+                **rank._asdict(),
+            )
+            for name, rank in zip(names, found, strict=True)
+        ]
+    return made
+
+
+def _people(
+    cells: Cells,
+) -> tuple[Int[np.ndarray, " person"], dict[Cell, Int[np.ndarray, " row"]]]:
+    """All people by number, and whose each row of a cell is."""
+    firsts = {cell: next(iter(methods.values()))[0] for cell, methods in cells.items()}
+    everyone = np.unique(np.concatenate([one.subjects for one in firsts.values()]))
+    places = {cell: np.searchsorted(everyone, one.subjects) for cell, one in firsts.items()}
+    return np.arange(len(everyone)), places
+
+
+def _mean(several: Sequence[Scored], weights: np.ndarray) -> Float[np.ndarray, " resample"]:
+    """Over the seeds of a method, turned so that more is better."""
+    sign = 1 if several[0].metric.higher_is_better else -1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sign * np.mean([one.weighted(weights, *one.arrays) for one in several], axis=0)

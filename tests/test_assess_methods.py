@@ -1,0 +1,108 @@
+"""Methods with several seeds, and against each other."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical_symile.assess_methods import compare_methods
+from clinical_symile.catalog import Catalog
+from clinical_symile.errors import DataError
+from clinical_symile.measures import MethodRank, SeedComponents
+from clinical_symile.results import Result, read_rows, write_rows
+from clinical_symile.run import Run
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Retrieval, read_task
+
+ROWS = 90
+
+
+@pytest.fixture
+def task(catalog: Catalog) -> Retrieval:
+    name = "retrieval/cxr_given_ecg_labs"
+    made = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(made, Retrieval)
+    return made
+
+
+def scored(
+    folder: Path, task: Retrieval, method: str, share: float, *, seed: int, rows: int = ROWS
+) -> Run:
+    """A run of a method that is right in about such a share of queries."""
+    run = Run(folder / f"{method}-{seed}")
+    run.write_record({"name": run.name, "seed": seed, "task": f"pretraining/{method}"})
+    result = Result(
+        run=run.name,
+        cohort="synthetic",
+        task=task.name,
+        split=task.split,
+        missingness="complete",
+        metric=task.primary,
+        value=share,
+        low=0.0,
+        high=1.0,
+        chance=0.1,
+        n_samples=rows,
+        n_subjects=rows,
+        seed=seed,
+        digest="same",
+    )
+    wrong = np.random.default_rng([seed, int(100 * share)]).random(rows) > share
+    patterns = ("complete", "without-ecg")
+    frame = pd.DataFrame({"row": np.arange(rows), "above": wrong.astype(int), "tied": 0})
+    run.write_evaluation(
+        task.name,
+        results=[replace(result, missingness=pattern) for pattern in patterns],
+        unscored=[],
+        outcomes=dict.fromkeys(patterns, frame),
+        candidates=pd.DataFrame(),
+    )
+    return run
+
+
+def test_seeds_and_ranks_are_told_of_methods(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    runs = [
+        scored(tmp_path, task, method, share, seed=seed)
+        for method, share in (("good", 0.9), ("poor", 0.4))
+        for seed in range(3)
+    ]
+    seeds, ranks = compare_methods(runs, [task], store=synthetic_store)
+    assert [(row.method, row.missingness, row.n_seeds) for row in seeds] == [
+        (f"pretraining/{method}", pattern, 3)
+        for pattern in ("complete", "without-ecg")
+        for method in ("good", "poor")
+    ]
+    shares = [1 - run.outcome(task.name, "complete")["above"].mean() for run in runs[:3]]
+    assert seeds[0].mean == pytest.approx(np.mean(shares))
+    between = seeds[0].seeds ** 2 + seeds[0].both ** 2
+    assert between >= np.var(shares, ddof=1) - 1e-12
+    assert seeds[0].low < seeds[0].mean < seeds[0].high
+    first, second = ranks[:2]
+    assert (first.method, first.missingness, first.rank) == ("pretraining/good", "all", 1)
+    assert (second.rank, second.best) == (2, 0)
+    assert first.tasks == [task.name] * 2
+    assert {row.missingness for row in ranks} == {"all", "complete", "without-ecg"}
+    write_rows(tmp_path / "seeds.jsonl", seeds)
+    write_rows(tmp_path / "ranks.jsonl", ranks)
+    assert read_rows(tmp_path / "seeds.jsonl", SeedComponents) == seeds
+    assert read_rows(tmp_path / "ranks.jsonl", MethodRank) == ranks
+
+
+def test_one_seed_or_one_method_is_told_nothing_of(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    one = scored(tmp_path, task, "good", 0.8, seed=0)
+    assert compare_methods([one], [task], store=synthetic_store) == ([], [])
+    assert compare_methods([], [task], store=synthetic_store) == ([], [])
+
+
+def test_runs_on_other_samples_are_refused(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    runs = [scored(tmp_path, task, "good", 0.8, seed=seed, rows=ROWS - seed) for seed in (0, 1)]
+    with pytest.raises(DataError, match="were not scored on the same samples"):
+        compare_methods(runs, [task], store=synthetic_store)
