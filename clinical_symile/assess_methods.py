@@ -27,7 +27,8 @@ def compare_methods(
 ) -> tuple[list[SeedComponents], list[MethodRank]]:
     """What seeds are worth, of methods with several; and ranks, of two methods or more.
 
-    A method is a pretraining task. Its number is the mean over its seeds.
+    A method is a pretraining task, or a run that was made elsewhere. Its number is the mean over
+    its seeds.
 
     Args:
         runs: trained ones.
@@ -49,7 +50,7 @@ def _cells(
         for run in runs:
             for pattern, one in scored_patterns(run, task, store).items():
                 methods = cells.setdefault((task.name, pattern), {})
-                methods.setdefault(run.record["task"], []).append(one)
+                methods.setdefault(run.record.get("task", run.name), []).append(one)
     for (task, pattern), methods in cells.items():
         first, *others = [one for several in methods.values() for one in several]
         if not all(np.array_equal(one.rows, first.rows) for one in others):

@@ -92,6 +92,15 @@ def test_seeds_and_ranks_are_told_of_methods(
     assert read_rows(tmp_path / "ranks.jsonl", MethodRank) == ranks
 
 
+def test_a_run_that_was_made_elsewhere_is_a_method_of_its_own(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    runs = [scored(tmp_path, task, name, 0.7, seed=0) for name in ("ours", "theirs")]
+    runs[1].write_record({"name": runs[1].name})
+    _, ranks = compare_methods(runs, [task], store=synthetic_store)
+    assert {row.method for row in ranks} == {"pretraining/ours", "theirs-0"}
+
+
 def test_one_seed_or_one_method_is_told_nothing_of(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
