@@ -7,7 +7,9 @@ import argparse
 from pathlib import Path
 
 from clinical_symile.catalog import open_catalog
+from clinical_symile.names import BASELINES
 from clinical_symile.report_data import gather
+from clinical_symile.results import Result
 
 HEAD = "| task | missingness | n | {runs} | chance |\n|---|---|--:|{rule}--:|\n"
 
@@ -19,7 +21,25 @@ def main() -> None:
     options = parser.parse_args()
     data = gather(options.folder, catalog=open_catalog())
     primary = {name: task["primary"] for name, task in data.tasks.items()}
-    rows = [row for row in data.results if row.metric == primary[row.task]]
+    scored = [row for row in data.results if row.metric == primary[row.task]]
+    lines = _table([row for row in scored if row.run not in BASELINES], primary)
+    lines.append("\nBaselines, on the tasks that predict an outcome:\n\n")
+    lines += _table([row for row in scored if row.run in BASELINES], primary)
+    lines.append("\nDifferences on the same queries, paired bootstrap over subjects:\n\n")
+    lines.append("| task | missingness | difference |\n|---|---|--:|\n")
+    lines += [
+        f"| {row.task} ({row.metric}) | {row.missingness} | {row.run} - {row.baseline}: "
+        f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}] |\n"
+        for row in data.comparisons
+        if row.baseline not in BASELINES
+    ]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text("".join(lines), encoding="utf-8")
+    print(options.out)
+
+
+def _table(rows: list[Result], primary: dict[str, str]) -> list[str]:
+    """A row for each task and pattern, a column for each run."""
     runs = list(dict.fromkeys(row.run for row in rows))
     lines = [HEAD.format(runs=" | ".join(runs), rule="--:|" * len(runs))]
     for task, missingness in dict.fromkeys((row.task, row.missingness) for row in rows):
@@ -31,16 +51,7 @@ def main() -> None:
             f"| {task} ({primary[task]}) | {missingness} | {found[0].n_samples} | {cells} | "
             f"{'' if chance is None else f'{chance:.3f}'} |\n"
         )
-    lines.append("\nDifferences on the same queries, paired bootstrap over subjects:\n\n")
-    lines.append("| task | missingness | difference |\n|---|---|--:|\n")
-    lines += [
-        f"| {row.task} ({row.metric}) | {row.missingness} | {row.run} - {row.baseline}: "
-        f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}] |\n"
-        for row in data.comparisons
-    ]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text("".join(lines), encoding="utf-8")
-    print(options.out)
+    return lines
 
 
 if __name__ == "__main__":

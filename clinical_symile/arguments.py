@@ -20,6 +20,7 @@ LISTS = (
     "encoders",
     "modalities",
     "probes",
+    "baselines",
     "metrics",
     "missingness",
 )
@@ -148,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--source", metavar="DIR", type=Path, help="the raw files")
     verb.add_argument("--pretraining", metavar="A,B", type=_names, help="instead of the report's")
     verb.add_argument("--tasks", metavar="A,B", type=_names, help="instead of the report's")
+    verb.add_argument("--baselines", metavar="A,B", type=_some, help="instead; none for none")
     verb.add_argument("--seeds", metavar="I,J", type=_seeds, help="instead of the report's")
     _add_generate(verb)
     _add_set(verb)
@@ -212,6 +214,10 @@ def _names(text: str) -> list[str]:
     if not names:
         raise argparse.ArgumentTypeError("is empty; expected one name or several with commas")
     return names
+
+
+def _some(text: str) -> list[str]:
+    return [] if text == "none" else _names(text)
 
 
 def _seeds(text: str) -> list[int]:

@@ -1,6 +1,7 @@
 """The grid of runs a report needs: only what is missing is made, then the report is rendered."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,9 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 from pandas import DataFrame
 
+from clinical_symile import __version__
 from clinical_symile.asked import Evaluated, applicable_tasks, pretraining_task, run_name
 from clinical_symile.assess import assess
 from clinical_symile.assess_methods import compare_methods
+from clinical_symile.baseline_scorer import BaselineScorer
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.cohort import read_cohort
@@ -23,16 +26,16 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluate import evaluate, evaluation_digest
 from clinical_symile.learner import load_learner
 from clinical_symile.model import embed
-from clinical_symile.names import find
+from clinical_symile.names import BASELINES, find
 from clinical_symile.probes.probe import Encoders
 from clinical_symile.report_data import RECORD, Benchmark, render_report
 from clinical_symile.results import Comparison, Result, Unscored, write_rows
-from clinical_symile.run import Run, provenance
+from clinical_symile.run import Run, now, provenance
 from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer
 from clinical_symile.scores import ORACLE
 from clinical_symile.source import prepare_cohort
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Pretraining, Retrieval, task_from
+from clinical_symile.task import Classification, Pretraining, Retrieval, task_digest, task_from
 from clinical_symile.template import needs
 from clinical_symile.tracking import mirror, tracking_uri
 from clinical_symile.train import train
@@ -49,6 +52,7 @@ def benchmark(
     out: Path,
     pretraining: Sequence[str] | None = None,
     tasks: Sequence[str] | None = None,
+    baselines: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     source: Path | None = None,
     generate: Sequence[str] = (),
@@ -69,6 +73,7 @@ def benchmark(
         pretraining: tasks to train, each with each seed, instead of the report's.
         tasks: names or patterns such as `retrieval/*` instead of the report's; those that apply to
             the cohort are scored.
+        baselines: names of baselines to score beside, instead of the report's.
         seeds: of training, instead of the report's.
         source: the raw files; those of a made-up cohort are written to `out/source` without it.
         generate: `field=value` for the parameters of a made-up cohort.
@@ -84,6 +89,9 @@ def benchmark(
         pretraining_task(catalog, name, overrides)
         for name in (needed.pretraining if pretraining is None else pretraining)
     ]
+    beside = needed.baselines if baselines is None else baselines
+    for name in beside:
+        find(name, BASELINES, what="baseline")
     store = prepare_cohort(
         catalog,
         cohort,
@@ -113,6 +121,13 @@ def benchmark(
             with bar(f"Evaluate {run.name}") as progress:
                 evaluate_run(run, asked, store=store, progress=progress)
             runs.append(run)
+    for name in beside:
+        run = Run(out / "runs" / name)
+        with bar(f"Evaluate {name}") as progress:
+            done = baseline_run(
+                name, asked, store=store, run=run, pretraining=learned, progress=progress
+            )
+        runs += [run] if done else []
     return conclude(
         out,
         report=report,
@@ -163,14 +178,17 @@ def conclude(
         for number, run in enumerate(everyone, start=1):
             assess(run, tasks, store=store)
             progress(number, len(everyone))
-    lost = adjusted([row for r in runs for task in tasks for row in losses(r, task, store=store)])
+    learned = [run for run in runs if not run.is_baseline]
+    lost = adjusted(
+        [row for r in learned for task in tasks for row in losses(r, task, store=store)]
+    )
     results = _current([row for run in everyone for row in run.results], tasks, store)
     unscored = _current([row for run in everyone for row in run.unscored], tasks, store)
     comparisons = _current(comparisons, tasks, store)
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
     write_rows(out / "losses.jsonl", _current(lost, tasks, store))
-    seed_components, ranks = compare_methods(runs, tasks, store=store)
+    seed_components, ranks = compare_methods(learned, tasks, store=store)
     write_rows(out / "seeds.jsonl", seed_components)
     write_rows(out / "ranks.jsonl", ranks)
     write_rows(out / "unscored.jsonl", unscored)
@@ -276,6 +294,51 @@ def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[s
     )
 
 
+def baseline_run(
+    name: str,
+    tasks: Sequence[Evaluated],
+    *,
+    store: CohortStore,
+    run: Run,
+    pretraining: Sequence[Pretraining],
+    progress: Progress = lambda done, total: None,
+) -> bool:
+    """Score a baseline on the tasks that predict an outcome, where it has not been.
+
+    Args:
+        name: of the baseline.
+        tasks: what is asked; retrievals are not.
+        store: on what.
+        run: its folder.
+        pretraining: the first of them lends its encoders to a baseline that trains some.
+        progress: called with tasks done and all tasks.
+
+    Returns:
+        Whether there was such a task.
+    """
+    asked = [task for task in tasks if isinstance(task, Classification)]
+    if not asked or not pretraining:
+        return False
+    baseline = find(name, BASELINES, what="baseline")()
+    scorer = BaselineScorer(baseline, store, pretraining[0])
+    same = {
+        "baseline": name,
+        "store_digest": store.digest,
+        "version": __version__,
+        "encoders_digest": task_digest(pretraining[0]),
+    }
+    if not run.finished or any(run.record.get(key) != value for key, value in same.items()):
+        shutil.rmtree(run.path, ignore_errors=True)
+        about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
+        definition = {"description": baseline.description}
+        run.write_record({"name": run.name, **same, **about, "definition": definition})
+    for number, task in enumerate(asked, start=1):
+        if not _is_scored(run, task, store):
+            evaluate_into(run, task, scorer, store, seed=0, missingness=None)
+        progress(number, len(asked))
+    return True
+
+
 def oracle_run(tasks: Sequence[Evaluated], *, store: CohortStore, run: Run) -> Run | None:
     """The best that is possible, scored like any model; None for cohorts where nobody knows it."""
     generator = store.manifest["generator"]
@@ -318,7 +381,8 @@ def compare_runs(
 ) -> list[Comparison]:
     """Every pair of runs, of the same seed if they were trained, on every task.
 
-    Their p values are adjusted for all of them together.
+    Their p values are adjusted for all of them together; those of differences from baselines are a
+    family of their own.
     """
     pairs = [
         (run, other, task)
@@ -330,11 +394,17 @@ def compare_runs(
     for number, (run, other, task) in enumerate(pairs, start=1):
         comparisons += compare(run, other, task, store=store)
         progress(number, len(pairs))
-    return adjusted(comparisons)
+    beside = {run.name for run in runs if run.is_baseline}
+    held_against = [row for row in comparisons if {row.run, row.baseline} & beside]
+    return adjusted([row for row in comparisons if row not in held_against]) + adjusted(
+        held_against
+    )
 
 
 def _comparable(run: Run, other: Run) -> bool:
-    """Trained runs of the same seed; and any run with one that was not trained here."""
+    """Trained runs of the same seed; any run with one that was not trained here, but baselines."""
+    if run.is_baseline and other.is_baseline:
+        return False
     seeds = [one.record["seed"] for one in (run, other) if one.trained]
     return len(set(seeds)) < 2
 

@@ -250,6 +250,7 @@ def _benchmark(options: argparse.Namespace) -> int:
         source=options.source,
         pretraining=options.pretraining,
         tasks=options.tasks,
+        baselines=options.baselines,
         seeds=options.seeds,
         generate=options.generate,
         overrides=options.set,

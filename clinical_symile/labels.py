@@ -1,7 +1,7 @@
 """The labels that a classification task learns from and is scored by."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from clinical_symile.probes.probe import Labelled
 from clinical_symile.store import CohortStore
@@ -14,15 +14,20 @@ def labels(store: CohortStore, task: Classification) -> Float[np.ndarray, " samp
 
 
 def few(known: Labelled, task: Classification) -> Labelled:
-    """As many of some labelled samples as the task allows: a share of each class, at least one.
+    """As many of some labelled samples as the task allows: see `few_rows`."""
+    return known if task.label_share == 1 else known.take(few_rows(known.label, task))
+
+
+def few_rows(label: Int[np.ndarray, " sample"], task: Classification) -> Int[np.ndarray, " taken"]:
+    """Which labels the task allows to be learned from: a share of each class, at least one.
 
     They are drawn from the first of the task's label seeds; with a share of 1 all are taken.
     """
     if task.label_share == 1:
-        return known
+        return np.arange(len(label))
     rng = np.random.default_rng([task.seed, task.label_seeds[0]])
     drawn = [
         rng.choice(of_class, size=int(np.ceil(task.label_share * len(of_class))), replace=False)
-        for of_class in (np.flatnonzero(known.label == label) for label in (0, 1))
+        for of_class in (np.flatnonzero(label == value) for value in (0, 1))
     ]
-    return known.take(np.sort(np.concatenate(drawn)))
+    return np.sort(np.concatenate(drawn))

@@ -37,6 +37,7 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
         "encoders": names.ENCODERS,
         "modalities": names.MODALITIES,
         "probes": names.PROBES,
+        "baselines": names.BASELINES,
         "metrics": {**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS},
         "missingness": {**FORMS, **SEVERAL},
     }

@@ -54,6 +54,14 @@ PROBES = {
     "prototype": "clinical_symile.probes.prototype:Prototype",
 }
 
+BASELINES = {
+    "availability": "clinical_symile.baselines.availability:Availability",
+    "labs-boosting": "clinical_symile.baselines.boosting:Boosting",
+    "labs-logistic": "clinical_symile.baselines.logistic:LabsLogistic",
+    "late-fusion": "clinical_symile.baselines.late_fusion:LateFusion",
+    "prevalence": "clinical_symile.baselines.prevalence:Prevalence",
+}
+
 RETRIEVAL_METRICS = {
     "auc_over_scores": "clinical_symile.metrics.retrieval:AUC_OVER_SCORES",
     "auc_per_query": "clinical_symile.metrics.retrieval:AUC_PER_QUERY",

@@ -18,6 +18,7 @@ from clinical_symile.findings import (
 )
 from clinical_symile.gallery import Answers, gallery
 from clinical_symile.measures import Measures, MethodRank, SeedComponents
+from clinical_symile.names import BASELINES
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
 
@@ -141,8 +142,16 @@ def _context(data: ReportData) -> dict[str, Any]:
         ],
         "series": series,
         "methods": list({one.method: one for one in reversed(series)}.values())[::-1],
-        "findings": findings(scores, data.comparisons, **about),
-        "luck_of_training": luck_of_training(series),
+        # Baselines stand in the pictures and tables; sentences on each pair would hide the others.
+        "findings": findings(
+            scores,
+            data.comparisons,
+            tasks=data.tasks,
+            series=[one for one in series if one.run not in BASELINES],
+        ),
+        "luck_of_training": luck_of_training(
+            [one for one in series if one.run in {record["name"] for record in data.runs}]
+        ),
         "possible": possible(data.oracle, cohort=data.cohort, tasks=data.tasks),
         "made_differently": made_differently(data.runs),
         "warnings": above_the_best(data.above_best, **about),

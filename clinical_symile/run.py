@@ -71,6 +71,11 @@ class Run:
         return (self.path / "run.toml").is_file() and "task" in self.record
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether it is a baseline, scored beside others."""
+        return (self.path / "run.toml").is_file() and "baseline" in self.record
+
+    @property
     def finished(self) -> bool:
         """Whether training came to its end."""
         return (self.path / "run.toml").is_file() and "finished" in self.record

@@ -23,6 +23,10 @@ from clinical_symile.task import Classification, Retrieval
 
 # Scores that are held at a time when lists are scored.
 CELLS = 2**22
+NEEDS_LABELS = (
+    "a probe cannot be fitted: under this pattern the train split needs samples with the outcome "
+    "and samples without it, and the tuning split at least one of either."
+)
 
 
 @runtime_checkable
@@ -149,10 +153,7 @@ class EmbeddingScorer:
         train = self._labelled(task, pattern, "train")
         tuning = self._labelled(task, pattern, "tuning")
         if len(np.unique(train.label)) < 2 or not len(tuning.label):
-            raise CannotScore(
-                "a probe cannot be fitted: under this pattern the train split needs samples with "
-                "the outcome and samples without it, and the tuning split at least one of either."
-            )
+            raise CannotScore(NEEDS_LABELS)
         probe = find(task.probe.name, PROBES, what="probe")(**task.probe.arguments)
         return probe.predict(
             few(train, task),

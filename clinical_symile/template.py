@@ -16,6 +16,7 @@ class Needs(BaseModel):
         description: one sentence.
         pretraining: tasks to train.
         tasks: what to score, by name or with `*`; what begins with `!` takes away.
+        baselines: names of `names.BASELINES`, scored beside.
         seeds: each training is repeated with each.
     """
 
@@ -24,6 +25,7 @@ class Needs(BaseModel):
     description: str
     pretraining: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
 
 

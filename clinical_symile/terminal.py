@@ -180,9 +180,15 @@ def show_evaluation(
 def show_benchmark(made: Benchmark, console: Console) -> None:
     """The numbers, what could not be had, and how to look at the rest."""
     primary = {task.name: task.primary for task in made.tasks}
-    console.print(results_table(made.results, made.unscored, primary=primary))
-    if made.comparisons:
-        console.print(comparisons_table(made.comparisons))
+    beside = {run.name for run in made.runs if run.is_baseline}
+    learned = [row for row in made.results if row.run not in beside]
+    console.print(results_table(learned, made.unscored, primary=primary))
+    if beside:
+        baselines = [row for row in made.results if row.run in beside]
+        console.print(results_table(baselines, [], primary=primary))
+    compared = [row for row in made.comparisons if not {row.run, row.baseline} & beside]
+    if compared:
+        console.print(comparisons_table(compared))
     show_unscored(made.unscored, made.notes, console)
     console.print(f"Results     {made.out / 'results.jsonl'}", soft_wrap=True)
     console.print(f"Report      {made.report}   (open it in any browser)", soft_wrap=True)

@@ -6,13 +6,21 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.asked import applicable_tasks, run_name
-from clinical_symile.benchmark import Benchmark, benchmark, compare_runs, evaluate_run, oracle_run
+from clinical_symile.benchmark import (
+    Benchmark,
+    baseline_run,
+    benchmark,
+    compare_runs,
+    evaluate_run,
+    oracle_run,
+)
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.intervals import bootstrap
 from clinical_symile.results import Comparison, Result, read_rows
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
+from clinical_symile.task import Pretraining, task_from
 from tests.conftest import TINY, quiet
 
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
@@ -34,6 +42,7 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
                 cohort="synthetic",
                 out=out,
                 tasks=TASKS,
+                baselines=(),
                 generate=["subjects=60"],
                 overrides=(*TINY, "epochs=1"),
                 accelerator="cpu",
@@ -236,3 +245,40 @@ def test_a_task_that_cannot_be_scored_is_told(
 ) -> None:
     with pytest.raises(DefinitionError, match=message):
         applicable_tasks(catalog, synthetic_store, patterns=(pattern,))
+
+
+def test_baselines_are_scored_beside_on_tasks_that_predict(made: Benchmark, tmp_path: Path) -> None:
+    learned = task_from(made.runs[0].record["definition"], name="pretraining/x", where="x")
+    assert isinstance(learned, Pretraining)
+    run = Run(tmp_path / "labs-logistic")
+    ask = partial(baseline_run, "labs-logistic", store=made.store, run=run, pretraining=[learned])
+    assert not ask([task for task in made.tasks if task.kind == "retrieval"])
+    assert ask(made.tasks)
+    (task,) = [task for task in made.tasks if task.kind == "classification"]
+    known = {row.missingness for row in (*run.results, *run.unscored)}
+    assert known == set(task.missingness)
+    assert {row.task for row in run.results} == {task.name}
+    assert any("no labs are seen" in row.reason for row in run.unscored)
+    assert not run.trained
+    before, written = run.results, (run.path / "results.jsonl").stat().st_mtime_ns
+    assert ask(made.tasks)
+    assert run.results == before
+    assert (run.path / "results.jsonl").stat().st_mtime_ns == written
+    compared = compare_runs([made.runs[0], run], made.tasks, store=made.store)
+    assert {row.missingness for row in compared} == {row.missingness for row in run.results}
+    assert compare_runs([run, run], made.tasks, store=made.store) == []
+
+
+def test_an_unknown_baseline_is_told_before_anything_is_made(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    with pytest.raises(DefinitionError, match="unknown baseline 'prevalense'; did you mean"):
+        benchmark(
+            "benchmark",
+            catalog=catalog,
+            cohort="synthetic",
+            out=tmp_path / "out",
+            baselines=["prevalense"],
+            bar=quiet,
+        )
+    assert not (tmp_path / "out").exists()

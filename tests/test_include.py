@@ -226,6 +226,26 @@ def test_files_as_they_are_get_a_report_and_are_compared_without_a_store(
         include(table.assign(labels=1 - table["labels"]), store=None, name="third")
 
 
+def test_a_file_of_meds_goes_in_as_it_is(include: Callable, rng: np.random.Generator) -> None:
+    table = _carebench(rng)
+    made = include(
+        pd.DataFrame(
+            {
+                "subject_id": np.arange(len(table)) // 2,
+                "prediction_time": pd.date_range("2020-01-01", periods=len(table)).astype(str),
+                "boolean_value": table["labels"] == 1,
+                "predicted_boolean_value": table["predictions"] > 0.5,
+                "predicted_boolean_probability": table["predictions"],
+            }
+        ),
+        store=None,
+    )
+    assert made.notes == []
+    (row,) = [row for row in made.results if row.metric == "auroc"]
+    assert (row.n_samples, row.n_subjects) == (120, 60)
+    assert made.report.is_file()
+
+
 def test_several_labels_are_scored_together_and_each_for_itself(
     include: Callable, rng: np.random.Generator
 ) -> None:

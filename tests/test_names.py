@@ -10,6 +10,7 @@ TABLES = {
     "encoder": names.ENCODERS,
     "objective": names.OBJECTIVES,
     "probe": names.PROBES,
+    "baseline": names.BASELINES,
     "retrieval metric": names.RETRIEVAL_METRICS,
     "classification metric": names.CLASSIFICATION_METRICS,
 }

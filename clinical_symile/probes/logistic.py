@@ -1,16 +1,12 @@
 """Logistic regression on embeddings."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from jaxtyping import Float
 
-from clinical_symile.probes.probe import Encoders, Labelled, Shown, log_loss
+from clinical_symile.probes.probe import Encoders, Labelled, Shown
+from clinical_symile.regression import chosen_regression
 
 
 class Logistic:
@@ -36,19 +32,11 @@ class Logistic:
         seed: int,
     ) -> Float[np.ndarray, " sample"]:
         """See `Probe`."""
-        features, tuned = train.features(), tuning.features()
-        fitted = [_fitted(strength, features, train.label) for strength in self._strengths]
-        losses = [log_loss(tuning.label, one.predict_proba(tuned)[:, 1]) for one in fitted]
-        return fitted[int(np.argmin(losses))].predict_proba(asked.features())[:, 1]
-
-
-def _fitted(
-    strength: float,
-    features: Float[np.ndarray, "sample feature"],
-    label: Int[np.ndarray, " sample"],
-) -> Pipeline:
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
-    with warnings.catch_warnings():
-        # A probe that stopped early is still a probe: the tuning split judges it.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return probe.fit(features, label)
+        fitted = chosen_regression(
+            train.features(),
+            train.label,
+            tuning.features(),
+            tuning.label,
+            strengths=self._strengths,
+        )
+        return fitted.predict_proba(asked.features())[:, 1]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.probes.probe import Encoders, Labelled, Shown, log_loss
+from clinical_symile.probes.probe import Encoders, Labelled, Shown
+from clinical_symile.regression import log_loss
 
 ASKED_AT_A_TIME = 512
 

@@ -95,9 +95,3 @@ class Probe(Protocol):
             CannotScore: it cannot predict from these, and why.
         """
         ...
-
-
-def log_loss(label: Int[np.ndarray, " sample"], probability: Float[np.ndarray, " sample"]) -> float:
-    """Mean negative log likelihood; probabilities are kept a rounding error from 0 and 1."""
-    kept = np.clip(probability, np.finfo(float).eps, 1 - np.finfo(float).eps)
-    return float(-np.log(np.where(label == 1, kept, 1 - kept)).mean())

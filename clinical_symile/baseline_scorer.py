@@ -1,0 +1,91 @@
+"""A baseline, asked like a model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from clinical_symile.baselines.baseline import Baseline
+from clinical_symile.errors import CannotScore
+from clinical_symile.labels import few_rows, labels
+from clinical_symile.missingness import Pattern
+from clinical_symile.scorer import NEEDS_LABELS, samples
+from clinical_symile.store import CohortStore
+from clinical_symile.supervised import Cases
+from clinical_symile.task import Classification, Pretraining, Retrieval
+
+
+@dataclass(frozen=True)
+class BaselineScorer:
+    """Predicts outcomes; it cannot retrieve.
+
+    Attributes:
+        baseline: who predicts.
+        store: labels and measurements.
+        pretraining: whose encoders a baseline that trains some may use.
+    """
+
+    baseline: Baseline
+    store: CohortStore
+    pretraining: Pretraining
+
+    def score(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, "query candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """See `Scorer`.
+
+        Raises:
+            CannotScore: always.
+        """
+        raise CannotScore("a baseline predicts outcomes; it cannot retrieve.")
+
+    def score_all(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        candidates: Int[np.ndarray, " candidate"],
+    ) -> Float[np.ndarray, "query candidate"]:
+        """See `Scorer`.
+
+        Raises:
+            CannotScore: always.
+        """
+        raise CannotScore("a baseline predicts outcomes; it cannot retrieve.")
+
+    def probability(
+        self,
+        task: Classification,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        pattern: Pattern,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Scorer`.
+
+        Raises:
+            CannotScore: too few labels, or what the baseline says.
+        """
+        train, tuning = (self._cases(task, pattern, split) for split in ("train", "tuning"))
+        if len(np.unique(train.label)) < 2 or not len(tuning.label):
+            raise CannotScore(NEEDS_LABELS)
+        return self.baseline.predict(
+            train,
+            tuning,
+            rows,
+            seen,
+            store=self.store,
+            task=task,
+            pretraining=self.pretraining,
+        )
+
+    def _cases(self, task: Classification, pattern: Pattern, split: str) -> Cases:
+        rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
+        label = labels(self.store, task)[rows]
+        known = ~np.isnan(label)
+        rows, seen, label = rows[known], seen[known], label[known].astype(int)
+        kept = few_rows(label, task)
+        return Cases(rows[kept], seen[kept], label[kept])

@@ -1,0 +1,50 @@
+"""Which measurements there are, without a look at any."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from clinical_symile.baselines.baseline import vectors
+from clinical_symile.regression import chosen_regression
+from clinical_symile.store import CohortStore
+from clinical_symile.supervised import Cases
+from clinical_symile.task import Classification, Pretraining
+
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+
+
+class Availability:
+    """Logistic regression on which modalities are seen, and which numbers of those that are lists.
+
+    What it finds is told by who was measured, not by what was found. A model that is no better may
+    have learned nothing else.
+    """
+
+    description = "Which measurements there are, and no value of any."
+
+    def predict(
+        self,
+        train: Cases,
+        tuning: Cases,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        *,
+        store: CohortStore,
+        task: Classification,
+        pretraining: Pretraining,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Baseline`."""
+
+        def there(
+            some: Int[np.ndarray, " sample"], shown: Bool[np.ndarray, "sample modality"]
+        ) -> Float[np.ndarray, "sample feature"]:
+            measured = ~np.isnan(vectors(store, some, shown, task.inputs))
+            return np.concatenate([shown, measured], axis=1, dtype=np.float64)
+
+        fitted = chosen_regression(
+            there(train.rows, train.seen),
+            train.label,
+            there(tuning.rows, tuning.seen),
+            tuning.label,
+            strengths=STRENGTHS,
+        )
+        return fitted.predict_proba(there(rows, seen))[:, 1]

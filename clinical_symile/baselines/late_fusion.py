@@ -1,0 +1,89 @@
+"""One supervised model for each modality, whose log odds are averaged."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import expit
+
+from clinical_symile.errors import CannotScore
+from clinical_symile.labels import labels
+from clinical_symile.model import build_model
+from clinical_symile.store import CohortStore
+from clinical_symile.supervised import Cases, Classifier, fit, log_odds
+from clinical_symile.task import Classification, Pretraining
+
+
+class LateFusion:
+    """Encoders trained from scratch for the outcome, one for each modality, and none for pairs.
+
+    Each is trained once, on all training samples that have its modality and a label, whatever the
+    pattern; a prediction is the mean log odds of those whose modality is seen. Under `only-cxr` it
+    is therefore the X-ray's model alone.
+    """
+
+    description = "A supervised model for each modality alone; their log odds are averaged."
+
+    def __init__(self) -> None:
+        self._fitted: dict[tuple[str, str], Classifier] = {}
+
+    def predict(
+        self,
+        train: Cases,
+        tuning: Cases,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        *,
+        store: CohortStore,
+        task: Classification,
+        pretraining: Pretraining,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Baseline`.
+
+        Raises:
+            CannotScore: the pretraining task has no encoder for an input, the labels are too few,
+                or training diverged.
+        """
+        summed = np.zeros(len(rows))
+        for column, name in enumerate(task.inputs):
+            shown = seen[:, column]
+            if shown.any():
+                classifier = self._of(name, store, task, pretraining)
+                everything = np.ones((int(shown.sum()), 1), dtype=bool)
+                summed[shown] += log_odds(classifier, store, rows[shown], everything)
+        return expit(summed / np.maximum(seen.sum(axis=1), 1))
+
+    def _of(
+        self, name: str, store: CohortStore, task: Classification, pretraining: Pretraining
+    ) -> Classifier:
+        """The model of one modality, trained when it is first asked for."""
+        key = (name, str(task.outcome))
+        if key not in self._fitted:
+            if name not in pretraining.modalities:
+                raise CannotScore(f"task '{pretraining.name}' has no encoder for {name}.")
+            alone = pretraining.model_copy(
+                update={"modalities": (name,), "encoders": {name: pretraining.encoders[name]}}
+            )
+            train, tuning = (_cases(name, store, task, split) for split in ("train", "tuning"))
+            if len(np.unique(train.label)) < 2 or not len(tuning.label):
+                raise CannotScore(
+                    f"too few labels of samples with {name}: the train split needs both classes, "
+                    "and the tuning split one sample."
+                )
+            self._fitted[key] = fit(
+                Classifier(build_model(alone, store, seed=task.seed), (name,)),
+                store,
+                train,
+                tuning,
+                optimiser=pretraining.optimiser,
+                epochs=pretraining.epochs,
+                batch_size=pretraining.batch_size,
+                seed=task.seed,
+                keep_statistics=False,
+            )
+        return self._fitted[key]
+
+
+def _cases(name: str, store: CohortStore, task: Classification, split: str) -> Cases:
+    rows, label = store.rows(split), labels(store, task)
+    kept = store.present[rows, store.modalities.index(name)] & ~np.isnan(label[rows])
+    rows = rows[kept]
+    return Cases(rows, np.ones((len(rows), 1), dtype=bool), label[rows].astype(int))

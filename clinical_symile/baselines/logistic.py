@@ -1,0 +1,60 @@
+"""Logistic regression on labs as they were measured."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from clinical_symile.baselines.baseline import vectors
+from clinical_symile.errors import CannotScore
+from clinical_symile.regression import chosen_regression
+from clinical_symile.store import CohortStore
+from clinical_symile.supervised import Cases
+from clinical_symile.task import Classification, Pretraining
+
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+
+
+class LabsLogistic:
+    """Logistic regression on every number of the modalities that are lists of numbers.
+
+    What was not measured has the median of the training samples, and a mark.
+    """
+
+    description = "Logistic regression on the labs as they were measured."
+
+    def predict(
+        self,
+        train: Cases,
+        tuning: Cases,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        *,
+        store: CohortStore,
+        task: Classification,
+        pretraining: Pretraining,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Baseline`.
+
+        Raises:
+            CannotScore: no number is seen of any training sample.
+        """
+        known = vectors(store, train.rows, train.seen, task.inputs)
+        measured = ~np.isnan(known).all(axis=0)
+        if not measured.any():
+            raise CannotScore("no labs are seen under this pattern.")
+        medians = np.nanmedian(known[:, measured], axis=0)
+
+        def filled(
+            some: Int[np.ndarray, " sample"], shown: Bool[np.ndarray, "sample modality"]
+        ) -> Float[np.ndarray, "sample feature"]:
+            numbers = vectors(store, some, shown, task.inputs)[:, measured]
+            absent = np.isnan(numbers)
+            return np.concatenate([np.where(absent, medians, numbers), absent], axis=1)
+
+        fitted = chosen_regression(
+            filled(train.rows, train.seen),
+            train.label,
+            filled(tuning.rows, tuning.seen),
+            tuning.label,
+            strengths=STRENGTHS,
+        )
+        return fitted.predict_proba(filled(rows, seen))[:, 1]

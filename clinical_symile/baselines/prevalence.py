@@ -1,0 +1,28 @@
+"""Everybody has the same risk."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from clinical_symile.store import CohortStore
+from clinical_symile.supervised import Cases
+from clinical_symile.task import Classification, Pretraining
+
+
+class Prevalence:
+    """How common the outcome is among the training samples: what is known without looking."""
+
+    description = "The same risk for everybody: how common the outcome is in training."
+
+    def predict(
+        self,
+        train: Cases,
+        tuning: Cases,
+        rows: Int[np.ndarray, " sample"],
+        seen: Bool[np.ndarray, "sample modality"],
+        *,
+        store: CohortStore,
+        task: Classification,
+        pretraining: Pretraining,
+    ) -> Float[np.ndarray, " sample"]:
+        """See `Baseline`."""
+        return np.full(len(rows), train.label.mean())
