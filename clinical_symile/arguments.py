@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "doctor", "what this machine has and what is amiss")
     verb.add_argument("--store", metavar="STORE", type=Path, help="a store to read in full as well")
 
+    verb = _add_verb(verbs, "init", "a folder to begin a cohort of your own with")
+    verb.add_argument("what", choices=("cohort",))
+    verb.add_argument("cohort", metavar="NAME", help="of the cohort, such as st_elsewhere")
+    verb.add_argument("--at", metavar="DIR", type=Path, required=True, help="the folder to write")
+    verb.add_argument("--like", choices=("tables", "meds"), default="tables", help="what it reads")
+
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
     verb.add_argument("cohort", metavar="COHORT")
     verb.add_argument("--source", metavar="DIR", type=Path, required=True, help="the raw files")

@@ -143,6 +143,11 @@ def digest(*parts: str | bytes) -> str:
     return sha.hexdigest()[:16]
 
 
+def shipped(folder: str) -> Path:
+    """A folder that comes with this package, beside the definitions."""
+    return _ours() / folder
+
+
 def _ours() -> Path:
     package = Path(__file__).resolve().parent
     for directory in (package / "_catalog", package.parent):

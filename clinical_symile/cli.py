@@ -65,6 +65,15 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if all(finding.well for finding in findings) else 1
 
 
+def _init(options: argparse.Namespace) -> int:
+    from clinical_symile.init_cohort import init_cohort
+
+    written = init_cohort(options.cohort, at=options.at, like=options.like)
+    print("\n".join(str(file) for file in written))
+    print(f"Now `clinical-symile --catalog {options.at} check`.")
+    return 0
+
+
 def _prepare(options: argparse.Namespace) -> int:
     from clinical_symile.catalog import open_catalog
     from clinical_symile.source import prepare_cohort
@@ -275,6 +284,7 @@ VERBS = {
     "list": _list,
     "check": _check,
     "doctor": _doctor,
+    "init": _init,
     "prepare": _prepare,
     "audit": _audit,
     "train": _train,

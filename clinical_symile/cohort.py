@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -351,8 +351,12 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     table = laid_over(read_toml(path), name=name, where=str(path))
     preset = name.partition("/")[2]
     where = f"{path}, preset {preset}" if preset else str(path)
-    file = read_definition(_File, table, where=where)
-    problems = []
+    problems: list[str] = []
+    try:
+        file = read_definition(_File, table, where=where)
+    except DefinitionError as error:
+        _check_the_rest(table, path, where, [*error.problems])
+        raise
     modalities = {
         key: _modality(key, table, where, problems) for key, table in file.modalities.items()
     }
@@ -360,12 +364,8 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
         form: (layout.needs, _in_layout(form, layout, modalities, where, problems))
         for form, layout in file.layouts.items()
     }
-    if file.samples.sql and not (path.parent / file.samples.sql).is_file():
-        problems.append(
-            f"{where}: samples.sql is '{file.samples.sql}', which is not beside it. Add the query."
-        )
-    if problems:
-        raise DefinitionError(*problems)
+    if problems or not _query_is_there(file.samples.sql, path):
+        _check_the_rest(table, path, where, problems)
     return Cohort(
         name=name,
         folder=path.parent,
@@ -382,18 +382,52 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     )
 
 
+def _check_the_rest(
+    table: Mapping[str, Any], path: Path, where: str, problems: list[str]
+) -> NoReturn:
+    """Look at all that can be looked at in a file that has problems already.
+
+    Raises:
+        DefinitionError: with all of them.
+    """
+    samples, modalities = table.get("samples"), table.get("modalities")
+    query = samples.get("sql") if isinstance(samples, dict) else None
+    if not _query_is_there(query, path):
+        problems.append(
+            f"{where}: samples.sql is '{query}', which is not beside it. Add the query."
+        )
+    for key, arguments in (modalities if isinstance(modalities, dict) else {}).items():
+        found: list[str] = []
+        if isinstance(arguments, dict):
+            definition = _modality(key, arguments, where, found)
+            if not found:
+                try:
+                    _adapter(definition, path.parent, key)
+                except DefinitionError as error:
+                    found += error.problems
+        problems += found
+    raise DefinitionError(*dict.fromkeys(problems))
+
+
+def _query_is_there(query: object, path: Path) -> bool:
+    return not isinstance(query, str) or not query or (path.parent / query).is_file()
+
+
 def modality_adapter(cohort: Cohort, name: str) -> Any:
     """The adapter of one modality, ready to read.
 
     Raises:
         DefinitionError: it cannot be made from what the cohort's table holds.
     """
-    definition = cohort.modalities[name]
+    return _adapter(cohort.modalities[name], cohort.folder, name)
+
+
+def _adapter(definition: ModalityDefinition, folder: Path, name: str) -> Any:
     adapter = find(definition.adapter, MODALITIES, what="modality adapter")
     try:
-        return adapter(cohort.folder, **definition.arguments)
+        return adapter(folder, **definition.arguments)
     except (TypeError, ValueError) as error:
-        where = f"{cohort.folder / 'cohort.toml'}: modalities.{name}"
+        where = f"{folder / 'cohort.toml'}: modalities.{name}"
         raise DefinitionError(f"{where}: {error}. Correct it.") from error
 
 

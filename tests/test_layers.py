@@ -34,7 +34,7 @@ LAYERS = (
     {"subgroups", "measures", "cube", "processes", "foreign", "lightning_file"},
     {"negatives"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
-    {"presets"},
+    {"presets", "init_cohort"},
     {"cohort", "task", "absence", "template", "gallery", "findings", "panels", "synthetic_tables"},
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"questions", "schedule", "foreign_store", "regression"},
