@@ -18,6 +18,7 @@ LISTS = (
     "objectives",
     "absences",
     "encoders",
+    "augmentations",
     "modalities",
     "probes",
     "baselines",

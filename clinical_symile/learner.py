@@ -12,11 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from clinical_symile.augmentations import Augmentation
 from clinical_symile.batch import Batch
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.model import Model, build_model
-from clinical_symile.names import ABSENCES, OBJECTIVES, find
+from clinical_symile.names import ABSENCES, AUGMENTATIONS, OBJECTIVES, find
 from clinical_symile.objectives.objective import Objective
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
@@ -80,6 +81,21 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
         return Learner(model, absence.objective(make, len(task.modalities)))
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': objective: {error}") from error
+
+
+def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
+    """What is done to inputs in training, by modality.
+
+    Raises:
+        DefinitionError: an augmentation does not take the arguments that the task gives it.
+    """
+    made = {}
+    for name, named in task.augment.items():
+        try:
+            made[name] = find(named.name, AUGMENTATIONS, what="augmentation")(**named.arguments)
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(f"task '{task.name}': augment.{name}: {error}") from error
+    return made
 
 
 def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:

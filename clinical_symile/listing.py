@@ -35,6 +35,7 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
         "objectives": names.OBJECTIVES,
         "absences": names.ABSENCES,
         "encoders": names.ENCODERS,
+        "augmentations": names.AUGMENTATIONS,
         "modalities": names.MODALITIES,
         "probes": names.PROBES,
         "baselines": names.BASELINES,

@@ -13,6 +13,7 @@ from torch.nn import functional
 from clinical_symile.batch import Batch, load_batch
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
+from clinical_symile.feed import Feed, open_feed
 from clinical_symile.names import ABSENCES, ENCODERS, find
 from clinical_symile.parts import batch_dependent, encode_in_parts
 from clinical_symile.store import CohortStore
@@ -182,21 +183,27 @@ def embed(
     rows: Int[np.ndarray, " sample"],
     *,
     batch_size: int = 256,
-    device: torch.device | str = "cpu",
+    feed: Feed | None = None,
 ) -> Embeddings:
     """Embeddings of some rows with all that they have, on the CPU in float32.
 
     Every row is encoded once: what a query may not use is hidden afterwards.
+
+    Args:
+        model: where the feed's batches are.
+        store: what is encoded.
+        rows: of it.
+        batch_size: rows at a time.
+        feed: of the same store, with the model's modalities; None for the CPU.
     """
+    feed = feed or open_feed(store, model.modalities, device=torch.device("cpu"))
     training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     parts = []
     for start in range(0, max(len(rows), 1), batch_size):
-        batch = load_batch(store, rows[start : start + batch_size], modalities=model.modalities)
-        inputs = {name: value.to(device, dtype) for name, value in batch.inputs.items()}
-        parts.append(
-            model(Batch(inputs, batch.present.to(device), batch.modalities, batch.rows.to(device)))
-        )
+        batch = feed.batch(rows[start : start + batch_size])
+        inputs = {name: value.to(dtype) for name, value in batch.inputs.items()}
+        parts.append(model(Batch(inputs, batch.present, batch.modalities, batch.rows)))
     model.train(training)
     substitute = parts[0].substitute
     return Embeddings(

@@ -42,6 +42,11 @@ ABSENCES = {
     "subsets": "clinical_symile.absence:SUBSETS",
 }
 
+AUGMENTATIONS = {
+    "shift_image": "clinical_symile.augmentations:ShiftImage",
+    "shift_signal": "clinical_symile.augmentations:ShiftSignal",
+}
+
 OBJECTIVES = {
     "clip": "clinical_symile.objectives.clip:Clip",
     "symile": "clinical_symile.objectives.symile:Symile",

@@ -5,7 +5,7 @@ The fields below are the documentation of a task's file.
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,6 +16,7 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness import expand, parse_pattern
 from clinical_symile.names import (
     ABSENCES,
+    AUGMENTATIONS,
     CLASSIFICATION_METRICS,
     ENCODERS,
     OBJECTIVES,
@@ -97,6 +98,8 @@ class Pretraining(_Table):
             learn nothing about which belong together.
         objective: name and arguments.
         encoders: name and arguments, for each modality.
+        augment: name and arguments of what is done to a modality's inputs in training; it is drawn
+            from the run's seed, anew for each batch.
         dim: width of the embeddings.
         norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
         absent: how to learn from samples that lack a modality, a name of `list absences`.
@@ -107,6 +110,8 @@ class Pretraining(_Table):
             each of the `parts` that `encode_at_a_time` makes of it, an approximation.
         epochs: passes over the train split.
         precision: as Lightning Fabric names it.
+        compile: whether `torch.compile` makes the encoders, which takes a minute or two and may pay
+            on a GPU.
         optimiser: see there.
         selection: see there.
     """
@@ -119,6 +124,7 @@ class Pretraining(_Table):
     pairs: Literal["matched", "shuffled"] = "matched"
     objective: Named
     encoders: dict[str, Named]
+    augment: dict[str, Named] = {}
     dim: Count
     norm: Literal["l2", "layer_norm"]
     absent: str
@@ -127,6 +133,7 @@ class Pretraining(_Table):
     batch_statistics: Literal["batch", "parts"] = "batch"
     epochs: Count
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    compile: bool = False
     optimiser: Optimiser
     selection: Selection
 
@@ -141,6 +148,11 @@ class Pretraining(_Table):
         for name, encoder in self.encoders.items():
             problems += _of_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
         problems += _of_names([self.absent], ABSENCES, what="way with absent modalities")
+        problems += _of_names(self.augment, known, what="modality")
+        for name, change in self.augment.items():
+            problems += _of_arguments(
+                change, AUGMENTATIONS, what="augmentation", where=f"augment.{name}"
+            )
         problems += _of_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
         problems += _of_pattern(self.missingness, self.modalities)
         problems += _of_names([self.selection.metric], SELECTION_METRICS, what="selection metric")
@@ -411,7 +423,7 @@ def _of_pattern(pattern: str, modalities: Sequence[str]) -> list[str]:
     return []
 
 
-def _of_names(names: Sequence[str], known: Mapping[str, Any], *, what: str) -> list[str]:
+def _of_names(names: Iterable[str], known: Mapping[str, Any], *, what: str) -> list[str]:
     return [
         unknown(name, known, what=what) for name in names if name not in known and ":" not in name
     ]

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile import __version__
-from clinical_symile.batch import Batch, load_batch, shuffled_batches
+from clinical_symile.augmentations import Augmentation
+from clinical_symile.batch import Batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
 from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
-from clinical_symile.learner import build_learner
+from clinical_symile.feed import Feed, ahead, open_feed
+from clinical_symile.learner import build_augmentations, build_learner
 from clinical_symile.masks import Mask, draw_mask, withhold_parts
 from clinical_symile.missingness import parse_pattern
 from clinical_symile.names import ABSENCES, find
@@ -25,6 +27,9 @@ from clinical_symile.schedule import learning_rate, parameter_groups
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Pretraining, task_digest
 from clinical_symile.tuning import chosen_by, complete_rows, measure
+
+# Of `torch.compile`.
+COMPILER = "inductor"
 
 
 def train(
@@ -74,16 +79,28 @@ def train(
         strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
     )
     fabric.launch()
-    learner = build_learner(task, store, seed=seed)
+    feed = open_feed(store, task.modalities, device=fabric.device)
+    learner, augmentations = build_learner(task, store, seed=seed), build_augmentations(task)
     if fabric.is_global_zero:
         run.write_record(record)
-    optimiser = torch.optim.AdamW(parameter_groups(learner, task.optimiser), lr=0.0)
-    history = resume(run, learner, optimiser)
-    wrapped, optimiser = fabric.setup(learner, optimiser)
+    on_gpu = fabric.device.type == "cuda"
+    if on_gpu:
+        learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if task.compile:
+        for encoder in learner.model.encoders.values():
+            encoder.compile(backend=COMPILER)
+    wrapped = fabric.setup_module(learner)
+    # Made and resumed where the weights now are, in the type that they now have.
+    groups = parameter_groups(learner, task.optimiser)
+    moments = torch.optim.AdamW(groups, lr=0.0, fused=on_gpu)
+    history = resume(run, learner, moments)
+    optimiser: Any = fabric.setup_optimizers(moments)
     steps = len(rows) // min(task.batch_size, len(rows))
     for epoch in range(len(history) + 1, task.epochs + 1):
         started, losses, norms = time.perf_counter(), [], []
-        for batch, generator in _batches(store, task, rows, seed=seed, epoch=epoch, fabric=fabric):
+        about = {"fabric": fabric, "feed": feed, "augmentations": augmentations}
+        batches = _batches(store, task, rows, seed=seed, epoch=epoch, **about)
+        for batch, generator in ahead(batches):
             step = (epoch - 1) * steps + len(losses)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(task.optimiser, step, task.epochs * steps)
@@ -111,7 +128,7 @@ def train(
                 "gradient_norm": float(np.mean(norms)),
                 "learning_rate": optimiser.param_groups[0]["lr"],
                 "logit_scale": float(learner.objective.logit_scale.detach()),
-                **measure(learner, store, task, seed=seed, device=fabric.device),
+                **measure(learner, store, task, seed=seed, feed=feed),
                 "seconds": time.perf_counter() - started,
             }
         )
@@ -196,6 +213,8 @@ def _batches(
     seed: int,
     epoch: int,
     fabric: Fabric,
+    feed: Feed,
+    augmentations: Mapping[str, Augmentation],
 ) -> Iterator[tuple[Batch, torch.Generator]]:
     """This process's share of each batch of an epoch, with the generator for its negatives."""
     rng = _rng(seed, epoch)
@@ -209,16 +228,13 @@ def _batches(
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         share = index[: len(index) - len(index) % fabric.world_size]
         share = share[fabric.global_rank :: fabric.world_size]
-        batch = load_batch(
-            store,
-            rows[share],
-            modalities=task.modalities,
-            visible=seen[share],
-            partners=pairs[share],
+        batch = feed.batch(rows[share], visible=seen[share], partners=pairs[share])
+        changes = torch.Generator().manual_seed(
+            generator.initial_seed() + 2**32 + fabric.global_rank
         )
-        inputs = {name: fabric.to_device(value) for name, value in batch.inputs.items()}
-        present, rows_ = fabric.to_device(batch.present), fabric.to_device(batch.rows)
-        yield Batch(inputs, present, batch.modalities, rows_), generator
+        for name, change in augmentations.items():
+            batch.inputs[name] = change(batch.inputs[name], generator=changes)
+        yield batch, generator
 
 
 def _dropped(

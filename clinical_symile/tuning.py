@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from clinical_symile.batch import shuffled_batches
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.feed import Feed
 from clinical_symile.health import health
 from clinical_symile.learner import Learner
 from clinical_symile.metrics.retrieval import ranks
@@ -41,7 +42,7 @@ def measure(
     task: Pretraining,
     *,
     seed: int,
-    device: torch.device,
+    feed: Feed,
 ) -> dict[str, float]:
     """The task's metric on complete tuning samples, and what else can be said of them.
 
@@ -52,14 +53,14 @@ def measure(
         store: of the tuning samples.
         task: says the metric, the targets it is averaged over, and the size of a batch.
         seed: divides the samples into batches, the same in every epoch.
-        device: where the encoders are.
+        feed: of the store, to where the encoders are.
     """
     rows = complete_rows(store, "tuning", task.modalities)
-    embeddings = embed(learner.model, store, rows, device=device)
-    measured = {chosen_by(task): _retrieval(learner, embeddings, task, device)}
+    embeddings = embed(learner.model, store, rows, feed=feed)
+    measured = {chosen_by(task): _retrieval(learner, embeddings, task, feed.device)}
     measured |= health(embeddings.z.double().numpy(), embeddings.modalities)
     estimate = tc_estimate(
-        learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=device
+        learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=feed.device
     )
     return measured if estimate is None else {**measured, TC_ESTIMATE: estimate}
 

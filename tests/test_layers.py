@@ -31,7 +31,7 @@ LAYERS = (
     {"errors", "wording", "figures", "intervals", "mechanisms", "synthetic_world", "synthetic_ecg"},
     {"units"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
-    {"subgroups", "measures", "cube", "processes", "foreign", "lightning_file"},
+    {"subgroups", "measures", "cube", "processes", "foreign", "lightning_file", "augmentations"},
     {"negatives"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
     {"presets", "init_cohort"},
@@ -39,7 +39,7 @@ LAYERS = (
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"questions", "schedule", "foreign_store", "regression"},
     {"manifest", "candidates", "batch", "oracle", "report", "severity"},
-    {"masks"},
+    {"masks", "feed"},
     {"prepare", "asked", "model", "dependence"},
     {"source", "report_data", "learner", "supervised"},
     {"probes"},
@@ -65,6 +65,8 @@ LAYERS = (
 LOADED_BY = {
     "torch": {
         "absence",
+        "augmentations",
+        "feed",
         "batch",
         "checkpoint",
         "cube",

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,13 +19,15 @@ from torch import Tensor, nn
 from clinical_symile import train as training
 from clinical_symile.batch import Batch
 from clinical_symile.catalog import Catalog
+from clinical_symile.encoders.vector import Mlp
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.learner import build_learner, load_learner
+from clinical_symile.feed import open_feed
+from clinical_symile.learner import build_augmentations, build_learner, load_learner
 from clinical_symile.model import embed
 from clinical_symile.run import Run
 from clinical_symile.schedule import learning_rate, parameter_groups
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Optimiser, Pretraining, read_task
+from clinical_symile.task import Optimiser, Pretraining, read_task, task_from
 from clinical_symile.train import train
 from tests.conftest import tiny
 
@@ -177,6 +180,104 @@ def test_what_encoders_draw_is_drawn_from_the_seed_and_nothing_else(
         learn(task, "stopped", on_epoch=_stop_after(1))
     assert _same(_weights(learn(task, "stopped")), _weights(whole))
     assert not _same(_weights(learn(task, "other", seed=1)), _weights(whole))
+
+
+AUGMENTED = (
+    'augment.cxr={name="shift_image", most_px=4}',
+    'augment.ecg={name="shift_signal", most_ms=40}',
+)
+
+
+def _augmented(catalog: Catalog, *overrides: str) -> Pretraining:
+    table = tiny(catalog, "pretraining/symile").model_dump(mode="json", exclude={"name"})
+    table["augment"] = {}
+    made = task_from(table, name="a", where="the test", overrides=[*AUGMENTED, *overrides])
+    assert isinstance(made, Pretraining)
+    return made
+
+
+def test_augmented_training_is_drawn_from_the_seed_and_goes_on_as_if_never_stopped(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    task = _augmented(catalog)
+    whole = learn(task, "whole")
+    with pytest.raises(_StoppedError):
+        learn(task, "stopped", on_epoch=_stop_after(1))
+    assert _same(_weights(learn(task, "stopped")), _weights(whole))
+    plain = learn(tiny(catalog, "pretraining/symile"), "plain")
+    assert not _same(_weights(plain), _weights(whole))
+
+
+def test_an_augmentation_that_cannot_be_made_is_told_before_anything_runs(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    with pytest.raises(DefinitionError, match=r"augment\.cxr: most_px moves by 0"):
+        learn(_augmented(catalog, "augment.cxr.most_px=0"))
+    with pytest.raises(DefinitionError, match="unknown modality 'lab'; did you mean 'labs'"):
+        _augmented(catalog, 'augment.lab={name="shift_signal", most_ms=40}')
+    with pytest.raises(DefinitionError, match=r"augment\.cxr: unknown argument 'px'"):
+        _augmented(catalog, "augment.cxr.px=1")
+
+
+def test_training_in_float64_goes_on_in_float64(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    task = _mlps(catalog, "precision=64-true")
+    whole = learn(task, "whole")
+    with pytest.raises(_StoppedError):
+        learn(task, "stopped", on_epoch=_stop_after(2))
+    stopped = learn(task, "stopped")
+    assert _history(stopped) == _history(whole)
+    assert _same(_weights(stopped), _weights(whole))
+
+
+def test_every_encoder_is_compiled_where_a_task_says_so(
+    catalog: Catalog, learn: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda module, backend: compiled.append((type(module), backend))
+    )
+    learn(_mlps(catalog, "epochs=1"), "plain")
+    assert compiled == []
+    learn(_mlps(catalog, "epochs=1", "compile=true"), "compiled")
+    assert compiled == [(Mlp, "inductor")] * 3
+
+
+COMPILED = """
+import json, sys
+from pathlib import Path
+from clinical_symile.run import Run
+from clinical_symile.store import open_store
+from clinical_symile.task import task_from
+from clinical_symile.train import train
+
+task = task_from(json.loads(sys.argv[3]), name="a", where="the test")
+run = Run(Path(sys.argv[1]))
+train(task, store=open_store(Path(sys.argv[2])), run=run, seed=0, accelerator="cpu")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+def test_compiled_encoders_learn_the_same(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run], tmp_path: Path
+) -> None:
+    # In a process of its own: annotations that are checked at run time cannot be compiled.
+    # In float64, since AdamW makes much of a gradient's rounding where it is close to zero.
+    task = _mlps(catalog, "epochs=1", "precision=64-true")
+    definition = {**task.model_dump(mode="json", exclude={"name"}), "compile": True}
+    subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore", "-c", COMPILED),
+            *(tmp_path / "compiled", synthetic_store.path, json.dumps(definition)),
+        ],
+        check=True,
+        timeout=300,
+    )
+    plain, compiled = _weights(learn(task, "plain")), _weights(Run(tmp_path / "compiled"))
+    for name, weights in plain.items():
+        torch.testing.assert_close(compiled[name], weights, rtol=1e-5, atol=1e-7)
 
 
 def test_encoders_that_run_in_parts_learn_what_they_learn_at_once(
@@ -395,7 +496,9 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
 def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
     rows = training._learnable(store, task, seed=0)
     fabric = Fabric(accelerator="cpu", devices=1)
-    made = training._batches(store, task, rows, seed=0, epoch=epoch, fabric=fabric)
+    feed = open_feed(store, task.modalities, device=fabric.device)
+    about = {"fabric": fabric, "feed": feed, "augmentations": build_augmentations(task)}
+    made = training._batches(store, task, rows, seed=0, epoch=epoch, **about)
     return [batch for batch, _ in made]
 
 

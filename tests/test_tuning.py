@@ -9,6 +9,7 @@ import torch
 from clinical_symile.batch import shuffled_batches
 from clinical_symile.catalog import Catalog
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.feed import open_feed
 from clinical_symile.learner import build_learner
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
@@ -82,12 +83,12 @@ def test_tuning_samples_with_all_modalities_are_measured_alike_each_time(
 ) -> None:
     task = tiny(catalog, "pretraining/symile", "objective.negatives=shuffled", "batch_size=4")
     learner = build_learner(task, synthetic_store, seed=0)
+    feed = open_feed(synthetic_store, task.modalities, device=torch.device("cpu"))
     first, again, other = (
-        measure(learner, synthetic_store, task, seed=seed, device=torch.device("cpu"))
-        for seed in (0, 0, 1)
+        measure(learner, synthetic_store, task, seed=seed, feed=feed) for seed in (0, 0, 1)
     )
     assert first == again
-    assert set(first) == {"tuning/mean_reciprocal_rank", TC_ESTIMATE}
+    assert {"tuning/mean_reciprocal_rank", TC_ESTIMATE} <= set(first)
     assert first[TC_ESTIMATE] != other[TC_ESTIMATE]
     assert first["tuning/mean_reciprocal_rank"] == other["tuning/mean_reciprocal_rank"]
     rows = complete_rows(synthetic_store, "tuning", task.modalities)
