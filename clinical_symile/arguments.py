@@ -102,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
     verb.add_argument("cohort", metavar="COHORT")
     verb.add_argument("--source", metavar="DIR", type=Path, required=True, help="the raw files")
-    verb.add_argument("--out", metavar="STORE", type=Path, required=True, help="the store to write")
+    either = verb.add_mutually_exclusive_group(required=True)
+    either.add_argument("--out", metavar="STORE", type=Path, help="the store to write")
+    either.add_argument("--dry-run", action="store_true", help="read the tables and count")
     _add_generate(verb)
 
     verb = _add_verb(verbs, "audit", "what could make the numbers of a store wrong")

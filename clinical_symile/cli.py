@@ -76,9 +76,19 @@ def _init(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> int:
     from clinical_symile.catalog import open_catalog
-    from clinical_symile.source import prepare_cohort
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_store
+    from clinical_symile.source import count_cohort, prepare_cohort
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_selected, show_store
 
+    if options.dry_run:
+        selected = count_cohort(
+            open_catalog(options.catalog),
+            options.cohort,
+            source=options.source,
+            generate=options.generate,
+            bar=progress_bar,
+        )
+        show_selected(selected, CONSOLE)
+        return 0
     was_there = (options.out / "manifest.json").is_file()
     store = prepare_cohort(
         open_catalog(options.catalog),

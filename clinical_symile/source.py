@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from clinical_symile import __version__
 from clinical_symile.catalog import Catalog, digest
-from clinical_symile.cohort import Cohort, Generator, read_cohort
+from clinical_symile.cohort import Cohort, Generator, modality_adapters, read_cohort
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.layouts import as_it_lies
 from clinical_symile.names import find, unknown
 from clinical_symile.prepare import prepare
+from clinical_symile.samples import Selected, read_samples, source_files
 from clinical_symile.store import CohortStore
 from clinical_symile.task import parse_setting
 
@@ -44,6 +46,39 @@ def prepare_cohort(
         DefinitionError: no such cohort, or `generate` does not fit it.
         DataError: the source is missing or of other parameters; and see `prepare`.
     """
+    cohort = _cohort(catalog, name, source=source, generate=generate, bar=bar)
+    with bar(f"Prepare {name}") as progress:
+        return prepare(cohort, source=source, out=out, progress=progress)
+
+
+def count_cohort(
+    catalog: Catalog,
+    name: str,
+    *,
+    source: Path,
+    generate: Sequence[str] = (),
+    bar: Callable[[str], AbstractContextManager[Progress]],
+) -> Selected:
+    """What `prepare_cohort` would read, from the tables alone: no recording is opened.
+
+    The arguments are those of `prepare_cohort`, and so is what is raised.
+    """
+    cohort = _cohort(catalog, name, source=source, generate=generate, bar=bar)
+    adapters = modality_adapters(cohort)
+    source_files(cohort, source)
+    with TemporaryDirectory() as scratch:
+        return read_samples(cohort, adapters, source=source, scratch=Path(scratch))
+
+
+def _cohort(
+    catalog: Catalog,
+    name: str,
+    *,
+    source: Path,
+    generate: Sequence[str],
+    bar: Callable[[str], AbstractContextManager[Progress]],
+) -> Cohort:
+    """The cohort as its source lies, which is there."""
     cohort = read_cohort(catalog.path("cohorts", name), name=name)
     if generate:
         cohort = _with_parameters(cohort, generate)
@@ -54,9 +89,7 @@ def prepare_cohort(
             f"source {source}: no such folder; expected the raw files of cohort '{name}'. "
             "Give it with --source."
         )
-    cohort = as_it_lies(cohort, source)
-    with bar(f"Prepare {name}") as progress:
-        return prepare(cohort, source=source, out=out, progress=progress)
+    return as_it_lies(cohort, source)
 
 
 def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:

@@ -9,10 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from clinical_symile.asked import Evaluated
+from clinical_symile.cohort import SPLITS
 from clinical_symile.decode import Progress as Update
 from clinical_symile.report_data import Benchmark
 from clinical_symile.results import Comparison, Result, Unscored, is_settled
 from clinical_symile.run import Run
+from clinical_symile.samples import Selected
 from clinical_symile.scores import ORACLE
 from clinical_symile.store import CohortStore
 from clinical_symile.tracking import Mirrored
@@ -152,6 +154,28 @@ def show_store(store: CohortStore, console: Console) -> None:
     rejected = store.manifest["rejected"].values()
     if not left_out and not any(rejected) and not any(implausible.values()):
         console.print("Nothing was left out and no recording was rejected.")
+
+
+def show_selected(selected: Selected, console: Console) -> None:
+    """What the tables hold, and what would be left out before any recording is opened."""
+    console.print(f"{selected.rows} rows in the tables, {len(selected.samples)} would be read")
+    table = Table()
+    table.add_column("recorded")
+    table.add_column("rows", justify="right")
+    for pattern, count in selected.recorded.items():
+        table.add_row(pattern.replace("+", " + ") or "nothing", str(count))
+    console.print(table)
+    for reason, count in selected.left_out.items():
+        console.print(f"left out: {count} ({reason})")
+    subjects = selected.samples.group_by("split").aggregate(
+        [("sample", "count"), ("subject", "count_distinct")]
+    )
+    for row in sorted(subjects.to_pylist(), key=lambda row: SPLITS.index(row["split"])):
+        console.print(
+            f"{row['split']}: {row['sample_count']} samples of {row['subject_count_distinct']} "
+            "subjects"
+        )
+    console.print("No recording was opened: some may prove unusable.")
 
 
 def show_training(run: Run, console: Console) -> None:

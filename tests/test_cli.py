@@ -1,6 +1,7 @@
 """The console command, as whoever types it meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -70,7 +71,7 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("lst", "unknown word 'lst'; did you mean 'list'?"),
         ("list task", "unknown word 'task'; did you mean 'tasks'?"),
         ("", "the following arguments are required: VERB"),
-        ("prepare synthetic", "the following arguments are required: --source, --out"),
+        ("prepare synthetic", "the following arguments are required: --source"),
         ("prepare synthetc --source a --out b", "did you mean 'synthetic'?"),
         ("train pretraining/symil --store a --out b", "did you mean 'pretraining/symile'?"),
         ("train retrieval/cxr_given_ecg_labs --store a --out b", "is of kind retrieval"),
@@ -206,6 +207,21 @@ def _no_number(hospital: Hospital) -> None:
     admissions = hospital.admissions.astype({"crea": object})
     admissions.loc[0, "crea"] = "high"
     hospital.write(admissions)
+
+
+def test_a_dry_run_counts_and_opens_no_recording(
+    run: Callable[..., tuple[int, str, str]], hospital: Hospital, tmp_path: Path
+):
+    for name in ("xray", "ecg"):
+        shutil.rmtree(hospital.source / name)
+    command = ["prepare", "small", "--catalog", tmp_path, "--source", hospital.source]
+    status, shown, _ = run(*command, "--dry-run")
+    assert status == 0
+    assert "9 rows in the tables, 8 would be read" in shown
+    assert "left out: 1 (nothing-recorded)" in shown
+    assert "cxr + ecg + labs" in shown
+    assert "train: 5 samples of 4 subjects" in shown
+    assert not hospital.out.exists()
 
 
 @pytest.mark.parametrize(
