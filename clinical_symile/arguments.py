@@ -117,6 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--samples", action="store_true", help="name the samples of each finding")
 
+    verb = _add_verb(verbs, "card", "a store's card as a page, and as Croissant beside it")
+    verb.add_argument("store", metavar="STORE", type=Path)
+    verb.add_argument("--out", metavar="FILE", type=Path, required=True, help="such as card.html")
+
     verb = _add_verb(verbs, "train", "learn embeddings as a pretraining task says")
     verb.add_argument("task", metavar="TASK", help="such as pretraining/symile")
     verb.add_argument("--store", metavar="STORE", type=Path, required=True)

@@ -36,7 +36,7 @@ from clinical_symile.scores import ORACLE
 from clinical_symile.source import prepare_cohort
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Pretraining, Retrieval, task_digest, task_from
-from clinical_symile.template import needs
+from clinical_symile.template import needs_of_benchmark
 from clinical_symile.tracking import mirror, tracking_uri
 from clinical_symile.train import train
 
@@ -84,7 +84,7 @@ def benchmark(
     """
     started = time.perf_counter()
     template = catalog.path("reports", report)
-    needed = needs(template)
+    needed = needs_of_benchmark(template)
     learned = [
         pretraining_task(catalog, name, overrides)
         for name in (needed.pretraining if pretraining is None else pretraining)

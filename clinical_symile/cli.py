@@ -118,6 +118,20 @@ def _audit(options: argparse.Namespace) -> int:
     return max(finding.severity for finding in findings).status
 
 
+def _card(options: argparse.Namespace) -> int:
+    from clinical_symile.card import render_card
+    from clinical_symile.catalog import open_catalog
+    from clinical_symile.croissant import write_croissant
+    from clinical_symile.store import open_store
+
+    store, beside = open_store(options.store), options.out.with_suffix(".croissant.json")
+    template = open_catalog(options.catalog).path("reports", "cohort_card")
+    render_card(store, template=template, out=options.out)
+    write_croissant(store, out=beside)
+    print(f"Card: {options.out}\nCroissant: {beside}")
+    return 0
+
+
 def _train(options: argparse.Namespace) -> int:
     from clinical_symile.asked import pretraining_task, run_name
     from clinical_symile.catalog import open_catalog
@@ -251,11 +265,11 @@ def _compare(options: argparse.Namespace) -> int:
 def _benchmark(options: argparse.Namespace) -> int:
     from clinical_symile.asked import pretraining_task
     from clinical_symile.catalog import open_catalog
-    from clinical_symile.template import needs
+    from clinical_symile.template import needs_of_benchmark
     from clinical_symile.terminal import CONSOLE, progress_bar, show_benchmark
 
     catalog = open_catalog(options.catalog)
-    needed = needs(catalog.path("reports", options.report))
+    needed = needs_of_benchmark(catalog.path("reports", options.report))
     for name in options.pretraining or needed.pretraining:
         pretraining_task(catalog, name, options.set)
     catalog.path("cohorts", options.cohort)
@@ -297,6 +311,7 @@ VERBS = {
     "init": _init,
     "prepare": _prepare,
     "audit": _audit,
+    "card": _card,
     "train": _train,
     "import-checkpoint": _import_checkpoint,
     "evaluate": _evaluate,

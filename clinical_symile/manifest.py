@@ -3,7 +3,7 @@
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def write_manifest(
     *,
     store: Path,
     about: Mapping[str, Any],
+    units: Mapping[str, Sequence[str]],
     candidates: pd.DataFrame,
     source_digest: str,
     rows: int,
@@ -44,6 +45,7 @@ def write_manifest(
         decoded: every recording that was tried.
         store: folder with all other files of the store.
         about: each modality's adapter, shape, unit, statistics and checksum.
+        units: of each part, of the modalities whose parts differ in it.
         candidates: the published lists, empty without.
         source_digest: of what the store was made from.
         rows: of the cohort's query or tables.
@@ -58,13 +60,17 @@ def write_manifest(
         "cohort": cohort.name,
         "cohort_digest": cohort.digest,
         "title": cohort.title,
+        "description": cohort.description,
         "access": cohort.access,
+        "license": cohort.license,
+        "citation": cohort.citation,
         "layout": cohort.layout,
         "generator": cohort.generator.model_dump() if cohort.generator else None,
         "digest": digest(*content),
         "source_digest": source_digest,
         "version": VERSION,
         "modalities": about,
+        "units": units,
         "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
         "rows": rows,
         "recorded": recorded,

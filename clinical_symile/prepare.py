@@ -127,6 +127,7 @@ def _write_store(
         decoded,
         store=store,
         about=about,
+        units={name: one.units for name, one in adapters.items() if hasattr(one, "units")},
         candidates=candidates,
         source_digest=(work / "key").read_text(encoding="utf-8"),
         rows=selected.rows,

@@ -90,8 +90,22 @@ def render(template: Path, *, data: ReportData, out: Path) -> None:
     """
     if not data.results:
         raise DataError(f"{out}: no results to report. Train and evaluate first.")
+    render_page(template, context=_context(data), out=out)
+
+
+def render_page(template: Path, *, context: Mapping[str, Any], out: Path) -> None:
+    """Write a page; the file appears only when it is whole.
+
+    Args:
+        template: a file of `reports/`.
+        context: what it is given.
+        out: the HTML file.
+
+    Raises:
+        DefinitionError: the template does not parse, or asks for something that it is not given.
+    """
     try:
-        text = _environment(template.parent).get_template(template.name).render(_context(data))
+        text = _environment(template.parent).get_template(template.name).render(context)
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
         where = f"{template}, line {line}" if line else str(template)

@@ -22,6 +22,7 @@ from clinical_symile.run import Run
 from clinical_symile.scores import ORACLE, Scores
 from clinical_symile.store import CohortStore, open_store
 from clinical_symile.task import Classification, Retrieval, read_task, task_from
+from clinical_symile.template import needs_of_benchmark
 from clinical_symile.tracking import Mirrored
 
 RECORD = "benchmark.json"
@@ -67,8 +68,10 @@ def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
         DefinitionError: no such report, or its template is not right.
         DataError: the folder is not one of a finished benchmark.
     """
+    template = catalog.path("reports", report)
+    needs_of_benchmark(template)
     page = out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
-    render(catalog.path("reports", report), data=gather(out, catalog=catalog), out=page)
+    render(template, data=gather(out, catalog=catalog), out=page)
     return page
 
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +15,7 @@ class Needs(BaseModel):
 
     Attributes:
         description: one sentence.
+        of: what it tells of: a finished benchmark, or a store.
         pretraining: tasks to train.
         tasks: what to score, by name or with `*`; what begins with `!` takes away.
         baselines: names of `names.BASELINES`, scored beside.
@@ -23,6 +25,7 @@ class Needs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str
+    of: Literal["benchmark", "store"] = "benchmark"
     pretraining: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
@@ -49,3 +52,18 @@ def needs(template: Path) -> Needs:
             f"{template}: its first comment is not valid TOML: {error}."
         ) from None
     return read_definition(Needs, table, where=str(template))
+
+
+def needs_of_benchmark(template: Path) -> Needs:
+    """What a report of a benchmark says it needs.
+
+    Raises:
+        DefinitionError: see `needs`; or it is a report of a store.
+    """
+    needed = needs(template)
+    if needed.of != "benchmark":
+        raise DefinitionError(
+            f"{template}: tells of a store; expected a report of a benchmark. "
+            "`clinical-symile card STORE --out FILE` renders the card of a store."
+        )
+    return needed

@@ -41,7 +41,7 @@ LAYERS = (
     {"manifest", "candidates", "batch", "oracle", "report", "severity"},
     {"masks", "feed"},
     {"prepare", "asked", "model", "dependence"},
-    {"source", "report_data", "learner", "supervised"},
+    {"source", "card", "croissant", "report_data", "learner", "supervised"},
     {"probes"},
     {"labels"},
     {"scorer", "baselines"},

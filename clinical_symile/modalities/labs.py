@@ -45,6 +45,7 @@ class Labs:
         self.panel = read_panel(folder / panel)
         self.shape = (len(self.panel),)
         self.parts = tuple(analyte.name for analyte in self.panel)
+        self.units = tuple(analyte.unit for analyte in self.panel)
         values = tuple(analyte.column for analyte in self.panel)
         units = dict.fromkeys(analyte.unit_column for analyte in self.panel if analyte.unit_column)
         self.columns = (*values, *units)

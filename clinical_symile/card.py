@@ -1,0 +1,242 @@
+"""The cohort card: who is in a store and what was measured, in numbers about many."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from markupsafe import Markup
+
+from clinical_symile.modalities.modality import is_empty
+from clinical_symile.panels import Panel, cohort_table, presence_panel
+from clinical_symile.report import OPEN, render_page
+from clinical_symile.store import CohortStore
+from clinical_symile.wording import (
+    PERCENT,
+    SMALL,
+    SPLITS,
+    count,
+    modality_words,
+    outcome_words,
+    parts,
+)
+
+NOT_RECORDED = "not recorded"
+NONE = "\N{EN DASH}"
+CATEGORIES = 12  # a kept column of text with more different values tells no groups
+EXAMPLES = 2
+SAMPLING_RATE_HZ = 500.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One box of the flow, and what left between it and the next.
+
+    Attributes:
+        words: what is counted.
+        number: how many.
+        left: reasons and numbers of those who are not in the next box.
+    """
+
+    words: str
+    number: str
+    left: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """One analyte.
+
+    Attributes:
+        name: of the analyte.
+        unit: UCUM code.
+        splits: for each split the share that has it, in words and from 0 to 1, and its median with
+            quartiles.
+    """
+
+    name: str
+    unit: str
+    splits: list[tuple[str, float, str]]
+
+
+def render_card(store: CohortStore, *, template: Path, out: Path) -> None:
+    """Write a store's card as one page that loads nothing else.
+
+    Args:
+        store: the prepared cohort.
+        template: `cohort_card.html.j2`, or one that asks for the same.
+        out: the HTML file.
+
+    Raises:
+        DefinitionError: the template asks for something that it is not given.
+    """
+    manifest = store.manifest
+    context = {
+        "cohort": manifest,
+        "flow": flow(manifest),
+        "recorded": _recorded(manifest),
+        "presence": presence_panel(manifest),
+        "splits": cohort_table(manifest),
+        "groups": groups(store),
+        "outcomes": outcomes(manifest),
+        "analytes": analytes(store),
+        "files": _files(manifest),
+        "examples": examples(store) if manifest["access"] == OPEN else [],
+    }
+    render_page(template, context=context, out=out)
+
+
+def flow(manifest: Mapping[str, Any]) -> list[Step]:
+    """From the rows of the tables to the samples of each split.
+
+    Where a small number left, the first box is rounded, so that it does not follow by subtraction.
+    """
+    splits = {name: split["samples"] for name, split in manifest["counts"].items()}
+    left_out = manifest["left_out"]
+    small = any(0 < n < SMALL for n in left_out.values())
+    rows = f"about {count(max(round(manifest['rows'], -2), 100))}" if small else None
+    return [
+        Step(
+            "rows of the cohort's query or tables",
+            rows or count(manifest["rows"]),
+            [(reason.replace("-", " "), count(n)) for reason, n in left_out.items()],
+        ),
+        Step("samples", count(sum(splits.values())), []),
+        *(Step(SPLITS[name], count(n), []) for name, n in splits.items()),
+    ]
+
+
+def groups(store: CohortStore) -> list[Panel]:
+    """How many samples of each split are in which group, for kept columns that tell groups."""
+    panels = []
+    for column in (c for c in store.samples.columns if c.startswith("kept_")):
+        values = store.samples[column].tolist()
+        names = sorted({value for value in values if isinstance(value, str)})
+        words = np.array([NOT_RECORDED if is_empty(value) else value for value in values], object)
+        if not names or len(names) > CATEGORIES or {*words} - {*names, NOT_RECORDED}:
+            continue
+        names += [NOT_RECORDED] * (NOT_RECORDED in words)
+        cells = [
+            parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
+            for split in SPLITS
+        ]
+        title = column.removeprefix("kept_").replace("_", " ")
+        body = [[name, *(split[name] for split in cells)] for name in names]
+        panels.append(Panel(title, Markup(""), [title, *SPLITS.values()], body))
+    return panels
+
+
+def outcomes(manifest: Mapping[str, Any]) -> Panel:
+    """How common each outcome is in each split, among those of whom it is known."""
+    body = []
+    for name, splits in manifest["outcomes"].items():
+        early = manifest["already_known"].get(name, 0)
+        cells = [_prevalence(splits[split]) for split in SPLITS]
+        body.append([outcome_words(name), *cells, count(early) if early else NONE])
+    head = [
+        "outcome",
+        *(f"{words}: with, of known" for words in SPLITS.values()),
+        "known too early",
+    ]
+    return Panel("How common each outcome is", Markup(""), head, body)
+
+
+def analytes(store: CohortStore) -> list[Coverage]:
+    """What share of each split has each analyte, the most frequent first, and its distribution."""
+    found = []
+    for modality in store.modalities:
+        about = store.manifest["modalities"][modality]
+        units = store.manifest["units"].get(modality)
+        if units is None:
+            continue
+        array, rows = store.array(modality), [store.rows(split) for split in SPLITS]
+        present = store.present[:, store.modalities.index(modality)]
+        for place, name in enumerate(about["parts"]):
+            values = np.where(present, array[:, place], np.nan)
+            splits = [_measured(values[split]) for split in rows]
+            found.append(Coverage(name, units[place], splits))
+    return sorted(found, key=lambda one: (-one.splits[0][1], one.name))
+
+
+def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
+    """The first samples that have every modality: what is a picture, and what is drawn."""
+    from clinical_symile.figures import electrocardiogram, image  # drawing takes a second to load
+
+    drawn = []
+    for row in np.flatnonzero(store.present.all(axis=1))[:EXAMPLES].tolist():
+        sample = []
+        for modality in store.modalities:
+            value, words = np.asarray(store.array(modality)[row]), modality_words(modality)
+            if value.dtype == np.uint8:
+                sample.append((words, image(value.reshape(value.shape[-2:])), Markup("")))
+            elif store.manifest["modalities"][modality]["unit"] == "uV":
+                trace = electrocardiogram(
+                    value / 1000.0,
+                    sampling_rate_hz=SAMPLING_RATE_HZ,
+                    name=f"example-{row}-{modality}",
+                    title=f"An {words}",
+                )
+                sample.append((words, "", Markup(trace)))
+        drawn.append(sample)
+    return drawn
+
+
+def _recorded(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many rows have a recording of each modality, before any was opened."""
+    return [
+        (
+            modality_words(modality),
+            count(
+                sum(n for name, n in manifest["recorded"].items() if modality in name.split("+"))
+            ),
+        )
+        for modality in manifest["modalities"]
+    ]
+
+
+def _files(manifest: Mapping[str, Any]) -> Panel:
+    """What was wrong with recordings, or odd about them."""
+    body = [
+        [modality_words(modality), what, word.replace("-", " "), count(n)]
+        for what, told in (("not used", "rejected"), ("used, and noted", "noted"))
+        for modality, words in manifest[told].items()
+        for word, n in words.items()
+    ]
+    body += [
+        [modality_words(modality), "value not used", f"{name}: not plausible", count(n)]
+        for modality, words in manifest["implausible"].items()
+        for name, n in words.items()
+    ]
+    head = ["what", "", "why", "how many"]
+    return Panel("Recordings that were not used, or are odd", Markup(""), head, body)
+
+
+def _prevalence(labels: Mapping[str, int]) -> str:
+    known = labels["positive"] + labels["negative"]
+    if not known:
+        return NONE
+    of = f"of {count(known)}"
+    if 0 < labels["negative"] < SMALL <= labels["positive"]:
+        return f"all but {count(labels['negative'])} {of}"
+    if 0 < labels["positive"] < SMALL:
+        return f"{count(labels['positive'])} {of}"
+    share = f"{100 * labels['positive'] / known:.0f}{PERCENT}"
+    return f"{count(labels['positive'])} {of} ({share})" if known >= SMALL else f"0 {of}"
+
+
+def _measured(values: Float[np.ndarray, " sample"]) -> tuple[str, float, str]:
+    """The share that was measured, in words and as a number, and the median with quartiles."""
+    total, known = len(values), values[~np.isnan(values)]
+    n = len(known)
+    if n < SMALL:
+        return count(n), 0.0, NONE
+    low, median, high = np.quantile(known.astype(np.float64), [0.25, 0.5, 0.75])
+    share = n / total
+    words = f"{100 * share:.0f}{PERCENT}" if total - n >= SMALL or n == total else "nearly all"
+    return words, round(share, 2), f"{_digits(median)} ({_digits(low)} to {_digits(high)})"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,0 +1,162 @@
+"""The cohort card tells of many people and of none."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical_symile.card import analytes, examples, flow, groups, outcomes, render_card
+from clinical_symile.catalog import Catalog
+from clinical_symile.croissant import croissant, write_croissant
+from clinical_symile.errors import DefinitionError
+from clinical_symile.store import CohortStore
+from clinical_symile.template import needs, needs_of_benchmark
+
+
+def page(store: CohortStore, catalog: Catalog, folder: Path) -> str:
+    out = folder / "card.html"
+    render_card(store, template=catalog.path("reports", "cohort_card"), out=out)
+    return out.read_text(encoding="utf-8")
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    split = {"samples": 100, "subjects": 80}
+    return {
+        "rows": 431,
+        "left_out": {"fewer-than-2-recorded": 120, "no-findings": 11},
+        "counts": {"train": split, "tuning": split, "held_out": split},
+        "outcomes": {},
+        "already_known": {},
+        **changes,
+    }
+
+
+def test_the_flow_goes_from_the_rows_to_the_splits() -> None:
+    rows, samples, *splits = flow(manifest())
+    assert rows.number == "431"
+    assert rows.left == [("fewer than 2 recorded", "120"), ("no findings", "11")]
+    assert samples.number == "300"
+    assert [(step.words, step.number) for step in splits] == [
+        ("training", "100"),
+        ("tuning", "100"),
+        ("held out", "100"),
+    ]
+
+
+def test_a_small_number_that_left_does_not_follow_by_subtraction() -> None:
+    rows, samples, *_ = flow(manifest(rows=423, left_out={"a": 120, "b": 3}))
+    assert rows.left == [("a", "120"), ("b", "<10")]
+    assert (rows.number, samples.number) == ("about 400", "300")
+
+
+def test_an_outcome_is_told_among_those_of_whom_it_is_known() -> None:
+    labels = [(30, 70, 0), (4, 20, 3), (20, 4, 3)]
+    keys = ("positive", "negative", "unknown")
+    splits = {
+        split: dict(zip(keys, numbers, strict=True))
+        for split, numbers in zip(("train", "tuning", "held_out"), labels, strict=True)
+    }
+    told = outcomes(manifest(outcomes={"icu_48h": splits}, already_known={"icu_48h": 12}))
+    assert told.body[0][1:] == [
+        "30 of 100 (30\N{NO-BREAK SPACE}%)",
+        "<10 of 24",
+        "all but <10 of 24",
+        "12",
+    ]
+
+
+def test_groups_are_kept_columns_with_few_words(synthetic_store: CohortStore) -> None:
+    samples = pd.DataFrame(
+        {
+            "split": ["train"] * 30 + ["tuning"] * 15 + ["held_out"] * 15,
+            "kept_sex": ["female"] * 20 + ["male"] * 40,
+            "kept_path": [str(n) for n in range(60)],
+            "kept_number": [1, 2] * 30,
+            "kept_race": ["white"] * 12 + [None] * 48,
+        }
+    )
+    sex, race = groups(replace(synthetic_store, samples=samples))
+    assert sex.body == [["female", "20", "0", "0"], ["male", "10", "15", "15"]]
+    assert race.body == [["white", "12", "0", "0"], ["not recorded", "18", "15", "15"]]
+
+
+def test_a_small_group_hides_the_next_smallest_too(synthetic_store: CohortStore) -> None:
+    samples = pd.DataFrame({"split": ["train"] * 30, "kept_sex": ["female"] * 4 + ["male"] * 26})
+    (sex,) = groups(replace(synthetic_store, samples=samples))
+    assert [line[1] for line in sex.body] == ["<10", "≥10"]
+
+
+def test_an_analyte_has_its_share_and_quartiles(synthetic_store: CohortStore) -> None:
+    found = {one.name: one for one in analytes(synthetic_store)}
+    labs = synthetic_store.modalities.index("labs")
+    panel = synthetic_store.manifest["modalities"]["labs"]["parts"]
+    assert found.keys() == {*panel}
+    rows = synthetic_store.rows("train")
+    present = synthetic_store.present[rows, labs]
+    values = synthetic_store.array("labs")[rows, panel.index("glucose")]
+    values = values[present & ~np.isnan(values)]
+    words, share, quartiles = found["glucose"].splits[0]
+    assert share == pytest.approx(len(values) / len(rows), abs=0.005)
+    assert words == f"{100 * len(values) / len(rows):.0f}\N{NO-BREAK SPACE}%"
+    assert quartiles.startswith(f"{np.median(values):.3g} (")
+    assert found["glucose"].unit == "mg/dL"
+
+
+def test_the_card_is_one_file_that_loads_nothing(
+    synthetic_store: CohortStore, catalog: Catalog, tmp_path: Path
+) -> None:
+    text = page(synthetic_store, catalog, tmp_path)
+    assert text == page(synthetic_store, catalog, tmp_path)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
+    for words in ("From the tables to the samples", "What the samples have", "glucose", "Examples"):
+        assert words in text
+    assert "data:image/png" in text
+    assert len(examples(synthetic_store)) == 2
+
+
+def test_recordings_of_people_who_are_not_open_are_never_drawn(
+    synthetic_store: CohortStore, catalog: Catalog, tmp_path: Path
+) -> None:
+    credentialed = {**synthetic_store.manifest, "access": "credentialed"}
+    text = page(replace(synthetic_store, manifest=credentialed), catalog, tmp_path)
+    assert "data:image" not in text
+    assert "Examples" not in text
+
+
+def test_the_card_names_no_sample_and_no_subject(
+    synthetic_store: CohortStore, catalog: Catalog, tmp_path: Path
+) -> None:
+    write_croissant(synthetic_store, out=tmp_path / "card.croissant.json")
+    for text in (
+        page(synthetic_store, catalog, tmp_path),
+        (tmp_path / "card.croissant.json").read_text(),
+    ):
+        for column in ("sample", "subject"):
+            assert not any(str(each) in text for each in synthetic_store.samples[column])
+
+
+def test_croissant_names_every_file_and_column(synthetic_store: CohortStore) -> None:
+    told = croissant(synthetic_store)
+    assert told["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    files = {file["@id"]: file for file in told["distribution"]}
+    assert files.keys() == synthetic_store.manifest["sizes"].keys()
+    assert all(re.fullmatch("[0-9a-f]{64}", file["sha256"]) for file in files.values())
+    fields = {field["name"]: field["dataType"] for field in told["recordSet"][0]["field"]}
+    assert [*fields] == synthetic_store.samples.columns.tolist()
+    assert fields["sample"] == "sc:Integer"
+    assert fields["split"] == "sc:Text"
+    assert fields["present_cxr"] == "sc:Boolean"
+    assert fields["outcome_deterioration"] == "sc:Float"
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_a_card_is_no_report_of_a_benchmark(catalog: Catalog) -> None:
+    template = catalog.path("reports", "cohort_card")
+    assert needs(template).of == "store"
+    with pytest.raises(DefinitionError, match="tells of a store; expected a report of a benchmark"):
+        needs_of_benchmark(template)
