@@ -173,9 +173,24 @@ def dots(
 
 @mpl.rc_context(STYLE)
 def curves(
-    lines: Sequence[Line], *, name: str, title: str, x_label: str, truth: float | None = None
+    lines: Sequence[Line],
+    *,
+    name: str,
+    title: str,
+    x_label: str,
+    truth: float | None = None,
+    identity: bool = False,
 ) -> str:
-    """Values over epochs, a line for each run; across them, where it is known, the true value."""
+    """Values over epochs, a line for each run.
+
+    Args:
+        lines: one for each run.
+        name: of the picture, unique in a page.
+        title: for who cannot see it.
+        x_label: below the axis.
+        truth: the true value, where it is known: a line across.
+        identity: whether to draw where both axes are equal.
+    """
     figure, axes = _canvas(220)
     axes.set_autoscale_on(True)
     _place(figure, axes, left=44, bottom=40, top=8)
@@ -191,6 +206,9 @@ def curves(
         )
     if truth is not None:
         axes.axhline(truth, color=INK, linewidth=2)
+    if identity:
+        ends = [end for line in lines for end in (*line.x, *line.y)]
+        axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=INK, linewidth=1)
     axes.set_xlabel(x_label)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

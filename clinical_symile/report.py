@@ -142,7 +142,7 @@ def _environment(folder: Path) -> jinja2.Environment:
 def _context(data: ReportData) -> dict[str, Any]:
     """The data as they are, and the pictures drawn from them."""
     # It draws, and what draws takes a second to load: `list` must not wait for it.
-    from clinical_symile import panels
+    from clinical_symile import measure_panels, panels
     from clinical_symile.differences import differences
 
     scores, series = Scores(data.results), series_of(data.runs, data.results)
@@ -183,6 +183,9 @@ def _context(data: ReportData) -> dict[str, Any]:
         ),
         "presence": panels.presence_panel(data.cohort),
         "splits": panels.cohort_table(data.cohort),
+        "modality_values": measure_panels.modality_values(data.told, **about),
+        "calibrations": measure_panels.calibrations(data.told, **about),
+        "groups": measure_panels.subgroups(data.told, **about),
         "gallery": gallery(data.gallery, **about) if made_up else [],
         "has_oracle": any(row.run == ORACLE for row in data.results),
     }

@@ -36,6 +36,7 @@ LAYERS = (
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
     {"presets", "init_cohort"},
     {"cohort", "task", "absence", "template", "gallery", "findings", "panels", "synthetic_tables"},
+    {"measure_panels"},
     {"store", "decode", "samples", "layouts", "tracking", "differences", "synthetic"},
     {"questions", "schedule", "foreign_store", "regression"},
     {"manifest", "candidates", "batch", "oracle", "report", "severity"},

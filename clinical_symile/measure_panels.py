@@ -1,0 +1,223 @@
+"""What modalities are worth, whether risks mean what they say, and how groups of patients fare."""
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
+from clinical_symile.measures import CalibrationBin, Measures, ModalityValue, SubgroupResult
+from clinical_symile.panels import Panel, Tasks
+from clinical_symile.scores import ORACLE, Series
+from clinical_symile.wording import (
+    count,
+    difference,
+    interval,
+    is_share,
+    listed,
+    metric_words,
+    modality_words,
+    number,
+    p_words,
+    pattern_words,
+    task_words,
+)
+
+WHOLE = "complete"
+
+
+def modality_values(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+    """Shapley values and interactions, a line for each, with a mark for each run."""
+    panels = []
+    for name, task in tasks.items():
+        rows = [row for row in told.modality_value if row.task == name]
+        keys = [
+            (quantity, which)
+            for quantity in ("shapley", "interaction")
+            for which in dict.fromkeys(r.modalities for r in rows if r.quantity == quantity)
+        ]
+        if not keys:
+            continue
+        metric = rows[0].metric
+        lines, body = [], []
+        for key in keys:
+            of = [row for row in rows if (row.quantity, row.modalities) == key]
+            best = next((row.value for row in of if row.run == ORACLE), None)
+            marks = [
+                Mark(one.family, row.value, row.low, row.high)
+                for one in series
+                for row in of
+                if row.run == one.run
+            ]
+            lines.append(Row(_quantity(*key), marks, best))
+            body.append([_quantity(*key), *_values(of, series, metric), _signed(best, metric)])
+        ends = [end for row in rows for end in (row.low, row.high, 0.0)]
+        reach = max(abs(end) for end in limits(ends))
+        title = f"{task_words(name, task)}: what each is worth"
+        picture = dots(
+            [line for line in lines if line.marks],
+            name=f"worth-{len(panels)}",
+            title=f"{title}, in {metric_words(metric)}; the table has the numbers",
+            limits=(-reach, reach),
+            percent=is_share(metric),
+            sides=("costs", "is worth"),
+        )
+        head = ["", *(one.label for one in series), "best possible"]
+        panels.append(Panel(title, Markup(picture), head, body))
+    return panels
+
+
+def calibrations(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+    """Predicted and observed frequency with nothing missing; the numbers under every pattern."""
+    panels = []
+    parts = dict.fromkeys((row.task, row.part) for row in told.measures)
+    for name, part in parts:
+        if name not in tasks:
+            continue
+        lines = []
+        for one in series:
+            points = _curve(told.calibration, name, part, one.run)
+            if points:
+                x, y = zip(*points, strict=True)
+                lines.append(Line(one.family, one.style, x, y))
+        body = _calibration_table(told, name, part, series)
+        if not body:
+            continue
+        what = f" ({part.replace('_', ' ')})" if part else ""
+        title = f"{task_words(name, tasks[name])}{what}: told and come true"
+        head = ["modalities", "run", "slope", "95 % interval", "after recalibration", "silent"]
+        picture = ""  # where all bins are of too few people
+        if lines:
+            picture = curves(
+                lines,
+                name=f"calibration-{len(panels)}",
+                title=f"{title}, in per cent of patients",
+                x_label="predicted risk, per cent (upwards: observed)",
+                identity=True,
+            )
+        panels.append(Panel(title, Markup(picture), head, body))
+    return panels
+
+
+def subgroups(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+    """Each group of patients, with a mark for each run, with nothing missing."""
+    panels = []
+    for name, task in tasks.items():
+        rows = [
+            row
+            for row in told.subgroups
+            if row.task == name and row.missingness in (WHOLE, "observed")
+        ]
+        rows = [
+            row for row in rows if (row.subgroup == "availability") != (row.missingness == WHOLE)
+        ]
+        groups = dict.fromkeys((row.subgroup, row.level) for row in rows)
+        lines, body = [], []
+        for group in groups:
+            of = {row.run: row for row in rows if (row.subgroup, row.level) == group}
+            known = [(one, of[one.run]) for one in series if one.run in of]
+            marks = [
+                Mark(one.family, row.value, row.low, row.high)
+                for one, row in known
+                if row.value is not None and row.low is not None and row.high is not None
+            ]
+            oracle = of.get(ORACLE)
+            lines.append(Row(_group(*group), marks, None if oracle is None else oracle.value))
+            body += [[_group(*group), one.label, *_group_cells(row)] for one, row in known]
+        shown = [line for line in lines if line.marks]
+        if not shown:
+            continue
+        metric = rows[0].metric
+        title = f"{task_words(name, task)}: by group of patients"
+        ends = [end for line in shown for mark in line.marks for end in (mark.low, mark.high)]
+        picture = dots(
+            shown,
+            name=f"groups-{len(panels)}",
+            title=f"{title}, {metric_words(metric)}; the table has the numbers",
+            limits=(0.0, 1.0) if is_share(metric) else limits(ends),
+            percent=is_share(metric),
+        )
+        head = ["group", "run", metric_words(metric), "gap to all others", "p (Holm)", "samples"]
+        panels.append(Panel(title, Markup(picture), head, body))
+    return panels
+
+
+def _quantity(quantity: str, which: str) -> str:
+    words = listed([modality_words(name) for name in which.split("+")])
+    return words if quantity == "shapley" else f"{words}, together"
+
+
+def _values(of: Iterable[ModalityValue], series: Sequence[Series], metric: str) -> list[str]:
+    by_run = {row.run: row for row in of}
+    cells = []
+    for one in series:
+        row = by_run.get(one.run)
+        cells.append(
+            "not scored"
+            if row is None
+            else f"{_signed(row.value, metric)} ({_signed(row.low, metric)} to "
+            f"{_signed(row.high, metric)})"
+        )
+    return cells
+
+
+def _signed(value: float | None, metric: str) -> str:
+    return "\N{EN DASH}" if value is None else difference(value, metric)
+
+
+def _curve(
+    bins: Iterable[CalibrationBin], task: str, part: str | None, run: str
+) -> list[tuple[float, float]]:
+    return [
+        (100 * row.predicted, 100 * row.observed)
+        for row in bins
+        if (row.task, row.part, row.run, row.missingness) == (task, part, run, WHOLE)
+        and not row.recalibrated
+        and row.observed is not None
+    ]
+
+
+def _calibration_table(
+    told: Measures, task: str, part: str | None, series: Sequence[Series]
+) -> list[list[str]]:
+    found = {
+        (row.run, row.missingness, row.measure): row
+        for row in told.measures
+        if (row.task, row.part) == (task, part)
+    }
+    body = []
+    for pattern in dict.fromkeys(pattern for _, pattern, _ in found):
+        for one in series:
+            slope = found.get((one.run, pattern, "calibration/slope"))
+            if slope is None:
+                continue
+            mended = found.get((one.run, pattern, "recalibrated/slope"))
+            silent = found.get((one.run, pattern, "silent/silence"))
+            ends = "\N{EN DASH}"
+            if slope.low is not None and slope.high is not None:
+                ends = interval(slope.low, slope.high, "slope")
+            body.append(
+                [
+                    pattern_words(pattern),
+                    one.label,
+                    number(slope.value, "slope"),
+                    ends,
+                    number(None if mended is None else mended.value, "slope"),
+                    "\N{EN DASH}" if silent is None else difference(silent.value, "silence"),
+                ]
+            )
+    return body
+
+
+def _group(subgroup: str, level: str) -> str:
+    if subgroup == "availability":
+        return f"has {listed([modality_words(name) for name in level.split('+')])}"
+    return f"{subgroup.replace('_', ' ')}: {level}"
+
+
+def _group_cells(row: SubgroupResult) -> list[str]:
+    if row.value is None or row.n_samples is None:
+        return ["withheld: too few", "", "", ""]
+    value = number(row.value, row.metric, exact=True)
+    if row.low is not None and row.high is not None:
+        value += f" ({interval(row.low, row.high, row.metric, exact=True)})"
+    return [value, _signed(row.gap, row.metric), p_words(row.p_holm), count(row.n_samples)]
