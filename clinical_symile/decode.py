@@ -2,12 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +13,12 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Int
 
+from clinical_symile import workers
 from clinical_symile.cohort import Cohort, modality_adapters
 from clinical_symile.errors import DataError
 from clinical_symile.machine import cores
 from clinical_symile.modalities.modality import Note, Rejected, is_fault, unheard
 
-PART = 32  # samples decoded at a time
-FEW = 400  # up to so many, one process is done before several have started
 TRIED = 100  # files looked for, all over the cohort, before it is believed that all are elsewhere
 JOURNAL = "verdicts.jsonl"
 FEWEST = 10  # files that are all missing may be just that; more are elsewhere
@@ -74,30 +70,46 @@ def decode(
         for name, adapter in adapters.items():
             create_array(folder / f"{name}.npy", adapter, samples=len(rows))
         journal.touch()
-    done = {verdict["first"]: verdict for verdict in _read_journal(journal)}
-    firsts = [first for first in range(0, len(rows), PART) if first not in done]
-    read = partial(_decode_part, cohort, source, folder)
+    chosen = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
+    told: dict[str, list[list[Any]]] = {"rejected": [], "noted": []}
+    left = set(range(0, len(rows), workers.PART))
+    parts = len(left)
+
+    def take(verdict: Mapping[str, Any]) -> None:
+        first = verdict["first"]
+        chosen[first : first + len(verdict["chosen"])] = verdict["chosen"]
+        for key, lines in told.items():
+            lines.extend(verdict[key])
+        left.discard(first)
+
+    for verdict in _read_journal(journal):
+        take(verdict)
+    verdicts = workers.each_part(
+        partial(_decode_part, cohort, source, folder),
+        sorted(left),
+        rows,
+        processes=cores(),
+        modalities=tuple(adapters),
+        died=partial(_died, cohort, adapters),
+    )
     with journal.open("a", encoding="utf-8") as stream:
-        for verdict in _each(read, firsts, rows):
+        for verdict in verdicts:
             stream.write(json.dumps(verdict) + "\n")
             stream.flush()
-            done[verdict["first"]] = verdict
-            progress(min(len(done) * PART, len(rows)), len(rows))
-    verdicts = [done[first] for first in sorted(done)]
-    chosen = np.array([line for v in verdicts for line in v["chosen"]], dtype=np.int64)
+            take(verdict)
+            progress(min((parts - len(left)) * workers.PART, len(rows)), len(rows))
     return Decoded(
         folder=folder,
         present=chosen >= 0,
-        chosen=chosen,
-        rejected=_told(verdicts, "rejected", ("row", "modality", "file", "reason", "detail")),
-        noted=_told(verdicts, "noted", ("row", "modality", "note")),
+        chosen=chosen.astype(np.int64),
+        rejected=_told(told["rejected"], ("row", "modality", "file", "reason", "detail")),
+        noted=_told(told["noted"], ("row", "modality", "note")),
     )
 
 
-def _told(verdicts: list[dict[str, Any]], key: str, columns: tuple[str, ...]) -> pd.DataFrame:
+def _told(lines: list[list[Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     """What was told of recordings, by row and then in the order of modalities."""
-    told = sorted((line for v in verdicts for line in v[key]), key=lambda line: line[0])
-    return pd.DataFrame(told, columns=list(columns))
+    return pd.DataFrame(sorted(lines, key=lambda line: line[0]), columns=list(columns))
 
 
 def has_begun(folder: Path) -> bool:
@@ -113,12 +125,19 @@ def create_array(file: Path, adapter: Any, *, samples: int) -> np.memmap:
 
 
 def _decode_part(
-    cohort: Cohort, source: Path, folder: Path, first: int, rows: list[dict[str, Any]]
+    cohort: Cohort,
+    source: Path,
+    folder: Path,
+    first: int,
+    rows: list[dict[str, Any]],
+    modalities: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Decode some samples that follow one another; runs in a process of its own."""
     chosen = [[-1] * len(cohort.modalities) for _ in rows]
     rejected, noted = [], []
     for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
+        if modalities is not None and name not in modalities:
+            continue
         array = np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False)
         for place, row in enumerate(rows):
             for number, candidate in enumerate(_candidates(cohort, name, row)):
@@ -140,7 +159,18 @@ def _decode_part(
                 chosen[place][column] = number
                 noted.extend([first + place, name, word] for word in notes)
                 break
+        array.flush()  # before it is noted as done: a machine that goes down loses nothing either
     return {"first": first, "chosen": chosen, "rejected": rejected, "noted": noted}
+
+
+def _died(
+    cohort: Cohort, adapters: Mapping[str, Any], place: int, row: Mapping[str, Any], modality: str
+) -> dict[str, Any]:
+    """The verdict on a recording that killed the process that read it."""
+    files = [_file(adapters[modality], each) for each in _candidates(cohort, modality, row)]
+    why = "process-died", "the process that read it died; see whether a library is at fault"
+    rejected = [[place, modality, file, *why] for file in files]
+    return {"first": place, "chosen": [[-1] * len(adapters)], "rejected": rejected, "noted": []}
 
 
 def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -163,34 +193,6 @@ def _measurement(
         if is_fault(error):
             raise
         raise Rejected("adapter-failed", f"{type(error).__name__} in the adapter") from None
-
-
-def _each(
-    read: Callable[[int, list[dict[str, Any]]], dict[str, Any]], firsts: list[int], rows: pa.Array
-) -> Iterator[dict[str, Any]]:
-    """The verdict on every part, in whatever order they are done."""
-    parts = ((first, rows[first : first + PART].to_pylist()) for first in firsts)
-    workers = min(cores(), len(firsts))
-    if workers <= 1 or len(firsts) * PART <= FEW:
-        for first, part in parts:
-            yield read(first, part)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: set[Future[dict[str, Any]]] = set()
-        try:
-            for first, part in parts:
-                waiting.add(pool.submit(read, first, part))
-                if len(waiting) >= 4 * workers:
-                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in finished)
-            yield from (future.result() for future in waiting)
-        except BrokenProcessPool:
-            raise DataError(
-                "a process that reads recordings died, perhaps for want of memory; expected it to "
-                "finish. Run the same command again: it goes on where it stopped."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _check_files_are_there(

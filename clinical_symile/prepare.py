@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, Shaped
 from clinical_symile import __version__
 from clinical_symile.catalog import digest
 from clinical_symile.cohort import Cohort, Outcome, Subgroup, modality_adapters
-from clinical_symile.decode import PART, Decoded, Progress, create_array, decode, has_begun
+from clinical_symile.decode import Decoded, Progress, create_array, decode, has_begun
 from clinical_symile.errors import DataError
 from clinical_symile.manifest import write_manifest
 from clinical_symile.modalities.modality import file_columns, is_empty
@@ -30,6 +30,7 @@ from clinical_symile.samples import (
 )
 from clinical_symile.store import UNCERTAIN, CohortStore, checksum, open_store
 from clinical_symile.subgroups import banded
+from clinical_symile.workers import PART
 
 
 def prepare(
@@ -65,9 +66,13 @@ def prepare(
     adapters = modality_adapters(cohort)
     files = source_files(cohort, source)
     key = digest(__version__, cohort.digest, *(checksum(file) for file in files.values()))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        return _same_store(out, key)
     work = out.with_name(out.name + ".partial")
+    _remove(_waste(work))  # what a run that was killed was removing
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        store = _same_store(out, key)
+        if (work / "key").is_file():
+            _remove(work)  # of a run that was killed when the store had its name
+        return store
     _open_work(work, key)
     try:
         selected = _selected(cohort, adapters, source=source, work=work)
@@ -75,13 +80,13 @@ def prepare(
         decoded = decode(cohort, rows, source=source, folder=work, progress=progress)
     except BaseException:
         if not has_begun(work):
-            shutil.rmtree(work)
+            _remove(work)
         raise
     store = _write_store(cohort, selected, decoded, adapters=adapters, source=source, work=work)
     if out.is_dir():
         out.rmdir()
     store.replace(out)
-    shutil.rmtree(work)
+    _remove(work)
     return open_store(out)
 
 
@@ -100,7 +105,7 @@ def _write_store(
     verdicts = _verdicts(cohort, columns, decoded)
     kept = np.flatnonzero(verdicts == "")
     if not len(kept):
-        shutil.rmtree(work)  # so that the next call looks at the files again
+        _remove(work)  # so that the next call looks at the files again
         reasons = Counter(decoded.rejected["modality"] + " " + decoded.rejected["reason"])
         reasons += Counter(verdicts.tolist()) + Counter(selected.left_out)
         raise DataError(
@@ -161,9 +166,24 @@ def _open_work(work: Path, key: str) -> None:
             raise DataError(f"{work}: exists and is no unfinished store. Choose another --out.")
         if file.read_text(encoding="utf-8") == key:
             return
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    file.write_text(key, encoding="utf-8")
+        _remove(work)
+    new = _waste(work)  # so that there is no moment at which the folder is there without its key
+    new.mkdir(parents=True)
+    (new / file.name).write_text(key, encoding="utf-8")
+    new.replace(work)
+
+
+def _waste(work: Path) -> Path:
+    """The name that a folder has while it is made or removed."""
+    return work.with_name(work.name + ".waste")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder so that, if this is killed, no half of it stays under its name."""
+    waste = folder if folder.name.endswith(".waste") else _waste(folder)
+    if folder.exists() and folder != waste:
+        folder.replace(waste)
+    shutil.rmtree(waste, ignore_errors=True)
 
 
 def _selected(cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path) -> Selected:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile import decode
+from clinical_symile import decode, workers
 from clinical_symile.cohort import read_cohort
 from clinical_symile.decode import Progress
 from clinical_symile.errors import ClinicalSymileError, DataError, DefinitionError
@@ -110,8 +110,8 @@ def test_the_same_input_gives_the_same_bytes_however_many_work(
     run(hospital)
     alone = hospital.out
     hospital.out = hospital.out.with_name("together")
-    monkeypatch.setattr(decode, "PART", 2)
-    monkeypatch.setattr(decode, "FEW", 0)
+    monkeypatch.setattr(workers, "PART", 2)
+    monkeypatch.setattr(workers, "FEW", 0)
     monkeypatch.setattr(decode, "cores", lambda: 2)
     run(hospital)
     assert files(alone) == files(hospital.out)
@@ -161,7 +161,7 @@ def test_an_empty_folder_is_used(hospital: Hospital) -> None:
 def test_an_interrupted_run_goes_on_where_it_stopped(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode, "PART", 2)
+    monkeypatch.setattr(workers, "PART", 2)
     whole = run(hospital)
     expected = files(hospital.out)
     shutil.rmtree(whole.path)
@@ -187,7 +187,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 def test_a_run_that_is_interrupted_twice_with_a_line_cut_off_goes_on(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode, "PART", 2)
+    monkeypatch.setattr(workers, "PART", 2)
     whole = run(hospital)
     expected = files(hospital.out)
     shutil.rmtree(whole.path)
@@ -286,6 +286,55 @@ def test_a_file_on_which_an_adapter_fails_is_rejected_and_the_others_are_read(
     assert store.manifest["rejected"]["cxr"] == {"adapter-failed": 1}
     (rejected,) = pd.read_parquet(store.path / "rejected.parquet").to_dict("records")
     assert rejected["detail"] == "ZeroDivisionError in the adapter"
+
+
+DYING = """
+import os
+from multiprocessing import parent_process
+from pathlib import Path
+from clinical_symile.modalities.cxr import Cxr
+
+class DyingCxr(Cxr):
+    def __init__(self, folder: Path, *, path: str, size_px: int):
+        super().__init__(folder, path=path, size_px=size_px)
+
+    def read(self, row, root, note):
+        if row["xray"] == "106.jpg" and parent_process():
+            os._exit(11)
+        return super().read(row, root, note)
+"""
+
+
+def test_a_file_that_kills_the_process_that_reads_it_is_rejected_alone(
+    hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/dying.py").write_text(DYING)
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    monkeypatch.setattr(workers, "PART", 3)
+    monkeypatch.setattr(workers, "FEW", 0)
+    monkeypatch.setattr(decode, "cores", lambda: 2)
+    hospital.edit("[modalities.cxr]", '[modalities.cxr]\nadapter = "dying:DyingCxr"')
+    store = run(hospital)
+    assert store.manifest["rejected"] == {"cxr": {"process-died": 1}, "ecg": {}, "labs": {}}
+    (rejected,) = pd.read_parquet(store.path / "rejected.parquet").to_dict("records")
+    assert (rejected["sample"], rejected["file"]) == (106, "106.jpg")
+    expected = np.ones((8, 3), dtype=bool)
+    expected[[2, 6], 0] = expected[3, 1] = expected[4, 2] = False
+    np.testing.assert_array_equal(store.present, expected)
+    assert store.array("ecg")[6].any()
+
+
+def test_what_a_killed_run_was_removing_is_removed(hospital: Hospital) -> None:
+    waste = hospital.out.with_name("store.partial.waste")
+    waste.mkdir()
+    (waste / "cxr.npy").write_bytes(b"half")
+    run(hospital)
+    partial = hospital.out.with_name("store.partial")
+    partial.mkdir()  # killed when the store already had its name
+    (partial / "key").write_text("of it")
+    run(hospital)
+    assert {path.name for path in hospital.out.parent.glob("store*")} == {"store"}
 
 
 def test_a_truncated_xray_is_counted(hospital: Hospital) -> None:

@@ -26,7 +26,7 @@ def told(heading: str) -> set[str]:
 
 
 def test_every_reason_of_refusal_is_told() -> None:
-    reasons = spoken("Rejected") | {"truncated"}  # told from one variable
+    reasons = spoken("Rejected") | {"truncated", "process-died"}  # told without a call
     assert {"file-missing", "flat", "all-zero"} <= reasons
     assert told("Reasons of refusal") == reasons
 
