@@ -22,6 +22,7 @@ PAGES = (
     "docs/missingness.md",
     "docs/audit.md",
     "docs/own_cohort.md",
+    "docs/mimic.md",
     "docs/symile_mimic.md",
     "docs/others_models.md",
     "docs/tasks.md",
