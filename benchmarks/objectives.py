@@ -1,0 +1,217 @@
+"""Exact Symile side by side: the authors' package, the dense einsum, and ours.
+
+A step is the loss with all negatives and its gradients, in float32 on the CPU. Each is measured in
+a process of its own, with the rate of a plain product of two large matrices in the same process.
+Seconds are the least of several repeats; processor seconds are those of all threads together, and
+depend less on what else the machine does. Memory is the peak above what was resident before the
+first step. What would need more memory than `--memory` is listed with what it needs, and not run.
+
+Run with `pip install '.[benchmark]' && python benchmarks/objectives.py`; the table is kept in
+`benchmarks/results/objectives.md`.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.symile import symile_loss
+
+PRODUCT = 2048
+CASES = ((256, 512, 3), (64, 256, 4), (128, 64, 3), (280, 8192, 3))
+GROWTH = {3: (256, 512, 1024, 2048, 4096), 2: (256, 1024, 4096, 16384)}
+GROWTH_DIM = {3: 4, 2: 64}
+HEAD = (
+    "| step | n | d | M | threads | seconds | processor seconds | memory, MB | of the rate | "
+    "of it, in processor seconds |\n"
+)
+RULE = "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+
+
+def official(z: Tensor, scale: Tensor) -> Tensor:
+    package = importlib.import_module("symile")
+    return package.Symile(negative_sampling="n_squared")(list(z.unbind(dim=1)), scale)
+
+
+def dense(z: Tensor, scale: Tensor) -> Tensor:
+    axes = ascii_lowercase[: z.shape[1]]
+    factors = ",".join(f"{axis}z" for axis in axes)
+    logits = scale * torch.einsum(f"{factors}->{axes}", *z.unbind(dim=1))
+    right = scale * z.prod(dim=1).sum(dim=1)
+    sums = [logits.movedim(m, 0).flatten(1).logsumexp(dim=1) for m in range(z.shape[1])]
+    return (torch.stack(sums) - right).mean()
+
+
+STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "official": official,
+    "dense": dense,
+    "ours": symile_loss,
+    "ours, CLIP": clip_loss,
+}
+
+
+def needed(step: str, n: int, d: int, modalities: int) -> float:
+    """About how many bytes a step holds at its peak, from the sizes of what it keeps."""
+    products, cube = n ** (modalities - 1) * d, n**modalities
+    if step == "official":
+        return 4.0 * (8 * products + 9 * cube) * modalities / 3
+    return 4.0 * (3 * products + 6 * cube) if step == "dense" else 0.0
+
+
+def resident(field: str) -> float:
+    """VmRSS or VmHWM of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def measure(step: str, n: int, d: int, modalities: int, repeats: int) -> dict[str, float]:
+    """What the process that is asked for one step finds."""
+    generator = torch.Generator().manual_seed(0)
+
+    def work(n: int = n) -> None:
+        z = functional.normalize(torch.randn(n, modalities, d, generator=generator), dim=2)
+        scale = torch.tensor(d ** ((modalities - 1) / 2), requires_grad=True)
+        loss = STEPS[step](z.requires_grad_(), scale)
+        loss.backward()
+        found["loss"] = loss.item()
+
+    found: dict[str, float] = {}
+    work(8)  # what libraries set up once is not the step's
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = resident("VmRSS")
+    times = [timed(work)]
+    found["memory"] = resident("VmHWM") - before
+    square, out = torch.randn(PRODUCT, PRODUCT), torch.empty(PRODUCT, PRODUCT)
+    products = [timed(lambda: torch.mm(square, square, out=out)) for _ in range(3)]
+    for _ in range(repeats - 1):
+        times.append(timed(work))
+        products += [timed(lambda: torch.mm(square, square, out=out)) for _ in range(2)]
+    found["seconds"], found["processor"] = np.min(times, axis=0)
+    product, product_processor = 2 * PRODUCT**3 / np.min(products, axis=0)
+    operations = 8 * n**modalities * d
+    found["share"] = operations / found["seconds"] / product
+    found["processor_share"] = operations / found["processor"] / product_processor
+    found["rate"] = product
+    return {key: float(value) for key, value in found.items()}
+
+
+def in_a_process(step: str, n: int, d: int, modalities: int, **options: int) -> dict[str, float]:
+    words = [sys.executable, __file__, "--one", json.dumps([step, n, d, modalities])]
+    words += [f"--{name}={value}" for name, value in options.items()]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options["threads"])}
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, env=environment)
+    return json.loads(done.stdout)
+
+
+def line(
+    step: str, n: int, d: int, modalities: int, threads: int, found: dict[str, float] | None
+) -> str:
+    if found is None:
+        cells = [f"not run, needs about {needed(step, n, d, modalities) / 1e9:.0f} GB", *[""] * 4]
+    else:
+        cells = [
+            f"{found['seconds']:.3g}",
+            f"{found['processor']:.3g}",
+            f"{found['memory'] / 1e6:.0f}",
+            f"{found['share']:.0%}",
+            f"{found['processor_share']:.0%}",
+        ]
+    return f"| {' | '.join([step, *map(str, (n, d, modalities, threads)), *cells])} |\n"
+
+
+def compare(case: tuple[int, int, int], threads: int, options: argparse.Namespace) -> list[str]:
+    """A line for each step, and what they are compared."""
+    found: dict[str, dict[str, float]] = {}
+    lines, ratios = [], []
+    for step in ("official", "dense", "ours"):
+        if needed(step, *case) <= 1e9 * options.memory:
+            found[step] = in_a_process(step, *case, threads=threads, repeats=options.repeats)
+        lines.append(line(step, *case, threads, found.get(step)))
+        print(lines[-1], end="", flush=True)
+    ours = found.pop("ours")
+    for step, other in found.items():
+        # The same numbers are drawn in every process.
+        assert abs(other["loss"] - ours["loss"]) < 1e-4 * abs(other["loss"])
+        n, d, modalities = case
+        ratios.append(
+            f"- n = {n}, d = {d}, M = {modalities}, {threads} threads, against {step}: "
+            f"{other['seconds'] / ours['seconds']:.1f} times faster "
+            f"({other['processor'] / ours['processor']:.1f} in processor seconds), "
+            f"{other['memory'] / max(ours['memory'], 1):.0f} times less memory.\n"
+        )
+    return lines + ratios
+
+
+def growth(sizes: Sequence[int], modalities: int) -> list[str]:
+    step, d = "ours" if modalities > 2 else "ours, CLIP", GROWTH_DIM[modalities]
+    lines, memory = [HEAD, RULE], []
+    for n in sizes:
+        found = in_a_process(step, n, d, modalities, threads=1, repeats=1)
+        memory.append(found["memory"])
+        lines.append(line(step, n, d, modalities, 1, found))
+        print(lines[-1], end="", flush=True)
+    slope = np.polyfit(np.log(sizes), np.log(memory), 1)[0]
+    return [*lines, f"\nSlope of log memory over log n: {slope:.2f}.\n"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", type=float, default=8.0, help="limit in GB")
+    parser.add_argument("--largest", type=int, default=4096, help="largest n with M = 3")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.one:
+        case: Any = json.loads(options.one)
+        print(json.dumps(measure(*case, repeats=options.repeats)))
+        return
+    three = [n for n in GROWTH[3] if n <= options.largest]
+    made = [
+        made
+        for threads in sorted({1, options.threads})
+        for case in CASES
+        for made in compare(case, threads, options)
+    ]
+    text = [
+        "A step of all negatives and its gradients in float32. The rate is that of a product of\n"
+        f"two matrices of {PRODUCT} rows and columns in the same process; shares of it are of the\n"
+        f"operations that ours needs, 8 n^M d. Made by `python benchmarks/objectives.py --repeats "
+        f"{options.repeats} --largest {options.largest}`\non {platform.machine()}, "
+        f"{os.cpu_count()} cores, PyTorch {torch.__version__}.\n\n",
+        *(HEAD, RULE, *(row for row in made if row.startswith("|"))),
+        "\n",
+        *(row for row in made if row.startswith("-")),
+        "\nMemory as n grows, Symile:\n\n",
+        *growth(three, 3),
+        "\nMemory as n grows, CLIP of two modalities:\n\n",
+        *growth(GROWTH[2], 2),
+    ]
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "objectives.md").write_text("".join(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
