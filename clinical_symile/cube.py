@@ -26,7 +26,8 @@ of the same shape as T, and with T = s · A Bᵀ
 
     ∂A = s · W B,    ∂B = s · Wᵀ A.
 
-Tiles are computed anew, so that from one pass to the other only the matrices and L_m are kept. A
+From one pass to the other the matrices and L_m are kept. Tiles are computed anew, but for the
+first, as many as `KEPT_BYTES` hold, which makes small batches faster and large ones no larger. A
 row of A is x_i ⊙ w_o, a row of the side's last matrix times a product of rows of its others. So
 
     ∂x_i = Σ_o ∂A_oi ⊙ w_o    and    ∂w_o = Σ_i ∂A_oi ⊙ x_i
@@ -38,8 +39,8 @@ This takes 2 Π n_m · d operations forward and 6 Π n_m · d backward, for any 
 matrices, their gradients and a tile.
 
 One exponential for all. With the tile's largest logit c, one exp(T - c) serves every L_m. Backward
-W = exp(T - c) · Σ_m g_m[i_m] exp(c - L_m[i_m]) with the cube's largest logit as c. What underflows
-is less than rounding, unless some L_m lies far below the largest logit. Then both passes are done
+W = exp(T - c) · Σ_m g_m[i_m] exp(c - L_m[i_m]). What underflows is less than rounding, unless some
+L_m lies far below the cube's largest logit. Then both passes are done
 with an exponential for each log-sum-exp, where nothing can be lost, since T ≤ L_m.
 """
 
@@ -48,7 +49,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -57,6 +58,9 @@ from torch import Tensor
 # Which rows of a matrix are meant; and for each matrix of a side.
 _Place = slice | Tensor
 _Tile = tuple[_Place, ...]
+
+# For exponentials of the first tiles, which the way back need not compute again.
+KEPT_BYTES = 40 * 2**20
 
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
@@ -108,9 +112,10 @@ class _CubeLogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scale: Tensor, matmul: str, *matrices: Tensor) -> tuple[Tensor, ...]:
         with _products_as(matmul, scale.device):
-            logsumexps, shift = _logsumexps(matrices, scale)
-        ctx.save_for_backward(scale, *matrices, *logsumexps)
-        ctx.shift, ctx.matmul = shift, matmul
+            logsumexps, shared = _logsumexps(matrices, scale)
+        kept = shared.kept if shared else []
+        ctx.save_for_backward(scale, *matrices, *logsumexps, *kept)
+        ctx.peaks, ctx.matmul = shared.peaks if shared else None, matmul
         return tuple(values.to(scale.dtype) for values in logsumexps)
 
     @staticmethod
@@ -122,9 +127,11 @@ class _CubeLogSumExp(torch.autograd.Function):
                 "torch.einsum where a second derivative is needed."
             )
         scale, *saved = ctx.saved_tensors
-        matrices, logsumexps = saved[: len(gradients)], saved[len(gradients) :]
+        count = len(gradients)
+        matrices, logsumexps, kept = saved[:count], saved[count : 2 * count], saved[2 * count :]
+        shared = None if ctx.peaks is None else _Shared(ctx.peaks, list(kept))
         with _products_as(ctx.matmul, scale.device):
-            of_scale, *of_matrices = _gradients(matrices, scale, logsumexps, gradients, ctx.shift)
+            of_scale, *of_matrices = _gradients(matrices, scale, logsumexps, gradients, shared)
         return of_scale, None, *of_matrices
 
 
@@ -176,15 +183,20 @@ class _Side:
     def add_gradients(
         self, tile: _Tile, of_product: Float[Tensor, "row dim"], into: Sequence[Tensor]
     ) -> None:
-        """Add to the gradient of each matrix what that of the tile's products makes of it."""
+        """Add to the gradient of each matrix what that of the tile's products makes of it.
+
+        `of_product` is used up.
+        """
         *outer, inner = self._taken(tile)
         *targets, inner_target = into[self.own]
         if not outer:
             inner_target[tile[-1]] += of_product
             return
         by_outer = of_product.unflatten(0, (-1, len(inner)))
-        inner_target[tile[-1]] += (by_outer * _product(outer)[:, None]).sum(dim=0)
-        of_outer = (by_outer * inner).sum(dim=1)
+        of_inner = inner_target[tile[-1]]
+        for rows, factor in zip(by_outer, _product(outer), strict=True):
+            of_inner.addcmul_(rows, factor)
+        of_outer = by_outer.mul_(inner).sum(dim=1)
         for m, (target, place) in enumerate(zip(targets, tile[:-1], strict=True)):
             rest = outer[:m] + outer[m + 1 :]
             _add(target, place, of_outer * _product(rest) if rest else of_outer)
@@ -256,30 +268,46 @@ def _numbers_in_a_tile(device: torch.device) -> int:
     return max(min(2**25, free // 64), 2**16)
 
 
+class _Shared(NamedTuple):
+    """What both passes share where one exponential serves all log-sum-exps.
+
+    Attributes:
+        peaks: each tile's largest logit c.
+        kept: exp(T - c) of the first tiles.
+    """
+
+    peaks: list[Tensor]
+    kept: list[Tensor]
+
+
 def _logsumexps(
     matrices: Sequence[Tensor], scale: Tensor
-) -> tuple[list[Float[Tensor, " _"]], Float[Tensor, ""] | None]:
-    """L_m in float64, and the cube's largest logit if one exponential served all of them."""
-    peaks: list[Tensor] = []
+) -> tuple[list[Float[Tensor, " _"]], _Shared | None]:
+    """L_m in float64, and what the way back can use; None if it needs an exponential for each."""
+    shared, room = _Shared([], []), KEPT_BYTES // scale.element_size()
 
     def with_one(logits: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal room
         peak = logits.max()
-        peaks.append(peak)
         shares = logits.sub_(peak).exp_()
+        shared.peaks.append(peak)
+        room -= shares.numel()
+        if room >= 0:
+            shared.kept.append(shares)
         return shares.sum(dim=1).double().log_() + peak, shares.sum(dim=0).double().log_() + peak
 
     def with_one_each(logits: Tensor) -> tuple[Tensor, Tensor]:
         return logits.logsumexp(dim=1).double(), logits.logsumexp(dim=0).double()
 
     found = _merged(matrices, scale, with_one)
-    if not peaks:
-        return found, None
-    peak = torch.stack(peaks).max().double()
+    if not shared.peaks:
+        return found, shared
     # What is lost is less than the smallest number, and that is the square of what it could matter
     # beside: every L_m is above the root of it.
     depth = -math.log(torch.finfo(scale.dtype).tiny) / 2
-    if bool(torch.cat(found).min() >= peak - depth):
-        return found, peak
+    if bool(torch.cat(found).min() >= torch.stack(shared.peaks).max() - depth):
+        return found, shared
+    shared.kept.clear()
     return _merged(matrices, scale, with_one_each), None
 
 
@@ -306,40 +334,55 @@ def _gradients(
     scale: Tensor,
     logsumexps: Sequence[Tensor],
     gradients: Sequence[Tensor],
-    shift: Tensor | None,
+    shared: _Shared | None,
 ) -> list[Tensor]:
     """The gradients of the scale and of each matrix, given those of L_m."""
     left, right = _sides(matrices)
-    found = [torch.zeros_like(z) for z in matrices]
+    found, number = [torch.zeros_like(z) for z in matrices], 0
     left_rows, right_rows = _tile_rows(left, right)
     for a in left.tiles(left_rows):
-        product = left.product(a)
-        of_product = torch.zeros_like(product)
+        product, of_product = left.product(a), None
         rows = left.each(a, gradients), left.each(a, logsumexps)
         for b in right.tiles(right_rows):
             other = right.product(b)
             columns = right.each(b, gradients), right.each(b, logsumexps)
-            w = _weights(product @ (scale * other).T, rows, columns, shift)
-            of_product.addmm_(w, other)
+            if shared is None:
+                w = _weights(product @ (scale * other).T, rows, columns)
+            else:
+                peak = shared.peaks[number]
+                if number < len(shared.kept):
+                    shares = shared.kept[number]
+                else:
+                    shares = (product @ (scale * other).T).sub_(peak).exp_()
+                w = _weights_with_one(shares, peak, rows, columns)
+            of_product = w @ other if of_product is None else of_product.addmm_(w, other)
             right.add_gradients(b, w.T @ product, found)
-        left.add_gradients(a, of_product, found)
+            number += 1
+        if of_product is not None:
+            left.add_gradients(a, of_product, found)
     of_scale = (matrices[-1] * found[-1]).sum()
     return [of_scale, *(gradient.mul_(scale) for gradient in found)]
 
 
+# g_m and L_m of each matrix of a side, for the rows of a tile.
+_Vectors = tuple[list[Tensor], list[Tensor]]
+
+
 def _weights(
-    logits: Float[Tensor, "left right"],
-    rows: tuple[list[Tensor], list[Tensor]],
-    columns: tuple[list[Tensor], list[Tensor]],
-    shift: Tensor | None,
+    logits: Float[Tensor, "left right"], rows: _Vectors, columns: _Vectors
 ) -> Float[Tensor, "left right"]:
-    """W of a tile, given g_m and L_m of each matrix on the left for its rows, right for columns."""
-    of_rows, of_columns = zip(*rows, strict=True), zip(*columns, strict=True)
-    if shift is None:
-        every = [(g[:, None], lse[:, None]) for g, lse in of_rows] + list(of_columns)
-        return reduce(torch.add, [g * (logits - lse).exp() for g, lse in every]).to(logits.dtype)
+    """W of a tile, with an exponential for each log-sum-exp."""
+    every = [(g[:, None], lse[:, None]) for g, lse in zip(*rows, strict=True)]
+    every += zip(*columns, strict=True)
+    return reduce(torch.add, [g * (logits - lse).exp() for g, lse in every]).to(logits.dtype)
+
+
+def _weights_with_one(
+    shares: Float[Tensor, "left right"], peak: Tensor, rows: _Vectors, columns: _Vectors
+) -> Float[Tensor, "left right"]:
+    """W of a tile, from exp(T - c) that all log-sum-exps share."""
     of_row, of_column = (
-        reduce(torch.add, [g * (shift - lse).exp() for g, lse in pairs]).to(logits.dtype)
-        for pairs in (of_rows, of_columns)
+        reduce(torch.add, [g * (peak - lse).exp() for g, lse in zip(*vectors, strict=True)])
+        for vectors in (rows, columns)
     )
-    return logits.sub_(shift).exp_().mul_(of_row[:, None] + of_column)
+    return (of_row[:, None].to(shares.dtype) + of_column.to(shares.dtype)).mul_(shares)

@@ -16,6 +16,7 @@ from clinical_symile import __version__
 from clinical_symile.augmentations import Augmentation
 from clinical_symile.batch import Batch, shuffled_batches
 from clinical_symile.checkpoint import resume, save_epoch
+from clinical_symile.cost import warn_of_cost
 from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
 from clinical_symile.feed import Feed, ahead, open_feed
 from clinical_symile.learner import build_augmentations, build_learner
@@ -83,6 +84,7 @@ def train(
     learner, augmentations = build_learner(task, store, seed=seed), build_augmentations(task)
     if fabric.is_global_zero:
         run.write_record(record)
+        warn_of_cost(learner, store, task)
     on_gpu = fabric.device.type == "cuda"
     if on_gpu:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -20,6 +20,7 @@ PAGES = (
     "docs/clinical_measures.md",
     "docs/statistics.md",
     "docs/missingness.md",
+    "docs/objectives.md",
     "docs/audit.md",
     "docs/own_cohort.md",
     "docs/mimic.md",

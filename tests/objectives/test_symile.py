@@ -175,7 +175,11 @@ def test_the_paper_s_batch_of_unit_vectors_in_float32_is_close_to_float64(genera
         assert (found - right).abs().max() <= 1e-5 * right.abs().max()
 
 
-def test_what_is_kept_for_the_way_back_is_the_embeddings_and_no_logit(generator):
+def test_what_is_kept_for_the_way_back_is_the_embeddings_and_a_fixed_allowance(
+    generator, monkeypatch
+):
+    monkeypatch.setattr(cube, "KEPT_BYTES", 4096)
+    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: 512)
     n, d = 48, 64
     z = torch.randn(n, 3, d, generator=generator).requires_grad_()
     kept = 0
@@ -187,7 +191,7 @@ def test_what_is_kept_for_the_way_back_is_the_embeddings_and_no_logit(generator)
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         symile_loss(z, torch.tensor(0.01, requires_grad=True))
-    assert kept <= 3 * (3 * n * d + 3 * n)
+    assert kept <= 3 * (3 * n * d + 3 * n) + 1024
 
 
 def check_golden(loss, z, scale, probes, expected):

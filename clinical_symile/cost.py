@@ -1,0 +1,76 @@
+"""What a training step costs: the objective beside the encoders, in floating-point operations."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from clinical_symile.batch import load_batch
+from clinical_symile.learner import Learner
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Pretraining
+from clinical_symile.tuning import complete_rows
+
+COUNTED = 2  # samples
+
+
+class _Counter(TorchDispatchMode):
+    """Counts operations as PyTorch's own counter does, but of the whole and not of each module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        count: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.total += count(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
+def encoder_operations(learner: Learner, store: CohortStore, task: Pretraining) -> float:
+    """Those of a step's encoders, forward and backward, if every sample is complete.
+
+    Two samples are encoded and counted; the way back takes twice the way there.
+    """
+    rows = complete_rows(store, "tuning", task.modalities)[:COUNTED]
+    batch = load_batch(store, rows, modalities=task.modalities)
+    was_training = learner.model.training
+    learner.model.eval()
+    with torch.no_grad(), _Counter() as counter:
+        learner.model(batch)
+    learner.model.train(was_training)
+    return 3.0 * counter.total * task.batch_size / len(rows)
+
+
+def dear_objective(of_objective: float, of_encoders: float, task: Pretraining) -> str | None:
+    """What to say where the objective costs more than the encoders; None where it does not."""
+    if of_objective <= of_encoders:
+        return None
+    return (
+        f"task '{task.name}': of each step the objective takes {of_objective:.2g} floating-point "
+        f"operations and the encoders {of_encoders:.2g}. Where training is too slow, lower "
+        'batch_size or dim, or set objective.negatives to "cyclic-8", "one-slot" or "shuffled".'
+    )
+
+
+def warn_of_cost(learner: Learner, store: CohortStore, task: Pretraining) -> None:
+    """Log a warning where the objective costs more than the encoders."""
+    of_objective = learner.objective.operations(
+        task.batch_size, modalities=len(task.modalities), dim=task.dim
+    )
+    if of_objective is None:
+        return
+    text = dear_objective(of_objective, encoder_operations(learner, store, task), task)
+    if text:
+        logging.getLogger(__name__).warning(text)
