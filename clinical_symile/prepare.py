@@ -373,12 +373,12 @@ def _write_array(
     store: Path,
 ) -> dict[str, Any]:
     """Copy one modality's measurements of the samples that are kept; what the manifest says."""
-    decoded_array = np.load(decoded.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-    array = create_array(store / f"{name}.npy", adapter, samples=len(kept))
+    # Files are mapped anew for every part, so that no more than one stays in memory.
+    source, target = decoded.folder / f"{name}.npy", store / f"{name}.npy"
+    create_array(target, adapter, samples=len(kept))
     present = frame[f"present_{name}"].to_numpy()
     for rows in _parts(np.flatnonzero(present)):
-        array[rows] = decoded_array[kept[rows]]
-    array.flush()
+        np.load(target, mmap_mode="r+")[rows] = np.load(source, mmap_mode="r")[kept[rows]]
     training = np.flatnonzero(present & (frame["split"] == "train").to_numpy())
     return {
         "adapter": cohort.modalities[name].adapter,
@@ -387,8 +387,10 @@ def _write_array(
         "unit": adapter.unit,
         "parts": list(adapter.parts),
         "encoder": adapter.encoder,
-        "statistics": adapter.fit(array[rows] for rows in _parts(training)),
-        "sha256": checksum(store / f"{name}.npy"),
+        "statistics": adapter.fit(
+            np.load(target, mmap_mode="r")[rows] for rows in _parts(training)
+        ),
+        "sha256": checksum(target),
     }
 
 
