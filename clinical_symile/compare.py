@@ -236,7 +236,8 @@ def _tested(pair: _Pair, drawn: Resampled) -> Tested | None:
     """
     one, other = pair.arrays
     each = pair.metric.each
-    if pair.metric.name == "auroc":
+    # Of several parts it is the mean of several AUROCs, which no single ranking is of.
+    if pair.metric.name == "auroc" and "part" not in pair.metric.columns:
         try:
             return delong(one[0], one[1], other[1], pair.subjects)
         except ValueError:  # too few people of a class: what is left is the bootstrap

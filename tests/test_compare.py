@@ -170,6 +170,32 @@ def test_auroc_is_compared_by_delong_and_by_the_bootstrap_where_a_class_has_one_
                 compare(runs[0], runs[1], task, store=synthetic_store)
 
 
+def test_a_mean_over_several_outcomes_is_compared_as_a_mean(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    # Both rank each outcome alike; one gives the rarer outcome the higher risks, so that a single
+    # ranking of all rows would tell them apart.
+    name = "classification/more/xray_findings"
+    task = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(task, Classification)
+    runs = []
+    for run_name, shift in (("a-0", 0.0), ("b-0", 0.5)):
+        run = _run(tmp_path / run_name, task, [0] * 100)
+        frames = []
+        for place, part in enumerate(task.questions):
+            label = (np.arange(100) % (place + 2) == 0).astype(int)
+            noise = np.random.default_rng(place).random(100)
+            risk = 0.3 * (noise + label) / 2 + shift * (place == 2)
+            frames.append(
+                pd.DataFrame({"row": range(100), "label": label, "probability": risk, "part": part})
+            )
+        frame = pd.concat(frames, ignore_index=True)
+        frame.to_parquet(run.path / "outcomes" / name / "complete.parquet")
+        runs.append(run)
+    (made,) = compare(runs[0], runs[1], task, store=synthetic_store)
+    assert (made.difference, made.p_value, made.test) == (0.0, 1.0, "bootstrap, normal")
+
+
 def test_p_values_are_adjusted_for_the_whole_family(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:

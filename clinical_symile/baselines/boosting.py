@@ -12,6 +12,8 @@ from clinical_symile.supervised import Cases
 from clinical_symile.task import Classification, Pretraining
 
 TREES, LEAVES, LEARNING_RATE = 100, 8, 0.1
+# Of few samples a tenth, so that there is a tree at all.
+LEAST_IN_LEAF = 20
 
 
 class Boosting:
@@ -46,6 +48,7 @@ class Boosting:
         trees = HistGradientBoostingClassifier(
             max_iter=TREES,
             max_leaf_nodes=LEAVES,
+            min_samples_leaf=max(1, min(LEAST_IN_LEAF, len(train.rows) // 10)),
             learning_rate=LEARNING_RATE,
             early_stopping=False,  # pyright: ignore[reportArgumentType], its stubs know "auto" alone
             random_state=task.seed,
