@@ -89,7 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "list", "what there is to choose from")
     verb.add_argument("what", nargs="?", choices=LISTS, help="one kind; without it, all of them")
 
-    _add_verb(verbs, "check", "read every definition and report every problem")
+    verb = _add_verb(verbs, "check", "read every definition and report every problem")
+    verb.add_argument(
+        "--canary",
+        metavar="package.module:Name",
+        help="instead, hold a part of your own to it: what is withheld must be unreachable",
+    )
     verb = _add_verb(verbs, "doctor", "what this machine has and what is amiss")
     verb.add_argument("--store", metavar="STORE", type=Path, help="a store to read in full as well")
 

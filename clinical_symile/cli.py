@@ -48,6 +48,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.canary is not None:
+        from clinical_symile.canary import canary
+
+        print(canary(options.canary))
+        return 0
     from clinical_symile.check import check
 
     problems, notes = check(options.catalog)

@@ -57,7 +57,7 @@ LAYERS = (
     {"train", "import_checkpoint"},
     {"benchmark"},
     {"include"},
-    {"listing", "check", "doctor", "arguments"},
+    {"listing", "check", "canary", "doctor", "arguments"},
     {"cli"},
     {"__main__"},
 )
@@ -69,6 +69,7 @@ LOADED_BY = {
         "augmentations",
         "feed",
         "batch",
+        "canary",
         "checkpoint",
         "cost",
         "cube",

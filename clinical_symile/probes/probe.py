@@ -28,7 +28,7 @@ class Shown:
 
     def features(self) -> Float[np.ndarray, "sample feature"]:
         """The embeddings side by side, and which are seen."""
-        flat = self.z.reshape(len(self.z), -1)
+        flat = np.where(self.seen[:, :, None], self.z, 0.0).reshape(len(self.z), -1)
         return np.concatenate([flat, self.seen], axis=1, dtype=np.float64)
 
 

@@ -1,0 +1,209 @@
+"""Every part of the package keeps what is withheld unreachable; parts that leak are named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clinical_symile.canary import (
+    absence_leaks,
+    canary,
+    encoder_leaks,
+    objective_leaks,
+    probe_leaks,
+)
+from clinical_symile.cli import main
+from clinical_symile.errors import DefinitionError
+from clinical_symile.names import ABSENCES, ENCODERS, OBJECTIVES, PROBES, find
+from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.subsets import SubsetSum
+from clinical_symile.objectives.symile import Symile
+
+ARGUMENTS = {"logistic": {"strengths": [0.1, 1.0]}, "neighbours": {"k": [1, 3]}}
+# Reads a store; what it may read there has its own tests in tests/probes/test_finetune.py.
+OF_A_STORE = {"finetune"}
+LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_objective_leaks(name):
+    assert list(objective_leaks(find(name, OBJECTIVES, what="objective"))) == []
+
+
+@pytest.mark.parametrize(
+    "objective", [Symile(negatives="shuffled"), SubsetSum(Symile, 3), SubsetSum(Clip, 3)]
+)
+def test_no_variant_of_an_objective_leaks(objective):
+    assert list(objective_leaks(objective)) == []
+
+
+@pytest.mark.parametrize("name", ABSENCES)
+def test_no_way_with_absent_modalities_leaks(name):
+    assert list(absence_leaks(find(name, ABSENCES, what="way"))) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
+def test_no_encoder_leaks(name):
+    assert list(encoder_leaks(find(name, ENCODERS, what="encoder"))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_no_large_encoder_leaks(name):
+    assert list(encoder_leaks(find(name, ENCODERS, what="encoder"))) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(PROBES) - OF_A_STORE))
+def test_no_probe_leaks(name):
+    probe = find(name, PROBES, what="probe")(**ARGUMENTS.get(name, {}))
+    assert list(probe_leaks(probe)) == []
+
+
+LEAKING = '''
+import numpy as np
+import torch
+from torch import nn
+
+from clinical_symile.absence import Absence, LeftOut
+from clinical_symile.objectives.clip import Clip, clip_loss
+
+
+class ReadsAbsent(Clip):
+    """Its loss takes every slot to be there."""
+
+    def forward(self, embeddings, *, generator=None):
+        return clip_loss(torch.nan_to_num(embeddings.z), self.logit_scale)
+
+
+class ReadsTarget(Clip):
+    """Its score adds how near a candidate is to the query's own target."""
+
+    def score(self, query, candidates, *, target):
+        own = torch.nan_to_num(query.z[:, query.modalities.index(target)])
+        return super().score(query, candidates, target=target) + own @ candidates.T
+
+
+class ReadsOthers(Clip):
+    """Its score is centred over the queries that are asked together."""
+
+    def score(self, query, candidates, *, target):
+        scores = super().score(query, candidates, target=target)
+        return scores - scores.mean(dim=0)
+
+
+class EncodesAll(nn.Module):
+    """It encodes what is absent too, and hides it afterwards."""
+
+    def __init__(self, modalities, dim):
+        super().__init__()
+
+    def forward(self, encoder, norm, inputs, present, *, column):
+        z = norm(encoder(torch.nan_to_num(inputs)))
+        return torch.where(present[:, None], z, torch.zeros_like(z)), None
+
+
+LEAKING_WAY = Absence(slots=EncodesAll)
+SOUND_WAY = Absence(slots=LeftOut, needs=1)
+
+
+class Mixes(nn.Module):
+    """An encoder that adds the mean of the batch."""
+
+    def __init__(self, shape, dim):
+        super().__init__()
+        self.layer = nn.Linear(int(np.prod(shape)), dim)
+
+    def forward(self, inputs):
+        z = self.layer(inputs.flatten(1))
+        return z + z.mean(dim=0)
+
+
+class Peeks:
+    """A probe that reads embeddings whether or not they are seen."""
+
+    def predict(self, train, tuning, asked, *, encoders, seed):
+        return 1 / (1 + np.exp(-np.nan_to_num(asked.z).sum(axis=(1, 2))))
+
+
+class Stops:
+    """A probe that cannot stand NaN in what it may not read."""
+
+    def predict(self, train, tuning, asked, *, encoders, seed):
+        if np.isnan(train.z).any():
+            raise ValueError("found NaN")
+        return np.full(len(asked.rows), 0.5)
+
+
+NUMBER = 3
+'''
+
+
+@pytest.fixture
+def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "leaking_parts.py").write_text(LEAKING)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "leaking_parts"
+
+
+@pytest.mark.parametrize(
+    ("name", "leak"),
+    [
+        ("ReadsAbsent", "an objective that leaks: the loss changes when withheld slots hold"),
+        ("ReadsTarget", "the score for cxr changes when withheld slots and the query's own cxr"),
+        ("ReadsOthers", "the score for ecg of a query depends on the other queries"),
+        ("EncodesAll", "a filling of slots that leaks: an embedding changes when withheld slots"),
+        ("LEAKING_WAY", "a way with absent modalities that leaks: an embedding changes"),
+        ("Mixes", "an encoder that leaks: an embedding of one person depends on who else"),
+        ("Peeks", "a probe that leaks: the prediction changes when withheld slots hold values"),
+        ("Stops", "a probe that stops with ValueError: found NaN"),
+        ("NUMBER", "a int; expected an objective, a way"),
+    ],
+)
+def test_a_part_that_leaks_fails_with_a_sentence_that_names_the_leak(leaking, name, leak):
+    with pytest.raises(DefinitionError, match=leak):
+        canary(f"{leaking}:{name}")
+
+
+def test_the_command_line_holds_outside_code_to_it(leaking, capsys):
+    for name, status, words in (
+        ("SOUND_WAY", 0, "a way with absent modalities; nothing that is withheld reaches it."),
+        ("Peeks", 1, "a probe that leaks"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["check", "--canary", f"{leaking}:{name}"])
+        assert stop.value.code == status
+        shown = capsys.readouterr()
+        assert words in shown.out + shown.err
+
+
+def test_a_part_that_is_not_there_is_refused(leaking):
+    with pytest.raises(DefinitionError, match="no attribute 'Nothing'"):
+        canary(f"{leaking}:Nothing")
+
+
+def test_the_canary_sees_gradients_too():
+    class Stained(Clip):
+        """Its loss is right, its gradient is not: a term that is zero where slots are zero."""
+
+        def forward(self, embeddings, *, generator=None):
+            stain = torch.where(torch.isnan(embeddings.z), 0.0, embeddings.z)[:, 2]
+            absent = ~embeddings.present[:, 2]
+            return (
+                super().forward(embeddings)
+                + 0 * self.logit_scale
+                + (stain[absent] - stain[absent].detach()).sum()
+            )
+
+    leaks = list(objective_leaks(Stained()))
+    assert any("the gradient of embeddings is not zero in withheld slots" in leak for leak in leaks)
+    assert not any(leak.startswith("the loss") for leak in leaks)
+
+
+def test_the_people_of_the_canary_lack_something_and_differ():
+    from clinical_symile.canary import _people
+
+    z, present = _people(4)
+    assert (~present).any(dim=0).all()
+    assert present.any(dim=1).all()
+    assert len(np.unique(z.numpy().reshape(len(z), -1), axis=0)) == len(z)
