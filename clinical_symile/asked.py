@@ -124,6 +124,22 @@ def applicable_patterns(
     return fitting, notes
 
 
+def under_patterns(task: Evaluated, names: Sequence[str]) -> Evaluated:
+    """A task under other patterns than its own: those of `names` that mean something for it.
+
+    Raises:
+        DefinitionError: none does.
+    """
+    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    fitting = [name for name in expand(names, inputs) if not _refused(parse_pattern(name), inputs)]
+    if not fitting:
+        raise DefinitionError(
+            f"task '{task.name}': none of the patterns {', '.join(names)} means something for "
+            f"{', '.join(inputs)}. Name others in the report, or leave the task out."
+        )
+    return task.model_copy(update={"missingness": tuple(fitting)})
+
+
 def _refused(pattern: Pattern, inputs: Sequence[str]) -> Sequence[str]:
     """Why a pattern means nothing for queries with these modalities; empty if it does."""
     try:

@@ -13,7 +13,13 @@ import numpy as np
 from pandas import DataFrame
 
 from clinical_symile import __version__
-from clinical_symile.asked import Evaluated, applicable_tasks, pretraining_task, run_name
+from clinical_symile.asked import (
+    Evaluated,
+    applicable_tasks,
+    pretraining_task,
+    run_name,
+    under_patterns,
+)
 from clinical_symile.assess import assess
 from clinical_symile.assess_methods import compare_methods
 from clinical_symile.baseline_scorer import BaselineScorer
@@ -103,6 +109,8 @@ def benchmark(
     asked, notes = applicable_tasks(
         catalog, store, patterns=needed.tasks if tasks is None else tasks
     )
+    if needed.missingness:
+        asked = [under_patterns(task, needed.missingness) for task in asked]
     uri, runs = tracking_uri(out), []
     for seed in needed.seeds if seeds is None else seeds:
         for task in learned:

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7a5195")
@@ -213,6 +214,89 @@ def curves(
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(color=RULE, linewidth=0.6)
+    return _svg(figure, name=name, title=title)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Values with intervals along an axis.
+
+    Attributes:
+        family: decides colour and marker; None is what is possible at most.
+        x: where.
+        y: the values.
+        low: lower ends.
+        high: upper ends.
+    """
+
+    family: int | None
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+@mpl.rc_context(STYLE)
+def bands(
+    lines: Sequence[Band], *, name: str, title: str, x_label: str, chance: float | None
+) -> str:
+    """Values with their intervals over shares in per cent, a line for each run."""
+    figure, axes = _canvas(260)
+    axes.set_autoscale_on(True)
+    _place(figure, axes, left=44, bottom=40, top=8)
+    width = max((x for line in lines for x in line.x), default=1) / 60
+    for place, line in enumerate(lines):
+        if line.family is None:
+            axes.plot(line.x, line.y, color=INK, linewidth=2, linestyle=(0, (4, 2)))
+            continue
+        colour = SERIES[line.family % len(SERIES)]
+        # Intervals stand side by side, or they would hide each other.
+        x = np.asarray(line.x) + width * (place - (len(lines) - 1) / 2) / 2
+        axes.vlines(x, line.low, line.high, color=colour, linewidth=1.2)
+        marker = MARKERS[line.family % len(MARKERS)]
+        axes.plot(x, line.y, color=colour, marker=marker, markersize=5, linewidth=1.6)
+    if chance is not None:
+        axes.axhline(chance, color=MUTED, linewidth=1.4, linestyle=(0, (1, 1.5)))
+    axes.set_xlabel(x_label)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(color=RULE, linewidth=0.6)
+    return _svg(figure, name=name, title=title)
+
+
+@mpl.rc_context(STYLE)
+def heat(
+    values: Sequence[Sequence[float | None]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    texts: Sequence[Sequence[str]],
+    name: str,
+    title: str,
+) -> str:
+    """A table whose cells are darker the higher their value; what is not known is blank."""
+    labels = [textwrap.fill(row, 24) for row in rows]
+    top = int(4.4 * max(len(column) for column in columns)) + 14
+    figure, axes = _canvas(28 * len(rows) + top + 6)
+    left = 6.4 * max(len(line) for label in labels for line in label.splitlines()) + 10
+    _place(figure, axes, left=left, bottom=6, top=top, right=34)
+    known = [value for row in values for value in row if value is not None and np.isfinite(value)]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            if value is None or not np.isfinite(value):
+                continue
+            share = (value - low) / (high - low) if high > low else 0.5
+            shade = {"color": SERIES[0], "alpha": 0.08 + 0.5 * share, "linewidth": 0}
+            axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, **shade))
+            axes.text(x, y, texts[y][x], ha="center", va="center", fontsize=9.5)
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), labels, fontsize=10)
+    axes.xaxis.tick_top()
+    turned = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(columns)), columns, fontsize=9.5, **turned)
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
     return _svg(figure, name=name, title=title)
 
 

@@ -142,7 +142,7 @@ def _environment(folder: Path) -> jinja2.Environment:
 def _context(data: ReportData) -> dict[str, Any]:
     """The data as they are, and the pictures drawn from them."""
     # It draws, and what draws takes a second to load: `list` must not wait for it.
-    from clinical_symile import measure_panels, panels
+    from clinical_symile import absence_panels, measure_panels, panels
     from clinical_symile.differences import differences
 
     scores, series = Scores(data.results), series_of(data.runs, data.results)
@@ -175,6 +175,14 @@ def _context(data: ReportData) -> dict[str, Any]:
         "classification_missing": panels.levels(
             scores, **about, kind="classification", whole=False
         ),
+        "absence": {
+            "lost": absence_panels.lost(scores, **about),
+            "degradation": absence_panels.degradation(scores, **about),
+            "met": absence_panels.met(scores, **about),
+            "worth": absence_panels.worth(data.told.modality_value, **about),
+            "calibration": absence_panels.calibration(data.told.measures, **about),
+            "subgroups": absence_panels.subgroups(data.told.subgroups, **about),
+        },
         "differences": differences(data.comparisons, **about),
         "training": panels.training(
             data.histories,

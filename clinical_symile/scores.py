@@ -93,9 +93,7 @@ def series_of(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> l
     made: list[Series] = []
     for name in sorted(names, key=lambda name: families.index(tasks[name])):
         task = tasks[name]
-        method = label = (
-            short[task] if doubled[short[task]] == 1 else task.removeprefix("pretraining/")
-        )
+        method = label = short[task] if doubled[short[task]] == 1 else _way(task)
         siblings = [other for other in names if tasks[other] == task]
         if len(siblings) > 1:
             seeds = Counter(str(records.get(other, {}).get("seed")) for other in siblings)
@@ -103,6 +101,11 @@ def series_of(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> l
             label += f", seed {seed}" if seeds[seed] == 1 else f" ({name})"
         made.append(Series(name, label, method, families.index(task), siblings.index(name)))
     return made
+
+
+def _way(task: str) -> str:
+    """A pretraining task as a reader calls it: `pretraining/missingness/masked_cube` is a way."""
+    return task.removeprefix("pretraining/").replace("missingness/", "").replace("_", " ")
 
 
 def _objective(record: Mapping[str, Any] | None, name: str) -> str:

@@ -20,6 +20,8 @@ class Needs(BaseModel):
         tasks: what to score, by name or with `*`; what begins with `!` takes away.
         baselines: names of `names.BASELINES`, scored beside.
         seeds: each training is repeated with each.
+        missingness: patterns to score each task under, where they mean something, instead of its
+            own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +32,7 @@ class Needs(BaseModel):
     tasks: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    missingness: tuple[str, ...] = ()
 
 
 def needs(template: Path) -> Needs:

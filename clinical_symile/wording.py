@@ -73,8 +73,17 @@ def pattern_words(name: str) -> str:
     if name in ("complete", "observed"):
         return {"complete": "nothing missing", "observed": "as recorded"}[name]
     form, _, rest = name.partition("-")
+    *given, rate = rest.split("-")
     if form == "mcar" and rest.isdigit():
         return f"{rest} % missing at random"
+    if form in ("mar", "mnar") and rate.isdigit():
+        by = " ".join(given).replace("_", " ") or "severity"
+        return f"{rate} % missing, more often by {by}"
+    if form in ("site", "mask"):
+        of = f" of {rest.replace('_', ' ')}" if rest else ""
+        return f"as available at the site{of}" if form == "site" else f"the mask{of}"
+    if given and given[0] in ("mcar", "mar", "mnar"):
+        return f"{modality_words(form)}: {pattern_words(rest)}"
     if form == "only" and rest:
         return f"{listed([modality_words(m) for m in rest.split('-')])} only"
     if form == "without" and rest:
