@@ -27,6 +27,7 @@ PAGES = (
     "docs/symile_mimic.md",
     "docs/others_models.md",
     "docs/tasks.md",
+    "docs/training.md",
     "examples/mini_hospital/README.md",
     "reports/README.md",
 )
