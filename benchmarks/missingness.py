@@ -1,0 +1,83 @@
+"""What asking under many patterns costs: the default grid against `complete` on 10,000 samples.
+
+A run of `benchmark missingness` is asked for one retrieval, on its store repeated until it has
+10,000 samples: their recordings are encoded once, then they are scored under each pattern.
+
+Run with `.venv/bin/python benchmarks/missingness.py missing`, the folder of a finished
+`clinical-symile benchmark missingness --cohort synthetic --out missing`.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+
+from clinical_symile.catalog import open_catalog
+from clinical_symile.evaluate import evaluate
+from clinical_symile.learner import load_learner
+from clinical_symile.missingness import expand
+from clinical_symile.model import embed
+from clinical_symile.run import Run
+from clinical_symile.scorer import EmbeddingScorer
+from clinical_symile.store import CohortStore, open_store
+from clinical_symile.task import Pretraining, Retrieval, read_task, task_from
+
+SAMPLES = 10_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--run", default="missingness-masked_cube-0")
+    options = parser.parse_args()
+    run = Run(options.folder / "runs" / options.run)
+    task = task_from(run.record["definition"], name=run.record["task"], where="run.toml")
+    name = "retrieval/cxr_given_ecg_labs"
+    asked = read_task(open_catalog().path("tasks", name), name=name)
+    assert isinstance(task, Pretraining)
+    assert isinstance(asked, Retrieval)
+    with tempfile.TemporaryDirectory() as folder:
+        store = _repeated(open_store(options.folder / "store"), Path(folder))
+        learner = load_learner(run, task, store)
+        started = time.perf_counter()
+        embeddings = embed(learner.model, store, np.arange(SAMPLES))
+        encoding = time.perf_counter() - started
+        scorer = EmbeddingScorer(embeddings, learner.objective, store)
+        seconds = {}
+        for words in (("complete",), ("grid",)):
+            patterns = expand(words, asked.query)
+            started = time.perf_counter()
+            made = evaluate(asked, scorer, store=store, run="r", seed=0, missingness=patterns)
+            seconds[words[0]] = encoding + time.perf_counter() - started
+            assert not made.unscored
+            print(f"{words[0]}: {len(patterns)} patterns, {seconds[words[0]]:.1f} s")
+    print(f"of which encoding {encoding:.1f} s; ratio {seconds['grid'] / seconds['complete']:.2f}")
+
+
+def _repeated(store: CohortStore, folder: Path) -> CohortStore:
+    """The store with its complete samples repeated as other people's, all of them held out."""
+    whole = np.flatnonzero(store.present.all(axis=1))
+    rows = np.resize(whole, SAMPLES)
+    for modality in store.modalities:
+        values = store.array(modality)
+        copy = open_memmap(
+            folder / f"{modality}.npy", "w+", values.dtype, (SAMPLES, *values.shape[1:])
+        )
+        for place, row in enumerate(rows):
+            copy[place] = values[row]
+    samples = store.samples.iloc[rows].reset_index(drop=True)
+    names = pd.RangeIndex(SAMPLES).astype(str)
+    split = np.where(np.arange(SAMPLES) < 300, "train", "held_out")
+    samples = samples.assign(sample=names, subject=np.arange(SAMPLES), split=split)
+    shutil.copy(store.path / "manifest.json", folder)
+    return replace(store, path=folder, samples=samples, present=store.present[rows])
+
+
+if __name__ == "__main__":
+    main()
