@@ -147,7 +147,8 @@ class Run:
     ) -> None:
         """Keep what came of a task; a pattern that was scored before is replaced.
 
-        Rows of the task as it was once, on other candidates or another store, are dropped.
+        Rows of the task as it was once, on other candidates or another store, are dropped, and
+        the tables of patterns that have no row any more, or no tuning rows.
 
         Args:
             task: the task's name.
@@ -160,10 +161,13 @@ class Run:
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
             for pattern, table in tables.items():
                 _replace_table(self.path / folder / task / f"{pattern}.parquet", table)
+        for pattern in set(outcomes) - set(tuning):
+            (self.path / "tuning" / task / f"{pattern}.parquet").unlink(missing_ok=True)
         if len(candidates):
             _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}
         digests = {row.digest for row in (*results, *unscored)}
+        patterns = set(outcomes)
         for name, before, after in (
             ("results", self.results, results),
             ("unscored", self.unscored, unscored),
@@ -175,6 +179,11 @@ class Run:
                 or ((row.task, row.missingness) not in new and row.digest in digests)
             ]
             write_rows(self.path / f"{name}.jsonl", [*kept, *after])
+            patterns |= {row.missingness for row in kept if row.task == task}
+        for folder in ("outcomes", "tuning"):
+            for path in (self.path / folder / task).glob("*.parquet"):
+                if path.stem not in patterns:
+                    path.unlink()
 
 
 def provenance() -> dict[str, Any]:

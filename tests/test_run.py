@@ -29,12 +29,15 @@ def _write(
     task: str = TASK,
     unscored: tuple[Unscored, ...] = (),
     above: tuple[int, ...] = (0, 1),
+    tuned: bool = False,
 ) -> None:
+    outcomes = {row.missingness: _outcome(*above) for row in results}
     run.write_evaluation(
         task,
         results=results,
         unscored=unscored,
-        outcomes={row.missingness: _outcome(*above) for row in results},
+        outcomes=outcomes,
+        tuning=outcomes if tuned else {},
         candidates=pd.DataFrame({"query": [0, 0], "candidate": [0, 1]}),
     )
 
@@ -102,6 +105,26 @@ def test_a_pattern_is_either_scored_or_unscored(run: Run) -> None:
     assert (run.results, run.unscored) == ([], [reason])
     _write(run, RESULT)
     assert (run.results, run.unscored) == ([RESULT], [])
+
+
+def test_tuning_predictions_of_another_model_do_not_outlive_a_re_evaluation(run: Run) -> None:
+    complete = replace(RESULT, missingness="complete")
+    _write(run, RESULT, complete, tuned=True)
+    _write(run, RESULT)
+    assert run.tuning_outcome(TASK, "mcar-30") is None
+    assert run.tuning_outcome(TASK, "complete") is not None
+
+
+def test_tables_of_patterns_that_are_dropped_go_with_their_rows(run: Run) -> None:
+    complete = replace(RESULT, missingness="complete")
+    other = replace(RESULT, task=f"{TASK}/deeper", missingness="complete")
+    _write(run, other, task=other.task, tuned=True)
+    _write(run, RESULT, complete, tuned=True)
+    _write(run, replace(RESULT, digest="another"), tuned=True)
+    for folder in ("outcomes", "tuning"):
+        there = (run.path / folder / TASK).rglob("*.parquet")
+        names = {path.relative_to(run.path / folder / TASK).as_posix() for path in there}
+        assert names == {"mcar-30.parquet", "deeper/complete.parquet"}
 
 
 def test_a_file_that_is_not_whole_never_takes_the_name(
