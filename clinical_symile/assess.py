@@ -3,6 +3,7 @@
 Nothing is predicted here: the rows of `outcomes/` and `tuning/` are read, and resampled by subject.
 """
 
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,13 +13,12 @@ from clinical_symile.assess_groups import subgroup_results
 from clinical_symile.assess_modalities import modality_values
 from clinical_symile.assess_risks import risk_measures
 from clinical_symile.catalog import digest
-from clinical_symile.measures import Measures, read_measures, together, write_measures
+from clinical_symile.errors import DataError
+from clinical_symile.measures import Measures, of_tasks, read_measures, together, write_measures
 from clinical_symile.run import Run
 from clinical_symile.scored import Scored, by_part, scored_patterns
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval
-
-MARK = "measures.digest"
 
 
 def assess(
@@ -26,27 +26,59 @@ def assess(
 ) -> Measures:
     """Tell of a run what it was scored on, and keep it in the run's folder.
 
-    What was told of the same results before is read instead.
+    What was told of the same results before is read instead, and what was told of other tasks
+    stays.
 
     Args:
         run: evaluated on the tasks.
         tasks: what to tell of.
         store: what it was evaluated on.
+
+    Returns:
+        What is told of these tasks.
     """
-    mark, of = run.path / MARK, _digest(run, tasks)
-    if mark.is_file() and mark.read_text(encoding="utf-8") == of:
+    digests = {task.name: _digest(run, task.name) for task in tasks}
+    before = _told_before(run)
+    due = [task for task in tasks if _marked(run, task.name) != digests[task.name]]
+    if due:
+        new, names = together(_of_task(run, task, store) for task in due), {t.name for t in due}
+        before = together([of_tasks(before, lambda name: name not in names), new])
+        write_measures(run.path, before)
+        for name in names:
+            run.mark(name).parent.mkdir(parents=True, exist_ok=True)
+            run.mark(name).write_text(digests[name], encoding="utf-8")
+    return of_tasks(before, lambda name: name in digests)
+
+
+def _told_before(run: Run) -> Measures:
+    """What the run's folder has; nothing, of any task, where another version's rows are in it."""
+    try:
         return read_measures(run.path)
-    told = together(_of_task(run, task, store) for task in tasks)
-    write_measures(run.path, told)
-    mark.write_text(of, encoding="utf-8")
-    return told
+    except DataError:
+        shutil.rmtree(run.path / "told", ignore_errors=True)
+        return Measures()
 
 
-def _digest(run: Run, tasks: Sequence[Retrieval | Classification]) -> str:
-    """Of the results that are told of, and of who tells."""
-    names = {task.name for task in tasks}
-    rows = sorted(repr(row) for row in run.results if row.task in names)
-    return digest(__version__, *rows)
+def _marked(run: Run, task: str) -> str | None:
+    """The digest of what was told of when a task was told of."""
+    mark = run.mark(task)
+    return mark.read_text(encoding="utf-8") if mark.is_file() else None
+
+
+def _digest(run: Run, task: str) -> str:
+    """Of the results and the tables that are told of, and of who tells."""
+    rows = sorted(repr(row) for row in run.results if row.task == task)
+    tables = sorted(
+        path
+        for name in ("outcomes", "tuning")
+        for path in (run.path / name / task).glob("*.parquet")
+    )
+    named = [
+        part
+        for path in tables
+        for part in (path.relative_to(run.path).as_posix(), path.read_bytes())
+    ]
+    return digest(__version__, *rows, *named)
 
 
 def _of_task(run: Run, task: Retrieval | Classification, store: CohortStore) -> Measures:

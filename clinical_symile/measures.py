@@ -4,7 +4,7 @@ Every row says which run, cohort, task and pattern it is of, and with what diges
 of fewer than ten people are None.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -300,3 +300,8 @@ def together(several: Iterable[Measures]) -> Measures:
     """The tables of several runs as one."""
     parts = list(several)
     return Measures(**{name: [r for part in parts for r in getattr(part, name)] for name in KINDS})
+
+
+def of_tasks(told: Measures, wanted: Callable[[str], bool]) -> Measures:
+    """The rows of those tasks whose names are wanted."""
+    return Measures(**{name: [r for r in getattr(told, name) if wanted(r.task)] for name in KINDS})

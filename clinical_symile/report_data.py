@@ -14,7 +14,7 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.gallery import Answers
 from clinical_symile.intervals import LEVEL, paired_bootstrap
-from clinical_symile.measures import MethodRank, SeedComponents, read_measures, together
+from clinical_symile.measures import MethodRank, SeedComponents, of_tasks, read_measures, together
 from clinical_symile.questions import primary_metric
 from clinical_symile.report import OPEN, ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored, read_rows
@@ -103,7 +103,7 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         losses=read_rows(out / "losses.jsonl", Comparison),
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
-        told=together(read_measures(run.path) for run in runs),
+        told=of_tasks(together(read_measures(run.path) for run in runs), scored.__contains__),
         unscored=read_rows(out / "unscored.jsonl", Unscored),
         notes=record["notes"],
         runs=[run.record for run in trained],

@@ -29,7 +29,7 @@ class Run:
     a line per epoch, `results.jsonl` a line per result. `candidates/` and `outcomes/` hold, for
     each task, the candidate lists and what became of each sample, as rows of the store, and
     `tuning/` what was predicted of the tuning split: they stay in the folder, no report and no
-    tracking server gets them.
+    tracking server gets them. `told/` has a mark for each task that `assess` has told of.
 
     Attributes:
         path: the folder; its name is the run's.
@@ -125,6 +125,10 @@ class Run:
         path = self.path / "tuning" / task / f"{missingness}.parquet"
         return pd.read_parquet(path) if path.is_file() else None
 
+    def mark(self, task: str) -> Path:
+        """There once `assess` has told of a task; holds the digest of what that was told of."""
+        return self.path / "told" / f"{task}.digest"
+
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace `run.toml`; None has no place in TOML and is left out."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -148,7 +152,8 @@ class Run:
         """Keep what came of a task; a pattern that was scored before is replaced.
 
         Rows of the task as it was once, on other candidates or another store, are dropped, and
-        the tables of patterns that have no row any more, or no tuning rows.
+        the tables of patterns that have no row any more, or no tuning rows. What was told of the
+        task besides has to be told anew.
 
         Args:
             task: the task's name.
@@ -158,6 +163,7 @@ class Run:
             candidates: the lists of a retrieval task.
             tuning: for each pattern what was predicted of the tuning split.
         """
+        self.mark(task).unlink(missing_ok=True)
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
             for pattern, table in tables.items():
                 _replace_table(self.path / folder / task / f"{pattern}.parquet", table)

@@ -199,6 +199,39 @@ def test_what_was_told_of_the_same_results_is_not_told_again(
     assert assess(run, [classification], store=synthetic_store).measures
 
 
+def test_other_tuning_predictions_are_told_of_anew(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    outcomes, tuning_rows = {"complete": predicted(rng, np.arange(60))}, np.arange(60, 100)
+    tuning = predicted(rng, tuning_rows)
+    run = scored_run(tmp_path / "a-0", classification, outcomes, {"complete": tuning})
+    before = numbers(assess(run, [classification], store=synthetic_store), "complete")
+    blurred = predicted(rng, tuning_rows, blur=2.0)
+    blurred.to_parquet(run.path / "tuning" / classification.name / "complete.parquet")
+    after = numbers(assess(run, [classification], store=synthetic_store), "complete")
+    assert after["recalibrated/brier"] != before["recalibrated/brier"]
+    assert after["calibration/brier"] == before["calibration/brier"]
+    scored_run(tmp_path / "a-0", classification, outcomes)
+    assert not run.mark(classification.name).exists()
+    told = assess(run, [classification], store=synthetic_store)
+    assert "recalibrated/brier" not in numbers(told, "complete")
+
+
+def test_what_was_told_of_other_tasks_stays(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    other = classification.model_copy(update={"name": "classification/other"})
+    for task in (classification, other):
+        run = scored_run(tmp_path / "a-0", task, {"complete": predicted(rng, np.arange(60))})
+    both = assess(run, [classification, other], store=synthetic_store)
+    scored_run(tmp_path / "a-0", other, {"complete": predicted(rng, np.arange(60), blur=2.0)})
+    told = assess(run, [other], store=synthetic_store)
+    assert {row.task for row in told.measures} == {other.name}
+    assert set(told.measures).isdisjoint(both.measures)
+    kept = [row for row in both.measures if row.task == classification.name]
+    assert list(read_measures(run.path).measures) == [*kept, *told.measures]
+
+
 def test_shapley_values_are_those_of_the_metric_under_each_pattern(
     classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
