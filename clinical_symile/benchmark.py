@@ -23,14 +23,14 @@ from clinical_symile.asked import (
 from clinical_symile.assess import assess
 from clinical_symile.assess_methods import compare_methods
 from clinical_symile.baseline_scorer import BaselineScorer
-from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import Catalog
 from clinical_symile.cohort import read_cohort
 from clinical_symile.compare import adjusted, compare, losses
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate import evaluate, evaluation_digest
+from clinical_symile.evaluate import evaluate
 from clinical_symile.learner import load_learner
+from clinical_symile.made_with import expected_digest
 from clinical_symile.model import embed
 from clinical_symile.names import BASELINES, find
 from clinical_symile.probes.probe import Encoders
@@ -292,7 +292,7 @@ def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[s
     """Keep with a run that a task asks for modalities that it has not learned."""
     about = {"run": run.name, "cohort": store.cohort, "task": task.name}
     reason = f"the run has not learned {', '.join(unlearned)}, which the task asks for."
-    made_with = _expected_digest(task, store)
+    made_with = expected_digest(task, store)
     unscored = [
         Unscored(**about, missingness=pattern, reason=reason, digest=made_with)
         for pattern in task.missingness
@@ -419,7 +419,7 @@ def _comparable(run: Run, other: Run) -> bool:
 
 def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
     """Whether the run has a number, or a reason, for each pattern of the task as it is now."""
-    expected = _expected_digest(task, store)
+    expected = expected_digest(task, store)
     known = {
         row.missingness
         for row in (*run.results, *run.unscored)
@@ -428,16 +428,10 @@ def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
     return set(task.missingness) <= known
 
 
-def _expected_digest(task: Evaluated, store: CohortStore) -> str:
-    """The digest of results of the task as it is now."""
-    table = candidate_lists(task, store).table() if isinstance(task, Retrieval) else DataFrame()
-    return evaluation_digest(task, store, table)
-
-
 def _current(rows: Sequence[Row], tasks: Sequence[Evaluated], store: CohortStore) -> list[Row]:
     """Those rows that are of these tasks, with the patterns and the digests that they have now."""
     wanted = {
-        (task.name, pattern, _expected_digest(task, store))
+        (task.name, pattern, expected_digest(task, store))
         for task in tasks
         for pattern in task.missingness
     }

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile import __version__
 from clinical_symile.asked import check_applies
 from clinical_symile.candidates import candidate_lists
-from clinical_symile.catalog import digest
 from clinical_symile.errors import CannotScore
 from clinical_symile.intervals import bootstrap
 from clinical_symile.labels import labels
+from clinical_symile.made_with import evaluation_digest
 from clinical_symile.metrics.metric import Metric
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.questions import metrics_of
@@ -23,7 +22,7 @@ from clinical_symile.results import Result, Unscored
 from clinical_symile.scorer import Scorer, samples, without_parts
 from clinical_symile.separation import separation
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, task_digest
+from clinical_symile.task import Classification, Retrieval
 
 
 @dataclass(frozen=True)
@@ -108,19 +107,6 @@ def evaluate(
             else:
                 evaluation.results.append(Result(**context, **row, split=task.split, seed=seed))
     return evaluation
-
-
-def evaluation_digest(
-    task: Retrieval | Classification, store: CohortStore, candidates: pd.DataFrame
-) -> str:
-    """What a result was made with: the task, the store with its cohort, and the lists."""
-    return digest(
-        task_digest(task),
-        store.manifest["cohort_digest"],
-        store.digest,
-        __version__,
-        np.ascontiguousarray(candidates.to_numpy(dtype=np.int64)).tobytes(),
-    )
 
 
 # What became of each sample, what a guess depends on, and predictions of the tuning split or None.

@@ -70,7 +70,19 @@ class Mask:
         partial.replace(path)
 
 
-@lru_cache(maxsize=128)
+def pattern_file(pattern: Pattern, store: CohortStore) -> Path | None:
+    """The table beside the store that a pattern reads, be it there or not; most read none."""
+    if pattern.mechanism == "mask":
+        return store.path / "masks" / f"{pattern.given}.csv"
+    if (
+        pattern.mechanism == "site"
+        and pattern.given
+        and f"kept_{pattern.given}" not in store.samples
+    ):
+        return store.path / "sites" / f"{pattern.given}.csv"
+    return None
+
+
 def draw_mask(
     pattern: Pattern,
     store: CohortStore,
@@ -94,6 +106,22 @@ def draw_mask(
         CannotScore: the pattern asks for a column, an outcome or a file that there is not.
         DefinitionError: the pattern means nothing for these modalities.
     """
+    path = pattern_file(pattern, store)
+    written = path.read_bytes() if path is not None and path.is_file() else b""
+    return _mask(pattern, store, split, modalities, seed, digest(written))
+
+
+@lru_cache(maxsize=128)
+def _mask(
+    pattern: Pattern,
+    store: CohortStore,
+    split: str,
+    modalities: tuple[str, ...],
+    seed: int,
+    written: str,
+) -> Mask:
+    """Of what is in the pattern's table as well, so that none is remembered from before an edit."""
+    del written
     rows = store.rows(split)
     columns = [store.modalities.index(name) for name in modalities]
     place = np.flatnonzero(scored(pattern, store.present[rows][:, columns]))
@@ -227,9 +255,9 @@ def _by_site(
 ) -> Bool[np.ndarray, "sample modality"]:
     """For each sample what one drawn from a table of availabilities has, some modality at least."""
     draws = uniforms(seed, _names(store, rows), ["site"])[:, 0]
-    kept = f"kept_{pattern.given}"
-    if pattern.given and kept not in store.samples:
-        table, counts = _site_file(pattern, store, modalities)
+    kept, path = f"kept_{pattern.given}", pattern_file(pattern, store)
+    if path is not None:
+        table, counts = _site_file(pattern, path, store.cohort, modalities)
         return _drawn(table, counts, draws)
     train = store.rows("train")
     observed = store.present[train][:, [store.modalities.index(name) for name in modalities]]
@@ -266,12 +294,11 @@ def _drawn(
 
 
 def _site_file(
-    pattern: Pattern, store: CohortStore, modalities: tuple[str, ...]
+    pattern: Pattern, path: Path, cohort: str, modalities: tuple[str, ...]
 ) -> tuple[Bool[np.ndarray, "line modality"], Float[np.ndarray, " line"]]:
-    path = store.path / "sites" / f"{pattern.given}.csv"
     if not path.is_file():
         raise CannotScore(
-            f"'{pattern.name}': cohort '{store.cohort}' keeps no column '{pattern.given}', and the "
+            f"'{pattern.name}': cohort '{cohort}' keeps no column '{pattern.given}', and the "
             f"store has no sites/{pattern.given}.csv with the columns {', '.join(modalities)} and "
             "count. Add one, or leave the pattern out."
         )
@@ -287,7 +314,8 @@ def _site_file(
 def _from_file(
     pattern: Pattern, store: CohortStore, samples: tuple[str, ...], modalities: tuple[str, ...]
 ) -> Bool[np.ndarray, "sample modality"]:
-    path = store.path / "masks" / f"{pattern.given}.csv"
+    path = pattern_file(pattern, store)
+    assert path is not None
     if not path.is_file():
         raise CannotScore(
             f"'{pattern.name}': the store has no masks/{pattern.given}.csv with the columns sample "

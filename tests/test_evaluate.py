@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,15 @@ import torch
 from clinical_symile.catalog import Catalog
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
-from clinical_symile.evaluate import Evaluation, evaluate, evaluation_digest
+from clinical_symile.evaluate import Evaluation, evaluate
 from clinical_symile.intervals import bootstrap
 from clinical_symile.learner import build_learner
+from clinical_symile.made_with import evaluation_digest, expected_digest
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.model import embed
 from clinical_symile.names import OBJECTIVES, RETRIEVAL_METRICS, find
 from clinical_symile.probes.probe import Encoders
-from clinical_symile.scorer import EmbeddingScorer, Scorer, without_parts
+from clinical_symile.scorer import EmbeddingScorer, Scorer, samples, without_parts
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
 from tests.conftest import tiny
@@ -264,6 +266,28 @@ def test_the_digest_is_of_the_task_the_store_and_the_lists(
     assert len(set(digests)) == len(digests)
     again = read(RETRIEVALS[0], 'description="In other words."')
     assert evaluation_digest(again, synthetic_store, lists.copy()) == digests[0]
+
+
+@pytest.mark.parametrize("pattern", ["mask-ours", "site-clinic"])
+def test_editing_a_table_that_a_pattern_reads_changes_mask_and_digest(
+    pattern: str, read: Callable, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    store, held_out = replace(synthetic_store, path=tmp_path), synthetic_store.rows("held_out")
+    task = read(RETRIEVALS[0], f'missingness=["complete", "{pattern}"]')
+    assert isinstance(task, Retrieval)
+    without = expected_digest(task, store)
+    digests = []
+    for shown in ((1, 0), (0, 1)):
+        table = pd.DataFrame({"sample": store.samples["sample"].iloc[held_out], "count": 1})
+        table[["ecg", "labs"]] = shown
+        mechanism, _, name = pattern.partition("-")
+        (tmp_path / f"{mechanism}s").mkdir(exist_ok=True)
+        table.to_csv(tmp_path / f"{mechanism}s" / f"{name}.csv", index=False)
+        digests.append(expected_digest(task, store))
+        _, visible = samples(store, task.split, task.query, parse_pattern(pattern), seed=0)
+        assert len(visible)
+        assert (visible == [one == 1 for one in shown]).all()
+    assert len({without, *digests}) == 3
 
 
 def test_evaluating_again_gives_the_same_numbers(

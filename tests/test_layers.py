@@ -50,7 +50,7 @@ LAYERS = (
     {"questions", "schedule", "foreign_store", "regression"},
     {"manifest", "candidates", "batch", "oracle", "report", "severity"},
     {"masks", "feed"},
-    {"prepare", "asked", "model", "dependence"},
+    {"prepare", "asked", "model", "dependence", "made_with"},
     {"source", "card", "croissant", "report_data", "learner", "supervised"},
     {"probes"},
     {"labels"},
