@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
 from clinical_symile.errors import CannotScore
-from clinical_symile.labels import labels
+from clinical_symile.labels import few_rows, labels
 from clinical_symile.model import build_model
 from clinical_symile.store import CohortStore
 from clinical_symile.supervised import Cases, Classifier, fit, log_odds
@@ -15,15 +15,15 @@ from clinical_symile.task import Classification, Pretraining
 class LateFusion:
     """Encoders trained from scratch for the outcome, one for each modality, and none for pairs.
 
-    Each is trained once, on all training samples that have its modality and a label, whatever the
-    pattern; a prediction is the mean log odds of those whose modality is seen. Under `only-cxr` it
-    is therefore the X-ray's model alone.
+    Each is trained once for a task, on all training samples that have its modality and a label that
+    the task allows, whatever the pattern; a prediction is the mean log odds of those whose modality
+    is seen. Under `only-cxr` it is therefore the X-ray's model alone.
     """
 
     description = "A supervised model for each modality alone; their log odds are averaged."
 
     def __init__(self) -> None:
-        self._fitted: dict[tuple[str, str], Classifier] = {}
+        self._fitted: dict[tuple[object, ...], Classifier] = {}
 
     def predict(
         self,
@@ -55,7 +55,8 @@ class LateFusion:
         self, name: str, store: CohortStore, task: Classification, pretraining: Pretraining
     ) -> Classifier:
         """The model of one modality, trained when it is first asked for."""
-        key = (name, str(task.outcome))
+        labelled = (task.outcome, task.uncertain, task.label_share, task.label_seeds)
+        key = (name, *labelled, task.seed)
         if key not in self._fitted:
             if name not in pretraining.modalities:
                 raise CannotScore(f"task '{pretraining.name}' has no encoder for {name}.")
@@ -86,4 +87,6 @@ def _cases(name: str, store: CohortStore, task: Classification, split: str) -> C
     rows, label = store.rows(split), labels(store, task)
     kept = store.present[rows, store.modalities.index(name)] & ~np.isnan(label[rows])
     rows = rows[kept]
-    return Cases(rows, np.ones((len(rows), 1), dtype=bool), label[rows].astype(int))
+    known = label[rows].astype(int)
+    taken = few_rows(known, task)
+    return Cases(rows[taken], np.ones((len(taken), 1), dtype=bool), known[taken])

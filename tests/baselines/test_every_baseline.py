@@ -139,3 +139,22 @@ def test_late_fusion_is_the_mean_of_each_modality_alone(
     alone = [odds(f"only-{name}") for name in task.inputs]
     np.testing.assert_allclose(odds("complete"), np.mean(alone, axis=0), atol=1e-5)
     np.testing.assert_allclose(odds("without-ecg"), np.mean(alone[::2], axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("scorer", ["late-fusion"], indirect=True)
+def test_late_fusion_learns_from_the_labels_that_a_task_allows(
+    scorer: BaselineScorer, task: Classification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = []
+
+    def fit(classifier, store, train, tuning, **rest):
+        learned.append(len(train.rows))
+        return classifier
+
+    monkeypatch.setattr("clinical_symile.baselines.late_fusion.fit", fit)
+    for share, seed in ((1.0, 0), (0.5, 0), (0.5, 1)):
+        few = task.model_copy(update={"label_share": share, "label_seeds": (seed,)})
+        _predicted(scorer, few, "only-cxr")
+        _predicted(scorer, few, "only-cxr")
+    assert len(learned) == 3, "once for each choice of labels"
+    assert learned[1] == learned[2] < learned[0]
