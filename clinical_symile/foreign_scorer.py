@@ -119,6 +119,13 @@ def prediction_scorer(
         )
     patterns = table["missingness"].fillna("") if "missingness" in table else ""
     table = table.assign(row=rows, missingness=patterns)
+    repeated = int(table.duplicated(["row", "outcome", "missingness"]).sum())
+    if repeated:
+        raise DataError(
+            f"{predictions.file}: {repeated} of {len(table)} predictions are of a sample that has "
+            "one already; which is meant is not known. Keep one for each sample, such as the one "
+            "at the task's prediction time."
+        )
     _check_labels(predictions.file, table, store)
     unused = sorted(set(table["outcome"]) - set(outcomes))
     notes = [f"{predictions.file}: no task asks about {name}; it is not used." for name in unused]

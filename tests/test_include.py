@@ -191,6 +191,17 @@ def test_a_file_that_does_not_fit_the_store_is_refused_with_counts(
         include(spoil(_predictions(own, synthetic_store, "complete")))
 
 
+def test_several_predictions_of_one_sample_at_several_times_are_refused(
+    include: Callable, synthetic_store: CohortStore
+) -> None:
+    people, times = np.unique(synthetic_store.samples["subject"], return_counts=True)
+    once = people[times == 1][0]
+    table = pd.DataFrame({"subject_id": [once] * 2, "predicted_boolean_probability": 0.5})
+    table["prediction_time"] = pd.to_datetime(["2020-01-01", "2020-02-01"])
+    with pytest.raises(DataError, match="1 of 2 predictions are of a sample that has one already"):
+        include(table)
+
+
 def _carebench(rng: np.random.Generator, n: int = 120) -> pd.DataFrame:
     label = rng.integers(2, size=n).astype(float)
     risk = 1 / (1 + np.exp(-(label - 0.5 + rng.normal(size=n))))
