@@ -106,8 +106,8 @@ def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -
 
     The cohort is the experiment, the training a run in it, every task it was evaluated on a run
     nested there. Mirroring again, during training or after a failure, sends what is new and repeats
-    nothing. If the past has changed, because training began again, the copy is made anew and the
-    older one goes to MLflow's bin.
+    nothing. If the past has changed, because training began again or a number is there no more, the
+    copy is made anew and the older one goes to MLflow's bin.
 
     Args:
         folder: the run's folder; one without `run.toml` is mirrored from its results alone.
@@ -216,10 +216,22 @@ def _sent(copy: Copy) -> dict[str, str]:
 def _continues(copy: Copy, run: _Folder) -> bool:
     """Whether what was sent before is still what the folder says."""
     known, sent = copy.data.params, _sent(copy)
-    return all(known.get(key, value) == value for key, value in _parameters(run.record)) and (
-        "history" not in sent
-        or _digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
+    return (
+        all(known.get(key, value) == value for key, value in _parameters(run.record))
+        and (
+            "history" not in sent
+            or _digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
+        )
+        and set(copy.data.metrics) <= _names(run)
     )
+
+
+def _names(run: _Folder) -> set[str]:
+    """What the folder's numbers are called there: a number of another name is one that is gone."""
+    told = [*_metrics(run.results, 0)]
+    for task in {row.task for row in run.results}:
+        told += _measures(run.told, task, 0)
+    return {metric.key for metric in told} | {_legal(key) for line in run.history for key in line}
 
 
 def _create(client: MlflowClient, experiment: str, run: _Folder) -> Copy:

@@ -466,3 +466,17 @@ def test_measures_and_values_of_modalities_stand_beside_the_metrics(tmp_path: Pa
     names = files_of(uri, mirrored.run_id)
     assert {"measures.jsonl", "modality_value.jsonl"} <= names
     assert not {"subgroups.jsonl", "calibration.jsonl", "net_benefit.jsonl"} & names
+
+
+def test_a_number_that_is_gone_is_not_shown_beside_those_that_are_there(
+    tmp_path: Path, database: str
+):
+    folder = write_run(tmp_path / "symile-0")
+    first = mirror(folder, cohort="synthetic", uri=database).run_id
+    write_rows(
+        folder / "results.jsonl", [row for row in RESULTS if "without" not in row.missingness]
+    )
+    second = mirror(folder, cohort="synthetic", uri=database).run_id
+    assert first != second
+    assert not any("without-ecg" in name for name in parent_of(database).data.metrics)
+    assert mirror(folder, cohort="synthetic", uri=database).run_id == second
