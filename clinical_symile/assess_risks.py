@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from clinical_symile.calibration import (
     calibration_in_the_large,
@@ -16,14 +16,16 @@ from clinical_symile.calibration import (
 )
 from clinical_symile.confidence import confidence, is_right, silence
 from clinical_symile.conformal import conformal_threshold, covered, prediction_sets
+from clinical_symile.disclosure import SMALLEST, withheld_cells
 from clinical_symile.intervals import LEVEL, UNDEFINED_SHARE, resampled
 from clinical_symile.measures import CalibrationBin, Measure, Measures, NetBenefit
 from clinical_symile.metrics.classification import BRIER, EXPECTED_CALIBRATION_ERROR
 from clinical_symile.net_benefit import THRESHOLDS, net_benefit, treat_all
 from clinical_symile.scored import Scored
 
-SMALL = 10
 PARTS = ("miscalibration", "discrimination", "uncertainty")
+# What is of the samples of one class alone.
+OF_CLASS = {"conformal/coverage_positive": 1, "conformal/coverage_negative": 0}
 
 Weights = Int[np.ndarray, "resample sample"]
 Numbers = Mapping[str, Float[np.ndarray, " resample"]]
@@ -52,6 +54,9 @@ def risk_measures(one: Scored, *, whole: Scored | None, part: str | None) -> Mea
         return Measures()
     risks, about = _risks(one, whole), {**one.about, "part": part}
     names = list(_numbers(np.ones((1, len(risks.label)), dtype=np.int64), risks))
+    of_class = {name: risks.label == label for name, label in OF_CLASS.items()}
+    # Of few people of one class nothing is told, nor of the other, from which it would follow.
+    few = min(_people(one, cell) for cell in of_class.values()) < SMALLEST
 
     def numbers(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
         del row
@@ -65,10 +70,10 @@ def risk_measures(one: Scored, *, whole: Scored | None, part: str | None) -> Mea
             value=float(value[place]),
             low=_known(low[place]),
             high=_known(high[place]),
-            n_samples=len(risks.label),
+            n_samples=int(of_class[name].sum()) if name in of_class else len(risks.label),
         )
         for place, name in enumerate(names)
-        if not np.isnan(value[place])
+        if not np.isnan(value[place]) and not (few and name in of_class)
     ]
     curves = _curve(one, about, risks.label, risks.probability, recalibrated=False)
     if risks.recalibrated is not None:
@@ -170,21 +175,25 @@ def _curve(
         return np.divide(rate, counts, out=np.full_like(counts, np.nan), where=counts > 0)
 
     value, low, high = _resampled(observed, one)
-    counts = held.sum(axis=0)
+    withheld = withheld_cells([*held.T], lambda cell: _people(one, cell))
     return [
         CalibrationBin(
             **about,
             recalibrated=recalibrated,
             bin=number,
-            predicted=float(probability[bins == number].mean()),
+            predicted=float(probability[bins == number].mean()) if told else None,
             observed=float(value[number]) if told else None,
             low=_known(low[number]) if told else None,
             high=_known(high[number]) if told else None,
-            n_samples=int(counts[number]) if told else None,
+            n_samples=int(held[:, number].sum()) if told else None,
         )
-        for number in range(len(counts))
-        for told in [counts[number] >= SMALL]
+        for number in range(held.shape[1])
+        for told in [number not in withheld]
     ]
+
+
+def _people(one: Scored, cell: Bool[np.ndarray, " sample"]) -> int:
+    return len(np.unique(one.subjects[cell]))
 
 
 def _decisions(one: Scored, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:

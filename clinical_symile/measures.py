@@ -52,11 +52,12 @@ class CalibrationBin:
     Attributes:
         recalibrated: whether the probabilities were recalibrated on tuning samples.
         bin: its number, from 0; bins are of about equal size.
-        predicted: mean probability.
-        observed: share of the samples with the outcome; None where there are fewer than ten.
+        predicted: mean probability; None, as all of them, where the bin is withheld: it is of
+            fewer than ten people, or what is not told would be.
+        observed: share of the samples with the outcome.
         low: lower end of its 95 % interval, by bootstrap over subjects.
         high: its upper end.
-        n_samples: in the bin; None where there are fewer than ten.
+        n_samples: in the bin.
 
     The other fields are those of `Measure`.
     """
@@ -68,7 +69,7 @@ class CalibrationBin:
     part: str | None
     recalibrated: bool
     bin: int
-    predicted: float
+    predicted: float | None
     observed: float | None
     low: float | None
     high: float | None

@@ -1,9 +1,9 @@
 """How a model does for groups of patients, which group does worst, and whether gaps are chance.
 
-Each group stands against all other samples of the same patterns. Groups with fewer than ten people
-or samples, or of ten samples of either class, are withheld: what is said of them would be noise,
-and could point at someone. Where a single group of a column is withheld, the next smallest is too,
-or its numbers would follow from those of all.
+Each group stands against the samples of all other groups that are told. Groups with fewer than ten
+people or samples, or of ten samples of either class, are withheld: what is said of them would be
+noise, and could point at someone. The next smallest is withheld too, until what is not told of all
+samples is of ten people, or its numbers would follow from those of all.
 
 The worst of several groups is worst by chance too: `worst` is in how many resamples a group is, and
 the p values of all gaps are one family (Holm).
@@ -18,12 +18,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import ndtr
 
+from clinical_symile.disclosure import withheld_cells
 from clinical_symile.intervals import LEVEL, UNDEFINED_SHARE, Arrays, Weighted, resampled
-
-SMALLEST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class Group:
         value: the metric of its samples; None where the group is withheld.
         low: lower end of the 95 % interval, by bootstrap over subjects.
         high: its upper end.
-        gap: value minus that of all other samples; None where these are too few.
+        gap: value minus that of all other groups' samples; None where there is no other.
         gap_low: lower end of the gap's interval.
         gap_high: its upper end.
         p_value: that there is no gap: normal, with the gap's standard error over resamples.
@@ -82,28 +81,30 @@ def by_group(
         higher_is_better: the direction of improvement.
         rng: draws people.
     """
-    known = np.array([group is not None for group in groups], dtype=bool)
-    arrays, subjects, names = [a[known] for a in arrays], subjects[known], groups[known].astype(str)
-    kinds = np.zeros(len(names), dtype=int) if classes is None else classes[known]
-    counts = {level: _least(names == level, subjects, kinds) for level in np.unique(names).tolist()}
-    withheld = _withheld(counts)
-    told = [level for level in counts if level not in withheld]
-    rest = [level for level in told if _least(names != level, subjects, kinds) >= SMALLEST]
-    masks = [names == level for level in told] + [names != level for level in rest]
+    kinds = np.zeros(len(groups), dtype=int) if classes is None else classes
+    levels = sorted({str(group) for group in groups if group is not None})
+    inside = {level: np.array([group == level for group in groups]) for level in levels}
+    hidden = withheld_cells(
+        list(inside.values()), lambda cell: _least(cell, subjects, kinds, np.unique(kinds))
+    )
+    withheld = {levels[place]: reason for place, reason in hidden.items()}
+    told = [level for level in levels if level not in withheld]
     if not told:
-        return [Group(level=level, withheld=reason) for level, reason in withheld.items()]
+        return [Group(level=level, withheld=withheld[level]) for level in levels]
+    rest = told if len(told) > 1 else []
+    all_told = np.any([inside[level] for level in told], axis=0)
+    masks = [inside[level] for level in told] + [all_told & ~inside[level] for level in rest]
 
     def numbers(weights: np.ndarray, *taken: np.ndarray) -> Float[np.ndarray, "resample mask"]:
         with np.errstate(invalid="ignore", divide="ignore"):
             parts = [weighted(weights[:, m], *(a[m] for a in taken)) for m in masks]
         return np.stack(parts, axis=1)
 
-    values = numbers(np.ones((1, len(names)), dtype=np.int64), *arrays)[0]
+    values = numbers(np.ones((1, len(groups)), dtype=np.int64), *arrays)[0]
     drawn = resampled(numbers, arrays, subjects, rng=rng)
     worst = _worst(drawn[:, : len(told)], higher_is_better=higher_is_better)
     made = [Group(level=level, withheld=reason) for level, reason in withheld.items()]
     for place, level in enumerate(told):
-        inside = names == level
         gap: dict[str, Any] = {}
         low, high = _ends(drawn[:, place])
         if level in rest:
@@ -117,8 +118,8 @@ def by_group(
                 high=high,
                 **gap,
                 worst=None if len(told) < 2 else float(worst[place]),
-                n_samples=int(inside.sum()),
-                n_subjects=len(np.unique(subjects[inside])),
+                n_samples=int(inside[level].sum()),
+                n_subjects=len(np.unique(subjects[inside[level]])),
             )
         )
     return sorted(made, key=lambda group: group.level)
@@ -143,20 +144,14 @@ def banded(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -
 
 
 def _least(
-    inside: np.ndarray, subjects: Shaped[np.ndarray, " sample"], kinds: Int[np.ndarray, " sample"]
+    cell: Bool[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+    kinds: Int[np.ndarray, " sample"],
+    every: Int[np.ndarray, " kind"],
 ) -> int:
     """The smallest of the counts that a group must have: samples of each class, and subjects."""
-    samples = min(int((inside & (kinds == kind)).sum()) for kind in np.unique(kinds))
-    return min(samples, len(np.unique(subjects[inside])))
-
-
-def _withheld(counts: dict[str, int]) -> dict[str, str]:
-    small = f"fewer than {SMALLEST} people, or samples of a class"
-    withheld = {level: small for level, least in counts.items() if least < SMALLEST}
-    others = {level: least for level, least in counts.items() if level not in withheld}
-    if len(withheld) == 1 and others:
-        withheld[min(others, key=lambda level: others[level])] = "so that no other one follows"
-    return withheld
+    samples = min(int((cell & (kinds == kind)).sum()) for kind in every)
+    return min(samples, len(np.unique(subjects[cell])))
 
 
 def _worst(

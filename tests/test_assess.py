@@ -171,7 +171,7 @@ def test_small_bins_of_a_curve_are_withheld(
     told = assess(run, [classification], store=synthetic_store)
     assert len(told.calibration) == 10  # of six samples each
     for row in told.calibration:
-        assert row.observed is row.low is row.high is row.n_samples is None
+        assert row.predicted is row.observed is row.low is row.high is row.n_samples is None
 
 
 def test_what_is_written_is_read_again(
@@ -445,3 +445,20 @@ def test_no_group_of_the_made_up_people_is_found_to_be_worse(
     gaps = [row.p_holm for row in oracle[1].subgroups if row.subgroup == "sex"]
     assert len(gaps) == 2 * (8 + 5)
     assert all(p is not None and p > 0.05 for p in gaps)
+
+
+def test_coverage_of_a_class_is_of_its_own_samples_and_not_told_of_few(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    tuning = predicted(rng, np.arange(60))
+    for positives, told in ((40, True), (4, False)):
+        outcome = predicted(rng, np.arange(100))
+        outcome["label"] = (np.arange(100) < positives).astype(int)
+        run = scored_run(
+            tmp_path / f"{positives}-0", classification, {"complete": outcome}, {"complete": tuning}
+        )
+        rows = assess(run, [classification], store=synthetic_store).measures
+        sizes = {row.measure: row.n_samples for row in rows}
+        assert sizes["conformal/coverage"] == 100
+        of_class = [sizes.get(f"conformal/coverage_{name}") for name in ("positive", "negative")]
+        assert of_class == ([40, 60] if told else [None, None])

@@ -29,7 +29,7 @@ LAYERS = (
     {"significance", "multiplicity", "margins", "seeds", "league", "health", "machine"},
     {"calibration", "net_benefit", "conformal", "confidence", "modality_value"},
     {"errors", "wording", "figures", "intervals", "mechanisms", "synthetic_world", "synthetic_ecg"},
-    {"units", "workers"},
+    {"units", "workers", "disclosure"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"subgroups", "measures", "cube", "processes", "foreign", "lightning_file", "augmentations"},
     {"negatives"},

@@ -69,7 +69,23 @@ def test_small_groups_are_withheld_and_no_other_one_follows_from_them(rng):
     for level in "ab":
         assert made[level].value is made[level].gap is made[level].n_samples is None
     assert made["c"].n_samples == 80
-    assert made["c"].gap is not None  # against all 49 others
+    assert made["c"].gap is None  # there is no other group that is told
+
+
+@pytest.mark.parametrize(
+    "sizes", [(100, 100, 1, 2), (100, 90, 80, 9), (50, 12, 11, 5), (9, 9, 9, 9)]
+)
+@pytest.mark.parametrize("unknown", [0, 3, 20])
+def test_what_is_not_told_of_all_samples_is_of_ten_people(sizes, unknown, rng):
+    groups = np.repeat(np.array([*"abcd", None], dtype=object), [*sizes, unknown])
+    made = told(rng.random(len(groups)), np.arange(len(groups)), groups, rng)
+    shown = sum(group.n_samples or 0 for group in made.values())
+    assert shown == len(groups) or len(groups) - shown >= 10
+    for group in made.values():
+        if group.value is not None and group.gap is not None:  # what it stands against is told too
+            others = [(g.value or 0, g.n_samples or 0) for g in made.values() if g is not group]
+            values, counts = np.array(others).T
+            assert group.value - group.gap == pytest.approx((values * counts).sum() / counts.sum())
 
 
 def test_many_samples_of_few_people_are_withheld(rng):
