@@ -50,11 +50,14 @@ def modality_values(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -
             ]
             lines.append(Row(_quantity(*key), marks, best))
             body.append([_quantity(*key), *_values(of, series, metric), _signed(best, metric)])
+        drawn = [line for line in lines if line.marks]
+        if not drawn:  # known of runs only that are not of this page's pictures
+            continue
         ends = [end for row in rows for end in (row.low, row.high, 0.0)]
         reach = max(abs(end) for end in limits(ends))
         title = f"{task_words(name, task)}: what each is worth"
         picture = dots(
-            [line for line in lines if line.marks],
+            drawn,
             name=f"worth-{len(panels)}",
             title=f"{title}, in {metric_words(metric)}; the table has the numbers",
             limits=(-reach, reach),
@@ -172,6 +175,7 @@ def _curve(
         for row in bins
         if (row.task, row.part, row.run, row.missingness) == (task, part, run, WHOLE)
         and not row.recalibrated
+        and row.predicted is not None
         and row.observed is not None
     ]
 
