@@ -175,6 +175,7 @@ def _by_task(
             (label(row), row.run): row
             for row in rows
             if row.task == name and row.low is not None and row.high is not None
+            if row.run in {one.run for one in series}
         }
         labels = list(dict.fromkeys(words for words, _ in found))
         if not labels:
@@ -193,7 +194,7 @@ def _by_task(
         title = f"{task_words(name, task)}: {what}"
         ends = [end for row in found.values() for end in (row.low, row.high, row.value)]
         picture = dots(
-            [line for line in lines if line.marks],
+            lines,
             name=f"{slug}-{place}",
             title=f"{title}; the table below has the numbers",
             limits=limits(ends),
