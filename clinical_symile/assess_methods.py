@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from clinical_symile.errors import DataError
 from clinical_symile.intervals import resampled
 from clinical_symile.league import rank_methods
+from clinical_symile.made_with import expected_digest
 from clinical_symile.measures import MethodRank, SeedComponents
 from clinical_symile.run import Run
 from clinical_symile.scored import Scored, scored_patterns
@@ -28,7 +29,7 @@ def compare_methods(
     """What seeds are worth, of methods with several; and ranks, of two methods or more.
 
     A method is a pretraining task, or a run that was made elsewhere. Its number is the mean over
-    its seeds.
+    its seeds. Results of patterns that a task has no more, or of another digest, are left out.
 
     Args:
         runs: trained ones.
@@ -47,8 +48,11 @@ def _cells(
 ) -> Cells:
     cells: dict[Cell, dict[str, list[Scored]]] = {}
     for task in tasks:
+        expected = expected_digest(task, store)
         for run in runs:
             for pattern, one in scored_patterns(run, task, store).items():
+                if pattern not in task.missingness or one.about["digest"] != expected:
+                    continue
                 methods = cells.setdefault((task.name, pattern), {})
                 methods.setdefault(run.record.get("task", run.name), []).append(one)
     for (task, pattern), methods in cells.items():

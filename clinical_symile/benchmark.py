@@ -187,15 +187,13 @@ def conclude(
             assess(run, tasks, store=store)
             progress(number, len(everyone))
     learned = [run for run in runs if not run.is_baseline]
-    lost = adjusted(
-        [row for r in learned for task in tasks for row in losses(r, task, store=store)]
-    )
+    lost = [row for r in learned for task in tasks for row in losses(r, task, store=store)]
+    lost = adjusted(_current(lost, tasks, store))
     results = _current([row for run in everyone for row in run.results], tasks, store)
     unscored = _current([row for run in everyone for row in run.unscored], tasks, store)
-    comparisons = _current(comparisons, tasks, store)
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
-    write_rows(out / "losses.jsonl", _current(lost, tasks, store))
+    write_rows(out / "losses.jsonl", lost)
     seed_components, ranks = compare_methods(learned, tasks, store=store)
     write_rows(out / "seeds.jsonl", seed_components)
     write_rows(out / "ranks.jsonl", ranks)
@@ -389,8 +387,8 @@ def compare_runs(
 ) -> list[Comparison]:
     """Every pair of runs, of the same seed if they were trained, on every task.
 
-    Their p values are adjusted for all of them together; those of differences from baselines are a
-    family of their own.
+    Patterns that a task has no more are left out. The p values are adjusted for all differences
+    together; those from baselines are a family of their own.
     """
     pairs = [
         (run, other, task)
@@ -402,6 +400,7 @@ def compare_runs(
     for number, (run, other, task) in enumerate(pairs, start=1):
         comparisons += compare(run, other, task, store=store)
         progress(number, len(pairs))
+    comparisons = _current(comparisons, tasks, store)
     beside = {run.name for run in runs if run.is_baseline}
     held_against = [row for row in comparisons if {row.run, row.baseline} & beside]
     return adjusted([row for row in comparisons if row not in held_against]) + adjusted(
@@ -430,11 +429,8 @@ def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
 
 def _current(rows: Sequence[Row], tasks: Sequence[Evaluated], store: CohortStore) -> list[Row]:
     """Those rows that are of these tasks, with the patterns and the digests that they have now."""
-    wanted = {
-        (task.name, pattern, expected_digest(task, store))
-        for task in tasks
-        for pattern in task.missingness
-    }
+    digests = {task.name: expected_digest(task, store) for task in tasks}
+    wanted = {(t.name, pattern, digests[t.name]) for t in tasks for pattern in t.missingness}
     return [row for row in rows if (row.task, row.missingness, row.digest) in wanted]
 
 

@@ -17,6 +17,7 @@ from scipy.special import ndtr
 
 from clinical_symile.errors import DataError
 from clinical_symile.intervals import Resampled, resample_difference
+from clinical_symile.made_with import expected_digest
 from clinical_symile.margins import minimum_detectable, within_margin
 from clinical_symile.metrics.metric import Metric
 from clinical_symile.multiplicity import benjamini_hochberg, holm
@@ -74,13 +75,13 @@ def compare(
         margin: what `run` may lose, instead of the task's.
 
     Raises:
-        DataError: the two were not scored on the same samples.
+        DataError: the two were not scored on the same samples, or not on this task and store.
     """
-    scored, against = _digests(run, task), _digests(baseline, task)
+    scored, against = _digests(run, task, store), _digests(baseline, task, store)
     made = []
     for pattern in (name for name in scored if name in against):
         outcome, other = run.outcome(task.name, pattern), baseline.outcome(task.name, pattern)
-        if scored[pattern] != against[pattern] or not outcome["row"].equals(other["row"]):
+        if not outcome["row"].equals(other["row"]):
             raise DataError(
                 f"runs '{run.name}' and '{baseline.name}' were not scored on the same samples of "
                 f"task '{task.name}' under '{pattern}'. Evaluate both again on one store."
@@ -107,8 +108,11 @@ def losses(
         task: on what.
         store: of the run.
         margin: what may be lost, instead of the task's.
+
+    Raises:
+        DataError: it was not scored on this task and store.
     """
-    scored = _digests(run, task)
+    scored = _digests(run, task, store)
     if WHOLE not in scored:
         return []
     whole, made = run.outcome(task.name, WHOLE), []
@@ -140,7 +144,7 @@ def compare_all(
 
     Raises:
         DataError: fewer than two runs, two of one name, nothing in common, or not on the same
-            samples.
+            samples, this store or these tasks.
     """
     names = [run.name for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):
@@ -185,13 +189,27 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _digests(run: Run, task: Retrieval | Classification) -> dict[str, str]:
-    """The patterns that a run has a primary result of, with its digest."""
-    return {
+def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> dict[str, str]:
+    """The patterns that a run has a primary result of, with its digest.
+
+    Raises:
+        DataError: a result is not of this task on this store.
+    """
+    found = {
         row.missingness: row.digest
         for row in run.results
         if (row.task, row.metric) == (task.name, task.primary)
     }
+    expected = expected_digest(task, store) if found else None
+    other = [f"'{pattern}'" for pattern, digest in found.items() if digest != expected]
+    if other:
+        raise DataError(
+            f"run '{run.name}': its results of task '{task.name}' under {', '.join(other)} are not "
+            f"of this task and store as they are now; expected digest {expected}. The definition, "
+            "the store, a table beside it or the version is another. Evaluate it again on "
+            f"{store.path}, or give the store that it was evaluated on."
+        )
+    return found
 
 
 def _comparison(

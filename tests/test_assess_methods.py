@@ -10,6 +10,7 @@ import pytest
 from clinical_symile.assess_methods import compare_methods
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
+from clinical_symile.made_with import expected_digest
 from clinical_symile.measures import MethodRank, SeedComponents
 from clinical_symile.results import Result, read_rows, write_rows
 from clinical_symile.run import Run
@@ -28,7 +29,14 @@ def task(catalog: Catalog) -> Retrieval:
 
 
 def scored(
-    folder: Path, task: Retrieval, method: str, share: float, *, seed: int, rows: int = ROWS
+    folder: Path,
+    store: CohortStore,
+    task: Retrieval,
+    method: str,
+    share: float,
+    *,
+    seed: int,
+    rows: int = ROWS,
 ) -> Run:
     """A run of a method that is right in about such a share of queries."""
     run = Run(folder / f"{method}-{seed}")
@@ -47,7 +55,7 @@ def scored(
         n_samples=rows,
         n_subjects=rows,
         seed=seed,
-        digest="same",
+        digest=expected_digest(task, store),
     )
     wrong = np.random.default_rng([seed, int(100 * share)]).random(rows) > share
     patterns = ("complete", "without-ecg")
@@ -66,7 +74,7 @@ def test_seeds_and_ranks_are_told_of_methods(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     runs = [
-        scored(tmp_path, task, method, share, seed=seed)
+        scored(tmp_path, synthetic_store, task, method, share, seed=seed)
         for method, share in (("good", 0.9), ("poor", 0.4))
         for seed in range(3)
     ]
@@ -95,16 +103,33 @@ def test_seeds_and_ranks_are_told_of_methods(
 def test_a_run_that_was_made_elsewhere_is_a_method_of_its_own(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    runs = [scored(tmp_path, task, name, 0.7, seed=0) for name in ("ours", "theirs")]
+    runs = [
+        scored(tmp_path, synthetic_store, task, name, 0.7, seed=0) for name in ("ours", "theirs")
+    ]
     runs[1].write_record({"name": runs[1].name})
     _, ranks = compare_methods(runs, [task], store=synthetic_store)
     assert {row.method for row in ranks} == {"pretraining/ours", "theirs-0"}
 
 
+def test_patterns_that_a_task_has_no_more_are_told_nothing_of(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    fewer = task.model_copy(update={"missingness": ("complete",)})
+    runs = [
+        scored(tmp_path, synthetic_store, fewer, name, share, seed=seed)
+        for name, share in (("good", 0.9), ("poor", 0.4))
+        for seed in range(2)
+    ]
+    seeds, ranks = compare_methods(runs, [fewer], store=synthetic_store)
+    assert {row.missingness for row in seeds} == {"complete"}
+    assert {row.missingness for row in ranks} == {"all", "complete"}
+    assert compare_methods(runs, [task], store=synthetic_store) == ([], [])
+
+
 def test_one_seed_or_one_method_is_told_nothing_of(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    one = scored(tmp_path, task, "good", 0.8, seed=0)
+    one = scored(tmp_path, synthetic_store, task, "good", 0.8, seed=0)
     assert compare_methods([one], [task], store=synthetic_store) == ([], [])
     assert compare_methods([], [task], store=synthetic_store) == ([], [])
 
@@ -112,6 +137,9 @@ def test_one_seed_or_one_method_is_told_nothing_of(
 def test_runs_on_other_samples_are_refused(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    runs = [scored(tmp_path, task, "good", 0.8, seed=seed, rows=ROWS - seed) for seed in (0, 1)]
+    runs = [
+        scored(tmp_path, synthetic_store, task, "good", 0.8, seed=seed, rows=ROWS - seed)
+        for seed in (0, 1)
+    ]
     with pytest.raises(DataError, match="were not scored on the same samples"):
         compare_methods(runs, [task], store=synthetic_store)

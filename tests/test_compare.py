@@ -1,13 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.benchmark import compare_runs
 from clinical_symile.catalog import Catalog
 from clinical_symile.cli import main
 from clinical_symile.compare import compare, compare_all, losses
 from clinical_symile.errors import DataError
+from clinical_symile.made_with import expected_digest
 from clinical_symile.multiplicity import benjamini_hochberg, holm
 from clinical_symile.results import Comparison, Result, read_rows
 from clinical_symile.run import Run
@@ -26,11 +29,12 @@ def task(catalog: Catalog) -> Retrieval | Classification:
 
 def _run(
     folder: Path,
+    store: CohortStore,
     task: Retrieval | Classification,
     above: list[int],
     *,
     rows: list[int] | None = None,
-    digest: str = "same",
+    digest: str | None = None,
     patterns: tuple[str, ...] = ("complete",),
 ) -> Run:
     """A run that was scored with so many candidates above the right one."""
@@ -52,7 +56,7 @@ def _run(
             n_samples=len(above),
             n_subjects=len(above),
             seed=0,
-            digest=digest,
+            digest=digest or expected_digest(task, store),
         )
         for pattern in patterns
     ]
@@ -70,13 +74,14 @@ def test_the_difference_is_that_of_the_two_values(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     # Recall at 1 is 3 / 4 for the one, 1 / 4 for the other; no resample leaves [0, 1].
-    run = _run(tmp_path / "symile-0", task, [0, 0, 0, 4])
-    other = _run(tmp_path / "clip-0", task, [1, 0, 2, 4])
+    run = _run(tmp_path / "symile-0", synthetic_store, task, [0, 0, 0, 4])
+    other = _run(tmp_path / "clip-0", synthetic_store, task, [1, 0, 2, 4])
     (made,) = compare(run, other, task, store=synthetic_store)
     assert made.difference == 0.5
     assert 0 <= made.low <= made.difference <= made.high <= 1
     assert (made.run, made.baseline, made.metric) == ("symile-0", "clip-0", "recall_at_1")
-    assert (made.n_samples, made.digest, made.split) == (4, "same", "held_out")
+    assert (made.n_samples, made.split) == (4, "held_out")
+    assert made.digest == expected_digest(task, synthetic_store)
     assert made.n_subjects == len(set(synthetic_store.samples["subject"][:4]))
     (back,) = compare(other, run, task, store=synthetic_store)
     assert back.difference == -0.5
@@ -86,8 +91,8 @@ def test_the_difference_is_that_of_the_two_values(
 def test_a_difference_that_is_the_same_for_everyone_is_certain(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    run = _run(tmp_path / "symile-0", task, [0] * 6)
-    other = _run(tmp_path / "clip-0", task, [1] * 6)
+    run = _run(tmp_path / "symile-0", synthetic_store, task, [0] * 6)
+    other = _run(tmp_path / "clip-0", synthetic_store, task, [1] * 6)
     (made,) = compare(run, other, task, store=synthetic_store)
     assert (made.difference, made.low, made.high) == (1, 1, 1)
 
@@ -95,7 +100,9 @@ def test_a_difference_that_is_the_same_for_everyone_is_certain(
 def test_identical_runs_do_not_differ(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    run, other = [_run(tmp_path / name, task, [0, 3, 1, 0, 0]) for name in ("a-0", "b-0")]
+    run, other = [
+        _run(tmp_path / name, synthetic_store, task, [0, 3, 1, 0, 0]) for name in ("a-0", "b-0")
+    ]
     (made,) = compare(run, other, task, store=synthetic_store)
     assert (made.difference, made.low, made.high) == (0, 0, 0)
 
@@ -103,41 +110,62 @@ def test_identical_runs_do_not_differ(
 def test_only_patterns_of_both_are_compared(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    run = _run(tmp_path / "a-0", task, [0, 1], patterns=("complete", "mcar-30"))
-    other = _run(tmp_path / "b-0", task, [0, 1], patterns=("observed", "complete"))
+    run = _run(tmp_path / "a-0", synthetic_store, task, [0, 1], patterns=("complete", "mcar-30"))
+    other = _run(tmp_path / "b-0", synthetic_store, task, [0, 1], patterns=("observed", "complete"))
     made = compare(run, other, task, store=synthetic_store)
     assert [comparison.missingness for comparison in made] == ["complete"]
 
 
-@pytest.mark.parametrize("other", [{"rows": [0, 2]}, {"digest": "another"}])
 def test_runs_that_were_scored_on_different_samples_are_refused(
-    other: dict, task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    run = _run(tmp_path / "a-0", task, [0, 1])
-    baseline = _run(tmp_path / "b-0", task, [0, 1], **other)
+    run = _run(tmp_path / "a-0", synthetic_store, task, [0, 1])
+    baseline = _run(tmp_path / "b-0", synthetic_store, task, [0, 1], rows=[0, 2])
     with pytest.raises(DataError, match=r"'a-0' and 'b-0' were not scored on the same samples of"):
         compare(run, baseline, task, store=synthetic_store)
+
+
+def test_runs_that_were_scored_on_another_store_or_task_than_this_are_refused(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    run, baseline = [
+        _run(tmp_path / name, synthetic_store, task, [0, 1]) for name in ("a-0", "b-0")
+    ]
+    (made,) = compare(run, baseline, task, store=synthetic_store)
+    other = replace(synthetic_store, manifest={**synthetic_store.manifest, "digest": "another"})
+    again = "run 'a-0': .* under 'complete' are not of this task and store .* Evaluate it again on"
+    for asked, store in ((task, other), (task.model_copy(update={"seed": 1}), synthetic_store)):
+        with pytest.raises(DataError, match=again):
+            compare(run, baseline, asked, store=store)
+        with pytest.raises(DataError, match=again):
+            losses(run, asked, store=store)
+    stale = _run(tmp_path / "c-0", synthetic_store, task, [0, 1], digest=made.digest[::-1])
+    with pytest.raises(DataError, match="run 'c-0'"):
+        compare(run, stale, task, store=synthetic_store)
 
 
 def test_a_difference_has_the_test_of_its_metric(
     catalog: Catalog, task: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     ranks = rng.integers(3, size=(2, 60)).tolist()
-    run, other = _run(tmp_path / "a-0", task, ranks[0]), _run(tmp_path / "b-0", task, ranks[1])
+    run, other = (
+        _run(tmp_path / "a-0", synthetic_store, task, ranks[0]),
+        _run(tmp_path / "b-0", synthetic_store, task, ranks[1]),
+    )
     (made,) = compare(run, other, task, store=synthetic_store)
     hits = (np.array(ranks) == 0).astype(float)
     subjects = synthetic_store.samples["subject"].to_numpy()[:60]
     assert (made.test, made.p_value) == mcnemar(hits[0], hits[1], subjects)[::2]
     reciprocal = task.model_copy(update={"primary": "mean_reciprocal_rank"})
     run, other = (
-        _run(tmp_path / name, reciprocal, above)
+        _run(tmp_path / name, synthetic_store, reciprocal, above)
         for name, above in zip(("c-0", "d-0"), ranks, strict=True)
     )
     (made,) = compare(run, other, reciprocal, store=synthetic_store)
     assert made.test == "sign flips"
     middle = task.model_copy(update={"primary": "median_rank", "metrics": ("median_rank",)})
     run, other = (
-        _run(tmp_path / name, middle, above)
+        _run(tmp_path / name, synthetic_store, middle, above)
         for name, above in zip(("e-0", "f-0"), ranks, strict=True)
     )
     (made,) = compare(run, other, middle, store=synthetic_store)
@@ -156,7 +184,7 @@ def test_auroc_is_compared_by_delong_and_by_the_bootstrap_where_a_class_has_one_
         label = (np.arange(100) < positives).astype(int)
         runs = []
         for run_name in ("a-0", "b-0"):
-            run = _run(tmp_path / str(positives) / run_name, task, [0] * 100)
+            run = _run(tmp_path / str(positives) / run_name, synthetic_store, task, [0] * 100)
             frame = pd.DataFrame(
                 {"row": range(100), "label": label, "probability": rng.random(100)}
             )
@@ -180,7 +208,7 @@ def test_a_mean_over_several_outcomes_is_compared_as_a_mean(
     assert isinstance(task, Classification)
     runs = []
     for run_name, shift in (("a-0", 0.0), ("b-0", 0.5)):
-        run = _run(tmp_path / run_name, task, [0] * 100)
+        run = _run(tmp_path / run_name, synthetic_store, task, [0] * 100)
         frames = []
         for place, part in enumerate(task.questions):
             label = (np.arange(100) % (place + 2) == 0).astype(int)
@@ -201,7 +229,13 @@ def test_p_values_are_adjusted_for_the_whole_family(
 ) -> None:
     patterns = ("complete", "without-ecg", "mcar-30")
     runs = [
-        _run(tmp_path / name, task, rng.integers(3, size=60).tolist(), patterns=patterns)
+        _run(
+            tmp_path / name,
+            synthetic_store,
+            task,
+            rng.integers(3, size=60).tolist(),
+            patterns=patterns,
+        )
         for name in ("a-0", "b-0", "c-0")
     ]
     made, lost = compare_all(runs, [task], store=synthetic_store)
@@ -213,10 +247,26 @@ def test_p_values_are_adjusted_for_the_whole_family(
     assert {row.family for row in lost} == {"6 tests: 3 runs, 1 task, 2 patterns"}
 
 
+def test_patterns_that_a_task_has_no_more_are_not_of_the_family(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    fewer = task.model_copy(update={"missingness": ("complete",)})
+    patterns = ("complete", "without-ecg")
+    runs = [
+        _run(tmp_path / name, synthetic_store, fewer, above, patterns=patterns)
+        for name, above in (("a-0", [0] * 60), ("b-0", [0, 1, 2] * 20))
+    ]
+    (made,) = compare_runs(runs, [fewer], store=synthetic_store)
+    assert (made.missingness, made.p_holm) == ("complete", made.p_value)
+    assert made.family == "1 test: 1 pair of runs, 1 task, 1 pattern"
+
+
 def test_what_is_lost_under_a_pattern_is_paired_with_nothing_missing(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    run = _run(tmp_path / "a-0", task, [0] * 40, patterns=("complete", "without-ecg"))
+    run = _run(
+        tmp_path / "a-0", synthetic_store, task, [0] * 40, patterns=("complete", "without-ecg")
+    )
     worse = pd.DataFrame({"row": range(40), "above": [0, 1] * 20, "tied": 0})
     worse.to_parquet(run.path / "outcomes" / task.name / "without-ecg.parquet")
     (made,) = losses(run, task, store=synthetic_store)
@@ -245,7 +295,10 @@ def test_a_margin_gives_a_verdict(
 ) -> None:
     right = [0] * 100
     wrong = [int(place < 100 * share) for place in range(100)]
-    run, other = _run(tmp_path / "a-0", task, wrong), _run(tmp_path / "b-0", task, right)
+    run, other = (
+        _run(tmp_path / "a-0", synthetic_store, task, wrong),
+        _run(tmp_path / "b-0", synthetic_store, task, right),
+    )
     (made,) = compare(run, other, task, store=synthetic_store, margin=margin)
     assert (made.verdict, made.margin) == (verdict, margin)
     own = task.model_copy(update={"margin": margin})
@@ -258,8 +311,10 @@ def test_where_less_is_better_a_fall_is_no_loss(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     middle = task.model_copy(update={"primary": "median_rank", "metrics": ("median_rank",)})
-    run = _run(tmp_path / "a-0", middle, rng.integers(3, size=100).tolist())
-    other = _run(tmp_path / "b-0", middle, (3 + rng.integers(5, size=100)).tolist())
+    run = _run(tmp_path / "a-0", synthetic_store, middle, rng.integers(3, size=100).tolist())
+    other = _run(
+        tmp_path / "b-0", synthetic_store, middle, (3 + rng.integers(5, size=100)).tolist()
+    )
     (made,) = compare(run, other, middle, store=synthetic_store, margin=0.5)
     assert made.difference < 0
     assert made.verdict == "non-inferior"
@@ -270,12 +325,12 @@ def test_where_less_is_better_a_fall_is_no_loss(
 def test_what_cannot_be_compared_is_refused(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    run = _run(tmp_path / "a-0", task, [0, 1])
+    run = _run(tmp_path / "a-0", synthetic_store, task, [0, 1])
     with pytest.raises(DataError, match="runs a-0; expected two or more of different names"):
         compare_all([run], [task], store=synthetic_store)
     with pytest.raises(DataError, match="runs a-0, a-0; expected two or more"):
         compare_all([run, run], [task], store=synthetic_store)
-    other = _run(tmp_path / "b-0", task, [0, 1], patterns=("observed",))
+    other = _run(tmp_path / "b-0", synthetic_store, task, [0, 1], patterns=("observed",))
     with pytest.raises(DataError, match="runs a-0, b-0 have no task and pattern in common"):
         compare_all([run, other], [task], store=synthetic_store)
 
@@ -287,7 +342,13 @@ def test_the_command_compares_and_keeps_what_it_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, above in (("a-0", [0] * 60), ("b-0", [0, 1, 2] * 20)):
-        _run(tmp_path / "runs" / name, task, above, patterns=("complete", "without-ecg"))
+        _run(
+            tmp_path / "runs" / name,
+            synthetic_store,
+            task,
+            above,
+            patterns=("complete", "without-ecg"),
+        )
     words = ["compare", str(tmp_path / "runs/a-0"), str(tmp_path / "runs/b-0")]
     words += ["--store", str(synthetic_store.path), "--margin", "0.05"]
     with pytest.raises(SystemExit) as stop:
