@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from clinical_symile.modalities.modality import is_empty
 from clinical_symile.panels import Panel, cohort_table, presence_panel
-from clinical_symile.report import OPEN, render_page
+from clinical_symile.report import is_made_up, render_page
 from clinical_symile.store import CohortStore
 from clinical_symile.wording import (
     PERCENT,
@@ -83,7 +83,7 @@ def render_card(store: CohortStore, *, template: Path, out: Path) -> None:
         "outcomes": outcomes(manifest),
         "analytes": analytes(store),
         "files": _files(manifest),
-        "examples": examples(store) if manifest["access"] == OPEN else [],
+        "examples": examples(store) if is_made_up(manifest) else [],
     }
     render_page(template, context=context, out=out)
 

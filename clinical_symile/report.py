@@ -25,6 +25,14 @@ from clinical_symile.scores import ORACLE, Scores, series_of
 OPEN = "open"
 
 
+def is_made_up(cohort: Mapping[str, Any]) -> bool:
+    """Whether a manifest is of people who do not exist, who alone may be shown one by one.
+
+    Open access is not enough: recordings of real people may be open.
+    """
+    return cohort["access"] == OPEN and cohort["generator"] is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
     """All that a report is made from: numbers about many, never a row of one.
@@ -147,7 +155,7 @@ def _context(data: ReportData) -> dict[str, Any]:
 
     scores, series = Scores(data.results), series_of(data.runs, data.results)
     about = {"tasks": data.tasks, "series": series}
-    made_up = data.cohort["access"] == OPEN and data.cohort["generator"] is not None
+    made_up = is_made_up(data.cohort)
     return {
         **{name: getattr(data, name) for name in data.__dataclass_fields__},
         "unscored": [

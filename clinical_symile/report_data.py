@@ -16,7 +16,7 @@ from clinical_symile.gallery import Answers
 from clinical_symile.intervals import LEVEL, paired_bootstrap
 from clinical_symile.measures import MethodRank, SeedComponents, of_tasks, read_measures, together
 from clinical_symile.questions import primary_metric
-from clinical_symile.report import OPEN, ReportData, render
+from clinical_symile.report import ReportData, is_made_up, render
 from clinical_symile.results import Comparison, Result, Unscored, read_rows
 from clinical_symile.run import Run
 from clinical_symile.scores import ORACLE, Scores
@@ -224,7 +224,7 @@ def _gallery(
 ) -> list[Answers]:
     """The first queries of the first retrieval task; none unless the people are made up."""
     retrieval = [task for task in tasks.values() if isinstance(task, Retrieval)]
-    if store.manifest["access"] != OPEN or store.manifest["generator"] is None:
+    if not is_made_up(store.manifest):
         return []
     if not retrieval or not runs or "complete" not in retrieval[0].missingness:
         return []

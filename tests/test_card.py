@@ -119,11 +119,12 @@ def test_the_card_is_one_file_that_loads_nothing(
     assert len(examples(synthetic_store)) == 2
 
 
-def test_recordings_of_people_who_are_not_open_are_never_drawn(
-    synthetic_store: CohortStore, catalog: Catalog, tmp_path: Path
+@pytest.mark.parametrize("change", [{"access": "credentialed"}, {"generator": None}])
+def test_recordings_of_people_who_are_not_open_and_made_up_are_never_drawn(
+    synthetic_store: CohortStore, catalog: Catalog, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    credentialed = {**synthetic_store.manifest, "access": "credentialed"}
-    text = page(replace(synthetic_store, manifest=credentialed), catalog, tmp_path)
+    real = {**synthetic_store.manifest, **change}
+    text = page(replace(synthetic_store, manifest=real), catalog, tmp_path)
     assert "data:image" not in text
     assert "Examples" not in text
 
