@@ -34,7 +34,7 @@ def measure(synergy: float, *, work: Path, overrides: list[str], subjects: int) 
         catalog=open_catalog(),
         cohort="synthetic",
         out=work / f"synergy-{synergy:g}",
-        tasks=["retrieval/*"],
+        tasks=["retrieval/*", "!*/more/*"],
         generate=[f"synergy={synergy}", f"subjects={subjects}"],
         overrides=overrides,
         bar=progress_bar,
