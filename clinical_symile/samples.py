@@ -97,7 +97,7 @@ def read_samples(
         "threads": cores(),
         "preserve_insertion_order": True,  # a query may break ties by the order of a file
     }
-    with duckdb.connect(config=config) as connection:
+    with _connect(config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         return _read_samples(connection, cohort, adapters, source=source)
 
@@ -176,7 +176,7 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
     lists, problems = [pd.DataFrame({"query": [], "candidate": [], "split": []})], []
     for split, table in cohort.candidates.items():
         reader = _reader(source / table.table)
-        with duckdb.connect() as connection:
+        with _connect() as connection:
             found = connection.sql(f"FROM {reader}").columns
         missing = {table.query, table.candidate} - {*found}
         problems.extend(
@@ -186,7 +186,7 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
         )
         if not missing:
             columns = f"{_quote(table.query)} AS query, {_quote(table.candidate)} AS candidate"
-            with duckdb.connect() as connection:
+            with _connect() as connection:
                 rows = connection.execute(f"SELECT {columns} FROM {reader}").df()
             lists.append(rows.assign(split=split))
     if problems:
@@ -464,11 +464,16 @@ def _reader(file: Path, text: Iterable[str] = (), *, types: Mapping[str, str] | 
         return f"read_csv({path}, header = true, all_varchar = true, types = {dict(types)})"
     reader = f"read_csv({path}, header = true, sample_size = -1"
     if text:
-        with duckdb.connect() as connection:
+        with _connect() as connection:
             found = connection.sql(f"FROM {reader})").columns
         told = {name: "VARCHAR" for name in found if name in text}
         reader += f", types = {told}" if told else ""
     return f"{reader})"
+
+
+def _connect(config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+    """DuckDB in memory, which downloads nothing: a query has what is installed."""
+    return duckdb.connect(config={"autoinstall_known_extensions": False, **(config or {})})
 
 
 def _literal(value: Any) -> str:

@@ -1,7 +1,9 @@
 """Which rows become samples, and from which files."""
 
 import shutil
+from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,23 @@ def test_another_part_of_a_table_makes_another_store(hospital: Hospital) -> None
     more.to_csv(hospital.source / "parts/1.csv", index=False)
     with pytest.raises(DataError, match="from another definition, from other tables"):
         run(hospital)
+
+
+def test_nothing_is_downloaded_for_a_query(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, asked = duckdb.connect, []
+
+    def watched(**arguments: Any) -> duckdb.DuckDBPyConnection:
+        connection = connect(**arguments)
+        setting = connection.execute("SELECT current_setting('autoinstall_known_extensions')")
+        asked.extend(setting.fetchone() or ())
+        return connection
+
+    monkeypatch.setattr(duckdb, "connect", watched)
+    run(hospital)
+    assert asked
+    assert not any(asked)
 
 
 def test_a_table_of_which_no_file_is_there_is_told(hospital: Hospital) -> None:
