@@ -29,29 +29,52 @@ LISTS = (
 EVERYDAY = ["*", "!*/more/*"]
 NOT_MORE = "names or patterns; ! takes away; without it, all but those in a folder more/"
 
+COHORT = "a name of `list cohorts`, such as synthetic"
+REPORT = "a name of `list reports`, such as benchmark"
+STORE = "the folder that `prepare` wrote"
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The verb and what goes with it; a mistake ends the program with a sentence and status 1."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.verb == "evaluate":
-        _check_evaluate(parser, options)
+        _check_evaluate(options.parser, options)
     options.catalog = [*options.catalog, *options.further_catalog]
     return options
 
 
 def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """A run needs a store; a file needs a folder; embeddings need both, and a score."""
+    """A run needs a store; a file needs a folder; embeddings need both, and a score.
+
+    What would be ignored is refused.
+    """
     needs = {
         "run": ("store",),
         "predictions": ("out",),
         "embeddings": ("store", "out", "objective"),
     }
+    ignored = {
+        "run": {
+            "out": "it writes into RUN",
+            "name": "RUN has one",
+            "objective": "RUN was trained with one",
+        },
+        "predictions": {
+            "objective": "predictions need no score to rank them",
+            "missingness": "the column missingness of FILE says it",
+        },
+        "embeddings": {"missingness": "they are scored under the patterns of the tasks"},
+    }
     given = next(name for name in needs if getattr(options, name) is not None)
+    what = "a run" if given == "run" else f"--{given}"
     lacking = [name for name in needs[given] if getattr(options, name) is None]
     if lacking:
-        what = "a run" if given == "run" else f"--{given}"
         parser.error(f"evaluate of {what} needs {', '.join('--' + name for name in lacking)}")
+    for name, reason in ignored[given].items():
+        if getattr(options, name) is not None:
+            parser.error(f"evaluate of {what} takes no --{name}: {reason}")
 
 
 def complain(problems: Sequence[str]) -> None:
@@ -87,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     verb = _add_verb(verbs, "list", "what there is to choose from")
-    verb.add_argument("what", nargs="?", choices=LISTS, help="one kind; without it, all of them")
+    kinds = f"one of {', '.join(LISTS)}; without it, all of them"
+    verb.add_argument("what", metavar="KIND", nargs="?", choices=LISTS, help=kinds)
 
     verb = _add_verb(verbs, "check", "read every definition and report every problem")
     verb.add_argument(
@@ -105,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--like", choices=("tables", "meds"), default="tables", help="what it reads")
 
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
-    verb.add_argument("cohort", metavar="COHORT")
+    verb.add_argument("cohort", metavar="COHORT", help=COHORT)
     verb.add_argument("--source", metavar="DIR", type=Path, required=True, help="the raw files")
     either = verb.add_mutually_exclusive_group(required=True)
     either.add_argument("--out", metavar="STORE", type=Path, help="the store to write")
@@ -113,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_generate(verb)
 
     verb = _add_verb(verbs, "audit", "what could make the numbers of a store wrong")
-    verb.add_argument("store", metavar="STORE", type=Path)
+    verb.add_argument("store", metavar="STORE", type=Path, help=STORE)
     verb.add_argument(
         "--pretraining",
         metavar="FILE",
@@ -123,12 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--samples", action="store_true", help="name the samples of each finding")
 
     verb = _add_verb(verbs, "card", "a store's card as a page, and as Croissant beside it")
-    verb.add_argument("store", metavar="STORE", type=Path)
+    verb.add_argument("store", metavar="STORE", type=Path, help=STORE)
     verb.add_argument("--out", metavar="FILE", type=Path, required=True, help="such as card.html")
 
     verb = _add_verb(verbs, "train", "learn embeddings as a pretraining task says")
     verb.add_argument("task", metavar="TASK", help="such as pretraining/symile")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
     verb.add_argument("--out", metavar="RUNS", type=Path, required=True, help="folder of runs")
     verb.add_argument("--name", type=_run, help="of the run; without it, from the task and seed")
     verb.add_argument("--seed", metavar="N", type=_seed, default=0, help="0 without it")
@@ -137,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _add_verb(verbs, "import-checkpoint", "the released Symile-MIMIC model as a run")
     verb.add_argument("file", metavar="FILE", type=Path, help="a checkpoint that Lightning wrote")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
     verb.add_argument("--out", metavar="RUNS", type=Path, required=True, help="folder of runs")
     verb.add_argument("--name", type=_run, default="released", help="of the run; else 'released'")
 
@@ -146,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("run", metavar="RUN", type=Path, nargs="?", help="a run's folder")
     what.add_argument("--predictions", metavar="FILE", type=Path, help="CSV or Parquet, instead")
     what.add_argument("--embeddings", metavar="FILE", type=Path, help="CSV or Parquet, instead")
-    verb.add_argument("--store", metavar="STORE", type=Path, help="not needed with labels in FILE")
+    verb.add_argument("--store", metavar="STORE", type=Path, help=f"{STORE}; or labels in FILE")
     verb.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
     verb.add_argument("--name", type=_run, help="of FILE's run; without it, from the file's name")
     verb.add_argument("--objective", metavar="NAME", help="whose score ranks FILE's embeddings")
@@ -155,15 +179,17 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _add_verb(verbs, "compare", "test the differences of runs on the same samples")
     verb.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of two or more")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True)
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
     verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
     verb.add_argument("--margin", metavar="D", type=_margin, help="what may be lost without harm")
     verb.add_argument("--out", metavar="DIR", type=Path, help="without it, beside the first run")
 
     verb = _add_verb(verbs, "benchmark", "all that a report needs and is not there yet")
-    verb.add_argument("report", metavar="REPORT")
-    verb.add_argument("--cohort", metavar="COHORT", required=True)
-    verb.add_argument("--out", metavar="DIR", type=Path, required=True)
+    verb.add_argument("report", metavar="REPORT", help=REPORT)
+    verb.add_argument("--cohort", metavar="COHORT", required=True, help=COHORT)
+    verb.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder of all it makes"
+    )
     verb.add_argument("--source", metavar="DIR", type=Path, help="the raw files")
     verb.add_argument("--pretraining", metavar="A,B", type=_names, help="instead of the report's")
     verb.add_argument("--tasks", metavar="A,B", type=_names, help="instead of the report's")
@@ -174,8 +200,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_devices(verb)
 
     verb = _add_verb(verbs, "report", "render a report of a benchmark's folder again")
-    verb.add_argument("report", metavar="REPORT")
-    verb.add_argument("--out", metavar="DIR", type=Path, required=True)
+    verb.add_argument("report", metavar="REPORT", help=REPORT)
+    verb.add_argument("--out", metavar="DIR", type=Path, required=True, help="of the benchmark")
     return parser
 
 
@@ -185,7 +211,7 @@ def _add_verb(
     about: str,
 ) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-    verb.set_defaults(verb=name)
+    verb.set_defaults(verb=name, parser=verb)
     _add_catalog(verb, "further_catalog")
     return verb
 

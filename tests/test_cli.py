@@ -87,6 +87,20 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("evaluate --predictions a.csv", "evaluate of --predictions needs --out"),
         ("evaluate --embeddings a.csv --out b", "--embeddings needs --store, --objective"),
         ("evaluate --predictions a.csv --out b", "a.csv: no such file"),
+        ("evaluate a", "`clinical-symile evaluate --help` shows how it is used."),
+        ("evaluate a --stor b --blur", "`clinical-symile evaluate --help` shows"),
+        ("evaluate a --store b --out c", "evaluate of a run takes no --out: it writes into RUN."),
+        ("evaluate a --store b --name c", "takes no --name: RUN has one."),
+        (
+            "evaluate a --store b --objective clip",
+            "takes no --objective: RUN was trained with one.",
+        ),
+        ("evaluate --predictions a --out b --objective clip", "--predictions takes no --objective"),
+        ("evaluate --predictions a --out b --missingness x", "takes no --missingness: the column"),
+        (
+            "evaluate --embeddings a --store s --out b --objective clip --missingness x",
+            "--embeddings takes no --missingness: they are scored under the patterns of the tasks.",
+        ),
         ("benchmark benchmrk --cohort synthetic --out b", "did you mean 'benchmark'?"),
         ("benchmark benchmark --cohort syntetic --out b", "did you mean 'synthetic'?"),
         ("benchmark benchmark --cohort synthetic --out b --seeds 0,x", "expected a whole number"),
@@ -117,6 +131,18 @@ def test_help_is_help(run: Callable[..., tuple[int, str, str]]):
     assert status == 0
     assert all(verb in shown for verb in ("list", "check", "doctor", "prepare", "benchmark"))
     assert run("train", "--help")[0] == 0
+
+
+def test_help_tells_of_every_argument(run: Callable[..., tuple[int, str, str]]):
+    for verb, told in {
+        "list": ("[KIND]", "one of cohorts, tasks,"),
+        "prepare": ("a name of `list cohorts`",),
+        "audit": ("the folder that `prepare` wrote",),
+        "benchmark": ("a name of `list reports`", "folder of all it makes"),
+        "report": ("of the benchmark",),
+    }.items():
+        shown = " ".join(run(verb, "--help")[1].split())
+        assert all(part in shown for part in told)
 
 
 def test_list_shows_one_kind(run: Callable[..., tuple[int, str, str]]):
