@@ -68,7 +68,8 @@ def prepare(
     key = digest(__version__, cohort.digest, *(checksum(file) for file in files.values()))
     work = out.with_name(out.name + ".partial")
     _remove(_waste(work))  # what a run that was killed was removing
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    refuse_other_folder(out)
+    if out.is_dir() and any(out.iterdir()):
         store = _same_store(out, key)
         if (work / "key").is_file():
             _remove(work)  # of a run that was killed when the store had its name
@@ -88,6 +89,17 @@ def prepare(
     store.replace(out)
     _remove(work)
     return open_store(out)
+
+
+def refuse_other_folder(out: Path) -> None:
+    """Refuse a place for a store that is neither empty nor a store.
+
+    Raises:
+        DataError: something else is there.
+    """
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken and not (out / "manifest.json").is_file():
+        raise DataError(f"{out}: exists and is no cohort store. Choose another --out.")
 
 
 def _write_store(
@@ -147,8 +159,6 @@ def _write_store(
 
 def _same_store(out: Path, key: str) -> CohortStore:
     """The store that is there already, if it is what would be made."""
-    if not (out / "manifest.json").is_file():
-        raise DataError(f"{out}: exists and is no cohort store. Choose another --out.")
     store = open_store(out)
     if store.manifest["source_digest"] != key:
         raise DataError(

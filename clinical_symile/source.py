@@ -15,7 +15,7 @@ from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.layouts import as_it_lies
 from clinical_symile.names import find, unknown
-from clinical_symile.prepare import prepare
+from clinical_symile.prepare import prepare, refuse_other_folder
 from clinical_symile.samples import Selected, read_samples, source_files
 from clinical_symile.store import CohortStore
 from clinical_symile.task import parse_setting
@@ -46,6 +46,7 @@ def prepare_cohort(
         DefinitionError: no such cohort, or `generate` does not fit it.
         DataError: the source is missing or of other parameters; and see `prepare`.
     """
+    refuse_other_folder(out)  # before raw files are made up
     cohort = _cohort(catalog, name, source=source, generate=generate, bar=bar)
     with bar(f"Prepare {name}") as progress:
         return prepare(cohort, source=source, out=out, progress=progress)

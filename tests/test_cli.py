@@ -318,6 +318,16 @@ def test_a_file_where_a_folder_must_be_is_a_sentence(
     assert "Not a directory" in refused(*prepare[:-1], tmp_path / "file" / "store")
 
 
+def test_a_folder_that_is_no_store_is_refused_before_a_hospital_is_made_up(
+    refused: Callable[..., str], tmp_path: Path
+):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").write_text("")
+    command = ["prepare", "synthetic", "--source", tmp_path / "raw", "--out", tmp_path / "other"]
+    assert "exists and is no cohort store. Choose another --out." in refused(*command)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
