@@ -228,8 +228,7 @@ def _batches(
     seen = present & ~_dropped(present, absence.drop, drawn)
     for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        share = index[: len(index) - len(index) % fabric.world_size]
-        share = share[fabric.global_rank :: fabric.world_size]
+        share = index[fabric.global_rank :: fabric.world_size]
         batch = feed.batch(rows[share], visible=seen[share], partners=pairs[share])
         changes = torch.Generator().manual_seed(
             generator.initial_seed() + 2**32 + fabric.global_rank

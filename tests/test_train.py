@@ -575,16 +575,16 @@ for name, definition in json.loads(sys.argv[3]).items():
 def test_two_processes_learn_what_one_does_and_leave_one(
     catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run], tmp_path: Path
 ) -> None:
-    # One batch is all samples, so that every epoch's loss and gradient are those of one step; their
-    # number is even, so that each process has as many. In float64, since AdamW makes much of a
-    # gradient's rounding where it is close to zero.
+    # One batch is all samples, so that every epoch's loss and gradient are those of one step, and
+    # of an odd number, so that shares differ. In float64, since AdamW makes much of a gradient's
+    # rounding where it is close to zero.
     tasks = {
         "symile": _mlps(catalog, "precision=64-true", "absent=learned", "missingness=mcar-30"),
         "clip": _mlps(catalog, "precision=64-true", task="pretraining/clip"),
     }
     for name, task in tasks.items():
         rows = len(training._learnable(synthetic_store, task, seed=0))
-        tasks[name] = task.model_copy(update={"batch_size": rows - rows % 2})
+        tasks[name] = task.model_copy(update={"batch_size": rows - 1 + rows % 2})
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
     folder = tmp_path / "two"
