@@ -1,6 +1,6 @@
 """`clinical-symile check`: read every definition and say every problem."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from clinical_symile.catalog import open_catalog
@@ -8,7 +8,14 @@ from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.errors import DefinitionError
 from clinical_symile.layouts import in_layout
 from clinical_symile.presets import cohort_names
-from clinical_symile.task import Pretraining, Task, not_applicable, read_task
+from clinical_symile.task import (
+    Classification,
+    Pretraining,
+    Retrieval,
+    Task,
+    not_applicable,
+    read_task,
+)
 from clinical_symile.template import needs
 
 
@@ -19,14 +26,15 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
         directories: catalogs beside ours.
 
     Returns:
-        The problems; and notes on what was read and which task applies where.
+        The problems; and notes on what was read and what can be asked of each cohort, of the
+        `directories` alone if there are any.
 
     Raises:
         DefinitionError: the catalogs themselves contradict each other.
     """
     catalog = open_catalog(directories)
     problems: list[str] = []
-    cohorts: dict[str, Cohort] = {}
+    told: list[Cohort] = []
     tasks: dict[str, Task] = {}
     for name, path in catalog.cohorts.items():
         try:
@@ -36,11 +44,14 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
             continue
         for each in names:
             try:
-                cohort = cohorts[each] = read_cohort(path, name=each)
+                cohort = read_cohort(path, name=each)
                 for form in (cohort, *(in_layout(cohort, layout) for layout in cohort.layouts)):
                     modality_adapters(form)
             except DefinitionError as error:
                 problems += error.problems
+                continue
+            if not directories or any(path.is_relative_to(own) for own in directories):
+                told.append(cohort)
     for name, path in catalog.tasks.items():
         try:
             tasks[name] = read_task(path, name=name)
@@ -55,11 +66,42 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
         f"{len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
         f"{len(catalog.reports)} reports read."
     ]
-    for cohort in cohorts.values():
-        notes += [
-            f"{task.name} is not applicable to {cohort.name}: {problem}"
-            for task in tasks.values()
-            if not isinstance(task, Pretraining)
-            for problem in not_applicable(task, list(cohort.modalities), list(cohort.outcomes))
-        ]
+    notes += [_what_can_be_asked(cohort, tasks.values()) for cohort in told]
     return problems, notes
+
+
+def _what_can_be_asked(cohort: Cohort, tasks: Iterable[Task]) -> str:
+    """How many tasks apply to a cohort, and what the others ask for that it does not have."""
+    asked = [task for task in tasks if not isinstance(task, Pretraining)]
+    unlisted = [
+        task
+        for task in asked
+        if isinstance(task, Retrieval)
+        and task.candidates == "published"
+        and task.split not in cohort.candidates
+    ]
+    applicable = [
+        task
+        for task in asked
+        if task not in unlisted
+        and not not_applicable(task, list(cohort.modalities), list(cohort.outcomes))
+    ]
+    modalities = [name for task in asked for name in task.modalities]
+    outcomes = [
+        name for task in asked if isinstance(task, Classification) for name in task.outcomes
+    ]
+    told = [
+        f"{cohort.name}: {len(applicable)} tasks can be asked",
+        *_lacking(modalities, cohort.modalities, "has no such modality"),
+        *_lacking(outcomes, cohort.outcomes, "codes no such outcome"),
+    ]
+    if unlisted:
+        told.append("not those of published candidates (it publishes no such lists)")
+    return "; ".join(told)
+
+
+def _lacking(wanted: Iterable[str], has: Collection[str], why: str) -> list[str]:
+    """A sentence on what is wanted and not there, if anything is."""
+    absent = [name for name in dict.fromkeys(wanted) if name not in has]
+    there = ", ".join(has) or "none"
+    return [f"not those of {', '.join(absent)} (it {why}; it has {there})"] * bool(absent)

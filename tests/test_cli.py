@@ -183,7 +183,20 @@ def test_check_reports_all_problems(
 def test_check_is_quiet_where_all_is_well(run: Callable[..., tuple[int, str, str]]):
     status, shown, said = run("check")
     assert (status, said) == (0, "")
-    assert "is not applicable to synthetic: it codes no outcome" in shown
+    assert len(shown.splitlines()) == 1 + len(run("list", "cohorts")[1].splitlines()[1:])
+    (told,) = [line for line in shown.splitlines() if line.startswith("synthetic: ")]
+    assert "tasks can be asked; not those of cardiomegaly, in_hospital_mortality" in told
+    assert "(it codes no such outcome; it has deterioration, enlarged_heart" in told
+    assert "not those of published candidates (it publishes no such lists)" in told
+
+
+def test_check_tells_of_the_cohorts_of_the_catalogs_that_are_given(
+    run: Callable[..., tuple[int, str, str]], hospital: Hospital
+):
+    shown = run("check", "--catalog", hospital.definition.parents[2])[1]
+    first, told = shown.splitlines()
+    assert first.endswith("read.")
+    assert told.startswith("small: ")
 
 
 def test_doctor_says_what_is_there(
