@@ -157,9 +157,7 @@ def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
     """
     problems = not_applicable(task, store.modalities, store.outcomes)
     if problems:
+        told = "; ".join(problem.removesuffix(".") for problem in problems)
         raise DefinitionError(
-            *(
-                f"task '{task.name}' is not applicable to cohort '{store.cohort}': {p}"
-                for p in problems
-            )
+            f"task '{task.name}' is not applicable to cohort '{store.cohort}': {told}."
         )

@@ -102,8 +102,8 @@ def _drawn(
 def _published(task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " target"]) -> Lists:
     if store.candidates is None:
         raise DataError(
-            f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists. Set the "
-            "task's candidates to a number."
+            f"task '{task.name}' is not applicable to cohort '{store.cohort}': it publishes no "
+            "candidate lists."
         )
     lists = store.candidates
     usable = np.isin(lists["query"], gallery) & np.isin(lists["candidate"], gallery)

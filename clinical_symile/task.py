@@ -373,18 +373,13 @@ def not_applicable(
     task: Retrieval | Classification, modalities: Sequence[str], outcomes: Sequence[str]
 ) -> list[str]:
     """Why a task cannot be asked of a cohort that has these; empty if it can."""
-    problems = [
-        f"it has no modality '{name}', only {', '.join(modalities)}."
-        for name in task.modalities
-        if name not in modalities
-    ]
-    if isinstance(task, Classification):
+    wanted = task.outcomes if isinstance(task, Classification) else ()
+    problems = []
+    if absent := [f"'{name}'" for name in task.modalities if name not in modalities]:
+        problems.append(f"it has no modality {', '.join(absent)}, only {', '.join(modalities)}.")
+    if uncoded := [f"'{name}'" for name in wanted if name not in outcomes]:
         has = ", ".join(outcomes) or "none"
-        problems += [
-            f"it codes no outcome '{outcome}'; it has {has}."
-            for outcome in task.outcomes
-            if outcome not in outcomes
-        ]
+        problems.append(f"it codes no outcome {', '.join(uncoded)}; it has {has}.")
     return problems
 
 
