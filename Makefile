@@ -1,6 +1,7 @@
 # Each target sets up what it needs. PYTHON names the interpreter that makes the environment.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow lint clean
 
@@ -8,10 +9,10 @@ demo: .venv/.installed
 	$(BIN)/clinical-symile benchmark benchmark --cohort synthetic --out demo
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(WORKERS) -m slow
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
