@@ -1,6 +1,7 @@
 """End to end: what only three modalities together tell, Symile learns and CLIP cannot."""
 
 from pathlib import Path
+from re import fullmatch
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def _trained(catalog: Catalog, name: str, store: CohortStore, folder: Path, *ove
 
 def _retrievals(catalog: Catalog) -> list[Retrieval]:
     """All directions, asked with nothing missing."""
-    names = [name for name in catalog.tasks if name.startswith("retrieval/")]
+    names = [name for name in catalog.tasks if fullmatch(r"retrieval/\w+", name)]
     tasks = [
         read_task(catalog.path("tasks", name), name=name, overrides=['missingness=["complete"]'])
         for name in names
