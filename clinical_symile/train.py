@@ -83,7 +83,6 @@ def train(
     feed = open_feed(store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, store, seed=seed), build_augmentations(task)
     if fabric.is_global_zero:
-        run.write_record(record)
         warn_of_cost(learner, store, task)
     on_gpu = fabric.device.type == "cuda"
     if on_gpu:
@@ -135,6 +134,7 @@ def train(
             }
         )
         if fabric.is_global_zero:
+            run.write_record(record)  # not before: what fails at once leaves no folder in the way
             save_epoch(run, learner, optimiser, history, best=_is_best(history, task))
             on_epoch(run)
         fabric.barrier()
@@ -147,7 +147,8 @@ def train(
 def _diverged(task: Pretraining, epoch: int) -> DataError:
     return DataError(
         f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
-        "Lower optimiser.learning_rate, and train under another name or remove the run's folder."
+        "Lower optimiser.learning_rate, and train under another name or remove the run's folder, "
+        "which is there after a whole epoch."
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "clinical_symile"
 # What the members of a family share: its contract, and how files are opened.
 FAMILIES = {
-    "encoders": set(),
+    "encoders": {"encoders.sizes"},
     "metrics": {"metrics.metric"},
     "modalities": {
         "modalities.modality",

@@ -624,6 +624,22 @@ def test_a_pattern_of_complete_samples_learns_from_these_alone(
     np.testing.assert_array_equal(without, complete)
 
 
+def test_training_that_fails_before_an_epoch_is_whole_leaves_the_folder_to_the_corrected_command(
+    catalog: Catalog, learn: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DefinitionError, match=r"encoders\.ecg: width is 0; expected a whole"):
+        learn(tiny(catalog, "pretraining/symile", "encoders.ecg.width=0"))
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("after the last step")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "measure", fail)
+        with pytest.raises(RuntimeError, match="after the last step"):
+            learn(_mlps(catalog))
+    assert learn(_mlps(catalog, "dim=4", "epochs=1")).finished
+
+
 def test_training_that_diverges_says_so_and_what_to_do(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import ResNet as TorchvisionResNet
 
+from clinical_symile.encoders.sizes import require_counts, require_lists
 from clinical_symile.errors import DefinitionError
 
 # Mean and standard deviation of ImageNet's channels, in the order of torchvision's weights.
@@ -38,6 +39,10 @@ class SmallCnn(nn.Module):
         dim: width of the output.
         size_px: images are reduced to this height and width first, by averaging.
         channels: of each convolution.
+
+    Raises:
+        ValueError: a size is no whole number of 1 or more, there is no convolution, or the image is
+            too small to be halved by each.
     """
 
     def __init__(
@@ -48,6 +53,15 @@ class SmallCnn(nn.Module):
         size_px: int = 64,
         channels: Sequence[int] = (16, 32, 64),
     ):
+        require_counts(size_px=size_px)
+        require_lists(channels=channels)
+        if not channels:
+            raise ValueError("channels is empty; expected those of one convolution or more.")
+        if size_px < 2 ** len(channels):
+            raise ValueError(
+                f"size_px is {size_px}; expected at least {2 ** len(channels)}, since each of "
+                f"{len(channels)} convolutions halves the image."
+            )
         super().__init__()
         self.size_px = size_px
         self.network = Regressor(

@@ -12,6 +12,8 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clinical_symile.encoders.sizes import require_counts
+
 STORED_RATE_HZ = 500
 
 
@@ -29,7 +31,7 @@ class ResNet1d(nn.Module):
         blocks: basic blocks in each of the four stages.
 
     Raises:
-        ValueError: the rate does not divide 500 Hz.
+        ValueError: a setting is no whole number of 1 or more, or the rate does not divide 500 Hz.
     """
 
     def __init__(
@@ -42,6 +44,9 @@ class ResNet1d(nn.Module):
         width: int = 32,
         blocks: int = 1,
     ):
+        require_counts(
+            sampling_rate_hz=sampling_rate_hz, stem_stride=stem_stride, width=width, blocks=blocks
+        )
         super().__init__()
         if STORED_RATE_HZ % sampling_rate_hz:
             raise ValueError(

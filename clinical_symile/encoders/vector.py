@@ -10,6 +10,8 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clinical_symile.encoders.sizes import require_lists
+
 
 class Mlp(nn.Module):
     """A multilayer perceptron with GELU between its layers.
@@ -21,6 +23,9 @@ class Mlp(nn.Module):
         dim: width of the output.
         hidden: widths of the hidden layers.
         centred: whether the vector is centred and scaled over the batch first, see `SmallCnn`.
+
+    Raises:
+        ValueError: a width is no whole number of 1 or more.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class Mlp(nn.Module):
         hidden: Sequence[int] = (256, 1024),
         centred: bool = False,
     ):
+        require_lists(hidden=hidden)
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
         if centred:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -6,7 +7,13 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clinical_symile.encoders.image import IMAGENET_MEAN, IMAGENET_STD, resnet18, resnet50
+from clinical_symile.encoders.image import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SmallCnn,
+    resnet18,
+    resnet50,
+)
 from clinical_symile.errors import DefinitionError
 
 SHAPE = (1, 32, 32)
@@ -23,6 +30,20 @@ def weights() -> dict[str, Tensor]:
 def _save(weights: dict[str, Tensor], path: Path) -> str:
     (save_file if path.suffix == ".safetensors" else torch.save)(weights, path)
     return str(path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"size_px": 0}, "size_px is 0; expected a whole number"),
+        ({"size_px": 7}, "size_px is 7; expected at least 8, since each of 3 convolutions"),
+        ({"channels": []}, "channels is empty; expected those of one convolution or more"),
+        ({"channels": [0]}, r"channels is \[0\]; expected a list of whole numbers of 1 or more"),
+    ],
+)
+def test_convolutions_that_carry_nothing_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SmallCnn(SHAPE, 8, **wrong)
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "weights.pt", "weights.pth"])

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,6 +9,21 @@ from clinical_symile.encoders.signal import ResNet1d, ResNet18Raster
 def test_a_rate_that_does_not_divide_500_hz_is_refused() -> None:
     with pytest.raises(ValueError, match="sampling_rate_hz is 120; expected a divisor of 500"):
         ResNet1d((12, 5000), 8, sampling_rate_hz=120)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"width": 0}, "width is 0"),
+        ({"blocks": 0, "stem_stride": 0}, "stem_stride is 0, blocks is 0"),
+        ({"sampling_rate_hz": -100}, "sampling_rate_hz is -100"),
+    ],
+)
+def test_a_network_over_time_that_carries_nothing_is_refused(
+    wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{said}; expected a whole number of 1 or more"):
+        ResNet1d((12, 5000), 8, **wrong)
 
 
 def test_signals_are_averaged_down_to_the_rate(generator: torch.Generator) -> None:
