@@ -250,9 +250,9 @@ def evaluate_run(
         progress: called with tasks done and all tasks.
 
     Raises:
-        DataError: the run was trained on another store, or is not finished.
+        DataError: the run was not trained, or on another store, or is not finished.
     """
-    record = run.record
+    record = _record_of_training(run)
     if record["store_digest"] != store.digest:
         raise DataError(
             f"{run.path}: was trained on store {record['store_digest']} of cohort "
@@ -284,6 +284,33 @@ def evaluate_run(
             patterns = None if missingness is None else missingness[asked.name]
             evaluate_into(run, asked, scorer, store, record["seed"], patterns)
         progress(number, len(tasks))
+
+
+def _record_of_training(run: Run) -> dict[str, Any]:
+    """What `run.toml` says of a run that was trained or imported.
+
+    Raises:
+        DataError: it was neither, or the record is not whole.
+    """
+    record = run.record
+    missing = {"task", "definition", "cohort", "store_digest", "seed"} - record.keys()
+    if not missing:
+        return record
+    scored_by = {
+        "baseline": "benchmark --baselines",
+        "predictions": "evaluate --predictions",
+        "embeddings": "evaluate --embeddings",
+    }
+    for kind, command in scored_by.items():
+        if kind in record:
+            raise DataError(
+                f"{run.path}: is of {kind} '{record[kind]}'; expected a run that `clinical-symile "
+                f"train` wrote. Score this one by `clinical-symile {command} {record[kind]}`."
+            )
+    raise DataError(
+        f"{run.path / 'run.toml'}: has no {', '.join(sorted(missing))}; expected the record that "
+        "training wrote. Put it back, or remove the run's folder and train again."
+    )
 
 
 def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[str]) -> None:

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,32 @@ def test_a_run_of_another_store_is_not_evaluated(made: Benchmark) -> None:
     other = replace(made.store, manifest={**made.store.manifest, "digest": "another"})
     with pytest.raises(DataError, match="its subjects may have been in training"):
         evaluate_run(made.runs[0], made.tasks, store=other)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (
+            {"baseline": "prevalence", "store_digest": "x"},
+            "is of baseline 'prevalence'; .* by `clinical-symile benchmark --baselines prevalence`",
+        ),
+        (
+            {"predictions": "theirs.csv", "store_digest": "x"},
+            "is of predictions 'theirs.csv'; .* by `clinical-symile evaluate --predictions",
+        ),
+        (
+            {"task": "pretraining/x", "cohort": "x", "seed": 0, "definition": {"dim": 8}},
+            r"run\.toml: has no store_digest; expected the record that training wrote",
+        ),
+    ],
+)
+def test_a_folder_that_was_not_trained_is_told_for_what_it_is(
+    record: dict[str, Any], said: str, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    run.write_record(record)
+    with pytest.raises(DataError, match=said):
+        evaluate_run(run, [], store=synthetic_store)
 
 
 def test_a_run_without_weights_is_not_evaluated(made: Benchmark, tmp_path: Path) -> None:
