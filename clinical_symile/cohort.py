@@ -202,7 +202,8 @@ class Generator(_Table):
     """What writes the raw files of a made-up cohort, and knows its right answers.
 
     Attributes:
-        write: `package.module:function`, called as `write(folder, **parameters)`.
+        write: `package.module:function`, called as `write(folder, **parameters)` with a folder that
+            does not exist yet, and which is removed if it fails.
         oracle: `package.module:Class`, called as `Oracle(store)`.
         parameters: of `write`.
     """

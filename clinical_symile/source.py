@@ -21,6 +21,8 @@ from clinical_symile.store import CohortStore
 from clinical_symile.task import parse_setting
 
 PARAMETERS = "generator.json"
+# What may stand for a number of the cohort's file, by its type.
+NUMBERS = {int: ("a whole number", (int,)), float: ("a number", (int, float))}
 
 
 def prepare_cohort(
@@ -103,6 +105,12 @@ def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
         field, value = parse_setting(text)
         if field not in parameters:
             raise DefinitionError(f"--generate {text}: {unknown(field, parameters, what='field')}")
+        expected, types = NUMBERS.get(type(parameters[field]), ("", (type(value),)))
+        if type(value) not in types:
+            raise DefinitionError(
+                f"--generate {text}: {field} is {value!r}; expected {expected}, such as "
+                f"{parameters[field]}."
+            )
         parameters[field] = value
     generator = cohort.generator.model_copy(update={"parameters": parameters})
     return replace(
@@ -136,10 +144,12 @@ def _write_source(
     write = find(generator.write, {}, what="generator")
     partial = source.with_name(source.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with bar(f"Write {cohort.name}") as progress:
-        try:
+    try:
+        with bar(f"Write {cohort.name}") as progress:
             write(partial, **generator.parameters, progress=progress)
-        except (TypeError, ValueError) as error:
-            raise DefinitionError(f"cohort '{cohort.name}': generator: {error}") from error
-    (partial / PARAMETERS).write_text(wanted, encoding="utf-8")
-    partial.rename(source)
+        (partial / PARAMETERS).write_text(wanted, encoding="utf-8")
+        partial.rename(source)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"cohort '{cohort.name}': generator: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -6,7 +6,6 @@ MIMIC's ranges. `truth/factors.csv.gz` holds what is true of each admission; no 
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
@@ -56,7 +55,7 @@ def write(
     absent: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the hospital; `folder` appears only when it is whole.
+    """Write the hospital.
 
     The same arguments give the same bytes, however many processes write them.
 
@@ -82,26 +81,22 @@ def write(
     )
     if not 1 <= subjects <= MAX_SUBJECTS:
         raise ValueError(f"subjects is {subjects}; expected 1 to {MAX_SUBJECTS}.")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; expected a whole number from 0.")
     if not 0 <= absent < 1:
         raise ValueError(f"absent is {absent}; expected a probability below 1.")
     if folder.exists():
         raise DataError(f"{folder}: exists; expected a new folder. Remove it, or name another.")
-    partial_folder = folder.with_name(folder.name + ".partial")
-    if partial_folder.exists():
-        shutil.rmtree(partial_folder)
-    partial_folder.mkdir(parents=True)
+    folder.mkdir(parents=True)
 
     tables = item_rows()
     chunks = [range(start, min(start + _CHUNK, subjects)) for start in range(0, subjects, _CHUNK)]
-    write_chunk = partial(
-        _write_subjects, folder=partial_folder, world=world, absent=absent, seed=seed
-    )
+    write_chunk = partial(_write_subjects, folder=folder, world=world, absent=absent, seed=seed)
     for chunk, rows in zip(chunks, _in_processes(write_chunk, chunks), strict=True):
         merge(tables, rows)
         if progress is not None:
             progress(chunk.stop, subjects)
-    write_tables(partial_folder, tables)
-    partial_folder.replace(folder)
+    write_tables(folder, tables)
 
 
 def _in_processes(write_chunk: Callable[[range], Tables], chunks: list[range]) -> Iterator[Tables]:

@@ -14,12 +14,14 @@ from sklearn.preprocessing import StandardScaler
 
 from clinical_symile import synthetic, synthetic_ecg, synthetic_labs, synthetic_xray
 from clinical_symile.cohort import read_cohort
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.oracle import Oracle
 from clinical_symile.prepare import prepare
+from clinical_symile.source import count_cohort
 from clinical_symile.store import CohortStore
 from clinical_symile.synthetic_tables import COLUMNS
 from clinical_symile.synthetic_world import MODALITIES, World, words
+from tests.conftest import quiet
 
 COHORT = Path(__file__).resolve().parents[1] / "cohorts" / "synthetic" / "cohort.toml"
 PARAMETERS = {
@@ -155,17 +157,36 @@ def test_the_progress_ends_at_all_subjects(tmp_path, monkeypatch):
     assert calls == [(2, 3), (3, 3)]
 
 
-def test_nothing_half_written_is_left_as_the_folder(tmp_path, monkeypatch):
+def test_nothing_half_written_is_left(catalog, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("disk full")
 
+    few = {"source": tmp_path / "source", "generate": ["subjects=4"], "bar": quiet}
     with monkeypatch.context() as patch:
         patch.setattr(synthetic, "write_tables", fail)
         with pytest.raises(RuntimeError, match="disk full"):
-            synthetic.write(tmp_path / "source", subjects=1, **PARAMETERS)
-    assert not (tmp_path / "source").exists()
-    synthetic.write(tmp_path / "source", subjects=1, **PARAMETERS)
+            count_cohort(catalog, "synthetic", **few)
+    assert not list(tmp_path.iterdir())
+    count_cohort(catalog, "synthetic", **few)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize(
+    ("generate", "said"),
+    [
+        ("seed=-1", "generator: seed is -1; expected a whole number from 0"),
+        ("subjects=0", "generator: subjects is 0; expected 1 to"),
+        ("subjects=2.5", "--generate subjects=2.5: subjects is 2.5; expected a whole number, such"),
+        ("redundant=true", "redundant is True; expected a whole number, such as 1"),
+        ("flip=often", "flip is 'often'; expected a number, such as 0.05"),
+    ],
+)
+def test_a_parameter_that_is_refused_leaves_nothing(catalog, tmp_path, generate, said):
+    with pytest.raises(DefinitionError, match=said):
+        count_cohort(
+            catalog, "synthetic", source=tmp_path / "source", generate=[generate], bar=quiet
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_exists_is_not_overwritten(tmp_path):
@@ -177,6 +198,7 @@ def test_a_folder_that_exists_is_not_overwritten(tmp_path):
     ("changed", "message"),
     [
         ({"subjects": 0}, "subjects is 0; expected 1 to"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0"),
         ({"absent": 1.0}, "absent is 1.0; expected a probability below 1"),
         ({"synergistic": 5}, "1 redundant, 1 unique and 5 synergistic factors; expected 1 to 6"),
         ({"redundant": -1}, "-1 redundant"),
