@@ -19,9 +19,8 @@ MEMORY = "2500MB"  # of DuckDB; what does not fit goes to the scratch folder
 
 NUMERIC = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
 
-# Their messages quote the query; those of all others may quote values of patients.
+# Their messages quote the query, as a binder's do; those of others may quote values of patients.
 QUERY_ERRORS = (
-    duckdb.BinderException,
     duckdb.CatalogException,
     duckdb.ParserException,
     duckdb.SyntaxException,
@@ -130,6 +129,11 @@ def _read_samples(
         f"FROM (SELECT DISTINCT {columns} FROM _samples) AS _row"
     )
     drawn = cohort.samples.split if isinstance(cohort.samples.split, SplitBySubject) else None
+    if connection.execute("SELECT count(*) FROM _rows").fetchall() == [(0,)]:
+        raise DataError(
+            f"{where}: no rows; expected one per sample. Correct the query or table.",
+            *_empty(connection, cohort, source),
+        )
     _check_rows(connection, where, split_is_drawn=drawn is not None)
     if drawn:
         _draw(connection, drawn)
@@ -359,6 +363,12 @@ def _load(
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
             raise DataError(f"{where}: expected one query that returns rows. Correct the file.")
         connection.execute(f"CREATE TEMP TABLE _samples AS {query}")
+    except duckdb.BinderException as error:
+        raise DataError(
+            f"{where}: {error}\n{_columns(connection, cohort, source)}"
+            f"Correct the query, or the tables under {source}.",
+            *_empty(connection, cohort, source),
+        ) from None
     except QUERY_ERRORS as error:
         raise DataError(
             f"{where}: {error}\nCorrect the query, or the tables under {source}."
@@ -369,6 +379,25 @@ def _load(
             "Run the query there to see which value is amiss."
         ) from None
     return where
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> str:
+    """A line for each table of the query: its name there, its file and its columns."""
+    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
+    lines = []
+    for name, file in cohort.tables.items():
+        columns = [column for (column,) in connection.execute(query, [name]).fetchall()]
+        lines.append(f"{name} is {source / file}, with {', '.join(columns)}.\n")
+    return "".join(lines)
+
+
+def _empty(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
+    """A sentence for each file of the cohort that has no rows, such as one of a header alone."""
+    return [
+        f"{path}: has no rows; expected {what} of cohort '{cohort.name}'. Get the file again."
+        for what, path in source_files(cohort, source).items()
+        if not connection.execute(f"FROM {_reader(path, types={})} LIMIT 1").fetchall()
+    ]
 
 
 def _check_numbers(
@@ -397,8 +426,6 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_d
     def column(query: str) -> list[Any]:
         return [value for (value,) in connection.execute(query).fetchall()]
 
-    if column("SELECT count(*) FROM _rows") == [0]:
-        raise DataError(f"{where}: no rows; expected one per sample. Correct the query or table.")
     problems = []
     for name in ("sample", "subject"):
         (empty,) = column(f"SELECT count(*) FROM _rows WHERE {name} IS NULL")

@@ -190,3 +190,32 @@ def test_an_outcome_that_was_known_when_things_were_measured_is_unknown(hospital
     store = run(hospital)
     np.testing.assert_array_equal(store.outcome("died"), [1, np.nan, 1, np.nan, 0, np.nan, 1, 1])
     assert store.manifest["already_known"] == {"died": 2}
+
+
+def test_a_query_of_a_column_that_is_not_there_is_told_with_the_columns_of_each_file(
+    hospital: Hospital,
+) -> None:
+    (hospital.definition.parent / "samples.sql").write_text("SELECT *, a.age FROM admissions AS a")
+    with pytest.raises(DataError) as caught:
+        run(hospital)
+    (said,) = caught.value.problems
+    columns = "admission, person, split, ward, xray, ecg, crea, k, died"
+    assert f"admissions is {hospital.source / 'admissions.csv'}, with {columns}.\n" in said
+    assert '"age"' in said
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT *, ecg + INTERVAL 1 HOUR AS later FROM admissions", "Binder Error"),
+        ("SELECT * FROM admissions", "no rows; expected one per sample"),
+    ],
+)
+def test_a_table_of_a_header_alone_is_named(query: str, said: str, hospital: Hospital) -> None:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    hospital.write(hospital.admissions.head(0))
+    with pytest.raises(DataError) as caught:
+        run(hospital)
+    first, second = caught.value.problems
+    assert said in first
+    assert f"{hospital.source / 'admissions.csv'}: has no rows; expected tables.adm" in second
