@@ -346,17 +346,19 @@ def test_the_first_epoch_with_the_best_tuning_metric_is_kept(
 def test_the_tuning_metric_is_the_kept_model_asked_again(
     catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
 ) -> None:
-    task = tiny(catalog, "pretraining/symile", 'selection.targets=["ecg"]', "epochs=1")
+    targets = 'selection.targets=["ecg", "labs"]'
+    task = tiny(catalog, "pretraining/symile", targets, "epochs=1")
     run = learn(task)
     learner = load_learner(run, task, synthetic_store)
     rows = synthetic_store.rows("tuning")
     rows = rows[synthetic_store.present[rows].all(axis=1)]
     z = embed(learner.model, synthetic_store, rows).z
-    ranks = []
-    for sample in range(len(rows)):
-        score = (z[sample, 0] * z[sample, 2] * z[:, 1]).sum(dim=1)
-        ranks.append(1 + int((score > score[sample]).sum()))
-    expected = np.mean([1 / rank for rank in ranks])
+    reciprocals = []
+    for target, other in ((1, 2), (2, 1)):
+        for sample in range(len(rows)):
+            score = (z[sample, 0] * z[sample, other] * z[:, target]).sum(dim=1)
+            reciprocals.append(1 / (1 + int((score > score[sample]).sum())))
+    expected = np.mean(reciprocals)
     assert run.history[0]["tuning/mean_reciprocal_rank"] == pytest.approx(expected, rel=1e-3)
 
 
