@@ -495,6 +495,17 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
     assert learning_rate(optimiser, 3, 4) == pytest.approx(1 - math.sqrt(0.5))
 
 
+def test_the_gradient_that_reaches_the_optimiser_is_no_longer_than_its_limit(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    run = learn(_mlps(catalog, "epochs=1", "optimiser.gradient_clip=1e-3"))
+    assert run.history[0]["gradient_norm"] > 0.1, "nothing to limit: this tells nothing"
+    # The first moment is a mean of the steps' gradients, and so no longer than the longest.
+    state = load_file(run.path / "last" / "1.safetensors")
+    moment = torch.cat([v.flatten() for k, v in state.items() if k.endswith(".exp_avg")])
+    assert 0 < moment.norm() <= 1e-3
+
+
 def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
     rows = training._learnable(store, task, seed=0)
     fabric = Fabric(accelerator="cpu", devices=1)
