@@ -72,6 +72,7 @@ def train(
         return run
     store = _withholding(store, task, seed=seed)
     rows = _learnable(store, task, seed=seed)
+    pairs, present = _shown(store, task, rows, seed=seed)
     _check_devices(accelerator, devices)
     fabric = Fabric(
         accelerator=accelerator,
@@ -100,7 +101,7 @@ def train(
     for epoch in range(len(history) + 1, task.epochs + 1):
         started, losses, norms = time.perf_counter(), [], []
         about = {"fabric": fabric, "feed": feed, "augmentations": augmentations}
-        batches = _batches(store, task, rows, seed=seed, epoch=epoch, **about)
+        batches = _batches(task, rows, pairs, present, seed=seed, epoch=epoch, **about)
         for batch, generator in ahead(batches):
             step = (epoch - 1) * steps + len(losses)
             for group in optimiser.param_groups:
@@ -208,10 +209,20 @@ def _rng(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng([seed, epoch])
 
 
+def _shown(
+    store: CohortStore, task: Pretraining, rows: Int[np.ndarray, " sample"], *, seed: int
+) -> tuple[Int[np.ndarray, "sample modality"], Bool[np.ndarray, "sample modality"]]:
+    """Whose measurements each train row has, and which the task shows: the same in every epoch."""
+    pairs = PAIRS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
+    columns = [store.modalities.index(name) for name in task.modalities]
+    return pairs, store.present[pairs, columns] & ~_withheld(store, task, rows, seed=seed)
+
+
 def _batches(
-    store: CohortStore,
     task: Pretraining,
     rows: Int[np.ndarray, " sample"],
+    pairs: Int[np.ndarray, "sample modality"],
+    present: Bool[np.ndarray, "sample modality"],
     *,
     seed: int,
     epoch: int,
@@ -221,10 +232,7 @@ def _batches(
 ) -> Iterator[tuple[Batch, torch.Generator]]:
     """This process's share of each batch of an epoch, with the generator for its negatives."""
     rng = _rng(seed, epoch)
-    pairs = PAIRS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
     drawn = np.random.default_rng(int(rng.integers(2**31)))
-    columns = [store.modalities.index(name) for name in task.modalities]
-    present = store.present[pairs, columns] & ~_withheld(store, task, rows, seed=seed)
     absence = find(task.absent, ABSENCES, what="way with absent modalities")
     seen = present & ~_dropped(present, absence.drop, drawn)
     for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
@@ -250,7 +258,7 @@ def _dropped(
 def _withheld(
     store: CohortStore, task: Pretraining, rows: Int[np.ndarray, " sample"], *, seed: int
 ) -> Bool[np.ndarray, "sample modality"]:
-    """What the task's pattern hides of train rows, the same in every epoch."""
+    """What the task's pattern hides of train rows."""
     mask = _mask(store, task, seed=seed)
     return (mask.measured & ~mask.seen)[np.searchsorted(mask.rows, rows)]
 

@@ -511,7 +511,8 @@ def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
     fabric = Fabric(accelerator="cpu", devices=1)
     feed = open_feed(store, task.modalities, device=fabric.device)
     about = {"fabric": fabric, "feed": feed, "augmentations": build_augmentations(task)}
-    made = training._batches(store, task, rows, seed=0, epoch=epoch, **about)
+    shown = training._shown(store, task, rows, seed=0)
+    made = training._batches(task, rows, *shown, seed=0, epoch=epoch, **about)
     return [batch for batch, _ in made]
 
 
