@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from clinical_symile import train as training
 from clinical_symile.batch import Batch
 from clinical_symile.catalog import Catalog
+from clinical_symile.embeddings import Embeddings
 from clinical_symile.encoders.vector import Mlp
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.feed import open_feed
 from clinical_symile.learner import build_augmentations, build_learner, load_learner
 from clinical_symile.model import embed
+from clinical_symile.objectives.clip import Clip
+from clinical_symile.processes import Group
 from clinical_symile.run import Run
 from clinical_symile.schedule import learning_rate, parameter_groups
 from clinical_symile.store import CohortStore
@@ -504,6 +507,30 @@ def test_the_gradient_that_reaches_the_optimiser_is_no_longer_than_its_limit(
     state = load_file(run.path / "last" / "1.safetensors")
     moment = torch.cat([v.flatten() for k, v in state.items() if k.endswith(".exp_avg")])
     assert 0 < moment.norm() <= 1e-3
+
+
+class Growing(Clip):
+    """An objective whose scale can only grow, from 1 to 1.01."""
+
+    def __init__(self):
+        super().__init__(temperature=1.0, logit_scale_max=1.01)
+
+    def of_share(
+        self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return super().of_share(share, group=group) - 100 * self.logit_scale
+
+
+def test_the_scale_that_a_run_keeps_is_within_its_limit(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    run = learn(_mlps(catalog, 'objective={name="tests.test_train:Growing"}'))
+    last = load_file(run.path / "last" / "3.safetensors")
+    for kept in (
+        last["learner.objective.log_logit_scale"],
+        _weights(run)["objective.log_logit_scale"],
+    ):
+        assert kept.exp().item() == pytest.approx(1.01)
 
 
 def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:

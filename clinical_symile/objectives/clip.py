@@ -132,7 +132,6 @@ class Clip(Objective):
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
         """The loss of the whole batch; each process takes its own samples' rows of the logits."""
-        self.limit_logit_scale()
         z, counts = share.filled()
         return clip_loss(
             z,

@@ -200,7 +200,6 @@ class Symile(Objective):
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
         """The loss of the whole batch; its combinations are divided among the processes."""
-        self.limit_logit_scale()
         z, counts = share.filled()
         return symile_loss(
             z,

@@ -182,10 +182,16 @@ def test_the_scale_is_limited_and_can_come_down_again(objective, generator):
     with torch.no_grad():
         limited.log_logit_scale.fill_(3.0)
     assert limited.logit_scale.item() == pytest.approx(4)
-    z = torch.randn(6, 3, 4, generator=generator)
-    limited(embeddings(z), generator=generator).backward()
-    assert limited.log_logit_scale.exp().item() == pytest.approx(4)
+    batch = embeddings(torch.randn(6, 3, 4, generator=generator))
+    at_the_limit = type(objective)(temperature=0.25)
+    found, expected = [
+        made(batch, generator=torch.Generator().manual_seed(0)) for made in (limited, at_the_limit)
+    ]
+    assert found.item() == pytest.approx(expected.item())
+    found.backward()
     assert limited.log_logit_scale.grad != 0
+    limited.limit_logit_scale()
+    assert limited.log_logit_scale.exp().item() == pytest.approx(4)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])

@@ -74,9 +74,18 @@ def test_it_is_made_of_any_objective(embeddings):
     losses = [6 * clip_loss(one.z, 1 / 0.07, present=one.present) for one in few]
     expected = (sum(losses) + 4 * pairs) / 22
     assert objective(embeddings).item() == pytest.approx(float(expected), rel=1e-5)
-    objective.limit_logit_scale()
     assert objective.logit_scale.item() == pytest.approx(1 / 0.07)
     assert objective.candidates_per_anchor(10, modalities=3) is None
+
+
+def test_the_scale_of_every_size_is_limited():
+    objective = SubsetSum(Clip, 3)
+    with torch.no_grad():
+        for scale in objective.parameters():
+            scale.fill_(6.0)
+    objective.limit_logit_scale()
+    scales = [scale.exp().item() for scale in objective.parameters()]
+    assert scales == pytest.approx([100.0, 100.0])
 
 
 def test_a_batch_without_a_pair_is_refused(embeddings):
