@@ -1,5 +1,6 @@
 """A short version of `benchmarks/xor.py`: from a and c, Symile learns b = a XOR c, CLIP cannot."""
 
+import csv
 import importlib.util
 import math
 import sys
@@ -12,6 +13,7 @@ import torch
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
 
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SHORT = {"train": 2_000, "tuning": 500, "held_out": 2_000}
 
 
@@ -26,8 +28,7 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def xor():
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "xor.py"
-    spec = importlib.util.spec_from_file_location("benchmarks_xor", path)
+    spec = importlib.util.spec_from_file_location("benchmarks_xor", BENCHMARKS / "xor.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,6 +45,36 @@ def test_symile_learns_xor_and_clip_stays_at_chance(xor):
     assert symile.accuracy > 0.95
     assert clip.accuracy == pytest.approx(1 / 32, abs=0.02)
     assert clip.high < symile.low
+
+
+def _is_as_the_paper_says(objective, accuracy, best_possible):
+    if objective == "symile":
+        assert best_possible - 0.04 <= accuracy <= best_possible + 0.02
+    else:
+        assert accuracy == pytest.approx(1 / 32, abs=0.02)
+
+
+def test_in_the_published_results_symile_is_on_the_line_and_clip_at_chance_for_every_p(xor):
+    with (BENCHMARKS / "results" / "xor.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    asked = [(float(row["probability"]), row["objective"]) for row in rows]
+    assert asked == [(p / 10, name) for p in range(11) for name in ("symile", "clip")]
+    for row in rows:
+        best_possible = xor.best_possible(float(row["probability"]))
+        assert float(row["best_possible"]) == pytest.approx(best_possible, abs=1e-4)
+        _is_as_the_paper_says(row["objective"], float(row["accuracy"]), best_possible)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probability", [0.0, 0.5])
+def test_symile_is_on_the_line_and_clip_at_chance_below_p_of_1_too(xor, probability):
+    samples = {"train": 5_000, "tuning": 1_000, "held_out": 5_000}
+    settings = {"probability": probability, "epochs": 40, "batch_size": 500, "seed": 0}
+    symile = Symile(temperature=math.exp(0.3), negatives="shuffled")
+    clip = Clip(temperature=math.exp(0.3), reduction="sum", logit_scale_max=math.inf)
+    for objective in (symile, clip):
+        row = xor.learn(objective, samples=samples, **settings)
+        _is_as_the_paper_says(row.objective, row.accuracy, row.best_possible)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
