@@ -80,7 +80,7 @@ def open_catalog(directories: Sequence[Path] = ()) -> Catalog:
     ]
     found: dict[str, dict[str, Path]] = {kind: {} for kind in get_args(Kind)}
     problems = []
-    for directory in dict.fromkeys([_ours(), *_installed(), *named, *directories]):
+    for directory in dict.fromkeys([our_directory(), *_installed(), *named, *directories]):
         if not any((directory / kind).is_dir() for kind in found):
             problems.append(
                 f"catalog {directory}: no cohorts/, tasks/ or reports/ in it; expected at least "
@@ -145,10 +145,15 @@ def digest(*parts: str | bytes) -> str:
 
 def shipped(folder: str) -> Path:
     """A folder that comes with this package, beside the definitions."""
-    return _ours() / folder
+    return our_directory() / folder
 
 
-def _ours() -> Path:
+def our_directory() -> Path:
+    """Where the definitions are that come with the package.
+
+    Raises:
+        DefinitionError: they are not there.
+    """
     package = Path(__file__).resolve().parent
     for directory in (package / "_catalog", package.parent):
         if (directory / "cohorts").is_dir() and (directory / "tasks").is_dir():

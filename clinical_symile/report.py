@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from clinical_symile import wording
+from clinical_symile.catalog import our_directory
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.findings import (
     above_the_best,
@@ -128,7 +130,7 @@ def render_page(template: Path, *, context: Mapping[str, Any], out: Path) -> Non
 
 def _environment(folder: Path) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder, our_directory() / "reports"]),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
@@ -183,13 +185,14 @@ def _context(data: ReportData) -> dict[str, Any]:
         "classification_missing": panels.levels(
             scores, **about, kind="classification", whole=False
         ),
+        # Drawn where a template calls them: most reports do not.
         "absence": {
-            "lost": absence_panels.lost(scores, **about),
-            "degradation": absence_panels.degradation(scores, **about),
-            "met": absence_panels.met(scores, **about),
-            "worth": absence_panels.worth(data.told.modality_value, **about),
-            "calibration": absence_panels.calibration(data.told.measures, **about),
-            "subgroups": absence_panels.subgroups(data.told.subgroups, **about),
+            "lost": partial(absence_panels.lost, scores, **about),
+            "degradation": partial(absence_panels.degradation, scores, **about),
+            "met": partial(absence_panels.met, scores, **about),
+            "worth": partial(absence_panels.worth, data.told.modality_value, **about),
+            "calibration": partial(absence_panels.calibration, data.told.measures, **about),
+            "subgroups": partial(absence_panels.subgroups, data.told.subgroups, **about),
         },
         "differences": differences(data.comparisons, **about),
         "training": panels.training(

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clinical_symile import absence_panels
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.gallery import Answers
 from clinical_symile.report import ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.scores import Scores, series_of
 from clinical_symile.template import needs
 from clinical_symile.wording import part, parts, pattern_words, without_small_numbers
 
@@ -239,6 +241,32 @@ def rendered(tmp_path: Path, data: ReportData | None = None) -> str:
     out = tmp_path / "report.html"
     render(TEMPLATE, data=data or made_data(), out=out)
     return out.read_text(encoding="utf-8")
+
+
+def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
+    data, out = with_all_there_is(), tmp_path / "report.html"
+    first, *others = data.runs
+    way = {"missingness": "mcar-50", "absent": "dropout"}
+    stranger = {"description": "A model of others."}  # has no way of training to tell
+    runs = [{**first, "definition": {**first["definition"], **way}}]
+    runs += [{**run, "definition": {**run["definition"], **stranger}} for run in others]
+    data = replace(data, runs=runs)
+    render(TEMPLATE.with_name("missingness.html.j2"), data=data, out=out)
+    text = out.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(address.startswith("data:image/png;base64,") for address in page.loads)
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.uses) <= set(page.ids)
+    assert "on 50 % missing at random." in words(text)
+    assert "absent = dropout" in words(text)
+    assert "A model of others." in words(text)
+    assert text.count("<figure>") == text.count("<table>") > 0
+    met = absence_panels.met(
+        Scores(data.results), tasks=data.tasks, series=series_of(data.runs, data.results)
+    )
+    assert all(panel.title in html.unescape(text) for panel in met)
 
 
 def words(page: str) -> str:
