@@ -139,7 +139,7 @@ def subgroups(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list
             limits=(0.0, 1.0) if is_share(metric) else limits(ends),
             percent=is_share(metric),
         )
-        head = ["group", "run", metric_words(metric), "gap to all others", "p (Holm)", "samples"]
+        head = ["group", "run", metric_words(metric), "gap to the others", "p (Holm)", "samples"]
         panels.append(Panel(title, Markup(picture), head, body))
     return panels
 
