@@ -4,6 +4,7 @@ The synthetic hospital is written three times. With probability p̂ an admission
 factors are the XOR of its ECG and lab factors, else they are the ECG's own. At p̂ = 0 pairs of
 modalities tell everything; at p̂ = 1 only all three together do. Each time both objectives are
 trained, every retrieval task is scored on complete queries, and the oracle says what is possible.
+Above each point stands which of the two is better, or that these data do not tell.
 
 Run with `python benchmarks/synergy.py`; results are in `benchmarks/results/`. What was made is kept
 in `--work`, and a second run goes on from there.
@@ -20,11 +21,12 @@ from rich.table import Table
 
 from clinical_symile.benchmark import Benchmark, benchmark
 from clinical_symile.catalog import open_catalog
-from clinical_symile.results import Result
+from clinical_symile.results import Comparison, Result
 from clinical_symile.scores import ORACLE
 from clinical_symile.terminal import progress_bar
 
 METRIC = "recall_at_1"
+DIFFERENCE = ("difference", "difference_low", "difference_high")  # to the other objective
 COLOURS = {"symile": "#0072B2", "clip": "#D55E00", ORACLE: "#000000"}
 
 
@@ -45,7 +47,27 @@ def complete(made: Benchmark) -> list[Result]:
     return [row for row in made.results if row.missingness == "complete" and row.metric == METRIC]
 
 
-def draw(rows: list[tuple[float, Result]], path: Path) -> None:
+def compared(made: Benchmark) -> dict[tuple[str, str], Comparison]:
+    """The difference between the two objectives, by task and by the run that comes first."""
+    return {
+        (row.task, row.run): row
+        for row in made.comparisons
+        if row.missingness == "complete" and row.metric == METRIC
+    }
+
+
+def verdict(row: Comparison) -> tuple[str, str]:
+    """Who is better, in a word, and its colour."""
+    if row.low <= 0 <= row.high:
+        return "not told apart", "grey"
+    run = row.run if row.difference > 0 else row.baseline
+    method = run.rpartition("-")[0]
+    return f"{method} better", COLOURS.get(method, "grey")
+
+
+def draw(
+    rows: list[tuple[float, Result]], differences: list[tuple[float, Comparison]], path: Path
+) -> None:
     tasks = list(dict.fromkeys(row.task for _, row in rows))
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     for axes, task in zip(figure.subplots(1, len(tasks), sharey=True), tasks, strict=True):
@@ -61,6 +83,11 @@ def draw(rows: list[tuple[float, Result]], path: Path) -> None:
             if run != ORACLE:
                 axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.axhline(rows[0][1].chance or 0, color="grey", linestyle=":", label="chance")
+        for p, row in differences:
+            if row.task == task:
+                word, colour = verdict(row)
+                side = "left" if p < 0.25 else "right" if p > 0.75 else "center"
+                axes.text(p, 0.94, word, color=colour, ha=side, fontsize=8)
         axes.set(title=task, xlabel="synergy p̂", ylim=(0, 1))
     figure.axes[0].set_ylabel("recall at 1 of 10, complete queries")
     figure.axes[0].legend(frameon=False)
@@ -76,20 +103,24 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     options = parser.parse_args()
     rows: list[tuple[float, Result]] = []
+    differences: list[tuple[float, Comparison]] = []
+    lines: list[dict[str, object]] = []
     table = Table(title="Recall at 1 of 10 on complete queries, 95 % intervals")
     for heading in ("p̂", "task", "run", "recall at 1", "difference to the other"):
         table.add_column(heading)
     for synergy in options.synergies:
         made = measure(synergy, work=options.work, overrides=options.set, subjects=options.subjects)
-        differences = {
-            (row.task, row.run): f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-            for row in made.comparisons
-            if row.missingness == "complete"
-        }
+        found = compared(made)
+        differences += [(synergy, difference) for difference in found.values()]
         for row in complete(made):
             rows.append((synergy, row))
+            lines.append({"synergy": synergy, **asdict(row)})
             interval = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
-            difference = differences.get((row.task, row.run), "")
+            difference = ""
+            if (other := found.get((row.task, row.run))) is not None:
+                values = (other.difference, other.low, other.high)
+                lines[-1] |= dict(zip(DIFFERENCE, values, strict=True))
+                difference = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*values)
             table.add_row(
                 f"{synergy:g}",
                 row.task,
@@ -98,10 +129,11 @@ def main() -> None:
             )
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "synergy.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["synergy", *(field.name for field in fields(Result))])
+        names = [field.name for field in fields(Result)]
+        writer = csv.DictWriter(file, ["synergy", *names, *DIFFERENCE])
         writer.writeheader()
-        writer.writerows({"synergy": synergy, **asdict(row)} for synergy, row in rows)
-    draw(rows, options.out / "synergy.svg")
+        writer.writerows(lines)
+    draw(rows, differences, options.out / "synergy.svg")
     Console(width=140).print(table)
 
 

@@ -21,9 +21,16 @@ from clinical_symile.wording import (
 
 
 def differences(
-    comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
+    comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series], slug: str
 ) -> list[Panel]:
-    """Two methods on a task: a line for each pattern, with a mark for each seed."""
+    """Two methods on a task: a line for each pattern, with a mark for each seed.
+
+    Args:
+        comparisons: those of the same metric share an axis.
+        tasks: what was asked.
+        series: who was asked.
+        slug: begins the name of each picture, unique in a page.
+    """
     comparisons, by_run = list(comparisons), {one.run: one for one in series}
     panels = []
     for name, task in tasks.items():
@@ -36,8 +43,8 @@ def differences(
         same = [row for row in comparisons if row.metric == task["primary"]]
         reach = max(abs(end) for end in limits([end for r in same for end in (r.low, r.high)]))
         for pair, rows in pairs.items():
-            slug = f"difference-{len(panels)}"
-            panels.append(_difference(rows, pair, name, task, by_run, slug=slug, reach=reach))
+            own = f"{slug}-{len(panels)}"
+            panels.append(_difference(rows, pair, name, task, by_run, slug=own, reach=reach))
     return panels
 
 

@@ -126,11 +126,13 @@ def dots(
     """
     step = 15
     heights = [max(30, step * len(row.marks) + 12) for row in rows]
-    bottom = 46 if sides else 28
-    figure, axes = _canvas(sum(heights) + 6 + bottom)
     labels = [textwrap.fill(row.label, 24) for row in rows]
     longest = max(len(line) for label in labels for line in label.splitlines())
     left = 6.7 * longest + 12
+    # What does not fit beside each other under the axis stands one below the other.
+    stacked = sides is not None and 5.8 * len("".join(sides)) + 36 > WIDTH - left - 20
+    bottom = 60 if stacked else 46 if sides else 28
+    figure, axes = _canvas(sum(heights) + 6 + bottom)
     _place(figure, axes, left=left, bottom=bottom, top=6)
     low, high = limits
     y = 0.0
@@ -160,10 +162,11 @@ def dots(
         y += height
     if sides:
         axes.axvline(0, color=INK, linewidth=1)
-        ends = {"y": 8 / figure.get_size_inches()[1] / 72, "fontsize": 10.5, "color": MUTED}
+        words = {"fontsize": 10.5, "color": MUTED}
+        line = 1 / figure.get_size_inches()[1] / 72
         left_end, right_end = left / WIDTH, 1 - 20 / WIDTH
-        figure.text(left_end, s=f"← {sides[0]}", ha="left", **ends)
-        figure.text(right_end, s=f"{sides[1]} →", ha="right", **ends)
+        figure.text(left_end, (22 if stacked else 8) * line, f"← {sides[0]}", ha="left", **words)
+        figure.text(right_end, 8 * line, f"{sides[1]} →", ha="right", **words)
     axes.set_xlim(low, high)
     axes.set_ylim(y, 0)
     middles = np.cumsum(heights) - np.array(heights) / 2

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
 from clinical_symile.measures import CalibrationBin, Measures, ModalityValue, SubgroupResult
+from clinical_symile.names import BASELINES
 from clinical_symile.panels import Panel, Tasks
 from clinical_symile.scores import ORACLE, Series
 from clinical_symile.wording import (
@@ -38,18 +39,21 @@ def modality_values(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -
         if not keys:
             continue
         metric = rows[0].metric
+        # A baseline answers some kinds of task only; a run that was not scored is told to be.
+        here = {row.run for row in rows}
+        asked = [one for one in series if one.run in here or one.run not in BASELINES]
         lines, body = [], []
         for key in keys:
             of = [row for row in rows if (row.quantity, row.modalities) == key]
             best = next((row.value for row in of if row.run == ORACLE), None)
             marks = [
                 Mark(one.family, row.value, row.low, row.high)
-                for one in series
+                for one in asked
                 for row in of
                 if row.run == one.run
             ]
             lines.append(Row(_quantity(*key), marks, best))
-            body.append([_quantity(*key), *_values(of, series, metric), _signed(best, metric)])
+            body.append([_quantity(*key), *_values(of, asked, metric), _signed(best, metric)])
         drawn = [line for line in lines if line.marks]
         if not drawn:  # known of runs only that are not of this page's pictures
             continue
@@ -64,7 +68,7 @@ def modality_values(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -
             percent=is_share(metric),
             sides=("costs", "is worth"),
         )
-        head = ["", *(one.label for one in series), "best possible"]
+        head = ["", *(one.label for one in asked), "best possible"]
         panels.append(Panel(title, Markup(picture), head, body))
     return panels
 

@@ -20,7 +20,6 @@ from clinical_symile.findings import (
 )
 from clinical_symile.gallery import Answers, gallery
 from clinical_symile.measures import Measures, MethodRank, SeedComponents
-from clinical_symile.names import BASELINES
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
 
@@ -62,6 +61,7 @@ class ReportData:
         seeds: variance over seeds and over people, of methods with several seeds.
         ranks: of methods, over tasks.
         told: calibration, decision curves, values of modalities and subgroups, of all runs.
+        baselines: what each run that is a baseline does.
     """
 
     results: Sequence[Result]
@@ -82,6 +82,7 @@ class ReportData:
     seeds: Sequence[SeedComponents] = ()
     ranks: Sequence[MethodRank] = ()
     told: Measures = field(default_factory=Measures)
+    baselines: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(template: Path, *, data: ReportData, out: Path) -> None:
@@ -158,6 +159,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     scores, series = Scores(data.results), series_of(data.runs, data.results)
     about = {"tasks": data.tasks, "series": series}
     made_up = is_made_up(data.cohort)
+    beside = [row for row in data.comparisons if {row.run, row.baseline} & data.baselines.keys()]
     return {
         **{name: getattr(data, name) for name in data.__dataclass_fields__},
         "unscored": [
@@ -171,7 +173,7 @@ def _context(data: ReportData) -> dict[str, Any]:
             scores,
             data.comparisons,
             tasks=data.tasks,
-            series=[one for one in series if one.run not in BASELINES],
+            series=[one for one in series if one.run not in data.baselines],
         ),
         "luck_of_training": luck_of_training(
             [one for one in series if one.run in {record["name"] for record in data.runs}]
@@ -194,7 +196,10 @@ def _context(data: ReportData) -> dict[str, Any]:
             "calibration": partial(absence_panels.calibration, data.told.measures, **about),
             "subgroups": partial(absence_panels.subgroups, data.told.subgroups, **about),
         },
-        "differences": differences(data.comparisons, **about),
+        "differences": differences(
+            [row for row in data.comparisons if row not in beside], **about, slug="difference"
+        ),
+        "beside_baselines": differences(beside, **about, slug="beside"),
         "training": panels.training(
             data.histories,
             series=series,

@@ -106,6 +106,7 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         told=of_tasks(together(read_measures(run.path) for run in runs), scored.__contains__),
         unscored=read_rows(out / "unscored.jsonl", Unscored),
         notes=record["notes"],
+        baselines={r.name: r.record["definition"]["description"] for r in runs if r.is_baseline},
         runs=[run.record for run in trained],
         histories={run.name: run.history for run in trained},
         cohort={**store.manifest, "description": record["description"]},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_symile.results import Result
-from clinical_symile.wording import OBJECTIVES
+from clinical_symile.wording import BASELINES, OBJECTIVES
 
 ORACLE = "oracle"
 
@@ -110,6 +110,6 @@ def _way(task: str) -> str:
 
 def _objective(record: Mapping[str, Any] | None, name: str) -> str:
     if record is None:
-        return name
+        return BASELINES.get(name, name)
     objective = record.get("definition", {}).get("objective", {}).get("name", record["task"])
     return OBJECTIVES.get(objective, str(objective).rpartition(":")[2].rpartition("/")[2])

@@ -68,7 +68,7 @@ def by_group(
     higher_is_better: bool,
     rng: np.random.Generator,
 ) -> list[Group]:
-    """A metric of each group, in the order of their names.
+    """A metric of each group, in the order of their names; the lowest of bands first.
 
     Args:
         weighted: the metric's form for many resamples.
@@ -82,7 +82,7 @@ def by_group(
         rng: draws people.
     """
     kinds = np.zeros(len(groups), dtype=int) if classes is None else classes
-    levels = sorted({str(group) for group in groups if group is not None})
+    levels = sorted({str(group) for group in groups if group is not None}, key=_place)
     inside = {level: np.array([group == level for group in groups]) for level in levels}
     hidden = withheld_cells(
         list(inside.values()), lambda cell: _least(cell, subjects, kinds, np.unique(kinds))
@@ -122,7 +122,7 @@ def by_group(
                 n_subjects=len(np.unique(subjects[inside[level]])),
             )
         )
-    return sorted(made, key=lambda group: group.level)
+    return sorted(made, key=lambda group: _place(group.level))
 
 
 def banded(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
@@ -141,6 +141,11 @@ def banded(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -
         [None if np.isnan(v) else names[p] for v, p in zip(values, places, strict=True)],
         dtype=object,
     )
+
+
+def _place(level: str) -> tuple[bool, str]:
+    """By name, but the band below the first edge comes first."""
+    return not level.startswith("<"), level
 
 
 def _least(

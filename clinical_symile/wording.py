@@ -10,6 +10,13 @@ PERCENT = "\N{NO-BREAK SPACE}%"
 
 MODALITIES = {"record": "all that is known", "cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
 OBJECTIVES = {"clip": "CLIP", "symile": "Symile"}
+BASELINES = {
+    "availability": "what was measured",
+    "labs-boosting": "labs, boosted trees",
+    "labs-logistic": "labs, logistic",
+    "late-fusion": "supervised, late fusion",
+    "prevalence": "prevalence",
+}
 METRICS = {
     "auc_over_scores": "AUC over scores",
     "auc_per_query": "AUC per query",

@@ -30,6 +30,15 @@ def test_ticks_of_a_difference_stand_at_round_values_and_say_them(end: float, wr
     assert _numbers(svg) == written
 
 
+def test_long_words_at_both_ends_of_an_axis_stand_one_below_the_other():
+    rows = [Row("nothing missing", [Mark(None, 0.0, -0.1, 0.1)])]
+    for words, heights in (("short is better", 1), ("something that has a long name is better", 2)):
+        svg = dots(rows, name="a", title="t", limits=(-0.2, 0.2), sides=(words, words))
+        places = re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>[^<]*better', svg)
+        assert len(places) == 2
+        assert len(set(places)) == heights
+
+
 def test_ticks_of_a_curve_are_written_whole():
     svg = curves([Line(0, 0, [1, 2], [0.010, 0.116])], name="a", title="t", x_label="epoch")
     values = _numbers(svg)

@@ -269,6 +269,31 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
     assert all(panel.title in html.unescape(text) for panel in met)
 
 
+def test_baselines_stand_beside_and_do_not_widen_what_methods_are_compared_on(tmp_path: Path):
+    data = made_data(tasks=(FIRST, OUTCOME))
+    plain = rendered(tmp_path, data)
+    told = [row for row in data.results if row.task == OUTCOME and row.run == "clip-0"]
+    row = next(row for row in data.comparisons if row.task == OUTCOME)
+    far = replace(row, baseline="prevalence", difference=0.4, low=0.35, high=0.45)
+    page = rendered(
+        tmp_path,
+        replace(
+            data,
+            results=[*data.results, *(replace(row, run="prevalence") for row in told)],
+            comparisons=[*data.comparisons, far],
+            baselines={"prevalence": "The same risk for everybody."},
+        ),
+    )
+    pictures = [re.findall(r'id="difference-\d+.*?</svg>', text, re.S) for text in (plain, page)]
+    assert pictures[0] == pictures[1]
+    assert pictures[0]
+    assert "The same risk for everybody." in words(page)
+    assert "Each run beside each baseline" in words(page)
+    assert 'id="beside-0-title"' in page
+    asked = page[page.index("Is the right one found?") : page.index("Can an outcome be told?")]
+    assert "prevalence" not in words(asked)
+
+
 def words(page: str) -> str:
     """What a reader sees, in one line."""
     page = re.sub(r"<(style|title)\b.*?</\1>", " ", page, flags=re.S)
