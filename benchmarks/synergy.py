@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from clinical_symile.benchmark import Benchmark, benchmark
+from clinical_symile.benchmark import benchmark
 from clinical_symile.catalog import open_catalog
+from clinical_symile.report_data import Benchmark
 from clinical_symile.results import Comparison, Result
 from clinical_symile.scores import ORACLE
 from clinical_symile.terminal import progress_bar

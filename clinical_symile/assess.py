@@ -13,6 +13,7 @@ from clinical_symile.assess_groups import subgroup_results
 from clinical_symile.assess_modalities import modality_values
 from clinical_symile.assess_risks import risk_measures
 from clinical_symile.catalog import digest
+from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
 from clinical_symile.measures import Measures, of_tasks, read_measures, together, write_measures
 from clinical_symile.run import Run
@@ -22,7 +23,11 @@ from clinical_symile.task import Classification, Retrieval
 
 
 def assess(
-    run: Run, tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+    run: Run,
+    tasks: Sequence[Retrieval | Classification],
+    *,
+    store: CohortStore,
+    progress: Progress = lambda done, total: None,
 ) -> Measures:
     """Tell of a run what it was scored on, and keep it in the run's folder.
 
@@ -33,6 +38,7 @@ def assess(
         run: evaluated on the tasks.
         tasks: what to tell of.
         store: what it was evaluated on.
+        progress: called with tasks done and all tasks.
 
     Returns:
         What is told of these tasks.
@@ -41,7 +47,11 @@ def assess(
     before = _told_before(run)
     due = [task for task in tasks if _marked(run, task.name) != digests[task.name]]
     if due:
-        new, names = together(_of_task(run, task, store) for task in due), {t.name for t in due}
+        told = []
+        for number, task in enumerate(due, start=1):
+            told.append(_of_task(run, task, store))
+            progress(number, len(due))
+        new, names = together(told), {task.name for task in due}
         before = together([of_tasks(before, lambda name: name not in names), new])
         write_measures(run.path, before)
         for name in names:

@@ -1,12 +1,13 @@
 """Ways of training against each other: the luck of seeds, and who comes first how surely."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
-from clinical_symile.intervals import resampled
+from clinical_symile.intervals import RESAMPLES, resampled
 from clinical_symile.league import rank_methods
 from clinical_symile.made_with import expected_digest
 from clinical_symile.measures import MethodRank, SeedComponents
@@ -24,7 +25,11 @@ Cells = Mapping[Cell, Mapping[str, Sequence[Scored]]]
 
 
 def compare_methods(
-    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+    runs: Sequence[Run],
+    tasks: Sequence[Retrieval | Classification],
+    *,
+    store: CohortStore,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[list[SeedComponents], list[MethodRank]]:
     """What seeds are worth, of methods with several; and ranks, of two methods or more.
 
@@ -35,12 +40,23 @@ def compare_methods(
         runs: trained ones.
         tasks: on which.
         store: of all.
+        progress: called with resamples drawn and all of them.
 
     Raises:
         DataError: runs were not scored on the same samples.
     """
     cells = _cells(runs, tasks, store)
-    return _seed_components(cells), _ranks(cells)
+    several = [
+        (method, scored)
+        for methods in cells.values()
+        for method, scored in methods.items()
+        if len(scored) > 1
+    ]
+    total, made = RESAMPLES * (len(several) + 1), []
+    for number, (method, scored) in enumerate(several, start=1):
+        made.append(_of_seeds(method, scored))
+        progress(RESAMPLES * number, total)
+    return made, _ranks(cells, lambda done: progress(RESAMPLES * len(several) + done, total))
 
 
 def _cells(
@@ -65,15 +81,6 @@ def _cells(
     return cells
 
 
-def _seed_components(cells: Cells) -> list[SeedComponents]:
-    made = []
-    for methods in cells.values():
-        for method, several in methods.items():
-            if len(several) > 1:
-                made.append(_of_seeds(method, several))
-    return made
-
-
 def _of_seeds(method: str, several: Sequence[Scored]) -> SeedComponents:
     first, width = several[0], len(several[0].arrays)
 
@@ -96,20 +103,24 @@ def _of_seeds(method: str, several: Sequence[Scored]) -> SeedComponents:
     )
 
 
-def _ranks(cells: Cells) -> list[MethodRank]:
+def _ranks(cells: Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRank]:
     """Of every pattern over the tasks, and of all patterns together."""
     names = list(dict.fromkeys(method for methods in cells.values() for method in methods))
     full = {cell: methods for cell, methods in cells.items() if set(methods) == set(names)}
     if len(names) < 2 or not full:
         return []
     people, places = _people(full)
+    done = 0
 
     def numbers(weights: np.ndarray, of: np.ndarray) -> Float[np.ndarray, "resample cell method"]:
+        nonlocal done
         del of
         told = []
         for cell, methods in full.items():
             mine = weights[:, places[cell]]
             told.append(np.stack([_mean(methods[name], mine) for name in names], axis=1))
+        done += len(weights)
+        drawn_so_far(min(done, RESAMPLES))
         return np.stack(told, axis=1)
 
     some = next(iter(next(iter(full.values())).values()))[0]

@@ -233,11 +233,12 @@ def _evaluate_run(options: argparse.Namespace) -> int:
         tasks = [task for task in tasks if patterns[task.name]]
         notes += unasked
     from clinical_symile.assess import assess
-    from clinical_symile.benchmark import evaluate_run  # PyTorch takes seconds, as above
+    from clinical_symile.evaluate_runs import evaluate_run  # PyTorch takes seconds, as above
 
     with progress_bar(f"Evaluate {run.name}") as progress:
         evaluate_run(run, tasks, store=store, missingness=patterns, progress=progress)
-    assess(run, tasks, store=store)
+    with progress_bar(f"Assess {run.name}") as progress:
+        assess(run, tasks, store=store, progress=progress)
     show_evaluation(run, tasks, notes, CONSOLE)
     # A benchmark's runs are two folders below its database, those of `train` one.
     folder = run.path.resolve().parent
@@ -253,11 +254,14 @@ def _compare(options: argparse.Namespace) -> int:
     from clinical_symile.results import write_rows
     from clinical_symile.run import Run
     from clinical_symile.store import open_store
-    from clinical_symile.terminal import CONSOLE, show_comparisons
+    from clinical_symile.terminal import CONSOLE, progress_bar, show_comparisons
 
     runs, store = [Run(path) for path in options.runs], open_store(options.store)
     tasks, notes = applicable_tasks(open_catalog(options.catalog), store, patterns=options.tasks)
-    comparisons, lost = compare_all(runs, tasks, store=store, margin=options.margin)
+    with progress_bar("Compare") as progress:
+        comparisons, lost = compare_all(
+            runs, tasks, store=store, margin=options.margin, progress=progress
+        )
     out = options.out or options.runs[0].resolve().parent
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in (("comparisons", comparisons), ("losses", lost)):

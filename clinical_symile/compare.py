@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Shaped
 from scipy.special import ndtr
 
+from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
 from clinical_symile.intervals import Resampled, resample_difference
 from clinical_symile.made_with import expected_digest
@@ -131,6 +132,7 @@ def compare_all(
     *,
     store: CohortStore,
     margin: float | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[list[Comparison], list[Comparison]]:
     """Every two runs, the earlier against the later, and each run with and without modalities.
 
@@ -141,6 +143,7 @@ def compare_all(
         tasks: those on which both of a pair were scored are compared.
         store: of all.
         margin: what may be lost, instead of the tasks'.
+        progress: called with pairs and runs done on a task, and all of them.
 
     Raises:
         DataError: fewer than two runs, two of one name, nothing in common, or not on the same
@@ -152,18 +155,20 @@ def compare_all(
             f"runs {', '.join(names)}; expected two or more of different names. Name the folders "
             "of the runs to compare."
         )
-    made = [
-        row
-        for run, other in combinations(runs, 2)
-        for task in tasks
-        for row in compare(run, other, task, store=store, margin=margin)
-    ]
+    pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
+    alone = [(run, task) for run in runs for task in tasks]
+    made, lost, total = [], [], len(pairs) + len(alone)
+    for number, (run, other, task) in enumerate(pairs, start=1):
+        made += compare(run, other, task, store=store, margin=margin)
+        progress(number, total)
     if not made:
         raise DataError(
             f"runs {', '.join(names)} have no task and pattern in common. Evaluate them on the "
             "same tasks: `clinical-symile evaluate RUN --store STORE`."
         )
-    lost = [row for r in runs for t in tasks for row in losses(r, t, store=store, margin=margin)]
+    for number, (run, task) in enumerate(alone, start=len(pairs) + 1):
+        lost += losses(run, task, store=store, margin=margin)
+        progress(number, total)
     return adjusted(made), adjusted(lost)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from clinical_symile import __version__
 from clinical_symile.asked import Evaluated, applicable_tasks
-from clinical_symile.benchmark import Bar, Benchmark, conclude, evaluate_into
 from clinical_symile.catalog import Catalog
+from clinical_symile.conclude import Bar, conclude
 from clinical_symile.errors import DataError
+from clinical_symile.evaluate_runs import evaluate_into
 from clinical_symile.foreign import Predictions, read_predictions, read_vectors
 from clinical_symile.foreign_scorer import embedding_scorer, prediction_scorer
 from clinical_symile.foreign_store import NO_PEOPLE, foreign_task, write_store
-from clinical_symile.report_data import RECORD, tasks_of
+from clinical_symile.report_data import RECORD, Benchmark, tasks_of
 from clinical_symile.run import Run, now, provenance
 from clinical_symile.scorer import Scorer
 from clinical_symile.scores import ORACLE

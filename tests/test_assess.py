@@ -10,9 +10,9 @@ from scipy.special import expit
 
 from clinical_symile.assess import assess
 from clinical_symile.assess_modalities import quantities
-from clinical_symile.benchmark import oracle_run
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
+from clinical_symile.evaluate_runs import oracle_run
 from clinical_symile.intervals import bootstrap
 from clinical_symile.measures import KINDS, Measures, read_measures
 from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error

@@ -78,7 +78,16 @@ def test_seeds_and_ranks_are_told_of_methods(
         for method, share in (("good", 0.9), ("poor", 0.4))
         for seed in range(3)
     ]
-    seeds, ranks = compare_methods(runs, [task], store=synthetic_store)
+    shown: list[tuple[int, ...]] = []
+    seeds, ranks = compare_methods(
+        runs,
+        [task],
+        store=synthetic_store,
+        progress=lambda *of: shown.append(of),
+    )
+    assert shown == sorted(shown)
+    assert shown[0] == (1000, 5000)
+    assert shown[-1] == (5000, 5000)
     assert [(row.method, row.missingness, row.n_seeds) for row in seeds] == [
         (f"pretraining/{method}", pattern, 3)
         for pattern in ("complete", "without-ecg")

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -7,17 +8,13 @@ from typing import Any
 import pytest
 
 from clinical_symile.asked import applicable_tasks, run_name
-from clinical_symile.benchmark import (
-    Benchmark,
-    baseline_run,
-    benchmark,
-    compare_runs,
-    evaluate_run,
-    oracle_run,
-)
+from clinical_symile.benchmark import benchmark
 from clinical_symile.catalog import Catalog
+from clinical_symile.conclude import Bar, compare_runs
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.evaluate_runs import baseline_run, evaluate_run, oracle_run
 from clinical_symile.intervals import bootstrap
+from clinical_symile.report_data import Benchmark
 from clinical_symile.results import Comparison, Result, read_rows
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
@@ -29,11 +26,11 @@ RUNS = ("symile-0", "clip-0")
 
 
 @pytest.fixture(scope="module")
-def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Benchmark]:
+def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Benchmark]:
     """A function that runs the same small benchmark in the same folder."""
     out = tmp_path_factory.mktemp("benchmark")
 
-    def run() -> Benchmark:
+    def run(bar: Bar = quiet) -> Benchmark:
         with pytest.MonkeyPatch.context() as patched:
             patched.delenv("MLFLOW_TRACKING_URI", raising=False)
             patched.setattr("clinical_symile.evaluate.bootstrap", partial(bootstrap, resamples=50))
@@ -47,14 +44,14 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
                 generate=["subjects=60"],
                 overrides=(*TINY, "epochs=1"),
                 accelerator="cpu",
-                bar=quiet,
+                bar=bar,
             )
 
     return run
 
 
 @pytest.fixture(scope="module")
-def made(again: Callable[[], Benchmark]) -> Benchmark:
+def made(again: Callable[..., Benchmark]) -> Benchmark:
     return again()
 
 
@@ -125,7 +122,7 @@ def test_no_sample_or_subject_is_in_what_leaves_the_folder(made: Benchmark) -> N
 
 
 def test_a_second_time_nothing_is_trained_or_evaluated_again(
-    made: Benchmark, again: Callable[[], Benchmark], monkeypatch: pytest.MonkeyPatch
+    made: Benchmark, again: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object, **named: object) -> None:
         raise AssertionError("embedded again")
@@ -137,12 +134,28 @@ def test_a_second_time_nothing_is_trained_or_evaluated_again(
         return {path: path.stat().st_mtime_ns for path in paths if path.name != "oracle.json"}
 
     before, results = state(), (made.out / "results.jsonl").read_bytes()
-    monkeypatch.setattr("clinical_symile.benchmark.embed", refuse)
+    monkeypatch.setattr("clinical_symile.evaluate_runs.embed", refuse)
     second = again()
     assert state() == before
     assert (made.out / "results.jsonl").read_bytes() == results
     assert second.results == made.results
     assert second.comparisons == made.comparisons
+
+
+def test_every_step_shows_how_far_it_is(made: Benchmark, again: Callable[..., Benchmark]) -> None:
+    del made
+    steps: dict[str, tuple[int, int]] = {}
+
+    @contextmanager
+    def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+        steps[label] = (0, 0)
+        yield lambda done, total: steps.__setitem__(label, (done, total))
+
+    again(bar)
+    for label in ("Compare", "Best possible", "Assess", "Compare with nothing missing", "Rank"):
+        done, total = steps[label]
+        assert done == total > 0, label
+    assert "Write the report" in steps
 
 
 def test_a_task_that_changed_is_evaluated_again(made: Benchmark, tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.benchmark import compare_runs
 from clinical_symile.catalog import Catalog
 from clinical_symile.cli import main
 from clinical_symile.compare import compare, compare_all, losses
+from clinical_symile.conclude import compare_runs
 from clinical_symile.errors import DataError
 from clinical_symile.made_with import expected_digest
 from clinical_symile.multiplicity import benjamini_hochberg, holm
@@ -238,7 +238,14 @@ def test_p_values_are_adjusted_for_the_whole_family(
         )
         for name in ("a-0", "b-0", "c-0")
     ]
-    made, lost = compare_all(runs, [task], store=synthetic_store)
+    shown: list[tuple[int, ...]] = []
+    made, lost = compare_all(
+        runs,
+        [task],
+        store=synthetic_store,
+        progress=lambda *of: shown.append(of),
+    )
+    assert shown == [(done, 6) for done in range(1, 7)]
     assert len(made) == 9
     p_values = [row.p_value for row in made if row.p_value is not None]
     assert [row.p_holm for row in made] == holm(p_values)

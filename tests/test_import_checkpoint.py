@@ -12,9 +12,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from clinical_symile.benchmark import evaluate_run
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
+from clinical_symile.evaluate_runs import evaluate_run
 from clinical_symile.import_checkpoint import import_checkpoint
 from clinical_symile.learner import load_learner
 from clinical_symile.lightning_file import read_lightning_file

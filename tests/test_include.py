@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 
-from clinical_symile.benchmark import Benchmark
 from clinical_symile.catalog import Catalog
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DataError
@@ -16,6 +15,7 @@ from clinical_symile.evaluate import Evaluation, evaluate
 from clinical_symile.include import include_embeddings, include_predictions
 from clinical_symile.intervals import bootstrap
 from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.report_data import Benchmark
 from clinical_symile.scorer import EmbeddingScorer
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
@@ -30,7 +30,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few resamples, and no MLflow, which has its own tests."""
     few = partial(bootstrap, resamples=50)
     monkeypatch.setattr("clinical_symile.evaluate.bootstrap", few)
-    monkeypatch.setattr("clinical_symile.benchmark.mirror", lambda *a, **k: Mirrored())
+    monkeypatch.setattr("clinical_symile.conclude.mirror", lambda *a, **k: Mirrored())
 
 
 @pytest.fixture

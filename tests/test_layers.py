@@ -64,6 +64,8 @@ LAYERS = (
     {"assess_groups", "assess_methods", "assess_modalities", "assess_risks"},
     {"assess"},
     {"train", "import_checkpoint"},
+    {"evaluate_runs"},
+    {"conclude"},
     {"benchmark"},
     {"include"},
     {"listing", "check", "canary", "doctor", "arguments"},

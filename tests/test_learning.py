@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from clinical_symile.batch import Batch
-from clinical_symile.benchmark import compare_runs, evaluate_run, oracle_run
 from clinical_symile.catalog import Catalog
+from clinical_symile.conclude import compare_runs
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.encoders.vector import Mlp
+from clinical_symile.evaluate_runs import evaluate_run, oracle_run
 from clinical_symile.intervals import bootstrap
 from clinical_symile.metrics.retrieval import RECALL_AT_1, ranks
 from clinical_symile.model import Model
