@@ -162,14 +162,18 @@ def measure(preset: str, source: Path) -> dict[str, float]:
     start, spent = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory(dir=source) as scratch:
         selected = read_samples(
-            cohort, modality_adapters(cohort), source=source, scratch=Path(scratch)
+            cohort,
+            modality_adapters(cohort),
+            source=source,
+            scratch=Path(scratch),
+            out=Path(scratch) / "samples.arrow",
         )
     return {
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - spent,
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "admissions": selected.rows,
-        "samples": len(selected.samples),
+        "samples": selected.samples,
     }
 
 

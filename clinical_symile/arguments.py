@@ -39,6 +39,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if options.verb == "check" and (options.cohort is None) != (options.source is None):
+        options.parser.error("check of a cohort's tables needs --cohort and --source")
     if options.verb == "evaluate":
         _check_evaluate(options.parser, options)
     options.catalog = [*options.catalog, *options.further_catalog]
@@ -119,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="package.module:Name",
         help="instead, hold a part of your own to it: what is withheld must be unreachable",
     )
+    verb.add_argument("--cohort", metavar="COHORT", help="whose query to try on the tables too")
+    verb.add_argument("--source", metavar="DIR", type=Path, help="the raw files of that cohort")
     verb = _add_verb(verbs, "doctor", "what this machine has and what is amiss")
     verb.add_argument("--store", metavar="STORE", type=Path, help="a store to read in full as well")
 

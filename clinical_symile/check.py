@@ -6,8 +6,9 @@ from pathlib import Path
 from clinical_symile.catalog import open_catalog
 from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.errors import DefinitionError
-from clinical_symile.layouts import in_layout
+from clinical_symile.layouts import as_it_lies, in_layout
 from clinical_symile.presets import cohort_names
+from clinical_symile.query import unbound, unparsed
 from clinical_symile.task import (
     Classification,
     Pretraining,
@@ -45,6 +46,7 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
         for each in names:
             try:
                 cohort = read_cohort(path, name=each)
+                problems += unparsed(cohort)
                 for form in (cohort, *(in_layout(cohort, layout) for layout in cohort.layouts)):
                     modality_adapters(form)
             except DefinitionError as error:
@@ -67,7 +69,26 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
         f"{len(catalog.reports)} reports read."
     ]
     notes += [_what_can_be_asked(cohort, tasks.values()) for cohort in told]
-    return problems, notes
+    return list(dict.fromkeys(problems)), notes
+
+
+def check_source(directories: Sequence[Path], name: str, *, source: Path) -> list[str]:
+    """What is wrong with a cohort over its tables, of which no more is read than must.
+
+    Args:
+        directories: catalogs beside ours.
+        name: of the cohort.
+        source: folder of its raw files.
+
+    Raises:
+        DefinitionError: there is no such cohort, or it has problems of its own.
+        DataError: tables are missing or cannot be read.
+    """
+    cohort = read_cohort(open_catalog(directories).path("cohorts", name), name=name)
+    if unparsed(cohort):
+        return []  # told by `check`
+    cohort = as_it_lies(cohort, source)
+    return unbound(cohort, modality_adapters(cohort), source)
 
 
 def _what_can_be_asked(cohort: Cohort, tasks: Iterable[Task]) -> str:

@@ -53,9 +53,16 @@ def _check(options: argparse.Namespace) -> int:
 
         print(canary(options.canary))
         return 0
-    from clinical_symile.check import check
+    from clinical_symile.check import check, check_source
 
     problems, notes = check(options.catalog)
+    if options.cohort is not None:
+        try:
+            found = check_source(options.catalog, options.cohort, source=options.source)
+        except ClinicalSymileError as error:
+            found = error.problems
+        problems = list(dict.fromkeys([*problems, *found]))
+        notes += [f"{options.cohort}: its query fits the tables of {options.source}."] * (not found)
     print("\n".join(notes), flush=True)
     complain(problems)
     return 1 if problems else 0

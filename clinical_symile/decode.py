@@ -1,25 +1,25 @@
 """Recordings to arrays: many at a time, and going on after an interruption."""
 
-import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from jaxtyping import Bool, Int
 
 from clinical_symile import workers
 from clinical_symile.cohort import Cohort, modality_adapters
 from clinical_symile.errors import DataError
+from clinical_symile.journal import Journal
 from clinical_symile.machine import cores
 from clinical_symile.modalities.modality import Note, Rejected, is_fault, unheard
+from clinical_symile.rows import Rows
 
-TRIED = 100  # files looked for, all over the cohort, before it is believed that all are elsewhere
+LOOKED = 2000  # samples, drawn from all over the cohort, whose files are looked for first
+TRIED = 100  # files of a modality looked for before it is believed that all are elsewhere
 JOURNAL = "verdicts.jsonl"
 FEWEST = 10  # files that are all missing may be just that; more are elsewhere
 
@@ -34,82 +34,85 @@ class Decoded:
         folder: of the arrays.
         present: True where there is a measurement.
         chosen: which of the sample's candidates it is, from 0; -1 where there is none.
-        rejected: row, modality, file, reason and detail of every recording that was not usable.
-        noted: row, modality and note of what was done to those that were, or is odd about them.
+        tried: True where a recording was not usable.
+        rejected: how many recordings of each modality were not usable, by reason.
+        noted: of how many something was noted, by the word.
     """
 
     folder: Path
     present: Bool[np.ndarray, "sample modality"]
     chosen: Int[np.ndarray, "sample modality"]
-    rejected: pd.DataFrame
-    noted: pd.DataFrame
+    tried: Bool[np.ndarray, " sample"]
+    rejected: Mapping[str, Mapping[str, int]]
+    noted: Mapping[str, Mapping[str, int]]
+
+    def told(self, key: str) -> Iterator[list[Any]]:
+        """What was told of recordings, by sample and then in the order of modalities.
+
+        Args:
+            key: `rejected`, for row, modality, file, reason and detail of each; or `noted`, for
+                row, modality and word.
+        """
+        for verdict in Journal(self.folder / JOURNAL).verdicts():
+            yield from sorted(verdict[key], key=lambda line: line[0])
 
 
 def decode(
-    cohort: Cohort, rows: pa.Array, *, source: Path, folder: Path, progress: Progress
+    cohort: Cohort, rows: Rows, *, source: Path, folder: Path, progress: Progress
 ) -> Decoded:
     """Read every recording into one array per modality.
 
-    What is done is noted in `verdicts.jsonl` of the folder, and not done again.
+    What is done is noted in the journal of the folder, and not done again.
 
     Args:
         cohort: whose modalities to read.
-        rows: the samples, as structs.
+        rows: the samples.
         source: folder of the raw files.
         folder: where arrays and notes are, or will be.
         progress: called with samples read and all samples.
 
     Raises:
-        DataError: `TRIED` files of a modality, drawn from the whole cohort, are not where the
-            cohort says, or all of fewer, but at least `FEWEST`; or a process died.
+        DataError: `TRIED` files of a modality, of samples drawn from the whole cohort, are not
+            where the cohort says, or all of fewer, but at least `FEWEST`; or a process died.
     """
     adapters = modality_adapters(cohort)
-    journal = folder / JOURNAL
-    if not journal.exists():
+    if not (folder / JOURNAL).exists():
         _check_files_are_there(cohort, adapters, rows, source=source)
         for name, adapter in adapters.items():
             create_array(folder / f"{name}.npy", adapter, samples=len(rows))
-        journal.touch()
+        (folder / JOURNAL).touch()
+    journal = Journal(folder / JOURNAL)
     chosen = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
-    told: dict[str, list[list[Any]]] = {"rejected": [], "noted": []}
+    tried = np.zeros(len(rows), dtype=bool)
+    counts = {key: {name: Counter() for name in adapters} for key in ("rejected", "noted")}
     left = set(range(0, len(rows), workers.PART))
     parts = len(left)
 
     def take(verdict: Mapping[str, Any]) -> None:
         first = verdict["first"]
         chosen[first : first + len(verdict["chosen"])] = verdict["chosen"]
-        for key, lines in told.items():
-            lines.extend(verdict[key])
+        tried[[line[0] for line in verdict["rejected"]]] = True
+        for _, name, _, reason, _ in verdict["rejected"]:
+            counts["rejected"][name][reason] += 1
+        for _, name, word in verdict["noted"]:
+            counts["noted"][name][word] += 1
         left.discard(first)
 
-    for verdict in _read_journal(journal):
+    for verdict in journal.verdicts():
         take(verdict)
     verdicts = workers.each_part(
         partial(_decode_part, cohort, source, folder),
         sorted(left),
-        rows,
+        lambda first: [line["row"] for line in rows.part(first, workers.PART)],
         processes=cores(),
         modalities=tuple(adapters),
         died=partial(_died, cohort, adapters),
     )
-    with journal.open("a", encoding="utf-8") as stream:
-        for verdict in verdicts:
-            stream.write(json.dumps(verdict) + "\n")
-            stream.flush()
-            take(verdict)
-            progress(min((parts - len(left)) * workers.PART, len(rows)), len(rows))
-    return Decoded(
-        folder=folder,
-        present=chosen >= 0,
-        chosen=chosen.astype(np.int64),
-        rejected=_told(told["rejected"], ("row", "modality", "file", "reason", "detail")),
-        noted=_told(told["noted"], ("row", "modality", "note")),
-    )
-
-
-def _told(lines: list[list[Any]], columns: tuple[str, ...]) -> pd.DataFrame:
-    """What was told of recordings, by row and then in the order of modalities."""
-    return pd.DataFrame(sorted(lines, key=lambda line: line[0]), columns=list(columns))
+    for verdict in verdicts:
+        journal.add(verdict)
+        take(verdict)
+        progress(min((parts - len(left)) * workers.PART, len(rows)), len(rows))
+    return Decoded(folder=folder, present=chosen >= 0, chosen=chosen, tried=tried, **counts)
 
 
 def has_begun(folder: Path) -> bool:
@@ -196,17 +199,15 @@ def _measurement(
 
 
 def _check_files_are_there(
-    cohort: Cohort, adapters: Mapping[str, Any], rows: pa.Array, *, source: Path
+    cohort: Cohort, adapters: Mapping[str, Any], rows: Rows, *, source: Path
 ) -> None:
     """Say at once that a modality's files are elsewhere, rather than reject them one by one."""
     problems = []
-    order = np.random.default_rng(0).permutation(len(rows))
+    drawn = rows.some(np.random.default_rng(0).permutation(len(rows))[:LOOKED])
     for name, adapter in adapters.items():
         missing, found = [], False
         for row in (
-            candidate
-            for place in order
-            for candidate in _candidates(cohort, name, rows[int(place)].as_py())
+            candidate for line in drawn for candidate in _candidates(cohort, name, line["row"])
         ):
             try:
                 found = _measurement(adapter, row, source, unheard) is not None
@@ -223,15 +224,6 @@ def _check_files_are_there(
             )
     if problems:
         raise DataError(*problems)
-
-
-def _read_journal(journal: Path) -> list[dict[str, Any]]:
-    """The verdicts so far; a last line that was cut off is removed, as the next follows it."""
-    content = journal.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(journal, whole)
-    return [json.loads(line) for line in content[:whole].splitlines()]
 
 
 def _file(adapter: Any, row: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections import Counter
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as parquet
 
 from clinical_symile import __version__
-from clinical_symile.catalog import digest
+from clinical_symile.catalog import digest_of_file
 from clinical_symile.cohort import SPLITS, Cohort
-from clinical_symile.decode import Decoded
+from clinical_symile.measurements import in_split
 from clinical_symile.store import UNCERTAIN, VERSION, checksum
 
 READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
@@ -22,8 +24,6 @@ READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom",
 
 def write_manifest(
     cohort: Cohort,
-    samples: pd.DataFrame,
-    decoded: Decoded,
     *,
     store: Path,
     about: Mapping[str, Any],
@@ -34,6 +34,8 @@ def write_manifest(
     recorded: Mapping[str, int],
     left_out: Mapping[str, int],
     already_known: Mapping[str, int],
+    rejected: Mapping[str, Mapping[str, int]],
+    noted: Mapping[str, Mapping[str, int]],
     implausible: Mapping[str, Mapping[str, int]],
     unlisted: int,
 ) -> None:
@@ -41,8 +43,6 @@ def write_manifest(
 
     Args:
         cohort: whose store it is.
-        samples: what `samples.parquet` holds.
-        decoded: every recording that was tried.
         store: folder with all other files of the store.
         about: each modality's adapter, shape, unit, statistics and checksum.
         units: of each part, of the modalities whose parts differ in it.
@@ -52,10 +52,13 @@ def write_manifest(
         recorded: rows by which modalities have a recording, before any was opened or left out.
         left_out: rows that became no sample, by reason.
         already_known: samples whose outcome was known before their last measurement, by outcome.
+        rejected: recordings that were not usable, by modality and reason.
+        noted: recordings of which something was noted, by modality and word.
         implausible: values that count as not measured, by modality and part.
         unlisted: pairs of the published lists that name a sample that is not in the store.
     """
-    content = samples.to_csv(index=False), candidates.to_csv(index=False), json.dumps(about)
+    samples = store / "samples.parquet"
+    content = candidates.to_csv(index=False), json.dumps(about)
     manifest = {
         "cohort": cohort.name,
         "cohort_digest": cohort.digest,
@@ -66,7 +69,7 @@ def write_manifest(
         "citation": cohort.citation,
         "layout": cohort.layout,
         "generator": cohort.generator.model_dump() if cohort.generator else None,
-        "digest": digest(*content),
+        "digest": _digest(samples, *content),
         "source_digest": source_digest,
         "version": VERSION,
         "modalities": about,
@@ -76,8 +79,8 @@ def write_manifest(
         "recorded": recorded,
         "left_out": left_out,
         "already_known": already_known,
-        "rejected": {name: _words(decoded.rejected, name, "reason") for name in about},
-        "noted": {name: _words(decoded.noted, name, "note") for name in about},
+        "rejected": {name: dict(sorted(rejected[name].items())) for name in about},
+        "noted": {name: dict(sorted(noted[name].items())) for name in about},
         "implausible": implausible,
         "ranges": {column: list(ends) for column, ends in cohort.samples.ranges.items()},
         "unlisted_candidates": unlisted,
@@ -93,24 +96,37 @@ def write_manifest(
     (store / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _counts(samples: pd.DataFrame, split: str, modalities: tuple[str, ...]) -> dict[str, Any]:
-    part = samples.loc[samples["split"] == split]
-    present = part.loc[:, [f"present_{name}" for name in modalities]].to_numpy(dtype=bool)
-    patterns = Counter("+".join(np.array(modalities)[line]) for line in present)
+def _digest(samples: Path, *others: str) -> str:
+    """`catalog.digest` of the samples as CSV and of the others, with a part in memory at a time."""
+    rows = parquet.ParquetFile(samples)
+    with tempfile.TemporaryFile(dir=samples.parent.parent) as stream:
+        for place in range(rows.num_row_groups):
+            part = rows.read_row_group(place).to_pandas()
+            stream.write(part.to_csv(index=False, header=place == 0).encode())
+        return digest_of_file(stream, *others)
+
+
+def _counts(samples: Path, split: str, modalities: tuple[str, ...]) -> dict[str, Any]:
+    there = [f"present_{name}" for name in modalities]
+    part = parquet.read_table(samples, columns=["split", "subject", *there])
+    part = part.filter(in_split(part["split"], split))
+    present = np.stack([part[name].to_numpy() for name in there], axis=1)
+    codes = present @ (1 << np.arange(len(modalities)))
+    patterns = {
+        "+".join(name for bit, name in enumerate(modalities) if code >> bit & 1): int(count)
+        for code, count in zip(*np.unique(codes, return_counts=True), strict=True)
+    }
     return {
         "samples": len(part),
-        "subjects": len(set(part["subject"])),
+        "subjects": pc.call_function("count_distinct", [part["subject"]]).as_py(),
         "present": dict(zip(modalities, present.sum(axis=0).tolist(), strict=True)),
         "patterns": dict(sorted(patterns.items())),
     }
 
 
-def _words(told: pd.DataFrame, modality: str, column: str) -> dict[str, int]:
-    return dict(sorted(Counter(told.loc[told["modality"] == modality, column]).items()))
-
-
-def _labels(samples: pd.DataFrame, split: str, outcome: str) -> dict[str, int]:
-    label = samples.loc[samples["split"] == split, f"outcome_{outcome}"].to_numpy(dtype=float)
+def _labels(samples: Path, split: str, outcome: str) -> dict[str, int]:
+    part = parquet.read_table(samples, columns=["split", f"outcome_{outcome}"])
+    label = part[f"outcome_{outcome}"].filter(in_split(part["split"], split)).to_numpy()
     return {
         "positive": int((label == 1).sum()),
         "negative": int((label == 0).sum()),

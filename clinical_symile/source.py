@@ -16,8 +16,9 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.layouts import as_it_lies
 from clinical_symile.names import find, unknown
 from clinical_symile.prepare import prepare, refuse_other_folder
-from clinical_symile.samples import Selected, read_samples, source_files
+from clinical_symile.samples import Selected, read_samples
 from clinical_symile.store import CohortStore
+from clinical_symile.tables import source_files
 from clinical_symile.task import parse_setting
 
 PARAMETERS = "generator.json"
@@ -70,7 +71,10 @@ def count_cohort(
     adapters = modality_adapters(cohort)
     source_files(cohort, source)
     with TemporaryDirectory() as scratch:
-        return read_samples(cohort, adapters, source=source, scratch=Path(scratch))
+        folder = Path(scratch)
+        return read_samples(
+            cohort, adapters, source=source, scratch=folder, out=folder / "samples.arrow"
+        )
 
 
 def _cohort(

@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from clinical_symile.asked import Evaluated
-from clinical_symile.cohort import SPLITS
 from clinical_symile.decode import Progress as Update
 from clinical_symile.report_data import Benchmark
 from clinical_symile.results import Comparison, Result, Unscored, is_settled
@@ -158,7 +157,7 @@ def show_store(store: CohortStore, console: Console) -> None:
 
 def show_selected(selected: Selected, console: Console) -> None:
     """What the tables hold, and what would be left out before any recording is opened."""
-    console.print(f"{selected.rows} rows in the tables, {len(selected.samples)} would be read")
+    console.print(f"{selected.rows} rows in the tables, {selected.samples} would be read")
     table = Table()
     table.add_column("recorded")
     table.add_column("rows", justify="right")
@@ -167,14 +166,8 @@ def show_selected(selected: Selected, console: Console) -> None:
     console.print(table)
     for reason, count in selected.left_out.items():
         console.print(f"left out: {count} ({reason})")
-    subjects = selected.samples.group_by("split").aggregate(
-        [("sample", "count"), ("subject", "count_distinct")]
-    )
-    for row in sorted(subjects.to_pylist(), key=lambda row: SPLITS.index(row["split"])):
-        console.print(
-            f"{row['split']}: {row['sample_count']} samples of {row['subject_count_distinct']} "
-            "subjects"
-        )
+    for split, (samples, subjects) in selected.splits.items():
+        console.print(f"{split}: {samples} samples of {subjects} subjects")
     console.print("No recording was opened: some may prove unusable.")
 
 

@@ -8,8 +8,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-import pyarrow as pa
-
 PART = 32  # samples read at a time
 FEW = 400  # up to so many, one process is done before several have started
 AHEAD = 4  # parts per process that are handed out at a time
@@ -20,6 +18,8 @@ Verdict = dict[str, Any]
 # `read(first, rows, modalities)`: the verdict on samples that follow one another, from `first` on,
 # as to some modalities or, without the third, all. It is pickled.
 Read = Callable[..., Verdict]
+# The rows of the part that begins there.
+RowsOf = Callable[[int], list[dict[str, Any]]]
 # The verdict on a recording whose process died: the sample's place, its row, the modality.
 Died = Callable[[int, dict[str, Any], str], Verdict]
 
@@ -27,7 +27,7 @@ Died = Callable[[int, dict[str, Any], str], Verdict]
 def each_part(
     read: Read,
     firsts: Sequence[int],
-    rows: pa.Array,
+    rows: RowsOf,
     *,
     processes: int,
     modalities: Sequence[str],
@@ -38,7 +38,7 @@ def each_part(
     Args:
         read: reads one part.
         firsts: where the parts begin.
-        rows: all samples.
+        rows: gives the samples of a part.
         processes: how many at most.
         modalities: what is read of a sample.
         died: the verdict on a recording whose process died among others, and again alone.
@@ -47,7 +47,7 @@ def each_part(
     processes = min(processes, len(left))
     if processes <= 1 or len(left) * PART <= FEW:
         for first in left:
-            yield read(first, _part(rows, first))
+            yield read(first, rows(first))
         return
     while left:
         running: set[int] = set()
@@ -65,7 +65,7 @@ def each_part(
 
 
 def _together(
-    read: Read, firsts: Sequence[int], rows: pa.Array, *, processes: int, running: set[int]
+    read: Read, firsts: Sequence[int], rows: RowsOf, *, processes: int, running: set[int]
 ) -> Iterator[tuple[int, Verdict]]:
     """Parts by several processes; `running` is what was handed out."""
     with _pool(processes) as pool:
@@ -73,7 +73,7 @@ def _together(
         try:
             for first in firsts:
                 running.add(first)
-                waiting[pool.submit(read, first, _part(rows, first))] = first
+                waiting[pool.submit(read, first, rows(first))] = first
                 if len(waiting) >= AHEAD * processes:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         yield waiting.pop(future), future.result()
@@ -84,13 +84,13 @@ def _together(
 
 
 def _alone(
-    read: Read, first: int, rows: pa.Array, *, modalities: Sequence[str], died: Died
+    read: Read, first: int, rows: RowsOf, *, modalities: Sequence[str], died: Died
 ) -> Verdict:
     """One part, sample by sample, so that what kills the process is found."""
     verdicts = []
     pool = _pool(1)
     try:
-        for place, row in enumerate(_part(rows, first), start=first):
+        for place, row in enumerate(rows(first), start=first):
             try:
                 verdicts.append(pool.submit(read, place, [row]).result())
                 continue
@@ -134,7 +134,3 @@ def _end_with_parent() -> None:
 def _watch(parent: Any) -> None:
     parent.join()
     os._exit(1)
-
-
-def _part(rows: pa.Array, first: int) -> list[dict[str, Any]]:
-    return rows[first : first + PART].to_pylist()

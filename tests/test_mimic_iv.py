@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from clinical_symile.catalog import Catalog, open_catalog
@@ -15,6 +16,7 @@ from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.modalities.ecg import LEADS
 from clinical_symile.modalities.labs import read_panel
 from clinical_symile.prepare import prepare
+from clinical_symile.rows import Rows
 from clinical_symile.samples import Selected, read_samples
 from clinical_symile.store import CohortStore
 
@@ -41,13 +43,18 @@ def cohort(catalog: Catalog, preset: str) -> Cohort:
     return read_cohort(catalog.path("cohorts", name), name=name)
 
 
-def select(source: Path, preset: str, scratch: Path) -> Selected:
+def select(source: Path, preset: str, scratch: Path) -> tuple[Selected, pa.Table]:
+    """What the tables hold, and the samples."""
     definition = cohort(open_catalog(), preset)
-    return read_samples(definition, modality_adapters(definition), source=source, scratch=scratch)
+    adapters, out = modality_adapters(definition), scratch / "samples.arrow"
+    scratch.mkdir(exist_ok=True)
+    selected = read_samples(definition, adapters, source=source, scratch=scratch, out=out)
+    return selected, Rows(out).table()
 
 
-def rows(selected: Selected) -> pd.DataFrame:
-    return pd.DataFrame(selected.samples["row"].to_pylist()).set_index("hadm_id")
+def rows(source: Path, preset: str, scratch: Path) -> pd.DataFrame:
+    _, samples = select(source, preset, scratch)
+    return pd.DataFrame(samples["row"].to_pylist()).set_index("hadm_id")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +110,7 @@ def test_official_has_the_xray_and_ecg_that_the_official_scripts_chose(
 def test_official_has_all_lab_values_bit_for_bit(
     source: Path, theirs: pd.DataFrame, tmp_path: Path
 ) -> None:
-    ours = rows(select(source, "official", tmp_path)).loc[theirs.index]
+    ours = rows(source, "official", tmp_path).loc[theirs.index]
     columns = [name for name in ours.columns if name.startswith("lab_")]
     assert len(columns) == 50
     for column in columns:
@@ -125,7 +132,7 @@ def test_findings_are_those_of_the_report_on_the_chosen_xray(
 def test_percentiles_are_the_official_ones_given_the_split(
     source: Path, golden: Path, tmp_path: Path, catalog: Catalog
 ) -> None:
-    ours = rows(select(source, "official", tmp_path))
+    ours = rows(source, "official", tmp_path)
     adapter = modality_adapters(cohort(catalog, "official"))["labs"]
     split = pd.read_csv(golden / "train.csv").set_index("hadm_id")
     measured = ours.loc[split.index, list(adapter.columns)].to_numpy(dtype=np.float32)
@@ -187,16 +194,16 @@ def test_what_was_passed_over_is_listed_with_its_reason(store: CohortStore) -> N
 
 
 def test_all_has_every_admission_with_two_modalities(source: Path, tmp_path: Path) -> None:
-    selected = select(source, "all", tmp_path)
+    selected, samples = select(source, "all", tmp_path)
     two = {name: n for name, n in selected.recorded.items() if name.count("+")}
-    assert len(selected.samples) == sum(two.values()) > 212
-    assert selected.left_out == {"fewer-than-2-recorded": 300 - len(selected.samples)}
+    assert len(samples) == selected.samples == sum(two.values()) > 212
+    assert selected.left_out == {"fewer-than-2-recorded": 300 - len(samples)}
 
 
 def test_all_by_time_holds_out_who_came_last(source: Path, tmp_path: Path) -> None:
-    selected = select(source, "all_by_time", tmp_path)
-    table = selected.samples.select(["split"]).to_pandas()["split"]
-    groups = pd.DataFrame(selected.samples["row"].to_pylist())["anchor_year_group"]
+    _, samples = select(source, "all_by_time", tmp_path)
+    table = samples["split"].to_pylist()
+    groups = pd.DataFrame(samples["row"].to_pylist())["anchor_year_group"]
     told = {(split, group) for split, group in zip(table, groups, strict=True)}
     assert told == {
         ("train", "2008 - 2010"),
@@ -275,7 +282,7 @@ def tiny_mimic(tmp_path: Path) -> Path:
 def test_an_outcome_comes_with_the_time_at_which_it_is_known(
     tiny_mimic: Path, tmp_path: Path
 ) -> None:
-    told = rows(select(tiny_mimic, "all", tmp_path / "scratch"))
+    told = rows(tiny_mimic, "all", tmp_path / "scratch")
     columns = ["died", "died_known_h", "stayed_168h", "stayed_168h_known_h"]
     columns += ["icu_48h", "icu_48h_known_h"]
     assert told.loc[10, columns].tolist() == [1, 239, True, 168, True, 11]  # to the ICU at 23:00
@@ -309,7 +316,7 @@ def test_an_outcome_known_before_the_last_measurement_is_unknown(
 
 def test_columns_of_other_versions_make_no_difference(tiny_mimic: Path, tmp_path: Path) -> None:
     """Version 3.1 has other orders and further columns than 2.2."""
-    expected = rows(select(tiny_mimic, "all", tmp_path / "scratch"))
+    expected = rows(tiny_mimic, "all", tmp_path / "scratch")
     for name in TABLES:
         file = tiny_mimic / name
         text = gzip.decompress(file.read_bytes()).decode() if file.suffix == ".gz" else None
@@ -317,4 +324,4 @@ def test_columns_of_other_versions_make_no_difference(tiny_mimic: Path, tmp_path
         turned = "\n".join(",".join([*reversed(line), f"x{n}"]) for n, line in enumerate(table))
         turned += "\n"
         file.write_bytes(gzip.compress(turned.encode()) if text else turned.encode())
-    pd.testing.assert_frame_equal(rows(select(tiny_mimic, "all", tmp_path / "again")), expected)
+    pd.testing.assert_frame_equal(rows(tiny_mimic, "all", tmp_path / "again"), expected)

@@ -11,6 +11,7 @@ import pytest
 from clinical_symile.catalog import open_catalog
 from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.prepare import prepare
+from clinical_symile.rows import Rows
 from clinical_symile.samples import read_samples
 from clinical_symile.store import CohortStore
 
@@ -86,9 +87,10 @@ def test_the_selection_is_that_of_the_official_scripts(
     """But for those whose first recording is missing or unusable: there they take a later one."""
     cohort, raw = official
     adapters = modality_adapters(cohort)
-    selected = read_samples(cohort, adapters, source=raw, scratch=tmp_path)
+    out = tmp_path / "samples.arrow"
+    selected = read_samples(cohort, adapters, source=raw, scratch=tmp_path, out=out)
     assert "repeated-row" not in selected.left_out
-    ours = pd.DataFrame(selected.samples["row"].to_pylist()).set_index("hadm_id")
+    ours = pd.DataFrame(Rows(out).table()["row"].to_pylist()).set_index("hadm_id")
     golden = shared / "golden/mimic_small"
     theirs = pd.read_csv(golden / "symile_mimic_data.csv").set_index("hadm_id")
     assert len(theirs) == 192

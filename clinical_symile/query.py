@@ -1,0 +1,164 @@
+"""A cohort's query: what is wrong with it is told before it runs, as far as that can be known."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from clinical_symile.cohort import Cohort
+from clinical_symile.columns import used_columns
+from clinical_symile.errors import DataError
+from clinical_symile.headers import named, told, without_candidates
+from clinical_symile.names import unknown
+from clinical_symile.splits import OF_TABLE
+from clinical_symile.tables import connect, open_tables, reader, source_files, without_rows
+
+# Their messages quote the query, as a binder's do; those of others may quote values of patients.
+QUERY_ERRORS = (
+    duckdb.CatalogException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
+
+
+def unparsed(cohort: Cohort) -> list[str]:
+    """What is wrong with a cohort's query, whatever the tables hold; nothing where it has none.
+
+    It is parsed, and the tables that it reads are looked for in `[tables]`.
+    """
+    if cohort.samples.sql is None:
+        return []
+    file = cohort.folder / cohort.samples.sql
+    query = file.read_text(encoding="utf-8")
+    with connect() as connection:
+        try:
+            _check_is_one(connection, query, str(file))
+        except DataError as error:
+            return [*error.problems]
+        except duckdb.Error as error:
+            return [f"{file}: {error}\nCorrect the query."]
+        return [
+            f"{file}: {unknown(name, cohort.tables, what='table')} Name its file in [tables], or "
+            "correct the query."
+            for name in _tables(connection, query)
+            if name.lower() not in {table.lower() for table in cohort.tables}
+        ]
+
+
+def unbound(cohort: Cohort, adapters: Mapping[str, Any], source: Path) -> list[str]:
+    """What is wrong with a cohort over the tables of a source, of which no more is read than must.
+
+    Raises:
+        DataError: tables are missing or cannot be read.
+    """
+    source_files(cohort, source)
+    problems: list[str] = []
+    for head in (True, False):  # the whole may tell a type that the first rows do not
+        with connect() as connection:
+            open_tables(connection, cohort, source, head=head)
+            try:
+                where = make_samples(connection, cohort, source, kind="VIEW")
+                used_columns(connection, cohort, adapters, where)
+            except DataError as error:
+                problems = [*error.problems]
+                continue
+            return []
+    return problems
+
+
+def make_samples(
+    connection: duckdb.DuckDBPyConnection,
+    cohort: Cohort,
+    source: Path,
+    text: Iterable[str] = (),
+    *,
+    kind: str = "TABLE",
+) -> str:
+    """Make `_samples`, of what a cohort's query returns or its tables hold.
+
+    Args:
+        connection: where the tables are open.
+        cohort: what to read.
+        source: folder of the files.
+        text: columns of tables that are text whatever they look like: 007 is not 7.
+        kind: TABLE, or VIEW, which reads nothing.
+
+    Returns:
+        What to call it in messages.
+
+    Raises:
+        DataError: the query is not one, does not parse or bind, or fails on what the tables hold.
+    """
+    if cohort.samples.sql:
+        where = str(cohort.folder / cohort.samples.sql)
+        query = Path(where).read_text(encoding="utf-8")
+    else:
+        where = ", ".join(str(source / file) for file in cohort.samples.tables.values())
+        query = " UNION ALL BY NAME ".join(
+            f"SELECT *, '{split}' AS {OF_TABLE} FROM {reader(source / file, text)}"
+            for split, file in cohort.samples.tables.items()
+        )
+    try:
+        _check_is_one(connection, query, where)
+        connection.execute(f"CREATE TEMP {kind} _samples AS {query}")
+    except duckdb.BinderException as error:
+        raise DataError(
+            f"{where}: {without_candidates(error)}\n{_columns(connection, cohort, source)}"
+            f"Correct the query, or the tables under {source}.",
+            *without_rows(connection, cohort, source),
+        ) from None
+    except QUERY_ERRORS as error:
+        raise DataError(
+            f"{where}: {error}\nCorrect the query, or the tables under {source}."
+        ) from None
+    except duckdb.Error as error:
+        raise DataError(
+            f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under {source}. "
+            "Run the query there to see which value is amiss."
+        ) from None
+    return where
+
+
+def _check_is_one(connection: duckdb.DuckDBPyConnection, query: str, where: str) -> None:
+    statements = connection.extract_statements(query)
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        raise DataError(f"{where}: expected one query that returns rows. Correct the file.")
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """The tables that a query reads and does not make itself, in its order."""
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    tree = json.loads(text)
+    made = {
+        entry["key"].lower()
+        for node in _nodes(tree)
+        for entry in (node.get("cte_map") or {}).get("map", ())
+    }
+    names = [node["table_name"] for node in _nodes(tree) if node.get("type") == "BASE_TABLE"]
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name.lower() not in made and re.fullmatch(r"\w+", name)  # others are files
+    ]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for each in tree:
+            yield from _nodes(each)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> str:
+    """A line for each table of the query: its name there, its file and its columns."""
+    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
+    names, lines = named(cohort), []
+    for name, file in cohort.tables.items():
+        columns = [column for (column,) in connection.execute(query, [name]).fetchall()]
+        lines.append(f"{name} is {source / file}, with {told(columns, names)}.\n")
+    return "".join(lines)

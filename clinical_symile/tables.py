@@ -1,0 +1,125 @@
+"""The tables under a source folder, as DuckDB reads them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from clinical_symile.cohort import Cohort
+from clinical_symile.errors import DataError
+
+
+def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
+    """The tables under the source folder that a cohort reads: what it is for, and the file.
+
+    A table may be many files, in order: its name then holds a `*`.
+
+    Raises:
+        DataError: with every one that is missing.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder; expected the files of '{cohort.name}'.")
+    files = {f"tables.{name}": file for name, file in cohort.tables.items()}
+    files |= {f"samples.tables.{split}": file for split, file in cohort.samples.tables.items()}
+    files |= {f"candidates.{split}": lists.table for split, lists in cohort.candidates.items()}
+    found = {what: _files(source, file) for what, file in files.items()}
+    missing = [
+        f"{source / files[what]}: no such file; expected {what} of cohort '{cohort.name}'. Put it "
+        "there, or correct --source."
+        for what, paths in found.items()
+        if not paths
+    ]
+    if missing:
+        raise DataError(*missing)
+    return {
+        what if len(paths) == 1 else f"{what}[{number}]": path
+        for what, paths in found.items()
+        for number, path in enumerate(paths)
+    }
+
+
+def connect(config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+    """DuckDB in memory, which downloads nothing: a query has what is installed."""
+    return duckdb.connect(config={"autoinstall_known_extensions": False, **(config or {})})
+
+
+def open_tables(
+    connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, *, head: bool = False
+) -> None:
+    """Make a view of each table that the cohort's query reads.
+
+    Args:
+        connection: where the views are made.
+        cohort: whose `[tables]` they are.
+        source: folder of the files.
+        head: tell types from the first rows of a file, which is quick and may be wrong.
+
+    Raises:
+        DataError: DuckDB cannot read a file.
+    """
+    for name, file in cohort.tables.items():
+        try:
+            expression = reader(source / file, types=cohort.types.get(name), head=head)
+            connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS FROM {expression}")
+        except duckdb.Error as error:
+            raise DataError(
+                f"{source / file}: DuckDB cannot read it ({type(error).__name__}); expected CSV, "
+                "CSV.gz or Parquet. Get the file again."
+            ) from None
+
+
+def reader(
+    file: Path,
+    text: Iterable[str] = (),
+    *,
+    types: Mapping[str, str] | None = None,
+    head: bool = False,
+) -> str:
+    """The DuckDB expression that reads a file.
+
+    Args:
+        file: CSV, CSV.gz or Parquet.
+        text: columns that are text whatever they look like.
+        types: of some columns, the others being text; without, types are told from the file.
+        head: from its first rows alone, rather than from all of it.
+    """
+    path = literal(str(file))
+    if file.suffix == ".parquet":
+        return f"read_parquet({path})"
+    if types is not None:
+        return f"read_csv({path}, header = true, all_varchar = true, types = {dict(types)})"
+    expression = f"read_csv({path}, header = true" + ("" if head else ", sample_size = -1")
+    if text:
+        with connect() as connection:
+            found = connection.sql(f"FROM {expression})").columns
+        told = {name: "VARCHAR" for name in found if name in text}
+        expression += f", types = {told}" if told else ""
+    return f"{expression})"
+
+
+def without_rows(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
+    """A sentence for each file of the cohort that has no rows, such as one of a header alone."""
+    return [
+        f"{path}: has no rows; expected {what} of cohort '{cohort.name}'. Get the file again."
+        for what, path in source_files(cohort, source).items()
+        if not connection.execute(f"FROM {reader(path, types={})} LIMIT 1").fetchall()
+    ]
+
+
+def literal(value: Any) -> str:
+    """A value as SQL text."""
+    escaped = str(value).replace("'", "''")
+    return f"'{escaped}'"
+
+
+def quote(name: str) -> str:
+    """A name as SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _files(source: Path, file: str) -> list[Path]:
+    """The file of that name, or those that a name with a `*` stands for."""
+    paths = sorted(source.glob(file)) if "*" in file else [source / file]
+    return [path for path in paths if path.is_file()]

@@ -1,0 +1,106 @@
+"""What is wrong with a cohort's query is told before it runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.check import check, check_source
+from clinical_symile.cohort import read_cohort
+from clinical_symile.errors import DataError
+from clinical_symile.init_cohort import init_cohort
+from clinical_symile.query import unparsed
+from tests.conftest import Hospital
+
+
+def ask(hospital: Hospital, query: str) -> list[str]:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    return unparsed(read_cohort(hospital.definition, name="small"))
+
+
+def tried(hospital: Hospital, query: str = "SELECT * FROM admissions") -> list[str]:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    return check_source([hospital.definition.parents[2]], "small", source=hospital.source)
+
+
+def test_a_syntax_error_is_a_finding_of_check_with_all_others(tmp_path: Path) -> None:
+    init_cohort("ours", at=tmp_path, like="tables")
+    folder = tmp_path / "cohorts/ours"
+    query = folder / "samples.sql"
+    query.write_text(query.read_text().replace("LEFT JOIN", "LEFT JOYN", 1))
+    task = tmp_path / "tasks/ours/retrieval/cxr_given_ecg_labs.toml"
+    task.write_text(task.read_text().replace('"recall_at_5"', '"recall_at5"'))
+    text = "\n".join(check([tmp_path])[0])
+    assert f'{query}: Parser Error: syntax error at or near "JOYN"' in text
+    assert "LINE " in text
+    assert "'recall_at5'" in text
+
+
+def test_a_table_that_the_cohort_does_not_name_is_told(hospital: Hospital) -> None:
+    query = """
+    WITH one AS (SELECT * FROM admissions), two AS (SELECT * FROM one JOIN Wards USING (ward))
+    SELECT * FROM two JOIN 'file.parquet' USING (ward) JOIN ADMISSIONS USING (person)
+    """
+    (problem,) = ask(hospital, query)
+    assert "samples.sql: unknown table 'Wards'. Known: admissions." in problem
+    assert ask(hospital, "SELECT * FROM admissions -- all;") == []
+
+
+@pytest.mark.parametrize("query", ["", "SELECT 1; SELECT 2", "DROP TABLE admissions"])
+def test_what_is_not_one_query_is_told(query: str, hospital: Hospital) -> None:
+    (problem,) = ask(hospital, query)
+    assert "expected one query that returns rows" in problem
+
+
+def test_a_query_that_fits_the_tables_of_a_source_has_no_finding(hospital: Hospital) -> None:
+    assert tried(hospital) == []
+
+
+def test_a_column_that_no_table_of_a_source_has_is_a_finding(hospital: Hospital) -> None:
+    (problem,) = tried(hospital, "SELECT *, a.age FROM admissions AS a")
+    assert 'does not have a column named "age"' in problem
+    assert "admissions.csv, with admission, person, split, ward" in problem
+
+
+def test_every_column_that_a_cohort_asks_for_in_vain_is_a_finding(hospital: Hospital) -> None:
+    problems = tried(hospital, "SELECT * EXCLUDE (ward, crea) FROM admissions")
+    assert [problem.split(";")[0].partition(": ")[2] for problem in problems] == [
+        "no column 'crea', which modalities.labs needs",
+        "no column 'ward', which samples.keep needs",
+    ]
+
+
+def test_a_type_that_only_a_late_row_tells_is_no_false_alarm(hospital: Hospital) -> None:
+    """The first rows are numbers: `ward || 1` of them binds, `upper(ward)` of numbers does not."""
+    rows = [hospital.admissions.assign(ward=1)] * 3000
+    text = "\n".join(
+        [rows[0].to_csv(index=False)] + [r.to_csv(index=False, header=False) for r in rows]
+    )
+    (hospital.source / "admissions.csv").write_text(text.replace("\n\n", "\n"))
+    last = hospital.admissions.assign(ward="A").to_csv(index=False, header=False)
+    with (hospital.source / "admissions.csv").open("a") as stream:
+        stream.write(last)
+    query = "SELECT * REPLACE (list_contains(['A'], ward) AS ward) FROM admissions"
+    assert tried(hospital, query) == []
+
+
+def test_tables_that_are_missing_are_told(hospital: Hospital) -> None:
+    (hospital.source / "admissions.csv").unlink()
+    with pytest.raises(DataError, match="no such file; expected tables"):
+        tried(hospital)
+
+
+def test_a_source_is_tried_without_torch_mlflow_and_pandas(hospital: Hospital) -> None:
+    code = (
+        "import sys\n"
+        "from clinical_symile.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "assert not {'torch', 'mlflow', 'pandas'} & set(sys.modules)\n"
+    )
+    catalog = str(hospital.definition.parents[2])
+    words = ["check", "--catalog", catalog, "--cohort", "small", "--source", str(hospital.source)]
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert f"small: its query fits the tables of {hospital.source}." in done.stdout
