@@ -9,7 +9,7 @@ from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
 from clinical_symile.intervals import RESAMPLES, resampled
 from clinical_symile.league import rank_methods
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.measures import MethodRank, SeedComponents
 from clinical_symile.run import Run
 from clinical_symile.scored import Scored, scored_patterns
@@ -64,10 +64,10 @@ def _cells(
 ) -> Cells:
     cells: dict[Cell, dict[str, list[Scored]]] = {}
     for task in tasks:
-        expected = expected_digest(task, store)
+        expected = expected_digests(task, store)
         for run in runs:
             for pattern, one in scored_patterns(run, task, store).items():
-                if pattern not in task.missingness or one.about["digest"] != expected:
+                if pattern not in task.missingness or one.about["digest"] != expected(pattern):
                     continue
                 methods = cells.setdefault((task.name, pattern), {})
                 methods.setdefault(run.record.get("task", run.name), []).append(one)

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
 from clinical_symile.intervals import Resampled, resample_difference
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.margins import minimum_detectable, within_margin
 from clinical_symile.metrics.metric import Metric
 from clinical_symile.multiplicity import benjamini_hochberg, holm
@@ -205,12 +205,14 @@ def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> 
         for row in run.results
         if (row.task, row.metric) == (task.name, task.primary)
     }
-    expected = expected_digest(task, store) if found else None
-    other = [f"'{pattern}'" for pattern, digest in found.items() if digest != expected]
+    expected = expected_digests(task, store) if found else None
+    other = {name: expected(name) for name in found if expected and found[name] != expected(name)}
     if other:
+        names = ", ".join(f"'{name}'" for name in other)
         raise DataError(
-            f"run '{run.name}': its results of task '{task.name}' under {', '.join(other)} are not "
-            f"of this task and store as they are now; expected digest {expected}. The definition, "
+            f"run '{run.name}': its results of task '{task.name}' under {names} are not "
+            f"of this task and store as they are now; expected digest "
+            f"{', '.join(dict.fromkeys(other.values()))}. The definition, "
             "the store, a table beside it or the version is another. Evaluate it again on "
             f"{store.path}, or give the store that it was evaluated on."
         )

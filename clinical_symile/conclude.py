@@ -15,7 +15,7 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.compare import adjusted, compare, losses
 from clinical_symile.decode import Progress
 from clinical_symile.evaluate_runs import oracle_run
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.report_data import RECORD, Benchmark, render_report
 from clinical_symile.results import Comparison, Result, Unscored, write_rows
 from clinical_symile.run import Run, provenance
@@ -171,6 +171,6 @@ def _comparable(run: Run, other: Run) -> bool:
 
 def _current(rows: Sequence[Row], tasks: Sequence[Evaluated], store: CohortStore) -> list[Row]:
     """Those rows that are of these tasks, with the patterns and the digests that they have now."""
-    digests = {task.name: expected_digest(task, store) for task in tasks}
-    wanted = {(t.name, pattern, digests[t.name]) for t in tasks for pattern in t.missingness}
+    now = {task.name: expected_digests(task, store) for task in tasks}
+    wanted = {(t.name, pattern, now[t.name](pattern)) for t in tasks for pattern in t.missingness}
     return [row for row in rows if (row.task, row.missingness, row.digest) in wanted]

@@ -11,13 +11,14 @@ from jaxtyping import Bool, Float, Int
 from clinical_symile.asked import check_applies
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.errors import CannotScore
-from clinical_symile.intervals import bootstrap
+from clinical_symile.intervals import Interval
 from clinical_symile.labels import labels
-from clinical_symile.made_with import evaluation_digest
-from clinical_symile.metrics.metric import Metric
+from clinical_symile.made_with import digests
+from clinical_symile.masks import draw_mask, draw_parts
+from clinical_symile.measured import Number, intervals
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.questions import metrics_of
-from clinical_symile.ranking import rank
+from clinical_symile.ranking import SharedRanks
 from clinical_symile.results import Result, Unscored
 from clinical_symile.scorer import Scorer, samples, without_parts
 from clinical_symile.separation import separation
@@ -75,17 +76,12 @@ def evaluate(
     for pattern in patterns:
         pattern.check(inputs)
     answer, table = KINDS[type(task)](task, scorer, store)
-    metrics = metrics_of(task)
-    made_with = evaluation_digest(task, store, table)
+    made_with = digests(task, store, table)
     evaluation = Evaluation(candidates=table)
+    guessed: dict[str, Any] = {}
+    about = {"run": run, "cohort": store.cohort, "task": task.name}
+    context = {p.name: {**about, "missingness": p.name, "digest": made_with(p)} for p in patterns}
     for pattern in patterns:
-        context = {
-            "run": run,
-            "cohort": store.cohort,
-            "task": task.name,
-            "missingness": pattern.name,
-            "digest": made_with,
-        }
         try:
             if pattern.within:
                 hiding = without_parts(scorer, pattern, seed=task.seed)
@@ -93,20 +89,46 @@ def evaluate(
             else:
                 outcome, known, tuning = answer(pattern)
         except CannotScore as reason:
-            evaluation.unscored.append(Unscored(**context, reason=str(reason)))
+            unscored = Unscored(**context[pattern.name], reason=str(reason))
+            evaluation.unscored.append(unscored)
             continue
-        evaluation.outcomes[pattern.name] = outcome
+        evaluation.outcomes[pattern.name], guessed[pattern.name] = outcome, known
         if tuning is not None:
             evaluation.tuning[pattern.name] = tuning
-        for metric in metrics:
-            try:
-                row = _score(outcome, known, metric, store, task)
-            except CannotScore as reason:
-                unscored = Unscored(**context, reason=str(reason), metric=metric.name)
-                evaluation.unscored.append(unscored)
-            else:
-                evaluation.results.append(Result(**context, **row, split=task.split, seed=seed))
+    _tell(evaluation, guessed, context, task=task, store=store, seed=seed)
     return evaluation
+
+
+def _tell(
+    evaluation: Evaluation,
+    guessed: Mapping[str, Any],
+    context: Mapping[str, Mapping[str, Any]],
+    *,
+    task: Retrieval | Classification,
+    store: CohortStore,
+    seed: int,
+) -> None:
+    """Add the numbers that the outcomes give, and why they do not give the others."""
+    found = _intervals(task, evaluation.outcomes, store)
+    for name, outcome in evaluation.outcomes.items():
+        about = {**context[name], **_about(task, parse_pattern(name), outcome, store)}
+        for metric in metrics_of(task):
+            interval = found[name, metric.name]
+            if isinstance(interval, ValueError):
+                unscored = Unscored(**context[name], reason=str(interval), metric=metric.name)
+                evaluation.unscored.append(unscored)
+                continue
+            result = Result(
+                **about,
+                metric=metric.name,
+                value=interval.value,
+                low=interval.low,
+                high=interval.high,
+                interval=interval.kind,
+                chance=None if metric.chance is None else metric.chance(guessed[name]),
+                seed=seed,
+            )
+            evaluation.results.append(result)
 
 
 # What became of each sample, what a guess depends on, and predictions of the tuning split or None.
@@ -115,6 +137,7 @@ Answer = Callable[[Pattern], tuple[pd.DataFrame, Any, pd.DataFrame | None]]
 
 def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
     lists = candidate_lists(task, store)
+    ranks = SharedRanks(task, scorer, lists)
     columns = {name for metric in metrics_of(task) for name in metric.columns}
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any, None]:
@@ -124,7 +147,7 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
         if not len(rows):
             raise CannotScore("no sample of the split has what this pattern needs.")
         try:
-            ranking = rank(task, scorer, rows, seen, among=lists)
+            ranking = ranks.of(rows, seen)
             parts = {
                 name: column(task, scorer, rows, seen, among=lists)
                 for name, column in MORE.items()
@@ -208,31 +231,49 @@ KINDS = {Retrieval: _retrieval, Classification: _classification}
 MORE = {"separation": separation}
 
 
-def _score(
-    outcome: pd.DataFrame,
-    known: Any,
-    metric: Metric,
-    store: CohortStore,
-    task: Retrieval | Classification,
-) -> dict[str, Any]:
-    arrays = [outcome[name].to_numpy() for name in metric.columns]
-    subjects = store.samples["subject"].to_numpy()[outcome["row"]]
-    try:
-        interval = bootstrap(
-            metric.compute,
-            arrays,
-            subjects,
+def _intervals(
+    task: Retrieval | Classification, outcomes: Mapping[str, pd.DataFrame], store: CohortStore
+) -> dict[tuple[str, str], Interval | ValueError]:
+    """Of each pattern and metric; patterns of the same samples share what is drawn."""
+    metrics, people = metrics_of(task), store.samples["subject"].to_numpy()
+    alike: dict[bytes, list[str]] = {}
+    for name, outcome in outcomes.items():
+        alike.setdefault(outcome["row"].to_numpy().tobytes(), []).append(name)
+    found = {}
+    for names in alike.values():
+        numbers = {
+            (name, metric.name): Number(
+                metric.compute,
+                [outcomes[name][column].to_numpy() for column in metric.columns],
+                metric.weighted,
+            )
+            for name in names
+            for metric in metrics
+        }
+        made = intervals(
+            list(numbers.values()),
+            people[outcomes[names[0]]["row"]],
             rng=np.random.default_rng(task.seed),
-            weighted=metric.weighted,
+            kind=task.interval,
         )
-    except ValueError as error:
-        raise CannotScore(str(error)) from error
+        found |= dict(zip(numbers, made, strict=True))
+    return found
+
+
+def _about(
+    task: Retrieval | Classification, pattern: Pattern, outcome: pd.DataFrame, store: CohortStore
+) -> dict[str, Any]:
+    """Who was scored under a pattern, and with what hidden."""
+    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    if pattern.within:
+        mask = draw_parts(pattern, store, split=task.split, seed=task.seed)
+    else:
+        mask = draw_mask(pattern, store, split=task.split, modalities=inputs, seed=task.seed)
+    rows = outcome["row"].unique()
     return {
-        "metric": metric.name,
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "chance": None if metric.chance is None else metric.chance(known),
-        "n_samples": len(outcome["row"].unique()),
-        "n_subjects": len(np.unique(subjects)),
+        "split": task.split,
+        "n_samples": len(rows),
+        "n_subjects": store.samples["subject"].iloc[rows].nunique(),
+        "mask": mask.digest,
+        "hidden": mask.reached,
     }

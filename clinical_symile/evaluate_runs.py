@@ -18,7 +18,7 @@ from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError
 from clinical_symile.evaluate import evaluate
 from clinical_symile.learner import load_learner
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.model import embed
 from clinical_symile.names import BASELINES, find
 from clinical_symile.probes.probe import Encoders
@@ -114,9 +114,9 @@ def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[s
     """Keep with a run that a task asks for modalities that it has not learned."""
     about = {"run": run.name, "cohort": store.cohort, "task": task.name}
     reason = f"the run has not learned {', '.join(unlearned)}, which the task asks for."
-    made_with = expected_digest(task, store)
+    made_with = expected_digests(task, store)
     unscored = [
-        Unscored(**about, missingness=pattern, reason=reason, digest=made_with)
+        Unscored(**about, missingness=pattern, reason=reason, digest=made_with(pattern))
         for pattern in task.missingness
     ]
     run.write_evaluation(
@@ -211,11 +211,11 @@ def _population(oracle: Any, tasks: Sequence[Evaluated]) -> dict[str, Any]:
 
 def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
     """Whether the run has a number, or a reason, for each pattern of the task as it is now."""
-    expected = expected_digest(task, store)
+    expected = expected_digests(task, store)
     known = {
         row.missingness
         for row in (*run.results, *run.unscored)
-        if row.task == task.name and row.digest == expected
+        if row.task == task.name and row.digest == expected(row.missingness)
     }
     return set(task.missingness) <= known
 

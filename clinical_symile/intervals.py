@@ -24,6 +24,8 @@ RESAMPLES = 1000
 UNDEFINED_SHARE = 0.05
 # So many weights are held at a time.
 WEIGHTS_AT_A_TIME = 2_000_000
+# The jackknife leaves out so many people or, where there are more, so many groups of them.
+LEFT_OUT = 1000
 
 Arrays = Sequence[Shaped[np.ndarray, " sample"]]
 Weights = Int[np.ndarray, "resample sample"]
@@ -32,11 +34,12 @@ Weighted = Callable[..., Float[np.ndarray, "resample ..."]]
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its interval."""
+    """A value, the ends of its interval, and how these were found: `percentile` or `bca`."""
 
     value: float
     low: float
     high: float
+    kind: str = "percentile"
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,15 @@ class Resampled:
         return Interval(self.value, float(low), float(high))
 
     def bca_interval(
-        self, left_out: Float[np.ndarray, " subject"], level: float = LEVEL
+        self, left_out: Float[np.ndarray, " left_out"], level: float = LEVEL
     ) -> Interval:
         """The bias-corrected and accelerated interval.
 
         With z₀ = Φ⁻¹(share of resamples below the value, ties half), and the acceleration
         a = Σ d³ / (6 (Σ d²)^1.5), where d is the mean of `left_out` minus each of it, the ends are
         the quantiles Φ(z₀ + (z₀ + z) / (1 - a (z₀ + z))) for z = ∓1.96. Where all resamples lie on
-        one side of the value it is not defined, and the percentile interval is returned.
+        one side of the value, or the value without someone is undefined, so is this, and the
+        percentile interval is returned.
 
         Source: Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
         https://doi.org/10.2307/2289144
@@ -80,13 +84,13 @@ class Resampled:
         """
         below = ((self.values < self.value).mean() + (self.values <= self.value).mean()) / 2
         apart = left_out.mean() - left_out
-        if not 0 < below < 1 or not apart.any():
+        if not 0 < below < 1 or not apart.any() or np.isnan(apart).any():
             return self.interval(level)
         bias = ndtri(below)
         acceleration = (apart**3).sum() / (6 * (apart**2).sum() ** 1.5)
         moved = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
         ends = np.quantile(self.values, ndtr(bias + moved / (1 - acceleration * moved)))
-        return Interval(self.value, float(ends[0]), float(ends[1]))
+        return Interval(self.value, float(ends[0]), float(ends[1]), "bca")
 
 
 def bootstrap(
@@ -217,17 +221,22 @@ def resampled(
 
 def jackknife(
     weighted: Weighted, arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
-) -> Float[np.ndarray, "subject ..."]:
-    """The same without each subject in turn.
+) -> Float[np.ndarray, "left_out ..."]:
+    """The same without each subject in turn; of more than a thousand, without each of 1,000 groups.
+
+    What the people of a group add to a sum of squares or cubes of differences is in expectation
+    what they add one by one, so that the acceleration of BCa is estimated either way.
 
     Raises:
         ValueError: as in `resampled`.
     """
     codes, people = _codes(arrays, subjects)
+    groups = min(people, LEFT_OUT)
+    group = codes % groups
     at_once = max(1, WEIGHTS_AT_A_TIME // max(len(codes), 1))
     parts = [
-        weighted((codes[None, :] != left_out[:, None]).astype(np.int64), *arrays)
-        for left_out in np.array_split(np.arange(people), -(-people // at_once))
+        weighted((group[None, :] != left_out[:, None]).astype(np.int64), *arrays)
+        for left_out in np.array_split(np.arange(groups), -(-groups // at_once))
     ]
     return np.concatenate(parts)
 

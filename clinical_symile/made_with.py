@@ -1,5 +1,7 @@
 """What a result was made with, as a digest: equal digests are of the same question."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -7,37 +9,43 @@ from clinical_symile import __version__
 from clinical_symile.candidates import candidate_lists
 from clinical_symile.catalog import digest
 from clinical_symile.masks import pattern_file
-from clinical_symile.missingness import parse_pattern
+from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, task_digest
 
 
-def evaluation_digest(
+def digests(
     task: Retrieval | Classification, store: CohortStore, candidates: pd.DataFrame
-) -> str:
-    """Of the task, the store with its cohort, the lists, and the tables that patterns read."""
-    files = [pattern_file(parse_pattern(name), store) for name in task.missingness]
-    return digest(
+) -> Callable[[Pattern], str]:
+    """The digest of results under each pattern: of the task, the store with its cohort, the lists.
+
+    Where a pattern reads a table beside the store, that table's own stands behind a dot, so that an
+    edit is told from what was scored before it, and is nothing to other patterns.
+    """
+    question = digest(
         task_digest(task),
         store.manifest["cohort_digest"],
         store.digest,
         __version__,
         np.ascontiguousarray(candidates.to_numpy(dtype=np.int64)).tobytes(),
-        *(
-            part
-            for path in files
-            if path is not None and path.is_file()
-            for part in (path.relative_to(store.path).as_posix(), path.read_bytes())
-        ),
     )
 
+    def of(pattern: Pattern) -> str:
+        path = pattern_file(pattern, store)
+        if path is None:
+            return question
+        return f"{question}.{digest(path.read_bytes()) if path.is_file() else 'none'}"
 
-def expected_digest(task: Retrieval | Classification, store: CohortStore) -> str:
-    """The digest that results of the task on the store have now.
+    return of
+
+
+def expected_digests(task: Retrieval | Classification, store: CohortStore) -> Callable[[str], str]:
+    """The digest that results of the task on the store have now, by the name of the pattern.
 
     Raises:
         DataError: the task's candidate lists cannot be drawn.
     """
     retrieves = isinstance(task, Retrieval)
     table = candidate_lists(task, store).table() if retrieves else pd.DataFrame()
-    return evaluation_digest(task, store, table)
+    of = digests(task, store, table)
+    return lambda name: of(parse_pattern(name))

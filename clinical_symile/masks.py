@@ -302,7 +302,7 @@ def _site_file(
             f"store has no sites/{pattern.given}.csv with the columns {', '.join(modalities)} and "
             "count. Add one, or leave the pattern out."
         )
-    table = _read(path, [*modalities, "count"])
+    table = _read(path, pattern, ["count"], modalities)
     seen = _zero_or_one(table, modalities, path)
     counts = table["count"].to_numpy(dtype=np.float64)
     useful = seen.any(axis=1) & (counts > 0)
@@ -321,22 +321,44 @@ def _from_file(
             f"'{pattern.name}': the store has no masks/{pattern.given}.csv with the columns sample "
             f"and {', '.join(modalities)}. Add one, or leave the pattern out."
         )
-    table = _read(path, ["sample", *modalities]).astype({"sample": str})
+    table = _read(path, pattern, ["sample"], modalities).astype({"sample": str})
     seen = pd.DataFrame(_zero_or_one(table, modalities, path), index=pd.Index(table["sample"]))
     missing = sum(sample not in seen.index for sample in samples)
-    if missing or not seen.index.is_unique or not seen.any(axis=1).all():
+    if missing or not seen.index.is_unique:
         raise DataError(
             f"{path}: {missing} of {len(samples)} samples have no line; expected one line for each "
-            "sample, with at least one modality. Complete the file."
+            "sample. Complete the file, with no sample twice."
         )
-    return seen.loc[list(samples)].to_numpy(dtype=bool)
+    found = seen.loc[list(samples)].to_numpy(dtype=bool)
+    nothing = int((~found.any(axis=1)).sum())
+    if nothing:
+        raise CannotScore(
+            f"'{pattern.name}': masks/{pattern.given}.csv leaves {nothing} of {len(samples)} "
+            f"samples none of {', '.join(modalities)}; expected at least one modality each. Show "
+            "them one, or leave the pattern out of this task."
+        )
+    return found
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read(
+    path: Path, pattern: Pattern, columns: list[str], modalities: tuple[str, ...]
+) -> pd.DataFrame:
+    """The table that a pattern reads.
+
+    Raises:
+        CannotScore: it says nothing of a modality that is asked with, as a table for other tasks.
+        DataError: it has no such columns.
+    """
     table = pd.read_csv(path, dtype={"sample": str})
     missing = [name for name in columns if name not in table]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}. Add it.")
+    unknown = [name for name in modalities if name not in table]
+    if unknown:
+        raise CannotScore(
+            f"'{pattern.name}': {path.parent.name}/{path.name} has no column {', '.join(unknown)}, "
+            "which is asked with here. Add it, or leave the pattern out of this task."
+        )
     return table
 
 

@@ -55,6 +55,74 @@ def rank(
     return RANKED[type(among)](task, scorer, rows, seen, among)
 
 
+class SharedRanks:
+    """Ranks under many patterns: a query is ranked once for each set of modalities it may use.
+
+    Under a random pattern each query sees one of the sets that fixed patterns show, and stands
+    where it stands there, since who else is asked and what is seen of them has no part in it.
+
+    Args:
+        task: what is retrieved.
+        scorer: who scores.
+        among: the candidates.
+    """
+
+    def __init__(self, task: Retrieval, scorer: Scorer, among: Lists | Gallery):
+        self._task, self._scorer, self._among = task, scorer, among
+        # By set, as a number: which queries were ranked, and what became of them.
+        self._done: dict[int, Bool[np.ndarray, " query"]] = {}
+        self._ranked: dict[int, dict[str, np.ndarray]] = {}
+
+    def of(
+        self, rows: Int[np.ndarray, " query"], seen: Bool[np.ndarray, "query modality"]
+    ) -> Ranking:
+        """The same as `rank`, of which only what was not asked for before is computed.
+
+        Raises:
+            ValueError: a score is not a number.
+        """
+        place = np.searchsorted(self._among.queries, rows)
+        shown = seen @ (1 << np.arange(seen.shape[1]))
+        new = np.ones(len(rows), dtype=bool)
+        for one, own in _equal(shown):
+            new[own] = ~self._done.setdefault(one, self._nobody())[place[own]]
+        if new.any():
+            try:
+                found = rank(self._task, self._scorer, rows[new], seen[new], among=self._among)
+            except ValueError:
+                # What is told of it is of all that were asked, as by each pattern alone.
+                new[:] = True
+                found = rank(self._task, self._scorer, rows, seen, among=self._among)
+            self._keep(place[new], shown[new], found)
+        return self._read(place, shown)
+
+    def _nobody(self) -> Bool[np.ndarray, " query"]:
+        return np.zeros(len(self._among.queries), dtype=bool)
+
+    def _keep(
+        self, place: Int[np.ndarray, " new"], shown: Int[np.ndarray, " new"], found: Ranking
+    ) -> None:
+        for one, own in _equal(shown):
+            self._done[one][place[own]] = True
+            kept = self._ranked.setdefault(one, {})
+            for name, values in vars(found).items():
+                size = (len(self._among.queries), *values.shape[1:])
+                kept.setdefault(name, np.zeros(size, values.dtype))[place[own]] = values[own]
+
+    def _read(self, place: Int[np.ndarray, " query"], shown: Int[np.ndarray, " query"]) -> Ranking:
+        made: dict[str, np.ndarray] = {}
+        for one, own in _equal(shown):
+            for name, values in self._ranked[one].items():
+                size = (len(place), *values.shape[1:])
+                made.setdefault(name, np.zeros(size, values.dtype))[own] = values[place[own]]
+        return Ranking(**made)
+
+
+def _equal(shown: Int[np.ndarray, " query"]) -> list[tuple[int, Int[np.ndarray, " own"]]]:
+    """The queries of each set."""
+    return [(one, np.flatnonzero(shown == one)) for one in np.unique(shown).tolist()]
+
+
 def _in_lists(
     task: Retrieval,
     scorer: Scorer,
@@ -65,7 +133,8 @@ def _in_lists(
     listed = lists.of(rows)
     scores = scorer.score(task, rows, seen, listed)
     above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
-    noise = np.random.default_rng(task.seed).random(scores.shape)
+    noise = np.random.default_rng(task.seed).random(lists.candidates.shape)
+    noise = noise[np.searchsorted(lists.queries, rows)]
     best = np.lexsort((noise, -scores), axis=1)[:, :ANSWERS]
     answers = np.take_along_axis(listed, best, axis=1)
     return Ranking(above, tied, (listed != NOBODY).sum(axis=1), answers)

@@ -1,7 +1,7 @@
 """`Result`: one number with everything needed to say it; `Comparison`: one difference."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,11 +23,15 @@ class Result:
         value: the number.
         low: lower end of the 95 % interval, by bootstrap over subjects.
         high: its upper end.
+        interval: how the ends were found: `bca`, or `percentile`.
         chance: what a model that knows nothing scores; None where the metric has no such value.
         n_samples: how many samples were scored.
         n_subjects: how many people they belong to.
+        hidden: of each modality, or part of one, the share that the pattern hid of what was there.
+        mask: digest of what was seen of which samples of the split.
         seed: seed of the run's training.
-        digest: of task, cohort, store and candidate lists.
+        digest: of task, cohort, store and candidate lists; behind a dot, of the table that the
+            pattern reads.
     """
 
     run: str
@@ -39,9 +43,12 @@ class Result:
     value: float
     low: float
     high: float
+    interval: str
     chance: float | None
     n_samples: int
     n_subjects: int
+    hidden: Mapping[str, float]
+    mask: str
     seed: int
     digest: str
 
@@ -99,6 +106,11 @@ class Comparison:
     verdict: str | None = None
 
 
+def question(digest: str) -> str:
+    """The part of a result's digest that is of more than its pattern."""
+    return digest.partition(".")[0]
+
+
 def is_settled(row: Comparison) -> bool:
     """Whether a difference is told from 0: by its interval, and after adjusting for its family."""
     apart = row.low > 0 or row.high < 0
@@ -148,24 +160,41 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
     """Read what `write_rows` wrote.
 
     Raises:
-        DataError: the file is missing, or a line is not such a row.
+        DataError: the file is missing, or a line is not such a row; one line is told of each kind.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected results. Run `clinical-symile evaluate`.")
-    names = {field.name for field in fields(kind)}
-    rows, problems = [], []
+    ordered = [field.name for field in fields(kind)]
+    names = {*ordered}
+    what = kind.__name__.lower()
+    rows: list[Row] = []
+    others: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             row = None
-        if not isinstance(row, dict) or set(row) != names:
-            problems.append(
-                f"{path}, line {number}: not a {kind.__name__.lower()}; expected the fields "
-                f"{', '.join(sorted(names))}. Evaluate again."
-            )
+        if not isinstance(row, dict):
+            others.setdefault(f"not a {what}; expected the fields {', '.join(ordered)}", number)
+        elif set(row) != names:
+            others.setdefault(_difference(set(row), names, what=what), number)
         else:
             rows.append(kind(**row))
-    if problems:
-        raise DataError(*problems)
+    if others:
+        raise DataError(
+            *(
+                f"{path}, line {number}: {problem}. Remove {path.name} and evaluate again."
+                for problem, number in others.items()
+            )
+        )
     return rows
+
+
+def _difference(found: set[str], names: set[str], *, what: str) -> str:
+    """How the fields of a line differ from those of a row, as another version may write them."""
+    differs = [
+        f"{words} {', '.join(sorted(fields))}"
+        for words, fields in (("lacks", names - found), ("has", found - names))
+        if fields
+    ]
+    return f"a {what} of another version: it {' and '.join(differs)}"

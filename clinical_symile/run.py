@@ -16,7 +16,7 @@ import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import Result, Unscored, read_rows, write_rows
+from clinical_symile.results import Result, Unscored, question, read_rows, write_rows
 
 PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
 
@@ -172,7 +172,7 @@ class Run:
         if len(candidates):
             _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}
-        digests = {row.digest for row in (*results, *unscored)}
+        questions = {question(row.digest) for row in (*results, *unscored)}
         patterns = set(outcomes)
         for name, before, after in (
             ("results", self.results, results),
@@ -182,7 +182,7 @@ class Run:
                 row
                 for row in before
                 if row.task != task
-                or ((row.task, row.missingness) not in new and row.digest in digests)
+                or ((row.task, row.missingness) not in new and question(row.digest) in questions)
             ]
             write_rows(self.path / f"{name}.jsonl", [*kept, *after])
             patterns |= {row.missingness for row in kept if row.task == task}

@@ -177,6 +177,8 @@ class Retrieval(_Table):
         missingness: patterns; each is scored.
         metrics: names of retrieval metrics.
         primary: the one to look at first.
+        interval: how intervals are made of what resamples of people give: `bca` corrects for bias
+            and skewness, `percentile` does not.
         margin: how much of it may be lost without harm, for claims that nothing is lost; none
             without it.
     """
@@ -193,6 +195,7 @@ class Retrieval(_Table):
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
+    interval: Literal["bca", "percentile"] = "bca"
     margin: Positive | None = None
 
     @property
@@ -244,6 +247,8 @@ class Classification(_Table):
         missingness: patterns; each is scored.
         metrics: names of classification metrics.
         primary: the one to look at first.
+        interval: how intervals are made of what resamples of people give: `bca` corrects for bias
+            and skewness, `percentile` does not.
         margin: how much of it may be lost without harm, for claims that nothing is lost; none
             without it.
     """
@@ -262,6 +267,7 @@ class Classification(_Table):
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
+    interval: Literal["bca", "percentile"] = "bca"
     margin: Positive | None = None
 
     @property

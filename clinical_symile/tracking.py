@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_symile.errors import DataError
 from clinical_symile.measures import Measures, read_measures
-from clinical_symile.results import Result
+from clinical_symile.results import Result, question
 from clinical_symile.run import Run
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class _Folder:
         fields = ("started", "seed", "store_digest", "task_digest")
         if self.record:
             return _digest(self.name, self.cohort, *(str(self.record.get(f)) for f in fields))
-        return _digest(self.name, self.cohort, min(self.results, key=attrgetter("task")).digest)
+        return _digest(
+            self.name, self.cohort, question(min(self.results, key=attrgetter("task")).digest)
+        )
 
     @property
     def done(self) -> bool:
@@ -282,7 +284,12 @@ def _send_results(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
         rows, key = list(group), _digest(run.key, task)
         tags = {KEY: key, **LABELS, "mlflow.parentRunId": copy.info.run_id, "cohort": run.cohort}
-        tags |= {"run": run.name, "task": task, "split": rows[0].split, "digest": rows[0].digest}
+        tags |= {
+            "run": run.name,
+            "task": task,
+            "split": rows[0].split,
+            "digest": question(rows[0].digest),
+        }
         child = _find(client, copy.info.experiment_id, key) or client.create_run(
             copy.info.experiment_id, run.results_ms, tags, f"{task} · {run.name}"
         )

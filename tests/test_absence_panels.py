@@ -34,9 +34,12 @@ RESULT = Result(
     value=0.8,
     low=0.75,
     high=0.85,
+    interval="bca",
     chance=0.5,
     n_samples=100,
     n_subjects=90,
+    hidden={"ecg": 0.0, "labs": 0.0},
+    mask="0123",
     seed=0,
 )
 

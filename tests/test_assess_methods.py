@@ -10,7 +10,7 @@ import pytest
 from clinical_symile.assess_methods import compare_methods
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.measures import MethodRank, SeedComponents
 from clinical_symile.results import Result, read_rows, write_rows
 from clinical_symile.run import Run
@@ -51,11 +51,14 @@ def scored(
         value=share,
         low=0.0,
         high=1.0,
+        interval="bca",
         chance=0.1,
         n_samples=rows,
         n_subjects=rows,
+        hidden={"ecg": 0.0, "labs": 0.0},
+        mask="0123",
         seed=seed,
-        digest=expected_digest(task, store),
+        digest=expected_digests(task, store)("complete"),
     )
     wrong = np.random.default_rng([seed, int(100 * share)]).random(rows) > share
     patterns = ("complete", "without-ecg")

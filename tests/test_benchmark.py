@@ -13,7 +13,7 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.conclude import Bar, compare_runs
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluate_runs import baseline_run, evaluate_run, oracle_run
-from clinical_symile.intervals import bootstrap
+from clinical_symile.measured import intervals
 from clinical_symile.report_data import Benchmark
 from clinical_symile.results import Comparison, Result, read_rows
 from clinical_symile.run import Run
@@ -33,7 +33,7 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     def run(bar: Bar = quiet) -> Benchmark:
         with pytest.MonkeyPatch.context() as patched:
             patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-            patched.setattr("clinical_symile.evaluate.bootstrap", partial(bootstrap, resamples=50))
+            patched.setattr("clinical_symile.evaluate.intervals", partial(intervals, resamples=50))
             return benchmark(
                 "benchmark",
                 catalog=catalog,

@@ -10,7 +10,7 @@ from clinical_symile.cli import main
 from clinical_symile.compare import compare, compare_all, losses
 from clinical_symile.conclude import compare_runs
 from clinical_symile.errors import DataError
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.multiplicity import benjamini_hochberg, holm
 from clinical_symile.results import Comparison, Result, read_rows
 from clinical_symile.run import Run
@@ -52,11 +52,14 @@ def _run(
             value=sum(place == 0 for place in above) / len(above),
             low=0.0,
             high=1.0,
+            interval="bca",
             chance=0.1,
             n_samples=len(above),
             n_subjects=len(above),
+            hidden={"ecg": 0.0, "labs": 0.0},
+            mask="0123",
             seed=0,
-            digest=digest or expected_digest(task, store),
+            digest=digest or expected_digests(task, store)(pattern),
         )
         for pattern in patterns
     ]
@@ -81,7 +84,7 @@ def test_the_difference_is_that_of_the_two_values(
     assert 0 <= made.low <= made.difference <= made.high <= 1
     assert (made.run, made.baseline, made.metric) == ("symile-0", "clip-0", "recall_at_1")
     assert (made.n_samples, made.split) == (4, "held_out")
-    assert made.digest == expected_digest(task, synthetic_store)
+    assert made.digest == expected_digests(task, synthetic_store)("complete")
     assert made.n_subjects == len(set(synthetic_store.samples["subject"][:4]))
     (back,) = compare(other, run, task, store=synthetic_store)
     assert back.difference == -0.5

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +12,15 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluate import Evaluation, evaluate
-from clinical_symile.intervals import bootstrap
 from clinical_symile.learner import build_learner
-from clinical_symile.made_with import evaluation_digest, expected_digest
-from clinical_symile.missingness import Pattern, parse_pattern
+from clinical_symile.made_with import digests, expected_digests
+from clinical_symile.masks import draw_mask
+from clinical_symile.measured import intervals
+from clinical_symile.missingness import Pattern, expand, parse_pattern
 from clinical_symile.model import embed
 from clinical_symile.names import OBJECTIVES, RETRIEVAL_METRICS, find
 from clinical_symile.probes.probe import Encoders
-from clinical_symile.scorer import EmbeddingScorer, Scorer, samples, without_parts
+from clinical_symile.scorer import EmbeddingScorer, Scorer, without_parts
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval, read_task
 from tests.conftest import tiny
@@ -34,8 +35,8 @@ DETERIORATION = "classification/deterioration"
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals have their own tests; here a few resamples do."""
-    few = partial(bootstrap, resamples=100)
-    monkeypatch.setattr("clinical_symile.evaluate.bootstrap", few)
+    few = partial(intervals, resamples=100)
+    monkeypatch.setattr("clinical_symile.evaluate.intervals", few)
 
 
 @pytest.fixture
@@ -58,6 +59,38 @@ def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingScorer:
         z=z, present=present, modalities=store.modalities, rows=torch.arange(len(present))
     )
     return EmbeddingScorer(embeddings, find(objective, OBJECTIVES, what="objective")(), store)
+
+
+def _random(store: CohortStore) -> EmbeddingScorer:
+    """A model that has learned nothing."""
+    constant = _constant(store)
+    z = torch.randn(constant.embeddings.z.shape, generator=torch.Generator().manual_seed(0))
+    z = torch.nn.functional.normalize(z, dim=2) * constant.embeddings.present[:, :, None]
+    return replace(constant, embeddings=replace(constant.embeddings, z=z))
+
+
+@dataclass
+class _Counting:
+    """A scorer that notes the queries it was asked for lists, with what it might see of each."""
+
+    scorer: EmbeddingScorer
+    asked: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def score(
+        self, task: Retrieval, rows: np.ndarray, seen: np.ndarray, candidates: np.ndarray
+    ) -> np.ndarray:
+        self.asked += [(row, shown.tobytes()) for row, shown in zip(rows, seen, strict=True)]
+        return self.scorer.score(task, rows, seen, candidates)
+
+    def score_all(
+        self, task: Retrieval, rows: np.ndarray, seen: np.ndarray, candidates: np.ndarray
+    ) -> np.ndarray:
+        raise NotImplementedError
+
+    def probability(
+        self, task: Classification, rows: np.ndarray, seen: np.ndarray, pattern: Pattern
+    ) -> np.ndarray:
+        raise NotImplementedError
 
 
 def _evaluate(
@@ -249,45 +282,114 @@ def test_a_pattern_that_means_nothing_for_the_task_is_refused(
 def test_the_digest_is_of_the_task_the_store_and_the_lists(
     read: Callable, synthetic_store: CohortStore
 ) -> None:
-    task = read(RETRIEVALS[0])
+    task, complete = read(RETRIEVALS[0]), parse_pattern("complete")
     lists = pd.DataFrame({"query": [0, 0], "candidate": [0, 1]})
     manifest = synthetic_store.manifest
-    digests = [
-        evaluation_digest(task, synthetic_store, lists),
-        evaluation_digest(read(RETRIEVALS[0], "seed=1"), synthetic_store, lists),
-        evaluation_digest(task, synthetic_store, lists.assign(candidate=[0, 2])),
+    made = [
+        digests(task, synthetic_store, lists)(complete),
+        digests(read(RETRIEVALS[0], "seed=1"), synthetic_store, lists)(complete),
+        digests(read(RETRIEVALS[0], "interval=percentile"), synthetic_store, lists)(complete),
+        digests(task, synthetic_store, lists.assign(candidate=[0, 2]))(complete),
         *(
-            evaluation_digest(
-                task, replace(synthetic_store, manifest={**manifest, key: "another"}), lists
+            digests(task, replace(synthetic_store, manifest={**manifest, key: "another"}), lists)(
+                complete
             )
             for key in ("digest", "cohort_digest")
         ),
     ]
-    assert len(set(digests)) == len(digests)
+    assert len(set(made)) == len(made)
     again = read(RETRIEVALS[0], 'description="In other words."')
-    assert evaluation_digest(again, synthetic_store, lists.copy()) == digests[0]
+    assert digests(again, synthetic_store, lists.copy())(complete) == made[0]
 
 
 @pytest.mark.parametrize("pattern", ["mask-ours", "site-clinic"])
-def test_editing_a_table_that_a_pattern_reads_changes_mask_and_digest(
+def test_editing_a_table_that_a_pattern_reads_changes_its_mask_and_digest_and_no_others(
     pattern: str, read: Callable, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     store, held_out = replace(synthetic_store, path=tmp_path), synthetic_store.rows("held_out")
-    task = read(RETRIEVALS[0], f'missingness=["complete", "{pattern}"]')
+    task = read(RETRIEVALS[0])
     assert isinstance(task, Retrieval)
-    without = expected_digest(task, store)
-    digests = []
+    assert pattern not in task.missingness
+    asked, whole = (expected_digests(task, store)(name) for name in (pattern, "complete"))
+    found, masks = [asked], []
     for shown in ((1, 0), (0, 1)):
         table = pd.DataFrame({"sample": store.samples["sample"].iloc[held_out], "count": 1})
         table[["ecg", "labs"]] = shown
         mechanism, _, name = pattern.partition("-")
         (tmp_path / f"{mechanism}s").mkdir(exist_ok=True)
         table.to_csv(tmp_path / f"{mechanism}s" / f"{name}.csv", index=False)
-        digests.append(expected_digest(task, store))
-        _, visible = samples(store, task.split, task.query, parse_pattern(pattern), seed=0)
-        assert len(visible)
-        assert (visible == [one == 1 for one in shown]).all()
-    assert len({without, *digests}) == 3
+        made = _evaluate(task, store, missingness=("complete", pattern))
+        of_whole, ours = (
+            next(row for row in made.results if row.missingness == name)
+            for name in ("complete", pattern)
+        )
+        assert of_whole.digest == whole
+        assert ours.digest == expected_digests(task, store)(pattern)
+        assert ours.hidden == {"ecg": 1.0 - shown[0], "labs": 1.0 - shown[1]}
+        found.append(ours.digest)
+        masks.append(ours.mask)
+    assert len(set(found)) == 3
+    assert len(set(masks)) == 2
+
+
+def test_a_table_of_other_modalities_is_unscored_with_its_reason_beside_the_other_patterns(
+    read: Callable, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    store, held_out = replace(synthetic_store, path=tmp_path), synthetic_store.rows("held_out")
+    table = pd.DataFrame({"sample": store.samples["sample"].iloc[held_out], "cxr": 1, "labs": 1})
+    (tmp_path / "masks").mkdir()
+    table.to_csv(tmp_path / "masks" / "ours.csv", index=False)
+    made = _evaluate(read(RETRIEVALS[0]), store, missingness=("mask-ours", "complete"))
+    (unscored,) = made.unscored
+    assert "'mask-ours': masks/ours.csv has no column ecg, which is asked" in unscored.reason
+    assert {row.missingness for row in made.results} == {"complete"}
+
+
+def test_a_result_says_how_much_was_hidden_and_by_which_mask(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read(RETRIEVALS[0], 'metrics=["recall_at_1"]')
+    patterns = ("complete", "without-ecg", "mcar-30", "labs-mcar-50")
+    made = {
+        row.missingness: row
+        for row in _evaluate(task, synthetic_store, missingness=patterns).results
+    }
+    assert made["complete"].hidden == {"ecg": 0.0, "labs": 0.0}
+    assert made["without-ecg"].hidden == {"ecg": 1.0, "labs": 0.0}
+    mask = draw_mask(
+        parse_pattern("mcar-30"), synthetic_store, split=task.split, modalities=task.query, seed=0
+    )
+    assert (made["mcar-30"].hidden, made["mcar-30"].mask) == (mask.reached, mask.digest)
+    assert len({row.mask for row in made.values()}) == 3
+
+
+def test_patterns_that_are_asked_together_answer_as_each_does_alone(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    for name in (*RETRIEVALS, DETERIORATION):
+        for candidates in ("10", '"all"') if name in RETRIEVALS else ("",):
+            asked = [f"candidates={candidates}"] if candidates else []
+            task = read(name, *asked)
+            inputs = task.query if isinstance(task, Retrieval) else task.inputs
+            patterns = expand(["observed", "grid"], inputs)
+            scorer = _random(synthetic_store)
+            together = _evaluate(task, synthetic_store, scorer=scorer, missingness=patterns)
+            for pattern in patterns:
+                alone = _evaluate(task, synthetic_store, scorer=scorer, missingness=(pattern,))
+                found = [row for row in together.results if row.missingness == pattern]
+                assert found == alone.results
+                assert together.outcomes[pattern].equals(alone.outcomes[pattern])
+
+
+def test_a_query_is_scored_once_for_each_set_of_modalities(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    task = read(RETRIEVALS[0])
+    scorer = _Counting(_random(synthetic_store))
+    patterns = expand(["grid"], task.query)
+    made = _evaluate(task, synthetic_store, scorer=scorer, missingness=patterns)
+    assert len(patterns) == 10
+    assert len(scorer.asked) == len(set(scorer.asked)) == 3 * len(made.outcomes["complete"])
 
 
 def test_evaluating_again_gives_the_same_numbers(

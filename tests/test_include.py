@@ -13,7 +13,7 @@ from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DataError
 from clinical_symile.evaluate import Evaluation, evaluate
 from clinical_symile.include import include_embeddings, include_predictions
-from clinical_symile.intervals import bootstrap
+from clinical_symile.measured import intervals
 from clinical_symile.names import OBJECTIVES, find
 from clinical_symile.report_data import Benchmark
 from clinical_symile.scorer import EmbeddingScorer
@@ -28,8 +28,8 @@ DETERIORATION = "classification/deterioration"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few resamples, and no MLflow, which has its own tests."""
-    few = partial(bootstrap, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluate.bootstrap", few)
+    few = partial(intervals, resamples=50)
+    monkeypatch.setattr("clinical_symile.evaluate.intervals", few)
     monkeypatch.setattr("clinical_symile.conclude.mirror", lambda *a, **k: Mirrored())
 
 

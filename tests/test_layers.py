@@ -31,6 +31,7 @@ LAYERS = (
     {"calibration", "net_benefit", "conformal", "confidence", "modality_value"},
     {"errors", "wording", "figures", "intervals", "mechanisms", "synthetic_world", "synthetic_ecg"},
     {"units", "workers", "disclosure"},
+    {"measured"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"sides"},
     {"subgroups", "measures", "cube", "processes", "foreign", "lightning_file", "augmentations"},

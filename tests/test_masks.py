@@ -204,13 +204,16 @@ def test_a_site_pattern_may_come_from_a_table_of_another_site(draw, panels, tmp_
     assert (seen == [False, False, True]).all(axis=1).mean() == pytest.approx(0.75, abs=0.015)
     assert (seen.all(axis=1) | (seen == [False, False, True]).all(axis=1)).all()
     for text, message in (
-        ("cxr,ecg,count\n1,1,1\n", "no column labs. Add it."),
+        ("cxr,ecg,labs\n1,1,1\n", "no column count. Add it."),
         ("cxr,ecg,labs,count\n0,0,0,5\n", "no line with a modality and a count above 0"),
         ("cxr,ecg,labs,count\n1,2,0,5\n", "something else than 0 and 1"),
     ):
         table.write_text(text)
         with pytest.raises(DataError, match=message):
             draw("site-clinic", store=replace(store))
+    table.write_text("cxr,ecg,count\n1,1,1\n")
+    with pytest.raises(CannotScore, match=r"sites/clinic\.csv has no column labs, which is asked"):
+        draw("site-clinic", store=replace(store))
 
 
 def test_a_mask_that_is_kept_is_the_same_when_it_is_read(draw, panels, tmp_path):
@@ -224,12 +227,15 @@ def test_a_mask_that_is_kept_is_the_same_when_it_is_read(draw, panels, tmp_path)
     lines = first.decode().splitlines()
     for changed, message in (
         (lines[:-1], "1 of 10000 samples have no line"),
-        ([*lines, lines[-1]], "one line for each"),
-        ([*lines[:-1], lines[-1].partition(",")[0] + ",0,0,0"], "at least one modality"),
+        ([*lines, lines[-1]], "no sample twice"),
     ):
         (tmp_path / "masks" / "ours.csv").write_text("\n".join(changed) + "\n")
         with pytest.raises(DataError, match=message):
             draw("mask-ours", store=replace(store))
+    nothing = [*lines[:-1], lines[-1].partition(",")[0] + ",0,0,0"]
+    (tmp_path / "masks" / "ours.csv").write_text("\n".join(nothing) + "\n")
+    with pytest.raises(CannotScore, match="leaves 1 of 10000 samples none of cxr, ecg, labs"):
+        draw("mask-ours", store=replace(store))
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,12 @@ def made_results(seeds: tuple[int, ...] = (0,), objectives: tuple[str, ...] = ("
                         value=value,
                         low=value - width,
                         high=value + width,
+                        interval="bca",
                         chance=chance,
                         n_samples=512,
                         n_subjects=400,
+                        hidden={"ecg": 0.0, "labs": 0.0},
+                        mask="0123",
                         seed=seed,
                         digest="0123456789abcdef",
                     )

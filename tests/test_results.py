@@ -25,9 +25,12 @@ RESULT = Result(
     value=0.1 + 0.2,
     low=1 / 3,
     high=2 / 3,
+    interval="bca",
     chance=None,
     n_samples=120,
     n_subjects=60,
+    hidden={"ecg": 0.0, "labs": 0.0},
+    mask="0123",
     seed=0,
     digest="0123456789abcdef",
 )
@@ -91,15 +94,18 @@ def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
         read_rows(tmp_path / "results.jsonl", Result)
 
 
-def test_every_line_that_is_no_such_row_is_told(tmp_path: Path) -> None:
+def test_every_kind_of_line_that_is_no_such_row_is_told_once(tmp_path: Path) -> None:
     whole = json.dumps(asdict(RESULT))
     without = json.dumps({k: v for k, v in asdict(RESULT).items() if k != "low"})
-    (tmp_path / "results.jsonl").write_text("\n".join([whole, without, whole[:40], "[]", whole]))
+    more = json.dumps({**asdict(RESULT), "colour": "red"})
+    lines = [whole, without, whole[:40], "[]", whole, more, without]
+    (tmp_path / "results.jsonl").write_text("\n".join(lines))
     with pytest.raises(DataError) as caught:
         read_rows(tmp_path / "results.jsonl", Result)
-    lines = [f"line {number}: not a result; expected the fields chance" for number in (2, 3, 4)]
-    assert len(caught.value.problems) == 3
-    assert all(line in str(caught.value) for line in lines)
+    first, second, third = caught.value.problems
+    assert "line 2: a result of another version: it lacks low. Remove results.jsonl and" in first
+    assert "line 3: not a result; expected the fields run, cohort" in second
+    assert "line 6: a result of another version: it has colour." in third
 
 
 def test_a_difference_is_settled_by_its_interval_and_after_adjusting() -> None:

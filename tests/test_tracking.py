@@ -45,9 +45,12 @@ RESULT = Result(
     value=0.7,
     low=0.65,
     high=0.75,
+    interval="bca",
     chance=0.1,
     n_samples=400,
     n_subjects=300,
+    hidden={"ecg": 0.0, "labs": 0.0},
+    mask="0123",
     seed=0,
     digest="aaaa",
 )

@@ -1,0 +1,105 @@
+"""The numbers of an evaluation with their intervals: all of the same samples from one bootstrap.
+
+What is drawn depends on the people and the seed alone, so that numbers of the same samples, such as
+the metrics of a task under many patterns, share the resamples. Each is as it would be alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from clinical_symile.intervals import (
+    RESAMPLES,
+    Arrays,
+    Interval,
+    Resampled,
+    Weighted,
+    Weights,
+    by_weights,
+    defined,
+    jackknife,
+    resampled,
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A metric of some samples, to be told with its interval.
+
+    Attributes:
+        compute: the metric, of `arrays`; a ValueError says that it is undefined.
+        arrays: what it is of, one entry per sample.
+        weighted: the same metric for many resamples at once, where there is such a form.
+    """
+
+    compute: Callable[..., float]
+    arrays: Arrays
+    weighted: Weighted | None = None
+
+
+def intervals(
+    numbers: Sequence[Number],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+    kind: str,
+    resamples: int = RESAMPLES,
+) -> list[Interval | ValueError]:
+    """The 95 % interval of each number, or why it has none.
+
+    Args:
+        numbers: all of the same samples.
+        subjects: whose sample it is.
+        rng: where resamples are drawn.
+        kind: a key of `INTERVALS`.
+        resamples: how many.
+    """
+    made: dict[int, Interval | ValueError] = {}
+    values: dict[int, float] = {}
+    for place, number in enumerate(numbers):
+        try:
+            values[place] = number.compute(*number.arrays)
+        except ValueError as error:
+            made[place] = error
+    if not values:
+        return [made[place] for place in range(len(numbers))]
+    known = [numbers[place] for place in values]
+    forms = [(number.weighted or by_weights(number.compute), number.arrays) for number in known]
+    arrays = [array for number in known for array in number.arrays]
+
+    def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        return np.stack([form(weights, *own) for form, own in forms], axis=1)
+
+    try:
+        drawn = resampled(together, arrays, subjects, rng=rng, resamples=resamples)
+        ends = INTERVALS[kind](together, arrays, subjects)
+    except ValueError as error:
+        return [made.get(place, error) for place in range(len(numbers))]
+    for column, (place, value) in enumerate(values.items()):
+        number = numbers[place]
+        try:
+            kept = defined(drawn[:, column], number.compute, number.arrays, subjects)
+        except ValueError as error:
+            made[place] = error
+        else:
+            made[place] = ends(Resampled(value, kept), column)
+    return [made[place] for place in range(len(numbers))]
+
+
+# Of what was drawn of a number and its column: the interval.
+Ends = Callable[[Resampled, int], Interval]
+
+
+def _percentile(together: Weighted, arrays: Arrays, subjects: np.ndarray) -> Ends:
+    del together, arrays, subjects
+    return lambda drawn, column: drawn.interval()
+
+
+def _bca(together: Weighted, arrays: Arrays, subjects: np.ndarray) -> Ends:
+    left_out = jackknife(together, arrays, subjects)
+    return lambda drawn, column: drawn.bca_interval(left_out[:, column])
+
+
+INTERVALS = {"bca": _bca, "percentile": _percentile}

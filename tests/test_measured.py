@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from clinical_symile.intervals import bootstrap, by_weights, jackknife, resample
+from clinical_symile.measured import INTERVALS, Number, intervals
+from clinical_symile.metrics.classification import AUROC, BRIER
+from clinical_symile.metrics.retrieval import MEDIAN_RANK
+
+RESAMPLES = 200
+
+
+@pytest.fixture
+def people(rng: np.random.Generator) -> tuple[list[Number], np.ndarray]:
+    """Three metrics of the same 60 samples of 40 people; one has no form by weights."""
+    label = np.arange(60) % 2
+    probability = np.clip(0.3 * label + rng.random(60) * 0.7, 0, 1)
+    above = rng.integers(0, 10, 60)
+    both = [label, probability]
+    numbers = [
+        Number(AUROC.compute, both, AUROC.weighted),
+        Number(BRIER.compute, both, BRIER.weighted),
+        Number(MEDIAN_RANK.compute, [above, np.zeros_like(above)]),
+    ]
+    return numbers, rng.integers(0, 40, 60)
+
+
+def _all(numbers: list[Number], subjects: np.ndarray, kind: str) -> list:
+    rng = np.random.default_rng(5)
+    return intervals(numbers, subjects, rng=rng, kind=kind, resamples=RESAMPLES)
+
+
+@pytest.mark.parametrize("kind", INTERVALS)
+def test_numbers_that_share_what_is_drawn_are_as_each_is_alone(kind, people):
+    numbers, subjects = people
+    together = _all(numbers, subjects, kind)
+    assert together == [_all([number], subjects, kind)[0] for number in numbers]
+    assert all(interval.kind == kind for interval in together)
+    assert all(interval.low < interval.value < interval.high for interval in together)
+
+
+def test_the_percentile_intervals_are_those_of_the_bootstrap(people):
+    numbers, subjects = people
+    for number, interval in zip(numbers, _all(numbers, subjects, "percentile"), strict=True):
+        rng = np.random.default_rng(5)
+        assert interval == bootstrap(
+            number.compute,
+            number.arrays,
+            subjects,
+            rng=rng,
+            resamples=RESAMPLES,
+            weighted=number.weighted,
+        )
+
+
+def test_the_bca_intervals_are_those_of_the_same_resamples_and_the_jackknife(people):
+    numbers, subjects = people
+    for number, interval in zip(numbers, _all(numbers, subjects, "bca"), strict=True):
+        form = number.weighted or by_weights(number.compute)
+        drawn = resample(
+            number.compute,
+            number.arrays,
+            subjects,
+            rng=np.random.default_rng(5),
+            resamples=RESAMPLES,
+            weighted=form,
+        )
+        assert interval == drawn.bca_interval(jackknife(form, number.arrays, subjects))
+
+
+@pytest.mark.parametrize("kind", INTERVALS)
+def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_with_it(kind, people):
+    numbers, subjects = people
+    one_class = Number(AUROC.compute, [np.ones(60, dtype=int), np.linspace(0, 1, 60)])
+    rare = np.zeros(60, dtype=int)
+    rare[0] = 1
+    often = Number(AUROC.compute, [rare, np.linspace(0, 1, 60)], AUROC.weighted)
+    first, alone, second, last = _all([numbers[0], one_class, often, numbers[1]], subjects, kind)
+    assert [first, last] == _all(numbers[:2], subjects, kind)
+    assert "AUROC needs both classes" in str(alone)
+    assert "undefined in too many of 200 resamples" in str(second)
+    assert all(isinstance(one, ValueError) for one in _all([one_class], subjects, kind))
+
+
+def test_without_two_people_no_number_has_an_interval(people):
+    numbers, _ = people
+    made = _all(numbers, np.zeros(60, dtype=int), "bca")
+    assert all("needs at least 2 of them" in str(error) for error in made)
+
+
+def test_where_bca_is_not_defined_the_interval_says_that_it_is_a_percentile_one():
+    label = np.arange(40) % 2
+    perfect = Number(AUROC.compute, [label, label.astype(float)], AUROC.weighted)
+    (interval,) = _all([perfect], np.arange(40), "bca")
+    assert interval == (1.0, 1.0, 1.0, "percentile")
