@@ -6,23 +6,38 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.canary import (
+from clinical_symile import names
+from clinical_symile.canary import HELD, canary, coverage
+from clinical_symile.canary_parts import (
     absence_leaks,
-    canary,
+    augmentation_leaks,
+    baseline_leaks,
     encoder_leaks,
     objective_leaks,
     probe_leaks,
 )
+from clinical_symile.canary_people import SPLITS, cases, people
 from clinical_symile.cli import main
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import ABSENCES, ENCODERS, OBJECTIVES, PROBES, find
+from clinical_symile.names import (
+    ABSENCES,
+    AUGMENTATIONS,
+    BASELINES,
+    ENCODERS,
+    OBJECTIVES,
+    PROBES,
+    find,
+)
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.objectives.symile import Symile
 
-ARGUMENTS = {"logistic": {"strengths": [0.1, 1.0]}, "neighbours": {"k": [1, 3]}}
-# Reads a store; what it may read there has its own tests in tests/probes/test_finetune.py.
-OF_A_STORE = {"finetune"}
+ARGUMENTS = {
+    "finetune": {"epochs": 2, "batch_size": 6, "learning_rate": 0.01},
+    "logistic": {"strengths": [0.1, 1.0]},
+    "neighbours": {"k": [1, 3]},
+}
+ROOT = Path(__file__).resolve().parents[1]
 LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
 
 
@@ -54,10 +69,30 @@ def test_no_large_encoder_leaks(name):
     assert list(encoder_leaks(find(name, ENCODERS, what="encoder"))) == []
 
 
-@pytest.mark.parametrize("name", sorted(set(PROBES) - OF_A_STORE))
+@pytest.mark.parametrize("name", PROBES)
 def test_no_probe_leaks(name):
     probe = find(name, PROBES, what="probe")(**ARGUMENTS.get(name, {}))
     assert list(probe_leaks(probe)) == []
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_no_baseline_leaks(name):
+    assert list(baseline_leaks(find(name, BASELINES, what="baseline"))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("shift_image", {"most_px": 4}), ("shift_signal", {"most_ms": 100})]
+)
+def test_no_augmentation_leaks(name, arguments):
+    made = find(name, AUGMENTATIONS, what="augmentation")(**arguments)
+    assert list(augmentation_leaks(lambda: made)) == []
+
+
+def test_the_table_of_the_page_is_of_every_name_that_a_definition_may_use():
+    told = {name for table, _ in HELD.values() for name in table}
+    tables = [table for name, table in vars(names).items() if name.isupper()]
+    assert told == {name for table in tables for name in table}
+    assert coverage() in (ROOT / "docs" / "missingness.md").read_text(encoding="utf-8")
 
 
 LEAKING = '''
@@ -119,6 +154,20 @@ class Mixes(nn.Module):
         return z + z.mean(dim=0)
 
 
+class Blends:
+    """An augmentation that blends each sample with the next."""
+
+    def __call__(self, inputs, /, *, generator):
+        return torch.nan_to_num(inputs + 0.1 * inputs.roll(1, dims=0))
+
+
+class Brightens:
+    """An augmentation that makes something of what is absent."""
+
+    def __call__(self, inputs, /, *, generator):
+        return inputs + 0.1
+
+
 class Peeks:
     """A probe that reads embeddings whether or not they are seen."""
 
@@ -133,6 +182,32 @@ class Stops:
         if np.isnan(train.z).any():
             raise ValueError("found NaN")
         return np.full(len(asked.rows), 0.5)
+
+
+class ReadsStore:
+    """A probe that looks measurements up in the store, seen or not."""
+
+    def predict(self, train, tuning, asked, *, encoders, seed):
+        labs = np.nan_to_num(encoders.store.array("labs")[asked.rows])
+        return 1 / (1 + np.exp(-labs.sum(axis=1)))
+
+
+class ReadsHidden:
+    """A baseline that reads all that was measured of those it is asked about."""
+
+    description = "The sum of the labs."
+    learns_from_all = False
+
+    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
+        return 1 / (1 + np.exp(-np.nan_to_num(store.array("labs")[rows]).sum(axis=1)))
+
+
+class LearnsHidden(ReadsHidden):
+    """A baseline that learns from what is hidden of training samples."""
+
+    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
+        mean = np.nan_to_num(store.array("labs")[train.rows]).mean()
+        return np.full(len(rows), 1 / (1 + np.exp(-mean)))
 
 
 NUMBER = 3
@@ -155,7 +230,12 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("EncodesAll", "a filling of slots that leaks: an embedding changes when withheld slots"),
         ("LEAKING_WAY", "a way with absent modalities that leaks: an embedding changes"),
         ("Mixes", "an encoder that leaks: an embedding of one person depends on who else"),
+        ("Blends", "an augmentation that leaks: a present sample changes when withheld slots"),
+        ("Brightens", "what is absent, and so zero, is not zero any more"),
         ("Peeks", "a probe that leaks: the prediction changes when withheld slots hold values"),
+        ("ReadsStore", "a probe that leaks: the prediction changes when withheld slots hold"),
+        ("ReadsHidden", "a baseline that leaks: the prediction changes when withheld slots hold"),
+        ("LearnsHidden", "a baseline that leaks: the prediction changes when withheld slots hold"),
         ("Stops", "a probe that stops with ValueError: found NaN"),
         ("NUMBER", "a int; expected an objective, a way"),
     ],
@@ -201,9 +281,10 @@ def test_the_canary_sees_gradients_too():
 
 
 def test_the_people_of_the_canary_lack_something_and_differ():
-    from clinical_symile.canary import _people
-
-    z, present = _people(4)
-    assert (~present).any(dim=0).all()
-    assert present.any(dim=1).all()
+    z, present = people(4, samples=len(SPLITS))
     assert len(np.unique(z.numpy().reshape(len(z), -1), axis=0)) == len(z)
+    for split in np.unique(SPLITS):
+        some = present[torch.from_numpy(split == SPLITS)]
+        assert (~some).any(dim=0).all()
+        assert some.any(dim=1).all()
+        assert len(np.unique(cases(split, present.numpy()).label)) == 2

@@ -20,6 +20,7 @@ class Availability:
     """
 
     description = "Which measurements there are, and no value of any."
+    learns_from_all = False
 
     def predict(
         self,

@@ -16,11 +16,15 @@ class Baseline(Protocol):
 
     Attributes:
         description: one sentence.
+        learns_from_all: whether it learns from all that was measured of training samples, also what
+            the pattern hides of them.
 
-    It may use nothing that is not seen. The same samples and task give the same probabilities.
+    Of those it predicts, and otherwise of all, it may use nothing that is not seen. The same
+    samples and task give the same probabilities.
     """
 
     description: str
+    learns_from_all: bool
 
     def predict(
         self,

@@ -24,6 +24,7 @@ class Boosting:
     """
 
     description = "Gradient boosting on the labs as they were measured."
+    learns_from_all = False
 
     def predict(
         self,

@@ -21,6 +21,7 @@ class LateFusion:
     """
 
     description = "A supervised model for each modality alone; their log odds are averaged."
+    learns_from_all = True
 
     def __init__(self) -> None:
         self._fitted: dict[tuple[object, ...], Classifier] = {}

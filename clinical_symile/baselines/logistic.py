@@ -20,6 +20,7 @@ class LabsLogistic:
     """
 
     description = "Logistic regression on the labs as they were measured."
+    learns_from_all = False
 
     def predict(
         self,

@@ -12,6 +12,7 @@ class Prevalence:
     """How common the outcome is among the training samples: what is known without looking."""
 
     description = "The same risk for everybody: how common the outcome is in training."
+    learns_from_all = False
 
     def predict(
         self,

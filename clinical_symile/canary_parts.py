@@ -1,0 +1,285 @@
+"""The leaks of each kind of part: what of it changes when withheld slots hold something else.
+
+Every part is run with zeros there, with NaN, and with the values of other people.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clinical_symile.absence import OMIT, Absence
+from clinical_symile.batch import Batch
+from clinical_symile.canary_people import (
+    ANALYTES,
+    DIM,
+    MODALITIES,
+    SAMPLES,
+    SPLITS,
+    cases,
+    classification,
+    hospital,
+    people,
+    pretraining,
+)
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import DefinitionError
+from clinical_symile.learner import build_learner
+from clinical_symile.model import Model
+from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.objective import Objective
+from clinical_symile.probes.probe import Encoders, Labelled, Shown
+
+WIDTH = 6
+# An image, a waveform and a panel that the encoders of the package take.
+SHAPES = {"image": (1, 32, 32), "signal": (12, 500), "vector": (2, 5)}
+FILLINGS = {"NaN": torch.nan, "values of other people": None}
+
+LEAVES = ("the gradient of embeddings", "the gradient of inputs")
+
+Outputs = Mapping[str, Tensor]
+
+
+def maker(thing: Any) -> Callable[[], Any]:
+    """What gives the part, of a class that is made without arguments or of an object."""
+    return thing if isinstance(thing, type) else lambda: thing
+
+
+def objective_leaks(thing: Any) -> Iterator[str]:
+    """The leaks of an objective; none if it keeps the contract."""
+    objective = maker(thing)()
+    z, present = people(DIM)
+    rows = torch.arange(SAMPLES)
+
+    def outputs(filled: Tensor) -> Outputs:
+        leaf = filled.clone().requires_grad_()
+        embeddings = Embeddings(leaf, present, MODALITIES, rows)
+        loss = objective(embeddings, generator=torch.Generator().manual_seed(0))
+        return {"the loss": loss, **_gradients(loss, {"embeddings": leaf}, objective)}
+
+    yield from _changes(outputs, z, present)
+    for target in MODALITIES:
+        yield from _score_leaks(objective, z, present, target)
+
+
+def _score_leaks(objective: Objective, z: Tensor, present: Tensor, target: str) -> Iterator[str]:
+    """The leaks of the score for one target: it may read what is seen of the others, no more."""
+    column = MODALITIES.index(target)
+    known = present.clone()
+    known[:, column] = True
+    seen = known.clone()
+    seen[:, column] = False
+    asked = seen.any(dim=1).nonzero()[:, 0]
+
+    def scores(filled: Tensor, queries: Tensor = asked) -> Outputs:
+        query = Embeddings(filled, known, MODALITIES, torch.arange(SAMPLES)).take(queries)
+        with torch.inference_mode():
+            return {f"the score for {target}": objective.score(query, z[:, column], target=target)}
+
+    about = f"withheld slots and the query's own {target}"
+    yield from _changes(scores, z, seen, about=about)
+    for name, together in scores(z).items():
+        if not torch.allclose(scores(z, asked[:1])[name], together[:1]):
+            yield f"{name} of a query depends on the other queries."
+
+
+def absence_leaks(way: Absence) -> Iterator[str]:
+    """The leaks of a way with absent modalities."""
+    yield from _model_leaks(_model(way, lambda: _Tower(WIDTH, DIM)), (WIDTH,))
+    yield from objective_leaks(way.objective(Clip, len(MODALITIES)))
+
+
+def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
+    """The leaks of an encoder, on whichever kind of input it takes."""
+    refused = []
+    for kind, shape in SHAPES.items():
+        try:
+            make(shape, DIM)(torch.rand(2, *shape))
+        except Exception as error:
+            refused.append(f"{kind} {list(shape)}: {error}")
+            continue
+        model = _model(OMIT, lambda shape=shape: make(shape, DIM))
+        yield from _model_leaks(model, shape)
+        return
+    raise DefinitionError(
+        "an encoder is made with (shape, dim) and reads images, signals or vectors; this one "
+        f"reads none: {'; '.join(refused)}. Correct it."
+    )
+
+
+def augmentation_leaks(make: Callable[..., Any]) -> Iterator[str]:
+    """The leaks of an augmentation, on whichever kind of input it takes.
+
+    Args:
+        make: gives one that moves inputs a little.
+    """
+    augment, refused = make(), []
+    _, present = people(1)
+    there = present[:, :1]
+    for kind, shape in SHAPES.items():
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.rand(SAMPLES, 1, *shape, generator=generator)
+
+        def outputs(filled: Tensor) -> Outputs:
+            generator = torch.Generator().manual_seed(0)
+            return {"a present sample": augment(filled[:, 0], generator=generator)[there[:, 0]]}
+
+        try:
+            expected = augment(torch.zeros_like(inputs[:, 0]), generator=generator)
+        except Exception as error:
+            refused.append(f"{kind} {list(shape)}: {error}")
+            continue
+        if expected.any():
+            yield "what is absent, and so zero, is not zero any more."
+        yield from _changes(outputs, inputs, there)
+        return
+    raise DefinitionError(
+        "an augmentation takes images, signals or vectors, and a generator; this one takes none: "
+        f"{'; '.join(refused)}. Correct it."
+    )
+
+
+def probe_leaks(thing: Any) -> Iterator[str]:
+    """The leaks of a probe, which reads embeddings and may train encoders on that read a store."""
+    probe = maker(thing)()
+    # Embeddings and, behind them, measurements: both are filled in the same slots.
+    everything, present = people(DIM + ANALYTES, samples=len(SPLITS))
+    seen, there = present.numpy(), np.ones(present.shape, dtype=bool)
+    store = hospital(everything[..., DIM:].numpy(), there)
+    learner = build_learner(pretraining(), store, seed=0).eval()
+
+    def predicted(filled: Tensor, asked: slice = slice(None)) -> Tensor:
+        z = filled[..., :DIM].numpy()
+        read = hospital(filled[..., DIM:].numpy(), there)
+        known = [
+            Labelled(some.rows, z[some.rows], some.seen, MODALITIES, some.label)
+            for some in (cases("train", seen), cases("tuning", seen))
+        ]
+        rows = np.arange(len(SPLITS))[asked]
+        shown = Shown(rows, z[rows], seen[rows], MODALITIES)
+        encoders = Encoders(learner, read)
+        return _as_tensor(probe.predict(*known, shown, encoders=encoders, seed=0))
+
+    yield from _prediction_leaks(predicted, everything, present)
+
+
+def baseline_leaks(thing: Any) -> Iterator[str]:
+    """The leaks of a baseline, which reads a store."""
+    measured, present = people(ANALYTES, samples=len(SPLITS))
+    seen = present.numpy()
+    # Who learns from all of training is held there to what was not measured.
+    learns_from_all = maker(thing)().learns_from_all
+    there = seen | ((SPLITS == "held_out")[:, None] | (not learns_from_all))
+
+    def predicted(filled: Tensor, asked: slice = slice(None)) -> Tensor:
+        # Anew each time, since a baseline may keep what it has learned.
+        baseline = thing() if isinstance(thing, type) else copy.deepcopy(thing)
+        rows = np.arange(len(SPLITS))[SPLITS == "held_out"][asked]
+        found = baseline.predict(
+            cases("train", seen),
+            cases("tuning", seen),
+            rows,
+            seen[rows],
+            store=hospital(filled.numpy(), there),
+            task=classification(),
+            pretraining=pretraining(),
+        )
+        return _as_tensor(found)
+
+    yield from _prediction_leaks(predicted, measured, present)
+
+
+def _prediction_leaks(
+    predicted: Callable[..., Tensor], values: Tensor, present: Tensor
+) -> Iterator[str]:
+    yield from _changes(lambda filled: {"the prediction": predicted(filled)}, values, present)
+    if not torch.allclose(predicted(values, slice(0, 1)), predicted(values)[:1]):
+        yield "the prediction for one person depends on who else is asked."
+
+
+def _as_tensor(found: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(found, dtype=np.float64))
+
+
+def _model_leaks(model: Model, shape: tuple[int, ...]) -> Iterator[str]:
+    """The leaks of encoders and slots together, in training and in use."""
+    _, present = people(1)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(SAMPLES, len(MODALITIES), *shape, generator=generator)
+    rows = torch.arange(SAMPLES)
+
+    def run(filled: Tensor, kept: Tensor = rows) -> Embeddings:
+        columns: dict[str, Tensor] = {
+            name: filled[kept, column] for column, name in enumerate(MODALITIES)
+        }
+        return model(Batch(columns, present[kept], MODALITIES, kept))
+
+    def outputs(filled: Tensor) -> Outputs:
+        leaf = filled.clone().requires_grad_()
+        torch.manual_seed(0)
+        embeddings = run(leaf)
+        z, _ = embeddings.filled()
+        weight = torch.linspace(-1, 1, z.numel()).reshape(z.shape)
+        loss = (weight * z).sum()
+        return {"an embedding": z, **_gradients(loss, {"inputs": leaf}, model)}
+
+    with torch.random.fork_rng(devices=[]):
+        for training in (True, False):
+            model.train(training)
+            yield from _changes(outputs, inputs, present)
+        first = run(inputs, rows[:1]).z[present[:1]]
+        if not torch.allclose(first, run(inputs).z[:1][present[:1]], atol=1e-5):
+            yield "an embedding of one person depends on who else is in the batch, in use."
+
+
+def _changes(
+    outputs: Callable[[Tensor], Outputs],
+    values: Tensor,
+    present: Tensor,
+    *,
+    about: str = "withheld slots",
+) -> Iterator[str]:
+    """What changes when withheld slots hold something else than zeros."""
+    there = present.reshape(*present.shape, *[1] * (values.ndim - 2))
+    expected = outputs(torch.where(there, values, torch.zeros_like(values)))
+    for name, output in expected.items():
+        if name in LEAVES and (output[~present] != 0).any():
+            yield f"{name} is not zero in {about}."
+    for words, filling in FILLINGS.items():
+        others = values.roll(1, dims=0) if filling is None else torch.full_like(values, filling)
+        found = outputs(torch.where(there, values, others))
+        for name, output in expected.items():
+            if not torch.equal(output, found[name]):
+                yield f"{name} changes when {about} hold {words}."
+
+
+def _gradients(loss: Tensor, leaves: Mapping[str, Tensor], module: nn.Module) -> Outputs:
+    named = {**leaves, **dict(module.named_parameters())}
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    return {
+        f"the gradient of {name}": gradient
+        for name, gradient in zip(named, found, strict=True)
+        if gradient is not None
+    }
+
+
+def _model(way: Absence, tower: Callable[[], nn.Module]) -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Model({name: tower() for name in MODALITIES}, dim=DIM, norm="l2", absent="omit")
+        model.slots = way.slots(len(MODALITIES), DIM)
+    return model
+
+
+class _Tower(nn.Module):
+    """A layer whose output is centred over the batch, as in encoders of the package."""
+
+    def __init__(self, width: int, dim: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, dim), nn.BatchNorm1d(dim), nn.Tanh())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layers(inputs)
