@@ -116,6 +116,7 @@ def main() -> None:
         for row in complete(made):
             rows.append((synergy, row))
             lines.append({"synergy": synergy, **asdict(row)})
+            del lines[-1]["hidden"]  # nothing, of complete queries
             interval = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
             difference = ""
             if (other := found.get((row.task, row.run))) is not None:
@@ -130,7 +131,7 @@ def main() -> None:
             )
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "synergy.csv").open("w", newline="", encoding="utf-8") as file:
-        names = [field.name for field in fields(Result)]
+        names = [field.name for field in fields(Result) if field.name != "hidden"]
         writer = csv.DictWriter(file, ["synergy", *names, *DIFFERENCE])
         writer.writeheader()
         writer.writerows(lines)
