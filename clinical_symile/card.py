@@ -162,7 +162,7 @@ def analytes(store: CohortStore) -> list[Coverage]:
 
 def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
     """The first samples that have every modality: what is a picture, and what is drawn."""
-    from clinical_symile.figures import electrocardiogram, image  # drawing takes a second to load
+    from clinical_symile.drawings import electrocardiogram, image  # drawing takes a second to load
 
     drawn = []
     for row in np.flatnonzero(store.present.all(axis=1))[:EXAMPLES].tolist():

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from clinical_symile.asked import Evaluated
 from clinical_symile.assess import assess
+from clinical_symile.assess_masks import assess_masks
 from clinical_symile.assess_methods import compare_methods
 from clinical_symile.catalog import Catalog
 from clinical_symile.compare import adjusted, compare, losses
@@ -76,6 +77,8 @@ def conclude(
         seed_components, ranks = compare_methods(learned, tasks, store=store, progress=progress)
     write_rows(out / "seeds.jsonl", seed_components)
     write_rows(out / "ranks.jsonl", ranks)
+    with bar("What is missing alone") as progress:
+        write_rows(out / "masks.jsonl", assess_masks(tasks, store=store, progress=progress))
     write_rows(out / "unscored.jsonl", unscored)
     record = {
         "report": report,

@@ -95,7 +95,7 @@ def gallery(
 
 def _draw(measurement: Any, modality: str, name: str) -> Drawing:
     # What draws takes a second to load.
-    from clinical_symile.figures import electrocardiogram, image
+    from clinical_symile.drawings import electrocardiogram, image
 
     words = modality_words(modality)
     if not isinstance(measurement, np.ndarray):

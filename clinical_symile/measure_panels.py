@@ -91,7 +91,7 @@ def calibrations(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> l
             continue
         what = f" ({part.replace('_', ' ')})" if part else ""
         title = f"{task_words(name, tasks[name])}{what}: told and come true"
-        head = ["modalities", "run", "slope", "95 % interval", "after recalibration", "silent"]
+        head = ["modalities", "run", "slope", "95 % interval", "after recalibration"]
         picture = ""  # where all bins are of too few people
         if lines:
             picture = curves(
@@ -199,7 +199,6 @@ def _calibration_table(
             if slope is None:
                 continue
             mended = found.get((one.run, pattern, "recalibrated/slope"))
-            silent = found.get((one.run, pattern, "silent/silence"))
             ends = "\N{EN DASH}"
             if slope.low is not None and slope.high is not None:
                 ends = interval(slope.low, slope.high, "slope")
@@ -210,7 +209,6 @@ def _calibration_table(
                     number(slope.value, "slope"),
                     ends,
                     number(None if mended is None else mended.value, "slope"),
-                    "\N{EN DASH}" if silent is None else difference(silent.value, "silence"),
                 ]
             )
     return body

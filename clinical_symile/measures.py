@@ -192,6 +192,33 @@ class SubgroupResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskAuroc:
+    """How well an outcome is predicted from which modalities are seen, and nothing else.
+
+    Attributes:
+        cohort: the cohort's name.
+        task: the task's name.
+        missingness: the pattern.
+        part: which outcome, of a task of several; else None.
+        value: AUROC, 0.5 where what is missing says nothing.
+        low: lower end of its 95 % interval, by bootstrap over subjects.
+        high: its upper end.
+        expected: what it is in truth; None where that is not known.
+        digest: of task, cohort, store and candidate lists.
+    """
+
+    cohort: str
+    task: str
+    missingness: str
+    part: str | None
+    value: float
+    low: float
+    high: float
+    expected: float | None
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedComponents:
     """How much of a method's number is the luck of seeds, and how much of the people.
 

@@ -1,12 +1,13 @@
 """From results to pictures, each with the table it was drawn from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from clinical_symile.figures import Line, Mark, Row, curves, dots, limits, presence
+from clinical_symile.drawings import presence
+from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
     SMALL,
@@ -25,6 +26,8 @@ from clinical_symile.wording import (
 
 Tasks = Mapping[str, Mapping[str, Any]]
 
+MECHANISMS = {"mcar": "by chance alone", "mnar": "more often where they are severe"}
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -35,12 +38,14 @@ class Panel:
         picture: SVG; empty where there is only a table.
         head: the table's columns.
         body: its rows; the first cell of each is its heading.
+        across: whether what is possible, and what is held against it, are lines from left to right.
     """
 
     title: str
     picture: Markup
     head: Sequence[str]
     body: Sequence[Sequence[str]]
+    across: bool = False
 
 
 def levels(
@@ -85,9 +90,26 @@ def levels(
                 title=f"{title}: {metric_words(metric)}; the table below has the numbers",
                 limits=ends,
                 percent=is_share(metric),
+                x_label=metric_words(metric),
             )
             panels.append(Panel(title, Markup(picture), *table))
     return panels
+
+
+def rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
+    """The patterns of a mechanism by the per cent of each modality that they hide, 0 first.
+
+    >>> rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
+    {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
+    """
+    found = {}
+    for pattern in patterns:
+        word, _, rate = pattern.partition("-")
+        if word == mechanism and rate.isdigit():
+            found[int(rate)] = pattern
+        elif pattern == "complete":
+            found[0] = pattern
+    return dict(sorted(found.items()))
 
 
 def training(

@@ -19,7 +19,7 @@ from clinical_symile.findings import (
     possible,
 )
 from clinical_symile.gallery import Answers, gallery
-from clinical_symile.measures import Measures, MethodRank, SeedComponents
+from clinical_symile.measures import MaskAuroc, Measures, MethodRank, SeedComponents
 from clinical_symile.results import Comparison, Result, Unscored
 from clinical_symile.scores import ORACLE, Scores, series_of
 
@@ -60,6 +60,7 @@ class ReportData:
         losses: of each run under each pattern, minus what it scores with nothing missing.
         seeds: variance over seeds and over people, of methods with several seeds.
         ranks: of methods, over tasks.
+        masks: how well outcomes are predicted from what is missing alone.
         told: calibration, decision curves, values of modalities and subgroups, of all runs.
         baselines: what each run that is a baseline does.
     """
@@ -81,6 +82,7 @@ class ReportData:
     losses: Sequence[Comparison] = ()
     seeds: Sequence[SeedComponents] = ()
     ranks: Sequence[MethodRank] = ()
+    masks: Sequence[MaskAuroc] = ()
     told: Measures = field(default_factory=Measures)
     baselines: Mapping[str, str] = field(default_factory=dict)
 
@@ -139,6 +141,7 @@ def _environment(folder: Path) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "absence": wording.absence_words,
         "count": wording.count,
         "duration": wording.duration,
         "listed": wording.listed,
@@ -153,12 +156,18 @@ def _environment(folder: Path) -> jinja2.Environment:
 def _context(data: ReportData) -> dict[str, Any]:
     """The data as they are, and the pictures drawn from them."""
     # It draws, and what draws takes a second to load: `list` must not wait for it.
-    from clinical_symile import absence_panels, measure_panels, panels
+    from clinical_symile import absence_panels, measure_panels, panels, risk_panels
     from clinical_symile.differences import differences
+    from clinical_symile.margin_panels import costs
+    from clinical_symile.method_panels import ranks, seeds
 
     scores, series = Scores(data.results), series_of(data.runs, data.results)
     about = {"tasks": data.tasks, "series": series}
     made_up = is_made_up(data.cohort)
+    by_task = {str(record.get("task")): str(record["name"]) for record in data.runs}
+    by_run = {one.run: one for one in series}
+    by_method = {**by_run, **{task: by_run[name] for task, name in by_task.items()}}
+    measured = partial(risk_panels.measured, data.told.measures, **about)
     beside = [row for row in data.comparisons if {row.run, row.baseline} & data.baselines.keys()]
     return {
         **{name: getattr(data, name) for name in data.__dataclass_fields__},
@@ -191,10 +200,19 @@ def _context(data: ReportData) -> dict[str, Any]:
         "absence": {
             "lost": partial(absence_panels.lost, scores, **about),
             "degradation": partial(absence_panels.degradation, scores, **about),
-            "met": partial(absence_panels.met, scores, **about),
-            "worth": partial(absence_panels.worth, data.told.modality_value, **about),
-            "calibration": partial(absence_panels.calibration, data.told.measures, **about),
-            "subgroups": partial(absence_panels.subgroups, data.told.subgroups, **about),
+            "met": partial(absence_panels.met, scores, data.comparisons, **about),
+            "masks": partial(absence_panels.masks, data.masks, scores, tasks=data.tasks),
+            "costs": partial(costs, data.losses, scores, **about),
+        },
+        "risks": {
+            "calibration": partial(measured, risk_panels.CALIBRATION, slug="calibrated"),
+            "decisions": partial(risk_panels.decisions, data.told.net_benefit, **about),
+            "conformal": partial(measured, risk_panels.CONFORMAL, slug="conformal"),
+            "silence": partial(measured, risk_panels.SILENCE, slug="silence"),
+        },
+        "luck": {
+            "ranks": partial(ranks, data.ranks, methods=by_method),
+            "seeds": partial(seeds, data.seeds, methods=by_method, tasks=data.tasks),
         },
         "differences": differences(
             [row for row in data.comparisons if row not in beside], **about, slug="difference"

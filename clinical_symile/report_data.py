@@ -14,7 +14,14 @@ from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.gallery import Answers
 from clinical_symile.intervals import LEVEL, paired_bootstrap
-from clinical_symile.measures import MethodRank, SeedComponents, of_tasks, read_measures, together
+from clinical_symile.measures import (
+    MaskAuroc,
+    MethodRank,
+    SeedComponents,
+    of_tasks,
+    read_measures,
+    together,
+)
 from clinical_symile.questions import primary_metric
 from clinical_symile.report import ReportData, is_made_up, render
 from clinical_symile.results import Comparison, Result, Unscored, read_rows
@@ -95,7 +102,7 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
     runs = [Run(out / "runs" / name) for name in record["runs"]]
     trained = [run for run in runs if run.trained]
     scored = tasks_of(record, catalog=catalog)
-    results = read_rows(out / "results.jsonl", Result)
+    results, masks = read_rows(out / "results.jsonl", Result), out / "masks.jsonl"
     above_best, tested = _above_best(results, runs, scored, store=store)
     return ReportData(
         results=results,
@@ -103,6 +110,7 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         losses=read_rows(out / "losses.jsonl", Comparison),
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
+        masks=read_rows(masks, MaskAuroc) if masks.is_file() else (),
         told=of_tasks(together(read_measures(run.path) for run in runs), scored.__contains__),
         unscored=read_rows(out / "unscored.jsonl", Unscored),
         notes=record["notes"],

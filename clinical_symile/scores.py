@@ -1,5 +1,6 @@
 """Results and runs as a report looks them up: by task and pattern, each run with its colour."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from clinical_symile.results import Result
 from clinical_symile.wording import BASELINES, OBJECTIVES
 
 ORACLE = "oracle"
+MET = {"mcar": "", "mnar": " if severe"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ def series_of(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> l
 
 def _way(task: str) -> str:
     """A pretraining task as a reader calls it: `pretraining/missingness/masked_cube` is a way."""
-    return task.removeprefix("pretraining/").replace("missingness/", "").replace("_", " ")
+    way = task.removeprefix("pretraining/").replace("missingness/", "")
+    for mechanism, how in MET.items():
+        way = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % missing{how}", way)
+    return way.replace("_", " ")
 
 
 def _objective(record: Mapping[str, Any] | None, name: str) -> str:

@@ -44,6 +44,15 @@ MEANINGS = {
     "queries reach: lower is better.",
     "mean_reciprocal_rank": "The mean reciprocal rank averages 1 / the place of the right answer.",
 }
+ABSENCES = {
+    "complete": "learns from admissions alone that have every measurement",
+    "dropout": "puts a learned stand-in where a measurement is absent, and hides some on purpose "
+    "while it learns",
+    "indicator": "is told that a measurement is absent, and learns from all admissions",
+    "learned": "puts a learned stand-in where a measurement is absent",
+    "omit": "learns from all admissions, and leaves what is absent out of its comparisons",
+    "subsets": "learns from every combination of the measurements that an admission has",
+}
 SPLITS = {"train": "training", "tuning": "tuning", "held_out": "held out"}
 
 
@@ -58,6 +67,11 @@ def metric_words(name: str) -> str:
     words = re.sub(r"^recall_at_(\d+)$", r"recall@\1", name).replace("_", " ")
     words = METRICS.get(name, words)
     return f"{words}, {outcome_words(part)}" if part else words
+
+
+def absence_words(name: str) -> str:
+    """What a way of training does where a measurement is absent; one of others by its name."""
+    return ABSENCES.get(name, name)
 
 
 def outcome_words(names: str | Sequence[str]) -> str:
@@ -84,13 +98,13 @@ def pattern_words(name: str) -> str:
     if form == "mcar" and rest.isdigit():
         return f"{rest} % missing at random"
     if form in ("mar", "mnar") and rate.isdigit():
-        by = " ".join(given).replace("_", " ") or "severity"
-        return f"{rate} % missing, more often by {by}"
+        by = " ".join(given).replace("_", " ")
+        return f"{rate} % missing, more often {f'by {by}' if by else 'if severe'}"
     if form in ("site", "mask"):
         of = f" of {rest.replace('_', ' ')}" if rest else ""
         return f"as available at the site{of}" if form == "site" else f"the mask{of}"
     if given and given[0] in ("mcar", "mar", "mnar"):
-        return f"{modality_words(form)}: {pattern_words(rest)}"
+        return f"{modality_words(form)}: {pattern_words(rest)}".replace(" %", " % of values", 1)
     if form == "only" and rest:
         return f"{listed([modality_words(m) for m in rest.split('-')])} only"
     if form == "without" and rest:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.absence_panels import calibration, degradation, lost, met, subgroups, worth
-from clinical_symile.measures import Measure, ModalityValue, SubgroupResult
-from clinical_symile.results import Result
+from clinical_symile.absence_panels import degradation, lost, masks, met
+from clinical_symile.measures import MaskAuroc
+from clinical_symile.results import Comparison, Result
 from clinical_symile.scores import Scores, Series
 
 TASKS: dict[str, Any] = {
@@ -67,66 +67,57 @@ def test_degradation_goes_from_nothing_missing_to_the_highest_rate_of_a_mechanis
     ]
     assert by_chance.body[-1] == ["best possible", "0.800", "0.700", "0.650"]
     assert "% of each modality missing" in by_chance.picture
+    assert ">AUROC<" in by_chance.picture
+    assert by_chance.across
+
+
+def apart(pattern: str, **changes: Any) -> Comparison:
+    """That the first run is better than the second under a pattern, beyond doubt."""
+    told: dict[str, Any] = {"difference": 0.1, "low": 0.05, "high": 0.15, "p_holm": 0.001}
+    about: dict[str, Any] = {"run": "a-0", "baseline": "b-0", "split": "held_out"}
+    sizes: dict[str, Any] = {"n_samples": 100, "n_subjects": 90}
+    about |= {**ABOUT, **sizes, **told, "missingness": pattern, "metric": "auroc"}
+    return Comparison(**{**about, **changes})
 
 
 def test_the_matrix_has_a_column_for_each_run_and_a_row_for_each_pattern(scores):
-    (panel,) = met(scores, tasks=TASKS, series=SERIES)
-    assert panel.head == ["met with", "masked cube", "learned"]
+    comparisons = [apart("complete"), apart("site", p_holm=0.2)]
+    (panel,) = met(scores, comparisons, tasks=TASKS, series=SERIES)
+    assert panel.head == ["met with", "masked cube", "learned", "best, or not told from it"]
     assert [row[0] for row in panel.body][:2] == ["nothing missing", "without ECG"]
     assert len(panel.body) == len(PATTERNS)
     assert panel.picture.count("0.80") == 1
 
 
+def test_in_each_row_stand_out_the_best_and_what_is_not_told_from_it(scores):
+    comparisons = [apart("complete"), apart("site", p_holm=0.2)]
+    (panel,) = met(scores, comparisons, tasks=TASKS, series=SERIES)
+    first = {row[0]: row[-1] for row in panel.body}
+    assert first["nothing missing"] == "masked cube"
+    assert first["as available at the site"] == "masked cube and learned"
+    assert panel.picture.count("font-weight: 700") == 1 + 2 * (len(PATTERNS) - 1)
+
+
 def test_what_was_not_scored_is_said_and_left_blank():
     few = Scores([RESULT, replace(RESULT, run="b-0", missingness="mcar-50")])
-    (panel,) = met(few, tasks=TASKS, series=SERIES)
+    (panel,) = met(few, [], tasks=TASKS, series=SERIES)
     assert panel.body[0][2] == "not scored"
     assert panel.body[1][1] == "not scored"
 
 
-def test_worth_calibration_and_subgroups_have_a_line_for_each_label():
-    ends: dict[str, Any] = {"value": 0.1, "low": 0.05, "high": 0.2}
-    sizes: dict[str, Any] = {"n_samples": 100, "n_subjects": 90}
-    shapley = ModalityValue(
-        run="a-0", **ABOUT, metric="auroc", quantity="shapley", modalities="ecg", **ends, **sizes
+def test_what_a_mask_gives_away_stands_beside_what_it_should_and_the_weakest_run(scores):
+    row = MaskAuroc(
+        **ABOUT, missingness="mcar-50", part=None, value=0.51, low=0.46, high=0.55, expected=0.5
     )
-    values = [shapley, replace(shapley, quantity="interaction", modalities="cxr+ecg")]
-    (panel,) = worth(values, tasks=TASKS, series=SERIES)
-    assert panel.body == [["ECG", "0.100 (0.050 to 0.200, 100 samples)", "not told"]]
-    error = Measure(
-        run="b-0",
-        **ABOUT,
-        missingness="without-ecg",
-        part=None,
-        measure="calibration/expected_error",
-        **ends,
-        n_samples=7,
-    )
-    others = [replace(error, measure="calibration/slope"), replace(error, low=None, high=None)]
-    (panel,) = calibration([error], tasks=TASKS, series=SERIES)
-    assert panel.body == [["without ECG", "not told", "0.100 (0.050 to 0.200, <10 samples)"]]
-    assert calibration(others, tasks=TASKS, series=SERIES) == []
-    group = SubgroupResult(
-        run="a-0",
-        **ABOUT,
-        missingness="complete",
-        metric="auroc",
-        subgroup="sex",
-        level="female",
-        **ends,
-        gap=None,
-        gap_low=None,
-        gap_high=None,
-        p_value=None,
-        p_holm=None,
-        n_tests=1,
-        worst=None,
-        **sizes,
-        withheld=None,
-    )
-    withheld = replace(group, level="male", value=None, low=None, high=None, withheld="few")
-    (panel,) = subgroups([group, withheld], tasks=TASKS, series=SERIES)
-    assert [row[0] for row in panel.body] == ["sex: female"]
+    severe = replace(row, missingness="mnar-50", value=0.6, expected=None)
+    (panel,) = masks([row, severe], scores, tasks=TASKS)
+    assert panel.title == "Predict died from what is missing alone"
+    # Of the runs of PATTERNS at mcar-50: 0.65, 0.55 and 0.65.
+    assert panel.body == [
+        ["50 % missing at random", "0.510 (0.460 to 0.550)", "0.500", "0.550"],
+        ["50 % missing, more often if severe", "0.600 (0.460 to 0.550)", "\N{EN DASH}", "0.500"],
+    ]
+    assert masks([], scores, tasks=TASKS) == []
 
 
 def test_what_is_lost_is_told_in_a_sentence_from_the_numbers(scores):

@@ -14,8 +14,17 @@ import pytest
 from clinical_symile import absence_panels
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.gallery import Answers
+from clinical_symile.measures import (
+    MaskAuroc,
+    Measure,
+    Measures,
+    MethodRank,
+    NetBenefit,
+    SeedComponents,
+)
 from clinical_symile.report import ReportData, render
 from clinical_symile.results import Comparison, Result, Unscored
+from clinical_symile.risk_panels import CALIBRATION, CONFORMAL, SILENCE
 from clinical_symile.scores import Scores, series_of
 from clinical_symile.template import needs
 from clinical_symile.wording import part, parts, pattern_words, without_small_numbers
@@ -247,13 +256,7 @@ def rendered(tmp_path: Path, data: ReportData | None = None) -> str:
 
 
 def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
-    data, out = with_all_there_is(), tmp_path / "report.html"
-    first, *others = data.runs
-    way = {"missingness": "mcar-50", "absent": "dropout"}
-    stranger = {"description": "A model of others."}  # has no way of training to tell
-    runs = [{**first, "definition": {**first["definition"], **way}}]
-    runs += [{**run, "definition": {**run["definition"], **stranger}} for run in others]
-    data = replace(data, runs=runs)
+    data, out = of_ways(with_all_that_is_told(with_all_there_is())), tmp_path / "report.html"
     render(TEMPLATE.with_name("missingness.html.j2"), data=data, out=out)
     text = out.read_text(encoding="utf-8")
     page = Page()
@@ -262,14 +265,27 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
     assert all(address.startswith("data:image/png;base64,") for address in page.loads)
     assert len(page.ids) == len(set(page.ids))
     assert set(page.uses) <= set(page.ids)
-    assert "on 50 % missing at random." in words(text)
+    assert (
+        "hides some on purpose while it learns; 50 % missing at random while it learns."
+        in words(text)
+    )
     assert "absent = dropout" in words(text)
     assert "A model of others." in words(text)
-    assert text.count("<figure>") == text.count("<table>") > 0
-    met = absence_panels.met(
-        Scores(data.results), tasks=data.tasks, series=series_of(data.runs, data.results)
-    )
+    assert len(re.findall("<figure", text)) == text.count("<table>") > 0
+    about: dict[str, Any] = {"tasks": data.tasks, "series": series_of(data.runs, data.results)}
+    met = absence_panels.met(Scores(data.results), data.comparisons, **about)
     assert all(panel.title in html.unescape(text) for panel in met)
+    said = words(text)
+    for heading in (
+        "What does it cost to do without one?",
+        "Can predicted risks be believed when something is missing?",
+        "Does it fail silently?",
+        "Can it say that it cannot tell?",
+        "Would acting on it do good?",
+        "Does what is missing give the answer away?",
+        "Who comes first, and how much of it is luck?",
+    ):
+        assert heading in said
 
 
 def test_baselines_stand_beside_and_do_not_widen_what_methods_are_compared_on(tmp_path: Path):
@@ -341,6 +357,87 @@ def with_all_there_is() -> ReportData:
     objectives = ("symile", "clip", "my_lab.losses:Triple")
     data = made_data(seeds=(0, 1, 2), objectives=objectives, tasks=tuple(TASKS))
     return replace(data, gallery=made_gallery())
+
+
+def with_all_that_is_told(data: ReportData) -> ReportData:
+    """The same with rows of every table besides results, made from nothing."""
+    about: dict[str, Any] = {"cohort": "synthetic", "task": OUTCOME, "digest": "0123456789abcdef"}
+    runs = [str(run["name"]) for run in data.runs]
+    patterns = ["complete", *(f"without-{m}" for m in MODALITIES), "mcar-30"]
+    ends: dict[str, Any] = {"value": 0.4, "low": 0.3, "high": 0.5}
+    quantities = (*CALIBRATION, *CONFORMAL, *SILENCE)
+    measures = [
+        Measure(
+            **about, **ends, run=run, missingness=pattern, part=None, measure=name, n_samples=500
+        )
+        for run in [*runs, "oracle"]
+        for pattern in patterns
+        for name in [quantity.measure for quantity in quantities]
+    ]
+    gains = {"treat_all": 0.1, "gain": 0.2, "gain_low": 0.1, "gain_high": 0.3, "n_samples": 500}
+    net_benefit = [
+        NetBenefit(
+            **about, **ends, **gains, run=run, missingness=pattern, part=None, threshold=threshold
+        )
+        for run in runs
+        for pattern in ("complete", "mcar-30")
+        for threshold in (0.1, 0.2, 0.5)
+    ]
+    row = next(row for row in data.comparisons if row.task == OUTCOME)
+    losses = [
+        replace(row, run=run, baseline=run, against="complete", missingness=f"without-{modality}")
+        for run in runs
+        for modality in MODALITIES
+    ]
+    methods = list(dict.fromkeys(str(run["task"]) for run in data.runs))
+    ranks = [
+        MethodRank(
+            cohort="synthetic",
+            method=method,
+            missingness="all",
+            tasks=[OUTCOME],
+            rank=float(place + 1),
+            low=1.0,
+            high=3.0,
+            best=0.3,
+        )
+        for place, method in enumerate(methods)
+    ]
+    deviations = {
+        "people": 0.02,
+        "seeds": 0.01,
+        "both": 0.0,
+        "seeds_low": 0.005,
+        "seeds_high": 0.06,
+    }
+    seeds = [
+        SeedComponents(
+            **about,
+            **deviations,
+            missingness="complete",
+            method=method,
+            metric="auroc",
+            n_seeds=3,
+            mean=0.4,
+            low=0.3,
+            high=0.5,
+            n_samples=500,
+        )
+        for method in methods
+    ]
+    masks = [MaskAuroc(**about, **ends, missingness="mcar-30", part=None, expected=0.5)]
+    told = Measures(measures=measures, net_benefit=net_benefit)
+    return replace(data, told=told, losses=losses, ranks=ranks, seeds=seeds, masks=masks)
+
+
+def of_ways(data: ReportData) -> ReportData:
+    """The same where the first run says how it learned, and all others are of strangers."""
+    first, *others = data.runs
+    way = {"missingness": "mcar-50", "absent": "dropout"}
+    stranger = {"description": "A model of others."}
+    runs = [{**first, "definition": {**first["definition"], **way}}]
+    runs += [{**run, "definition": {**run["definition"], **stranger}} for run in others]
+    return replace(data, runs=runs)
 
 
 def real_cohort() -> dict[str, Any]:
@@ -663,10 +760,15 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(tmp_path: Path, width: int):
+@pytest.mark.parametrize(
+    ("name", "width"), [("benchmark", 390), ("benchmark", 1280), ("missingness", 390)]
+)
+def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
+    tmp_path: Path, name: str, width: int
+):
     assert CHROMIUM is not None
-    rendered(tmp_path, with_all_there_is())
+    data = of_ways(with_all_that_is_told(with_all_there_is()))
+    render(TEMPLATE.with_name(f"{name}.html.j2"), data=data, out=tmp_path / "report.html")
     wrapper = tmp_path / "wrapper.html"
     wrapper.write_text(
         f"""<iframe src="report.html" style="width:{width}px;height:900px;border:0"></iframe><p></p>

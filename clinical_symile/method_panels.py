@@ -1,0 +1,125 @@
+"""Methods against each other: who comes first how surely, and how much is luck of training."""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from clinical_symile.figures import Mark, Row, dots, limits
+from clinical_symile.measures import MethodRank, SeedComponents
+from clinical_symile.panels import Panel, Tasks
+from clinical_symile.scores import Series
+from clinical_symile.wording import (
+    difference,
+    interval,
+    is_share,
+    metric_words,
+    number,
+    pattern_words,
+    task_words,
+)
+
+TOGETHER = "all"
+WHOLE = "complete"
+
+
+def ranks(rows: Sequence[MethodRank], *, methods: Mapping[str, Series]) -> list[Panel]:
+    """The rank of each method over all tasks and patterns, with its interval.
+
+    Args:
+        rows: of every pattern, and of all of them together.
+        methods: by the names of `rows`.
+    """
+    patterns = list(dict.fromkeys(row.missingness for row in rows))
+    by_cell = {(row.method, row.missingness): row for row in rows if row.method in methods}
+    names = list(dict.fromkeys(name for name, _ in by_cell))
+    shown = {row.method: row for row in rows if row.missingness == TOGETHER and row.method in names}
+    if len(shown) < 2:
+        return []
+    ordered = sorted(shown.values(), key=lambda row: row.rank)
+    picture = dots(
+        [
+            Row(
+                f"{methods[row.method].method}, first in {100 * row.best:.0f} %",
+                [Mark(methods[row.method].family, row.rank, row.low, row.high)],
+            )
+            for row in ordered
+        ],
+        name="ranks",
+        title="Mean rank of each method over all tasks and patterns; the table has the numbers",
+        limits=(0.5, len(names) + 0.5),
+        x_label="mean rank, 1 is the best",
+    )
+    body = [
+        [_words(pattern), *(_rank(by_cell.get((name, pattern))) for name in names)]
+        for pattern in patterns
+    ]
+    head = ["rank, and how often first", *(methods[name].method for name in names)]
+    return [Panel("Over all tasks and patterns together", Markup(picture), head, body)]
+
+
+def seeds(
+    rows: Sequence[SeedComponents], *, methods: Mapping[str, Series], tasks: Tasks
+) -> list[Panel]:
+    """How far a number moves with other people and with another seed, with nothing missing.
+
+    Args:
+        rows: of methods that were trained several times.
+        methods: by the names of `rows`.
+        tasks: what was asked.
+    """
+    panels = []
+    for name, task in tasks.items():
+        of = [row for row in rows if row.task == name and row.method in methods]
+        patterns = dict.fromkeys(row.missingness for row in of)
+        if not of:
+            continue
+        shown = WHOLE if WHOLE in patterns else next(iter(patterns))
+        here, metric = [row for row in of if row.missingness == shown], of[0].metric
+        lines = [Row(methods[row.method].method, _deviations(row, methods)) for row in here]
+        most = max(mark.high for line in lines for mark in line.marks)
+        title = f"{task_words(name, task)}: {pattern_words(shown)}"
+        picture = dots(
+            lines,
+            name=f"seeds-{len(panels)}",
+            title=f"{title}; standard deviations of {metric_words(metric)}; the table has them",
+            limits=(0.0, limits([0.0, most])[1]),
+            percent=is_share(metric),
+            x_label=f"standard deviation of {metric_words(metric)}",
+        )
+        body = [
+            [
+                f"{methods[row.method].method}, {pattern_words(row.missingness)}",
+                f"{number(row.mean, metric, exact=True)} "
+                f"({interval(row.low, row.high, metric, exact=True)})",
+                _unsigned(row.people, metric),
+                f"{_unsigned(row.seeds, metric)} ({row.n_seeds} seeds)",
+                _unsigned(row.both, metric),
+            ]
+            for row in of
+        ]
+        head = ["method", "mean", "other people", "another seed", "both together"]
+        panels.append(Panel(title, Markup(picture), head, body))
+    return panels
+
+
+def _rank(row: MethodRank | None) -> str:
+    if row is None:
+        return "\N{EN DASH}"
+    return f"{row.rank:.1f} ({row.low:.1f} to {row.high:.1f}), {100 * row.best:.0f} %"
+
+
+def _words(pattern: str) -> str:
+    return "all together" if pattern == TOGETHER else pattern_words(pattern)
+
+
+def _deviations(row: SeedComponents, methods: Mapping[str, Series]) -> list[Mark]:
+    """Grey for other people; in the method's colour, with its interval, for another seed."""
+    between = (row.seeds**2 + row.both**2) ** 0.5
+    return [
+        Mark(None, row.people, row.people, row.people),
+        Mark(methods[row.method].family, between, row.seeds_low, row.seeds_high),
+    ]
+
+
+def _unsigned(value: float, metric: str) -> str:
+    return difference(value, metric, signed=False)

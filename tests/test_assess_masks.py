@@ -1,0 +1,55 @@
+"""What masks alone tell of an outcome, of the patterns of a task."""
+
+from collections.abc import Callable
+
+import pytest
+
+from clinical_symile.assess_masks import assess_masks
+from clinical_symile.catalog import Catalog
+from clinical_symile.dependence import mask_auroc
+from clinical_symile.missingness import parse_pattern
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval, read_task
+
+PATTERNS = ("observed", "complete", "without-ecg", "mcar-30", "mnar-30", "labs-mcar-50", "mask-no")
+
+
+@pytest.fixture
+def named(catalog: Catalog) -> Callable[[str], Classification | Retrieval]:
+    """Reads a task and gives it the patterns above."""
+
+    def read(name: str) -> Classification | Retrieval:
+        task = read_task(catalog.path("tasks", name), name=name)
+        assert isinstance(task, Classification | Retrieval)
+        return task.model_copy(update={"missingness": PATTERNS})
+
+    return read
+
+
+def test_each_pattern_that_is_drawn_is_told_of_with_what_it_should_be(
+    named: Callable[[str], Classification], synthetic_store: CohortStore
+) -> None:
+    task, shown = named("classification/deterioration"), []
+    told = assess_masks([task], store=synthetic_store, progress=lambda *of: shown.append(of))
+    # The table of mask-no is not there: the task says so where it is scored.
+    assert [(row.missingness, row.expected) for row in told] == [
+        ("mcar-30", 0.5),
+        ("mnar-30", None),
+    ]
+    assert shown == [(1, 3), (2, 3), (3, 3)]
+    for row in told:
+        found = mask_auroc(
+            parse_pattern(row.missingness),
+            synthetic_store,
+            outcome="deterioration",
+            split=task.split,
+            modalities=task.inputs,
+            seed=task.seed,
+        )
+        assert (row.value, row.low, row.high) == pytest.approx(found)
+
+
+def test_of_what_predicts_no_outcome_nothing_is_told(
+    named: Callable[[str], Retrieval], synthetic_store: CohortStore
+) -> None:
+    assert assess_masks([named("retrieval/cxr_given_ecg_labs")], store=synthetic_store) == []

@@ -1,0 +1,76 @@
+"""Panels of ranks and of the luck of training: what stands in their tables and pictures."""
+
+from typing import Any
+
+from clinical_symile.measures import MethodRank, SeedComponents
+from clinical_symile.method_panels import ranks, seeds
+from clinical_symile.scores import Series
+
+METHODS = {
+    "pretraining/a": Series("a-0", "A, seed 0", "A", 0, 0),
+    "pretraining/b": Series("b-0", "B, seed 0", "B", 1, 0),
+}
+TASK = "classification/died"
+TASKS: dict[str, Any] = {
+    TASK: {"kind": "classification", "inputs": ("cxr",), "outcome": "died", "primary": "auroc"}
+}
+
+
+def ranked(method: str, pattern: str, rank: float, best: float) -> MethodRank:
+    return MethodRank(
+        cohort="c",
+        method=method,
+        missingness=pattern,
+        tasks=[TASK],
+        rank=rank,
+        low=1.0,
+        high=2.0,
+        best=best,
+    )
+
+
+def test_ranks_are_drawn_best_first_with_how_often_each_leads() -> None:
+    rows = [
+        ranked("pretraining/a", "all", 1.8, 0.2),
+        ranked("pretraining/b", "all", 1.2, 0.8),
+        ranked("pretraining/a", "complete", 2.0, 0.1),
+        ranked("pretraining/b", "complete", 1.0, 0.9),
+    ]
+    (panel,) = ranks(rows, methods=METHODS)
+    assert panel.head == ["rank, and how often first", "A", "B"]
+    assert panel.body[0] == ["all together", "1.8 (1.0 to 2.0), 20 %", "1.2 (1.0 to 2.0), 80 %"]
+    assert panel.body[1][0] == "nothing missing"
+    assert panel.picture.index("B, first in 80 %") < panel.picture.index("A, first in 20 %")
+
+
+def test_one_method_is_not_ranked() -> None:
+    assert ranks([ranked("pretraining/a", "all", 1.0, 1.0)], methods=METHODS) == []
+    assert ranks([], methods=METHODS) == []
+
+
+def test_the_luck_of_a_seed_stands_beside_that_of_people() -> None:
+    row = SeedComponents(
+        cohort="c",
+        task=TASK,
+        missingness="complete",
+        method="pretraining/a",
+        metric="auroc",
+        n_seeds=3,
+        mean=0.8,
+        low=0.75,
+        high=0.85,
+        people=0.012,
+        seeds=0.02,
+        both=0.0,
+        seeds_low=0.01,
+        seeds_high=0.06,
+        n_samples=100,
+        digest="d",
+    )
+    (panel,) = seeds([row], methods=METHODS, tasks=TASKS)
+    assert panel.head == ["method", "mean", "other people", "another seed", "both together"]
+    assert panel.body == [
+        ["A, nothing missing", "0.800 (0.750 to 0.850)", "0.012", "0.020 (3 seeds)", "0.000"]
+    ]
+    assert "standard deviation of AUROC" in panel.picture
+    assert seeds([], methods=METHODS, tasks=TASKS) == []
