@@ -199,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--tasks", metavar="A,B", type=_names, help="instead of the report's")
     verb.add_argument("--baselines", metavar="A,B", type=_some, help="instead; none for none")
     verb.add_argument("--seeds", metavar="I,J", type=_seeds, help="instead of the report's")
+    verb.add_argument("--margin", metavar="D", type=_margin, help="what may be lost without harm")
     _add_generate(verb)
     _add_set(verb)
     _add_devices(verb)

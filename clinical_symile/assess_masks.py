@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from clinical_symile.decode import Progress
 from clinical_symile.dependence import mask_auroc
 from clinical_symile.errors import CannotScore
-from clinical_symile.made_with import expected_digest
+from clinical_symile.made_with import expected_digests
 from clinical_symile.measures import MaskAuroc
 from clinical_symile.missingness import Pattern, parse_pattern
 from clinical_symile.store import CohortStore
@@ -64,7 +64,7 @@ def assess_masks(
                 low=found.low,
                 high=found.high,
                 expected=_expected(pattern),
-                digest=expected_digest(task, store),
+                digest=expected_digests(task, store)(pattern.name),
             )
         )
     return made

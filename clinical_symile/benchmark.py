@@ -28,6 +28,7 @@ def benchmark(
     tasks: Sequence[str] | None = None,
     baselines: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    margin: float | None = None,
     source: Path | None = None,
     generate: Sequence[str] = (),
     overrides: Sequence[str] = (),
@@ -49,6 +50,7 @@ def benchmark(
             the cohort are scored.
         baselines: names of baselines to score beside, instead of the report's.
         seeds: of training, instead of the report's.
+        margin: what may be lost when a modality is missing, instead of the tasks'.
         source: the raw files; those of a made-up cohort are written to `out/source` without it.
         generate: `field=value` for the parameters of a made-up cohort.
         overrides: `field=value` for the pretraining tasks.
@@ -114,5 +116,6 @@ def benchmark(
         notes=notes,
         description=read_cohort(catalog.path("cohorts", cohort), name=cohort).description,
         started=started,
+        margin=margin,
         bar=bar,
     )

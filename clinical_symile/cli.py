@@ -301,6 +301,7 @@ def _benchmark(options: argparse.Namespace) -> int:
         tasks=options.tasks,
         baselines=options.baselines,
         seeds=options.seeds,
+        margin=options.margin,
         generate=options.generate,
         overrides=options.set,
         accelerator=options.accelerator,

@@ -40,6 +40,7 @@ def conclude(
     description: str,
     started: float,
     bar: Bar,
+    margin: float | None = None,
 ) -> Benchmark:
     """Compare runs that are evaluated, gather their results, render the report, mirror all.
 
@@ -54,6 +55,7 @@ def conclude(
         description: of the cohort, one sentence.
         started: when, by `time.perf_counter`.
         bar: makes a progress bar.
+        margin: what may be lost when a modality is missing, instead of the tasks'.
     """
     uri = tracking_uri(out)
     with bar("Compare") as progress:
@@ -67,7 +69,7 @@ def conclude(
             progress(number, len(everyone))
     learned = [run for run in runs if not run.is_baseline]
     with bar("Compare with nothing missing") as progress:
-        lost = losses_of(learned, tasks, store=store, progress=progress)
+        lost = losses_of(learned, tasks, store=store, margin=margin, progress=progress)
     results = _current([row for run in everyone for row in run.results], tasks, store)
     unscored = _current([row for run in everyone for row in run.unscored], tasks, store)
     write_rows(out / "results.jsonl", results)
@@ -91,6 +93,7 @@ def conclude(
         "notes": list(notes),
         "description": description,
         "versions": provenance()["versions"],
+        "margin": margin,
         "elapsed_s": time.perf_counter() - started,
     }
     (out / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -151,6 +154,7 @@ def losses_of(
     tasks: Sequence[Evaluated],
     *,
     store: CohortStore,
+    margin: float | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[Comparison]:
     """What each run loses under each pattern; the p values are adjusted for all of it.
@@ -159,7 +163,7 @@ def losses_of(
     """
     asked, lost = [(run, task) for run in runs for task in tasks], []
     for number, (run, task) in enumerate(asked, start=1):
-        lost += losses(run, task, store=store)
+        lost += losses(run, task, store=store, margin=margin)
         progress(number, len(asked))
     return adjusted(_current(lost, tasks, store))
 

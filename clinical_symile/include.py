@@ -186,6 +186,7 @@ def _include(
         notes=list(dict.fromkeys([*before["notes"], *notes])),
         description=before["description"],
         started=started,
+        margin=before.get("margin"),
         bar=bar,
     )
 

@@ -21,6 +21,8 @@ from clinical_symile.wording import p_words
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
+# More runs leave no room for intervals beside each other; more differences are not read here.
+MOST_RUNS, MOST_DIFFERENCES = 5, 60
 
 
 @contextmanager
@@ -53,13 +55,18 @@ def results_table(
     """
     rows = [row for row in results if row.metric == primary.get(row.task)]
     runs = list(dict.fromkeys(row.run for row in rows))
-    table = Table(
-        title="95 % intervals in brackets, by bootstrap over subjects", title_justify="left"
-    )
+    few, names = len(runs) <= MOST_RUNS, _short(runs)
+    title = "95 % intervals in brackets, by bootstrap over subjects"
+    if not few:
+        title = f"{len(runs)} runs; their intervals are in results.jsonl and in the report"
+    table = Table(title=title, title_justify="left")
     for heading in ("task", "missingness", "metric", "n"):
-        table.add_column(heading, justify="right" if heading == "n" else "left")
+        table.add_column(
+            heading, justify="right" if heading == "n" else "left", no_wrap=heading != "task"
+        )
     for run in runs:
-        table.add_column(f"{run} (ceiling)" if run == ORACLE else run, justify="right")
+        words = "oracle (ceiling)" if run == ORACLE else names[run]
+        table.add_column(words if few else words.replace("_", "_\n"), justify="right")
     table.add_column("chance", justify="right")
     cells = {(row.task, row.missingness, row.run): row for row in rows}
     asked = dict.fromkeys((row.task, row.missingness) for row in (*rows, *unscored))
@@ -74,7 +81,7 @@ def results_table(
             missingness,
             primary.get(task, ""),
             str(some.n_samples) if some else "",
-            *(_cell(row) for row in found),
+            *(_cell(row) if few else _value(row) for row in found),
             _chance(some),
         )
         last = task
@@ -204,12 +211,23 @@ def show_benchmark(made: Benchmark, console: Console) -> None:
         baselines = [row for row in made.results if row.run in beside]
         console.print(results_table(baselines, [], primary=primary))
     compared = [row for row in made.comparisons if not {row.run, row.baseline} & beside]
-    if compared:
+    if len(compared) > MOST_DIFFERENCES:
+        show_settled(compared, console)
+    elif compared:
         console.print(comparisons_table(compared))
     show_unscored(made.unscored, made.notes, console)
     console.print(f"Results     {made.out / 'results.jsonl'}", soft_wrap=True)
     console.print(f"Report      {made.report}   (open it in any browser)", soft_wrap=True)
     show_mirrored(made.mirrored, made.uri, console)
+
+
+def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
+    """Of more differences than can be read one by one: how many were told apart, by task."""
+    console.print("Differences of each two runs on the same queries, all in comparisons.jsonl:")
+    for task in dict.fromkeys(row.task for row in comparisons):
+        of = [row for row in comparisons if row.task == task]
+        settled = sum(is_settled(row) for row in of)
+        console.print(f"{task}: {settled} of {len(of)} are told apart (Holm, below 0.05)")
 
 
 def show_unscored(unscored: Sequence[Unscored], notes: Sequence[str], console: Console) -> None:
@@ -252,6 +270,22 @@ def _cell(row: Result | None) -> str:
     if row is None:
         return "not scored"
     return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]".replace("[", r"\[")
+
+
+def _value(row: Result | None) -> str:
+    return "not scored" if row is None else f"{row.value:.3f}"
+
+
+def _short(runs: Sequence[str]) -> dict[str, str]:
+    """The words of names in which trained runs differ, where there are too many for whole names."""
+    some = {run: run.split("-") for run in runs if run != ORACLE}
+    if len(some) > MOST_RUNS:
+        for end in (0, -1):
+            if len({words[end] for words in some.values()}) == 1:
+                some = {run: words[1:] if end == 0 else words[:-1] for run, words in some.items()}
+            if not all(some.values()):
+                return {run: run for run in some}
+    return {run: "-".join(words) for run, words in some.items()}
 
 
 def _chance(row: Result | None) -> str:

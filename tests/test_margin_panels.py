@@ -55,6 +55,9 @@ def scores() -> Scores:
         high=0.9,
         seed=0,
         chance=0.5,
+        interval="bca",
+        hidden={},
+        mask="m",
     )
     return Scores([result, replace(result, missingness="without-ecg", value=0.86)])
 

@@ -374,7 +374,13 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
         for pattern in patterns
         for name in [quantity.measure for quantity in quantities]
     ]
-    gains = {"treat_all": 0.1, "gain": 0.2, "gain_low": 0.1, "gain_high": 0.3, "n_samples": 500}
+    gains: dict[str, Any] = {
+        "treat_all": 0.1,
+        "gain": 0.2,
+        "gain_low": 0.1,
+        "gain_high": 0.3,
+        "n_samples": 500,
+    }
     net_benefit = [
         NetBenefit(
             **about, **ends, **gains, run=run, missingness=pattern, part=None, threshold=threshold
@@ -403,7 +409,7 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
         )
         for place, method in enumerate(methods)
     ]
-    deviations = {
+    deviations: dict[str, Any] = {
         "people": 0.02,
         "seeds": 0.01,
         "both": 0.0,

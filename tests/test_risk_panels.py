@@ -26,7 +26,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def told(run: str, pattern: str, measure: str, value: float) -> Measure:
-    ends = {"low": value - 0.02, "high": value + 0.02}
+    ends: dict[str, Any] = {"low": value - 0.02, "high": value + 0.02}
     return Measure(
         **ABOUT, run=run, missingness=pattern, measure=measure, value=value, **ends, n_samples=100
     )
