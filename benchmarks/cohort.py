@@ -1,13 +1,15 @@
 """How long it takes to choose a cohort from tables of MIMIC's shape, and in how much memory.
 
 Run with `.venv/bin/python benchmarks/cohort.py --out FOLDER`; it writes made-up tables there,
-unless they are there already, runs the selection of `mimic_iv` in a process of its own, and prints
-rows of a table. `--whole` is the size of MIMIC-IV 2.2: 118 million lab rows, 4 GB of disk.
+unless they are there already, runs the selection of `mimic_iv` in a process of its own, and writes
+`benchmarks/results/cohort.md`. Without `--sizes small` it also does so at the size of MIMIC-IV 2.2:
+118 million lab rows, 4 GB of disk, 10 minutes.
 """
 
 import argparse
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import duckdb
 
 from clinical_symile.catalog import open_catalog
 from clinical_symile.cohort import modality_adapters, read_cohort
+from clinical_symile.machine import cores
 from clinical_symile.modalities.labs import read_panel
 from clinical_symile.samples import read_samples
 
@@ -30,6 +33,8 @@ WHOLE = {
     "ecgs": 800_035,
     "xrays": 377_110,
 }
+SIZES = {"small": SMALL, "whole": WHOLE}
+RESULTS = Path(__file__).parent / "results" / "cohort.md"
 SPREAD_DAYS = 2500  # of what was measured away from an admission
 FINDINGS = (
     "Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,Lung Lesion,"
@@ -177,33 +182,46 @@ def measure(preset: str, source: Path) -> dict[str, float]:
     }
 
 
+def page(rows: list[tuple[str, int, dict[str, float]]]) -> str:
+    """The results as Markdown."""
+    table = [
+        "| preset | lab rows | admissions | chosen | s | CPU s | peak memory, GB |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| `{preset}` | {labs:,} | {found['admissions']:,} | {found['samples']:,} | "
+            f"{found['seconds']:.1f} | {found['cpu_seconds']:.1f} | {found['gigabytes']:.1f} |"
+            for preset, labs, found in rows
+        ),
+    ]
+    about = f"On {cores()} cores ({platform.machine()}), DuckDB {duckdb.__version__}."
+    return "\n".join([*table, "", about, ""])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
-    parser.add_argument("--whole", action="store_true", help="of the size of MIMIC-IV 2.2")
+    parser.add_argument("--sizes", default="small,whole")
     parser.add_argument("--presets", default="official,all")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--measure", help="measure one preset here, in this process")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure, options.out)))
         return
-    sizes = WHOLE if options.whole else SMALL
-    if not options.out.exists():
-        partial = options.out.with_name(options.out.name + ".partial")
-        start = time.perf_counter()
-        write_tables(partial, sizes)
-        partial.rename(options.out)
-        print(f"tables written in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    print("| preset | lab rows | admissions | chosen | s | CPU s | peak memory, GB |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
-    for preset in options.presets.split(","):
-        command = [sys.executable, __file__, "--out", str(options.out), "--measure", preset]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        found = json.loads(done.stdout)
-        print(
-            f"| `{preset}` | {sizes['labs']:,} | {found['admissions']:,} | {found['samples']:,} | "
-            f"{found['seconds']:.1f} | {found['cpu_seconds']:.1f} | {found['gigabytes']:.1f} |"
-        )
+    rows = []
+    for name in options.sizes.split(","):
+        folder, sizes = options.out / name, SIZES[name]
+        if not folder.exists():
+            partial = folder.with_name(folder.name + ".partial")
+            start = time.perf_counter()
+            write_tables(partial, sizes)
+            partial.rename(folder)
+            print(f"tables written in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        for preset in options.presets.split(","):
+            command = [sys.executable, __file__, "--out", str(folder), "--measure", preset]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append((preset, sizes["labs"], json.loads(done.stdout)))
+    options.results.write_text(page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from clinical_symile import likeness
 from clinical_symile.errors import DataError
-from clinical_symile.leaks import availability, given_away
+from clinical_symile.leaks import FEWEST, availability, given_away, unlooked
 from clinical_symile.names import MODALITIES, find
 from clinical_symile.store import CohortStore
 
@@ -167,6 +167,13 @@ def _labels(store: CohortStore) -> Iterator[Finding]:
             "samples. Is it how the outcome is defined, or measured after it? Take it out of the "
             "panel, or the outcome out of the tasks.",
         )
+    for outcome in unlooked(store):
+        yield Finding(
+            check="labels",
+            severity=Severity.NOTE,
+            sentence=f"outcome {outcome}: fewer than {FEWEST} training samples of a class, so it "
+            "is not known whether a single column gives it away.",
+        )
 
 
 def _availability(store: CohortStore) -> Iterator[Finding]:
@@ -179,7 +186,7 @@ def _availability(store: CohortStore) -> Iterator[Finding]:
                 " foretells it.",
             )
             continue
-        value, low, high = told.interval
+        value, low, high, _ = told.interval
         foretells = low > AVAILABILITY_LOW
         yield Finding(
             check="availability",

@@ -12,7 +12,7 @@ import pandas as pd
 
 from clinical_symile import __version__
 from clinical_symile.catalog import digest
-from clinical_symile.cohort import SPLITS
+from clinical_symile.cohort_file import SPLITS
 from clinical_symile.errors import DataError
 from clinical_symile.foreign import Predictions
 from clinical_symile.store import VERSION, CohortStore, checksum, open_store

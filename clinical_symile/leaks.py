@@ -63,7 +63,14 @@ def given_away(store: CohortStore) -> Iterator[Leak]:
                 known = ~np.isnan(label) & ~np.isnan(values)
                 leak = _leak(label[known], values[known], subject[rows[known]])
                 if leak is not None:
-                    yield Leak(outcome, f"{modality} {part}", *leak, int(known.sum()))
+                    told = leak.value, leak.low, leak.high
+                    yield Leak(outcome, f"{modality} {part}", *told, int(known.sum()))
+
+
+def unlooked(store: CohortStore) -> list[str]:
+    """Outcomes of which training has too few labels for `given_away` to look."""
+    rows = store.rows("train")
+    return [name for name in store.outcomes if not _both(store.outcome(name)[rows])]
 
 
 def _leak(

@@ -15,7 +15,8 @@ import pyarrow.parquet as parquet
 
 from clinical_symile import __version__
 from clinical_symile.catalog import digest_of_file
-from clinical_symile.cohort import SPLITS, Cohort
+from clinical_symile.cohort import Cohort
+from clinical_symile.cohort_file import SPLITS
 from clinical_symile.measurements import in_split
 from clinical_symile.store import UNCERTAIN, VERSION, checksum
 

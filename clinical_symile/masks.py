@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from clinical_symile.catalog import digest
-from clinical_symile.cohort import SPLITS
+from clinical_symile.cohort_file import SPLITS
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.mechanisms import hidden, normal_scores, uniforms
 from clinical_symile.missingness import Pattern, scored, visible

@@ -11,6 +11,7 @@ from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
     SMALL,
+    SPLITS,
     count,
     interval,
     is_share,
@@ -182,7 +183,7 @@ def cohort_table(cohort: Mapping[str, Any]) -> Panel:
     modalities = list(dict.fromkeys(m for split in splits.values() for m in split["present"]))
     body = [
         [
-            name.replace("_", " "),
+            SPLITS.get(name, name),
             count(split["samples"]),
             count(split["subjects"]),
             *(part(split["present"][m], split["samples"]) for m in modalities),

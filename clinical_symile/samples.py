@@ -9,7 +9,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from clinical_symile.cohort import SPLITS, Cohort, SplitBySubject
+from clinical_symile.cohort import Cohort
+from clinical_symile.cohort_file import SPLITS, SplitBySubject
 from clinical_symile.columns import used_columns
 from clinical_symile.errors import DataError
 from clinical_symile.machine import cores

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from clinical_symile import __version__
 from clinical_symile.catalog import Catalog, digest
-from clinical_symile.cohort import Cohort, Generator, modality_adapters, read_cohort
+from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.cohort_file import Generator
 from clinical_symile.decode import Progress
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.layouts import as_it_lies

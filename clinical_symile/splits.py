@@ -1,6 +1,7 @@
 """How a cohort says which split a sample is in, in SQL."""
 
-from clinical_symile.cohort import SPLITS, Cohort, SplitBySubject, SplitByValue
+from clinical_symile.cohort import Cohort
+from clinical_symile.cohort_file import SPLITS, SplitBySubject, SplitByValue
 from clinical_symile.tables import literal, quote
 
 OF_TABLE = "_split"  # column that says which table a row is of

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
-from clinical_symile.cohort import SPLITS
+from clinical_symile.cohort_file import SPLITS
 from clinical_symile.errors import DataError
 from clinical_symile.names import MODALITIES, find
 

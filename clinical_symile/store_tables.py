@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from jaxtyping import Bool, Float, Int, Shaped
 
-from clinical_symile.cohort import Cohort, Outcome, Subgroup
+from clinical_symile.cohort import Cohort
+from clinical_symile.cohort_file import Outcome, Subgroup
 from clinical_symile.decode import Decoded
 from clinical_symile.modalities.modality import file_columns, is_empty
 from clinical_symile.rows import Rows

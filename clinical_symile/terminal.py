@@ -153,6 +153,9 @@ def show_store(store: CohortStore, console: Console) -> None:
     for modality, reasons in store.manifest["rejected"].items():
         for reason, count in reasons.items():
             console.print(f"{modality} rejected: {count} ({reason})")
+    for modality, words in store.manifest["noted"].items():
+        for word, count in words.items():
+            console.print(f"{modality} noted: {count} ({word})")
     implausible = store.manifest.get("implausible", {})
     for modality, parts in implausible.items():
         for part, count in parts.items():

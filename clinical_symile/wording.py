@@ -171,7 +171,7 @@ def without_small_numbers(text: str) -> str:
 def part(n: int, total: int) -> str:
     """A count whose complement is small too: it must not follow by subtraction."""
     if n >= SMALL and 0 < total - n < SMALL:
-        return f">{count(max(total - SMALL, 0))}"
+        return f">{count(total - SMALL)}" if total - SMALL >= SMALL else f"≥{SMALL}"
     return count(n)
 
 

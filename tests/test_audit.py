@@ -329,3 +329,12 @@ def test_the_program_ends_with_the_worst_severity(
     with pytest.raises(SystemExit):
         main(["audit", str(tmp_path / "store"), "--samples"])
     assert ("5003" in capsys.readouterr().out) == (plant == "subject")
+
+
+def test_an_outcome_with_too_few_labels_to_look_at_is_not_called_fine(
+    made: Made, tmp_path: Path
+) -> None:
+    made.samples.loc[15:, "outcome_died"] = NAN
+    (finding,) = found(made.write(tmp_path / "store"), "labels")
+    assert finding.severity == Severity.NOTE
+    assert "outcome died: fewer than 20 training samples of a class" in finding.sentence

@@ -4,13 +4,8 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.cohort import (
-    Cohort,
-    SplitBySubject,
-    modality_adapter,
-    modality_adapters,
-    read_cohort,
-)
+from clinical_symile.cohort import Cohort, modality_adapter, modality_adapters, read_cohort
+from clinical_symile.cohort_file import SplitBySubject
 from clinical_symile.errors import DefinitionError
 from tests.conftest import Hospital
 

@@ -130,7 +130,7 @@ def test_the_guides_commands_lead_from_nothing_to_the_report(
     assert "in-hospital mortality" in report.lower() or "in_hospital_mortality" in report
 
 
-VERBS = ("init", "check", "prepare", "train", "evaluate", "benchmark", "report")
+VERBS = ("init", "check", "prepare", "card", "audit", "train", "evaluate", "benchmark", "report")
 
 
 @pytest.mark.parametrize("like", TEMPLATES)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from clinical_symile.cohort import Cohort, SplitBySubject, read_cohort
+from clinical_symile.cohort import Cohort, read_cohort
+from clinical_symile.cohort_file import SplitBySubject
 from clinical_symile.errors import DefinitionError
 from clinical_symile.presets import cohort_names, laid_over
 from tests.conftest import Hospital

@@ -617,6 +617,7 @@ def test_a_small_count_does_not_follow_by_subtraction():
     assert part(100, 100) == "100"
     assert part(60, 100) == "60"
     assert part(5, 100) == "<10"
+    assert part(13, 18) == "≥10"
 
 
 def test_what_others_wrote_is_escaped(tmp_path: Path):

@@ -1,13 +1,14 @@
 """Chest X-ray: JPEG, PNG or DICOM to one grey image of fixed size."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
+from clinical_symile.modalities.grey import fit_nothing, highest, scaled
 from clinical_symile.modalities.modality import (
     Note,
     Rejected,
@@ -42,6 +43,10 @@ class Cxr:
     dtype = "uint8"
     unit = "grey level"
     encoder = "small_cnn"
+
+    fit = staticmethod(fit_nothing)
+    transform = staticmethod(scaled)
+    divisor = staticmethod(highest)
 
     def __init__(
         self,
@@ -101,25 +106,6 @@ class Cxr:
         word = view.strip().upper()
         if not any(word == name or word.startswith(f"{name} ") for name in self.views):
             raise Rejected("view", f"{word[:20]}; expected {' or '.join(self.views)}")
-
-    @staticmethod
-    def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-        """Nothing: grey levels are scaled by their range."""
-        return {}
-
-    @staticmethod
-    def transform(
-        measurements: UInt8[np.ndarray, "sample 1 h w"],
-        statistics: Mapping[str, Any],
-        generator: np.random.Generator | None = None,
-    ) -> Float[np.ndarray, "sample 1 h w"]:
-        """Grey levels from 0 to 1."""
-        return measurements.astype(np.float32) / Cxr.divisor(statistics)
-
-    @staticmethod
-    def divisor(statistics: Mapping[str, Any]) -> np.float32:
-        """The highest grey level."""
-        return np.float32(255)
 
 
 def _looks_inverted(pixels: UInt8[np.ndarray, "h w"]) -> bool:

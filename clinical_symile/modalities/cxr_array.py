@@ -1,17 +1,17 @@
 """Chest X-rays that are rows of an array, scaled for a network already."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from clinical_symile.errors import DataError
+from clinical_symile.modalities.grey import LEVELS, fit_nothing, highest, scaled
 from clinical_symile.modalities.modality import Note, Rejected, unheard
 from clinical_symile.modalities.recorded_array import RecordedArray
 
-LEVELS = 255
 WHOLE = 0.01  # grey levels that float32 may be off by
 
 
@@ -35,6 +35,10 @@ class CxrArray:
     dtype = "uint8"
     unit = "grey level"
     encoder = "small_cnn"
+
+    fit = staticmethod(fit_nothing)
+    transform = staticmethod(scaled)
+    divisor = staticmethod(highest)
 
     def __init__(
         self,
@@ -77,37 +81,18 @@ class CxrArray:
                 f"{self.array.path}: images of shape {list(image.shape)}; expected "
                 f"{list(expected)}. Correct size_px, mean and sd."
             )
-        grey = LEVELS * (image * self.sd + self.mean)
-        if not np.isfinite(grey).all():
+        levels = LEVELS * (image * self.sd + self.mean)
+        if not np.isfinite(levels).all():
             raise Rejected("nan", "some pixels are not numbers")
-        if grey.min() < -0.5 or grey.max() > LEVELS + 0.5:
+        if levels.min() < -0.5 or levels.max() > LEVELS + 0.5:
             raise Rejected("scale", f"beyond 0 to {LEVELS} grey levels; are mean and sd right?")
-        if np.ptp(grey, axis=0).max() > 1:
+        if np.ptp(levels, axis=0).max() > 1:
             raise Rejected(
                 "colour", "the channels differ; expected one grey, are mean and sd right?"
             )
-        pixels = np.rint(grey.mean(axis=0, keepdims=True)).astype(np.uint8)
+        pixels = np.rint(levels.mean(axis=0, keepdims=True)).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise Rejected("constant", "every pixel has the same grey level")
-        if np.abs(grey - pixels).max() > WHOLE:
+        if np.abs(levels - pixels).max() > WHOLE:
             note("rounded")
         return pixels
-
-    @staticmethod
-    def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-        """Nothing: grey levels are scaled by their range."""
-        return {}
-
-    @staticmethod
-    def transform(
-        measurements: UInt8[np.ndarray, "sample 1 h w"],
-        statistics: Mapping[str, Any],
-        generator: np.random.Generator | None = None,
-    ) -> Float[np.ndarray, "sample 1 h w"]:
-        """Grey levels from 0 to 1."""
-        return measurements.astype(np.float32) / CxrArray.divisor(statistics)
-
-    @staticmethod
-    def divisor(statistics: Mapping[str, Any]) -> np.float32:
-        """The highest grey level."""
-        return np.float32(LEVELS)

@@ -1,0 +1,28 @@
+"""Grey levels of 8 bits as an encoder's input: what all adapters that store them do alike."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+LEVELS = 255
+
+
+def fit_nothing(parts: Iterable[np.ndarray]) -> dict[str, Any]:
+    """No statistics: grey levels are scaled by their range."""
+    return {}
+
+
+def scaled(
+    measurements: UInt8[np.ndarray, "sample 1 h w"],
+    statistics: Mapping[str, Any],
+    generator: np.random.Generator | None = None,
+) -> Float[np.ndarray, "sample 1 h w"]:
+    """Grey levels from 0 to 1."""
+    return measurements.astype(np.float32) / highest(statistics)
+
+
+def highest(statistics: Mapping[str, Any]) -> np.float32:
+    """The highest grey level."""
+    return np.float32(LEVELS)
