@@ -7,7 +7,8 @@ depend less on what else the machine does. Memory is the peak above what was res
 first step. What would need more memory than `--memory` is listed with what it needs, and not run.
 
 Run with `pip install '.[benchmark]' && python benchmarks/objectives.py`; the table is kept in
-`benchmarks/results/objectives.md`.
+`benchmarks/results/objectives.md`. With `--growth` it measures instead how memory grows with the
+batch, for some minutes, and keeps that in `benchmarks/results/objectives_growth.md`.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clinical_symile.cube import KEPT_BYTES
 from clinical_symile.objectives.clip import clip_loss
 from clinical_symile.objectives.symile import symile_loss
 
@@ -35,6 +37,10 @@ PRODUCT = 2048
 CASES = ((256, 512, 3), (64, 256, 4), (128, 64, 3), (280, 8192, 3))
 GROWTH = {3: (256, 512, 1024, 2048, 4096), 2: (256, 1024, 4096, 16384)}
 GROWTH_DIM = {3: 4, 2: 64}
+GROWTH_HEAD = (
+    "| loss | n | d | M | memory, MB | exponentials kept, MB | without them, MB |\n"
+    "|---|--:|--:|--:|--:|--:|--:|\n"
+)
 HEAD = (
     "| step | n | d | M | threads | seconds | processor seconds | memory, MB | of the rate | "
     "of it, in processor seconds |\n"
@@ -168,15 +174,24 @@ def compare(case: tuple[int, int, int], threads: int, options: argparse.Namespac
 
 
 def growth(sizes: Sequence[int], modalities: int) -> list[str]:
+    """A line for each batch, and how memory grows with it."""
     step, d = "ours" if modalities > 2 else "ours, CLIP", GROWTH_DIM[modalities]
-    lines, memory = [HEAD, RULE], []
+    lines, memory, rest = [], [], []
     for n in sizes:
         found = in_a_process(step, n, d, modalities, threads=1, repeats=1)
+        kept = min(KEPT_BYTES, 4 * n**modalities)
         memory.append(found["memory"])
-        lines.append(line(step, n, d, modalities, 1, found))
+        rest.append(found["memory"] - kept)
+        numbers = (f"{value / 1e6:.1f}" for value in (memory[-1], kept, rest[-1]))
+        lines.append(f"| {' | '.join([step, *map(str, (n, d, modalities)), *numbers])} |\n")
         print(lines[-1], end="", flush=True)
-    slope = np.polyfit(np.log(sizes), np.log(memory), 1)[0]
-    return [*lines, f"\nSlope of log memory over log n: {slope:.2f}.\n"]
+    slopes = [np.polyfit(np.log(sizes), np.log(m), 1)[0] for m in (memory, np.maximum(rest, 1))]
+    return [
+        *lines,
+        "\nSlope of log memory over log n: {:.2f}, and {:.2f} without the exponentials.\n".format(
+            *slopes
+        ),
+    ]
 
 
 def main() -> None:
@@ -185,7 +200,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3, help="one beyond 10^12 operations")
     parser.add_argument("--memory", type=float, default=8.0, help="limit in GB")
-    parser.add_argument("--largest", type=int, default=4096, help="largest n with M = 3")
+    parser.add_argument("--growth", action="store_true", help="of memory, instead")
+    parser.add_argument("--largest", type=int, default=4096, help="with --growth, n of M = 3")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -193,7 +209,23 @@ def main() -> None:
         case: Any = json.loads(options.one)
         print(json.dumps(measure(*case, repeats=options.repeats)))
         return
-    three = [n for n in GROWTH[3] if n <= options.largest]
+    options.out.mkdir(parents=True, exist_ok=True)
+    machine = f"on {platform.machine()}, {os.cpu_count()} cores, PyTorch {torch.__version__}.\n"
+    if options.growth:
+        text = [
+            "Peak memory of a step of all negatives and its gradients in float32, on one thread,\n"
+            "above what was resident before. Up to "
+            f"{KEPT_BYTES / 1e6:.0f} MB of it are exponentials that the way back\nneed not compute "
+            "again: all of a small cube, and of a large one the first. Made by\n"
+            f"`python benchmarks/objectives.py --growth` {machine}\n",
+            GROWTH_HEAD,
+            *growth([n for n in GROWTH[3] if n <= options.largest], 3),
+            "\nCLIP of two modalities:\n\n",
+            GROWTH_HEAD,
+            *growth(GROWTH[2], 2),
+        ]
+        (options.out / "objectives_growth.md").write_text("".join(text), encoding="utf-8")
+        return
     made = [
         made
         for threads in sorted({1, options.threads})
@@ -204,17 +236,11 @@ def main() -> None:
         "A step of all negatives and its gradients in float32. The rate is that of a product of\n"
         f"two matrices of {PRODUCT} rows and columns in the same process; shares of it are of\n"
         "8 n^M d operations, what the tiles need if none is kept. Made by\n"
-        f"`python benchmarks/objectives.py --repeats {options.repeats} --largest {options.largest}`"
-        f"\non {platform.machine()}, {os.cpu_count()} cores, PyTorch {torch.__version__}.\n\n",
+        f"`python benchmarks/objectives.py --repeats {options.repeats}` {machine}\n",
         *(HEAD, RULE, *(row for row in made if row.startswith("|"))),
         "\n",
         *(row for row in made if row.startswith("-")),
-        "\nMemory as n grows, Symile:\n\n",
-        *growth(three, 3),
-        "\nMemory as n grows, CLIP of two modalities:\n\n",
-        *growth(GROWTH[2], 2),
     ]
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "objectives.md").write_text("".join(text), encoding="utf-8")
 
 

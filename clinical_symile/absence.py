@@ -146,14 +146,16 @@ def _of_present(
         ValueError: one sample is not enough to train on.
     """
     z = inputs.new_zeros(len(present), dim)
-    if not present.any():
+    count = int(present.sum())
+    if not count:
         return z
-    if norm.training and int(present.sum()) == 1:
+    if norm.training and count == 1:
         raise ValueError(
             "there is one sample with it, and statistics over a batch need at least 2. Raise "
             "batch_size."
         )
-    encoded = norm(encoder(inputs[present]))
+    # Of many inputs a copy is much memory.
+    encoded = norm(encoder(inputs if count == len(inputs) else inputs[present]))
     return z.to(encoded.dtype).index_put((present.nonzero()[:, 0],), encoded)
 
 
