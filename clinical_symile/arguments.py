@@ -56,6 +56,7 @@ def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace
         "run": ("store",),
         "predictions": ("out",),
         "embeddings": ("store", "out", "objective"),
+        "scores": ("store", "out"),
     }
     ignored = {
         "run": {
@@ -68,6 +69,10 @@ def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace
             "missingness": "the column missingness of FILE says it",
         },
         "embeddings": {"missingness": "they are scored under the patterns of the tasks"},
+        "scores": {
+            "objective": "they are scores already",
+            "missingness": "the column missingness of FILE says it",
+        },
     }
     given = next(name for name in needs if getattr(options, name) is not None)
     what = "a run" if given == "run" else f"--{given}"
@@ -174,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("run", metavar="RUN", type=Path, nargs="?", help="a run's folder")
     what.add_argument("--predictions", metavar="FILE", type=Path, help="CSV or Parquet, instead")
     what.add_argument("--embeddings", metavar="FILE", type=Path, help="CSV or Parquet, instead")
+    what.add_argument("--scores", metavar="FILE", type=Path, help="of candidates; CSV or Parquet")
     verb.add_argument("--store", metavar="STORE", type=Path, help=f"{STORE}; or labels in FILE")
     verb.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
     verb.add_argument("--name", type=_run, help="of FILE's run; without it, from the file's name")

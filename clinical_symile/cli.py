@@ -194,32 +194,24 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _evaluate_file(options: argparse.Namespace) -> int:
     from clinical_symile.catalog import open_catalog
-    from clinical_symile.include import include_embeddings, include_predictions
+    from clinical_symile.include import include_embeddings, include_predictions, include_scores
     from clinical_symile.terminal import CONSOLE, progress_bar, show_benchmark
 
-    catalog, file = open_catalog(options.catalog), options.predictions or options.embeddings
-    name = options.name or file.name.partition(".")[0].replace(" ", "_")
+    file = options.predictions or options.embeddings or options.scores
+    about = {
+        "name": options.name or file.name.partition(".")[0].replace(" ", "_"),
+        "out": options.out,
+        "store": options.store,
+        "catalog": open_catalog(options.catalog),
+        "tasks": options.tasks,
+        "bar": progress_bar,
+    }
     if options.predictions:
-        made = include_predictions(
-            file,
-            name=name,
-            out=options.out,
-            store=options.store,
-            catalog=catalog,
-            tasks=options.tasks,
-            bar=progress_bar,
-        )
+        made = include_predictions(file, **about)
+    elif options.scores:
+        made = include_scores(file, **about)
     else:
-        made = include_embeddings(
-            file,
-            name=name,
-            objective=options.objective,
-            out=options.out,
-            store=options.store,
-            catalog=catalog,
-            tasks=options.tasks,
-            bar=progress_bar,
-        )
+        made = include_embeddings(file, objective=options.objective, **about)
     show_benchmark(made, CONSOLE)
     return 0
 

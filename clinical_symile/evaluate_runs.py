@@ -97,6 +97,7 @@ def _record_of_training(run: Run) -> dict[str, Any]:
         "baseline": "benchmark --baselines",
         "predictions": "evaluate --predictions",
         "embeddings": "evaluate --embeddings",
+        "scores": "evaluate --scores",
     }
     for kind, command in scored_by.items():
         if kind in record:

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from clinical_symile.errors import DataError
 
 # Ids are read as text: 007 is not 7.
-IDS: dict[Any, Any] = {"sample": str, "subject_id": str}
+IDS: dict[Any, Any] = dict.fromkeys(("sample", "subject_id", "query", "candidate"), str)
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda path: pd.read_csv(path, dtype=IDS),
     ".csv.gz": lambda path: pd.read_csv(path, dtype=IDS),
@@ -86,7 +86,7 @@ def read_predictions(path: Path) -> Predictions:
         DataError: it cannot be read, has no known form, or holds what is no probability or label;
             with the number of rows of each.
     """
-    raw = _read(path)
+    raw = read_table(path)
     classes = [name for name in raw if str(name).startswith("pred_class_")]
     if classes and "labels" in raw:
         raise DataError(
@@ -108,7 +108,7 @@ def read_predictions(path: Path) -> Predictions:
     ]
     if problems:
         raise DataError(*problems)
-    return Predictions(path.name, _sha256(path), form, table)
+    return Predictions(path.name, sha256_of(path), form, table)
 
 
 def read_vectors(path: Path) -> Vectors:
@@ -118,7 +118,7 @@ def read_vectors(path: Path) -> Vectors:
         DataError: it cannot be read, lacks columns, or holds vectors of several lengths, NaN, or
             two for one sample and modality.
     """
-    raw = _read(path)
+    raw = read_table(path)
     missing = [name for name in ("sample", "modality") if name not in raw]
     numbers = [name for name in raw.columns if name not in ("sample", "modality")]
     if missing or not numbers:
@@ -150,17 +150,22 @@ def read_vectors(path: Path) -> Vectors:
     ]
     if problems:
         raise DataError(*problems)
-    samples, modalities = raw["sample"].map(_key), raw["modality"].astype(str)
-    return Vectors(path.name, _sha256(path), samples.to_numpy(), modalities.to_numpy(), z)
+    samples, modalities = raw["sample"].map(key_of), raw["modality"].astype(str)
+    return Vectors(path.name, sha256_of(path), samples.to_numpy(), modalities.to_numpy(), z)
 
 
 def places(keys: np.ndarray, samples: Iterable[Any]) -> np.ndarray:
     """The row of each key among the ids of a store's samples; -1 where there is none."""
-    rows = {_key(sample): row for row, sample in enumerate(samples)}
-    return np.array([rows.get(_key(key), -1) for key in keys], dtype=np.int64)
+    rows = {key_of(sample): row for row, sample in enumerate(samples)}
+    return np.array([rows.get(key_of(key), -1) for key in keys], dtype=np.int64)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of a file, with ids as text.
+
+    Raises:
+        DataError: it is not there, neither CSV nor Parquet, cannot be read, or is empty.
+    """
     reader = next((read for end, read in READERS.items() if path.name.endswith(end)), None)
     if reader is None or not path.is_file():
         problem = "no such file" if not path.is_file() else "neither CSV nor Parquet by its name"
@@ -175,7 +180,7 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path}: cannot be read ({type(error).__name__}). Write it again."
         ) from None
     if table.empty:
-        raise DataError(f"{path}: has no rows; expected one for each sample. Write it again.")
+        raise DataError(f"{path}: has no rows; expected some. Write it again.")
     return table
 
 
@@ -243,15 +248,16 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     made: dict[str, Any] = {}
     for name, column in table.items():
         if name in ("sample", "subject"):
-            made[str(name)] = [_key(value) for value in column]
+            made[str(name)] = [key_of(value) for value in column]
         elif name in ("label", "probability"):
-            made[str(name)] = np.array([_number(value) for value in column])
+            made[str(name)] = np.array([number_of(value) for value in column])
         else:
             made[str(name)] = column.to_numpy()
     return pd.DataFrame(made)
 
 
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
+    """What a cell of a table says as a number, yes being 1; NaN where it says none."""
     try:
         return TRUTH[value] if isinstance(value, str) and value in TRUTH else float(value)
     except (TypeError, ValueError):
@@ -279,7 +285,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     return [(int(np.count_nonzero(at)), what, do) for at, what, do in found]
 
 
-def _key(value: Any) -> str | None:
+def key_of(value: Any) -> str | None:
     """An id as text, the same whether a table held it as a number or as text."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
@@ -288,6 +294,7 @@ def _key(value: Any) -> str | None:
     return str(value)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

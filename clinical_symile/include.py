@@ -14,13 +14,14 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluate_runs import evaluate_into
 from clinical_symile.foreign import Predictions, read_predictions, read_vectors
 from clinical_symile.foreign_scorer import embedding_scorer, prediction_scorer
+from clinical_symile.foreign_scores import pair_scorer, read_scores
 from clinical_symile.foreign_store import NO_PEOPLE, foreign_task, write_store
 from clinical_symile.report_data import RECORD, Benchmark, tasks_of
 from clinical_symile.run import Run, now, provenance
 from clinical_symile.scorer import Scorer
 from clinical_symile.scores import ORACLE
 from clinical_symile.store import CohortStore, open_store
-from clinical_symile.task import Classification
+from clinical_symile.task import Classification, Retrieval
 
 REPORT = "benchmark"
 
@@ -129,6 +130,54 @@ def include_embeddings(
         "scored_as": objective,
         "rows": len(vectors.z),
     }
+    return _include(
+        scorer,
+        asked,
+        about,
+        name=name,
+        out=out,
+        store=opened,
+        catalog=catalog,
+        notes=notes,
+        started=started,
+        bar=bar,
+    )
+
+
+def include_scores(
+    file: Path,
+    *,
+    name: str,
+    out: Path,
+    store: Path,
+    catalog: Catalog,
+    tasks: Sequence[str],
+    bar: Bar,
+) -> Benchmark:
+    """Score a file of scores on one retrieval task, as `include_predictions` does.
+
+    Args:
+        file: the scores.
+        name: of the run.
+        out: the folder of a benchmark, or a new one.
+        store: whose samples they are of.
+        catalog: where definitions are.
+        tasks: names or patterns of tasks, of which one is a retrieval.
+        bar: makes a progress bar.
+
+    Raises:
+        DataError: the file or the folder is not as it must be.
+    """
+    started, scores, opened = time.perf_counter(), read_scores(file), open_store(store)
+    applicable, _ = applicable_tasks(catalog, opened, patterns=tasks)
+    asked = [task for task in applicable if isinstance(task, Retrieval)]
+    if len(asked) != 1:
+        raise DataError(
+            f"{scores.file}: scores are of one retrieval task; {len(asked)} are asked about: "
+            f"{', '.join(task.name for task in asked) or 'none'}. Name one with --tasks."
+        )
+    scorer, notes = pair_scorer(scores, asked[0], opened)
+    about = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
     return _include(
         scorer,
         asked,

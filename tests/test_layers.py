@@ -80,7 +80,7 @@ LAYERS = (
     {"probes"},
     {"labels"},
     {"scorer", "baselines"},
-    {"foreign_scorer", "baseline_scorer"},
+    {"foreign_scorer", "foreign_scores", "baseline_scorer"},
     {"ranking", "separation"},
     {"likeness", "leaks"},
     {"audit"},

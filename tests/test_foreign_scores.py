@@ -1,0 +1,218 @@
+"""Scores of others count as those of a model that gives the same, and a file that lacks is told."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from clinical_symile.candidates import NOBODY, Lists, candidate_lists
+from clinical_symile.catalog import Catalog
+from clinical_symile.embeddings import Embeddings
+from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.evaluate import evaluate
+from clinical_symile.foreign_scores import PairScorer, pair_scorer, read_scores
+from clinical_symile.include import include_scores
+from clinical_symile.measured import intervals
+from clinical_symile.missingness import expand, parse_pattern
+from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.scorer import EmbeddingScorer, samples
+from clinical_symile.store import CohortStore
+from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.tracking import Mirrored
+from tests.conftest import quiet
+
+NAME = "retrieval/cxr_given_ecg_labs"
+FIXED = ("complete", "without-ecg", "without-labs")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few resamples, and no MLflow, which has its own tests."""
+    monkeypatch.setattr("clinical_symile.evaluate.intervals", partial(intervals, resamples=50))
+    monkeypatch.setattr("clinical_symile.conclude.mirror", lambda *a, **k: Mirrored())
+
+
+@pytest.fixture
+def scorer(synthetic_store: CohortStore, generator: torch.Generator) -> EmbeddingScorer:
+    """Random embeddings of the whole store."""
+    present = torch.from_numpy(synthetic_store.present.copy())
+    z = torch.nn.functional.normalize(torch.randn(len(present), 3, 6, generator=generator), dim=2)
+    embeddings = Embeddings(
+        z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
+    )
+    clip = find("clip", OBJECTIVES, what="objective")()
+    return EmbeddingScorer(embeddings, clip, synthetic_store)
+
+
+@pytest.fixture
+def task(catalog: Catalog) -> Callable[..., Retrieval]:
+    def read(*overrides: str) -> Retrieval:
+        made = read_task(catalog.path("tasks", NAME), name=NAME, overrides=overrides)
+        assert isinstance(made, Retrieval)
+        return made
+
+    return read
+
+
+def _lines(task: Retrieval, scorer: EmbeddingScorer, *patterns: str) -> pd.DataFrame:
+    """What a model left behind: its score of every pair of a task, by ids, under some patterns."""
+    store, lists = scorer.store, candidate_lists(task, scorer.store)
+    name, subject = (store.samples[key].to_numpy() for key in ("sample", "subject"))
+    parts = []
+    for pattern in patterns:
+        rows, seen = samples(store, task.split, task.query, parse_pattern(pattern), seed=0)
+        kept = np.isin(rows, lists.queries)
+        rows, seen = rows[kept], seen[kept]
+        if isinstance(lists, Lists):
+            candidates = lists.of(rows)
+            there = candidates != NOBODY
+        else:
+            candidates = np.tile(lists.queries, (len(rows), 1))
+            there = (subject[rows][:, None] != subject[candidates]) | (rows[:, None] == candidates)
+        scores = scorer.score(task, rows, seen, candidates)
+        query, place = np.nonzero(there)
+        columns = {"query": name[rows[query]], "candidate": name[candidates[query, place]]}
+        columns |= {"score": scores[query, place], "missingness": pattern}
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def of_file(tmp_path: Path, synthetic_store: CohortStore) -> Callable[..., PairScorer]:
+    """A function that writes scores to a file and reads them as a scorer."""
+
+    def of_file(table: pd.DataFrame, asked: Retrieval, name: str = "theirs.parquet") -> PairScorer:
+        write = table.to_parquet if name.endswith("parquet") else table.to_csv
+        write(tmp_path / name, index=False)
+        return pair_scorer(read_scores(tmp_path / name), asked, synthetic_store)[0]
+
+    return of_file
+
+
+@pytest.mark.parametrize("candidates", ["10", '"all"'])
+def test_the_scores_of_a_model_give_its_numbers_under_random_patterns_too(
+    candidates: str, task: Callable, scorer: EmbeddingScorer, of_file: Callable
+) -> None:
+    asked = task(f"candidates={candidates}", 'metrics=["recall_at_1", "auc_over_scores"]')
+    patterns = expand(["grid"], asked.query)
+    own, theirs = (
+        evaluate(asked, one, store=scorer.store, run="own", seed=0, missingness=patterns)
+        for one in (scorer, of_file(_lines(asked, scorer, *FIXED), asked))
+    )
+    assert not theirs.unscored
+    assert theirs.results == own.results
+    for pattern in patterns:
+        for column in ("row", "above", "tied", "candidates"):
+            assert theirs.outcomes[pattern][column].equals(own.outcomes[pattern][column])
+
+
+def test_equal_scores_tie(task: Callable, scorer: EmbeddingScorer, of_file: Callable) -> None:
+    asked = task()
+    lines = _lines(asked, scorer, "complete").assign(score=3)
+    made = evaluate(
+        asked,
+        of_file(lines, asked, "theirs.csv"),
+        store=scorer.store,
+        run="theirs",
+        seed=0,
+        missingness=("complete",),
+    )
+    (recall,) = [row for row in made.results if row.metric == "recall_at_1"]
+    assert recall.value == pytest.approx(0.1)
+    assert set(made.outcomes["complete"]["tied"]) == {9}
+
+
+def test_what_the_file_says_nothing_of_is_unscored_with_its_reason(
+    catalog: Catalog, task: Callable, scorer: EmbeddingScorer, of_file: Callable
+) -> None:
+    asked = task()
+    theirs = of_file(_lines(asked, scorer, "complete", "without-ecg"), asked)
+    made = evaluate(asked, theirs, store=scorer.store, run="theirs", seed=0)
+    reasons = {row.missingness: row.reason for row in made.unscored}
+    assert set(reasons) == {"observed", "without-labs", "mcar-30"}
+    assert "no scores of queries with ecg alone" in reasons["without-labs"]
+    name, seen = "classification/deterioration", np.ones((1, 3), dtype=bool)
+    other = read_task(catalog.path("tasks", name), name=name)
+    assert isinstance(other, Classification)
+    with pytest.raises(CannotScore, match="needs --predictions or --embeddings"):
+        theirs.probability(other, np.zeros(1, int), seen, parse_pattern("complete"))
+
+
+def test_without_a_pattern_scores_are_of_what_was_recorded(
+    task: Callable, scorer: EmbeddingScorer, of_file: Callable
+) -> None:
+    asked = task()
+    lines = _lines(asked, scorer, "observed").drop(columns="missingness")
+    patterns = ("observed", "complete", "without-labs")
+    own, theirs = (
+        evaluate(asked, one, store=scorer.store, run="own", seed=0, missingness=patterns[:2])
+        for one in (scorer, of_file(lines, asked))
+    )
+    assert own.results == theirs.results
+    assert {row.missingness for row in own.results} == {"observed", "complete"}
+
+
+def test_pairs_that_are_missing_are_named(
+    task: Callable, scorer: EmbeddingScorer, of_file: Callable
+) -> None:
+    for asked in (task(), task('candidates="all"')):
+        lines = _lines(asked, scorer, "complete")
+        theirs, first = of_file(lines.drop(index=[0, 7]), asked), lines.iloc[0]
+        with pytest.raises(DataError, match="lacks 2 of ") as caught:
+            evaluate(asked, theirs, store=scorer.store, run="a", seed=0, missingness=("complete",))
+        assert f"such as {first['query']} with {first['candidate']}, " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.rename(columns={"score": "s"}), "has no column score; expected query, cand"),
+        (lambda t: t.assign(score=t["score"].where(t.index != 3)), "1 of .* scores are NaN"),
+        (lambda t: t.assign(score=t["score"].where(t.index != 3, np.inf)), "1 of .* are infinite"),
+        (lambda t: t.assign(query=t["query"].where(t.index != 3)), "1 of .* have no id of query"),
+        (lambda t: pd.concat([t, t.head(2)]), "2 of .* are of a pair that stands there before"),
+        (
+            lambda t: t.assign(candidate=t["candidate"] + 1),
+            "are of samples that are not in the store",
+        ),
+        (lambda t: t.assign(missingness="mcar-30"), "under 'mcar-30', which hides at random"),
+        (
+            lambda t: pd.concat([t, t.assign(missingness="observed", score=t["score"] + 1)]),
+            "contradict that of the same pair under another pattern",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_told_with_counts(
+    change: Callable, message: str, task: Callable, scorer: EmbeddingScorer, of_file: Callable
+) -> None:
+    asked = task()
+    with pytest.raises(DataError, match=message):
+        of_file(change(_lines(asked, scorer, "complete")), asked)
+
+
+def test_a_file_of_scores_gets_the_report_beside_the_oracle(
+    catalog: Catalog, task: Callable, scorer: EmbeddingScorer, tmp_path: Path
+) -> None:
+    lines = _lines(task(), scorer, *FIXED)
+    twice = lines.head(1).assign(candidate=lines["query"].iloc[-1])
+    pd.concat([lines, twice]).to_csv(tmp_path / "theirs.csv", index=False)
+    options = {"name": "theirs", "out": tmp_path / "out", "store": scorer.store.path}
+    options |= {"catalog": catalog, "bar": quiet}
+    made = include_scores(tmp_path / "theirs.csv", tasks=[NAME], **options)
+    (unscored,) = [row for row in made.unscored if row.run == "theirs"]
+    assert "has scores of complete queries alone" in unscored.reason
+    own = evaluate(task(), scorer, store=scorer.store, run="own", seed=0)
+    theirs = {(row.missingness, row.metric): row for row in made.results if row.run == "theirs"}
+    assert {pattern for pattern, _ in theirs} == {*FIXED, "mcar-30"}
+    for row in own.results:
+        if row.missingness != "observed":
+            assert replace(theirs[row.missingness, row.metric], run="own") == row
+    assert any("1 of " in note and "does not list" in note for note in made.notes)
+    assert made.report.is_file()
+    with pytest.raises(DataError, match=r"of one retrieval task; .*\. Name one with --tasks"):
+        include_scores(tmp_path / "theirs.csv", tasks=["retrieval/*"], **options)
