@@ -182,8 +182,19 @@ class Absence:
 
 
 COMPLETE = Absence(slots=LeftOut, needs=None)
+"""Only samples with every modality are learned from."""
+
 OMIT = Absence(slots=LeftOut)
+"""Masked cube: a combination counts if all its members are there."""
+
 SUBSETS = Absence(slots=LeftOut, objective=SubsetSum)
+"""The objective summed over every subset of modalities, each sample in those it has."""
+
 LEARNED = Absence(slots=LearnedVectors)
+"""A learned vector in place of an absent modality."""
+
 DROPOUT = Absence(slots=LearnedVectors, drop=0.3)
+"""As `learned`, and each epoch hides 30 % of what is present anew."""
+
 INDICATOR = Absence(slots=Indicator, needs=1)
+"""As the paper does it: zeros and an indicator enter the encoder, all rows are in the loss."""

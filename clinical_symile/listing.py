@@ -32,14 +32,14 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
             name: _said(read_toml(path), "description") for name, path in catalog.tasks.items()
         },
         "reports": {name: needs(path).description for name, path in catalog.reports.items()},
-        "objectives": names.OBJECTIVES,
-        "absences": names.ABSENCES,
-        "encoders": names.ENCODERS,
-        "augmentations": names.AUGMENTATIONS,
-        "modalities": names.MODALITIES,
-        "probes": names.PROBES,
-        "baselines": names.BASELINES,
-        "metrics": {**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS},
+        "objectives": _sentences(names.OBJECTIVES),
+        "absences": _sentences(names.ABSENCES),
+        "encoders": _sentences(names.ENCODERS),
+        "augmentations": _sentences(names.AUGMENTATIONS),
+        "modalities": _sentences(names.MODALITIES),
+        "probes": _sentences(names.PROBES),
+        "baselines": _sentences(names.BASELINES),
+        "metrics": _sentences({**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS}),
         "missingness": {**FORMS, **SEVERAL},
     }
     return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
@@ -47,6 +47,11 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
 
 def _said(definition: Mapping[str, Any], *keys: str) -> str:
     return " · ".join(str(definition[key]) for key in keys if key in definition)
+
+
+def _sentences(table: Mapping[str, str]) -> dict[str, str]:
+    """What each name of a table stands for."""
+    return {name: names.sentence(name, table, what="name") for name in table}
 
 
 def _table(kind: str, rows: Mapping[str, str]) -> str:

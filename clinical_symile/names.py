@@ -130,6 +130,39 @@ def keywords(name: str, names: Mapping[str, str], *, what: str) -> tuple[set[str
     Raises:
         DefinitionError: the name is unknown, or its source has no such class or function.
     """
+    for node in _definition(name, names, what=what):
+        if isinstance(node, ast.ClassDef):
+            node = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
+        if isinstance(node, ast.FunctionDef):
+            named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            defaults = {argument.arg: default for argument, default in named}
+            return set(defaults), {key for key, default in defaults.items() if default is None}
+    return set(), set()
+
+
+def sentence(name: str, names: Mapping[str, str], *, what: str) -> str:
+    """What a name stands for: the first line of its docstring, or of the one below a constant.
+
+    Read from the source, as by `keywords`; empty where there is none.
+
+    Raises:
+        DefinitionError: the name is unknown, or its source has no such class, function or constant.
+    """
+    node, *after = _definition(name, names, what=what)
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        text = ast.get_docstring(node) or ""
+    else:
+        told = after[0].value if after and isinstance(after[0], ast.Expr) else None
+        text = str(told.value) if isinstance(told, ast.Constant) else ""
+    return text.strip().partition("\n")[0]
+
+
+def _definition(name: str, names: Mapping[str, str], *, what: str) -> list[ast.stmt]:
+    """The statement that defines what a name stands for and, behind it, the next one.
+
+    Raises:
+        DefinitionError: there is none.
+    """
     path = _path(name, names, what=what)
     module_name, attribute = path.split(":")
     try:
@@ -141,15 +174,11 @@ def keywords(name: str, names: Mapping[str, str], *, what: str) -> tuple[set[str
             f"{what} '{name}': no module '{module_name}'; expected an importable "
             "'package.module:Name'. Install the package that has it, or correct the name."
         )
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef) and node.name == attribute:
-            node = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
-            if node is None:
-                return set(), set()
-        if isinstance(node, ast.FunctionDef) and node.name in (attribute, "__init__"):
-            named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            defaults = {argument.arg: default for argument, default in named}
-            return set(defaults), {key for key, default in defaults.items() if default is None}
+    body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    for place, node in enumerate(body):
+        targets = node.targets if isinstance(node, ast.Assign) else [node]
+        if attribute in [getattr(t, "name", None) or getattr(t, "id", None) for t in targets]:
+            return body[place : place + 2]
     raise DefinitionError(
         f"{what} '{name}': module '{module_name}' defines no '{attribute}'. Correct the name."
     )

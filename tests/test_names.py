@@ -9,6 +9,8 @@ TABLES = {
     "modality": names.MODALITIES,
     "encoder": names.ENCODERS,
     "objective": names.OBJECTIVES,
+    "absence": names.ABSENCES,
+    "augmentation": names.AUGMENTATIONS,
     "probe": names.PROBES,
     "baseline": names.BASELINES,
     "retrieval metric": names.RETRIEVAL_METRICS,
@@ -45,6 +47,23 @@ def test_keywords_are_read_without_importing_the_module():
     assert "sampling_rate_hz" in known
     assert required == set()
     assert "clinical_symile.encoders.signal" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("what", "name"), [(what, name) for what, table in TABLES.items() for name in table]
+)
+def test_every_name_has_a_sentence_that_says_what_it_is(what: str, name: str):
+    said = names.sentence(name, TABLES[what], what=what)
+    assert said[0].isupper()
+    assert said.endswith(".")
+
+
+def test_sentences_are_read_without_importing_the_module():
+    sys.modules.pop("clinical_symile.encoders.signal", None)
+    said = names.sentence("resnet1d", names.ENCODERS, what="encoder")
+    assert said == "A residual network over time with the leads as channels."
+    assert "clinical_symile.encoders.signal" not in sys.modules
+    assert names.sentence("string:ascii_letters", {}, what="thing") == ""
 
 
 def test_keywords_of_a_class_without_a_constructor_are_none():

@@ -153,6 +153,8 @@ AUROC = Metric(
     chance=lambda label: 0.5,
     weighted=_weighted_auroc,
 )
+"""Area under the receiver operating characteristic."""
+
 AUPRC = Metric(
     name="auprc",
     compute=auprc,
@@ -163,6 +165,8 @@ AUPRC = Metric(
     chance=_prevalence,
     weighted=_weighted_auprc,
 )
+"""Average precision: the area under precision and recall."""
+
 BRIER = Metric(
     name="brier",
     compute=brier,
@@ -174,6 +178,8 @@ BRIER = Metric(
     each=_squared_errors,
     weighted=weighted_mean(_squared_errors),
 )
+"""Mean squared difference of probability and label; lower is better."""
+
 EXPECTED_CALIBRATION_ERROR = Metric(
     name="expected_calibration_error",
     compute=expected_calibration_error,
@@ -184,3 +190,4 @@ EXPECTED_CALIBRATION_ERROR = Metric(
     chance=None,
     weighted=_weighted_calibration_error,
 )
+"""Mean distance of predicted and observed frequency, over ten bins; lower is better."""

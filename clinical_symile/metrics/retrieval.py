@@ -215,8 +215,14 @@ def _recall_metric(k: int) -> Metric:
 
 
 RECALL_AT_1 = _recall_metric(1)
+"""The share of queries whose right candidate is the first."""
+
 RECALL_AT_5 = _recall_metric(5)
+"""The share of queries whose right candidate is among the first 5."""
+
 RECALL_AT_10 = _recall_metric(10)
+"""The share of queries whose right candidate is among the first 10."""
+
 MEAN_RECIPROCAL_RANK = Metric(
     name="mean_reciprocal_rank",
     compute=mean_reciprocal_rank,
@@ -228,6 +234,8 @@ MEAN_RECIPROCAL_RANK = Metric(
     each=_reciprocal_ranks,
     weighted=weighted_mean(_reciprocal_ranks),
 )
+"""The mean over queries of 1 / rank of the right candidate."""
+
 MEDIAN_RANK = Metric(
     name="median_rank",
     compute=median_rank,
@@ -237,6 +245,8 @@ MEDIAN_RANK = Metric(
     high=math.inf,
     chance=_median_rank_chance,
 )
+"""The median over queries of the rank of the right candidate; lower is better."""
+
 AUC_PER_QUERY = Metric(
     name="auc_per_query",
     compute=auc_per_query,
@@ -248,6 +258,8 @@ AUC_PER_QUERY = Metric(
     each=_shares_below,
     weighted=weighted_mean(_shares_below),
 )
+"""The share of a query's wrong candidates that score below the right one; the mean."""
+
 AUC_OVER_SCORES = Metric(
     name="auc_over_scores",
     compute=auc_over_scores,
@@ -259,3 +271,4 @@ AUC_OVER_SCORES = Metric(
     each=_itself,
     weighted=weighted_mean(_itself),
 )
+"""How often the right score of one query is above a wrong score of any."""
