@@ -31,6 +31,23 @@ def reciprocal_rank_in_loops(scores: np.ndarray, positive: np.ndarray) -> float:
     return total / len(scores)
 
 
+def median_rank_in_loops(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The median of all places, those of a query that ties counting as one query together."""
+    places = [places_of(row, right) for row, right in zip(scores.tolist(), positive, strict=True)]
+    times = np.lcm.reduce([len(several) for several in places])
+    every = [place for several in places for place in several * (times // len(several))]
+    return float(np.median(every))
+
+
+def auc_per_query_in_loops(scores: np.ndarray, positive: np.ndarray) -> float:
+    total = 0.0
+    for row, right in zip(scores.tolist(), positive.tolist(), strict=True):
+        wrong = [score for place, score in enumerate(row) if place != right]
+        won = sum((row[right] > score) + (row[right] == score) / 2 for score in wrong)
+        total += won / len(wrong)
+    return total / len(scores)
+
+
 def places_of(scores: list[float], right: int) -> list[int]:
     first = 1 + sum(score > scores[right] for score in scores)
     return list(range(first, first + sum(score == scores[right] for score in scores)))
@@ -54,20 +71,26 @@ def calibration_error_in_loops(label: np.ndarray, probability: np.ndarray) -> fl
 RETRIEVAL_REFERENCES: dict[str, Callable[..., float]] = {
     "recall_at_1": lambda scores, positive: recall_in_loops(scores, positive, 1),
     "recall_at_5": lambda scores, positive: recall_in_loops(scores, positive, 5),
+    "recall_at_10": lambda scores, positive: recall_in_loops(scores, positive, 10),
     "mean_reciprocal_rank": reciprocal_rank_in_loops,
+    "median_rank": median_rank_in_loops,
+    "auc_per_query": auc_per_query_in_loops,
 }
+# Not of ranks: it has 1,000 cases of its own in tests/test_separation.py.
+OF_SCORES = {"auc_over_scores"}
 CLASSIFICATION_REFERENCES: dict[str, Callable[..., float]] = {
     "auroc": roc_auc_score,
     "auprc": average_precision_score,
     "brier": brier_score_loss,
     "expected_calibration_error": calibration_error_in_loops,
 }
+NO_MEANS = ("auroc", "auprc", "expected_calibration_error", "median_rank")
 ONE_CLASS_IS_ENOUGH = ("brier", "expected_calibration_error")
 
 
 def retrieval_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """From one query of one candidate up; scores of few values tie, and some are constant."""
-    shape = (int(rng.integers(1, 9)), int(rng.integers(1, 9)))
+    shape = (int(rng.integers(1, 9)), int(rng.integers(1, 14)))
     values = int(rng.integers(1, 12))
     return rng.integers(values, size=shape) / values, rng.integers(shape[1], size=shape[0])
 
@@ -79,6 +102,17 @@ def classification_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
     return label, rng.integers(values + 1, size=n) / values
 
 
+def arrays_of(metric: Metric, scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
+    above, tied = ranks(scores, positive)
+    columns = {"above": above, "tied": tied, "candidates": np.full(len(scores), scores.shape[1])}
+    return tuple(columns[name] for name in metric.columns)
+
+
+def test_every_metric_has_a_reference():
+    assert set(RETRIEVAL_REFERENCES) | OF_SCORES == set(RETRIEVAL_METRICS)
+    assert set(CLASSIFICATION_REFERENCES) == set(CLASSIFICATION_METRICS)
+
+
 def metric_of(name: str) -> Metric:
     names = RETRIEVAL_METRICS if name in RETRIEVAL_METRICS else CLASSIFICATION_METRICS
     return find(name, names, what="metric")
@@ -88,10 +122,13 @@ def metric_of(name: str) -> Metric:
 def test_a_retrieval_metric_is_its_definition_in_loops(name, rng):
     for _ in range(CASES):
         scores, positive = retrieval_case(rng)
+        arrays = arrays_of(metric_of(name), scores, positive)
+        if name == "auc_per_query" and scores.shape[1] == 1:
+            with pytest.raises(ValueError, match="have no wrong candidate"):
+                metric_of(name).compute(*arrays)
+            continue
         expected = RETRIEVAL_REFERENCES[name](scores, positive)
-        assert metric_of(name).compute(*ranks(scores, positive)) == pytest.approx(
-            expected, abs=1e-12
-        )
+        assert metric_of(name).compute(*arrays) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", sorted(CLASSIFICATION_REFERENCES))
@@ -118,10 +155,14 @@ def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(name, rng):
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES | CLASSIFICATION_REFERENCES))
 def test_the_form_for_many_resamples_is_the_metric_of_each(name, rng):
     metric = metric_of(name)
-    assert metric.weighted is not None
+    if metric.weighted is None:
+        assert name == "median_rank"
+        return
     for _ in range(CASES):
         if name in RETRIEVAL_METRICS:
-            arrays = ranks(*retrieval_case(rng))
+            scores, positive = retrieval_case(rng)
+            scores = np.column_stack([scores, scores[:, 0]])  # some wrong candidate
+            arrays = arrays_of(metric, scores, positive)
         else:
             arrays = classification_case(rng)
         weights = rng.integers(3, size=(4, len(arrays[0])))
@@ -140,10 +181,13 @@ def test_the_form_for_many_resamples_is_the_metric_of_each(name, rng):
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES | CLASSIFICATION_REFERENCES))
 def test_a_metric_that_gives_each_sample_a_value_is_their_mean(name, rng):
     metric = metric_of(name)
-    assert (metric.each is None) == (name in ("auroc", "auprc", "expected_calibration_error"))
+    assert (metric.each is None) == (name in NO_MEANS)
     if metric.each is not None:
-        case = retrieval_case(rng) if name in RETRIEVAL_METRICS else classification_case(rng)
-        arrays = ranks(*case) if name in RETRIEVAL_METRICS else case
+        if name in RETRIEVAL_METRICS:
+            scores, positive = retrieval_case(rng)
+            arrays = arrays_of(metric, np.column_stack([scores, scores[:, 0]]), positive)
+        else:
+            arrays = classification_case(rng)
         assert metric.each(*arrays).mean() == pytest.approx(metric.compute(*arrays), abs=1e-12)
 
 
@@ -158,3 +202,12 @@ def test_nan_is_refused_before_any_metric_sees_it(rng):
         for name in CLASSIFICATION_REFERENCES:
             with pytest.raises(ValueError, match="or NaN; expected predicted probabilities"):
                 metric_of(name).compute(label, probability)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSIFICATION_REFERENCES))
+def test_a_classification_metric_refuses_nan(name, rng):
+    for _ in range(CASES):
+        label, probability = classification_case(rng)
+        probability[rng.integers(len(probability))] = np.nan
+        with pytest.raises(ValueError, match="probabilities outside 0 … 1 or NaN"):
+            metric_of(name).compute(label, probability)
