@@ -4,10 +4,12 @@ A run of `benchmark missingness` is asked for one retrieval, on its store repeat
 10,000 samples: their recordings are encoded once, then they are scored under each pattern.
 
 Run with `.venv/bin/python benchmarks/missingness.py missing`, the folder of a finished
-`clinical-symile benchmark missingness --cohort synthetic --out missing`.
+`clinical-symile benchmark missingness --cohort synthetic --out missing`; it writes
+`benchmarks/results/missingness.md`.
 """
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -29,12 +31,15 @@ from clinical_symile.store import CohortStore, open_store
 from clinical_symile.task import Pretraining, Retrieval, read_task, task_from
 
 SAMPLES = 10_000
+OUT = Path(__file__).parent / "results" / "missingness.md"
+HEAD = "| patterns | encoding | scoring and intervals | together | against `complete` |\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--run", default="missingness-masked_cube-0")
+    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     run = Run(options.folder / "runs" / options.run)
     task = task_from(run.record["definition"], name=run.record["task"], where="run.toml")
@@ -49,15 +54,21 @@ def main() -> None:
         embeddings = embed(learner.model, store, np.arange(SAMPLES))
         encoding = time.perf_counter() - started
         scorer = EmbeddingScorer(embeddings, learner.objective, store)
-        seconds = {}
-        for words in (("complete",), ("grid",)):
+        lines, whole = [HEAD, "|---|--:|--:|--:|--:|\n"], 0.0
+        for words in (("complete",), ("every",), ("grid",)):
             patterns = expand(words, asked.query)
             started = time.perf_counter()
             made = evaluate(asked, scorer, store=store, run="r", seed=0, missingness=patterns)
-            seconds[words[0]] = encoding + time.perf_counter() - started
+            scoring = time.perf_counter() - started
             assert not made.unscored
-            print(f"{words[0]}: {len(patterns)} patterns, {seconds[words[0]]:.1f} s")
-    print(f"of which encoding {encoding:.1f} s; ratio {seconds['grid'] / seconds['complete']:.2f}")
+            whole = whole or encoding + scoring
+            lines.append(
+                f"| `{words[0]}`: {len(patterns)} | {encoding:.1f} s | {scoring:.1f} s | "
+                f"{encoding + scoring:.1f} s | {(encoding + scoring) / whole:.2f} |\n"
+            )
+    text = f"{SAMPLES} samples, `{name}`, {os.cpu_count()} cores:\n\n{''.join(lines)}"
+    options.out.write_text(text, encoding="utf-8")
+    print(text)
 
 
 def _repeated(store: CohortStore, folder: Path) -> CohortStore:

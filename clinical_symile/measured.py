@@ -66,11 +66,19 @@ def intervals(
     if not values:
         return [made[place] for place in range(len(numbers))]
     known = [numbers[place] for place in values]
-    forms = [(number.weighted or by_weights(number.compute), number.arrays) for number in known]
     arrays = [array for number in known for array in number.arrays]
 
     def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
-        return np.stack([form(weights, *own) for form, own in forms], axis=1)
+        as_floats = weights.astype(np.float64)  # once, and not by each metric for itself
+        return np.stack(
+            [
+                by_weights(number.compute)(weights, *number.arrays)
+                if number.weighted is None
+                else number.weighted(as_floats, *number.arrays)
+                for number in known
+            ],
+            axis=1,
+        )
 
     try:
         drawn = resampled(together, arrays, subjects, rng=rng, resamples=resamples)

@@ -21,8 +21,9 @@ from clinical_symile.probes.probe import Encoders, Labelled, Shown
 from clinical_symile.store import CohortStore
 from clinical_symile.task import Classification, Retrieval
 
-# Scores that are held at a time when lists are scored.
-CELLS = 2**22
+# Scores that are held at a time when lists are scored. All queries of a part are scored with all of
+# its candidates: with more of them fewer of these products are asked for.
+CELLS = 2**18
 NEEDS_LABELS = (
     "a probe cannot be fitted: under this pattern the train split needs samples with the outcome "
     "and samples without it, and the tuning split at least one of either."

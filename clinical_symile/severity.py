@@ -8,6 +8,7 @@ not at random in the strictest sense.
 
 from collections.abc import Iterator
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,7 +17,8 @@ from clinical_symile.mechanisms import normal_scores, uniforms
 from clinical_symile.store import CohortStore
 
 FITTED_ON = 256
-AT_ONCE = 256
+# Numbers that are held at a time: few enough to stay in a processor's cache.
+AT_ONCE = 2**20
 LONG = 64
 WINDOWS = 8
 
@@ -61,8 +63,9 @@ def _direction(
 def _chunks(
     store: CohortStore, modality: str, rows: Int[np.ndarray, " row"]
 ) -> Iterator[Float[np.ndarray, "_ feature"]]:
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows[start : start + AT_ONCE]
+    at_once = max(1, AT_ONCE // max(1, prod(store.array(modality).shape[1:])))
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
         yield _features(store.inputs(modality, part))
 
 
