@@ -271,6 +271,10 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
     )
     assert "absent = dropout" in words(text)
     assert "A model of others." in words(text)
+    assert "by the BCa method. Of differences, groups and all else: by percentiles." in words(text)
+    masks = words(text.partition('class="masks"')[2])
+    assert "share that was hidden digest of the mask" in masks
+    assert "ecg 0.0 %, labs 0.0 % 0123" in masks
     assert len(re.findall("<figure", text)) == text.count("<table>") > 0
     about: dict[str, Any] = {"tasks": data.tasks, "series": series_of(data.runs, data.results)}
     met = absence_panels.met(Scores(data.results), data.comparisons, **about)
