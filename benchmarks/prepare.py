@@ -8,16 +8,15 @@ read from one of two pictures of 32 x 32 pixels: what is left is the work of `pr
 
 import argparse
 import json
-import multiprocessing
 import platform
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,10 @@ def cheap_cohort(folder: Path) -> Cohort:
 
 
 def measure(admissions: int, folder: Path) -> dict[str, Any]:
-    """Seconds and peak memory of one `prepare`, in this process and in those that read."""
+    """Seconds and peak memory of one `prepare`, in this process and in those that read.
+
+    Selection is until the first samples are read. Linux tells what a process has held at most.
+    """
     cohort, start, out = cheap_cohort(folder), time.perf_counter(), folder / "store"
     shutil.rmtree(out, ignore_errors=True)
     selected: list[float] = []
@@ -80,8 +82,9 @@ def measure(admissions: int, folder: Path) -> dict[str, Any]:
     def progress(done: int, total: int) -> None:
         if not selected:
             selected.extend([time.perf_counter(), _most_held()])
+            _forget()
         if done % 64 == 0:
-            readers.update(_held_by_readers())
+            readers.update(_most_held(child.pid or "self") for child in active_children())
 
     store = prepare(cohort, source=folder, out=out, progress=progress)
     end = time.perf_counter()
@@ -97,18 +100,15 @@ def measure(admissions: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def _most_held() -> float:
-    """The most memory that this process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+def _most_held(process: int | str = "self") -> float:
+    """The most memory that a process has held since `_forget`, in GB."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return sum(int(kb) for kb in re.findall(r"VmHWM:\s+(\d+) kB", status)) * 1024 / 1e9
 
 
-def _held_by_readers() -> list[float]:
-    """The most that each process which reads has held, in GB."""
-    held = []
-    for process in multiprocessing.active_children():
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-        held += [int(kb) * 1024 / 1e9 for kb in re.findall(r"VmHWM:\s+(\d+) kB", status)]
-    return held
+def _forget() -> None:
+    """Have the most that this process holds counted from now on."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def reading(folder: Path) -> dict[str, float]:

@@ -20,6 +20,7 @@ from clinical_symile.wording import (
     count,
     modality_words,
     outcome_words,
+    part,
     parts,
 )
 
@@ -76,7 +77,7 @@ def render_card(store: CohortStore, *, template: Path, out: Path) -> None:
     context = {
         "cohort": manifest,
         "flow": flow(manifest),
-        "recorded": _recorded(manifest),
+        "recorded": recorded_words(manifest),
         "presence": presence_panel(manifest),
         "splits": cohort_table(manifest),
         "groups": groups(store),
@@ -91,16 +92,17 @@ def render_card(store: CohortStore, *, template: Path, out: Path) -> None:
 def flow(manifest: Mapping[str, Any]) -> list[Step]:
     """From the rows of the tables to the samples of each split.
 
-    Where a small number left, the first box is rounded, so that it does not follow by subtraction.
+    Where a small number left, the first box is a lower bound, so that it does not follow by
+    subtraction.
     """
     splits = {name: split["samples"] for name, split in manifest["counts"].items()}
     left_out = manifest["left_out"]
-    small = any(0 < n < SMALL for n in left_out.values())
-    rows = f"about {count(max(round(manifest['rows'], -2), 100))}" if small else None
+    small = [n for n in left_out.values() if 0 < n < SMALL]
+    told = sum(splits.values()) + sum(n for n in left_out.values() if n >= SMALL)
     return [
         Step(
             "rows of the cohort's query or tables",
-            rows or count(manifest["rows"]),
+            f"{count(told + len(small))} or more" if small else count(manifest["rows"]),
             [(reason.replace("-", " "), count(n)) for reason, n in left_out.items()],
         ),
         Step("samples", count(sum(splits.values())), []),
@@ -156,7 +158,7 @@ def analytes(store: CohortStore) -> list[Coverage]:
         for place, name in enumerate(about["parts"]):
             values = np.where(present, array[:, place], np.nan)
             splits = [_measured(values[split]) for split in rows]
-            found.append(Coverage(name, units[place], splits))
+            found.append(Coverage(name.replace("_", " "), units[place], splits))
     return sorted(found, key=lambda one: (-one.splits[0][1], one.name))
 
 
@@ -183,17 +185,22 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
     return drawn
 
 
-def _recorded(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How many rows have a recording of each modality, before any was opened."""
-    return [
-        (
-            modality_words(modality),
-            count(
-                sum(n for name, n in manifest["recorded"].items() if modality in name.split("+"))
-            ),
-        )
-        for modality in manifest["modalities"]
-    ]
+def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many rows have a recording of each modality, before any was opened.
+
+    Where a cell that adds up to such a number is withheld, it is told in tens only: the cell would
+    follow from it.
+    """
+    told = []
+    for modality in manifest["modalities"]:
+        patterns = {k: n for k, n in manifest["recorded"].items() if modality in k.split("+")}
+        rows = sum(patterns.values())
+        cells = [(n, rows) for n in patterns.values()]
+        cells += [(s["present"][modality], s["samples"]) for s in manifest["counts"].values()]
+        exact = all(part(n, total) == count(n) != f"<{SMALL}" for n, total in cells)
+        number = count(rows) if exact or rows < SMALL else f"{count(rows // 10 * 10)} or more"
+        told.append((modality_words(modality), number))
+    return told
 
 
 def _files(manifest: Mapping[str, Any]) -> Panel:

@@ -127,6 +127,8 @@ def _audit(options: argparse.Namespace) -> int:
         print(finding)
         if options.samples and finding.samples:
             print(f"        samples {', '.join(map(str, finding.samples))}")
+    if not options.samples and any(finding.samples for finding in findings):
+        print("With --samples, this names the samples of each finding.")
     return max(finding.severity for finding in findings).status
 
 

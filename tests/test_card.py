@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.card import analytes, examples, flow, groups, outcomes, render_card
+from clinical_symile.card import (
+    analytes,
+    examples,
+    flow,
+    groups,
+    outcomes,
+    recorded_words,
+    render_card,
+)
 from clinical_symile.catalog import Catalog
 from clinical_symile.croissant import croissant, write_croissant
 from clinical_symile.errors import DefinitionError
@@ -51,7 +59,24 @@ def test_the_flow_goes_from_the_rows_to_the_splits() -> None:
 def test_a_small_number_that_left_does_not_follow_by_subtraction() -> None:
     rows, samples, *_ = flow(manifest(rows=423, left_out={"a": 120, "b": 3}))
     assert rows.left == [("a", "120"), ("b", "<10")]
-    assert (rows.number, samples.number) == ("about 400", "300")
+    assert (rows.number, samples.number) == ("421 or more", "300")
+
+
+def test_a_withheld_cell_does_not_follow_from_how_many_were_recorded() -> None:
+    """Of 24 X-rays 21 have labs and ECG: the other 3, or the 4 of one split, must not follow."""
+    recorded = {"cxr+ecg+labs": 21, "labs": 100, "ecg+labs": 30}
+    present = ({"cxr": 21}, {"cxr": 0}, {"cxr": 0})
+    counts = {
+        split: {"samples": 50, "present": cells}
+        for split, cells in zip(("train", "tuning", "held_out"), present, strict=True)
+    }
+    told = {"modalities": {"cxr": {}}, "recorded": recorded, "counts": counts}
+    assert recorded_words(told) == [("chest X-ray", "21")]
+    told["recorded"] = {**recorded, "cxr+labs": 3}
+    assert recorded_words(told) == [("chest X-ray", "20 or more")]
+    told["recorded"] = recorded
+    counts["tuning"]["present"] = {"cxr": 4}
+    assert recorded_words(told) == [("chest X-ray", "20 or more")]
 
 
 def test_an_outcome_is_told_among_those_of_whom_it_is_known() -> None:
@@ -95,7 +120,7 @@ def test_an_analyte_has_its_share_and_quartiles(synthetic_store: CohortStore) ->
     found = {one.name: one for one in analytes(synthetic_store)}
     labs = synthetic_store.modalities.index("labs")
     panel = synthetic_store.manifest["modalities"]["labs"]["parts"]
-    assert found.keys() == {*panel}
+    assert found.keys() == {name.replace("_", " ") for name in panel}
     rows = synthetic_store.rows("train")
     present = synthetic_store.present[rows, labs]
     values = synthetic_store.array("labs")[rows, panel.index("glucose")]
