@@ -251,9 +251,10 @@ def show_mirrored(mirrored: Mirrored, uri: str, console: Console) -> None:
     if mirrored.problem:
         console.print(f"MLflow      not mirrored: {mirrored.problem}", markup=False)
     elif uri.startswith("sqlite:"):
+        # MLflow's own first page is of traces, which there are none of.
+        page = f"http://127.0.0.1:5000/{mirrored.page or ''}"
         console.print(
-            f"MLflow      mlflow ui --backend-store-uri {uri}   (then open http://127.0.0.1:5000)",
-            soft_wrap=True,
+            f"MLflow      mlflow ui --backend-store-uri {uri}   (then open {page})", soft_wrap=True
         )
     else:
         console.print(f"MLflow      {mirrored.url or uri}", soft_wrap=True)

@@ -41,7 +41,8 @@ NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
 PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S = 3, 10
 
-KEY, SENT = "clinical_symile.key", "clinical_symile.mirrored"
+# What begins with `mlflow.` is not shown among a run's tags: it is for the next mirroring alone.
+KEY, SENT = "clinical_symile.key", "mlflow.clinical_symile.mirrored"
 NOTE = (
     "What runs scored on one cohort. Metrics are named task/missingness/metric; `.low` and "
     "`.high` are the ends of the 95 % interval. Every run has a run below it for each task."
@@ -57,11 +58,13 @@ class Mirrored:
     Attributes:
         run_id: MLflow's name for the run; None if it could not be mirrored.
         url: the run's page, where a server shows it.
+        page: the path of the page of all runs of the cohort, wherever it is shown.
         problem: why it could not be mirrored and what to do; None if it was.
     """
 
     run_id: str | None = None
     url: str | None = None
+    page: str | None = None
     problem: str | None = None
 
 
@@ -157,9 +160,10 @@ def _mirror(run: _Folder, uri: str) -> Mirrored:
             if copy.info.status != "FINISHED":
                 end = _milliseconds(run.record.get("finished")) or run.results_ms
                 client.set_terminated(copy.info.run_id, "FINISHED", end)
-    page = f"{_without_password(uri).rstrip('/')}/#/experiments/{experiment}/runs/"
-    url = page + copy.info.run_id if uri.startswith("http") else None
-    return Mirrored(run_id=copy.info.run_id, url=url)
+    page = f"#/experiments/{experiment}/runs"
+    server = f"{_without_password(uri).rstrip('/')}/"
+    url = f"{server}{page}/{copy.info.run_id}" if uri.startswith("http") else None
+    return Mirrored(run_id=copy.info.run_id, url=url, page=page)
 
 
 def _read(path: Path, *, cohort: str, report: Path | None) -> _Folder:

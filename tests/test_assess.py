@@ -1,6 +1,6 @@
 """What is told of a run is what its outcomes say, and on made-up people what the oracle says."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,16 @@ import pytest
 from scipy.special import expit
 
 from clinical_symile.assess import assess
-from clinical_symile.assess_modalities import quantities
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate_runs import oracle_run
 from clinical_symile.intervals import bootstrap
 from clinical_symile.measures import KINDS, Measures, read_measures
 from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.modality_value import interaction, shapley, subsets
-from clinical_symile.oracle import Bayes
+from clinical_symile.modality_value import interaction, shapley
 from clinical_symile.results import Result
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import MODALITIES, World, words
+from clinical_symile.synthetic_world import MODALITIES
 from clinical_symile.task import Classification, Retrieval, read_task
 
 ALL = (
@@ -309,145 +305,6 @@ def test_groups_are_told_with_gaps_of_one_family(
             assert {v for k, v in asdict(row).items() if k in ("value", "gap", "n_samples")} == {
                 None
             }
-
-
-WORLD = World(redundant=1, unique=1, synergistic=3, synergy=1.0, flip=0.05)
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
-    """Some thousand admissions of the world of the synthetic cohort, without their recordings."""
-    rng, n = np.random.default_rng(3), 2400
-    drawn = [WORLD.draw(rng) for _ in range(n)]
-    shown = words(np.stack([bits for bits, _ in drawn]))
-    table = pd.DataFrame(
-        {
-            "sample": np.arange(n),
-            "subject": np.arange(n) // 2,
-            "split": np.where(np.arange(n) < 800, "tuning", "held_out"),
-            "outcome_deterioration": [float(ends) for _, ends in drawn],
-            "group_sex": rng.choice(["F", "M"], n),
-            **{f"kept_shown_{name}": shown[:, place] for place, name in enumerate(MODALITIES)},
-        }
-    )
-    parameters = {field.name: getattr(WORLD, field.name) for field in fields(WORLD)}
-    oracle = "clinical_symile.oracle:Oracle"
-    manifest = {
-        "cohort": "synthetic",
-        "cohort_digest": "of-the-cohort",
-        "digest": "of-the-store",
-        "generator": {"parameters": parameters, "oracle": oracle},
-    }
-    present = np.ones((n, 3), dtype=bool)
-    folder = tmp_path_factory.mktemp("people")
-    return CohortStore(folder, manifest, table, MODALITIES, present, None)
-
-
-@pytest.fixture(scope="module")
-def oracle(catalog: Catalog, people: CohortStore) -> tuple[Run, Measures]:
-    """The oracle as a run, and what is told of it."""
-    tasks = []
-    for name in ("classification/deterioration", "retrieval/cxr_given_ecg_labs"):
-        task = read_task(catalog.path("tasks", name), name=name)
-        assert isinstance(task, Classification | Retrieval)
-        tasks.append(task)
-    run = oracle_run(tasks, store=people, run=Run(people.path / "oracle"))
-    assert run is not None
-    return run, assess(run, tasks, store=people)
-
-
-def enumerated(metric: str) -> dict[frozenset[str], float]:
-    """The exact value of the best answer for every combination of modalities."""
-    bayes = Bayes(WORLD)
-    if metric == "auroc":
-        value = lambda visible: bayes.auroc(visible)  # noqa: E731
-        modalities, nothing = MODALITIES, 0.5
-    else:
-        value = lambda visible: bayes.recall_at_1(visible, "cxr", candidates=10)  # noqa: E731
-        modalities, nothing = ("ecg", "labs"), 0.1
-    return {
-        some: value(tuple(name for name in modalities if name in some)) if some else nothing
-        for some in subsets(modalities)
-    }
-
-
-def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
-    oracle: tuple[Run, Measures],
-) -> None:
-    run, _ = oracle
-    seen = 0
-    for row in run.results:
-        modalities = MODALITIES if row.metric == "auroc" else ("ecg", "labs")
-        if row.metric not in ("auroc", "recall_at_1") or row.missingness.startswith("mcar"):
-            continue
-        shown = frozenset(parse_pattern(row.missingness).shown(modalities))
-        exact = enumerated(row.metric)[shown]
-        reach = (row.high - row.low) / 2
-        assert row.value == pytest.approx(exact, abs=1.5 * reach), row.missingness
-        seen += 1
-    assert seen == 7 + 4
-
-
-@pytest.mark.parametrize("metric", ["auroc", "recall_at_1"])
-def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
-    metric: str, oracle: tuple[Run, Measures]
-) -> None:
-    told = [row for row in oracle[1].modality_value if row.metric == metric]
-    modalities = MODALITIES if metric == "auroc" else ("ecg", "labs")
-    exact = quantities(enumerated(metric), modalities)
-    assert {(row.quantity, row.modalities) for row in told} == {*exact}
-    for row in told:
-        reach = (row.high - row.low) / 2
-        assert row.value == pytest.approx(exact[row.quantity, row.modalities], abs=1.5 * reach), (
-            row.quantity
-        )
-    if metric == "recall_at_1":
-        (pair,) = [row for row in told if row.quantity == "interaction"]
-        assert pair.low > 0.3  # three factors of the X-ray are XORs: the pair is synergistic
-
-
-def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
-    oracle: tuple[Run, Measures],
-) -> None:
-    right = {"calibration/slope": 1, "calibration/intercept": 0, "silent/silence": 0}
-    right |= {"calibration/observed_minus_predicted": 0, "recalibrated/slope": 1}
-    beyond: dict[str, list[float]] = {name: [] for name in right}
-    patterns = set()
-    for row in oracle[1].measures:
-        patterns.add(row.missingness)
-        if row.measure in right:
-            assert row.low is not None
-            assert row.high is not None
-            reach = (row.high - row.low) / 2
-            beyond[row.measure].append(abs(row.value - right[row.measure]) / reach)
-        if row.measure == "conformal/coverage":
-            assert row.value == pytest.approx(0.9, abs=0.02) or row.value > 0.9
-        if row.measure == "calibration/expected_error":
-            assert row.value < 0.04
-        if row.measure == "silent/accuracy_fall" and row.missingness.startswith("only-"):
-            assert row.value > 0
-    assert len(patterns) == 8
-    for name, values in beyond.items():
-        # Of eight patterns on the same people nearly all reach the truth, and none is far from it.
-        assert sum(value > 1 for value in values) <= 2, name
-        assert max(values) < 1.7, name
-
-
-def test_the_decisions_of_the_oracle_are_worth_more_than_treating_all_or_none(
-    oracle: tuple[Run, Measures],
-) -> None:
-    gains = [row for row in oracle[1].net_benefit if row.missingness == "complete"]
-    assert len(gains) == 19
-    assert all(row.gain_high >= 0 for row in gains)
-    assert max(row.gain_low for row in gains) > 0.05
-
-
-def test_no_group_of_the_made_up_people_is_found_to_be_worse(
-    oracle: tuple[Run, Measures],
-) -> None:
-    gaps = [row.p_holm for row in oracle[1].subgroups if row.subgroup == "sex"]
-    assert len(gaps) == 2 * (8 + 5)
-    assert all(p is not None and p > 0.05 for p in gaps)
 
 
 def test_coverage_of_a_class_is_of_its_own_samples_and_not_told_of_few(

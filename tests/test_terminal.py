@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from clinical_symile.results import Comparison, Result
-from clinical_symile.terminal import results_table, show_settled
+from clinical_symile.terminal import results_table, show_mirrored, show_settled
+from clinical_symile.tracking import Mirrored
 
 TASK = "retrieval/cxr_given_ecg_labs"
 ABOUT: dict[str, Any] = {
@@ -83,3 +84,12 @@ def test_of_many_differences_it_is_told_how_many_are_told_apart(settled: int) ->
     with console.capture() as captured:
         show_settled(rows, console)
     assert f"{TASK}: {settled} of 70 are told apart" in captured.get()
+
+
+def test_the_page_of_all_runs_is_named_and_not_mlflows_first_one() -> None:
+    console = Console(width=160)
+    with console.capture() as captured:
+        show_mirrored(
+            Mirrored(run_id="r", page="#/experiments/1/runs"), "sqlite:////x/mlflow.db", console
+        )
+    assert "then open http://127.0.0.1:5000/#/experiments/1/runs)" in captured.get()
