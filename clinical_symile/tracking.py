@@ -4,40 +4,44 @@ The folder is the record. What MLflow shows is made from it, can be made from it
 and is never read back: a tracking server that is down loses nothing.
 """
 
-import hashlib
 import json
 import logging
 import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_symile.errors import DataError
-from clinical_symile.measures import Measures, read_measures
-from clinical_symile.results import Result, question
-from clinical_symile.run import Run
+from clinical_symile.results import question
+from clinical_symile.sent import (
+    UPLOADED,
+    Folder,
+    digest_of,
+    legal,
+    measures_of,
+    metrics_of,
+    milliseconds,
+    names_of,
+    note_of,
+    parameters_of,
+    read_folder,
+    table_of,
+)
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
     from mlflow.entities import Run as Copy
     from mlflow.tracking import MlflowClient
 else:  # MLflow takes seconds to load: only `mirror` does
-    Copy = Metric = MlflowClient = Any
+    Copy = MlflowClient = Any
 
-# All that leaves a run's folder. Its other files hold rows of samples, or weights fitted to them.
-UPLOADED = ("run.toml", "history.jsonl", "results.jsonl", "measures.jsonl", "modality_value.jsonl")
-
-# MLflow takes no more than this: in one call, as a name, as a value.
-METRICS_PER_CALL, PARAMETERS_PER_CALL = 900, 90
-NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
+# MLflow takes no more than this: in one call, as a value.
+METRICS_PER_CALL, PARAMETERS_PER_CALL, TAG_LENGTH = 900, 90, 5000
 
 PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S = 3, 10
 
@@ -68,38 +72,6 @@ class Mirrored:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """A run's folder as it is now."""
-
-    name: str
-    cohort: str
-    record: Mapping[str, Any]
-    history: Sequence[Mapping[str, int | float]]
-    results: Sequence[Result]
-    told: Measures
-    results_ms: int
-    files: Mapping[str, bytes]
-
-    @property
-    def key(self) -> str:
-        """The same for every state of one run, and for no other run."""
-        fields = ("started", "seed", "store_digest", "task_digest")
-        if self.record:
-            return _digest(self.name, self.cohort, *(str(self.record.get(f)) for f in fields))
-        return _digest(
-            self.name, self.cohort, question(min(self.results, key=attrgetter("task")).digest)
-        )
-
-    @property
-    def done(self) -> bool:
-        return not self.record or "finished" in self.record
-
-    @property
-    def started_ms(self) -> int:
-        return _milliseconds(self.record.get("started")) or self.results_ms
-
-
 def tracking_uri(out: Path) -> str:
     """Where runs below a folder go: `MLFLOW_TRACKING_URI`, else a database in the folder."""
     database = (out / "mlflow.db").resolve().as_posix()
@@ -123,7 +95,7 @@ def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -
     Raises:
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
     """
-    run = _read(folder, cohort=cohort, report=report)
+    run = read_folder(folder, cohort=cohort, report=report)
     with _manners():
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -140,7 +112,7 @@ def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -
             )
 
 
-def _mirror(run: _Folder, uri: str) -> Mirrored:
+def _mirror(run: Folder, uri: str) -> Mirrored:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -158,37 +130,12 @@ def _mirror(run: _Folder, uri: str) -> Mirrored:
         if run.done:
             _send_files(client, copy, run, sent)
             if copy.info.status != "FINISHED":
-                end = _milliseconds(run.record.get("finished")) or run.results_ms
+                end = milliseconds(run.record.get("finished")) or run.results_ms
                 client.set_terminated(copy.info.run_id, "FINISHED", end)
     page = f"#/experiments/{experiment}/runs"
     server = f"{_without_password(uri).rstrip('/')}/"
     url = f"{server}{page}/{copy.info.run_id}" if uri.startswith("http") else None
     return Mirrored(run_id=copy.info.run_id, url=url, page=page)
-
-
-def _read(path: Path, *, cohort: str, report: Path | None) -> _Folder:
-    run = Run(path)
-    files = {name: (path / name).read_bytes() for name in UPLOADED if (path / name).is_file()}
-    record = run.record if "run.toml" in files else {}
-    history, results = run.history, run.results
-    if not record and not results:
-        raise DataError(
-            f"{path}: neither run.toml nor results in it; expected the folder of a run. Correct "
-            "the path, or train."
-        )
-    for number, line in enumerate(history, start=1):
-        other = [
-            k for k, v in line.items() if isinstance(v, bool) or not isinstance(v, int | float)
-        ]
-        if other:
-            raise DataError(
-                f"{path / 'history.jsonl'}, line {number}: {', '.join(other)} is not a number; "
-                "expected numbers only, for nothing else of a training may be sent. Train again."
-            )
-    if report is not None:
-        files["report.html"] = report.read_bytes()
-    at = int(1000 * (path / "results.jsonl").stat().st_mtime) if results else 0
-    return _Folder(run.name, cohort, record, history, results, read_measures(path), at, files)
 
 
 def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
@@ -219,28 +166,20 @@ def _sent(copy: Copy) -> dict[str, str]:
     return json.loads(copy.data.tags.get(SENT, "{}"))
 
 
-def _continues(copy: Copy, run: _Folder) -> bool:
+def _continues(copy: Copy, run: Folder) -> bool:
     """Whether what was sent before is still what the folder says."""
     known, sent = copy.data.params, _sent(copy)
     return (
-        all(known.get(key, value) == value for key, value in _parameters(run.record))
+        all(known.get(key, value) == value for key, value in parameters_of(run.record))
         and (
             "history" not in sent
-            or _digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
+            or digest_of(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
-        and set(copy.data.metrics) <= _names(run)
+        and set(copy.data.metrics) <= names_of(run)
     )
 
 
-def _names(run: _Folder) -> set[str]:
-    """What the folder's numbers are called there: a number of another name is one that is gone."""
-    told = [*_metrics(run.results, 0)]
-    for task in {row.task for row in run.results}:
-        told += _measures(run.told, task, 0)
-    return {metric.key for metric in told} | {_legal(key) for line in run.history for key in line}
-
-
-def _create(client: MlflowClient, experiment: str, run: _Folder) -> Copy:
+def _create(client: MlflowClient, experiment: str, run: Folder) -> Copy:
     from mlflow.entities import Dataset, DatasetInput, Param
 
     record = run.record
@@ -251,10 +190,10 @@ def _create(client: MlflowClient, experiment: str, run: _Folder) -> Copy:
     copy = client.create_run(
         experiment,
         start_time=run.started_ms,
-        tags={_legal(key): str(value)[:TAG_LENGTH] for key, value in tags.items() if value != ""},
+        tags={legal(key): str(value)[:TAG_LENGTH] for key, value in tags.items() if value != ""},
         run_name=run.name,
     )
-    for some in _batches([Param(*pair) for pair in _parameters(record)], PARAMETERS_PER_CALL):
+    for some in _batches([Param(*pair) for pair in parameters_of(record)], PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, params=some)
     if "store_digest" in record:
         digest = str(record["store_digest"])[:36]
@@ -263,7 +202,7 @@ def _create(client: MlflowClient, experiment: str, run: _Folder) -> Copy:
     return copy
 
 
-def _send_history(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
+def _send_history(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str, str]) -> None:
     from mlflow.entities import Metric, RunTag
 
     metrics, seconds = [], 0.0
@@ -272,21 +211,23 @@ def _send_history(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str
         seconds += line.get("seconds", 0.0)
         step, at = int(line.get("step", number + 1)), run.started_ms + int(1000 * seconds)
         if number >= int(sent.get("lines", 0)):
-            metrics += [Metric(_legal(k), v, at, step) for k, v in line.items() if k != "step"]
+            metrics += [Metric(legal(k), v, at, step) for k, v in line.items() if k != "step"]
     if metrics:
-        sent |= {"lines": str(len(run.history)), "history": _digest(json.dumps(run.history))}
+        sent |= {"lines": str(len(run.history)), "history": digest_of(json.dumps(run.history))}
     for some in _batches(metrics, METRICS_PER_CALL):
         tags = [RunTag(SENT, json.dumps(sent))] if some[-1] is metrics[-1] else []
         client.log_batch(copy.info.run_id, metrics=some, tags=tags)
 
 
-def _send_results(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
+def _send_results(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str, str]) -> None:
     """Numbers go to the run itself, to compare runs in one table, and to one below it per task."""
-    digest = _digest(*(run.files.get(name, b"") for name in UPLOADED[2:]))
+    from mlflow.entities import Metric
+
+    digest = digest_of(*(run.files.get(name, b"") for name in UPLOADED[2:]))
     if not run.results or sent.get("results") == digest:
         return
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
-        rows, key = list(group), _digest(run.key, task)
+        rows, key = list(group), digest_of(run.key, task)
         tags = {KEY: key, **LABELS, "mlflow.parentRunId": copy.info.run_id, "cohort": run.cohort}
         tags |= {
             "run": run.name,
@@ -297,52 +238,21 @@ def _send_results(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str
         child = _find(client, copy.info.experiment_id, key) or client.create_run(
             copy.info.experiment_id, run.results_ms, tags, f"{task} · {run.name}"
         )
-        client.set_tag(child.info.run_id, "mlflow.note.content", _table(rows)[:TAG_LENGTH])
-        metrics = _metrics(rows, run.results_ms) + _measures(run.told, task, run.results_ms)
+        client.set_tag(child.info.run_id, "mlflow.note.content", table_of(rows)[:TAG_LENGTH])
+        numbers = [*metrics_of(rows), *measures_of(run.told, task)]
+        metrics = [Metric(name, value, run.results_ms, 0) for name, value in numbers]
         for some in _batches(metrics, METRICS_PER_CALL):
             client.log_batch(child.info.run_id, metrics=some)
             client.log_batch(copy.info.run_id, metrics=some)
         client.set_terminated(child.info.run_id, "FINISHED", run.results_ms)
-    client.set_tag(copy.info.run_id, "mlflow.note.content", _note(run)[:TAG_LENGTH])
+    client.set_tag(copy.info.run_id, "mlflow.note.content", note_of(run)[:TAG_LENGTH])
     sent["results"] = digest
     client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
 
 
-def _metrics(rows: Iterable[Result], at: int) -> list[Metric]:
-    from mlflow.entities import Metric
-
-    return [
-        Metric(_legal(f"{row.task}/{row.missingness}/{row.metric}{end}"), value, at, 0)
-        for row in rows
-        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
-    ]
-
-
-def _measures(told: Measures, task: str, at: int) -> list[Metric]:
-    """Calibration, conformal sets and silence, and what modalities are worth, of one task."""
-    from mlflow.entities import Metric
-
-    named = [
-        ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
-        for row in told.measures
-        if row.task == task
-    ]
-    named += [
-        (f"value/{row.quantity}/{row.modalities.replace('+', '-')}", row)
-        for row in told.modality_value
-        if row.task == task
-    ]
-    return [
-        Metric(_legal(f"{task}/{name}{end}"), value, at, 0)
-        for name, row in named
-        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
-        if value is not None
-    ]
-
-
-def _send_files(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, str]) -> None:
+def _send_files(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str, str]) -> None:
     for name, content in run.files.items():
-        digest = _digest(content)
+        digest = digest_of(content)
         if sent.get(name) == digest:
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -351,57 +261,6 @@ def _send_files(client: MlflowClient, copy: Copy, run: _Folder, sent: dict[str, 
             client.log_artifact(copy.info.run_id, str(path))
         sent[name] = digest
         client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
-
-
-def _parameters(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """`run.toml`, flattened; what identifies the run or changes with time is a tag instead."""
-    pairs = []
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            pairs += _parameters(value, f"{prefix}{key}.")
-        elif prefix or not (key in ("started", "finished", "git_commit") or "_digest" in key):
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            if len(text) > PARAMETER_LENGTH:
-                text = text[: PARAMETER_LENGTH - 24] + "… (whole: run.toml)"
-            pairs.append((_legal(prefix + key), text))
-    return pairs
-
-
-def _note(run: _Folder) -> str:
-    """The run's page says in a few lines what came of it."""
-    whole = [row for row in run.results if row.missingness in ("complete", "observed")]
-    definition = run.record.get("definition", {"description": "The best that is possible."})
-    return "\n\n".join([definition.get("description", ""), _table(whole or run.results)])
-
-
-def _table(rows: Iterable[Result]) -> str:
-    lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
-    for row in rows:
-        numbers = f"{row.value:.3f} | {row.low:.3f} to {row.high:.3f}"
-        lines.append(f"| {row.task} | {row.missingness} | {row.metric} | {numbers} |")
-    return "\n".join(lines)
-
-
-def _legal(name: str) -> str:
-    """A name that MLflow takes; ours are legal already, those of a hospital may not be."""
-    name = re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)
-    parts = [part for part in name.split("/") if part.strip(".")]
-    return "/".join(parts)[:NAME_LENGTH] or "unnamed"
-
-
-def _milliseconds(time: Any) -> int:
-    if time is None:
-        return 0
-    moment = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
-    return int(1000 * moment.timestamp())
-
-
-def _digest(*parts: str | bytes) -> str:
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(part.encode() if isinstance(part, str) else part)
-        sha.update(b"\0")
-    return sha.hexdigest()[:16]
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:

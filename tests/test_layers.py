@@ -48,7 +48,7 @@ LAYERS = (
     {"subgroups", "measures", "cube", "processes", "foreign", "lightning_file", "augmentations"},
     {"negatives"},
     {"catalog", "run", "scores", "objectives", "synthetic_labs", "synthetic_xray"},
-    {"presets", "init_cohort", "cohort_file"},
+    {"presets", "init_cohort", "cohort_file", "sent"},
     {"cohort", "task", "absence", "template", "gallery", "findings", "panels", "synthetic_tables"},
     {"measure_panels", "method_panels", "margin_panels", "risk_panels", "tables", "headers"},
     {"splits"},
