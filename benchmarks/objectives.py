@@ -5,6 +5,7 @@ a process of its own, with the rate of a plain product of two large matrices in 
 Seconds are the least of several repeats; processor seconds are those of all threads together, and
 depend less on what else the machine does. Memory is the peak above what was resident before the
 first step. What would need more memory than `--memory` is listed with what it needs, and not run.
+Where there is a GPU, the same is measured there, and the fused kernels beside the tiles.
 
 Run with `pip install '.[benchmark]' && python benchmarks/objectives.py`; the table is kept in
 `benchmarks/results/objectives.md`. With `--growth` it measures instead how memory grows with the
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -35,6 +37,7 @@ from clinical_symile.objectives.symile import symile_loss
 
 PRODUCT = 2048
 CASES = ((256, 512, 3), (64, 256, 4), (128, 64, 3), (280, 8192, 3))
+CASES_ON_GPU = ((256, 512, 3), (280, 8192, 3), (1024, 8192, 3))
 GROWTH = {3: (256, 512, 1024, 2048, 4096), 2: (256, 1024, 4096, 16384)}
 GROWTH_DIM = {3: 4, 2: 64}
 GROWTH_HEAD = (
@@ -66,6 +69,7 @@ STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "official": official,
     "dense": dense,
     "ours": symile_loss,
+    "ours, fused": partial(symile_loss, kernel="fused"),
     "ours, CLIP": clip_loss,
 }
 
@@ -89,52 +93,72 @@ def resident(field: str) -> float:
     return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
+def timed(work: Callable[[], object], device: str) -> tuple[float, float]:
     wall, processor = time.perf_counter(), time.process_time()
     work()
+    if device == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def measure(step: str, n: int, d: int, modalities: int, repeats: int) -> dict[str, float]:
+def forget_peak(device: str) -> float:
+    """What is held now, in bytes; peaks are told from here on."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident("VmRSS")
+
+
+def measure(
+    step: str, n: int, d: int, modalities: int, *, repeats: int, device: str
+) -> dict[str, float]:
     """What the process that is asked for one step finds."""
     generator = torch.Generator().manual_seed(0)
 
     def work(n: int = n) -> None:
-        z = functional.normalize(torch.randn(n, modalities, d, generator=generator), dim=2)
-        scale = torch.tensor(d ** ((modalities - 1) / 2), requires_grad=True)
+        drawn = torch.randn(n, modalities, d, generator=generator)
+        z = functional.normalize(drawn.to(device), dim=2)
+        scale = torch.tensor(d ** ((modalities - 1) / 2), device=device, requires_grad=True)
         loss = STEPS[step](z.requires_grad_(), scale)
         loss.backward()
         found["loss"] = loss.item()
 
     found: dict[str, float] = {}
     work(8)  # what libraries set up once is not the step's
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = resident("VmRSS")
-    times = [timed(work)]
-    found["memory"] = resident("VmHWM") - before
-    square, out = torch.randn(PRODUCT, PRODUCT), torch.empty(PRODUCT, PRODUCT)
-    products = [timed(lambda: torch.mm(square, square, out=out)) for _ in range(3)]
+    before = forget_peak(device)
+    times = [timed(work, device)]
+    peak = torch.cuda.max_memory_allocated() if device == "cuda" else resident("VmHWM")
+    found["memory"] = peak - before
+    square, out = torch.randn(2, PRODUCT, PRODUCT, device=device)
+
+    def product() -> Tensor:
+        return torch.mm(square, square, out=out)
+
+    products = [timed(product, device) for _ in range(3)]
     for _ in range(repeats - 1):
-        times.append(timed(work))
-        products += [timed(lambda: torch.mm(square, square, out=out)) for _ in range(2)]
+        times.append(timed(work, device))
+        products += [timed(product, device) for _ in range(2)]
     found["seconds"], found["processor"] = np.min(times, axis=0)
-    product, product_processor = 2 * PRODUCT**3 / np.min(products, axis=0)
-    found["share"] = operations(n, d, modalities) / found["seconds"] / product
-    found["processor_share"] = operations(n, d, modalities) / found["processor"] / product_processor
-    found["rate"] = product
+    rate, processor_rate = 2 * PRODUCT**3 / np.min(products, axis=0)
+    found["share"] = operations(n, d, modalities) / found["seconds"] / rate
+    found["processor_share"] = operations(n, d, modalities) / found["processor"] / processor_rate
+    found["rate"] = rate
     return {key: float(value) for key, value in found.items()}
 
 
-def in_a_process(step: str, n: int, d: int, modalities: int, **options: int) -> dict[str, float]:
+def in_a_process(
+    step: str, n: int, d: int, modalities: int, *, threads: int, repeats: int, device: str = "cpu"
+) -> dict[str, float]:
     words = [sys.executable, __file__, "--one", json.dumps([step, n, d, modalities])]
-    words += [f"--{name}={value}" for name, value in options.items()]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options["threads"])}
+    words += [f"--threads={threads}", f"--repeats={repeats}", f"--device={device}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, env=environment)
     return json.loads(done.stdout)
 
 
 def line(
-    step: str, n: int, d: int, modalities: int, threads: int, found: dict[str, float] | None
+    step: str, n: int, d: int, modalities: int, threads: int | str, found: dict[str, float] | None
 ) -> str:
     if found is None:
         cells = [f"not run, needs about {needed(step, n, d, modalities) / 1e9:.0f} GB", *[""] * 4]
@@ -173,6 +197,21 @@ def compare(case: tuple[int, int, int], threads: int, options: argparse.Namespac
     return lines + ratios
 
 
+def on_gpu(options: argparse.Namespace) -> list[str]:
+    """A line for each step and case."""
+    lines = []
+    for case in CASES_ON_GPU:
+        for step in ("official", "dense", "ours", "ours, fused"):
+            found = None
+            if needed(step, *case) <= torch.cuda.mem_get_info()[0]:
+                found = in_a_process(
+                    step, *case, threads=options.threads, repeats=options.repeats, device="cuda"
+                )
+            lines.append(line(step, *case, "GPU", found))
+            print(lines[-1], end="", flush=True)
+    return [f"\nOn {torch.cuda.get_device_name()}:\n\n", HEAD, RULE, *lines]
+
+
 def growth(sizes: Sequence[int], modalities: int) -> list[str]:
     """A line for each batch, and how memory grows with it."""
     step, d = "ours" if modalities > 2 else "ours, CLIP", GROWTH_DIM[modalities]
@@ -203,11 +242,12 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="of memory, instead")
     parser.add_argument("--largest", type=int, default=4096, help="with --growth, n of M = 3")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cpu", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.one:
         case: Any = json.loads(options.one)
-        print(json.dumps(measure(*case, repeats=options.repeats)))
+        print(json.dumps(measure(*case, repeats=options.repeats, device=options.device)))
         return
     options.out.mkdir(parents=True, exist_ok=True)
     machine = f"on {platform.machine()}, {os.cpu_count()} cores, PyTorch {torch.__version__}.\n"
@@ -240,6 +280,7 @@ def main() -> None:
         *(HEAD, RULE, *(row for row in made if row.startswith("|"))),
         "\n",
         *(row for row in made if row.startswith("-")),
+        *(on_gpu(options) if torch.cuda.is_available() else ["\nNo GPU was there to measure.\n"]),
     ]
     (options.out / "objectives.md").write_text("".join(text), encoding="utf-8")
 

@@ -46,9 +46,9 @@ be lost, since T ≤ L_m.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -87,11 +87,22 @@ def cube_logsumexp(
     check_matmul(matmul)
     if len(matrices) < 2:
         raise ValueError(f"a cube of {len(matrices)} matrices; expected at least 2.")
-    # The fewest rows come first: those vary slowest, and a product of few is soon used up.
+    return fewest_first(matrices, scale, partial(_CubeLogSumExp.apply, matmul))
+
+
+def fewest_first(
+    matrices: Sequence[Float[Tensor, "_ dim"]],
+    scale: float | Float[Tensor, ""],
+    logsumexps: Callable[..., tuple[Tensor, ...]],
+) -> tuple[Float[Tensor, " _"], ...]:
+    """What is found with the fewest rows first, and s in these, in the order of the matrices.
+
+    The first rows vary slowest, and a product of few is soon used up.
+    """
     order = sorted(range(len(matrices)), key=lambda m: len(matrices[m]))
     fewest, *others = (matrices[m] for m in order)
     scale = torch.as_tensor(scale, dtype=fewest.dtype, device=fewest.device)
-    found = _CubeLogSumExp.apply(matmul, scale * fewest, *others)
+    found = logsumexps(scale * fewest, *others)
     return tuple(found[order.index(m)] for m in range(len(matrices)))
 
 
@@ -118,19 +129,29 @@ class _CubeLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise NotImplementedError(
-                "the gradient of a cube's log-sum-exps has no gradient itself, since no tile is "
-                "kept; expected create_graph=False. Compute the logits of all combinations with "
-                "torch.einsum where a second derivative is needed."
-            )
+        refuse_second_derivative()
         saved, count = ctx.saved_tensors, len(gradients)
         matrices, logsumexps, shared = saved[:count], saved[count : 2 * count], saved[2 * count :]
         with _products_as(ctx.matmul, matrices[0].device):
-            found = _gradients(
-                matrices, logsumexps, gradients, _Shared(*shared) if shared else None
-            )
+            if shared:
+                found = _gradients(matrices, logsumexps, gradients, _Shared(*shared))
+            else:
+                found = gradients_each(matrices, logsumexps, gradients)
         return None, *found
+
+
+def refuse_second_derivative() -> None:
+    """Raise where a gradient is computed that is to have one itself.
+
+    Raises:
+        NotImplementedError: it is.
+    """
+    if torch.is_grad_enabled():
+        raise NotImplementedError(
+            "the gradient of a cube's log-sum-exps has no gradient itself, since no tile is kept; "
+            "expected create_graph=False. Compute the logits of all combinations with torch.einsum "
+            "where a second derivative is needed."
+        )
 
 
 @contextmanager
@@ -240,17 +261,24 @@ def _logsumexps(matrices: Sequence[Tensor]) -> tuple[list[Float[Tensor, " _"]], 
         left.add_sums(part.rows, shares.sum(dim=1), sums)
         right.add_sums(part.columns, shares.sum(dim=0), sums)
     found = [reference + total.log() for total in sums]
-    # What is lost is less than the smallest number, and that is the square of what it could matter
-    # beside: no L_m is further from c than the root of it.
-    depth = -math.log(torch.finfo(some.dtype).tiny) / 2
-    if bool(((torch.cat(found) - reference).abs() <= depth).all()):
+    if loses_nothing(found, reference):
         return found, _Shared(reference, kept)
-    return _logsumexps_each(left, right), None
+    return logsumexps_each(matrices), None
 
 
-def _logsumexps_each(left: Side, right: Side) -> list[Float[Tensor, " _"]]:
+def loses_nothing(logsumexps: Sequence[Float[Tensor, " _"]], reference: Float[Tensor, ""]) -> bool:
+    """Whether exp(T - c) is exact for every L_m.
+
+    What is lost is less than the smallest number, and that is the square of what it could matter
+    beside: no L_m is further from c than the root of it.
+    """
+    depth = -math.log(torch.finfo(reference.dtype).tiny) / 2
+    return bool(((torch.cat([*logsumexps]) - reference).abs() <= depth).all())
+
+
+def logsumexps_each(matrices: Sequence[Tensor]) -> list[Float[Tensor, " _"]]:
     """L_m in float64, with exponentials for each."""
-    matrices = (*left.matrices, *right.matrices)
+    left, right = _sides(matrices)
     found = [torch.full_like(z[:, 0], -math.inf, dtype=torch.float64) for z in matrices]
     for part in _parts(left, right):
         logits = part.a @ part.b.T
@@ -263,22 +291,31 @@ def _gradients(
     matrices: Sequence[Tensor],
     logsumexps: Sequence[Tensor],
     gradients: Sequence[Tensor],
-    shared: _Shared | None,
+    shared: _Shared,
 ) -> list[Tensor]:
-    """The gradients of each matrix, given those of L_m."""
+    """The gradient of each matrix, given those of L_m."""
     left, right = _sides(matrices)
-    found = [torch.zeros_like(z) for z in matrices]
-    weights = _weights_each(left, right, logsumexps, gradients)
-    if shared is not None:
-        weights = _weights(left, right, logsumexps, gradients, shared)
-    for part, w in weights:
-        left.add_gradients(part.rows, w, part.b, found)
-        right.add_gradients(part.columns, w.T, part.a, found)
-    return found
+    return _summed(left, right, _weights(left, right, logsumexps, gradients, shared))
+
+
+def gradients_each(
+    matrices: Sequence[Tensor], logsumexps: Sequence[Tensor], gradients: Sequence[Tensor]
+) -> list[Tensor]:
+    """The gradient of each matrix, given those of L_m, with exponentials for each."""
+    left, right = _sides(matrices)
+    return _summed(left, right, _weights_each(left, right, logsumexps, gradients))
 
 
 # A tile, and its W.
 _Weighted = tuple[_Part, Float[Tensor, "row column"]]
+
+
+def _summed(left: Side, right: Side, weights: Iterator[_Weighted]) -> list[Tensor]:
+    found = [torch.zeros_like(z) for z in (*left.matrices, *right.matrices)]
+    for part, w in weights:
+        left.add_gradients(part.rows, w, part.b, found)
+        right.add_gradients(part.columns, w.T, part.a, found)
+    return found
 
 
 def _weights(

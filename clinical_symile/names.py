@@ -52,6 +52,11 @@ OBJECTIVES = {
     "symile": "clinical_symile.objectives.symile:Symile",
 }
 
+KERNELS = {
+    "fused": "clinical_symile.fused:cube_logsumexp",
+    "tiles": "clinical_symile.cube:cube_logsumexp",
+}
+
 PROBES = {
     "finetune": "clinical_symile.probes.finetune:FineTune",
     "logistic": "clinical_symile.probes.logistic:Logistic",

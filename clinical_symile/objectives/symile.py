@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clinical_symile.cube import check_matmul, cube_logsumexp
+from clinical_symile.cube import check_matmul
 from clinical_symile.embeddings import Embeddings
+from clinical_symile.names import KERNELS, find
 from clinical_symile.negatives import Cyclic, Negatives, OneSlot, Shuffled
 from clinical_symile.objectives.objective import (
     Objective,
@@ -28,6 +29,7 @@ def symile_loss(
     negatives: str = "all",
     generator: torch.Generator | None = None,
     matmul: str = "highest",
+    kernel: str = "tiles",
     group: Group = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy of picking a sample's own companions, mean over the anchor modalities.
@@ -58,14 +60,15 @@ def symile_loss(
         generator: for "shuffled", what permutations are drawn from; on the CPU, and in the same
             state in all processes.
         matmul: precision of float32 products, see `cube_logsumexp`; "shuffled" has no use for it.
+        kernel: what computes "all": "tiles", or "fused" on a GPU, see `clinical_symile.fused`.
         group: processes that each hold a share of the batch, see `processes`. The loss is the whole
             batch's, and its gradients are such that their average over processes is right.
 
     Raises:
         ValueError: fewer than two complete samples in the batch, "shuffled" without a generator,
-            unknown negatives or an unknown precision.
+            unknown negatives or an unknown precision, or a kernel that cannot run.
     """
-    chosen = parse_negatives(negatives, matmul=matmul)
+    chosen = parse_negatives(negatives, matmul=matmul, kernel=kernel)
     z, present = prepare_slots(z, present)
     samples, complete = (
         int(total(torch.tensor(count, device=z.device), group))
@@ -87,9 +90,11 @@ class All:
 
     Attributes:
         matmul: see `cube_logsumexp`.
+        kernel: a name of `KERNELS`.
     """
 
     matmul: str = "highest"
+    kernel: str = "tiles"
 
     def loss(
         self,
@@ -114,7 +119,8 @@ class All:
         z_all, present_all = (whole(v[:, others], sizes, group) for v in (z, present))
         rows = [z_all[there, m] for m, there in enumerate(present_all.T)]
         rows.append(z[present[:, scarcest], scarcest])
-        *partial, own = cube_logsumexp(rows, scale, matmul=self.matmul)
+        logsumexps = find(self.kernel, KERNELS, what="kernel")
+        *partial, own = logsumexps(rows, scale, matmul=self.matmul)
 
         # Row number k of the cube is the k-th sample that has the modality.
         complete = present.all(dim=1)
@@ -137,14 +143,20 @@ class All:
         return 8.0 * samples**modalities * dim
 
 
-def parse_negatives(word: str, *, matmul: str = "highest") -> Negatives:
+def parse_negatives(word: str, *, matmul: str = "highest", kernel: str = "tiles") -> Negatives:
     """What a word of `symile_loss` stands for.
 
     Raises:
-        ValueError: nothing, or the precision is unknown.
+        ValueError: nothing, or the precision or the kernel is unknown, or is not for these.
     """
     check_matmul(matmul)
-    plain = {"all": All(matmul), "shuffled": Shuffled(), "one-slot": OneSlot(matmul)}
+    if kernel not in KERNELS:
+        raise ValueError(f"unknown kernel '{kernel}'; expected {' or '.join(KERNELS)}.")
+    if kernel != "tiles" and word != "all":
+        raise ValueError(
+            f"kernel '{kernel}' is for negatives 'all', which are '{word}' here; expected 'tiles'."
+        )
+    plain = {"all": All(matmul, kernel), "shuffled": Shuffled(), "one-slot": OneSlot(matmul)}
     name, _, count = word.partition("-")
     if name == "cyclic" and count.isdecimal() and int(count) >= 1:
         return Cyclic(int(count), matmul)
@@ -172,6 +184,7 @@ class Symile(Objective):
         logit_scale_max: limit of the learned scale. None by default, as in the paper's experiments:
             since the products are small, the scale must grow well past the limit that CLIP needs.
         matmul: precision of float32 products, see `cube_logsumexp`.
+        kernel: what computes "all": "tiles", or "fused" on a GPU, see `clinical_symile.fused`.
 
     Raises:
         ValueError: fewer than two complete samples in the batch.
@@ -184,11 +197,13 @@ class Symile(Objective):
         negatives: str = "all",
         logit_scale_max: float = inf,
         matmul: str = "highest",
+        kernel: str = "tiles",
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        self.sampled = parse_negatives(negatives, matmul=matmul)
+        self.sampled = parse_negatives(negatives, matmul=matmul, kernel=kernel)
         self.negatives = negatives
         self.matmul = matmul
+        self.kernel = kernel
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
@@ -208,6 +223,7 @@ class Symile(Objective):
             negatives=self.negatives,
             generator=generator,
             matmul=self.matmul,
+            kernel=self.kernel,
             group=group,
         )
 
