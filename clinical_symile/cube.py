@@ -123,18 +123,21 @@ class _CubeLogSumExp(torch.autograd.Function):
     def forward(ctx: Any, matmul: str, *matrices: Tensor) -> tuple[Tensor, ...]:
         with _products_as(matmul, matrices[0].device):
             logsumexps, shared = _logsumexps(matrices)
-        ctx.save_for_backward(*matrices, *logsumexps, *(shared or ()))
-        ctx.matmul = matmul
+        kept = (shared.reference, shared.kept) if shared else ()
+        ctx.save_for_backward(*matrices, *logsumexps, *kept)
+        ctx.tile, ctx.matmul = shared.tile if shared else None, matmul
         return tuple(values.to(matrices[0].dtype) for values in logsumexps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
         saved, count = ctx.saved_tensors, len(gradients)
-        matrices, logsumexps, shared = saved[:count], saved[count : 2 * count], saved[2 * count :]
+        matrices, logsumexps, kept = saved[:count], saved[count : 2 * count], saved[2 * count :]
         with _products_as(ctx.matmul, matrices[0].device):
-            if shared:
-                found = _gradients(matrices, logsumexps, gradients, _Shared(*shared))
+            if kept:
+                found = _gradients(
+                    matrices, logsumexps, gradients, _Shared(kept[0], kept[1], ctx.tile)
+                )
             else:
                 found = gradients_each(matrices, logsumexps, gradients)
         return None, *found
@@ -172,10 +175,12 @@ class _Shared(NamedTuple):
     Attributes:
         reference: c.
         kept: exp(T - c) of the first tiles, one after the other.
+        tile: how many rows of each side a tile has, whatever memory is free on the way back.
     """
 
     reference: Float[Tensor, ""]
     kept: Float[Tensor, " _"]
+    tile: tuple[int, int]
 
 
 class _Part(NamedTuple):
@@ -208,9 +213,9 @@ def _sides(matrices: Sequence[Tensor]) -> tuple[Side, Side]:
     return Side(matrices[left], left), Side(matrices[right], right)
 
 
-def _parts(left: Side, right: Side) -> Iterator[_Part]:
+def _parts(left: Side, right: Side, tile: tuple[int, int]) -> Iterator[_Part]:
     """All tiles, always in the same order."""
-    start, (rows, columns) = 0, _tile_rows(left, right)
+    start, (rows, columns) = 0, tile
     for some in left.tiles(rows):
         a = left.product(some)
         for others in right.tiles(columns):
@@ -247,10 +252,10 @@ def _logsumexps(matrices: Sequence[Tensor]) -> tuple[list[Float[Tensor, " _"]], 
     """L_m in float64, and what the way back can use; None if it needs an exponential for each."""
     left, right = _sides(matrices)
     room, some = Room(matrices[0]), matrices[0]
-    reference = some.new_zeros(())
+    reference, tile = some.new_zeros(()), _tile_rows(left, right)
     kept = some.new_empty(min(KEPT_BYTES // some.element_size(), left.rows * right.rows))
     sums = [torch.zeros_like(z[:, 0], dtype=torch.float64) for z in matrices]
-    for part in _parts(left, right):
+    for part in _parts(left, right, tile):
         out = part.place(kept)
         if out is None:
             out = room("logits", len(part.a), len(part.b))
@@ -262,7 +267,7 @@ def _logsumexps(matrices: Sequence[Tensor]) -> tuple[list[Float[Tensor, " _"]], 
         right.add_sums(part.columns, shares.sum(dim=0), sums)
     found = [reference + total.log() for total in sums]
     if loses_nothing(found, reference):
-        return found, _Shared(reference, kept)
+        return found, _Shared(reference, kept, tile)
     return logsumexps_each(matrices), None
 
 
@@ -280,7 +285,7 @@ def logsumexps_each(matrices: Sequence[Tensor]) -> list[Float[Tensor, " _"]]:
     """L_m in float64, with exponentials for each."""
     left, right = _sides(matrices)
     found = [torch.full_like(z[:, 0], -math.inf, dtype=torch.float64) for z in matrices]
-    for part in _parts(left, right):
+    for part in _parts(left, right, _tile_rows(left, right)):
         logits = part.a @ part.b.T
         left.merge(part.rows, logits.logsumexp(dim=1).double(), found)
         right.merge(part.columns, logits.logsumexp(dim=0).double(), found)
@@ -326,12 +331,12 @@ def _weights(
     shared: _Shared,
 ) -> Iterator[_Weighted]:
     """W of each tile, from exp(T - c) that all log-sum-exps share."""
-    room, (reference, kept) = Room(left.matrices[0]), shared
+    room, (reference, kept, tile) = Room(left.matrices[0]), shared
     factors = [  # g_m · exp(c - L_m)
         (g * (reference - lse).exp()).to(g.dtype)
         for g, lse in zip(gradients, logsumexps, strict=True)
     ]
-    for part in _parts(left, right):
+    for part in _parts(left, right, tile):
         of_row = reduce(torch.add, left.each(part.rows, factors))
         of_column = reduce(torch.add, right.each(part.columns, factors))
         shares, shape = part.place(kept), (len(part.a), len(part.b))
@@ -346,7 +351,7 @@ def _weights_each(
     left: Side, right: Side, logsumexps: Sequence[Tensor], gradients: Sequence[Tensor]
 ) -> Iterator[_Weighted]:
     """W of each tile, with an exponential for each log-sum-exp."""
-    for part in _parts(left, right):
+    for part in _parts(left, right, _tile_rows(left, right)):
         logits = part.a @ part.b.T
         w = torch.zeros_like(logits)
         for side, tile in ((left, part.rows), (right, part.columns)):
