@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clinical_symile.results import Comparison, is_settled
+from clinical_symile.results import Comparison, Result, is_settled
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
     difference,
@@ -130,6 +130,27 @@ def made_differently(runs: Sequence[Mapping[str, Any]]) -> str | None:
     return (
         f"Not all runs were made the same way: with {'; '.join(unlike)}. Some of their difference "
         "may come from that."
+    )
+
+
+def how_intervals_were_made(results: Iterable[Result], *, tasks: Tasks) -> str | None:
+    """As each task asks, and otherwise where that is not defined; None where nothing was scored."""
+    rows = [row for row in results if row.task in tasks]
+    asked = {name: task.get("interval", "bca") for name, task in tasks.items()}
+    corrected = [row for row in rows if asked[row.task] == "bca"]
+    plain = dict.fromkeys(row.task for row in rows if asked[row.task] != "bca")
+    told = []
+    if corrected:
+        without = any(row.interval != "bca" for row in corrected)
+        told.append("by the BCa method" + ", or by percentiles where it is not defined" * without)
+    if plain:
+        several = listed([f"“{task_words(name, tasks[name])}”" for name in plain])
+        told.append(f"by percentiles, as {several} asks" if corrected else "by percentiles")
+    if not told:
+        return None
+    return (
+        f"Of measures: 95 %, from drawing people again and again, {'; '.join(told)}. Of "
+        "differences, groups and all else: by percentiles."
     )
 
 

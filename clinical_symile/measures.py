@@ -235,7 +235,8 @@ class SeedComponents:
         people: standard deviation of one run's number by whom it is measured on.
         seeds: by the seed, for all people alike.
         both: by what a seed does for just these people.
-        seeds_low: lower end of the 95 % interval of the deviation between seeds on these people.
+        between: between seeds on these people, by the seed and by both together.
+        seeds_low: lower end of the 95 % interval of `between`.
         seeds_high: its upper end.
         n_samples: how many samples were scored.
         digest: of task, cohort, store and candidate lists.
@@ -253,6 +254,7 @@ class SeedComponents:
     people: float
     seeds: float
     both: float
+    between: float
     seeds_low: float
     seeds_high: float
     n_samples: int

@@ -92,12 +92,15 @@ def seeds(
                 f"{number(row.mean, metric, exact=True)} "
                 f"({interval(row.low, row.high, metric, exact=True)})",
                 _unsigned(row.people, metric),
+                f"{_unsigned(row.between, metric)} ({_unsigned(row.seeds_low, metric)} to "
+                f"{_unsigned(row.seeds_high, metric)})",
                 f"{_unsigned(row.seeds, metric)} ({row.n_seeds} seeds)",
                 _unsigned(row.both, metric),
             ]
             for row in of
         ]
-        head = ["method", "mean", "other people", "another seed", "both together"]
+        head = ["method", "mean", "other people", "another seed, on these people"]
+        head += ["of it, for all people", "of it, for just these"]
         panels.append(Panel(title, Markup(picture), head, body))
     return panels
 
@@ -114,10 +117,9 @@ def _words(pattern: str) -> str:
 
 def _deviations(row: SeedComponents, methods: Mapping[str, Series]) -> list[Mark]:
     """Grey for other people; in the method's colour, with its interval, for another seed."""
-    between = (row.seeds**2 + row.both**2) ** 0.5
     return [
         Mark(None, row.people, row.people, row.people),
-        Mark(methods[row.method].family, between, row.seeds_low, row.seeds_high),
+        Mark(methods[row.method].family, row.between, row.seeds_low, row.seeds_high),
     ]
 
 

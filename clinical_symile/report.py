@@ -14,6 +14,7 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.findings import (
     above_the_best,
     findings,
+    how_intervals_were_made,
     luck_of_training,
     made_differently,
     possible,
@@ -187,6 +188,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "luck_of_training": luck_of_training(
             [one for one in series if one.run in {record["name"] for record in data.runs}]
         ),
+        "intervals": how_intervals_were_made(data.results, tasks=data.tasks),
         "possible": possible(data.oracle, cohort=data.cohort, tasks=data.tasks),
         "made_differently": made_differently(data.runs),
         "warnings": above_the_best(data.above_best, **about),

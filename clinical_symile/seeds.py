@@ -35,7 +35,8 @@ class Components(NamedTuple):
         people: by whom it was measured on.
         seeds: by the seed, for all people alike.
         both: by what a seed does for just these people.
-        seeds_low: lower end of the 95 % interval of the deviation between seeds on these people.
+        between: between seeds on these people, by the seed and by both together.
+        seeds_low: lower end of the 95 % interval of `between`.
         seeds_high: its upper end.
     """
 
@@ -45,6 +46,7 @@ class Components(NamedTuple):
     people: float
     seeds: float
     both: float
+    between: float
     seeds_low: float
     seeds_high: float
 
@@ -78,6 +80,7 @@ def components(
         float(np.sqrt(people)),
         float(np.sqrt(seeds)),
         float(np.sqrt(both)),
+        float(np.sqrt(between)),
         float(ends[0]),
         float(ends[1]),
     )

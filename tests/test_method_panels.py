@@ -60,17 +60,32 @@ def test_the_luck_of_a_seed_stands_beside_that_of_people() -> None:
         low=0.75,
         high=0.85,
         people=0.012,
-        seeds=0.02,
-        both=0.0,
+        seeds=0.0,
+        both=0.03,
+        between=0.02,
         seeds_low=0.01,
         seeds_high=0.06,
         n_samples=100,
         digest="d",
     )
     (panel,) = seeds([row], methods=METHODS, tasks=TASKS)
-    assert panel.head == ["method", "mean", "other people", "another seed", "both together"]
+    assert panel.head == [
+        "method",
+        "mean",
+        "other people",
+        "another seed, on these people",
+        "of it, for all people",
+        "of it, for just these",
+    ]
     assert panel.body == [
-        ["A, nothing missing", "0.800 (0.750 to 0.850)", "0.012", "0.020 (3 seeds)", "0.000"]
+        [
+            "A, nothing missing",
+            "0.800 (0.750 to 0.850)",
+            "0.012",
+            "0.020 (0.010 to 0.060)",
+            "0.000 (3 seeds)",
+            "0.030",
+        ]
     ]
     assert "standard deviation of AUROC" in panel.picture
     assert seeds([], methods=METHODS, tasks=TASKS) == []

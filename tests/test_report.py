@@ -417,6 +417,7 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
         "people": 0.02,
         "seeds": 0.01,
         "both": 0.0,
+        "between": 0.01,
         "seeds_low": 0.005,
         "seeds_high": 0.06,
     }
@@ -553,6 +554,26 @@ def test_a_run_better_than_possible_is_pointed_out(tmp_path: Path):
         r"\+20.0 points \(\+12.0 to \+28.0\)\.",
         said,
     )
+
+
+def test_how_intervals_were_made_is_said_as_tasks_ask_and_as_it_came(tmp_path: Path):
+    data = made_data()
+    asked = {name: {**task, "interval": "bca"} for name, task in data.tasks.items()}
+    chosen = {**asked, OUTCOME: {**asked[OUTCOME], "interval": "percentile"}}
+
+    def said(interval: str, of: str, tasks: dict[str, Any]) -> str:
+        results = [
+            replace(row, interval=interval if row.task == of else "bca") for row in data.results
+        ]
+        return words(rendered(tmp_path, replace(data, results=results, tasks=tasks)))
+
+    undefined = "or by percentiles where it is not defined"
+    assert undefined not in said("bca", OUTCOME, asked)
+    assert undefined in said("percentile", OUTCOME, asked)
+    of_one = said("percentile", OUTCOME, chosen)
+    assert undefined not in of_one
+    assert "by the BCa method; by percentiles, as “Predict deterioration" in of_one
+    assert undefined in said("percentile", FIRST, chosen)
 
 
 def test_runs_of_different_code_or_versions_are_pointed_out(tmp_path: Path):

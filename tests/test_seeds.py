@@ -56,6 +56,15 @@ def test_three_seeds_know_their_deviation_roughly():
     assert made.seeds_high == pytest.approx(0.02 * np.sqrt(2 / 0.0506356), rel=1e-5)
 
 
+def test_the_deviation_between_seeds_lies_in_its_interval_whatever_it_is_of(rng):
+    for of_both in (0.0, 0.6):
+        for _ in range(50):
+            table = study(rng, seeds=3, of_seeds=0.02, of_both=of_both)
+            made = components(table.mean(axis=0), drawn(table, rng, 50))
+            assert made.between == pytest.approx(table.mean(axis=0).std(ddof=1))
+            assert made.seeds_low < made.between < made.seeds_high
+
+
 def test_one_seed_is_refused():
     with pytest.raises(ValueError, match="one seed says nothing of others"):
         components(np.array([0.5]), np.full((10, 1), 0.5))
