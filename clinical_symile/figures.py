@@ -319,7 +319,9 @@ def heat(
         name: of the picture, unique in a page.
         title: for who cannot see it.
     """
-    labels = [textwrap.fill(row, 20) for row in rows]
+    # A row has room for two lines.
+    wide = any(len(textwrap.wrap(row, 20)) > 2 for row in rows)
+    labels = [textwrap.fill(row, 30 if wide else 20) for row in rows]
     heads = [textwrap.fill(column, 20) for column in columns]
     top = int(5.6 * max(len(line) for head in heads for line in head.splitlines())) + 14
     figure, axes = canvas(28 * len(rows) + top + 6)

@@ -60,10 +60,9 @@ def results_table(
     if not few:
         title = f"{len(runs)} runs; their intervals are in results.jsonl and in the report"
     table = Table(title=title, title_justify="left")
-    for heading in ("task", "missingness", "metric", "n"):
-        table.add_column(
-            heading, justify="right" if heading == "n" else "left", no_wrap=heading != "task"
-        )
+    table.add_column("task", overflow="fold")
+    for heading in ("missingness", "metric", "n"):
+        table.add_column(heading, justify="right" if heading == "n" else "left", no_wrap=True)
     for run in runs:
         words = "oracle (ceiling)" if run == ORACLE else names[run]
         table.add_column(words if few else words.replace("_", "_\n"), justify="right")

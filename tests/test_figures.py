@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from clinical_symile.figures import Line, Mark, Row, curves, dots
+from clinical_symile.figures import Line, Mark, Row, curves, dots, heat
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -44,3 +44,21 @@ def test_ticks_of_a_curve_are_written_whole():
     values = _numbers(svg)
     assert len(values) > 2
     assert len({round(second - first, 9) for first, second in pairwise(values)}) == 1
+
+
+@pytest.mark.parametrize(
+    "label", ["labs: 50 % of values missing, more often if severe", "without ECG", "as at the site"]
+)
+def test_the_label_of_a_row_of_shades_has_two_lines_at_most(label: str):
+    svg = heat(
+        [[0.5]],
+        rows=[label],
+        columns=["one"],
+        texts=[["0.50"]],
+        bold=[[False]],
+        name="a",
+        title="t",
+    )
+    lines = [word for word in re.findall(r"<text[^>]*>([^<]+)</text>", svg) if word in label]
+    assert " ".join(lines) == label
+    assert len(lines) <= 2

@@ -54,7 +54,8 @@ def test_of_few_runs_each_number_has_its_interval() -> None:
 
 
 def test_of_many_runs_there_are_numbers_alone_and_no_word_is_cut() -> None:
-    rows = [result(run) for run in (*(f"missingness-{way}-0" for way in WAYS), "oracle")]
+    ways = (*WAYS, "learned", "masked_cube_mnar_50")
+    rows = [result(run) for run in (*(f"missingness-{way}-0" for way in ways), "oracle")]
     text = printed(results_table(rows, [], primary={TASK: "recall_at_1"}))
     assert text.count("0.250") == len(rows)
     assert "0.200" not in text
@@ -62,6 +63,8 @@ def test_of_many_runs_there_are_numbers_alone_and_no_word_is_cut() -> None:
     assert "…" not in text
     assert "without-labs" in text
     assert "indicator" in text
+    task = "".join(line.split("│")[1].strip() for line in text.splitlines() if "│" in line)
+    assert TASK in task
     assert "missingness-" not in text
 
 
