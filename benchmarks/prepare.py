@@ -216,7 +216,7 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.measure, options.out)))
         return
-    rows = []
+    rows, rates = [], reading(options.out / "files")
     for size in map(int, options.sizes.split(",")):
         folder = options.out / str(size)
         if not folder.exists():
@@ -235,8 +235,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--out", str(folder), "--measure", str(size)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         rows.append(json.loads(done.stdout))
-        print(rows[-1], file=sys.stderr)
-    options.results.write_text(page(rows, reading(options.out / "files")), encoding="utf-8")
+        options.results.write_text(page(rows, rates), encoding="utf-8")
 
 
 if __name__ == "__main__":

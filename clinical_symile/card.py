@@ -13,6 +13,7 @@ from clinical_symile.modalities.modality import is_empty
 from clinical_symile.panels import Panel, cohort_table, presence_panel
 from clinical_symile.report import is_made_up, render_page
 from clinical_symile.store import CohortStore
+from clinical_symile.subgroups import level_order
 from clinical_symile.wording import (
     PERCENT,
     SMALL,
@@ -111,11 +112,17 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
 
 
 def groups(store: CohortStore) -> list[Panel]:
-    """How many samples of each split are in which group, for kept columns that tell groups."""
+    """How many samples of each split are in which group: subgroups, and kept columns of words."""
+    columns = {
+        column.removeprefix(prefix).replace("_", " "): column
+        for prefix in ("kept_", "group_")  # of one name, what `audit` and results tell apart
+        for column in store.samples.columns
+        if column.startswith(prefix)
+    }
     panels = []
-    for column in (c for c in store.samples.columns if c.startswith("kept_")):
+    for title, column in columns.items():
         values = store.samples[column].tolist()
-        names = sorted({value for value in values if isinstance(value, str)})
+        names = sorted({value for value in values if isinstance(value, str)}, key=level_order)
         words = np.array([NOT_RECORDED if is_empty(value) else value for value in values], object)
         if not names or len(names) > CATEGORIES or {*words} - {*names, NOT_RECORDED}:
             continue
@@ -124,7 +131,6 @@ def groups(store: CohortStore) -> list[Panel]:
             parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
             for split in SPLITS
         ]
-        title = column.removeprefix("kept_").replace("_", " ")
         body = [[name, *(split[name] for split in cells)] for name in names]
         panels.append(Panel(title, Markup(""), [title, *SPLITS.values()], body))
     return panels

@@ -114,6 +114,8 @@ def make_samples(
         raise DataError(
             f"{where}: {error}\nCorrect the query, or the tables under {source}."
         ) from None
+    except duckdb.OutOfMemoryException:
+        raise  # no value is amiss
     except duckdb.Error as error:
         raise DataError(
             f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under {source}. "

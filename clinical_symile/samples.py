@@ -65,7 +65,8 @@ def read_samples(
 
     Raises:
         DataError: a column is missing or not of numbers, an id is missing or repeated, a subject is
-            in two splits, a split is unknown, or there are no rows. All that are found together.
+            in two splits, a split is unknown, or there are no rows, all that are found together;
+            or the query needs too much memory.
     """
     config: dict[str, Any] = {
         "temp_directory": str(scratch),
@@ -75,7 +76,13 @@ def read_samples(
     }
     with connect(config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return _read_samples(connection, cohort, adapters, source=source, out=out)
+        try:
+            return _read_samples(connection, cohort, adapters, source=source, out=out)
+        except duckdb.OutOfMemoryException:
+            raise DataError(
+                f"cohort '{cohort.name}': its query needs more than the {MEMORY} that it may use. "
+                "Have it leave out rows and columns before it joins or sorts them."
+            ) from None
 
 
 def _read_samples(

@@ -82,7 +82,7 @@ def by_group(
         rng: draws people.
     """
     kinds = np.zeros(len(groups), dtype=int) if classes is None else classes
-    levels = sorted({str(group) for group in groups if group is not None}, key=_place)
+    levels = sorted({str(group) for group in groups if group is not None}, key=level_order)
     inside = {level: np.array([group == level for group in groups]) for level in levels}
     hidden = withheld_cells(
         list(inside.values()), lambda cell: _least(cell, subjects, kinds, np.unique(kinds))
@@ -122,7 +122,7 @@ def by_group(
                 n_subjects=len(np.unique(subjects[inside[level]])),
             )
         )
-    return sorted(made, key=lambda group: _place(group.level))
+    return sorted(made, key=lambda group: level_order(group.level))
 
 
 def banded(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
@@ -143,8 +143,8 @@ def banded(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -
     )
 
 
-def _place(level: str) -> tuple[bool, str]:
-    """By name, but the band below the first edge comes first."""
+def level_order(level: str) -> tuple[bool, str]:
+    """What to sort groups by: their names, but the band below the first edge comes first."""
     return not level.startswith("<"), level
 
 

@@ -110,6 +110,20 @@ def test_groups_are_kept_columns_with_few_words(synthetic_store: CohortStore) ->
     assert race.body == [["white", "12", "0", "0"], ["not recorded", "18", "15", "15"]]
 
 
+def test_groups_are_subgroups_too_in_the_order_of_their_bands(synthetic_store: CohortStore) -> None:
+    samples = pd.DataFrame(
+        {
+            "split": ["train"] * 60,
+            "kept_sex": ["F"] * 20 + ["M"] * 40,
+            "group_age": ["<18"] * 20 + ["65+"] * 20 + ["18-64"] * 20,
+            "group_sex": ["female"] * 20 + ["male"] * 40,
+        }
+    )
+    sex, age = groups(replace(synthetic_store, samples=samples))
+    assert [line[0] for line in sex.body] == ["female", "male"]
+    assert [line[0] for line in age.body] == ["<18", "18-64", "65+"]
+
+
 def test_a_small_group_hides_the_next_smallest_too(synthetic_store: CohortStore) -> None:
     samples = pd.DataFrame({"split": ["train"] * 30, "kept_sex": ["female"] * 4 + ["male"] * 26})
     (sex,) = groups(replace(synthetic_store, samples=samples))

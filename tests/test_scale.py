@@ -10,6 +10,7 @@ import pytest
 
 from clinical_symile import rows, samples
 from clinical_symile.cohort import read_cohort
+from clinical_symile.errors import DataError
 from clinical_symile.prepare import prepare
 from clinical_symile.store import CohortStore
 from tests.conftest import Hospital
@@ -44,6 +45,17 @@ def test_a_store_is_the_same_however_many_samples_are_in_memory(
             assert (store.path / array).read_bytes() == (at_once.path / array).read_bytes()
         told = [json.dumps(_counted(s), sort_keys=True) for s in (at_once, store)]
         assert told[0] == told[1]
+
+
+def test_a_query_that_needs_too_much_memory_is_told_as_such(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "MEMORY", "40MB")
+    query = "SELECT *, (SELECT list(random()) FROM range(50_000_000)) AS many FROM admissions"
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    cohort = read_cohort(hospital.definition, name="small")
+    with pytest.raises(DataError, match="its query needs more than the 40MB that it may use"):
+        prepare(cohort, source=hospital.source, out=hospital.out)
 
 
 def _counted(store: CohortStore) -> dict[str, object]:
