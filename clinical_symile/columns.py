@@ -10,6 +10,14 @@ from clinical_symile.errors import DataError
 from clinical_symile.headers import named, told
 from clinical_symile.splits import OF_TABLE, split_column
 
+NUMERIC = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
+
+
+def hours(cohort: Cohort) -> list[str]:
+    """The columns or fields that hold hours, and so must hold numbers."""
+    known = [outcome.known for outcome in cohort.outcomes.values() if outcome.known]
+    return [*cohort.samples.measured, *known]
+
 
 def used_columns(
     connection: duckdb.DuckDBPyConnection,
@@ -32,7 +40,7 @@ def used_columns(
     fields, problems = _fields(connection, cohort, where)
     uses: dict[str, None] = {}
     needed = _needed(cohort, adapters)
-    names = named(cohort) | {column.lower() for column in needed} - {OF_TABLE}
+    names = named(cohort, {*needed} - {OF_TABLE})
     shown = told([column for column in found if column != OF_TABLE], names)
     for column, use in needed.items():
         if column in found:
@@ -90,7 +98,14 @@ def _fields(
                 f"the candidates of modalities.{name}. Make one with list({{…}} ORDER BY …)."
             )
             continue
-        found = {field for field, _ in each.children}
+        kinds = dict(each.children)
+        problems += [
+            f"{where}: field '{field}' of '{definition.candidates}' is {kinds[field]}; expected a "
+            "number of hours. Cast it in the query."
+            for field in hours(cohort)
+            if field in kinds and not str(kinds[field]).startswith((*NUMERIC, "DECIMAL"))
+        ]
+        found = {*kinds}
         problems += [
             f"{where}: '{field}' is a column or a candidate's field already; expected one of that "
             "name. Rename one."

@@ -3,7 +3,7 @@
 DuckDB takes the first line of a CSV for its header. Where that line is a row of values, the "names"
 are an id, a date, a result, and must be in no message. So names are told only of a table whose
 first line is a header beyond doubt: every name in it looks like one, and the cohort's own files
-name one of them.
+name two of them. Where a table has none, what DuckDB says is not quoted either.
 """
 
 import re
@@ -13,56 +13,54 @@ from clinical_symile.cohort import Cohort
 
 # It begins with a letter, as no id, date or number does, and is not one long text.
 LIKE_A_NAME = re.compile(r"[^\W\d_][\w .:()%/#-]{0,62}|_\w{1,62}")
-WORD = re.compile(r"\w+")
+ENOUGH = 2  # names that the cohort knows: one alone may be a value by chance
 SHOWN = 40  # names in one message
 
 
-def named(cohort: Cohort) -> frozenset[str]:
-    """Every word, in lower case, that the cohort's files use for something: no text in quotes."""
-    words = {column.lower() for columns in cohort.types.values() for column in columns}
-    words |= {column.lower() for column in named_by_file(cohort)}
-    if cohort.samples.sql:
-        query = (cohort.folder / cohort.samples.sql).read_text(encoding="utf-8")
-        query = re.sub(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", " ", query, flags=re.DOTALL)
-        words |= {word.lower() for word in WORD.findall(query)}
-        words |= {name.lower() for name in re.findall(r'"([^"]+)"', query)}
-    return frozenset(words)
+def named(cohort: Cohort, referred: Iterable[str] = ()) -> frozenset[str]:
+    """The columns, in lower case, that a cohort's files name.
 
-
-def named_by_file(cohort: Cohort) -> list[str]:
-    """The columns that the cohort's file names beside those of its modalities."""
+    Args:
+        cohort: whose `cohort.toml` is looked at.
+        referred: columns that its query refers to.
+    """
     asked = cohort.samples
-    return [
+    columns = [
         *(asked.sample, asked.subject, *asked.required, *asked.measured, *asked.keep),
         *(outcome.column for outcome in cohort.outcomes.values()),
         *(subgroup.column for subgroup in cohort.subgroups.values()),
+        *(column for types in cohort.types.values() for column in types),
+        *referred,
     ]
+    return frozenset(column.lower() for column in columns)
 
 
 def has_header(columns: Collection[str], names: Collection[str]) -> bool:
     """Whether the names of a table's columns are names.
 
-    >>> has_header(["subject_id", "Age"], {"age"}), has_header(["1001", "Age"], {"age"})
+    >>> names = {"age", "sex"}
+    >>> has_header(["Sex", "Age"], names), has_header(["1001", "Age", "Sex"], names)
     (True, False)
 
     Args:
         columns: the first line of a CSV.
-        names: words that a cohort's files use, in lower case.
+        names: columns that a cohort's files name, in lower case.
     """
-    return all(map(LIKE_A_NAME.fullmatch, columns)) and any(c.lower() in names for c in columns)
+    known = sum(column.lower() in names for column in columns)
+    return known >= ENOUGH and all(map(LIKE_A_NAME.fullmatch, columns))
 
 
 def told(columns: Sequence[str], names: Collection[str]) -> str:
     """The columns of a table for a message: their names, or how many where those may be values.
 
-    >>> told(["subject_id", "Age"], {"age"})
+    >>> told(["subject_id", "Age"], {"age", "subject_id"})
     'subject_id, Age'
-    >>> told(["1001", "Age"], {"age"})
+    >>> told(["1001", "Age"], {"age", "subject_id"})
     '2 columns and, it seems, no header: expected their names in the first line'
 
     Args:
         columns: of a table.
-        names: words that a cohort's files use, in lower case.
+        names: columns that a cohort's files name, in lower case.
     """
     if not has_header(columns, names):
         return (
@@ -87,6 +85,17 @@ def without_candidates(message: object) -> str:
         if not skipping:
             lines.append(line)
     return "\n".join(_no_two_blank(lines)).strip()
+
+
+def lines_of_query(message: object) -> str:
+    r"""What a message of DuckDB quotes of the query, and nothing else of it.
+
+    >>> lines_of_query('Binder Error: no "1001"\n\nLINE 1: SELECT age\n               ^^^')
+    'LINE 1: SELECT age\n               ^^^'
+    """
+    lines = str(message).splitlines()
+    begins = [place for place, line in enumerate(lines) if re.match(r"LINE \d+: ", line)]
+    return "\n".join(lines[begins[-1] :]) if begins else ""
 
 
 def _no_two_blank(lines: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from clinical_symile.decode import Decoded, Progress, decode, has_begun
 from clinical_symile.errors import DataError
 from clinical_symile.manifest import write_manifest
 from clinical_symile.measurements import write_array
-from clinical_symile.published import write_candidates
+from clinical_symile.published import read_candidates, write_candidates
 from clinical_symile.rows import Rows
 from clinical_symile.samples import Selected, read_samples
 from clinical_symile.store import CohortStore, checksum, open_store
@@ -68,6 +68,7 @@ def prepare(
         return store
     _open_work(work, key)
     try:
+        read_candidates(cohort, source)  # so that what is amiss is told before anything is decoded
         selected = _selected(cohort, adapters, source=source, work=work)
         rows = Rows(work / ROWS)
         decoded = decode(cohort, rows, source=source, folder=work, progress=progress)

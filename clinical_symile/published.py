@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 
 from clinical_symile.cohort import Cohort
 from clinical_symile.errors import DataError
-from clinical_symile.tables import connect, quote, reader
+from clinical_symile.tables import connect, quote, reader, reading
 
 
 def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
     lists, problems = [pd.DataFrame({"query": [], "candidate": [], "split": []})], []
     for split, table in cohort.candidates.items():
         from_file = f"FROM {reader(source / table.table)}"
-        with connect() as connection:
+        with reading(source / table.table), connect() as connection:
             found = connection.sql(from_file).columns
         missing = {table.query, table.candidate} - {*found}
         problems.extend(
@@ -30,7 +30,7 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
         )
         if not missing:
             columns = f"{quote(table.query)} AS query, {quote(table.candidate)} AS candidate"
-            with connect() as connection:
+            with reading(source / table.table), connect() as connection:
                 rows = connection.execute(f"SELECT {columns} {from_file}").df()
             lists.append(rows.assign(split=split))
     if problems:

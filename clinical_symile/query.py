@@ -11,7 +11,13 @@ import duckdb
 from clinical_symile.cohort import Cohort
 from clinical_symile.columns import used_columns
 from clinical_symile.errors import DataError
-from clinical_symile.headers import named, told, without_candidates
+from clinical_symile.headers import (
+    has_header,
+    lines_of_query,
+    named,
+    told,
+    without_candidates,
+)
 from clinical_symile.names import unknown
 from clinical_symile.splits import OF_TABLE
 from clinical_symile.tables import connect, open_tables, reader, source_files, without_rows
@@ -105,9 +111,10 @@ def make_samples(
         _check_is_one(connection, query, where)
         connection.execute(f"CREATE TEMP {kind} _samples AS {query}")
     except duckdb.BinderException as error:
+        columns, headed = _columns(connection, cohort, source, query)
+        said = without_candidates(error) if headed else f"Binder Error\n{lines_of_query(error)}"
         raise DataError(
-            f"{where}: {without_candidates(error)}\n{_columns(connection, cohort, source)}"
-            f"Correct the query, or the tables under {source}.",
+            f"{where}: {said}\n{columns}Correct the query, or the tables under {source}.",
             *without_rows(connection, cohort, source),
         ) from None
     except QUERY_ERRORS as error:
@@ -132,8 +139,7 @@ def _check_is_one(connection: duckdb.DuckDBPyConnection, query: str, where: str)
 
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     """The tables that a query reads and does not make itself, in its order."""
-    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-    tree = json.loads(text)
+    tree = _tree(connection, query)
     made = {
         entry["key"].lower()
         for node in _nodes(tree)
@@ -156,11 +162,32 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(each)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> str:
-    """A line for each table of the query: its name there, its file and its columns."""
-    query = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
-    names, lines = named(cohort), []
+def _columns(
+    connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, query: str
+) -> tuple[str, bool]:
+    """A line for each table of the query: its name there, its file and its columns.
+
+    With it goes whether every table has a header.
+    """
+    select = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
+    names, lines, headed = named(cohort, referred(connection, query)), [], True
     for name, file in cohort.tables.items():
-        columns = [column for (column,) in connection.execute(query, [name]).fetchall()]
+        columns = [column for (column,) in connection.execute(select, [name]).fetchall()]
         lines.append(f"{name} is {source / file}, with {told(columns, names)}.\n")
-    return "".join(lines)
+        headed = headed and has_header(columns, names)
+    return "".join(lines), headed
+
+
+def referred(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    """The columns that a query refers to, whatever table or alias stands before them."""
+    columns: set[str] = set()
+    for node in _nodes(_tree(connection, query)):
+        if node.get("class") == "COLUMN_REF":
+            columns.add(node["column_names"][-1])
+        columns.update(node.get("using_columns") or ())
+    return columns
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    return json.loads(text)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from clinical_symile.cohort import Cohort
 from clinical_symile.cohort_file import SPLITS, SplitBySubject
-from clinical_symile.columns import used_columns
+from clinical_symile.columns import NUMERIC, hours, used_columns
 from clinical_symile.errors import DataError
 from clinical_symile.machine import cores
 from clinical_symile.query import make_samples
@@ -21,8 +21,6 @@ from clinical_symile.tables import connect, open_tables, quote, without_rows
 
 SHOWN = 5  # ids in one message
 MEMORY = "2500MB"  # of DuckDB; what does not fit goes to the scratch folder
-
-NUMERIC = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _read_samples(
     where = make_samples(connection, cohort, source, text)
     uses = used_columns(connection, cohort, adapters, where)
     reasons = _leave_out(connection, cohort)
-    _check_numbers(connection, where, numbers)
+    _check_numbers(connection, where, numbers | ({*hours(cohort)} & {*uses}))
     recorded = {
         name: _recorded(cohort.modalities[name].candidates, adapter)
         for name, adapter in adapters.items()

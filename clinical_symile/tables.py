@@ -1,6 +1,7 @@
 """The tables under a source folder, as DuckDB reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,27 @@ def open_tables(
         DataError: DuckDB cannot read a file.
     """
     for name, file in cohort.tables.items():
-        try:
-            expression = reader(source / file, types=cohort.types.get(name), head=head)
+        expression = reader(source / file, types=cohort.types.get(name), head=head)
+        with reading(source / file):
             connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS FROM {expression}")
-        except duckdb.Error as error:
-            raise DataError(
-                f"{source / file}: DuckDB cannot read it ({type(error).__name__}); expected CSV, "
-                "CSV.gz or Parquet. Get the file again."
-            ) from None
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Say that a file cannot be read without what DuckDB quotes of it.
+
+    Raises:
+        DataError: it cannot.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise DataError(
+            f"{file}: DuckDB cannot read it ({type(error).__name__}); expected CSV, CSV.gz or "
+            "Parquet. Get the file again."
+        ) from None
 
 
 def reader(
@@ -91,7 +105,7 @@ def reader(
         return f"read_csv({path}, header = true, all_varchar = true, types = {dict(types)})"
     expression = f"read_csv({path}, header = true" + ("" if head else ", sample_size = -1")
     if text:
-        with connect() as connection:
+        with reading(file), connect() as connection:
             found = connection.sql(f"FROM {expression})").columns
         told = {name: "VARCHAR" for name in found if name in text}
         expression += f", types = {told}" if told else ""
@@ -100,11 +114,15 @@ def reader(
 
 def without_rows(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
     """A sentence for each file of the cohort that has no rows, such as one of a header alone."""
-    return [
-        f"{path}: has no rows; expected {what} of cohort '{cohort.name}'. Get the file again."
-        for what, path in source_files(cohort, source).items()
-        if not connection.execute(f"FROM {reader(path, types={})} LIMIT 1").fetchall()
-    ]
+    empty = []
+    for what, path in source_files(cohort, source).items():
+        with reading(path):
+            if not connection.execute(f"FROM {reader(path, types={})} LIMIT 1").fetchall():
+                empty.append(
+                    f"{path}: has no rows; expected {what} of cohort '{cohort.name}'. Get the file "
+                    "again."
+                )
+    return empty
 
 
 def literal(value: Any) -> str:

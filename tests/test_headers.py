@@ -33,6 +33,13 @@ def message(hospital: Hospital) -> str:
         "SELECT a.smith FROM admissions AS a JOIN admissions AS b USING (femal)",
         "SELECT * FROM admissions",
         "SELECT sum(person) FROM admissions GROUP BY ALL",
+        "SELECT *, count(*) FROM admissions",
+        "SELECT COLUMNS('smit') FROM admissions",
+        "SELECT * FROM admissions NATURAL JOIN (SELECT 1 AS one)",
+        "SELECT * FROM admissions AS a JOIN (SELECT 1 AS one) AS b USING (one)",
+        "UNPIVOT admissions ON one INTO NAME n VALUE v",
+        "SELECT * EXCLUDE (one) FROM admissions",
+        "SELECT * REPLACE (1 AS smith) FROM admissions",
     ],
 )
 def test_a_table_without_a_header_tells_none_of_its_values(query: str, hospital: Hospital) -> None:
@@ -53,14 +60,65 @@ def test_nor_do_tables_of_splits(hospital: Hospital) -> None:
     assert "it has 5 columns and, it seems, no header" in said
 
 
-def test_a_row_that_is_all_words_is_no_header_unless_the_cohort_names_one() -> None:
-    row = ["Smith", "female", "Ward A"]
-    assert not has_header(row, {"person", "sex"})
-    assert "Smith" not in told(row, {"person", "sex"})
-    assert told(["Sex", "% lymphocytes"], {"sex"}) == (
-        "2 columns and, it seems, no header: expected their names in the first line"
-    )
-    assert told(["Sex", "lymphocytes (%)"], {"sex"}) == "Sex, lymphocytes (%)"
+def test_a_row_that_is_all_words_is_no_header_unless_the_cohort_names_two() -> None:
+    names = {"person", "sex", "f"}
+    row = ["Smith", "F", "Ward A"]
+    assert not has_header(row, names)
+    assert "Smith" not in told(row, names)
+    withheld = "3 columns and, it seems, no header: expected their names in the first line"
+    assert told(["Person", "Sex", "% lymphocytes"], names) == withheld
+    assert told(["Person", "Sex", "lymphocytes (%)"], names) == "Person, Sex, lymphocytes (%)"
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT f.person FROM admissions AS f", "SELECT person AS smith FROM admissions AS f"]
+)
+def test_an_alias_of_a_query_is_no_name_of_a_column(query: str, hospital: Hospital) -> None:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    row = ["P1001", "F", "Smith", "diabetic"]
+    pd.DataFrame([row, row]).to_csv(hospital.source / "admissions.csv", index=False, header=False)
+    assert not [word for word in ("P1001", "Smith", "diabetic") if word in message(hospital)]
+
+
+def test_text_where_hours_are_expected_is_counted_before_anything_is_decoded(
+    hospital: Hospital,
+) -> None:
+    hospital.edit('keep = ["ward"]', 'measured = ["taken_h"]')
+    hospital.write(hospital.admissions.assign(taken_h=["2"] * 8 + ["Smith at 4"]))
+    said = message(hospital)
+    assert "column 'taken_h' holds 1 values that are not numbers" in said
+    assert "Smith" not in said
+    assert not hospital.out.with_name("store.partial").exists()
+
+
+def test_hours_of_candidates_are_numbers(hospital: Hospital) -> None:
+    query = "SELECT * EXCLUDE (xray), [{'xray': xray, 'taken_h': 'Smith'}] AS xrays FROM admissions"
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    hospital.edit("[modalities.cxr]", '[modalities.cxr]\ncandidates = "xrays"')
+    hospital.edit('keep = ["ward"]', 'measured = ["taken_h"]')
+    assert "field 'taken_h' of 'xrays' is VARCHAR; expected a number of hours" in message(hospital)
+
+
+def test_a_table_of_a_split_that_cannot_be_read_is_not_quoted(hospital: Hospital) -> None:
+    hospital.edit('sql = "samples.sql"\n', 'tables = { train = "admissions.csv" }\n')
+    hospital.edit('split = "split"\n', "")
+    hospital.edit('[tables]\nadmissions = "admissions.csv"\n', "")
+    (hospital.source / "admissions.csv").write_bytes(b"admission,person\n1,M\xfcller Smith\n")
+    said = message(hospital)
+    assert "admissions.csv: DuckDB cannot read it" in said
+    assert "Smith" not in said
+
+
+def test_a_candidate_list_that_cannot_be_read_is_told_before_anything_is_decoded(
+    hospital: Hospital,
+) -> None:
+    lists = '[candidates.train]\ntable = "lists.csv"\nquery = "q"\ncandidate = "c"\n'
+    hospital.edit("[modalities.cxr]", lists + "[modalities.cxr]")
+    (hospital.source / "lists.csv").write_bytes(b"q,c\n1,M\xfcller Smith\n")
+    said = message(hospital)
+    assert "lists.csv: DuckDB cannot read it" in said
+    assert "Smith" not in said
+    assert not hospital.out.with_name("store.partial").exists()
 
 
 def test_text_in_quotes_of_a_query_is_no_name_of_a_column(hospital: Hospital) -> None:
