@@ -15,8 +15,13 @@ from scipy.special import expit, ndtr
 from clinical_symile.calibration import slope_and_intercept
 from clinical_symile.intervals import Resampled, jackknife, resampled
 from clinical_symile.margins import within_margin
-from clinical_symile.metrics.classification import AUPRC, AUROC, BRIER
-from clinical_symile.metrics.retrieval import MEAN_RECIPROCAL_RANK, RECALL_AT_1
+from clinical_symile.metrics.classification import (
+    AUPRC,
+    AUROC,
+    BRIER,
+    EXPECTED_CALIBRATION_ERROR,
+)
+from clinical_symile.metrics.retrieval import AUC_PER_QUERY, MEAN_RECIPROCAL_RANK, RECALL_AT_1
 from clinical_symile.significance import delong, mcnemar, sign_flip
 from clinical_symile.subgroups import by_group
 
@@ -37,21 +42,27 @@ def people(rng: Rng, n: int, most: int) -> np.ndarray:
     return np.repeat(np.arange(n), rng.integers(1, most + 1, n))
 
 
-def ranked(rng: Rng, scale: int, *, clustered: bool) -> Study:
+def ranked(rng: Rng, scale: int, *, clustered: bool, ease: float = 1.0) -> Study:
     """How many of nine wrong candidates score above the right one."""
     subjects = people(rng, 80 * scale, 5) if clustered else np.arange(200 * scale)
     person = rng.normal(0, 1.0, subjects.max() + 1)[subjects] if clustered else 0.0
-    strength = 1.0 + person + rng.normal(0, 1, len(subjects))
+    strength = ease + person + rng.normal(0, 1, len(subjects))
     above = (rng.normal(0, 1, (len(subjects), 9)) > strength[:, None]).sum(axis=1)
     return [above, np.zeros_like(above)], subjects
 
 
 def classified(
-    rng: Rng, scale: int = 1, *, clustered: bool, shift: float = 1.0, models: int = 1
+    rng: Rng,
+    scale: int = 1,
+    *,
+    clustered: bool,
+    shift: float = 1.0,
+    models: int = 1,
+    prevalence: float = 0.4,
 ) -> Study:
     """Labels, and the risks that one model or two of equal worth give."""
     subjects = people(rng, 120 * scale, 4) if clustered else np.arange(240 * scale)
-    label = (rng.random(len(subjects)) < 0.4).astype(int)
+    label = (rng.random(len(subjects)) < prevalence).astype(int)
     person = rng.normal(0, 0.8, subjects.max() + 1)[subjects] if clustered else 0.0
     shared = shift * label + person + rng.normal(0, 0.6, len(subjects))
     scores = [shared + _own(rng, subjects, clustered=clustered) for _ in range(models)]
@@ -62,6 +73,12 @@ def _own(rng: Rng, subjects: np.ndarray, *, clustered: bool) -> np.ndarray:
     """What one model alone makes of samples; of a person's, partly the same."""
     person = rng.normal(0, 0.5, subjects.max() + 1)[subjects] if clustered else 0.0
     return person + rng.normal(0, 0.8, len(subjects))
+
+
+def lists(rng: Rng, scale: int, *, clustered: bool) -> Study:
+    """The same, and how many candidates there are."""
+    (above, tied), subjects = ranked(rng, scale, clustered=clustered)
+    return [above, tied, np.full(len(above), 10)], subjects
 
 
 def calibrated(rng: Rng, scale: int) -> Study:
@@ -109,7 +126,8 @@ def coverage(form: Form, draw: Draw, *, true: float) -> dict[str, float]:
 
 def coverages() -> dict[str, tuple[Form, Draw, float | None]]:
     """What is covered; the truth where it is known in closed form, else that of large studies."""
-    metrics = (AUROC, AUPRC, BRIER, RECALL_AT_1, MEAN_RECIPROCAL_RANK)
+    metrics = (AUROC, AUPRC, BRIER, EXPECTED_CALIBRATION_ERROR)
+    metrics += (AUC_PER_QUERY, RECALL_AT_1, MEAN_RECIPROCAL_RANK)
     forms = {one.name: one.weighted for one in metrics if one.weighted is not None}
     spread = np.sqrt(2 * (0.6**2 + 0.8**2))
     return {
@@ -117,6 +135,16 @@ def coverages() -> dict[str, tuple[Form, Draw, float | None]]:
         "recall@1, clustered": (
             forms["recall_at_1"],
             lambda r, s: ranked(r, s, clustered=True),
+            None,
+        ),
+        "recall@1 near 1": (
+            forms["recall_at_1"],
+            lambda r, s: ranked(r, s, clustered=False, ease=4.0),
+            None,
+        ),
+        "AUC per query, clustered": (
+            forms["auc_per_query"],
+            lambda r, s: lists(r, s, clustered=True),
             None,
         ),
         "mean reciprocal rank, clustered": (
@@ -134,6 +162,26 @@ def coverages() -> dict[str, tuple[Form, Draw, float | None]]:
             forms["auroc"],
             lambda r, s: classified(r, s, clustered=False, shift=3.0),
             float(ndtr(3.0 / spread)),
+        ),
+        "AUROC near 1, clustered": (
+            forms["auroc"],
+            lambda r, s: classified(r, s, clustered=True, shift=3.5),
+            None,
+        ),
+        "AUROC, one in ten": (
+            forms["auroc"],
+            lambda r, s: classified(r, s, clustered=False, prevalence=0.1),
+            float(ndtr(1.0 / spread)),
+        ),
+        "AUPRC, one in ten": (
+            forms["auprc"],
+            lambda r, s: classified(r, s, clustered=False, prevalence=0.1),
+            None,
+        ),
+        "expected calibration error": (
+            forms["expected_calibration_error"],
+            lambda r, s: classified(r, s, clustered=False),
+            None,
         ),
         "AUPRC": (forms["auprc"], lambda r, s: classified(r, s, clustered=False), None),
         "Brier score, clustered": (

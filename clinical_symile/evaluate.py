@@ -245,6 +245,7 @@ def _intervals(
             (name, metric.name): Number(
                 metric.compute,
                 [outcomes[name][column].to_numpy() for column in metric.columns],
+                task.interval or metric.interval,
                 metric.weighted,
             )
             for name in names
@@ -254,7 +255,6 @@ def _intervals(
             list(numbers.values()),
             people[outcomes[names[0]]["row"]],
             rng=np.random.default_rng(task.seed),
-            kind=task.interval,
         )
         found |= dict(zip(numbers, made, strict=True))
     return found

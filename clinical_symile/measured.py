@@ -31,11 +31,13 @@ class Number:
     Attributes:
         compute: the metric, of `arrays`; a ValueError says that it is undefined.
         arrays: what it is of, one entry per sample.
+        interval: a key of `INTERVALS`.
         weighted: the same metric for many resamples at once, where there is such a form.
     """
 
     compute: Callable[..., float]
     arrays: Arrays
+    interval: str
     weighted: Weighted | None = None
 
 
@@ -44,7 +46,6 @@ def intervals(
     subjects: Shaped[np.ndarray, " sample"],
     *,
     rng: np.random.Generator,
-    kind: str,
     resamples: int = RESAMPLES,
 ) -> list[Interval | ValueError]:
     """The 95 % interval of each number, or why it has none.
@@ -53,7 +54,6 @@ def intervals(
         numbers: all of the same samples.
         subjects: whose sample it is.
         rng: where resamples are drawn.
-        kind: a key of `INTERVALS`.
         resamples: how many.
     """
     made: dict[int, Interval | ValueError] = {}
@@ -82,7 +82,8 @@ def intervals(
 
     try:
         drawn = resampled(together, arrays, subjects, rng=rng, resamples=resamples)
-        ends = INTERVALS[kind](together, arrays, subjects)
+        kinds = dict.fromkeys(number.interval for number in known)
+        ends = {kind: INTERVALS[kind](together, arrays, subjects) for kind in kinds}
     except ValueError as error:
         return [made.get(place, error) for place in range(len(numbers))]
     for column, (place, value) in enumerate(values.items()):
@@ -92,7 +93,7 @@ def intervals(
         except ValueError as error:
             made[place] = error
         else:
-            made[place] = ends(Resampled(value, kept), column)
+            made[place] = ends[number.interval](Resampled(value, kept), column)
     return [made[place] for place in range(len(numbers))]
 
 

@@ -178,7 +178,7 @@ class Retrieval(_Table):
         metrics: names of retrieval metrics.
         primary: the one to look at first.
         interval: how intervals are made of what resamples of people give: `bca` corrects for bias
-            and skewness, `percentile` does not.
+            and skewness, `percentile` does not; without it, as each metric says.
         margin: how much of it may be lost without harm, for claims that nothing is lost; none
             without it.
     """
@@ -195,7 +195,7 @@ class Retrieval(_Table):
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
-    interval: Literal["bca", "percentile"] = "bca"
+    interval: Literal["bca", "percentile"] | None = None
     margin: Positive | None = None
 
     @property
@@ -248,7 +248,7 @@ class Classification(_Table):
         metrics: names of classification metrics.
         primary: the one to look at first.
         interval: how intervals are made of what resamples of people give: `bca` corrects for bias
-            and skewness, `percentile` does not.
+            and skewness, `percentile` does not; without it, as each metric says.
         margin: how much of it may be lost without harm, for claims that nothing is lost; none
             without it.
     """
@@ -267,7 +267,7 @@ class Classification(_Table):
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     primary: str
-    interval: Literal["bca", "percentile"] = "bca"
+    interval: Literal["bca", "percentile"] | None = None
     margin: Positive | None = None
 
     @property

@@ -363,6 +363,21 @@ def test_a_result_says_how_much_was_hidden_and_by_which_mask(
     assert len({row.mask for row in made.values()}) == 3
 
 
+def test_each_metric_has_the_interval_that_holds_or_the_one_that_the_task_names(
+    read: Callable, synthetic_store: CohortStore
+) -> None:
+    metrics = 'metrics=["auroc", "auprc", "brier"]'
+    scorer = _random(synthetic_store)
+    for asked, expected in (
+        ([], {"auroc": "bca", "auprc": "percentile", "brier": "percentile"}),
+        (["interval=bca"], dict.fromkeys(("auroc", "auprc", "brier"), "bca")),
+        (["interval=percentile"], dict.fromkeys(("auroc", "auprc", "brier"), "percentile")),
+    ):
+        task = read(DETERIORATION, metrics, *asked)
+        made = _evaluate(task, synthetic_store, scorer=scorer, missingness=("complete",))
+        assert {row.metric: row.interval for row in made.results} == expected
+
+
 def test_patterns_that_are_asked_together_answer_as_each_does_alone(
     read: Callable, synthetic_store: CohortStore
 ) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,38 +11,43 @@ from clinical_symile.metrics.retrieval import MEDIAN_RANK
 RESAMPLES = 200
 
 
-@pytest.fixture
-def people(rng: np.random.Generator) -> tuple[list[Number], np.ndarray]:
+@pytest.fixture(params=INTERVALS)
+def people(request, rng: np.random.Generator) -> tuple[list[Number], np.ndarray]:
     """Three metrics of the same 60 samples of 40 people; one has no form by weights."""
+    kind = request.param
     label = np.arange(60) % 2
     probability = np.clip(0.3 * label + rng.random(60) * 0.7, 0, 1)
     above = rng.integers(0, 10, 60)
     both = [label, probability]
     numbers = [
-        Number(AUROC.compute, both, AUROC.weighted),
-        Number(BRIER.compute, both, BRIER.weighted),
-        Number(MEDIAN_RANK.compute, [above, np.zeros_like(above)]),
+        Number(AUROC.compute, both, kind, AUROC.weighted),
+        Number(BRIER.compute, both, kind, BRIER.weighted),
+        Number(MEDIAN_RANK.compute, [above, np.zeros_like(above)], kind),
     ]
     return numbers, rng.integers(0, 40, 60)
 
 
-def _all(numbers: list[Number], subjects: np.ndarray, kind: str) -> list:
+def _all(numbers: list[Number], subjects: np.ndarray) -> list:
     rng = np.random.default_rng(5)
-    return intervals(numbers, subjects, rng=rng, kind=kind, resamples=RESAMPLES)
+    return intervals(numbers, subjects, rng=rng, resamples=RESAMPLES)
 
 
-@pytest.mark.parametrize("kind", INTERVALS)
-def test_numbers_that_share_what_is_drawn_are_as_each_is_alone(kind, people):
+def _of_kind(numbers: list[Number], kind: str) -> list[Number]:
+    return [replace(number, interval=kind) for number in numbers]
+
+
+def test_numbers_that_share_what_is_drawn_are_as_each_is_alone(people):
     numbers, subjects = people
-    together = _all(numbers, subjects, kind)
-    assert together == [_all([number], subjects, kind)[0] for number in numbers]
-    assert all(interval.kind == kind for interval in together)
+    mixed = [*numbers, *_of_kind(numbers, "bca"), *_of_kind(numbers, "percentile")]
+    together = _all(mixed, subjects)
+    assert together == [_all([number], subjects)[0] for number in mixed]
+    assert [interval.kind for interval in together] == [number.interval for number in mixed]
     assert all(interval.low < interval.value < interval.high for interval in together)
 
 
 def test_the_percentile_intervals_are_those_of_the_bootstrap(people):
-    numbers, subjects = people
-    for number, interval in zip(numbers, _all(numbers, subjects, "percentile"), strict=True):
+    numbers, subjects = _of_kind(people[0], "percentile"), people[1]
+    for number, interval in zip(numbers, _all(numbers, subjects), strict=True):
         rng = np.random.default_rng(5)
         expected = bootstrap(
             number.compute,
@@ -54,8 +61,8 @@ def test_the_percentile_intervals_are_those_of_the_bootstrap(people):
 
 
 def test_the_bca_intervals_are_those_of_the_same_resamples_and_the_jackknife(people):
-    numbers, subjects = people
-    for number, interval in zip(numbers, _all(numbers, subjects, "bca"), strict=True):
+    numbers, subjects = _of_kind(people[0], "bca"), people[1]
+    for number, interval in zip(numbers, _all(numbers, subjects), strict=True):
         form = number.weighted or by_weights(number.compute)
         drawn = resample(
             number.compute,
@@ -69,28 +76,28 @@ def test_the_bca_intervals_are_those_of_the_same_resamples_and_the_jackknife(peo
         assert interval[:3] == pytest.approx(expected[:3], abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", INTERVALS)
-def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_with_it(kind, people):
+def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_with_it(people):
     numbers, subjects = people
-    one_class = Number(AUROC.compute, [np.ones(60, dtype=int), np.linspace(0, 1, 60)])
+    kind = numbers[0].interval
+    one_class = Number(AUROC.compute, [np.ones(60, dtype=int), np.linspace(0, 1, 60)], kind)
     rare = np.zeros(60, dtype=int)
     rare[0] = 1
-    often = Number(AUROC.compute, [rare, np.linspace(0, 1, 60)], AUROC.weighted)
-    first, alone, second, last = _all([numbers[0], one_class, often, numbers[1]], subjects, kind)
-    assert [first, last] == _all(numbers[:2], subjects, kind)
+    often = Number(AUROC.compute, [rare, np.linspace(0, 1, 60)], kind, AUROC.weighted)
+    first, alone, second, last = _all([numbers[0], one_class, often, numbers[1]], subjects)
+    assert [first, last] == _all(numbers[:2], subjects)
     assert "AUROC needs both classes" in str(alone)
     assert "undefined in too many of 200 resamples" in str(second)
-    assert all(isinstance(one, ValueError) for one in _all([one_class], subjects, kind))
+    assert all(isinstance(one, ValueError) for one in _all([one_class], subjects))
 
 
 def test_without_two_people_no_number_has_an_interval(people):
     numbers, _ = people
-    made = _all(numbers, np.zeros(60, dtype=int), "bca")
+    made = _all(numbers, np.zeros(60, dtype=int))
     assert all("needs at least 2 of them" in str(error) for error in made)
 
 
 def test_where_bca_is_not_defined_the_interval_says_that_it_is_a_percentile_one():
     label = np.arange(40) % 2
-    perfect = Number(AUROC.compute, [label, label.astype(float)], AUROC.weighted)
-    (interval,) = _all([perfect], np.arange(40), "bca")
+    perfect = Number(AUROC.compute, [label, label.astype(float)], "bca", AUROC.weighted)
+    (interval,) = _all([perfect], np.arange(40))
     assert interval == (1.0, 1.0, 1.0, "percentile")

@@ -150,6 +150,7 @@ AUROC = Metric(
     higher_is_better=True,
     low=0.0,
     high=1.0,
+    interval="bca",
     chance=lambda label: 0.5,
     weighted=_weighted_auroc,
 )
@@ -162,6 +163,7 @@ AUPRC = Metric(
     higher_is_better=True,
     low=0.0,
     high=1.0,
+    interval="percentile",
     chance=_prevalence,
     weighted=_weighted_auprc,
 )
@@ -174,6 +176,7 @@ BRIER = Metric(
     higher_is_better=False,
     low=0.0,
     high=1.0,
+    interval="percentile",
     chance=lambda label: _prevalence(label) * (1 - _prevalence(label)),
     each=_squared_errors,
     weighted=weighted_mean(_squared_errors),
@@ -187,6 +190,7 @@ EXPECTED_CALIBRATION_ERROR = Metric(
     higher_is_better=False,
     low=0.0,
     high=1.0,
+    interval="percentile",
     chance=None,
     weighted=_weighted_calibration_error,
 )

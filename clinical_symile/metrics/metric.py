@@ -20,6 +20,8 @@ class Metric:
         higher_is_better: the direction of improvement.
         low: the least value it can take.
         high: the greatest.
+        interval: how its 95 % interval is made, `bca` or `percentile`: what holds the truth more
+            nearly so often in simulation, see `docs/statistics.md`.
         chance: what a model that knows nothing scores in expectation, of the number of candidates
             of each query or of the labels; None where there is no such value.
         each: the value of every sample, where the metric is the mean of these; else None.
@@ -34,6 +36,7 @@ class Metric:
     higher_is_better: bool
     low: float
     high: float
+    interval: str
     chance: Callable[[Any], float] | None
     each: Callable[..., Float[np.ndarray, " sample"]] | None = None
     weighted: Callable[..., Float[np.ndarray, " resample"]] | None = None
