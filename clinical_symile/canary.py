@@ -59,17 +59,21 @@ HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
     "probe": (
         PROBES,
         "predictions, from embeddings, from a store and from encoders that are trained on; nor do "
-        "they depend on who else is asked",
+        "they change with who else is asked, with the outcome of who is, and with whether what is "
+        "withheld was measured",
     ),
     "baseline": (
         BASELINES,
-        "predictions, from a store; late-fusion, which learns from all that was measured in "
+        "predictions, as those of a probe; late-fusion, which learns from all that was measured in "
         "training whatever the pattern, is held to those it predicts",
     ),
-    "modality": (MODALITIES, "is not read where it is withheld; withheld parts are as unmeasured"),
+    "modality": (
+        MODALITIES,
+        "by tests of their own: it is not read where withheld, withheld parts are as unmeasured",
+    ),
     "metric": (
         {**RETRIEVAL_METRICS, **CLASSIFICATION_METRICS},
-        "sees what became of each sample, and no measurement; NaN is refused",
+        "by tests of their own: it sees what became of each sample, and refuses NaN",
     ),
 }
 

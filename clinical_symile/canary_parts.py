@@ -22,6 +22,7 @@ from clinical_symile.canary_people import (
     cases,
     classification,
     hospital,
+    labels,
     people,
     pretraining,
 )
@@ -38,6 +39,8 @@ WIDTH = 6
 SHAPES = {"image": (1, 32, 32), "signal": (12, 500), "vector": (2, 5)}
 FILLINGS = {"NaN": torch.nan, "values of other people": None}
 
+# The rows that predictions are asked of.
+ASKED = np.flatnonzero(SPLITS == "held_out")
 LEAVES = ("the gradient of embeddings", "the gradient of inputs")
 
 Outputs = Mapping[str, Tensor]
@@ -127,12 +130,13 @@ def augmentation_leaks(make: Callable[..., Any]) -> Iterator[str]:
             generator = torch.Generator().manual_seed(0)
             return {"a present sample": augment(filled[:, 0], generator=generator)[there[:, 0]]}
 
+        mixed = torch.where(there.reshape(-1, 1, *[1] * len(shape)), inputs, 0.0)[:, 0]
         try:
-            expected = augment(torch.zeros_like(inputs[:, 0]), generator=generator)
+            expected = augment(mixed, generator=generator)
         except Exception as error:
             refused.append(f"{kind} {list(shape)}: {error}")
             continue
-        if expected.any():
+        if expected[~there[:, 0]].any():
             yield "what is absent, and so zero, is not zero any more."
         yield from _changes(outputs, inputs, there)
         return
@@ -151,19 +155,24 @@ def probe_leaks(thing: Any) -> Iterator[str]:
     store = hospital(everything[..., DIM:].numpy(), there)
     learner = build_learner(pretraining(), store, seed=0).eval()
 
-    def predicted(filled: Tensor, asked: slice = slice(None)) -> Tensor:
+    def predicted(
+        filled: Tensor,
+        asked: slice = slice(None),
+        outcome: np.ndarray | None = None,
+        measured: np.ndarray = there,
+    ) -> Tensor:
         z = filled[..., :DIM].numpy()
-        read = hospital(filled[..., DIM:].numpy(), there)
+        read = hospital(filled[..., DIM:].numpy(), measured, outcome)
         known = [
             Labelled(some.rows, z[some.rows], some.seen, MODALITIES, some.label)
             for some in (cases("train", seen), cases("tuning", seen))
         ]
-        rows = np.arange(len(SPLITS))[asked]
+        rows = ASKED[asked]
         shown = Shown(rows, z[rows], seen[rows], MODALITIES)
         encoders = Encoders(learner, read)
         return _as_tensor(probe.predict(*known, shown, encoders=encoders, seed=0))
 
-    yield from _prediction_leaks(predicted, everything, present)
+    yield from _prediction_leaks(predicted, everything, present, there)
 
 
 def baseline_leaks(thing: Any) -> Iterator[str]:
@@ -174,30 +183,52 @@ def baseline_leaks(thing: Any) -> Iterator[str]:
     learns_from_all = maker(thing)().learns_from_all
     there = seen | ((SPLITS == "held_out")[:, None] | (not learns_from_all))
 
-    def predicted(filled: Tensor, asked: slice = slice(None)) -> Tensor:
+    def predicted(
+        filled: Tensor,
+        asked: slice = slice(None),
+        outcome: np.ndarray | None = None,
+        measured: np.ndarray = there,
+    ) -> Tensor:
         # Anew each time, since a baseline may keep what it has learned.
         baseline = thing() if isinstance(thing, type) else copy.deepcopy(thing)
-        rows = np.arange(len(SPLITS))[SPLITS == "held_out"][asked]
+        rows = ASKED[asked]
         found = baseline.predict(
             cases("train", seen),
             cases("tuning", seen),
             rows,
             seen[rows],
-            store=hospital(filled.numpy(), there),
+            store=hospital(filled.numpy(), measured, outcome),
             task=classification(),
             pretraining=pretraining(),
         )
         return _as_tensor(found)
 
-    yield from _prediction_leaks(predicted, measured, present)
+    yield from _prediction_leaks(predicted, measured, present, there)
 
 
 def _prediction_leaks(
-    predicted: Callable[..., Tensor], values: Tensor, present: Tensor
+    predicted: Callable[..., Tensor], values: Tensor, present: Tensor, there: np.ndarray
 ) -> Iterator[str]:
+    """The leaks of predictions of those who are asked, of whom neither outcome nor more is known.
+
+    Args:
+        predicted: from what slots hold, perhaps who is asked, and what a store says of outcomes and
+            of what was measured.
+        values: what slots hold.
+        present: which slots are seen.
+        there: which the store says were measured.
+    """
     yield from _changes(lambda filled: {"the prediction": predicted(filled)}, values, present)
     if not torch.allclose(predicted(values, slice(0, 1)), predicted(values)[:1]):
         yield "the prediction for one person depends on who else is asked."
+    others = labels(len(SPLITS))
+    others[ASKED] = 1 - others[ASKED]
+    if not torch.equal(predicted(values, outcome=others), predicted(values)):
+        yield "the prediction changes with the outcome of those who are asked."
+    fewer = there.copy()
+    fewer[ASKED] &= present.numpy()[ASKED]
+    if not torch.equal(predicted(values, measured=fewer), predicted(values)):
+        yield "the prediction changes with whether what is withheld was measured."
 
 
 def _as_tensor(found: Any) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clinical_symile.modalities.labs import Labs
@@ -56,6 +56,7 @@ class Hospital(CohortStore):
 def hospital(
     measured: Float[np.ndarray, "sample modality analyte"],
     present: Bool[np.ndarray, "sample modality"],
+    outcome: Int[np.ndarray, " sample"] | None = None,
 ) -> Hospital:
     """A store of these people, whose statistics do not depend on what is withheld."""
     known = people(ANALYTES, samples=len(measured))[0].numpy()
@@ -70,10 +71,11 @@ def hospital(
     }
     names = [str(row) for row in range(len(measured))]
     samples = pd.DataFrame({"sample": names, "subject": names, "split": SPLITS[: len(measured)]})
+    event = labels(len(measured)) if outcome is None else outcome
     return Hospital(
         path=Path("canary"),
         manifest={"cohort": "canary", "cohort_digest": "", "digest": "", "modalities": about},
-        samples=samples.assign(**{f"outcome_{OUTCOME}": labels(len(measured)).astype(float)}),
+        samples=samples.assign(**{f"outcome_{OUTCOME}": event.astype(float)}),
         modalities=MODALITIES,
         present=present,
         candidates=None,

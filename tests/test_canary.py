@@ -210,6 +210,37 @@ class LearnsHidden(ReadsHidden):
         return np.full(len(rows), 1 / (1 + np.exp(-mean)))
 
 
+class KnowsOutcome(ReadsHidden):
+    """A baseline that reads the outcome of those it is asked about."""
+
+    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
+        return store.outcome(task.outcome)[rows]
+
+
+class ProbesOutcome:
+    """A probe that does the same."""
+
+    def predict(self, train, tuning, asked, *, encoders, seed):
+        return encoders.store.outcome("event")[asked.rows]
+
+
+class KnowsWhoWasMeasured(ReadsHidden):
+    """A baseline that counts what was measured, seen or not."""
+
+    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
+        return store.present[rows].mean(axis=1)
+
+
+class Imputes:
+    """An augmentation that gives who is absent the mean of the batch."""
+
+    def __call__(self, inputs, /, *, generator):
+        absent = (inputs == 0).flatten(1).all(dim=1)
+        made = inputs.clone()
+        made[absent] = torch.nan_to_num(inputs[~absent]).mean(dim=0)
+        return made
+
+
 NUMBER = 3
 '''
 
@@ -236,6 +267,13 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("ReadsStore", "a probe that leaks: the prediction changes when withheld slots hold"),
         ("ReadsHidden", "a baseline that leaks: the prediction changes when withheld slots hold"),
         ("LearnsHidden", "a baseline that leaks: the prediction changes when withheld slots hold"),
+        ("KnowsOutcome", "a baseline that leaks: the prediction changes with the outcome of those"),
+        ("ProbesOutcome", "a probe that leaks: the prediction changes with the outcome of those"),
+        ("KnowsWhoWasMeasured", "changes with whether what is withheld was measured"),
+        (
+            "Imputes",
+            "what is absent, and so zero, is not zero any more",
+        ),
         ("Stops", "a probe that stops with ValueError: found NaN"),
         ("NUMBER", "a int; expected an objective, a way"),
     ],
