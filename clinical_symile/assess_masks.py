@@ -49,6 +49,7 @@ def assess_masks(
                 split=task.split,
                 modalities=task.inputs,
                 seed=task.seed,
+                uncertain=task.uncertain,
             )
         except (CannotScore, ValueError):  # said where the task is scored, or of one class alone
             continue

@@ -1,7 +1,7 @@
 """How far what is missing depends on an outcome: what a model learns that sees masks alone."""
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from clinical_symile.intervals import Interval, bootstrap
 from clinical_symile.masks import Mask, draw_mask
@@ -18,6 +18,7 @@ def mask_auroc(
     split: str,
     modalities: tuple[str, ...],
     seed: int,
+    uncertain: str = "unknown",
 ) -> Interval:
     """AUROC of predicting an outcome from nothing but which modalities are seen.
 
@@ -32,6 +33,7 @@ def mask_auroc(
         split: whose samples are scored.
         modalities: of the query.
         seed: of the masks.
+        uncertain: what an uncertain label counts as, as a task says.
 
     Raises:
         CannotScore: the pattern cannot be drawn on this cohort.
@@ -41,12 +43,12 @@ def mask_auroc(
         draw_mask(pattern, store, split=name, modalities=modalities, seed=seed)
         for name in ("train", split)
     )
-    known, label = _labelled(train, store, outcome)
+    known, label = _labelled(train, store.outcome(outcome, uncertain=uncertain))
     words, masks = _words(train)[known], 2 ** len(modalities)
     prevalence = label.mean() if len(label) else 0.5
     positive, seen = (np.bincount(words, weights, masks) for weights in (label, None))
     risk = (positive + prevalence) / (seen + 1)
-    known, label = _labelled(scored, store, outcome)
+    known, label = _labelled(scored, store.outcome(outcome, uncertain=uncertain))
     predicted = risk[_words(scored)[known]]
     subjects = store.samples["subject"].to_numpy()[scored.rows[known]]
     return bootstrap(AUROC.compute, [label, predicted], subjects, rng=np.random.default_rng(seed))
@@ -58,8 +60,8 @@ def _words(mask: Mask) -> Int[np.ndarray, " sample"]:
 
 
 def _labelled(
-    mask: Mask, store: CohortStore, outcome: str
+    mask: Mask, outcome: Float[np.ndarray, " row"]
 ) -> tuple[Int[np.ndarray, " known"], Int[np.ndarray, " known"]]:
-    label = store.outcome(outcome)[mask.rows]
+    label = outcome[mask.rows]
     known = np.flatnonzero(~np.isnan(label))
     return known, label[known].astype(int)

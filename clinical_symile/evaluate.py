@@ -269,11 +269,11 @@ def _about(
         mask = draw_parts(pattern, store, split=task.split, seed=task.seed)
     else:
         mask = draw_mask(pattern, store, split=task.split, modalities=inputs, seed=task.seed)
-    rows = outcome["row"].unique()
+    rows = np.unique(outcome["row"].to_numpy())
     return {
         "split": task.split,
         "n_samples": len(rows),
         "n_subjects": store.samples["subject"].iloc[rows].nunique(),
         "mask": mask.digest,
-        "hidden": mask.reached,
+        "hidden": mask.reached_in(rows),
     }

@@ -231,6 +231,7 @@ def evaluate_into(
 ) -> None:
     """Score a run on one task and keep what came of it in its folder."""
     made = evaluate(task, scorer, store=store, run=run.name, seed=seed, missingness=missingness)
+    expected = expected_digests(task, store)
     run.write_evaluation(
         task.name,
         results=made.results,
@@ -238,4 +239,9 @@ def evaluate_into(
         outcomes=made.outcomes,
         tuning=made.tuning,
         candidates=made.candidates,
+        outdated={
+            row.missingness
+            for row in (*run.results, *run.unscored)
+            if row.task == task.name and row.digest != expected(row.missingness)
+        },
     )

@@ -129,10 +129,7 @@ class PairScorer:
         wanted = _keys(shown[:, None], rows[:, None], candidates, len(self.store.samples))
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         lacking = needed & (self.keys[place] != wanted)
-        if self.complete and (lacking & ~_whole(self.store, task, rows)[:, None]).any():
-            raise CannotScore(
-                "the file has scores of complete queries alone, and this pattern asks others too."
-            )
+        self._check_asked(task, rows, seen, (lacking | ~needed).all(axis=1))
         if lacking.any():
             name = self.store.samples["sample"].tolist()
             pairs = np.argwhere(lacking)[:NAMED]
@@ -143,6 +140,31 @@ class PairScorer:
                 "each of its candidates, as all models choose among the same ones. Add them."
             )
         return np.where(needed, self.scores[place], -np.inf)
+
+    def _check_asked(
+        self,
+        task: Retrieval,
+        rows: Int[np.ndarray, " query"],
+        seen: Bool[np.ndarray, "query modality"],
+        absent: Bool[np.ndarray, " query"],
+    ) -> None:
+        """A file that lacks queries says nothing of a pattern, but for what was recorded of them.
+
+        Raises:
+            CannotScore: it has no line of a query that is asked with less than was recorded, or of
+                incomplete ones at all.
+        """
+        present = _present(self.store, task, rows)
+        if self.complete and (absent & ~np.all(present, axis=1)).any():
+            raise CannotScore(
+                "the file has scores of complete queries alone, and this pattern asks others too."
+            )
+        less = absent & (seen != present).any(axis=1)
+        if less.any():
+            raise CannotScore(
+                f"the file has no scores of {int(less.sum())} of {len(rows)} queries as this "
+                "pattern asks them, with less than was recorded."
+            )
 
 
 def read_scores(path: Path) -> Scores:

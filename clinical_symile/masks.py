@@ -45,8 +45,13 @@ class Mask:
     @property
     def reached(self) -> dict[str, float]:
         """The share of each column's measured entries that is hidden."""
-        there = self.measured.sum(axis=0)
-        gone = (self.measured & ~self.seen).sum(axis=0)
+        return self.reached_in(self.rows)
+
+    def reached_in(self, rows: Int[np.ndarray, " asked"]) -> dict[str, float]:
+        """The same among some rows of the store."""
+        asked = np.isin(self.rows, rows)
+        there = self.measured[asked].sum(axis=0)
+        gone = (self.measured & ~self.seen)[asked].sum(axis=0)
         shares = np.divide(gone, there, out=np.zeros(len(there)), where=there > 0)
         return dict(zip(self.columns, shares.tolist(), strict=True))
 

@@ -78,6 +78,9 @@ class SharedRanks:
     ) -> Ranking:
         """The same as `rank`, of which only what was not asked for before is computed.
 
+        It is the same to the last bit where a score does not depend on which queries are scored
+        together, which matrix products keep but for the rounding of scores that cancel to about 0.
+
         Raises:
             ValueError: a score is not a number.
         """

@@ -27,7 +27,8 @@ class Result:
         chance: what a model that knows nothing scores; None where the metric has no such value.
         n_samples: how many samples were scored.
         n_subjects: how many people they belong to.
-        hidden: of each modality, or part of one, the share that the pattern hid of what was there.
+        hidden: of each modality, or part of one, the share that the pattern hid of what was there
+            in the samples that were scored.
         mask: digest of what was seen of which samples of the split.
         seed: seed of the run's training.
         digest: of task, cohort, store and candidate lists; behind a dot, of the table that the

@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -148,6 +148,7 @@ class Run:
         outcomes: Mapping[str, pd.DataFrame],
         candidates: pd.DataFrame,
         tuning: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+        outdated: Collection[str] = (),
     ) -> None:
         """Keep what came of a task; a pattern that was scored before is replaced.
 
@@ -162,6 +163,7 @@ class Run:
             outcomes: for each pattern a row per sample.
             candidates: the lists of a retrieval task.
             tuning: for each pattern what was predicted of the tuning split.
+            outdated: patterns that were scored before by a table that is another by now.
         """
         self.mark(task).unlink(missing_ok=True)
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
@@ -182,7 +184,11 @@ class Run:
                 row
                 for row in before
                 if row.task != task
-                or ((row.task, row.missingness) not in new and question(row.digest) in questions)
+                or (
+                    (row.task, row.missingness) not in new
+                    and question(row.digest) in questions
+                    and row.missingness not in outdated
+                )
             ]
             write_rows(self.path / f"{name}.jsonl", [*kept, *after])
             patterns |= {row.missingness for row in kept if row.task == task}

@@ -1,6 +1,7 @@
 """What masks alone tell of an outcome, of the patterns of a task."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,24 @@ def test_each_pattern_that_is_drawn_is_told_of_with_what_it_should_be(
             seed=task.seed,
         )
         assert (row.value, row.low, row.high) == pytest.approx(found[:3])
+
+
+@pytest.mark.parametrize(("uncertain", "label"), [("positive", 1.0), ("negative", 0.0)])
+def test_an_uncertain_label_counts_as_the_task_says(
+    uncertain: str,
+    label: float,
+    named: Callable[[str], Classification],
+    synthetic_store: CohortStore,
+) -> None:
+    task = named("classification/deterioration").model_copy(update={"uncertain": uncertain})
+    outcome = synthetic_store.samples["outcome_deterioration"].to_numpy(dtype=float).copy()
+    made = []
+    for doubtful in (0.5, label):
+        outcome[::4] = doubtful
+        table = synthetic_store.samples.assign(outcome_deterioration=outcome.copy())
+        made.append(assess_masks([task], store=replace(synthetic_store, samples=table)))
+    assert made[0] == made[1]
+    assert len(made[0]) > 0
 
 
 def test_of_what_predicts_no_outcome_nothing_is_told(

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jaxtyping
@@ -224,6 +225,23 @@ def test_of_many_people_groups_are_left_out_and_the_interval_is_nearly_the_same(
     assert few.low == pytest.approx(all_of_them.low, abs=0.03 * (few.high - few.low))
     assert few.high == pytest.approx(all_of_them.high, abs=0.03 * (few.high - few.low))
     assert all_of_them.low > drawn.interval().low
+
+
+def test_rounding_is_neither_bias_nor_skewness(rng):
+    # Ties share the first place: shares of 1/3 and 1/10 add up to the value in many orders.
+    above, tied = np.zeros(30, dtype=int), np.where(np.arange(30) < 20, 9, 2)
+    form = RECALL_AT_1.weighted
+    assert form is not None
+    drawn = resample(RECALL_AT_1.compute, [above, tied], np.arange(30), rng=rng, weighted=form)
+    left_out = jackknife(form, [above, tied], np.arange(30))
+    level = np.abs(drawn.values - drawn.value) < 1e-12
+    assert len(np.unique(drawn.values[level])) > 1
+    exact = replace(drawn, values=np.where(level, drawn.value, drawn.values))
+    found, expected = drawn.bca_interval(left_out), exact.bca_interval(left_out)
+    assert found[:3] == pytest.approx(expected[:3], abs=1e-12)
+    even = [np.zeros(30, dtype=int), np.full(30, 9)]
+    drawn = resample(RECALL_AT_1.compute, even, np.arange(30), rng=rng, weighted=form)
+    assert drawn.bca_interval(jackknife(form, even, np.arange(30))).kind == "percentile"
 
 
 def test_where_nothing_varies_the_bca_interval_is_the_value(rng):

@@ -154,3 +154,19 @@ def test_provenance_names_the_versions_that_ran() -> None:
     assert versions["torch"]
     assert versions["clinical-symile"]
     assert versions["python"].startswith("3.")
+
+
+def test_what_was_scored_by_a_table_that_is_another_by_now_is_not_kept(run: Run) -> None:
+    ours = replace(RESULT, missingness="mask-ours", digest=f"{RESULT.digest}.before")
+    _write(run, RESULT, ours)
+    run.write_evaluation(
+        TASK,
+        results=[RESULT],
+        unscored=[],
+        outcomes={RESULT.missingness: _outcome(0, 1)},
+        tuning={},
+        candidates=pd.DataFrame(),
+        outdated={"mask-ours"},
+    )
+    assert run.results == [RESULT]
+    assert not (run.path / "outcomes" / TASK / "mask-ours.parquet").exists()
