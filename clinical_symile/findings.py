@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
 from clinical_symile.results import Comparison, Result, is_settled
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
@@ -134,11 +135,16 @@ def made_differently(runs: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def how_intervals_were_made(results: Iterable[Result], *, tasks: Tasks) -> str | None:
-    """As each task asks, and otherwise where that is not defined; None where nothing was scored."""
+    """As each task asks, else as each metric says, and otherwise where that is not defined.
+
+    None where nothing was scored.
+    """
     rows = [row for row in results if row.task in tasks]
-    asked = {name: task.get("interval", "bca") for name, task in tasks.items()}
-    corrected = [row for row in rows if asked[row.task] == "bca"]
-    plain = dict.fromkeys(row.task for row in rows if asked[row.task] != "bca")
+    asked = {name: task.get("interval") for name, task in tasks.items()}
+    own = {row.metric: _own_interval(row) for row in rows if asked[row.task] is None}
+    corrected = [row for row in rows if (asked[row.task] or own[row.metric]) == "bca"]
+    plain = dict.fromkeys(row.task for row in rows if asked[row.task] == "percentile")
+    narrower = [metric_words(name) for name, kind in own.items() if kind == "percentile"]
     told = []
     if corrected:
         without = any(row.interval != "bca" for row in corrected)
@@ -146,12 +152,21 @@ def how_intervals_were_made(results: Iterable[Result], *, tasks: Tasks) -> str |
     if plain:
         several = listed([f"“{task_words(name, tasks[name])}”" for name in plain])
         told.append(f"by percentiles, as {several} asks" if corrected else "by percentiles")
+    if narrower:
+        told.append(f"by percentiles for {listed(list(dict.fromkeys(narrower)))}")
     if not told:
         return None
     return (
         f"Of measures: 95 %, from drawing people again and again, {'; '.join(told)}. Of "
         "differences, groups and all else: by percentiles."
     )
+
+
+def _own_interval(row: Result) -> str:
+    """The kind of interval that a metric has where its task names none; as it came of others'."""
+    metrics = {**RETRIEVAL_METRICS, **CLASSIFICATION_METRICS}
+    name = row.metric.partition("/")[0]
+    return find(name, metrics, what="metric").interval if name in metrics else row.interval
 
 
 def luck_of_training(series: Sequence[Series]) -> str | None:

@@ -271,7 +271,8 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
     )
     assert "absent = dropout" in words(text)
     assert "A model of others." in words(text)
-    assert "by the BCa method. Of differences, groups and all else: by percentiles." in words(text)
+    own = "by the BCa method; by percentiles for AUPRC and Brier score. Of differences, groups and"
+    assert own in words(text)
     masks = words(text.partition('class="masks"')[2])
     assert "share that was hidden digest of the mask" in masks
     assert "ecg 0.0 %, labs 0.0 % 0123" in masks
@@ -574,6 +575,11 @@ def test_how_intervals_were_made_is_said_as_tasks_ask_and_as_it_came(tmp_path: P
     assert undefined not in of_one
     assert "by the BCa method; by percentiles, as “Predict deterioration" in of_one
     assert undefined in said("percentile", FIRST, chosen)
+    # Where no task names one, each metric has its own.
+    free = {name: {**task, "interval": None} for name, task in data.tasks.items()}
+    assert undefined not in said("bca", OUTCOME, free)
+    page = words(rendered(tmp_path, replace(data, tasks=free)))
+    assert "by the BCa method; by percentiles for AUPRC and Brier score. Of differences" in page
 
 
 def test_runs_of_different_code_or_versions_are_pointed_out(tmp_path: Path):
