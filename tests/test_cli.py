@@ -82,7 +82,10 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("train x --store a --out b --devices 0", "--devices: '0'; expected a whole number from 1"),
         ("train x --store a --out b --name ../x", "expected letters, digits, _ and - only"),
         ("evaluate a --store b", "b: no manifest.json"),
-        ("evaluate --store b", "one of the arguments RUN --predictions --embeddings is required"),
+        (
+            "evaluate --store b",
+            "one of the arguments RUN --predictions --embeddings --scores is required",
+        ),
         ("evaluate a", "evaluate of a run needs --store"),
         ("evaluate --predictions a.csv", "evaluate of --predictions needs --out"),
         ("evaluate --embeddings a.csv --out b", "--embeddings needs --store, --objective"),
