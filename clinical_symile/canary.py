@@ -35,6 +35,7 @@ from clinical_symile.names import (
     BASELINES,
     CLASSIFICATION_METRICS,
     ENCODERS,
+    KERNELS,
     MODALITIES,
     OBJECTIVES,
     PROBES,
@@ -49,6 +50,10 @@ HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
         OBJECTIVES,
         "the loss and every gradient; scores, which read neither the query's own target nor other "
         "queries",
+    ),
+    "kernel": (
+        KERNELS,
+        "as an objective, with tiles; fused runs on a GPU, and by tests of its own gives the same",
     ),
     "way with absence": (ABSENCES, "embeddings, what stands in, gradients; in training and in use"),
     "encoder": (
