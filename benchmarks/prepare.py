@@ -40,7 +40,7 @@ except ImportError:  # run as a script
     from cohort import write_tables  # pyright: ignore[reportMissingImports]
 
 RESULTS = Path(__file__).parent / "results" / "prepare.md"
-SIZES = (50_000, 200_000)  # admissions; 546,028 is MIMIC-IV 3.1
+SIZES = (50_000, 200_000, 546_028)  # admissions; the last is MIMIC-IV 3.1
 EDGE_PX = 32
 REPEATS = 20
 CXR_PX = (3056, 2544)  # height and width of most pictures of MIMIC-CXR
