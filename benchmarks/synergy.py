@@ -22,12 +22,12 @@ from rich.table import Table
 from clinical_symile.benchmark import benchmark
 from clinical_symile.catalog import open_catalog
 from clinical_symile.report_data import Benchmark
-from clinical_symile.results import Comparison, Result
+from clinical_symile.results import Comparison, Result, is_settled
 from clinical_symile.scores import ORACLE
 from clinical_symile.terminal import progress_bar
 
 METRIC = "recall_at_1"
-DIFFERENCE = ("difference", "difference_low", "difference_high")  # to the other objective
+DIFFERENCE = ("difference", "difference_low", "difference_high", "p_holm")  # to the other objective
 COLOURS = {"symile": "#0072B2", "clip": "#D55E00", ORACLE: "#000000"}
 
 
@@ -58,8 +58,8 @@ def compared(made: Benchmark) -> dict[tuple[str, str], Comparison]:
 
 
 def verdict(row: Comparison) -> tuple[str, str]:
-    """Who is better, in a word, and its colour."""
-    if row.low <= 0 <= row.high:
+    """Who is better, in a word, and its colour; by the rule of the reports."""
+    if not is_settled(row):
         return "not told apart", "grey"
     run = row.run if row.difference > 0 else row.baseline
     method = run.rpartition("-")[0]
@@ -121,7 +121,7 @@ def main() -> None:
             difference = ""
             if (other := found.get((row.task, row.run))) is not None:
                 values = (other.difference, other.low, other.high)
-                lines[-1] |= dict(zip(DIFFERENCE, values, strict=True))
+                lines[-1] |= dict(zip(DIFFERENCE, (*values, other.p_holm), strict=True))
                 difference = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*values)
             table.add_row(
                 f"{synergy:g}",

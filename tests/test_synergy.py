@@ -4,11 +4,13 @@ import csv
 import importlib.util
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clinical_symile.results import Comparison
 from clinical_symile.store import open_store
 from tests.conftest import TINY
 
@@ -27,6 +29,31 @@ def synergy() -> Iterator[Any]:
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+
+
+def test_a_difference_that_adjusting_unsettles_is_not_told_apart(synergy: Any) -> None:
+    row = Comparison(
+        run="symile-0",
+        baseline="clip-0",
+        cohort="synthetic",
+        task="retrieval/cxr_given_ecg_labs",
+        split="held_out",
+        missingness="complete",
+        metric="recall_at_1",
+        difference=0.05,
+        low=0.01,
+        high=0.09,
+        n_samples=100,
+        n_subjects=50,
+        digest="d",
+        p_holm=0.2,
+    )
+    assert synergy.verdict(row)[0] == "not told apart"
+    assert synergy.verdict(replace(row, p_holm=0.01))[0] == "symile better"
+    assert (
+        synergy.verdict(replace(row, p_holm=0.01, difference=-0.05, low=-0.09, high=-0.01))[0]
+        == "clip better"
+    )
 
 
 @pytest.mark.slow
