@@ -140,5 +140,6 @@ def test_shuffled_pairs_teach_nothing(
     rows = [row for row in run.results if row.metric == "recall_at_1"]
     assert len(rows) == 3
     for row in rows:
-        assert row.chance is not None
-        assert row.low <= row.chance <= row.high, row
+        # Intervals are over people: they do not hold the luck of training, which is about a point.
+        # Pairs alone, which tell the redundant factor, would give eight more than chance.
+        assert row.value == pytest.approx(row.chance, abs=0.05), row
