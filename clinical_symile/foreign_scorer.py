@@ -51,7 +51,7 @@ class PredictionScorer:
             CannotScore: always: there are predictions of outcomes alone.
         """
         raise CannotScore(
-            "the file has predictions of outcomes. A retrieval needs embeddings: --embeddings."
+            "the file has predictions of outcomes. A retrieval needs --scores or --embeddings."
         )
 
     score_all = score

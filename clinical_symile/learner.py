@@ -17,11 +17,12 @@ from clinical_symile.batch import Batch
 from clinical_symile.embeddings import Embeddings
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.model import Model, build_model
+from clinical_symile.named import Named
 from clinical_symile.names import ABSENCES, AUGMENTATIONS, OBJECTIVES, find
 from clinical_symile.objectives.objective import Objective
 from clinical_symile.run import Run
 from clinical_symile.store import CohortStore
-from clinical_symile.task import Named, Pretraining
+from clinical_symile.task import Pretraining
 
 
 class Learner(nn.Module):

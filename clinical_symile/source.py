@@ -18,9 +18,9 @@ from clinical_symile.layouts import as_it_lies
 from clinical_symile.names import find, unknown
 from clinical_symile.prepare import prepare, refuse_other_folder
 from clinical_symile.samples import Selected, read_samples
+from clinical_symile.settings import parse_setting
 from clinical_symile.store import CohortStore
 from clinical_symile.tables import source_files
-from clinical_symile.task import parse_setting
 
 PARAMETERS = "generator.json"
 # What may stand for a number of the cohort's file, by its type.

@@ -4,8 +4,7 @@ The fields below are the documentation of a task's file.
 """
 
 import json
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from clinical_symile.catalog import digest, read_definition, read_toml
 from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness import expand, parse_pattern
+from clinical_symile.named import Named, unknown_names, wrong_arguments
 from clinical_symile.names import (
     ABSENCES,
     AUGMENTATIONS,
@@ -23,9 +23,9 @@ from clinical_symile.names import (
     PROBES,
     RETRIEVAL_METRICS,
     SELECTION_METRICS,
-    keywords,
     unknown,
 )
+from clinical_symile.settings import with_setting
 
 Split = Literal["train", "tuning", "held_out"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -35,23 +35,6 @@ Seed = Annotated[int, Field(ge=0)]
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Named(BaseModel):
-    """Something from `names.py` with its keyword arguments.
-
-    Attributes:
-        name: a name of the table in question, or `package.module:Name`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Every other key of the table."""
-        return dict(self.model_extra or {})
 
 
 class Optimiser(_Table):
@@ -146,17 +129,19 @@ class Pretraining(_Table):
             for name in sorted(self.encoders.keys() ^ known.keys())
         ]
         for name, encoder in self.encoders.items():
-            problems += _of_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
-        problems += _of_names([self.absent], ABSENCES, what="way with absent modalities")
-        problems += _of_names(self.augment, known, what="modality")
+            problems += wrong_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
+        problems += unknown_names([self.absent], ABSENCES, what="way with absent modalities")
+        problems += unknown_names(self.augment, known, what="modality")
         for name, change in self.augment.items():
-            problems += _of_arguments(
+            problems += wrong_arguments(
                 change, AUGMENTATIONS, what="augmentation", where=f"augment.{name}"
             )
-        problems += _of_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
+        problems += wrong_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
         problems += _of_pattern(self.missingness, self.modalities)
-        problems += _of_names([self.selection.metric], SELECTION_METRICS, what="selection metric")
-        problems += _of_names(self.selection.targets, known, what="modality")
+        problems += unknown_names(
+            [self.selection.metric], SELECTION_METRICS, what="selection metric"
+        )
+        problems += unknown_names(self.selection.targets, known, what="modality")
         return _without(problems, self)
 
 
@@ -299,7 +284,7 @@ class Classification(_Table):
     @model_validator(mode="after")
     def _consistent(self) -> "Classification":
         problems = [p for name in self.missingness for p in _of_pattern(name, self.inputs)]
-        problems += _of_arguments(self.probe, PROBES, what="probe", where="probe")
+        problems += wrong_arguments(self.probe, PROBES, what="probe", where="probe")
         problems += [
             f"{field} names '{value}' twice; expected different ones. Remove one."
             for field, values in (("outcome", self.outcomes), ("label_seeds", self.label_seeds))
@@ -344,7 +329,7 @@ def task_from(
     if "name" in table:
         raise DefinitionError(f"{where}: has a key 'name'; the path is the name. Remove it.")
     for override in overrides:
-        table = _override(table, override)
+        table = with_setting(table, override)
     kind = table.get("kind")
     if kind not in KINDS:
         raise DefinitionError(f"{where}: {unknown(str(kind), KINDS, what='kind')}")
@@ -355,24 +340,6 @@ def task_digest(task: Task) -> str:
     """A digest of all that a task says but its description, its place and its margin."""
     content = task.model_dump(mode="json", exclude={"name", "description", "margin"})
     return digest(json.dumps(content, sort_keys=True))
-
-
-def parse_setting(text: str) -> tuple[str, Any]:
-    """A field and its value from `field=value`; the value is TOML, or a string if it is not.
-
-    >>> parse_setting("epochs=3")
-    ('epochs', 3)
-
-    Raises:
-        DefinitionError: there is no field or no `=`.
-    """
-    field, separator, value = text.partition("=")
-    if not separator or not field:
-        raise DefinitionError(f"'{text}': expected field=value, such as epochs=10.")
-    try:
-        return field, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return field, value
 
 
 def not_applicable(
@@ -387,24 +354,6 @@ def not_applicable(
         has = ", ".join(outcomes) or "none"
         problems.append(f"it codes no outcome {', '.join(uncoded)}; it has {has}.")
     return problems
-
-
-def _override(table: Mapping[str, Any], override: str) -> dict[str, Any]:
-    keys, value = parse_setting(override)
-    return _replaced(table, keys.split("."), value, override)
-
-
-def _replaced(
-    table: Mapping[str, Any], keys: Sequence[str], value: Any, override: str
-) -> dict[str, Any]:
-    key, *rest = keys
-    if not rest:
-        return {**table, key: value}
-    inner = table.get(key)
-    if not isinstance(inner, Mapping):
-        tables = {name: None for name, entry in table.items() if isinstance(entry, Mapping)}
-        raise DefinitionError(f"--set {override}: {unknown(key, tables, what='table')}")
-    return {**table, key: _replaced(inner, rest, value, override)}
 
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -424,37 +373,13 @@ def _of_pattern(pattern: str, modalities: Sequence[str]) -> list[str]:
     return []
 
 
-def _of_names(names: Iterable[str], known: Mapping[str, Any], *, what: str) -> list[str]:
-    return [
-        unknown(name, known, what=what) for name in names if name not in known and ":" not in name
-    ]
-
-
 def _of_metrics(
     task: Retrieval | Classification, known: Mapping[str, Any], *, what: str
 ) -> list[str]:
-    problems = _of_names(task.metrics, known, what=what)
+    problems = unknown_names(task.metrics, known, what=what)
     if task.primary not in task.metrics:
         problems.append(
             f"primary '{task.primary}' is not one of the metrics: {', '.join(task.metrics)}. "
             "Add it there, or choose one of them."
         )
     return problems
-
-
-def _of_arguments(named: Named, names: Mapping[str, str], *, what: str, where: str) -> list[str]:
-    try:
-        known, required = keywords(named.name, names, what=what)
-    except DefinitionError as error:
-        return [f"{where}: {problem}" for problem in error.problems]
-    given = named.arguments.keys()
-    return [
-        *(
-            f"{where}: {unknown(key, dict.fromkeys(known), what='argument')}"
-            for key in sorted(given - known)
-        ),
-        *(
-            f"{where} has no '{key}'; '{named.name}' needs it. Add it."
-            for key in sorted(required - given)
-        ),
-    ]

@@ -10,7 +10,8 @@ import pytest
 from clinical_symile.arguments import parse
 from clinical_symile.catalog import open_catalog
 from clinical_symile.cli import main
-from clinical_symile.task import Pretraining, parse_setting, read_task
+from clinical_symile.settings import parse_setting
+from clinical_symile.task import Pretraining, read_task
 from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,12 +4,12 @@ import pytest
 
 from clinical_symile.catalog import Catalog
 from clinical_symile.errors import DefinitionError
+from clinical_symile.settings import parse_setting
 from clinical_symile.task import (
     Classification,
     Pretraining,
     Retrieval,
     not_applicable,
-    parse_setting,
     read_task,
     task_digest,
     task_from,

@@ -1,0 +1,49 @@
+"""Fields that are set on the command line: `--set epochs=3`, `--set encoders.ecg.width=32`."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clinical_symile.errors import DefinitionError
+from clinical_symile.names import unknown
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """A field and its value from `field=value`; the value is TOML, or a string if it is not.
+
+    >>> parse_setting("epochs=3")
+    ('epochs', 3)
+
+    Raises:
+        DefinitionError: there is no field or no `=`.
+    """
+    field, separator, value = text.partition("=")
+    if not separator or not field:
+        raise DefinitionError(f"'{text}': expected field=value, such as epochs=10.")
+    try:
+        return field, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return field, value
+
+
+def with_setting(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
+    """The table with a field set, by `field=value` with dots into tables that are there.
+
+    Raises:
+        DefinitionError: it is not of this form, or a table is not there.
+    """
+    keys, value = parse_setting(setting)
+    return _replaced(table, keys.split("."), value, setting)
+
+
+def _replaced(
+    table: Mapping[str, Any], keys: Sequence[str], value: Any, setting: str
+) -> dict[str, Any]:
+    key, *rest = keys
+    if not rest:
+        return {**table, key: value}
+    inner = table.get(key)
+    if not isinstance(inner, Mapping):
+        tables = {name: None for name, entry in table.items() if isinstance(entry, Mapping)}
+        raise DefinitionError(f"--set {setting}: {unknown(key, tables, what='table')}")
+    return {**table, key: _replaced(inner, rest, value, setting)}
