@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -130,8 +130,36 @@ def read_definition(model: type[Model], table: Mapping[str, Any], *, where: str)
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        problems = [p for found in error.errors() for p in _problems(found, model, where)]
-        raise DefinitionError(*problems) from None
+        found = error.errors()
+    # What only whole definitions are asked is not asked beside an unknown key: leave those out.
+    strangers = {one["loc"] for one in found if one["type"] == "extra_forbidden"}
+    if strangers:
+        try:
+            model.model_validate(_leaving_out(table, strangers))
+        except ValidationError as error:
+            found += [one for one in error.errors() if one not in found]
+    raise DefinitionError(*(p for one in found for p in _problems(one, model, where)))
+
+
+def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
+    """What a file says without the keys at some places, which are ways into tables and lists."""
+    inside = {place[0] for place in places if place}
+
+    def below(key: int | str) -> list[tuple[int | str, ...]]:
+        return [place[1:] for place in places if place[:1] == (key,)]
+
+    if isinstance(value, Mapping):
+        kept = {key: entry for key, entry in value.items() if (key,) not in places}
+        return {
+            key: _leaving_out(entry, below(key)) if key in inside else entry
+            for key, entry in kept.items()
+        }
+    if isinstance(value, list):
+        return [
+            _leaving_out(entry, below(key)) if key in inside else entry
+            for key, entry in enumerate(value)
+        ]
+    return value
 
 
 def digest(*parts: str | bytes) -> str:

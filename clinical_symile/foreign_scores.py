@@ -192,9 +192,12 @@ def read_scores(path: Path) -> Scores:
     )
     score = table["score"].to_numpy()
     faults = (
-        (np.isnan(score), "are NaN or no number"),
+        (np.isnan(score), "are NaN or no number; expected finite numbers"),
         (np.isinf(score), "are infinite; a pair that is no pair has no line"),
-        (table[["query", "candidate"]].isna().any(axis=1), "have no id of query or candidate"),
+        (
+            table[["query", "candidate"]].isna().any(axis=1),
+            "have no id of query or candidate; give both",
+        ),
         (
             table.duplicated(["query", "candidate", "missingness"]),
             "are of a pair that stands there before; keep one of them",

@@ -75,7 +75,7 @@ def _check(matrices: Sequence[Tensor], matmul: str) -> None:
         "Triton is not installed": importlib.util.find_spec("triton") is None,
         f"there are {len(matrices)} modalities; expected 3": len(matrices) != 3,
         f"embeddings are {dtype}; expected torch.float32": dtype != torch.float32,
-        f"they are on '{device}'; expected 'cuda'": device != "cuda" and not interpreted,
+        f"embeddings are on '{device}'; expected 'cuda'": device != "cuda" and not interpreted,
         f"matmul is '{matmul}'; expected {' or '.join(PRECISIONS)}": matmul not in PRECISIONS,
     }
     wrong = [reason for reason, holds in reasons.items() if holds]

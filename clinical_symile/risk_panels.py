@@ -211,7 +211,8 @@ def _band(
 
 
 def _head(known: Sequence[Series]) -> list[str]:
-    return ["modalities", *(one.label for one in known), "best possible"]
+    # These are no more and no less for being possible: a promise may be kept too well.
+    return ["modalities", *(one.label for one in known), "whoever knows how the data were made"]
 
 
 def _table(

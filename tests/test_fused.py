@@ -40,8 +40,8 @@ def test_what_the_kernels_cannot_do_is_refused_with_every_reason(
     z = torch.zeros(3, 4, 2, dtype=torch.float64)
     message = (
         "kernel 'fused' cannot run: there are 4 modalities; expected 3; embeddings are "
-        "torch.float64; expected torch.float32; they are on 'cpu'; expected 'cuda'; matmul is "
-        "'medium'; expected highest or high. Leave objective.kernel out"
+        "torch.float64; expected torch.float32; embeddings are on 'cpu'; expected 'cuda'; "
+        "matmul is 'medium'; expected highest or high. Leave objective.kernel out"
     )
     with pytest.raises(ValueError, match=message):
         symile_loss(z, 1.0, kernel="fused", matmul="medium")

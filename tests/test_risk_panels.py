@@ -43,7 +43,7 @@ def test_a_number_is_drawn_against_how_much_is_missing_and_told_of_every_pattern
     drawn, every = panels  # of mnar there is one rate alone: no line to draw
     assert drawn.across
     assert "missing by chance alone: sets that hold the truth" in drawn.title
-    assert drawn.head == ["modalities", "dropout", "best possible"]
+    assert drawn.head == ["modalities", "dropout", "whoever knows how the data were made"]
     assert [row[0] for row in drawn.body] == [
         "nothing missing",
         "10 % missing at random",

@@ -104,6 +104,14 @@ def test_several_problems_are_raised_at_once():
     assert len(caught.value.problems) == 3
 
 
+def test_an_unknown_key_does_not_hide_what_else_is_wrong():
+    table = {**RETRIEVAL, "splt": "tuning", "target": "ecg", "metrics": ["recall_at_2"]}
+    with pytest.raises(DefinitionError) as caught:
+        task_from(table, name="retrieval/x", where="x.toml")
+    assert len(caught.value.problems) == 4
+    assert "unknown key 'splt'; did you mean 'split'?" in caught.value.problems[0]
+
+
 def test_the_digest_changes_with_what_is_asked_and_not_with_the_words():
     task = task_from(RETRIEVAL, name="retrieval/x", where="x.toml")
     reworded = task_from({**RETRIEVAL, "description": "Seek."}, name="retrieval/y", where="")
