@@ -273,7 +273,7 @@ def main() -> None:
         found[name] = in_a_process(name, options, sizes)
         rows.append(row(name, sizes, found[name]))
         print(rows[-1], end="", flush=True)
-    # The same weights, and samples that differ in their order alone.
+    # The same weights, and samples of one made-up store, perhaps not the same ones.
     assert abs(found["ours"]["value"] - found["plain"]["value"]) < 0.1
     ours, plain = (sum(found[name][part] for part in PARTS) for name in ("ours", "plain"))
     device = platform.machine()
