@@ -11,6 +11,7 @@ from clinical_symile.panels import MECHANISMS, Panel, Tasks, rates
 from clinical_symile.results import Comparison, Result, is_settled
 from clinical_symile.scores import ORACLE, Scores, Series
 from clinical_symile.wording import (
+    DASH,
     interval,
     is_share,
     listed,
@@ -20,8 +21,6 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
-
-DASH = "\N{EN DASH}"
 
 
 def lost(scores: Scores, *, tasks: Tasks, series: Sequence[Series]) -> list[str]:
@@ -82,7 +81,8 @@ def degradation(scores: Scores, *, tasks: Tasks, series: Sequence[Series]) -> li
                 for one in series
             ]
             best = [scores.best(name, pattern, metric) for pattern in at.values()]
-            body.append(["best possible", *(number(b, metric, exact=True) for b in best)])
+            if any(one is not None for one in best):
+                body.append(["best possible", *(number(b, metric, exact=True) for b in best)])
             head = ["run", *(f"{rate} % missing" for rate in at)]
             panels.append(Panel(title, Markup(picture), head, body, across=True))
     return panels

@@ -11,6 +11,7 @@ from clinical_symile.panels import Panel, Tasks
 from clinical_symile.results import Comparison
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
+    DASH,
     difference,
     is_share,
     metric_words,
@@ -20,7 +21,6 @@ from clinical_symile.wording import (
 )
 
 WHOLE = "complete"
-DASH = "\N{EN DASH}"
 
 
 def costs(

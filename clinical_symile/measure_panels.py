@@ -10,6 +10,7 @@ from clinical_symile.names import BASELINES
 from clinical_symile.panels import Panel, Tasks
 from clinical_symile.scores import ORACLE, Series
 from clinical_symile.wording import (
+    DASH,
     count,
     difference,
     interval,
@@ -168,7 +169,7 @@ def _values(of: Iterable[ModalityValue], series: Sequence[Series], metric: str) 
 
 
 def _signed(value: float | None, metric: str) -> str:
-    return "\N{EN DASH}" if value is None else difference(value, metric)
+    return DASH if value is None else difference(value, metric)
 
 
 def _curve(
@@ -199,7 +200,7 @@ def _calibration_table(
             if slope is None:
                 continue
             mended = found.get((one.run, pattern, "recalibrated/slope"))
-            ends = "\N{EN DASH}"
+            ends = DASH
             if slope.low is not None and slope.high is not None:
                 ends = interval(slope.low, slope.high, "slope")
             body.append(

@@ -9,6 +9,7 @@ from clinical_symile.measures import MethodRank, SeedComponents
 from clinical_symile.panels import Panel, Tasks
 from clinical_symile.scores import Series
 from clinical_symile.wording import (
+    DASH,
     difference,
     interval,
     is_share,
@@ -107,7 +108,7 @@ def seeds(
 
 def _rank(row: MethodRank | None) -> str:
     if row is None:
-        return "\N{EN DASH}"
+        return DASH
     return f"{row.rank:.1f} ({row.low:.1f} to {row.high:.1f}), {100 * row.best:.0f} %"
 
 

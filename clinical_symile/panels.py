@@ -10,6 +10,7 @@ from clinical_symile.drawings import presence
 from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
 from clinical_symile.scores import Scores, Series
 from clinical_symile.wording import (
+    DASH,
     SMALL,
     SPLITS,
     count,
@@ -47,6 +48,19 @@ class Panel:
     head: Sequence[str]
     body: Sequence[Sequence[str]]
     across: bool = False
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Head and body, without columns of which no row says anything.
+
+        Such is what is possible, where nobody knows it.
+        """
+        told = [
+            place
+            for place in range(len(self.head))
+            if not place or any(row[place] not in ("", DASH) for row in self.body)
+        ]
+        return [[row[place] for place in told] for row in (self.head, *self.body)]
 
 
 def levels(

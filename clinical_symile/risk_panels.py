@@ -13,11 +13,10 @@ from clinical_symile.figures import Band, Line, Mark, Row, bands, curves, dots, 
 from clinical_symile.measures import Measure, NetBenefit
 from clinical_symile.panels import MECHANISMS, Panel, Tasks, rates
 from clinical_symile.scores import ORACLE, Series
-from clinical_symile.wording import outcome_words, pattern_words, task_words
+from clinical_symile.wording import DASH, outcome_words, pattern_words, task_words
 
 WHOLE = "complete"
 AT = (0.05, 0.1, 0.2, 0.3, 0.5)  # thresholds of the table; the picture has all of them
-DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)

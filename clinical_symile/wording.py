@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SMALL = 10
+DASH = "\N{EN DASH}"  # where there is nothing to say
 PERCENT = "\N{NO-BREAK SPACE}%"
 
 MODALITIES = {"record": "all that is known", "cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
@@ -136,7 +137,7 @@ def is_share(metric: str) -> bool:
 def number(value: float | None, metric: str, *, exact: bool = False) -> str:
     """A value with the digits to remember, or one more to look up."""
     if value is None or math.isnan(value):
-        return "\N{EN DASH}"
+        return DASH
     if not is_share(metric):
         return f"{value:.{3 if exact else 2}f}"
     return f"{100 * value:.{1 if exact or value < 0.0995 else 0}f}{PERCENT}"
@@ -152,7 +153,7 @@ def interval(low: float, high: float, metric: str, *, exact: bool = False) -> st
 def difference(value: float, metric: str, *, signed: bool = True) -> str:
     """A difference: shares differ by percentage points."""
     if math.isnan(value):
-        return "\N{EN DASH}"
+        return DASH
     sign = "+" if signed else ""
     text = f"{100 * value:{sign}.1f}" if is_share(metric) else f"{value:{sign}.3f}"
     return text.replace("-", "\N{MINUS SIGN}")
@@ -188,7 +189,7 @@ def parts(counts: Mapping[str, int]) -> dict[str, str]:
 def p_words(p_value: float | None) -> str:
     """A p value with the digits that say something."""
     if p_value is None:
-        return "\N{EN DASH}"
+        return DASH
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
