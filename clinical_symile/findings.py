@@ -23,12 +23,13 @@ from clinical_symile.wording import (
 )
 
 Tasks = Mapping[str, Mapping[str, Any]]
+WHOLE = ("complete", "observed")  # the patterns that hide nothing
 
 
 def findings(
     scores: Scores, comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
 ) -> list[str]:
-    """How good, who is better and what is lost, for the first task of each kind.
+    """How good, who is better and what is lost, for the first task of each kind that says so.
 
     Args:
         scores: all results.
@@ -39,11 +40,16 @@ def findings(
     comparisons, by_run = list(comparisons), {one.run: one for one in series}
     sentences = []
     for kind in dict.fromkeys(task["kind"] for task in tasks.values()):
-        scored = [n for n, task in tasks.items() if task["kind"] == kind and scores.patterns(n)]
-        if not scored:
+        levels = {
+            name: _whole(scores, name=name, task=task, series=series)
+            for name, task in tasks.items()
+            if task["kind"] == kind
+        }
+        told_of = [(name, whole) for name, whole in levels.items() if whole is not None]
+        if not told_of:
             continue
-        name, task = scored[0], tasks[scored[0]]
-        whole, metric = scores.patterns(name)[0], task["primary"]
+        (name, whole), *_ = told_of
+        task, metric = tasks[name], tasks[name]["primary"]
         paired = [
             row
             for row in comparisons
@@ -279,10 +285,25 @@ def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any
     )
 
 
+def _whole(
+    scores: Scores, *, name: str, task: Mapping[str, Any], series: Sequence[Series]
+) -> str | None:
+    """The fullest pattern under which the primary metric of a run is known; None if of none."""
+    for pattern in scores.patterns(name):
+        if any(scores.get(one.run, name, pattern, task["primary"]) for one in series):
+            return pattern
+    return None
+
+
 def _worst(
     scores: Scores, *, name: str, task: Mapping[str, Any], whole: str, series: Sequence[Series]
 ) -> str | None:
-    """The pattern under which the runs lose most together; None if under none they do."""
+    """The pattern under which the runs lose most together; None if under none they do.
+
+    None as well where `whole` hides something itself: what is lost from it is not what is lost.
+    """
+    if whole not in WHOLE:
+        return None
     metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
     lost = {}
     for pattern in scores.patterns(name):

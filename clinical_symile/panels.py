@@ -74,6 +74,9 @@ def levels(
         series: the runs.
         kind: of the tasks to show.
         whole: with nothing missing, a line for each run; else a line for each pattern.
+
+    Returns:
+        Panels, whose picture is empty where a run was scored by other metrics than the primary one.
     """
     panels = []
     for number_, (name, task) in enumerate(tasks.items()):
@@ -89,6 +92,8 @@ def levels(
                 if (marks := _marks(scores, name, patterns[0], metric, [one], labelled=True))
             ]
             table = _metrics_table(scores, name, patterns[0], series)
+            if not rows and _scored(scores, name, patterns[0], series):
+                panels.append(Panel(task_words(name, task), Markup(""), *table))
         else:
             rows = [
                 Row(pattern_words(p), marks, *_references(scores, name, p, metric))
@@ -212,6 +217,12 @@ def _references(
     scores: Scores, name: str, pattern: str, metric: str
 ) -> tuple[float | None, float | None]:
     return scores.best(name, pattern, metric), scores.chance(name, pattern, metric)
+
+
+def _scored(scores: Scores, name: str, pattern: str, series: Sequence[Series]) -> bool:
+    """Whether any metric of any of the runs is known."""
+    runs = {one.run for one in series}
+    return any(row.run in runs for row in scores.of(task=name, pattern=pattern))
 
 
 def _marks(

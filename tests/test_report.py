@@ -707,6 +707,30 @@ def test_a_task_that_a_run_was_not_scored_on_is_said(tmp_path: Path):
     assert "not scored" in words(rendered(tmp_path, replace(data, results=results)))
 
 
+def test_where_the_primary_metric_is_not_known_the_others_are_told_and_no_sentence_is_made(
+    tmp_path: Path,
+):
+    data = made_data(tasks=(OUTCOME,))
+    rows = [r for r in data.results if r.missingness == "complete" and r.metric == "brier"]
+    said = words(rendered(tmp_path, replace(data, results=rows, comparisons=[], histories={})))
+    assert "To predict" not in said
+    assert "Can an outcome be told? " in said
+    assert "Brier score" in said
+
+
+def test_sentences_are_of_the_fullest_pattern_that_a_run_was_scored_under(tmp_path: Path):
+    data = made_data(objectives=("clip",))
+    known = ("without-ecg", "mcar-30")
+    rows = [r for r in data.results if r.run == "oracle" or r.missingness in known]
+    data = replace(data, results=rows, comparisons=[], histories={})
+    said = words(rendered(tmp_path, data)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Without ECG, CLIP finds the right chest X-ray first in 24 % of cases" in said
+    assert "without ECG, the AUROC of CLIP is 0.43 (0.40 to 0.46). The best possible" in said
+    assert "Most is lost" not in said
+    assert "Can an outcome be told? " in said
+    assert "30 % missing at random" in said
+
+
 def test_numbers_that_are_not_finite_do_not_break_a_report(tmp_path: Path):
     data = made_data()
     nan = float("nan")
