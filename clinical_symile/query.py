@@ -20,7 +20,14 @@ from clinical_symile.headers import (
 )
 from clinical_symile.names import unknown
 from clinical_symile.splits import OF_TABLE
-from clinical_symile.tables import connect, open_tables, reader, source_files, without_rows
+from clinical_symile.tables import (
+    connect,
+    mistyped,
+    open_tables,
+    reader,
+    source_files,
+    without_rows,
+)
 
 # Their messages quote the query, as a binder's do; those of others may quote values of patients.
 QUERY_ERRORS = (
@@ -96,7 +103,8 @@ def make_samples(
         What to call it in messages.
 
     Raises:
-        DataError: the query is not one, does not parse or bind, or fails on what the tables hold.
+        DataError: the query is not one, does not parse or bind, or fails on what the tables hold;
+            every column that holds what is not of its declared type is told with how often.
     """
     if cohort.samples.sql:
         where = str(cohort.folder / cohort.samples.sql)
@@ -124,9 +132,14 @@ def make_samples(
     except duckdb.OutOfMemoryException:
         raise  # no value is amiss
     except duckdb.Error as error:
+        cells = isinstance(error, duckdb.ConversionException)
+        problems = mistyped(connection, cohort, source) if cells else []
         raise DataError(
-            f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under {source}. "
-            "Run the query there to see which value is amiss."
+            *problems
+            or [
+                f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under "
+                f"{source}. Run the query there to see which value is amiss."
+            ]
         ) from None
     return where
 

@@ -97,7 +97,7 @@ def _read_samples(
     where = make_samples(connection, cohort, source, text)
     uses = used_columns(connection, cohort, adapters, where)
     reasons = _leave_out(connection, cohort)
-    _check_numbers(connection, where, numbers | ({*hours(cohort)} & {*uses}))
+    _check_numbers(connection, where, numbers | ({*hours(cohort)} & {*uses}), measured=numbers)
     recorded = {
         name: _recorded(cohort.modalities[name].candidates, adapter)
         for name, adapter in adapters.items()
@@ -199,7 +199,11 @@ def _recorded(candidates: str | None, adapter: Any) -> str:
 
 
 def _check_numbers(
-    connection: duckdb.DuckDBPyConnection, where: str, columns: Iterable[str]
+    connection: duckdb.DuckDBPyConnection,
+    where: str,
+    columns: Iterable[str],
+    *,
+    measured: Collection[str],
 ) -> None:
     problems = []
     described = connection.execute("DESCRIBE _samples").fetchall()
@@ -214,7 +218,12 @@ def _check_numbers(
             problems.append(
                 f"{where}: column '{column}' holds {count} values that are not numbers; expected "
                 "numbers, or nothing where there was no measurement. Clean them in the query or "
-                "the table."
+                "the table"
+                + (
+                    ", or have 'censored' of the modality say what limits count as."
+                    if column in measured
+                    else "."
+                )
             )
     if problems:
         raise DataError(*problems)

@@ -125,6 +125,36 @@ def without_rows(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: 
     return empty
 
 
+def mistyped(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
+    """A sentence for each column that holds values that are not of the type that it is declared.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    problems = []
+    for name, types in cohort.types.items():
+        file = source / cohort.tables[name]
+        if not types or file.suffix == ".parquet":
+            continue
+        # `trim`, since DuckDB may have the file's reader do a bare TRY_CAST, which then stops it.
+        counts = ", ".join(
+            f"count(*) FILTER ({quote(column)} IS NOT NULL "
+            f"AND TRY_CAST(trim({quote(column)}) AS {kind}) IS NULL)"
+            for column, kind in types.items()
+        )
+        with reading(file):
+            query = f"SELECT {counts} FROM {reader(file, types={})}"
+            ((*found,),) = connection.execute(query).fetchall()
+        problems += [
+            f"{file}: column '{column}' holds {count} values that are no {kind}, which "
+            f"[types.{name}] says that it is. Correct the table; or remove the column there, so "
+            f"that it is text, and convert it in the query: TRY_CAST(trim({column}) AS {kind})."
+            for (column, kind), count in zip(types.items(), found, strict=True)
+            if count
+        ]
+    return problems
+
+
 def literal(value: Any) -> str:
     """A value as SQL text."""
     escaped = str(value).replace("'", "''")

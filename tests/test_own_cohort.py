@@ -13,10 +13,10 @@ import pytest
 from clinical_symile.catalog import open_catalog
 from clinical_symile.check import check
 from clinical_symile.cli import main
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.init_cohort import PLACE, TEMPLATES, init_cohort
 from clinical_symile.source import prepare_cohort
-from clinical_symile.store import open_store
+from clinical_symile.store import CohortStore, open_store
 from tests.conftest import TINY, quiet
 from tests.test_readme import commands
 
@@ -166,6 +166,57 @@ def test_tables_become_admissions_with_the_first_recording_in_each_window(
     died = tables["admissions"].set_index("person").loc[people, "died"]
     np.testing.assert_array_equal(store.outcome("in_hospital_mortality"), died)
     assert store.manifest["rejected"]["cxr"] == {}, "the AP view at 5 hours, not at 90"
+
+
+def prepared(raw: Path, definitions: Path) -> CohortStore:
+    """The store of the tables of `raw`, by what `init` writes for tables."""
+    store = raw.parent / "store"
+    return prepare_cohort(open_catalog([definitions]), "ours", source=raw, out=store, bar=quiet)
+
+
+def test_cells_of_a_wrong_type_are_told_by_table_and_column_without_their_values(
+    tmp_path: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]
+) -> None:
+    raw = tmp_path / "raw"
+    tables = write_raw(raw, 4, write_ecg, write_image)
+    admissions = tables["admissions"].astype({"admitted": str, "discharged": str})
+    admissions.loc[1, "admitted"] = "04.05.2031"
+    admissions.loc[1:2, "discharged"] = "31.05.2031 10:00"
+    admissions.to_csv(raw / "admissions.csv", index=False)
+    labs = tables["lab_results"].astype({"taken": str})
+    labs.loc[3, "taken"] = "noon"
+    labs.to_csv(raw / "lab_results.csv", index=False)
+    init_cohort("ours", at=tmp_path / "d", like="tables")
+    with pytest.raises(DataError) as caught:
+        prepared(raw, tmp_path / "d")
+    assert [problem.partition(", which")[0] for problem in caught.value.problems] == [
+        f"{raw / 'admissions.csv'}: column 'admitted' holds 1 values that are no TIMESTAMP",
+        f"{raw / 'admissions.csv'}: column 'discharged' holds 2 values that are no TIMESTAMP",
+        f"{raw / 'lab_results.csv'}: column 'taken' holds 1 values that are no TIMESTAMP",
+    ]
+    assert not any(value in str(caught.value) for value in ("04.05", "31.05", "noon"))
+
+
+def test_a_censored_value_is_told_and_then_counts_as_the_cohort_says(
+    tmp_path: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]
+) -> None:
+    raw = tmp_path / "raw"
+    tables = write_raw(raw, 4, write_ecg, write_image)
+    labs = tables["lab_results"].astype({"value": str})
+    first = labs.query("person == 2 and code == 'CREA'").index[0]
+    labs.loc[first, "value"] = "<0.3"
+    labs.to_csv(raw / "lab_results.csv", index=False)
+    init_cohort("ours", at=tmp_path / "d", like="tables")
+    with pytest.raises(DataError, match="column 'lab_crea' holds 1 values") as caught:
+        prepared(raw, tmp_path / "d")
+    assert "have 'censored' of the modality say what limits count as" in str(caught.value)
+    definition = tmp_path / "d/cohorts/ours/cohort.toml"
+    text = definition.read_text()
+    definition.write_text(text.replace('censored = "refused"', 'censored = "half"'))
+    store = prepared(raw, tmp_path / "d")
+    people = store.samples["subject"].astype(int).tolist()
+    assert store.array("labs")[people.index(2), 0] == np.float32(0.15)
+    assert store.manifest["noted"]["labs"] == {"censored": 1}
 
 
 def test_meds_gives_labs_outcomes_and_splits(
