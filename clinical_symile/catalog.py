@@ -138,7 +138,17 @@ def read_definition(model: type[Model], table: Mapping[str, Any], *, where: str)
             model.model_validate(_leaving_out(table, strangers))
         except ValidationError as error:
             found += [one for one in error.errors() if one not in found]
-    raise DefinitionError(*(p for one in found for p in _problems(one, model, where)))
+    told = [one for one in found if not _follows(one, found)]
+    problems = [problem for one in told for problem in _problems(one, model, table, where)]
+    raise DefinitionError(*dict.fromkeys(problems))
+
+
+def _follows(one: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is too short only because what is wrong in it does not count."""
+    place = one["loc"]
+    return one["type"] == "too_short" and any(
+        place == other["loc"][: len(place)] for other in found if len(other["loc"]) > len(place)
+    )
 
 
 def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
@@ -233,30 +243,46 @@ def _definitions(folder: Path, kind: str) -> list[tuple[str, Path]]:
     ]
 
 
-def _problems(error: Mapping[str, Any], model: type[BaseModel], where: str) -> list[str]:
+def _problems(
+    error: Mapping[str, Any], model: type[BaseModel], table: Mapping[str, Any], where: str
+) -> list[str]:
     """One of pydantic's findings in our words; a validator of ours may have found several."""
     *parents, key = error["loc"] or ("",)
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parents)[1:]
+    place, name = _place(parents), _place(error["loc"])
     if error["type"] == "missing":
         return [f"{where}: {place or 'the file'} has no '{key}'. Add it."]
     if error["type"] == "extra_forbidden":
-        sentence = unknown(str(key), _fields(model, parents), what="key")
+        sentence = unknown(str(key), _fields(model, table, error["loc"]), what="key")
         return [f"{where}: {place + ': ' if place else ''}{sentence}"]
-    name = f"{place}.{key}" if place else str(key)
     if error["type"] == "value_error":
         sentences = error["msg"].removeprefix("Value error, ").splitlines()
-        return [f"{where}: {name + ': ' if name else ''}{sentence}" for sentence in sentences]
-    wrong = error["msg"].removeprefix("Input ")
+        return [
+            f"{where}: {name + (' ' if sentence.startswith('is ') else ': ') if name else ''}"
+            f"{sentence}"
+            for sentence in sentences
+        ]
+    wrong = error["msg"].removeprefix(error["msg"].partition("should ")[0])
     return [f"{where}: {name} is {error['input']!r}; it {wrong}."]
 
 
-def _fields(model: type[BaseModel], parents: Sequence[Any]) -> dict[str, Any]:
-    """The keys that a table inside a definition may have."""
-    for parent in parents:
+def _place(parts: Sequence[int | str]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+
+
+def _fields(model: type[BaseModel], table: Any, place: Sequence[int | str]) -> dict[str, Any]:
+    """The keys that a table inside a definition may have, where one at `place` is unknown.
+
+    Of several kinds of table it is of that which most of its keys are of, and the unknown is not.
+    """
+    *parents, key = place
+    for depth, parent in enumerate(parents):
+        table = table[parent]
         field = model.model_fields.get(str(parent))
         kinds = [] if field is None else _models(field.annotation)
+        if depth == len(parents) - 1:
+            kinds = [kind for kind in kinds if key not in kind.model_fields]
         if kinds:
-            model = kinds[0]
+            model = max(kinds, key=lambda kind: sum(name in table for name in kind.model_fields))
     return dict(model.model_fields)
 
 

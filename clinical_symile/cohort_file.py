@@ -3,8 +3,16 @@
 from itertools import combinations, pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
+from clinical_symile.choices import is_number, is_text, only
 from clinical_symile.names import unknown
 
 Split = Literal["train", "tuning", "held_out"]
@@ -13,7 +21,14 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Code = bool | int | float | str
+Code = Annotated[
+    bool | int | float | str,
+    only(
+        lambda value: isinstance(value, bool | int | float | str),
+        expected="a text, a number, true or false",
+    ),
+]
+Number = Annotated[int | float, only(is_number, expected="a number")]
 ColumnType = Literal["BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN"]
 
 
@@ -64,6 +79,24 @@ class SplitByValue(_Table):
         return self
 
 
+def _split(value: Any) -> Any:
+    """A split by the kind that its keys are of, so that only that kind says what is wrong."""
+    if isinstance(value, dict):
+        kind = SplitByValue if {"column", "train"} & value.keys() else SplitBySubject
+        return kind.model_validate(value)
+    return value
+
+
+Splitting = Annotated[
+    Text | SplitBySubject | SplitByValue,
+    BeforeValidator(_split),
+    only(
+        lambda value: is_text(value) or isinstance(value, dict | SplitBySubject | SplitByValue),
+        expected="a column, { tuning, held_out, seed } or { column, train, tuning, held_out }",
+    ),
+]
+
+
 class Samples(_Table):
     """Where one row per sample comes from: a query, or tables that are there already.
 
@@ -89,7 +122,7 @@ class Samples(_Table):
     tables: dict[Split, Text] = {}
     sample: Text
     subject: Text
-    split: Text | SplitBySubject | SplitByValue | None = None
+    split: Splitting | None = None
     at_least: Annotated[int, Field(ge=1)] = 1
     required: tuple[Text, ...] = ()
     measured: tuple[Text, ...] = ()
@@ -154,7 +187,7 @@ class Subgroup(_Table):
     """
 
     column: Text
-    bands: tuple[int | float, ...] = ()
+    bands: tuple[Number, ...] = ()
 
     @model_validator(mode="after")
     def _bands_rise(self) -> "Subgroup":

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clinical_symile.catalog import digest, read_definition, read_toml
+from clinical_symile.choices import is_text, only
 from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness import expand, parse_pattern
 from clinical_symile.named import Named, unknown_names, wrong_arguments
@@ -31,6 +32,26 @@ Split = Literal["train", "tuning", "held_out"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+Candidates = Annotated[
+    int | Literal["all", "published"],
+    only(
+        lambda value: (
+            value in ("all", "published")
+            or (isinstance(value, int) and not isinstance(value, bool) and value >= 2)
+        ),
+        expected="a whole number from 2, 'all' or 'published'",
+    ),
+]
+Outcomes = Annotated[
+    str | tuple[str, ...],
+    only(
+        lambda value: (
+            is_text(value)
+            or (isinstance(value, list | tuple) and len(value) > 0 and all(map(is_text, value)))
+        ),
+        expected="the name of an outcome, or a list of names",
+    ),
+]
 
 
 class _Table(BaseModel):
@@ -174,7 +195,7 @@ class Retrieval(_Table):
     query: Annotated[tuple[str, ...], Field(min_length=1)]
     target: str
     split: Split
-    candidates: Annotated[int, Field(ge=2)] | Literal["all", "published"]
+    candidates: Candidates
     same_subject: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     missingness: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -241,7 +262,7 @@ class Classification(_Table):
     name: str
     kind: Literal["classification"]
     description: str
-    outcome: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    outcome: Outcomes
     inputs: Annotated[tuple[str, ...], Field(min_length=1)]
     split: Split
     probe: Named

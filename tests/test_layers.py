@@ -41,7 +41,7 @@ LAYERS = (
         "synthetic_world",
         "synthetic_ecg",
     },
-    {"units", "workers", "disclosure"},
+    {"units", "workers", "disclosure", "choices"},
     {"measured"},
     {"names", "missingness", "results", "modalities", "metrics", "embeddings", "encoders", "parts"},
     {"sides"},

@@ -1,0 +1,32 @@
+"""What a field of several kinds may hold: what is of none is refused in one sentence."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BeforeValidator
+
+
+def only(accepted: Callable[[Any], bool], *, expected: str) -> BeforeValidator:
+    """Refuse a value that is of no kind of its field before each kind does so for itself.
+
+    Args:
+        accepted: whether it is of one of them.
+        expected: what they are, in words.
+    """
+
+    def refuse(value: Any) -> Any:
+        if not accepted(value):
+            raise ValueError(f"is {value!r}; expected {expected}.")
+        return value
+
+    return BeforeValidator(refuse)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a text that is not empty."""
+    return isinstance(value, str) and value != ""
