@@ -11,6 +11,7 @@ Embeddings have `sample`, `modality`, and either one column of lists or a column
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -249,7 +250,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     for name, column in table.items():
         if name in ("sample", "subject"):
             made[str(name)] = [key_of(value) for value in column]
-        elif name in ("label", "probability"):
+        elif name == "label":
+            made[str(name)] = np.array([_label(value) for value in column])
+        elif name == "probability":
             made[str(name)] = np.array([number_of(value) for value in column])
         else:
             made[str(name)] = column.to_numpy()
@@ -262,6 +265,20 @@ def number_of(value: Any) -> float:
         return TRUTH[value] if isinstance(value, str) and value in TRUTH else float(value)
     except (TypeError, ValueError):
         return float("nan")
+
+
+def _label(value: Any) -> float:
+    """What a cell says of an outcome; NaN where it is empty, infinity where it is no number."""
+    if _is_empty(value):
+        return math.nan
+    number = number_of(value)
+    return math.inf if math.isnan(number) else number
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a cell of a table holds nothing: null, NaN, or blank text."""
+    blank = isinstance(value, str) and not value.strip()
+    return blank or bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
@@ -278,7 +295,11 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
             "lie outside 0 … 1",
             "Scores must be turned into probabilities first, log odds by the logistic function.",
         ),
-        (~np.isnan(label) & (label != 0) & (label != 1), "have a label besides 0 and 1", ""),
+        (
+            ~np.isnan(label) & (label != 0) & (label != 1),
+            "have a label that is neither 0 nor 1",
+            "Write 0 or false, 1 or true, and nothing where it is not known.",
+        ),
         (no_id, "have no id", "Give each one."),
         (table.duplicated(keys).to_numpy(), "are of a sample that stands there before", ""),
     ]

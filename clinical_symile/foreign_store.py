@@ -17,6 +17,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.foreign import Predictions
 from clinical_symile.store import VERSION, CohortStore, checksum, open_store
 from clinical_symile.task import Classification, task_from
+from clinical_symile.wording import count
 
 COHORT = "predictions"
 # What a model of others read of a sample is not known; it stands for all of it.
@@ -26,6 +27,9 @@ NO_PEOPLE = (
     "{file} does not say whose sample a row is: every row counts as a person of its own, and "
     "intervals are too narrow if people are in it more than once. Add a column subject_id."
 )
+
+
+UNKNOWN = "{unknown} of {samples} samples have no label of {outcome}, and are not scored on it."
 
 
 def identified(predictions: Predictions) -> pd.DataFrame:
@@ -43,7 +47,8 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     """Write a store of the samples that a file of predictions tells of, all of them held out.
 
     Raises:
-        DataError: the file has no labels, or a sample has two labels of one outcome or two people.
+        DataError: the file has no labels, or none of an outcome, or a sample has two labels of one
+            outcome or two people; nothing is written.
     """
     table: Any = identified(predictions)
     if "outcome" not in table:
@@ -67,6 +72,12 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     wide = table.drop_duplicates(["sample", "outcome"]).pivot(
         index="sample", columns="outcome", values="label"
     )
+    unknown = sorted(wide.columns[wide.isna().all()])
+    if unknown:
+        raise DataError(
+            f"{predictions.file}: knows no label of {', '.join(unknown)}; expected 0 or 1 where it "
+            "is known. Fill in the labels, or leave the outcome out."
+        )
     samples = pd.DataFrame({"sample": first.index})
     samples["subject"] = first[own[0]].to_numpy() if own else samples["sample"]
     samples["split"] = "held_out"
@@ -76,6 +87,17 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     for name in kept:
         samples[name] = first[name].to_numpy()
     return _write(samples, predictions, out)
+
+
+def unknown_labels(store: CohortStore) -> list[str]:
+    """For each outcome of such a store, a note on how many of its labels are not known, if any."""
+    samples = len(store.samples)
+    known = {name: int((~np.isnan(store.outcome(name))).sum()) for name in store.outcomes}
+    return [
+        UNKNOWN.format(unknown=count(samples - n), samples=count(samples), outcome=name)
+        for name, n in known.items()
+        if n < samples
+    ]
 
 
 def foreign_task(store: CohortStore) -> Classification:

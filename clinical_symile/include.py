@@ -15,7 +15,7 @@ from clinical_symile.evaluate_runs import evaluate_into
 from clinical_symile.foreign import Predictions, read_predictions, read_vectors
 from clinical_symile.foreign_scorer import embedding_scorer, prediction_scorer
 from clinical_symile.foreign_scores import pair_scorer, read_scores
-from clinical_symile.foreign_store import NO_PEOPLE, foreign_task, write_store
+from clinical_symile.foreign_store import NO_PEOPLE, foreign_task, unknown_labels, write_store
 from clinical_symile.report_data import RECORD, Benchmark, tasks_of
 from clinical_symile.run import Run, now, provenance
 from clinical_symile.scorer import Scorer
@@ -57,6 +57,7 @@ def include_predictions(
         asked: list[Evaluated] = [foreign_task(opened)]
         if not predictions.has("subject"):
             notes.append(NO_PEOPLE.format(file=predictions.file))
+        notes += unknown_labels(opened)
     else:
         opened = open_store(store)
         applicable, unfit = applicable_tasks(catalog, opened, patterns=tasks)

@@ -82,7 +82,10 @@ def test_a_file_of_carebench_has_a_row_for_each_label(write: Callable) -> None:
         ({**OURS, "probability": ["0.1", "high", "?"]}, "2 of 3 predictions are NaN or no number"),
         ({**OURS, "sample": [7, 7, 9]}, "1 of 3 predictions are of a sample that stands there"),
         ({**OURS, "sample": ["a", None, "b"]}, "1 of 3 predictions have no id"),
-        ({**OURS, "label": [0, 2, 1]}, "1 of 3 predictions have a label besides 0 and 1"),
+        ({**OURS, "label": [0, 2, 1]}, "1 of 3 predictions have a label that is neither 0 nor 1"),
+        ({**OURS, "label": ["0", "pos", "1"]}, "1 of 3 predictions have a label that is neither"),
+        ({**MEDS, "boolean_value": ["Y", "N", None]}, "2 of 3 predictions have a label that is"),
+        ({**OURS, "label": ["yes", "no", "?"]}, "nor 1. Write 0 or false, 1 or true, and nothing"),
         (
             {**MEDS, "prediction_time": [pd.Timestamp("2020-01-01")] * 3},
             "1 of 3 predictions are of",
@@ -164,6 +167,22 @@ def test_a_store_is_made_of_labels_people_and_what_else_is_known(
     assert foreign_task(store).outcomes == ("class_0", "class_1")
     assert store.samples["subject"].is_unique
     assert store.samples["kept_age"].tolist() == [50, 60]
+
+
+def test_a_label_is_unknown_where_its_cell_is_empty_and_only_there(write: Callable) -> None:
+    told = {**OURS, "label": ["true", " ", "0.0"]}
+    for table in (_read(told, write).table, read_predictions(write(told)).table):
+        np.testing.assert_array_equal(table["label"], [1, np.nan, 0])
+
+
+def test_a_file_that_knows_no_label_of_an_outcome_makes_no_store(
+    write: Callable, tmp_path: Path
+) -> None:
+    nothing = {**PHENOTYPES, "label_class_1": [None, None]}
+    with pytest.raises(DataError, match=r"knows no label of class_1; expected 0 or 1"):
+        write_store(_read(nothing, write), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    assert write_store(_read(PHENOTYPES, write), tmp_path / "store").outcomes
 
 
 def test_the_same_predictions_make_the_same_store(write: Callable, tmp_path: Path) -> None:

@@ -237,6 +237,29 @@ def test_files_as_they_are_get_a_report_and_are_compared_without_a_store(
         include(table.assign(labels=1 - table["labels"]), store=None, name="third")
 
 
+def test_how_many_labels_are_unknown_is_noted_once(
+    include: Callable, rng: np.random.Generator
+) -> None:
+    table = _carebench(rng).assign(subject_id=range(120))
+    table.loc[:29, "labels"] = np.nan
+    note = "30 of 120 samples have no label of outcome, and are not scored on it."
+    assert include(table, store=None, name="first").notes == [note]
+    assert include(table, store=None, name="second").notes == [note]
+
+
+def test_labels_in_words_are_refused_beside_a_store_and_leave_none_without(
+    include: Callable, synthetic_store: CohortStore, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    ids = synthetic_store.samples["sample"]
+    table = pd.DataFrame({"sample": ids, "probability": 0.5, "label": "no"})
+    for store in (synthetic_store.path, None):
+        with pytest.raises(DataError, match=f"{len(ids)} of {len(ids)} predictions have a label"):
+            include(table, store=store)
+    assert not (tmp_path / "out" / "store").exists()
+    label = rng.integers(2, size=len(ids))
+    assert include(table.assign(label=label), store=None).results
+
+
 def test_a_file_of_meds_goes_in_as_it_is(include: Callable, rng: np.random.Generator) -> None:
     table = _carebench(rng)
     made = include(
