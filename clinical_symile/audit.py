@@ -224,7 +224,15 @@ def _statistics(store: CohortStore) -> Iterator[Finding]:
 
 
 def _ranges(store: CohortStore) -> Iterator[Finding]:
-    for column, (low, high) in store.manifest.get("ranges", {}).items():
+    declared = store.manifest.get("ranges", {})
+    if not declared:
+        yield Finding(
+            check="ranges",
+            severity=Severity.NOTE,
+            sentence="the cohort declares none, so no column was looked at. Name the lowest and "
+            "the highest of kept numbers in 'ranges' of [samples].",
+        )
+    for column, (low, high) in declared.items():
         said = store.samples[f"kept_{column}"]
         values = np.asarray(pd.to_numeric(said, errors="coerce"), dtype=np.float64)
         missing = int(np.isnan(values).sum())

@@ -246,6 +246,13 @@ def test_values_out_of_their_declared_range_are_a_warning(made: Made, tmp_path: 
     assert "300" not in beyond.sentence
 
 
+def test_that_no_range_is_declared_is_a_note_and_not_fine(made: Made, tmp_path: Path) -> None:
+    made.ranges = {}
+    (finding,) = found(made.write(tmp_path / "store"), "ranges")
+    assert finding.severity == Severity.NOTE
+    assert finding.sentence.startswith("the cohort declares none, so no column was looked at.")
+
+
 def test_an_outcome_that_is_told_by_who_was_examined_is_a_warning(
     made: Made, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.audit import Severity, audit
 from clinical_symile.catalog import open_catalog
 from clinical_symile.check import check
 from clinical_symile.cli import main
@@ -217,6 +218,19 @@ def test_a_censored_value_is_told_and_then_counts_as_the_cohort_says(
     people = store.samples["subject"].astype(int).tolist()
     assert store.array("labs")[people.index(2), 0] == np.float32(0.15)
     assert store.manifest["noted"]["labs"] == {"censored": 1}
+
+
+def test_who_is_discharged_before_admission_is_a_warning_of_the_audit(
+    tmp_path: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]
+) -> None:
+    raw = tmp_path / "raw"
+    admissions = write_raw(raw, 10, write_ecg, write_image)["admissions"]
+    admissions.loc[3, "discharged"] = admissions.loc[3, "admitted"] - timedelta(hours=12)
+    admissions.to_csv(raw / "admissions.csv", index=False)
+    init_cohort("ours", at=tmp_path / "d", like="tables")
+    (finding,) = [one for one in audit(prepared(raw, tmp_path / "d")) if one.check == "ranges"]
+    assert finding.severity == Severity.WARNING
+    assert "discharged_h: 1 samples are not from 0 to 8760" in finding.sentence
 
 
 def test_meds_gives_labs_outcomes_and_splits(
