@@ -13,6 +13,7 @@ Embeddings have `sample`, `modality`, and either one column of lists or a column
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.missingness import parse_pattern
 
 # Ids are read as text: 007 is not 7.
 IDS: dict[Any, Any] = dict.fromkeys(("sample", "subject_id", "query", "candidate"), str)
@@ -32,6 +34,7 @@ READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".parquet": pd.read_parquet,
 }
 TRUTH = {"True": 1.0, "true": 1.0, "False": 0.0, "false": 0.0}
+NAMED = 3  # words that are no patterns, in one message
 COLUMNS = ("sample", "subject", "outcome", "missingness", "label", "probability")
 FORMS_WORDS = (
     "sample and probability; or those of MEDS, subject_id and predicted_boolean_probability; or "
@@ -47,8 +50,9 @@ class Predictions:
         file: its name.
         sha256: of its bytes.
         form: `ours`, `meds` or `carebench`.
-        table: one row for each sample, outcome and pattern: `COLUMNS`, of which all but
-            `probability` may be missing, and what else is known of a sample as `kept_<column>`.
+        table: one row for each sample, outcome and pattern, which may be empty: `COLUMNS`, of which
+            all but `probability` may be missing, and what else is known of a sample as
+            `kept_<column>`.
     """
 
     file: str
@@ -84,8 +88,8 @@ def read_predictions(path: Path) -> Predictions:
     """Read a file of predictions.
 
     Raises:
-        DataError: it cannot be read, has no known form, or holds what is no probability or label;
-            with the number of rows of each.
+        DataError: it cannot be read, has no known form, or holds what is no probability, label or
+            pattern; with the number of rows of each.
     """
     raw = read_table(path)
     classes = [name for name in raw if str(name).startswith("pred_class_")]
@@ -107,6 +111,7 @@ def read_predictions(path: Path) -> Predictions:
         for count, what, do in _faults(table)
         if count
     ]
+    problems += [f"{path}: {problem}" for problem in _unknown_patterns(table)]
     if problems:
         raise DataError(*problems)
     return Predictions(path.name, sha256_of(path), form, table)
@@ -250,6 +255,8 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     for name, column in table.items():
         if name in ("sample", "subject"):
             made[str(name)] = [key_of(value) for value in column]
+        elif name == "missingness":
+            made[str(name)] = ["" if _is_empty(value) else str(value) for value in column]
         elif name == "label":
             made[str(name)] = np.array([_label(value) for value in column])
         elif name == "probability":
@@ -304,6 +311,17 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
         (table.duplicated(keys).to_numpy(), "are of a sample that stands there before", ""),
     ]
     return [(int(np.count_nonzero(at)), what, do) for at, what, do in found]
+
+
+def _unknown_patterns(table: pd.DataFrame) -> list[str]:
+    """What is wrong with the first words that name no pattern of missingness."""
+    problems = []
+    for word, count in Counter(table.get("missingness", [])).items():
+        try:
+            parse_pattern(str(word) or "observed")
+        except DefinitionError as error:
+            problems.append(f"{count} of {len(table)} predictions are under an {error}")
+    return problems[:NAMED]
 
 
 def key_of(value: Any) -> str | None:

@@ -1,6 +1,7 @@
 """Other people's predictions and embeddings, asked like a model."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +88,11 @@ class PredictionScorer:
 
 
 def prediction_scorer(
-    predictions: Predictions, store: CohortStore, *, outcomes: tuple[str, ...]
+    predictions: Predictions,
+    store: CohortStore,
+    *,
+    outcomes: tuple[str, ...],
+    patterns: Collection[str],
 ) -> tuple[PredictionScorer, list[str]]:
     """Predictions by row of a store, and notes on what of the file is not used.
 
@@ -95,10 +100,11 @@ def prediction_scorer(
         predictions: the file.
         store: whose samples they are of.
         outcomes: what is asked; a file that does not say which outcome it predicts is of the one.
+        patterns: under which it is asked.
 
     Raises:
         DataError: ids that are not in the store, labels that contradict it, several outcomes for a
-            file that names none; with counts.
+            file that names none, patterns of which none is asked; with counts.
     """
     table: Any = _by_sample(predictions, store)
     if "outcome" not in table:
@@ -117,8 +123,9 @@ def prediction_scorer(
             f"not in the store of cohort '{store.cohort}'; expected its sample ids. Leave others "
             "out."
         )
-    patterns = table["missingness"].fillna("") if "missingness" in table else ""
-    table = table.assign(row=rows, missingness=patterns)
+    if "missingness" not in table:
+        table = table.assign(missingness="")
+    table = table.assign(row=rows)
     repeated = int(table.duplicated(["row", "outcome", "missingness"]).sum())
     if repeated:
         raise DataError(
@@ -129,6 +136,18 @@ def prediction_scorer(
     _check_labels(predictions.file, table, store)
     unused = sorted(set(table["outcome"]) - set(outcomes))
     notes = [f"{predictions.file}: no task asks about {name}; it is not used." for name in unused]
+    told = set(table["missingness"])
+    unasked = sorted(told - {"", *patterns})
+    if len(unasked) == len(told):
+        raise DataError(
+            f"{predictions.file}: all {len(table)} predictions are under patterns that no task "
+            f"asks for, {', '.join(unasked)}; expected {', '.join(sorted(patterns))}. Correct the "
+            "column missingness, or leave it out where nothing was withheld."
+        )
+    notes += [
+        f"{predictions.file}: no task asks for predictions under '{name}'; they are not used."
+        for name in unasked
+    ]
     by_question = {
         (str(outcome), str(pattern)): part.set_index("row")["probability"]
         for (outcome, pattern), part in table.groupby(["outcome", "missingness"])

@@ -67,7 +67,8 @@ def include_predictions(
             asked = [task for task in asked if set(getattr(task, "outcomes", ())) <= told]
         notes += [note for note in unfit if not any("*" in pattern for pattern in tasks)]
     outcomes = tuple(dict.fromkeys(o for t in asked for o in getattr(t, "outcomes", ())))
-    scorer, unused = prediction_scorer(predictions, opened, outcomes=outcomes)
+    patterns = {pattern for task in asked for pattern in task.missingness}
+    scorer, unused = prediction_scorer(predictions, opened, outcomes=outcomes, patterns=patterns)
     about = {
         "predictions": predictions.file,
         "sha256": predictions.sha256,

@@ -87,6 +87,10 @@ def test_a_file_of_carebench_has_a_row_for_each_label(write: Callable) -> None:
         ({**MEDS, "boolean_value": ["Y", "N", None]}, "2 of 3 predictions have a label that is"),
         ({**OURS, "label": ["yes", "no", "?"]}, "nor 1. Write 0 or false, 1 or true, and nothing"),
         (
+            {**OURS, "missingness": ["witout-ecg", None, "witout-ecg"]},
+            "2 of 3 predictions are under an unknown missingness pattern 'witout-ecg'; did you",
+        ),
+        (
             {**MEDS, "prediction_time": [pd.Timestamp("2020-01-01")] * 3},
             "1 of 3 predictions are of",
         ),
@@ -195,7 +199,12 @@ def test_a_file_without_labels_or_of_two_minds_makes_no_store(
 ) -> None:
     with pytest.raises(DataError, match="has no labels; expected them in the file"):
         write_store(_read(OURS, write), tmp_path / "a")
-    torn = {**OURS, "sample": [7, 7, 9], "missingness": ["x", "y", "x"], "label": [0, 1, 1]}
+    torn = {
+        **OURS,
+        "sample": [7, 7, 9],
+        "missingness": ["complete", "", "complete"],
+        "label": [0, 1, 1],
+    }
     with pytest.raises(DataError, match="1 samples have two labels of one outcome"):
         write_store(_read(torn, write), tmp_path / "a")
     assert not (tmp_path / "a").exists()

@@ -110,6 +110,30 @@ def test_predictions_that_do_not_say_what_is_missing_are_made_with_all_that_is_t
     assert {row.missingness for row in made.results if row.run == "theirs"} == {"complete"}
 
 
+def test_patterns_that_no_task_asks_are_noted(
+    include: Callable, catalog: Catalog, scorer: EmbeddingScorer, synthetic_store: CohortStore
+) -> None:
+    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    table = _predictions(own, synthetic_store, "complete")
+    unasked = table.assign(missingness="mcar-10")
+    made = include(pd.concat([table, unasked]))
+    assert made.notes == [
+        "theirs.csv: no task asks for predictions under 'mcar-10'; they are not used."
+    ]
+    with pytest.raises(DataError, match=r"predictions are under patterns that no task asks for"):
+        include(unasked, name="unasked")
+
+
+def test_without_a_store_a_file_under_other_patterns_is_refused_and_mended_in_its_place(
+    include: Callable, rng: np.random.Generator
+) -> None:
+    table = _carebench(rng).rename(columns={"predictions": "probability", "labels": "label"})
+    table = table.assign(sample=range(len(table)))
+    with pytest.raises(DataError, match=r"no task asks for, without-ecg; expected observed\."):
+        include(table.assign(missingness="without-ecg"), store=None)
+    assert include(table, store=None).results
+
+
 def test_a_runs_own_embeddings_give_its_own_numbers(
     catalog: Catalog, tmp_path: Path, scorer: EmbeddingScorer, synthetic_store: CohortStore
 ) -> None:
