@@ -44,8 +44,31 @@ def factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> float:
     raise ValueError(f"'{recorded}' cannot be turned into '{wanted}'{hint}")
 
 
+@cache
+def is_code(unit: str) -> bool:
+    """Whether a unit is written as a code of UCUM, be it one that can be converted or not.
+
+    >>> [is_code(unit) for unit in ("mg/dL", "[pH]", "{INR}", "mg per dl", "mmHg")]
+    [True, True, True, False, False]
+    """
+    from lark.exceptions import LarkError  # here: only what reads a panel needs them
+
+    try:
+        _parser().parse(unit)
+    except LarkError:
+        return False
+    return True
+
+
 def _plain(unit: str) -> str:
     return unit.strip().replace("[IU]", "U").replace("[iU]", "U")
+
+
+@cache
+def _parser() -> Any:
+    from ucumvert import get_ucum_parser
+
+    return get_ucum_parser()
 
 
 @cache

@@ -152,6 +152,7 @@ LOADED_BY = {
     "sklearn": {"baselines", "leaks", "probes", "regression"},
     "duckdb": {"tables", "query", "columns", "samples"},
     "ucumvert": {"units"},
+    "lark": {"units"},
     "wfdb": {"modalities"},
     "pydicom": {"modalities"},
     "matplotlib": {"canvas", "drawings", "figures"},

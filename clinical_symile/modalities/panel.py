@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.units import factor
+from clinical_symile.units import factor, is_code
 
 LARGEST = float(np.finfo(np.float32).max)
 REQUIRED = ("analyte", "loinc", "column", "unit")
@@ -123,8 +123,16 @@ def _analyte(row: Mapping[Any, Any], where: str, problems: list[str]) -> Analyte
         unit_column=cells.get("unit_column", ""),
         **numbers,
     )
-    try:
-        analyte.factor("")
-    except ValueError as error:
-        problems.append(f"{where}: recorded_unit: {error}. Correct a unit.")
+    units = {"unit": analyte.unit, "recorded_unit": analyte.recorded_unit}
+    strangers = {key: unit for key, unit in units.items() if unit and not is_code(unit)}
+    problems += [
+        f"{where}: {key}: '{unit}' is no unit of UCUM; expected a code such as mg/dL, mm[Hg] or "
+        "10*3/uL, or a word in braces where there is no unit, such as {score}. Correct it."
+        for key, unit in strangers.items()
+    ]
+    if not strangers:
+        try:
+            analyte.factor("")
+        except ValueError as error:
+            problems.append(f"{where}: recorded_unit: {error}. Correct a unit.")
     return analyte

@@ -9,8 +9,9 @@ from clinical_symile.modalities import labs as module
 from clinical_symile.modalities.labs import Labs
 from clinical_symile.modalities.modality import Rejected
 from clinical_symile.modalities.panel import read_panel
-from clinical_symile.units import factor
+from clinical_symile.units import factor, is_code
 
+ROOT = Path(__file__).resolve().parents[2]
 PANEL = """analyte,loinc,column,unit,low,high
 Creatinine,2160-0,crea,mg/dL,0,150
 "Bilirubin, total",1975-2,bili,mg/dL,,
@@ -244,6 +245,39 @@ def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Pa
 def test_units_that_do_not_fit_are_told_of_the_panel(tmp_path: Path, row: str, told: str) -> None:
     heading = "analyte,loinc,column,unit,recorded_unit,unit_column,g_per_mol\n"
     assert told in panel_problems(tmp_path, f"{heading}{row}\n")
+
+
+def test_every_unit_that_is_no_code_of_ucum_is_told_though_nothing_is_converted(
+    tmp_path: Path,
+) -> None:
+    told = panel_problems(
+        tmp_path,
+        "analyte,loinc,column,unit,recorded_unit\n"
+        "Creatinine,,crea,mg per dl,\n"
+        "Sodium,,na,mEq/L,mEq/L\n"
+        "pH,,ph,[pH],\n"
+        "INR,,inr,{INR},\n"
+        "pO2,,po2,kPa,mmHg\n",
+    )
+    assert [line.partition(";")[0].partition(", ")[2] for line in told.splitlines()] == [
+        "line 2: unit: 'mg per dl' is no unit of UCUM",
+        "line 3: unit: 'mEq/L' is no unit of UCUM",
+        "line 3: recorded_unit: 'mEq/L' is no unit of UCUM",
+        "line 6: recorded_unit: 'mmHg' is no unit of UCUM",
+    ]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        path
+        for folder in ("cohorts", "examples", "templates")
+        for path in ROOT.glob(f"{folder}/**/labs*.csv")
+    ],
+    ids=lambda path: path.parent.name + "/" + path.name,
+)
+def test_every_panel_that_is_shipped_has_units_of_ucum(file: Path) -> None:
+    assert all(is_code(analyte.unit) for analyte in read_panel(file))
 
 
 @pytest.mark.parametrize(
