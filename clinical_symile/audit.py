@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from clinical_symile import likeness
 from clinical_symile.errors import DataError
+from clinical_symile.foreign_store import is_of_predictions
 from clinical_symile.leaks import FEWEST, availability, given_away, unlooked
 from clinical_symile.names import MODALITIES, find
 from clinical_symile.store import CohortStore
@@ -68,8 +69,15 @@ def audit(store: CohortStore, *, pretraining: Path | None = None) -> list[Findin
             and extension, from which an encoder has learned already.
 
     Raises:
-        DataError: `pretraining` cannot be read, or the store does not say which files it is of.
+        DataError: `pretraining` cannot be read, or the store does not say which files it is of, or
+            it was made of predictions.
     """
+    if is_of_predictions(store):
+        raise DataError(
+            f"{store.path}: was made of a file of predictions, and has neither recordings nor "
+            "training samples to look at; expected a store that `prepare` made. Audit that one; "
+            "`card` tells who is in this one."
+        )
     findings: list[Finding] = []
     for name, check in CHECKS.items():
         found = list(check(store))

@@ -89,6 +89,11 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     return _write(samples, predictions, out)
 
 
+def is_of_predictions(store: CohortStore) -> bool:
+    """Whether a store was made of a file of predictions, without any recordings."""
+    return {about["adapter"] for about in store.manifest["modalities"].values()} == {RECORD}
+
+
 def unknown_labels(store: CohortStore) -> list[str]:
     """For each outcome of such a store, a note on how many of its labels are not known, if any."""
     samples = len(store.samples)
@@ -162,7 +167,10 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
         "cohort": COHORT,
         "cohort_digest": digest(COHORT),
         "title": "Predictions of other people's models",
+        "description": "Samples as the files of predictions tell them.",
         "access": "institutional",
+        "license": "that of the predictions; the file names none",
+        "citation": "whoever made the predictions",
         "layout": None,
         "generator": None,
         "digest": digest(samples.to_csv(index=False)),
@@ -172,19 +180,23 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
             RECORD: {
                 "adapter": RECORD,
                 "shape": [0],
+                "dtype": "uint8",
                 "unit": "1",
+                "parts": [],
                 "statistics": {},
                 "sha256": checksum(folder / f"{RECORD}.npy"),
             }
         },
+        "units": {},
         "counts": counts,
         "rows": len(samples),
-        "recorded": {},
+        "recorded": {RECORD: len(samples)},
         "left_out": {},
         "already_known": {},
         "rejected": {RECORD: {}},
         "noted": {RECORD: {}},
         "implausible": {},
+        "ranges": {},
         "unlisted_candidates": 0,
         "outcomes": labels,
         "checksums": {"samples.parquet": checksum(folder / "samples.parquet")},

@@ -246,13 +246,12 @@ def _before(out: Path, store: CohortStore) -> dict[str, Any]:
     """What the folder's record says, or one of an empty folder."""
     path = out / RECORD
     if not path.is_file():
-        description = "Samples as the files of predictions tell them."
         return {
             "report": REPORT,
             "runs": [],
             "definitions": {},
             "notes": [],
-            "description": store.manifest.get("description", description),
+            "description": store.manifest["description"],
         }
     record = json.loads(path.read_text(encoding="utf-8"))
     other = open_store(Path(record["store"]))

@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.audit import audit
+from clinical_symile.card import recorded_words, render_card
+from clinical_symile.catalog import Catalog
+from clinical_symile.croissant import croissant
 from clinical_symile.errors import DataError
 from clinical_symile.foreign import Predictions, read_predictions, read_vectors
 from clinical_symile.foreign_store import foreign_task, write_store
@@ -192,6 +196,20 @@ def test_a_file_that_knows_no_label_of_an_outcome_makes_no_store(
 def test_the_same_predictions_make_the_same_store(write: Callable, tmp_path: Path) -> None:
     digests = {write_store(_read(MORTALITY, write), tmp_path / name).digest for name in ("a", "b")}
     assert len(digests) == 1
+
+
+def test_a_store_of_predictions_has_a_card_and_nothing_to_audit(
+    catalog: Catalog, write: Callable, tmp_path: Path
+) -> None:
+    store = write_store(_read(MORTALITY, write), tmp_path / "store")
+    out = tmp_path / "card.html"
+    render_card(store, template=catalog.path("reports", "cohort_card"), out=out)
+    assert "Samples as the files of predictions tell them." in out.read_text("utf-8")
+    assert recorded_words(store.manifest) == [("all that is known", "<10")]
+    names = {part["name"] for part in croissant(store)["distribution"]}
+    assert names == {"record.npy", "samples.parquet"}
+    with pytest.raises(DataError, match="has neither recordings nor training samples"):
+        audit(store)
 
 
 def test_a_file_without_labels_or_of_two_minds_makes_no_store(
