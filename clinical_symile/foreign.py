@@ -294,6 +294,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     ids = [name for name in ("sample", "subject") if name in table]
     no_id = np.array([any(pd.isna(value) for value in row) for row in table[ids].to_numpy()])
     one = ["sample"] if "sample" in table else ["subject", "prediction_time", "place"]
+    unnamed = table.filter(items=["outcome"]).map(_is_empty).to_numpy(dtype=bool)
     keys = [name for name in (*one, "outcome", "missingness") if name in table]
     found = [
         (np.isnan(probability), "are NaN or no number", "Leave no sample out."),
@@ -308,6 +309,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
             "Write 0 or false, 1 or true, and nothing where it is not known.",
         ),
         (no_id, "have no id", "Give each one."),
+        (unnamed, "do not say which outcome they are of", "Name it in each row."),
         (table.duplicated(keys).to_numpy(), "are of a sample that stands there before", ""),
     ]
     return [(int(np.count_nonzero(at)), what, do) for at, what, do in found]
@@ -325,8 +327,8 @@ def _unknown_patterns(table: pd.DataFrame) -> list[str]:
 
 
 def key_of(value: Any) -> str | None:
-    """An id as text, the same whether a table held it as a number or as text."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    """An id as text, the same whether a table held it as a number or as text; None for none."""
+    if _is_empty(value):
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))

@@ -86,6 +86,8 @@ def test_a_file_of_carebench_has_a_row_for_each_label(write: Callable) -> None:
         ({**OURS, "probability": ["0.1", "high", "?"]}, "2 of 3 predictions are NaN or no number"),
         ({**OURS, "sample": [7, 7, 9]}, "1 of 3 predictions are of a sample that stands there"),
         ({**OURS, "sample": ["a", None, "b"]}, "1 of 3 predictions have no id"),
+        ({**OURS, "sample": ["a", " ", "b"]}, "1 of 3 predictions have no id"),
+        ({**OURS, "outcome": ["x", "x", None]}, "1 of 3 predictions do not say which outcome"),
         ({**OURS, "label": [0, 2, 1]}, "1 of 3 predictions have a label that is neither 0 nor 1"),
         ({**OURS, "label": ["0", "pos", "1"]}, "1 of 3 predictions have a label that is neither"),
         ({**MEDS, "boolean_value": ["Y", "N", None]}, "2 of 3 predictions have a label that is"),
@@ -111,6 +113,14 @@ def test_what_cannot_be_scored_is_told_with_counts(
 ) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
         read_predictions(write(columns))
+
+
+@pytest.mark.parametrize("kind", ["object", "string", "string[pyarrow]", "Int64"])
+def test_an_empty_cell_is_no_id_of_whatever_type_its_column_is(kind: str, write: Callable) -> None:
+    for name, columns in (("sample", OURS), ("subject_id", MEDS)):
+        ids = pd.Series([1, None, 2], dtype="Int64").astype(kind)
+        with pytest.raises(DataError, match="1 of 3 predictions have no id"):
+            read_predictions(write({**columns, name: ids}, "a.parquet"))
 
 
 def test_nothing_else_than_csv_and_parquet_is_read(tmp_path: Path) -> None:
