@@ -323,7 +323,8 @@ def _unknown_patterns(table: pd.DataFrame) -> list[str]:
             parse_pattern(str(word) or "observed")
         except DefinitionError as error:
             problems.append(f"{count} of {len(table)} predictions are under an {error}")
-    return problems[:NAMED]
+    rest = len(problems) - NAMED
+    return problems[:NAMED] + ([f"{rest} more words are no pattern either."] if rest > 0 else [])
 
 
 def key_of(value: Any) -> str | None:

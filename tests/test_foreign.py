@@ -115,6 +115,14 @@ def test_what_cannot_be_scored_is_told_with_counts(
         read_predictions(write(columns))
 
 
+def test_of_many_words_that_are_no_pattern_the_rest_is_counted(write: Callable) -> None:
+    words = [f"word_{number}" for number in range(5)]
+    columns = {"sample": range(5), "probability": [0.5] * 5, "missingness": words}
+    with pytest.raises(DataError, match="2 more words are no pattern either") as caught:
+        read_predictions(write(columns))
+    assert sum("unknown missingness pattern" in problem for problem in caught.value.problems) == 3
+
+
 @pytest.mark.parametrize("kind", ["object", "string", "string[pyarrow]", "Int64"])
 def test_an_empty_cell_is_no_id_of_whatever_type_its_column_is(kind: str, write: Callable) -> None:
     for name, columns in (("sample", OURS), ("subject_id", MEDS)):
