@@ -17,6 +17,7 @@ test-slow: .venv/.installed
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 clean:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import duckdb
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.cohort import modality_adapters, read_cohort
-from clinical_symile.machine import cores
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.cohort import modality_adapters, read_cohort
+from clinical_symile.data.ingest.machine import available_cores
+from clinical_symile.data.ingest.samples import read_samples
 from clinical_symile.modalities.labs import read_panel
-from clinical_symile.samples import read_samples
 
 SMALL = {"subjects": 5_000, "admissions": 8_000, "labs": 2_450_000, "ecgs": 12_688, "xrays": 5_000}
 WHOLE = {
@@ -193,7 +193,7 @@ def page(rows: list[tuple[str, int, dict[str, float]]]) -> str:
             for preset, labs, found in rows
         ),
     ]
-    about = f"On {cores()} cores ({platform.machine()}), DuckDB {duckdb.__version__}."
+    about = f"On {available_cores()} cores ({platform.machine()}), DuckDB {duckdb.__version__}."
     return "\n".join([*table, "", about, ""])
 
 

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, ndtr
 
-from clinical_symile.calibration import slope_and_intercept
-from clinical_symile.intervals import Resampled, jackknife, resampled
-from clinical_symile.margins import within_margin
+from clinical_symile.metrics.calibration import slope_and_intercept
 from clinical_symile.metrics.classification import (
     AUPRC,
     AUROC,
@@ -22,8 +20,10 @@ from clinical_symile.metrics.classification import (
     EXPECTED_CALIBRATION_ERROR,
 )
 from clinical_symile.metrics.retrieval import AUC_PER_QUERY, MEAN_RECIPROCAL_RANK, RECALL_AT_1
-from clinical_symile.significance import delong, mcnemar, sign_flip
-from clinical_symile.subgroups import by_group
+from clinical_symile.metrics.subgroups import subgroup_estimates
+from clinical_symile.stats.bootstrap import Resampled, jackknife, resample_metric
+from clinical_symile.stats.equivalence import noninferiority_test
+from clinical_symile.stats.hypothesis_tests import delong, mcnemar, sign_flip
 
 OUT = Path(__file__).parent / "results" / "coverage_study.csv"
 STUDIES, RESAMPLES = 1000, 499
@@ -114,7 +114,7 @@ def coverage(form: Form, draw: Draw, *, true: float) -> dict[str, float]:
     for _ in range(STUDIES):
         arrays, subjects = draw(rng, 1)
         value = float(form(np.ones((1, len(subjects))), *arrays)[0])
-        values = resampled(form, arrays, subjects, rng=rng, resamples=RESAMPLES)
+        values = resample_metric(form, arrays, subjects, rng=rng, resamples=RESAMPLES)
         drawn = Resampled(value, values[~np.isnan(values)])
         for name, interval in (
             ("percentile", drawn.interval()),
@@ -246,8 +246,8 @@ def p_of_margin(rng: Rng) -> float:
         return weights @ difference / weights.sum(axis=1)
 
     gone = one - other - 0.05
-    values = resampled(lost, [gone], subjects, rng=rng, resamples=300)
-    return within_margin(float(gone.mean()), float(values.std()), margin=0.05).p_noninferior
+    values = resample_metric(lost, [gone], subjects, rng=rng, resamples=300)
+    return noninferiority_test(float(gone.mean()), float(values.std()), margin=0.05).p_noninferior
 
 
 def p_of_gap(rng: Rng) -> float:
@@ -255,7 +255,7 @@ def p_of_gap(rng: Rng) -> float:
     (label, risk), subjects = classified(rng, clustered=True)
     group = np.where(rng.random(subjects.max() + 1) < 0.4, "a", "b")[subjects].astype(object)
     assert AUROC.weighted is not None
-    made = by_group(
+    made = subgroup_estimates(
         AUROC.weighted,
         [label, risk],
         subjects,

@@ -6,10 +6,10 @@ Run with `make demo && .venv/bin/python benchmarks/demo.py`; it writes `benchmar
 import argparse
 from pathlib import Path
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.names import BASELINES
-from clinical_symile.report_data import gather
-from clinical_symile.results import Result
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.registry import BASELINES
+from clinical_symile.reporting.benchmark_report import load_benchmark
+from clinical_symile.tracking.results import Result
 
 HEAD = "| task | missingness | n | {runs} | chance |\n|---|---|--:|{rule}--:|\n"
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("demo"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "demo.md")
     options = parser.parse_args()
-    data = gather(options.folder, catalog=open_catalog())
+    data = load_benchmark(options.folder, catalog=open_catalog())
     primary = {name: task["primary"] for name, task in data.tasks.items()}
     scored = [row for row in data.results if row.metric == primary[row.task]]
     lines = _table([row for row in scored if row.run not in BASELINES], primary)

@@ -23,12 +23,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clinical_symile.batch import Batch
-from clinical_symile.catalog import open_catalog
-from clinical_symile.model import Model
-from clinical_symile.names import ENCODERS, find
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.data.batch import Batch
+from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.symile import symile_loss
-from clinical_symile.task import Pretraining, read_task
+from clinical_symile.registry import ENCODERS, resolve
 
 TASK = "pretraining/symile"
 SHAPES = {"cxr": (1, 320, 320), "ecg": (12, 5000), "labs": (2, 50)}
@@ -84,12 +84,12 @@ def measure(way: Way, batch: int, at_a_time: int) -> dict[str, float]:
     task, generator = read(), torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     encoders = {
-        name: find(task.encoders[name].name, ENCODERS, what="encoder")(
+        name: resolve(task.encoders[name].name, ENCODERS, what="encoder")(
             shape, task.dim, **task.encoders[name].arguments
         )
         for name, shape in SHAPES.items()
     }
-    model = Model(
+    model = MultimodalEncoder(
         encoders,
         dim=task.dim,
         norm=task.norm,

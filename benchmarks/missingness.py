@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.evaluate import evaluate
-from clinical_symile.learner import load_learner
-from clinical_symile.missingness import expand
-from clinical_symile.model import embed
-from clinical_symile.run import Run
-from clinical_symile.scorer import EmbeddingScorer
-from clinical_symile.store import CohortStore, open_store
-from clinical_symile.task import Pretraining, Retrieval, read_task, task_from
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.tasks.read import Pretraining, Retrieval, parse_task, read_task
+from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.evaluation.evaluate import evaluate
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.missingness.patterns import expand
+from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.learner import load_learner
 
 SAMPLES = 10_000
 OUT = Path(__file__).parent / "results" / "missingness.md"
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     run = Run(options.folder / "runs" / options.run)
-    task = task_from(run.record["definition"], name=run.record["task"], where="run.toml")
+    task = parse_task(run.record["definition"], name=run.record["task"], where="run.toml")
     name = "retrieval/cxr_given_ecg_labs"
     asked = read_task(open_catalog().path("tasks", name), name=name)
     assert isinstance(task, Pretraining)
@@ -51,7 +51,7 @@ def main() -> None:
         store = _repeated(open_store(options.folder / "store"), Path(folder))
         learner = load_learner(run, task, store)
         started = time.perf_counter()
-        embeddings = embed(learner.model, store, np.arange(SAMPLES))
+        embeddings = embed_rows(learner.model, store, np.arange(SAMPLES))
         encoding = time.perf_counter() - started
         scorer = EmbeddingScorer(embeddings, learner.objective, store)
         lines, whole = [HEAD, "|---|--:|--:|--:|--:|\n"], 0.0

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_symile.cube import KEPT_BYTES
 from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.kernels.tiled import KEPT_BYTES
 from clinical_symile.objectives.symile import symile_loss
 
 PRODUCT = 2048

@@ -27,12 +27,12 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.cohort import Cohort, ModalityDefinition, read_cohort
-from clinical_symile.machine import cores
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.cohort import Cohort, ModalityDefinition, read_cohort
+from clinical_symile.data.ingest.machine import available_cores
+from clinical_symile.data.prepare import prepare
 from clinical_symile.modalities.cxr import Cxr
 from clinical_symile.modalities.ecg import LEADS, Ecg
-from clinical_symile.prepare import prepare
 
 try:
     from benchmarks.cohort import write_tables
@@ -198,8 +198,8 @@ def page(rows: list[dict[str, Any]], rates: dict[str, float]) -> str:
         *(f"| {name} | {rate:.0f} |" for name, rate in rates.items()),
     ]
     about = (
-        f"On {cores()} cores ({platform.machine()}). Memory is the most that the process held; one "
-        "reading process runs on each core beside it. Pictures are "
+        f"On {available_cores()} cores ({platform.machine()}). Memory is the most that the "
+        "process held; one reading process runs on each core beside it. Pictures are "
         f"{CXR_PX[0]:,} x {CXR_PX[1]:,} pixels, of 8 bits as JPEG and of 12 as DICOM; ECGs have 12 "
         "leads of 10 s at 500 Hz."
     )

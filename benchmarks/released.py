@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clinical_symile.catalog import open_catalog
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.data.store import open_store
 from clinical_symile.modalities.labs import read_panel
-from clinical_symile.store import open_store
 
 RESULTS = Path(__file__).parent / "results" / "released.csv"
 ADMISSIONS = {"train": 10_000, "val": 750, "test": 464}

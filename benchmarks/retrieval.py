@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from clinical_symile.candidates import Gallery
-from clinical_symile.catalog import open_catalog
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.data.candidates import Gallery
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.evaluation.ranking import rank
 from clinical_symile.objectives.symile import Symile
-from clinical_symile.ranking import rank
-from clinical_symile.scorer import EmbeddingScorer
-from clinical_symile.task import Retrieval, read_task
 
 TASK = "retrieval/cxr_given_ecg_labs"
 HEAD = (

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from clinical_symile.benchmark import benchmark
-from clinical_symile.catalog import open_catalog
-from clinical_symile.report_data import Benchmark
-from clinical_symile.results import Comparison, Result, is_settled
-from clinical_symile.scores import ORACLE
-from clinical_symile.terminal import progress_bar
+from clinical_symile.benchmarking.run import benchmark
+from clinical_symile.cli.console import progress_bar
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 METRIC = "recall_at_1"
 DIFFERENCE = ("difference", "difference_low", "difference_high", "p_holm")  # to the other objective
@@ -59,7 +59,7 @@ def compared(made: Benchmark) -> dict[tuple[str, str], Comparison]:
 
 def verdict(row: Comparison) -> tuple[str, str]:
     """Who is better, in a word, and its colour; by the rule of the reports."""
-    if not is_settled(row):
+    if not is_significant(row):
         return "not told apart", "grey"
     run = row.run if row.difference > 0 else row.baseline
     method = run.rpartition("-")[0]

@@ -33,15 +33,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from clinical_symile.batch import Batch
-from clinical_symile.catalog import open_catalog
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.feed import ahead, open_feed
-from clinical_symile.learner import build_learner
-from clinical_symile.objectives.objective import Objective
-from clinical_symile.schedule import parameter_groups
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, read_task
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.data.batch import Batch
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import open_loader, prefetch
+from clinical_symile.data.store import CohortStore
+from clinical_symile.objectives.base import Objective
+from clinical_symile.training.learner import build_learner
+from clinical_symile.training.optim import parameter_groups
 
 TASK = "pretraining/paper/symile"
 ANALYTES = 50
@@ -117,10 +117,10 @@ def random_store(path: Path, sizes: Sizes, samples: int) -> CohortStore:
 
 
 def read_ahead(store: CohortStore, task: Pretraining, device: torch.device) -> Iterator[Batch]:
-    """As `clinical_symile.train` reads."""
-    feed, rng = open_feed(store, task.modalities, device=device), np.random.default_rng(0)
+    """As `clinical_symile.training.train` reads."""
+    feed, rng = open_loader(store, task.modalities, device=device), np.random.default_rng(0)
     samples = len(store.samples)
-    return ahead(feed.batch(rng.permutation(samples)[: task.batch_size]) for _ in count())
+    return prefetch(feed.batch(rng.permutation(samples)[: task.batch_size]) for _ in count())
 
 
 def loaded(store: CohortStore, task: Pretraining, device: torch.device) -> Iterator[Batch]:

@@ -30,12 +30,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.intervals import bootstrap
-from clinical_symile.metrics.retrieval import RECALL_AT_1, ranks
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.metrics.retrieval import RECALL_AT_1, expected_ranks
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
-from clinical_symile.objectives.objective import Objective
 from clinical_symile.objectives.symile import Symile
+from clinical_symile.stats.bootstrap import bootstrap
 
 BITS = 5
 DIM = 16
@@ -95,7 +95,7 @@ def retrieve_b(
     candidates = functional.normalize(encoders[MODALITIES.index("b")](values), dim=1)
     scores = objective.score(embed(encoders, bits), candidates, target="b")
     right = (bits[:, MODALITIES.index("b")].long() * places).sum(dim=1)
-    return ranks(scores.numpy(), right.numpy())
+    return expected_ranks(scores.numpy(), right.numpy())
 
 
 def learn(

@@ -1,5 +1,5 @@
 """`python -m clinical_symile` is the command `clinical-symile`."""
 
-from clinical_symile.cli import main
+from clinical_symile.cli.main import main
 
 main()

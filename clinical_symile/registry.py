@@ -24,27 +24,27 @@ MODALITIES = {
 }
 
 ENCODERS = {
-    "mlp": "clinical_symile.encoders.vector:Mlp",
-    "resnet1d": "clinical_symile.encoders.signal:ResNet1d",
-    "resnet18": "clinical_symile.encoders.image:resnet18",
-    "resnet18_raster": "clinical_symile.encoders.signal:ResNet18Raster",
-    "resnet18_stretched": "clinical_symile.encoders.signal:StretchedRaster",
-    "resnet50": "clinical_symile.encoders.image:resnet50",
-    "small_cnn": "clinical_symile.encoders.image:SmallCnn",
+    "mlp": "clinical_symile.models.encoders.tabular:Mlp",
+    "resnet1d": "clinical_symile.models.encoders.waveform:ResNet1d",
+    "resnet18": "clinical_symile.models.encoders.image:resnet18",
+    "resnet18_raster": "clinical_symile.models.encoders.waveform:ResNet18Raster",
+    "resnet18_stretched": "clinical_symile.models.encoders.waveform:StretchedRaster",
+    "resnet50": "clinical_symile.models.encoders.image:resnet50",
+    "small_cnn": "clinical_symile.models.encoders.image:SmallCnn",
 }
 
-ABSENCES = {
-    "complete": "clinical_symile.absence:COMPLETE",
-    "dropout": "clinical_symile.absence:DROPOUT",
-    "indicator": "clinical_symile.absence:INDICATOR",
-    "learned": "clinical_symile.absence:LEARNED",
-    "omit": "clinical_symile.absence:OMIT",
-    "subsets": "clinical_symile.absence:SUBSETS",
+MISSING_MODALITY_HANDLERS = {
+    "complete": "clinical_symile.models.missing_modality.base:COMPLETE",
+    "dropout": "clinical_symile.models.missing_modality.base:DROPOUT",
+    "indicator": "clinical_symile.models.missing_modality.base:INDICATOR",
+    "learned": "clinical_symile.models.missing_modality.base:LEARNED",
+    "omit": "clinical_symile.models.missing_modality.base:DROP",
+    "subsets": "clinical_symile.models.missing_modality.base:SUBSETS",
 }
 
 AUGMENTATIONS = {
-    "shift_image": "clinical_symile.augmentations:ShiftImage",
-    "shift_signal": "clinical_symile.augmentations:ShiftSignal",
+    "shift_image": "clinical_symile.models.augmentations:ShiftImage",
+    "shift_signal": "clinical_symile.models.augmentations:ShiftSignal",
 }
 
 OBJECTIVES = {
@@ -53,23 +53,23 @@ OBJECTIVES = {
 }
 
 KERNELS = {
-    "fused": "clinical_symile.fused:cube_logsumexp",
-    "tiles": "clinical_symile.cube:cube_logsumexp",
+    "fused": "clinical_symile.objectives.kernels.triton:fused_product_logsumexp",
+    "tiles": "clinical_symile.objectives.kernels.tiled:product_logsumexp",
 }
 
 PROBES = {
-    "finetune": "clinical_symile.probes.finetune:FineTune",
-    "logistic": "clinical_symile.probes.logistic:Logistic",
-    "neighbours": "clinical_symile.probes.neighbours:Neighbours",
-    "prototype": "clinical_symile.probes.prototype:Prototype",
+    "finetune": "clinical_symile.evaluation.probes.finetune:FineTune",
+    "logistic": "clinical_symile.evaluation.probes.logistic:Logistic",
+    "neighbours": "clinical_symile.evaluation.probes.knn:NearestNeighbours",
+    "prototype": "clinical_symile.evaluation.probes.prototype:Prototype",
 }
 
 BASELINES = {
-    "availability": "clinical_symile.baselines.availability:Availability",
-    "labs-boosting": "clinical_symile.baselines.boosting:Boosting",
-    "labs-logistic": "clinical_symile.baselines.logistic:LabsLogistic",
-    "late-fusion": "clinical_symile.baselines.late_fusion:LateFusion",
-    "prevalence": "clinical_symile.baselines.prevalence:Prevalence",
+    "availability": "clinical_symile.evaluation.baselines.mask_only:MaskOnly",
+    "labs-boosting": "clinical_symile.evaluation.baselines.labs_boosting:LabsBoosting",
+    "labs-logistic": "clinical_symile.evaluation.baselines.labs_logistic:LabsLogistic",
+    "late-fusion": "clinical_symile.evaluation.baselines.late_fusion:LateFusion",
+    "prevalence": "clinical_symile.evaluation.baselines.prevalence:Prevalence",
 }
 
 RETRIEVAL_METRICS = {
@@ -98,14 +98,14 @@ CLASSIFICATION_METRICS = {
 }
 
 
-def unknown(name: str, names: Mapping[str, Any], *, what: str) -> str:
+def unknown_name_message(name: str, names: Mapping[str, Any], *, what: str) -> str:
     """The sentence for a name that is not in a table, with the nearest one that is."""
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown {what} '{name}'{hint} Known: {', '.join(sorted(names))}."
 
 
-def find(name: str, names: Mapping[str, str], *, what: str) -> Any:
+def resolve(name: str, names: Mapping[str, str], *, what: str) -> Any:
     """Import what a name stands for.
 
     Args:
@@ -127,7 +127,9 @@ def find(name: str, names: Mapping[str, str], *, what: str) -> Any:
         ) from error
 
 
-def keywords(name: str, names: Mapping[str, str], *, what: str) -> tuple[set[str], set[str]]:
+def keyword_arguments_of(
+    name: str, names: Mapping[str, str], *, what: str
+) -> tuple[set[str], set[str]]:
     """The keyword-only arguments of what a name stands for: (all, those without a default).
 
     Read from the source, so nothing is imported but the packages that hold the module.
@@ -145,10 +147,10 @@ def keywords(name: str, names: Mapping[str, str], *, what: str) -> tuple[set[str
     return set(), set()
 
 
-def sentence(name: str, names: Mapping[str, str], *, what: str) -> str:
+def summary_of(name: str, names: Mapping[str, str], *, what: str) -> str:
     """What a name stands for: the first line of its docstring, or of the one below a constant.
 
-    Read from the source, as by `keywords`; empty where there is none.
+    Read from the source, as by `keyword_arguments_of`; empty where there is none.
 
     Raises:
         DefinitionError: the name is unknown, or its source has no such class, function or constant.
@@ -194,4 +196,4 @@ def _path(name: str, names: Mapping[str, str], *, what: str) -> str:
         return names[name]
     if name.count(":") == 1:
         return name
-    raise DefinitionError(unknown(name, names, what=what))
+    raise DefinitionError(unknown_name_message(name, names, what=what))

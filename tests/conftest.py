@@ -13,10 +13,10 @@ import torch
 import wfdb
 from PIL import Image
 
-from clinical_symile.catalog import Catalog, open_catalog
-from clinical_symile.source import prepare_cohort
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, read_task
+from clinical_symile.config.catalog import Catalog, open_catalog
+from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.store import CohortStore
 
 # Small tensors: a second thread costs more than it gives.
 torch.set_num_threads(1)

@@ -7,26 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile import __version__
-from clinical_symile.asked import Evaluated, applicable_tasks
-from clinical_symile.catalog import Catalog
-from clinical_symile.conclude import Bar, conclude
+from clinical_symile.benchmarking.finalize import ProgressBar, finalize_benchmark
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.external.files import Predictions, read_embeddings, read_predictions
+from clinical_symile.data.external.store import (
+    NO_PEOPLE,
+    external_task,
+    unknown_labels,
+    write_store,
+)
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate_runs import evaluate_into
-from clinical_symile.foreign import Predictions, read_predictions, read_vectors
-from clinical_symile.foreign_scorer import embedding_scorer, prediction_scorer
-from clinical_symile.foreign_scores import pair_scorer, read_scores
-from clinical_symile.foreign_store import NO_PEOPLE, foreign_task, unknown_labels, write_store
-from clinical_symile.report_data import RECORD, Benchmark, tasks_of
-from clinical_symile.run import Run, now, provenance
-from clinical_symile.scorer import Scorer
-from clinical_symile.scores import ORACLE
-from clinical_symile.store import CohortStore, open_store
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.predictors.embedding import Scorer
+from clinical_symile.evaluation.predictors.external import embedding_scorer, prediction_scorer
+from clinical_symile.evaluation.predictors.external_pairs import pair_scorer, read_scores
+from clinical_symile.evaluation.runner import evaluate_and_save
+from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
+from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, benchmark_tasks
+from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.run import Run, now, provenance
 
 REPORT = "benchmark"
 
 
-def include_predictions(
+def add_predictions(
     file: Path,
     *,
     name: str,
@@ -34,7 +39,7 @@ def include_predictions(
     store: Path | None,
     catalog: Catalog,
     tasks: Sequence[str],
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Benchmark:
     """Score a file of predictions, compare it with the runs that are there, render the report.
 
@@ -54,7 +59,7 @@ def include_predictions(
     notes: list[str] = []
     if store is None:
         opened = _own_store(predictions, out)
-        asked: list[Evaluated] = [foreign_task(opened)]
+        asked: list[EvaluationTask] = [external_task(opened)]
         if not predictions.has("subject"):
             notes.append(NO_PEOPLE.format(file=predictions.file))
         notes += unknown_labels(opened)
@@ -89,7 +94,7 @@ def include_predictions(
     )
 
 
-def include_embeddings(
+def add_embeddings(
     file: Path,
     *,
     name: str,
@@ -98,9 +103,9 @@ def include_embeddings(
     store: Path,
     catalog: Catalog,
     tasks: Sequence[str],
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Benchmark:
-    """Score a file of embeddings on all tasks, as `include_predictions` does.
+    """Score a file of embeddings on all tasks, as `add_predictions` does.
 
     Args:
         file: the embeddings.
@@ -115,7 +120,7 @@ def include_embeddings(
     Raises:
         DataError: the file or the folder is not as it must be.
     """
-    started, vectors, opened = time.perf_counter(), read_vectors(file), open_store(store)
+    started, vectors, opened = time.perf_counter(), read_embeddings(file), open_store(store)
     scorer = embedding_scorer(vectors, opened, objective=objective)
     embedded = set(vectors.modalities)
     applicable, notes = applicable_tasks(catalog, opened, patterns=tasks)
@@ -146,7 +151,7 @@ def include_embeddings(
     )
 
 
-def include_scores(
+def add_scores(
     file: Path,
     *,
     name: str,
@@ -154,9 +159,9 @@ def include_scores(
     store: Path,
     catalog: Catalog,
     tasks: Sequence[str],
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Benchmark:
-    """Score a file of scores on one retrieval task, as `include_predictions` does.
+    """Score a file of scores on one retrieval task, as `add_predictions` does.
 
     Args:
         file: the scores.
@@ -202,7 +207,7 @@ def _own_store(predictions: Predictions, out: Path) -> CohortStore:
 
 def _include(
     scorer: Scorer,
-    asked: Sequence[Evaluated],
+    asked: Sequence[EvaluationTask],
     about: dict[str, Any],
     *,
     name: str,
@@ -211,7 +216,7 @@ def _include(
     catalog: Catalog,
     notes: list[str],
     started: float,
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Benchmark:
     if not asked:
         raise DataError(
@@ -219,15 +224,15 @@ def _include(
             "Name one with --tasks, or leave --store out if it has labels."
         )
     before = _before(out, store)
-    tasks = {**tasks_of(before, catalog=catalog), **{task.name: task for task in asked}}
+    tasks = {**benchmark_tasks(before, catalog=catalog), **{task.name: task for task in asked}}
     run = Run(out / "runs" / name)
     _write_record(run, about, store)
     with bar(f"Evaluate {name}") as progress:
         for number, task in enumerate(asked, start=1):
-            evaluate_into(run, task, scorer, store, seed=0, missingness=None)
+            evaluate_and_save(run, task, scorer, store, seed=0, missingness=None)
             progress(number, len(asked))
     others = [other for other in before["runs"] if other not in (name, ORACLE)]
-    return conclude(
+    return finalize_benchmark(
         out,
         report=before["report"],
         catalog=catalog,

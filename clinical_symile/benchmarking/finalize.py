@@ -8,38 +8,38 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from clinical_symile.asked import Evaluated
-from clinical_symile.assess import assess
-from clinical_symile.assess_masks import assess_masks
-from clinical_symile.assess_methods import compare_methods
-from clinical_symile.catalog import Catalog
-from clinical_symile.compare import adjusted, compare, losses
-from clinical_symile.decode import Progress
-from clinical_symile.evaluate_runs import oracle_run
-from clinical_symile.made_with import expected_digests
-from clinical_symile.report_data import RECORD, Benchmark, render_report
-from clinical_symile.results import Comparison, Result, Unscored, write_rows
-from clinical_symile.run import Run, provenance
-from clinical_symile.scores import ORACLE
-from clinical_symile.store import CohortStore
-from clinical_symile.tracking import mirror, tracking_uri
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.analysis.analyze import analyze_run
+from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
+from clinical_symile.evaluation.analysis.method_ranking import rank_and_decompose
+from clinical_symile.evaluation.compare import adjust_p_values, compare, losses_under_missingness
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.runner import evaluate_oracle
+from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, render_report
+from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult, write_rows
+from clinical_symile.tracking.run import Run, provenance
 
-Row = TypeVar("Row", Result, Comparison, Unscored)
-Bar = Callable[[str], AbstractContextManager[Progress]]
+Row = TypeVar("Row", Result, Comparison, SkippedResult)
+ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 
 
-def conclude(
+def finalize_benchmark(
     out: Path,
     *,
     report: str,
     catalog: Catalog,
     store: CohortStore,
     runs: Sequence[Run],
-    tasks: Sequence[Evaluated],
+    tasks: Sequence[EvaluationTask],
     notes: Sequence[str],
     description: str,
     started: float,
-    bar: Bar,
+    bar: ProgressBar,
     margin: float | None = None,
 ) -> Benchmark:
     """Compare runs that are evaluated, gather their results, render the report, mirror all.
@@ -61,26 +61,28 @@ def conclude(
     with bar("Compare") as progress:
         comparisons = compare_runs(runs, tasks, store=store, progress=progress)
     with bar("Best possible") as progress:
-        oracle = oracle_run(tasks, store=store, run=Run(out / "runs" / ORACLE), progress=progress)
+        oracle = evaluate_oracle(
+            tasks, store=store, run=Run(out / "runs" / ORACLE), progress=progress
+        )
     everyone = [*runs, *([oracle] if oracle else [])]
     with bar("Assess") as progress:
         for number, run in enumerate(everyone, start=1):
-            assess(run, tasks, store=store)
+            analyze_run(run, tasks, store=store)
             progress(number, len(everyone))
     learned = [run for run in runs if not run.is_baseline]
     with bar("Compare with nothing missing") as progress:
-        lost = losses_of(learned, tasks, store=store, margin=margin, progress=progress)
+        lost = all_losses(learned, tasks, store=store, margin=margin, progress=progress)
     results = _current([row for run in everyone for row in run.results], tasks, store)
     unscored = _current([row for run in everyone for row in run.unscored], tasks, store)
     write_rows(out / "results.jsonl", results)
     write_rows(out / "comparisons.jsonl", comparisons)
     write_rows(out / "losses.jsonl", lost)
     with bar("Rank") as progress:
-        seed_components, ranks = compare_methods(learned, tasks, store=store, progress=progress)
+        seed_components, ranks = rank_and_decompose(learned, tasks, store=store, progress=progress)
     write_rows(out / "seeds.jsonl", seed_components)
     write_rows(out / "ranks.jsonl", ranks)
     with bar("What is missing alone") as progress:
-        write_rows(out / "masks.jsonl", assess_masks(tasks, store=store, progress=progress))
+        write_rows(out / "masks.jsonl", analyze_masks(tasks, store=store, progress=progress))
     write_rows(out / "unscored.jsonl", unscored)
     record = {
         "report": report,
@@ -102,7 +104,7 @@ def conclude(
     mirrored = []
     with bar("Mirror to MLflow") as progress:
         for number, run in enumerate(everyone, start=1):
-            mirrored.append(mirror(run.path, cohort=store.cohort, uri=uri, report=page))
+            mirrored.append(sync_run(run.path, cohort=store.cohort, uri=uri, report=page))
             progress(number, len(everyone))
     return Benchmark(
         out=out,
@@ -121,7 +123,7 @@ def conclude(
 
 def compare_runs(
     runs: Sequence[Run],
-    tasks: Sequence[Evaluated],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     progress: Progress = lambda done, total: None,
@@ -144,14 +146,14 @@ def compare_runs(
     comparisons = _current(comparisons, tasks, store)
     beside = {run.name for run in runs if run.is_baseline}
     held_against = [row for row in comparisons if {row.run, row.baseline} & beside]
-    return adjusted([row for row in comparisons if row not in held_against]) + adjusted(
-        held_against
-    )
+    return adjust_p_values(
+        [row for row in comparisons if row not in held_against]
+    ) + adjust_p_values(held_against)
 
 
-def losses_of(
+def all_losses(
     runs: Sequence[Run],
-    tasks: Sequence[Evaluated],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     margin: float | None = None,
@@ -163,9 +165,9 @@ def losses_of(
     """
     asked, lost = [(run, task) for run in runs for task in tasks], []
     for number, (run, task) in enumerate(asked, start=1):
-        lost += losses(run, task, store=store, margin=margin)
+        lost += losses_under_missingness(run, task, store=store, margin=margin)
         progress(number, len(asked))
-    return adjusted(_current(lost, tasks, store))
+    return adjust_p_values(_current(lost, tasks, store))
 
 
 def _comparable(run: Run, other: Run) -> bool:
@@ -176,8 +178,8 @@ def _comparable(run: Run, other: Run) -> bool:
     return len(set(seeds)) < 2
 
 
-def _current(rows: Sequence[Row], tasks: Sequence[Evaluated], store: CohortStore) -> list[Row]:
+def _current(rows: Sequence[Row], tasks: Sequence[EvaluationTask], store: CohortStore) -> list[Row]:
     """Those rows that are of these tasks, with the patterns and the digests that they have now."""
-    now = {task.name: expected_digests(task, store) for task in tasks}
+    now = {task.name: expected_fingerprints(task, store) for task in tasks}
     wanted = {(t.name, pattern, now[t.name](pattern)) for t in tasks for pattern in t.missingness}
     return [row for row in rows if (row.task, row.missingness, row.digest) in wanted]

@@ -4,18 +4,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from clinical_symile.asked import applicable_tasks, pretraining_task, run_name, under_patterns
-from clinical_symile.catalog import Catalog
-from clinical_symile.cohort import read_cohort
-from clinical_symile.conclude import Bar, conclude
-from clinical_symile.evaluate_runs import baseline_run, evaluate_run
-from clinical_symile.names import BASELINES, find
-from clinical_symile.report_data import Benchmark
-from clinical_symile.run import Run
-from clinical_symile.source import prepare_cohort
-from clinical_symile.template import needs_of_benchmark
-from clinical_symile.tracking import mirror, tracking_uri
-from clinical_symile.train import train
+from clinical_symile.benchmarking.finalize import ProgressBar, finalize_benchmark
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.config.report import benchmark_requirements
+from clinical_symile.config.tasks.read import pretraining_task
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
+from clinical_symile.evaluation.task_selection import (
+    applicable_tasks,
+    run_name,
+    with_patterns,
+)
+from clinical_symile.registry import BASELINES, resolve
+from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.train import train
 
 
 def benchmark(
@@ -34,7 +39,7 @@ def benchmark(
     overrides: Sequence[str] = (),
     accelerator: str = "auto",
     devices: int = 1,
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Benchmark:
     """Prepare, train and evaluate what is not there yet; compare; render the report.
 
@@ -60,14 +65,14 @@ def benchmark(
     """
     started = time.perf_counter()
     template = catalog.path("reports", report)
-    needed = needs_of_benchmark(template)
+    needed = benchmark_requirements(template)
     learned = [
         pretraining_task(catalog, name, overrides)
         for name in (needed.pretraining if pretraining is None else pretraining)
     ]
     beside = needed.baselines if baselines is None else baselines
     for name in beside:
-        find(name, BASELINES, what="baseline")
+        resolve(name, BASELINES, what="baseline")
     store = prepare_cohort(
         catalog,
         cohort,
@@ -80,7 +85,7 @@ def benchmark(
         catalog, store, patterns=needed.tasks if tasks is None else tasks
     )
     if needed.missingness:
-        asked = [under_patterns(task, needed.missingness) for task in asked]
+        asked = [with_patterns(task, needed.missingness) for task in asked]
     uri, runs = tracking_uri(out), []
     for seed in needed.seeds if seeds is None else seeds:
         for task in learned:
@@ -93,7 +98,7 @@ def benchmark(
                     seed=seed,
                     accelerator=accelerator,
                     devices=devices,
-                    on_epoch=lambda run: mirror(run.path, cohort=store.cohort, uri=uri),
+                    on_epoch=lambda run: sync_run(run.path, cohort=store.cohort, uri=uri),
                     progress=progress,
                 )
             with bar(f"Evaluate {run.name}") as progress:
@@ -102,11 +107,11 @@ def benchmark(
     for name in beside:
         run = Run(out / "runs" / name)
         with bar(f"Evaluate {name}") as progress:
-            done = baseline_run(
+            done = evaluate_baseline(
                 name, asked, store=store, run=run, pretraining=learned, progress=progress
             )
         runs += [run] if done else []
-    return conclude(
+    return finalize_benchmark(
         out,
         report=report,
         catalog=catalog,

@@ -3,24 +3,24 @@
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
-from clinical_symile.errors import DefinitionError
-from clinical_symile.layouts import as_it_lies, in_layout
-from clinical_symile.presets import cohort_names
-from clinical_symile.query import unbound, unparsed
-from clinical_symile.task import (
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.config.layouts import detect_layout, with_layout
+from clinical_symile.config.presets import cohort_names
+from clinical_symile.config.report import read_requirements
+from clinical_symile.config.tasks.read import (
     Classification,
     Pretraining,
     Retrieval,
     Task,
-    not_applicable,
+    applicability_problems,
     read_task,
 )
-from clinical_symile.template import needs
+from clinical_symile.data.ingest.query import binding_problems, syntax_problems
+from clinical_symile.errors import DefinitionError
 
 
-def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
+def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
     """Read all cohorts, tasks and reports.
 
     Args:
@@ -46,8 +46,8 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
         for each in names:
             try:
                 cohort = read_cohort(path, name=each)
-                problems += unparsed(cohort)
-                for form in (cohort, *(in_layout(cohort, layout) for layout in cohort.layouts)):
+                problems += syntax_problems(cohort)
+                for form in (cohort, *(with_layout(cohort, layout) for layout in cohort.layouts)):
                     modality_adapters(form)
             except DefinitionError as error:
                 problems += error.problems
@@ -61,7 +61,7 @@ def check(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
             problems += error.problems
     for path in catalog.reports.values():
         try:
-            needs(path)
+            read_requirements(path)
         except DefinitionError as error:
             problems += error.problems
     notes = [
@@ -85,10 +85,10 @@ def check_source(directories: Sequence[Path], name: str, *, source: Path) -> lis
         DataError: tables are missing or cannot be read.
     """
     cohort = read_cohort(open_catalog(directories).path("cohorts", name), name=name)
-    if unparsed(cohort):
-        return []  # told by `check`
-    cohort = as_it_lies(cohort, source)
-    return unbound(cohort, modality_adapters(cohort), source)
+    if syntax_problems(cohort):
+        return []  # told by `check_definitions`
+    cohort = detect_layout(cohort, source)
+    return binding_problems(cohort, modality_adapters(cohort), source)
 
 
 def _what_can_be_asked(cohort: Cohort, tasks: Iterable[Task]) -> str:
@@ -105,7 +105,7 @@ def _what_can_be_asked(cohort: Cohort, tasks: Iterable[Task]) -> str:
         task
         for task in asked
         if task not in unlisted
-        and not not_applicable(task, list(cohort.modalities), list(cohort.outcomes))
+        and not applicability_problems(task, list(cohort.modalities), list(cohort.outcomes))
     ]
     modalities = [name for task in asked for name in task.modalities]
     outcomes = [

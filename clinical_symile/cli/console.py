@@ -8,16 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from clinical_symile.asked import Evaluated
-from clinical_symile.decode import Progress as Update
-from clinical_symile.report_data import Benchmark
-from clinical_symile.results import Comparison, Result, Unscored, is_settled
-from clinical_symile.run import Run
-from clinical_symile.samples import Selected
-from clinical_symile.scores import ORACLE
-from clinical_symile.store import CohortStore
-from clinical_symile.tracking import Mirrored
-from clinical_symile.wording import p_words
+from clinical_symile.data.ingest.decode import Progress as Update
+from clinical_symile.data.ingest.samples import Selected
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.formatting import p_words
+from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.mlflow import SyncResult
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult, is_significant
+from clinical_symile.tracking.run import Run
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
@@ -44,7 +44,7 @@ def progress_bar(label: str) -> Iterator[Update]:
 
 
 def results_table(
-    results: Sequence[Result], unscored: Sequence[Unscored], *, primary: dict[str, str]
+    results: Sequence[Result], unscored: Sequence[SkippedResult], *, primary: dict[str, str]
 ) -> Table:
     """Run by run, each task's primary metric under each pattern, with interval and chance.
 
@@ -104,7 +104,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
             row.task,
             row.missingness,
             f"{row.metric}: {_pair(row)}",
-            f"[bold]{difference}[/bold]" if is_settled(row) else difference,
+            f"[bold]{difference}[/bold]" if is_significant(row) else difference,
             p_words(row.p_value),
             p_words(row.p_holm),
             row.test or "none",
@@ -193,7 +193,7 @@ def show_training(run: Run, console: Console) -> None:
 
 
 def show_evaluation(
-    run: Run, tasks: Sequence[Evaluated], notes: Sequence[str], console: Console
+    run: Run, tasks: Sequence[EvaluationTask], notes: Sequence[str], console: Console
 ) -> None:
     """One run's numbers on some tasks."""
     primary = {task.name: task.primary for task in tasks}
@@ -228,13 +228,15 @@ def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
     console.print("Differences of each two runs on the same queries, all in comparisons.jsonl:")
     for task in dict.fromkeys(row.task for row in comparisons):
         of = [row for row in comparisons if row.task == task]
-        settled = sum(is_settled(row) for row in of)
+        settled = sum(is_significant(row) for row in of)
         console.print(f"{task}: {settled} of {len(of)} are told apart (Holm, below 0.05)")
 
 
-def show_unscored(unscored: Sequence[Unscored], notes: Sequence[str], console: Console) -> None:
+def show_unscored(
+    unscored: Sequence[SkippedResult], notes: Sequence[str], console: Console
+) -> None:
     """What could not be scored, once for each reason."""
-    rows: dict[tuple[str, str], list[Unscored]] = {}
+    rows: dict[tuple[str, str], list[SkippedResult]] = {}
     for row in unscored:
         rows.setdefault((row.task, row.reason), []).append(row)
     for (task, reason), alike in rows.items():
@@ -245,7 +247,7 @@ def show_unscored(unscored: Sequence[Unscored], notes: Sequence[str], console: C
         console.print(note, markup=False)
 
 
-def show_mirrored(mirrored: Mirrored, uri: str, console: Console) -> None:
+def show_mirrored(mirrored: SyncResult, uri: str, console: Console) -> None:
     """Where MLflow has the runs, or why it does not."""
     if mirrored.problem:
         console.print(f"MLflow      not mirrored: {mirrored.problem}", markup=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from clinical_symile.catalog import open_catalog
+from clinical_symile.config.catalog import open_catalog
 from clinical_symile.errors import DataError, DefinitionError
 
 PACKAGES = ("torch", "torchvision", "monai", "lightning-fabric", "wfdb", "duckdb", "mlflow")
@@ -19,7 +19,7 @@ SERVER_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One thing that was looked at.
 
     Attributes:
@@ -34,7 +34,7 @@ class Finding:
         return f"{'ok  ' if self.well else 'AMISS'} {self.sentence}"
 
 
-def examine(directories: Sequence[Path], *, store: Path | None = None) -> list[Finding]:
+def run_doctor(directories: Sequence[Path], *, store: Path | None = None) -> list[DoctorFinding]:
     """Look at Python, packages, devices, memory, disk, definitions and the tracking server.
 
     Args:
@@ -42,7 +42,7 @@ def examine(directories: Sequence[Path], *, store: Path | None = None) -> list[F
         store: a store whose every file is read and compared with its checksum.
     """
     return [
-        Finding(True, f"Python {platform.python_version()}, {platform.platform(terse=True)}"),
+        DoctorFinding(True, f"Python {platform.python_version()}, {platform.platform(terse=True)}"),
         *(_package(name) for name in PACKAGES),
         *_devices(),
         _disk(),
@@ -52,73 +52,73 @@ def examine(directories: Sequence[Path], *, store: Path | None = None) -> list[F
     ]
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> DoctorFinding:
     try:
-        return Finding(True, f"{name} {version(name)}")
+        return DoctorFinding(True, f"{name} {version(name)}")
     except PackageNotFoundError:
-        return Finding(False, f"{name} is not installed. Run `pip install clinical-symile`.")
+        return DoctorFinding(False, f"{name} is not installed. Run `pip install clinical-symile`.")
 
 
-def _devices() -> list[Finding]:
+def _devices() -> list[DoctorFinding]:
     try:
         import torch
     except ImportError as error:
-        return [Finding(False, f"PyTorch does not load: {error}. Install it again.")]
+        return [DoctorFinding(False, f"PyTorch does not load: {error}. Install it again.")]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    findings = [Finding(True, f"CPU: {cores} cores, PyTorch uses {torch.get_num_threads()}")]
+    findings = [DoctorFinding(True, f"CPU: {cores} cores, PyTorch uses {torch.get_num_threads()}")]
     if not torch.cuda.is_available():
-        return [*findings, Finding(True, "GPU: none; training runs on the CPU")]
+        return [*findings, DoctorFinding(True, "GPU: none; training runs on the CPU")]
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
         memory = about.total_memory / 2**30
-        findings.append(Finding(True, f"GPU {index}: {about.name}, {memory:.0f} GiB"))
+        findings.append(DoctorFinding(True, f"GPU {index}: {about.name}, {memory:.0f} GiB"))
     return findings
 
 
-def _disk() -> Finding:
+def _disk() -> DoctorFinding:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     if free < LOW_DISK_GB:
-        return Finding(
+        return DoctorFinding(
             False,
             f"disk: {free:.1f} GB free in this folder; stores take up to 0.25 MB for each sample. "
             "Make room, or work elsewhere.",
         )
-    return Finding(True, f"disk: {free:.0f} GB free in this folder")
+    return DoctorFinding(True, f"disk: {free:.0f} GB free in this folder")
 
 
-def _definitions(directories: Sequence[Path]) -> Finding:
+def _definitions(directories: Sequence[Path]) -> DoctorFinding:
     try:
         catalog = open_catalog(directories)
     except DefinitionError as error:
-        return Finding(False, f"definitions: {error}")
-    return Finding(
+        return DoctorFinding(False, f"definitions: {error}")
+    return DoctorFinding(
         True,
         f"definitions: {len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
         f"{len(catalog.reports)} reports; `clinical-symile check` reads them",
     )
 
 
-def _store(path: Path) -> list[Finding]:
-    from clinical_symile.store import check_files  # here: pandas takes a while
+def _store(path: Path) -> list[DoctorFinding]:
+    from clinical_symile.data.store import check_files  # here: pandas takes a while
 
     try:
         check_files(path)
     except DataError as error:
-        return [Finding(False, f"store {problem}") for problem in error.problems]
-    return [Finding(True, f"store {path}: every file is as it was written")]
+        return [DoctorFinding(False, f"store {problem}") for problem in error.problems]
+    return [DoctorFinding(True, f"store {path}: every file is as it was written")]
 
 
-def _tracking() -> Finding:
+def _tracking() -> DoctorFinding:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
-        return Finding(True, "MLflow: an SQLite database beside the runs")
+        return DoctorFinding(True, "MLflow: an SQLite database beside the runs")
     if not uri.startswith(("http://", "https://")):
-        return Finding(True, "MLflow: MLFLOW_TRACKING_URI names a store that is not a server")
+        return DoctorFinding(True, "MLflow: MLFLOW_TRACKING_URI names a store that is not a server")
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
-            return Finding(True, "MLflow: the server of MLFLOW_TRACKING_URI answers")
+            return DoctorFinding(True, "MLflow: the server of MLFLOW_TRACKING_URI answers")
     except OSError as error:
-        return Finding(
+        return DoctorFinding(
             False,
             f"MLflow: the server of MLFLOW_TRACKING_URI does not answer ({error}). Start it, or "
             "unset the variable; runs are kept in their folders and mirrored when it is back.",

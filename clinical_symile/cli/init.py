@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from clinical_symile.catalog import open_catalog, shipped
+from clinical_symile.config.catalog import builtin_folder, open_catalog
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import unknown
+from clinical_symile.registry import unknown_name_message
 
 PLACE = "@NAME@"  # where the cohort's name goes, in files and in their names
 TEMPLATES = {
@@ -35,10 +35,10 @@ def init_cohort(name: str, *, at: Path, like: str) -> list[Path]:
             "st_elsewhere. Choose another."
         )
     if like not in TEMPLATES:
-        raise DefinitionError(unknown(like, TEMPLATES, what="template"))
+        raise DefinitionError(unknown_name_message(like, TEMPLATES, what="template"))
     if name in open_catalog().cohorts:
         raise DefinitionError(f"cohort '{name}' comes with clinical-symile. Choose another name.")
-    template = shipped("templates") / like
+    template = builtin_folder("templates") / like
     files = {
         at / path.relative_to(template).as_posix().replace(PLACE, name): path
         for path in sorted(template.rglob("*"))

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinical_symile import names
-from clinical_symile.catalog import open_catalog, read_toml
-from clinical_symile.missingness import FORMS, SEVERAL
-from clinical_symile.presets import cohort_names, laid_over
-from clinical_symile.template import needs
+from clinical_symile import registry as names
+from clinical_symile.config.catalog import open_catalog, read_toml
+from clinical_symile.config.presets import apply_preset, cohort_names
+from clinical_symile.config.report import read_requirements
+from clinical_symile.missingness.patterns import FORMS, PATTERN_GROUPS
 
 
-def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
+def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
     """The names of some kinds, each with what it is.
 
     Args:
@@ -24,23 +24,27 @@ def listing(directories: Sequence[Path], kinds: Sequence[str]) -> str:
     catalog = open_catalog(directories)
     tables: dict[str, Mapping[str, str]] = {
         "cohorts": {
-            each: _said(laid_over(read_toml(path), name=each, where=str(path)), "title", "access")
+            each: _said(
+                apply_preset(read_toml(path), name=each, where=str(path)), "title", "access"
+            )
             for name, path in catalog.cohorts.items()
             for each in cohort_names(path, name=name)
         },
         "tasks": {
             name: _said(read_toml(path), "description") for name, path in catalog.tasks.items()
         },
-        "reports": {name: needs(path).description for name, path in catalog.reports.items()},
+        "reports": {
+            name: read_requirements(path).description for name, path in catalog.reports.items()
+        },
         "objectives": _sentences(names.OBJECTIVES),
-        "absences": _sentences(names.ABSENCES),
+        "absences": _sentences(names.MISSING_MODALITY_HANDLERS),
         "encoders": _sentences(names.ENCODERS),
         "augmentations": _sentences(names.AUGMENTATIONS),
         "modalities": _sentences(names.MODALITIES),
         "probes": _sentences(names.PROBES),
         "baselines": _sentences(names.BASELINES),
         "metrics": _sentences({**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS}),
-        "missingness": {**FORMS, **SEVERAL},
+        "missingness": {**FORMS, **PATTERN_GROUPS},
     }
     return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
 
@@ -51,7 +55,7 @@ def _said(definition: Mapping[str, Any], *keys: str) -> str:
 
 def _sentences(table: Mapping[str, str]) -> dict[str, str]:
     """What each name of a table stands for."""
-    return {name: names.sentence(name, table, what="name") for name in table}
+    return {name: names.summary_of(name, table, what="name") for name in table}
 
 
 def _table(kind: str, rows: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from clinical_symile.arguments import LISTS, complain, parse
+from clinical_symile.cli.parser import LISTS, parse_arguments, print_problems
 from clinical_symile.errors import ClinicalSymileError
 
 # A full disk, a folder without permission, a file where a folder must be.
@@ -18,12 +18,12 @@ FOR_THE_USER = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake ends it with a sentence and exit status 1."""
-    options = parse(arguments)
+    options = parse_arguments(arguments)
     try:
         status = VERBS[options.verb](options)
         sys.stdout.flush()
     except ClinicalSymileError as error:
-        complain(error.problems)
+        print_problems(error.problems)
         status = 1
     except BrokenPipeError:
         # Whoever read our output has had enough; nothing may be flushed into the pipe any more.
@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in FOR_THE_USER:
             raise
-        complain([f"{error.filename or 'disk'}: {error.strerror}. Mend it and run this again."])
+        print_problems(
+            [f"{error.filename or 'disk'}: {error.strerror}. Mend it and run this again."]
+        )
         status = 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
@@ -41,21 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from clinical_symile.listing import listing
+    from clinical_symile.cli.list import list_catalog
 
-    print(listing(options.catalog, [options.what] if options.what else LISTS))
+    print(list_catalog(options.catalog, [options.what] if options.what else LISTS))
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     if options.canary is not None:
-        from clinical_symile.canary import canary
+        from clinical_symile.evaluation.leak_checks.check import check_no_leakage
 
-        print(canary(options.canary))
+        print(check_no_leakage(options.canary))
         return 0
-    from clinical_symile.check import check, check_source
+    from clinical_symile.cli.check import check_definitions, check_source
 
-    problems, notes = check(options.catalog)
+    problems, notes = check_definitions(options.catalog)
     if options.cohort is not None:
         try:
             found = check_source(options.catalog, options.cohort, source=options.source)
@@ -64,21 +66,21 @@ def _check(options: argparse.Namespace) -> int:
         problems = list(dict.fromkeys([*problems, *found]))
         notes += [f"{options.cohort}: its query fits the tables of {options.source}."] * (not found)
     print("\n".join(notes), flush=True)
-    complain(problems)
+    print_problems(problems)
     return 1 if problems else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from clinical_symile.doctor import examine
+    from clinical_symile.cli.doctor import run_doctor
 
-    findings = examine(options.catalog, store=options.store)
+    findings = run_doctor(options.catalog, store=options.store)
     for finding in findings:
         print(finding)
     return 0 if all(finding.well for finding in findings) else 1
 
 
 def _init(options: argparse.Namespace) -> int:
-    from clinical_symile.init_cohort import init_cohort
+    from clinical_symile.cli.init import init_cohort
 
     written = init_cohort(options.cohort, at=options.at, like=options.like)
     print("\n".join(str(file) for file in written))
@@ -87,9 +89,9 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.source import count_cohort, prepare_cohort
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_selected, show_store
+    from clinical_symile.cli.console import CONSOLE, progress_bar, show_selected, show_store
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.data.prepare_cohort import count_cohort, prepare_cohort
 
     if options.dry_run:
         selected = count_cohort(
@@ -119,10 +121,10 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from clinical_symile.audit import audit
-    from clinical_symile.store import open_store
+    from clinical_symile.data.audit.audit import audit_store
+    from clinical_symile.data.store import open_store
 
-    findings = audit(open_store(options.store), pretraining=options.pretraining)
+    findings = audit_store(open_store(options.store), pretraining=options.pretraining)
     for finding in findings:
         print(finding)
         if options.samples and finding.samples:
@@ -133,10 +135,10 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _card(options: argparse.Namespace) -> int:
-    from clinical_symile.card import render_card
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.croissant import write_croissant
-    from clinical_symile.store import open_store
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.data.croissant import write_croissant
+    from clinical_symile.data.store import open_store
+    from clinical_symile.reporting.cohort_card import render_card
 
     store, beside = open_store(options.store), options.out.with_suffix(".croissant.json")
     template = open_catalog(options.catalog).path("reports", "cohort_card")
@@ -147,18 +149,21 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from clinical_symile.asked import pretraining_task, run_name
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.run import Run
-    from clinical_symile.store import open_store
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_mirrored, show_training
-    from clinical_symile.tracking import mirror, tracking_uri
+    from clinical_symile.cli.console import CONSOLE, progress_bar, show_mirrored, show_training
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.config.tasks.read import pretraining_task
+    from clinical_symile.data.store import open_store
+    from clinical_symile.evaluation.task_selection import run_name
+    from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+    from clinical_symile.tracking.run import Run
 
     task = pretraining_task(open_catalog(options.catalog), options.task, options.set)
     store = open_store(options.store)
     run = Run(options.out / (options.name or run_name(task.name, options.seed)))
     uri = tracking_uri(options.out)
-    from clinical_symile.train import train  # PyTorch takes seconds: names are checked before
+    from clinical_symile.training.train import (
+        train,  # PyTorch takes seconds: names are checked before
+    )
 
     with progress_bar(f"Train {run.name}") as progress:
         train(
@@ -168,21 +173,23 @@ def _train(options: argparse.Namespace) -> int:
             seed=options.seed,
             accelerator=options.accelerator,
             devices=options.devices,
-            on_epoch=lambda run: mirror(run.path, cohort=store.cohort, uri=uri),
+            on_epoch=lambda run: sync_run(run.path, cohort=store.cohort, uri=uri),
             progress=progress,
         )
     show_training(run, CONSOLE)
-    show_mirrored(mirror(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
+    show_mirrored(sync_run(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
     return 0
 
 
 def _import_checkpoint(options: argparse.Namespace) -> int:
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.run import Run
-    from clinical_symile.store import open_store
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.data.store import open_store
+    from clinical_symile.tracking.run import Run
 
     catalog, store = open_catalog(options.catalog), open_store(options.store)
-    from clinical_symile.import_checkpoint import import_checkpoint  # PyTorch takes seconds
+    from clinical_symile.training.import_checkpoint import (
+        import_checkpoint,  # PyTorch takes seconds
+    )
 
     run = Run(options.out / options.name)
     notes = import_checkpoint(options.file, catalog=catalog, store=store, run=run)
@@ -195,9 +202,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate_file(options: argparse.Namespace) -> int:
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.include import include_embeddings, include_predictions, include_scores
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_benchmark
+    from clinical_symile.benchmarking.external import (
+        add_embeddings,
+        add_predictions,
+        add_scores,
+    )
+    from clinical_symile.cli.console import CONSOLE, progress_bar, show_benchmark
+    from clinical_symile.config.catalog import open_catalog
 
     file = options.predictions or options.embeddings or options.scores
     about = {
@@ -209,22 +220,22 @@ def _evaluate_file(options: argparse.Namespace) -> int:
         "bar": progress_bar,
     }
     if options.predictions:
-        made = include_predictions(file, **about)
+        made = add_predictions(file, **about)
     elif options.scores:
-        made = include_scores(file, **about)
+        made = add_scores(file, **about)
     else:
-        made = include_embeddings(file, objective=options.objective, **about)
+        made = add_embeddings(file, objective=options.objective, **about)
     show_benchmark(made, CONSOLE)
     return 0
 
 
 def _evaluate_run(options: argparse.Namespace) -> int:
-    from clinical_symile.asked import applicable_patterns, applicable_tasks
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.run import Run
-    from clinical_symile.store import open_store
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_evaluation, show_mirrored
-    from clinical_symile.tracking import mirror, tracking_uri
+    from clinical_symile.cli.console import CONSOLE, progress_bar, show_evaluation, show_mirrored
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.data.store import open_store
+    from clinical_symile.evaluation.task_selection import applicable_patterns, applicable_tasks
+    from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+    from clinical_symile.tracking.run import Run
 
     run, store = Run(options.run), open_store(options.store)
     tasks, notes = applicable_tasks(open_catalog(options.catalog), store, patterns=options.tasks)
@@ -233,29 +244,29 @@ def _evaluate_run(options: argparse.Namespace) -> int:
         patterns, unasked = applicable_patterns(tasks, options.missingness)
         tasks = [task for task in tasks if patterns[task.name]]
         notes += unasked
-    from clinical_symile.assess import assess
-    from clinical_symile.evaluate_runs import evaluate_run  # PyTorch takes seconds, as above
+    from clinical_symile.evaluation.analysis.analyze import analyze_run
+    from clinical_symile.evaluation.runner import evaluate_run  # PyTorch takes seconds, as above
 
     with progress_bar(f"Evaluate {run.name}") as progress:
         evaluate_run(run, tasks, store=store, missingness=patterns, progress=progress)
     with progress_bar(f"Assess {run.name}") as progress:
-        assess(run, tasks, store=store, progress=progress)
+        analyze_run(run, tasks, store=store, progress=progress)
     show_evaluation(run, tasks, notes, CONSOLE)
     # A benchmark's runs are two folders below its database, those of `train` one.
     folder = run.path.resolve().parent
     uri = tracking_uri(folder.parent if (folder.parent / "mlflow.db").is_file() else folder)
-    show_mirrored(mirror(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
+    show_mirrored(sync_run(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
     return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from clinical_symile.asked import applicable_tasks
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.compare import compare_all
-    from clinical_symile.results import write_rows
-    from clinical_symile.run import Run
-    from clinical_symile.store import open_store
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_comparisons
+    from clinical_symile.cli.console import CONSOLE, progress_bar, show_comparisons
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.data.store import open_store
+    from clinical_symile.evaluation.compare import compare_all
+    from clinical_symile.evaluation.task_selection import applicable_tasks
+    from clinical_symile.tracking.results import write_rows
+    from clinical_symile.tracking.run import Run
 
     runs, store = [Run(path) for path in options.runs], open_store(options.store)
     tasks, notes = applicable_tasks(open_catalog(options.catalog), store, patterns=options.tasks)
@@ -273,17 +284,17 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
-    from clinical_symile.asked import pretraining_task
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.template import needs_of_benchmark
-    from clinical_symile.terminal import CONSOLE, progress_bar, show_benchmark
+    from clinical_symile.cli.console import CONSOLE, progress_bar, show_benchmark
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.config.report import benchmark_requirements
+    from clinical_symile.config.tasks.read import pretraining_task
 
     catalog = open_catalog(options.catalog)
-    needed = needs_of_benchmark(catalog.path("reports", options.report))
+    needed = benchmark_requirements(catalog.path("reports", options.report))
     for name in options.pretraining or needed.pretraining:
         pretraining_task(catalog, name, options.set)
     catalog.path("cohorts", options.cohort)
-    from clinical_symile.benchmark import benchmark  # PyTorch takes seconds, as above
+    from clinical_symile.benchmarking.run import benchmark  # PyTorch takes seconds, as above
 
     made = benchmark(
         options.report,
@@ -307,8 +318,8 @@ def _benchmark(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from clinical_symile.catalog import open_catalog
-    from clinical_symile.report_data import render_report
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.reporting.benchmark_report import render_report
 
     page = render_report(options.report, catalog=open_catalog(options.catalog), out=options.out)
     print(f"Report: {page}")

@@ -26,7 +26,7 @@ LISTS = (
     "missingness",
 )
 
-EVERYDAY = ["*", "!*/more/*"]
+DEFAULT_TASKS = ["*", "!*/more/*"]
 NOT_MORE = "names or patterns; ! takes away; without it, all but those in a folder more/"
 
 COHORT = "a name of `list cohorts`, such as synthetic"
@@ -34,7 +34,7 @@ REPORT = "a name of `list reports`, such as benchmark"
 STORE = "the folder that `prepare` wrote"
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The verb and what goes with it; a mistake ends the program with a sentence and status 1."""
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
@@ -84,7 +84,7 @@ def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace
             parser.error(f"evaluate of {what} takes no --{name}: {reason}")
 
 
-def complain(problems: Sequence[str]) -> None:
+def print_problems(problems: Sequence[str]) -> None:
     """Print problems on standard error."""
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
@@ -102,7 +102,7 @@ class _Parser(argparse.ArgumentParser):
             message = f"unknown word '{word}'{hint} Known: {', '.join(known)}."
         else:
             message = f"{message}. `{self.prog} --help` shows how it is used."
-        complain([message])
+        print_problems([message])
         sys.exit(1)
 
 
@@ -184,13 +184,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
     verb.add_argument("--name", type=_run, help="of FILE's run; without it, from the file's name")
     verb.add_argument("--objective", metavar="NAME", help="whose score ranks FILE's embeddings")
-    verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
+    verb.add_argument("--tasks", metavar="A,B", type=_names, default=DEFAULT_TASKS, help=NOT_MORE)
     verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
 
     verb = _add_verb(verbs, "compare", "test the differences of runs on the same samples")
     verb.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of two or more")
     verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
-    verb.add_argument("--tasks", metavar="A,B", type=_names, default=EVERYDAY, help=NOT_MORE)
+    verb.add_argument("--tasks", metavar="A,B", type=_names, default=DEFAULT_TASKS, help=NOT_MORE)
     verb.add_argument("--margin", metavar="D", type=_margin, help="what may be lost without harm")
     verb.add_argument("--out", metavar="DIR", type=Path, help="without it, beside the first run")
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BeforeValidator
 
 
-def only(accepted: Callable[[Any], bool], *, expected: str) -> BeforeValidator:
+def accept_only(accepted: Callable[[Any], bool], *, expected: str) -> BeforeValidator:
     """Refuse a value that is of no kind of its field before each kind does so for itself.
 
     Args:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import unknown
+from clinical_symile.registry import unknown_name_message
 
 Kind = Literal["cohorts", "tasks", "reports"]
 
@@ -80,7 +80,9 @@ def open_catalog(directories: Sequence[Path] = ()) -> Catalog:
     ]
     found: dict[str, dict[str, Path]] = {kind: {} for kind in get_args(Kind)}
     problems = []
-    for directory in dict.fromkeys([our_directory(), *_installed(), *named, *directories]):
+    for directory in dict.fromkeys(
+        [builtin_catalog_directory(), *_installed(), *named, *directories]
+    ):
         if not any((directory / kind).is_dir() for kind in found):
             problems.append(
                 f"catalog {directory}: no cohorts/, tasks/ or reports/ in it; expected at least "
@@ -113,10 +115,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DefinitionError(f"{path}: not valid TOML: {error}.") from None
 
 
-Model = TypeVar("Model", bound=BaseModel)
+DefinitionModel = TypeVar("DefinitionModel", bound=BaseModel)
 
 
-def read_definition(model: type[Model], table: Mapping[str, Any], *, where: str) -> Model:
+def read_definition(
+    model: type[DefinitionModel], table: Mapping[str, Any], *, where: str
+) -> DefinitionModel:
     """Check a definition against its model.
 
     Args:
@@ -172,7 +176,7 @@ def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
     return value
 
 
-def digest(*parts: str | bytes) -> str:
+def digest_of(*parts: str | bytes) -> str:
     """A short name for content: equal exactly if every part is, in this order."""
     sha = hashlib.sha256()
     for part in parts:
@@ -181,7 +185,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def digest_of_file(stream: BinaryIO, *parts: str | bytes) -> str:
-    """`digest` of a file's content and further parts, without the former in memory."""
+    """`digest_of` of a file's content and further parts, without the former in memory."""
     sha = hashlib.sha256(stream.seek(0, os.SEEK_END).to_bytes(8, "big"))
     stream.seek(0)
     while block := stream.read(1 << 20):
@@ -196,18 +200,18 @@ def _add_part(sha: "hashlib._Hash", part: str | bytes) -> None:
     sha.update(len(data).to_bytes(8, "big") + data)
 
 
-def shipped(folder: str) -> Path:
+def builtin_folder(folder: str) -> Path:
     """A folder that comes with this package, beside the definitions."""
-    return our_directory() / folder
+    return builtin_catalog_directory() / folder
 
 
-def our_directory() -> Path:
+def builtin_catalog_directory() -> Path:
     """Where the definitions are that come with the package.
 
     Raises:
         DefinitionError: they are not there.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for directory in (package / "_catalog", package.parent):
         if (directory / "cohorts").is_dir() and (directory / "tasks").is_dir():
             return directory
@@ -252,7 +256,7 @@ def _problems(
     if error["type"] == "missing":
         return [f"{where}: {place or 'the file'} has no '{key}'. Add it."]
     if error["type"] == "extra_forbidden":
-        sentence = unknown(str(key), _fields(model, table, error["loc"]), what="key")
+        sentence = unknown_name_message(str(key), _fields(model, table, error["loc"]), what="key")
         return [f"{where}: {place + ': ' if place else ''}{sentence}"]
     if error["type"] == "value_error":
         sentences = error["msg"].removeprefix("Value error, ").splitlines()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from clinical_symile.catalog import digest, read_definition, read_toml
-from clinical_symile.cohort_file import (
+from clinical_symile.config.catalog import digest_of, read_definition, read_toml
+from clinical_symile.config.cohort_schema import (
     CandidateTable,
     CohortFile,
     Generator,
@@ -16,9 +16,9 @@ from clinical_symile.cohort_file import (
     Split,
     Subgroup,
 )
+from clinical_symile.config.presets import apply_preset
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import MODALITIES, find, keywords, unknown
-from clinical_symile.presets import laid_over
+from clinical_symile.registry import MODALITIES, keyword_arguments_of, resolve, unknown_name_message
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     Raises:
         DefinitionError: with every problem of the file.
     """
-    table = laid_over(read_toml(path), name=name, where=str(path))
+    table = apply_preset(read_toml(path), name=name, where=str(path))
     preset = name.partition("/")[2]
     where = f"{path}, preset {preset}" if preset else str(path)
     problems: list[str] = []
@@ -103,7 +103,7 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     return Cohort(
         name=name,
         folder=path.parent,
-        digest=digest(_folder_digest(path.parent), preset)
+        digest=digest_of(_folder_digest(path.parent), preset)
         if preset
         else _folder_digest(path.parent),
         **{
@@ -157,7 +157,7 @@ def modality_adapter(cohort: Cohort, name: str) -> Any:
 
 
 def _adapter(definition: ModalityDefinition, folder: Path, name: str) -> Any:
-    adapter = find(definition.adapter, MODALITIES, what="modality adapter")
+    adapter = resolve(definition.adapter, MODALITIES, what="modality adapter")
     try:
         return adapter(folder, **definition.arguments)
     except (TypeError, ValueError) as error:
@@ -206,13 +206,13 @@ def _modality(
         problems.append(f"{where}: modalities.{key}.candidates is no text; expected a column.")
         candidates = None
     try:
-        known, required = keywords(adapter, MODALITIES, what="modality adapter")
+        known, required = keyword_arguments_of(adapter, MODALITIES, what="modality adapter")
     except DefinitionError as error:
         problems.extend(f"{where}: modalities.{key}: {problem}" for problem in error.problems)
         return ModalityDefinition(adapter, arguments, candidates)
     names = dict.fromkeys([*known, "adapter", "candidates"])
     problems.extend(
-        f"{where}: modalities.{key}: {unknown(argument, names, what='key')}"
+        f"{where}: modalities.{key}: {unknown_name_message(argument, names, what='key')}"
         for argument in arguments
         if argument not in known
     )
@@ -230,6 +230,6 @@ def _folder_digest(folder: Path) -> str:
         if path.is_file()
         and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
     )
-    return digest(
+    return digest_of(
         *(part for f in files for part in (f.relative_to(folder).as_posix(), f.read_bytes()))
     )

@@ -12,8 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from clinical_symile.choices import is_number, is_text, only
-from clinical_symile.names import unknown
+from clinical_symile.config._validators import accept_only, is_number, is_text
+from clinical_symile.registry import unknown_name_message
 
 Split = Literal["train", "tuning", "held_out"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -23,12 +23,12 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Code = Annotated[
     bool | int | float | str,
-    only(
+    accept_only(
         lambda value: isinstance(value, bool | int | float | str),
         expected="a text, a number, true or false",
     ),
 ]
-Number = Annotated[int | float, only(is_number, expected="a number")]
+SettingValue = Annotated[int | float, accept_only(is_number, expected="a number")]
 ColumnType = Literal["BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN"]
 
 
@@ -90,7 +90,7 @@ def _split(value: Any) -> Any:
 Splitting = Annotated[
     Text | SplitBySubject | SplitByValue,
     BeforeValidator(_split),
-    only(
+    accept_only(
         lambda value: is_text(value) or isinstance(value, dict | SplitBySubject | SplitByValue),
         expected="a column, { tuning, held_out, seed } or { column, train, tuning, held_out }",
     ),
@@ -187,7 +187,7 @@ class Subgroup(_Table):
     """
 
     column: Text
-    bands: tuple[Number, ...] = ()
+    bands: tuple[SettingValue, ...] = ()
 
     @model_validator(mode="after")
     def _bands_rise(self) -> "Subgroup":
@@ -302,7 +302,8 @@ class CohortFile(_Table):
     @model_validator(mode="after")
     def _layouts_are_of_the_same_modalities(self) -> "CohortFile":
         problems = [
-            f"layouts.{name}.modalities: {unknown(key, self.modalities, what='modality')}"
+            f"layouts.{name}.modalities: "
+            f"{unknown_name_message(key, self.modalities, what='modality')}"
             for name, layout in self.layouts.items()
             for key in layout.modalities
             if key not in self.modalities

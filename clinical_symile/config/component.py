@@ -1,4 +1,4 @@
-"""`Named`: something that a definition names, with its arguments, and what may be wrong with it."""
+"""Check what a definition names and the arguments that go with it: `ComponentConfig`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import keywords, unknown
+from clinical_symile.registry import keyword_arguments_of, unknown_name_message
 
 
-class Named(BaseModel):
+class ComponentConfig(BaseModel):
     """Something from `names.py` with its keyword arguments.
 
     Attributes:
@@ -29,20 +29,24 @@ class Named(BaseModel):
 def unknown_names(names: Iterable[str], known: Mapping[str, Any], *, what: str) -> list[str]:
     """A sentence for each name that is neither known nor of the form `package.module:Name`."""
     return [
-        unknown(name, known, what=what) for name in names if name not in known and ":" not in name
+        unknown_name_message(name, known, what=what)
+        for name in names
+        if name not in known and ":" not in name
     ]
 
 
-def wrong_arguments(named: Named, names: Mapping[str, str], *, what: str, where: str) -> list[str]:
+def wrong_arguments(
+    named: ComponentConfig, names: Mapping[str, str], *, what: str, where: str
+) -> list[str]:
     """What is wrong with the name, or with the keys that go with it; a sentence for each."""
     try:
-        known, required = keywords(named.name, names, what=what)
+        known, required = keyword_arguments_of(named.name, names, what=what)
     except DefinitionError as error:
         return [f"{where}: {problem}" for problem in error.problems]
     given = named.arguments.keys()
     return [
         *(
-            f"{where}: {unknown(key, dict.fromkeys(known), what='argument')}"
+            f"{where}: {unknown_name_message(key, dict.fromkeys(known), what='argument')}"
             for key in sorted(given - known)
         ),
         *(

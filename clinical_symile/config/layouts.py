@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from clinical_symile.catalog import digest
-from clinical_symile.cohort import Cohort
+from clinical_symile.config.catalog import digest_of
+from clinical_symile.config.cohort import Cohort
 
 
-def as_it_lies(cohort: Cohort, source: Path) -> Cohort:
+def detect_layout(cohort: Cohort, source: Path) -> Cohort:
     """The cohort in the first of its layouts whose files are all there, or as it is.
 
     Args:
@@ -16,11 +16,13 @@ def as_it_lies(cohort: Cohort, source: Path) -> Cohort:
     """
     for name, (needs, _) in cohort.layouts.items():
         if all((source / path).exists() for path in needs):
-            return in_layout(cohort, name)
+            return with_layout(cohort, name)
     return cohort
 
 
-def in_layout(cohort: Cohort, name: str) -> Cohort:
+def with_layout(cohort: Cohort, name: str) -> Cohort:
     """The cohort as one of its layouts has it: a store of it is another than that of the rest."""
     _, modalities = cohort.layouts[name]
-    return replace(cohort, layout=name, modalities=modalities, digest=digest(cohort.digest, name))
+    return replace(
+        cohort, layout=name, modalities=modalities, digest=digest_of(cohort.digest, name)
+    )

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import unknown
+from clinical_symile.registry import unknown_name_message
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
+def parse_override(text: str) -> tuple[str, Any]:
     """A field and its value from `field=value`; the value is TOML, or a string if it is not.
 
     >>> parse_setting("epochs=3")
@@ -26,13 +26,13 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return field, value
 
 
-def with_setting(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
+def apply_override(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
     """The table with a field set, by `field=value` with dots into tables that are there.
 
     Raises:
         DefinitionError: it is not of this form, or a table is not there.
     """
-    keys, value = parse_setting(setting)
+    keys, value = parse_override(setting)
     return _replaced(table, keys.split("."), value, setting)
 
 
@@ -45,5 +45,5 @@ def _replaced(
     inner = table.get(key)
     if not isinstance(inner, Mapping):
         tables = {name: None for name, entry in table.items() if isinstance(entry, Mapping)}
-        raise DefinitionError(f"--set {setting}: {unknown(key, tables, what='table')}")
+        raise DefinitionError(f"--set {setting}: {unknown_name_message(key, tables, what='table')}")
     return {**table, key: _replaced(inner, rest, value, setting)}

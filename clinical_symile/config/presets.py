@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clinical_symile.catalog import read_toml
+from clinical_symile.config.catalog import read_toml
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import unknown
+from clinical_symile.registry import unknown_name_message
 
 PRESETS = "presets"
 
@@ -30,7 +30,7 @@ def cohort_names(path: Path, *, name: str) -> tuple[str, ...]:
     return tuple(f"{name}/{preset}" for preset in presets) if presets else (name,)
 
 
-def laid_over(table: Mapping[str, Any], *, name: str, where: str) -> dict[str, Any]:
+def apply_preset(table: Mapping[str, Any], *, name: str, where: str) -> dict[str, Any]:
     """What a cohort's file says under a name, with the preset that the name asks for.
 
     Args:
@@ -51,7 +51,7 @@ def laid_over(table: Mapping[str, Any], *, name: str, where: str) -> dict[str, A
     if preset not in presets:
         names = {f"{cohort}/{each}": each for each in presets} or {cohort: ""}
         raise DefinitionError(
-            f"{where}: {unknown(name, names, what='cohort')}"
+            f"{where}: {unknown_name_message(name, names, what='cohort')}"
             + (" Its presets differ in who is in: name one." if presets else "")
         )
     return _merged(plain, presets[preset])

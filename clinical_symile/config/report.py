@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from clinical_symile.catalog import read_definition
+from clinical_symile.config.catalog import read_definition
 from clinical_symile.errors import DefinitionError
 
 
-class Needs(BaseModel):
+class ReportRequirements(BaseModel):
     """The first comment of a template, in TOML: what `benchmark` has to make for it.
 
     Attributes:
@@ -35,7 +35,7 @@ class Needs(BaseModel):
     missingness: tuple[str, ...] = ()
 
 
-def needs(template: Path) -> Needs:
+def read_requirements(template: Path) -> ReportRequirements:
     """What a template says it needs.
 
     Raises:
@@ -54,16 +54,16 @@ def needs(template: Path) -> Needs:
         raise DefinitionError(
             f"{template}: its first comment is not valid TOML: {error}."
         ) from None
-    return read_definition(Needs, table, where=str(template))
+    return read_definition(ReportRequirements, table, where=str(template))
 
 
-def needs_of_benchmark(template: Path) -> Needs:
+def benchmark_requirements(template: Path) -> ReportRequirements:
     """What a report of a benchmark says it needs.
 
     Raises:
-        DefinitionError: see `needs`; or it is a report of a store.
+        DefinitionError: see `read_requirements`; or it is a report of a store.
     """
-    needed = needs(template)
+    needed = read_requirements(template)
     if needed.of != "benchmark":
         raise DefinitionError(
             f"{template}: tells of a store; expected a report of a benchmark. "

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from clinical_symile.store import CohortStore
+from clinical_symile.data.store import CohortStore
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,22 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from clinical_symile.config.tasks.read import Retrieval
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Retrieval
 
-NOBODY = -1
+PADDING = -1
 
 
 @dataclass(frozen=True)
-class Lists:
+class CandidateLists:
     """A list of candidates for each query, as rows of the store.
 
     The right candidate stands first, which no score can make use of: ties count in expectation.
 
     Attributes:
         queries: in the order of the store.
-        candidates: of each; shorter lists end in `NOBODY`.
+        candidates: of each; shorter lists end in `PADDING`.
     """
 
     queries: Int[np.ndarray, " query"]
@@ -33,7 +33,7 @@ class Lists:
 
     def table(self) -> pd.DataFrame:
         """One row for each query and candidate, as it is kept in a run."""
-        query, place = np.nonzero(self.candidates != NOBODY)
+        query, place = np.nonzero(self.candidates != PADDING)
         candidate = self.candidates[query, place]
         return pd.DataFrame({"query": self.queries[query], "candidate": candidate})
 
@@ -57,7 +57,7 @@ class Gallery:
         return pd.DataFrame({"candidate": self.queries})
 
 
-def candidate_lists(task: Retrieval, store: CohortStore) -> Lists | Gallery:
+def candidate_lists(task: Retrieval, store: CohortStore) -> CandidateLists | Gallery:
     """The queries of a task and their candidates.
 
     Other targets of the query's subject are among them only if the task says `same_subject`. A list
@@ -82,7 +82,7 @@ def candidate_lists(task: Retrieval, store: CohortStore) -> Lists | Gallery:
         _drawn(row, gallery[one != own], task, store)
         for row, own in zip(gallery.tolist(), one, strict=True)
     ]
-    return Lists(gallery, _padded(lists))
+    return CandidateLists(gallery, _padded(lists))
 
 
 def _drawn(
@@ -99,7 +99,9 @@ def _drawn(
     return np.append(row, rng.choice(others, size=wanted, replace=False))
 
 
-def _published(task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " target"]) -> Lists:
+def _published(
+    task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " target"]
+) -> CandidateLists:
     if store.candidates is None:
         raise DataError(
             f"task '{task.name}' is not applicable to cohort '{store.cohort}': it publishes no "
@@ -119,12 +121,12 @@ def _published(task: Retrieval, store: CohortStore, gallery: Int[np.ndarray, " t
     for query in queries:
         others = candidate[asked == query]
         lists.append(np.append(query, others[others != query]))
-    return Lists(queries, _padded(lists))
+    return CandidateLists(queries, _padded(lists))
 
 
 def _padded(lists: list[Int[np.ndarray, " _"]]) -> Int[np.ndarray, "query candidate"]:
     width = max((len(candidates) for candidates in lists), default=0)
-    padded = np.full((len(lists), width), NOBODY, dtype=np.int64)
+    padded = np.full((len(lists), width), PADDING, dtype=np.int64)
     for place, candidates in enumerate(lists):
         padded[place, : len(candidates)] = candidates
     return padded

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from clinical_symile.batch import Batch, load_batch
-from clinical_symile.store import CohortStore
+from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.store import CohortStore
 
 # Of a device's free memory, what a store may take: the rest is for weights and activations.
 SHARE = 0.4
@@ -22,7 +22,7 @@ HELD = ("uint8", "int8", "int16", "int32", "float32")
 
 
 @runtime_checkable
-class Feed(Protocol):
+class BatchLoader(Protocol):
     """Batches of a store, on a device."""
 
     @property
@@ -41,26 +41,28 @@ class Feed(Protocol):
         ...
 
 
-def open_feed(store: CohortStore, modalities: Sequence[str], *, device: torch.device) -> Feed:
+def open_loader(
+    store: CohortStore, modalities: Sequence[str], *, device: torch.device
+) -> BatchLoader:
     """The quickest way from a store to a device.
 
     On the CPU the operating system keeps what was read of the memory map, so nothing is held twice.
     """
     if device.type != "cuda":
-        return Streamed(store, tuple(modalities), device)
+        return StreamingLoader(store, tuple(modalities), device)
     free, _ = torch.cuda.mem_get_info(device)
     if resident_bytes(store, modalities) > SHARE * free:
-        return Streamed(store, tuple(modalities), device)
-    return Resident(store, modalities, device)
+        return StreamingLoader(store, tuple(modalities), device)
+    return DeviceLoader(store, modalities, device)
 
 
 def resident_bytes(store: CohortStore, modalities: Sequence[str]) -> int:
-    """What `Resident` holds."""
+    """What `DeviceLoader` holds."""
     return sum(_numbers(store, name)[0] for name in modalities)
 
 
 @dataclass(frozen=True)
-class Streamed:
+class StreamingLoader:
     """Reads each batch from the memory map and sends it on from pinned memory."""
 
     store: CohortStore
@@ -74,7 +76,7 @@ class Streamed:
         visible: Bool[np.ndarray, "sample modality"] | None = None,
         partners: Int[np.ndarray, "sample modality"] | None = None,
     ) -> Batch:
-        """See `Feed`."""
+        """See `BatchLoader`."""
         read = load_batch(
             self.store, rows, modalities=self.modalities, visible=visible, partners=partners
         )
@@ -87,7 +89,7 @@ class Streamed:
         return value.pin_memory().to(self.device, non_blocking=True)
 
 
-class Resident:
+class DeviceLoader:
     """Holds every row on the device, in the type it is stored in, and scales it there.
 
     Args:
@@ -114,7 +116,7 @@ class Resident:
         visible: Bool[np.ndarray, "sample modality"] | None = None,
         partners: Int[np.ndarray, "sample modality"] | None = None,
     ) -> Batch:
-        """See `Feed`."""
+        """See `BatchLoader`."""
         if partners is None:
             partners = np.repeat(rows[:, None], len(self.modalities), axis=1)
         columns = [self._store.modalities.index(name) for name in self.modalities]
@@ -157,7 +159,7 @@ class Resident:
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """The same items, each made by another thread while the one before is used."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         source, end = iter(items), object()
@@ -168,7 +170,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _numbers(store: CohortStore, modality: str) -> tuple[int, Float[np.ndarray, "..."] | None]:
-    """Bytes of all rows as `Resident` holds them, and by what stored numbers are divided.
+    """Bytes of all rows as `DeviceLoader` holds them, and by what stored numbers are divided.
 
     None where the encoder's input is held instead.
     """

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.catalog import digest
-from clinical_symile.cohort_file import SPLITS
+from clinical_symile.config.catalog import digest_of
+from clinical_symile.config.cohort_schema import SPLITS
+from clinical_symile.data.severity import severity
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.mechanisms import hidden, normal_scores, uniforms
-from clinical_symile.missingness import Pattern, scored, visible
-from clinical_symile.severity import severity
-from clinical_symile.store import CohortStore
+from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
+from clinical_symile.missingness.patterns import Pattern, apply_pattern, eligible_samples
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Mask:
     def digest(self) -> str:
         """Equal exactly if the same is seen of the same samples."""
         order = np.argsort(np.array(self.samples, dtype=str), kind="stable")
-        return digest(
+        return digest_of(
             "\n".join(self.columns),
             "\n".join(self.samples[row] for row in order),
             np.packbits(self.seen[order]).tobytes(),
@@ -113,7 +113,7 @@ def draw_mask(
     """
     path = pattern_file(pattern, store)
     written = path.read_bytes() if path is not None and path.is_file() else b""
-    return _mask(pattern, store, split, modalities, seed, digest(written))
+    return _mask(pattern, store, split, modalities, seed, digest_of(written))
 
 
 @lru_cache(maxsize=128)
@@ -129,10 +129,10 @@ def _mask(
     del written
     rows = store.rows(split)
     columns = [store.modalities.index(name) for name in modalities]
-    place = np.flatnonzero(scored(pattern, store.present[rows][:, columns]))
+    place = np.flatnonzero(eligible_samples(pattern, store.present[rows][:, columns]))
     rows = rows[place]
     present = store.present[rows][:, columns]
-    seen = visible(pattern, modalities=modalities, present=present)
+    seen = apply_pattern(pattern, modalities=modalities, present=present)
     samples = _names(store, rows)
     if pattern.mechanism == "site":
         seen = seen & _by_site(pattern, store, rows, modalities, seed=seed)
@@ -141,7 +141,7 @@ def _mask(
     elif pattern.mechanism and not pattern.within and len(rows):
         pulls = _pulls(pattern, store, split, place, modalities)
         draws = uniforms(seed, samples, modalities)
-        seen = seen & ~hidden(draws, pulls, measured=present, rate=pattern.rate)
+        seen = seen & ~draw_hidden(draws, pulls, measured=present, rate=pattern.rate)
     for array in (rows, present, seen):
         array.flags.writeable = False
     return Mask(pattern.name, modalities, samples, rows, present, seen)
@@ -180,11 +180,11 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
     else:
         pulls = np.zeros(values.shape)
     draws = uniforms(seed, samples, parts)
-    gone = hidden(draws, pulls, measured=observed, rate=pattern.rate)
+    gone = draw_hidden(draws, pulls, measured=observed, rate=pattern.rate)
     return Mask(pattern.name, parts, samples, rows, observed, observed & ~gone)
 
 
-def withhold_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:
+def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:
     """The store as it is read when the pattern hides parts of a modality, in every split.
 
     Raises:

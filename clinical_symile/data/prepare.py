@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile import __version__
-from clinical_symile.catalog import digest
-from clinical_symile.cohort import Cohort, modality_adapters
-from clinical_symile.decode import Decoded, Progress, decode, has_begun
+from clinical_symile.config.catalog import digest_of
+from clinical_symile.config.cohort import Cohort, modality_adapters
+from clinical_symile.data.ingest.decode import Decoded, Progress, decode, has_begun
+from clinical_symile.data.ingest.manifest import write_manifest
+from clinical_symile.data.ingest.measurements import write_array
+from clinical_symile.data.ingest.published_candidates import read_candidates, write_candidates
+from clinical_symile.data.ingest.row_file import RowFile
+from clinical_symile.data.ingest.samples import Selected, read_samples
+from clinical_symile.data.ingest.store_writer import write_note_tables, write_store_tables
+from clinical_symile.data.ingest.tables import source_files
+from clinical_symile.data.store import CohortStore, checksum, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.manifest import write_manifest
-from clinical_symile.measurements import write_array
-from clinical_symile.published import read_candidates, write_candidates
-from clinical_symile.rows import Rows
-from clinical_symile.samples import Selected, read_samples
-from clinical_symile.store import CohortStore, checksum, open_store
-from clinical_symile.store_tables import write_tables, write_told
-from clinical_symile.tables import source_files
 
 ROWS = "samples.arrow"
 
@@ -57,7 +57,7 @@ def prepare(
     """
     adapters = modality_adapters(cohort)
     files = source_files(cohort, source)
-    key = digest(__version__, cohort.digest, *(checksum(file) for file in files.values()))
+    key = digest_of(__version__, cohort.digest, *(checksum(file) for file in files.values()))
     work = out.with_name(out.name + ".partial")
     _remove(_waste(work))  # what a run that was killed was removing
     refuse_other_folder(out)
@@ -70,7 +70,7 @@ def prepare(
     try:
         read_candidates(cohort, source)  # so that what is amiss is told before anything is decoded
         selected = _selected(cohort, adapters, source=source, work=work)
-        rows = Rows(work / ROWS)
+        rows = RowFile(work / ROWS)
         decoded = decode(cohort, rows, source=source, folder=work, progress=progress)
     except BaseException:
         if not has_begun(work):
@@ -98,7 +98,7 @@ def refuse_other_folder(out: Path) -> None:
 def _written(
     cohort: Cohort,
     selected: Selected,
-    rows: Rows,
+    rows: RowFile,
     decoded: Decoded,
     *,
     adapters: Mapping[str, Any],
@@ -109,12 +109,12 @@ def _written(
     store = work / "store"
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir()
-    written = write_tables(cohort, adapters, rows, decoded, store=store)
+    written = write_store_tables(cohort, adapters, rows, decoded, store=store)
     if not len(written.kept):
         _remove(work)  # so that the next call looks at the files again
         raise _nothing(cohort, selected, decoded, written.left_out, source=source)
     for key in ("rejected", "noted"):
-        write_told(rows, decoded.told(key), store / f"{key}.parquet", key=key)
+        write_note_tables(rows, decoded.told(key), store / f"{key}.parquet", key=key)
     candidates, unlisted = write_candidates(cohort, source=source, store=store)
     write_manifest(
         cohort,

@@ -9,18 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from clinical_symile import __version__
-from clinical_symile.catalog import Catalog, digest
-from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
-from clinical_symile.cohort_file import Generator
-from clinical_symile.decode import Progress
+from clinical_symile.config.catalog import Catalog, digest_of
+from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.config.cohort_schema import Generator
+from clinical_symile.config.layouts import detect_layout
+from clinical_symile.config.overrides import parse_override
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.ingest.samples import Selected, read_samples
+from clinical_symile.data.ingest.tables import source_files
+from clinical_symile.data.prepare import prepare, refuse_other_folder
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.layouts import as_it_lies
-from clinical_symile.names import find, unknown
-from clinical_symile.prepare import prepare, refuse_other_folder
-from clinical_symile.samples import Selected, read_samples
-from clinical_symile.settings import parse_setting
-from clinical_symile.store import CohortStore
-from clinical_symile.tables import source_files
+from clinical_symile.registry import resolve, unknown_name_message
 
 PARAMETERS = "generator.json"
 # What may stand for a number of the cohort's file, by its type.
@@ -97,7 +97,7 @@ def _cohort(
             f"source {source}: no such folder; expected the raw files of cohort '{name}'. "
             "Give it with --source."
         )
-    return as_it_lies(cohort, source)
+    return detect_layout(cohort, source)
 
 
 def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
@@ -107,9 +107,11 @@ def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
         )
     parameters = dict(cohort.generator.parameters)
     for text in generate:
-        field, value = parse_setting(text)
+        field, value = parse_override(text)
         if field not in parameters:
-            raise DefinitionError(f"--generate {text}: {unknown(field, parameters, what='field')}")
+            raise DefinitionError(
+                f"--generate {text}: {unknown_name_message(field, parameters, what='field')}"
+            )
         expected, types = NUMBERS.get(type(parameters[field]), ("", (type(value),)))
         if type(value) not in types:
             raise DefinitionError(
@@ -121,7 +123,7 @@ def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
     return replace(
         cohort,
         generator=generator,
-        digest=digest(cohort.digest, json.dumps(parameters, sort_keys=True)),
+        digest=digest_of(cohort.digest, json.dumps(parameters, sort_keys=True)),
     )
 
 
@@ -146,7 +148,7 @@ def _write_source(
             f"{source}: is there already and was not written for cohort '{cohort.name}'. Give a "
             "folder that does not exist yet."
         )
-    write = find(generator.write, {}, what="generator")
+    write = resolve(generator.write, {}, what="generator")
     partial = source.with_name(source.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -13,8 +13,8 @@ from math import prod
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.mechanisms import normal_scores, uniforms
-from clinical_symile.store import CohortStore
+from clinical_symile.data.store import CohortStore
+from clinical_symile.missingness.mechanisms import normal_scores, uniforms
 
 FITTED_ON = 256
 # Numbers that are held at a time: few enough to stay in a processor's cache.

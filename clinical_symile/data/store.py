@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
-from clinical_symile.cohort_file import SPLITS
+from clinical_symile.config.cohort_schema import SPLITS
 from clinical_symile.errors import DataError
-from clinical_symile.names import MODALITIES, find
+from clinical_symile.registry import MODALITIES, resolve
 
 VERSION = 1
 
@@ -118,7 +118,7 @@ class CohortStore:
 
     def _adapter(self, modality: str) -> Any:
         about = self.manifest["modalities"][modality]
-        return find(about["adapter"], MODALITIES, what="modality adapter")
+        return resolve(about["adapter"], MODALITIES, what="modality adapter")
 
     def _statistics(self, modality: str) -> dict[str, Any]:
         return self.manifest["modalities"][modality]["statistics"]

@@ -15,19 +15,19 @@ import pandas as pd
 from jaxtyping import Shaped
 from scipy.special import ndtr
 
-from clinical_symile.decode import Progress
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.intervals import Resampled, resample_difference
-from clinical_symile.made_with import expected_digests
-from clinical_symile.margins import minimum_detectable, within_margin
-from clinical_symile.metrics.metric import Metric
-from clinical_symile.multiplicity import benjamini_hochberg, holm
-from clinical_symile.questions import primary_metric
-from clinical_symile.results import Comparison
-from clinical_symile.run import Run
-from clinical_symile.significance import Tested, delong, mcnemar, sign_flip
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.metrics.base import Metric
+from clinical_symile.stats.bootstrap import Resampled, resample_difference
+from clinical_symile.stats.equivalence import minimum_detectable, noninferiority_test
+from clinical_symile.stats.hypothesis_tests import TestResult, delong, mcnemar, sign_flip
+from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
+from clinical_symile.tracking.results import Comparison
+from clinical_symile.tracking.run import Run
 
 WHOLE = "complete"
 
@@ -66,7 +66,7 @@ def compare(
     """Differences of a task's primary metric, for each pattern that both runs were scored on.
 
     Both are scored on the same queries with the same candidates, and resampled together. The p
-    values stand for themselves: `adjusted` makes a family of them.
+    values stand for themselves: `adjust_p_values` makes a family of them.
 
     Args:
         run: the one that is asked about.
@@ -93,7 +93,7 @@ def compare(
     return made
 
 
-def losses(
+def losses_under_missingness(
     run: Run,
     task: Retrieval | Classification,
     *,
@@ -167,12 +167,12 @@ def compare_all(
             "same tasks: `clinical-symile evaluate RUN --store STORE`."
         )
     for number, (run, task) in enumerate(alone, start=len(pairs) + 1):
-        lost += losses(run, task, store=store, margin=margin)
+        lost += losses_under_missingness(run, task, store=store, margin=margin)
         progress(number, total)
-    return adjusted(made), adjusted(lost)
+    return adjust_p_values(made), adjust_p_values(lost)
 
 
-def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def adjust_p_values(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same, with p values adjusted for all of them as one family."""
     tested = [row for row in comparisons if row.p_value is not None]
     p_values = [row.p_value for row in tested if row.p_value is not None]
@@ -205,7 +205,7 @@ def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> 
         for row in run.results
         if (row.task, row.metric) == (task.name, task.primary)
     }
-    expected = expected_digests(task, store) if found else None
+    expected = expected_fingerprints(task, store) if found else None
     other = {name: expected(name) for name in found if expected and found[name] != expected(name)}
     if other:
         names = ", ".join(f"'{name}'" for name in other)
@@ -254,7 +254,7 @@ def _comparison(
     )
 
 
-def _tested(pair: _Pair, drawn: Resampled) -> Tested | None:
+def _tested(pair: _Pair, drawn: Resampled) -> TestResult | None:
     """The test of the metric; by the bootstrap where it has none or cannot be made on these data.
 
     None where the difference is not 0 and does not vary either.
@@ -274,13 +274,13 @@ def _tested(pair: _Pair, drawn: Resampled) -> Tested | None:
     return sign_flip(each(*one), each(*other), pair.subjects, rng=pair.rng)
 
 
-def _by_bootstrap(drawn: Resampled) -> Tested | None:
+def _by_bootstrap(drawn: Resampled) -> TestResult | None:
     if drawn.value == 0:
-        return Tested("bootstrap, normal", 0.0, 1.0)
+        return TestResult("bootstrap, normal", 0.0, 1.0)
     if drawn.standard_error == 0:
         return None
     z = abs(drawn.value) / drawn.standard_error
-    return Tested("bootstrap, normal", drawn.value, float(2 * ndtr(-z)))
+    return TestResult("bootstrap, normal", drawn.value, float(2 * ndtr(-z)))
 
 
 def _margin(drawn: Resampled, metric: Metric, margin: float | None) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def _margin(drawn: Resampled, metric: Metric, margin: float | None) -> dict[str,
     if margin is None:
         return {}
     sign = 1 if metric.higher_is_better else -1
-    found = within_margin(sign * drawn.value, drawn.standard_error, margin=margin)
+    found = noninferiority_test(sign * drawn.value, drawn.standard_error, margin=margin)
     return {
         "margin": margin,
         "p_noninferior": found.p_noninferior,

@@ -8,22 +8,22 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.asked import check_applies
-from clinical_symile.candidates import candidate_lists
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.candidates import candidate_lists
+from clinical_symile.data.masks import draw_mask, draw_parts
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.intervals import Interval
-from clinical_symile.labels import labels
-from clinical_symile.made_with import digests
-from clinical_symile.masks import draw_mask, draw_parts
-from clinical_symile.measured import Number, intervals
-from clinical_symile.missingness import Pattern, parse_pattern
-from clinical_symile.questions import metrics_of
-from clinical_symile.ranking import SharedRanks
-from clinical_symile.results import Result, Unscored
-from clinical_symile.scorer import Scorer, samples, without_parts
-from clinical_symile.separation import separation
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.fingerprint import result_fingerprints
+from clinical_symile.evaluation.labels import outcome_labels
+from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
+from clinical_symile.evaluation.predictors.embedding import Scorer, samples, without_parts
+from clinical_symile.evaluation.ranking import SharedRanks
+from clinical_symile.evaluation.task_metrics import task_metrics
+from clinical_symile.evaluation.task_selection import check_applies
+from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.stats.bootstrap import Interval
+from clinical_symile.stats.metric_intervals import MetricSample, metric_intervals
+from clinical_symile.tracking.results import Result, SkippedResult
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Evaluation:
     """
 
     results: list[Result] = field(default_factory=list)
-    unscored: list[Unscored] = field(default_factory=list)
+    unscored: list[SkippedResult] = field(default_factory=list)
     outcomes: dict[str, pd.DataFrame] = field(default_factory=dict)
     candidates: pd.DataFrame = field(default_factory=pd.DataFrame)
     tuning: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def evaluate(
     for pattern in patterns:
         pattern.check(inputs)
     answer, table = KINDS[type(task)](task, scorer, store)
-    made_with = digests(task, store, table)
+    made_with = result_fingerprints(task, store, table)
     evaluation = Evaluation(candidates=table)
     guessed: dict[str, Any] = {}
     about = {"run": run, "cohort": store.cohort, "task": task.name}
@@ -89,7 +89,7 @@ def evaluate(
             else:
                 outcome, known, tuning = answer(pattern)
         except CannotScore as reason:
-            unscored = Unscored(**context[pattern.name], reason=str(reason))
+            unscored = SkippedResult(**context[pattern.name], reason=str(reason))
             evaluation.unscored.append(unscored)
             continue
         evaluation.outcomes[pattern.name], guessed[pattern.name] = outcome, known
@@ -112,10 +112,10 @@ def _tell(
     found = _intervals(task, evaluation.outcomes, store)
     for name, outcome in evaluation.outcomes.items():
         about = {**context[name], **_about(task, parse_pattern(name), outcome, store)}
-        for metric in metrics_of(task):
+        for metric in task_metrics(task):
             interval = found[name, metric.name]
             if isinstance(interval, ValueError):
-                unscored = Unscored(**context[name], reason=str(interval), metric=metric.name)
+                unscored = SkippedResult(**context[name], reason=str(interval), metric=metric.name)
                 evaluation.unscored.append(unscored)
                 continue
             result = Result(
@@ -138,7 +138,7 @@ Answer = Callable[[Pattern], tuple[pd.DataFrame, Any, pd.DataFrame | None]]
 def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Answer, pd.DataFrame]:
     lists = candidate_lists(task, store)
     ranks = SharedRanks(task, scorer, lists)
-    columns = {name for metric in metrics_of(task) for name in metric.columns}
+    columns = {name for metric in task_metrics(task) for name in metric.columns}
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any, None]:
         rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
@@ -186,7 +186,7 @@ def _predicted(
     Of these there are none if they are what is scored, if their labels may not all be used, or if
     not all of them were predicted, as by a file of others.
     """
-    label = labels(store, task)
+    label = outcome_labels(store, task)
     rows, seen = _labelled(task, store, pattern, task.split, label)
     if not len(rows):
         raise CannotScore(
@@ -228,21 +228,21 @@ def _together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 KINDS = {Retrieval: _retrieval, Classification: _classification}
 
 # What a metric of a retrieval may ask for besides ranks; it costs another scoring of all pairs.
-MORE = {"separation": separation}
+MORE = {"separation": pooled_auc_per_query}
 
 
 def _intervals(
     task: Retrieval | Classification, outcomes: Mapping[str, pd.DataFrame], store: CohortStore
 ) -> dict[tuple[str, str], Interval | ValueError]:
     """Of each pattern and metric; patterns of the same samples share what is drawn."""
-    metrics, people = metrics_of(task), store.samples["subject"].to_numpy()
+    metrics, people = task_metrics(task), store.samples["subject"].to_numpy()
     alike: dict[bytes, list[str]] = {}
     for name, outcome in outcomes.items():
         alike.setdefault(outcome["row"].to_numpy().tobytes(), []).append(name)
     found = {}
     for names in alike.values():
         numbers = {
-            (name, metric.name): Number(
+            (name, metric.name): MetricSample(
                 metric.compute,
                 [outcomes[name][column].to_numpy() for column in metric.columns],
                 task.interval or metric.interval,
@@ -251,7 +251,7 @@ def _intervals(
             for name in names
             for metric in metrics
         }
-        made = intervals(
+        made = metric_intervals(
             list(numbers.values()),
             people[outcomes[names[0]]["row"]],
             rng=np.random.default_rng(task.seed),

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from clinical_symile import __version__
-from clinical_symile.candidates import candidate_lists
-from clinical_symile.catalog import digest
-from clinical_symile.masks import pattern_file
-from clinical_symile.missingness import Pattern, parse_pattern
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, task_digest
+from clinical_symile.config.catalog import digest_of
+from clinical_symile.config.tasks.read import Classification, Retrieval, task_digest
+from clinical_symile.data.candidates import candidate_lists
+from clinical_symile.data.masks import pattern_file
+from clinical_symile.data.store import CohortStore
+from clinical_symile.missingness.patterns import Pattern, parse_pattern
 
 
-def digests(
+def result_fingerprints(
     task: Retrieval | Classification, store: CohortStore, candidates: pd.DataFrame
 ) -> Callable[[Pattern], str]:
     """The digest of results under each pattern: of the task, the store with its cohort, the lists.
@@ -22,7 +22,7 @@ def digests(
     Where a pattern reads a table beside the store, that table's own stands behind a dot, so that an
     edit is told from what was scored before it, and is nothing to other patterns.
     """
-    question = digest(
+    question = digest_of(
         task_digest(task),
         store.manifest["cohort_digest"],
         store.digest,
@@ -34,12 +34,14 @@ def digests(
         path = pattern_file(pattern, store)
         if path is None:
             return question
-        return f"{question}.{digest(path.read_bytes()) if path.is_file() else 'none'}"
+        return f"{question}.{digest_of(path.read_bytes()) if path.is_file() else 'none'}"
 
     return of
 
 
-def expected_digests(task: Retrieval | Classification, store: CohortStore) -> Callable[[str], str]:
+def expected_fingerprints(
+    task: Retrieval | Classification, store: CohortStore
+) -> Callable[[str], str]:
     """The digest that results of the task on the store have now, by the name of the pattern.
 
     Raises:
@@ -47,5 +49,5 @@ def expected_digests(task: Retrieval | Classification, store: CohortStore) -> Ca
     """
     retrieves = isinstance(task, Retrieval)
     table = candidate_lists(task, store).table() if retrieves else pd.DataFrame()
-    of = digests(task, store, table)
+    of = result_fingerprints(task, store, table)
     return lambda name: of(parse_pattern(name))

@@ -3,22 +3,24 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.probes.probe import Labelled
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification
+from clinical_symile.config.tasks.read import Classification
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.probes.base import Labelled
 
 
-def labels(store: CohortStore, task: Classification) -> Float[np.ndarray, " sample"]:
+def outcome_labels(store: CohortStore, task: Classification) -> Float[np.ndarray, " sample"]:
     """1 where the task's one outcome is positive, 0 where negative, NaN where unknown."""
     return store.outcome(str(task.outcome), uncertain=task.uncertain)
 
 
-def few(known: Labelled, task: Classification) -> Labelled:
-    """As many of some labelled samples as the task allows: see `few_rows`."""
-    return known if task.label_share == 1 else known.take(few_rows(known.label, task))
+def subsample_labels(known: Labelled, task: Classification) -> Labelled:
+    """As many of some labelled samples as the task allows: see `subsample_label_rows`."""
+    return known if task.label_share == 1 else known.take(subsample_label_rows(known.label, task))
 
 
-def few_rows(label: Int[np.ndarray, " sample"], task: Classification) -> Int[np.ndarray, " taken"]:
+def subsample_label_rows(
+    label: Int[np.ndarray, " sample"], task: Classification
+) -> Int[np.ndarray, " taken"]:
     """Which labels the task allows to be learned from: a share of each class, at least one.
 
     They are drawn from the first of the task's label seeds; with a share of 1 all are taken.

@@ -5,22 +5,22 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.candidates import NOBODY, Gallery, Lists
-from clinical_symile.scorer import Scorer
-from clinical_symile.task import Retrieval
+from clinical_symile.config.tasks.read import Retrieval
+from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
+from clinical_symile.evaluation.predictors.embedding import Scorer
 
 QUERIES_AT_A_TIME, CANDIDATES_AT_A_TIME = 256, 4096
 
 Wrong = Iterator[tuple[slice, Float[np.ndarray, "query candidate"]]]
 
 
-def separation(
+def pooled_auc_per_query(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
     seen: Bool[np.ndarray, "query modality"],
     *,
-    among: Lists | Gallery,
+    among: CandidateLists | Gallery,
 ) -> Float[np.ndarray, " query"]:
     """Each query's part in the AUC over all scores; their mean is that AUC exactly.
 
@@ -75,12 +75,12 @@ def _of_lists(
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
     seen: Bool[np.ndarray, "query modality"],
-    lists: Lists,
+    lists: CandidateLists,
 ) -> Wrong:
     for part in _slices(len(rows), QUERIES_AT_A_TIME):
         listed = lists.of(rows[part])
         scores = scorer.score(task, rows[part], seen[part], listed)
-        wrong = (listed != rows[part, None]) & (listed != NOBODY)
+        wrong = (listed != rows[part, None]) & (listed != PADDING)
         yield part, np.where(wrong, scores, -np.inf)
 
 
@@ -103,4 +103,4 @@ def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-WRONG = {Lists: _of_lists, Gallery: _of_gallery}
+WRONG = {CandidateLists: _of_lists, Gallery: _of_gallery}

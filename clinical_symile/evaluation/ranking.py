@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.candidates import NOBODY, Gallery, Lists
-from clinical_symile.metrics.retrieval import above_and_tied, ranks
-from clinical_symile.scorer import Scorer
-from clinical_symile.task import Retrieval
+from clinical_symile.config.tasks.read import Retrieval
+from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
+from clinical_symile.evaluation.predictors.embedding import Scorer
+from clinical_symile.metrics.retrieval import above_and_tied, expected_ranks
 
 ANSWERS = 3
 QUERIES_AT_A_TIME, CANDIDATES_AT_A_TIME = 256, 4096
@@ -22,8 +22,8 @@ class Ranking:
         above: how many candidates score above the right one.
         tied: how many others score the same.
         candidates: how many there are, the right one included.
-        answers: the first candidates as rows of the store, the best first; `NOBODY` where there are
-            fewer. Ties are broken at random: a place in a list must not win them.
+        answers: the first candidates as rows of the store, the best first; `PADDING` where there
+            are fewer. Ties are broken at random: a place in a list must not win them.
     """
 
     above: Int[np.ndarray, " query"]
@@ -38,7 +38,7 @@ def rank(
     rows: Int[np.ndarray, " query"],
     seen: Bool[np.ndarray, "query modality"],
     *,
-    among: Lists | Gallery,
+    among: CandidateLists | Gallery,
 ) -> Ranking:
     """Rank the right candidate of each query among all of its candidates.
 
@@ -67,7 +67,7 @@ class SharedRanks:
         among: the candidates.
     """
 
-    def __init__(self, task: Retrieval, scorer: Scorer, among: Lists | Gallery):
+    def __init__(self, task: Retrieval, scorer: Scorer, among: CandidateLists | Gallery):
         self._task, self._scorer, self._among = task, scorer, among
         # By set, as a number: which queries were ranked, and what became of them.
         self._done: dict[int, Bool[np.ndarray, " query"]] = {}
@@ -131,16 +131,16 @@ def _in_lists(
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
     seen: Bool[np.ndarray, "query modality"],
-    lists: Lists,
+    lists: CandidateLists,
 ) -> Ranking:
     listed = lists.of(rows)
     scores = scorer.score(task, rows, seen, listed)
-    above, tied = ranks(scores, np.zeros(len(rows), dtype=np.int64))
+    above, tied = expected_ranks(scores, np.zeros(len(rows), dtype=np.int64))
     noise = np.random.default_rng(task.seed).random(lists.candidates.shape)
     noise = noise[np.searchsorted(lists.queries, rows)]
     best = np.lexsort((noise, -scores), axis=1)[:, :ANSWERS]
     answers = np.take_along_axis(listed, best, axis=1)
-    return Ranking(above, tied, (listed != NOBODY).sum(axis=1), answers)
+    return Ranking(above, tied, (listed != PADDING).sum(axis=1), answers)
 
 
 def _in_gallery(
@@ -178,7 +178,7 @@ def _block(
     subjects = gallery.subjects[np.searchsorted(gallery.queries, rows)]
     above, tied = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), -1)
     best = np.full((len(rows), ANSWERS), -np.inf)
-    answers = np.full((len(rows), ANSWERS), NOBODY)
+    answers = np.full((len(rows), ANSWERS), PADDING)
     for columns in _slices(len(order), CANDIDATES_AT_A_TIME):
         candidates = gallery.queries[order[columns]]
         scores = scorer.score_all(task, rows, seen, candidates)
@@ -204,7 +204,7 @@ def _merged(
         first = scores.argmax(axis=1)
         score = scores[every, first]
         best = np.column_stack([best, score])
-        found = np.where(np.isneginf(score), NOBODY, candidates[first])
+        found = np.where(np.isneginf(score), PADDING, candidates[first])
         answers = np.column_stack([answers, found])
         scores[every, first] = -np.inf
     kept = np.argsort(-best, axis=1, kind="stable")[:, :ANSWERS]
@@ -215,4 +215,4 @@ def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-RANKED = {Lists: _in_lists, Gallery: _in_gallery}
+RANKED = {CandidateLists: _in_lists, Gallery: _in_gallery}

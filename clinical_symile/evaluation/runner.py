@@ -12,26 +12,32 @@ import numpy as np
 from pandas import DataFrame
 
 from clinical_symile import __version__
-from clinical_symile.asked import Evaluated
-from clinical_symile.baseline_scorer import BaselineScorer
-from clinical_symile.decode import Progress
+from clinical_symile.config.tasks.read import (
+    Classification,
+    Pretraining,
+    Retrieval,
+    parse_task,
+    task_digest,
+)
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate import evaluate
-from clinical_symile.learner import load_learner
-from clinical_symile.made_with import expected_digests
-from clinical_symile.model import embed
-from clinical_symile.names import BASELINES, find
-from clinical_symile.probes.probe import Encoders
-from clinical_symile.results import Unscored
-from clinical_symile.run import Run, now, provenance
-from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Pretraining, Retrieval, task_digest, task_from
+from clinical_symile.evaluation.evaluate import evaluate
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.predictors.baseline import BaselineScorer
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer, OracleScorer, Scorer
+from clinical_symile.evaluation.probes.base import Encoders
+from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.registry import BASELINES, resolve
+from clinical_symile.tracking.results import SkippedResult
+from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.training.learner import load_learner
 
 
 def evaluate_run(
     run: Run,
-    tasks: Sequence[Evaluated],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     missingness: Mapping[str, Sequence[str]] | None = None,
@@ -61,7 +67,7 @@ def evaluate_run(
             f"{run.path}: its training is not finished. The same `clinical-symile train` goes on "
             "from where it stopped."
         )
-    task = task_from(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
+    task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
     learner = load_learner(run, task, store)
     scorer: Scorer | None = None
@@ -73,13 +79,13 @@ def evaluate_run(
             if scorer is None:
                 rows = np.arange(len(store.samples))
                 scorer = EmbeddingScorer(
-                    embed(learner.model, store, rows),
+                    embed_rows(learner.model, store, rows),
                     learner.objective,
                     store,
                     Encoders(learner, store),
                 )
             patterns = None if missingness is None else missingness[asked.name]
-            evaluate_into(run, asked, scorer, store, record["seed"], patterns)
+            evaluate_and_save(run, asked, scorer, store, record["seed"], patterns)
         progress(number, len(tasks))
 
 
@@ -111,13 +117,13 @@ def _record_of_training(run: Run) -> dict[str, Any]:
     )
 
 
-def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[str]) -> None:
+def _refuse(run: Run, task: EvaluationTask, store: CohortStore, unlearned: Sequence[str]) -> None:
     """Keep with a run that a task asks for modalities that it has not learned."""
     about = {"run": run.name, "cohort": store.cohort, "task": task.name}
     reason = f"the run has not learned {', '.join(unlearned)}, which the task asks for."
-    made_with = expected_digests(task, store)
+    made_with = expected_fingerprints(task, store)
     unscored = [
-        Unscored(**about, missingness=pattern, reason=reason, digest=made_with(pattern))
+        SkippedResult(**about, missingness=pattern, reason=reason, digest=made_with(pattern))
         for pattern in task.missingness
     ]
     run.write_evaluation(
@@ -125,9 +131,9 @@ def _refuse(run: Run, task: Evaluated, store: CohortStore, unlearned: Sequence[s
     )
 
 
-def baseline_run(
+def evaluate_baseline(
     name: str,
-    tasks: Sequence[Evaluated],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     run: Run,
@@ -150,7 +156,7 @@ def baseline_run(
     asked = [task for task in tasks if isinstance(task, Classification)]
     if not asked or not pretraining:
         return False
-    baseline = find(name, BASELINES, what="baseline")()
+    baseline = resolve(name, BASELINES, what="baseline")()
     scorer = BaselineScorer(baseline, store, pretraining[0])
     same = {
         "baseline": name,
@@ -165,13 +171,13 @@ def baseline_run(
         run.write_record({"name": run.name, **same, **about, "definition": definition})
     for number, task in enumerate(asked, start=1):
         if not _is_scored(run, task, store):
-            evaluate_into(run, task, scorer, store, seed=0, missingness=None)
+            evaluate_and_save(run, task, scorer, store, seed=0, missingness=None)
         progress(number, len(asked))
     return True
 
 
-def oracle_run(
-    tasks: Sequence[Evaluated],
+def evaluate_oracle(
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     run: Run,
@@ -181,11 +187,11 @@ def oracle_run(
     generator = store.manifest["generator"]
     if generator is None or generator["oracle"] is None:
         return None
-    oracle = find(generator["oracle"], {}, what="oracle")(store)
+    oracle = resolve(generator["oracle"], {}, what="oracle")(store)
     scorer = OracleScorer(oracle, store)
     for number, task in enumerate(tasks, start=1):
         if not _is_scored(run, task, store):
-            evaluate_into(run, task, scorer, store, seed=0, missingness=None)
+            evaluate_and_save(run, task, scorer, store, seed=0, missingness=None)
         progress(number, len(tasks))
     (run.path / "oracle.json").write_text(
         json.dumps(_population(oracle, tasks), indent=1) + "\n", encoding="utf-8"
@@ -193,7 +199,7 @@ def oracle_run(
     return run
 
 
-def _population(oracle: Any, tasks: Sequence[Evaluated]) -> dict[str, Any]:
+def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:
     """What is exactly true of the world that the cohort was drawn from, on complete queries."""
     return {
         "total_correlation_nats": oracle.total_correlation,
@@ -210,9 +216,9 @@ def _population(oracle: Any, tasks: Sequence[Evaluated]) -> dict[str, Any]:
     }
 
 
-def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
+def _is_scored(run: Run, task: EvaluationTask, store: CohortStore) -> bool:
     """Whether the run has a number, or a reason, for each pattern of the task as it is now."""
-    expected = expected_digests(task, store)
+    expected = expected_fingerprints(task, store)
     known = {
         row.missingness
         for row in (*run.results, *run.unscored)
@@ -221,9 +227,9 @@ def _is_scored(run: Run, task: Evaluated, store: CohortStore) -> bool:
     return set(task.missingness) <= known
 
 
-def evaluate_into(
+def evaluate_and_save(
     run: Run,
-    task: Evaluated,
+    task: EvaluationTask,
     scorer: Scorer,
     store: CohortStore,
     seed: int,
@@ -231,7 +237,7 @@ def evaluate_into(
 ) -> None:
     """Score a run on one task and keep what came of it in its folder."""
     made = evaluate(task, scorer, store=store, run=run.name, seed=seed, missingness=missingness)
-    expected = expected_digests(task, store)
+    expected = expected_fingerprints(task, store)
     run.write_evaluation(
         task.name,
         results=made.results,

@@ -6,22 +6,22 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Real, Shaped
 
-from clinical_symile.intervals import by_weights
-from clinical_symile.metrics.metric import Metric
-from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.metrics.base import Metric
+from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.stats.bootstrap import by_weights
 
 METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
 
 
-def metrics_of(task: Retrieval | Classification) -> list[Metric]:
+def task_metrics(task: Retrieval | Classification) -> list[Metric]:
     """What a task is measured by.
 
     A metric of a task of several parts is the mean over them, of the rows of what became of each
     sample that the column `part` says are theirs. With several outcomes each has its own as well,
     named `metric/outcome`.
     """
-    metrics = [find(name, METRICS[type(task)], what="metric") for name in task.metrics]
+    metrics = [resolve(name, METRICS[type(task)], what="metric") for name in task.metrics]
     if isinstance(task, Retrieval) or len(task.questions) == 1:
         return metrics
     every = tuple(task.questions)
@@ -34,7 +34,7 @@ def metrics_of(task: Retrieval | Classification) -> list[Metric]:
 
 def primary_metric(task: Retrieval | Classification) -> Metric:
     """The metric to look at first."""
-    return next(metric for metric in metrics_of(task) if metric.name == task.primary)
+    return next(metric for metric in task_metrics(task) if metric.name == task.primary)
 
 
 def _over(parts: Sequence[str], metric: Metric, *, name: str) -> Metric:

@@ -3,29 +3,20 @@
 from collections.abc import Sequence
 from fnmatch import fnmatch
 
-from clinical_symile.candidates import candidate_lists
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import (
+    Classification,
+    Pretraining,
+    Retrieval,
+    applicability_problems,
+    read_task,
+)
+from clinical_symile.data.candidates import candidate_lists
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.missingness import Pattern, expand, parse_pattern
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Pretraining, Retrieval, not_applicable, read_task
+from clinical_symile.missingness.patterns import Pattern, expand, parse_pattern
 
-Evaluated = Retrieval | Classification
-
-
-def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
-    """A pretraining task of the catalog with some fields set.
-
-    Raises:
-        DefinitionError: no such task, or of another kind, or with problems.
-    """
-    task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
-    if not isinstance(task, Pretraining):
-        raise DefinitionError(
-            f"task '{name}' is of kind {task.kind}; expected pretraining. "
-            "`clinical-symile list tasks` shows all."
-        )
-    return task
+EvaluationTask = Retrieval | Classification
 
 
 def run_name(task: str, seed: int) -> str:
@@ -38,7 +29,7 @@ def applicable_tasks(
     store: CohortStore,
     *,
     patterns: Sequence[str] = ("*",),
-) -> tuple[list[Evaluated], list[str]]:
+) -> tuple[list[EvaluationTask], list[str]]:
     """The tasks to score on a store, and a note for each that a pattern meant but does not apply.
 
     Args:
@@ -52,7 +43,7 @@ def applicable_tasks(
             apply; or none is left.
         DataError: the candidates of one that is asked for by name cannot be drawn.
     """
-    tasks: dict[str, Evaluated] = {}
+    tasks: dict[str, EvaluationTask] = {}
     notes = []
     refused = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for pattern in (pattern for pattern in patterns if not pattern.startswith("!")):
@@ -90,7 +81,7 @@ def applicable_tasks(
 
 
 def applicable_patterns(
-    tasks: Sequence[Evaluated], names: Sequence[str]
+    tasks: Sequence[EvaluationTask], names: Sequence[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """For each task, those patterns of some that mean something for it, and a note for each other.
 
@@ -124,7 +115,7 @@ def applicable_patterns(
     return fitting, notes
 
 
-def under_patterns(task: Evaluated, names: Sequence[str]) -> Evaluated:
+def with_patterns(task: EvaluationTask, names: Sequence[str]) -> EvaluationTask:
     """A task under other patterns than its own: those of `names` that mean something for it.
 
     Raises:
@@ -155,7 +146,7 @@ def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
     Raises:
         DefinitionError: with everything that is missing.
     """
-    problems = not_applicable(task, store.modalities, store.outcomes)
+    problems = applicability_problems(task, store.modalities, store.outcomes)
     if problems:
         told = "; ".join(problem.removesuffix(".") for problem in problems)
         raise DefinitionError(

@@ -1,0 +1,1 @@
+"""Metrics of retrieval and classification, and measures derived from them."""

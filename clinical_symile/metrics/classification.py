@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.stats import rankdata
 
-from clinical_symile.metrics.metric import Metric, weighted_mean
+from clinical_symile.metrics.base import Metric, weighted_mean
 
 Labels = Int[np.ndarray, " sample"]
 Probabilities = Float[np.ndarray, " sample"]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
-def is_right(
+def is_correct(
     label: Int[np.ndarray, " sample"], probability: Float[np.ndarray, " sample"]
 ) -> Float[np.ndarray, " sample"]:
     """1 where the called class is the true one, 0 where it is not, half at exactly 0.5."""
@@ -27,7 +27,7 @@ def confidence(probability: Float[np.ndarray, " sample"]) -> Float[np.ndarray, "
     return np.maximum(probability, 1 - probability)
 
 
-def silence(
+def high_confidence_error_gap(
     label: Int[np.ndarray, " sample"],
     probability: Float[np.ndarray, " sample"],
     whole: Float[np.ndarray, " sample"],
@@ -42,6 +42,6 @@ def silence(
         probability: with something hidden.
         whole: of the same samples with nothing hidden.
     """
-    wrong = is_right(label, whole) - is_right(label, probability)
+    wrong = is_correct(label, whole) - is_correct(label, probability)
     unsure = confidence(whole) - confidence(probability)
     return np.stack([wrong, unsure, wrong - unsure], axis=1)

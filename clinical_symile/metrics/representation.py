@@ -58,7 +58,7 @@ def effective_rank(z: Vectors) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def health(
+def representation_metrics(
     z: Float[np.ndarray, "sample modality dim"], modalities: Sequence[str]
 ) -> dict[str, float]:
     """Each of the four for every modality or pair, by the name under which it is logged.

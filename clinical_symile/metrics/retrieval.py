@@ -11,12 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.metrics.metric import Metric, weighted_mean
+from clinical_symile.metrics.base import Metric, weighted_mean
 
 RANK = ("above", "tied")
 
 
-def ranks(
+def expected_ranks(
     scores: Float[np.ndarray, "query candidate"], positive: Int[np.ndarray, " query"]
 ) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, " query"]]:
     """How many candidates score `above` each query's right one, and how many others are `tied`.

@@ -24,16 +24,16 @@ from math import factorial
 from typing import Any
 
 Modalities = frozenset[str]
-Values = Mapping[Modalities, Any]
+SubsetValues = Mapping[Modalities, Any]
 
 
-def subsets(modalities: Sequence[str]) -> list[Modalities]:
+def modality_subsets(modalities: Sequence[str]) -> list[Modalities]:
     """Every set of modalities, the empty one first."""
     sizes = range(len(modalities) + 1)
     return [frozenset(s) for size in sizes for s in combinations(modalities, size)]
 
 
-def shapley(values: Values, modalities: Sequence[str]) -> dict[str, Any]:
+def shapley_values(values: SubsetValues, modalities: Sequence[str]) -> dict[str, Any]:
     """The Shapley value of each modality.
 
     Args:
@@ -52,29 +52,29 @@ def shapley(values: Values, modalities: Sequence[str]) -> dict[str, Any]:
             * factorial(n - len(s) - 1)
             / factorial(n)
             * (values[s | {modality}] - values[s])
-            for s in subsets(others)
+            for s in modality_subsets(others)
         )
     return shares
 
 
-def interaction(values: Values, together: Sequence[str]) -> Any:
+def interaction(values: SubsetValues, together: Sequence[str]) -> Any:
     """What modalities give together that no smaller set of them explains."""
     _check(values, together)
-    return sum((-1) ** (len(together) - len(s)) * values[s] for s in subsets(together))
+    return sum((-1) ** (len(together) - len(s)) * values[s] for s in modality_subsets(together))
 
 
-def alone(values: Values, modality: str) -> Any:
+def value_alone(values: SubsetValues, modality: str) -> Any:
     """What a modality gives by itself."""
     return values[frozenset([modality])] - values[frozenset()]
 
 
-def left_out(values: Values, modalities: Sequence[str], modality: str) -> Any:
+def value_left_out(values: SubsetValues, modalities: Sequence[str], modality: str) -> Any:
     """What is lost without a modality where all others are there."""
     return values[frozenset(modalities)] - values[frozenset(modalities) - {modality}]
 
 
-def _check(values: Values, modalities: Sequence[str]) -> None:
-    unknown = [s for s in subsets(modalities) if s not in values]
+def _check(values: SubsetValues, modalities: Sequence[str]) -> None:
+    unknown = [s for s in modality_subsets(modalities) if s not in values]
     if unknown:
         raise ValueError(
             f"no value of {', '.join('+'.join(sorted(s)) or 'none' for s in unknown)}; expected "

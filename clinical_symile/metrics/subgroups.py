@@ -21,12 +21,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import ndtr
 
-from clinical_symile.disclosure import withheld_cells
-from clinical_symile.intervals import LEVEL, UNDEFINED_SHARE, Arrays, Weighted, resampled
+from clinical_symile.metrics.small_cells import withheld_cells
+from clinical_symile.stats.bootstrap import (
+    LEVEL,
+    UNDEFINED_SHARE,
+    Arrays,
+    Weighted,
+    resample_metric,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class SubgroupEstimate:
     """One group's number and its gap to all others.
 
     Attributes:
@@ -58,7 +64,7 @@ class Group:
     withheld: str | None = None
 
 
-def by_group(
+def subgroup_estimates(
     weighted: Weighted,
     arrays: Arrays,
     subjects: Shaped[np.ndarray, " sample"],
@@ -67,7 +73,7 @@ def by_group(
     classes: Int[np.ndarray, " sample"] | None,
     higher_is_better: bool,
     rng: np.random.Generator,
-) -> list[Group]:
+) -> list[SubgroupEstimate]:
     """A metric of each group, in the order of their names; the lowest of bands first.
 
     Args:
@@ -90,7 +96,7 @@ def by_group(
     withheld = {levels[place]: reason for place, reason in hidden.items()}
     told = [level for level in levels if level not in withheld]
     if not told:
-        return [Group(level=level, withheld=withheld[level]) for level in levels]
+        return [SubgroupEstimate(level=level, withheld=withheld[level]) for level in levels]
     rest = told if len(told) > 1 else []
     all_told = np.any([inside[level] for level in told], axis=0)
     masks = [inside[level] for level in told] + [all_told & ~inside[level] for level in rest]
@@ -101,9 +107,9 @@ def by_group(
         return np.stack(parts, axis=1)
 
     values = numbers(np.ones((1, len(groups)), dtype=np.int64), *arrays)[0]
-    drawn = resampled(numbers, arrays, subjects, rng=rng)
+    drawn = resample_metric(numbers, arrays, subjects, rng=rng)
     worst = _worst(drawn[:, : len(told)], higher_is_better=higher_is_better)
-    made = [Group(level=level, withheld=reason) for level, reason in withheld.items()]
+    made = [SubgroupEstimate(level=level, withheld=reason) for level, reason in withheld.items()]
     for place, level in enumerate(told):
         gap: dict[str, Any] = {}
         low, high = _ends(drawn[:, place])
@@ -111,7 +117,7 @@ def by_group(
             other = len(told) + rest.index(level)
             gap = _gap(values[place] - values[other], drawn[:, place] - drawn[:, other])
         made.append(
-            Group(
+            SubgroupEstimate(
                 level=level,
                 value=float(values[place]),
                 low=low,
@@ -125,7 +131,7 @@ def by_group(
     return sorted(made, key=lambda group: level_order(group.level))
 
 
-def banded(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
+def age_bands(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
     """Numbers as bands: below the first edge, between two, from the last on; None where NaN.
 
     >>> banded(np.array([17.0, 18.0, 70.0, np.nan]), [18, 65]).tolist()

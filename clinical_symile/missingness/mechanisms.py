@@ -28,7 +28,7 @@ from scipy.special import logit, ndtri
 from scipy.stats import rankdata
 
 # The odds of being hidden are multiplied by exp(1.5), about 4.5, for each standard deviation.
-PULL = 1.5
+SLOPE = 1.5
 
 _ROUNDS = 4
 
@@ -64,7 +64,7 @@ def normal_scores(values: Float[np.ndarray, "*sample"]) -> Float[np.ndarray, "*s
     return scores
 
 
-def hidden(
+def draw_hidden(
     draws: Float[np.ndarray, "sample column"],
     pulls: Float[np.ndarray, "sample column"],
     *,
@@ -80,7 +80,7 @@ def hidden(
         rate: the share of each column's measured entries. Where too few could be hidden because
             each sample keeps one, as many are hidden as can be.
     """
-    place = _places(logit(draws) - PULL * pulls, measured)
+    place = _places(logit(draws) - SLOPE * pulls, measured)
     lift = np.zeros(draws.shape[1])
     below = _solve(lambda b: _share(_below(place, measured, b, lift), measured) - rate, 0.0, 1.0)
     for _ in range(_ROUNDS):

@@ -45,12 +45,12 @@ FORMS = {
     "mask-<name>": "the same samples; a query has what masks/<name>.csv says",
     "<modality>-<mechanism>": "the same samples; parts of it hidden by one of these: labs-mcar-50",
 }
-SEVERAL = {
+PATTERN_GROUPS = {
     "every": "stands for all 2^M - 1 patterns of complete, without and only",
     "grid": "stands for every, mcar and mnar at 10, 30 and 50 %, and site",
 }
 GRID_RATES = (10, 30, 50)
-RANDOM = ("mcar", "mar", "mnar", "site", "mask")
+DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Pattern:
         complete: only complete samples are scored, so that patterns differ in nothing else.
         without: modalities that are hidden.
         only: the modalities that are not hidden; empty where the pattern does not say.
-        mechanism: one of `RANDOM`, where what is hidden differs from sample to sample.
+        mechanism: one of `DRAWN_FORMS`, where what is hidden differs from sample to sample.
         rate: the share of each modality that the mechanism hides; 0 where it does not say.
         given: the column, outcome or table that the mechanism depends on; empty without.
         within: the modality whose parts are hidden, not the modalities themselves; empty without.
@@ -142,7 +142,7 @@ def parse_pattern(name: str) -> Pattern:
     if word in ("without", "only") and rest and all(rest) and len(set(rest)) == len(rest):
         named = tuple(rest)
         return Pattern(name, without=named) if word == "without" else Pattern(name, only=named)
-    if word in RANDOM:
+    if word in DRAWN_FORMS:
         found = _random(name, word, rest)
     elif word and rest and rest[0] in ("mcar", "mar", "mnar"):
         found = _random(name, rest[0], rest[1:])
@@ -201,12 +201,12 @@ def expand(names: Sequence[str], modalities: Sequence[str]) -> tuple[str, ...]:
     """
     every = every_pattern(modalities)
     random = [f"{word}-{rate}" for word in ("mcar", "mnar") for rate in GRID_RATES] + ["site"]
-    grid = [*every, *(name for name in random if applicable(parse_pattern(name), modalities))]
+    grid = [*every, *(name for name in random if is_applicable(parse_pattern(name), modalities))]
     words = {"every": every, "grid": grid}
     return tuple(dict.fromkeys(one for name in names for one in words.get(name, [name])))
 
 
-def applicable(pattern: Pattern, modalities: Sequence[str]) -> bool:
+def is_applicable(pattern: Pattern, modalities: Sequence[str]) -> bool:
     """Whether the pattern means something for queries with these modalities."""
     try:
         pattern.check(modalities)
@@ -215,7 +215,7 @@ def applicable(pattern: Pattern, modalities: Sequence[str]) -> bool:
     return True
 
 
-def scored(
+def eligible_samples(
     pattern: Pattern, present: Bool[np.ndarray, "sample modality"]
 ) -> Bool[np.ndarray, " sample"]:
     """Which samples the pattern is scored on, of those whose query modalities are `present`.
@@ -227,7 +227,7 @@ def scored(
     return np.any(present, axis=1)
 
 
-def visible(
+def apply_pattern(
     pattern: Pattern,
     *,
     modalities: Sequence[str],

@@ -1,0 +1,1 @@
+"""Adapters that read chest X-rays, ECGs and labs."""

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.modality import (
+from clinical_symile.modalities.base import (
     Rejected,
     file_columns,
+    file_exists,
     is_empty,
-    is_fault,
-    is_there,
+    is_file_error,
     recorded_file,
 )
 
@@ -80,12 +80,12 @@ def open_array(file: Path) -> np.ndarray:
         Rejected: `file-missing`.
         DataError: it is no array, or not whole.
     """
-    if not is_there(file):
+    if not file_exists(file):
         raise Rejected("file-missing", "no such array")
     try:
         return _tensor(file) if file.suffix in TENSORS else np.load(file, mmap_mode="r")
     except Exception as error:  # whatever a broken file makes NumPy and PyTorch raise
-        if is_fault(error) or isinstance(error, ImportError):
+        if is_file_error(error) or isinstance(error, ImportError):
             raise
         raise DataError(
             f"{file}: {file.stat().st_size} bytes cannot be mapped as an array "

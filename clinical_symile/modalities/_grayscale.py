@@ -9,20 +9,20 @@ from jaxtyping import Float, UInt8
 LEVELS = 255
 
 
-def fit_nothing(parts: Iterable[np.ndarray]) -> dict[str, Any]:
+def no_statistics(parts: Iterable[np.ndarray]) -> dict[str, Any]:
     """No statistics: grey levels are scaled by their range."""
     return {}
 
 
-def scaled(
+def scale_gray_levels(
     measurements: UInt8[np.ndarray, "sample 1 h w"],
     statistics: Mapping[str, Any],
     generator: np.random.Generator | None = None,
 ) -> Float[np.ndarray, "sample 1 h w"]:
     """Grey levels from 0 to 1."""
-    return measurements.astype(np.float32) / highest(statistics)
+    return measurements.astype(np.float32) / highest_level(statistics)
 
 
-def highest(statistics: Mapping[str, Any]) -> np.float32:
+def highest_level(statistics: Mapping[str, Any]) -> np.float32:
     """The highest grey level."""
     return np.float32(LEVELS)

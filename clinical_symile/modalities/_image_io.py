@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from clinical_symile.modalities.modality import Note, Rejected, is_dicom, is_fault
+from clinical_symile.modalities.base import Note, Rejected, is_dicom, is_file_error
 
 LARGEST_PX = 100_000_000  # pixels of one image; a detector has about 20 million
 LARGEST_BYTES = 500_000_000
@@ -30,7 +30,7 @@ VIEW_CODES = {"R-10206": "AP", "399348003": "AP", "R-10214": "PA", "272479007": 
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DecodedImage:
     """An image that was opened.
 
     Attributes:
@@ -42,7 +42,7 @@ class Picture:
     view: str = ""
 
 
-def open_picture(file: Path, note: Note) -> Picture:
+def open_image(file: Path, note: Note) -> DecodedImage:
     """Open an image.
 
     Args:
@@ -58,7 +58,7 @@ def open_picture(file: Path, note: Note) -> Picture:
     if is_dicom(file):
         return _open_dicom(file, note, force=False)
     try:
-        return Picture(_open_image(file, note))
+        return DecodedImage(_open_image(file, note))
     except UnidentifiedImageError:
         return _open_dicom(file, note, force=True)  # some archives leave the preamble out
 
@@ -78,12 +78,12 @@ def _open_image(file: Path, note: Note) -> Image.Image:
     except UnidentifiedImageError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if is_fault(error):
+        if is_file_error(error):
             raise
         reason = "truncated" if "truncated" in str(error).lower() else "not-readable"
         raise Rejected(reason, f"Pillow: {type(error).__name__}") from None
     if image.mode == "F" or image.mode.startswith("I"):
-        return stretched(np.asarray(image))
+        return rescale_to_8_bit(np.asarray(image))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
@@ -94,7 +94,7 @@ def _open_image(file: Path, note: Note) -> Image.Image:
     return image.convert("L")
 
 
-def _open_dicom(file: Path, note: Note, *, force: bool) -> Picture:
+def _open_dicom(file: Path, note: Note, *, force: bool) -> DecodedImage:
     import pydicom  # here: it takes a while, and a cohort of JPEGs does not need it
 
     try:
@@ -108,13 +108,13 @@ def _open_dicom(file: Path, note: Note, *, force: bool) -> Picture:
     except Rejected:
         raise
     except Exception as error:  # whatever a broken DICOM makes pydicom and its decoders raise
-        if is_fault(error):
+        if is_file_error(error):
             raise
         raise Rejected("not-readable", f"pydicom: {type(error).__name__}") from None
     view = _dicom_view(dataset)
     if not view:
         note("view-unknown")
-    return Picture(stretched(pixels), view)
+    return DecodedImage(rescale_to_8_bit(pixels), view)
 
 
 def _check_dicom(dataset: Any) -> None:
@@ -233,7 +233,7 @@ def check_shape(width: int, height: int) -> None:
         )
 
 
-def stretched(pixels: np.ndarray) -> Image.Image:
+def rescale_to_8_bit(pixels: np.ndarray) -> Image.Image:
     """An image of mode F whose darkest pixel is 0 and whose brightest is 255.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.units import factor, is_code
+from clinical_symile.modalities._ucum import factor, is_code
 
 LARGEST = float(np.finfo(np.float32).max)
 REQUIRED = ("analyte", "loinc", "column", "unit")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.modalities.modality import Rejected, is_dicom, is_fault, is_there
+from clinical_symile.modalities.base import Rejected, file_exists, is_dicom, is_file_error
 
 LONG_BYTES = 50_000_000  # of a recording that is not read whole
 
@@ -96,7 +96,7 @@ def open_waveform(file: Path, *, seconds: int | float) -> Waveform:
     Raises:
         Rejected: `file-missing` or `not-readable`.
     """
-    if is_there(file) and is_dicom(file):
+    if file_exists(file) and is_dicom(file):
         return _open_dicom(file)
     return _open_wfdb(file, seconds)
 
@@ -105,7 +105,7 @@ def _open_wfdb(file: Path, seconds: int | float) -> Waveform:
     import wfdb  # here: it takes a second, and checking a cohort does not need it
 
     stem = file.with_suffix("") if file.suffix.lower() in (".hea", ".dat", ".mat") else file
-    if not is_there(stem.with_name(stem.name + ".hea")):
+    if not file_exists(stem.with_name(stem.name + ".hea")):
         raise Rejected("file-missing", "no such header (.hea)")
     signals = [stem.with_name(stem.name + extension) for extension in (".dat", ".mat")]
     if any(signal.exists() for signal in signals) and all(
@@ -132,7 +132,7 @@ def _wfdb(function: Callable[..., Any], stem: Path, **arguments: Any) -> Any:
     except FileNotFoundError:
         raise Rejected("file-missing", "the header is there, its signal file is not") from None
     except Exception as error:  # whatever a broken header or signal file makes WFDB raise
-        if is_fault(error):
+        if is_file_error(error):
             raise
         raise Rejected("not-readable", f"wfdb: {type(error).__name__}") from None
 
@@ -173,7 +173,7 @@ def _open_dicom(file: Path) -> Waveform:
     except Rejected:
         raise
     except Exception as error:  # whatever a broken DICOM makes pydicom raise
-        if is_fault(error):
+        if is_file_error(error):
             raise
         raise Rejected("not-readable", f"pydicom: {type(error).__name__}") from None
     return Waveform(

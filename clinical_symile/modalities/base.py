@@ -108,7 +108,7 @@ class Modality(Protocol):
         ...
 
 
-def unheard(word: str) -> None:
+def ignore_note(word: str) -> None:
     """The note of whoever does not count them."""
 
 
@@ -136,7 +136,7 @@ def recorded_file(pattern: str, row: Mapping[str, Any], root: Path) -> Path | No
     return root / path
 
 
-def is_there(file: Path) -> bool:
+def file_exists(file: Path) -> bool:
     """Whether there is a file of that name; there is none of a name that no file can have.
 
     Raises:
@@ -145,7 +145,7 @@ def is_there(file: Path) -> bool:
     try:
         return file.is_file()
     except OSError as error:
-        if is_fault(error):
+        if is_file_error(error):
             raise
         return False
 
@@ -156,7 +156,7 @@ def is_dicom(file: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def is_fault(error: Exception) -> bool:
+def is_file_error(error: Exception) -> bool:
     """Whether reading failed for want of permission, memory, handles or a disk that answers.
 
     The recording may be well, so this is no reason to reject it: it stops `prepare`, which goes on

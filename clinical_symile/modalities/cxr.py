@@ -8,17 +8,17 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from clinical_symile.modalities.grey import fit_nothing, highest, scaled
-from clinical_symile.modalities.modality import (
+from clinical_symile.modalities._grayscale import highest_level, no_statistics, scale_gray_levels
+from clinical_symile.modalities._image_io import SMALLEST_EDGE_PX, open_image
+from clinical_symile.modalities.base import (
     Note,
     Rejected,
     file_columns,
+    file_exists,
+    ignore_note,
     is_empty,
-    is_there,
     recorded_file,
-    unheard,
 )
-from clinical_symile.modalities.picture import SMALLEST_EDGE_PX, open_picture
 
 FRONTAL = ("AP", "PA")
 
@@ -44,9 +44,9 @@ class Cxr:
     unit = "grey level"
     encoder = "small_cnn"
 
-    fit = staticmethod(fit_nothing)
-    transform = staticmethod(scaled)
-    divisor = staticmethod(highest)
+    fit = staticmethod(no_statistics)
+    transform = staticmethod(scale_gray_levels)
+    divisor = staticmethod(highest_level)
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Cxr:
         self.numbers = ()
 
     def read(
-        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+        self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> UInt8[np.ndarray, "1 h w"] | None:
         """The sample's X-ray.
 
@@ -89,9 +89,9 @@ class Cxr:
         said = row[self.view] if self.view else None
         if not is_empty(said):
             self._check_view(str(said))
-        if not is_there(file):
+        if not file_exists(file):
             raise Rejected("file-missing", "no such file")
-        picture = open_picture(file, note)
+        picture = open_image(file, note)
         if picture.view:
             self._check_view(picture.view)
         pixels = _centre_square(picture.image, self.size_px)

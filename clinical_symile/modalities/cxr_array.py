@@ -8,9 +8,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.grey import LEVELS, fit_nothing, highest, scaled
-from clinical_symile.modalities.modality import Note, Rejected, unheard
-from clinical_symile.modalities.recorded_array import RecordedArray
+from clinical_symile.modalities._array_io import RecordedArray
+from clinical_symile.modalities._grayscale import (
+    LEVELS,
+    highest_level,
+    no_statistics,
+    scale_gray_levels,
+)
+from clinical_symile.modalities.base import Note, Rejected, ignore_note
 
 WHOLE = 0.01  # grey levels that float32 may be off by
 
@@ -36,9 +41,9 @@ class CxrArray:
     unit = "grey level"
     encoder = "small_cnn"
 
-    fit = staticmethod(fit_nothing)
-    transform = staticmethod(scaled)
-    divisor = staticmethod(highest)
+    fit = staticmethod(no_statistics)
+    transform = staticmethod(scale_gray_levels)
+    divisor = staticmethod(highest_level)
 
     def __init__(
         self,
@@ -62,7 +67,7 @@ class CxrArray:
         self.numbers = ()
 
     def read(
-        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+        self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> UInt8[np.ndarray, "1 h w"] | None:
         """The sample's X-ray.
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int16
 
-from clinical_symile.modalities.modality import (
+from clinical_symile.modalities._waveform_io import Waveform, open_waveform
+from clinical_symile.modalities.base import (
     Note,
     Rejected,
     file_columns,
+    ignore_note,
     recorded_file,
-    unheard,
 )
-from clinical_symile.modalities.waveform import Waveform, open_waveform
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SAMPLING_RATE_HZ = 500
@@ -95,7 +95,7 @@ class Ecg:
         self.numbers = ()
 
     def read(
-        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+        self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> Int16[np.ndarray, "lead time"] | None:
         """The sample's ECG.
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt16
 
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.modality import Note, Rejected, unheard
-from clinical_symile.modalities.recorded_array import RecordedArray
+from clinical_symile.modalities._array_io import RecordedArray
+from clinical_symile.modalities.base import Note, Rejected, ignore_note
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 TIMES = 5000  # ten seconds at 500 Hz
@@ -50,7 +50,7 @@ class EcgArray:
         self.numbers = ()
 
     def read(
-        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+        self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> UInt16[np.ndarray, "lead time"] | None:
         """The sample's ECG.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.modalities.modality import Note, Rejected, is_empty, unheard
-from clinical_symile.modalities.panel import Analyte, read_panel
+from clinical_symile.modalities._lab_panel import Analyte, read_panel
+from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_empty
 
 MANY = 1_000_000  # values of one analyte that are sorted at a time
 
@@ -54,7 +54,7 @@ class Labs:
         self.numbers = values if self._uncensored is _refuse else ()
 
     def read(
-        self, row: Mapping[str, Any], root: Path, note: Note = unheard
+        self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> Float[np.ndarray, " analyte"] | None:
         """The sample's labs.
 

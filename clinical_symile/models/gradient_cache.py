@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils.checkpoint import checkpoint
 
 
-def encode_in_parts(
+def encode_in_chunks(
     encoder: nn.Module, inputs: Float[Tensor, "sample ..."], *, at_a_time: int
 ) -> Float[Tensor, "sample dim"]:
     """What `encoder(inputs)` gives, holding the activations of few samples.
@@ -40,7 +40,7 @@ def encode_in_parts(
     return torch.cat(encoded)
 
 
-def batch_dependent(module: nn.Module) -> list[str]:
+def batch_dependent_modules(module: nn.Module) -> list[str]:
     """The layers through which samples of a batch act on each other, such as `norm (BatchNorm1d)`.
 
     PyTorch's batch normalisation in all its forms is known; code of one's own is not looked into.

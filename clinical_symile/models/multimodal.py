@@ -1,4 +1,4 @@
-"""`Model`: one encoder per modality, from `Batch` to `Embeddings`."""
+"""`MultimodalEncoder`: one encoder per modality, from `Batch` to `Embeddings`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,17 +10,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.batch import Batch, load_batch
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import BatchLoader, open_loader
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from clinical_symile.feed import Feed, open_feed
-from clinical_symile.names import ABSENCES, ENCODERS, find
-from clinical_symile.parts import batch_dependent, encode_in_parts
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining
+from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
+from clinical_symile.registry import ENCODERS, MISSING_MODALITY_HANDLERS, resolve
 
 
-class Model(nn.Module):
+class MultimodalEncoder(nn.Module):
     """Encoders whose outputs are brought to one length.
 
     What is absent from a batch cannot reach a vector: see `absence.py`.
@@ -47,9 +47,9 @@ class Model(nn.Module):
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.norms = nn.ModuleDict({name: NORMS[norm](dim) for name in encoders})
-        self.slots = find(absent, ABSENCES, what="way with absent modalities").slots(
-            len(encoders), dim
-        )
+        self.slots = resolve(
+            absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities"
+        ).slots(len(encoders), dim)
         self.dim = dim
 
     def forward(self, batch: Batch) -> Embeddings:
@@ -84,7 +84,7 @@ class Model(nn.Module):
     def _encoder(self, name: str) -> Callable[[Tensor], Tensor]:
         encoder, at_a_time = self.encoders[name], self.encode_at_a_time
         if self.training and at_a_time is not None:
-            return partial(encode_in_parts, encoder, at_a_time=at_a_time)
+            return partial(encode_in_chunks, encoder, at_a_time=at_a_time)
         return encoder
 
 
@@ -101,7 +101,7 @@ class _Unit(nn.Module):
 NORMS = {"l2": _Unit, "layer_norm": nn.LayerNorm}
 
 
-def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
+def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> MultimodalEncoder:
     """A model with fresh weights, as a task says.
 
     Args:
@@ -118,7 +118,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
         encoders, problems = {}, []
         for name in task.modalities:
             named = task.encoders[name]
-            encoder = find(named.name, ENCODERS, what="encoder")
+            encoder = resolve(named.name, ENCODERS, what="encoder")
             shape = store.inputs(name, np.zeros(0, dtype=np.int64)).shape[1:]
             try:
                 encoders[name] = encoder(shape, task.dim, **named.arguments)
@@ -127,7 +127,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Model:
         problems += _of_parts(task, encoders)
         if problems:
             raise DefinitionError(*problems)
-        return Model(
+        return MultimodalEncoder(
             encoders,
             dim=task.dim,
             norm=task.norm,
@@ -140,7 +140,7 @@ def _of_parts(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]
     """Why the encoders cannot run in parts as the task says; empty if they can."""
     if task.encode_at_a_time is None or task.batch_statistics == "parts":
         return []
-    layers = {name: batch_dependent(encoder) for name, encoder in encoders.items()}
+    layers = {name: batch_dependent_modules(encoder) for name, encoder in encoders.items()}
     return [
         f"task '{task.name}': encoders.{name} normalises over the batch, in {', '.join(found[:3])}"
         f"{f' and {len(found) - 3} other layers' if len(found) > 3 else ''}; expected none, since "
@@ -153,8 +153,8 @@ def _of_parts(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]
 
 
 @torch.inference_mode()
-def encode_again(
-    model: Model,
+def reencode_modality(
+    model: MultimodalEncoder,
     store: CohortStore,
     embeddings: Embeddings,
     modality: str,
@@ -177,13 +177,13 @@ def encode_again(
 
 
 @torch.inference_mode()
-def embed(
-    model: Model,
+def embed_rows(
+    model: MultimodalEncoder,
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],
     *,
     batch_size: int = 256,
-    feed: Feed | None = None,
+    feed: BatchLoader | None = None,
 ) -> Embeddings:
     """Embeddings of some rows with all that they have, on the CPU in float32.
 
@@ -196,7 +196,7 @@ def embed(
         batch_size: rows at a time.
         feed: of the same store, with the model's modalities; None for the CPU.
     """
-    feed = feed or open_feed(store, model.modalities, device=torch.device("cpu"))
+    feed = feed or open_loader(store, model.modalities, device=torch.device("cpu"))
     training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     parts = []

@@ -1,0 +1,1 @@
+"""Contrastive objectives on one contract."""

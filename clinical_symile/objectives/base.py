@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.processes import Group, gathered
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.distributed import Group, gather_embeddings
 
 
 class Objective(nn.Module):
@@ -73,7 +73,7 @@ class Objective(nn.Module):
             group: the processes; None if there is one. See `processes` for what gradients are.
             generator: as in `forward`, in the same state in all processes.
         """
-        return self(gathered(share, group), generator=generator)
+        return self(gather_embeddings(share, group), generator=generator)
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str

@@ -7,15 +7,22 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clinical_symile.cube import check_matmul, cube_logsumexp
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.objectives.objective import (
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import (
     Objective,
     inner_products,
     prepare_slots,
     query_slots,
 )
-from clinical_symile.processes import Group, own_place, share_sizes, total, total_logsumexp, whole
+from clinical_symile.objectives.distributed import (
+    Group,
+    all_gather_with_grad,
+    all_reduce_logsumexp,
+    all_reduce_sum,
+    local_slice,
+    share_sizes,
+)
+from clinical_symile.objectives.kernels.tiled import check_matmul, product_logsumexp
 
 REDUCTIONS = ("mean", "sum")
 
@@ -49,7 +56,7 @@ def clip_loss(
         logit_scale: the multiplier itself, not its logarithm.
         present: True where a sample has the modality; all, if not given.
         reduction: of the pairs. Symile's authors sum them.
-        matmul: precision of float32 products, see `cube_logsumexp`.
+        matmul: precision of float32 products, see `product_logsumexp`.
         group: processes that each hold a share of the batch, see `processes`. The loss is the whole
             batch's, and its gradients are such that their average over processes is right.
 
@@ -59,7 +66,10 @@ def clip_loss(
     _check_reduction(reduction)
     z, present = prepare_slots(z, present)
     sizes = share_sizes(z, group)
-    z_all, present_all = whole(z[:, 1:], sizes, group), whole(present, sizes, group)
+    z_all, present_all = (
+        all_gather_with_grad(z[:, 1:], sizes, group),
+        all_gather_with_grad(present, sizes, group),
+    )
     scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
     pairs = []
     with torch.autocast(z.device.type, enabled=False):
@@ -69,11 +79,11 @@ def clip_loss(
             if count < 2:
                 continue
             first, second = z[both, a], z[both, b]
-            forth, back = cube_logsumexp([first, z_all[both_all, b - 1]], scale, matmul=matmul)
-            number = (both_all.cumsum(dim=0) - 1)[own_place(sizes, group)][both]
+            forth, back = product_logsumexp([first, z_all[both_all, b - 1]], scale, matmul=matmul)
+            number = (both_all.cumsum(dim=0) - 1)[local_slice(sizes, group)][both]
             right = scale * (first * second).sum(dim=1)
-            losses = (forth + total_logsumexp(back, group)[number]) / 2 - right
-            pairs.append(total(losses.sum(), group) / count)
+            losses = (forth + all_reduce_logsumexp(back, group)[number]) / 2 - right
+            pairs.append(all_reduce_sum(losses.sum(), group) / count)
     if not pairs:
         raise ValueError(
             f"a CLIP step needs at least 2 samples with the same two modalities; this batch of "
@@ -102,7 +112,7 @@ class Clip(Objective):
         reduction: "mean" or "sum" over the pairs.
         logit_scale_max: limit of the learned scale; 100 as in CLIP, section 2.5. `inf` for none, as
             in the experiments of Symile's authors.
-        matmul: precision of float32 products, see `cube_logsumexp`.
+        matmul: precision of float32 products, see `product_logsumexp`.
 
     Raises:
         ValueError: no two samples of the batch have the same two modalities.

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings
 
 Group = dist.ProcessGroup | None
 
@@ -31,14 +31,14 @@ def share_sizes(share: Shaped[Tensor, "sample ..."], group: Group) -> list[int]:
     return sizes.tolist()
 
 
-def own_place(sizes: list[int], group: Group) -> slice:
+def local_slice(sizes: list[int], group: Group) -> slice:
     """Where this process's share stands in the whole."""
     rank = 0 if group is None else dist.get_rank(group)
     start = sum(sizes[:rank])
     return slice(start, start + sizes[rank])
 
 
-def whole(
+def all_gather_with_grad(
     share: Shaped[Tensor, "sample ..."], sizes: list[int], group: Group
 ) -> Shaped[Tensor, "whole ..."]:
     """The shares of all processes, one after the other."""
@@ -49,26 +49,28 @@ def whole(
     return _Whole.apply(share, sizes, group)
 
 
-def total(values: Shaped[Tensor, "..."], group: Group) -> Shaped[Tensor, "..."]:
+def all_reduce_sum(values: Shaped[Tensor, "..."], group: Group) -> Shaped[Tensor, "..."]:
     """The sum over processes."""
     return values if group is None else _Total.apply(values, group)
 
 
-def total_logsumexp(values: Float[Tensor, "..."], group: Group) -> Float[Tensor, "..."]:
+def all_reduce_logsumexp(values: Float[Tensor, "..."], group: Group) -> Float[Tensor, "..."]:
     """The log of the sum over processes of exponentials; one of them at least must be finite."""
     if group is None:
         return values
     peak = values.detach().clone()
     dist.all_reduce(peak, dist.ReduceOp.MAX, group=group)
-    return peak + total((values - peak).exp(), group).log()
+    return peak + all_reduce_sum((values - peak).exp(), group).log()
 
 
-def gathered(share: Embeddings, group: Group) -> Embeddings:
+def gather_embeddings(share: Embeddings, group: Group) -> Embeddings:
     """The whole batch's embeddings, of which each process holds a share."""
     if group is None:
         return share
     sizes = share_sizes(share.z, group)
-    z, present, rows = (whole(v, sizes, group) for v in (share.z, share.present, share.rows))
+    z, present, rows = (
+        all_gather_with_grad(v, sizes, group) for v in (share.z, share.present, share.rows)
+    )
     return replace(share, z=z, present=present, rows=rows)
 
 
@@ -86,7 +88,7 @@ class _Total(torch.autograd.Function):
 class _Whole(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, share: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
-        ctx.place, ctx.group = own_place(sizes, group), group
+        ctx.place, ctx.group = local_slice(sizes, group), group
         # Collectives want the same shape of every process.
         padded = share.new_zeros((max(sizes), *share.shape[1:]))
         padded[: len(share)] = share

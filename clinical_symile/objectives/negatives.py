@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_symile.cube import cube_logsumexp
-from clinical_symile.processes import Group, share_sizes, whole
+from clinical_symile.objectives.distributed import Group, all_gather_with_grad, share_sizes
+from clinical_symile.objectives.kernels.tiled import product_logsumexp
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ class Negatives(Protocol):
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class ShuffledNegatives:
     """For each anchor modality, every other modality is permuted on its own.
 
     The n products of what then stands side by side are everybody's candidates, but for a sample's
@@ -126,7 +126,7 @@ def shuffled_loss(
 
 
 @dataclass(frozen=True)
-class Cyclic:
+class CyclicNegatives:
     """Companions that stand a few places apart.
 
     The candidates of an anchor are, for every sample j and all shifts δ, δ', … below `shifts`, the
@@ -136,7 +136,7 @@ class Cyclic:
 
     Attributes:
         shifts: how many, of each modality but the first other one.
-        matmul: see `cube_logsumexp`.
+        matmul: see `product_logsumexp`.
     """
 
     shifts: int
@@ -167,7 +167,7 @@ class Cyclic:
                 ]
             )
             anchors = z[complete, anchor]
-            denominators, _ = cube_logsumexp([anchors, candidates], scale, matmul=self.matmul)
+            denominators, _ = product_logsumexp([anchors, candidates], scale, matmul=self.matmul)
             losses.append((denominators - right).mean())
         return torch.stack(losses).mean()
 
@@ -189,13 +189,13 @@ class Cyclic:
 
 
 @dataclass(frozen=True)
-class OneSlot:
+class SingleReplacement:
     """Candidates that differ from the right combination in one modality, each in turn.
 
     The logits are those of retrieving that modality by all the others.
 
     Attributes:
-        matmul: see `cube_logsumexp`.
+        matmul: see `product_logsumexp`.
     """
 
     matmul: str = "highest"
@@ -218,7 +218,7 @@ class OneSlot:
         for target in range(z.shape[1]):
             query = reduce(torch.mul, slots[:target] + slots[target + 1 :])
             candidates = z[present[:, target], target]
-            denominators, _ = cube_logsumexp([query, candidates], scale, matmul=self.matmul)
+            denominators, _ = product_logsumexp([query, candidates], scale, matmul=self.matmul)
             losses.append((denominators - right).mean())
         return torch.stack(losses).mean()
 
@@ -235,4 +235,4 @@ def _whole(
     z: Float[Tensor, "sample modality dim"], present: Bool[Tensor, "sample modality"], group: Group
 ) -> tuple[Float[Tensor, "whole modality dim"], Bool[Tensor, "whole modality"]]:
     sizes = share_sizes(z, group)
-    return whole(z, sizes, group), whole(present, sizes, group)
+    return all_gather_with_grad(z, sizes, group), all_gather_with_grad(present, sizes, group)

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.objectives.objective import Objective, query_slots
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective, query_slots
 
 
 class SubsetSum(Objective):

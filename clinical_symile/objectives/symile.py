@@ -8,17 +8,29 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clinical_symile.cube import check_matmul
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.names import KERNELS, find
-from clinical_symile.negatives import Cyclic, Negatives, OneSlot, Shuffled
-from clinical_symile.objectives.objective import (
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import (
     Objective,
     inner_products,
     prepare_slots,
     query_slots,
 )
-from clinical_symile.processes import Group, own_place, share_sizes, total, total_logsumexp, whole
+from clinical_symile.objectives.distributed import (
+    Group,
+    all_gather_with_grad,
+    all_reduce_logsumexp,
+    all_reduce_sum,
+    local_slice,
+    share_sizes,
+)
+from clinical_symile.objectives.kernels.tiled import check_matmul
+from clinical_symile.objectives.negatives import (
+    CyclicNegatives,
+    Negatives,
+    ShuffledNegatives,
+    SingleReplacement,
+)
+from clinical_symile.registry import KERNELS, resolve
 
 
 def symile_loss(
@@ -60,7 +72,7 @@ def symile_loss(
         generator: for "shuffled", what permutations are drawn from; on the CPU, and in the same
             state in all processes.
         matmul: precision of float32 products, see `cube_logsumexp`; "shuffled" has no use for it.
-        kernel: what computes "all": "tiles", or "fused" on a GPU, see `clinical_symile.fused`.
+        kernel: what computes "all": "tiles", or "fused" on a GPU, see `kernels.triton`.
         group: processes that each hold a share of the batch, see `processes`. The loss is the whole
             batch's, and its gradients are such that their average over processes is right.
 
@@ -71,7 +83,7 @@ def symile_loss(
     chosen = parse_negatives(negatives, matmul=matmul, kernel=kernel)
     z, present = prepare_slots(z, present)
     samples, complete = (
-        int(total(torch.tensor(count, device=z.device), group))
+        int(all_reduce_sum(torch.tensor(count, device=z.device), group))
         for count in (len(present), int(present.all(dim=1).sum()))
     )
     if complete < 2:
@@ -85,7 +97,7 @@ def symile_loss(
 
 
 @dataclass(frozen=True)
-class All:
+class AllNegatives:
     """Every combination of the batch's samples is a candidate.
 
     Attributes:
@@ -113,26 +125,30 @@ class All:
         """
         sizes = share_sizes(z, group)
         modalities = z.shape[1]
-        scarcest = int(total(present.sum(dim=0), group).argmin())
+        scarcest = int(all_reduce_sum(present.sum(dim=0), group).argmin())
         others = [m for m in range(modalities) if m != scarcest]
 
-        z_all, present_all = (whole(v[:, others], sizes, group) for v in (z, present))
+        z_all, present_all = (
+            all_gather_with_grad(v[:, others], sizes, group) for v in (z, present)
+        )
         rows = [z_all[there, m] for m, there in enumerate(present_all.T)]
         rows.append(z[present[:, scarcest], scarcest])
-        logsumexps = find(self.kernel, KERNELS, what="kernel")
+        logsumexps = resolve(self.kernel, KERNELS, what="kernel")
         *partial, own = logsumexps(rows, scale, matmul=self.matmul)
 
         # Row number k of the cube is the k-th sample that has the modality.
         complete = present.all(dim=1)
-        mine = own_place(sizes, group)
+        mine = local_slice(sizes, group)
         numbers = (present_all.cumsum(dim=0) - 1)[mine][complete]
         denominators = [own[present[:, scarcest].cumsum(dim=0)[complete] - 1]]
         for found, number in zip(partial, numbers.T, strict=True):
-            denominators.append(total_logsumexp(found, group)[number])
+            denominators.append(all_reduce_logsumexp(found, group)[number])
 
         right = scale * reduce(torch.mul, z[complete].unbind(dim=1)).sum(dim=1)
         losses = torch.stack(denominators) - right  # [modality, anchor]
-        return total(losses.sum(), group) / (modalities * total(complete.sum(), group))
+        return all_reduce_sum(losses.sum(), group) / (
+            modalities * all_reduce_sum(complete.sum(), group)
+        )
 
     def candidates(self, samples: int, *, modalities: int) -> int:
         """How many combinations share one anchor."""
@@ -156,10 +172,14 @@ def parse_negatives(word: str, *, matmul: str = "highest", kernel: str = "tiles"
         raise ValueError(
             f"kernel '{kernel}' is for negatives 'all', which are '{word}' here; expected 'tiles'."
         )
-    plain = {"all": All(matmul, kernel), "shuffled": Shuffled(), "one-slot": OneSlot(matmul)}
+    plain = {
+        "all": AllNegatives(matmul, kernel),
+        "shuffled": ShuffledNegatives(),
+        "one-slot": SingleReplacement(matmul),
+    }
     name, _, count = word.partition("-")
     if name == "cyclic" and count.isdecimal() and int(count) >= 1:
-        return Cyclic(int(count), matmul)
+        return CyclicNegatives(int(count), matmul)
     if word not in plain:
         raise ValueError(
             f"unknown negatives '{word}'; expected {', '.join(plain)}, or cyclic-8 with any count "
@@ -184,7 +204,7 @@ class Symile(Objective):
         logit_scale_max: limit of the learned scale. None by default, as in the paper's experiments:
             since the products are small, the scale must grow well past the limit that CLIP needs.
         matmul: precision of float32 products, see `cube_logsumexp`.
-        kernel: what computes "all": "tiles", or "fused" on a GPU, see `clinical_symile.fused`.
+        kernel: what computes "all": "tiles", or "fused" on a GPU, see `kernels.triton`.
 
     Raises:
         ValueError: fewer than two complete samples in the batch.

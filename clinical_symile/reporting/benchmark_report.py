@@ -8,29 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from clinical_symile.asked import Evaluated
-from clinical_symile.candidates import NOBODY
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.report import benchmark_requirements
+from clinical_symile.config.tasks.read import Classification, Retrieval, parse_task, read_task
+from clinical_symile.data.candidates import PADDING
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.gallery import Answers
-from clinical_symile.intervals import LEVEL, paired_bootstrap
-from clinical_symile.measures import (
+from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.reporting.render import ReportData, is_synthetic, render
+from clinical_symile.reporting.result_lookup import ORACLE, ResultTable
+from clinical_symile.reporting.sections.retrieval_examples import Answers
+from clinical_symile.stats.bootstrap import LEVEL, paired_bootstrap
+from clinical_symile.tracking.analysis_tables import (
     MaskAuroc,
     MethodRank,
     SeedComponents,
-    of_tasks,
-    read_measures,
-    together,
+    merge_analyses,
+    read_analysis,
+    select_tasks,
 )
-from clinical_symile.questions import primary_metric
-from clinical_symile.report import ReportData, is_made_up, render
-from clinical_symile.results import Comparison, Result, Unscored, read_rows
-from clinical_symile.run import Run
-from clinical_symile.scores import ORACLE, Scores
-from clinical_symile.store import CohortStore, open_store
-from clinical_symile.task import Classification, Retrieval, read_task, task_from
-from clinical_symile.template import needs_of_benchmark
-from clinical_symile.tracking import Mirrored
+from clinical_symile.tracking.mlflow import SyncResult
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult, read_rows
+from clinical_symile.tracking.run import Run
 
 RECORD = "benchmark.json"
 EXAMPLES = 3
@@ -60,12 +60,12 @@ class Benchmark:
     runs: list[Run]
     results: list[Result]
     comparisons: list[Comparison]
-    unscored: list[Unscored]
-    tasks: list[Evaluated]
+    unscored: list[SkippedResult]
+    tasks: list[EvaluationTask]
     notes: list[str]
     report: Path
     uri: str
-    mirrored: Mirrored
+    mirrored: SyncResult
 
 
 def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
@@ -76,13 +76,13 @@ def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
         DataError: the folder is not one of a finished benchmark.
     """
     template = catalog.path("reports", report)
-    needs_of_benchmark(template)
+    benchmark_requirements(template)
     page = out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
-    render(template, data=gather(out, catalog=catalog), out=page)
+    render(template, data=load_benchmark(out, catalog=catalog), out=page)
     return page
 
 
-def gather(out: Path, *, catalog: Catalog) -> ReportData:
+def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     """All that a report says, read from the folder that `benchmark` wrote.
 
     Args:
@@ -101,7 +101,7 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
     store = open_store(Path(record["store"]))
     runs = [Run(out / "runs" / name) for name in record["runs"]]
     trained = [run for run in runs if run.trained]
-    scored = tasks_of(record, catalog=catalog)
+    scored = benchmark_tasks(record, catalog=catalog)
     results, masks = read_rows(out / "results.jsonl", Result), out / "masks.jsonl"
     above_best, tested = _above_best(results, runs, scored, store=store)
     return ReportData(
@@ -111,8 +111,10 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
         masks=read_rows(masks, MaskAuroc) if masks.is_file() else (),
-        told=of_tasks(together(read_measures(run.path) for run in runs), scored.__contains__),
-        unscored=read_rows(out / "unscored.jsonl", Unscored),
+        told=select_tasks(
+            merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
+        ),
+        unscored=read_rows(out / "unscored.jsonl", SkippedResult),
         notes=record["notes"],
         baselines={r.name: r.record["definition"]["description"] for r in runs if r.is_baseline},
         runs=[run.record for run in trained],
@@ -128,19 +130,19 @@ def gather(out: Path, *, catalog: Catalog) -> ReportData:
     )
 
 
-def tasks_of(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str, Evaluated]:
+def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str, EvaluationTask]:
     """The tasks of a benchmark: as the catalog has them, or as they were where it has none.
 
     Args:
         record: what `benchmark.json` says.
         catalog: where tasks are.
     """
-    tasks: dict[str, Evaluated] = {}
+    tasks: dict[str, EvaluationTask] = {}
     for name, table in record["definitions"].items():
         if name in catalog.tasks:
             task = read_task(catalog.path("tasks", name), name=name)
         else:
-            task = task_from(table, name=name, where=f"{RECORD}, {name}")
+            task = parse_task(table, name=name, where=f"{RECORD}, {name}")
         if isinstance(task, Retrieval | Classification):
             tasks[name] = task
     return tasks
@@ -166,7 +168,7 @@ def _above_best(
     The oracle is best among all people, not on each draw of them: chance can put a run above it.
     The intervals are paired and, by Bonferroni, of `LEVEL` for all tested results together.
     """
-    by_name, scores = {run.name: run for run in runs}, Scores(results)
+    by_name, scores = {run.name: run for run in runs}, ResultTable(results)
     tested = [
         (row, task, best)
         for row in results
@@ -233,7 +235,7 @@ def _gallery(
 ) -> list[Answers]:
     """The first queries of the first retrieval task; none unless the people are made up."""
     retrieval = [task for task in tasks.values() if isinstance(task, Retrieval)]
-    if not is_made_up(store.manifest):
+    if not is_synthetic(store.manifest):
         return []
     if not retrieval or not runs or "complete" not in retrieval[0].missingness:
         return []
@@ -260,7 +262,7 @@ def _answers(
     return [
         (_measurement(store, task.target, answer), answer == row)
         for answer in answers
-        if answer != NOBODY
+        if answer != PADDING
     ]
 
 

@@ -9,12 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-from clinical_symile.modalities.modality import is_empty
-from clinical_symile.panels import Panel, cohort_table, presence_panel
-from clinical_symile.report import is_made_up, render_page
-from clinical_symile.store import CohortStore
-from clinical_symile.subgroups import level_order
-from clinical_symile.wording import (
+from clinical_symile.data.store import CohortStore
+from clinical_symile.formatting import (
     PERCENT,
     SMALL,
     SPLITS,
@@ -24,6 +20,10 @@ from clinical_symile.wording import (
     part,
     parts,
 )
+from clinical_symile.metrics.subgroups import level_order
+from clinical_symile.modalities.base import is_empty
+from clinical_symile.reporting.render import is_synthetic, render_page
+from clinical_symile.reporting.sections.overview import Panel, cohort_table, presence_panel
 
 NOT_RECORDED = "not recorded"
 NONE = "\N{EN DASH}"
@@ -85,7 +85,7 @@ def render_card(store: CohortStore, *, template: Path, out: Path) -> None:
         "outcomes": outcomes(manifest),
         "analytes": analytes(store),
         "files": _files(manifest),
-        "examples": examples(store) if is_made_up(manifest) else [],
+        "examples": examples(store) if is_synthetic(manifest) else [],
     }
     render_page(template, context=context, out=out)
 
@@ -170,7 +170,10 @@ def analytes(store: CohortStore) -> list[Coverage]:
 
 def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
     """The first samples that have every modality: what is a picture, and what is drawn."""
-    from clinical_symile.drawings import electrocardiogram, image  # drawing takes a second to load
+    from clinical_symile.reporting.figures.signals import (  # drawing takes a second to load
+        electrocardiogram,
+        image,
+    )
 
     drawn = []
     for row in np.flatnonzero(store.present.all(axis=1))[:EXAMPLES].tolist():

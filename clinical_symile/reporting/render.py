@@ -8,10 +8,12 @@ from typing import Any
 
 import jinja2
 
-from clinical_symile import wording
-from clinical_symile.catalog import our_directory
+from clinical_symile import formatting as wording
+from clinical_symile.config.catalog import builtin_catalog_directory
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.findings import (
+from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, method_series
+from clinical_symile.reporting.sections.retrieval_examples import Answers, gallery
+from clinical_symile.reporting.text.summary import (
     above_the_best,
     findings,
     how_intervals_were_made,
@@ -19,15 +21,18 @@ from clinical_symile.findings import (
     made_differently,
     possible,
 )
-from clinical_symile.gallery import Answers, gallery
-from clinical_symile.measures import MaskAuroc, Measures, MethodRank, SeedComponents
-from clinical_symile.results import Comparison, Result, Unscored
-from clinical_symile.scores import ORACLE, Scores, series_of
+from clinical_symile.tracking.analysis_tables import (
+    MaskAuroc,
+    MethodRank,
+    RunAnalysis,
+    SeedComponents,
+)
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
 OPEN = "open"
 
 
-def is_made_up(cohort: Mapping[str, Any]) -> bool:
+def is_synthetic(cohort: Mapping[str, Any]) -> bool:
     """Whether a manifest is of people who do not exist, who alone may be shown one by one.
 
     Open access is not enough: recordings of real people may be open.
@@ -68,7 +73,7 @@ class ReportData:
 
     results: Sequence[Result]
     comparisons: Sequence[Comparison]
-    unscored: Sequence[Unscored]
+    unscored: Sequence[SkippedResult]
     notes: Sequence[str]
     runs: Sequence[Mapping[str, Any]]
     histories: Mapping[str, Sequence[Mapping[str, int | float]]]
@@ -84,7 +89,7 @@ class ReportData:
     seeds: Sequence[SeedComponents] = ()
     ranks: Sequence[MethodRank] = ()
     masks: Sequence[MaskAuroc] = ()
-    told: Measures = field(default_factory=Measures)
+    told: RunAnalysis = field(default_factory=RunAnalysis)
     baselines: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -134,7 +139,7 @@ def render_page(template: Path, *, context: Mapping[str, Any], out: Path) -> Non
 
 def _environment(folder: Path) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder, our_directory() / "reports"]),
+        loader=jinja2.FileSystemLoader([folder, builtin_catalog_directory() / "reports"]),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
@@ -157,14 +162,17 @@ def _environment(folder: Path) -> jinja2.Environment:
 def _context(data: ReportData) -> dict[str, Any]:
     """The data as they are, and the pictures drawn from them."""
     # It draws, and what draws takes a second to load: `list` must not wait for it.
-    from clinical_symile import absence_panels, measure_panels, panels, risk_panels
-    from clinical_symile.differences import differences
-    from clinical_symile.margin_panels import costs
-    from clinical_symile.method_panels import ranks, seeds
+    from clinical_symile.reporting.sections import analysis as measure_panels
+    from clinical_symile.reporting.sections import missingness as absence_panels
+    from clinical_symile.reporting.sections import overview as panels
+    from clinical_symile.reporting.sections import risk as risk_panels
+    from clinical_symile.reporting.sections.comparisons import differences
+    from clinical_symile.reporting.sections.method_ranking import ranks, seeds
+    from clinical_symile.reporting.sections.noninferiority import costs
 
-    scores, series = Scores(data.results), series_of(data.runs, data.results)
+    scores, series = ResultTable(data.results), method_series(data.runs, data.results)
     about = {"tasks": data.tasks, "series": series}
-    made_up = is_made_up(data.cohort)
+    made_up = is_synthetic(data.cohort)
     by_task = {str(record.get("task")): str(record["name"]) for record in data.runs}
     by_run = {one.run: one for one in series}
     by_method = {**by_run, **{task: by_run[name] for task, name in by_task.items()}}
@@ -200,10 +208,12 @@ def _context(data: ReportData) -> dict[str, Any]:
         ),
         # Drawn where a template calls them: most reports do not.
         "absence": {
-            "lost": partial(absence_panels.lost, scores, **about),
+            "lost": partial(absence_panels.retained_section, scores, **about),
             "degradation": partial(absence_panels.degradation, scores, **about),
-            "met": partial(absence_panels.met, scores, data.comparisons, **about),
-            "masks": partial(absence_panels.masks, data.masks, scores, tasks=data.tasks),
+            "met": partial(absence_panels.trained_with_met_with, scores, data.comparisons, **about),
+            "masks": partial(
+                absence_panels.mask_predictability_section, data.masks, scores, tasks=data.tasks
+            ),
             "costs": partial(costs, data.losses, scores, **about),
         },
         "risks": {

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinical_symile.results import Result
-from clinical_symile.wording import BASELINES, OBJECTIVES
+from clinical_symile.formatting import BASELINES, OBJECTIVES
+from clinical_symile.tracking.results import Result
 
 ORACLE = "oracle"
 MET = {"mcar": "", "mnar": " if severe"}
@@ -32,7 +32,7 @@ class Series:
     style: int
 
 
-class Scores:
+class ResultTable:
     """Looks up results; what a run was not scored on is None."""
 
     def __init__(self, results: Iterable[Result]):
@@ -78,7 +78,7 @@ class Scores:
         return list(dict.fromkeys(row.metric for row in self.of(task=task)))
 
 
-def series_of(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> list[Series]:
+def method_series(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> list[Series]:
     """A colour and a label for each run: those with a record first, then any other with results.
 
     Args:

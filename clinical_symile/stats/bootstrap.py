@@ -172,8 +172,8 @@ def resample(
     """What a metric becomes in resamples by subject; see `bootstrap`."""
     value = metric(*arrays)
     form = weighted or by_weights(metric)
-    values = resampled(form, arrays, subjects, rng=rng, resamples=resamples)
-    return Resampled(value, defined(values, metric, arrays, subjects))
+    values = resample_metric(form, arrays, subjects, rng=rng, resamples=resamples)
+    return Resampled(value, defined_share(values, metric, arrays, subjects))
 
 
 def resample_difference(
@@ -194,11 +194,11 @@ def resample_difference(
 
     value = metric(*arrays) - metric(*baseline)
     both = [*arrays, *baseline]
-    values = resampled(difference, both, subjects, rng=rng, resamples=resamples)
-    return Resampled(value, defined(values, metric, arrays, subjects))
+    values = resample_metric(difference, both, subjects, rng=rng, resamples=resamples)
+    return Resampled(value, defined_share(values, metric, arrays, subjects))
 
 
-def resampled(
+def resample_metric(
     weighted: Weighted,
     arrays: Arrays,
     subjects: Shaped[np.ndarray, " sample"],
@@ -232,7 +232,7 @@ def jackknife(
     what they add one by one, so that the acceleration of BCa is estimated either way.
 
     Raises:
-        ValueError: as in `resampled`.
+        ValueError: as in `resample_metric`.
     """
     codes, people = _codes(arrays, subjects)
     groups = min(people, LEFT_OUT)
@@ -260,7 +260,7 @@ def by_weights(metric: Callable[..., float]) -> Weighted:
     return weighted
 
 
-def defined(
+def defined_share(
     values: Float[np.ndarray, " resample"],
     metric: Callable[..., float],
     arrays: Arrays,

@@ -15,11 +15,11 @@ from typing import NamedTuple
 from scipy.special import ndtr, ndtri
 
 # On each side, so that verdicts are those of the 95 % interval.
-SIZE = 0.025
+ALPHA = 0.025
 POWER = 0.8
 
 
-class WithinMargin(NamedTuple):
+class NoninferiorityResult(NamedTuple):
     """What two one-sided tests found of a difference that is better the greater it is.
 
     Attributes:
@@ -33,12 +33,14 @@ class WithinMargin(NamedTuple):
     @property
     def verdict(self) -> str:
         """`equivalent` or else `non-inferior`, at 2.5 % on each side; `not shown` otherwise."""
-        if self.p_equivalent < SIZE:
+        if self.p_equivalent < ALPHA:
             return "equivalent"
-        return "non-inferior" if self.p_noninferior < SIZE else "not shown"
+        return "non-inferior" if self.p_noninferior < ALPHA else "not shown"
 
 
-def within_margin(difference: float, standard_error: float, *, margin: float) -> WithinMargin:
+def noninferiority_test(
+    difference: float, standard_error: float, *, margin: float
+) -> NoninferiorityResult:
     """Two one-sided tests of a difference against minus and plus a margin.
 
     Args:
@@ -55,7 +57,7 @@ def within_margin(difference: float, standard_error: float, *, margin: float) ->
     else:
         lost = float(ndtr(-(difference + margin) / standard_error))
         gained = float(ndtr((difference - margin) / standard_error))
-    return WithinMargin(lost, max(lost, gained))
+    return NoninferiorityResult(lost, max(lost, gained))
 
 
 def minimum_detectable(standard_error: float, *, power: float = POWER) -> float:
@@ -63,7 +65,7 @@ def minimum_detectable(standard_error: float, *, power: float = POWER) -> float:
 
     (z₀.₉₇₅ + z_power) standard errors; the tiny chance to find it the wrong way round is left out.
     """
-    return float((ndtri(1 - SIZE) + ndtri(power)) * standard_error)
+    return float((ndtri(1 - ALPHA) + ndtri(power)) * standard_error)
 
 
 def subjects_to_detect(
@@ -93,7 +95,7 @@ def subjects_for_margin(
     """How many subjects show non-inferiority so often, where in truth nothing is lost.
 
     Args:
-        margin: as for `within_margin`.
+        margin: as for `noninferiority_test`.
         standard_error: of a difference estimated on `n_subjects`.
         n_subjects: how many these were.
         power: how often it is to be shown.
@@ -102,7 +104,7 @@ def subjects_for_margin(
         ValueError: the margin is not above 0, or the standard error is negative.
     """
     _check(margin, standard_error)
-    least = float(ndtri(1 - SIZE) + ndtri(power)) * standard_error / margin
+    least = float(ndtri(1 - ALPHA) + ndtri(power)) * standard_error / margin
     return max(2, math.ceil(n_subjects * least**2))
 
 

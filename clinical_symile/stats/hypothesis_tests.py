@@ -30,7 +30,7 @@ ENUMERATED = 12
 _TOLERANCE = 1e-12
 
 
-class Tested(NamedTuple):
+class TestResult(NamedTuple):
     """What a test found: the test's name, its difference and the two-sided p value."""
 
     test: str
@@ -43,7 +43,7 @@ def delong(
     probability: Float[np.ndarray, " sample"],
     baseline: Float[np.ndarray, " sample"],
     subjects: Shaped[np.ndarray, " sample"],
-) -> Tested:
+) -> TestResult:
     """The difference of two AUROCs on the same samples, by its asymptotic normal distribution.
 
     It needs some tens of subjects of each class.
@@ -57,13 +57,13 @@ def delong(
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     name = "DeLong" if len(np.unique(subjects)) == len(subjects) else "DeLong, clustered"
     if abs(difference) < _TOLERANCE:
-        return Tested(name, 0.0, 1.0)
+        return TestResult(name, 0.0, 1.0)
     if variance < _TOLERANCE**2:
         raise ValueError(
             f"AUROCs differ by {difference:+.3f} and DeLong's variance is 0; expected areas that "
             "vary between people. Score on more samples."
         )
-    return Tested(name, difference, float(2 * ndtr(-abs(difference) / np.sqrt(variance))))
+    return TestResult(name, difference, float(2 * ndtr(-abs(difference) / np.sqrt(variance))))
 
 
 def auroc_covariance(
@@ -116,7 +116,7 @@ def mcnemar(
     right: Float[np.ndarray, " sample"],
     baseline: Float[np.ndarray, " sample"],
     subjects: Shaped[np.ndarray, " sample"],
-) -> Tested:
+) -> TestResult:
     """Whether two runs are right equally often; pairs that agree say nothing.
 
     Where each subject has one sample, b pairs favour the run and c its baseline, and p is that of a
@@ -138,11 +138,11 @@ def mcnemar(
         sums = np.bincount(codes, sign, len(people))
         squares = (sums**2).sum()
         z = abs(sums.sum()) / np.sqrt(squares) if squares else 0.0
-        return Tested("McNemar, clustered", difference, float(2 * ndtr(-z)))
+        return TestResult("McNemar, clustered", difference, float(2 * ndtr(-z)))
     for_run, for_baseline = int((sign > 0).sum()), int((sign < 0).sum())
     few, pairs = min(for_run, for_baseline), for_run + for_baseline
     p_value = 2 * binom.cdf(few, pairs, 0.5) - binom.pmf(few, pairs, 0.5) if pairs else 1.0
-    return Tested("McNemar, mid-p", difference, float(min(p_value, 1.0)))
+    return TestResult("McNemar, mid-p", difference, float(min(p_value, 1.0)))
 
 
 def sign_flip(
@@ -152,7 +152,7 @@ def sign_flip(
     *,
     rng: np.random.Generator,
     permutations: int = PERMUTATIONS,
-) -> Tested:
+) -> TestResult:
     """Whether two means differ, if each subject might as well have had the two runs exchanged.
 
     The difference of every subject's samples keeps or changes its sign, all together; p is the
@@ -172,13 +172,13 @@ def sign_flip(
     if len(people) <= ENUMERATED:
         signs = 1.0 - 2.0 * ((np.arange(2 ** len(people))[:, None] >> np.arange(len(people))) & 1)
         reached = _as_far(signs @ sums, sums).mean()
-        return Tested("sign flips, all", difference, float(reached))
+        return TestResult("sign flips, all", difference, float(reached))
     reached, at_once = 1, max(1, 4_000_000 // len(people))
     for start in range(0, permutations, at_once):
         size = (min(at_once, permutations - start), len(people))
         signs = 1.0 - 2.0 * rng.integers(2, size=size, dtype=np.int8)
         reached += int(_as_far(signs @ sums, sums).sum())
-    return Tested("sign flips", difference, reached / (permutations + 1))
+    return TestResult("sign flips", difference, reached / (permutations + 1))
 
 
 def _as_far(flipped: Float[np.ndarray, " way"], sums: Float[np.ndarray, " subject"]) -> np.ndarray:

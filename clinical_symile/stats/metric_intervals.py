@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from clinical_symile.intervals import (
+from clinical_symile.stats.bootstrap import (
     RESAMPLES,
     Arrays,
     Interval,
@@ -18,14 +18,14 @@ from clinical_symile.intervals import (
     Weighted,
     Weights,
     by_weights,
-    defined,
+    defined_share,
     jackknife,
-    resampled,
+    resample_metric,
 )
 
 
 @dataclass(frozen=True)
-class Number:
+class MetricSample:
     """A metric of some samples, to be told with its interval.
 
     Attributes:
@@ -41,8 +41,8 @@ class Number:
     weighted: Weighted | None = None
 
 
-def intervals(
-    numbers: Sequence[Number],
+def metric_intervals(
+    numbers: Sequence[MetricSample],
     subjects: Shaped[np.ndarray, " sample"],
     *,
     rng: np.random.Generator,
@@ -81,7 +81,7 @@ def intervals(
         )
 
     try:
-        drawn = resampled(together, arrays, subjects, rng=rng, resamples=resamples)
+        drawn = resample_metric(together, arrays, subjects, rng=rng, resamples=resamples)
         kinds = dict.fromkeys(number.interval for number in known)
         ends = {kind: INTERVALS[kind](together, arrays, subjects) for kind in kinds}
     except ValueError as error:
@@ -89,7 +89,7 @@ def intervals(
     for column, (place, value) in enumerate(values.items()):
         number = numbers[place]
         try:
-            kept = defined(drawn[:, column], number.compute, number.arrays, subjects)
+            kept = defined_share(drawn[:, column], number.compute, number.arrays, subjects)
         except ValueError as error:
             made[place] = error
         else:

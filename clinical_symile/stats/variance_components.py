@@ -25,7 +25,7 @@ from jaxtyping import Float
 from scipy.stats import chi2, t
 
 
-class Components(NamedTuple):
+class VarianceComponents(NamedTuple):
     """Standard deviations of one run's number, each in the metric's own units.
 
     Attributes:
@@ -51,9 +51,9 @@ class Components(NamedTuple):
     seeds_high: float
 
 
-def components(
+def variance_components(
     values: Float[np.ndarray, " seed"], resampled: Float[np.ndarray, "resample seed"]
-) -> Components:
+) -> VarianceComponents:
     """Variance over seeds apart from variance over people.
 
     Args:
@@ -73,7 +73,7 @@ def components(
     mean, error = float(values.mean()), np.sqrt(people + (seeds + both) / n)
     reach = float(_quantile(people, (seeds + both) / n, n) * error)
     ends = np.sqrt((n - 1) * between / chi2.ppf([0.975, 0.025], n - 1))
-    return Components(
+    return VarianceComponents(
         mean,
         mean - reach,
         mean + reach,

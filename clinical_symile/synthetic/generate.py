@@ -18,8 +18,9 @@ from jaxtyping import Int16
 from PIL import Image
 
 from clinical_symile.errors import DataError
-from clinical_symile.synthetic_ecg import LEADS, SAMPLING_RATE_HZ, UNITS_PER_MV, draw_ecg
-from clinical_symile.synthetic_tables import (
+from clinical_symile.synthetic.cxr import draw_xray
+from clinical_symile.synthetic.ecg import LEADS, SAMPLING_RATE_HZ, UNITS_PER_MV, draw_ecg
+from clinical_symile.synthetic.tables import (
     Admission,
     Tables,
     cxr_rows,
@@ -32,8 +33,7 @@ from clinical_symile.synthetic_tables import (
     truth_row,
     write_tables,
 )
-from clinical_symile.synthetic_world import MODALITIES, World
-from clinical_symile.synthetic_xray import draw_xray
+from clinical_symile.synthetic.world import MODALITIES, World
 
 MAX_ADMISSIONS = 3
 MAX_SUBJECTS = 1_000_000 // MAX_ADMISSIONS
@@ -42,7 +42,7 @@ _CHUNK = 50
 _JPEG_QUALITY = 90
 
 
-def write(
+def write_cohort(
     folder: Path,
     *,
     subjects: int,

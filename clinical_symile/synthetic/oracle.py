@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import FINDINGS, MODALITIES, OUTCOME, Joint, World
+from clinical_symile.synthetic.world import FINDINGS, MODALITIES, OUTCOME, Joint, World
 
 # Sums of products that are equal in theory may differ in their last digits, and ties would be lost.
 _DECIMALS = 9

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from clinical_symile.synthetic_labs import PANEL, draw_labs
-from clinical_symile.synthetic_world import MODALITIES, words
-from clinical_symile.synthetic_xray import SIZE_PX
+from clinical_symile.synthetic.cxr import SIZE_PX
+from clinical_symile.synthetic.labs import PANEL, draw_labs
+from clinical_symile.synthetic.world import MODALITIES, bits_to_integers
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -224,7 +224,7 @@ def lab_rows(admission: Admission, taken: datetime, generator: np.random.Generat
 
 def truth_row(admission: Admission) -> tuple:
     """What the modalities show, also those that were not measured."""
-    return (admission.hadm_id, *words(admission.shown).tolist())
+    return (admission.hadm_id, *bits_to_integers(admission.shown).tolist())
 
 
 def item_rows() -> Tables:

@@ -133,7 +133,7 @@ class World:
         return joint
 
 
-def words(bits: Int[np.ndarray, "*rows bit"]) -> Int[np.ndarray, "*rows"]:
+def bits_to_integers(bits: Int[np.ndarray, "*rows bit"]) -> Int[np.ndarray, "*rows"]:
     """Each row of bits as one number, the first bit lowest."""
     return bits @ (1 << np.arange(bits.shape[-1]))
 

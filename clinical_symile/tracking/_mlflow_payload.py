@@ -11,22 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DataError
-from clinical_symile.measures import Measures, read_measures
-from clinical_symile.results import Result, question
-from clinical_symile.run import Run
+from clinical_symile.tracking.analysis_tables import RunAnalysis, read_analysis
+from clinical_symile.tracking.results import Result, question_digest
+from clinical_symile.tracking.run import Run
 
 # A number by the name it has there.
-Number = tuple[str, float]
+MetricPoint = tuple[str, float]
 
 # All that leaves a run's folder. Its other files hold rows of samples, or weights fitted to them.
-UPLOADED = ("run.toml", "history.jsonl", "results.jsonl", "measures.jsonl", "modality_value.jsonl")
+MLFLOW_ARTIFACTS = (
+    "run.toml",
+    "history.jsonl",
+    "results.jsonl",
+    "measures.jsonl",
+    "modality_value.jsonl",
+)
 
 # MLflow takes no more than this as a name, as a value.
 NAME_LENGTH, PARAMETER_LENGTH = 250, 500
 
 
 @dataclass(frozen=True)
-class Folder:
+class RunSnapshot:
     """A run's folder as it is now."""
 
     name: str
@@ -34,7 +40,7 @@ class Folder:
     record: Mapping[str, Any]
     history: Sequence[Mapping[str, int | float]]
     results: Sequence[Result]
-    told: Measures
+    told: RunAnalysis
     results_ms: int
     files: Mapping[str, bytes]
 
@@ -43,9 +49,13 @@ class Folder:
         """The same for every state of one run, and for no other run."""
         fields = ("started", "seed", "store_digest", "task_digest")
         if self.record:
-            return digest_of(self.name, self.cohort, *(str(self.record.get(f)) for f in fields))
-        return digest_of(
-            self.name, self.cohort, question(min(self.results, key=attrgetter("task")).digest)
+            return payload_digest(
+                self.name, self.cohort, *(str(self.record.get(f)) for f in fields)
+            )
+        return payload_digest(
+            self.name,
+            self.cohort,
+            question_digest(min(self.results, key=attrgetter("task")).digest),
         )
 
     @property
@@ -59,7 +69,7 @@ class Folder:
         return milliseconds(self.record.get("started")) or self.results_ms
 
 
-def read_folder(path: Path, *, cohort: str, report: Path | None) -> Folder:
+def read_snapshot(path: Path, *, cohort: str, report: Path | None) -> RunSnapshot:
     """Read what may leave a run's folder.
 
     Args:
@@ -71,7 +81,9 @@ def read_folder(path: Path, *, cohort: str, report: Path | None) -> Folder:
         DataError: it is not a run's, or its history holds something else than numbers.
     """
     run = Run(path)
-    files = {name: (path / name).read_bytes() for name in UPLOADED if (path / name).is_file()}
+    files = {
+        name: (path / name).read_bytes() for name in MLFLOW_ARTIFACTS if (path / name).is_file()
+    }
     record = run.record if "run.toml" in files else {}
     history, results = run.history, run.results
     if not record and not results:
@@ -91,27 +103,27 @@ def read_folder(path: Path, *, cohort: str, report: Path | None) -> Folder:
     if report is not None:
         files["report.html"] = report.read_bytes()
     at = int(1000 * (path / "results.jsonl").stat().st_mtime) if results else 0
-    return Folder(run.name, cohort, record, history, results, read_measures(path), at, files)
+    return RunSnapshot(run.name, cohort, record, history, results, read_analysis(path), at, files)
 
 
-def names_of(run: Folder) -> set[str]:
+def metric_names(run: RunSnapshot) -> set[str]:
     """What the folder's numbers are called there: a number of another name is one that is gone."""
-    told = [*metrics_of(run.results)]
+    told = [*result_metrics(run.results)]
     for task in {row.task for row in run.results}:
-        told += measures_of(run.told, task)
-    return {name for name, _ in told} | {legal(key) for line in run.history for key in line}
+        told += analysis_metrics(run.told, task)
+    return {name for name, _ in told} | {mlflow_name(key) for line in run.history for key in line}
 
 
-def metrics_of(rows: Iterable[Result]) -> list[Number]:
+def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
     """Each result and the ends of its interval."""
     return [
-        (legal(f"{row.task}/{row.missingness}/{row.metric}{end}"), value)
+        (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}{end}"), value)
         for row in rows
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
     ]
 
 
-def measures_of(told: Measures, task: str) -> list[Number]:
+def analysis_metrics(told: RunAnalysis, task: str) -> list[MetricPoint]:
     """Calibration, conformal sets and silence, and what modalities are worth, of one task."""
     named = [
         ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
@@ -124,35 +136,35 @@ def measures_of(told: Measures, task: str) -> list[Number]:
         if row.task == task
     ]
     return [
-        (legal(f"{task}/{name}{end}"), value)
+        (mlflow_name(f"{task}/{name}{end}"), value)
         for name, row in named
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
         if value is not None
     ]
 
 
-def parameters_of(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flatten_parameters(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """`run.toml`, flattened; what identifies the run or changes with time is a tag instead."""
     pairs = []
     for key, value in record.items():
         if isinstance(value, Mapping):
-            pairs += parameters_of(value, f"{prefix}{key}.")
+            pairs += flatten_parameters(value, f"{prefix}{key}.")
         elif prefix or not (key in ("started", "finished", "git_commit") or "_digest" in key):
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             if len(text) > PARAMETER_LENGTH:
                 text = text[: PARAMETER_LENGTH - 24] + "… (whole: run.toml)"
-            pairs.append((legal(prefix + key), text))
+            pairs.append((mlflow_name(prefix + key), text))
     return pairs
 
 
-def note_of(run: Folder) -> str:
+def run_description(run: RunSnapshot) -> str:
     """The run's page says in a few lines what came of it."""
     whole = [row for row in run.results if row.missingness in ("complete", "observed")]
     definition = run.record.get("definition", {"description": "The best that is possible."})
-    return "\n\n".join([definition.get("description", ""), table_of(whole or run.results)])
+    return "\n\n".join([definition.get("description", ""), results_table(whole or run.results)])
 
 
-def table_of(rows: Iterable[Result]) -> str:
+def results_table(rows: Iterable[Result]) -> str:
     """Results as a table in Markdown."""
     lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
     for row in rows:
@@ -161,7 +173,7 @@ def table_of(rows: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def legal(name: str) -> str:
+def mlflow_name(name: str) -> str:
     """A name that MLflow takes; ours are legal already, those of a hospital may not be."""
     name = re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)
     parts = [part for part in name.split("/") if part.strip(".")]
@@ -176,7 +188,7 @@ def milliseconds(time: Any) -> int:
     return int(1000 * moment.timestamp())
 
 
-def digest_of(*parts: str | bytes) -> str:
+def payload_digest(*parts: str | bytes) -> str:
     """Sixteen hexadecimal digits of all parts, each apart from the next."""
     sha = hashlib.sha256()
     for part in parts:

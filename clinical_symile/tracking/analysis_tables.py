@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinical_symile.results import read_rows, write_rows
+from clinical_symile.tracking.results import read_rows, write_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +287,7 @@ class MethodRank:
 
 
 @dataclass(frozen=True)
-class Measures:
+class RunAnalysis:
     """All of them together; each list is a file of the name of its field."""
 
     measures: Sequence[Measure] = field(default_factory=list)
@@ -306,19 +306,19 @@ KINDS: Mapping[str, type[Any]] = {
 }
 
 
-def write_measures(folder: Path, told: Measures) -> None:
+def write_analysis(folder: Path, told: RunAnalysis) -> None:
     """Write `<field>.jsonl` for each field; what was there is replaced."""
     for name in KINDS:
         write_rows(folder / f"{name}.jsonl", getattr(told, name))
 
 
-def read_measures(folder: Path) -> Measures:
-    """Read what `write_measures` wrote; a table that is not there is empty.
+def read_analysis(folder: Path) -> RunAnalysis:
+    """Read what `write_analysis` wrote; a table that is not there is empty.
 
     Raises:
         DataError: a line is not such a row.
     """
-    return Measures(
+    return RunAnalysis(
         **{
             name: read_rows(path, kind) if (path := folder / f"{name}.jsonl").is_file() else []
             for name, kind in KINDS.items()
@@ -326,12 +326,16 @@ def read_measures(folder: Path) -> Measures:
     )
 
 
-def together(several: Iterable[Measures]) -> Measures:
+def merge_analyses(several: Iterable[RunAnalysis]) -> RunAnalysis:
     """The tables of several runs as one."""
     parts = list(several)
-    return Measures(**{name: [r for part in parts for r in getattr(part, name)] for name in KINDS})
+    return RunAnalysis(
+        **{name: [r for part in parts for r in getattr(part, name)] for name in KINDS}
+    )
 
 
-def of_tasks(told: Measures, wanted: Callable[[str], bool]) -> Measures:
+def select_tasks(told: RunAnalysis, wanted: Callable[[str], bool]) -> RunAnalysis:
     """The rows of those tasks whose names are wanted."""
-    return Measures(**{name: [r for r in getattr(told, name) if wanted(r.task)] for name in KINDS})
+    return RunAnalysis(
+        **{name: [r for r in getattr(told, name) if wanted(r.task)] for name in KINDS}
+    )

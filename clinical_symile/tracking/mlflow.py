@@ -18,26 +18,26 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_symile.results import question
-from clinical_symile.sent import (
-    UPLOADED,
-    Folder,
-    digest_of,
-    legal,
-    measures_of,
-    metrics_of,
+from clinical_symile.tracking._mlflow_payload import (
+    MLFLOW_ARTIFACTS,
+    RunSnapshot,
+    analysis_metrics,
+    flatten_parameters,
+    metric_names,
     milliseconds,
-    names_of,
-    note_of,
-    parameters_of,
-    read_folder,
-    table_of,
+    mlflow_name,
+    payload_digest,
+    read_snapshot,
+    result_metrics,
+    results_table,
+    run_description,
 )
+from clinical_symile.tracking.results import question_digest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as Copy
     from mlflow.tracking import MlflowClient
-else:  # MLflow takes seconds to load: only `mirror` does
+else:  # MLflow takes seconds to load: only `sync_run` does
     Copy = MlflowClient = Any
 
 # MLflow takes no more than this: in one call, as a value.
@@ -56,7 +56,7 @@ LABELS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mirrored:
+class SyncResult:
     """What came of mirroring a folder.
 
     Attributes:
@@ -78,7 +78,7 @@ def tracking_uri(out: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
 
 
-def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -> Mirrored:
+def sync_run(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -> SyncResult:
     """Bring MLflow up to date with a run's folder.
 
     The cohort is the experiment, the training a run in it, every task it was evaluated on a run
@@ -95,7 +95,7 @@ def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -
     Raises:
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
     """
-    run = read_folder(folder, cohort=cohort, report=report)
+    run = read_snapshot(folder, cohort=cohort, report=report)
     with _manners():
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -104,7 +104,7 @@ def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -
             return _mirror(run, uri)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-            return Mirrored(
+            return SyncResult(
                 problem=_without_password(
                     f"run '{run.name}' could not be mirrored to {uri}: {reason}. Nothing is lost: "
                     f"all of it is in {folder}. Mirror it again when MLflow can be reached."
@@ -112,7 +112,7 @@ def mirror(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -
             )
 
 
-def _mirror(run: Folder, uri: str) -> Mirrored:
+def _mirror(run: RunSnapshot, uri: str) -> SyncResult:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -135,7 +135,7 @@ def _mirror(run: Folder, uri: str) -> Mirrored:
     page = f"#/experiments/{experiment}/runs"
     server = f"{_without_password(uri).rstrip('/')}/"
     url = f"{server}{page}/{copy.info.run_id}" if uri.startswith("http") else None
-    return Mirrored(run_id=copy.info.run_id, url=url, page=page)
+    return SyncResult(run_id=copy.info.run_id, url=url, page=page)
 
 
 def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
@@ -166,20 +166,20 @@ def _sent(copy: Copy) -> dict[str, str]:
     return json.loads(copy.data.tags.get(SENT, "{}"))
 
 
-def _continues(copy: Copy, run: Folder) -> bool:
+def _continues(copy: Copy, run: RunSnapshot) -> bool:
     """Whether what was sent before is still what the folder says."""
     known, sent = copy.data.params, _sent(copy)
     return (
-        all(known.get(key, value) == value for key, value in parameters_of(run.record))
+        all(known.get(key, value) == value for key, value in flatten_parameters(run.record))
         and (
             "history" not in sent
-            or digest_of(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
+            or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
-        and set(copy.data.metrics) <= names_of(run)
+        and set(copy.data.metrics) <= metric_names(run)
     )
 
 
-def _create(client: MlflowClient, experiment: str, run: Folder) -> Copy:
+def _create(client: MlflowClient, experiment: str, run: RunSnapshot) -> Copy:
     from mlflow.entities import Dataset, DatasetInput, Param
 
     record = run.record
@@ -190,10 +190,14 @@ def _create(client: MlflowClient, experiment: str, run: Folder) -> Copy:
     copy = client.create_run(
         experiment,
         start_time=run.started_ms,
-        tags={legal(key): str(value)[:TAG_LENGTH] for key, value in tags.items() if value != ""},
+        tags={
+            mlflow_name(key): str(value)[:TAG_LENGTH] for key, value in tags.items() if value != ""
+        },
         run_name=run.name,
     )
-    for some in _batches([Param(*pair) for pair in parameters_of(record)], PARAMETERS_PER_CALL):
+    for some in _batches(
+        [Param(*pair) for pair in flatten_parameters(record)], PARAMETERS_PER_CALL
+    ):
         client.log_batch(copy.info.run_id, params=some)
     if "store_digest" in record:
         digest = str(record["store_digest"])[:36]
@@ -202,7 +206,7 @@ def _create(client: MlflowClient, experiment: str, run: Folder) -> Copy:
     return copy
 
 
-def _send_history(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str, str]) -> None:
+def _send_history(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]) -> None:
     from mlflow.entities import Metric, RunTag
 
     metrics, seconds = [], 0.0
@@ -211,48 +215,48 @@ def _send_history(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str,
         seconds += line.get("seconds", 0.0)
         step, at = int(line.get("step", number + 1)), run.started_ms + int(1000 * seconds)
         if number >= int(sent.get("lines", 0)):
-            metrics += [Metric(legal(k), v, at, step) for k, v in line.items() if k != "step"]
+            metrics += [Metric(mlflow_name(k), v, at, step) for k, v in line.items() if k != "step"]
     if metrics:
-        sent |= {"lines": str(len(run.history)), "history": digest_of(json.dumps(run.history))}
+        sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
     for some in _batches(metrics, METRICS_PER_CALL):
         tags = [RunTag(SENT, json.dumps(sent))] if some[-1] is metrics[-1] else []
         client.log_batch(copy.info.run_id, metrics=some, tags=tags)
 
 
-def _send_results(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str, str]) -> None:
+def _send_results(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]) -> None:
     """Numbers go to the run itself, to compare runs in one table, and to one below it per task."""
     from mlflow.entities import Metric
 
-    digest = digest_of(*(run.files.get(name, b"") for name in UPLOADED[2:]))
+    digest = payload_digest(*(run.files.get(name, b"") for name in MLFLOW_ARTIFACTS[2:]))
     if not run.results or sent.get("results") == digest:
         return
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
-        rows, key = list(group), digest_of(run.key, task)
+        rows, key = list(group), payload_digest(run.key, task)
         tags = {KEY: key, **LABELS, "mlflow.parentRunId": copy.info.run_id, "cohort": run.cohort}
         tags |= {
             "run": run.name,
             "task": task,
             "split": rows[0].split,
-            "digest": question(rows[0].digest),
+            "digest": question_digest(rows[0].digest),
         }
         child = _find(client, copy.info.experiment_id, key) or client.create_run(
             copy.info.experiment_id, run.results_ms, tags, f"{task} · {run.name}"
         )
-        client.set_tag(child.info.run_id, "mlflow.note.content", table_of(rows)[:TAG_LENGTH])
-        numbers = [*metrics_of(rows), *measures_of(run.told, task)]
+        client.set_tag(child.info.run_id, "mlflow.note.content", results_table(rows)[:TAG_LENGTH])
+        numbers = [*result_metrics(rows), *analysis_metrics(run.told, task)]
         metrics = [Metric(name, value, run.results_ms, 0) for name, value in numbers]
         for some in _batches(metrics, METRICS_PER_CALL):
             client.log_batch(child.info.run_id, metrics=some)
             client.log_batch(copy.info.run_id, metrics=some)
         client.set_terminated(child.info.run_id, "FINISHED", run.results_ms)
-    client.set_tag(copy.info.run_id, "mlflow.note.content", note_of(run)[:TAG_LENGTH])
+    client.set_tag(copy.info.run_id, "mlflow.note.content", run_description(run)[:TAG_LENGTH])
     sent["results"] = digest
     client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
 
 
-def _send_files(client: MlflowClient, copy: Copy, run: Folder, sent: dict[str, str]) -> None:
+def _send_files(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]) -> None:
     for name, content in run.files.items():
-        digest = digest_of(content)
+        digest = payload_digest(content)
         if sent.get(name) == digest:
             continue
         with tempfile.TemporaryDirectory() as folder:

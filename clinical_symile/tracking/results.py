@@ -107,19 +107,19 @@ class Comparison:
     verdict: str | None = None
 
 
-def question(digest: str) -> str:
+def question_digest(digest: str) -> str:
     """The part of a result's digest that is of more than its pattern."""
     return digest.partition(".")[0]
 
 
-def is_settled(row: Comparison) -> bool:
+def is_significant(row: Comparison) -> bool:
     """Whether a difference is told from 0: by its interval, and after adjusting for its family."""
     apart = row.low > 0 or row.high < 0
     return apart and (row.p_holm is None or row.p_holm < 0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unscored:
+class SkippedResult:
     """A number that could not be had, and why.
 
     Attributes:

@@ -16,7 +16,13 @@ import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import Result, Unscored, question, read_rows, write_rows
+from clinical_symile.tracking.results import (
+    Result,
+    SkippedResult,
+    question_digest,
+    read_rows,
+    write_rows,
+)
 
 PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
 
@@ -101,10 +107,10 @@ class Run:
         return read_rows(path, Result) if path.is_file() else []
 
     @property
-    def unscored(self) -> list[Unscored]:
+    def unscored(self) -> list[SkippedResult]:
         """What evaluation could not score."""
         path = self.path / "unscored.jsonl"
-        return read_rows(path, Unscored) if path.is_file() else []
+        return read_rows(path, SkippedResult) if path.is_file() else []
 
     def outcome(self, task: str, missingness: str) -> pd.DataFrame:
         """What became of each sample of a task under a pattern.
@@ -144,7 +150,7 @@ class Run:
         task: str,
         *,
         results: Sequence[Result],
-        unscored: Sequence[Unscored],
+        unscored: Sequence[SkippedResult],
         outcomes: Mapping[str, pd.DataFrame],
         candidates: pd.DataFrame,
         tuning: Mapping[str, pd.DataFrame] = MappingProxyType({}),
@@ -174,7 +180,7 @@ class Run:
         if len(candidates):
             _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}
-        questions = {question(row.digest) for row in (*results, *unscored)}
+        questions = {question_digest(row.digest) for row in (*results, *unscored)}
         patterns = set(outcomes)
         for name, before, after in (
             ("results", self.results, results),
@@ -186,7 +192,7 @@ class Run:
                 if row.task != task
                 or (
                     (row.task, row.missingness) not in new
-                    and question(row.digest) in questions
+                    and question_digest(row.digest) in questions
                     and row.missingness not in outdated
                 )
             ]
@@ -217,7 +223,7 @@ def now() -> str:
 
 def _git_commit() -> str | None:
     """The commit of the checkout this package runs from, marked if it has changes."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
 

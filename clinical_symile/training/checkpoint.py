@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from clinical_symile.run import Run
+from clinical_symile.tracking.run import Run
 
 
 def save_epoch(

@@ -8,11 +8,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from clinical_symile.batch import load_batch
-from clinical_symile.learner import Learner
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining
-from clinical_symile.tuning import complete_rows
+from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.data.batch import load_batch
+from clinical_symile.data.store import CohortStore
+from clinical_symile.training.learner import Learner
+from clinical_symile.training.model_selection import complete_rows
 
 COUNTED = 2  # samples
 
@@ -38,7 +38,7 @@ class _Counter(TorchDispatchMode):
         return found
 
 
-def encoder_operations(learner: Learner, store: CohortStore, task: Pretraining) -> float:
+def encoder_flops(learner: Learner, store: CohortStore, task: Pretraining) -> float:
     """Those of a step's encoders, forward and backward, if every sample is complete.
 
     Two samples are encoded and counted; the way back takes twice the way there.
@@ -53,7 +53,9 @@ def encoder_operations(learner: Learner, store: CohortStore, task: Pretraining) 
     return 3.0 * counter.total * task.batch_size / len(rows)
 
 
-def dear_objective(of_objective: float, of_encoders: float, task: Pretraining) -> str | None:
+def objective_flops_warning(
+    of_objective: float, of_encoders: float, task: Pretraining
+) -> str | None:
     """What to say where the objective costs more than the encoders; None where it does not."""
     if of_objective <= of_encoders:
         return None
@@ -64,13 +66,13 @@ def dear_objective(of_objective: float, of_encoders: float, task: Pretraining) -
     )
 
 
-def warn_of_cost(learner: Learner, store: CohortStore, task: Pretraining) -> None:
+def warn_about_flops(learner: Learner, store: CohortStore, task: Pretraining) -> None:
     """Log a warning where the objective costs more than the encoders."""
     of_objective = learner.objective.operations(
         task.batch_size, modalities=len(task.modalities), dim=task.dim
     )
     if of_objective is None:
         return
-    text = dear_objective(of_objective, encoder_operations(learner, store, task), task)
+    text = objective_flops_warning(of_objective, encoder_flops(learner, store, task), task)
     if text:
         logging.getLogger(__name__).warning(text)

@@ -7,16 +7,15 @@ from pathlib import Path
 from torch import Tensor
 
 from clinical_symile import __version__
-from clinical_symile.asked import pretraining_task
-from clinical_symile.catalog import Catalog
-from clinical_symile.checkpoint import save_weights
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Pretraining, parse_task, pretraining_task, task_digest
+from clinical_symile.data.store import CohortStore, checksum
 from clinical_symile.errors import DataError
-from clinical_symile.learner import build_learner
-from clinical_symile.lightning_file import LightningFile, read_lightning_file
 from clinical_symile.modalities.labs import read_panel
-from clinical_symile.run import Run, now, provenance
-from clinical_symile.store import CohortStore, checksum
-from clinical_symile.task import Pretraining, task_digest, task_from
+from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.training._lightning_checkpoint import LightningFile, read_lightning_file
+from clinical_symile.training.checkpoint import save_weights
+from clinical_symile.training.learner import build_learner
 
 COHORT = "symile_mimic"
 NEGATIVES = {"n_squared": "all", "n": "shuffled"}
@@ -171,7 +170,7 @@ def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: 
         "learning_rate": float(settings.get("lr") or paper.optimiser.learning_rate),
         "weight_decay": float(settings.get("weight_decay", paper.optimiser.weight_decay)),
     }
-    task = task_from(definition, name=name, where=where)
+    task = parse_task(definition, name=name, where=where)
     assert isinstance(task, Pretraining)
     return task
 

@@ -12,17 +12,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from clinical_symile.augmentations import Augmentation
-from clinical_symile.batch import Batch
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.config.component import ComponentConfig
+from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.data.batch import Batch
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.model import Model, build_model
-from clinical_symile.named import Named
-from clinical_symile.names import ABSENCES, AUGMENTATIONS, OBJECTIVES, find
-from clinical_symile.objectives.objective import Objective
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining
+from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.models.multimodal import MultimodalEncoder, build_model
+from clinical_symile.objectives.base import Objective
+from clinical_symile.registry import AUGMENTATIONS, MISSING_MODALITY_HANDLERS, OBJECTIVES, resolve
+from clinical_symile.tracking.run import Run
 
 
 class Learner(nn.Module):
@@ -33,7 +33,7 @@ class Learner(nn.Module):
         objective: from embeddings to a loss, and the matching score.
     """
 
-    def __init__(self, model: Model, objective: Objective):
+    def __init__(self, model: MultimodalEncoder, objective: Objective):
         super().__init__()
         self.model = model
         self.objective = objective
@@ -74,8 +74,8 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
             f"task '{task.name}': modalities {', '.join(missing)} are not in the store of cohort "
             f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task."
         )
-    objective = find(task.objective.name, OBJECTIVES, what="objective")
-    absence = find(task.absent, ABSENCES, what="way with absent modalities")
+    objective = resolve(task.objective.name, OBJECTIVES, what="objective")
+    absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
     try:
         make = partial(objective, **task.objective.arguments)
         model = build_model(task, store, seed=seed)
@@ -93,7 +93,7 @@ def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
     made = {}
     for name, named in task.augment.items():
         try:
-            made[name] = find(named.name, AUGMENTATIONS, what="augmentation")(**named.arguments)
+            made[name] = resolve(named.name, AUGMENTATIONS, what="augmentation")(**named.arguments)
         except (TypeError, ValueError) as error:
             raise DefinitionError(f"task '{task.name}': augment.{name}: {error}") from error
     return made
@@ -106,7 +106,7 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
         DataError: the run's weights cannot be read, or are not of its task.
     """
     encoders = {
-        name: Named(
+        name: ComponentConfig(
             name=encoder.name, **{k: v for k, v in encoder.arguments.items() if k != "weights"}
         )
         for name, encoder in task.encoders.items()

@@ -7,22 +7,22 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from clinical_symile.batch import shuffled_batches
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.feed import Feed
-from clinical_symile.health import health
-from clinical_symile.learner import Learner
-from clinical_symile.metrics.retrieval import ranks
-from clinical_symile.model import embed
-from clinical_symile.names import RETRIEVAL_METRICS, find
-from clinical_symile.objectives.objective import Objective
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining
+from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.data.batch import shuffled_batches
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import BatchLoader
+from clinical_symile.data.store import CohortStore
+from clinical_symile.metrics.representation import representation_metrics
+from clinical_symile.metrics.retrieval import expected_ranks
+from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.objectives.base import Objective
+from clinical_symile.registry import RETRIEVAL_METRICS, resolve
+from clinical_symile.training.learner import Learner
 
 TC_ESTIMATE = "tuning/tc_estimate"
 
 
-def chosen_by(task: Pretraining) -> str:
+def selection_metric(task: Pretraining) -> str:
     """The measure by which the best epoch is chosen."""
     return f"tuning/{task.selection.metric}"
 
@@ -36,13 +36,13 @@ def complete_rows(
     return rows[store.present[rows][:, columns].all(axis=1)]
 
 
-def measure(
+def tuning_metrics(
     learner: Learner,
     store: CohortStore,
     task: Pretraining,
     *,
     seed: int,
-    feed: Feed,
+    feed: BatchLoader,
 ) -> dict[str, float]:
     """The task's metric on complete tuning samples, and what else can be said of them.
 
@@ -56,9 +56,9 @@ def measure(
         feed: of the store, to where the encoders are.
     """
     rows = complete_rows(store, "tuning", task.modalities)
-    embeddings = embed(learner.model, store, rows, feed=feed)
-    measured = {chosen_by(task): _retrieval(learner, embeddings, task, feed.device)}
-    measured |= health(embeddings.z.double().numpy(), embeddings.modalities)
+    embeddings = embed_rows(learner.model, store, rows, feed=feed)
+    measured = {selection_metric(task): _retrieval(learner, embeddings, task, feed.device)}
+    measured |= representation_metrics(embeddings.z.double().numpy(), embeddings.modalities)
     estimate = tc_estimate(
         learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=feed.device
     )
@@ -110,7 +110,7 @@ def tc_estimate(
 def _retrieval(
     learner: Learner, embeddings: Embeddings, task: Pretraining, device: torch.device
 ) -> float:
-    metric = find(task.selection.metric, RETRIEVAL_METRICS, what="retrieval metric")
+    metric = resolve(task.selection.metric, RETRIEVAL_METRICS, what="retrieval metric")
     objective = learner.objective.cpu()
     values = []
     for target in task.selection.targets:
@@ -119,6 +119,8 @@ def _retrieval(
         query[:, column] = False
         with torch.inference_mode():
             scores = objective.score(embeddings.hide(query), embeddings.z[:, column], target=target)
-        values.append(metric.compute(*ranks(scores.numpy(), np.arange(len(embeddings.rows)))))
+        values.append(
+            metric.compute(*expected_ranks(scores.numpy(), np.arange(len(embeddings.rows))))
+        )
     learner.objective.to(device)
     return float(np.mean(values))

@@ -9,18 +9,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.batch import Batch, load_batch, shuffled_batches
+from clinical_symile.config.tasks.read import Optimiser
+from clinical_symile.data.batch import Batch, load_batch, shuffled_batches
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.model import Model
-from clinical_symile.schedule import learning_rate, parameter_groups
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Optimiser
+from clinical_symile.models.multimodal import MultimodalEncoder
+from clinical_symile.training.optim import learning_rate, parameter_groups
 
 AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
-class Cases:
+class LabelledRows:
     """Samples whose outcome is known.
 
     Attributes:
@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         modalities: of the model, those that are used.
     """
 
-    def __init__(self, model: Model, modalities: tuple[str, ...]):
+    def __init__(self, model: MultimodalEncoder, modalities: tuple[str, ...]):
         super().__init__()
         self.model = model
         self.modalities = modalities
@@ -61,11 +61,11 @@ class Classifier(nn.Module):
         return functional.linear(features, self.weight, self.bias)[:, 0]
 
 
-def fit(
+def fit_classifier(
     classifier: Classifier,
     store: CohortStore,
-    train: Cases,
-    tuning: Cases,
+    train: LabelledRows,
+    tuning: LabelledRows,
     *,
     optimiser: Optimiser,
     epochs: int,
@@ -108,7 +108,7 @@ def fit(
                 nn.utils.clip_grad_norm_(classifier.parameters(), optimiser.gradient_clip)
                 adam.step()
                 step += 1
-            logit = log_odds(classifier, store, tuning.rows, tuning.seen)
+            logit = predict_log_odds(classifier, store, tuning.rows, tuning.seen)
             if not np.isfinite(logit).all():
                 raise CannotScore(
                     f"training for the outcome diverged in epoch {epoch + 1}. Lower learning_rate."
@@ -121,7 +121,7 @@ def fit(
 
 
 @torch.inference_mode()
-def log_odds(
+def predict_log_odds(
     classifier: Classifier,
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],

@@ -13,21 +13,21 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile import __version__
-from clinical_symile.augmentations import Augmentation
-from clinical_symile.batch import Batch, shuffled_batches
-from clinical_symile.checkpoint import resume, save_epoch
-from clinical_symile.cost import warn_of_cost
+from clinical_symile.config.tasks.read import Pretraining, task_digest
+from clinical_symile.data.batch import Batch, shuffled_batches
+from clinical_symile.data.loader import BatchLoader, open_loader, prefetch
+from clinical_symile.data.masks import Mask, draw_mask, hide_parts
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
-from clinical_symile.feed import Feed, ahead, open_feed
-from clinical_symile.learner import build_augmentations, build_learner
-from clinical_symile.masks import Mask, draw_mask, withhold_parts
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.names import ABSENCES, find
-from clinical_symile.run import Run, now, provenance
-from clinical_symile.schedule import learning_rate, parameter_groups
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, task_digest
-from clinical_symile.tuning import chosen_by, complete_rows, measure
+from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.registry import MISSING_MODALITY_HANDLERS, resolve
+from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.training.checkpoint import resume, save_epoch
+from clinical_symile.training.flops import warn_about_flops
+from clinical_symile.training.learner import build_augmentations, build_learner
+from clinical_symile.training.model_selection import complete_rows, selection_metric, tuning_metrics
+from clinical_symile.training.optim import learning_rate, parameter_groups
 
 # Of `torch.compile`.
 COMPILER = "inductor"
@@ -81,10 +81,10 @@ def train(
         strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
     )
     fabric.launch()
-    feed = open_feed(store, task.modalities, device=fabric.device)
+    feed = open_loader(store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, store, seed=seed), build_augmentations(task)
     if fabric.is_global_zero:
-        warn_of_cost(learner, store, task)
+        warn_about_flops(learner, store, task)
     on_gpu = fabric.device.type == "cuda"
     if on_gpu:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -102,7 +102,7 @@ def train(
         started, losses, norms = time.perf_counter(), [], []
         about = {"fabric": fabric, "feed": feed, "augmentations": augmentations}
         batches = _batches(task, rows, pairs, present, seed=seed, epoch=epoch, **about)
-        for batch, generator in ahead(batches):
+        for batch, generator in prefetch(batches):
             step = (epoch - 1) * steps + len(losses)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(task.optimiser, step, task.epochs * steps)
@@ -130,7 +130,7 @@ def train(
                 "gradient_norm": float(np.mean(norms)),
                 "learning_rate": optimiser.param_groups[0]["lr"],
                 "logit_scale": float(learner.objective.logit_scale.detach()),
-                **measure(learner, store, task, seed=seed, feed=feed),
+                **tuning_metrics(learner, store, task, seed=seed, feed=feed),
                 "seconds": time.perf_counter() - started,
             }
         )
@@ -227,13 +227,13 @@ def _batches(
     seed: int,
     epoch: int,
     fabric: Fabric,
-    feed: Feed,
+    feed: BatchLoader,
     augmentations: Mapping[str, Augmentation],
 ) -> Iterator[tuple[Batch, torch.Generator]]:
     """This process's share of each batch of an epoch, with the generator for its negatives."""
     rng = _rng(seed, epoch)
     drawn = np.random.default_rng(int(rng.integers(2**31)))
-    absence = find(task.absent, ABSENCES, what="way with absent modalities")
+    absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
     seen = present & ~_dropped(present, absence.drop, drawn)
     for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -269,7 +269,7 @@ def _withholding(store: CohortStore, task: Pretraining, *, seed: int) -> CohortS
     if not pattern.within:
         return store
     try:
-        return withhold_parts(pattern, store, seed=seed)
+        return hide_parts(pattern, store, seed=seed)
     except CannotScore as reason:
         raise DataError(f"task '{task.name}': {reason}") from reason
 
@@ -300,7 +300,7 @@ PAIRS = {"matched": _matched, "shuffled": _shuffled}
 def _learnable(store: CohortStore, task: Pretraining, *, seed: int) -> Int[np.ndarray, " sample"]:
     """The train rows that the pattern is of, with as many modalities as their way needs."""
     mask = _mask(store, task, seed=seed)
-    absence = find(task.absent, ABSENCES, what="way with absent modalities")
+    absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
     shown = len(parse_pattern(task.missingness).shown(task.modalities))
     needed = shown if absence.needs is None else absence.needs
     rows = mask.rows[mask.seen.sum(axis=1) >= needed]
@@ -320,5 +320,5 @@ def _learnable(store: CohortStore, task: Pretraining, *, seed: int) -> Int[np.nd
 
 def _is_best(history: Sequence[dict[str, Any]], task: Pretraining) -> bool:
     """Whether the last epoch is the first with the highest tuning metric."""
-    values = [epoch[chosen_by(task)] for epoch in history]
+    values = [epoch[selection_metric(task)] for epoch in history]
     return values[-1] > max(values[:-1], default=-math.inf)

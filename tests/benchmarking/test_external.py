@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 import torch
 
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.benchmarking.external import add_embeddings, add_predictions
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate import Evaluation, evaluate
-from clinical_symile.include import include_embeddings, include_predictions
-from clinical_symile.measured import intervals
-from clinical_symile.names import OBJECTIVES, find
-from clinical_symile.report_data import Benchmark
-from clinical_symile.scorer import EmbeddingScorer
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
-from clinical_symile.tracking import Mirrored
+from clinical_symile.evaluation.evaluate import Evaluation, evaluate
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.tracking.mlflow import SyncResult
 from tests.conftest import quiet
 
 DETERIORATION = "classification/deterioration"
@@ -28,9 +28,11 @@ DETERIORATION = "classification/deterioration"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few resamples, and no MLflow, which has its own tests."""
-    few = partial(intervals, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluate.intervals", few)
-    monkeypatch.setattr("clinical_symile.conclude.mirror", lambda *a, **k: Mirrored())
+    few = partial(metric_intervals, resamples=50)
+    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
+    monkeypatch.setattr(
+        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
+    )
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def scorer(synthetic_store: CohortStore, generator: torch.Generator) -> Embeddin
     embeddings = Embeddings(
         z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
     )
-    clip = find("clip", OBJECTIVES, what="objective")()
+    clip = resolve("clip", OBJECTIVES, what="objective")()
     return EmbeddingScorer(embeddings, clip, synthetic_store)
 
 
@@ -80,7 +82,7 @@ def include(
             "catalog": catalog,
             "bar": quiet,
         }
-        return include_predictions(tmp_path / "theirs.csv", **{**arguments, **options})
+        return add_predictions(tmp_path / "theirs.csv", **{**arguments, **options})
 
     return include
 
@@ -148,7 +150,7 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
     )
     table.to_parquet(tmp_path / "theirs.parquet")
     tasks = ["retrieval/cxr_given_ecg_labs", DETERIORATION]
-    made = include_embeddings(
+    made = add_embeddings(
         tmp_path / "theirs.parquet",
         name="theirs",
         objective="clip",
@@ -167,7 +169,7 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
             assert row.digest == expected.digest
     table.iloc[1:].to_parquet(tmp_path / "less.parquet")
     with pytest.raises(DataError, match="1 recordings of the store have no embedding"):
-        include_embeddings(
+        add_embeddings(
             tmp_path / "less.parquet",
             name="less",
             objective="clip",

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.asked import applicable_tasks, run_name
-from clinical_symile.benchmark import benchmark
-from clinical_symile.catalog import Catalog
-from clinical_symile.conclude import Bar, compare_runs
+from clinical_symile.benchmarking.finalize import ProgressBar, compare_runs
+from clinical_symile.benchmarking.run import benchmark
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Pretraining, parse_task
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.evaluate_runs import baseline_run, evaluate_run, oracle_run
-from clinical_symile.measured import intervals
-from clinical_symile.report_data import Benchmark
-from clinical_symile.results import Comparison, Result, read_rows
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, task_from
+from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_oracle, evaluate_run
+from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
+from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.tracking.results import Comparison, Result, read_rows
+from clinical_symile.tracking.run import Run
 from tests.conftest import TINY, quiet
 
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
@@ -30,10 +30,13 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     """A function that runs the same small benchmark in the same folder."""
     out = tmp_path_factory.mktemp("benchmark")
 
-    def run(bar: Bar = quiet) -> Benchmark:
+    def run(bar: ProgressBar = quiet) -> Benchmark:
         with pytest.MonkeyPatch.context() as patched:
             patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-            patched.setattr("clinical_symile.evaluate.intervals", partial(intervals, resamples=50))
+            patched.setattr(
+                "clinical_symile.evaluation.evaluate.metric_intervals",
+                partial(metric_intervals, resamples=50),
+            )
             return benchmark(
                 "benchmark",
                 catalog=catalog,
@@ -134,7 +137,7 @@ def test_a_second_time_nothing_is_trained_or_evaluated_again(
         return {path: path.stat().st_mtime_ns for path in paths if path.name != "oracle.json"}
 
     before, results = state(), (made.out / "results.jsonl").read_bytes()
-    monkeypatch.setattr("clinical_symile.evaluate_runs.embed", refuse)
+    monkeypatch.setattr("clinical_symile.evaluation.runner.embed_rows", refuse)
     second = again()
     assert state() == before
     assert (made.out / "results.jsonl").read_bytes() == results
@@ -234,7 +237,7 @@ def test_a_run_without_weights_is_not_evaluated(made: Benchmark, tmp_path: Path)
 
 def test_nobody_knows_the_best_answers_of_a_real_cohort(made: Benchmark, tmp_path: Path) -> None:
     real = replace(made.store, manifest={**made.store.manifest, "generator": None})
-    assert oracle_run(made.tasks, store=real, run=Run(tmp_path / "oracle")) is None
+    assert evaluate_oracle(made.tasks, store=real, run=Run(tmp_path / "oracle")) is None
     assert not (tmp_path / "oracle").exists()
 
 
@@ -288,10 +291,12 @@ def test_a_task_that_cannot_be_scored_is_told(
 
 
 def test_baselines_are_scored_beside_on_tasks_that_predict(made: Benchmark, tmp_path: Path) -> None:
-    learned = task_from(made.runs[0].record["definition"], name="pretraining/x", where="x")
+    learned = parse_task(made.runs[0].record["definition"], name="pretraining/x", where="x")
     assert isinstance(learned, Pretraining)
     run = Run(tmp_path / "labs-logistic")
-    ask = partial(baseline_run, "labs-logistic", store=made.store, run=run, pretraining=[learned])
+    ask = partial(
+        evaluate_baseline, "labs-logistic", store=made.store, run=run, pretraining=[learned]
+    )
     assert not ask([task for task in made.tasks if task.kind == "retrieval"])
     assert ask(made.tasks)
     (task,) = [task for task in made.tasks if task.kind == "classification"]

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from clinical_symile.results import Comparison, Result
-from clinical_symile.terminal import results_table, show_mirrored, show_settled
-from clinical_symile.tracking import Mirrored
+from clinical_symile.cli.console import results_table, show_mirrored, show_settled
+from clinical_symile.tracking.mlflow import SyncResult
+from clinical_symile.tracking.results import Comparison, Result
 
 TASK = "retrieval/cxr_given_ecg_labs"
 ABOUT: dict[str, Any] = {
@@ -93,6 +93,6 @@ def test_the_page_of_all_runs_is_named_and_not_mlflows_first_one() -> None:
     console = Console(width=160)
     with console.capture() as captured:
         show_mirrored(
-            Mirrored(run_id="r", page="#/experiments/1/runs"), "sqlite:////x/mlflow.db", console
+            SyncResult(run_id="r", page="#/experiments/1/runs"), "sqlite:////x/mlflow.db", console
         )
     assert "then open http://127.0.0.1:5000/#/experiments/1/runs)" in captured.get()

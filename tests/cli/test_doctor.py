@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.cli import main
-from clinical_symile.doctor import examine
+from clinical_symile.cli.doctor import run_doctor
+from clinical_symile.cli.main import main
 from tests.conftest import Hospital
 
 
@@ -19,7 +19,7 @@ def prepare(hospital: Hospital) -> None:
 
 def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixture[str]) -> None:
     prepare(hospital)
-    finding = examine([], store=hospital.out)[-1]
+    finding = run_doctor([], store=hospital.out)[-1]
     assert finding.well
     assert finding.sentence == f"store {hospital.out}: every file is as it was written"
     array = hospital.out / "ecg.npy"
@@ -31,7 +31,7 @@ def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixtu
 
 
 def test_a_folder_that_is_no_store_is_amiss(tmp_path: Path) -> None:
-    assert "no manifest.json" in examine([], store=tmp_path)[-1].sentence
+    assert "no manifest.json" in run_doctor([], store=tmp_path)[-1].sentence
 
 
 def test_prepare_says_when_nothing_was_read(

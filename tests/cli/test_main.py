@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_symile.cli import main
-from clinical_symile.store import CohortStore
+from clinical_symile.cli.main import main
+from clinical_symile.data.store import CohortStore
 from tests.conftest import TINY, Hospital
 
 SET = [word for setting in TINY for word in ("--set", setting)]

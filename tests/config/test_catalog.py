@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from clinical_symile.catalog import digest, open_catalog, read_definition, read_toml
-from clinical_symile.cohort_file import Outcome, Samples, Subgroup
+from clinical_symile.config.catalog import digest_of, open_catalog, read_definition, read_toml
+from clinical_symile.config.cohort_schema import Outcome, Samples, Subgroup
+from clinical_symile.config.tasks.read import Classification, Retrieval
 from clinical_symile.errors import DefinitionError
-from clinical_symile.task import Classification, Retrieval
 
 
 def _task(folder: Path, name: str = "retrieval/mine") -> Path:
@@ -181,5 +181,5 @@ def test_one_mistake_in_a_field_of_several_kinds_is_told_of_the_kind_that_was_me
 
 
 def test_a_digest_tells_apart_where_parts_end():
-    assert digest("ab", "c") != digest("a", "bc")
-    assert digest("ab") == digest(b"ab")
+    assert digest_of("ab", "c") != digest_of("a", "bc")
+    assert digest_of("ab") == digest_of(b"ab")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.cohort import Cohort, modality_adapter, modality_adapters, read_cohort
-from clinical_symile.cohort_file import SplitBySubject
+from clinical_symile.config.cohort import Cohort, modality_adapter, modality_adapters, read_cohort
+from clinical_symile.config.cohort_schema import SplitBySubject
 from clinical_symile.errors import DefinitionError
 from tests.conftest import Hospital
 
@@ -138,7 +138,7 @@ def test_the_problems_of_all_adapters_are_told_at_once(hospital: Hospital) -> No
 
 
 def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
-    readme = (Path(__file__).resolve().parents[1] / "cohorts" / "README.md").read_text()
+    readme = (Path(__file__).resolve().parents[2] / "cohorts" / "README.md").read_text()
     example, *variants = re.findall(r"```toml\n(.*?)```", readme, flags=re.DOTALL)
     (tmp_path / "samples.sql").write_text("FROM admissions")
     (tmp_path / "cohort.toml").write_text(example)

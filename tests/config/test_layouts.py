@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.check import check
-from clinical_symile.cohort import modality_adapters, read_cohort
+from clinical_symile.cli.check import check_definitions
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.cohort import modality_adapters, read_cohort
+from clinical_symile.config.layouts import detect_layout
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from clinical_symile.layouts import as_it_lies
-from clinical_symile.source import prepare_cohort
-from clinical_symile.store import CohortStore
 from tests.conftest import Hospital, quiet
 
 LAYOUTS = """[layouts.scans]
@@ -61,9 +61,9 @@ def test_the_first_layout_that_is_there_is_read_whole(several: Hospital) -> None
 
 def test_the_layout_is_part_of_what_a_store_was_made_from(several: Hospital) -> None:
     cohort = read_cohort(several.definition, name="small")
-    before = as_it_lies(cohort, several.source)
+    before = detect_layout(cohort, several.source)
     moved(several, whole=True)
-    after = as_it_lies(cohort, several.source)
+    after = detect_layout(cohort, several.source)
     assert before.digest != after.digest
     assert modality_adapters(after)["cxr"].size_px == 48
 
@@ -85,5 +85,5 @@ def test_a_layouts_problems_have_its_name(several: Hospital) -> None:
 
 def test_check_makes_the_adapters_of_every_layout(several: Hospital, tmp_path: Path) -> None:
     several.edit("size_px = 48", "size_px = 0")
-    problems, _ = check([several.definition.parents[2]])
+    problems, _ = check_definitions([several.definition.parents[2]])
     assert any("size_px is 0" in problem for problem in problems)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from clinical_symile.cohort import Cohort, read_cohort
-from clinical_symile.cohort_file import SplitBySubject
+from clinical_symile.config.cohort import Cohort, read_cohort
+from clinical_symile.config.cohort_schema import SplitBySubject
+from clinical_symile.config.presets import apply_preset, cohort_names
 from clinical_symile.errors import DefinitionError
-from clinical_symile.presets import cohort_names, laid_over
 from tests.conftest import Hospital
 
 PRESETS = """
@@ -80,4 +80,4 @@ def test_presets_are_tables() -> None:
     with pytest.raises(
         DefinitionError, match=r"presets: expected tables. Write \[presets.<name>\]"
     ):
-        laid_over({"presets": {"a": 1}}, name="x/a", where="cohort.toml")
+        apply_preset({"presets": {"a": 1}}, name="x/a", where="cohort.toml")

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clinical_symile.batch import load_batch, shuffled_batches
-from clinical_symile.store import CohortStore
+from clinical_symile.data.batch import load_batch, shuffled_batches
+from clinical_symile.data.store import CohortStore
 
 MODALITIES = ("cxr", "ecg", "labs")
 

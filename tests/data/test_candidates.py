@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.candidates import NOBODY, Gallery, Lists, candidate_lists
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery, candidate_lists
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Retrieval, read_task
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def _with(task: Retrieval, **fields: object) -> Retrieval:
     return task.model_copy(update=fields)
 
 
-def _lists(task: Retrieval, store: CohortStore) -> Lists:
+def _lists(task: Retrieval, store: CohortStore) -> CandidateLists:
     made = candidate_lists(task, store)
-    assert isinstance(made, Lists)
+    assert isinstance(made, CandidateLists)
     return made
 
 
@@ -69,12 +69,12 @@ def test_others_of_the_same_subject_are_candidates_only_where_the_task_says_so(
         made = candidate_lists(
             _with(task, candidates=candidates, same_subject=said), synthetic_store
         )
-        lists = made.candidates if isinstance(made, Lists) else _written_out(made)
+        lists = made.candidates if isinstance(made, CandidateLists) else _written_out(made)
         found = {
             int(query)
             for query, listed in zip(made.queries, lists, strict=True)
             if (
-                subject[[one for one in listed if one not in (query, NOBODY)]] == subject[query]
+                subject[[one for one in listed if one not in (query, PADDING)]] == subject[query]
             ).any()
         }
         assert (not found) if not said else found <= set(twice)
@@ -164,7 +164,7 @@ def test_published_lists_are_taken_as_published_with_the_right_one_first(
     store = _published(synthetic_store, {b: [a, b, c, d], a: [d, a]})
     lists = _lists(_with(task, candidates="published"), store)
     assert lists.queries.tolist() == [a, b]
-    assert lists.candidates.tolist() == [[a, d, NOBODY, NOBODY], [b, a, c, d]]
+    assert lists.candidates.tolist() == [[a, d, PADDING, PADDING], [b, a, c, d]]
 
 
 def test_published_lists_that_are_not_there_are_told(
@@ -182,7 +182,7 @@ def test_published_lists_that_are_not_there_are_told(
 
 
 def test_a_table_of_lists_has_a_row_for_each_query_and_candidate() -> None:
-    lists = Lists(np.array([4, 7]), np.array([[4, 7, 9], [7, 4, NOBODY]]))
+    lists = CandidateLists(np.array([4, 7]), np.array([[4, 7, 9], [7, 4, PADDING]]))
     assert lists.table().to_dict("list") == {"query": [4, 4, 4, 7, 7], "candidate": [4, 7, 9, 7, 4]}
 
 

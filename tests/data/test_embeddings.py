@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings
 
 MODALITIES = ("cxr", "ecg", "labs")
 

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.batch import Batch, load_batch
-from clinical_symile.feed import Feed, Resident, Streamed, ahead, open_feed, resident_bytes
-from clinical_symile.store import CohortStore
+from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.loader import (
+    BatchLoader,
+    DeviceLoader,
+    StreamingLoader,
+    open_loader,
+    prefetch,
+    resident_bytes,
+)
+from clinical_symile.data.store import CohortStore
 
 MODALITIES = ("labs", "cxr", "ecg")
 CPU = torch.device("cpu")
@@ -22,15 +29,15 @@ def _check_same(found: Batch, expected: Batch) -> None:
     assert torch.equal(found.rows, expected.rows)
 
 
-@pytest.mark.parametrize("kind", [Streamed, Resident])
+@pytest.mark.parametrize("kind", [StreamingLoader, DeviceLoader])
 def test_a_feed_gives_what_is_read_from_the_store_bit_for_bit(
     kind: type,
     synthetic_store: CohortStore,
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("clinical_symile.feed.ROWS_AT_A_TIME", 7)
-    feed: Feed = kind(synthetic_store, MODALITIES, CPU)
+    monkeypatch.setattr("clinical_symile.data.loader.ROWS_AT_A_TIME", 7)
+    feed: BatchLoader = kind(synthetic_store, MODALITIES, CPU)
     rows = rng.permutation(len(synthetic_store.samples))[:40]
     visible = rng.random((40, 3)) < 0.6
     partners = np.stack([rng.permutation(rows) for _ in MODALITIES], axis=1)
@@ -42,7 +49,7 @@ def test_a_feed_gives_what_is_read_from_the_store_bit_for_bit(
 def test_what_is_held_is_as_it_is_stored_where_it_only_has_to_be_divided(
     synthetic_store: CohortStore,
 ) -> None:
-    feed = Resident(synthetic_store, MODALITIES, CPU)
+    feed = DeviceLoader(synthetic_store, MODALITIES, CPU)
     held = {name: value.dtype for name, value in feed._held.items()}
     assert held == {"labs": torch.float32, "cxr": torch.uint8, "ecg": torch.int16}
     sizes = [value.numel() * value.element_size() for value in feed._held.values()]
@@ -52,8 +59,8 @@ def test_what_is_held_is_as_it_is_stored_where_it_only_has_to_be_divided(
 def test_numbers_that_a_device_does_not_hold_are_held_as_inputs(
     synthetic_store: CohortStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clinical_symile.feed.HELD", ("uint8",))
-    feed, rows = Resident(synthetic_store, MODALITIES, CPU), np.arange(9)
+    monkeypatch.setattr("clinical_symile.data.loader.HELD", ("uint8",))
+    feed, rows = DeviceLoader(synthetic_store, MODALITIES, CPU), np.arange(9)
     assert feed._held["ecg"].dtype == torch.float32
     _check_same(feed.batch(rows), load_batch(synthetic_store, rows, modalities=MODALITIES))
 
@@ -62,20 +69,23 @@ def test_a_gpu_holds_the_store_where_it_fits_and_is_streamed_to_where_it_does_no
     synthetic_store: CohortStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Only what is chosen: nothing is sent to a device that may not be there.
-    monkeypatch.setattr(Resident, "_whole", lambda self, name: torch.zeros(0))
+    monkeypatch.setattr(DeviceLoader, "_whole", lambda self, name: torch.zeros(0))
     monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
     needed = resident_bytes(synthetic_store, MODALITIES)
-    for free, expected in ((int(needed / 0.4) + 2, Resident), (int(needed / 0.4) - 2, Streamed)):
+    for free, expected in (
+        (int(needed / 0.4) + 2, DeviceLoader),
+        (int(needed / 0.4) - 2, StreamingLoader),
+    ):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
-        feed = open_feed(synthetic_store, MODALITIES, device=torch.device("cuda"))
+        feed = open_loader(synthetic_store, MODALITIES, device=torch.device("cuda"))
         assert type(feed) is expected
-    assert type(open_feed(synthetic_store, MODALITIES, device=CPU)) is Streamed
+    assert type(open_loader(synthetic_store, MODALITIES, device=CPU)) is StreamingLoader
 
 
 def test_items_made_ahead_are_the_same_in_the_same_order() -> None:
-    assert list(ahead(range(20))) == list(range(20))
-    assert list(ahead([])) == []
-    assert list(ahead([None, None])) == [None, None]
+    assert list(prefetch(range(20))) == list(range(20))
+    assert list(prefetch([])) == []
+    assert list(prefetch([None, None])) == [None, None]
 
 
 def test_one_item_is_made_ahead_and_no_more() -> None:
@@ -86,7 +96,7 @@ def test_one_item_is_made_ahead_and_no_more() -> None:
             made.append(number)
             yield number
 
-    source = ahead(items())
+    source = prefetch(items())
     assert next(source) == 0
     assert next(source) == 1
     source.close()  # pyright: ignore[reportAttributeAccessIssue]
@@ -98,7 +108,7 @@ def test_what_goes_wrong_ahead_is_told_in_its_turn() -> None:
         yield 0
         raise ValueError("the second")
 
-    source = ahead(items())
+    source = prefetch(items())
     assert next(source) == 0
     with pytest.raises(ValueError, match="the second"):
         next(source)
@@ -106,7 +116,7 @@ def test_what_goes_wrong_ahead_is_told_in_its_turn() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("kind", [Streamed, Resident])
+@pytest.mark.parametrize("kind", [StreamingLoader, DeviceLoader])
 def test_a_feed_to_a_gpu_gives_what_the_cpu_is_given(
     kind: type, synthetic_store: CohortStore
 ) -> None:

@@ -11,14 +11,14 @@ import pytest
 from scipy.optimize import root_scalar
 from scipy.special import expit
 
-from clinical_symile.dependence import mask_auroc
+from clinical_symile.data.masks import Mask, draw_mask, draw_parts, hide_parts
+from clinical_symile.data.severity import severity
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.masks import Mask, draw_mask, draw_parts, withhold_parts
-from clinical_symile.mechanisms import PULL
-from clinical_symile.missingness import parse_pattern
+from clinical_symile.evaluation.analysis.dependence import mask_auroc
+from clinical_symile.missingness.mechanisms import SLOPE
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.modalities.labs import Labs
-from clinical_symile.severity import severity
-from clinical_symile.store import CohortStore
 
 MODALITIES = ("cxr", "ecg", "labs")
 PARTS = ("a", "b", "c", "d")
@@ -118,7 +118,7 @@ def test_the_mask_alone_finds_nothing_by_chance_and_what_it_should_given_the_out
     weights = np.array([1 - share, share])
 
     def hides(a: float) -> np.ndarray:
-        return 1 - (1 - expit(a + PULL * x)) ** 2
+        return 1 - (1 - expit(a + SLOPE * x)) ** 2
 
     a = root_scalar(lambda a: weights @ hides(a) / 2 - 0.3, bracket=(-9, 9)).root
     h = hides(a)
@@ -295,7 +295,7 @@ def test_images_and_signals_have_a_severity_too(synthetic_store):
 
 def test_withheld_parts_are_read_as_if_they_had_not_been_measured(panels):
     pattern = parse_pattern("labs-mnar-50")
-    store = withhold_parts(pattern, panels, seed=0)
+    store = hide_parts(pattern, panels, seed=0)
     mask = draw_parts(pattern, panels, split="held_out", seed=0)
     rows = mask.rows[:200]
     percentiles, observed = np.moveaxis(store.inputs("labs", rows), 1, 0)

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_symile.cohort import read_cohort
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.store import CohortStore, check_files, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import Ecg
-from clinical_symile.prepare import prepare
-from clinical_symile.store import CohortStore, check_files, open_store
 from tests.conftest import Hospital
 
 

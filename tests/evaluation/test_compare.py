@@ -5,18 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.catalog import Catalog
-from clinical_symile.cli import main
-from clinical_symile.compare import compare, compare_all, losses
-from clinical_symile.conclude import compare_runs
+from clinical_symile.benchmarking.finalize import compare_runs
+from clinical_symile.cli.main import main
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.made_with import expected_digests
-from clinical_symile.multiplicity import benjamini_hochberg, holm
-from clinical_symile.results import Comparison, Result, read_rows
-from clinical_symile.run import Run
-from clinical_symile.significance import mcnemar
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.evaluation.compare import compare, compare_all, losses_under_missingness
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.stats.hypothesis_tests import mcnemar
+from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
+from clinical_symile.tracking.results import Comparison, Result, read_rows
+from clinical_symile.tracking.run import Run
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def _run(
             hidden={"ecg": 0.0, "labs": 0.0},
             mask="0123",
             seed=0,
-            digest=digest or expected_digests(task, store)(pattern),
+            digest=digest or expected_fingerprints(task, store)(pattern),
         )
         for pattern in patterns
     ]
@@ -84,7 +84,7 @@ def test_the_difference_is_that_of_the_two_values(
     assert 0 <= made.low <= made.difference <= made.high <= 1
     assert (made.run, made.baseline, made.metric) == ("symile-0", "clip-0", "recall_at_1")
     assert (made.n_samples, made.split) == (4, "held_out")
-    assert made.digest == expected_digests(task, synthetic_store)("complete")
+    assert made.digest == expected_fingerprints(task, synthetic_store)("complete")
     assert made.n_subjects == len(set(synthetic_store.samples["subject"][:4]))
     (back,) = compare(other, run, task, store=synthetic_store)
     assert back.difference == -0.5
@@ -141,7 +141,7 @@ def test_runs_that_were_scored_on_another_store_or_task_than_this_are_refused(
         with pytest.raises(DataError, match=again):
             compare(run, baseline, asked, store=store)
         with pytest.raises(DataError, match=again):
-            losses(run, asked, store=store)
+            losses_under_missingness(run, asked, store=store)
     stale = _run(tmp_path / "c-0", synthetic_store, task, [0, 1], digest=made.digest[::-1])
     with pytest.raises(DataError, match="run 'c-0'"):
         compare(run, stale, task, store=synthetic_store)
@@ -279,7 +279,7 @@ def test_what_is_lost_under_a_pattern_is_paired_with_nothing_missing(
     )
     worse = pd.DataFrame({"row": range(40), "above": [0, 1] * 20, "tied": 0})
     worse.to_parquet(run.path / "outcomes" / task.name / "without-ecg.parquet")
-    (made,) = losses(run, task, store=synthetic_store)
+    (made,) = losses_under_missingness(run, task, store=synthetic_store)
     assert (made.run, made.baseline, made.missingness, made.against) == (
         *("a-0", "a-0"),
         *("without-ecg", "complete"),
@@ -288,7 +288,7 @@ def test_what_is_lost_under_a_pattern_is_paired_with_nothing_missing(
     assert made.high < 0
     few = pd.DataFrame({"row": range(39), "above": 0, "tied": 0})
     few.to_parquet(run.path / "outcomes" / task.name / "without-ecg.parquet")
-    assert losses(run, task, store=synthetic_store) == []
+    assert losses_under_missingness(run, task, store=synthetic_store) == []
 
 
 @pytest.mark.parametrize(

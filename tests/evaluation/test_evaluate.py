@@ -8,21 +8,21 @@ import pandas as pd
 import pytest
 import torch
 
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.masks import draw_mask
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from clinical_symile.evaluate import Evaluation, evaluate
-from clinical_symile.learner import build_learner
-from clinical_symile.made_with import digests, expected_digests
-from clinical_symile.masks import draw_mask
-from clinical_symile.measured import intervals
-from clinical_symile.missingness import Pattern, expand, parse_pattern
-from clinical_symile.model import embed
-from clinical_symile.names import OBJECTIVES, RETRIEVAL_METRICS, find
-from clinical_symile.probes.probe import Encoders
-from clinical_symile.scorer import EmbeddingScorer, Scorer, without_parts
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.evaluation.evaluate import Evaluation, evaluate
+from clinical_symile.evaluation.fingerprint import expected_fingerprints, result_fingerprints
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer, Scorer, without_parts
+from clinical_symile.evaluation.probes.base import Encoders
+from clinical_symile.missingness.patterns import Pattern, expand, parse_pattern
+from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.registry import OBJECTIVES, RETRIEVAL_METRICS, resolve
+from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.training.learner import build_learner
 from tests.conftest import tiny
 
 RETRIEVALS = [
@@ -35,8 +35,8 @@ DETERIORATION = "classification/deterioration"
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals have their own tests; here a few resamples do."""
-    few = partial(intervals, resamples=100)
-    monkeypatch.setattr("clinical_symile.evaluate.intervals", few)
+    few = partial(metric_intervals, resamples=100)
+    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingScorer:
     embeddings = Embeddings(
         z=z, present=present, modalities=store.modalities, rows=torch.arange(len(present))
     )
-    return EmbeddingScorer(embeddings, find(objective, OBJECTIVES, what="objective")(), store)
+    return EmbeddingScorer(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
 
 
 def _random(store: CohortStore) -> EmbeddingScorer:
@@ -286,20 +286,22 @@ def test_the_digest_is_of_the_task_the_store_and_the_lists(
     lists = pd.DataFrame({"query": [0, 0], "candidate": [0, 1]})
     manifest = synthetic_store.manifest
     made = [
-        digests(task, synthetic_store, lists)(complete),
-        digests(read(RETRIEVALS[0], "seed=1"), synthetic_store, lists)(complete),
-        digests(read(RETRIEVALS[0], "interval=percentile"), synthetic_store, lists)(complete),
-        digests(task, synthetic_store, lists.assign(candidate=[0, 2]))(complete),
+        result_fingerprints(task, synthetic_store, lists)(complete),
+        result_fingerprints(read(RETRIEVALS[0], "seed=1"), synthetic_store, lists)(complete),
+        result_fingerprints(read(RETRIEVALS[0], "interval=percentile"), synthetic_store, lists)(
+            complete
+        ),
+        result_fingerprints(task, synthetic_store, lists.assign(candidate=[0, 2]))(complete),
         *(
-            digests(task, replace(synthetic_store, manifest={**manifest, key: "another"}), lists)(
-                complete
-            )
+            result_fingerprints(
+                task, replace(synthetic_store, manifest={**manifest, key: "another"}), lists
+            )(complete)
             for key in ("digest", "cohort_digest")
         ),
     ]
     assert len(set(made)) == len(made)
     again = read(RETRIEVALS[0], 'description="In other words."')
-    assert digests(again, synthetic_store, lists.copy())(complete) == made[0]
+    assert result_fingerprints(again, synthetic_store, lists.copy())(complete) == made[0]
 
 
 @pytest.mark.parametrize("pattern", ["mask-ours", "site-clinic"])
@@ -310,7 +312,7 @@ def test_editing_a_table_that_a_pattern_reads_changes_its_mask_and_digest_and_no
     task = read(RETRIEVALS[0])
     assert isinstance(task, Retrieval)
     assert pattern not in task.missingness
-    asked, whole = (expected_digests(task, store)(name) for name in (pattern, "complete"))
+    asked, whole = (expected_fingerprints(task, store)(name) for name in (pattern, "complete"))
     found, masks = [asked], []
     for shown in ((1, 0), (0, 1)):
         table = pd.DataFrame({"sample": store.samples["sample"].iloc[held_out], "count": 1})
@@ -324,7 +326,7 @@ def test_editing_a_table_that_a_pattern_reads_changes_its_mask_and_digest_and_no
             for name in ("complete", pattern)
         )
         assert of_whole.digest == whole
-        assert ours.digest == expected_digests(task, store)(pattern)
+        assert ours.digest == expected_fingerprints(task, store)(pattern)
         assert ours.hidden == {"ecg": 1.0 - shown[0], "labs": 1.0 - shown[1]}
         found.append(ours.digest)
         masks.append(ours.mask)
@@ -481,7 +483,7 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
     learner = build_learner(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0).eval()
     rows = np.arange(len(synthetic_store.samples))
     scorer = EmbeddingScorer(
-        embed(learner.model, synthetic_store, rows),
+        embed_rows(learner.model, synthetic_store, rows),
         learner.objective,
         synthetic_store,
         Encoders(learner, synthetic_store),
@@ -495,7 +497,7 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
     there = torch.from_numpy(synthetic_store.present[:, labs].copy())
     assert (hiding.embeddings.z[there, labs] != scorer.embeddings.z[there, labs]).any()
     # The whole store encoded with the same parts hidden gives the same vectors.
-    again = embed(learner.model, hiding.store, rows)
+    again = embed_rows(learner.model, hiding.store, rows)
     torch.testing.assert_close(again.z, hiding.embeddings.z)
     name = "retrieval/cxr_given_ecg_labs"
     task = read_task(catalog.path("tasks", name), name=name)

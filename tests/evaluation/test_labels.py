@@ -3,15 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clinical_symile.labels import few, labels
-from clinical_symile.probes.probe import Labelled
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, task_from
-from tests.test_questions import TABLE
+from clinical_symile.config.tasks.read import Classification, parse_task
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.labels import outcome_labels, subsample_labels
+from clinical_symile.evaluation.probes.base import Labelled
+from tests.evaluation.test_task_metrics import TABLE
 
 
 def _task(**fields: object) -> Classification:
-    made = task_from({**TABLE, **fields}, name="classification/x", where="x.toml")
+    made = parse_task({**TABLE, **fields}, name="classification/x", where="x.toml")
     assert isinstance(made, Classification)
     return made
 
@@ -26,7 +26,7 @@ def test_an_uncertain_label_counts_as_the_task_says(
     samples = synthetic_store.samples.iloc[:4].assign(outcome_edema=column)
     store = replace(synthetic_store, samples=samples)
     task = _task(outcome="edema", uncertain=policy)
-    np.testing.assert_array_equal(labels(store, task), [1, 0, expected, np.nan])
+    np.testing.assert_array_equal(outcome_labels(store, task), [1, 0, expected, np.nan])
     np.testing.assert_array_equal(store.outcome("edema"), [1, 0, np.nan, np.nan])
 
 
@@ -41,7 +41,7 @@ def test_few_labels_are_a_share_of_each_class_at_least_one(
     share: float, counts: tuple[int, int]
 ) -> None:
     known = _known(30, 151)
-    drawn = few(known, _task(outcome="edema", label_share=share))
+    drawn = subsample_labels(known, _task(outcome="edema", label_share=share))
     assert (drawn.label.sum(), (drawn.label == 0).sum()) == counts
     np.testing.assert_array_equal(drawn.label, known.label[drawn.rows])
     assert len(set(drawn.rows)) == len(drawn.rows)
@@ -50,7 +50,9 @@ def test_few_labels_are_a_share_of_each_class_at_least_one(
 def test_each_seed_draws_its_own_labels_and_the_same_again() -> None:
     known = _known(50, 50)
     first, again, other = (
-        few(known, _task(outcome="edema", label_share=0.1, label_seeds=[seed])).rows.tolist()
+        subsample_labels(
+            known, _task(outcome="edema", label_share=0.1, label_seeds=[seed])
+        ).rows.tolist()
         for seed in (0, 0, 1)
     )
     assert first == again != other
@@ -58,4 +60,4 @@ def test_each_seed_draws_its_own_labels_and_the_same_again() -> None:
 
 def test_all_labels_are_taken_where_the_task_does_not_say() -> None:
     known = _known(3, 4)
-    assert few(known, _task(outcome="edema")) is known
+    assert subsample_labels(known, _task(outcome="edema")) is known

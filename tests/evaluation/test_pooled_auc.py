@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from clinical_symile.candidates import NOBODY, Gallery, Lists
-from clinical_symile.catalog import Catalog
-from clinical_symile.intervals import bootstrap
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
+from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
 from clinical_symile.metrics.retrieval import auc_over_scores
-from clinical_symile.separation import separation
-from clinical_symile.task import Retrieval, read_task
+from clinical_symile.stats.bootstrap import bootstrap
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def task(catalog: Catalog) -> Retrieval:
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clinical_symile.separation.QUERIES_AT_A_TIME", 4)
-    monkeypatch.setattr("clinical_symile.separation.CANDIDATES_AT_A_TIME", 3)
+    monkeypatch.setattr("clinical_symile.evaluation.pooled_auc.QUERIES_AT_A_TIME", 4)
+    monkeypatch.setattr("clinical_symile.evaluation.pooled_auc.CANDIDATES_AT_A_TIME", 3)
 
 
 class _Table:
@@ -33,7 +33,7 @@ class _Table:
     def score(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
         self.cells.append(candidates.size)
         full = self.scores[rows[:, None], candidates]
-        return np.where(candidates == NOBODY, -np.inf, full)
+        return np.where(candidates == PADDING, -np.inf, full)
 
     def score_all(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
         self.cells.append(len(rows) * len(candidates))
@@ -43,9 +43,9 @@ class _Table:
         raise NotImplementedError
 
 
-def _parts(task: Retrieval, scores: np.ndarray, among: Lists | Gallery) -> np.ndarray:
+def _parts(task: Retrieval, scores: np.ndarray, among: CandidateLists | Gallery) -> np.ndarray:
     seen = np.ones((len(among.queries), 2), dtype=bool)
-    return separation(task, _Table(scores), among.queries, seen, among=among)
+    return pooled_auc_per_query(task, _Table(scores), among.queries, seen, among=among)
 
 
 def test_the_auc_over_scores_is_that_of_all_pairs_in_lists(
@@ -57,11 +57,11 @@ def test_the_auc_over_scores_is_that_of_all_pairs_in_lists(
         lists = np.stack([rng.permutation(np.delete(np.arange(8), q)) for q in range(queries)])
         lists = np.column_stack([np.arange(queries), lists])[:, :size]
         if size > 2:
-            lists[0, -1] = NOBODY
-        rows, place = np.nonzero(lists != NOBODY)
+            lists[0, -1] = PADDING
+        rows, place = np.nonzero(lists != PADDING)
         label = place == 0
         expected = roc_auc_score(label, scores[rows, lists[rows, place]])
-        found = _parts(task, scores, Lists(np.arange(queries), lists)).mean()
+        found = _parts(task, scores, CandidateLists(np.arange(queries), lists)).mean()
         assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -81,7 +81,7 @@ def test_the_auc_over_scores_is_that_of_all_pairs_in_a_gallery(
 def test_no_more_than_a_block_is_held(task: Retrieval, rng: np.random.Generator) -> None:
     scorer = _Table(rng.random((30, 30)))
     gallery = Gallery(np.arange(30), np.arange(30))
-    separation(task, scorer, gallery.queries, np.ones((30, 2), dtype=bool), among=gallery)
+    pooled_auc_per_query(task, scorer, gallery.queries, np.ones((30, 2), dtype=bool), among=gallery)
     assert max(scorer.cells) <= 4 * 3
     assert sum(scorer.cells) == 30 * 30 + 30
 
@@ -98,7 +98,7 @@ def test_resampling_the_parts_is_as_wide_as_resampling_the_queries(
     label = np.tile(np.arange(size) == 0, queries)
     drawn = rng.integers(queries, size=(400, queries))
     expected = np.std([roc_auc_score(label, listed[index].ravel()) for index in drawn])
-    parts = _parts(task, scores, Lists(np.arange(queries), lists))
+    parts = _parts(task, scores, CandidateLists(np.arange(queries), lists))
     found = np.std([auc_over_scores(parts[index]) for index in drawn])
     assert found == pytest.approx(expected, rel=0.05)
     assert bootstrap(auc_over_scores, [parts], np.arange(queries), rng=rng).low < parts.mean()

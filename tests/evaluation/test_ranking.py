@@ -5,16 +5,21 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.candidates import NOBODY, Gallery, Lists, candidate_lists
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.names import OBJECTIVES, find
-from clinical_symile.oracle import Oracle
-from clinical_symile.ranking import Ranking, rank
-from clinical_symile.scorer import EmbeddingScorer, OracleScorer, Scorer, samples
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Retrieval, read_task
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery, candidate_lists
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.predictors.embedding import (
+    EmbeddingScorer,
+    OracleScorer,
+    Scorer,
+    samples,
+)
+from clinical_symile.evaluation.ranking import Ranking, rank
+from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.synthetic.oracle import Oracle
 
 NAME = "retrieval/cxr_given_ecg_labs"
 
@@ -28,8 +33,8 @@ def task(catalog: Catalog) -> Retrieval:
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clinical_symile.ranking.QUERIES_AT_A_TIME", 5)
-    monkeypatch.setattr("clinical_symile.ranking.CANDIDATES_AT_A_TIME", 7)
+    monkeypatch.setattr("clinical_symile.evaluation.ranking.QUERIES_AT_A_TIME", 5)
+    monkeypatch.setattr("clinical_symile.evaluation.ranking.CANDIDATES_AT_A_TIME", 7)
 
 
 @dataclass
@@ -42,7 +47,7 @@ class _Table:
     def score(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
         self.cells.append(candidates.size)
         full = self.scores[rows[:, None], candidates]
-        return np.where(candidates == NOBODY, -np.inf, full)
+        return np.where(candidates == PADDING, -np.inf, full)
 
     def score_all(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
         self.cells.append(len(rows) * len(candidates))
@@ -103,7 +108,7 @@ def test_a_model_ranks_a_gallery_as_it_ranks_lists(
     z = z[torch.randint(len(z), (len(present),), generator=generator)]
     rows = torch.arange(len(present))
     embeddings = Embeddings(z * present[:, :, None], present, synthetic_store.modalities, rows)
-    made = find(objective, OBJECTIVES, what="objective")()
+    made = resolve(objective, OBJECTIVES, what="objective")()
     _check_as_lists(task, EmbeddingScorer(embeddings, made, synthetic_store), synthetic_store)
 
 
@@ -118,11 +123,13 @@ def _check_as_lists(task: Retrieval, scorer: Scorer, store: CohortStore) -> None
     rows, ranking = _ranked(task, scorer, store)
     asked, seen = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
     longest = max(len(_listed(store, row)) for row in rows)
-    lists = np.full((len(rows), longest), NOBODY)
+    lists = np.full((len(rows), longest), PADDING)
     for place, row in enumerate(rows):
         listed = [row, *(other for other in _listed(store, row) if other != row)]
         lists[place, : len(listed)] = listed
-    expected = rank(task, scorer, rows, seen[np.isin(asked, rows)], among=Lists(rows, lists))
+    expected = rank(
+        task, scorer, rows, seen[np.isin(asked, rows)], among=CandidateLists(rows, lists)
+    )
     np.testing.assert_array_equal(ranking.above, expected.above)
     np.testing.assert_array_equal(ranking.tied, expected.tied)
     np.testing.assert_array_equal(ranking.candidates, expected.candidates)
@@ -166,7 +173,7 @@ def test_answers_of_a_gallery_do_not_favour_the_right_one_among_ties(
 
 
 def test_answers_of_lists_do_not_favour_the_right_one_among_ties(task: Retrieval) -> None:
-    lists = Lists(np.arange(2000), np.arange(2000)[:, None] + np.arange(10))
+    lists = CandidateLists(np.arange(2000), np.arange(2000)[:, None] + np.arange(10))
     scorer = _Table(np.zeros((2000, 2010)))
     ranking = rank(task, scorer, lists.queries, np.ones((2000, 2), dtype=bool), among=lists)
     assert abs((ranking.answers[:, 0] == lists.queries).mean() - 0.1) < 0.03

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from clinical_symile.questions import metrics_of, primary_metric
-from clinical_symile.task import Classification, Retrieval, task_from
+from clinical_symile.config.tasks.read import Classification, Retrieval, parse_task
+from clinical_symile.evaluation.task_metrics import primary_metric, task_metrics
 
 TABLE = {
     "kind": "classification",
@@ -24,7 +24,7 @@ TABLE = {
 @pytest.fixture
 def task() -> Callable[..., Classification]:
     def made(**fields: object) -> Classification:
-        task = task_from({**TABLE, **fields}, name="classification/x", where="x.toml")
+        task = parse_task({**TABLE, **fields}, name="classification/x", where="x.toml")
         assert isinstance(task, Classification)
         return task
 
@@ -46,15 +46,15 @@ def _frame(rng: np.random.Generator, parts: list[str], n: int = 40) -> pd.DataFr
 def _values(task: Classification, frame: pd.DataFrame) -> dict[str, float]:
     return {
         metric.name: metric.compute(*(frame[name].to_numpy() for name in metric.columns))
-        for metric in metrics_of(task)
+        for metric in task_metrics(task)
     }
 
 
 def test_a_task_of_one_outcome_has_the_metrics_themselves(task: Callable) -> None:
     one = task(outcome="edema")
     assert list(one.questions) == ["edema"]
-    assert [metric.columns for metric in metrics_of(one)] == [("label", "probability")] * 2
-    retrieval = task_from(
+    assert [metric.columns for metric in task_metrics(one)] == [("label", "probability")] * 2
+    retrieval = parse_task(
         {
             "kind": "retrieval",
             "description": "x.",
@@ -113,7 +113,7 @@ def test_the_form_for_many_resamples_is_the_metric_of_each(
 ) -> None:
     frame = _frame(rng, ["edema", "effusion"])
     weights = rng.integers(3, size=(20, len(frame)))
-    for metric in metrics_of(task()):
+    for metric in task_metrics(task()):
         arrays = [frame[name].to_numpy() for name in metric.columns]
         assert metric.weighted is not None
         for value, row in zip(metric.weighted(weights, *arrays), weights, strict=True):
@@ -123,7 +123,7 @@ def test_the_form_for_many_resamples_is_the_metric_of_each(
 
 def test_chance_is_the_mean_over_parts(task: Callable) -> None:
     known = (np.array([1, 0, 0, 0, 1, 0]), np.array(["edema"] * 4 + ["effusion"] * 2))
-    brier = next(metric for metric in metrics_of(task()) if metric.name == "brier")
+    brier = next(metric for metric in task_metrics(task()) if metric.name == "brier")
     assert brier.chance is not None
     assert brier.chance(known) == pytest.approx((0.25 * 0.75 + 0.25) / 2)
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clinical_symile import fused
+from clinical_symile.objectives.kernels import triton as fused
 from clinical_symile.objectives.symile import symile_loss
 
 # Samples that fill no block, or more than one; the last scale is too large for one exponential.

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from clinical_symile.catalog import open_catalog
+from clinical_symile.config.catalog import open_catalog
 from clinical_symile.modalities.labs import read_panel
 
 SIZE_PX = 320

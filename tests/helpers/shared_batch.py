@@ -12,9 +12,9 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
-from clinical_symile.objectives.objective import Objective
 from clinical_symile.objectives.symile import Symile
 
 OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {

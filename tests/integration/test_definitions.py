@@ -5,32 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.arguments import LISTS
-from clinical_symile.catalog import Catalog, open_catalog
-from clinical_symile.check import check
-from clinical_symile.cohort import modality_adapters, read_cohort
-from clinical_symile.listing import listing
-from clinical_symile.missingness import FORMS, parse_pattern
-from clinical_symile.names import (
+from clinical_symile.cli.check import check_definitions
+from clinical_symile.cli.list import list_catalog
+from clinical_symile.cli.parser import LISTS
+from clinical_symile.config.catalog import Catalog, open_catalog
+from clinical_symile.config.cohort import modality_adapters, read_cohort
+from clinical_symile.config.presets import cohort_names
+from clinical_symile.config.report import read_requirements
+from clinical_symile.config.tasks.read import (
+    Classification,
+    Pretraining,
+    Retrieval,
+    applicability_problems,
+    parse_task,
+    read_task,
+)
+from clinical_symile.missingness.patterns import FORMS, parse_pattern
+from clinical_symile.registry import (
     CLASSIFICATION_METRICS,
     ENCODERS,
     MODALITIES,
     OBJECTIVES,
     RETRIEVAL_METRICS,
-    find,
+    resolve,
 )
-from clinical_symile.presets import cohort_names
-from clinical_symile.task import (
-    Classification,
-    Pretraining,
-    Retrieval,
-    not_applicable,
-    read_task,
-    task_from,
-)
-from clinical_symile.template import needs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OURS = open_catalog()
 EVERYONES = open_catalog([path for path in (ROOT / "examples").iterdir() if path.is_dir()])
 COHORTS = [
@@ -46,7 +46,7 @@ def test_a_cohort_is_read_and_its_modalities_are_there(name: str):
     for adapter in adapters.values():
         assert adapter.encoder in ENCODERS
     if cohort.generator is not None:
-        assert callable(find(cohort.generator.write, {}, what="generator"))
+        assert callable(resolve(cohort.generator.write, {}, what="generator"))
 
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)
@@ -54,14 +54,14 @@ def test_a_task_is_read_and_what_it_names_is_there(name: str):
     task = read_task(EVERYONES.path("tasks", name), name=name)
     assert task.description.endswith(".")
     if isinstance(task, Pretraining):
-        assert callable(find(task.objective.name, OBJECTIVES, what="objective"))
+        assert callable(resolve(task.objective.name, OBJECTIVES, what="objective"))
         for encoder in task.encoders.values():
-            assert callable(find(encoder.name, ENCODERS, what="encoder"))
+            assert callable(resolve(encoder.name, ENCODERS, what="encoder"))
         assert set(task.modalities) <= set(MODALITIES)
         return
     tables = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
     for metric in task.metrics:
-        assert find(metric, tables[type(task)], what="metric").name == metric
+        assert resolve(metric, tables[type(task)], what="metric").name == metric
 
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)
@@ -72,7 +72,7 @@ def test_a_task_applies_somewhere(name: str):
         assert any(set(task.modalities) <= set(cohort.modalities) for cohort in cohorts)
     else:
         assert any(
-            not not_applicable(task, list(cohort.modalities), list(cohort.outcomes))
+            not applicability_problems(task, list(cohort.modalities), list(cohort.outcomes))
             for cohort in cohorts
         )
 
@@ -85,7 +85,7 @@ def test_the_path_says_what_kind_a_task_is(name: str):
 
 @pytest.mark.parametrize("name", EVERYONES.reports)
 def test_a_report_asks_for_what_there_is(name: str):
-    asked = needs(OURS.path("reports", name))
+    asked = read_requirements(OURS.path("reports", name))
     if asked.of == "store":
         assert asked.pretraining == asked.tasks == asked.seeds == ()
         return
@@ -97,13 +97,13 @@ def test_a_report_asks_for_what_there_is(name: str):
 
 
 def test_check_finds_nothing_wrong_here():
-    problems, notes = check([ROOT / "examples" / "mini_hospital"])
+    problems, notes = check_definitions([ROOT / "examples" / "mini_hospital"])
     assert problems == []
     assert f"{len(EVERYONES.tasks)} tasks" in notes[0]
 
 
 def test_list_shows_everything_by_name(catalog: Catalog):
-    shown = listing([], LISTS)
+    shown = list_catalog([], LISTS)
     for name in (*catalog.cohorts, *catalog.tasks, *catalog.reports, *ENCODERS, *MODALITIES):
         assert name in shown
 
@@ -122,7 +122,9 @@ def _blocks(page: Path) -> list[str]:
 
 def test_the_examples_on_the_tasks_page_are_tasks():
     tables = [tomllib.loads(block) for block in _blocks(ROOT / "tasks" / "README.md")]
-    tasks = [task_from(table, name="x/y", where="README.md") for table in tables if "kind" in table]
+    tasks = [
+        parse_task(table, name="x/y", where="README.md") for table in tables if "kind" in table
+    ]
     assert {task.kind for task in tasks} == {"pretraining", "retrieval", "classification"}
 
 

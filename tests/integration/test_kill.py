@@ -19,9 +19,9 @@ from tests.conftest import Hospital
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from clinical_symile import workers
-from clinical_symile.cohort import read_cohort
-from clinical_symile.prepare import prepare
+from clinical_symile.data.ingest import worker_pool as workers
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.prepare import prepare
 import pydicom, scipy.signal, wfdb
 
 if __name__ == "__main__":
@@ -50,7 +50,7 @@ class Runs:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         )
 
     def start(self, out: Path) -> int:

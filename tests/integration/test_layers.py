@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "clinical_symile"
+PACKAGE = Path(__file__).resolve().parents[2] / "clinical_symile"
 # What the members of a family share: its contract, and how files are opened.
 FAMILIES = {
     "encoders": {"encoders.sizes"},
@@ -278,7 +278,7 @@ def test_help_list_and_check_load_neither_torch_nor_mlflow(arguments: list[str])
     parser = "'duckdb'" if arguments != ["check"] else ""  # which check parses queries with
     code = (
         "import sys\n"
-        "from clinical_symile.cli import main\n"
+        "from clinical_symile.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as stop: assert not stop.code\n"
         "heavy = {'torch', 'mlflow', 'monai', 'sklearn', 'matplotlib', 'pandas', "

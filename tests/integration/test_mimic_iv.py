@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from clinical_symile.catalog import Catalog, open_catalog
-from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.config.catalog import Catalog, open_catalog
+from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.data.ingest.row_file import RowFile
+from clinical_symile.data.ingest.samples import Selected, read_samples
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.ecg import LEADS
 from clinical_symile.modalities.labs import read_panel
-from clinical_symile.prepare import prepare
-from clinical_symile.rows import Rows
-from clinical_symile.samples import Selected, read_samples
-from clinical_symile.store import CohortStore
 
 HEADER_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 FINDINGS = {
@@ -49,7 +49,7 @@ def select(source: Path, preset: str, scratch: Path) -> tuple[Selected, pa.Table
     adapters, out = modality_adapters(definition), scratch / "samples.arrow"
     scratch.mkdir(exist_ok=True)
     selected = read_samples(definition, adapters, source=source, scratch=scratch, out=out)
-    return selected, Rows(out).table()
+    return selected, RowFile(out).table()
 
 
 def rows(source: Path, preset: str, scratch: Path) -> pd.DataFrame:

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.catalog import open_catalog
-from clinical_symile.cohort import Cohort, modality_adapters, read_cohort
-from clinical_symile.prepare import prepare
-from clinical_symile.rows import Rows
-from clinical_symile.samples import read_samples
-from clinical_symile.store import CohortStore
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.data.ingest.row_file import RowFile
+from clinical_symile.data.ingest.samples import read_samples
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.store import CohortStore
 
-CATALOG = Path(__file__).resolve().parents[1] / "examples" / "mini_hospital"
+CATALOG = Path(__file__).resolve().parents[2] / "examples" / "mini_hospital"
 OFFICIAL_FILES = {  # the golden folder has no `mimiciv` and calls its folders otherwise
     "mimiciv/hosp": "hosp",
     "mimic-iv-ecg/": "ecg/",
@@ -90,7 +90,7 @@ def test_the_selection_is_that_of_the_official_scripts(
     out = tmp_path / "samples.arrow"
     selected = read_samples(cohort, adapters, source=raw, scratch=tmp_path, out=out)
     assert "repeated-row" not in selected.left_out
-    ours = pd.DataFrame(Rows(out).table()["row"].to_pylist()).set_index("hadm_id")
+    ours = pd.DataFrame(RowFile(out).table()["row"].to_pylist()).set_index("hadm_id")
     golden = shared / "golden/mimic_small"
     theirs = pd.read_csv(golden / "symile_mimic_data.csv").set_index("hadm_id")
     assert len(theirs) == 192

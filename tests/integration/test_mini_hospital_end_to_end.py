@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clinical_symile.cli import main
-from clinical_symile.results import Result, Unscored, read_rows
-from clinical_symile.store import open_store
+from clinical_symile.cli.main import main
+from clinical_symile.data.store import open_store
+from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from tests.conftest import TINY
 
-CATALOG = Path(__file__).resolve().parents[1] / "examples" / "mini_hospital"
+CATALOG = Path(__file__).resolve().parents[2] / "examples" / "mini_hospital"
 TASKS = "mini_hospital/*,retrieval/cxr*,retrieval/labs*,classification/in*,classification/det*"
 SET = [word for setting in TINY for word in ("--set", setting)]
 
@@ -65,7 +65,7 @@ def test_what_can_be_scored_is_and_the_rest_has_a_reason(out: Path):
     assert "retrieval/labs_given_cxr_ecg" in scored
     assert {"symile-0", "clip-0", "prevalence"} <= {row.run for row in results}
     for name in ("symile-0", "clip-0"):
-        unscored = read_rows(out / "runs" / name / "unscored.jsonl", Unscored)
+        unscored = read_rows(out / "runs" / name / "unscored.jsonl", SkippedResult)
         told = {row.task: row.reason for row in unscored}
         assert "needs both classes" in told["classification/in_hospital_mortality"]
         asked = {(row.task, row.missingness, row.metric) for row in unscored}

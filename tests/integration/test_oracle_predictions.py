@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.assess import assess
-from clinical_symile.assess_modalities import quantities
-from clinical_symile.catalog import Catalog
-from clinical_symile.conformal import conformal_threshold, prediction_sets
-from clinical_symile.evaluate_runs import oracle_run
-from clinical_symile.measures import Measures
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.modality_value import subsets
-from clinical_symile.oracle import Bayes
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import MODALITIES, World, words
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.analysis.analyze import analyze_run
+from clinical_symile.evaluation.analysis.modality_contribution import contribution_values
+from clinical_symile.evaluation.runner import evaluate_oracle
+from clinical_symile.metrics.conformal import conformal_threshold, prediction_sets
+from clinical_symile.metrics.shapley import modality_subsets
+from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.synthetic.oracle import Bayes
+from clinical_symile.synthetic.world import MODALITIES, World, bits_to_integers
+from clinical_symile.tracking.analysis_tables import RunAnalysis
+from clinical_symile.tracking.run import Run
 
 DETERIORATION = "classification/deterioration"
 SETTLED = (
@@ -40,7 +40,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
     """Some thousand admissions of the world of the synthetic cohort, without their recordings."""
     rng, n = np.random.default_rng(3), 2400
     drawn = [WORLD.draw(rng) for _ in range(n)]
-    shown = words(np.stack([bits for bits, _ in drawn]))
+    shown = bits_to_integers(np.stack([bits for bits, _ in drawn]))
     table = pd.DataFrame(
         {
             "sample": np.arange(n),
@@ -52,7 +52,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
         }
     )
     parameters = {field.name: getattr(WORLD, field.name) for field in fields(WORLD)}
-    oracle = "clinical_symile.oracle:Oracle"
+    oracle = "clinical_symile.synthetic.oracle:Oracle"
     manifest = {
         "cohort": "synthetic",
         "cohort_digest": "of-the-cohort",
@@ -65,16 +65,16 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
 
 
 @pytest.fixture(scope="module")
-def oracle(catalog: Catalog, people: CohortStore) -> tuple[Run, Measures]:
+def oracle(catalog: Catalog, people: CohortStore) -> tuple[Run, RunAnalysis]:
     """The oracle as a run, and what is told of it."""
     tasks = []
     for name in ("classification/deterioration", "retrieval/cxr_given_ecg_labs"):
         task = read_task(catalog.path("tasks", name), name=name)
         assert isinstance(task, Classification | Retrieval)
         tasks.append(task)
-    run = oracle_run(tasks, store=people, run=Run(people.path / "oracle"))
+    run = evaluate_oracle(tasks, store=people, run=Run(people.path / "oracle"))
     assert run is not None
-    return run, assess(run, tasks, store=people)
+    return run, analyze_run(run, tasks, store=people)
 
 
 SEEN = {"auroc": MODALITIES, "recall_at_1": ("ecg", "labs")}
@@ -92,12 +92,12 @@ def enumerated(metric: str) -> dict[frozenset[str], float]:
         modalities, nothing = ("ecg", "labs"), 0.1
     return {
         some: value(tuple(name for name in modalities if name in some)) if some else nothing
-        for some in subsets(modalities)
+        for some in modality_subsets(modalities)
     }
 
 
 def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     run, _ = oracle
     seen = 0
@@ -115,11 +115,11 @@ def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
 
 @pytest.mark.parametrize("metric", ["auroc", "recall_at_1"])
 def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
-    metric: str, oracle: tuple[Run, Measures]
+    metric: str, oracle: tuple[Run, RunAnalysis]
 ) -> None:
     told = [row for row in oracle[1].modality_value if row.metric == metric]
     modalities = MODALITIES if metric == "auroc" else ("ecg", "labs")
-    exact = quantities(enumerated(metric), modalities)
+    exact = contribution_values(enumerated(metric), modalities)
     assert {(row.quantity, row.modalities) for row in told} == {*exact}
     for row in told:
         reach = (row.high - row.low) / 2
@@ -132,7 +132,7 @@ def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
 
 
 def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     right = {"calibration/slope": 1, "calibration/intercept": 0, "silent/silence": 0}
     right |= {"calibration/observed_minus_predicted": 0, "recalibrated/slope": 1}
@@ -159,7 +159,7 @@ def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
 
 
 def test_the_decisions_of_the_oracle_are_worth_more_than_treating_all_or_none(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     gains = [row for row in oracle[1].net_benefit if row.missingness == "complete"]
     assert len(gains) == 19
@@ -168,7 +168,7 @@ def test_the_decisions_of_the_oracle_are_worth_more_than_treating_all_or_none(
 
 
 def test_no_group_of_the_made_up_people_is_found_to_be_worse(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     gaps = [row.p_holm for row in oracle[1].subgroups if row.subgroup == "sex"]
     assert len(gaps) == 2 * (8 + 5)
@@ -197,7 +197,7 @@ def lie_where_they_should(rows: list[tuple[float, float | None, float | None, fl
 
 
 def measured(
-    told: Measures, name: str
+    told: RunAnalysis, name: str
 ) -> list[tuple[tuple[float, float | None, float | None], str]]:
     return [
         ((row.value, row.low, row.high), row.missingness)
@@ -207,7 +207,7 @@ def measured(
 
 
 def test_brier_score_accuracy_and_confidence_are_those_of_enumeration(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     # A risk p is right: its squared distance is p (1 - p) on average, the called class is the true
     # one with max(p, 1 - p), and that is how sure the oracle is.
@@ -226,7 +226,7 @@ def test_brier_score_accuracy_and_confidence_are_those_of_enumeration(
 
 
 def test_the_uncertainty_of_the_outcome_is_that_of_enumeration(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     found = measured(oracle[1], "calibration/uncertainty")
     p, mass = risks("complete")
@@ -235,7 +235,7 @@ def test_the_uncertainty_of_the_outcome_is_that_of_enumeration(
 
 
 def test_a_calibration_curve_of_the_oracle_lies_on_the_diagonal(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     bins = [
         (row.observed, row.low, row.high, row.predicted)
@@ -252,7 +252,7 @@ def test_a_calibration_curve_of_the_oracle_lies_on_the_diagonal(
 
 
 def test_the_net_benefit_of_the_oracle_is_that_of_enumeration(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     rows, everybody = [], []
     for row in oracle[1].net_benefit:
@@ -270,7 +270,7 @@ def test_the_net_benefit_of_the_oracle_is_that_of_enumeration(
 
 
 def test_the_sets_of_the_oracle_hold_what_enumeration_says_of_their_threshold(
-    oracle: tuple[Run, Measures],
+    oracle: tuple[Run, RunAnalysis],
 ) -> None:
     run, told = oracle
     found = {(row.missingness, row.measure): row for row in told.measures}
@@ -297,7 +297,7 @@ def test_the_sets_of_the_oracle_hold_what_enumeration_says_of_their_threshold(
         lie_where_they_should([row for row in rows[name] if row[1] != row[2]])
 
 
-def test_both_sexes_fare_as_enumeration_says_all_people_do(oracle: tuple[Run, Measures]) -> None:
+def test_both_sexes_fare_as_enumeration_says_all_people_do(oracle: tuple[Run, RunAnalysis]) -> None:
     rows = []
     for row in oracle[1].subgroups:
         if row.subgroup == "sex" and row.missingness in SETTLED and row.value is not None:

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.audit import Severity, audit
-from clinical_symile.catalog import open_catalog
-from clinical_symile.check import check
-from clinical_symile.cli import main
+from clinical_symile.cli.check import check_definitions
+from clinical_symile.cli.init import PLACE, TEMPLATES, init_cohort
+from clinical_symile.cli.main import main
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.data.audit.audit import Severity, audit_store
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.init_cohort import PLACE, TEMPLATES, init_cohort
-from clinical_symile.source import prepare_cohort
-from clinical_symile.store import CohortStore, open_store
 from tests.conftest import TINY, quiet
-from tests.test_readme import commands
+from tests.integration.test_readme import commands
 
 GUIDE = "docs/own_cohort.md"
 CODES = {"CREA": "mg/dL", "K": "mmol/L", "NA": "mmol/L", "HB": "g/dL", "WBC": "10*3/uL"}
@@ -139,7 +139,7 @@ def test_what_is_written_is_right_as_it_stands(like: str, tmp_path: Path) -> Non
     written = init_cohort("ours", at=tmp_path / "d", like=like)
     assert {path.name for path in written} >= {"cohort.toml", "samples.sql", "labs.csv"}
     assert not any(PLACE in str(path) + path.read_text(encoding="utf-8") for path in written)
-    problems, notes = check([tmp_path / "d"])
+    problems, notes = check_definitions([tmp_path / "d"])
     assert problems == []
     assert not any("ours/retrieval" in note and "applicable to ours" in note for note in notes)
 
@@ -228,7 +228,9 @@ def test_who_is_discharged_before_admission_is_a_warning_of_the_audit(
     admissions.loc[3, "discharged"] = admissions.loc[3, "admitted"] - timedelta(hours=12)
     admissions.to_csv(raw / "admissions.csv", index=False)
     init_cohort("ours", at=tmp_path / "d", like="tables")
-    (finding,) = [one for one in audit(prepared(raw, tmp_path / "d")) if one.check == "ranges"]
+    (finding,) = [
+        one for one in audit_store(prepared(raw, tmp_path / "d")) if one.check == "ranges"
+    ]
     assert finding.severity == Severity.WARNING
     assert "discharged_h: 1 samples are not from 0 to 8760" in finding.sentence
 
@@ -266,7 +268,7 @@ def test_every_mistake_of_a_definition_is_told_at_once(tmp_path: Path) -> None:
     (folder / "cohort.toml").write_text(cohort.replace('"samples.sql"  ', '"sample.sql"  '))
     task = tmp_path / "tasks/ours/retrieval/cxr_given_ecg_labs.toml"
     task.write_text(task.read_text().replace('"recall_at_5"', '"recall_at5"'))
-    problems, _ = check([tmp_path])
+    problems, _ = check_definitions([tmp_path])
     text = "\n".join(problems)
     for told in ("unknown key 'acces'; did you mean 'access'?", "'recall_at5'"):
         assert told in text
@@ -275,7 +277,7 @@ def test_every_mistake_of_a_definition_is_told_at_once(tmp_path: Path) -> None:
     )
     labs = (folder / "labs.csv").read_text()
     (folder / "labs.csv").write_text(labs.replace("potassium", "creatinine").replace(",12", ",x"))
-    text = "\n".join(check([tmp_path])[0])
+    text = "\n".join(check_definitions([tmp_path])[0])
     for told in (
         "samples.sql is 'sample.sql', which is not beside it",
         "unknown key 'size'; did you mean 'size_px'?",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.arguments import parse
-from clinical_symile.catalog import open_catalog
-from clinical_symile.cli import main
-from clinical_symile.settings import parse_setting
-from clinical_symile.task import Pretraining, read_task
+from clinical_symile.cli.main import main
+from clinical_symile.cli.parser import parse_arguments
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.overrides import parse_override
+from clinical_symile.config.tasks.read import Pretraining, read_task
 from tests.conftest import TINY
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
@@ -89,7 +89,7 @@ def _check_target(targets: Sequence[str]) -> None:
 
 def _check_ours(words: list[str]) -> None:
     """The words are understood, and the names among them are names of definitions."""
-    options = parse(words)
+    options = parse_arguments(words)
     if any(not path.is_dir() for path in options.catalog):
         return  # a catalog that the page has written: its own test follows the page
     catalog = open_catalog(options.catalog)
@@ -108,7 +108,7 @@ def test_the_settings_that_readme_names_are_settings():
     for setting in settings:
         task = read_task(path, name="pretraining/symile", overrides=[setting])
         assert isinstance(task, Pretraining)
-        assert parse_setting(setting)[0].split(".")[0] in Pretraining.model_fields
+        assert parse_override(setting)[0].split(".")[0] in Pretraining.model_fields
     assert settings
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clinical_symile import rows, samples
-from clinical_symile.cohort import read_cohort
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.ingest import row_file as rows
+from clinical_symile.data.ingest import samples
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.prepare import prepare
-from clinical_symile.store import CohortStore
 from tests.conftest import Hospital
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TABLES = ("samples", "files", "rejected", "noted")
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.candidates import Lists, candidate_lists
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.data.candidates import CandidateLists, candidate_lists
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import Ecg
 from clinical_symile.modalities.ecg_array import EcgArray
-from clinical_symile.source import prepare_cohort
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Retrieval, read_task
 from tests.conftest import quiet
-from tests.released import ITEMS, LEADS, PARTS, Release, as_tensors, write_release
+from tests.helpers.released import ITEMS, LEADS, PARTS, Release, as_tensors, write_release
 
 ORDER = [LEADS.index(lead) for lead in EcgArray(Path(), path="a", ids="b", id="c").parts]
 
@@ -113,7 +113,7 @@ def test_the_published_lists_are_kept_as_published(
     assert isinstance(task, Retrieval)
     drawn = candidate_lists(task.model_copy(update={"split": split}), store)
     samples = store.samples["sample"].to_numpy()
-    assert isinstance(drawn, Lists)
+    assert isinstance(drawn, CandidateLists)
     found = {
         samples[query]: sorted(samples[rows])
         for query, rows in zip(drawn.queries, drawn.candidates, strict=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.results import Comparison
-from clinical_symile.store import open_store
+from clinical_symile.data.store import open_store
+from clinical_symile.tracking.results import Comparison
 from tests.conftest import TINY
 
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "synergy.py"
+FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "synergy.py"
 RUNS = ("symile-0", "clip-0", "oracle")
 TASKS = ("cxr_given_ecg_labs", "ecg_given_cxr_labs", "labs_given_cxr_ecg")
 

@@ -13,7 +13,7 @@ import torch
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SHORT = {"train": 2_000, "tuning": 500, "held_out": 2_000}
 
 

@@ -4,7 +4,7 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from clinical_symile.calibration import (
+from clinical_symile.metrics.calibration import (
     calibration_in_the_large,
     curve_bins,
     decomposition,

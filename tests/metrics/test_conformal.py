@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from clinical_symile.conformal import conformal_threshold, covered, prediction_sets
+from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
 
 
 def test_the_threshold_by_hand():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clinical_symile.net_benefit import net_benefit, treat_all
+from clinical_symile.metrics.decision_curve import net_benefit, treat_all
 
 
 def test_net_benefit_by_hand():

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from clinical_symile.metrics.metric import Metric
-from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.metrics.base import Metric
+from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
 
 
 def found(names) -> list:
-    return [pytest.param(name, find(name, names, what="metric"), id=name) for name in sorted(names)]
+    return [
+        pytest.param(name, resolve(name, names, what="metric"), id=name) for name in sorted(names)
+    ]
 
 
 each_retrieval_metric = pytest.mark.parametrize(("name", "metric"), found(RETRIEVAL_METRICS))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from clinical_symile.metrics.metric import Metric
-from clinical_symile.metrics.retrieval import ranks
-from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
+from clinical_symile.metrics.base import Metric
+from clinical_symile.metrics.retrieval import expected_ranks
+from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
 
 CASES = 1000
 
@@ -103,7 +103,7 @@ def classification_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
 
 
 def arrays_of(metric: Metric, scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
-    above, tied = ranks(scores, positive)
+    above, tied = expected_ranks(scores, positive)
     columns = {"above": above, "tied": tied, "candidates": np.full(len(scores), scores.shape[1])}
     return tuple(columns[name] for name in metric.columns)
 
@@ -115,7 +115,7 @@ def test_every_metric_has_a_reference():
 
 def metric_of(name: str) -> Metric:
     names = RETRIEVAL_METRICS if name in RETRIEVAL_METRICS else CLASSIFICATION_METRICS
-    return find(name, names, what="metric")
+    return resolve(name, names, what="metric")
 
 
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES))
@@ -196,7 +196,7 @@ def test_nan_is_refused_before_any_metric_sees_it(rng):
         scores, positive = retrieval_case(rng)
         scores[rng.integers(len(scores)), rng.integers(scores.shape[1])] = np.nan
         with pytest.raises(ValueError, match="have a NaN score"):
-            ranks(scores, positive)
+            expected_ranks(scores, positive)
         label, probability = classification_case(rng)
         probability[rng.integers(len(label))] = np.nan
         for name in CLASSIFICATION_REFERENCES:

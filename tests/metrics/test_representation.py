@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from clinical_symile.health import (
+from clinical_symile.metrics.representation import (
     alignment,
     effective_rank,
-    health,
     modality_gap,
+    representation_metrics,
     uniformity,
 )
 
@@ -22,7 +22,7 @@ def fixture() -> np.ndarray:
 
 def test_the_reference_values():
     """Computed in float64 by the public reference implementations on the same vectors."""
-    found = health(fixture(), ["a", "b", "c"])
+    found = representation_metrics(fixture(), ["a", "b", "c"])
     expected = {
         "health/alignment/a-b": 2.912471099160,
         "health/alignment/b-c": 2.917467663255,
@@ -69,7 +69,9 @@ def test_the_same_vectors_agree_and_have_no_gap(rng):
 def test_the_length_of_vectors_does_not_matter(rng):
     z = fixture()
     longer = z * rng.uniform(0.5, 8, (4, 3, 1))
-    assert health(longer, ["a", "b", "c"]) == pytest.approx(health(z, ["a", "b", "c"]))
+    assert representation_metrics(longer, ["a", "b", "c"]) == pytest.approx(
+        representation_metrics(z, ["a", "b", "c"])
+    )
 
 
 def test_one_sample_has_no_uniformity():

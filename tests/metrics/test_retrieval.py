@@ -14,22 +14,22 @@ from clinical_symile.metrics.retrieval import (
     RECALL_AT_5,
     auc_over_scores,
     auc_per_query,
+    expected_ranks,
     mean_reciprocal_rank,
     median_rank,
-    ranks,
 )
 
 
 def test_ranks_by_hand():
     scores = np.array([[0.5, 0.9, 0.5, 0.1], [0.3, 0.2, 0.1, 0.0], [1.0, 1.0, 1.0, 1.0]])
-    above, tied = ranks(scores, np.array([2, 3, 0]))
+    above, tied = expected_ranks(scores, np.array([2, 3, 0]))
     assert above.tolist() == [1, 3, 0]
     assert tied.tolist() == [1, 0, 3]
 
 
 @pytest.mark.parametrize("place", range(10))
 def test_a_constant_model_scores_chance_wherever_the_right_answer_stands(place):
-    outcome = ranks(np.full((3, 10), 0.7), np.full(3, place))
+    outcome = expected_ranks(np.full((3, 10), 0.7), np.full(3, place))
     assert RECALL_AT_1.compute(*outcome) == pytest.approx(1 / 10)
     assert RECALL_AT_5.compute(*outcome) == pytest.approx(5 / 10)
     harmonic = sum(1 / rank for rank in range(1, 11))
@@ -43,7 +43,7 @@ def test_metrics_are_the_mean_over_all_ways_to_break_ties(scores, data):
     for tie_breakers in permutations(range(len(scores))):
         keys = list(zip(scores, tie_breakers, strict=True))
         positions.append(1 + sum(key > keys[positive] for key in keys))
-    outcome = ranks(np.array([scores], dtype=float), np.array([positive]))
+    outcome = expected_ranks(np.array([scores], dtype=float), np.array([positive]))
     expected = np.mean([position == 1 for position in positions])
     assert RECALL_AT_1.compute(*outcome) == pytest.approx(expected)
     assert RECALL_AT_5.compute(*outcome) == 1
@@ -81,7 +81,7 @@ def test_the_auc_per_query_is_that_of_scikit_learn_averaged(rng):
         right = rng.integers(size, size=len(scores))
         label = np.arange(size) == right[:, None]
         expected = [roc_auc_score(*pair) for pair in zip(label, scores, strict=True)]
-        above, tied = ranks(scores, right)
+        above, tied = expected_ranks(scores, right)
         found = auc_per_query(above, tied, np.full(len(scores), size))
         assert found == pytest.approx(np.mean(expected), abs=1e-12)
 
@@ -110,26 +110,26 @@ def test_the_order_of_candidates_changes_nothing(rng):
     scores = rng.standard_normal((20, 8)).round(1)
     positive = rng.integers(8, size=20)
     order = rng.permutation(8)
-    above, tied = ranks(scores[:, order], np.argsort(order)[positive])
-    expected = ranks(scores, positive)
+    above, tied = expected_ranks(scores[:, order], np.argsort(order)[positive])
+    expected = expected_ranks(scores, positive)
     np.testing.assert_array_equal(above, expected[0])
     np.testing.assert_array_equal(tied, expected[1])
 
 
 def test_a_shorter_list_may_be_padded():
-    above, tied = ranks(np.array([[0.1, 0.2, -np.inf, -np.inf]]), np.array([0]))
+    above, tied = expected_ranks(np.array([[0.1, 0.2, -np.inf, -np.inf]]), np.array([0]))
     assert (above[0], tied[0]) == (1, 0)
 
 
 def test_nan_scores_are_refused():
     scores = np.array([[0.1, 0.2], [0.1, np.nan], [np.nan, np.nan]])
     with pytest.raises(ValueError, match="2 of 3 queries have a NaN score"):
-        ranks(scores, np.array([0, 0, 0]))
+        expected_ranks(scores, np.array([0, 0, 0]))
 
 
 def test_a_right_candidate_outside_its_list_is_refused():
     with pytest.raises(ValueError, match="1 of 1 queries have a right candidate without"):
-        ranks(np.array([[0.1, -np.inf]]), np.array([1]))
+        expected_ranks(np.array([[0.1, -np.inf]]), np.array([1]))
 
 
 def test_chance_follows_the_lengths_of_the_lists():

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from clinical_symile.metrics.base import weighted_mean
 from clinical_symile.metrics.classification import AUROC
-from clinical_symile.metrics.metric import weighted_mean
 from clinical_symile.metrics.retrieval import RECALL_AT_1
-from clinical_symile.subgroups import banded, by_group
+from clinical_symile.metrics.subgroups import age_bands, subgroup_estimates
 
 mean = weighted_mean(lambda values: values)
 
 
 def told(values, subjects, groups, rng, *, classes=None, higher_is_better=True):
-    made = by_group(
+    made = subgroup_estimates(
         mean,
         [values],
         subjects,
@@ -27,7 +27,7 @@ def test_values_and_gaps_are_those_of_the_rows(rng):
     label, probability = rng.integers(2, size=300), rng.random(300)
     groups = np.array(["a", "b", "c"], dtype=object)[rng.integers(3, size=300)]
     assert AUROC.weighted is not None
-    made = by_group(
+    made = subgroup_estimates(
         AUROC.weighted,
         [label, probability],
         np.arange(300),
@@ -129,15 +129,15 @@ def test_a_person_in_two_groups_is_drawn_once(rng):
 
 def test_bands_by_hand():
     ages = np.array([17.0, 18, 64.9, 65, 80, np.nan])
-    assert banded(ages, [18, 65]).tolist() == ["<18", "18-64", "18-64", "65+", "65+", None]
-    assert banded(np.array([0.4, 0.5]), [0.5]).tolist() == ["<0.5", "0.5+"]
+    assert age_bands(ages, [18, 65]).tolist() == ["<18", "18-64", "18-64", "65+", "65+", None]
+    assert age_bands(np.array([0.4, 0.5]), [0.5]).tolist() == ["<0.5", "0.5+"]
 
 
 def test_recall_of_a_group_is_that_of_its_queries(rng):
     above, tied = rng.integers(3, size=100), np.zeros(100, int)
     groups = np.where(np.arange(100) < 50, "a", "b").astype(object)
     assert RECALL_AT_1.weighted is not None
-    made = by_group(
+    made = subgroup_estimates(
         RECALL_AT_1.weighted,
         [above, tied],
         np.arange(100),

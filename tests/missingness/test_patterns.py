@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness import (
+from clinical_symile.missingness.patterns import (
     Pattern,
-    applicable,
+    apply_pattern,
+    eligible_samples,
     expand,
+    is_applicable,
     parse_pattern,
-    scored,
-    visible,
 )
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -18,7 +18,7 @@ PRESENT = np.array([[True, True, True], [True, False, True], [False, False, True
 
 
 def seen(name, present, *, modalities=MODALITIES):
-    return visible(parse_pattern(name), modalities=modalities, present=present)
+    return apply_pattern(parse_pattern(name), modalities=modalities, present=present)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,17 @@ def test_a_pattern_shows_what_its_name_says(name, expected):
 
 @pytest.mark.parametrize("name", PATTERNS[1:])
 def test_all_patterns_but_observed_are_scored_on_the_same_samples(name):
-    assert scored(parse_pattern(name), PRESENT).tolist() == [True, False, False]
+    assert eligible_samples(parse_pattern(name), PRESENT).tolist() == [True, False, False]
 
 
 def test_observed_is_scored_on_whoever_has_anything():
     present = np.vstack([PRESENT, [[False] * 3]])
-    assert scored(parse_pattern("observed"), present).tolist() == [True, True, True, False]
+    assert eligible_samples(parse_pattern("observed"), present).tolist() == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 @each_pattern
@@ -146,7 +151,7 @@ def test_an_unknown_pattern_is_refused(name, meant):
 )
 def test_a_pattern_that_means_nothing_here_is_refused(name, modalities, message):
     pattern = parse_pattern(name)
-    assert not applicable(pattern, modalities)
+    assert not is_applicable(pattern, modalities)
     with pytest.raises(DefinitionError, match=message):
         pattern.check(modalities)
     with pytest.raises(DefinitionError, match=message):
@@ -160,7 +165,7 @@ def test_all_problems_of_a_pattern_are_told_together():
 
 @each_pattern
 def test_the_usual_patterns_are_applicable_to_three_modalities(name):
-    assert applicable(parse_pattern(name), MODALITIES)
+    assert is_applicable(parse_pattern(name), MODALITIES)
 
 
 def test_rows_and_presence_must_fit():

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from clinical_symile.errors import DataError
+from clinical_symile.modalities._array_io import RecordedArray
+from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr_array import CxrArray
 from clinical_symile.modalities.ecg import LEADS
 from clinical_symile.modalities.ecg_array import FINEST, EcgArray, steps
 from clinical_symile.modalities.ecg_array import LEADS as OURS
-from clinical_symile.modalities.modality import Rejected
-from clinical_symile.modalities.recorded_array import RecordedArray
 
 IMAGENET: Any = {"mean": [0.485, 0.456, 0.406], "sd": [0.229, 0.224, 0.225]}
 IDS: Any = {"path": "values.npy", "ids": "ids.npy", "id": "id"}

@@ -21,8 +21,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr import Cxr
-from clinical_symile.modalities.modality import Rejected
 
 GDCM = {
     JPEGLosslessSV1: "JPEGLosslessProcess14_1",

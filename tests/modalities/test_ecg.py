@@ -8,9 +8,9 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
-from clinical_symile.modalities import waveform
+from clinical_symile.modalities import _waveform_io as waveform
+from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.ecg import LEADS, Ecg
-from clinical_symile.modalities.modality import Rejected
 
 TIME_S = np.arange(5000) / 500
 # every lead a sine of its own amplitude, 0.1 mV for I to 1.2 mV for V6

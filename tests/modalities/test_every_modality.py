@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.modalities.modality import Rejected
-from clinical_symile.names import ENCODERS, MODALITIES, find
+from clinical_symile.modalities.base import Rejected
+from clinical_symile.registry import ENCODERS, MODALITIES, resolve
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def case(
     write_ecg: Callable[..., None],
     write_image: Callable[..., None],
 ) -> Case:
-    adapter = find(request.param, MODALITIES, what="modality adapter")
+    adapter = resolve(request.param, MODALITIES, what="modality adapter")
     if request.param.endswith("_array"):
         rows = ({"id": 7}, {"id": None}, {"id": 9})
         shape = (2, 1, 32, 32) if request.param == "cxr_array" else (2, 1, 5000, 12)

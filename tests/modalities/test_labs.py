@@ -6,10 +6,10 @@ import pytest
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.modalities import labs as module
+from clinical_symile.modalities._lab_panel import read_panel
+from clinical_symile.modalities._ucum import factor, is_code
+from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.labs import Labs
-from clinical_symile.modalities.modality import Rejected
-from clinical_symile.modalities.panel import read_panel
-from clinical_symile.units import factor, is_code
 
 ROOT = Path(__file__).resolve().parents[2]
 PANEL = """analyte,loinc,column,unit,low,high

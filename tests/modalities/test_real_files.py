@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr import Cxr
 from clinical_symile.modalities.ecg import LEADS, Ecg
-from clinical_symile.modalities.modality import Rejected
 
 # What is said of each: the notes on one that is used, or the reason and detail of a refusal.
 ECGS = {

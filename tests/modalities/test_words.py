@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [*(ROOT / "clinical_symile/modalities").glob("*.py"), ROOT / "clinical_symile/decode.py"]
+SOURCES = [
+    *(ROOT / "clinical_symile/modalities").glob("*.py"),
+    ROOT / "clinical_symile/data/ingest/decode.py",
+]
 
 
 def spoken(call: str) -> set[str]:

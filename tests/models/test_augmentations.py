@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clinical_symile.augmentations import ShiftImage, ShiftSignal
+from clinical_symile.models.augmentations import ShiftImage, ShiftSignal
 
 
 def test_an_image_is_moved_by_whole_pixels_and_its_edges_are_repeated(

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.batch import Batch
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.batch import Batch
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from clinical_symile.model import Model, build_model
+from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
+from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.symile import symile_loss
-from clinical_symile.parts import batch_dependent, encode_in_parts
-from clinical_symile.store import CohortStore
 from tests.conftest import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -21,10 +21,12 @@ def _mlp(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Linear(FEATURES, 8), *layers, nn.GELU(), nn.Linear(8, DIM)).double()
 
 
-def _model(*layers: nn.Module, at_a_time: int | None) -> Model:
+def _model(*layers: nn.Module, at_a_time: int | None) -> MultimodalEncoder:
     torch.manual_seed(0)
     encoders = {name: _mlp(*copy.deepcopy(layers)) for name in MODALITIES}
-    return Model(encoders, dim=DIM, norm="l2", absent="omit", encode_at_a_time=at_a_time)
+    return MultimodalEncoder(
+        encoders, dim=DIM, norm="l2", absent="omit", encode_at_a_time=at_a_time
+    )
 
 
 def _batch(generator: torch.Generator) -> Batch:
@@ -37,7 +39,7 @@ def _batch(generator: torch.Generator) -> Batch:
     return Batch(inputs, present, MODALITIES, torch.arange(SAMPLES))
 
 
-def _gradients(model: Model, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+def _gradients(model: MultimodalEncoder, batch: Batch) -> tuple[Tensor, list[Tensor]]:
     torch.manual_seed(7)
     embeddings = model(batch)
     loss = symile_loss(embeddings.z, 3.0, present=embeddings.present)
@@ -59,7 +61,7 @@ def test_gradients_are_those_of_the_whole_batch_whatever_the_parts(
 
 def test_what_dropout_drops_is_the_same_both_times(generator: torch.Generator) -> None:
     # The same parts one after the other, with all of their activations kept.
-    class Kept(Model):
+    class Kept(MultimodalEncoder):
         def _encode(self, batch: Batch, column: int) -> Tensor:
             name, present = self.modalities[column], batch.present[:, column]
             parts = batch.inputs[name][present].tensor_split(3)
@@ -104,7 +106,7 @@ def test_parts_are_of_equal_size_and_never_of_one(generator: torch.Generator) ->
         (1, 2, [1]),
     ):
         sizes.clear()
-        encode_in_parts(Noted(), torch.ones(samples, 2), at_a_time=at_a_time)
+        encode_in_chunks(Noted(), torch.ones(samples, 2), at_a_time=at_a_time)
         assert sizes == expected
 
 
@@ -150,7 +152,7 @@ def test_layers_that_mix_samples_are_refused_by_name_with_what_to_do(
 def test_what_mixes_samples_is_batch_normalisation_by_statistics_of_the_batch(
     layer: nn.Module, mixes: bool
 ) -> None:
-    found = batch_dependent(nn.Sequential(nn.Linear(3, 3), layer))
+    found = batch_dependent_modules(nn.Sequential(nn.Linear(3, 3), layer))
     assert found == ([f"1 ({type(layer).__name__})"] if mixes else [])
 
 
@@ -161,7 +163,7 @@ def test_each_part_is_normalised_by_its_own_statistics_which_move_once(
     encoder = _mlp(nn.BatchNorm1d(8))
     plain = copy.deepcopy(encoder)
     expected = torch.cat([plain(part) for part in inputs.split(3)])
-    found = encode_in_parts(encoder, inputs, at_a_time=3)
+    found = encode_in_chunks(encoder, inputs, at_a_time=3)
     assert torch.equal(found, expected)
     for made in (found, expected):
         made.square().sum().backward()

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.batch import Batch, load_batch
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from clinical_symile.model import Model, build_model, embed
+from clinical_symile.models.multimodal import MultimodalEncoder, build_model, embed_rows
 from clinical_symile.objectives.symile import Symile
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining
 from tests.conftest import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -37,7 +37,9 @@ def _filled(batch: Batch, value: float) -> Batch:
     return replace(batch, inputs=inputs)
 
 
-def _learned(model: Model, batch: Batch) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+def _learned(
+    model: MultimodalEncoder, batch: Batch
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """Embeddings, gradients and buffers after one step on a batch."""
     model.train()
     embeddings = model(batch)
@@ -157,7 +159,7 @@ def test_the_global_random_stream_is_left_as_it_was(
     tiny_task: Pretraining, synthetic_store: CohortStore
 ) -> None:
     before = torch.random.get_rng_state(), np.random.get_state(legacy=False)  # noqa: NPY002
-    embed(build_model(tiny_task, synthetic_store, seed=0), synthetic_store, np.arange(5))
+    embed_rows(build_model(tiny_task, synthetic_store, seed=0), synthetic_store, np.arange(5))
     assert torch.equal(torch.random.get_rng_state(), before[0])
     np.testing.assert_equal(np.random.get_state(legacy=False), before[1])  # noqa: NPY002
 
@@ -167,7 +169,7 @@ def test_embedding_in_batches_is_embedding_at_once(
 ) -> None:
     model, rows = build_model(tiny_task, synthetic_store, seed=0), np.arange(20)[::-1].copy()
     at_once, in_batches = [
-        embed(model, synthetic_store, rows, batch_size=size) for size in (256, 7)
+        embed_rows(model, synthetic_store, rows, batch_size=size) for size in (256, 7)
     ]
     torch.testing.assert_close(in_batches.z, at_once.z, rtol=1e-4, atol=1e-6)
     assert torch.equal(in_batches.present, at_once.present)
@@ -180,7 +182,7 @@ def test_embedding_changes_nothing_in_the_model(
 ) -> None:
     model = build_model(tiny_task, synthetic_store, seed=0).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    embedded = embed(model, synthetic_store, np.arange(5))
+    embedded = embed_rows(model, synthetic_store, np.arange(5))
     assert model.training
     assert not embedded.z.requires_grad
     for name, tensor in model.state_dict().items():
@@ -190,7 +192,7 @@ def test_embedding_changes_nothing_in_the_model(
 def test_nobody_has_embeddings_of_the_same_width(
     tiny_task: Pretraining, synthetic_store: CohortStore
 ) -> None:
-    none = embed(
+    none = embed_rows(
         build_model(tiny_task, synthetic_store, seed=0), synthetic_store, np.zeros(0, dtype=int)
     )
     assert none.z.shape == (0, 3, tiny_task.dim)

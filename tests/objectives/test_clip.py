@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile import cube
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.clip import Clip, clip_loss
-from tests.objectives.dense import dense_clip_loss
+from clinical_symile.objectives.kernels import tiled as cube
+from tests.helpers.dense import dense_clip_loss
 
 
 def loss_in_loops(z, scale, present):

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests import shared_batch
+from tests.helpers import shared_batch
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _run(sizes: list[int], folder: Path) -> list[dict[str, Tensor]]:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.names import OBJECTIVES, find
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import clip_loss
-from clinical_symile.objectives.objective import Objective
 from clinical_symile.objectives.symile import symile_loss
+from clinical_symile.registry import OBJECTIVES, resolve
 
 MODALITIES = ("cxr", "ecg", "labs")
 
@@ -43,7 +43,7 @@ each_loss = pytest.mark.parametrize(
 
 @pytest.fixture(params=sorted(OBJECTIVES))
 def objective(request) -> Objective:
-    return find(request.param, OBJECTIVES, what="objective")()
+    return resolve(request.param, OBJECTIVES, what="objective")()
 
 
 def embeddings(z: Tensor, present: Tensor | None = None) -> Embeddings:

@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.clip import Clip, clip_loss
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.objectives.symile import Symile, symile_loss

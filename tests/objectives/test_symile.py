@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile import cube
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.negatives import draw_permutations, shuffled_loss
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.kernels import tiled as cube
+from clinical_symile.objectives.negatives import draw_permutations, shuffled_loss
 from clinical_symile.objectives.symile import Symile, symile_loss
-from tests.objectives.dense import dense_symile_loss
+from tests.helpers.dense import dense_symile_loss
 
 SIZES = [(n, d, m) for m in (2, 3, 4) for n in (2, 3, 5) for d in (1, 4)]
 

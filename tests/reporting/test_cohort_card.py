@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.card import (
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.report import benchmark_requirements, read_requirements
+from clinical_symile.data.croissant import croissant, write_croissant
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DefinitionError
+from clinical_symile.reporting.cohort_card import (
     analytes,
     examples,
     flow,
@@ -19,11 +24,6 @@ from clinical_symile.card import (
     recorded_words,
     render_card,
 )
-from clinical_symile.catalog import Catalog
-from clinical_symile.croissant import croissant, write_croissant
-from clinical_symile.errors import DefinitionError
-from clinical_symile.store import CohortStore
-from clinical_symile.template import needs, needs_of_benchmark
 
 
 def page(store: CohortStore, catalog: Catalog, folder: Path) -> str:
@@ -197,6 +197,6 @@ def test_croissant_names_every_file_and_column(synthetic_store: CohortStore) -> 
 
 def test_a_card_is_no_report_of_a_benchmark(catalog: Catalog) -> None:
     template = catalog.path("reports", "cohort_card")
-    assert needs(template).of == "store"
+    assert read_requirements(template).of == "store"
     with pytest.raises(DefinitionError, match="tells of a store; expected a report of a benchmark"):
-        needs_of_benchmark(template)
+        benchmark_requirements(template)

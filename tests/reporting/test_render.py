@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clinical_symile import absence_panels
+from clinical_symile.config.report import read_requirements
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.gallery import Answers
-from clinical_symile.measures import (
+from clinical_symile.formatting import part, parts, pattern_words, without_small_numbers
+from clinical_symile.reporting.render import ReportData, render
+from clinical_symile.reporting.result_lookup import ResultTable, method_series
+from clinical_symile.reporting.sections import missingness as absence_panels
+from clinical_symile.reporting.sections.retrieval_examples import Answers
+from clinical_symile.reporting.sections.risk import CALIBRATION, CONFORMAL, SILENCE
+from clinical_symile.tracking.analysis_tables import (
     MaskAuroc,
     Measure,
-    Measures,
     MethodRank,
     NetBenefit,
+    RunAnalysis,
     SeedComponents,
 )
-from clinical_symile.report import ReportData, render
-from clinical_symile.results import Comparison, Result, Unscored
-from clinical_symile.risk_panels import CALIBRATION, CONFORMAL, SILENCE
-from clinical_symile.scores import Scores, series_of
-from clinical_symile.template import needs
-from clinical_symile.wording import part, parts, pattern_words, without_small_numbers
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "reports" / "benchmark.html.j2"
+TEMPLATE = Path(__file__).resolve().parents[2] / "reports" / "benchmark.html.j2"
 
 MODALITIES = ("cxr", "ecg", "labs")
 OUTCOME = "classification/deterioration"
@@ -277,8 +277,8 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
     assert "share that was hidden digest of the mask" in masks
     assert "ecg 0.0 %, labs 0.0 % 0123" in masks
     assert len(re.findall("<figure", text)) == text.count("<table>") > 0
-    about: dict[str, Any] = {"tasks": data.tasks, "series": series_of(data.runs, data.results)}
-    met = absence_panels.met(Scores(data.results), data.comparisons, **about)
+    about: dict[str, Any] = {"tasks": data.tasks, "series": method_series(data.runs, data.results)}
+    met = absence_panels.trained_with_met_with(ResultTable(data.results), data.comparisons, **about)
     assert all(panel.title in html.unescape(text) for panel in met)
     said = words(text)
     for heading in (
@@ -438,7 +438,7 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
         for method in methods
     ]
     masks = [MaskAuroc(**about, **ends, missingness="mcar-30", part=None, expected=0.5)]
-    told = Measures(measures=measures, net_benefit=net_benefit)
+    told = RunAnalysis(measures=measures, net_benefit=net_benefit)
     return replace(data, told=told, losses=losses, ranks=ranks, seeds=seeds, masks=masks)
 
 
@@ -632,7 +632,7 @@ def test_a_count_below_ten_is_not_shown(tmp_path: Path, n: int):
 
 def test_a_small_count_in_a_reason_is_not_shown_unless_people_are_made_up(tmp_path: Path):
     reason = "3 of 7 queries have no label; 12 have; 1,204 and 0.5 stay, and mcar-5."
-    row = Unscored(
+    row = SkippedResult(
         run="clip-0", cohort="x", task=FIRST, missingness="observed", reason=reason, digest="0"
     )
     hidden = "<10 of <10 queries have no label; 12 have; 1,204 and 0.5 stay, and mcar-5."
@@ -656,7 +656,7 @@ def test_what_others_wrote_is_escaped(tmp_path: Path):
     attack = '<script>alert("x")</script>'
     cohort = made_cohort(title=attack, left_out={attack: 50})
     unscored = [
-        Unscored(
+        SkippedResult(
             run="clip-0", cohort="c", task=FIRST, missingness=attack, reason=attack, digest="d"
         )
     ]
@@ -769,13 +769,13 @@ def test_a_template_that_asks_for_what_is_not_there_is_refused(
 
 
 def test_a_template_says_what_it_needs(tmp_path: Path):
-    asked = needs(TEMPLATE)
+    asked = read_requirements(TEMPLATE)
     assert asked.pretraining == ("pretraining/symile", "pretraining/clip")
     assert asked.description.endswith(".")
     template = tmp_path / "mine.html.j2"
     template.write_text('{#\ndescription = "Mine."\nseeds = [0, 1]\n#}<p>')
-    assert needs(template).seeds == (0, 1)
-    assert needs(template).tasks == ()
+    assert read_requirements(template).seeds == (0, 1)
+    assert read_requirements(template).tasks == ()
 
 
 @pytest.mark.parametrize(
@@ -792,7 +792,7 @@ def test_a_template_that_does_not_say_it_is_refused(tmp_path: Path, text: str, m
     template = tmp_path / "mine.html.j2"
     template.write_text(text)
     with pytest.raises(DefinitionError, match=rf"mine\.html\.j2.*{message}"):
-        needs(template)
+        read_requirements(template)
 
 
 @pytest.mark.parametrize(
@@ -812,7 +812,7 @@ def test_a_pattern_in_words(name: str, said: str):
 
 def test_listing_templates_loads_neither_matplotlib_nor_torch():
     code = (
-        "import sys; from pathlib import Path; from clinical_symile.template import needs; "
+        "import sys; from pathlib import Path; from clinical_symile.config.report import needs; "
         f"needs(Path({str(TEMPLATE)!r})); "
         "assert not {'matplotlib', 'torch', 'mlflow'} & set(sys.modules)"
     )

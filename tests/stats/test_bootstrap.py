@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from clinical_symile import intervals
-from clinical_symile.intervals import (
+from clinical_symile.metrics.classification import AUROC
+from clinical_symile.metrics.retrieval import RECALL_AT_1, expected_ranks
+from clinical_symile.stats import bootstrap as intervals
+from clinical_symile.stats.bootstrap import (
     bootstrap,
     by_weights,
     jackknife,
     paired_bootstrap,
     resample,
-    resampled,
+    resample_metric,
 )
-from clinical_symile.metrics.classification import AUROC
-from clinical_symile.metrics.retrieval import RECALL_AT_1, ranks
 
 
 def mean(values):
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_the_interval_of_a_constant_model_is_chance(rng):
-    outcome = ranks(np.zeros((30, 10)), rng.integers(10, size=30))
+    outcome = expected_ranks(np.zeros((30, 10)), rng.integers(10, size=30))
     interval = bootstrap(RECALL_AT_1.compute, outcome, np.arange(30) // 2, rng=rng)
     assert interval[:3] == pytest.approx((0.1, 0.1, 0.1))
 
@@ -169,7 +169,7 @@ def test_what_is_resampled_together_has_the_same_people(rng):
         mean = weights @ values / weights.sum(axis=1)
         return np.stack([mean, -mean], axis=1)
 
-    drawn = resampled(both, [values], subjects, rng=rng, resamples=50)
+    drawn = resample_metric(both, [values], subjects, rng=rng, resamples=50)
     assert drawn.shape == (50, 2)
     np.testing.assert_array_equal(drawn[:, 0], -drawn[:, 1])
 
@@ -178,11 +178,11 @@ def test_few_weights_at_a_time_give_the_same(rng, monkeypatch):
     values, subjects = clustered(rng)
     form = by_weights(mean)
     whole, without = (
-        resampled(form, [values], subjects, rng=np.random.default_rng(1), resamples=20),
+        resample_metric(form, [values], subjects, rng=np.random.default_rng(1), resamples=20),
         jackknife(form, [values], subjects),
     )
     monkeypatch.setattr(intervals, "WEIGHTS_AT_A_TIME", 700)
-    again = resampled(form, [values], subjects, rng=np.random.default_rng(1), resamples=20)
+    again = resample_metric(form, [values], subjects, rng=np.random.default_rng(1), resamples=20)
     np.testing.assert_array_equal(again, whole)
     np.testing.assert_array_equal(jackknife(form, [values], subjects), without)
 
@@ -218,7 +218,7 @@ def test_of_many_people_groups_are_left_out_and_the_interval_is_nearly_the_same(
 
     drawn = resample(np.mean, [values], subjects, rng=rng, weighted=mean)
     groups = jackknife(mean, [values], subjects)
-    monkeypatch.setattr("clinical_symile.intervals.LEFT_OUT", 3000)
+    monkeypatch.setattr("clinical_symile.stats.bootstrap.LEFT_OUT", 3000)
     people = jackknife(mean, [values], subjects)
     assert (len(groups), len(people)) == (1000, 3000)
     few, all_of_them = (drawn.bca_interval(left_out) for left_out in (groups, people))

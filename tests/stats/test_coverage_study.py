@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "coverage_study.py"
+FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage_study.py"
 
 # Where an interval is known to be too narrow at the sizes of the study: docs/statistics.md says so.
 KNOWN = {

@@ -4,11 +4,11 @@ import scipy.stats
 from statsmodels.stats.power import normal_power, normal_sample_size_one_tail
 from statsmodels.stats.weightstats import ztost
 
-from clinical_symile.margins import (
+from clinical_symile.stats.equivalence import (
     minimum_detectable,
+    noninferiority_test,
     subjects_for_margin,
     subjects_to_detect,
-    within_margin,
 )
 
 
@@ -16,7 +16,7 @@ def test_two_one_sided_tests_are_those_of_statsmodels(rng):
     for _ in range(50):
         values = rng.standard_normal(80) * 0.3 + 0.02
         error = values.std(ddof=1) / np.sqrt(80)
-        found = within_margin(values.mean(), error, margin=0.1)
+        found = noninferiority_test(values.mean(), error, margin=0.1)
         p, (_, lost), (_, gained) = ztost(values, -0.1, 0.1)
         assert found.p_noninferior == pytest.approx(lost, abs=1e-9)
         assert found.p_equivalent == pytest.approx(max(lost, gained), abs=1e-9)
@@ -29,7 +29,7 @@ def test_two_one_sided_tests_are_those_of_statsmodels(rng):
 )
 def test_the_verdict_is_where_the_95_percent_interval_lies(difference, verdict):
     # The margin is 0.05; the interval reaches 1.96 x 0.02 to each side.
-    found = within_margin(difference, 0.02, margin=0.05)
+    found = noninferiority_test(difference, 0.02, margin=0.05)
     low, high = difference - 1.96 * 0.02, difference + 1.96 * 0.02
     expected = "not shown"
     if low > -0.05:
@@ -38,9 +38,9 @@ def test_the_verdict_is_where_the_95_percent_interval_lies(difference, verdict):
 
 
 def test_a_certain_difference_needs_no_distribution():
-    assert within_margin(0.0, 0.0, margin=0.1).verdict == "equivalent"
-    assert within_margin(0.2, 0.0, margin=0.1).verdict == "non-inferior"
-    assert within_margin(-0.1, 0.0, margin=0.1).verdict == "not shown"
+    assert noninferiority_test(0.0, 0.0, margin=0.1).verdict == "equivalent"
+    assert noninferiority_test(0.2, 0.0, margin=0.1).verdict == "non-inferior"
+    assert noninferiority_test(-0.1, 0.0, margin=0.1).verdict == "not shown"
 
 
 def test_the_minimum_detectable_difference_has_the_power_of_statsmodels():
@@ -71,7 +71,9 @@ def test_the_sample_size_and_the_minimum_detectable_difference_undo_each_other()
     assert subjects_to_detect(least, 0.02, 150) in (150, 151)
 
 
-@pytest.mark.parametrize("call", [within_margin, lambda d, e, margin: subjects_to_detect(d, e, 9)])
+@pytest.mark.parametrize(
+    "call", [noninferiority_test, lambda d, e, margin: subjects_to_detect(d, e, 9)]
+)
 def test_a_margin_or_difference_of_0_is_refused(call):
     with pytest.raises(ValueError, match="expected one above 0"):
         call(0.0, 0.1, margin=0.0)
@@ -79,6 +81,6 @@ def test_a_margin_or_difference_of_0_is_refused(call):
 
 def test_a_negative_standard_error_is_refused():
     with pytest.raises(ValueError, match="a standard error of -1; expected 0 or more"):
-        within_margin(0.0, -1.0, margin=0.1)
+        noninferiority_test(0.0, -1.0, margin=0.1)
     with pytest.raises(ValueError, match="a standard error of -1"):
         subjects_for_margin(0.1, -1.0, 9)

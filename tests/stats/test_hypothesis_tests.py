@@ -6,7 +6,7 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from clinical_symile.significance import auroc_covariance, delong, mcnemar, sign_flip
+from clinical_symile.stats.hypothesis_tests import auroc_covariance, delong, mcnemar, sign_flip
 
 
 def classified(rng, n=120, *, people=None):

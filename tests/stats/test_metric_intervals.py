@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clinical_symile.intervals import bootstrap, by_weights, jackknife, resample
-from clinical_symile.measured import INTERVALS, Number, intervals
 from clinical_symile.metrics.classification import AUROC, BRIER
 from clinical_symile.metrics.retrieval import MEDIAN_RANK
+from clinical_symile.stats.bootstrap import bootstrap, by_weights, jackknife, resample
+from clinical_symile.stats.metric_intervals import INTERVALS, MetricSample, metric_intervals
 
 RESAMPLES = 200
 
 
 @pytest.fixture(params=INTERVALS)
-def people(request, rng: np.random.Generator) -> tuple[list[Number], np.ndarray]:
+def people(request, rng: np.random.Generator) -> tuple[list[MetricSample], np.ndarray]:
     """Three metrics of the same 60 samples of 40 people; one has no form by weights."""
     kind = request.param
     label = np.arange(60) % 2
@@ -20,19 +20,19 @@ def people(request, rng: np.random.Generator) -> tuple[list[Number], np.ndarray]
     above = rng.integers(0, 10, 60)
     both = [label, probability]
     numbers = [
-        Number(AUROC.compute, both, kind, AUROC.weighted),
-        Number(BRIER.compute, both, kind, BRIER.weighted),
-        Number(MEDIAN_RANK.compute, [above, np.zeros_like(above)], kind),
+        MetricSample(AUROC.compute, both, kind, AUROC.weighted),
+        MetricSample(BRIER.compute, both, kind, BRIER.weighted),
+        MetricSample(MEDIAN_RANK.compute, [above, np.zeros_like(above)], kind),
     ]
     return numbers, rng.integers(0, 40, 60)
 
 
-def _all(numbers: list[Number], subjects: np.ndarray) -> list:
+def _all(numbers: list[MetricSample], subjects: np.ndarray) -> list:
     rng = np.random.default_rng(5)
-    return intervals(numbers, subjects, rng=rng, resamples=RESAMPLES)
+    return metric_intervals(numbers, subjects, rng=rng, resamples=RESAMPLES)
 
 
-def _of_kind(numbers: list[Number], kind: str) -> list[Number]:
+def _of_kind(numbers: list[MetricSample], kind: str) -> list[MetricSample]:
     return [replace(number, interval=kind) for number in numbers]
 
 
@@ -79,10 +79,10 @@ def test_the_bca_intervals_are_those_of_the_same_resamples_and_the_jackknife(peo
 def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_with_it(people):
     numbers, subjects = people
     kind = numbers[0].interval
-    one_class = Number(AUROC.compute, [np.ones(60, dtype=int), np.linspace(0, 1, 60)], kind)
+    one_class = MetricSample(AUROC.compute, [np.ones(60, dtype=int), np.linspace(0, 1, 60)], kind)
     rare = np.zeros(60, dtype=int)
     rare[0] = 1
-    often = Number(AUROC.compute, [rare, np.linspace(0, 1, 60)], kind, AUROC.weighted)
+    often = MetricSample(AUROC.compute, [rare, np.linspace(0, 1, 60)], kind, AUROC.weighted)
     first, alone, second, last = _all([numbers[0], one_class, often, numbers[1]], subjects)
     assert [first, last] == _all(numbers[:2], subjects)
     assert "AUROC needs both classes" in str(alone)
@@ -98,6 +98,6 @@ def test_without_two_people_no_number_has_an_interval(people):
 
 def test_where_bca_is_not_defined_the_interval_says_that_it_is_a_percentile_one():
     label = np.arange(40) % 2
-    perfect = Number(AUROC.compute, [label, label.astype(float)], "bca", AUROC.weighted)
+    perfect = MetricSample(AUROC.compute, [label, label.astype(float)], "bca", AUROC.weighted)
     (interval,) = _all([perfect], np.arange(40))
     assert interval == (1.0, 1.0, 1.0, "percentile")

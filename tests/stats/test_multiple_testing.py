@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from clinical_symile.multiplicity import benjamini_hochberg, holm
+from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
 
 
 def test_both_are_those_of_statsmodels(rng):

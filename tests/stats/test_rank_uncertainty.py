@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clinical_symile.league import rank_methods
+from clinical_symile.stats.rank_uncertainty import rank_methods
 
 
 def test_ranks_by_hand():

@@ -12,18 +12,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from clinical_symile import synthetic, synthetic_ecg, synthetic_labs, synthetic_xray
-from clinical_symile.cohort import read_cohort
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.prepare_cohort import count_cohort
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.oracle import Oracle
-from clinical_symile.prepare import prepare
-from clinical_symile.source import count_cohort
-from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_tables import COLUMNS
-from clinical_symile.synthetic_world import MODALITIES, World, words
+from clinical_symile.synthetic import cxr as synthetic_xray
+from clinical_symile.synthetic import ecg as synthetic_ecg
+from clinical_symile.synthetic import generate as synthetic
+from clinical_symile.synthetic import labs as synthetic_labs
+from clinical_symile.synthetic.oracle import Oracle
+from clinical_symile.synthetic.tables import COLUMNS
+from clinical_symile.synthetic.world import MODALITIES, World, bits_to_integers
 from tests.conftest import quiet
 
-COHORT = Path(__file__).resolve().parents[1] / "cohorts" / "synthetic" / "cohort.toml"
+COHORT = Path(__file__).resolve().parents[2] / "cohorts" / "synthetic" / "cohort.toml"
 PARAMETERS = {
     "seed": 0,
     "redundant": 1,
@@ -38,7 +41,7 @@ PARAMETERS = {
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic") / "source"
-    synthetic.write(folder, subjects=24, **PARAMETERS)
+    synthetic.write_cohort(folder, subjects=24, **PARAMETERS)
     return folder
 
 
@@ -68,14 +71,14 @@ def hours_after_admission(hospital: Path, ids: Any, times: Any) -> np.ndarray:
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        synthetic.write(tmp_path / name, subjects=3, **{**PARAMETERS, "seed": seed})
+        synthetic.write_cohort(tmp_path / name, subjects=3, **{**PARAMETERS, "seed": seed})
     assert content(tmp_path / "a") == content(tmp_path / "b")
     assert content(tmp_path / "a") != content(tmp_path / "c")
 
 
 def test_a_subject_is_the_same_whoever_else_is_written(tmp_path):
-    synthetic.write(tmp_path / "few", subjects=2, **PARAMETERS)
-    synthetic.write(tmp_path / "more", subjects=4, **PARAMETERS)
+    synthetic.write_cohort(tmp_path / "few", subjects=2, **PARAMETERS)
+    synthetic.write_cohort(tmp_path / "more", subjects=4, **PARAMETERS)
     few, more = content(tmp_path / "few"), content(tmp_path / "more")
     recordings = [name for name in few if "files/" in name]
     assert recordings
@@ -85,9 +88,9 @@ def test_a_subject_is_the_same_whoever_else_is_written(tmp_path):
 def test_processes_write_what_one_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "_CHUNK", 1)
     monkeypatch.setattr(synthetic.os, "cpu_count", lambda: 2)
-    synthetic.write(tmp_path / "two", subjects=8, **PARAMETERS)
+    synthetic.write_cohort(tmp_path / "two", subjects=8, **PARAMETERS)
     monkeypatch.setattr(synthetic.os, "cpu_count", lambda: 1)
-    synthetic.write(tmp_path / "one", subjects=8, **PARAMETERS)
+    synthetic.write_cohort(tmp_path / "one", subjects=8, **PARAMETERS)
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
 
@@ -151,7 +154,7 @@ def test_findings_are_what_the_xray_shows(hospital):
 def test_the_progress_ends_at_all_subjects(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "_CHUNK", 2)
     calls = []
-    synthetic.write(
+    synthetic.write_cohort(
         tmp_path / "source", subjects=3, progress=lambda *call: calls.append(call), **PARAMETERS
     )
     assert calls == [(2, 3), (3, 3)]
@@ -191,7 +194,7 @@ def test_a_parameter_that_is_refused_leaves_nothing(catalog, tmp_path, generate,
 
 def test_a_folder_that_exists_is_not_overwritten(tmp_path):
     with pytest.raises(DataError, match="exists; expected a new folder"):
-        synthetic.write(tmp_path, subjects=1, **PARAMETERS)
+        synthetic.write_cohort(tmp_path, subjects=1, **PARAMETERS)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_a_folder_that_exists_is_not_overwritten(tmp_path):
 )
 def test_numbers_that_describe_no_world_are_an_error(tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
-        synthetic.write(tmp_path / "source", **{"subjects": 1, **PARAMETERS, **changed})
+        synthetic.write_cohort(tmp_path / "source", **{"subjects": 1, **PARAMETERS, **changed})
     assert not list(tmp_path.iterdir())
 
 
@@ -218,8 +221,8 @@ def test_drawn_words_follow_the_exact_joint(rng):
     samples = 2000
     for _ in range(samples):
         bits, deteriorates = world.draw(rng)
-        counts[tuple(words(bits))] += 1
-        outcomes[tuple(words(bits))] += deteriorates
+        counts[tuple(bits_to_integers(bits))] += 1
+        outcomes[tuple(bits_to_integers(bits))] += deteriorates
     spread = 4.5 * np.sqrt(world.joint() / samples) + 1e-9
     assert (np.abs(counts / samples - world.joint()) <= spread).all()
     spread = 4.5 * np.sqrt(world.joint_with_outcome() / samples) + 1e-9
@@ -227,7 +230,7 @@ def test_drawn_words_follow_the_exact_joint(rng):
 
 
 def test_words_have_their_first_bit_lowest():
-    assert words(np.array([[1, 0, 0], [0, 1, 1]])).tolist() == [1, 6]
+    assert bits_to_integers(np.array([[1, 0, 0], [0, 1, 1]])).tolist() == [1, 6]
 
 
 def test_every_admission_has_a_modality_and_each_is_absent_as_often(rng):
@@ -244,9 +247,9 @@ def test_what_one_modality_shows_changes_no_other_recording(tmp_path, monkeypatc
         bits, deteriorates = draw(self, generator)
         return bits ^ np.array([[1], [0], [0]]), deteriorates
 
-    synthetic.write(tmp_path / "a", subjects=2, **{**PARAMETERS, "absent": 0.0})
+    synthetic.write_cohort(tmp_path / "a", subjects=2, **{**PARAMETERS, "absent": 0.0})
     monkeypatch.setattr(World, "draw", turned)
-    synthetic.write(tmp_path / "b", subjects=2, **{**PARAMETERS, "absent": 0.0})
+    synthetic.write_cohort(tmp_path / "b", subjects=2, **{**PARAMETERS, "absent": 0.0})
     a, b = content(tmp_path / "a"), content(tmp_path / "b")
     assert a.keys() == b.keys()
     changed = {name for name in a if a[name] != b[name]}

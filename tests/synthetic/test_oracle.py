@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.oracle import Bayes, Oracle
-from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import FINDINGS, MODALITIES, World, words
+from clinical_symile.synthetic.oracle import Bayes, Oracle
+from clinical_symile.synthetic.world import FINDINGS, MODALITIES, World, bits_to_integers
 
 SMALL = [
     World(redundant=1, unique=0, synergistic=1, synergy=0.7, flip=0.1),
@@ -77,7 +77,7 @@ def as_store(world, shown):
 
 
 def oracle_of(world, *, samples, rng):
-    shown = np.stack([words(world.draw(rng)[0]) for _ in range(samples)])
+    shown = np.stack([bits_to_integers(world.draw(rng)[0]) for _ in range(samples)])
     return Oracle(as_store(world, shown)), shown
 
 
@@ -221,7 +221,7 @@ def test_the_outcome_can_be_told_but_not_perfectly():
 def test_exact_values_agree_with_many_drawn_admissions(rng):
     samples = 6_000
     drawn = [DEFAULTS.draw(rng) for _ in range(samples)]
-    shown = np.stack([words(bits) for bits, _ in drawn])
+    shown = np.stack([bits_to_integers(bits) for bits, _ in drawn])
     outcome = np.array([deteriorates for _, deteriorates in drawn])
     oracle = Oracle(as_store(DEFAULTS, shown))
     rows = np.arange(samples)

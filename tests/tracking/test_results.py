@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import (
+from clinical_symile.tracking.results import (
     Comparison,
     Result,
-    Unscored,
-    is_settled,
+    SkippedResult,
+    is_significant,
     read_rows,
     write_rows,
 )
@@ -49,7 +49,7 @@ COMPARISON = Comparison(
     n_subjects=60,
     digest="0123456789abcdef",
 )
-UNSCORED = Unscored(
+UNSCORED = SkippedResult(
     run="clip-0",
     cohort="st_élsewhere",
     task="classification/cardiomegaly",
@@ -61,7 +61,7 @@ UNSCORED = Unscored(
 
 @pytest.mark.parametrize("row", [RESULT, COMPARISON, UNSCORED], ids=lambda row: type(row).__name__)
 def test_rows_are_read_as_they_were_written(
-    row: Result | Comparison | Unscored, tmp_path: Path
+    row: Result | Comparison | SkippedResult, tmp_path: Path
 ) -> None:
     rows = [row, replace(row, run="another")]
     write_rows(tmp_path / "rows.jsonl", rows)
@@ -129,4 +129,4 @@ def test_a_difference_is_settled_by_its_interval_and_after_adjusting() -> None:
 
     cases = [(0.01, None, True), (-0.01, None, False), (0.01, 0.04, True), (0.01, 0.06, False)]
     for low, p_holm, settled in [*cases, (-0.01, 0.04, False)]:
-        assert is_settled(row(low, p_holm)) == settled
+        assert is_significant(row(low, p_holm)) == settled

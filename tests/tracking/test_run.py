@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from clinical_symile.errors import DataError
-from clinical_symile.results import Result, Unscored
-from clinical_symile.run import Run, now, provenance
-from tests.test_results import RESULT, UNSCORED
+from clinical_symile.tracking.results import Result, SkippedResult
+from clinical_symile.tracking.run import Run, now, provenance
+from tests.tracking.test_results import RESULT, UNSCORED
 
 TASK = RESULT.task
 
@@ -27,7 +27,7 @@ def _write(
     run: Run,
     *results: Result,
     task: str = TASK,
-    unscored: tuple[Unscored, ...] = (),
+    unscored: tuple[SkippedResult, ...] = (),
     above: tuple[int, ...] = (0, 1),
     tuned: bool = False,
 ) -> None:

@@ -2,11 +2,11 @@ import logging
 
 import pytest
 
-from clinical_symile.catalog import Catalog
-from clinical_symile.cost import dear_objective, encoder_operations, warn_of_cost
-from clinical_symile.learner import build_learner
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, read_task
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.data.store import CohortStore
+from clinical_symile.training.flops import encoder_flops, objective_flops_warning, warn_about_flops
+from clinical_symile.training.learner import build_learner
 
 MLPS = tuple(f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))
 
@@ -30,7 +30,7 @@ def test_operations_of_encoders_are_those_of_their_layers(
     weights = [weight for weight in weights if weight.ndim == 2]
     # A multiplication and an addition for each weight and sample; once forward, twice backward.
     expected = 3 * 10 * sum(2 * weight.numel() for weight in weights)
-    assert encoder_operations(learner, synthetic_store, task) == expected
+    assert encoder_flops(learner, synthetic_store, task) == expected
     assert learner.model.training
 
 
@@ -39,13 +39,13 @@ def test_an_objective_that_costs_more_than_the_encoders_is_told(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         task = _task(catalog, "batch_size=4")
-        warn_of_cost(build_learner(task, synthetic_store, seed=0), synthetic_store, task)
+        warn_about_flops(build_learner(task, synthetic_store, seed=0), synthetic_store, task)
         assert not caplog.messages
         task = _task(catalog, "batch_size=4096")
-        warn_of_cost(build_learner(task, synthetic_store, seed=0), synthetic_store, task)
+        warn_about_flops(build_learner(task, synthetic_store, seed=0), synthetic_store, task)
     (message,) = caplog.messages
     # 8 · 4096³ · 4
     assert "the objective takes 2.2e+12 floating-point operations" in message
     assert 'set objective.negatives to "cyclic-8"' in message
-    assert dear_objective(1.0, 1.0, task) is None
-    assert dear_objective(1.1, 1.0, task)
+    assert objective_flops_warning(1.0, 1.0, task) is None
+    assert objective_flops_warning(1.1, 1.0, task)

@@ -12,19 +12,19 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Pretraining, Retrieval, parse_task, read_task
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.evaluate_runs import evaluate_run
-from clinical_symile.import_checkpoint import import_checkpoint
-from clinical_symile.learner import load_learner
-from clinical_symile.lightning_file import read_lightning_file
-from clinical_symile.model import embed
-from clinical_symile.run import Run
-from clinical_symile.source import prepare_cohort
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, Retrieval, read_task, task_from
+from clinical_symile.evaluation.runner import evaluate_run
+from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.tracking.run import Run
+from clinical_symile.training._lightning_checkpoint import read_lightning_file
+from clinical_symile.training.import_checkpoint import import_checkpoint
+from clinical_symile.training.learner import load_learner
 from tests.conftest import quiet
-from tests.released import Release, write_release
+from tests.helpers.released import Release, write_release
 
 DIM = 16
 TASK = "symile_mimic/retrieval/cxr_given_ecg_labs"
@@ -164,9 +164,9 @@ def imported(write: Callable[..., Path], store: CohortStore, catalog: Catalog, t
 
 
 def ours(run: Run, store: CohortStore) -> Tensor:
-    task = task_from(run.record["definition"], name=run.record["task"], where="run.toml")
+    task = parse_task(run.record["definition"], name=run.record["task"], where="run.toml")
     assert isinstance(task, Pretraining)
-    return embed(load_learner(run, task, store).model, store, np.arange(len(store.samples))).z
+    return embed_rows(load_learner(run, task, store).model, store, np.arange(len(store.samples))).z
 
 
 def theirs(official: Official, release: Release, store: CohortStore) -> Tensor:

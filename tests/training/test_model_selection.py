@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.batch import shuffled_batches
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.feed import open_feed
-from clinical_symile.learner import build_learner
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.batch import shuffled_batches
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import open_loader
+from clinical_symile.data.store import CohortStore
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
-from clinical_symile.store import CohortStore
-from clinical_symile.tuning import TC_ESTIMATE, complete_rows, measure, tc_estimate
+from clinical_symile.training.learner import build_learner
+from clinical_symile.training.model_selection import (
+    TC_ESTIMATE,
+    complete_rows,
+    tc_estimate,
+    tuning_metrics,
+)
 from tests.conftest import tiny
 
 SAMPLES, DIM = 11, 4
@@ -83,9 +88,9 @@ def test_tuning_samples_with_all_modalities_are_measured_alike_each_time(
 ) -> None:
     task = tiny(catalog, "pretraining/symile", "objective.negatives=shuffled", "batch_size=4")
     learner = build_learner(task, synthetic_store, seed=0)
-    feed = open_feed(synthetic_store, task.modalities, device=torch.device("cpu"))
+    feed = open_loader(synthetic_store, task.modalities, device=torch.device("cpu"))
     first, again, other = (
-        measure(learner, synthetic_store, task, seed=seed, feed=feed) for seed in (0, 0, 1)
+        tuning_metrics(learner, synthetic_store, task, seed=seed, feed=feed) for seed in (0, 0, 1)
     )
     assert first == again
     assert {"tuning/mean_reciprocal_rank", TC_ESTIMATE} <= set(first)

@@ -16,22 +16,22 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from clinical_symile import train as training
-from clinical_symile.batch import Batch
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.encoders.vector import Mlp
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Optimiser, Pretraining, parse_task, read_task
+from clinical_symile.data.batch import Batch
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import open_loader
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.feed import open_feed
-from clinical_symile.learner import build_augmentations, build_learner, load_learner
-from clinical_symile.model import embed
+from clinical_symile.models.encoders.tabular import Mlp
+from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.clip import Clip
-from clinical_symile.processes import Group
-from clinical_symile.run import Run
-from clinical_symile.schedule import learning_rate, parameter_groups
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Optimiser, Pretraining, read_task, task_from
-from clinical_symile.train import train
+from clinical_symile.objectives.distributed import Group
+from clinical_symile.tracking.run import Run
+from clinical_symile.training import train as training
+from clinical_symile.training.learner import build_augmentations, build_learner, load_learner
+from clinical_symile.training.optim import learning_rate, parameter_groups
+from clinical_symile.training.train import train
 from tests.conftest import tiny
 
 # Vectors alone, and nothing that depends on who else is in the batch.
@@ -194,7 +194,7 @@ AUGMENTED = (
 def _augmented(catalog: Catalog, *overrides: str) -> Pretraining:
     table = tiny(catalog, "pretraining/symile").model_dump(mode="json", exclude={"name"})
     table["augment"] = {}
-    made = task_from(table, name="a", where="the test", overrides=[*AUGMENTED, *overrides])
+    made = parse_task(table, name="a", where="the test", overrides=[*AUGMENTED, *overrides])
     assert isinstance(made, Pretraining)
     return made
 
@@ -250,10 +250,10 @@ def test_every_encoder_is_compiled_where_a_task_says_so(
 COMPILED = """
 import json, sys
 from pathlib import Path
-from clinical_symile.run import Run
-from clinical_symile.store import open_store
-from clinical_symile.task import task_from
-from clinical_symile.train import train
+from clinical_symile.tracking.run import Run
+from clinical_symile.data.store import open_store
+from clinical_symile.config.tasks.read import task_from
+from clinical_symile.training.train import train
 
 task = task_from(json.loads(sys.argv[3]), name="a", where="the test")
 run = Run(Path(sys.argv[1]))
@@ -355,7 +355,7 @@ def test_the_tuning_metric_is_the_kept_model_asked_again(
     learner = load_learner(run, task, synthetic_store)
     rows = synthetic_store.rows("tuning")
     rows = rows[synthetic_store.present[rows].all(axis=1)]
-    z = embed(learner.model, synthetic_store, rows).z
+    z = embed_rows(learner.model, synthetic_store, rows).z
     reciprocals = []
     for target, other in ((1, 2), (2, 1)):
         for sample in range(len(rows)):
@@ -536,7 +536,7 @@ def test_the_scale_that_a_run_keeps_is_within_its_limit(
 def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
     rows = training._learnable(store, task, seed=0)
     fabric = Fabric(accelerator="cpu", devices=1)
-    feed = open_feed(store, task.modalities, device=fabric.device)
+    feed = open_loader(store, task.modalities, device=fabric.device)
     about = {"fabric": fabric, "feed": feed, "augmentations": build_augmentations(task)}
     shown = training._shown(store, task, rows, seed=0)
     made = training._batches(task, rows, *shown, seed=0, epoch=epoch, **about)
@@ -598,10 +598,10 @@ TWO_PROCESSES = """
 import json, sys
 from pathlib import Path
 import torch
-from clinical_symile.run import Run
-from clinical_symile.store import open_store
-from clinical_symile.task import task_from
-from clinical_symile.train import train
+from clinical_symile.tracking.run import Run
+from clinical_symile.data.store import open_store
+from clinical_symile.config.tasks.read import task_from
+from clinical_symile.training.train import train
 
 torch.set_num_threads(1)
 folder, store = Path(sys.argv[1]), open_store(Path(sys.argv[2]))

@@ -10,23 +10,23 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clinical_symile.catalog import digest, read_definition, read_toml
-from clinical_symile.choices import is_text, only
+from clinical_symile.config._validators import accept_only, is_text
+from clinical_symile.config.catalog import Catalog, digest_of, read_definition, read_toml
+from clinical_symile.config.component import ComponentConfig, unknown_names, wrong_arguments
+from clinical_symile.config.overrides import apply_override
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness import expand, parse_pattern
-from clinical_symile.named import Named, unknown_names, wrong_arguments
-from clinical_symile.names import (
-    ABSENCES,
+from clinical_symile.missingness.patterns import expand, parse_pattern
+from clinical_symile.registry import (
     AUGMENTATIONS,
     CLASSIFICATION_METRICS,
     ENCODERS,
+    MISSING_MODALITY_HANDLERS,
     OBJECTIVES,
     PROBES,
     RETRIEVAL_METRICS,
     SELECTION_METRICS,
-    unknown,
+    unknown_name_message,
 )
-from clinical_symile.settings import with_setting
 
 Split = Literal["train", "tuning", "held_out"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,7 +34,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Candidates = Annotated[
     int | Literal["all", "published"],
-    only(
+    accept_only(
         lambda value: (
             value in ("all", "published")
             or (isinstance(value, int) and not isinstance(value, bool) and value >= 2)
@@ -44,7 +44,7 @@ Candidates = Annotated[
 ]
 Outcomes = Annotated[
     str | tuple[str, ...],
-    only(
+    accept_only(
         lambda value: (
             is_text(value)
             or (isinstance(value, list | tuple) and len(value) > 0 and all(map(is_text, value)))
@@ -126,9 +126,9 @@ class Pretraining(_Table):
     modalities: Annotated[tuple[str, ...], Field(min_length=2)]
     missingness: str
     pairs: Literal["matched", "shuffled"] = "matched"
-    objective: Named
-    encoders: dict[str, Named]
-    augment: dict[str, Named] = {}
+    objective: ComponentConfig
+    encoders: dict[str, ComponentConfig]
+    augment: dict[str, ComponentConfig] = {}
     dim: Count
     norm: Literal["l2", "layer_norm"]
     absent: str
@@ -151,7 +151,9 @@ class Pretraining(_Table):
         ]
         for name, encoder in self.encoders.items():
             problems += wrong_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
-        problems += unknown_names([self.absent], ABSENCES, what="way with absent modalities")
+        problems += unknown_names(
+            [self.absent], MISSING_MODALITY_HANDLERS, what="way with absent modalities"
+        )
         problems += unknown_names(self.augment, known, what="modality")
         for name, change in self.augment.items():
             problems += wrong_arguments(
@@ -265,7 +267,7 @@ class Classification(_Table):
     outcome: Outcomes
     inputs: Annotated[tuple[str, ...], Field(min_length=1)]
     split: Split
-    probe: Named
+    probe: ComponentConfig
     uncertain: Literal["unknown", "positive", "negative"] = "unknown"
     label_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     label_seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
@@ -340,30 +342,45 @@ def read_task(path: Path, *, name: str, overrides: Sequence[str] = ()) -> Task:
     Raises:
         DefinitionError: with every problem of the file and the overrides.
     """
-    return task_from(read_toml(path), name=name, overrides=overrides, where=str(path))
+    return parse_task(read_toml(path), name=name, overrides=overrides, where=str(path))
 
 
-def task_from(
+def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
+    """A pretraining task of the catalog with some fields set.
+
+    Raises:
+        DefinitionError: no such task, or of another kind, or with problems.
+    """
+    task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+    if not isinstance(task, Pretraining):
+        raise DefinitionError(
+            f"task '{name}' is of kind {task.kind}; expected pretraining. "
+            "`clinical-symile list tasks` shows all."
+        )
+    return task
+
+
+def parse_task(
     table: Mapping[str, Any], *, name: str, where: str, overrides: Sequence[str] = ()
 ) -> Task:
     """A task from what its file says, as `read_task`."""
     if "name" in table:
         raise DefinitionError(f"{where}: has a key 'name'; the path is the name. Remove it.")
     for override in overrides:
-        table = with_setting(table, override)
+        table = apply_override(table, override)
     kind = table.get("kind")
     if kind not in KINDS:
-        raise DefinitionError(f"{where}: {unknown(str(kind), KINDS, what='kind')}")
+        raise DefinitionError(f"{where}: {unknown_name_message(str(kind), KINDS, what='kind')}")
     return read_definition(KINDS[kind], {**table, "name": name}, where=where)
 
 
 def task_digest(task: Task) -> str:
     """A digest of all that a task says but its description, its place and its margin."""
     content = task.model_dump(mode="json", exclude={"name", "description", "margin"})
-    return digest(json.dumps(content, sort_keys=True))
+    return digest_of(json.dumps(content, sort_keys=True))
 
 
-def not_applicable(
+def applicability_problems(
     task: Retrieval | Classification, modalities: Sequence[str], outcomes: Sequence[str]
 ) -> list[str]:
     """Why a task cannot be asked of a cohort that has these; empty if it can."""

@@ -11,12 +11,17 @@ import pandas as pd
 import pyarrow.parquet as parquet
 from jaxtyping import Int
 
-from clinical_symile import likeness
+from clinical_symile.data.audit import near_duplicates as likeness
+from clinical_symile.data.audit.leakage import (
+    FEWEST,
+    availability_leaks,
+    label_leaks,
+    unchecked_outcomes,
+)
+from clinical_symile.data.external.store import is_prediction_store
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.foreign_store import is_of_predictions
-from clinical_symile.leaks import FEWEST, availability, given_away, unlooked
-from clinical_symile.names import MODALITIES, find
-from clinical_symile.store import CohortStore
+from clinical_symile.registry import MODALITIES, resolve
 
 PART = 64  # measurements that are read at a time
 FEW_OBSERVED = 8  # analytes; vectors of fewer may agree by chance
@@ -39,7 +44,7 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class AuditFinding:
     """One thing that was looked at.
 
     Attributes:
@@ -58,7 +63,7 @@ class Finding:
         return f"{self.severity.name.lower():7} {self.check}: {self.sentence}"
 
 
-def audit(store: CohortStore, *, pretraining: Path | None = None) -> list[Finding]:
+def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[AuditFinding]:
     """Look for whatever could make the numbers of a store wrong.
 
     Memory is bounded by the tables of the store; measurements are read some at a time.
@@ -72,28 +77,28 @@ def audit(store: CohortStore, *, pretraining: Path | None = None) -> list[Findin
         DataError: `pretraining` cannot be read, or the store does not say which files it is of, or
             it was made of predictions.
     """
-    if is_of_predictions(store):
+    if is_prediction_store(store):
         raise DataError(
             f"{store.path}: was made of a file of predictions, and has neither recordings nor "
             "training samples to look at; expected a store that `prepare` made. Audit that one; "
             "`card` tells who is in this one."
         )
-    findings: list[Finding] = []
+    findings: list[AuditFinding] = []
     for name, check in CHECKS.items():
         found = list(check(store))
-        findings += found or [Finding(check=name, severity=Severity.FINE, sentence=FINE[name])]
+        findings += found or [AuditFinding(check=name, severity=Severity.FINE, sentence=FINE[name])]
     if pretraining is not None:
         findings += _pretraining(store, pretraining)
     return findings
 
 
-def _subjects(store: CohortStore) -> Iterator[Finding]:
+def _subjects(store: CohortStore) -> Iterator[AuditFinding]:
     subject, split = _codes(store, "subject"), _codes(store, "split")
     pairs = np.unique(np.stack([subject, split], axis=1), axis=0)
     several = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
     if len(several):
         rows = np.flatnonzero(np.isin(subject, several))
-        yield Finding(
+        yield AuditFinding(
             check="subjects",
             severity=Severity.ERROR,
             sentence=f"{len(several)} subjects are in several splits; expected each in one. Move "
@@ -102,7 +107,7 @@ def _subjects(store: CohortStore) -> Iterator[Finding]:
         )
 
 
-def _same(store: CohortStore) -> Iterator[Finding]:
+def _same(store: CohortStore) -> Iterator[AuditFinding]:
     for modality in store.modalities:
         array, rows = store.array(modality), _present(store, modality)
         what = "measurement"
@@ -111,7 +116,9 @@ def _same(store: CohortStore) -> Iterator[Finding]:
                 [(~np.isnan(array[part])).sum(axis=1) for part in _parts(rows)] or [rows]
             )
             rows, what = rows[observed >= FEW_OBSERVED], f"{FEW_OBSERVED} or more values"
-        yield from _repeated(store, modality, likeness.repeated(array, rows), f"the same {what}")
+        yield from _repeated(
+            store, modality, likeness.exact_duplicates(array, rows), f"the same {what}"
+        )
     for modality, names in _files(store).items():
         places: dict[str, list[int]] = {}
         for row, name in enumerate(names):
@@ -123,7 +130,7 @@ def _same(store: CohortStore) -> Iterator[Finding]:
 
 def _repeated(
     store: CohortStore, modality: str, groups: Sequence[Sequence[int]], what: str
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     """Samples that hold the same, by how far apart they should be."""
     subject, split = _codes(store, "subject"), _codes(store, "split")
     kinds: dict[tuple[Severity, str], list[int]] = {}
@@ -136,7 +143,7 @@ def _repeated(
             kind = Severity.NOTE, "of one person: it counts more than once"
         kinds.setdefault(kind, []).extend(group)
     for (severity, why), rows in sorted(kinds.items(), key=lambda item: -item[0][0]):
-        yield Finding(
+        yield AuditFinding(
             check="same",
             severity=severity,
             sentence=f"{modality}: {len(rows)} samples share {what} with another {why}. Choose "
@@ -145,17 +152,17 @@ def _repeated(
         )
 
 
-def _alike(store: CohortStore) -> Iterator[Finding]:
+def _alike(store: CohortStore) -> Iterator[AuditFinding]:
     split = _codes(store, "split")
     for modality in store.modalities:
         array, rows = store.array(modality), _present(store, modality)
-        if not likeness.can_be_alike(array.shape[1:]):
+        if not likeness.supports_near_duplicates(array.shape[1:]):
             continue
-        again = {row for same in likeness.repeated(array, rows) for row in same[1:]}
+        again = {row for same in likeness.exact_duplicates(array, rows) for row in same[1:]}
         rows = np.array([row for row in rows if int(row) not in again], dtype=np.int64)
-        pairs = likeness.alike(array, rows, split[rows])
+        pairs = likeness.near_duplicate_pairs(array, rows, split[rows])
         if pairs:
-            yield Finding(
+            yield AuditFinding(
                 check="alike",
                 severity=Severity.ERROR,
                 sentence=f"{modality}: {len(pairs)} pairs of different splits are nearly the same "
@@ -165,9 +172,9 @@ def _alike(store: CohortStore) -> Iterator[Finding]:
             )
 
 
-def _labels(store: CohortStore) -> Iterator[Finding]:
-    for leak in given_away(store):
-        yield Finding(
+def _labels(store: CohortStore) -> Iterator[AuditFinding]:
+    for leak in label_leaks(store):
+        yield AuditFinding(
             check="labels",
             severity=Severity.ERROR if leak.certain else Severity.WARNING,
             sentence=f"outcome {leak.outcome} is told by {leak.column} alone: AUROC "
@@ -175,8 +182,8 @@ def _labels(store: CohortStore) -> Iterator[Finding]:
             "samples. Is it how the outcome is defined, or measured after it? Take it out of the "
             "panel, or the outcome out of the tasks.",
         )
-    for outcome in unlooked(store):
-        yield Finding(
+    for outcome in unchecked_outcomes(store):
+        yield AuditFinding(
             check="labels",
             severity=Severity.NOTE,
             sentence=f"outcome {outcome}: fewer than {FEWEST} training samples of a class, so it "
@@ -184,10 +191,10 @@ def _labels(store: CohortStore) -> Iterator[Finding]:
         )
 
 
-def _availability(store: CohortStore) -> Iterator[Finding]:
-    for told in availability(store):
+def _availability(store: CohortStore) -> Iterator[AuditFinding]:
+    for told in availability_leaks(store):
         if told.interval is None:
-            yield Finding(
+            yield AuditFinding(
                 check="availability",
                 severity=Severity.NOTE,
                 sentence=f"outcome {told.outcome}: {told.why}, so it is not known whether {told.of}"
@@ -196,7 +203,7 @@ def _availability(store: CohortStore) -> Iterator[Finding]:
             continue
         value, low, high, _ = told.interval
         foretells = low > AVAILABILITY_LOW
-        yield Finding(
+        yield AuditFinding(
             check="availability",
             severity=Severity.WARNING if foretells else Severity.NOTE,
             sentence=f"outcome {told.outcome} from {told.of} alone: AUROC {value:.3f} "
@@ -209,11 +216,11 @@ def _availability(store: CohortStore) -> Iterator[Finding]:
         )
 
 
-def _statistics(store: CohortStore) -> Iterator[Finding]:
+def _statistics(store: CohortStore) -> Iterator[AuditFinding]:
     train = (store.samples["split"] == "train").to_numpy()
     for modality in store.modalities:
         about = store.manifest["modalities"][modality]
-        adapter = find(about["adapter"], MODALITIES, what="modality adapter")
+        adapter = resolve(about["adapter"], MODALITIES, what="modality adapter")
         array, rows = store.array(modality), _present(store, modality)
 
         def fitted(taken: Int[np.ndarray, " row"], adapter=adapter, array=array) -> Any:
@@ -222,7 +229,7 @@ def _statistics(store: CohortStore) -> Iterator[Finding]:
         if fitted(rows[train[rows]]) == about["statistics"]:
             continue
         every = fitted(rows) == about["statistics"]
-        yield Finding(
+        yield AuditFinding(
             check="statistics",
             severity=Severity.ERROR,
             sentence=f"{modality}: the statistics of the manifest are "
@@ -231,10 +238,10 @@ def _statistics(store: CohortStore) -> Iterator[Finding]:
         )
 
 
-def _ranges(store: CohortStore) -> Iterator[Finding]:
+def _ranges(store: CohortStore) -> Iterator[AuditFinding]:
     declared = store.manifest.get("ranges", {})
     if not declared:
-        yield Finding(
+        yield AuditFinding(
             check="ranges",
             severity=Severity.NOTE,
             sentence="the cohort declares none, so no column was looked at. Name the lowest and "
@@ -246,7 +253,7 @@ def _ranges(store: CohortStore) -> Iterator[Finding]:
         missing = int(np.isnan(values).sum())
         beyond = np.flatnonzero((values < low) | (values > high))
         if len(beyond):
-            yield Finding(
+            yield AuditFinding(
                 check="ranges",
                 severity=Severity.WARNING,
                 sentence=f"{column}: {len(beyond)} samples are not from {low:g} to {high:g}. "
@@ -254,14 +261,14 @@ def _ranges(store: CohortStore) -> Iterator[Finding]:
                 samples=_ids(store, beyond),
             )
         if missing:
-            yield Finding(
+            yield AuditFinding(
                 check="ranges",
                 severity=Severity.NOTE,
                 sentence=f"{column}: {missing} samples have no number.",
             )
 
 
-def _pretraining(store: CohortStore, file: Path) -> Iterator[Finding]:
+def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -281,7 +288,7 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[Finding]:
     for modality, names in files.items():
         seen = np.array([name != "" and _stem(name) in known for name in names], dtype=bool)
         rows = np.flatnonzero(seen & scored)
-        yield Finding(
+        yield AuditFinding(
             check="pretraining",
             severity=Severity.ERROR if len(rows) else Severity.FINE,
             sentence=f"{modality}: {len(rows)} recordings of tuning and held_out are in the list "
@@ -291,7 +298,7 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[Finding]:
         )
 
 
-CHECKS: dict[str, Callable[[CohortStore], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[CohortStore], Iterator[AuditFinding]]] = {
     "subjects": _subjects,
     "same": _same,
     "alike": _alike,

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from clinical_symile.intervals import Interval, bootstrap
+from clinical_symile.data.store import CohortStore
 from clinical_symile.metrics.classification import AUROC
-from clinical_symile.store import CohortStore
+from clinical_symile.stats.bootstrap import Interval, bootstrap
 
 GIVEN_AWAY = 0.95  # AUROC of a single column from which it is suspicious
 CERTAIN = 0.98  # from which, with the lower end of the interval above the former, it is a leak
@@ -36,7 +36,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Availability:
+class AvailabilityLeak:
     """How well what was measured at all tells an outcome; an interval, or why there is none."""
 
     outcome: str
@@ -47,7 +47,7 @@ class Availability:
     why: str = ""
 
 
-def given_away(store: CohortStore) -> Iterator[Leak]:
+def label_leaks(store: CohortStore) -> Iterator[Leak]:
     """Columns of panels that alone tell an outcome of the training samples."""
     train = store.rows("train")
     subject = store.samples["subject"].to_numpy()
@@ -67,8 +67,8 @@ def given_away(store: CohortStore) -> Iterator[Leak]:
                     yield Leak(outcome, f"{modality} {part}", *told, int(known.sum()))
 
 
-def unlooked(store: CohortStore) -> list[str]:
-    """Outcomes of which training has too few labels for `given_away` to look."""
+def unchecked_outcomes(store: CohortStore) -> list[str]:
+    """Outcomes of which training has too few labels for `label_leaks` to look."""
     rows = store.rows("train")
     return [name for name in store.outcomes if not _both(store.outcome(name)[rows])]
 
@@ -87,7 +87,7 @@ def _leak(
     return _interval([label, share if value >= 0.5 else 1 - share], subject)
 
 
-def availability(store: CohortStore) -> Iterator[Availability]:
+def availability_leaks(store: CohortStore) -> Iterator[AvailabilityLeak]:
     """How well an outcome is told by which modalities there are, and by which parts of a panel.
 
     A logistic regression of the outcome on what was observed, fitted on training samples and scored
@@ -118,7 +118,7 @@ def _availability(
     of: str,
     mask: Bool[np.ndarray, "sample what"],
     label: Float[np.ndarray, " sample"],
-) -> Availability:
+) -> AvailabilityLeak:
     from sklearn.linear_model import LogisticRegression  # here: it takes a second
 
     known = {
@@ -129,7 +129,7 @@ def _availability(
     train, scored = known["train"], known[split]
     if not _both(label[train]) or not _both(label[scored]):
         why = f"fewer than {FEWEST} samples of a class in train, or in {split}"
-        return Availability(outcome, of, split, len(scored), None, why)
+        return AvailabilityLeak(outcome, of, split, len(scored), None, why)
     if len(train) > MOST_ROWS:
         train = np.sort(np.random.default_rng(SEED).choice(train, MOST_ROWS, replace=False))
     model = LogisticRegression(max_iter=1000).fit(mask[train], label[train].astype(np.int64))
@@ -139,8 +139,8 @@ def _availability(
     try:
         interval = _interval(arrays, subject)
     except ValueError as error:
-        return Availability(outcome, of, split, len(scored), None, str(error))
-    return Availability(outcome, of, split, len(scored), interval)
+        return AvailabilityLeak(outcome, of, split, len(scored), None, str(error))
+    return AvailabilityLeak(outcome, of, split, len(scored), interval)
 
 
 def _interval(arrays: list[np.ndarray], subject: np.ndarray) -> Interval:

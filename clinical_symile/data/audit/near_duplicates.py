@@ -27,7 +27,7 @@ PER_SECOND, RATE_HZ = 25, 500
 Rows = Int[np.ndarray, " row"]
 
 
-def digests(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> dict[bytes, list[int]]:
+def row_digests(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> dict[bytes, list[int]]:
     """The rows that hold one measurement, by its digest."""
     found: dict[bytes, list[int]] = {}
     for row in rows:
@@ -36,17 +36,17 @@ def digests(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> dict[bytes, 
     return found
 
 
-def repeated(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> list[list[int]]:
+def exact_duplicates(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> list[list[int]]:
     """Rows that hold the same measurement, where there are several."""
-    return [same for same in digests(array, rows).values() if len(same) > 1]
+    return [same for same in row_digests(array, rows).values() if len(same) > 1]
 
 
-def can_be_alike(shape: tuple[int, ...]) -> bool:
+def supports_near_duplicates(shape: tuple[int, ...]) -> bool:
     """Whether measurements of a shape are pictures or signals; numbers are not merely alike."""
     return len(shape) in (2, 3)
 
 
-def alike(
+def near_duplicate_pairs(
     array: Shaped[np.ndarray, "sample ..."], rows: Rows, group: Int[np.ndarray, " row"]
 ) -> list[tuple[int, int]]:
     """Pairs of rows of different groups whose measurements are nearly the same.

@@ -24,7 +24,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.missingness import parse_pattern
+from clinical_symile.missingness.patterns import parse_pattern
 
 # Ids are read as text: 007 is not 7.
 IDS: dict[Any, Any] = dict.fromkeys(("sample", "subject_id", "query", "candidate"), str)
@@ -66,7 +66,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Vectors:
+class ExternalEmbeddings:
     """What a model embedded.
 
     Attributes:
@@ -114,10 +114,10 @@ def read_predictions(path: Path) -> Predictions:
     problems += [f"{path}: {problem}" for problem in _unknown_patterns(table)]
     if problems:
         raise DataError(*problems)
-    return Predictions(path.name, sha256_of(path), form, table)
+    return Predictions(path.name, file_sha256(path), form, table)
 
 
-def read_vectors(path: Path) -> Vectors:
+def read_embeddings(path: Path) -> ExternalEmbeddings:
     """Read a file of embeddings.
 
     Raises:
@@ -156,14 +156,16 @@ def read_vectors(path: Path) -> Vectors:
     ]
     if problems:
         raise DataError(*problems)
-    samples, modalities = raw["sample"].map(key_of), raw["modality"].astype(str)
-    return Vectors(path.name, sha256_of(path), samples.to_numpy(), modalities.to_numpy(), z)
+    samples, modalities = raw["sample"].map(parse_key), raw["modality"].astype(str)
+    return ExternalEmbeddings(
+        path.name, file_sha256(path), samples.to_numpy(), modalities.to_numpy(), z
+    )
 
 
-def places(keys: np.ndarray, samples: Iterable[Any]) -> np.ndarray:
+def row_positions(keys: np.ndarray, samples: Iterable[Any]) -> np.ndarray:
     """The row of each key among the ids of a store's samples; -1 where there is none."""
-    rows = {key_of(sample): row for row, sample in enumerate(samples)}
-    return np.array([rows.get(key_of(key), -1) for key in keys], dtype=np.int64)
+    rows = {parse_key(sample): row for row, sample in enumerate(samples)}
+    return np.array([rows.get(parse_key(key), -1) for key in keys], dtype=np.int64)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -254,19 +256,19 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     made: dict[str, Any] = {}
     for name, column in table.items():
         if name in ("sample", "subject"):
-            made[str(name)] = [key_of(value) for value in column]
+            made[str(name)] = [parse_key(value) for value in column]
         elif name == "missingness":
             made[str(name)] = ["" if _is_empty(value) else str(value) for value in column]
         elif name == "label":
             made[str(name)] = np.array([_label(value) for value in column])
         elif name == "probability":
-            made[str(name)] = np.array([number_of(value) for value in column])
+            made[str(name)] = np.array([parse_number(value) for value in column])
         else:
             made[str(name)] = column.to_numpy()
     return pd.DataFrame(made)
 
 
-def number_of(value: Any) -> float:
+def parse_number(value: Any) -> float:
     """What a cell of a table says as a number, yes being 1; NaN where it says none."""
     try:
         return TRUTH[value] if isinstance(value, str) and value in TRUTH else float(value)
@@ -278,7 +280,7 @@ def _label(value: Any) -> float:
     """What a cell says of an outcome; NaN where it is empty, infinity where it is no number."""
     if _is_empty(value):
         return math.nan
-    number = number_of(value)
+    number = parse_number(value)
     return math.inf if math.isnan(number) else number
 
 
@@ -327,7 +329,7 @@ def _unknown_patterns(table: pd.DataFrame) -> list[str]:
     return problems[:NAMED] + ([f"{rest} more words are no pattern either."] if rest > 0 else [])
 
 
-def key_of(value: Any) -> str | None:
+def parse_key(value: Any) -> str | None:
     """An id as text, the same whether a table held it as a number or as text; None for none."""
     if _is_empty(value):
         return None
@@ -336,7 +338,7 @@ def key_of(value: Any) -> str | None:
     return str(value)
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from clinical_symile import __version__
-from clinical_symile.catalog import digest
-from clinical_symile.cohort_file import SPLITS
+from clinical_symile.config.catalog import digest_of
+from clinical_symile.config.cohort_schema import SPLITS
+from clinical_symile.config.tasks.read import Classification, parse_task
+from clinical_symile.data.external.files import Predictions
+from clinical_symile.data.store import VERSION, CohortStore, checksum, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.foreign import Predictions
-from clinical_symile.store import VERSION, CohortStore, checksum, open_store
-from clinical_symile.task import Classification, task_from
-from clinical_symile.wording import count
+from clinical_symile.formatting import count
 
 COHORT = "predictions"
 # What a model of others read of a sample is not known; it stands for all of it.
@@ -32,7 +32,7 @@ NO_PEOPLE = (
 UNKNOWN = "{unknown} of {samples} samples have no label of {outcome}, and are not scored on it."
 
 
-def identified(predictions: Predictions) -> pd.DataFrame:
+def with_sample_keys(predictions: Predictions) -> pd.DataFrame:
     """The table with a sample in each row: its own, or the person and time, or the row's number."""
     table: Any = predictions.table
     if "sample" in table:
@@ -50,7 +50,7 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
         DataError: the file has no labels, or none of an outcome, or a sample has two labels of one
             outcome or two people; nothing is written.
     """
-    table: Any = identified(predictions)
+    table: Any = with_sample_keys(predictions)
     if "outcome" not in table:
         table = table.assign(outcome=ONLY_OUTCOME)
     if "label" not in table:
@@ -89,7 +89,7 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     return _write(samples, predictions, out)
 
 
-def is_of_predictions(store: CohortStore) -> bool:
+def is_prediction_store(store: CohortStore) -> bool:
     """Whether a store was made of a file of predictions, without any recordings."""
     return {about["adapter"] for about in store.manifest["modalities"].values()} == {RECORD}
 
@@ -105,10 +105,10 @@ def unknown_labels(store: CohortStore) -> list[str]:
     ]
 
 
-def foreign_task(store: CohortStore) -> Classification:
+def external_task(store: CohortStore) -> Classification:
     """What such a store can be asked: each outcome that it knows, as it was predicted."""
     outcomes = list(store.outcomes)
-    task = task_from(
+    task = parse_task(
         {
             "kind": "classification",
             "description": "Predictions of other people's models, as they came.",
@@ -165,7 +165,7 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
             }
     return {
         "cohort": COHORT,
-        "cohort_digest": digest(COHORT),
+        "cohort_digest": digest_of(COHORT),
         "title": "Predictions of other people's models",
         "description": "Samples as the files of predictions tell them.",
         "access": "institutional",
@@ -173,7 +173,7 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
         "citation": "whoever made the predictions",
         "layout": None,
         "generator": None,
-        "digest": digest(samples.to_csv(index=False)),
+        "digest": digest_of(samples.to_csv(index=False)),
         "source_digest": predictions.sha256[:16],
         "version": VERSION,
         "modalities": {

@@ -5,15 +5,15 @@ from typing import Any
 
 import duckdb
 
-from clinical_symile.cohort import Cohort
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.csv_headers import header_for_message, known_column_names
+from clinical_symile.data.ingest.splits import OF_TABLE, split_column
 from clinical_symile.errors import DataError
-from clinical_symile.headers import named, told
-from clinical_symile.splits import OF_TABLE, split_column
 
 NUMERIC = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
 
 
-def hours(cohort: Cohort) -> list[str]:
+def recording_time_columns(cohort: Cohort) -> list[str]:
     """The columns or fields that hold hours, and so must hold numbers."""
     known = [outcome.known for outcome in cohort.outcomes.values() if outcome.known]
     return [*cohort.samples.measured, *known]
@@ -40,8 +40,8 @@ def used_columns(
     fields, problems = _fields(connection, cohort, where)
     uses: dict[str, None] = {}
     needed = _needed(cohort, adapters)
-    names = named(cohort, {*needed} - {OF_TABLE})
-    shown = told([column for column in found if column != OF_TABLE], names)
+    names = known_column_names(cohort, {*needed} - {OF_TABLE})
+    shown = header_for_message([column for column in found if column != OF_TABLE], names)
     for column, use in needed.items():
         if column in found:
             uses[column] = None
@@ -102,7 +102,7 @@ def _fields(
         problems += [
             f"{where}: field '{field}' of '{definition.candidates}' is {kinds[field]}; expected a "
             "number of hours. Cast it in the query."
-            for field in hours(cohort)
+            for field in recording_time_columns(cohort)
             if field in kinds and not str(kinds[field]).startswith((*NUMERIC, "DECIMAL"))
         ]
         found = {*kinds}

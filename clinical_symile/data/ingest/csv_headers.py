@@ -9,7 +9,7 @@ name two of them. Where a table has none, what DuckDB says is not quoted either.
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from clinical_symile.cohort import Cohort
+from clinical_symile.config.cohort import Cohort
 
 # It begins with a letter, as no id, date or number does, and is not one long text.
 LIKE_A_NAME = re.compile(r"[^\W\d_][\w .:()%/#-]{0,62}|_\w{1,62}")
@@ -17,7 +17,7 @@ ENOUGH = 2  # names that the cohort knows: one alone may be a value by chance
 SHOWN = 40  # names in one message
 
 
-def named(cohort: Cohort, referred: Iterable[str] = ()) -> frozenset[str]:
+def known_column_names(cohort: Cohort, referred: Iterable[str] = ()) -> frozenset[str]:
     """The columns, in lower case, that a cohort's files name.
 
     Args:
@@ -50,7 +50,7 @@ def has_header(columns: Collection[str], names: Collection[str]) -> bool:
     return known >= ENOUGH and all(map(LIKE_A_NAME.fullmatch, columns))
 
 
-def told(columns: Sequence[str], names: Collection[str]) -> str:
+def header_for_message(columns: Sequence[str], names: Collection[str]) -> str:
     """The columns of a table for a message: their names, or how many where those may be values.
 
     >>> told(["subject_id", "Age"], {"age", "subject_id"})

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from clinical_symile import workers
-from clinical_symile.cohort import Cohort, modality_adapters
+from clinical_symile.config.cohort import Cohort, modality_adapters
+from clinical_symile.data.ingest import worker_pool as workers
+from clinical_symile.data.ingest.journal import Journal
+from clinical_symile.data.ingest.machine import available_cores
+from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.errors import DataError
-from clinical_symile.journal import Journal
-from clinical_symile.machine import cores
-from clinical_symile.modalities.modality import Note, Rejected, is_fault, unheard
-from clinical_symile.rows import Rows
+from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_file_error
 
 LOOKED = 2000  # samples, drawn from all over the cohort, whose files are looked for first
 TRIED = 100  # files of a modality looked for before it is believed that all are elsewhere
@@ -58,7 +58,7 @@ class Decoded:
 
 
 def decode(
-    cohort: Cohort, rows: Rows, *, source: Path, folder: Path, progress: Progress
+    cohort: Cohort, rows: RowFile, *, source: Path, folder: Path, progress: Progress
 ) -> Decoded:
     """Read every recording into one array per modality.
 
@@ -100,11 +100,11 @@ def decode(
 
     for verdict in journal.verdicts():
         take(verdict)
-    verdicts = workers.each_part(
+    verdicts = workers.map_chunks(
         partial(_decode_part, cohort, source, folder),
         sorted(left),
         lambda first: [line["row"] for line in rows.part(first, workers.PART)],
-        processes=cores(),
+        processes=available_cores(),
         modalities=tuple(adapters),
         died=partial(_died, cohort, adapters),
     )
@@ -193,13 +193,13 @@ def _measurement(
     except (Rejected, DataError):  # a verdict on this recording, or a file of many that is broken
         raise
     except Exception as error:
-        if is_fault(error):
+        if is_file_error(error):
             raise
         raise Rejected("adapter-failed", f"{type(error).__name__} in the adapter") from None
 
 
 def _check_files_are_there(
-    cohort: Cohort, adapters: Mapping[str, Any], rows: Rows, *, source: Path
+    cohort: Cohort, adapters: Mapping[str, Any], rows: RowFile, *, source: Path
 ) -> None:
     """Say at once that a modality's files are elsewhere, rather than reject them one by one."""
     problems = []
@@ -210,7 +210,7 @@ def _check_files_are_there(
             candidate for line in drawn for candidate in _candidates(cohort, name, line["row"])
         ):
             try:
-                found = _measurement(adapter, row, source, unheard) is not None
+                found = _measurement(adapter, row, source, ignore_note) is not None
             except Rejected as verdict:
                 found = verdict.reason != "file-missing"
                 missing.append(_file(adapter, row))

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from clinical_symile import __version__
-from clinical_symile.catalog import digest_of_file
-from clinical_symile.cohort import Cohort
-from clinical_symile.cohort_file import SPLITS
-from clinical_symile.measurements import in_split
-from clinical_symile.store import UNCERTAIN, VERSION, checksum
+from clinical_symile.config.catalog import digest_of_file
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.config.cohort_schema import SPLITS
+from clinical_symile.data.ingest.measurements import in_split
+from clinical_symile.data.store import UNCERTAIN, VERSION, checksum
 
 READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
 

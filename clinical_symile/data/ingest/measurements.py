@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 from jaxtyping import Int
 
-from clinical_symile.cohort import Cohort
-from clinical_symile.decode import Decoded, create_array
-from clinical_symile.store import checksum
-from clinical_symile.workers import PART
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.decode import Decoded, create_array
+from clinical_symile.data.ingest.worker_pool import PART
+from clinical_symile.data.store import checksum
 
 
 def write_array(

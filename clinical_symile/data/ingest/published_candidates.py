@@ -6,9 +6,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from clinical_symile.cohort import Cohort
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.tables import (
+    connect,
+    describe_read_errors,
+    reader_expression,
+    sql_identifier,
+)
 from clinical_symile.errors import DataError
-from clinical_symile.tables import connect, quote, reader, reading
 
 
 def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
@@ -19,8 +24,8 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
     """
     lists, problems = [pd.DataFrame({"query": [], "candidate": [], "split": []})], []
     for split, table in cohort.candidates.items():
-        from_file = f"FROM {reader(source / table.table)}"
-        with reading(source / table.table), connect() as connection:
+        from_file = f"FROM {reader_expression(source / table.table)}"
+        with describe_read_errors(source / table.table), connect() as connection:
             found = connection.sql(from_file).columns
         missing = {table.query, table.candidate} - {*found}
         problems.extend(
@@ -29,8 +34,9 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
             for column in sorted(missing)
         )
         if not missing:
-            columns = f"{quote(table.query)} AS query, {quote(table.candidate)} AS candidate"
-            with reading(source / table.table), connect() as connection:
+            query, candidate = sql_identifier(table.query), sql_identifier(table.candidate)
+            columns = f"{query} AS query, {candidate} AS candidate"
+            with describe_read_errors(source / table.table), connect() as connection:
                 rows = connection.execute(f"SELECT {columns} {from_file}").df()
             lists.append(rows.assign(split=split))
     if problems:

@@ -8,26 +8,26 @@ from typing import Any
 
 import duckdb
 
-from clinical_symile.cohort import Cohort
-from clinical_symile.columns import used_columns
-from clinical_symile.errors import DataError
-from clinical_symile.headers import (
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.columns import used_columns
+from clinical_symile.data.ingest.csv_headers import (
     has_header,
+    header_for_message,
+    known_column_names,
     lines_of_query,
-    named,
-    told,
     without_candidates,
 )
-from clinical_symile.names import unknown
-from clinical_symile.splits import OF_TABLE
-from clinical_symile.tables import (
+from clinical_symile.data.ingest.splits import OF_TABLE
+from clinical_symile.data.ingest.tables import (
     connect,
-    mistyped,
+    empty_tables,
     open_tables,
-    reader,
+    reader_expression,
     source_files,
-    without_rows,
+    type_problems,
 )
+from clinical_symile.errors import DataError
+from clinical_symile.registry import unknown_name_message
 
 # Their messages quote the query, as a binder's do; those of others may quote values of patients.
 QUERY_ERRORS = (
@@ -37,7 +37,7 @@ QUERY_ERRORS = (
 )
 
 
-def unparsed(cohort: Cohort) -> list[str]:
+def syntax_problems(cohort: Cohort) -> list[str]:
     """What is wrong with a cohort's query, whatever the tables hold; nothing where it has none.
 
     It is parsed, and the tables that it reads are looked for in `[tables]`.
@@ -54,14 +54,14 @@ def unparsed(cohort: Cohort) -> list[str]:
         except duckdb.Error as error:
             return [f"{file}: {error}\nCorrect the query."]
         return [
-            f"{file}: {unknown(name, cohort.tables, what='table')} Name its file in [tables], or "
-            "correct the query."
+            f"{file}: {unknown_name_message(name, cohort.tables, what='table')} Name its file in "
+            "[tables], or correct the query."
             for name in _tables(connection, query)
             if name.lower() not in {table.lower() for table in cohort.tables}
         ]
 
 
-def unbound(cohort: Cohort, adapters: Mapping[str, Any], source: Path) -> list[str]:
+def binding_problems(cohort: Cohort, adapters: Mapping[str, Any], source: Path) -> list[str]:
     """What is wrong with a cohort over the tables of a source, of which no more is read than must.
 
     Raises:
@@ -112,7 +112,7 @@ def make_samples(
     else:
         where = ", ".join(str(source / file) for file in cohort.samples.tables.values())
         query = " UNION ALL BY NAME ".join(
-            f"SELECT *, '{split}' AS {OF_TABLE} FROM {reader(source / file, text)}"
+            f"SELECT *, '{split}' AS {OF_TABLE} FROM {reader_expression(source / file, text)}"
             for split, file in cohort.samples.tables.items()
         )
     try:
@@ -123,7 +123,7 @@ def make_samples(
         said = without_candidates(error) if headed else f"Binder Error\n{lines_of_query(error)}"
         raise DataError(
             f"{where}: {said}\n{columns}Correct the query, or the tables under {source}.",
-            *without_rows(connection, cohort, source),
+            *empty_tables(connection, cohort, source),
         ) from None
     except QUERY_ERRORS as error:
         raise DataError(
@@ -133,7 +133,7 @@ def make_samples(
         raise  # no value is amiss
     except duckdb.Error as error:
         cells = isinstance(error, duckdb.ConversionException)
-        problems = mistyped(connection, cohort, source) if cells else []
+        problems = type_problems(connection, cohort, source) if cells else []
         raise DataError(
             *problems
             or [
@@ -183,15 +183,19 @@ def _columns(
     With it goes whether every table has a header.
     """
     select = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
-    names, lines, headed = named(cohort, referred(connection, query)), [], True
+    names, lines, headed = (
+        known_column_names(cohort, referenced_columns(connection, query)),
+        [],
+        True,
+    )
     for name, file in cohort.tables.items():
         columns = [column for (column,) in connection.execute(select, [name]).fetchall()]
-        lines.append(f"{name} is {source / file}, with {told(columns, names)}.\n")
+        lines.append(f"{name} is {source / file}, with {header_for_message(columns, names)}.\n")
         headed = headed and has_header(columns, names)
     return "".join(lines), headed
 
 
-def referred(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+def referenced_columns(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     """The columns that a query refers to, whatever table or alias stands before them."""
     columns: set[str] = set()
     for node in _nodes(_tree(connection, query)):

@@ -11,18 +11,18 @@ from jaxtyping import Int
 BATCH = 8192  # rows that are read together; a multiple of what DuckDB hands out
 
 
-def write_rows(batches: pa.RecordBatchReader, file: Path) -> None:
+def write_row_file(batches: pa.RecordBatchReader, file: Path) -> None:
     """Write rows as an Arrow file, as they come."""
     with pa.OSFile(str(file), "wb") as stream, pa.ipc.new_file(stream, batches.schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
 
 
-class Rows:
+class RowFile:
     """Rows of an Arrow file, in its order; those of one batch are in memory at a time.
 
     Args:
-        file: what `write_rows` wrote.
+        file: what `write_row_file` wrote.
     """
 
     def __init__(self, file: Path):

@@ -9,15 +9,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from clinical_symile.cohort import Cohort
-from clinical_symile.cohort_file import SPLITS, SplitBySubject
-from clinical_symile.columns import NUMERIC, hours, used_columns
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.config.cohort_schema import SPLITS, SplitBySubject
+from clinical_symile.data.ingest.columns import NUMERIC, recording_time_columns, used_columns
+from clinical_symile.data.ingest.machine import available_cores
+from clinical_symile.data.ingest.query import make_samples
+from clinical_symile.data.ingest.row_file import BATCH, write_row_file
+from clinical_symile.data.ingest.splits import split_expression
+from clinical_symile.data.ingest.tables import connect, empty_tables, open_tables, sql_identifier
 from clinical_symile.errors import DataError
-from clinical_symile.machine import cores
-from clinical_symile.query import make_samples
-from clinical_symile.rows import BATCH, write_rows
-from clinical_symile.splits import split_expression
-from clinical_symile.tables import connect, open_tables, quote, without_rows
 
 SHOWN = 5  # ids in one message
 MEMORY = "2500MB"  # of DuckDB; what does not fit goes to the scratch folder
@@ -69,7 +69,7 @@ def read_samples(
     config: dict[str, Any] = {
         "temp_directory": str(scratch),
         "memory_limit": MEMORY,
-        "threads": cores(),
+        "threads": available_cores(),
         "preserve_insertion_order": True,  # a query may break ties by the order of a file
     }
     with connect(config) as connection:
@@ -97,7 +97,9 @@ def _read_samples(
     where = make_samples(connection, cohort, source, text)
     uses = used_columns(connection, cohort, adapters, where)
     reasons = _leave_out(connection, cohort)
-    _check_numbers(connection, where, numbers | ({*hours(cohort)} & {*uses}), measured=numbers)
+    _check_numbers(
+        connection, where, numbers | ({*recording_time_columns(cohort)} & {*uses}), measured=numbers
+    )
     recorded = {
         name: _recorded(cohort.modalities[name].candidates, adapter)
         for name, adapter in adapters.items()
@@ -108,7 +110,7 @@ def _read_samples(
     if connection.execute("SELECT count(*) FROM _rows").fetchall() == [(0,)]:
         raise DataError(
             f"{where}: no rows; expected one per sample. Correct the query or table.",
-            *without_rows(connection, cohort, source),
+            *empty_tables(connection, cohort, source),
         )
     drawn = cohort.samples.split if isinstance(cohort.samples.split, SplitBySubject) else None
     _check_rows(connection, where, split_is_drawn=drawn is not None)
@@ -124,14 +126,14 @@ def _read_samples(
     rows = connection.sql(
         f"SELECT sample, subject, split, row FROM _rows WHERE {enough} ORDER BY sample"
     )
-    write_rows(rows.to_arrow_reader(BATCH), out)
+    write_row_file(rows.to_arrow_reader(BATCH), out)
     distinct = sum(count for _, count in patterns)
     chosen = {split: counts for split, *counts in sorted(splits, key=_place)}
     few = distinct - sum(samples for samples, _ in chosen.values())
     left_out = (
         *reasons.items(),
         ("repeated-row", left - distinct),
-        (too_few(cohort, "recorded"), few),
+        (too_few_message(cohort, "recorded"), few),
     )
     return Selected(
         rows=left + sum(reasons.values()),
@@ -157,9 +159,12 @@ def _make_rows(
 ) -> None:
     """Make `_rows`: every row that differs, and which modalities it has a recording of."""
     columns = ", ".join(
-        f"TRY_CAST({quote(c)} AS DOUBLE) AS {quote(c)}" if c in numbers else quote(c) for c in uses
+        f"TRY_CAST({sql_identifier(c)} AS DOUBLE) AS {sql_identifier(c)}"
+        if c in numbers
+        else sql_identifier(c)
+        for c in uses
     )
-    sample, subject = quote(cohort.samples.sample), quote(cohort.samples.subject)
+    sample, subject = sql_identifier(cohort.samples.sample), sql_identifier(cohort.samples.subject)
     connection.execute(
         f"CREATE TEMP TABLE _rows AS SELECT {sample} AS sample, {subject} AS subject, "
         f"{split_expression(cohort)} AS split, _row AS row, "
@@ -168,7 +173,7 @@ def _make_rows(
     )
 
 
-def too_few(cohort: Cohort, what: str) -> str:
+def too_few_message(cohort: Cohort, what: str) -> str:
     """The reason for which a sample with too few modalities is left out."""
     least = cohort.samples.at_least
     return f"nothing-{what}" if least == 1 else f"fewer-than-{least}-{what}"
@@ -178,7 +183,7 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[st
     """Remove the rows that the query gives a reason against; how many, by reason."""
     if cohort.samples.left_out is None:
         return {}
-    reason = quote(cohort.samples.left_out)
+    reason = sql_identifier(cohort.samples.left_out)
     counts = connection.execute(
         f"SELECT CAST({reason} AS VARCHAR), count(*) FROM _samples WHERE {reason} IS NOT NULL "
         "GROUP BY ALL ORDER BY ALL"
@@ -190,10 +195,13 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[st
 def _recorded(candidates: str | None, adapter: Any) -> str:
     """The SQL condition under which a row has a recording of a modality."""
     if candidates:
-        return f"coalesce(len({quote(candidates)}), 0) > 0"
+        return f"coalesce(len({sql_identifier(candidates)}), 0) > 0"
     files = [column for column in adapter.columns if column not in adapter.numbers]
-    text = [f"coalesce(trim(CAST({quote(c)} AS VARCHAR)), '') NOT IN ('', 'nan')" for c in files]
-    values = [f"coalesce(NOT isnan({quote(column)}), false)" for column in adapter.numbers]
+    text = [
+        f"coalesce(trim(CAST({sql_identifier(c)} AS VARCHAR)), '') NOT IN ('', 'nan')"
+        for c in files
+    ]
+    values = [f"coalesce(NOT isnan({sql_identifier(column)}), false)" for column in adapter.numbers]
     any_value = [f"({' OR '.join(values)})"] if values else []
     return " AND ".join([*text, *any_value]) or "true"
 
@@ -209,7 +217,7 @@ def _check_numbers(
     described = connection.execute("DESCRIBE _samples").fetchall()
     numeric = {name for name, kind, *_ in described if kind in NUMERIC}
     for column in sorted({*columns} - numeric):
-        text = f"trim(CAST({quote(column)} AS VARCHAR))"
+        text = f"trim(CAST({sql_identifier(column)} AS VARCHAR))"
         ((count,),) = connection.execute(
             f"SELECT count(*) FROM _samples "
             f"WHERE {text} != '' AND TRY_CAST({text} AS DOUBLE) IS NULL"

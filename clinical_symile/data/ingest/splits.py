@@ -1,8 +1,8 @@
 """How a cohort says which split a sample is in, in SQL."""
 
-from clinical_symile.cohort import Cohort
-from clinical_symile.cohort_file import SPLITS, SplitBySubject, SplitByValue
-from clinical_symile.tables import literal, quote
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.config.cohort_schema import SPLITS, SplitBySubject, SplitByValue
+from clinical_symile.data.ingest.tables import sql_identifier, sql_literal
 
 OF_TABLE = "_split"  # column that says which table a row is of
 
@@ -23,10 +23,10 @@ def split_expression(cohort: Cohort) -> str:
     if column is None:
         return "CAST(NULL AS VARCHAR)"
     if not isinstance(split, SplitByValue):
-        return quote(column)
+        return sql_identifier(column)
     cases = [
-        f"WHEN CAST({quote(column)} AS VARCHAR) IN ({', '.join(map(literal, values))}) "
-        f"THEN '{name}'"
+        f"WHEN CAST({sql_identifier(column)} AS VARCHAR) "
+        f"IN ({', '.join(map(sql_literal, values))}) THEN '{name}'"
         for name in SPLITS
         if (values := getattr(split, name))
     ]

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from jaxtyping import Bool, Float, Int, Shaped
 
-from clinical_symile.cohort import Cohort
-from clinical_symile.cohort_file import Outcome, Subgroup
-from clinical_symile.decode import Decoded
-from clinical_symile.modalities.modality import file_columns, is_empty
-from clinical_symile.rows import Rows
-from clinical_symile.samples import too_few
-from clinical_symile.store import UNCERTAIN
-from clinical_symile.subgroups import banded
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.config.cohort_schema import Outcome, Subgroup
+from clinical_symile.data.ingest.decode import Decoded
+from clinical_symile.data.ingest.row_file import RowFile
+from clinical_symile.data.ingest.samples import too_few_message
+from clinical_symile.data.store import UNCERTAIN
+from clinical_symile.metrics.subgroups import age_bands
+from clinical_symile.modalities.base import file_columns, is_empty
 
-TOLD = {"rejected": ("modality", "file", "reason", "detail"), "noted": ("modality", "note")}
+NOTE_TABLES = {"rejected": ("modality", "file", "reason", "detail"), "noted": ("modality", "note")}
 
 Columns = Mapping[str, pa.Array]
 
@@ -43,8 +43,8 @@ class Written:
     implausible: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-def write_tables(
-    cohort: Cohort, adapters: Mapping[str, Any], rows: Rows, decoded: Decoded, *, store: Path
+def write_store_tables(
+    cohort: Cohort, adapters: Mapping[str, Any], rows: RowFile, decoded: Decoded, *, store: Path
 ) -> Written:
     """Write `samples.parquet` and `files.parquet`, of the rows that become samples."""
     written, kept = Written(np.zeros(0, dtype=np.int64)), []
@@ -73,7 +73,9 @@ def write_tables(
     return written
 
 
-def write_told(rows: Rows, lines: Iterable[Sequence[Any]], file: Path, *, key: str) -> None:
+def write_note_tables(
+    rows: RowFile, lines: Iterable[Sequence[Any]], file: Path, *, key: str
+) -> None:
     """Write what was told of recordings, by sample.
 
     Args:
@@ -82,7 +84,7 @@ def write_told(rows: Rows, lines: Iterable[Sequence[Any]], file: Path, *, key: s
         file: to write.
         key: `rejected` or `noted`.
     """
-    texts = [pa.field(name, pa.string()) for name in TOLD[key]]
+    texts = [pa.field(name, pa.string()) for name in NOTE_TABLES[key]]
     schema = pa.schema([rows.schema.field("sample"), *texts])
     coming = iter(lines)
     line = next(coming, None)
@@ -139,8 +141,8 @@ def _verdicts(
         empty = [is_empty(value) for value in columns[f"row.{column}"].to_pylist()]
         verdicts[np.array(empty, dtype=bool)] = f"no-{column}"
     few = present.sum(axis=1) < cohort.samples.at_least
-    verdicts[few & ~tried] = too_few(cohort, "recorded")
-    verdicts[few & tried] = too_few(cohort, "usable")
+    verdicts[few & ~tried] = too_few_message(cohort, "recorded")
+    verdicts[few & tried] = too_few_message(cohort, "usable")
     return verdicts
 
 
@@ -219,7 +221,7 @@ def _levels(values: Sequence[Any], subgroup: Subgroup) -> list[str | None]:
     codes = [_code(value) for value in values]
     if subgroup.bands:
         numbers = [code if isinstance(code, float) else np.nan for code in codes]
-        return banded(np.array(numbers), subgroup.bands).tolist()
+        return age_bands(np.array(numbers), subgroup.bands).tolist()
     return [f"{code:g}" if isinstance(code, float) else code for code in codes]
 
 

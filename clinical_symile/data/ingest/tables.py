@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from clinical_symile.cohort import Cohort
+from clinical_symile.config.cohort import Cohort
 from clinical_symile.errors import DataError
 
 
@@ -60,13 +60,15 @@ def open_tables(
         DataError: DuckDB cannot read a file.
     """
     for name, file in cohort.tables.items():
-        expression = reader(source / file, types=cohort.types.get(name), head=head)
-        with reading(source / file):
-            connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS FROM {expression}")
+        expression = reader_expression(source / file, types=cohort.types.get(name), head=head)
+        with describe_read_errors(source / file):
+            connection.execute(
+                f"CREATE OR REPLACE VIEW {sql_identifier(name)} AS FROM {expression}"
+            )
 
 
 @contextmanager
-def reading(file: Path) -> Iterator[None]:
+def describe_read_errors(file: Path) -> Iterator[None]:
     """Say that a file cannot be read without what DuckDB quotes of it.
 
     Raises:
@@ -83,7 +85,7 @@ def reading(file: Path) -> Iterator[None]:
         ) from None
 
 
-def reader(
+def reader_expression(
     file: Path,
     text: Iterable[str] = (),
     *,
@@ -98,26 +100,28 @@ def reader(
         types: of some columns, the others being text; without, types are told from the file.
         head: from its first rows alone, rather than from all of it.
     """
-    path = literal(str(file))
+    path = sql_literal(str(file))
     if file.suffix == ".parquet":
         return f"read_parquet({path})"
     if types is not None:
         return f"read_csv({path}, header = true, all_varchar = true, types = {dict(types)})"
     expression = f"read_csv({path}, header = true" + ("" if head else ", sample_size = -1")
     if text:
-        with reading(file), connect() as connection:
+        with describe_read_errors(file), connect() as connection:
             found = connection.sql(f"FROM {expression})").columns
         told = {name: "VARCHAR" for name in found if name in text}
         expression += f", types = {told}" if told else ""
     return f"{expression})"
 
 
-def without_rows(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
+def empty_tables(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
     """A sentence for each file of the cohort that has no rows, such as one of a header alone."""
     empty = []
     for what, path in source_files(cohort, source).items():
-        with reading(path):
-            if not connection.execute(f"FROM {reader(path, types={})} LIMIT 1").fetchall():
+        with describe_read_errors(path):
+            if not connection.execute(
+                f"FROM {reader_expression(path, types={})} LIMIT 1"
+            ).fetchall():
                 empty.append(
                     f"{path}: has no rows; expected {what} of cohort '{cohort.name}'. Get the file "
                     "again."
@@ -125,7 +129,7 @@ def without_rows(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: 
     return empty
 
 
-def mistyped(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
+def type_problems(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
     """A sentence for each column that holds values that are not of the type that it is declared.
 
     Raises:
@@ -138,12 +142,12 @@ def mistyped(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path
             continue
         # `trim`, since DuckDB may have the file's reader do a bare TRY_CAST, which then stops it.
         counts = ", ".join(
-            f"count(*) FILTER ({quote(column)} IS NOT NULL "
-            f"AND TRY_CAST(trim({quote(column)}) AS {kind}) IS NULL)"
+            f"count(*) FILTER ({sql_identifier(column)} IS NOT NULL "
+            f"AND TRY_CAST(trim({sql_identifier(column)}) AS {kind}) IS NULL)"
             for column, kind in types.items()
         )
-        with reading(file):
-            query = f"SELECT {counts} FROM {reader(file, types={})}"
+        with describe_read_errors(file):
+            query = f"SELECT {counts} FROM {reader_expression(file, types={})}"
             ((*found,),) = connection.execute(query).fetchall()
         problems += [
             f"{file}: column '{column}' holds {count} values that are no {kind}, which "
@@ -155,13 +159,13 @@ def mistyped(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path
     return problems
 
 
-def literal(value: Any) -> str:
+def sql_literal(value: Any) -> str:
     """A value as SQL text."""
     escaped = str(value).replace("'", "''")
     return f"'{escaped}'"
 
 
-def quote(name: str) -> str:
+def sql_identifier(name: str) -> str:
     """A name as SQL."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'

@@ -24,7 +24,7 @@ RowsOf = Callable[[int], list[dict[str, Any]]]
 Died = Callable[[int, dict[str, Any], str], Verdict]
 
 
-def each_part(
+def map_chunks(
     read: Read,
     firsts: Sequence[int],
     rows: RowsOf,

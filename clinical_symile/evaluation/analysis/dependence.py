@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.intervals import Interval, bootstrap
-from clinical_symile.masks import Mask, draw_mask
+from clinical_symile.data.masks import Mask, draw_mask
+from clinical_symile.data.store import CohortStore
 from clinical_symile.metrics.classification import AUROC
-from clinical_symile.missingness import Pattern
-from clinical_symile.store import CohortStore
+from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.stats.bootstrap import Interval, bootstrap
 
 
 def mask_auroc(

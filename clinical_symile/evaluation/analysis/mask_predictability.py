@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from clinical_symile.decode import Progress
-from clinical_symile.dependence import mask_auroc
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.made_with import expected_digests
-from clinical_symile.measures import MaskAuroc
-from clinical_symile.missingness import Pattern, parse_pattern
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.analysis.dependence import mask_auroc
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.tracking.analysis_tables import MaskAuroc
 
 GUESS = 0.5
 
 
-def assess_masks(
+def analyze_masks(
     tasks: Sequence[Retrieval | Classification],
     *,
     store: CohortStore,
@@ -65,7 +65,7 @@ def assess_masks(
                 low=found.low,
                 high=found.high,
                 expected=_expected(pattern),
-                digest=expected_digests(task, store)(pattern.name),
+                digest=expected_fingerprints(task, store)(pattern.name),
             )
         )
     return made

@@ -5,26 +5,26 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.decode import Progress
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.intervals import RESAMPLES, resampled
-from clinical_symile.league import rank_methods
-from clinical_symile.made_with import expected_digests
-from clinical_symile.measures import MethodRank, SeedComponents
-from clinical_symile.run import Run
-from clinical_symile.scored import Scored, scored_patterns
-from clinical_symile.seeds import components
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes, load_outcomes
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.stats.bootstrap import RESAMPLES, resample_metric
+from clinical_symile.stats.rank_uncertainty import rank_methods
+from clinical_symile.stats.variance_components import variance_components
+from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.run import Run
 
 EVERY = "all"
 
 # One task under one pattern, and what each method's runs scored.
 Cell = tuple[str, str]
-Cells = Mapping[Cell, Mapping[str, Sequence[Scored]]]
+Cells = Mapping[Cell, Mapping[str, Sequence[SampleOutcomes]]]
 
 
-def compare_methods(
+def rank_and_decompose(
     runs: Sequence[Run],
     tasks: Sequence[Retrieval | Classification],
     *,
@@ -62,11 +62,11 @@ def compare_methods(
 def _cells(
     runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], store: CohortStore
 ) -> Cells:
-    cells: dict[Cell, dict[str, list[Scored]]] = {}
+    cells: dict[Cell, dict[str, list[SampleOutcomes]]] = {}
     for task in tasks:
-        expected = expected_digests(task, store)
+        expected = expected_fingerprints(task, store)
         for run in runs:
-            for pattern, one in scored_patterns(run, task, store).items():
+            for pattern, one in load_outcomes(run, task, store).items():
                 if pattern not in task.missingness or one.about["digest"] != expected(pattern):
                     continue
                 methods = cells.setdefault((task.name, pattern), {})
@@ -81,7 +81,7 @@ def _cells(
     return cells
 
 
-def _of_seeds(method: str, several: Sequence[Scored]) -> SeedComponents:
+def _of_seeds(method: str, several: Sequence[SampleOutcomes]) -> SeedComponents:
     first, width = several[0], len(several[0].arrays)
 
     def numbers(weights: np.ndarray, *arrays: np.ndarray) -> Float[np.ndarray, "resample seed"]:
@@ -90,8 +90,8 @@ def _of_seeds(method: str, several: Sequence[Scored]) -> SeedComponents:
 
     arrays = [array for one in several for array in one.arrays]
     values = numbers(np.ones((1, len(first.rows)), dtype=np.int64), *arrays)[0]
-    drawn = resampled(numbers, arrays, first.subjects, rng=first.rng)
-    found = components(values, drawn[~np.isnan(drawn).any(axis=1)])
+    drawn = resample_metric(numbers, arrays, first.subjects, rng=first.rng)
+    found = variance_components(values, drawn[~np.isnan(drawn).any(axis=1)])
     about = {name: first.about[name] for name in ("cohort", "task", "missingness", "digest")}
     return SeedComponents(
         **about,
@@ -125,7 +125,7 @@ def _ranks(cells: Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRank
 
     some = next(iter(next(iter(full.values())).values()))[0]
     values = numbers(np.ones((1, len(people)), dtype=np.int64), people)[0]
-    drawn = resampled(numbers, [people], people, rng=some.rng)
+    drawn = resample_metric(numbers, [people], people, rng=some.rng)
     drawn = drawn[~np.isnan(drawn).any(axis=(1, 2))]
     patterns = list(dict.fromkeys(pattern for _, pattern in full))
     made = []
@@ -155,7 +155,7 @@ def _people(
     return np.arange(len(everyone)), places
 
 
-def _mean(several: Sequence[Scored], weights: np.ndarray) -> Float[np.ndarray, " resample"]:
+def _mean(several: Sequence[SampleOutcomes], weights: np.ndarray) -> Float[np.ndarray, " resample"]:
     """Over the seeds of a method, turned so that more is better."""
     sign = 1 if several[0].metric.higher_is_better else -1
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -7,16 +7,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from clinical_symile.config.tasks.read import Retrieval
 from clinical_symile.errors import DataError
-from clinical_symile.intervals import LEVEL, resampled
-from clinical_symile.measures import ModalityValue
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.modality_value import Values, alone, interaction, left_out, shapley, subsets
-from clinical_symile.scored import Scored
-from clinical_symile.task import Retrieval
+from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
+from clinical_symile.metrics.shapley import (
+    SubsetValues,
+    interaction,
+    modality_subsets,
+    shapley_values,
+    value_alone,
+    value_left_out,
+)
+from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.stats.bootstrap import LEVEL, resample_metric
+from clinical_symile.tracking.analysis_tables import ModalityValue
 
 
-def modality_values(scored: Mapping[str, Scored]) -> list[ModalityValue]:
+def modality_contributions(scored: Mapping[str, SampleOutcomes]) -> list[ModalityValue]:
     """Shapley values and interactions; none unless all 2^M - 1 combinations were scored.
 
     With nothing at hand a run scores chance; of a metric without chance nothing is told.
@@ -33,7 +40,11 @@ def modality_values(scored: Mapping[str, Scored]) -> list[ModalityValue]:
     first = next(iter(found.values()))
     modalities = first.task.query if isinstance(first.task, Retrieval) else first.task.inputs
     chance = _chance(first)
-    if chance is None or len(modalities) < 2 or {*subsets(modalities)} != {frozenset(), *found}:
+    if (
+        chance is None
+        or len(modalities) < 2
+        or {*modality_subsets(modalities)} != {frozenset(), *found}
+    ):
         return []
     for one in found.values():
         if not np.array_equal(one.rows, first.rows):
@@ -45,13 +56,15 @@ def modality_values(scored: Mapping[str, Scored]) -> list[ModalityValue]:
     return _rows(found, modalities, chance)
 
 
-def quantities(values: Values, modalities: Sequence[str]) -> dict[tuple[str, str], Any]:
+def contribution_values(
+    values: SubsetValues, modalities: Sequence[str]
+) -> dict[tuple[str, str], Any]:
     """Every quantity, by its name and its modalities."""
     made: dict[tuple[str, str], Any] = {
-        ("shapley", name): value for name, value in shapley(values, modalities).items()
+        ("shapley", name): value for name, value in shapley_values(values, modalities).items()
     }
-    made |= {("alone", name): alone(values, name) for name in modalities}
-    made |= {("left_out", name): left_out(values, modalities, name) for name in modalities}
+    made |= {("alone", name): value_alone(values, name) for name in modalities}
+    made |= {("left_out", name): value_left_out(values, modalities, name) for name in modalities}
     for size in range(2, len(modalities) + 1):
         for some in combinations(modalities, size):
             made["interaction", "+".join(some)] = interaction(values, some)
@@ -59,7 +72,7 @@ def quantities(values: Values, modalities: Sequence[str]) -> dict[tuple[str, str
     return made | {("total", "+".join(modalities)): whole}
 
 
-def _by_subset(scored: Mapping[str, Scored]) -> dict[frozenset[str], Scored]:
+def _by_subset(scored: Mapping[str, SampleOutcomes]) -> dict[frozenset[str], SampleOutcomes]:
     found = {}
     for name, one in scored.items():
         if name == "complete" or name.startswith(("without-", "only-")):
@@ -69,7 +82,7 @@ def _by_subset(scored: Mapping[str, Scored]) -> dict[frozenset[str], Scored]:
     return found
 
 
-def _chance(one: Scored) -> float | None:
+def _chance(one: SampleOutcomes) -> float | None:
     if one.metric.chance is None:
         return None
     known = "candidates" if isinstance(one.task, Retrieval) else "label"
@@ -80,7 +93,7 @@ def _chance(one: Scored) -> float | None:
 
 
 def _rows(
-    found: Mapping[frozenset[str], Scored], modalities: Sequence[str], chance: float
+    found: Mapping[frozenset[str], SampleOutcomes], modalities: Sequence[str], chance: float
 ) -> list[ModalityValue]:
     some = next(iter(found.values()))
     sign = 1 if some.metric.higher_is_better else -1
@@ -91,12 +104,12 @@ def _rows(
         for place, (shown, one) in enumerate(found.items()):
             taken = arrays[place * width : (place + 1) * width]
             values[shown] = sign * one.weighted(weights, *taken)
-        return np.stack([*quantities(values, modalities).values()], axis=1)
+        return np.stack([*contribution_values(values, modalities).values()], axis=1)
 
     arrays = [array for one in found.values() for array in one.arrays]
-    names = list(quantities(dict.fromkeys(subsets(modalities), 0.0), modalities))
+    names = list(contribution_values(dict.fromkeys(modality_subsets(modalities), 0.0), modalities))
     value = numbers(np.ones((1, len(some.rows)), dtype=np.int64), *arrays)[0]
-    drawn = resampled(numbers, arrays, some.subjects, rng=some.rng)
+    drawn = resample_metric(numbers, arrays, some.subjects, rng=some.rng)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     about = {name: some.about[name] for name in ("run", "cohort", "task", "digest")}
     return [

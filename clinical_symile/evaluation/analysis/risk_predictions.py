@@ -7,21 +7,30 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.calibration import (
+from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
+from clinical_symile.metrics.calibration import (
     calibration_in_the_large,
     curve_bins,
     recalibrate,
     slope_and_intercept,
     weighted_decomposition,
 )
-from clinical_symile.confidence import confidence, is_right, silence
-from clinical_symile.conformal import conformal_threshold, covered, prediction_sets
-from clinical_symile.disclosure import SMALLEST, withheld_cells
-from clinical_symile.intervals import LEVEL, UNDEFINED_SHARE, resampled
-from clinical_symile.measures import CalibrationBin, Measure, Measures, NetBenefit
 from clinical_symile.metrics.classification import BRIER, EXPECTED_CALIBRATION_ERROR
-from clinical_symile.net_benefit import THRESHOLDS, net_benefit, treat_all
-from clinical_symile.scored import Scored
+from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
+from clinical_symile.metrics.decision_curve import THRESHOLDS, net_benefit, treat_all
+from clinical_symile.metrics.high_confidence_errors import (
+    confidence,
+    high_confidence_error_gap,
+    is_correct,
+)
+from clinical_symile.metrics.small_cells import SMALLEST, withheld_cells
+from clinical_symile.stats.bootstrap import LEVEL, UNDEFINED_SHARE, resample_metric
+from clinical_symile.tracking.analysis_tables import (
+    CalibrationBin,
+    Measure,
+    NetBenefit,
+    RunAnalysis,
+)
 
 PARTS = ("miscalibration", "discrimination", "uncertainty")
 # What is of the samples of one class alone.
@@ -42,7 +51,9 @@ class _Risks:
     threshold: float | None
 
 
-def risk_measures(one: Scored, *, whole: Scored | None, part: str | None) -> Measures:
+def risk_measures(
+    one: SampleOutcomes, *, whole: SampleOutcomes | None, part: str | None
+) -> RunAnalysis:
     """All that is told of predicted risks; nothing of tasks that predict none.
 
     Args:
@@ -51,7 +62,7 @@ def risk_measures(one: Scored, *, whole: Scored | None, part: str | None) -> Mea
         part: which one these samples are of, of a task of several.
     """
     if not {"label", "probability"} <= {*one.outcome.columns}:
-        return Measures()
+        return RunAnalysis()
     risks, about = _risks(one, whole), {**one.about, "part": part}
     names = list(_numbers(np.ones((1, len(risks.label)), dtype=np.int64), risks))
     of_class = {name: risks.label == label for name, label in OF_CLASS.items()}
@@ -78,10 +89,10 @@ def risk_measures(one: Scored, *, whole: Scored | None, part: str | None) -> Mea
     curves = _curve(one, about, risks.label, risks.probability, recalibrated=False)
     if risks.recalibrated is not None:
         curves += _curve(one, about, risks.label, risks.recalibrated, recalibrated=True)
-    return Measures(measures=rows, calibration=curves, net_benefit=_decisions(one, about, risks))
+    return RunAnalysis(measures=rows, calibration=curves, net_benefit=_decisions(one, about, risks))
 
 
-def _risks(one: Scored, whole: Scored | None) -> _Risks:
+def _risks(one: SampleOutcomes, whole: SampleOutcomes | None) -> _Risks:
     label, probability = one.outcome["label"].to_numpy(), one.outcome["probability"].to_numpy()
     mended = threshold = None
     if one.tuning is not None and len(one.tuning):
@@ -120,11 +131,11 @@ def _numbers(weights: Weights, risks: _Risks) -> Numbers:
             "conformal/empty": mean(size == 0),
         }
     told |= {
-        "silent/accuracy": mean(is_right(label, probability)),
+        "silent/accuracy": mean(is_correct(label, probability)),
         "silent/confidence": mean(confidence(probability)),
     }
     if risks.whole is not None:
-        falls = silence(label, probability, risks.whole)
+        falls = high_confidence_error_gap(label, probability, risks.whole)
         names = ("silent/accuracy_fall", "silent/confidence_fall", "silent/silence")
         told |= {name: mean(falls[:, place]) for place, name in enumerate(names)}
     return told
@@ -158,7 +169,7 @@ def _share(weights: Weights, hit: np.ndarray, of: np.ndarray) -> Float[np.ndarra
 
 
 def _curve(
-    one: Scored,
+    one: SampleOutcomes,
     about: Mapping[str, Any],
     label: Int[np.ndarray, " sample"],
     probability: Float[np.ndarray, " sample"],
@@ -192,11 +203,11 @@ def _curve(
     ]
 
 
-def _people(one: Scored, cell: Bool[np.ndarray, " sample"]) -> int:
+def _people(one: SampleOutcomes, cell: Bool[np.ndarray, " sample"]) -> int:
     return len(np.unique(one.subjects[cell]))
 
 
-def _decisions(one: Scored, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:
+def _decisions(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:
     def benefits(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
         del row
         value = net_benefit(weights, risks.label, risks.probability)
@@ -222,10 +233,10 @@ def _decisions(one: Scored, about: Mapping[str, Any], risks: _Risks) -> list[Net
     ]
 
 
-def _resampled(numbers: Any, one: Scored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _resampled(numbers: Any, one: SampleOutcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values and ends of intervals; NaN where a number is undefined too often."""
     value = numbers(np.ones((1, len(one.rows)), dtype=np.int64), one.rows)[0]
-    drawn = resampled(numbers, [one.rows], one.subjects, rng=one.rng)
+    drawn = resample_metric(numbers, [one.rows], one.subjects, rng=one.rng)
     enough = np.isnan(drawn).mean(axis=0) <= UNDEFINED_SHARE
     ends = np.full((2, drawn.shape[1]), np.nan)
     levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]

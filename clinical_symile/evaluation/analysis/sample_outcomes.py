@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Shaped
 
-from clinical_symile.intervals import Weighted, by_weights
-from clinical_symile.metrics.metric import Metric
-from clinical_symile.questions import primary_metric
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.metrics.base import Metric
+from clinical_symile.stats.bootstrap import Weighted, by_weights
+from clinical_symile.tracking.run import Run
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class SampleOutcomes:
     """One run on one task under one pattern.
 
     Attributes:
@@ -62,7 +62,7 @@ class Scored:
         return np.random.default_rng(self.task.seed)
 
 
-def by_part(one: Scored) -> dict[str | None, Scored]:
+def split_by_outcome(one: SampleOutcomes) -> dict[str | None, SampleOutcomes]:
     """The rows of each part of a task that has several; else all of them, by None."""
     if "part" not in one.outcome:
         return {None: one}
@@ -82,9 +82,9 @@ def by_part(one: Scored) -> dict[str | None, Scored]:
     return made
 
 
-def scored_patterns(
+def load_outcomes(
     run: Run, task: Retrieval | Classification, store: CohortStore
-) -> dict[str, Scored]:
+) -> dict[str, SampleOutcomes]:
     """The patterns under which a run has its primary metric on a task, by name."""
     metric = primary_metric(task)
     people = store.samples["subject"].to_numpy()
@@ -94,7 +94,7 @@ def scored_patterns(
             continue
         outcome = run.outcome(task.name, row.missingness)
         names = ("run", "cohort", "task", "missingness", "digest")
-        scored[row.missingness] = Scored(
+        scored[row.missingness] = SampleOutcomes(
             about={name: getattr(row, name) for name in names},
             task=task,
             metric=metric,

@@ -6,27 +6,29 @@ from dataclasses import asdict, replace
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from clinical_symile.measures import SubgroupResult
-from clinical_symile.multiplicity import holm
-from clinical_symile.scored import Scored
-from clinical_symile.store import CohortStore
-from clinical_symile.subgroups import Group, by_group
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
+from clinical_symile.metrics.subgroups import SubgroupEstimate, subgroup_estimates
+from clinical_symile.stats.multiple_testing import holm
+from clinical_symile.tracking.analysis_tables import SubgroupResult
 
 AVAILABILITY = "availability"
 
 
-def subgroup_results(scored: Mapping[str, Scored], store: CohortStore) -> list[SubgroupResult]:
+def subgroup_results(
+    scored: Mapping[str, SampleOutcomes], store: CohortStore
+) -> list[SubgroupResult]:
     """The primary metric of each group under each pattern, with gaps tested as one family.
 
     A subgroup of which a pattern's samples have one level only is left out there: it tells nothing.
     """
-    found: list[tuple[Scored, str, list[Group]]] = []
+    found: list[tuple[SampleOutcomes, str, list[SubgroupEstimate]]] = []
     for one in scored.values():
         for name, levels in groupings(store).items():
             groups = levels[one.rows]
             if len({level for level in groups if level is not None}) < 2:
                 continue
-            made = by_group(
+            made = subgroup_estimates(
                 one.weighted,
                 one.arrays,
                 one.subjects,
@@ -65,7 +67,7 @@ def groupings(store: CohortStore) -> dict[str, Shaped[np.ndarray, " sample"]]:
     return {**{name: store.group(name) for name in store.subgroups}, AVAILABILITY: has}
 
 
-def _classes(one: Scored) -> Int[np.ndarray, " row"] | None:
+def _classes(one: SampleOutcomes) -> Int[np.ndarray, " row"] | None:
     """Of each row its class, and its part where there are several: of each a group needs some."""
     if "label" not in one.outcome:
         return None
@@ -75,20 +77,25 @@ def _classes(one: Scored) -> Int[np.ndarray, " row"] | None:
     return label + 2 * np.unique(one.outcome["part"], return_inverse=True)[1]
 
 
-def _counted(group: Group, one: Scored, groups: Shaped[np.ndarray, " row"]) -> Group:
+def _counted(
+    group: SubgroupEstimate, one: SampleOutcomes, groups: Shaped[np.ndarray, " row"]
+) -> SubgroupEstimate:
     """A sample that has several rows is one."""
     if group.withheld:
         return group
     return replace(group, n_samples=len(np.unique(one.rows[groups == group.level])))
 
 
-def _distinct(made: list[Group]) -> list[Group]:
+def _distinct(made: list[SubgroupEstimate]) -> list[SubgroupEstimate]:
     """Groups whose gaps are different tests: of two that are all, the gap is one and the same."""
     return made[:1] if len(made) == 2 else made
 
 
 def _adjusted(
-    by_place: Mapping[tuple[int, str], float], place: int, group: Group, made: list[Group]
+    by_place: Mapping[tuple[int, str], float],
+    place: int,
+    group: SubgroupEstimate,
+    made: list[SubgroupEstimate],
 ) -> float | None:
     if group.p_value is None:
         return None

@@ -5,9 +5,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases
-from clinical_symile.task import Classification, Pretraining
+from clinical_symile.config.tasks.read import Classification, Pretraining
+from clinical_symile.data.store import CohortStore
+from clinical_symile.training.supervised import LabelledRows
 
 
 @runtime_checkable
@@ -28,8 +28,8 @@ class Baseline(Protocol):
 
     def predict(
         self,
-        train: Cases,
-        tuning: Cases,
+        train: LabelledRows,
+        tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
         seen: Bool[np.ndarray, "sample modality"],
         *,

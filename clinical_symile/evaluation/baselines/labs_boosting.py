@@ -4,19 +4,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from clinical_symile.baselines.baseline import vectors
+from clinical_symile.config.tasks.read import Classification, Pretraining
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.regression import log_loss
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases
-from clinical_symile.task import Classification, Pretraining
+from clinical_symile.evaluation.baselines.base import vectors
+from clinical_symile.evaluation.probes._logistic_regression import log_loss
+from clinical_symile.training.supervised import LabelledRows
 
 TREES, LEAVES, LEARNING_RATE = 100, 8, 0.1
 # Of few samples a tenth, so that there is a tree at all.
 LEAST_IN_LEAF = 20
 
 
-class Boosting:
+class LabsBoosting:
     """Boosted trees on every number of the modalities that are lists of numbers.
 
     Trees take a number that was not measured as it is. Of all numbers of trees, that with the
@@ -28,8 +28,8 @@ class Boosting:
 
     def predict(
         self,
-        train: Cases,
-        tuning: Cases,
+        train: LabelledRows,
+        tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
         seen: Bool[np.ndarray, "sample modality"],
         *,

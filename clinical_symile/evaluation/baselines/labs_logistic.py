@@ -3,12 +3,12 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.baselines.baseline import vectors
+from clinical_symile.config.tasks.read import Classification, Pretraining
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.regression import chosen_regression
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases
-from clinical_symile.task import Classification, Pretraining
+from clinical_symile.evaluation.baselines.base import vectors
+from clinical_symile.evaluation.probes._logistic_regression import chosen_regression
+from clinical_symile.training.supervised import LabelledRows
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
@@ -24,8 +24,8 @@ class LabsLogistic:
 
     def predict(
         self,
-        train: Cases,
-        tuning: Cases,
+        train: LabelledRows,
+        tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
         seen: Bool[np.ndarray, "sample modality"],
         *,

@@ -4,12 +4,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
+from clinical_symile.config.tasks.read import Classification, Pretraining
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.labels import few_rows, labels
-from clinical_symile.model import build_model
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases, Classifier, fit, log_odds
-from clinical_symile.task import Classification, Pretraining
+from clinical_symile.evaluation.labels import outcome_labels, subsample_label_rows
+from clinical_symile.models.multimodal import build_model
+from clinical_symile.training.supervised import (
+    Classifier,
+    LabelledRows,
+    fit_classifier,
+    predict_log_odds,
+)
 
 
 class LateFusion:
@@ -28,8 +33,8 @@ class LateFusion:
 
     def predict(
         self,
-        train: Cases,
-        tuning: Cases,
+        train: LabelledRows,
+        tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
         seen: Bool[np.ndarray, "sample modality"],
         *,
@@ -49,7 +54,7 @@ class LateFusion:
             if shown.any():
                 classifier = self._of(name, store, task, pretraining)
                 everything = np.ones((int(shown.sum()), 1), dtype=bool)
-                summed[shown] += log_odds(classifier, store, rows[shown], everything)
+                summed[shown] += predict_log_odds(classifier, store, rows[shown], everything)
         return expit(summed / np.maximum(seen.sum(axis=1), 1))
 
     def _of(
@@ -70,7 +75,7 @@ class LateFusion:
                     f"too few labels of samples with {name}: the train split needs both classes, "
                     "and the tuning split one sample."
                 )
-            self._fitted[key] = fit(
+            self._fitted[key] = fit_classifier(
                 Classifier(build_model(alone, store, seed=task.seed), (name,)),
                 store,
                 train,
@@ -84,10 +89,10 @@ class LateFusion:
         return self._fitted[key]
 
 
-def _cases(name: str, store: CohortStore, task: Classification, split: str) -> Cases:
-    rows, label = store.rows(split), labels(store, task)
+def _cases(name: str, store: CohortStore, task: Classification, split: str) -> LabelledRows:
+    rows, label = store.rows(split), outcome_labels(store, task)
     kept = store.present[rows, store.modalities.index(name)] & ~np.isnan(label[rows])
     rows = rows[kept]
     known = label[rows].astype(int)
-    taken = few_rows(known, task)
-    return Cases(rows[taken], np.ones((len(taken), 1), dtype=bool), known[taken])
+    taken = subsample_label_rows(known, task)
+    return LabelledRows(rows[taken], np.ones((len(taken), 1), dtype=bool), known[taken])

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases
-from clinical_symile.task import Classification, Pretraining
+from clinical_symile.config.tasks.read import Classification, Pretraining
+from clinical_symile.data.store import CohortStore
+from clinical_symile.training.supervised import LabelledRows
 
 
 class Prevalence:
@@ -16,8 +16,8 @@ class Prevalence:
 
     def predict(
         self,
-        train: Cases,
-        tuning: Cases,
+        train: LabelledRows,
+        tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
         seen: Bool[np.ndarray, "sample modality"],
         *,

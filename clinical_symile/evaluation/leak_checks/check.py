@@ -5,7 +5,8 @@ then NaN, then the values of other people. Nothing may change, to the last bit: 
 gradient. What may be held to this is
 
 - an objective: its loss, the gradients, and its scores, which must not read a query's own target;
-- a way of training with absence (`Absence`, or its slots): embeddings, what stands in, gradients;
+- a way of training with absence (`MissingModality`, or its slots): embeddings, what stands in,
+  gradients;
 - an encoder: embeddings of what is present, and that people in a batch do not mix when it is used;
 - an augmentation: the inputs of present samples, and that absent ones stay zero;
 - a probe: its predictions, from what is seen of the people it learned from and of those asked,
@@ -18,8 +19,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from clinical_symile.absence import Absence
-from clinical_symile.canary_parts import (
+from clinical_symile.errors import DefinitionError
+from clinical_symile.evaluation.leak_checks.components import (
     absence_leaks,
     augmentation_leaks,
     baseline_leaks,
@@ -28,21 +29,21 @@ from clinical_symile.canary_parts import (
     objective_leaks,
     probe_leaks,
 )
-from clinical_symile.errors import DefinitionError
-from clinical_symile.names import (
-    ABSENCES,
+from clinical_symile.models.missing_modality.base import MissingModality
+from clinical_symile.objectives.base import Objective
+from clinical_symile.registry import (
     AUGMENTATIONS,
     BASELINES,
     CLASSIFICATION_METRICS,
     ENCODERS,
     KERNELS,
+    MISSING_MODALITY_HANDLERS,
     MODALITIES,
     OBJECTIVES,
     PROBES,
     RETRIEVAL_METRICS,
-    find,
+    resolve,
 )
-from clinical_symile.objectives.objective import Objective
 
 # What a definition may name, and what of it must not change, whatever withheld slots hold.
 HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
@@ -55,7 +56,10 @@ HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
         KERNELS,
         "as an objective, with tiles; fused runs on a GPU, and by tests of its own gives the same",
     ),
-    "way with absence": (ABSENCES, "embeddings, what stands in, gradients; in training and in use"),
+    "way with absence": (
+        MISSING_MODALITY_HANDLERS,
+        "embeddings, what stands in, gradients; in training and in use",
+    ),
     "encoder": (
         ENCODERS,
         "embeddings and gradients; in use an embedding does not depend on who else is in the batch",
@@ -83,7 +87,7 @@ HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
 }
 
 
-def coverage() -> str:
+def leak_check_coverage() -> str:
     """What is held to the contract, by the names that definitions may use, as a Markdown table."""
     rows = [
         f"| {kind} | {', '.join(f'`{name}`' for name in names)} | {held} |"
@@ -92,7 +96,7 @@ def coverage() -> str:
     return "\n".join(["| what | names | what may not change |", "|---|---|---|", *rows])
 
 
-def canary(name: str) -> str:
+def check_no_leakage(name: str) -> str:
     """Hold a part of one's own to the contract; a sentence on what it is, if it keeps it.
 
     Args:
@@ -101,7 +105,7 @@ def canary(name: str) -> str:
     Raises:
         DefinitionError: it leaks, with a sentence for each leak; or it is none of the above.
     """
-    thing = find(name, {}, what="part")
+    thing = resolve(name, {}, what="part")
     what, check = _kind(thing, name)
     try:
         problems = list(check(thing))
@@ -122,7 +126,7 @@ def _kind(thing: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
     made = thing if isinstance(thing, type) else type(thing)
     if issubclass(made, Objective):
         return "an objective", objective_leaks
-    if issubclass(made, Absence):
+    if issubclass(made, MissingModality):
         return "a way with absent modalities", absence_leaks
     if hasattr(thing, "predict"):
         if "store" in inspect.signature(made.predict).parameters:
@@ -132,7 +136,7 @@ def _kind(thing: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
         return "an augmentation", lambda made: augmentation_leaks(maker(made))
     forward = getattr(thing, "forward", None)
     if forward is not None and "column" in inspect.signature(forward).parameters:
-        return "a filling of slots", lambda slots: absence_leaks(Absence(slots=slots))
+        return "a filling of slots", lambda slots: absence_leaks(MissingModality(slots=slots))
     if callable(thing):
         return "an encoder", encoder_leaks
     raise DefinitionError(

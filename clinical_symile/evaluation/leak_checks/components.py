@@ -11,30 +11,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.absence import OMIT, Absence
-from clinical_symile.batch import Batch
-from clinical_symile.canary_people import (
+from clinical_symile.data.batch import Batch
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.errors import DefinitionError
+from clinical_symile.evaluation.leak_checks.fixtures import (
     ANALYTES,
     DIM,
     MODALITIES,
     SAMPLES,
     SPLITS,
-    cases,
-    classification,
-    hospital,
-    labels,
-    people,
-    pretraining,
+    toy_classification,
+    toy_embeddings,
+    toy_labelled_rows,
+    toy_labels,
+    toy_pretraining,
+    toy_store,
 )
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.errors import DefinitionError
-from clinical_symile.learner import build_learner
-from clinical_symile.model import Model
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.models.missing_modality.base import DROP, MissingModality
+from clinical_symile.models.multimodal import MultimodalEncoder
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
-from clinical_symile.objectives.objective import Objective
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
+from clinical_symile.training.learner import build_learner
 
-WIDTH = 6
+CHECK_DIM = 6
 # An image, a waveform and a panel that the encoders of the package take.
 SHAPES = {"image": (1, 32, 32), "signal": (12, 500), "vector": (2, 5)}
 FILLINGS = {"NaN": torch.nan, "values of other people": None}
@@ -54,7 +54,7 @@ def maker(thing: Any) -> Callable[[], Any]:
 def objective_leaks(thing: Any) -> Iterator[str]:
     """The leaks of an objective; none if it keeps the contract."""
     objective = maker(thing)()
-    z, present = people(DIM)
+    z, present = toy_embeddings(DIM)
     rows = torch.arange(SAMPLES)
 
     def outputs(filled: Tensor) -> Outputs:
@@ -89,9 +89,9 @@ def _score_leaks(objective: Objective, z: Tensor, present: Tensor, target: str) 
             yield f"{name} of a query depends on the other queries."
 
 
-def absence_leaks(way: Absence) -> Iterator[str]:
+def absence_leaks(way: MissingModality) -> Iterator[str]:
     """The leaks of a way with absent modalities."""
-    yield from _model_leaks(_model(way, lambda: _Tower(WIDTH, DIM)), (WIDTH,))
+    yield from _model_leaks(_model(way, lambda: _Tower(CHECK_DIM, DIM)), (CHECK_DIM,))
     yield from objective_leaks(way.objective(Clip, len(MODALITIES)))
 
 
@@ -104,7 +104,7 @@ def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
         except Exception as error:
             refused.append(f"{kind} {list(shape)}: {error}")
             continue
-        model = _model(OMIT, lambda shape=shape: make(shape, DIM))
+        model = _model(DROP, lambda shape=shape: make(shape, DIM))
         yield from _model_leaks(model, shape)
         return
     raise DefinitionError(
@@ -120,7 +120,7 @@ def augmentation_leaks(make: Callable[..., Any]) -> Iterator[str]:
         make: gives one that moves inputs a little.
     """
     augment, refused = make(), []
-    _, present = people(1)
+    _, present = toy_embeddings(1)
     there = present[:, :1]
     for kind, shape in SHAPES.items():
         generator = torch.Generator().manual_seed(0)
@@ -150,10 +150,10 @@ def probe_leaks(thing: Any) -> Iterator[str]:
     """The leaks of a probe, which reads embeddings and may train encoders on that read a store."""
     probe = maker(thing)()
     # Embeddings and, behind them, measurements: both are filled in the same slots.
-    everything, present = people(DIM + ANALYTES, samples=len(SPLITS))
+    everything, present = toy_embeddings(DIM + ANALYTES, samples=len(SPLITS))
     seen, there = present.numpy(), np.ones(present.shape, dtype=bool)
-    store = hospital(everything[..., DIM:].numpy(), there)
-    learner = build_learner(pretraining(), store, seed=0).eval()
+    store = toy_store(everything[..., DIM:].numpy(), there)
+    learner = build_learner(toy_pretraining(), store, seed=0).eval()
 
     def predicted(
         filled: Tensor,
@@ -162,10 +162,10 @@ def probe_leaks(thing: Any) -> Iterator[str]:
         measured: np.ndarray = there,
     ) -> Tensor:
         z = filled[..., :DIM].numpy()
-        read = hospital(filled[..., DIM:].numpy(), measured, outcome)
+        read = toy_store(filled[..., DIM:].numpy(), measured, outcome)
         known = [
             Labelled(some.rows, z[some.rows], some.seen, MODALITIES, some.label)
-            for some in (cases("train", seen), cases("tuning", seen))
+            for some in (toy_labelled_rows("train", seen), toy_labelled_rows("tuning", seen))
         ]
         rows = ASKED[asked]
         shown = Shown(rows, z[rows], seen[rows], MODALITIES)
@@ -177,7 +177,7 @@ def probe_leaks(thing: Any) -> Iterator[str]:
 
 def baseline_leaks(thing: Any) -> Iterator[str]:
     """The leaks of a baseline, which reads a store."""
-    measured, present = people(ANALYTES, samples=len(SPLITS))
+    measured, present = toy_embeddings(ANALYTES, samples=len(SPLITS))
     seen = present.numpy()
     # Who learns from all of training is held there to what was not measured.
     learns_from_all = maker(thing)().learns_from_all
@@ -193,13 +193,13 @@ def baseline_leaks(thing: Any) -> Iterator[str]:
         baseline = thing() if isinstance(thing, type) else copy.deepcopy(thing)
         rows = ASKED[asked]
         found = baseline.predict(
-            cases("train", seen),
-            cases("tuning", seen),
+            toy_labelled_rows("train", seen),
+            toy_labelled_rows("tuning", seen),
             rows,
             seen[rows],
-            store=hospital(filled.numpy(), measured, outcome),
-            task=classification(),
-            pretraining=pretraining(),
+            store=toy_store(filled.numpy(), measured, outcome),
+            task=toy_classification(),
+            pretraining=toy_pretraining(),
         )
         return _as_tensor(found)
 
@@ -221,7 +221,7 @@ def _prediction_leaks(
     yield from _changes(lambda filled: {"the prediction": predicted(filled)}, values, present)
     if not torch.allclose(predicted(values, slice(0, 1)), predicted(values)[:1]):
         yield "the prediction for one person depends on who else is asked."
-    others = labels(len(SPLITS))
+    others = toy_labels(len(SPLITS))
     others[ASKED] = 1 - others[ASKED]
     if not torch.equal(predicted(values, outcome=others), predicted(values)):
         yield "the prediction changes with the outcome of those who are asked."
@@ -235,9 +235,9 @@ def _as_tensor(found: Any) -> Tensor:
     return torch.from_numpy(np.asarray(found, dtype=np.float64))
 
 
-def _model_leaks(model: Model, shape: tuple[int, ...]) -> Iterator[str]:
+def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[str]:
     """The leaks of encoders and slots together, in training and in use."""
-    _, present = people(1)
+    _, present = toy_embeddings(1)
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(SAMPLES, len(MODALITIES), *shape, generator=generator)
     rows = torch.arange(SAMPLES)
@@ -297,10 +297,12 @@ def _gradients(loss: Tensor, leaves: Mapping[str, Tensor], module: nn.Module) ->
     }
 
 
-def _model(way: Absence, tower: Callable[[], nn.Module]) -> Model:
+def _model(way: MissingModality, tower: Callable[[], nn.Module]) -> MultimodalEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Model({name: tower() for name in MODALITIES}, dim=DIM, norm="l2", absent="omit")
+        model = MultimodalEncoder(
+            {name: tower() for name in MODALITIES}, dim=DIM, norm="l2", absent="omit"
+        )
         model.slots = way.slots(len(MODALITIES), DIM)
     return model
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from clinical_symile.config.tasks.read import Classification, Pretraining, parse_task
+from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.labs import Labs
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases
-from clinical_symile.task import Classification, Pretraining, task_from
+from clinical_symile.training.supervised import LabelledRows
 
 MODALITIES = ("cxr", "ecg", "labs")
 SAMPLES = 12
@@ -28,7 +28,7 @@ SPLITS = np.repeat(["train", "tuning", "held_out"], SAMPLES)
 OUTCOME = "event"
 
 
-def people(width: int, *, samples: int = SAMPLES) -> tuple[Tensor, Tensor]:
+def toy_embeddings(width: int, *, samples: int = SAMPLES) -> tuple[Tensor, Tensor]:
     """Vectors of unit length and what is seen: of twelve half are complete, half lack something."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(samples, len(MODALITIES), width, generator=generator)
@@ -39,7 +39,7 @@ def people(width: int, *, samples: int = SAMPLES) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Hospital(CohortStore):
+class ToyStore(CohortStore):
     """A store in memory.
 
     Attributes:
@@ -53,13 +53,13 @@ class Hospital(CohortStore):
         return self.arrays[modality]
 
 
-def hospital(
+def toy_store(
     measured: Float[np.ndarray, "sample modality analyte"],
     present: Bool[np.ndarray, "sample modality"],
     outcome: Int[np.ndarray, " sample"] | None = None,
-) -> Hospital:
+) -> ToyStore:
     """A store of these people, whose statistics do not depend on what is withheld."""
-    known = people(ANALYTES, samples=len(measured))[0].numpy()
+    known = toy_embeddings(ANALYTES, samples=len(measured))[0].numpy()
     about = {
         name: {
             "adapter": "labs",
@@ -71,8 +71,8 @@ def hospital(
     }
     names = [str(row) for row in range(len(measured))]
     samples = pd.DataFrame({"sample": names, "subject": names, "split": SPLITS[: len(measured)]})
-    event = labels(len(measured)) if outcome is None else outcome
-    return Hospital(
+    event = toy_labels(len(measured)) if outcome is None else outcome
+    return ToyStore(
         path=Path("canary"),
         manifest={"cohort": "canary", "cohort_digest": "", "digest": "", "modalities": about},
         samples=samples.assign(**{f"outcome_{OUTCOME}": event.astype(float)}),
@@ -83,18 +83,18 @@ def hospital(
     )
 
 
-def labels(samples: int) -> np.ndarray:
+def toy_labels(samples: int) -> np.ndarray:
     """Of two people each, by turns."""
     return (np.arange(samples) // 2) % 2
 
 
-def cases(split: str, seen: Bool[np.ndarray, "sample modality"]) -> Cases:
+def toy_labelled_rows(split: str, seen: Bool[np.ndarray, "sample modality"]) -> LabelledRows:
     """The people of a split of the store, and what may be used of them."""
     rows = np.flatnonzero(split == SPLITS)
-    return Cases(rows, seen[rows], labels(len(SPLITS))[rows])
+    return LabelledRows(rows, seen[rows], toy_labels(len(SPLITS))[rows])
 
 
-def classification() -> Classification:
+def toy_classification() -> Classification:
     """The task of predicting their outcome."""
     asked: dict[str, Any] = {
         "kind": "classification",
@@ -107,12 +107,12 @@ def classification() -> Classification:
         "primary": "auroc",
         "probe": {"name": "logistic", "strengths": [1.0]},
     }
-    made = task_from(asked, name="classification/canary", where="canary")
+    made = parse_task(asked, name="classification/canary", where="canary")
     assert isinstance(made, Classification)
     return made
 
 
-def pretraining() -> Pretraining:
+def toy_pretraining() -> Pretraining:
     """A task whose encoders are small, for who trains some."""
     encoder = {"name": "mlp", "hidden": [DIM], "centred": True}
     asked: dict[str, Any] = {
@@ -135,6 +135,6 @@ def pretraining() -> Pretraining:
         },
         "selection": {"metric": "mean_reciprocal_rank", "targets": list(MODALITIES)},
     }
-    made = task_from(asked, name="pretraining/canary", where="canary")
+    made = parse_task(asked, name="pretraining/canary", where="canary")
     assert isinstance(made, Pretraining)
     return made

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.baselines.baseline import Baseline
+from clinical_symile.config.tasks.read import Classification, Pretraining, Retrieval
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.labels import few_rows, labels
-from clinical_symile.missingness import Pattern
-from clinical_symile.scorer import NEEDS_LABELS, samples
-from clinical_symile.store import CohortStore
-from clinical_symile.supervised import Cases
-from clinical_symile.task import Classification, Pretraining, Retrieval
+from clinical_symile.evaluation.baselines.base import Baseline
+from clinical_symile.evaluation.labels import outcome_labels, subsample_label_rows
+from clinical_symile.evaluation.predictors.embedding import NEEDS_LABELS, samples
+from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.training.supervised import LabelledRows
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class BaselineScorer:
             pretraining=self.pretraining,
         )
 
-    def _cases(self, task: Classification, pattern: Pattern, split: str) -> Cases:
+    def _cases(self, task: Classification, pattern: Pattern, split: str) -> LabelledRows:
         rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
-        label = labels(self.store, task)[rows]
+        label = outcome_labels(self.store, task)[rows]
         known = ~np.isnan(label)
         rows, seen, label = rows[known], seen[known], label[known].astype(int)
-        kept = few_rows(label, task)
-        return Cases(rows[kept], seen[kept], label[kept])
+        kept = subsample_label_rows(label, task)
+        return LabelledRows(rows[kept], seen[kept], label[kept])

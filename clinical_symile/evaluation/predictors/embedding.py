@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.candidates import NOBODY
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.candidates import PADDING
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.masks import draw_mask, hide_parts
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.labels import few, labels
-from clinical_symile.masks import draw_mask, withhold_parts
-from clinical_symile.missingness import Pattern
-from clinical_symile.model import encode_again
-from clinical_symile.names import PROBES, find
-from clinical_symile.objectives.objective import Objective
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.labels import outcome_labels, subsample_labels
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.models.multimodal import reencode_modality
+from clinical_symile.objectives.base import Objective
+from clinical_symile.registry import PROBES, resolve
 
 # Scores that are held at a time when lists are scored. All queries of a part are scored with all of
 # its candidates: with more of them fewer of these products are asked for.
@@ -47,7 +47,7 @@ class Scorer(Protocol):
             task: what is retrieved.
             rows: the queries, as rows of the store.
             seen: which of the task's query modalities may be used.
-            candidates: rows of the store, `NOBODY` behind the end of a list.
+            candidates: rows of the store, `PADDING` behind the end of a list.
         """
         ...
 
@@ -122,7 +122,7 @@ class EmbeddingScorer:
             together, place = np.unique(listed, return_inverse=True)
             full = self.score_all(task, rows[part], seen[part], together)
             scores[part] = np.take_along_axis(full, place.reshape(listed.shape), axis=1)
-        return np.where(candidates == NOBODY, -np.inf, scores)
+        return np.where(candidates == PADDING, -np.inf, scores)
 
     @torch.inference_mode()
     def score_all(
@@ -155,10 +155,10 @@ class EmbeddingScorer:
         tuning = self._labelled(task, pattern, "tuning")
         if len(np.unique(train.label)) < 2 or not len(tuning.label):
             raise CannotScore(NEEDS_LABELS)
-        probe = find(task.probe.name, PROBES, what="probe")(**task.probe.arguments)
+        probe = resolve(task.probe.name, PROBES, what="probe")(**task.probe.arguments)
         return probe.predict(
-            few(train, task),
-            few(tuning, task),
+            subsample_labels(train, task),
+            subsample_labels(tuning, task),
             self._shown(task, rows, seen),
             encoders=self.encoders,
             seed=task.seed,
@@ -187,7 +187,7 @@ class EmbeddingScorer:
 
     def _labelled(self, task: Classification, pattern: Pattern, split: str) -> Labelled:
         rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
-        label = labels(self.store, task)[rows]
+        label = outcome_labels(self.store, task)[rows]
         known = ~np.isnan(label)
         shown = self._shown(task, rows[known], seen[known])
         return Labelled(**vars(shown), label=label[known].astype(int))
@@ -214,7 +214,7 @@ class OracleScorer:
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`."""
-        there = candidates != NOBODY
+        there = candidates != PADDING
         known = np.where(there, candidates, rows[:, None])
         full = self._seen(seen, task.query)
         return np.where(there, self.oracle.score(rows, full, known, target=task.target), -np.inf)
@@ -259,11 +259,11 @@ def without_parts(scorer: Scorer, pattern: Pattern, *, seed: int) -> Scorer:
             f"'{pattern.name}' hides parts of {pattern.within}; only a run with its encoders can "
             "be asked with the rest."
         )
-    store = withhold_parts(pattern, scorer.store, seed=seed)
+    store = hide_parts(pattern, scorer.store, seed=seed)
     learner = scorer.encoders.learner
     return replace(
         scorer,
-        embeddings=encode_again(learner.model, store, scorer.embeddings, pattern.within),
+        embeddings=reencode_modality(learner.model, store, scorer.embeddings, pattern.within),
         store=store,
         encoders=replace(scorer.encoders, store=store),
     )

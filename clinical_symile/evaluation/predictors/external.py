@@ -10,15 +10,15 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.external.files import ExternalEmbeddings, Predictions, row_positions
+from clinical_symile.data.external.store import with_sample_keys
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.foreign import Predictions, Vectors, places
-from clinical_symile.foreign_store import identified
-from clinical_symile.missingness import Pattern
-from clinical_symile.names import OBJECTIVES, find
-from clinical_symile.scorer import EmbeddingScorer
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.registry import OBJECTIVES, resolve
 
 # Predictions that do not say what was missing were made with all that was recorded, so they are
 # those of both patterns that take nothing away.
@@ -115,7 +115,7 @@ def prediction_scorer(
                 "outcome, or name one task with --tasks."
             )
         table = table.assign(outcome=outcomes[0])
-    rows = places(table["sample"].to_numpy(), store.samples["sample"].tolist())
+    rows = row_positions(table["sample"].to_numpy(), store.samples["sample"].tolist())
     unknown = int((rows < 0).sum())
     if unknown:
         raise DataError(
@@ -155,7 +155,9 @@ def prediction_scorer(
     return PredictionScorer(predictions.file, store, by_question), notes
 
 
-def embedding_scorer(vectors: Vectors, store: CohortStore, *, objective: str) -> EmbeddingScorer:
+def embedding_scorer(
+    vectors: ExternalEmbeddings, store: CohortStore, *, objective: str
+) -> EmbeddingScorer:
     """Embeddings of a file as those of a model, brought to length 1.
 
     Args:
@@ -167,7 +169,7 @@ def embedding_scorer(vectors: Vectors, store: CohortStore, *, objective: str) ->
         DataError: ids or modalities that the store does not have, vectors of recordings that are
             absent there, or none of some that are present; with counts.
     """
-    rows = places(vectors.samples, store.samples["sample"].tolist())
+    rows = row_positions(vectors.samples, store.samples["sample"].tolist())
     foreign = sorted(set(vectors.modalities) - set(store.modalities))
     unknown = int((rows < 0).sum())
     problems = [
@@ -209,7 +211,7 @@ def embedding_scorer(vectors: Vectors, store: CohortStore, *, objective: str) ->
         modalities=store.modalities,
         rows=torch.arange(len(z)),
     )
-    return EmbeddingScorer(embeddings, find(objective, OBJECTIVES, what="objective")(), store)
+    return EmbeddingScorer(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
 
 
 def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:
@@ -217,8 +219,8 @@ def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:
     table = predictions.table
     if "sample" in table:
         return table
-    if set(identified(predictions)["sample"]) <= set(store.samples["sample"].astype(str)):
-        return identified(predictions)
+    if set(with_sample_keys(predictions)["sample"]) <= set(store.samples["sample"].astype(str)):
+        return with_sample_keys(predictions)
     if "subject" not in table:
         raise DataError(
             f"{predictions.file}: does not say which sample a row is of; expected a column sample "

@@ -13,12 +13,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.candidates import NOBODY, candidate_lists
+from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.data.candidates import PADDING, candidate_lists
+from clinical_symile.data.external.files import (
+    file_sha256,
+    parse_key,
+    parse_number,
+    read_table,
+    row_positions,
+)
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.foreign import key_of, number_of, places, read_table, sha256_of
-from clinical_symile.missingness import Pattern, parse_pattern, visible
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval
+from clinical_symile.missingness.patterns import Pattern, apply_pattern, parse_pattern
 
 NAMED = 3
 
@@ -71,7 +77,7 @@ class PairScorer:
             CannotScore: the file has no scores of queries of which just this may be seen.
             DataError: it lacks pairs that the task asks about.
         """
-        return self._found(task, rows, seen, candidates, needed=candidates != NOBODY)
+        return self._found(task, rows, seen, candidates, needed=candidates != PADDING)
 
     def score_all(
         self,
@@ -184,9 +190,9 @@ def read_scores(path: Path) -> Scores:
     told = raw["missingness"].fillna("").astype(str) if "missingness" in raw else ""
     table = pd.DataFrame(
         {
-            "query": [key_of(value) for value in raw["query"]],
-            "candidate": [key_of(value) for value in raw["candidate"]],
-            "score": np.array([number_of(value) for value in raw["score"]]),
+            "query": [parse_key(value) for value in raw["query"]],
+            "candidate": [parse_key(value) for value in raw["candidate"]],
+            "score": np.array([parse_number(value) for value in raw["score"]]),
             "missingness": told,
         }
     )
@@ -210,7 +216,7 @@ def read_scores(path: Path) -> Scores:
     ]
     if problems:
         raise DataError(*problems)
-    return Scores(path.name, sha256_of(path), table)
+    return Scores(path.name, file_sha256(path), table)
 
 
 def pair_scorer(
@@ -229,7 +235,9 @@ def pair_scorer(
         DefinitionError: a pattern means nothing for the task's queries.
     """
     table, known = scores.table, store.samples["sample"].tolist()
-    query, candidate = (places(table[name].to_numpy(), known) for name in ("query", "candidate"))
+    query, candidate = (
+        row_positions(table[name].to_numpy(), known) for name in ("query", "candidate")
+    )
     unknown = int(((query < 0) | (candidate < 0)).sum())
     if unknown:
         raise DataError(
@@ -278,7 +286,7 @@ def _shown(
                 "expected patterns whose name says what a query has, such as complete, without-… "
                 "or only-…. A random pattern's queries are among those of these: give these."
             )
-        seen = visible(pattern, modalities=task.query, present=present[lines])
+        seen = apply_pattern(pattern, modalities=task.query, present=present[lines])
         shown[lines] = _as_number(seen)
     return shown
 

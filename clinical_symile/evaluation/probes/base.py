@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.learner import Learner
-from clinical_symile.store import CohortStore
+from clinical_symile.data.store import CohortStore
+from clinical_symile.training.learner import Learner
 
 
 @dataclass(frozen=True)

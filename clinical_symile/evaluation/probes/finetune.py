@@ -6,10 +6,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
+from clinical_symile.config.tasks.read import Optimiser
 from clinical_symile.errors import CannotScore
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
-from clinical_symile.supervised import Cases, Classifier, fit, log_odds
-from clinical_symile.task import Optimiser
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.training.supervised import (
+    Classifier,
+    LabelledRows,
+    fit_classifier,
+    predict_log_odds,
+)
 
 
 class FineTune:
@@ -67,15 +72,15 @@ class FineTune:
             raise CannotScore(
                 "fine-tuning needs the encoders, and nothing but embeddings is known of this model."
             )
-        classifier = fit(
+        classifier = fit_classifier(
             Classifier(copy.deepcopy(encoders.learner.model), asked.modalities),
             encoders.store,
-            Cases(train.rows, train.seen, train.label),
-            Cases(tuning.rows, tuning.seen, tuning.label),
+            LabelledRows(train.rows, train.seen, train.label),
+            LabelledRows(tuning.rows, tuning.seen, tuning.label),
             optimiser=self._optimiser,
             epochs=self._epochs,
             batch_size=self._batch_size,
             seed=seed,
             keep_statistics=True,
         )
-        return expit(log_odds(classifier, encoders.store, asked.rows, asked.seen))
+        return expit(predict_log_odds(classifier, encoders.store, asked.rows, asked.seen))

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
-from clinical_symile.regression import log_loss
+from clinical_symile.evaluation.probes._logistic_regression import log_loss
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
 
 ASKED_AT_A_TIME = 512
 
 
-class Neighbours:
+class NearestNeighbours:
     """How common the outcome is among the training samples that are most alike.
 
     Likeness is the mean product of embeddings over the modalities that both samples show; samples

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
-from clinical_symile.regression import chosen_regression
+from clinical_symile.evaluation.probes._logistic_regression import chosen_regression
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
 
 
 class Logistic:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 
 from clinical_symile.errors import CannotScore
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
 
 
 class Prototype:

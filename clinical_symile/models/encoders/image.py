@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import ResNet as TorchvisionResNet
 
-from clinical_symile.encoders.sizes import require_counts, require_lists
 from clinical_symile.errors import DefinitionError
+from clinical_symile.models.encoders._validation import require_counts, require_lists
 
 # Mean and standard deviation of ImageNet's channels, in the order of torchvision's weights.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

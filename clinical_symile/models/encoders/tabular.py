@@ -10,7 +10,7 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clinical_symile.encoders.sizes import require_lists
+from clinical_symile.models.encoders._validation import require_lists
 
 
 class Mlp(nn.Module):

@@ -12,7 +12,7 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.encoders.sizes import require_counts
+from clinical_symile.models.encoders._validation import require_counts
 
 STORED_RATE_HZ = 500
 

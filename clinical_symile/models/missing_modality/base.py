@@ -11,9 +11,9 @@
 
 What each assumes, and when it misleads, stands in `docs/missingness.md`.
 
-A way of one's own is an `Absence` named `package.module:NAME`. Its slots keep one promise, which
-`clinical-symile check --canary` holds them to: what is absent may hold anything in a batch, NaN or
-someone else's recording, and no embedding and no gradient changes.
+A way of one's own is a `MissingModality` named `package.module:NAME`. Its slots keep one promise,
+which `clinical-symile check --canary` holds them to: what is absent may hold anything in a batch, NaN
+or someone else's recording, and no embedding and no gradient changes.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinical_symile.objectives.objective import Objective
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.subsets import SubsetSum
 
 Vectors = Float[Tensor, "sample dim"]
 Encode = Callable[[Tensor], Tensor]
 
 
-class Slots(Protocol):
+class MissingModalityHandler(Protocol):
     """Fills a modality's slots; a module, made with how many modalities there are and their width.
 
     Embeddings are `norm(encoder(inputs))` of what is present, and zero where absent.
@@ -58,7 +58,7 @@ class Slots(Protocol):
         ...
 
 
-class LeftOut(nn.Module):
+class DropModality(nn.Module):
     """Nothing stands in: an encoder sees only samples that have its modality."""
 
     def __init__(self, modalities: int, dim: int):
@@ -74,7 +74,7 @@ class LeftOut(nn.Module):
         *,
         column: int,
     ) -> tuple[Vectors, None]:
-        """See `Slots`."""
+        """See `MissingModalityHandler`."""
         return _of_present(encoder, norm, inputs, present, dim=self.dim), None
 
 
@@ -94,7 +94,7 @@ class LearnedVectors(nn.Module):
         *,
         column: int,
     ) -> tuple[Vectors, Float[Tensor, " dim"]]:
-        """See `Slots`."""
+        """See `MissingModalityHandler`."""
         z = _of_present(encoder, norm, inputs, present, dim=self.substitute.shape[1])
         return z, norm(self.substitute[column][None])[0]
 
@@ -123,7 +123,7 @@ class Indicator(nn.Module):
         *,
         column: int,
     ) -> tuple[Vectors, Float[Tensor, " dim"]]:
-        """See `Slots`."""
+        """See `MissingModalityHandler`."""
         there = present.reshape(-1, *[1] * (inputs.ndim - 1))
         kept = torch.where(there, inputs, torch.zeros_like(inputs))
         encoded = encoder(torch.cat([kept, torch.zeros_like(inputs[:1])]))
@@ -159,13 +159,13 @@ def _of_present(
     return z.to(encoded.dtype).index_put((present.nonzero()[:, 0],), encoded)
 
 
-def alone(make: Callable[[], Objective], modalities: int) -> Objective:
+def without_subsets(make: Callable[[], Objective], modalities: int) -> Objective:
     """The task's objective as it is."""
     return make()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Absence:
+class MissingModality:
     """One way of training with absent modalities.
 
     Attributes:
@@ -178,23 +178,23 @@ class Absence:
     slots: Callable[[int, int], nn.Module]
     needs: int | None = 2
     drop: float = 0.0
-    objective: Callable[[Callable[[], Objective], int], Objective] = alone
+    objective: Callable[[Callable[[], Objective], int], Objective] = without_subsets
 
 
-COMPLETE = Absence(slots=LeftOut, needs=None)
+COMPLETE = MissingModality(slots=DropModality, needs=None)
 """Only samples with every modality are learned from."""
 
-OMIT = Absence(slots=LeftOut)
+DROP = MissingModality(slots=DropModality)
 """Masked cube: a combination counts if all its members are there."""
 
-SUBSETS = Absence(slots=LeftOut, objective=SubsetSum)
+SUBSETS = MissingModality(slots=DropModality, objective=SubsetSum)
 """The objective summed over every subset of modalities, each sample in those it has."""
 
-LEARNED = Absence(slots=LearnedVectors)
+LEARNED = MissingModality(slots=LearnedVectors)
 """A learned vector in place of an absent modality."""
 
-DROPOUT = Absence(slots=LearnedVectors, drop=0.3)
+DROPOUT = MissingModality(slots=LearnedVectors, drop=0.3)
 """As `learned`, and each epoch hides 30 % of what is present anew."""
 
-INDICATOR = Absence(slots=Indicator, needs=1)
+INDICATOR = MissingModality(slots=Indicator, needs=1)
 """As the paper does it: zeros and an indicator enter the encoder, all rows are in the loss."""

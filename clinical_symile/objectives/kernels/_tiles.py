@@ -13,7 +13,7 @@ Place = slice | Tensor
 Tile = tuple[Place, ...]
 
 
-class Room:
+class TileBuffer:
     """Memory that one tile after the other uses, so that none of it is asked for again."""
 
     def __init__(self, like: Tensor):
@@ -28,7 +28,7 @@ class Room:
         return held[:needed].view(rows, columns)
 
 
-class Side:
+class TileSide:
     """Some of the matrices, and with them the matrix of the products of their rows.
 
     A tile of a side says for each of its matrices which rows are meant: a slice of the last one,
@@ -42,7 +42,7 @@ class Side:
     def __init__(self, matrices: Sequence[Float[Tensor, "_ dim"]], own: slice):
         self.matrices = tuple(matrices)
         self.own = own
-        self._room = Room(matrices[0])
+        self._room = TileBuffer(matrices[0])
 
     @property
     def rows(self) -> int:

@@ -19,7 +19,7 @@ def _read(matrix, rows, columns, height, width):
 
 
 @triton.jit
-def weights(
+def weights_kernel(
     x, y, w, of_x, of_y, of_w, reference, out, rows, columns, dim,
     block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
@@ -40,7 +40,7 @@ def weights(
 
 
 @triton.jit
-def left(
+def left_gradient_kernel(
     slices, x, y, w, into, of_w, outer, rows, columns, dim,
     block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
@@ -68,7 +68,7 @@ def left(
 
 
 @triton.jit
-def right(
+def right_gradient_kernel(
     slices, x, w, into, outer, rows, columns, dim,
     block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip

@@ -55,7 +55,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clinical_symile.sides import Room, Side, Tile
+from clinical_symile.objectives.kernels._tiles import Tile, TileBuffer, TileSide
 
 # For exponentials of the first tiles, which the way back need not compute again.
 KEPT_BYTES = 56 * 2**20
@@ -63,7 +63,7 @@ KEPT_BYTES = 56 * 2**20
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
-def cube_logsumexp(
+def product_logsumexp(
     matrices: Sequence[Float[Tensor, "_ dim"]],
     scale: float | Float[Tensor, ""],
     *,
@@ -87,10 +87,10 @@ def cube_logsumexp(
     check_matmul(matmul)
     if len(matrices) < 2:
         raise ValueError(f"a cube of {len(matrices)} matrices; expected at least 2.")
-    return fewest_first(matrices, scale, partial(_CubeLogSumExp.apply, matmul))
+    return order_by_size(matrices, scale, partial(_CubeLogSumExp.apply, matmul))
 
 
-def fewest_first(
+def order_by_size(
     matrices: Sequence[Float[Tensor, "_ dim"]],
     scale: float | Float[Tensor, ""],
     logsumexps: Callable[..., tuple[Tensor, ...]],
@@ -207,13 +207,13 @@ class _Part(NamedTuple):
         return kept[self.start : end].view(shape) if end <= len(kept) else None
 
 
-def _sides(matrices: Sequence[Tensor]) -> tuple[Side, Side]:
+def _sides(matrices: Sequence[Tensor]) -> tuple[TileSide, TileSide]:
     half = (len(matrices) + 1) // 2
     left, right = slice(half), slice(half, len(matrices))
-    return Side(matrices[left], left), Side(matrices[right], right)
+    return TileSide(matrices[left], left), TileSide(matrices[right], right)
 
 
-def _parts(left: Side, right: Side, tile: tuple[int, int]) -> Iterator[_Part]:
+def _parts(left: TileSide, right: TileSide, tile: tuple[int, int]) -> Iterator[_Part]:
     """All tiles, always in the same order."""
     start, (rows, columns) = 0, tile
     for some in left.tiles(rows):
@@ -224,7 +224,7 @@ def _parts(left: Side, right: Side, tile: tuple[int, int]) -> Iterator[_Part]:
             start += len(a) * len(b)
 
 
-def _tile_rows(left: Side, right: Side) -> tuple[int, int]:
+def _tile_rows(left: TileSide, right: TileSide) -> tuple[int, int]:
     """How many rows of each side make a tile.
 
     As many of the right as of the left, or all if that is fewer. Few are slow to multiply; many are
@@ -251,7 +251,7 @@ def _numbers_in_a_tile(device: torch.device) -> int:
 def _logsumexps(matrices: Sequence[Tensor]) -> tuple[list[Float[Tensor, " _"]], _Shared | None]:
     """L_m in float64, and what the way back can use; None if it needs an exponential for each."""
     left, right = _sides(matrices)
-    room, some = Room(matrices[0]), matrices[0]
+    room, some = TileBuffer(matrices[0]), matrices[0]
     reference, tile = some.new_zeros(()), _tile_rows(left, right)
     kept = some.new_empty(min(KEPT_BYTES // some.element_size(), left.rows * right.rows))
     sums = [torch.zeros_like(z[:, 0], dtype=torch.float64) for z in matrices]
@@ -266,12 +266,14 @@ def _logsumexps(matrices: Sequence[Tensor]) -> tuple[list[Float[Tensor, " _"]], 
         left.add_sums(part.rows, shares.sum(dim=1), sums)
         right.add_sums(part.columns, shares.sum(dim=0), sums)
     found = [reference + total.log() for total in sums]
-    if loses_nothing(found, reference):
+    if is_rescaling_exact(found, reference):
         return found, _Shared(reference, kept, tile)
     return logsumexps_each(matrices), None
 
 
-def loses_nothing(logsumexps: Sequence[Float[Tensor, " _"]], reference: Float[Tensor, ""]) -> bool:
+def is_rescaling_exact(
+    logsumexps: Sequence[Float[Tensor, " _"]], reference: Float[Tensor, ""]
+) -> bool:
     """Whether exp(T - c) is exact for every L_m.
 
     What is lost is less than the smallest number, and that is the square of what it could matter
@@ -315,7 +317,7 @@ def gradients_each(
 _Weighted = tuple[_Part, Float[Tensor, "row column"]]
 
 
-def _summed(left: Side, right: Side, weights: Iterator[_Weighted]) -> list[Tensor]:
+def _summed(left: TileSide, right: TileSide, weights: Iterator[_Weighted]) -> list[Tensor]:
     found = [torch.zeros_like(z) for z in (*left.matrices, *right.matrices)]
     for part, w in weights:
         left.add_gradients(part.rows, w, part.b, found)
@@ -324,14 +326,14 @@ def _summed(left: Side, right: Side, weights: Iterator[_Weighted]) -> list[Tenso
 
 
 def _weights(
-    left: Side,
-    right: Side,
+    left: TileSide,
+    right: TileSide,
     logsumexps: Sequence[Tensor],
     gradients: Sequence[Tensor],
     shared: _Shared,
 ) -> Iterator[_Weighted]:
     """W of each tile, from exp(T - c) that all log-sum-exps share."""
-    room, (reference, kept, tile) = Room(left.matrices[0]), shared
+    room, (reference, kept, tile) = TileBuffer(left.matrices[0]), shared
     factors = [  # g_m · exp(c - L_m)
         (g * (reference - lse).exp()).to(g.dtype)
         for g, lse in zip(gradients, logsumexps, strict=True)
@@ -348,7 +350,7 @@ def _weights(
 
 
 def _weights_each(
-    left: Side, right: Side, logsumexps: Sequence[Tensor], gradients: Sequence[Tensor]
+    left: TileSide, right: TileSide, logsumexps: Sequence[Tensor], gradients: Sequence[Tensor]
 ) -> Iterator[_Weighted]:
     """W of each tile, with an exponential for each log-sum-exp."""
     for part in _parts(left, right, _tile_rows(left, right)):

@@ -26,12 +26,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clinical_symile.cube import (
+from clinical_symile.objectives.kernels.tiled import (
     check_matmul,
-    fewest_first,
     gradients_each,
+    is_rescaling_exact,
     logsumexps_each,
-    loses_nothing,
+    order_by_size,
     refuse_second_derivative,
 )
 
@@ -42,7 +42,7 @@ PRECISIONS = {"highest": "ieee", "high": "tf32"}
 NUMBERS = 2**24
 
 
-def cube_logsumexp(
+def fused_product_logsumexp(
     matrices: Sequence[Float[Tensor, "_ dim"]],
     scale: float | Float[Tensor, ""],
     *,
@@ -62,7 +62,7 @@ def cube_logsumexp(
     """
     check_matmul(matmul)
     _check(matrices, matmul)
-    return fewest_first(
+    return order_by_size(
         matrices, scale, lambda *rows: _FusedLogSumExp.apply(PRECISIONS[matmul], *rows)
     )
 
@@ -92,7 +92,7 @@ class _FusedLogSumExp(torch.autograd.Function):
         rows = tuple(z.contiguous() for z in matrices)
         with torch.autocast(rows[0].device.type, enabled=False):
             reference, found = _logsumexps(rows, precision)
-            ctx.shared = loses_nothing(found, reference)
+            ctx.shared = is_rescaling_exact(found, reference)
             if not ctx.shared:
                 found = logsumexps_each(rows)
         ctx.precision = precision
@@ -185,4 +185,4 @@ def _gradients(
 
 def _kernels() -> Any:
     """The module that needs Triton."""
-    return importlib.import_module("clinical_symile.fused_kernels")
+    return importlib.import_module("clinical_symile.objectives.kernels._triton_kernels")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from clinical_symile.canvas import (
+from clinical_symile.reporting.figures._svg import (
     INK,
     MUTED,
     PAPER,

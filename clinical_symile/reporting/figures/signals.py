@@ -9,7 +9,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.image import imsave
 
-from clinical_symile.canvas import INK, MUTED, PAPER, RULE, SERIES, STYLE, canvas, margins, svg
+from clinical_symile.reporting.figures._svg import (
+    INK,
+    MUTED,
+    PAPER,
+    RULE,
+    SERIES,
+    STYLE,
+    canvas,
+    margins,
+    svg,
+)
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 ECG_COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))

@@ -4,12 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
-from clinical_symile.measures import CalibrationBin, Measures, ModalityValue, SubgroupResult
-from clinical_symile.names import BASELINES
-from clinical_symile.panels import Panel, Tasks
-from clinical_symile.scores import ORACLE, Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     DASH,
     count,
     difference,
@@ -23,11 +18,21 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.registry import BASELINES
+from clinical_symile.reporting.figures.charts import Line, Mark, Row, curves, dots, limits
+from clinical_symile.reporting.result_lookup import ORACLE, Series
+from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.tracking.analysis_tables import (
+    CalibrationBin,
+    ModalityValue,
+    RunAnalysis,
+    SubgroupResult,
+)
 
 WHOLE = "complete"
 
 
-def modality_values(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+def modality_values(told: RunAnalysis, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
     """Shapley values and interactions, a line for each, with a mark for each run."""
     panels = []
     for name, task in tasks.items():
@@ -74,7 +79,7 @@ def modality_values(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -
     return panels
 
 
-def calibrations(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+def calibrations(told: RunAnalysis, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
     """Predicted and observed frequency with nothing missing; the numbers under every pattern."""
     panels = []
     parts = dict.fromkeys((row.task, row.part) for row in told.measures)
@@ -106,7 +111,7 @@ def calibrations(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> l
     return panels
 
 
-def subgroups(told: Measures, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+def subgroups(told: RunAnalysis, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
     """Each group of patients, with a mark for each run, with nothing missing."""
     panels = []
     for name, task in tasks.items():
@@ -186,7 +191,7 @@ def _curve(
 
 
 def _calibration_table(
-    told: Measures, task: str, part: str | None, series: Sequence[Series]
+    told: RunAnalysis, task: str, part: str | None, series: Sequence[Series]
 ) -> list[list[str]]:
     found = {
         (row.run, row.missingness, row.measure): row

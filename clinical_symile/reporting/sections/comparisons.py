@@ -5,11 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clinical_symile.figures import Mark, Row, dots, limits
-from clinical_symile.panels import Panel, Tasks
-from clinical_symile.results import Comparison, is_settled
-from clinical_symile.scores import Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     count,
     difference,
     is_share,
@@ -18,6 +14,10 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
+from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.tracking.results import Comparison, is_significant
 
 
 def differences(
@@ -110,7 +110,7 @@ def _difference(
 
 def _better(row: Comparison, task: Mapping[str, Any], by_run: Mapping[str, Series]) -> int | None:
     """The family of the better one; None if neither is, after adjusting for all comparisons."""
-    if is_settled(row):
+    if is_significant(row):
         run = row.run if (row.difference > 0) == task["higher_is_better"] else row.baseline
         return by_run[run].family
     return None

@@ -4,11 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from clinical_symile.figures import Mark, Row, dots, limits
-from clinical_symile.measures import MethodRank, SeedComponents
-from clinical_symile.panels import Panel, Tasks
-from clinical_symile.scores import Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     DASH,
     difference,
     interval,
@@ -18,6 +14,10 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
+from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
 
 TOGETHER = "all"
 WHOLE = "complete"

@@ -5,12 +5,7 @@ from math import isnan
 
 from markupsafe import Markup
 
-from clinical_symile.figures import Band, Mark, Row, bands, dots, heat
-from clinical_symile.measures import MaskAuroc
-from clinical_symile.panels import MECHANISMS, Panel, Tasks, rates
-from clinical_symile.results import Comparison, Result, is_settled
-from clinical_symile.scores import ORACLE, Scores, Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     DASH,
     interval,
     is_share,
@@ -21,9 +16,14 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.reporting.figures.charts import Band, Mark, Row, bands, dots, heat
+from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, Series
+from clinical_symile.reporting.sections.overview import MECHANISMS, Panel, Tasks, rates
+from clinical_symile.tracking.analysis_tables import MaskAuroc
+from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 
-def lost(scores: Scores, *, tasks: Tasks, series: Sequence[Series]) -> list[str]:
+def retained_section(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) -> list[str]:
     """For each task a sentence: what runs reach with nothing missing, and with most missing."""
     sentences = []
     for name, task in tasks.items():
@@ -40,7 +40,9 @@ def lost(scores: Scores, *, tasks: Tasks, series: Sequence[Series]) -> list[str]
     return sentences
 
 
-def _range(scores: Scores, series: Sequence[Series], task: str, pattern: str, metric: str) -> str:
+def _range(
+    scores: ResultTable, series: Sequence[Series], task: str, pattern: str, metric: str
+) -> str:
     """From the worst run to the best, and what is possible."""
     rows = [(one, scores.get(one.run, task, pattern, metric)) for one in series]
     known = sorted(
@@ -55,7 +57,7 @@ def _range(scores: Scores, series: Sequence[Series], task: str, pattern: str, me
     return told if possible is None else f"{told} of {number(possible, metric)} possible"
 
 
-def degradation(scores: Scores, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
+def degradation(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
     """Each task's primary metric against the share of each modality that is missing."""
     panels = []
     for place, (name, task) in enumerate(tasks.items()):
@@ -88,8 +90,8 @@ def degradation(scores: Scores, *, tasks: Tasks, series: Sequence[Series]) -> li
     return panels
 
 
-def met(
-    scores: Scores,
+def trained_with_met_with(
+    scores: ResultTable,
     comparisons: Iterable[Comparison],
     *,
     tasks: Tasks,
@@ -102,7 +104,7 @@ def met(
     apart = {
         (row.task, row.missingness, row.metric, frozenset({row.run, row.baseline}))
         for row in comparisons
-        if is_settled(row)
+        if is_significant(row)
     }
     panels = []
     for place, (name, task) in enumerate(tasks.items()):
@@ -150,7 +152,9 @@ def _first(
     ]
 
 
-def masks(rows: Sequence[MaskAuroc], scores: Scores, *, tasks: Tasks) -> list[Panel]:
+def mask_predictability_section(
+    rows: Sequence[MaskAuroc], scores: ResultTable, *, tasks: Tasks
+) -> list[Panel]:
     """How well an outcome is predicted from which modalities are missing, and nothing else.
 
     Args:
@@ -194,13 +198,13 @@ def masks(rows: Sequence[MaskAuroc], scores: Scores, *, tasks: Tasks) -> list[Pa
     return panels
 
 
-def _least(scores: Scores, task: str, pattern: str) -> str:
+def _least(scores: ResultTable, task: str, pattern: str) -> str:
     rows = scores.of(task=task, pattern=pattern, metric="auroc")
     return number(min((row.value for row in rows), default=None), "auroc", exact=True)
 
 
 def _band(
-    scores: Scores,
+    scores: ResultTable,
     family: int | None,
     run: str,
     task: str,

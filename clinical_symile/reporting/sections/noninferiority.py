@@ -5,12 +5,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 from scipy.special import ndtri
 
-from clinical_symile.figures import Mark, Row, dots, limits
-from clinical_symile.margins import SIZE
-from clinical_symile.panels import Panel, Tasks
-from clinical_symile.results import Comparison
-from clinical_symile.scores import Scores, Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     DASH,
     difference,
     is_share,
@@ -19,12 +14,17 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
+from clinical_symile.reporting.result_lookup import ResultTable, Series
+from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.stats.equivalence import ALPHA
+from clinical_symile.tracking.results import Comparison
 
 WHOLE = "complete"
 
 
 def costs(
-    losses: Iterable[Comparison], scores: Scores, *, tasks: Tasks, series: Sequence[Series]
+    losses: Iterable[Comparison], scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]
 ) -> list[Panel]:
     """Each run without a modality minus the same run with all of them, on the same samples.
 
@@ -98,7 +98,7 @@ def least_margin(row: Comparison, sign: int) -> float | None:
     """
     if row.standard_error is None:
         return None
-    return max(0.0, float(-ndtri(SIZE)) * row.standard_error - sign * row.difference)
+    return max(0.0, float(-ndtri(ALPHA)) * row.standard_error - sign * row.difference)
 
 
 def _mark(row: Comparison, sign: int, family: int) -> Mark:
@@ -106,7 +106,7 @@ def _mark(row: Comparison, sign: int, family: int) -> Mark:
     return Mark(family, sign * row.difference, low, high)
 
 
-def _best(scores: Scores, task: str, metric: str, pattern: str) -> float | None:
+def _best(scores: ResultTable, task: str, metric: str, pattern: str) -> float | None:
     whole, without = scores.best(task, WHOLE, metric), scores.best(task, pattern, metric)
     return None if whole is None or without is None else without - whole
 

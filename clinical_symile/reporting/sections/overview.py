@@ -6,10 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clinical_symile.drawings import presence
-from clinical_symile.figures import Line, Mark, Row, curves, dots, limits
-from clinical_symile.scores import Scores, Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     DASH,
     SMALL,
     SPLITS,
@@ -25,6 +22,9 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.reporting.figures.charts import Line, Mark, Row, curves, dots, limits
+from clinical_symile.reporting.figures.signals import presence
+from clinical_symile.reporting.result_lookup import ResultTable, Series
 
 Tasks = Mapping[str, Mapping[str, Any]]
 
@@ -64,7 +64,7 @@ class Panel:
 
 
 def levels(
-    scores: Scores, *, tasks: Tasks, series: Sequence[Series], kind: str, whole: bool
+    scores: ResultTable, *, tasks: Tasks, series: Sequence[Series], kind: str, whole: bool
 ) -> list[Panel]:
     """Each task's primary metric with its interval.
 
@@ -214,19 +214,19 @@ def cohort_table(cohort: Mapping[str, Any]) -> Panel:
 
 
 def _references(
-    scores: Scores, name: str, pattern: str, metric: str
+    scores: ResultTable, name: str, pattern: str, metric: str
 ) -> tuple[float | None, float | None]:
     return scores.best(name, pattern, metric), scores.chance(name, pattern, metric)
 
 
-def _scored(scores: Scores, name: str, pattern: str, series: Sequence[Series]) -> bool:
+def _scored(scores: ResultTable, name: str, pattern: str, series: Sequence[Series]) -> bool:
     """Whether any metric of any of the runs is known."""
     runs = {one.run for one in series}
     return any(row.run in runs for row in scores.of(task=name, pattern=pattern))
 
 
 def _marks(
-    scores: Scores,
+    scores: ResultTable,
     name: str,
     pattern: str,
     metric: str,
@@ -242,7 +242,7 @@ def _marks(
     ]
 
 
-def _ends(scores: Scores, tasks: Tasks, kind: str, metric: str) -> tuple[float, float]:
+def _ends(scores: ResultTable, tasks: Tasks, kind: str, metric: str) -> tuple[float, float]:
     """One axis for all panels of a kind, so that they can be compared."""
     values: list[float] = []
     for name, task in tasks.items():
@@ -253,7 +253,7 @@ def _ends(scores: Scores, tasks: Tasks, kind: str, metric: str) -> tuple[float, 
     return limits(values)
 
 
-def _cell(scores: Scores, run: str, name: str, pattern: str, metric: str) -> str:
+def _cell(scores: ResultTable, run: str, name: str, pattern: str, metric: str) -> str:
     row = scores.get(run, name, pattern, metric)
     if row is None:
         return "not scored"
@@ -262,7 +262,7 @@ def _cell(scores: Scores, run: str, name: str, pattern: str, metric: str) -> str
 
 
 def _metrics_table(
-    scores: Scores, name: str, pattern: str, series: Sequence[Series]
+    scores: ResultTable, name: str, pattern: str, series: Sequence[Series]
 ) -> tuple[list[str], list[list[str]]]:
     """A row for each metric."""
     known = [one for one in series if scores.knows(one.run, name)]
@@ -278,7 +278,7 @@ def _metrics_table(
 
 
 def _patterns_table(
-    scores: Scores, name: str, metric: str, series: Sequence[Series]
+    scores: ResultTable, name: str, metric: str, series: Sequence[Series]
 ) -> tuple[list[str], list[list[str]]]:
     """A row for each pattern."""
     known = [one for one in series if scores.knows(one.run, name)]

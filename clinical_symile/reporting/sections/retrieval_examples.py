@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from clinical_symile.scores import Series
-from clinical_symile.wording import modality_words, task_words
+from clinical_symile.formatting import modality_words, task_words
+from clinical_symile.reporting.result_lookup import Series
 
 SAMPLING_RATE_HZ = 500.0
 
@@ -95,7 +95,7 @@ def gallery(
 
 def _draw(measurement: Any, modality: str, name: str) -> Drawing:
     # What draws takes a second to load.
-    from clinical_symile.drawings import electrocardiogram, image
+    from clinical_symile.reporting.figures.signals import electrocardiogram, image
 
     words = modality_words(modality)
     if not isinstance(measurement, np.ndarray):

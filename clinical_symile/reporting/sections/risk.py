@@ -9,11 +9,20 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clinical_symile.figures import Band, Line, Mark, Row, bands, curves, dots, limits
-from clinical_symile.measures import Measure, NetBenefit
-from clinical_symile.panels import MECHANISMS, Panel, Tasks, rates
-from clinical_symile.scores import ORACLE, Series
-from clinical_symile.wording import DASH, outcome_words, pattern_words, task_words
+from clinical_symile.formatting import DASH, outcome_words, pattern_words, task_words
+from clinical_symile.reporting.figures.charts import (
+    Band,
+    Line,
+    Mark,
+    Row,
+    bands,
+    curves,
+    dots,
+    limits,
+)
+from clinical_symile.reporting.result_lookup import ORACLE, Series
+from clinical_symile.reporting.sections.overview import MECHANISMS, Panel, Tasks, rates
+from clinical_symile.tracking.analysis_tables import Measure, NetBenefit
 
 WHOLE = "complete"
 AT = (0.05, 0.1, 0.2, 0.3, 0.5)  # thresholds of the table; the picture has all of them

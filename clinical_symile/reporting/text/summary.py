@@ -5,10 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clinical_symile.names import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, find
-from clinical_symile.results import Comparison, Result, is_settled
-from clinical_symile.scores import Scores, Series
-from clinical_symile.wording import (
+from clinical_symile.formatting import (
     difference,
     interval,
     is_share,
@@ -21,13 +18,20 @@ from clinical_symile.wording import (
     pattern_words,
     task_words,
 )
+from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.reporting.result_lookup import ResultTable, Series
+from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 Tasks = Mapping[str, Mapping[str, Any]]
 WHOLE = ("complete", "observed")  # the patterns that hide nothing
 
 
 def findings(
-    scores: Scores, comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series]
+    scores: ResultTable,
+    comparisons: Iterable[Comparison],
+    *,
+    tasks: Tasks,
+    series: Sequence[Series],
 ) -> list[str]:
     """How good, who is better and what is lost, for the first task of each kind that says so.
 
@@ -172,7 +176,7 @@ def _own_interval(row: Result) -> str:
     """The kind of interval that a metric has where its task names none; as it came of others'."""
     metrics = {**RETRIEVAL_METRICS, **CLASSIFICATION_METRICS}
     name = row.metric.partition("/")[0]
-    return find(name, metrics, what="metric").interval if name in metrics else row.interval
+    return resolve(name, metrics, what="metric").interval if name in metrics else row.interval
 
 
 def luck_of_training(series: Sequence[Series]) -> str | None:
@@ -189,7 +193,12 @@ def luck_of_training(series: Sequence[Series]) -> str | None:
 
 
 def _level(
-    scores: Scores, *, name: str, task: Mapping[str, Any], pattern: str, series: Sequence[Series]
+    scores: ResultTable,
+    *,
+    name: str,
+    task: Mapping[str, Any],
+    pattern: str,
+    series: Sequence[Series],
 ) -> str:
     metric = task["primary"]
     told = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
@@ -216,7 +225,7 @@ def _level(
 
 
 def _by_method(
-    scores: Scores, *, name: str, metric: str, pattern: str, series: Sequence[Series]
+    scores: ResultTable, *, name: str, metric: str, pattern: str, series: Sequence[Series]
 ) -> list[tuple[str, str, str]]:
     """Each method with its values, and the interval if there is but one seed."""
     told = []
@@ -258,7 +267,7 @@ def _differences(
 
 def _better(row: Comparison, *, task: Mapping[str, Any]) -> int:
     """1 if the run is better, -1 if its baseline is, 0 if these data do not tell."""
-    if not is_settled(row):
+    if not is_significant(row):
         return 0
     sign = 1 if row.difference > 0 else -1
     return sign if task["higher_is_better"] else -sign
@@ -286,7 +295,7 @@ def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any
 
 
 def _whole(
-    scores: Scores, *, name: str, task: Mapping[str, Any], series: Sequence[Series]
+    scores: ResultTable, *, name: str, task: Mapping[str, Any], series: Sequence[Series]
 ) -> str | None:
     """The fullest pattern under which the primary metric of a run is known; None if of none."""
     for pattern in scores.patterns(name):
@@ -296,7 +305,7 @@ def _whole(
 
 
 def _worst(
-    scores: Scores, *, name: str, task: Mapping[str, Any], whole: str, series: Sequence[Series]
+    scores: ResultTable, *, name: str, task: Mapping[str, Any], whole: str, series: Sequence[Series]
 ) -> str | None:
     """The pattern under which the runs lose most together; None if under none they do.
 
@@ -318,7 +327,9 @@ def _worst(
     return worst if worst is not None and lost[worst] > 0 else None
 
 
-def _loss(scores: Scores, *, name: str, metric: str, pattern: str, series: Sequence[Series]) -> str:
+def _loss(
+    scores: ResultTable, *, name: str, metric: str, pattern: str, series: Sequence[Series]
+) -> str:
     told = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
     now = [f"{method} {values}" for method, values, _ in told]
     best = scores.best(name, pattern, metric)

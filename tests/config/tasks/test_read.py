@@ -2,18 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.catalog import Catalog
-from clinical_symile.errors import DefinitionError
-from clinical_symile.settings import parse_setting
-from clinical_symile.task import (
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.overrides import parse_override
+from clinical_symile.config.tasks.read import (
     Classification,
     Pretraining,
     Retrieval,
-    not_applicable,
+    applicability_problems,
+    parse_task,
     read_task,
     task_digest,
-    task_from,
 )
+from clinical_symile.errors import DefinitionError
 
 RETRIEVAL = {
     "kind": "retrieval",
@@ -94,41 +94,41 @@ def test_a_wrong_setting_is_refused_with_what_to_do(catalog: Catalog, override: 
 )
 def test_a_wrong_definition_is_refused_with_what_to_do(change: dict, message: str):
     with pytest.raises(DefinitionError, match=message):
-        task_from({**RETRIEVAL, **change}, name="retrieval/x", where="x.toml")
+        parse_task({**RETRIEVAL, **change}, name="retrieval/x", where="x.toml")
 
 
 def test_several_problems_are_raised_at_once():
     table = {**RETRIEVAL, "target": "ecg", "metrics": ["recall_at_2"]}
     with pytest.raises(DefinitionError) as caught:
-        task_from(table, name="retrieval/x", where="x.toml")
+        parse_task(table, name="retrieval/x", where="x.toml")
     assert len(caught.value.problems) == 3
 
 
 def test_an_unknown_key_does_not_hide_what_else_is_wrong():
     table = {**RETRIEVAL, "splt": "tuning", "target": "ecg", "metrics": ["recall_at_2"]}
     with pytest.raises(DefinitionError) as caught:
-        task_from(table, name="retrieval/x", where="x.toml")
+        parse_task(table, name="retrieval/x", where="x.toml")
     assert len(caught.value.problems) == 4
     assert "unknown key 'splt'; did you mean 'split'?" in caught.value.problems[0]
 
 
 def test_the_digest_changes_with_what_is_asked_and_not_with_the_words():
-    task = task_from(RETRIEVAL, name="retrieval/x", where="x.toml")
-    reworded = task_from({**RETRIEVAL, "description": "Seek."}, name="retrieval/y", where="")
-    harder = task_from({**RETRIEVAL, "candidates": 100}, name="retrieval/x", where="")
+    task = parse_task(RETRIEVAL, name="retrieval/x", where="x.toml")
+    reworded = parse_task({**RETRIEVAL, "description": "Seek."}, name="retrieval/y", where="")
+    harder = parse_task({**RETRIEVAL, "candidates": 100}, name="retrieval/x", where="")
     assert task_digest(task) == task_digest(reworded) != task_digest(harder)
 
 
 def test_a_setting_is_toml_or_a_string():
-    assert parse_setting("a.b=[1, 2]") == ("a.b", [1, 2])
-    assert parse_setting("a=true") == ("a", True)
-    assert parse_setting("a=only-ecg") == ("a", "only-ecg")
+    assert parse_override("a.b=[1, 2]") == ("a.b", [1, 2])
+    assert parse_override("a=true") == ("a", True)
+    assert parse_override("a=only-ecg") == ("a", "only-ecg")
 
 
 def test_a_task_that_asks_for_what_a_cohort_lacks_is_not_applicable(catalog: Catalog):
     task = _read(catalog, "classification/deterioration")
     assert not isinstance(task, Pretraining)
-    problems = not_applicable(task, ["ecg", "labs"], ["sepsis"])
+    problems = applicability_problems(task, ["ecg", "labs"], ["sepsis"])
     assert len(problems) == 2
     assert "no modality 'cxr'" in problems[0]
     assert "no outcome 'deterioration'; it has sepsis" in problems[1]

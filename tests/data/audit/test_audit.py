@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.audit import CHECKS, Finding, Severity, audit
-from clinical_symile.cli import main
+from clinical_symile.cli.main import main
+from clinical_symile.data.audit.audit import CHECKS, AuditFinding, Severity, audit_store
+from clinical_symile.data.store import VERSION, CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import LEADS, Ecg
 from clinical_symile.modalities.labs import Labs
-from clinical_symile.store import VERSION, CohortStore, open_store
 
 SPLITS = ["train"] * 120 + ["tuning"] * 20 + ["held_out"] * 120
 NAN = float("nan")
@@ -98,8 +98,8 @@ def rows(made: Made, modality: str, split: str, number: int) -> list[int]:
     return np.flatnonzero(there)[:number].tolist()
 
 
-def found(store: CohortStore, check: str, **options: Any) -> list[Finding]:
-    return [finding for finding in audit(store, **options) if finding.check == check]
+def found(store: CohortStore, check: str, **options: Any) -> list[AuditFinding]:
+    return [finding for finding in audit_store(store, **options) if finding.check == check]
 
 
 def worst(store: CohortStore, check: str) -> Severity:
@@ -107,7 +107,7 @@ def worst(store: CohortStore, check: str) -> Severity:
 
 
 def test_a_store_without_fault_has_nothing_worse_than_notes(made: Made, tmp_path: Path) -> None:
-    findings = audit(made.write(tmp_path / "store"))
+    findings = audit_store(made.write(tmp_path / "store"))
     assert {finding.check for finding in findings} == set(CHECKS)
     assert max(finding.severity for finding in findings) <= Severity.NOTE
     fine = {finding.check for finding in findings if finding.severity == Severity.FINE}
@@ -305,14 +305,14 @@ def test_held_out_recordings_that_an_encoder_has_seen_are_an_error(
 def test_a_list_that_cannot_be_read_is_told(made: Made, tmp_path: Path) -> None:
     store = made.write(tmp_path / "store")
     with pytest.raises(DataError, match="cannot be read; expected the name of one recording"):
-        audit(store, pretraining=tmp_path / "none.txt")
+        audit_store(store, pretraining=tmp_path / "none.txt")
     (tmp_path / "none.txt").write_text("\n \n")
     with pytest.raises(DataError, match="is empty"):
-        audit(store, pretraining=tmp_path / "none.txt")
+        audit_store(store, pretraining=tmp_path / "none.txt")
     (store.path / "files.parquet").unlink()
     (tmp_path / "none.txt").write_text("a\n")
     with pytest.raises(DataError, match="does not say which files it was made of"):
-        audit(store, pretraining=tmp_path / "none.txt")
+        audit_store(store, pretraining=tmp_path / "none.txt")
 
 
 @pytest.mark.parametrize(("plant", "status"), [(None, 0), ("age", 2), ("subject", 3)])

@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_symile import likeness
+from clinical_symile.data.audit import near_duplicates as likeness
 from clinical_symile.modalities.cxr import Cxr
 from clinical_symile.modalities.ecg import Ecg
 
 
 def pairs_of(array: np.ndarray, names: list[str]) -> set[frozenset[str]]:
     every = np.arange(len(array))
-    return {frozenset((names[a], names[b])) for a, b in likeness.alike(array, every, every)}
+    return {
+        frozenset((names[a], names[b]))
+        for a, b in likeness.near_duplicate_pairs(array, every, every)
+    }
 
 
 def test_of_real_xrays_only_copies_of_one_file_are_alike(shared: Path) -> None:
@@ -62,17 +65,20 @@ def test_pairs_are_those_of_every_pair_compared(
             if group[one] != group[other] and r_pair >= likeness.ALIKE:
                 expected.add((one, other))
     assert len(expected) == 10
-    assert set(likeness.alike(signals, rows, group)) == expected
+    assert set(likeness.near_duplicate_pairs(signals, rows, group)) == expected
 
 
 def test_no_rows_have_no_pairs() -> None:
     nobody = np.empty(0, dtype=np.int64)
-    assert likeness.alike(np.zeros((3, 1, 64, 64), dtype=np.uint8), nobody, nobody) == []
+    assert (
+        likeness.near_duplicate_pairs(np.zeros((3, 1, 64, 64), dtype=np.uint8), nobody, nobody)
+        == []
+    )
 
 
 def test_measurements_are_the_same_to_the_last_bit_or_not_at_all() -> None:
     array = np.zeros((4, 12, 500), dtype=np.int16)
     array[1, 0, 0] = 1
     array[3] = array[1]
-    assert likeness.repeated(array, np.array([0, 1, 2, 3])) == [[0, 2], [1, 3]]
-    assert likeness.repeated(array, np.array([0, 1])) == []
+    assert likeness.exact_duplicates(array, np.array([0, 1, 2, 3])) == [[0, 2], [1, 3]]
+    assert likeness.exact_duplicates(array, np.array([0, 1])) == []

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.audit import audit
-from clinical_symile.card import recorded_words, render_card
-from clinical_symile.catalog import Catalog
-from clinical_symile.croissant import croissant
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.audit.audit import audit_store
+from clinical_symile.data.croissant import croissant
+from clinical_symile.data.external.files import Predictions, read_embeddings, read_predictions
+from clinical_symile.data.external.store import external_task, write_store
 from clinical_symile.errors import DataError
-from clinical_symile.foreign import Predictions, read_predictions, read_vectors
-from clinical_symile.foreign_store import foreign_task, write_store
+from clinical_symile.reporting.cohort_card import recorded_words, render_card
 
 OURS = {"sample": [7, 8, 9], "probability": [0.1, 0.2, 0.9]}
 MEDS = {
@@ -144,8 +144,8 @@ def test_nothing_else_than_csv_and_parquet_is_read(tmp_path: Path) -> None:
 
 def test_vectors_are_columns_or_lists(write: Callable) -> None:
     ids = {"sample": [1, 1], "modality": ["cxr", "ecg"]}
-    lists = read_vectors(write({**ids, "embedding": [[1.0, 2.0], [3.0, 4.0]]}, "a.parquet"))
-    columns = read_vectors(write({**ids, "e0": [1.0, 3.0], "e1": [2.0, 4.0]}))
+    lists = read_embeddings(write({**ids, "embedding": [[1.0, 2.0], [3.0, 4.0]]}, "a.parquet"))
+    columns = read_embeddings(write({**ids, "e0": [1.0, 3.0], "e1": [2.0, 4.0]}))
     for read in (lists, columns):
         assert read.z.tolist() == [[1, 2], [3, 4]]
         assert read.samples.tolist() == ["1", "1"]
@@ -167,7 +167,7 @@ def test_vectors_that_cannot_be_used_are_told_with_counts(
     columns: dict, message: str, write: Callable
 ) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
-        read_vectors(write(columns, "a.parquet"))
+        read_embeddings(write(columns, "a.parquet"))
 
 
 def _read(columns: dict, write: Callable) -> Predictions:
@@ -187,10 +187,10 @@ def test_a_store_is_made_of_labels_people_and_what_else_is_known(
         "uncertain": 0,
         "unknown": 1,
     }
-    assert foreign_task(store).outcome == "outcome"
+    assert external_task(store).outcome == "outcome"
     store = write_store(_read(PHENOTYPES, write), tmp_path / "phenotypes")
     assert store.outcomes == ("class_0", "class_1")
-    assert foreign_task(store).outcomes == ("class_0", "class_1")
+    assert external_task(store).outcomes == ("class_0", "class_1")
     assert store.samples["subject"].is_unique
     assert store.samples["kept_age"].tolist() == [50, 60]
 
@@ -227,7 +227,7 @@ def test_a_store_of_predictions_has_a_card_and_nothing_to_audit(
     names = {part["name"] for part in croissant(store)["distribution"]}
     assert names == {"record.npy", "samples.parquet"}
     with pytest.raises(DataError, match="has neither recordings nor training samples"):
-        audit(store)
+        audit_store(store)
 
 
 def test_a_file_without_labels_or_of_two_minds_makes_no_store(

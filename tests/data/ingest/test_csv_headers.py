@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clinical_symile.cohort import read_cohort
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.ingest.csv_headers import has_header, header_for_message
+from clinical_symile.data.prepare import prepare
 from clinical_symile.errors import DataError
-from clinical_symile.headers import has_header, told
-from clinical_symile.prepare import prepare
 from tests.conftest import Hospital
 
 SECRETS = ("100", "female", "Smith", "2031-05-04", "4.25")
@@ -64,10 +64,13 @@ def test_a_row_that_is_all_words_is_no_header_unless_the_cohort_names_two() -> N
     names = {"person", "sex", "f"}
     row = ["Smith", "F", "Ward A"]
     assert not has_header(row, names)
-    assert "Smith" not in told(row, names)
+    assert "Smith" not in header_for_message(row, names)
     withheld = "3 columns and, it seems, no header: expected their names in the first line"
-    assert told(["Person", "Sex", "% lymphocytes"], names) == withheld
-    assert told(["Person", "Sex", "lymphocytes (%)"], names) == "Person, Sex, lymphocytes (%)"
+    assert header_for_message(["Person", "Sex", "% lymphocytes"], names) == withheld
+    assert (
+        header_for_message(["Person", "Sex", "lymphocytes (%)"], names)
+        == "Person, Sex, lymphocytes (%)"
+    )
 
 
 @pytest.mark.parametrize(

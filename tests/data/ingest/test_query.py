@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.check import check, check_source
-from clinical_symile.cohort import read_cohort
+from clinical_symile.cli.check import check_definitions, check_source
+from clinical_symile.cli.init import init_cohort
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.ingest.query import syntax_problems
 from clinical_symile.errors import DataError
-from clinical_symile.init_cohort import init_cohort
-from clinical_symile.query import unparsed
 from tests.conftest import Hospital
 
 
 def ask(hospital: Hospital, query: str) -> list[str]:
     (hospital.definition.parent / "samples.sql").write_text(query)
-    return unparsed(read_cohort(hospital.definition, name="small"))
+    return syntax_problems(read_cohort(hospital.definition, name="small"))
 
 
 def tried(hospital: Hospital, query: str = "SELECT * FROM admissions") -> list[str]:
@@ -31,7 +31,7 @@ def test_a_syntax_error_is_a_finding_of_check_with_all_others(tmp_path: Path) ->
     query.write_text(query.read_text().replace("LEFT JOIN", "LEFT JOYN", 1))
     task = tmp_path / "tasks/ours/retrieval/cxr_given_ecg_labs.toml"
     task.write_text(task.read_text().replace('"recall_at_5"', '"recall_at5"'))
-    text = "\n".join(check([tmp_path])[0])
+    text = "\n".join(check_definitions([tmp_path])[0])
     assert f'{query}: Parser Error: syntax error at or near "JOYN"' in text
     assert "LINE " in text
     assert "'recall_at5'" in text
@@ -94,7 +94,7 @@ def test_tables_that_are_missing_are_told(hospital: Hospital) -> None:
 def test_a_source_is_tried_without_torch_mlflow_and_pandas(hospital: Hospital) -> None:
     code = (
         "import sys\n"
-        "from clinical_symile.cli import main\n"
+        "from clinical_symile.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as stop: assert not stop.code\n"
         "assert not {'torch', 'mlflow', 'pandas'} & set(sys.modules)\n"

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.cohort import read_cohort
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.ingest.tables import source_files
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.prepare import prepare
-from clinical_symile.store import CohortStore
-from clinical_symile.tables import source_files
 from tests.conftest import Hospital
 
 

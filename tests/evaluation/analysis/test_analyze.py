@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from clinical_symile.assess import assess
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.intervals import bootstrap
-from clinical_symile.measures import KINDS, Measures, read_measures
+from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error
-from clinical_symile.modality_value import interaction, shapley
-from clinical_symile.results import Result
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.synthetic_world import MODALITIES
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.metrics.shapley import interaction, shapley_values
+from clinical_symile.stats.bootstrap import bootstrap
+from clinical_symile.synthetic.world import MODALITIES
+from clinical_symile.tracking.analysis_tables import KINDS, RunAnalysis, read_analysis
+from clinical_symile.tracking.results import Result
+from clinical_symile.tracking.run import Run
 
 ALL = (
     "complete",
@@ -97,7 +97,7 @@ def predicted(rng: np.random.Generator, rows: np.ndarray, *, blur: float = 0.0) 
     return pd.DataFrame({"row": rows, "label": label, "probability": probability})
 
 
-def numbers(told: Measures, pattern: str) -> dict[str, float]:
+def numbers(told: RunAnalysis, pattern: str) -> dict[str, float]:
     return {row.measure: row.value for row in told.measures if row.missingness == pattern}
 
 
@@ -113,7 +113,7 @@ def test_measures_are_those_of_the_outcomes(
         {"complete": whole, "only-ecg": less},
         {"complete": tuning, "only-ecg": tuning},
     )
-    told = assess(run, [classification], store=synthetic_store)
+    told = analyze_run(run, [classification], store=synthetic_store)
     found = numbers(told, "only-ecg")
     label, probability = less["label"].to_numpy(), less["probability"].to_numpy()
     assert found["calibration/brier"] == pytest.approx(BRIER.compute(label, probability))
@@ -142,7 +142,7 @@ def test_the_intervals_are_the_bootstrap_over_subjects(
 ) -> None:
     outcome = predicted(rng, np.arange(100))
     run = scored_run(tmp_path / "a-0", classification, {"complete": outcome})
-    told = assess(run, [classification], store=synthetic_store)
+    told = analyze_run(run, [classification], store=synthetic_store)
     expected = bootstrap(
         BRIER.compute,
         [outcome["label"].to_numpy(), outcome["probability"].to_numpy()],
@@ -157,7 +157,7 @@ def test_without_tuning_predictions_nothing_is_recalibrated_and_no_sets_are_made
     classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
-    told = assess(run, [classification], store=synthetic_store)
+    told = analyze_run(run, [classification], store=synthetic_store)
     prefixes = {row.measure.split("/")[0] for row in told.measures}
     assert prefixes == {"calibration", "silent"}
     assert not any(row.recalibrated for row in told.calibration)
@@ -167,7 +167,7 @@ def test_small_bins_of_a_curve_are_withheld(
     classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
-    told = assess(run, [classification], store=synthetic_store)
+    told = analyze_run(run, [classification], store=synthetic_store)
     assert len(told.calibration) == 10  # of six samples each
     for row in told.calibration:
         assert row.predicted is row.observed is row.low is row.high is row.n_samples is None
@@ -179,23 +179,23 @@ def test_what_is_written_is_read_again(
     rows = np.arange(120)
     outcomes = {pattern: predicted(rng, rows, blur=1.0) for pattern in ALL}
     run = scored_run(tmp_path / "a-0", classification, outcomes)
-    told = assess(run, [classification], store=synthetic_store)
-    read = read_measures(run.path)
+    told = analyze_run(run, [classification], store=synthetic_store)
+    read = read_analysis(run.path)
     for name in KINDS:
         assert getattr(told, name)
         assert list(getattr(read, name)) == list(getattr(told, name))
-    assert read_measures(tmp_path) == Measures()
+    assert read_analysis(tmp_path) == RunAnalysis()
 
 
 def test_what_was_told_of_the_same_results_is_not_told_again(
     classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
-    assess(run, [classification], store=synthetic_store)
+    analyze_run(run, [classification], store=synthetic_store)
     (run.path / "measures.jsonl").unlink()
-    assert not assess(run, [classification], store=synthetic_store).measures
+    assert not analyze_run(run, [classification], store=synthetic_store).measures
     scored_run(tmp_path / "a-0", classification, {"only-ecg": predicted(rng, np.arange(60))})
-    assert assess(run, [classification], store=synthetic_store).measures
+    assert analyze_run(run, [classification], store=synthetic_store).measures
 
 
 def test_other_tuning_predictions_are_told_of_anew(
@@ -204,15 +204,15 @@ def test_other_tuning_predictions_are_told_of_anew(
     outcomes, tuning_rows = {"complete": predicted(rng, np.arange(60))}, np.arange(60, 100)
     tuning = predicted(rng, tuning_rows)
     run = scored_run(tmp_path / "a-0", classification, outcomes, {"complete": tuning})
-    before = numbers(assess(run, [classification], store=synthetic_store), "complete")
+    before = numbers(analyze_run(run, [classification], store=synthetic_store), "complete")
     blurred = predicted(rng, tuning_rows, blur=2.0)
     blurred.to_parquet(run.path / "tuning" / classification.name / "complete.parquet")
-    after = numbers(assess(run, [classification], store=synthetic_store), "complete")
+    after = numbers(analyze_run(run, [classification], store=synthetic_store), "complete")
     assert after["recalibrated/brier"] != before["recalibrated/brier"]
     assert after["calibration/brier"] == before["calibration/brier"]
     scored_run(tmp_path / "a-0", classification, outcomes)
     assert not run.mark(classification.name).exists()
-    told = assess(run, [classification], store=synthetic_store)
+    told = analyze_run(run, [classification], store=synthetic_store)
     assert "recalibrated/brier" not in numbers(told, "complete")
 
 
@@ -222,13 +222,13 @@ def test_what_was_told_of_other_tasks_stays(
     other = classification.model_copy(update={"name": "classification/other"})
     for task in (classification, other):
         run = scored_run(tmp_path / "a-0", task, {"complete": predicted(rng, np.arange(60))})
-    both = assess(run, [classification, other], store=synthetic_store)
+    both = analyze_run(run, [classification, other], store=synthetic_store)
     scored_run(tmp_path / "a-0", other, {"complete": predicted(rng, np.arange(60), blur=2.0)})
-    told = assess(run, [other], store=synthetic_store)
+    told = analyze_run(run, [other], store=synthetic_store)
     assert {row.task for row in told.measures} == {other.name}
     assert set(told.measures).isdisjoint(both.measures)
     kept = [row for row in both.measures if row.task == classification.name]
-    assert list(read_measures(run.path).measures) == [*kept, *told.measures]
+    assert list(read_analysis(run.path).measures) == [*kept, *told.measures]
 
 
 def test_shapley_values_are_those_of_the_metric_under_each_pattern(
@@ -237,7 +237,7 @@ def test_shapley_values_are_those_of_the_metric_under_each_pattern(
     rows = np.arange(120)
     outcomes = {name: predicted(rng, rows, blur=place) for place, name in enumerate(ALL)}
     run = scored_run(tmp_path / "a-0", classification, outcomes)
-    told = assess(run, [classification], store=synthetic_store)
+    told = analyze_run(run, [classification], store=synthetic_store)
     shown = [
         {*MODALITIES},
         {"ecg", "labs"},
@@ -252,7 +252,7 @@ def test_shapley_values_are_those_of_the_metric_under_each_pattern(
         for name, some in zip(ALL, shown, strict=True)
     }
     found = {(row.quantity, row.modalities): row.value for row in told.modality_value}
-    for name, value in shapley(values, MODALITIES).items():
+    for name, value in shapley_values(values, MODALITIES).items():
         assert found["shapley", name] == pytest.approx(value)
     assert found["interaction", "ecg+labs"] == pytest.approx(interaction(values, ["ecg", "labs"]))
     total = sum(found["shapley", name] for name in MODALITIES)
@@ -267,15 +267,15 @@ def test_shapley_values_need_every_combination_on_the_same_samples(
         return pd.DataFrame({"row": np.arange(rows), "above": 0, "tied": 0, "candidates": 10})
 
     few = scored_run(tmp_path / "a-0", retrieval, {n: outcome(9) for n in ("complete", "only-ecg")})
-    assert not assess(few, [retrieval], store=synthetic_store).modality_value
+    assert not analyze_run(few, [retrieval], store=synthetic_store).modality_value
     names = ("complete", "without-ecg", "without-labs")
     every = scored_run(tmp_path / "b-0", retrieval, {name: outcome(9) for name in names})
-    told = assess(every, [retrieval], store=synthetic_store).modality_value
+    told = analyze_run(every, [retrieval], store=synthetic_store).modality_value
     assert [row.value for row in told if row.quantity == "alone"] == pytest.approx([0.9, 0.9])
     other = {name: outcome(9 - (name == "without-ecg")) for name in names}
     mixed = scored_run(tmp_path / "c-0", retrieval, other)
     with pytest.raises(DataError, match="were scored on different samples"):
-        assess(mixed, [retrieval], store=synthetic_store)
+        analyze_run(mixed, [retrieval], store=synthetic_store)
 
 
 def test_groups_are_told_with_gaps_of_one_family(
@@ -289,7 +289,7 @@ def test_groups_are_told_with_gaps_of_one_family(
         for name in ("observed", "complete")
     }
     run = scored_run(tmp_path / "a-0", retrieval, frames)
-    told = assess(run, [retrieval], store=synthetic_store).subgroups
+    told = analyze_run(run, [retrieval], store=synthetic_store).subgroups
     assert {row.subgroup for row in told} == {"sex", "age", "availability"}
     assert {row.level for row in told if row.subgroup == "sex"} == {"F", "M"}
     both = [row for row in told if (row.subgroup, row.missingness) == ("sex", "complete")]
@@ -317,7 +317,7 @@ def test_coverage_of_a_class_is_of_its_own_samples_and_not_told_of_few(
         run = scored_run(
             tmp_path / f"{positives}-0", classification, {"complete": outcome}, {"complete": tuning}
         )
-        rows = assess(run, [classification], store=synthetic_store).measures
+        rows = analyze_run(run, [classification], store=synthetic_store).measures
         sizes = {row.measure: row.n_samples for row in rows}
         assert sizes["conformal/coverage"] == 100
         of_class = [sizes.get(f"conformal/coverage_{name}") for name in ("positive", "negative")]

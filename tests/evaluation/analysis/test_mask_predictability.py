@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from clinical_symile.assess_masks import assess_masks
-from clinical_symile.catalog import Catalog
-from clinical_symile.dependence import mask_auroc
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.analysis.dependence import mask_auroc
+from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
+from clinical_symile.missingness.patterns import parse_pattern
 
 PATTERNS = ("observed", "complete", "without-ecg", "mcar-30", "mnar-30", "labs-mcar-50", "mask-no")
 
@@ -31,7 +31,7 @@ def test_each_pattern_that_is_drawn_is_told_of_with_what_it_should_be(
     named: Callable[[str], Classification], synthetic_store: CohortStore
 ) -> None:
     task, shown = named("classification/deterioration"), []
-    told = assess_masks([task], store=synthetic_store, progress=lambda *of: shown.append(of))
+    told = analyze_masks([task], store=synthetic_store, progress=lambda *of: shown.append(of))
     # The table of mask-no is not there: the task says so where it is scored.
     assert [(row.missingness, row.expected) for row in told] == [
         ("mcar-30", 0.5),
@@ -63,7 +63,7 @@ def test_an_uncertain_label_counts_as_the_task_says(
     for doubtful in (0.5, label):
         outcome[::4] = doubtful
         table = synthetic_store.samples.assign(outcome_deterioration=outcome.copy())
-        made.append(assess_masks([task], store=replace(synthetic_store, samples=table)))
+        made.append(analyze_masks([task], store=replace(synthetic_store, samples=table)))
     assert made[0] == made[1]
     assert len(made[0]) > 0
 
@@ -71,4 +71,4 @@ def test_an_uncertain_label_counts_as_the_task_says(
 def test_of_what_predicts_no_outcome_nothing_is_told(
     named: Callable[[str], Retrieval], synthetic_store: CohortStore
 ) -> None:
-    assert assess_masks([named("retrieval/cxr_given_ecg_labs")], store=synthetic_store) == []
+    assert analyze_masks([named("retrieval/cxr_given_ecg_labs")], store=synthetic_store) == []

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.assess_methods import compare_methods
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.made_with import expected_digests
-from clinical_symile.measures import MethodRank, SeedComponents
-from clinical_symile.results import Result, read_rows, write_rows
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Retrieval, read_task
+from clinical_symile.evaluation.analysis.method_ranking import rank_and_decompose
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.results import Result, read_rows, write_rows
+from clinical_symile.tracking.run import Run
 
 ROWS = 90
 
@@ -58,7 +58,7 @@ def scored(
         hidden={"ecg": 0.0, "labs": 0.0},
         mask="0123",
         seed=seed,
-        digest=expected_digests(task, store)("complete"),
+        digest=expected_fingerprints(task, store)("complete"),
     )
     wrong = np.random.default_rng([seed, int(100 * share)]).random(rows) > share
     patterns = ("complete", "without-ecg")
@@ -82,7 +82,7 @@ def test_seeds_and_ranks_are_told_of_methods(
         for seed in range(3)
     ]
     shown: list[tuple[int, ...]] = []
-    seeds, ranks = compare_methods(
+    seeds, ranks = rank_and_decompose(
         runs,
         [task],
         store=synthetic_store,
@@ -119,7 +119,7 @@ def test_a_run_that_was_made_elsewhere_is_a_method_of_its_own(
         scored(tmp_path, synthetic_store, task, name, 0.7, seed=0) for name in ("ours", "theirs")
     ]
     runs[1].write_record({"name": runs[1].name})
-    _, ranks = compare_methods(runs, [task], store=synthetic_store)
+    _, ranks = rank_and_decompose(runs, [task], store=synthetic_store)
     assert {row.method for row in ranks} == {"pretraining/ours", "theirs-0"}
 
 
@@ -132,18 +132,18 @@ def test_patterns_that_a_task_has_no_more_are_told_nothing_of(
         for name, share in (("good", 0.9), ("poor", 0.4))
         for seed in range(2)
     ]
-    seeds, ranks = compare_methods(runs, [fewer], store=synthetic_store)
+    seeds, ranks = rank_and_decompose(runs, [fewer], store=synthetic_store)
     assert {row.missingness for row in seeds} == {"complete"}
     assert {row.missingness for row in ranks} == {"all", "complete"}
-    assert compare_methods(runs, [task], store=synthetic_store) == ([], [])
+    assert rank_and_decompose(runs, [task], store=synthetic_store) == ([], [])
 
 
 def test_one_seed_or_one_method_is_told_nothing_of(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     one = scored(tmp_path, synthetic_store, task, "good", 0.8, seed=0)
-    assert compare_methods([one], [task], store=synthetic_store) == ([], [])
-    assert compare_methods([], [task], store=synthetic_store) == ([], [])
+    assert rank_and_decompose([one], [task], store=synthetic_store) == ([], [])
+    assert rank_and_decompose([], [task], store=synthetic_store) == ([], [])
 
 
 def test_runs_on_other_samples_are_refused(
@@ -154,4 +154,4 @@ def test_runs_on_other_samples_are_refused(
         for seed in (0, 1)
     ]
     with pytest.raises(DataError, match="were not scored on the same samples"):
-        compare_methods(runs, [task], store=synthetic_store)
+        rank_and_decompose(runs, [task], store=synthetic_store)

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clinical_symile.baseline_scorer import BaselineScorer
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
+from clinical_symile.evaluation.predictors.baseline import BaselineScorer
+from clinical_symile.evaluation.predictors.embedding import samples
 from clinical_symile.metrics.classification import auroc
-from clinical_symile.missingness import parse_pattern
-from clinical_symile.names import BASELINES, find
-from clinical_symile.scorer import samples
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.registry import BASELINES, resolve
 from tests.conftest import tiny
 
 each_baseline = pytest.mark.parametrize("name", sorted(BASELINES))
@@ -29,7 +29,7 @@ def task(catalog: Catalog) -> Classification:
 
 @pytest.fixture
 def scorer(catalog: Catalog, synthetic_store: CohortStore, request) -> BaselineScorer:
-    baseline = find(request.param, BASELINES, what="baseline")()
+    baseline = resolve(request.param, BASELINES, what="baseline")()
     return BaselineScorer(baseline, synthetic_store, tiny(catalog, "pretraining/clip"))
 
 
@@ -151,7 +151,7 @@ def test_late_fusion_learns_from_the_labels_that_a_task_allows(
         learned.append(len(train.rows))
         return classifier
 
-    monkeypatch.setattr("clinical_symile.baselines.late_fusion.fit", fit)
+    monkeypatch.setattr("clinical_symile.evaluation.baselines.late_fusion.fit_classifier", fit)
     for share, seed in ((1.0, 0), (0.5, 0), (0.5, 1)):
         few = task.model_copy(update={"label_share": share, "label_seeds": (seed,)})
         _predicted(scorer, few, "only-cxr")

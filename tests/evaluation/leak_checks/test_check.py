@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile import names
-from clinical_symile.canary import HELD, canary, coverage
-from clinical_symile.canary_parts import (
+from clinical_symile import registry as names
+from clinical_symile.cli.main import main
+from clinical_symile.errors import DefinitionError
+from clinical_symile.evaluation.leak_checks.check import HELD, check_no_leakage, leak_check_coverage
+from clinical_symile.evaluation.leak_checks.components import (
     absence_leaks,
     augmentation_leaks,
     baseline_leaks,
@@ -16,34 +18,36 @@ from clinical_symile.canary_parts import (
     objective_leaks,
     probe_leaks,
 )
-from clinical_symile.canary_people import SPLITS, cases, people
-from clinical_symile.cli import main
-from clinical_symile.errors import DefinitionError
-from clinical_symile.names import (
-    ABSENCES,
-    AUGMENTATIONS,
-    BASELINES,
-    ENCODERS,
-    OBJECTIVES,
-    PROBES,
-    find,
+from clinical_symile.evaluation.leak_checks.fixtures import (
+    SPLITS,
+    toy_embeddings,
+    toy_labelled_rows,
 )
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.objectives.symile import Symile
+from clinical_symile.registry import (
+    AUGMENTATIONS,
+    BASELINES,
+    ENCODERS,
+    MISSING_MODALITY_HANDLERS,
+    OBJECTIVES,
+    PROBES,
+    resolve,
+)
 
 ARGUMENTS = {
     "finetune": {"epochs": 2, "batch_size": 6, "learning_rate": 0.01},
     "logistic": {"strengths": [0.1, 1.0]},
     "neighbours": {"k": [1, 3]},
 }
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_no_objective_leaks(name):
-    assert list(objective_leaks(find(name, OBJECTIVES, what="objective"))) == []
+    assert list(objective_leaks(resolve(name, OBJECTIVES, what="objective"))) == []
 
 
 @pytest.mark.parametrize(
@@ -53,38 +57,38 @@ def test_no_variant_of_an_objective_leaks(objective):
     assert list(objective_leaks(objective)) == []
 
 
-@pytest.mark.parametrize("name", ABSENCES)
+@pytest.mark.parametrize("name", MISSING_MODALITY_HANDLERS)
 def test_no_way_with_absent_modalities_leaks(name):
-    assert list(absence_leaks(find(name, ABSENCES, what="way"))) == []
+    assert list(absence_leaks(resolve(name, MISSING_MODALITY_HANDLERS, what="way"))) == []
 
 
 @pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
 def test_no_encoder_leaks(name):
-    assert list(encoder_leaks(find(name, ENCODERS, what="encoder"))) == []
+    assert list(encoder_leaks(resolve(name, ENCODERS, what="encoder"))) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_no_large_encoder_leaks(name):
-    assert list(encoder_leaks(find(name, ENCODERS, what="encoder"))) == []
+    assert list(encoder_leaks(resolve(name, ENCODERS, what="encoder"))) == []
 
 
 @pytest.mark.parametrize("name", PROBES)
 def test_no_probe_leaks(name):
-    probe = find(name, PROBES, what="probe")(**ARGUMENTS.get(name, {}))
+    probe = resolve(name, PROBES, what="probe")(**ARGUMENTS.get(name, {}))
     assert list(probe_leaks(probe)) == []
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_no_baseline_leaks(name):
-    assert list(baseline_leaks(find(name, BASELINES, what="baseline"))) == []
+    assert list(baseline_leaks(resolve(name, BASELINES, what="baseline"))) == []
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"), [("shift_image", {"most_px": 4}), ("shift_signal", {"most_ms": 100})]
 )
 def test_no_augmentation_leaks(name, arguments):
-    made = find(name, AUGMENTATIONS, what="augmentation")(**arguments)
+    made = resolve(name, AUGMENTATIONS, what="augmentation")(**arguments)
     assert list(augmentation_leaks(lambda: made)) == []
 
 
@@ -92,7 +96,7 @@ def test_the_table_of_the_page_is_of_every_name_that_a_definition_may_use():
     told = {name for table, _ in HELD.values() for name in table}
     tables = [table for name, table in vars(names).items() if name.isupper()]
     assert told == {name for table in tables for name in table}
-    assert coverage() in (ROOT / "docs" / "missingness.md").read_text(encoding="utf-8")
+    assert leak_check_coverage() in (ROOT / "docs" / "missingness.md").read_text(encoding="utf-8")
 
 
 LEAKING = '''
@@ -100,7 +104,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from clinical_symile.absence import Absence, LeftOut
+from clinical_symile.models.missing_modality.base import Absence, LeftOut
 from clinical_symile.objectives.clip import Clip, clip_loss
 
 
@@ -280,7 +284,7 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 )
 def test_a_part_that_leaks_fails_with_a_sentence_that_names_the_leak(leaking, name, leak):
     with pytest.raises(DefinitionError, match=leak):
-        canary(f"{leaking}:{name}")
+        check_no_leakage(f"{leaking}:{name}")
 
 
 def test_the_command_line_holds_outside_code_to_it(leaking, capsys):
@@ -297,7 +301,7 @@ def test_the_command_line_holds_outside_code_to_it(leaking, capsys):
 
 def test_a_part_that_is_not_there_is_refused(leaking):
     with pytest.raises(DefinitionError, match="no attribute 'Nothing'"):
-        canary(f"{leaking}:Nothing")
+        check_no_leakage(f"{leaking}:Nothing")
 
 
 def test_the_canary_sees_gradients_too():
@@ -319,10 +323,10 @@ def test_the_canary_sees_gradients_too():
 
 
 def test_the_people_of_the_canary_lack_something_and_differ():
-    z, present = people(4, samples=len(SPLITS))
+    z, present = toy_embeddings(4, samples=len(SPLITS))
     assert len(np.unique(z.numpy().reshape(len(z), -1), axis=0)) == len(z)
     for split in np.unique(SPLITS):
         some = present[torch.from_numpy(split == SPLITS)]
         assert (~some).any(dim=0).all()
         assert some.any(dim=1).all()
-        assert len(np.unique(cases(split, present.numpy()).label)) == 2
+        assert len(np.unique(toy_labelled_rows(split, present.numpy()).label)) == 2

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.candidates import NOBODY, Lists, candidate_lists
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
-from clinical_symile.missingness import Pattern, parse_pattern
-from clinical_symile.names import OBJECTIVES, find
-from clinical_symile.scorer import CannotScore, EmbeddingScorer, samples
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.candidates import PADDING, CandidateLists, candidate_lists
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.predictors.embedding import CannotScore, EmbeddingScorer, samples
+from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.registry import OBJECTIVES, resolve
 
 MODALITIES = ("cxr", "ecg", "labs")
 DIM = 6
@@ -46,7 +46,7 @@ def scorer(
         modalities=MODALITIES,
         rows=torch.arange(len(present)),
     )
-    objective = find(request.param, OBJECTIVES, what="objective")()
+    objective = resolve(request.param, OBJECTIVES, what="objective")()
     return EmbeddingScorer(embeddings, objective, synthetic_store)
 
 
@@ -66,7 +66,7 @@ def test_a_retrieval_rests_on_nothing_but_what_is_seen_and_the_candidates(
 ) -> None:
     rows, seen, candidates = _asked(retrieval, name, synthetic_store)
     kept = np.zeros_like(synthetic_store.present)
-    kept[np.unique(candidates[candidates != NOBODY]), 0] = True
+    kept[np.unique(candidates[candidates != PADDING]), 0] = True
     kept[np.ix_(rows, np.array([1, 2]))] = seen
     expected = scorer.score(retrieval, rows, seen, candidates)
     found = _spoiled(scorer, kept).score(retrieval, rows, seen, candidates)
@@ -78,7 +78,7 @@ def _asked(
     task: Retrieval, pattern: str, store: CohortStore
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lists = candidate_lists(task, store)
-    assert isinstance(lists, Lists)
+    assert isinstance(lists, CandidateLists)
     rows, seen = samples(store, "held_out", task.query, parse_pattern(pattern), seed=task.seed)
     asked = np.isin(rows, lists.queries)
     rows, seen = rows[asked], seen[asked]
@@ -117,9 +117,9 @@ def test_nobody_scores_below_everyone(
     scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
 ) -> None:
     rows, seen, candidates = _asked(retrieval, "complete", synthetic_store)
-    candidates = np.where(np.arange(candidates.shape[1]) > rows[:, None] % 3, NOBODY, candidates)
+    candidates = np.where(np.arange(candidates.shape[1]) > rows[:, None] % 3, PADDING, candidates)
     scores = scorer.score(retrieval, rows, seen, candidates)
-    np.testing.assert_array_equal(np.isneginf(scores), candidates == NOBODY)
+    np.testing.assert_array_equal(np.isneginf(scores), candidates == PADDING)
 
 
 @pytest.mark.parametrize("cells", [1, 100, 1000])
@@ -132,7 +132,7 @@ def test_scores_are_the_same_whatever_is_held_at_a_time(
 ) -> None:
     rows, seen, candidates = _asked(retrieval, "mcar-30", synthetic_store)
     expected = scorer.score(retrieval, rows, seen, candidates)
-    monkeypatch.setattr("clinical_symile.scorer.CELLS", cells)
+    monkeypatch.setattr("clinical_symile.evaluation.predictors.embedding.CELLS", cells)
     np.testing.assert_array_equal(scorer.score(retrieval, rows, seen, candidates), expected)
 
 

@@ -10,20 +10,24 @@ import pandas as pd
 import pytest
 import torch
 
-from clinical_symile.candidates import NOBODY, Lists, candidate_lists
-from clinical_symile.catalog import Catalog
-from clinical_symile.embeddings import Embeddings
+from clinical_symile.benchmarking.external import add_scores
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.data.candidates import PADDING, CandidateLists, candidate_lists
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.evaluate import evaluate
-from clinical_symile.foreign_scores import PairScorer, pair_scorer, read_scores
-from clinical_symile.include import include_scores
-from clinical_symile.measured import intervals
-from clinical_symile.missingness import expand, parse_pattern
-from clinical_symile.names import OBJECTIVES, find
-from clinical_symile.scorer import EmbeddingScorer, samples
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Classification, Retrieval, read_task
-from clinical_symile.tracking import Mirrored
+from clinical_symile.evaluation.evaluate import evaluate
+from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer, samples
+from clinical_symile.evaluation.predictors.external_pairs import (
+    PairScorer,
+    pair_scorer,
+    read_scores,
+)
+from clinical_symile.missingness.patterns import expand, parse_pattern
+from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.tracking.mlflow import SyncResult
 from tests.conftest import quiet
 
 NAME = "retrieval/cxr_given_ecg_labs"
@@ -33,8 +37,13 @@ FIXED = ("complete", "without-ecg", "without-labs")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few resamples, and no MLflow, which has its own tests."""
-    monkeypatch.setattr("clinical_symile.evaluate.intervals", partial(intervals, resamples=50))
-    monkeypatch.setattr("clinical_symile.conclude.mirror", lambda *a, **k: Mirrored())
+    monkeypatch.setattr(
+        "clinical_symile.evaluation.evaluate.metric_intervals",
+        partial(metric_intervals, resamples=50),
+    )
+    monkeypatch.setattr(
+        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
+    )
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ def scorer(synthetic_store: CohortStore, generator: torch.Generator) -> Embeddin
     embeddings = Embeddings(
         z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
     )
-    clip = find("clip", OBJECTIVES, what="objective")()
+    clip = resolve("clip", OBJECTIVES, what="objective")()
     return EmbeddingScorer(embeddings, clip, synthetic_store)
 
 
@@ -68,9 +77,9 @@ def _lines(task: Retrieval, scorer: EmbeddingScorer, *patterns: str) -> pd.DataF
         rows, seen = samples(store, task.split, task.query, parse_pattern(pattern), seed=0)
         kept = np.isin(rows, lists.queries)
         rows, seen = rows[kept], seen[kept]
-        if isinstance(lists, Lists):
+        if isinstance(lists, CandidateLists):
             candidates = lists.of(rows)
-            there = candidates != NOBODY
+            there = candidates != PADDING
         else:
             candidates = np.tile(lists.queries, (len(rows), 1))
             there = (subject[rows][:, None] != subject[candidates]) | (rows[:, None] == candidates)
@@ -204,7 +213,7 @@ def test_a_file_of_scores_gets_the_report_beside_the_oracle(
     pd.concat([lines, twice]).to_csv(tmp_path / "theirs.csv", index=False)
     options = {"name": "theirs", "out": tmp_path / "out", "store": scorer.store.path}
     options |= {"catalog": catalog, "bar": quiet}
-    made = include_scores(tmp_path / "theirs.csv", tasks=[NAME], **options)
+    made = add_scores(tmp_path / "theirs.csv", tasks=[NAME], **options)
     (unscored,) = [row for row in made.unscored if row.run == "theirs"]
     assert "has scores of complete queries alone" in unscored.reason
     own = evaluate(task(), scorer, store=scorer.store, run="own", seed=0)
@@ -216,4 +225,4 @@ def test_a_file_of_scores_gets_the_report_beside_the_oracle(
     assert any("1 of " in note and "does not list" in note for note in made.notes)
     assert made.report.is_file()
     with pytest.raises(DataError, match=r"of one retrieval task; .*\. Name one with --tasks"):
-        include_scores(tmp_path / "theirs.csv", tasks=["retrieval/*"], **options)
+        add_scores(tmp_path / "theirs.csv", tasks=["retrieval/*"], **options)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from clinical_symile.catalog import Catalog
-from clinical_symile.learner import build_learner
-from clinical_symile.names import PROBES, find
-from clinical_symile.probes.probe import Encoders, Labelled, Shown
-from clinical_symile.store import CohortStore
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.registry import PROBES, resolve
+from clinical_symile.training.learner import build_learner
 from tests.conftest import tiny
 
 ARGUMENTS = {
@@ -26,7 +26,7 @@ each_probe = pytest.mark.parametrize("name", sorted(PROBES))
 
 
 def _probe(name: str):
-    return find(name, PROBES, what="probe")(**ARGUMENTS[name])
+    return resolve(name, PROBES, what="probe")(**ARGUMENTS[name])
 
 
 def _samples(

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from clinical_symile.catalog import Catalog
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.learner import build_learner
-from clinical_symile.probes.finetune import FineTune
-from clinical_symile.probes.probe import Encoders, Labelled
-from clinical_symile.store import CohortStore
+from clinical_symile.evaluation.probes.base import Encoders, Labelled
+from clinical_symile.evaluation.probes.finetune import FineTune
+from clinical_symile.training.learner import build_learner
 from tests.conftest import tiny
 
 

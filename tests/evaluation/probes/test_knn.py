@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from clinical_symile.probes.neighbours import Neighbours, _of_likeness, _predicted
-from clinical_symile.probes.probe import Labelled
+from clinical_symile.evaluation.probes.base import Labelled
+from clinical_symile.evaluation.probes.knn import NearestNeighbours, _of_likeness, _predicted
 
 
 def test_neighbours_by_hand_with_ties_that_share():
@@ -36,4 +36,4 @@ def test_neighbours_are_those_of_a_loop(rng: np.random.Generator):
 
 def test_no_neighbours_are_refused():
     with pytest.raises(ValueError, match=r"k is \[0\]; expected whole numbers from 1"):
-        Neighbours(k=[0])
+        NearestNeighbours(k=[0])

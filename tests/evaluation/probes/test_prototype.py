@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from clinical_symile.errors import CannotScore
-from clinical_symile.probes.probe import Labelled, Shown
-from clinical_symile.probes.prototype import Prototype, _scores
+from clinical_symile.evaluation.probes.base import Labelled, Shown
+from clinical_symile.evaluation.probes.prototype import Prototype, _scores
 
 
 def _labelled(z: list, label: list, seen: list | None = None) -> Labelled:

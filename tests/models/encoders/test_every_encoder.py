@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.names import ENCODERS, find
+from clinical_symile.registry import ENCODERS, resolve
 
 # The shape that is read, and what makes an encoder small, by the module it is in.
 SHAPES = {"image": (1, 48, 40), "signal": (12, 1000), "vector": (2, 7)}
@@ -26,7 +26,7 @@ def _shape(name: str) -> tuple[int, ...]:
 
 def _encoder(name: str, *, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return find(name, ENCODERS, what="encoder")(_shape(name), DIM, **SMALL.get(name, {}))
+    return resolve(name, ENCODERS, what="encoder")(_shape(name), DIM, **SMALL.get(name, {}))
 
 
 @pytest.fixture(autouse=True)

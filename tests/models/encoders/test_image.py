@@ -7,14 +7,14 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clinical_symile.encoders.image import (
+from clinical_symile.errors import DefinitionError
+from clinical_symile.models.encoders.image import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     SmallCnn,
     resnet18,
     resnet50,
 )
-from clinical_symile.errors import DefinitionError
 
 SHAPE = (1, 32, 32)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from clinical_symile.encoders.vector import Mlp
+from clinical_symile.models.encoders.tabular import Mlp
 
 
 @pytest.mark.parametrize("hidden", [[0], [16, -1]])

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.encoders.sizes import require_counts, require_lists
+from clinical_symile.models.encoders._validation import require_counts, require_lists
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "3", [3], None])

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from clinical_symile.encoders.signal import ResNet1d, ResNet18Raster
+from clinical_symile.models.encoders.waveform import ResNet1d, ResNet18Raster
 
 
 def test_a_rate_that_does_not_divide_500_hz_is_refused() -> None:

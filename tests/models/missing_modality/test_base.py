@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.batch import Batch, load_batch
-from clinical_symile.catalog import Catalog
-from clinical_symile.learner import build_learner
-from clinical_symile.model import build_model
-from clinical_symile.names import ABSENCES, find
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.store import CohortStore
+from clinical_symile.models.multimodal import build_model
 from clinical_symile.objectives.subsets import SubsetSum
-from clinical_symile.run import Run
-from clinical_symile.store import CohortStore
-from clinical_symile.task import Pretraining, read_task
-from clinical_symile.train import _learnable, train
+from clinical_symile.registry import MISSING_MODALITY_HANDLERS, resolve
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.learner import build_learner
+from clinical_symile.training.train import _learnable, train
 from tests.conftest import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -76,8 +76,8 @@ def test_a_way_learns_from_samples_with_as_many_modalities_as_it_needs(
 ):
     train_rows = synthetic_store.rows("train")
     has = synthetic_store.present[train_rows].sum(axis=1)
-    for name in ABSENCES:
-        needs = find(name, ABSENCES, what="way").needs or 3
+    for name in MISSING_MODALITY_HANDLERS:
+        needs = resolve(name, MISSING_MODALITY_HANDLERS, what="way").needs or 3
         task = tiny(catalog, "pretraining/symile", f"absent={name}")
         found = _learnable(synthetic_store, task, seed=0)
         assert found.tolist() == train_rows[has >= needs].tolist(), name
@@ -102,7 +102,7 @@ def test_the_ready_ways_differ_in_nothing_but_absence(catalog: Catalog):
         same = {"description", "absent", "missingness"}
         assert task.model_dump(exclude=same) == plain.model_dump(exclude=same)
         ways.add(task.absent)
-    assert ways == set(ABSENCES)
+    assert ways == set(MISSING_MODALITY_HANDLERS)
 
 
 def test_subsets_take_the_tasks_objective(catalog: Catalog, synthetic_store: CohortStore):

@@ -7,8 +7,8 @@ from string import ascii_lowercase
 import pytest
 import torch
 
-from clinical_symile import cube
-from clinical_symile.cube import cube_logsumexp
+from clinical_symile.objectives.kernels import tiled as cube
+from clinical_symile.objectives.kernels.tiled import product_logsumexp
 
 SIZES = [(4, 5), (3, 4, 5), (7, 6, 5), (4, 3, 2, 5), (2, 3, 4, 3, 2), (2, 2, 3, 2, 2, 3)]
 
@@ -38,7 +38,7 @@ def test_values_and_gradients_are_the_dense_ones(sizes, tile, scale, kept, gener
     # Gradients of either sign, and of different sizes.
     into = [torch.randn(n, generator=generator, dtype=torch.float64) for n in sizes]
     found = []
-    for function in (cube_logsumexp, dense_logsumexp):
+    for function in (product_logsumexp, dense_logsumexp):
         values = function(matrices, factor)
         weighted = torch.stack([g @ v for g, v in zip(into, values, strict=True)]).sum()
         found.append([*values, *torch.autograd.grad(weighted, [factor, *matrices])])
@@ -51,7 +51,7 @@ def test_gradients_do_not_depend_on_the_memory_that_is_free_on_the_way_back(gene
     numbers = iter([40, 7])
     monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: next(numbers, 3))
     found = []
-    for function in (cube_logsumexp, dense_logsumexp):
+    for function in (product_logsumexp, dense_logsumexp):
         total = torch.cat(function(matrices, 1.0)).square().sum()
         found.append(torch.autograd.grad(total, matrices, retain_graph=True))
         found.append(torch.autograd.grad(total, matrices))  # nothing that is kept was used up
@@ -65,7 +65,7 @@ def test_one_exponential_is_used_only_where_it_loses_nothing(generator):
     for scale, shared in ((1.0, True), (300.0, False)):
         _, found = cube._logsumexps([scale * matrices[0], *matrices[1:]])
         assert (found is not None) == shared
-        actual = cube_logsumexp(matrices, scale)
+        actual = product_logsumexp(matrices, scale)
         expected = dense_logsumexp([z.double() for z in matrices], scale)
         for single, double in zip(actual, expected, strict=True):
             torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-5)
@@ -73,14 +73,14 @@ def test_one_exponential_is_used_only_where_it_loses_nothing(generator):
 
 def test_the_largest_finite_logits_do_not_overflow():
     matrices = [torch.full((3, 2), 10.0) for _ in range(3)]
-    for values in cube_logsumexp(matrices, 1000.0):
+    for values in product_logsumexp(matrices, 1000.0):
         # 2 · 10³ · 1000, and log 9 that is less than a rounding beside it
         torch.testing.assert_close(values, torch.full((3,), 2e6))
 
 
 def test_without_a_combination_log_sum_exps_are_those_of_nothing(generator):
     matrices = drawn((3, 0, 2), generator)
-    values = cube_logsumexp(matrices, 1.0)
+    values = product_logsumexp(matrices, 1.0)
     assert [len(v) for v in values] == [3, 0, 2]
     assert all((v == -torch.inf).all() for v in values)
     gradients = torch.autograd.grad([v.exp().sum() for v in values], matrices)
@@ -91,7 +91,7 @@ def test_without_a_combination_log_sum_exps_are_those_of_nothing(generator):
 def test_the_precision_of_products_is_set_for_the_cube_alone(matmul, generator):
     matrices = [z.detach().float().requires_grad_() for z in drawn((16, 16, 16), generator)]
     before = torch.get_float32_matmul_precision()
-    values = cube_logsumexp(matrices, 0.5, matmul=matmul)
+    values = product_logsumexp(matrices, 0.5, matmul=matmul)
     torch.stack(values).sum().backward()
     assert torch.get_float32_matmul_precision() == before
     exact = dense_logsumexp([z.detach().double() for z in matrices], 0.5)
@@ -103,13 +103,13 @@ def test_the_precision_of_products_is_set_for_the_cube_alone(matmul, generator):
 
 def test_one_matrix_is_refused(generator):
     with pytest.raises(ValueError, match="a cube of 1 matrices; expected at least 2"):
-        cube_logsumexp(drawn((3,), generator), 1.0)
+        product_logsumexp(drawn((3,), generator), 1.0)
 
 
 PEAK = """
 from pathlib import Path
 import torch
-from clinical_symile.cube import cube_logsumexp
+from clinical_symile.objectives.kernels.tiled import cube_logsumexp
 
 def resident(field):
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

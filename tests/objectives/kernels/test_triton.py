@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from clinical_symile.objectives.symile import Symile, symile_loss
-from tests import fused_cases
+from tests.helpers import fused_cases
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from clinical_symile.figures import Line, Mark, Row, curves, dots, heat
+from clinical_symile.reporting.figures.charts import Line, Mark, Row, curves, dots, heat
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.measure_panels import calibrations, modality_values, subgroups
-from clinical_symile.measures import (
+from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.sections.analysis import calibrations, modality_values, subgroups
+from clinical_symile.tracking.analysis_tables import (
     CalibrationBin,
     Measure,
-    Measures,
     ModalityValue,
+    RunAnalysis,
     SubgroupResult,
 )
-from clinical_symile.scores import Series
 
 TASK = "classification/deterioration"
 TASKS = {
@@ -75,7 +75,7 @@ def test_values_of_modalities_stand_beside_the_best_possible() -> None:
         worth("symile-0", "interaction", "ecg+labs", -0.04),
         worth("symile-0", "alone", "ecg", 0.2),
     ]
-    (panel,) = modality_values(Measures(modality_value=rows), tasks=TASKS, series=SERIES)
+    (panel,) = modality_values(RunAnalysis(modality_value=rows), tasks=TASKS, series=SERIES)
     assert panel.head == ["", "Symile", "CLIP", "best possible"]
     assert panel.body[0] == ["ECG", "+0.110 (+0.090 to +0.130)", "not scored", "+0.130"]
     minus = "\N{MINUS SIGN}"
@@ -117,7 +117,7 @@ def test_a_calibration_curve_has_its_numbers_under_every_pattern() -> None:
         for pattern in ("complete", "only-ecg")
         for name, value in (("calibration/slope", 0.8), ("recalibrated/slope", 1.02))
     ]
-    told = Measures(calibration=bins, measures=measures)
+    told = RunAnalysis(calibration=bins, measures=measures)
     (panel,) = calibrations(told, tasks=TASKS, series=SERIES)
     assert panel.body == [
         ["nothing missing", "Symile", "0.80", "0.70 to 0.90", "1.02"],
@@ -126,7 +126,7 @@ def test_a_calibration_curve_has_its_numbers_under_every_pattern() -> None:
     assert "told and come true" in panel.title
     assert "<svg" in panel.picture
     assert not calibrations(told, tasks=TASKS, series=SERIES[1:])
-    (small,) = calibrations(Measures(measures=measures), tasks=TASKS, series=SERIES)
+    (small,) = calibrations(RunAnalysis(measures=measures), tasks=TASKS, series=SERIES)
     assert (small.picture, small.body) == ("", panel.body)
 
 
@@ -138,7 +138,7 @@ def test_groups_are_told_and_small_ones_withheld() -> None:
         group("symile-0", "sex", "F", missingness="only-ecg", value=0.1),
         group("symile-0", "availability", "ecg+labs", missingness="observed", gap=None),
     ]
-    (panel,) = subgroups(Measures(subgroups=rows), tasks=TASKS, series=SERIES)
+    (panel,) = subgroups(RunAnalysis(subgroups=rows), tasks=TASKS, series=SERIES)
     gap = "\N{MINUS SIGN}0.020"
     assert panel.body == [
         ["sex: F", "Symile", "0.800 (0.750 to 0.850)", gap, "0.400", "120"],
@@ -150,4 +150,4 @@ def test_groups_are_told_and_small_ones_withheld() -> None:
 
 @pytest.mark.parametrize("draw", [modality_values, calibrations, subgroups])
 def test_where_nothing_is_told_nothing_is_drawn(draw: Any) -> None:
-    assert draw(Measures(), tasks=TASKS, series=SERIES) == []
+    assert draw(RunAnalysis(), tasks=TASKS, series=SERIES) == []

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from clinical_symile.measures import MethodRank, SeedComponents
-from clinical_symile.method_panels import ranks, seeds
-from clinical_symile.scores import Series
+from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.sections.method_ranking import ranks, seeds
+from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
 
 METHODS = {
     "pretraining/a": Series("a-0", "A, seed 0", "A", 0, 0),

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.absence_panels import degradation, lost, masks, met
-from clinical_symile.measures import MaskAuroc
-from clinical_symile.results import Comparison, Result
-from clinical_symile.scores import Scores, Series
+from clinical_symile.reporting.result_lookup import ResultTable, Series
+from clinical_symile.reporting.sections.missingness import (
+    degradation,
+    mask_predictability_section,
+    retained_section,
+    trained_with_met_with,
+)
+from clinical_symile.tracking.analysis_tables import MaskAuroc
+from clinical_symile.tracking.results import Comparison, Result
 
 TASKS: dict[str, Any] = {
     "classification/died": {
@@ -45,8 +50,8 @@ RESULT = Result(
 
 
 @pytest.fixture
-def scores() -> Scores:
-    return Scores(
+def scores() -> ResultTable:
+    return ResultTable(
         replace(
             RESULT, run=run, missingness=pattern, value=0.8 - 0.05 * place - 0.1 * (run == "b-0")
         )
@@ -82,7 +87,7 @@ def apart(pattern: str, **changes: Any) -> Comparison:
 
 def test_the_matrix_has_a_column_for_each_run_and_a_row_for_each_pattern(scores):
     comparisons = [apart("complete"), apart("site", p_holm=0.2)]
-    (panel,) = met(scores, comparisons, tasks=TASKS, series=SERIES)
+    (panel,) = trained_with_met_with(scores, comparisons, tasks=TASKS, series=SERIES)
     assert panel.head == ["met with", "masked cube", "learned", "best, or not told from it"]
     assert [row[0] for row in panel.body][:2] == ["nothing missing", "without ECG"]
     assert len(panel.body) == len(PATTERNS)
@@ -91,7 +96,7 @@ def test_the_matrix_has_a_column_for_each_run_and_a_row_for_each_pattern(scores)
 
 def test_in_each_row_stand_out_the_best_and_what_is_not_told_from_it(scores):
     comparisons = [apart("complete"), apart("site", p_holm=0.2)]
-    (panel,) = met(scores, comparisons, tasks=TASKS, series=SERIES)
+    (panel,) = trained_with_met_with(scores, comparisons, tasks=TASKS, series=SERIES)
     first = {row[0]: row[-1] for row in panel.body}
     assert first["nothing missing"] == "masked cube"
     assert first["as available at the site"] == "masked cube and learned"
@@ -99,8 +104,8 @@ def test_in_each_row_stand_out_the_best_and_what_is_not_told_from_it(scores):
 
 
 def test_what_was_not_scored_is_said_and_left_blank():
-    few = Scores([RESULT, replace(RESULT, run="b-0", missingness="mcar-50")])
-    (panel,) = met(few, [], tasks=TASKS, series=SERIES)
+    few = ResultTable([RESULT, replace(RESULT, run="b-0", missingness="mcar-50")])
+    (panel,) = trained_with_met_with(few, [], tasks=TASKS, series=SERIES)
     assert panel.body[0][2] == "not scored"
     assert panel.body[1][1] == "not scored"
 
@@ -110,20 +115,20 @@ def test_what_a_mask_gives_away_stands_beside_what_it_should_and_the_weakest_run
         **ABOUT, missingness="mcar-50", part=None, value=0.51, low=0.46, high=0.55, expected=0.5
     )
     severe = replace(row, missingness="mnar-50", value=0.6, expected=None)
-    (panel,) = masks([row, severe], scores, tasks=TASKS)
+    (panel,) = mask_predictability_section([row, severe], scores, tasks=TASKS)
     assert panel.title == "Predict died from what is missing alone"
     # Of the runs of PATTERNS at mcar-50: 0.65, 0.55 and 0.65.
     assert panel.body == [
         ["50 % missing at random", "0.510 (0.460 to 0.550)", "0.500", "0.550"],
         ["50 % missing, more often if severe", "0.600 (0.460 to 0.550)", "\N{EN DASH}", "0.500"],
     ]
-    assert masks([], scores, tasks=TASKS) == []
+    assert mask_predictability_section([], scores, tasks=TASKS) == []
 
 
 def test_what_is_lost_is_told_in_a_sentence_from_the_numbers(scores):
-    assert lost(scores, tasks=TASKS, series=SERIES) == [
+    assert retained_section(scores, tasks=TASKS, series=SERIES) == [
         "Predict died from chest X-ray and ECG: with nothing missing, AUROC is from 0.70 (learned) "
         "to 0.80 (masked cube) of 0.80 possible; where 50 % of each modality is missing at random, "
         "from 0.55 (learned) to 0.65 (masked cube) of 0.65 possible."
     ]
-    assert lost(Scores([RESULT]), tasks=TASKS, series=SERIES) == []
+    assert retained_section(ResultTable([RESULT]), tasks=TASKS, series=SERIES) == []

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.margin_panels import costs, least_margin
-from clinical_symile.margins import within_margin
-from clinical_symile.results import Comparison, Result
-from clinical_symile.scores import Scores, Series
+from clinical_symile.reporting.result_lookup import ResultTable, Series
+from clinical_symile.reporting.sections.noninferiority import costs, least_margin
+from clinical_symile.stats.equivalence import noninferiority_test
+from clinical_symile.tracking.results import Comparison, Result
 
 TASK = "classification/died"
 TASKS: dict[str, Any] = {
@@ -45,7 +45,7 @@ LOSS = Comparison(
 MINUS = "\N{MINUS SIGN}"
 
 
-def scores() -> Scores:
+def scores() -> ResultTable:
     result = Result(
         **ABOUT,
         run="oracle",
@@ -59,7 +59,7 @@ def scores() -> Scores:
         hidden={},
         mask="m",
     )
-    return Scores([result, replace(result, missingness="without-ecg", value=0.86)])
+    return ResultTable([result, replace(result, missingness="without-ecg", value=0.86)])
 
 
 def test_a_cost_stands_beside_the_smallest_that_is_ruled_out() -> None:
@@ -89,10 +89,10 @@ def test_just_above_the_least_margin_a_loss_is_non_inferior_and_below_it_is_not_
     least = least_margin(row, sign)
     assert least is not None
     if least > 0:
-        assert within_margin(difference, 0.01, margin=least * 1.001).verdict != "not shown"
-        assert within_margin(difference, 0.01, margin=least * 0.999).verdict == "not shown"
+        assert noninferiority_test(difference, 0.01, margin=least * 1.001).verdict != "not shown"
+        assert noninferiority_test(difference, 0.01, margin=least * 0.999).verdict == "not shown"
     else:
-        assert within_margin(difference, 0.01, margin=1e-6).verdict != "not shown"
+        assert noninferiority_test(difference, 0.01, margin=1e-6).verdict != "not shown"
 
 
 def test_where_nothing_is_left_out_nothing_is_drawn() -> None:

@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.measures import Measure, NetBenefit
-from clinical_symile.risk_panels import CALIBRATION, CONFORMAL, SILENCE, decisions, measured
-from clinical_symile.scores import Series
+from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.sections.risk import (
+    CALIBRATION,
+    CONFORMAL,
+    SILENCE,
+    decisions,
+    measured,
+)
+from clinical_symile.tracking.analysis_tables import Measure, NetBenefit
 
 TASK = "classification/died"
 TASKS: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Run the grid of trainings and evaluations that a report needs."""

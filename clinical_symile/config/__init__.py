@@ -1,0 +1,1 @@
+"""Read and validate the TOML definitions of cohorts, tasks and reports."""

@@ -1,0 +1,1 @@
+"""Definitions of pretraining, retrieval and classification tasks."""

@@ -1,0 +1,1 @@
+"""Cohort stores: prepare, open, audit and load them, and draw masks and candidates."""

@@ -1,0 +1,1 @@
+"""Look for leaks and implausible values in a prepared store."""

@@ -1,0 +1,1 @@
+"""Read predictions and embeddings of external models."""

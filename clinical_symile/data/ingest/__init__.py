@@ -1,0 +1,1 @@
+"""Turn raw tables and recordings into the files of a store."""

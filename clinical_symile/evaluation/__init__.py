@@ -1,0 +1,1 @@
+"""Evaluate models, baselines and the oracle on tasks, and compare them."""

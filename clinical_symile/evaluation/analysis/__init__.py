@@ -1,0 +1,1 @@
+"""Analyze evaluated runs: risk, subgroups, modality contribution and ranks."""

@@ -1,0 +1,1 @@
+"""Baselines that are scored beside every trained model."""

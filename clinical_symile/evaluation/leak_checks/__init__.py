@@ -1,0 +1,1 @@
+"""Check that a component never reads a hidden modality."""

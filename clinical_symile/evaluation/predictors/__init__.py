@@ -1,0 +1,1 @@
+"""Predictors: embeddings, baselines, the oracle and external models."""

@@ -1,0 +1,1 @@
+"""Probes that predict an outcome from frozen embeddings."""

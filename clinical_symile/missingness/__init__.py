@@ -1,0 +1,1 @@
+"""Missingness patterns and the mechanisms that draw them."""

@@ -1,0 +1,1 @@
+"""Encoders, the multimodal encoder and what fills missing modalities."""

@@ -1,0 +1,1 @@
+"""What a model does where a modality is missing."""

@@ -1,0 +1,1 @@
+"""Exact losses over all combinations, tile by tile."""

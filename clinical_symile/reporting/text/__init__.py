@@ -1,0 +1,1 @@
+"""Display names and summaries in plain language."""

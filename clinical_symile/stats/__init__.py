@@ -1,0 +1,1 @@
+"""Confidence intervals, hypothesis tests, multiplicity and variance components."""

@@ -1,0 +1,1 @@
+"""The synthetic cohort and its Bayes-optimal oracle."""

@@ -1,0 +1,1 @@
+"""Train a model: the loop, optimizer, checkpoints and model selection."""
