@@ -48,9 +48,9 @@ def measure(candidates: int, *, queries: int, dim: int) -> str:
     nowhere: Any = None  # the store is for labels, which nobody asks for here
     scorer = EmbeddingScorer(embeddings, Symile(), nowhere)
     everyone = np.arange(candidates)
-    seen = np.ones((queries, 2), dtype=bool)
+    available = np.ones((queries, 2), dtype=bool)
     before, started = peak_mb(), time.perf_counter()
-    rank(task, scorer, everyone[:queries], seen, among=Gallery(everyone, everyone))
+    rank(task, scorer, everyone[:queries], available, among=Gallery(everyone, everyone))
     seconds = time.perf_counter() - started
     return (
         f"| {candidates:,} | {queries} | {dim} | {seconds:.1f} | "

@@ -31,27 +31,27 @@ class Mask:
         columns: modalities, or the parts of one.
         samples: the samples' names.
         rows: the same as rows of the store.
-        measured: what there was to be hidden.
-        seen: what may be used.
+        present: what there was to be hidden.
+        available: what may be used.
     """
 
     pattern: str
     columns: tuple[str, ...]
     samples: tuple[str, ...]
     rows: Int[np.ndarray, " sample"]
-    measured: Bool[np.ndarray, "sample column"]
-    seen: Bool[np.ndarray, "sample column"]
+    present: Bool[np.ndarray, "sample column"]
+    available: Bool[np.ndarray, "sample column"]
 
     @property
-    def reached(self) -> dict[str, float]:
+    def hidden_rate(self) -> dict[str, float]:
         """The share of each column's measured entries that is hidden."""
-        return self.reached_in(self.rows)
+        return self.hidden_rate_among(self.rows)
 
-    def reached_in(self, rows: Int[np.ndarray, " asked"]) -> dict[str, float]:
+    def hidden_rate_among(self, rows: Int[np.ndarray, " asked"]) -> dict[str, float]:
         """The same among some rows of the store."""
         asked = np.isin(self.rows, rows)
-        there = self.measured[asked].sum(axis=0)
-        gone = (self.measured & ~self.seen)[asked].sum(axis=0)
+        there = self.present[asked].sum(axis=0)
+        gone = (self.present & ~self.available)[asked].sum(axis=0)
         shares = np.divide(gone, there, out=np.zeros(len(there)), where=there > 0)
         return dict(zip(self.columns, shares.tolist(), strict=True))
 
@@ -62,12 +62,12 @@ class Mask:
         return digest_of(
             "\n".join(self.columns),
             "\n".join(self.samples[row] for row in order),
-            np.packbits(self.seen[order]).tobytes(),
+            np.packbits(self.available[order]).tobytes(),
         )
 
     def write(self, path: Path) -> None:
         """Keep the mask as CSV: `sample`, and for each column 1 where it may be used."""
-        table = pd.DataFrame(self.seen.astype(int), columns=list(self.columns))
+        table = pd.DataFrame(self.available.astype(int), columns=list(self.columns))
         table.insert(0, "sample", self.samples)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
@@ -132,19 +132,19 @@ def _mask(
     place = np.flatnonzero(eligible_samples(pattern, store.present[rows][:, columns]))
     rows = rows[place]
     present = store.present[rows][:, columns]
-    seen = apply_pattern(pattern, modalities=modalities, present=present)
+    available = apply_pattern(pattern, modalities=modalities, present=present)
     samples = _names(store, rows)
     if pattern.mechanism == "site":
-        seen = seen & _by_site(pattern, store, rows, modalities, seed=seed)
+        available = available & _by_site(pattern, store, rows, modalities, seed=seed)
     elif pattern.mechanism == "mask":
-        seen = seen & _from_file(pattern, store, samples, modalities)
+        available = available & _from_file(pattern, store, samples, modalities)
     elif pattern.mechanism and not pattern.within and len(rows):
         pulls = _pulls(pattern, store, split, place, modalities)
         draws = uniforms(seed, samples, modalities)
-        seen = seen & ~draw_hidden(draws, pulls, measured=present, rate=pattern.rate)
-    for array in (rows, present, seen):
+        available = available & ~draw_hidden(draws, pulls, present=present, rate=pattern.rate)
+    for array in (rows, present, available):
         array.flags.writeable = False
-    return Mask(pattern.name, modalities, samples, rows, present, seen)
+    return Mask(pattern.name, modalities, samples, rows, present, available)
 
 
 def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -> Mask:
@@ -180,7 +180,7 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
     else:
         pulls = np.zeros(values.shape)
     draws = uniforms(seed, samples, parts)
-    gone = draw_hidden(draws, pulls, measured=observed, rate=pattern.rate)
+    gone = draw_hidden(draws, pulls, present=observed, rate=pattern.rate)
     return Mask(pattern.name, parts, samples, rows, observed, observed & ~gone)
 
 
@@ -193,7 +193,7 @@ def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStor
     masks = [draw_parts(pattern, store, split=split, seed=seed) for split in SPLITS]
     withheld = np.zeros((len(store.samples), len(masks[0].columns)), dtype=bool)
     for mask in masks:
-        withheld[mask.rows] = ~mask.seen
+        withheld[mask.rows] = ~mask.available
     return replace(store, withheld={**store.withheld, pattern.within: withheld})
 
 
@@ -274,7 +274,7 @@ def _by_site(
     if not pattern.given:
         return _drawn(observed, np.ones(len(observed)), draws)
     site = store.samples[kept].astype("string").fillna("")
-    seen = np.zeros((len(rows), len(modalities)), dtype=bool)
+    available = np.zeros((len(rows), len(modalities)), dtype=bool)
     for name in site.iloc[rows].unique():
         there = (site.iloc[rows] == name).to_numpy()
         ours = (site.iloc[train] == name).to_numpy()
@@ -283,8 +283,8 @@ def _by_site(
                 f"'{pattern.name}': some samples have a value of {pattern.given} that no train "
                 "sample has, so nothing is known of what is measured there. Leave the pattern out."
             )
-        seen[there] = _drawn(observed[ours], np.ones(ours.sum()), draws[there])
-    return seen
+        available[there] = _drawn(observed[ours], np.ones(ours.sum()), draws[there])
+    return available
 
 
 def _drawn(
@@ -308,12 +308,12 @@ def _site_file(
             "count. Add one, or leave the pattern out."
         )
     table = _read(path, pattern, ["count"], modalities)
-    seen = _zero_or_one(table, modalities, path)
+    available = _zero_or_one(table, modalities, path)
     counts = table["count"].to_numpy(dtype=np.float64)
-    useful = seen.any(axis=1) & (counts > 0)
+    useful = available.any(axis=1) & (counts > 0)
     if (counts < 0).any() or not useful.any():
         raise DataError(f"{path}: no line with a modality and a count above 0. Correct the table.")
-    return seen[useful], counts[useful]
+    return available[useful], counts[useful]
 
 
 def _from_file(
@@ -327,14 +327,14 @@ def _from_file(
             f"and {', '.join(modalities)}. Add one, or leave the pattern out."
         )
     table = _read(path, pattern, ["sample"], modalities).astype({"sample": str})
-    seen = pd.DataFrame(_zero_or_one(table, modalities, path), index=pd.Index(table["sample"]))
-    missing = sum(sample not in seen.index for sample in samples)
-    if missing or not seen.index.is_unique:
+    available = pd.DataFrame(_zero_or_one(table, modalities, path), index=pd.Index(table["sample"]))
+    missing = sum(sample not in available.index for sample in samples)
+    if missing or not available.index.is_unique:
         raise DataError(
             f"{path}: {missing} of {len(samples)} samples have no line; expected one line for each "
             "sample. Complete the file, with no sample twice."
         )
-    found = seen.loc[list(samples)].to_numpy(dtype=bool)
+    found = available.loc[list(samples)].to_numpy(dtype=bool)
     nothing = int((~found.any(axis=1)).sum())
     if nothing:
         raise CannotScore(

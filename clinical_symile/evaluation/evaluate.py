@@ -141,15 +141,15 @@ def _retrieval(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[Ans
     columns = {name for metric in task_metrics(task) for name in metric.columns}
 
     def answer(pattern: Pattern) -> tuple[pd.DataFrame, Any, None]:
-        rows, seen = samples(store, task.split, task.query, pattern, seed=task.seed)
+        rows, available = samples(store, task.split, task.query, pattern, seed=task.seed)
         asked = np.isin(rows, lists.queries)
-        rows, seen = rows[asked], seen[asked]
+        rows, available = rows[asked], available[asked]
         if not len(rows):
             raise CannotScore("no sample of the split has what this pattern needs.")
         try:
-            ranking = ranks.of(rows, seen)
+            ranking = ranks.of(rows, available)
             parts = {
-                name: column(task, scorer, rows, seen, among=lists)
+                name: column(task, scorer, rows, available, among=lists)
                 for name, column in MORE.items()
                 if name in columns
             }
@@ -187,17 +187,17 @@ def _predicted(
     not all of them were predicted, as by a file of others.
     """
     label = outcome_labels(store, task)
-    rows, seen = _labelled(task, store, pattern, task.split, label)
+    rows, available = _labelled(task, store, pattern, task.split, label)
     if not len(rows):
         raise CannotScore(
             f"no sample of the split has what this pattern needs and a label of {task.outcome}."
         )
-    tuning = rows[:0], seen[:0]
+    tuning = rows[:0], available[:0]
     if task.split != "tuning" and task.label_share == 1:
         tuning = _labelled(task, store, pattern, "tuning", label)
     # Both at once: a probe learns anew for each call.
     both = np.append(rows, tuning[0])
-    probability = scorer.probability(task, both, np.concatenate([seen, tuning[1]]), pattern)
+    probability = scorer.probability(task, both, np.concatenate([available, tuning[1]]), pattern)
     frame = pd.DataFrame(
         {"row": both, "label": label[both].astype(int), "probability": probability}
     )
@@ -212,9 +212,9 @@ def _labelled(
     split: str,
     label: Float[np.ndarray, " row"],
 ) -> tuple[Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"]]:
-    rows, seen = samples(store, split, task.inputs, pattern, seed=task.seed)
+    rows, available = samples(store, split, task.inputs, pattern, seed=task.seed)
     known = ~np.isnan(label[rows])
-    return rows[known], seen[known]
+    return rows[known], available[known]
 
 
 def _together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -275,5 +275,5 @@ def _about(
         "n_samples": len(rows),
         "n_subjects": store.samples["subject"].iloc[rows].nunique(),
         "mask": mask.digest,
-        "hidden": mask.reached_in(rows),
+        "hidden": mask.hidden_rate_among(rows),
     }

@@ -18,7 +18,7 @@ def pooled_auc_per_query(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     *,
     among: CandidateLists | Gallery,
 ) -> Float[np.ndarray, " query"]:
@@ -39,12 +39,12 @@ def pooled_auc_per_query(
         task: what is retrieved.
         scorer: who scores.
         rows: the queries, among those of `among`.
-        seen: which of the task's query modalities may be used.
+        available: which of the task's query modalities may be used.
         among: the candidates.
     """
     right = np.concatenate(
         [
-            scorer.score(task, rows[part], seen[part], rows[part, None])[:, 0]
+            scorer.score(task, rows[part], available[part], rows[part, None])[:, 0]
             for part in _slices(len(rows), QUERIES_AT_A_TIME)
         ]
     )
@@ -53,7 +53,7 @@ def pooled_auc_per_query(
     won, wrong = np.zeros(len(rows)), np.zeros(len(rows))
     # How many wrong scores have so many right ones below them, and below or level with them.
     below, level = np.zeros(len(rows) + 1), np.zeros(len(rows) + 1)
-    for part, scores in WRONG[type(among)](task, scorer, rows, seen, among):
+    for part, scores in WRONG[type(among)](task, scorer, rows, available, among):
         there = scores > -np.inf
         low = np.searchsorted(ordered, scores[there], side="left")
         high = np.searchsorted(ordered, scores[there], side="right")
@@ -74,12 +74,12 @@ def _of_lists(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     lists: CandidateLists,
 ) -> Wrong:
     for part in _slices(len(rows), QUERIES_AT_A_TIME):
         listed = lists.of(rows[part])
-        scores = scorer.score(task, rows[part], seen[part], listed)
+        scores = scorer.score(task, rows[part], available[part], listed)
         wrong = (listed != rows[part, None]) & (listed != PADDING)
         yield part, np.where(wrong, scores, -np.inf)
 
@@ -88,13 +88,13 @@ def _of_gallery(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     gallery: Gallery,
 ) -> Wrong:
     for part in _slices(len(rows), QUERIES_AT_A_TIME):
         own = gallery.subjects[np.searchsorted(gallery.queries, rows[part])]
         for columns in _slices(len(gallery.queries), CANDIDATES_AT_A_TIME):
-            scores = scorer.score_all(task, rows[part], seen[part], gallery.queries[columns])
+            scores = scorer.score_all(task, rows[part], available[part], gallery.queries[columns])
             scores[own[:, None] == gallery.subjects[columns]] = -np.inf
             yield part, scores
 

@@ -36,7 +36,7 @@ def rank(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     *,
     among: CandidateLists | Gallery,
 ) -> Ranking:
@@ -46,13 +46,13 @@ def rank(
         task: what is retrieved; its seed breaks the ties of answers.
         scorer: who scores.
         rows: the queries, among those of `among`.
-        seen: which of the task's query modalities may be used.
+        available: which of the task's query modalities may be used.
         among: the candidates.
 
     Raises:
         ValueError: a score is not a number.
     """
-    return RANKED[type(among)](task, scorer, rows, seen, among)
+    return RANKED[type(among)](task, scorer, rows, available, among)
 
 
 class SharedRanks:
@@ -74,7 +74,7 @@ class SharedRanks:
         self._ranked: dict[int, dict[str, np.ndarray]] = {}
 
     def of(
-        self, rows: Int[np.ndarray, " query"], seen: Bool[np.ndarray, "query modality"]
+        self, rows: Int[np.ndarray, " query"], available: Bool[np.ndarray, "query modality"]
     ) -> Ranking:
         """The same as `rank`, of which only what was not asked for before is computed.
 
@@ -85,17 +85,17 @@ class SharedRanks:
             ValueError: a score is not a number.
         """
         place = np.searchsorted(self._among.queries, rows)
-        shown = seen @ (1 << np.arange(seen.shape[1]))
+        shown = available @ (1 << np.arange(available.shape[1]))
         new = np.ones(len(rows), dtype=bool)
         for one, own in _equal(shown):
             new[own] = ~self._done.setdefault(one, self._nobody())[place[own]]
         if new.any():
             try:
-                found = rank(self._task, self._scorer, rows[new], seen[new], among=self._among)
+                found = rank(self._task, self._scorer, rows[new], available[new], among=self._among)
             except ValueError:
                 # What is told of it is of all that were asked, as by each pattern alone.
                 new[:] = True
-                found = rank(self._task, self._scorer, rows, seen, among=self._among)
+                found = rank(self._task, self._scorer, rows, available, among=self._among)
             self._keep(place[new], shown[new], found)
         return self._read(place, shown)
 
@@ -130,11 +130,11 @@ def _in_lists(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     lists: CandidateLists,
 ) -> Ranking:
     listed = lists.of(rows)
-    scores = scorer.score(task, rows, seen, listed)
+    scores = scorer.score(task, rows, available, listed)
     above, tied = expected_ranks(scores, np.zeros(len(rows), dtype=np.int64))
     noise = np.random.default_rng(task.seed).random(lists.candidates.shape)
     noise = noise[np.searchsorted(lists.queries, rows)]
@@ -147,7 +147,7 @@ def _in_gallery(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     gallery: Gallery,
 ) -> Ranking:
     """In blocks of queries and candidates, never all queries with all candidates.
@@ -156,7 +156,7 @@ def _in_gallery(
     """
     order = np.random.default_rng(task.seed).permutation(len(gallery.queries))
     parts = [
-        _block(task, scorer, rows[part], seen[part], gallery, order)
+        _block(task, scorer, rows[part], available[part], gallery, order)
         for part in _slices(len(rows), QUERIES_AT_A_TIME)
     ]
     subjects = gallery.subjects[np.searchsorted(gallery.queries, rows)]
@@ -169,19 +169,19 @@ def _block(
     task: Retrieval,
     scorer: Scorer,
     rows: Int[np.ndarray, " query"],
-    seen: Bool[np.ndarray, "query modality"],
+    available: Bool[np.ndarray, "query modality"],
     gallery: Gallery,
     order: Int[np.ndarray, " candidate"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Above, tied and answers of some queries."""
-    right = scorer.score(task, rows, seen, rows[:, None])[:, 0]
+    right = scorer.score(task, rows, available, rows[:, None])[:, 0]
     subjects = gallery.subjects[np.searchsorted(gallery.queries, rows)]
     above, tied = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), -1)
     best = np.full((len(rows), ANSWERS), -np.inf)
     answers = np.full((len(rows), ANSWERS), PADDING)
     for columns in _slices(len(order), CANDIDATES_AT_A_TIME):
         candidates = gallery.queries[order[columns]]
-        scores = scorer.score_all(task, rows, seen, candidates)
+        scores = scorer.score_all(task, rows, available, candidates)
         scores[subjects[:, None] == gallery.subjects[order[columns]]] = -np.inf
         query, place = np.nonzero(rows[:, None] == candidates)
         scores[query, place] = right[query]

@@ -68,7 +68,7 @@ def draw_hidden(
     draws: Float[np.ndarray, "sample column"],
     pulls: Float[np.ndarray, "sample column"],
     *,
-    measured: Bool[np.ndarray, "sample column"],
+    present: Bool[np.ndarray, "sample column"],
     rate: float,
 ) -> Bool[np.ndarray, "sample column"]:
     """What is hidden of what is measured: the share `rate` of each column, never all of a sample.
@@ -76,43 +76,43 @@ def draw_hidden(
     Args:
         draws: uniform, see `uniforms`.
         pulls: x of each; 0 where the mechanism knows nothing of it.
-        measured: what there is to hide.
+        present: what there is to hide.
         rate: the share of each column's measured entries. Where too few could be hidden because
             each sample keeps one, as many are hidden as can be.
     """
-    place = _places(logit(draws) - SLOPE * pulls, measured)
+    place = _places(logit(draws) - SLOPE * pulls, present)
     lift = np.zeros(draws.shape[1])
-    below = _solve(lambda b: _share(_below(place, measured, b, lift), measured) - rate, 0.0, 1.0)
+    below = _solve(lambda b: _share(_below(place, present, b, lift), present) - rate, 0.0, 1.0)
     for _ in range(_ROUNDS):
         for column in range(draws.shape[1]):
             lift[column] = _solve(
                 lambda one, c=column: (
                     rate
                     - _share(
-                        _below(place, measured, below, _with(lift, c, one))[:, [c]],
-                        measured[:, [c]],
+                        _below(place, present, below, _with(lift, c, one))[:, [c]],
+                        present[:, [c]],
                     )
                 ),
                 -1.0,
                 1.0,
             )
-    return _below(place, measured, below, lift)
+    return _below(place, present, below, lift)
 
 
 def _places(
-    scores: Float[np.ndarray, "sample column"], measured: Bool[np.ndarray, "sample column"]
+    scores: Float[np.ndarray, "sample column"], present: Bool[np.ndarray, "sample column"]
 ) -> Float[np.ndarray, "sample column"]:
     """Each score's place among the measured ones of its column, in (0, 1)."""
     places = np.ones(scores.shape)
     for column in range(scores.shape[1]):
-        there = measured[:, column]
+        there = present[:, column]
         places[there, column] = (rankdata(scores[there, column]) - 0.5) / max(there.sum(), 1)
     return places
 
 
 def _below(
     place: Float[np.ndarray, "sample column"],
-    measured: Bool[np.ndarray, "sample column"],
+    present: Bool[np.ndarray, "sample column"],
     below: float,
     lift: Float[np.ndarray, " column"],
 ) -> Bool[np.ndarray, "sample column"]:
@@ -121,17 +121,17 @@ def _below(
     `lift` is added where it is asked which of a sample's entries is the highest: it lets every
     column reach its rate.
     """
-    taken = measured & (place < below)
-    empty = np.flatnonzero((taken == measured).all(axis=1) & measured.any(axis=1))
-    raised = np.where(measured[empty], place[empty] + lift, -np.inf)
+    taken = present & (place < below)
+    empty = np.flatnonzero((taken == present).all(axis=1) & present.any(axis=1))
+    raised = np.where(present[empty], place[empty] + lift, -np.inf)
     taken[empty, raised.argmax(axis=1)] = False
     return taken
 
 
 def _share(
-    taken: Bool[np.ndarray, "sample column"], measured: Bool[np.ndarray, "sample column"]
+    taken: Bool[np.ndarray, "sample column"], present: Bool[np.ndarray, "sample column"]
 ) -> float:
-    return taken.sum() / max(measured.sum(), 1)
+    return taken.sum() / max(present.sum(), 1)
 
 
 def _with(

@@ -219,10 +219,10 @@ class Oracle:
         """Each combination of visible modalities that occurs, with the places where it does."""
         combinations, group = np.unique(present, axis=0, return_inverse=True)
         for number, combination in enumerate(combinations):
-            seen = {
+            available = {
                 name for name, is_seen in zip(self._modalities, combination, strict=True) if is_seen
             }
-            visible = tuple(name for name in MODALITIES if name in seen)
+            visible = tuple(name for name in MODALITIES if name in available)
             yield visible, np.flatnonzero(group.ravel() == number)
 
     def _combination(

@@ -25,12 +25,12 @@ class LabelledRows:
 
     Attributes:
         rows: of the store.
-        seen: which modalities may be used, by those of the classifier.
+        available: which modalities may be used, by those of the classifier.
         label: 1 where the outcome is positive, else 0.
     """
 
     rows: Int[np.ndarray, " sample"]
-    seen: Bool[np.ndarray, "sample modality"]
+    available: Bool[np.ndarray, "sample modality"]
     label: Int[np.ndarray, " sample"]
 
 
@@ -101,14 +101,16 @@ def fit_classifier(
             for index in shuffled_batches(len(train.rows), batch_size=batch_size, rng=rng):
                 for group in adam.param_groups:
                     group["lr"] = learning_rate(optimiser, step, steps)
-                logit = classifier(_batch(classifier, store, train.rows[index], train.seen[index]))
+                logit = classifier(
+                    _batch(classifier, store, train.rows[index], train.available[index])
+                )
                 target = torch.from_numpy(train.label[index]).to(logit.dtype)
                 adam.zero_grad()
                 functional.binary_cross_entropy_with_logits(logit, target).backward()
                 nn.utils.clip_grad_norm_(classifier.parameters(), optimiser.gradient_clip)
                 adam.step()
                 step += 1
-            logit = predict_log_odds(classifier, store, tuning.rows, tuning.seen)
+            logit = predict_log_odds(classifier, store, tuning.rows, tuning.available)
             if not np.isfinite(logit).all():
                 raise CannotScore(
                     f"training for the outcome diverged in epoch {epoch + 1}. Lower learning_rate."
@@ -125,12 +127,12 @@ def predict_log_odds(
     classifier: Classifier,
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],
-    seen: Bool[np.ndarray, "sample modality"],
+    available: Bool[np.ndarray, "sample modality"],
 ) -> Float[np.ndarray, " sample"]:
     """The log odds of the outcome for some rows, of what is seen of them."""
     classifier.eval()
     parts = [
-        classifier(_batch(classifier, store, rows[part], seen[part])).double().numpy()
+        classifier(_batch(classifier, store, rows[part], available[part])).double().numpy()
         for part in (slice(start, start + AT_A_TIME) for start in range(0, len(rows), AT_A_TIME))
     ]
     return np.concatenate([np.zeros(0), *parts])
@@ -140,9 +142,9 @@ def _batch(
     classifier: Classifier,
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],
-    seen: Bool[np.ndarray, "sample modality"],
+    available: Bool[np.ndarray, "sample modality"],
 ) -> Batch:
     every = classifier.model.modalities
     visible = np.zeros((len(rows), len(every)), dtype=bool)
-    visible[:, [every.index(name) for name in classifier.modalities]] = seen
+    visible[:, [every.index(name) for name in classifier.modalities]] = available
     return load_batch(store, rows, modalities=every, visible=visible)

@@ -234,11 +234,11 @@ def _batches(
     rng = _rng(seed, epoch)
     drawn = np.random.default_rng(int(rng.integers(2**31)))
     absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
-    seen = present & ~_dropped(present, absence.drop, drawn)
+    available = present & ~_dropped(present, absence.drop, drawn)
     for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         share = index[fabric.global_rank :: fabric.world_size]
-        batch = feed.batch(rows[share], visible=seen[share], partners=pairs[share])
+        batch = feed.batch(rows[share], visible=available[share], partners=pairs[share])
         changes = torch.Generator().manual_seed(
             generator.initial_seed() + 2**32 + fabric.global_rank
         )
@@ -260,7 +260,7 @@ def _withheld(
 ) -> Bool[np.ndarray, "sample modality"]:
     """What the task's pattern hides of train rows."""
     mask = _mask(store, task, seed=seed)
-    return (mask.measured & ~mask.seen)[np.searchsorted(mask.rows, rows)]
+    return (mask.present & ~mask.available)[np.searchsorted(mask.rows, rows)]
 
 
 def _withholding(store: CohortStore, task: Pretraining, *, seed: int) -> CohortStore:
@@ -303,7 +303,7 @@ def _learnable(store: CohortStore, task: Pretraining, *, seed: int) -> Int[np.nd
     absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
     shown = len(parse_pattern(task.missingness).shown(task.modalities))
     needed = shown if absence.needs is None else absence.needs
-    rows = mask.rows[mask.seen.sum(axis=1) >= needed]
+    rows = mask.rows[mask.available.sum(axis=1) >= needed]
     problems = [
         f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "
         "least 2. Prepare a larger cohort, or choose a task of fewer modalities."

@@ -16,10 +16,10 @@ def test_batches_are_of_one_size_and_hold_each_sample_once(
     batches = list(shuffled_batches(count, batch_size=batch_size, rng=rng))
     size = min(batch_size, count)
     assert [len(batch) for batch in batches] == [size] * (count // size)
-    seen = np.concatenate(batches)
-    assert len(np.unique(seen)) == len(seen)
-    assert count - len(seen) < size
-    assert set(seen) <= set(range(count))
+    available = np.concatenate(batches)
+    assert len(np.unique(available)) == len(available)
+    assert count - len(available) < size
+    assert set(available) <= set(range(count))
 
 
 def test_what_is_left_out_changes_from_epoch_to_epoch(rng: np.random.Generator) -> None:
@@ -27,8 +27,8 @@ def test_what_is_left_out_changes_from_epoch_to_epoch(rng: np.random.Generator) 
     everyone = set(range(10))
     left_out = set()
     for _ in range(60):
-        seen = np.concatenate(list(shuffled_batches(10, batch_size=3, rng=rng)))
-        left_out |= everyone - set(seen)
+        available = np.concatenate(list(shuffled_batches(10, batch_size=3, rng=rng)))
+        left_out |= everyone - set(available)
     assert left_out == everyone
 
 

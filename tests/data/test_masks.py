@@ -77,15 +77,15 @@ RANDOM = ["mcar-10", "mcar-50", "mar-age-30", "mar-ward-30", "mnar-30", "mnar-50
 def test_every_modality_reaches_its_rate_within_half_a_point(name, modalities, draw):
     mask = draw(name, modalities=modalities)
     assert len(mask.rows) == 10_000
-    assert list(mask.reached) == list(modalities)
+    assert list(mask.hidden_rate) == list(modalities)
     rate = parse_pattern(name).rate
-    assert np.array(list(mask.reached.values())) == pytest.approx(rate, abs=0.005)
-    assert mask.seen.any(axis=1).all()
+    assert np.array(list(mask.hidden_rate.values())) == pytest.approx(rate, abs=0.005)
+    assert mask.available.any(axis=1).all()
 
 
 def _related(mask: Mask, store: CohortStore, column: int) -> tuple[float, float]:
     """How hiding a modality goes with its severity: at large, and among people of one age."""
-    gone = pd.Series(~mask.seen[:, column], dtype=float)
+    gone = pd.Series(~mask.available[:, column], dtype=float)
     value = pd.Series(np.asarray(store.array(MODALITIES[column]))[mask.rows].mean(axis=1))
     rank = store.samples["kept_age"].iloc[mask.rows].rank().to_numpy()
     age = rank // 100
@@ -169,10 +169,10 @@ def test_another_seed_or_pattern_has_another_digest(draw):
 
 def test_a_site_pattern_shows_what_train_samples_have(draw, panels):
     train = panels.present[panels.rows("train")]
-    seen = draw("site").seen
+    available = draw("site").available
     for pattern in np.unique(train, axis=0):
         expected = (train == pattern).all(axis=1).mean()
-        assert (seen == pattern).all(axis=1).mean() == pytest.approx(expected, abs=0.012)
+        assert (available == pattern).all(axis=1).mean() == pytest.approx(expected, abs=0.012)
 
 
 def test_a_site_pattern_by_a_column_shows_what_train_samples_of_that_site_have(draw, panels):
@@ -183,8 +183,8 @@ def test_a_site_pattern_by_a_column_shows_what_train_samples_of_that_site_have(d
     present[train & north, 0] = True
     mask = draw("site-ward", store=replace(panels, present=present))
     there = north[mask.rows]
-    assert not mask.seen[there, 1].any()
-    assert mask.seen[~there, 1].mean() == pytest.approx(11 / 12, abs=0.02)
+    assert not mask.available[there, 1].any()
+    assert mask.available[~there, 1].mean() == pytest.approx(11 / 12, abs=0.02)
     with pytest.raises(CannotScore, match="a value of ward that no train sample has"):
         draw("site-ward", store=replace(panels, samples=_moved(panels)))
 
@@ -200,9 +200,9 @@ def test_a_site_pattern_may_come_from_a_table_of_another_site(draw, panels, tmp_
     (tmp_path / "sites").mkdir()
     table = tmp_path / "sites" / "clinic.csv"
     table.write_text("cxr,ecg,labs,count\n1,1,1,50\n0,0,1,150\n0,0,0,900\n1,0,0,0\n")
-    seen = draw("site-clinic", store=store).seen
-    assert (seen == [False, False, True]).all(axis=1).mean() == pytest.approx(0.75, abs=0.015)
-    assert (seen.all(axis=1) | (seen == [False, False, True]).all(axis=1)).all()
+    available = draw("site-clinic", store=store).available
+    assert (available == [False, False, True]).all(axis=1).mean() == pytest.approx(0.75, abs=0.015)
+    assert (available.all(axis=1) | (available == [False, False, True]).all(axis=1)).all()
     for text, message in (
         ("cxr,ecg,labs\n1,1,1\n", "no column count. Add it."),
         ("cxr,ecg,labs,count\n0,0,0,5\n", "no line with a modality and a count above 0"),
@@ -258,16 +258,16 @@ def test_parts_of_a_panel_reach_their_rate_and_never_all_are_hidden(name, panels
     pattern = parse_pattern(name)
     mask = draw_parts(pattern, panels, split="held_out", seed=0)
     assert mask.columns == PARTS
-    assert np.array(list(mask.reached.values())) == pytest.approx(pattern.rate, abs=0.005)
-    assert mask.seen.any(axis=1).all()
+    assert np.array(list(mask.hidden_rate.values())) == pytest.approx(pattern.rate, abs=0.005)
+    assert mask.available.any(axis=1).all()
     values = np.asarray(panels.array("labs"))[mask.rows, 0]
-    gone = ~mask.seen[:, 0]
+    gone = ~mask.available[:, 0]
     higher = values[gone].mean() - values[~gone].mean()
     assert bool(higher > 0.2) is (name != "labs-mcar-50")
 
 
 def test_a_pattern_within_a_panel_hides_no_modality(draw):
-    assert draw("labs-mcar-50").seen.all()
+    assert draw("labs-mcar-50").available.all()
 
 
 def test_what_is_no_panel_has_no_parts(synthetic_store):
@@ -299,10 +299,10 @@ def test_withheld_parts_are_read_as_if_they_had_not_been_measured(panels):
     mask = draw_parts(pattern, panels, split="held_out", seed=0)
     rows = mask.rows[:200]
     percentiles, observed = np.moveaxis(store.inputs("labs", rows), 1, 0)
-    np.testing.assert_array_equal(observed, mask.seen[:200])
+    np.testing.assert_array_equal(observed, mask.available[:200])
     before = panels.inputs("labs", rows)[:, 0]
-    np.testing.assert_array_equal(percentiles[mask.seen[:200]], before[mask.seen[:200]])
+    np.testing.assert_array_equal(percentiles[mask.available[:200]], before[mask.available[:200]])
     # What is hidden reads the same in everyone: the mean percentile of training.
     for place in range(len(PARTS)):
-        assert len(np.unique(percentiles[~mask.seen[:200, place], place])) == 1
+        assert len(np.unique(percentiles[~mask.available[:200, place], place])) == 1
     np.testing.assert_array_equal(store.inputs("ecg", rows), panels.inputs("ecg", rows))

@@ -179,9 +179,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         journal.write('{"first": 4, "pres')  # what a kill in the middle of a line leaves
     for name in ("100", "101", "102", "103"):  # these are not read again
         (hospital.source / "ecg" / f"{name}.dat").write_bytes(b"")
-    seen: list[int] = []
-    run(hospital, progress=lambda done, total: seen.append(done))
-    assert seen == [6, 8]
+    available: list[int] = []
+    run(hospital, progress=lambda done, total: available.append(done))
+    assert available == [6, 8]
     assert files(hospital.out) == expected
 
 
@@ -230,9 +230,9 @@ def test_what_fails_before_anything_was_decoded_leaves_nothing_behind(
 
 
 def test_progress_counts_samples(hospital: Hospital) -> None:
-    seen: list[tuple[int, int]] = []
-    run(hospital, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(8, 8)]  # the ninth admission has no recording
+    available: list[tuple[int, int]] = []
+    run(hospital, progress=lambda done, total: available.append((done, total)))
+    assert available == [(8, 8)]  # the ninth admission has no recording
 
 
 def break_xray(hospital: Hospital) -> None:

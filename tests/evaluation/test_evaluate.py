@@ -77,18 +77,18 @@ class _Counting:
     asked: list[tuple[int, bytes]] = field(default_factory=list)
 
     def score(
-        self, task: Retrieval, rows: np.ndarray, seen: np.ndarray, candidates: np.ndarray
+        self, task: Retrieval, rows: np.ndarray, available: np.ndarray, candidates: np.ndarray
     ) -> np.ndarray:
-        self.asked += [(row, shown.tobytes()) for row, shown in zip(rows, seen, strict=True)]
-        return self.scorer.score(task, rows, seen, candidates)
+        self.asked += [(row, shown.tobytes()) for row, shown in zip(rows, available, strict=True)]
+        return self.scorer.score(task, rows, available, candidates)
 
     def score_all(
-        self, task: Retrieval, rows: np.ndarray, seen: np.ndarray, candidates: np.ndarray
+        self, task: Retrieval, rows: np.ndarray, available: np.ndarray, candidates: np.ndarray
     ) -> np.ndarray:
         raise NotImplementedError
 
     def probability(
-        self, task: Classification, rows: np.ndarray, seen: np.ndarray, pattern: Pattern
+        self, task: Classification, rows: np.ndarray, available: np.ndarray, pattern: Pattern
     ) -> np.ndarray:
         raise NotImplementedError
 
@@ -181,14 +181,14 @@ class _Fixed:
     """Scores that are known: the candidate's row number, negated for odd queries."""
 
     def score(
-        self, task: Retrieval, rows: np.ndarray, seen: np.ndarray, candidates: np.ndarray
+        self, task: Retrieval, rows: np.ndarray, available: np.ndarray, candidates: np.ndarray
     ) -> np.ndarray:
         return np.where(rows[:, None] % 2, -1.0, 1.0) * candidates
 
     score_all = score
 
     def probability(
-        self, task: Classification, rows: np.ndarray, seen: np.ndarray, pattern: Pattern
+        self, task: Classification, rows: np.ndarray, available: np.ndarray, pattern: Pattern
     ) -> np.ndarray:
         return rows / rows.max()
 
@@ -367,7 +367,7 @@ def test_a_result_says_how_much_was_hidden_and_by_which_mask(
     scored = target[mask.rows]
     assert not scored.all()
     for column, name in enumerate(task.query):
-        gone = sum(not seen for seen in mask.seen[scored, column])
+        gone = sum(not available for available in mask.available[scored, column])
         assert made["mcar-30"].hidden[name] == pytest.approx(gone / sum(scored))
     assert len({row.mask for row in made.values()}) == 3
 

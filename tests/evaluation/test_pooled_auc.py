@@ -30,22 +30,22 @@ class _Table:
     def __init__(self, scores: np.ndarray):
         self.scores, self.cells = scores, []
 
-    def score(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+    def score(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
         self.cells.append(candidates.size)
         full = self.scores[rows[:, None], candidates]
         return np.where(candidates == PADDING, -np.inf, full)
 
-    def score_all(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+    def score_all(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
         self.cells.append(len(rows) * len(candidates))
         return self.scores[np.ix_(rows, candidates)]
 
-    def probability(self, task: Any, rows: Any, seen: Any, pattern: Any) -> np.ndarray:
+    def probability(self, task: Any, rows: Any, available: Any, pattern: Any) -> np.ndarray:
         raise NotImplementedError
 
 
 def _parts(task: Retrieval, scores: np.ndarray, among: CandidateLists | Gallery) -> np.ndarray:
-    seen = np.ones((len(among.queries), 2), dtype=bool)
-    return pooled_auc_per_query(task, _Table(scores), among.queries, seen, among=among)
+    available = np.ones((len(among.queries), 2), dtype=bool)
+    return pooled_auc_per_query(task, _Table(scores), among.queries, available, among=among)
 
 
 def test_the_auc_over_scores_is_that_of_all_pairs_in_lists(

@@ -44,24 +44,24 @@ class _Table:
     scores: np.ndarray
     cells: list[int] = field(default_factory=list)
 
-    def score(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+    def score(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
         self.cells.append(candidates.size)
         full = self.scores[rows[:, None], candidates]
         return np.where(candidates == PADDING, -np.inf, full)
 
-    def score_all(self, task: Any, rows: Any, seen: Any, candidates: Any) -> np.ndarray:
+    def score_all(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
         self.cells.append(len(rows) * len(candidates))
         return self.scores[np.ix_(rows, candidates)]
 
-    def probability(self, task: Any, rows: Any, seen: Any, pattern: Any) -> np.ndarray:
+    def probability(self, task: Any, rows: Any, available: Any, pattern: Any) -> np.ndarray:
         raise NotImplementedError
 
 
 def _ranked(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[np.ndarray, Ranking]:
     among = candidate_lists(task, store)
-    rows, seen = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
+    rows, available = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
     kept = np.isin(rows, among.queries)
-    return rows[kept], rank(task, scorer, rows[kept], seen[kept], among=among)
+    return rows[kept], rank(task, scorer, rows[kept], available[kept], among=among)
 
 
 def _few_scores(store: CohortStore, rng: np.random.Generator) -> np.ndarray:
@@ -121,14 +121,14 @@ def test_an_oracle_ranks_a_gallery_as_it_ranks_lists(
 
 def _check_as_lists(task: Retrieval, scorer: Scorer, store: CohortStore) -> None:
     rows, ranking = _ranked(task, scorer, store)
-    asked, seen = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
+    asked, available = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
     longest = max(len(_listed(store, row)) for row in rows)
     lists = np.full((len(rows), longest), PADDING)
     for place, row in enumerate(rows):
         listed = [row, *(other for other in _listed(store, row) if other != row)]
         lists[place, : len(listed)] = listed
     expected = rank(
-        task, scorer, rows, seen[np.isin(asked, rows)], among=CandidateLists(rows, lists)
+        task, scorer, rows, available[np.isin(asked, rows)], among=CandidateLists(rows, lists)
     )
     np.testing.assert_array_equal(ranking.above, expected.above)
     np.testing.assert_array_equal(ranking.tied, expected.tied)
@@ -160,10 +160,10 @@ def test_answers_of_a_gallery_do_not_favour_the_right_one_among_ties(
     everyone = np.arange(len(synthetic_store.samples))
     scorer = _Table(np.zeros((len(everyone), len(everyone))))
     among = Gallery(everyone[:12], everyone[:12])
-    seen = np.ones((12, 2), dtype=bool)
+    available = np.ones((12, 2), dtype=bool)
     right = [
         rank(
-            task.model_copy(update={"seed": seed}), scorer, everyone[:12], seen, among=among
+            task.model_copy(update={"seed": seed}), scorer, everyone[:12], available, among=among
         ).answers[:, 0]
         == everyone[:12]
         for seed in range(200)

@@ -100,7 +100,7 @@ def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
     oracle: tuple[Run, RunAnalysis],
 ) -> None:
     run, _ = oracle
-    seen = 0
+    available = 0
     for row in run.results:
         modalities = MODALITIES if row.metric == "auroc" else ("ecg", "labs")
         if row.metric not in ("auroc", "recall_at_1") or row.missingness.startswith("mcar"):
@@ -109,8 +109,8 @@ def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
         exact = enumerated(row.metric)[shown]
         reach = (row.high - row.low) / 2
         assert row.value == pytest.approx(exact, abs=1.5 * reach), row.missingness
-        seen += 1
-    assert seen == 7 + 4
+        available += 1
+    assert available == 7 + 4
 
 
 @pytest.mark.parametrize("metric", ["auroc", "recall_at_1"])

@@ -133,13 +133,13 @@ def test_a_retrieval_metric_is_its_definition_in_loops(name, rng):
 
 @pytest.mark.parametrize("name", sorted(CLASSIFICATION_REFERENCES))
 def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(name, rng):
-    seen = {"refused": 0, "one sample": 0, "tied": 0}
+    available = {"refused": 0, "one sample": 0, "tied": 0}
     for _ in range(CASES):
         label, probability = classification_case(rng)
-        seen["one sample"] += len(label) == 1
-        seen["tied"] += len(np.unique(probability)) < len(probability)
+        available["one sample"] += len(label) == 1
+        available["tied"] += len(np.unique(probability)) < len(probability)
         if name not in ONE_CLASS_IS_ENOUGH and len(set(label.tolist())) < 2:
-            seen["refused"] += 1
+            available["refused"] += 1
             with pytest.raises(ValueError, match="needs both classes"):
                 metric_of(name).compute(label, probability)
             continue
@@ -147,9 +147,9 @@ def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(name, rng):
             warnings.simplefilter("ignore")  # scikit-learn on one class
             expected = CLASSIFICATION_REFERENCES[name](label, probability)
         assert metric_of(name).compute(label, probability) == pytest.approx(expected, abs=1e-12)
-    assert seen["one sample"]
-    assert seen["tied"]
-    assert bool(seen["refused"]) == (name not in ONE_CLASS_IS_ENOUGH)
+    assert available["one sample"]
+    assert available["tied"]
+    assert bool(available["refused"]) == (name not in ONE_CLASS_IS_ENOUGH)
 
 
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES | CLASSIFICATION_REFERENCES))

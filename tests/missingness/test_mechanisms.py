@@ -39,27 +39,27 @@ def test_every_column_reaches_its_rate_and_no_sample_loses_all(rate, columns):
         return
     severe = np.random.default_rng(0).normal(size=(len(NAMES), 1)) + np.zeros(columns)
     for pulls in (np.zeros_like(severe), severe):
-        gone = draw_hidden(DRAWS[:, :columns], pulls, measured=ALL[:, :columns], rate=rate)
+        gone = draw_hidden(DRAWS[:, :columns], pulls, present=ALL[:, :columns], rate=rate)
         assert gone.mean(axis=0) == pytest.approx(rate, abs=0.001)
         assert not gone.all(axis=1).any()
 
 
 def test_where_less_can_be_hidden_as_much_is_hidden_as_can_be():
-    gone = draw_hidden(DRAWS[:, :2], np.zeros((len(NAMES), 2)), measured=ALL[:, :2], rate=0.9)
+    gone = draw_hidden(DRAWS[:, :2], np.zeros((len(NAMES), 2)), present=ALL[:, :2], rate=0.9)
     assert (gone.sum(axis=1) == 1).all()
 
 
 def test_only_what_is_measured_is_hidden_and_counted(rng):
-    measured = rng.random(DRAWS.shape) < 0.6
-    gone = draw_hidden(DRAWS, np.zeros(DRAWS.shape), measured=measured, rate=0.2)
-    assert not (gone & ~measured).any()
-    assert gone.sum(axis=0) / measured.sum(axis=0) == pytest.approx(0.2, abs=0.001)
-    assert (measured & ~gone).any(axis=1)[measured.any(axis=1)].all()
+    present = rng.random(DRAWS.shape) < 0.6
+    gone = draw_hidden(DRAWS, np.zeros(DRAWS.shape), present=present, rate=0.2)
+    assert not (gone & ~present).any()
+    assert gone.sum(axis=0) / present.sum(axis=0) == pytest.approx(0.2, abs=0.001)
+    assert (present & ~gone).any(axis=1)[present.any(axis=1)].all()
 
 
 def test_by_chance_alone_three_columns_are_hidden_as_three_coins_of_which_one_stays():
     # With p the chance of a coin and r = p - p³ / 3 the rate, all are shown with (1 - p)³.
-    gone = draw_hidden(DRAWS, np.zeros(DRAWS.shape), measured=ALL, rate=0.3)
+    gone = draw_hidden(DRAWS, np.zeros(DRAWS.shape), present=ALL, rate=0.3)
     p = 0.3 + 0.31**3 / 3
     assert (~gone.any(axis=1)).mean() == pytest.approx((1 - p) ** 3, abs=0.015)
 
@@ -68,8 +68,8 @@ def test_the_log_odds_of_being_hidden_rise_with_the_pull(rng):
     # One column of which two halves differ by one standard deviation; another that is never short.
     pulls = np.stack([np.repeat([0.0, 1.0], 5_000), np.zeros(10_000)], axis=1)
     draws = np.stack([DRAWS[:, 0], np.ones(10_000) - 1e-9], axis=1)
-    measured = ALL[:, :2].copy()
-    gone = draw_hidden(draws, pulls, measured=measured, rate=0.2)[:, 0]
+    present = ALL[:, :2].copy()
+    gone = draw_hidden(draws, pulls, present=present, rate=0.2)[:, 0]
     low, high = gone[:5_000].mean(), gone[5_000:].mean()
     odds = np.log(high / (1 - high)) - np.log(low / (1 - low))
     assert odds == pytest.approx(SLOPE, abs=0.15)
@@ -77,7 +77,7 @@ def test_the_log_odds_of_being_hidden_rise_with_the_pull(rng):
 
 def test_a_higher_rate_hides_nearly_all_that_a_lower_one_does():
     none = np.zeros(DRAWS.shape)
-    few, many = (draw_hidden(DRAWS, none, measured=ALL, rate=rate) for rate in (0.1, 0.3))
+    few, many = (draw_hidden(DRAWS, none, present=ALL, rate=rate) for rate in (0.1, 0.3))
     assert (few & ~many).sum() / few.sum() < 0.05
 
 

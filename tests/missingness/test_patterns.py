@@ -17,7 +17,7 @@ each_pattern = pytest.mark.parametrize("name", PATTERNS)
 PRESENT = np.array([[True, True, True], [True, False, True], [False, False, True]])
 
 
-def seen(name, present, *, modalities=MODALITIES):
+def available(name, present, *, modalities=MODALITIES):
     return apply_pattern(parse_pattern(name), modalities=modalities, present=present)
 
 
@@ -32,7 +32,7 @@ def seen(name, present, *, modalities=MODALITIES):
     ],
 )
 def test_a_pattern_shows_what_its_name_says(name, expected):
-    np.testing.assert_array_equal(seen(name, PRESENT), expected)
+    np.testing.assert_array_equal(available(name, PRESENT), expected)
 
 
 @pytest.mark.parametrize("name", PATTERNS[1:])
@@ -53,14 +53,14 @@ def test_observed_is_scored_on_whoever_has_anything():
 @each_pattern
 def test_hiding_twice_is_hiding_once(name, rng):
     present = rng.random((200, 3)) < 0.7
-    once = seen(name, present)
+    once = available(name, present)
     assert not (once & ~present).any()
-    np.testing.assert_array_equal(seen(name, once), once)
+    np.testing.assert_array_equal(available(name, once), once)
 
 
 @each_pattern
 def test_a_complete_sample_always_keeps_something(name):
-    assert seen(name, np.ones((5, 3), dtype=bool)).any(axis=1).all()
+    assert available(name, np.ones((5, 3), dtype=bool)).any(axis=1).all()
 
 
 @pytest.mark.parametrize("modalities", [MODALITIES, ("ecg", "labs"), ("ecg",), tuple("abcde")])
@@ -155,7 +155,7 @@ def test_a_pattern_that_means_nothing_here_is_refused(name, modalities, message)
     with pytest.raises(DefinitionError, match=message):
         pattern.check(modalities)
     with pytest.raises(DefinitionError, match=message):
-        seen(name, np.ones((2, len(modalities)), dtype=bool), modalities=modalities)
+        available(name, np.ones((2, len(modalities)), dtype=bool), modalities=modalities)
 
 
 def test_all_problems_of_a_pattern_are_told_together():
@@ -170,4 +170,4 @@ def test_the_usual_patterns_are_applicable_to_three_modalities(name):
 
 def test_rows_and_presence_must_fit():
     with pytest.raises(ValueError, match=r"present has shape \[3, 3\]; expected \[3, 2\]"):
-        seen("complete", PRESENT, modalities=("cxr", "ecg"))
+        available("complete", PRESENT, modalities=("cxr", "ecg"))

@@ -64,15 +64,15 @@ def test_intervals_over_subjects_cover_the_truth_and_intervals_over_samples_do_n
 
 def test_all_samples_of_a_subject_are_drawn_together():
     subjects = np.array(["b", "a", "b", "c", "b", "a"])
-    seen = []
+    available = []
 
     def remember(drawn):
-        seen.append(drawn)
+        available.append(drawn)
         return 0.0
 
     bootstrap(remember, [subjects], subjects, rng=np.random.default_rng(0), resamples=50)
     sizes = {"a": 2, "b": 3, "c": 1}
-    for drawn in seen:
+    for drawn in available:
         times = {name: (drawn == name).sum() / size for name, size in sizes.items()}
         assert all(count == int(count) for count in times.values())
         assert sum(times.values()) == 3

@@ -162,13 +162,13 @@ def test_sign_flips_of_few_subjects_are_all_of_them(rng):
     subjects = rng.integers(8, size=20)
     people = np.unique(subjects)
     sums = np.array([(values - baseline)[subjects == person].sum() for person in people])
-    reached = [
+    hidden_rate = [
         abs(np.dot(signs, sums)) >= abs(sums.sum()) - 1e-9
         for signs in product((1, -1), repeat=len(people))
     ]
     tested = sign_flip(values, baseline, subjects, rng=rng)
     assert tested.test == "sign flips, all"
-    assert tested.p_value == pytest.approx(np.mean(reached))
+    assert tested.p_value == pytest.approx(np.mean(hidden_rate))
     expected = scipy.stats.permutation_test(
         (sums,), np.sum, permutation_type="samples", n_resamples=10_000
     )

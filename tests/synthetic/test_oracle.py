@@ -271,9 +271,9 @@ def test_the_targets_own_presence_is_not_read(rng):
     oracle, _ = oracle_of(DEFAULTS, samples=20, rng=rng)
     rows = np.arange(20)
     candidates = rng.integers(0, 20, (20, 5))
-    seen, hidden = np.ones((20, 3), dtype=bool), np.array([[False, True, True]] * 20)
+    available, hidden = np.ones((20, 3), dtype=bool), np.array([[False, True, True]] * 20)
     np.testing.assert_array_equal(
-        oracle.score(rows, seen, candidates, target="cxr"),
+        oracle.score(rows, available, candidates, target="cxr"),
         oracle.score(rows, hidden, candidates, target="cxr"),
     )
 
@@ -287,12 +287,12 @@ def test_a_query_that_sees_nothing_prefers_no_candidate(rng):
 
 def test_permuting_candidates_permutes_scores(rng):
     oracle, _ = oracle_of(DEFAULTS, samples=20, rng=rng)
-    rows, seen = np.arange(20), np.ones((20, 3), dtype=bool)
+    rows, available = np.arange(20), np.ones((20, 3), dtype=bool)
     candidates = rng.integers(0, 20, (20, 6))
     order = rng.permutation(6)
     np.testing.assert_array_equal(
-        oracle.score(rows, seen, candidates[:, order], target="labs"),
-        oracle.score(rows, seen, candidates, target="labs")[:, order],
+        oracle.score(rows, available, candidates[:, order], target="labs"),
+        oracle.score(rows, available, candidates, target="labs")[:, order],
     )
 
 

@@ -548,29 +548,32 @@ def test_what_a_pattern_hides_from_the_learner_is_the_same_in_every_epoch(
 ) -> None:
     task = _mlps(catalog, "missingness=mcar-30", "batch_size=200")
     first, second = (
-        {int(row): seen.tolist() for row, seen in zip(batch.rows, batch.present, strict=True)}
+        {
+            int(row): available.tolist()
+            for row, available in zip(batch.rows, batch.present, strict=True)
+        }
         for epoch in (1, 2)
         for batch in _epoch(task, synthetic_store, epoch)
     )
     assert first == second
-    assert not all(all(seen) for seen in first.values())
+    assert not all(all(available) for available in first.values())
 
 
 def test_modality_dropout_hides_others_of_what_is_present_in_each_epoch(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
     task = _mlps(catalog, "absent=dropout", "batch_size=200")
-    seen = []
+    available = []
     for epoch in (1, 1, 2):
         (batch,) = _epoch(task, synthetic_store, epoch)
         order = batch.rows.argsort()
-        seen.append(batch.present[order])
-    assert torch.equal(seen[0], seen[1])
-    assert not torch.equal(seen[0], seen[2])
+        available.append(batch.present[order])
+    assert torch.equal(available[0], available[1])
+    assert not torch.equal(available[0], available[2])
     recorded = torch.from_numpy(synthetic_store.present[batch.rows[order].numpy()])
-    assert not (seen[0] & ~recorded).any()
-    assert (seen[0] != recorded).any()
-    assert seen[0].any(dim=1).all()
+    assert not (available[0] & ~recorded).any()
+    assert (available[0] != recorded).any()
+    assert available[0].any(dim=1).all()
 
 
 def test_shuffled_pairs_are_the_same_measurements_of_other_samples_in_every_epoch(

@@ -286,13 +286,13 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
         )
     scored = (store.samples["split"] != "train").to_numpy()
     for modality, names in files.items():
-        seen = np.array([name != "" and _stem(name) in known for name in names], dtype=bool)
-        rows = np.flatnonzero(seen & scored)
+        is_listed = np.array([name != "" and _stem(name) in known for name in names], dtype=bool)
+        rows = np.flatnonzero(is_listed & scored)
         yield AuditFinding(
             check="pretraining",
             severity=Severity.ERROR if len(rows) else Severity.FINE,
             sentence=f"{modality}: {len(rows)} recordings of tuning and held_out are in the list "
-            f"of {len(known)}, {int((seen & ~scored).sum())} of train"
+            f"of {len(known)}, {int((is_listed & ~scored).sum())} of train"
             + (". Score with an encoder that has not seen them." if len(rows) else ""),
             samples=_ids(store, rows),
         )

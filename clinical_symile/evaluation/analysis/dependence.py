@@ -46,8 +46,8 @@ def mask_auroc(
     known, label = _labelled(train, store.outcome(outcome, uncertain=uncertain))
     words, masks = _words(train)[known], 2 ** len(modalities)
     prevalence = label.mean() if len(label) else 0.5
-    positive, seen = (np.bincount(words, weights, masks) for weights in (label, None))
-    risk = (positive + prevalence) / (seen + 1)
+    positive, available = (np.bincount(words, weights, masks) for weights in (label, None))
+    risk = (positive + prevalence) / (available + 1)
     known, label = _labelled(scored, store.outcome(outcome, uncertain=uncertain))
     predicted = risk[_words(scored)[known]]
     subjects = store.samples["subject"].to_numpy()[scored.rows[known]]
@@ -56,7 +56,7 @@ def mask_auroc(
 
 def _words(mask: Mask) -> Int[np.ndarray, " sample"]:
     """Which modalities are seen of each sample, as one number."""
-    return mask.seen @ (1 << np.arange(mask.seen.shape[1]))
+    return mask.available @ (1 << np.arange(mask.available.shape[1]))
 
 
 def _labelled(

@@ -31,7 +31,7 @@ class Baseline(Protocol):
         train: LabelledRows,
         tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         *,
         store: CohortStore,
         task: Classification,
@@ -43,7 +43,7 @@ class Baseline(Protocol):
             train: samples of both classes to learn from.
             tuning: samples to choose by, one at least.
             rows: to predict, of the store.
-            seen: which of the task's inputs may be used, of each of them.
+            available: which of the task's inputs may be used, of each of them.
             store: what was measured.
             task: what is asked.
             pretraining: whose encoders and optimiser are used, by who trains any.
@@ -57,7 +57,7 @@ class Baseline(Protocol):
 def vectors(
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],
-    seen: Bool[np.ndarray, "sample modality"],
+    available: Bool[np.ndarray, "sample modality"],
     modalities: tuple[str, ...],
 ) -> Float[np.ndarray, "sample number"]:
     """The numbers of all modalities that are lists of numbers, as measured; NaN where not seen."""
@@ -65,6 +65,6 @@ def vectors(
     for column, name in enumerate(modalities):
         if len(store.manifest["modalities"][name]["shape"]) == 1:
             shown = np.full((len(rows), *store.array(name).shape[1:]), np.nan)
-            shown[seen[:, column]] = store.array(name)[rows[seen[:, column]]]
+            shown[available[:, column]] = store.array(name)[rows[available[:, column]]]
             parts.append(shown)
     return np.concatenate(parts, axis=1)

@@ -31,7 +31,7 @@ class LabsBoosting:
         train: LabelledRows,
         tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         *,
         store: CohortStore,
         task: Classification,
@@ -42,7 +42,7 @@ class LabsBoosting:
         Raises:
             CannotScore: no number is seen of any training sample.
         """
-        known = vectors(store, train.rows, train.seen, task.inputs)
+        known = vectors(store, train.rows, train.available, task.inputs)
         measured = ~np.isnan(known).all(axis=0)
         if not measured.any():
             raise CannotScore("no labs are seen under this pattern.")
@@ -54,8 +54,8 @@ class LabsBoosting:
             early_stopping=False,  # pyright: ignore[reportArgumentType], its stubs know "auto" alone
             random_state=task.seed,
         ).fit(known[:, measured], train.label)
-        tuned = vectors(store, tuning.rows, tuning.seen, task.inputs)[:, measured]
+        tuned = vectors(store, tuning.rows, tuning.available, task.inputs)[:, measured]
         losses = [log_loss(tuning.label, p[:, 1]) for p in trees.staged_predict_proba(tuned)]
-        asked = vectors(store, rows, seen, task.inputs)[:, measured]
+        asked = vectors(store, rows, available, task.inputs)[:, measured]
         stages = list(trees.staged_predict_proba(asked))
         return stages[int(np.argmin(losses))][:, 1]

@@ -27,7 +27,7 @@ class LabsLogistic:
         train: LabelledRows,
         tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         *,
         store: CohortStore,
         task: Classification,
@@ -38,7 +38,7 @@ class LabsLogistic:
         Raises:
             CannotScore: no number is seen of any training sample.
         """
-        known = vectors(store, train.rows, train.seen, task.inputs)
+        known = vectors(store, train.rows, train.available, task.inputs)
         measured = ~np.isnan(known).all(axis=0)
         if not measured.any():
             raise CannotScore("no labs are seen under this pattern.")
@@ -52,10 +52,10 @@ class LabsLogistic:
             return np.concatenate([np.where(absent, medians, numbers), absent], axis=1)
 
         fitted = chosen_regression(
-            filled(train.rows, train.seen),
+            filled(train.rows, train.available),
             train.label,
-            filled(tuning.rows, tuning.seen),
+            filled(tuning.rows, tuning.available),
             tuning.label,
             strengths=STRENGTHS,
         )
-        return fitted.predict_proba(filled(rows, seen))[:, 1]
+        return fitted.predict_proba(filled(rows, available))[:, 1]

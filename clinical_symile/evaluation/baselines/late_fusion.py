@@ -36,7 +36,7 @@ class LateFusion:
         train: LabelledRows,
         tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         *,
         store: CohortStore,
         task: Classification,
@@ -50,12 +50,12 @@ class LateFusion:
         """
         summed = np.zeros(len(rows))
         for column, name in enumerate(task.inputs):
-            shown = seen[:, column]
+            shown = available[:, column]
             if shown.any():
                 classifier = self._of(name, store, task, pretraining)
                 everything = np.ones((int(shown.sum()), 1), dtype=bool)
                 summed[shown] += predict_log_odds(classifier, store, rows[shown], everything)
-        return expit(summed / np.maximum(seen.sum(axis=1), 1))
+        return expit(summed / np.maximum(available.sum(axis=1), 1))
 
     def _of(
         self, name: str, store: CohortStore, task: Classification, pretraining: Pretraining

@@ -27,7 +27,7 @@ class MaskOnly:
         train: LabelledRows,
         tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         *,
         store: CohortStore,
         task: Classification,
@@ -42,10 +42,10 @@ class MaskOnly:
             return np.concatenate([shown, measured], axis=1, dtype=np.float64)
 
         fitted = chosen_regression(
-            there(train.rows, train.seen),
+            there(train.rows, train.available),
             train.label,
-            there(tuning.rows, tuning.seen),
+            there(tuning.rows, tuning.available),
             tuning.label,
             strengths=STRENGTHS,
         )
-        return fitted.predict_proba(there(rows, seen))[:, 1]
+        return fitted.predict_proba(there(rows, available))[:, 1]

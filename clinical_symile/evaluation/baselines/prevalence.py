@@ -19,7 +19,7 @@ class Prevalence:
         train: LabelledRows,
         tuning: LabelledRows,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         *,
         store: CohortStore,
         task: Classification,

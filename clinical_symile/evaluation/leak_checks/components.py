@@ -73,9 +73,9 @@ def _score_leaks(objective: Objective, z: Tensor, present: Tensor, target: str) 
     column = MODALITIES.index(target)
     known = present.clone()
     known[:, column] = True
-    seen = known.clone()
-    seen[:, column] = False
-    asked = seen.any(dim=1).nonzero()[:, 0]
+    available = known.clone()
+    available[:, column] = False
+    asked = available.any(dim=1).nonzero()[:, 0]
 
     def scores(filled: Tensor, queries: Tensor = asked) -> Outputs:
         query = Embeddings(filled, known, MODALITIES, torch.arange(SAMPLES)).take(queries)
@@ -83,7 +83,7 @@ def _score_leaks(objective: Objective, z: Tensor, present: Tensor, target: str) 
             return {f"the score for {target}": objective.score(query, z[:, column], target=target)}
 
     about = f"withheld slots and the query's own {target}"
-    yield from _changes(scores, z, seen, about=about)
+    yield from _changes(scores, z, available, about=about)
     for name, together in scores(z).items():
         if not torch.allclose(scores(z, asked[:1])[name], together[:1]):
             yield f"{name} of a query depends on the other queries."
@@ -151,7 +151,7 @@ def probe_leaks(thing: Any) -> Iterator[str]:
     probe = maker(thing)()
     # Embeddings and, behind them, measurements: both are filled in the same slots.
     everything, present = toy_embeddings(DIM + ANALYTES, samples=len(SPLITS))
-    seen, there = present.numpy(), np.ones(present.shape, dtype=bool)
+    available, there = present.numpy(), np.ones(present.shape, dtype=bool)
     store = toy_store(everything[..., DIM:].numpy(), there)
     learner = build_learner(toy_pretraining(), store, seed=0).eval()
 
@@ -164,11 +164,14 @@ def probe_leaks(thing: Any) -> Iterator[str]:
         z = filled[..., :DIM].numpy()
         read = toy_store(filled[..., DIM:].numpy(), measured, outcome)
         known = [
-            Labelled(some.rows, z[some.rows], some.seen, MODALITIES, some.label)
-            for some in (toy_labelled_rows("train", seen), toy_labelled_rows("tuning", seen))
+            Labelled(some.rows, z[some.rows], some.available, MODALITIES, some.label)
+            for some in (
+                toy_labelled_rows("train", available),
+                toy_labelled_rows("tuning", available),
+            )
         ]
         rows = ASKED[asked]
-        shown = Shown(rows, z[rows], seen[rows], MODALITIES)
+        shown = Shown(rows, z[rows], available[rows], MODALITIES)
         encoders = Encoders(learner, read)
         return _as_tensor(probe.predict(*known, shown, encoders=encoders, seed=0))
 
@@ -178,10 +181,10 @@ def probe_leaks(thing: Any) -> Iterator[str]:
 def baseline_leaks(thing: Any) -> Iterator[str]:
     """The leaks of a baseline, which reads a store."""
     measured, present = toy_embeddings(ANALYTES, samples=len(SPLITS))
-    seen = present.numpy()
+    available = present.numpy()
     # Who learns from all of training is held there to what was not measured.
     learns_from_all = maker(thing)().learns_from_all
-    there = seen | ((SPLITS == "held_out")[:, None] | (not learns_from_all))
+    there = available | ((SPLITS == "held_out")[:, None] | (not learns_from_all))
 
     def predicted(
         filled: Tensor,
@@ -193,10 +196,10 @@ def baseline_leaks(thing: Any) -> Iterator[str]:
         baseline = thing() if isinstance(thing, type) else copy.deepcopy(thing)
         rows = ASKED[asked]
         found = baseline.predict(
-            toy_labelled_rows("train", seen),
-            toy_labelled_rows("tuning", seen),
+            toy_labelled_rows("train", available),
+            toy_labelled_rows("tuning", available),
             rows,
-            seen[rows],
+            available[rows],
             store=toy_store(filled.numpy(), measured, outcome),
             task=toy_classification(),
             pretraining=toy_pretraining(),

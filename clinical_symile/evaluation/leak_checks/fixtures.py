@@ -88,10 +88,10 @@ def toy_labels(samples: int) -> np.ndarray:
     return (np.arange(samples) // 2) % 2
 
 
-def toy_labelled_rows(split: str, seen: Bool[np.ndarray, "sample modality"]) -> LabelledRows:
+def toy_labelled_rows(split: str, available: Bool[np.ndarray, "sample modality"]) -> LabelledRows:
     """The people of a split of the store, and what may be used of them."""
     rows = np.flatnonzero(split == SPLITS)
-    return LabelledRows(rows, seen[rows], toy_labels(len(SPLITS))[rows])
+    return LabelledRows(rows, available[rows], toy_labels(len(SPLITS))[rows])
 
 
 def toy_classification() -> Classification:

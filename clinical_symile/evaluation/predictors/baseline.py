@@ -33,7 +33,7 @@ class BaselineScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`.
@@ -47,7 +47,7 @@ class BaselineScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, " candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`.
@@ -61,7 +61,7 @@ class BaselineScorer:
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
         """See `Scorer`.
@@ -76,16 +76,16 @@ class BaselineScorer:
             train,
             tuning,
             rows,
-            seen,
+            available,
             store=self.store,
             task=task,
             pretraining=self.pretraining,
         )
 
     def _cases(self, task: Classification, pattern: Pattern, split: str) -> LabelledRows:
-        rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
+        rows, available = samples(self.store, split, task.inputs, pattern, seed=task.seed)
         label = outcome_labels(self.store, task)[rows]
         known = ~np.isnan(label)
-        rows, seen, label = rows[known], seen[known], label[known].astype(int)
+        rows, available, label = rows[known], available[known], label[known].astype(int)
         kept = subsample_label_rows(label, task)
-        return LabelledRows(rows[kept], seen[kept], label[kept])
+        return LabelledRows(rows[kept], available[kept], label[kept])

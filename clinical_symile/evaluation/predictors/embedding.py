@@ -32,13 +32,13 @@ NEEDS_LABELS = (
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that can be evaluated. It may use nothing that is not `seen`."""
+    """Anything that can be evaluated. It may use nothing that is not `available`."""
 
     def score(
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """How well each candidate goes with each query; -inf where there is no candidate.
@@ -46,7 +46,7 @@ class Scorer(Protocol):
         Args:
             task: what is retrieved.
             rows: the queries, as rows of the store.
-            seen: which of the task's query modalities may be used.
+            available: which of the task's query modalities may be used.
             candidates: rows of the store, `PADDING` behind the end of a list.
         """
         ...
@@ -55,7 +55,7 @@ class Scorer(Protocol):
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, " candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """`score` where every query has the same candidates; the array is the caller's to change.
@@ -63,7 +63,7 @@ class Scorer(Protocol):
         Args:
             task: what is retrieved.
             rows: the queries, as rows of the store.
-            seen: which of the task's query modalities may be used.
+            available: which of the task's query modalities may be used.
             candidates: rows of the store.
         """
         ...
@@ -72,7 +72,7 @@ class Scorer(Protocol):
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
         """Predicted probability of the outcome.
@@ -80,7 +80,7 @@ class Scorer(Protocol):
         Args:
             task: what is predicted.
             rows: of the store.
-            seen: which of the task's inputs may be used.
+            available: which of the task's inputs may be used.
             pattern: what hid the others; training samples may be given the same treatment.
 
         Raises:
@@ -109,7 +109,7 @@ class EmbeddingScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`."""
@@ -120,7 +120,7 @@ class EmbeddingScorer:
             part = slice(start, start + step)
             listed = candidates[part]
             together, place = np.unique(listed, return_inverse=True)
-            full = self.score_all(task, rows[part], seen[part], together)
+            full = self.score_all(task, rows[part], available[part], together)
             scores[part] = np.take_along_axis(full, place.reshape(listed.shape), axis=1)
         return np.where(candidates == PADDING, -np.inf, scores)
 
@@ -129,20 +129,20 @@ class EmbeddingScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, " candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`."""
         column = self.embeddings.modalities.index(task.target)
         z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
-        query = self._seen(rows, seen, task.query)
+        query = self._available(rows, available, task.query)
         return self.objective.score(query, z, target=task.target).numpy()
 
     def probability(
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
         """See `Scorer`: by the task's probe on the embeddings that are seen, and which are.
@@ -159,37 +159,37 @@ class EmbeddingScorer:
         return probe.predict(
             subsample_labels(train, task),
             subsample_labels(tuning, task),
-            self._shown(task, rows, seen),
+            self._shown(task, rows, available),
             encoders=self.encoders,
             seed=task.seed,
         )
 
-    def _seen(
+    def _available(
         self,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         modalities: tuple[str, ...],
     ) -> Embeddings:
         """Embeddings of rows with everything else than what is seen hidden."""
         full = np.zeros((len(rows), len(self.embeddings.modalities)), dtype=bool)
-        full[:, [self.embeddings.modalities.index(name) for name in modalities]] = seen
+        full[:, [self.embeddings.modalities.index(name) for name in modalities]] = available
         return self.embeddings.take(torch.from_numpy(rows)).hide(torch.from_numpy(full))
 
     def _shown(
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
     ) -> Shown:
         columns = [self.embeddings.modalities.index(name) for name in task.inputs]
-        z = self._seen(rows, seen, task.inputs).z[:, columns].numpy()
-        return Shown(rows, z, seen, task.inputs)
+        z = self._available(rows, available, task.inputs).z[:, columns].numpy()
+        return Shown(rows, z, available, task.inputs)
 
     def _labelled(self, task: Classification, pattern: Pattern, split: str) -> Labelled:
-        rows, seen = samples(self.store, split, task.inputs, pattern, seed=task.seed)
+        rows, available = samples(self.store, split, task.inputs, pattern, seed=task.seed)
         label = outcome_labels(self.store, task)[rows]
         known = ~np.isnan(label)
-        shown = self._shown(task, rows[known], seen[known])
+        shown = self._shown(task, rows[known], available[known])
         return Labelled(**vars(shown), label=label[known].astype(int))
 
 
@@ -199,7 +199,7 @@ class OracleScorer:
 
     Attributes:
         oracle: with `score(rows, seen, candidates, target=…)` and `probability(rows, seen,
-            outcome=…)`, where the columns of `seen` are the store's modalities.
+            outcome=…)`, where the columns of `available` are the store's modalities.
         store: of the cohort.
     """
 
@@ -210,41 +210,45 @@ class OracleScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`."""
         there = candidates != PADDING
         known = np.where(there, candidates, rows[:, None])
-        full = self._seen(seen, task.query)
+        full = self._available(available, task.query)
         return np.where(there, self.oracle.score(rows, full, known, target=task.target), -np.inf)
 
     def score_all(
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, " candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`."""
         listed = np.broadcast_to(candidates, (len(rows), len(candidates)))
-        return self.oracle.score(rows, self._seen(seen, task.query), listed, target=task.target)
+        return self.oracle.score(
+            rows, self._available(available, task.query), listed, target=task.target
+        )
 
     def probability(
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
         """See `Scorer`."""
-        return self.oracle.probability(rows, self._seen(seen, task.inputs), outcome=task.outcome)
+        return self.oracle.probability(
+            rows, self._available(available, task.inputs), outcome=task.outcome
+        )
 
-    def _seen(
-        self, seen: Bool[np.ndarray, "sample asked"], modalities: tuple[str, ...]
+    def _available(
+        self, available: Bool[np.ndarray, "sample asked"], modalities: tuple[str, ...]
     ) -> Bool[np.ndarray, "sample modality"]:
-        full = np.zeros((len(seen), len(self.store.modalities)), dtype=bool)
-        full[:, [self.store.modalities.index(name) for name in modalities]] = seen
+        full = np.zeros((len(available), len(self.store.modalities)), dtype=bool)
+        full[:, [self.store.modalities.index(name) for name in modalities]] = available
         return full
 
 
@@ -283,4 +287,4 @@ def samples(
         CannotScore: the pattern cannot be drawn on this cohort, and why.
     """
     mask = draw_mask(pattern, store, split=split, modalities=modalities, seed=seed)
-    return mask.rows.copy(), mask.seen.copy()
+    return mask.rows.copy(), mask.available.copy()

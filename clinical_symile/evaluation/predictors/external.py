@@ -43,7 +43,7 @@ class PredictionScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`.
@@ -61,7 +61,7 @@ class PredictionScorer:
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
         """See `Scorer`; NaN for samples of other splits that the file does not have.

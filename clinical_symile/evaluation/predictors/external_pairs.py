@@ -68,7 +68,7 @@ class PairScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`.
@@ -77,13 +77,13 @@ class PairScorer:
             CannotScore: the file has no scores of queries of which just this may be seen.
             DataError: it lacks pairs that the task asks about.
         """
-        return self._found(task, rows, seen, candidates, needed=candidates != PADDING)
+        return self._found(task, rows, available, candidates, needed=candidates != PADDING)
 
     def score_all(
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, " candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
         """See `Scorer`; -inf for the targets of the query's own subject that are not asked about.
@@ -96,13 +96,13 @@ class PairScorer:
         own = subject[rows][:, None] == subject[candidates]
         needed = ~own | (rows[:, None] == candidates) | task.same_subject
         listed = np.repeat(candidates[None, :], len(rows), axis=0)
-        return self._found(task, rows, seen, listed, needed=needed)
+        return self._found(task, rows, available, listed, needed=needed)
 
     def probability(
         self,
         task: Classification,
         rows: Int[np.ndarray, " sample"],
-        seen: Bool[np.ndarray, "sample modality"],
+        available: Bool[np.ndarray, "sample modality"],
         pattern: Pattern,
     ) -> Float[np.ndarray, " sample"]:
         """See `Scorer`.
@@ -119,12 +119,12 @@ class PairScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         candidates: Int[np.ndarray, "query candidate"],
         *,
         needed: Bool[np.ndarray, "query candidate"],
     ) -> Float[np.ndarray, "query candidate"]:
-        shown = _as_number(seen)
+        shown = _as_number(available)
         for one in np.unique(shown).tolist():
             if one not in self.sets:
                 names = [name for bit, name in enumerate(task.query) if one >> bit & 1]
@@ -135,7 +135,7 @@ class PairScorer:
         wanted = _keys(shown[:, None], rows[:, None], candidates, len(self.store.samples))
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         lacking = needed & (self.keys[place] != wanted)
-        self._check_asked(task, rows, seen, (lacking | ~needed).all(axis=1))
+        self._check_asked(task, rows, available, (lacking | ~needed).all(axis=1))
         if lacking.any():
             name = self.store.samples["sample"].tolist()
             pairs = np.argwhere(lacking)[:NAMED]
@@ -151,7 +151,7 @@ class PairScorer:
         self,
         task: Retrieval,
         rows: Int[np.ndarray, " query"],
-        seen: Bool[np.ndarray, "query modality"],
+        available: Bool[np.ndarray, "query modality"],
         absent: Bool[np.ndarray, " query"],
     ) -> None:
         """A file that lacks queries says nothing of a pattern, but for what was recorded of them.
@@ -165,7 +165,7 @@ class PairScorer:
             raise CannotScore(
                 "the file has scores of complete queries alone, and this pattern asks others too."
             )
-        less = absent & (seen != present).any(axis=1)
+        less = absent & (available != present).any(axis=1)
         if less.any():
             raise CannotScore(
                 f"the file has no scores of {int(less.sum())} of {len(rows)} queries as this "
@@ -286,8 +286,8 @@ def _shown(
                 "expected patterns whose name says what a query has, such as complete, without-… "
                 "or only-…. A random pattern's queries are among those of these: give these."
             )
-        seen = apply_pattern(pattern, modalities=task.query, present=present[lines])
-        shown[lines] = _as_number(seen)
+        available = apply_pattern(pattern, modalities=task.query, present=present[lines])
+        shown[lines] = _as_number(available)
     return shown
 
 
@@ -303,8 +303,8 @@ def _whole(
     return np.all(_present(store, task, query), axis=1)
 
 
-def _as_number(seen: Bool[np.ndarray, "query modality"]) -> Int[np.ndarray, " query"]:
-    return seen @ (1 << np.arange(seen.shape[1]))
+def _as_number(available: Bool[np.ndarray, "query modality"]) -> Int[np.ndarray, " query"]:
+    return available @ (1 << np.arange(available.shape[1]))
 
 
 def _keys(

@@ -17,19 +17,19 @@ class Shown:
     Attributes:
         rows: of the store.
         z: embeddings; zero where not seen.
-        seen: which may be used.
-        modalities: the columns of `seen`.
+        available: which may be used.
+        modalities: the columns of `available`.
     """
 
     rows: Int[np.ndarray, " sample"]
     z: Float[np.ndarray, "sample modality dim"]
-    seen: Bool[np.ndarray, "sample modality"]
+    available: Bool[np.ndarray, "sample modality"]
     modalities: tuple[str, ...]
 
     def features(self) -> Float[np.ndarray, "sample feature"]:
         """The embeddings side by side, and which are seen."""
-        flat = np.where(self.seen[:, :, None], self.z, 0.0).reshape(len(self.z), -1)
-        return np.concatenate([flat, self.seen], axis=1, dtype=np.float64)
+        flat = np.where(self.available[:, :, None], self.z, 0.0).reshape(len(self.z), -1)
+        return np.concatenate([flat, self.available], axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Labelled(Shown):
             self,
             rows=self.rows[index],
             z=self.z[index],
-            seen=self.seen[index],
+            available=self.available[index],
             label=self.label[index],
         )
 

@@ -75,12 +75,12 @@ class FineTune:
         classifier = fit_classifier(
             Classifier(copy.deepcopy(encoders.learner.model), asked.modalities),
             encoders.store,
-            LabelledRows(train.rows, train.seen, train.label),
-            LabelledRows(tuning.rows, tuning.seen, tuning.label),
+            LabelledRows(train.rows, train.available, train.label),
+            LabelledRows(tuning.rows, tuning.available, tuning.label),
             optimiser=self._optimiser,
             epochs=self._epochs,
             batch_size=self._batch_size,
             seed=seed,
             keep_statistics=True,
         )
-        return expit(predict_log_odds(classifier, encoders.store, asked.rows, asked.seen))
+        return expit(predict_log_odds(classifier, encoders.store, asked.rows, asked.available))

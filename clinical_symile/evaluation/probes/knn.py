@@ -56,10 +56,10 @@ def _predicted(
 
 
 def _likeness(train: Labelled, asked: Shown, part: slice) -> Float[np.ndarray, "asked train"]:
-    z = np.where(asked.seen[part, :, None], asked.z[part], 0)
-    known = np.where(train.seen[:, :, None], train.z, 0)
+    z = np.where(asked.available[part, :, None], asked.z[part], 0)
+    known = np.where(train.available[:, :, None], train.z, 0)
     products = np.einsum("amd,tmd->at", z, known, optimize=True).astype(np.float64)
-    common = asked.seen[part].astype(np.int64) @ train.seen.T.astype(np.int64)
+    common = asked.available[part].astype(np.int64) @ train.available.T.astype(np.int64)
     return np.where(common > 0, products / np.maximum(common, 1), -np.inf)
 
 

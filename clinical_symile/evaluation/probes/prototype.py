@@ -57,9 +57,9 @@ class Prototype:
 
     def _prototypes(self, train: Labelled, label: int) -> Float[np.ndarray, "modality dim"]:
         of_class = train.label == label
-        seen = train.seen[of_class]
-        summed = np.where(seen[:, :, None], train.z[of_class], 0).sum(axis=0, dtype=np.float64)
-        means = _unit(summed / np.maximum(seen.sum(axis=0), 1)[:, None])
+        available = train.available[of_class]
+        summed = np.where(available[:, :, None], train.z[of_class], 0).sum(axis=0, dtype=np.float64)
+        means = _unit(summed / np.maximum(available.sum(axis=0), 1)[:, None])
         if self._shared:
             means = np.broadcast_to(_unit(means.sum(axis=0)), means.shape)
         return means
@@ -68,8 +68,8 @@ class Prototype:
 def _scores(
     samples: Shown, direction: Float[np.ndarray, "modality dim"]
 ) -> Float[np.ndarray, " sample"]:
-    z = np.where(samples.seen[:, :, None], samples.z, 0)
-    return np.einsum("smd,md->s", z, direction) / np.maximum(samples.seen.sum(axis=1), 1)
+    z = np.where(samples.available[:, :, None], samples.z, 0)
+    return np.einsum("smd,md->s", z, direction) / np.maximum(samples.available.sum(axis=1), 1)
 
 
 def _unit(vectors: Float[np.ndarray, "*vector dim"]) -> Float[np.ndarray, "*vector dim"]:

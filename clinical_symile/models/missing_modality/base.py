@@ -12,8 +12,8 @@
 What each assumes, and when it misleads, stands in `docs/missingness.md`.
 
 A way of one's own is a `MissingModality` named `package.module:NAME`. Its slots keep one promise,
-which `clinical-symile check --canary` holds them to: what is absent may hold anything in a batch, NaN
-or someone else's recording, and no embedding and no gradient changes.
+which `clinical-symile check --canary` holds them to: what is absent may hold anything in a batch,
+NaN or someone else's recording, and no embedding and no gradient changes.
 """
 
 from collections.abc import Callable

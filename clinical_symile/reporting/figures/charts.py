@@ -230,8 +230,8 @@ def curves(
     if truth is not None:
         axes.axhline(truth, color=INK, linewidth=2)
     if identity:
-        reached = [end for line in lines for end in (*line.x, *line.y)]
-        diagonal = [min(reached), max(reached)]
+        hidden_rate = [end for line in lines for end in (*line.x, *line.y)]
+        diagonal = [min(hidden_rate), max(hidden_rate)]
         axes.plot(diagonal, diagonal, color=INK, linewidth=1)
     if beside is not None:
         dotted = {"color": MUTED, "linewidth": 1.6, "linestyle": DASHES[2]}

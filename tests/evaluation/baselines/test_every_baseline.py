@@ -35,8 +35,8 @@ def scorer(catalog: Catalog, synthetic_store: CohortStore, request) -> BaselineS
 
 def _predicted(scorer: BaselineScorer, task: Classification, pattern: str) -> np.ndarray:
     made = parse_pattern(pattern)
-    rows, seen = samples(scorer.store, task.split, task.inputs, made, seed=task.seed)
-    return scorer.probability(task, rows, seen, made)
+    rows, available = samples(scorer.store, task.split, task.inputs, made, seed=task.seed)
+    return scorer.probability(task, rows, available, made)
 
 
 class _Spoiled(CohortStore):
@@ -81,11 +81,11 @@ def test_it_cannot_retrieve(scorer: BaselineScorer, catalog: Catalog) -> None:
     name = "retrieval/cxr_given_ecg_labs"
     task = read_task(catalog.path("tasks", name), name=name)
     assert isinstance(task, Retrieval)
-    rows, seen = np.arange(2), np.ones((2, 2), dtype=bool)
+    rows, available = np.arange(2), np.ones((2, 2), dtype=bool)
     with pytest.raises(CannotScore, match="it cannot retrieve"):
-        scorer.score(task, rows, seen, rows[:, None])
+        scorer.score(task, rows, available, rows[:, None])
     with pytest.raises(CannotScore, match="it cannot retrieve"):
-        scorer.score_all(task, rows, seen, rows)
+        scorer.score_all(task, rows, available, rows)
 
 
 @pytest.mark.parametrize("scorer", sorted(BASELINES), indirect=True)

@@ -64,12 +64,12 @@ CLASSIFICATION_PATTERNS = ["observed", "complete", "without-cxr", "only-ecg", "m
 def test_a_retrieval_rests_on_nothing_but_what_is_seen_and_the_candidates(
     name: str, scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    rows, seen, candidates = _asked(retrieval, name, synthetic_store)
+    rows, available, candidates = _asked(retrieval, name, synthetic_store)
     kept = np.zeros_like(synthetic_store.present)
     kept[np.unique(candidates[candidates != PADDING]), 0] = True
-    kept[np.ix_(rows, np.array([1, 2]))] = seen
-    expected = scorer.score(retrieval, rows, seen, candidates)
-    found = _spoiled(scorer, kept).score(retrieval, rows, seen, candidates)
+    kept[np.ix_(rows, np.array([1, 2]))] = available
+    expected = scorer.score(retrieval, rows, available, candidates)
+    found = _spoiled(scorer, kept).score(retrieval, rows, available, candidates)
     assert np.isfinite(expected).all()
     np.testing.assert_array_equal(found, expected)
 
@@ -79,17 +79,17 @@ def _asked(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lists = candidate_lists(task, store)
     assert isinstance(lists, CandidateLists)
-    rows, seen = samples(store, "held_out", task.query, parse_pattern(pattern), seed=task.seed)
+    rows, available = samples(store, "held_out", task.query, parse_pattern(pattern), seed=task.seed)
     asked = np.isin(rows, lists.queries)
-    rows, seen = rows[asked], seen[asked]
-    return rows, seen, lists.of(rows)
+    rows, available = rows[asked], available[asked]
+    return rows, available, lists.of(rows)
 
 
 def test_scores_are_the_objectives_own_for_each_candidate(
     scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    rows, seen, candidates = _asked(retrieval, "complete", synthetic_store)
-    scores = scorer.score(retrieval, rows, seen, candidates)
+    rows, available, candidates = _asked(retrieval, "complete", synthetic_store)
+    scores = scorer.score(retrieval, rows, available, candidates)
     z = scorer.embeddings.z.double().numpy()
     symile = "Symile" in type(scorer.objective).__name__
     for place, row in enumerate(rows):
@@ -105,20 +105,20 @@ def test_permuting_candidates_permutes_scores(
     synthetic_store: CohortStore,
     rng: np.random.Generator,
 ) -> None:
-    rows, seen, candidates = _asked(retrieval, "complete", synthetic_store)
+    rows, available, candidates = _asked(retrieval, "complete", synthetic_store)
     order = rng.permutation(candidates.shape[1])
     np.testing.assert_array_equal(
-        scorer.score(retrieval, rows, seen, candidates[:, order]),
-        scorer.score(retrieval, rows, seen, candidates)[:, order],
+        scorer.score(retrieval, rows, available, candidates[:, order]),
+        scorer.score(retrieval, rows, available, candidates)[:, order],
     )
 
 
 def test_nobody_scores_below_everyone(
     scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    rows, seen, candidates = _asked(retrieval, "complete", synthetic_store)
+    rows, available, candidates = _asked(retrieval, "complete", synthetic_store)
     candidates = np.where(np.arange(candidates.shape[1]) > rows[:, None] % 3, PADDING, candidates)
-    scores = scorer.score(retrieval, rows, seen, candidates)
+    scores = scorer.score(retrieval, rows, available, candidates)
     np.testing.assert_array_equal(np.isneginf(scores), candidates == PADDING)
 
 
@@ -130,21 +130,21 @@ def test_scores_are_the_same_whatever_is_held_at_a_time(
     synthetic_store: CohortStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows, seen, candidates = _asked(retrieval, "mcar-30", synthetic_store)
-    expected = scorer.score(retrieval, rows, seen, candidates)
+    rows, available, candidates = _asked(retrieval, "mcar-30", synthetic_store)
+    expected = scorer.score(retrieval, rows, available, candidates)
     monkeypatch.setattr("clinical_symile.evaluation.predictors.embedding.CELLS", cells)
-    np.testing.assert_array_equal(scorer.score(retrieval, rows, seen, candidates), expected)
+    np.testing.assert_array_equal(scorer.score(retrieval, rows, available, candidates), expected)
 
 
 def test_the_same_candidates_for_all_score_as_a_list_for_each(
     scorer: EmbeddingScorer, retrieval: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    rows, seen, candidates = _asked(retrieval, "mcar-30", synthetic_store)
+    rows, available, candidates = _asked(retrieval, "mcar-30", synthetic_store)
     together = np.unique(candidates)[::-1]
-    full = scorer.score_all(retrieval, rows, seen, together)
+    full = scorer.score_all(retrieval, rows, available, together)
     assert full.shape == (len(rows), len(together))
     listed = np.tile(together, (len(rows), 1))
-    np.testing.assert_array_equal(full, scorer.score(retrieval, rows, seen, listed))
+    np.testing.assert_array_equal(full, scorer.score(retrieval, rows, available, listed))
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION_PATTERNS)
@@ -156,8 +156,8 @@ def test_a_probe_is_fitted_chosen_and_asked_under_the_same_pattern(
     pattern = parse_pattern(name)
     kept = np.zeros_like(scorer.store.present)
     for split in ("train", "tuning", "held_out"):
-        rows, seen = samples(scorer.store, split, MODALITIES, pattern, seed=0)
-        kept[rows] = seen
+        rows, available = samples(scorer.store, split, MODALITIES, pattern, seed=0)
+        kept[rows] = available
     expected = _probability(scorer, classification, pattern)
     found = _probability(_spoiled(scorer, kept), classification, pattern)
     assert (np.ptp(expected) > 0) & ((expected >= 0) & (expected <= 1)).all()
@@ -167,8 +167,8 @@ def test_a_probe_is_fitted_chosen_and_asked_under_the_same_pattern(
 def _probability(
     scorer: EmbeddingScorer, task: Classification, pattern: Pattern, take: slice = slice(None)
 ) -> np.ndarray:
-    rows, seen = samples(scorer.store, "held_out", task.inputs, pattern, seed=task.seed)
-    return scorer.probability(task, rows[take], seen[take], pattern)
+    rows, available = samples(scorer.store, "held_out", task.inputs, pattern, seed=task.seed)
+    return scorer.probability(task, rows[take], available[take], pattern)
 
 
 def test_what_is_seen_does_count(
@@ -177,10 +177,10 @@ def test_what_is_seen_does_count(
     z = scorer.embeddings.z.clone()
     z[:, 2] = z[:, 2].flip(0)
     changed = replace(scorer, embeddings=replace(scorer.embeddings, z=z))
-    rows, seen, candidates = _asked(retrieval, "without-ecg", scorer.store)
+    rows, available, candidates = _asked(retrieval, "without-ecg", scorer.store)
     assert not np.array_equal(
-        scorer.score(retrieval, rows, seen, candidates),
-        changed.score(retrieval, rows, seen, candidates),
+        scorer.score(retrieval, rows, available, candidates),
+        changed.score(retrieval, rows, available, candidates),
     )
     pattern = parse_pattern("only-labs")
     assert not np.array_equal(
@@ -239,18 +239,18 @@ def test_an_outcome_that_nobody_has_cannot_be_learned(
 
 @pytest.mark.parametrize("name", ["complete", "without-ecg", "only-labs", "mcar-30"])
 def test_patterns_use_the_same_samples(name: str, synthetic_store: CohortStore) -> None:
-    rows, seen = samples(synthetic_store, "held_out", MODALITIES, parse_pattern(name), seed=0)
+    rows, available = samples(synthetic_store, "held_out", MODALITIES, parse_pattern(name), seed=0)
     held_out = synthetic_store.rows("held_out")
     complete = held_out[synthetic_store.present[held_out].all(axis=1)]
     np.testing.assert_array_equal(rows, complete)
-    assert seen.any(axis=1).all()
+    assert available.any(axis=1).all()
 
 
 def test_observed_uses_all_that_have_anything(synthetic_store: CohortStore) -> None:
-    rows, seen = samples(
+    rows, available = samples(
         synthetic_store, "held_out", ("ecg", "labs"), parse_pattern("observed"), seed=0
     )
     present = synthetic_store.present[:, [1, 2]]
     held_out = synthetic_store.rows("held_out")
     np.testing.assert_array_equal(rows, held_out[present[held_out].any(axis=1)])
-    np.testing.assert_array_equal(seen, present[rows])
+    np.testing.assert_array_equal(available, present[rows])

@@ -74,16 +74,16 @@ def _lines(task: Retrieval, scorer: EmbeddingScorer, *patterns: str) -> pd.DataF
     name, subject = (store.samples[key].to_numpy() for key in ("sample", "subject"))
     parts = []
     for pattern in patterns:
-        rows, seen = samples(store, task.split, task.query, parse_pattern(pattern), seed=0)
+        rows, available = samples(store, task.split, task.query, parse_pattern(pattern), seed=0)
         kept = np.isin(rows, lists.queries)
-        rows, seen = rows[kept], seen[kept]
+        rows, available = rows[kept], available[kept]
         if isinstance(lists, CandidateLists):
             candidates = lists.of(rows)
             there = candidates != PADDING
         else:
             candidates = np.tile(lists.queries, (len(rows), 1))
             there = (subject[rows][:, None] != subject[candidates]) | (rows[:, None] == candidates)
-        scores = scorer.score(task, rows, seen, candidates)
+        scores = scorer.score(task, rows, available, candidates)
         query, place = np.nonzero(there)
         columns = {"query": name[rows[query]], "candidate": name[candidates[query, place]]}
         columns |= {"score": scores[query, place], "missingness": pattern}
@@ -145,11 +145,11 @@ def test_what_the_file_says_nothing_of_is_unscored_with_its_reason(
     reasons = {row.missingness: row.reason for row in made.unscored}
     assert set(reasons) == {"observed", "without-labs", "mcar-30"}
     assert "no scores of queries with ecg alone" in reasons["without-labs"]
-    name, seen = "classification/deterioration", np.ones((1, 3), dtype=bool)
+    name, available = "classification/deterioration", np.ones((1, 3), dtype=bool)
     other = read_task(catalog.path("tasks", name), name=name)
     assert isinstance(other, Classification)
     with pytest.raises(CannotScore, match="needs --predictions or --embeddings"):
-        theirs.probability(other, np.zeros(1, int), seen, parse_pattern("complete"))
+        theirs.probability(other, np.zeros(1, int), available, parse_pattern("complete"))
 
 
 def test_without_a_pattern_scores_are_of_what_was_recorded(

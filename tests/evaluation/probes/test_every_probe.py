@@ -38,14 +38,14 @@ def _samples(
     z = rng.normal(size=(len(rows), 3, 8))
     z[:, :, 0] += separable * 6 * (label[:, None] - 0.5)
     z /= np.linalg.norm(z, axis=2, keepdims=True)
-    seen = store.present[rows] & (rng.random((len(rows), 3)) < 0.8)
-    seen[~seen.any(axis=1)] = store.present[rows][~seen.any(axis=1)]
-    z = np.where(seen[:, :, None], z, 0).astype(np.float32)
-    return Labelled(rows, z, seen, MODALITIES, label)
+    available = store.present[rows] & (rng.random((len(rows), 3)) < 0.8)
+    available[~available.any(axis=1)] = store.present[rows][~available.any(axis=1)]
+    z = np.where(available[:, :, None], z, 0).astype(np.float32)
+    return Labelled(rows, z, available, MODALITIES, label)
 
 
 def _shown(samples: Labelled) -> Shown:
-    return Shown(samples.rows, samples.z, samples.seen, samples.modalities)
+    return Shown(samples.rows, samples.z, samples.available, samples.modalities)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_what_is_not_seen_may_hold_anything(
     # Probes on embeddings are given zero there; fine-tuning must not even read the measurements.
     hidden = np.ones_like(synthetic_store.present)
     for part in splits:
-        hidden[part.rows] = ~part.seen
+        hidden[part.rows] = ~part.available
     spoiled = replace(encoders, store=_Spoiled(**vars(synthetic_store), hidden=hidden))
     found = _probe(name).predict(train, tuning, _shown(asked), encoders=spoiled, seed=0)
     np.testing.assert_array_equal(found, expected)

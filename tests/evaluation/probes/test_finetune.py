@@ -16,9 +16,9 @@ def _labelled(store: CohortStore, split: str) -> Labelled:
     rows = store.rows(split)
     rows = rows[store.present[rows].all(axis=1)]
     label = store.samples["kept_shown_labs"].to_numpy()[rows] & 1
-    seen = np.tile([False, False, True], (len(rows), 1))
+    available = np.tile([False, False, True], (len(rows), 1))
     z = np.zeros((len(rows), 3, 8), dtype=np.float32)
-    return Labelled(rows, z, seen, store.modalities, label)
+    return Labelled(rows, z, available, store.modalities, label)
 
 
 def test_encoders_learn_what_their_embeddings_did_not_hold(

@@ -17,17 +17,17 @@ def test_neighbours_by_hand_with_ties_that_share():
 
 def test_neighbours_are_those_of_a_loop(rng: np.random.Generator):
     def samples(n: int) -> Labelled:
-        seen = rng.random((n, 2)) < 0.7
-        seen[:, 0] |= ~seen.any(axis=1)
-        z = np.where(seen[:, :, None], rng.normal(size=(n, 2, 3)), 0)
-        return Labelled(np.arange(n), z, seen, ("ecg", "labs"), rng.integers(2, size=n))
+        available = rng.random((n, 2)) < 0.7
+        available[:, 0] |= ~available.any(axis=1)
+        z = np.where(available[:, :, None], rng.normal(size=(n, 2, 3)), 0)
+        return Labelled(np.arange(n), z, available, ("ecg", "labs"), rng.integers(2, size=n))
 
     train, asked = samples(30), samples(7)
     found = _predicted(train, asked, [4])[0]
     for place in range(7):
         alike = []
         for other in range(30):
-            common = np.flatnonzero(asked.seen[place] & train.seen[other])
+            common = np.flatnonzero(asked.available[place] & train.available[other])
             products = [float(asked.z[place, m] @ train.z[other, m]) for m in common]
             alike.append(np.mean(products) if products else -np.inf)
         nearest = np.argsort(alike)[::-1][:4]

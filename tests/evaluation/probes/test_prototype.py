@@ -6,9 +6,9 @@ from clinical_symile.evaluation.probes.base import Labelled, Shown
 from clinical_symile.evaluation.probes.prototype import Prototype, _scores
 
 
-def _labelled(z: list, label: list, seen: list | None = None) -> Labelled:
+def _labelled(z: list, label: list, available: list | None = None) -> Labelled:
     array = np.array(z, dtype=np.float32)
-    shown = np.ones(array.shape[:2], dtype=bool) if seen is None else np.array(seen)
+    shown = np.ones(array.shape[:2], dtype=bool) if available is None else np.array(available)
     return Labelled(np.arange(len(array)), array, shown, ("ecg", "labs"), np.array(label))
 
 
