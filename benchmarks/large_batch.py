@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from clinical_symile.config.catalog import open_catalog
-from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.batch import Batch
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.symile import symile_loss

@@ -21,7 +21,9 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 from clinical_symile.config.catalog import open_catalog
-from clinical_symile.config.tasks.read import Pretraining, Retrieval, parse_task, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task, read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from clinical_symile.config.catalog import open_catalog
-from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import Gallery
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer

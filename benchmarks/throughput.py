@@ -34,7 +34,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from clinical_symile.config.catalog import open_catalog
-from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import open_loader, prefetch

@@ -14,7 +14,8 @@ import wfdb
 from PIL import Image
 
 from clinical_symile.config.catalog import Catalog, open_catalog
-from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 

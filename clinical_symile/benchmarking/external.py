@@ -9,7 +9,8 @@ from typing import Any
 from clinical_symile import __version__
 from clinical_symile.benchmarking.finalize import ProgressBar, finalize_benchmark
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.files import Predictions, read_embeddings, read_predictions
 from clinical_symile.data.external.store import (
     NO_PEOPLE,

@@ -8,14 +8,10 @@ from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.layouts import detect_layout, with_layout
 from clinical_symile.config.presets import cohort_names
 from clinical_symile.config.report import read_requirements
-from clinical_symile.config.tasks.read import (
-    Classification,
-    Pretraining,
-    Retrieval,
-    Task,
-    applicability_problems,
-    read_task,
-)
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import Task, applicability_problems, read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.ingest.query import binding_problems, syntax_problems
 from clinical_symile.errors import DefinitionError
 

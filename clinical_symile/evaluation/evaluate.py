@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
 from clinical_symile.data.masks import draw_mask, draw_parts
 from clinical_symile.data.store import CohortStore

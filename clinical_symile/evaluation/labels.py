@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.config.tasks.read import Classification
+from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.probes.base import Labelled
 

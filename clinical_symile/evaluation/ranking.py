@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.tasks.read import Retrieval
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
 from clinical_symile.evaluation.predictors.embedding import Scorer
 from clinical_symile.metrics.retrieval import above_and_tied, expected_ranks

@@ -12,13 +12,10 @@ import numpy as np
 from pandas import DataFrame
 
 from clinical_symile import __version__
-from clinical_symile.config.tasks.read import (
-    Classification,
-    Pretraining,
-    Retrieval,
-    parse_task,
-    task_digest,
-)
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task, task_digest
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Real, Shaped
 
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.metrics.base import Metric
 from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
 from clinical_symile.stats.bootstrap import by_weights

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import (
-    Classification,
-    Pretraining,
-    Retrieval,
-    applicability_problems,
-    read_task,
-)
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import applicability_problems, read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import BatchLoader, open_loader

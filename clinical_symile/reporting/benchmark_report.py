@@ -10,7 +10,9 @@ import numpy as np
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.report import benchmark_requirements
-from clinical_symile.config.tasks.read import Classification, Retrieval, parse_task, read_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import parse_task, read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from clinical_symile import __version__
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining, parse_task, pretraining_task, task_digest
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task, pretraining_task, task_digest
 from clinical_symile.data.store import CohortStore, checksum
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.labs import read_panel

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clinical_symile.config.component import ComponentConfig
-from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import shuffled_batches
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import BatchLoader

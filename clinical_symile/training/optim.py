@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from clinical_symile.config.tasks.read import Optimiser
+from clinical_symile.config.tasks.pretraining import Optimiser
 
 
 def parameter_groups(module: nn.Module, optimiser: Optimiser) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.config.tasks.read import Optimiser
+from clinical_symile.config.tasks.pretraining import Optimiser
 from clinical_symile.data.batch import Batch, load_batch, shuffled_batches
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore

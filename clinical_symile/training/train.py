@@ -13,7 +13,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile import __version__
-from clinical_symile.config.tasks.read import Pretraining, task_digest
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.data.batch import Batch, shuffled_batches
 from clinical_symile.data.loader import BatchLoader, open_loader, prefetch
 from clinical_symile.data.masks import Mask, draw_mask, hide_parts

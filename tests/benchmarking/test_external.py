@@ -10,7 +10,9 @@ import torch
 
 from clinical_symile.benchmarking.external import add_embeddings, add_predictions
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError

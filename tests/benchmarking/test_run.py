@@ -10,7 +10,8 @@ import pytest
 from clinical_symile.benchmarking.finalize import ProgressBar, compare_runs
 from clinical_symile.benchmarking.run import benchmark
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining, parse_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_oracle, evaluate_run

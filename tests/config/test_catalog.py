@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from clinical_symile.config.catalog import digest_of, open_catalog, read_definition, read_toml
 from clinical_symile.config.cohort_schema import Outcome, Samples, Subgroup
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 
 

@@ -8,7 +8,9 @@ import pytest
 from clinical_symile.benchmarking.finalize import compare_runs
 from clinical_symile.cli.main import main
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.compare import compare, compare_all, losses_under_missingness

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.masks import draw_mask
 from clinical_symile.data.store import CohortStore

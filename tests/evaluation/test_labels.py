@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clinical_symile.config.tasks.read import Classification, parse_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.labels import outcome_labels, subsample_labels
 from clinical_symile.evaluation.probes.base import Labelled

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
 from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
 from clinical_symile.metrics.retrieval import auc_over_scores

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery, candidate_lists
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore

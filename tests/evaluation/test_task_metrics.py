@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from clinical_symile.config.tasks.read import Classification, Retrieval, parse_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import parse_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.evaluation.task_metrics import primary_metric, task_metrics
 
 TABLE = {

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from clinical_symile.benchmarking.finalize import compare_runs
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining, Retrieval, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.prepare_cohort import prepare_cohort

@@ -11,7 +11,8 @@ from clinical_symile.cli.main import main
 from clinical_symile.cli.parser import parse_arguments
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.overrides import parse_override
-from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from tests.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError

@@ -3,7 +3,8 @@ import logging
 import pytest
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.training.flops import encoder_flops, objective_flops_warning, warn_about_flops
 from clinical_symile.training.learner import build_learner

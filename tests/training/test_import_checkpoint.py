@@ -13,7 +13,9 @@ import torchvision
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining, Retrieval, parse_task, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task, read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Optimiser, Pretraining, parse_task, read_task
+from clinical_symile.config.tasks.pretraining import Optimiser, Pretraining
+from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import open_loader

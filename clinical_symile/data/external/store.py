@@ -13,7 +13,8 @@ import pandas as pd
 from clinical_symile import __version__
 from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.cohort_schema import SPLITS
-from clinical_symile.config.tasks.read import Classification, parse_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.files import Predictions
 from clinical_symile.data.store import VERSION, CohortStore, checksum, open_store
 from clinical_symile.errors import DataError

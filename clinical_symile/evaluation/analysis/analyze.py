@@ -10,7 +10,8 @@ import numpy as np
 
 from clinical_symile import __version__
 from clinical_symile.config.catalog import digest_of
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.config.tasks.read import Retrieval
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
 from clinical_symile.metrics.shapley import (

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Shaped
 
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.metrics.base import Metric

@@ -5,7 +5,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.tasks.read import Classification, Pretraining
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
 from clinical_symile.training.supervised import LabelledRows
 

@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from clinical_symile.config.tasks.read import Classification, Pretraining, parse_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.labs import Labs
 from clinical_symile.training.supervised import LabelledRows

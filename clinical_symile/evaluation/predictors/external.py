@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.tasks.read import Classification, Retrieval
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.external.files import ExternalEmbeddings, Predictions, row_positions
 from clinical_symile.data.external.store import with_sample_keys

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
-from clinical_symile.config.tasks.read import Optimiser
+from clinical_symile.config.tasks.pretraining import Optimiser
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
 from clinical_symile.training.supervised import (

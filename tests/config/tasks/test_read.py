@@ -4,15 +4,15 @@ import pytest
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.overrides import parse_override
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import (
-    Classification,
-    Pretraining,
-    Retrieval,
     applicability_problems,
     parse_task,
     read_task,
     task_digest,
 )
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 
 RETRIEVAL = {

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Classification, Retrieval, read_task
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.dependence import mask_auroc
 from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Retrieval, read_task
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.method_ranking import rank_and_decompose

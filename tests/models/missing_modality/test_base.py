@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.read import Pretraining, read_task
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.models.multimodal import build_model

@@ -1,0 +1,110 @@
+"""Field types and checks that several kinds of task share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clinical_symile.config._validators import accept_only, is_text
+from clinical_symile.config.component import unknown_names
+from clinical_symile.errors import DefinitionError
+from clinical_symile.missingness.patterns import parse_pattern
+
+Split = Literal["train", "tuning", "held_out"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Candidates = Annotated[
+    int | Literal["all", "published"],
+    accept_only(
+        lambda value: (
+            value in ("all", "published")
+            or (isinstance(value, int) and not isinstance(value, bool) and value >= 2)
+        ),
+        expected="a whole number from 2, 'all' or 'published'",
+    ),
+]
+Outcomes = Annotated[
+    str | tuple[str, ...],
+    accept_only(
+        lambda value: (
+            is_text(value)
+            or (isinstance(value, list | tuple) and len(value) > 0 and all(map(is_text, value)))
+        ),
+        expected="the name of an outcome, or a list of names",
+    ),
+]
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class TaskTable(BaseModel):
+    """A table of a task's file: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EvaluationFields(TaskTable):
+    """Fields of every task that evaluates a model.
+
+    Attributes:
+        name: the task's name, from its path.
+        description: one sentence.
+        split: the split whose samples are evaluated.
+        seed: seed of every random draw of the task: missingness patterns, candidates, label
+            subsets.
+        missingness: missingness patterns; the model is evaluated under each.
+        metrics: names of metrics.
+        primary: the metric to read first.
+        interval: how confidence intervals are built from bootstrap resamples of subjects: `bca`
+            corrects for bias and skewness, `percentile` does not; by default, as each metric says.
+        margin: non-inferiority margin on the primary metric; no such claim without it.
+    """
+
+    name: str
+    description: str
+    split: Split
+    seed: Seed = 0
+    missingness: Names
+    metrics: Names
+    primary: str
+    interval: Literal["bca", "percentile"] | None = None
+    margin: Positive | None = None
+
+    def metric_problems(self, known: Mapping[str, Any], *, what: str) -> list[str]:
+        """Return what is wrong with `metrics` and `primary`, a sentence each.
+
+        Args:
+            known: the table of metrics for this kind of task.
+            what: the kind of metric, for messages.
+        """
+        problems = unknown_names(self.metrics, known, what=what)
+        if self.primary not in self.metrics:
+            problems.append(
+                f"primary '{self.primary}' is not one of the metrics: {', '.join(self.metrics)}. "
+                "Add it there, or choose one of them."
+            )
+        return problems
+
+
+def pattern_problems(patterns: Sequence[str], modalities: Sequence[str]) -> list[str]:
+    """Return what is wrong with missingness patterns of some modalities, a sentence each."""
+    problems = []
+    for pattern in patterns:
+        try:
+            parse_pattern(pattern).check(tuple(modalities))
+        except DefinitionError as error:
+            problems += error.problems
+    return problems
+
+
+def raise_problems(problems: Sequence[str], checked: Checked) -> Checked:
+    """Return the checked model, or raise all problems as the one error that pydantic reports.
+
+    Raises:
+        ValueError: there are problems.
+    """
+    if problems:
+        raise ValueError("\n".join(problems))
+    return checked

@@ -1,0 +1,131 @@
+"""`Pretraining`: the fields of a task that trains an encoder for each modality."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from clinical_symile.config.component import ComponentConfig, unknown_names, wrong_arguments
+from clinical_symile.config.tasks._fields import (
+    Count,
+    Positive,
+    TaskTable,
+    pattern_problems,
+    raise_problems,
+)
+from clinical_symile.registry import (
+    AUGMENTATIONS,
+    ENCODERS,
+    MISSING_MODALITY_HANDLERS,
+    OBJECTIVES,
+    SELECTION_METRICS,
+)
+
+
+class Optimiser(TaskTable):
+    """AdamW with warm-up and cosine decay.
+
+    Attributes:
+        learning_rate: its peak.
+        weight_decay: of weight matrices; gains, biases, the logit scale and learned embeddings of
+            missing modalities are never decayed.
+        warmup_fraction: fraction of all steps over which the learning rate rises from zero.
+        gradient_clip: largest norm of the gradient.
+    """
+
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
+    gradient_clip: Positive
+
+
+class Selection(TaskTable):
+    """Model selection: the epoch with the best retrieval on the tuning split is kept.
+
+    Attributes:
+        metric: mean_reciprocal_rank or a recall, averaged over `targets`; each is retrieved from
+            all other modalities among all complete tuning samples.
+        targets: the modalities to retrieve.
+    """
+
+    metric: str
+    targets: tuple[str, ...]
+
+
+class Pretraining(TaskTable):
+    """A task that trains embeddings of several modalities with a contrastive objective.
+
+    Attributes:
+        name: the task's name, from its path.
+        kind: `pretraining`.
+        description: one sentence.
+        modalities: the modalities to train on, in this order.
+        missingness: missingness pattern of the train split; what is random is drawn once, from the
+            seed of the run.
+        pairs: `matched`, or `shuffled`: each modality's samples are permuted, a control that
+            cannot learn which recordings belong together.
+        objective: name and arguments.
+        encoders: name and arguments, for each modality.
+        augment: name and arguments of the augmentation of a modality's inputs; it is drawn
+            from the run's seed, anew for each batch.
+        dim: width of the embeddings.
+        norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
+        absent: how to train on samples with a missing modality, a name of `list absences`.
+        batch_size: samples in a step: the negatives of the loss come from these.
+        encode_at_a_time: number of samples whose activations the encoders hold, so that a batch may
+            be larger than memory; gradients are those of the whole batch. By default all.
+        batch_statistics: batch normalisation takes its mean and variance over the `batch`, or
+            over each of the `parts` that `encode_at_a_time` makes of it, an approximation.
+        epochs: passes over the train split.
+        precision: as Lightning Fabric names it.
+        compile: True compiles the encoders with `torch.compile`, which takes a minute or two and
+            may pay on a GPU.
+        optimiser: see `Optimiser`.
+        selection: see `Selection`.
+    """
+
+    name: str
+    kind: Literal["pretraining"]
+    description: str
+    modalities: Annotated[tuple[str, ...], Field(min_length=2)]
+    missingness: str
+    pairs: Literal["matched", "shuffled"] = "matched"
+    objective: ComponentConfig
+    encoders: dict[str, ComponentConfig]
+    augment: dict[str, ComponentConfig] = Field(default_factory=dict)
+    dim: Count
+    norm: Literal["l2", "layer_norm"]
+    absent: str
+    batch_size: Annotated[int, Field(ge=2)]
+    encode_at_a_time: Annotated[int, Field(ge=2)] | None = None
+    batch_statistics: Literal["batch", "parts"] = "batch"
+    epochs: Count
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    compile: bool = False
+    optimiser: Optimiser
+    selection: Selection
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Pretraining":
+        known = dict.fromkeys(self.modalities)
+        problems = [
+            f"encoders and modalities differ by '{name}'; expected one encoder for each "
+            "modality. Add or remove it."
+            for name in sorted(self.encoders.keys() ^ known.keys())
+        ]
+        for name, encoder in self.encoders.items():
+            problems += wrong_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
+        problems += unknown_names(
+            [self.absent], MISSING_MODALITY_HANDLERS, what="way with absent modalities"
+        )
+        problems += unknown_names(self.augment, known, what="modality")
+        for name, change in self.augment.items():
+            problems += wrong_arguments(
+                change, AUGMENTATIONS, what="augmentation", where=f"augment.{name}"
+            )
+        problems += wrong_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
+        problems += pattern_problems([self.missingness], self.modalities)
+        problems += unknown_names(
+            [self.selection.metric], SELECTION_METRICS, what="selection metric"
+        )
+        problems += unknown_names(self.selection.targets, known, what="modality")
+        return raise_problems(problems, self)
