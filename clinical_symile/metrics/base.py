@@ -21,7 +21,7 @@ class Metric:
         low: the least value it can take.
         high: the greatest.
         interval: how its 95 % interval is made, `bca` or `percentile`: what holds the truth more
-            nearly so often in simulation, see `docs/statistics.md`.
+            nearly so often in simulation, see `docs/explanation/statistics.md`.
         chance: what a model that knows nothing scores in expectation, of the number of candidates
             of each query or of the labels; None where there is no such value.
         each: the value of every sample, where the metric is the mean of these; else None.

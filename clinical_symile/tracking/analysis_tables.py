@@ -23,7 +23,7 @@ class Measure:
         missingness: the pattern.
         part: which outcome or draw of labels, of a task of several; else None.
         measure: `calibration/…`, `recalibrated/…`, `conformal/…` or `silent/…`; see
-            docs/clinical_measures.md.
+            docs/explanation/clinical_measures.md.
         value: the number.
         low: lower end of the 95 % interval, by bootstrap over subjects; None where too many
             resamples leave it undefined.

@@ -21,7 +21,7 @@ from clinical_symile.errors import DataError, DefinitionError
 from tests.conftest import TINY, quiet
 from tests.integration.test_readme import commands
 
-GUIDE = "docs/own_cohort.md"
+GUIDE = "docs/guides/own_cohort.md"
 CODES = {"CREA": "mg/dL", "K": "mmol/L", "NA": "mmol/L", "HB": "g/dL", "WBC": "10*3/uL"}
 SET = [word for setting in TINY for word in ("--set", setting)]
 

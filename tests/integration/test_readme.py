@@ -19,17 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
-    "docs/clinical_measures.md",
-    "docs/statistics.md",
-    "docs/missingness.md",
-    "docs/objectives.md",
-    "docs/audit.md",
-    "docs/own_cohort.md",
-    "docs/mimic.md",
-    "docs/symile_mimic.md",
-    "docs/others_models.md",
-    "docs/tasks.md",
-    "docs/training.md",
+    "docs/explanation/clinical_measures.md",
+    "docs/explanation/statistics.md",
+    "docs/explanation/missingness.md",
+    "docs/explanation/objectives.md",
+    "docs/guides/audit.md",
+    "docs/guides/own_cohort.md",
+    "docs/guides/mimic_iv.md",
+    "docs/guides/symile_mimic.md",
+    "docs/guides/external_model.md",
+    "docs/guides/tasks.md",
+    "docs/guides/training.md",
     "examples/mini_hospital/README.md",
     "reports/README.md",
 )
@@ -114,7 +114,7 @@ def test_the_settings_that_readme_names_are_settings():
 
 
 def test_links_lead_somewhere():
-    for page in (*PAGES, "cohorts/README.md", "tasks/README.md", "docs/adapters.md"):
+    for page in (*PAGES, "cohorts/README.md", "tasks/README.md", "docs/reference/recordings.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)", text):
             if not target.startswith("http"):

@@ -1,4 +1,4 @@
-"""Every reason and every note stands in `docs/adapters.md`, and nothing else does."""
+"""Every reason and every note stands in `docs/reference/recordings.md`, and nothing else does."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def spoken(call: str) -> set[str]:
 
 def told(heading: str) -> set[str]:
     """The words in the first column of a section's table."""
-    text = (ROOT / "docs/adapters.md").read_text()
+    text = (ROOT / "docs/reference/recordings.md").read_text()
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {word for cell in cells for word in re.findall(r"`([a-z-]+)`", cell)}

@@ -9,7 +9,8 @@ import pytest
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage_study.py"
 
-# Where an interval is known to be too narrow at the sizes of the study: docs/statistics.md says so.
+# Where an interval is known to be too narrow at the sizes of the study, as
+# docs/explanation/statistics.md says.
 KNOWN = {
     ("AUROC near 1", "percentile"),
     ("AUROC near 1, clustered", "percentile"),
@@ -40,7 +41,7 @@ def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent_of_studies(name
     true = STUDIES.truth(form, draw) if known is None else known
     for kind, share in STUDIES.coverage(form, draw, true=true).items():
         if (name, kind) in KNOWN:
-            assert share < 0.935, "no longer too narrow: correct docs/statistics.md"
+            assert share < 0.935, "no longer too narrow: correct docs/explanation/statistics.md"
         else:
             assert 0.93 <= share <= 0.97, kind
 

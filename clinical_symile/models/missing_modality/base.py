@@ -9,7 +9,7 @@
 | `dropout` | two modalities or more | the same; each epoch hides a share of what is present anew |
 | `indicator` | one modality or more | enters its encoder as a placeholder, with an indicator |
 
-What each assumes, and when it misleads, stands in `docs/missingness.md`.
+What each assumes, and when it misleads, stands in `docs/explanation/missingness.md`.
 
 A way of one's own is a `MissingModality` named `package.module:NAME`. Its slots keep one promise,
 which `clinical-symile check --canary` holds them to: what is absent may hold anything in a batch,
