@@ -22,7 +22,7 @@ from clinical_symile.registry import OBJECTIVES, resolve
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.mlflow import SyncResult
-from tests.conftest import quiet
+from tests.helpers.synthetic import quiet
 
 DETERIORATION = "classification/deterioration"
 

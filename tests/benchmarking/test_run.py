@@ -20,7 +20,7 @@ from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.results import Comparison, Result, read_rows
 from clinical_symile.tracking.run import Run
-from tests.conftest import TINY, quiet
+from tests.helpers.synthetic import TINY, quiet
 
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
 RUNS = ("symile-0", "clip-0")

@@ -6,7 +6,7 @@ import pytest
 
 from clinical_symile.cli.doctor import run_doctor
 from clinical_symile.cli.main import main
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 
 def prepare(hospital: Hospital) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import CohortStore
-from tests.conftest import TINY, Hospital
+from tests.helpers.hospital import Hospital
+from tests.helpers.synthetic import TINY
 
 SET = [word for setting in TINY for word in ("--set", setting)]
 

@@ -7,7 +7,7 @@ import pytest
 from clinical_symile.config.cohort import Cohort, modality_adapter, modality_adapters, read_cohort
 from clinical_symile.config.cohort_schema import SplitBySubject
 from clinical_symile.errors import DefinitionError
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 
 def read(hospital: Hospital) -> Cohort:

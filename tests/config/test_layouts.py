@@ -11,7 +11,8 @@ from clinical_symile.config.layouts import detect_layout
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from tests.conftest import Hospital, quiet
+from tests.helpers.hospital import Hospital
+from tests.helpers.synthetic import quiet
 
 LAYOUTS = """[layouts.scans]
 needs = ["scans", "scans/readme.txt"]

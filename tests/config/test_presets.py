@@ -6,7 +6,7 @@ from clinical_symile.config.cohort import Cohort, read_cohort
 from clinical_symile.config.cohort_schema import SplitBySubject
 from clinical_symile.config.presets import apply_preset, cohort_names
 from clinical_symile.errors import DefinitionError
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 PRESETS = """
 [presets.whole]

@@ -15,7 +15,7 @@ from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import ClinicalSymileError, DataError, DefinitionError
 from clinical_symile.modalities.cxr import Cxr
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 
 def run(hospital: Hospital, progress: Progress = lambda done, total: None) -> CohortStore:

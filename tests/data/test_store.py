@@ -9,7 +9,7 @@ from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore, check_files, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import Ecg
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry import OBJECTIVES, RETRIEVAL_METRICS, resolve
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.training.learner import build_learner
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 RETRIEVALS = [
     f"retrieval/{name}"

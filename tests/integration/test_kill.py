@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 # Everything is imported once; each line that comes in is a run in a process of its own.
 PROGRAM = """

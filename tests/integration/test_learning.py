@@ -27,7 +27,7 @@ from clinical_symile.objectives.symile import Symile
 from clinical_symile.stats.bootstrap import bootstrap
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.train import train
-from tests.conftest import quiet
+from tests.helpers.synthetic import quiet
 
 MODALITIES = ("cxr", "ecg", "labs")
 BITS = 4

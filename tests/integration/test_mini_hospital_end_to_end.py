@@ -10,7 +10,7 @@ import pytest
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import open_store
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
-from tests.conftest import TINY
+from tests.helpers.synthetic import TINY
 
 CATALOG = Path(__file__).resolve().parents[2] / "examples" / "mini_hospital"
 TASKS = "mini_hospital/*,retrieval/cxr*,retrieval/labs*,classification/in*,classification/det*"

@@ -18,7 +18,7 @@ from clinical_symile.data.audit.audit import Severity, audit_store
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError, DefinitionError
-from tests.conftest import TINY, quiet
+from tests.helpers.synthetic import TINY, quiet
 from tests.integration.test_readme import commands
 
 GUIDE = "docs/guides/own_cohort.md"

@@ -13,7 +13,7 @@ from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.overrides import parse_override
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
-from tests.conftest import TINY
+from tests.helpers.synthetic import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (

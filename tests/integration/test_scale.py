@@ -14,7 +14,7 @@ from clinical_symile.data.ingest import samples
 from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TABLES = ("samples", "files", "rejected", "noted")

@@ -19,8 +19,8 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import Ecg
 from clinical_symile.modalities.ecg_array import EcgArray
-from tests.conftest import quiet
 from tests.helpers.released import ITEMS, LEADS, PARTS, Release, as_tensors, write_release
+from tests.helpers.synthetic import quiet
 
 ORDER = [LEADS.index(lead) for lead in EcgArray(Path(), path="a", ids="b", id="c").parts]
 

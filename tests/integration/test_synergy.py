@@ -12,7 +12,7 @@ import pytest
 
 from clinical_symile.data.store import open_store
 from clinical_symile.tracking.results import Comparison
-from tests.conftest import TINY
+from tests.helpers.synthetic import TINY
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "synergy.py"
 RUNS = ("symile-0", "clip-0", "oracle")

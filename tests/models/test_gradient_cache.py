@@ -11,7 +11,7 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.symile import symile_loss
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
 SAMPLES, FEATURES, DIM = 13, 6, 5

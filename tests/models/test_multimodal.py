@@ -12,7 +12,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model, embed_rows
 from clinical_symile.objectives.symile import Symile
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
 

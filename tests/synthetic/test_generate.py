@@ -24,7 +24,7 @@ from clinical_symile.synthetic import labs as synthetic_labs
 from clinical_symile.synthetic.oracle import Oracle
 from clinical_symile.synthetic.tables import COLUMNS
 from clinical_symile.synthetic.world import MODALITIES, World, bits_to_integers
-from tests.conftest import quiet
+from tests.helpers.synthetic import quiet
 
 COHORT = Path(__file__).resolve().parents[2] / "cohorts" / "synthetic" / "cohort.toml"
 PARAMETERS = {

@@ -25,8 +25,8 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.training._lightning_checkpoint import read_lightning_file
 from clinical_symile.training.import_checkpoint import import_checkpoint
 from clinical_symile.training.learner import load_learner
-from tests.conftest import quiet
 from tests.helpers.released import Release, write_release
+from tests.helpers.synthetic import quiet
 
 DIM = 16
 TASK = "symile_mimic/retrieval/cxr_given_ecg_labs"

@@ -20,7 +20,7 @@ from clinical_symile.training.model_selection import (
     tc_estimate,
     tuning_metrics,
 )
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 SAMPLES, DIM = 11, 4
 

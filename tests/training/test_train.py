@@ -33,7 +33,7 @@ from clinical_symile.training import train as training
 from clinical_symile.training.learner import build_augmentations, build_learner, load_learner
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.train import train
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 # Vectors alone, and nothing that depends on who else is in the batch.
 MLPS = tuple(f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))

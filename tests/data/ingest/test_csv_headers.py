@@ -9,7 +9,7 @@ from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.ingest.csv_headers import has_header, header_for_message
 from clinical_symile.data.prepare import prepare
 from clinical_symile.errors import DataError
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 SECRETS = ("100", "female", "Smith", "2031-05-04", "4.25")
 

@@ -11,7 +11,7 @@ from clinical_symile.cli.init import init_cohort
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.ingest.query import syntax_problems
 from clinical_symile.errors import DataError
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 
 def ask(hospital: Hospital, query: str) -> list[str]:

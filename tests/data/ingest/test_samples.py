@@ -13,7 +13,7 @@ from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from tests.conftest import Hospital
+from tests.helpers.hospital import Hospital
 
 
 def run(hospital: Hospital) -> CohortStore:

@@ -16,7 +16,7 @@ from clinical_symile.evaluation.predictors.embedding import samples
 from clinical_symile.metrics.classification import auroc
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.registry import BASELINES, resolve
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 each_baseline = pytest.mark.parametrize("name", sorted(BASELINES))
 

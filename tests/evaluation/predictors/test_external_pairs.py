@@ -30,7 +30,7 @@ from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.registry import OBJECTIVES, resolve
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.mlflow import SyncResult
-from tests.conftest import quiet
+from tests.helpers.synthetic import quiet
 
 NAME = "retrieval/cxr_given_ecg_labs"
 FIXED = ("complete", "without-ecg", "without-labs")

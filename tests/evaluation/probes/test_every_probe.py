@@ -12,7 +12,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
 from clinical_symile.registry import PROBES, resolve
 from clinical_symile.training.learner import build_learner
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 ARGUMENTS = {
     "logistic": {"strengths": [0.01, 1.0]},

@@ -8,7 +8,7 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.probes.base import Encoders, Labelled
 from clinical_symile.evaluation.probes.finetune import FineTune
 from clinical_symile.training.learner import build_learner
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 
 def _labelled(store: CohortStore, split: str) -> Labelled:

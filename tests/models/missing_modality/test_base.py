@@ -13,7 +13,7 @@ from clinical_symile.registry import MISSING_MODALITY_HANDLERS, resolve
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.train import _learnable, train
-from tests.conftest import tiny
+from tests.helpers.synthetic import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
 READY = [

@@ -1,0 +1,61 @@
+"""Small cohorts and tasks of the catalog: the synthetic store, and pretraining in a moment."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import pytest
+
+from clinical_symile.config.catalog import Catalog, open_catalog
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.store import CohortStore
+
+TINY = (
+    "dim=8",
+    "batch_size=32",
+    "epochs=2",
+    "encoders.cxr.size_px=16",
+    "encoders.cxr.channels=[4, 8]",
+    "encoders.ecg.sampling_rate_hz=20",
+    "encoders.ecg.width=4",
+    "encoders.labs.hidden=[16]",
+)
+
+
+def quiet(label: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A progress bar that shows nothing."""
+    del label
+    return nullcontext(lambda done, total: None)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return open_catalog()
+
+
+@pytest.fixture(scope="session")
+def synthetic_store(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
+    """The synthetic hospital with few people, prepared from its raw files."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    return prepare_cohort(
+        catalog,
+        "synthetic",
+        source=folder / "source",
+        out=folder / "store",
+        generate=["subjects=60"],
+        bar=quiet,
+    )
+
+
+@pytest.fixture
+def tiny_task(catalog: Catalog) -> Pretraining:
+    """`pretraining/symile` so small that an epoch takes a moment."""
+    return tiny(catalog, "pretraining/symile")
+
+
+def tiny(catalog: Catalog, name: str, *overrides: str) -> Pretraining:
+    """A pretraining task of the catalog made small."""
+    task = read_task(catalog.path("tasks", name), name=name, overrides=[*TINY, *overrides])
+    assert isinstance(task, Pretraining)
+    return task
