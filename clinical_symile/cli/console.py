@@ -12,7 +12,7 @@ from clinical_symile.data.ingest.decode import Progress as Update
 from clinical_symile.data.ingest.samples import Selected
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.formatting import p_words
+from clinical_symile.formatting import format_p_value
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.mlflow import SyncResult
@@ -105,8 +105,8 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
             row.missingness,
             f"{row.metric}: {_pair(row)}",
             f"[bold]{difference}[/bold]" if is_significant(row) else difference,
-            p_words(row.p_value),
-            p_words(row.p_holm),
+            format_p_value(row.p_value),
+            format_p_value(row.p_holm),
             row.test or "none",
             *([_verdict(row)] if with_margin else []),
         )

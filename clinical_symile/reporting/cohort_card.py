@@ -12,18 +12,16 @@ from markupsafe import Markup
 from clinical_symile.data.store import CohortStore
 from clinical_symile.formatting import (
     PERCENT,
-    SMALL,
-    SPLITS,
-    count,
-    modality_words,
-    outcome_words,
-    part,
-    parts,
+    SMALLEST_COUNT,
+    format_count,
+    format_part,
+    format_parts,
 )
 from clinical_symile.metrics.subgroups import level_order
 from clinical_symile.modalities.base import is_empty
 from clinical_symile.reporting.render import is_synthetic, render_page
 from clinical_symile.reporting.sections.overview import Panel, cohort_table, presence_panel
+from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
 NOT_RECORDED = "not recorded"
 NONE = "\N{EN DASH}"
@@ -98,16 +96,18 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
     """
     splits = {name: split["samples"] for name, split in manifest["counts"].items()}
     left_out = manifest["left_out"]
-    small = [n for n in left_out.values() if 0 < n < SMALL]
-    told = sum(splits.values()) + sum(n for n in left_out.values() if n >= SMALL)
+    small = [n for n in left_out.values() if 0 < n < SMALLEST_COUNT]
+    told = sum(splits.values()) + sum(n for n in left_out.values() if n >= SMALLEST_COUNT)
     return [
         Step(
             "rows of the cohort's query or tables",
-            f"{count(told + len(small))} or more" if small else count(manifest["rows"]),
-            [(reason.replace("-", " "), count(n)) for reason, n in left_out.items()],
+            f"{format_count(told + len(small))} or more"
+            if small
+            else format_count(manifest["rows"]),
+            [(reason.replace("-", " "), format_count(n)) for reason, n in left_out.items()],
         ),
-        Step("samples", count(sum(splits.values())), []),
-        *(Step(SPLITS[name], count(n), []) for name, n in splits.items()),
+        Step("samples", format_count(sum(splits.values())), []),
+        *(Step(SPLIT_LABELS[name], format_count(n), []) for name, n in splits.items()),
     ]
 
 
@@ -128,11 +128,11 @@ def groups(store: CohortStore) -> list[Panel]:
             continue
         names += [NOT_RECORDED] * (NOT_RECORDED in words)
         cells = [
-            parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
-            for split in SPLITS
+            format_parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
+            for split in SPLIT_LABELS
         ]
         body = [[name, *(split[name] for split in cells)] for name in names]
-        panels.append(Panel(title, Markup(""), [title, *SPLITS.values()], body))
+        panels.append(Panel(title, Markup(""), [title, *SPLIT_LABELS.values()], body))
     return panels
 
 
@@ -141,11 +141,11 @@ def outcomes(manifest: Mapping[str, Any]) -> Panel:
     body = []
     for name, splits in manifest["outcomes"].items():
         early = manifest["already_known"].get(name, 0)
-        cells = [_prevalence(splits[split]) for split in SPLITS]
-        body.append([outcome_words(name), *cells, count(early) if early else NONE])
+        cells = [_prevalence(splits[split]) for split in SPLIT_LABELS]
+        body.append([outcome_label(name), *cells, format_count(early) if early else NONE])
     head = [
         "outcome",
-        *(f"{words}: with, of known" for words in SPLITS.values()),
+        *(f"{words}: with, of known" for words in SPLIT_LABELS.values()),
         "known too early",
     ]
     return Panel("How common each outcome is", Markup(""), head, body)
@@ -159,7 +159,7 @@ def analytes(store: CohortStore) -> list[Coverage]:
         units = store.manifest["units"].get(modality)
         if units is None:
             continue
-        array, rows = store.array(modality), [store.rows(split) for split in SPLITS]
+        array, rows = store.array(modality), [store.rows(split) for split in SPLIT_LABELS]
         present = store.present[:, store.modalities.index(modality)]
         for place, name in enumerate(about["parts"]):
             values = np.where(present, array[:, place], np.nan)
@@ -179,7 +179,7 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
     for row in np.flatnonzero(store.present.all(axis=1))[:EXAMPLES].tolist():
         sample = []
         for modality in store.modalities:
-            value, words = np.asarray(store.array(modality)[row]), modality_words(modality)
+            value, words = np.asarray(store.array(modality)[row]), modality_label(modality)
             if value.dtype == np.uint8:
                 sample.append((words, image(value.reshape(value.shape[-2:])), Markup("")))
             elif store.manifest["modalities"][modality]["unit"] == "uV":
@@ -206,22 +206,28 @@ def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows = sum(patterns.values())
         cells = [(n, rows) for n in patterns.values()]
         cells += [(s["present"][modality], s["samples"]) for s in manifest["counts"].values()]
-        exact = all(part(n, total) == count(n) != f"<{SMALL}" for n, total in cells)
-        number = count(rows) if exact or rows < SMALL else f"{count(rows // 10 * 10)} or more"
-        told.append((modality_words(modality), number))
+        exact = all(
+            format_part(n, total) == format_count(n) != f"<{SMALLEST_COUNT}" for n, total in cells
+        )
+        number = (
+            format_count(rows)
+            if exact or rows < SMALLEST_COUNT
+            else f"{format_count(rows // 10 * 10)} or more"
+        )
+        told.append((modality_label(modality), number))
     return told
 
 
 def _files(manifest: Mapping[str, Any]) -> Panel:
     """What was wrong with recordings, or odd about them."""
     body = [
-        [modality_words(modality), what, word.replace("-", " "), count(n)]
+        [modality_label(modality), what, word.replace("-", " "), format_count(n)]
         for what, told in (("not used", "rejected"), ("used, and noted", "noted"))
         for modality, words in manifest[told].items()
         for word, n in words.items()
     ]
     body += [
-        [modality_words(modality), "value not used", f"{name}: not plausible", count(n)]
+        [modality_label(modality), "value not used", f"{name}: not plausible", format_count(n)]
         for modality, words in manifest["implausible"].items()
         for name, n in words.items()
     ]
@@ -233,24 +239,30 @@ def _prevalence(labels: Mapping[str, int]) -> str:
     known = labels["positive"] + labels["negative"]
     if not known:
         return NONE
-    of = f"of {count(known)}"
-    if 0 < labels["negative"] < SMALL <= labels["positive"]:
-        return f"all but {count(labels['negative'])} {of}"
-    if 0 < labels["positive"] < SMALL:
-        return f"{count(labels['positive'])} {of}"
+    of = f"of {format_count(known)}"
+    if 0 < labels["negative"] < SMALLEST_COUNT <= labels["positive"]:
+        return f"all but {format_count(labels['negative'])} {of}"
+    if 0 < labels["positive"] < SMALLEST_COUNT:
+        return f"{format_count(labels['positive'])} {of}"
     share = f"{100 * labels['positive'] / known:.0f}{PERCENT}"
-    return f"{count(labels['positive'])} {of} ({share})" if known >= SMALL else f"0 {of}"
+    return (
+        f"{format_count(labels['positive'])} {of} ({share})"
+        if known >= SMALLEST_COUNT
+        else f"0 {of}"
+    )
 
 
 def _measured(values: Float[np.ndarray, " sample"]) -> tuple[str, float, str]:
     """The share that was measured, in words and as a number, and the median with quartiles."""
     total, known = len(values), values[~np.isnan(values)]
     n = len(known)
-    if n < SMALL:
-        return count(n), 0.0, NONE
+    if n < SMALLEST_COUNT:
+        return format_count(n), 0.0, NONE
     low, median, high = np.quantile(known.astype(np.float64), [0.25, 0.5, 0.75])
     share = n / total
-    words = f"{100 * share:.0f}{PERCENT}" if total - n >= SMALL or n == total else "nearly all"
+    words = (
+        f"{100 * share:.0f}{PERCENT}" if total - n >= SMALLEST_COUNT or n == total else "nearly all"
+    )
     return words, round(share, 2), f"{_digits(median)} ({_digits(low)} to {_digits(high)})"
 
 

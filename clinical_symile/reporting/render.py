@@ -8,11 +8,12 @@ from typing import Any
 
 import jinja2
 
-from clinical_symile import formatting as wording
+from clinical_symile import formatting
 from clinical_symile.config.catalog import builtin_catalog_directory
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, method_series
 from clinical_symile.reporting.sections.retrieval_examples import Answers, gallery
+from clinical_symile.reporting.text import labels
 from clinical_symile.reporting.text.summary import (
     above_the_best,
     findings,
@@ -147,14 +148,14 @@ def _environment(folder: Path) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "absence": wording.absence_words,
-        "count": wording.count,
-        "duration": wording.duration,
-        "listed": wording.listed,
-        "meaning": wording.metric_meaning,
-        "metric": wording.metric_words,
-        "modality": wording.modality_words,
-        "pattern": wording.pattern_words,
+        "absence": labels.missing_modality_label,
+        "count": formatting.format_count,
+        "duration": formatting.format_duration,
+        "listed": formatting.join_words,
+        "meaning": labels.metric_description,
+        "metric": labels.metric_label,
+        "modality": labels.modality_label,
+        "pattern": labels.pattern_label,
     }
     return environment
 
@@ -181,7 +182,7 @@ def _context(data: ReportData) -> dict[str, Any]:
     return {
         **{name: getattr(data, name) for name in data.__dataclass_fields__},
         "unscored": [
-            row if made_up else replace(row, reason=wording.without_small_numbers(row.reason))
+            row if made_up else replace(row, reason=formatting.mask_small_counts(row.reason))
             for row in data.unscored
         ],
         "series": series,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinical_symile.formatting import BASELINES, OBJECTIVES
+from clinical_symile.reporting.text.labels import baseline_label, objective_label
 from clinical_symile.tracking.results import Result
 
 ORACLE = "oracle"
@@ -115,6 +115,6 @@ def _way(task: str) -> str:
 
 def _objective(record: Mapping[str, Any] | None, name: str) -> str:
     if record is None:
-        return BASELINES.get(name, name)
+        return baseline_label(name)
     objective = record.get("definition", {}).get("objective", {}).get("name", record["task"])
-    return OBJECTIVES.get(objective, str(objective).rpartition(":")[2].rpartition("/")[2])
+    return objective_label(str(objective))

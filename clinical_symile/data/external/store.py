@@ -18,7 +18,7 @@ from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.files import Predictions
 from clinical_symile.data.store import VERSION, CohortStore, checksum, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.formatting import count
+from clinical_symile.formatting import format_count
 
 COHORT = "predictions"
 # What a model of others read of a sample is not known; it stands for all of it.
@@ -100,7 +100,9 @@ def unknown_labels(store: CohortStore) -> list[str]:
     samples = len(store.samples)
     known = {name: int((~np.isnan(store.outcome(name))).sum()) for name in store.outcomes}
     return [
-        UNKNOWN.format(unknown=count(samples - n), samples=count(samples), outcome=name)
+        UNKNOWN.format(
+            unknown=format_count(samples - n), samples=format_count(samples), outcome=name
+        )
         for name, n in known.items()
         if n < samples
     ]

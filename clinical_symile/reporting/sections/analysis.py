@@ -6,22 +6,24 @@ from markupsafe import Markup
 
 from clinical_symile.formatting import (
     DASH,
-    count,
-    difference,
-    interval,
-    is_share,
-    listed,
-    metric_words,
-    modality_words,
-    number,
-    p_words,
-    pattern_words,
-    task_words,
+    format_count,
+    format_difference,
+    format_interval,
+    format_p_value,
+    format_value,
+    is_percentage,
+    join_words,
 )
 from clinical_symile.registry import BASELINES
 from clinical_symile.reporting.figures.charts import Line, Mark, Row, curves, dots, limits
 from clinical_symile.reporting.result_lookup import ORACLE, Series
 from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.text.labels import (
+    metric_label,
+    modality_label,
+    pattern_label,
+    task_label,
+)
 from clinical_symile.tracking.analysis_tables import (
     CalibrationBin,
     ModalityValue,
@@ -65,13 +67,13 @@ def modality_values(told: RunAnalysis, *, tasks: Tasks, series: Sequence[Series]
             continue
         ends = [end for row in rows for end in (row.low, row.high, 0.0)]
         reach = max(abs(end) for end in limits(ends))
-        title = f"{task_words(name, task)}: what each is worth"
+        title = f"{task_label(name, task)}: what each is worth"
         picture = dots(
             drawn,
             name=f"worth-{len(panels)}",
-            title=f"{title}, in {metric_words(metric)}; the table has the numbers",
+            title=f"{title}, in {metric_label(metric)}; the table has the numbers",
             limits=(-reach, reach),
-            percent=is_share(metric),
+            percent=is_percentage(metric),
             sides=("costs", "is worth"),
         )
         head = ["", *(one.label for one in asked), "best possible"]
@@ -96,7 +98,7 @@ def calibrations(told: RunAnalysis, *, tasks: Tasks, series: Sequence[Series]) -
         if not body:
             continue
         what = f" ({part.replace('_', ' ')})" if part else ""
-        title = f"{task_words(name, tasks[name])}{what}: told and come true"
+        title = f"{task_label(name, tasks[name])}{what}: told and come true"
         head = ["modalities", "run", "slope", "95 % interval", "after recalibration"]
         picture = ""  # where all bins are of too few people
         if lines:
@@ -140,22 +142,22 @@ def subgroups(told: RunAnalysis, *, tasks: Tasks, series: Sequence[Series]) -> l
         if not shown:
             continue
         metric = rows[0].metric
-        title = f"{task_words(name, task)}: by group of patients"
+        title = f"{task_label(name, task)}: by group of patients"
         ends = [end for line in shown for mark in line.marks for end in (mark.low, mark.high)]
         picture = dots(
             shown,
             name=f"groups-{len(panels)}",
-            title=f"{title}, {metric_words(metric)}; the table has the numbers",
-            limits=(0.0, 1.0) if is_share(metric) else limits(ends),
-            percent=is_share(metric),
+            title=f"{title}, {metric_label(metric)}; the table has the numbers",
+            limits=(0.0, 1.0) if is_percentage(metric) else limits(ends),
+            percent=is_percentage(metric),
         )
-        head = ["group", "run", metric_words(metric), "gap to the others", "p (Holm)", "samples"]
+        head = ["group", "run", metric_label(metric), "gap to the others", "p (Holm)", "samples"]
         panels.append(Panel(title, Markup(picture), head, body))
     return panels
 
 
 def _quantity(quantity: str, which: str) -> str:
-    words = listed([modality_words(name) for name in which.split("+")])
+    words = join_words([modality_label(name) for name in which.split("+")])
     return words if quantity == "shapley" else f"{words}, together"
 
 
@@ -174,7 +176,7 @@ def _values(of: Iterable[ModalityValue], series: Sequence[Series], metric: str) 
 
 
 def _signed(value: float | None, metric: str) -> str:
-    return DASH if value is None else difference(value, metric)
+    return DASH if value is None else format_difference(value, metric)
 
 
 def _curve(
@@ -207,14 +209,14 @@ def _calibration_table(
             mended = found.get((one.run, pattern, "recalibrated/slope"))
             ends = DASH
             if slope.low is not None and slope.high is not None:
-                ends = interval(slope.low, slope.high, "slope")
+                ends = format_interval(slope.low, slope.high, "slope")
             body.append(
                 [
-                    pattern_words(pattern),
+                    pattern_label(pattern),
                     one.label,
-                    number(slope.value, "slope"),
+                    format_value(slope.value, "slope"),
                     ends,
-                    number(None if mended is None else mended.value, "slope"),
+                    format_value(None if mended is None else mended.value, "slope"),
                 ]
             )
     return body
@@ -222,14 +224,19 @@ def _calibration_table(
 
 def _group(subgroup: str, level: str) -> str:
     if subgroup == "availability":
-        return f"has {listed([modality_words(name) for name in level.split('+')])}"
+        return f"has {join_words([modality_label(name) for name in level.split('+')])}"
     return f"{subgroup.replace('_', ' ')}: {level}"
 
 
 def _group_cells(row: SubgroupResult) -> list[str]:
     if row.value is None or row.n_samples is None:
         return ["withheld: too few", "", "", ""]
-    value = number(row.value, row.metric, exact=True)
+    value = format_value(row.value, row.metric, exact=True)
     if row.low is not None and row.high is not None:
-        value += f" ({interval(row.low, row.high, row.metric, exact=True)})"
-    return [value, _signed(row.gap, row.metric), p_words(row.p_holm), count(row.n_samples)]
+        value += f" ({format_interval(row.low, row.high, row.metric, exact=True)})"
+    return [
+        value,
+        _signed(row.gap, row.metric),
+        format_p_value(row.p_holm),
+        format_count(row.n_samples),
+    ]

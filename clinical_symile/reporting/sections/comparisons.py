@@ -6,17 +6,15 @@ from typing import Any
 from markupsafe import Markup
 
 from clinical_symile.formatting import (
-    count,
-    difference,
-    is_share,
-    metric_words,
-    p_words,
-    pattern_words,
-    task_words,
+    format_count,
+    format_difference,
+    format_p_value,
+    is_percentage,
 )
 from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
 from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison, is_significant
 
 
@@ -63,12 +61,12 @@ def _difference(
     patterns.sort(key=lambda pattern: (pattern != "complete", pattern == "observed"))
     ordered = [row for pattern in patterns for row in rows if row.missingness == pattern]
 
-    title = f"{task_words(name, task)}: {one} or {other}?"
+    title = f"{task_label(name, task)}: {one} or {other}?"
     right, left = (one, other) if task["higher_is_better"] else (other, one)
     picture = dots(
         [
             Row(
-                pattern_words(pattern),
+                pattern_label(pattern),
                 [
                     Mark(_better(row, task, by_run), row.difference, row.low, row.high)
                     for row in rows
@@ -78,24 +76,24 @@ def _difference(
             for pattern in patterns
         ],
         name=slug,
-        title=f"{title} Differences of {metric_words(metric)}; the table has the numbers",
+        title=f"{title} Differences of {metric_label(metric)}; the table has the numbers",
         limits=(-reach, reach),
-        percent=is_share(metric),
+        percent=is_percentage(metric),
         sides=(f"{left} is better", f"{right} is better"),
     )
     body = [
         [
-            pattern_words(row.missingness),
+            pattern_label(row.missingness),
             f"{by_run[row.run].label} \N{MINUS SIGN} {by_run[row.baseline].label}",
-            difference(row.difference, metric),
-            f"{difference(row.low, metric)} to {difference(row.high, metric)}",
-            p_words(row.p_value),
-            p_words(row.p_holm),
-            count(row.n_samples),
+            format_difference(row.difference, metric),
+            f"{format_difference(row.low, metric)} to {format_difference(row.high, metric)}",
+            format_p_value(row.p_value),
+            format_p_value(row.p_holm),
+            format_count(row.n_samples),
         ]
         for row in ordered
     ]
-    unit = "points" if is_share(metric) else metric_words(metric)
+    unit = "points" if is_percentage(metric) else metric_label(metric)
     head = [
         "modalities",
         "runs",

@@ -6,17 +6,15 @@ from markupsafe import Markup
 
 from clinical_symile.formatting import (
     DASH,
-    difference,
-    interval,
-    is_share,
-    metric_words,
-    number,
-    pattern_words,
-    task_words,
+    format_difference,
+    format_interval,
+    format_value,
+    is_percentage,
 )
 from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
 from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
 
 TOGETHER = "all"
@@ -78,20 +76,20 @@ def seeds(
         here, metric = [row for row in of if row.missingness == shown], of[0].metric
         lines = [Row(methods[row.method].method, _deviations(row, methods)) for row in here]
         most = max(mark.high for line in lines for mark in line.marks)
-        title = f"{task_words(name, task)}: {pattern_words(shown)}"
+        title = f"{task_label(name, task)}: {pattern_label(shown)}"
         picture = dots(
             lines,
             name=f"seeds-{len(panels)}",
-            title=f"{title}; standard deviations of {metric_words(metric)}; the table has them",
+            title=f"{title}; standard deviations of {metric_label(metric)}; the table has them",
             limits=(0.0, limits([0.0, most])[1]),
-            percent=is_share(metric),
-            x_label=f"standard deviation of {metric_words(metric)}",
+            percent=is_percentage(metric),
+            x_label=f"standard deviation of {metric_label(metric)}",
         )
         body = [
             [
-                f"{methods[row.method].method}, {pattern_words(row.missingness)}",
-                f"{number(row.mean, metric, exact=True)} "
-                f"({interval(row.low, row.high, metric, exact=True)})",
+                f"{methods[row.method].method}, {pattern_label(row.missingness)}",
+                f"{format_value(row.mean, metric, exact=True)} "
+                f"({format_interval(row.low, row.high, metric, exact=True)})",
                 _unsigned(row.people, metric),
                 f"{_unsigned(row.between, metric)} ({_unsigned(row.seeds_low, metric)} to "
                 f"{_unsigned(row.seeds_high, metric)})",
@@ -113,7 +111,7 @@ def _rank(row: MethodRank | None) -> str:
 
 
 def _words(pattern: str) -> str:
-    return "all together" if pattern == TOGETHER else pattern_words(pattern)
+    return "all together" if pattern == TOGETHER else pattern_label(pattern)
 
 
 def _deviations(row: SeedComponents, methods: Mapping[str, Series]) -> list[Mark]:
@@ -125,4 +123,4 @@ def _deviations(row: SeedComponents, methods: Mapping[str, Series]) -> list[Mark
 
 
 def _unsigned(value: float, metric: str) -> str:
-    return difference(value, metric, signed=False)
+    return format_difference(value, metric, signed=False)

@@ -7,18 +7,20 @@ from markupsafe import Markup
 
 from clinical_symile.formatting import (
     DASH,
-    interval,
-    is_share,
-    listed,
-    metric_words,
-    number,
-    outcome_words,
-    pattern_words,
-    task_words,
+    format_interval,
+    format_value,
+    is_percentage,
+    join_words,
 )
 from clinical_symile.reporting.figures.charts import Band, Mark, Row, bands, dots, heat
 from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, Series
 from clinical_symile.reporting.sections.overview import MECHANISMS, Panel, Tasks, rates
+from clinical_symile.reporting.text.labels import (
+    metric_label,
+    outcome_label,
+    pattern_label,
+    task_label,
+)
 from clinical_symile.tracking.analysis_tables import MaskAuroc
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
@@ -34,7 +36,7 @@ def retained_section(scores: ResultTable, *, tasks: Tasks, series: Sequence[Seri
         )
         if whole and least and len(at) > 1:
             sentences.append(
-                f"{task_words(name, task)}: with nothing missing, {metric_words(metric)} is "
+                f"{task_label(name, task)}: with nothing missing, {metric_label(metric)} is "
                 f"{whole}; where {max(at)} % of each modality is missing at random, {least}."
             )
     return sentences
@@ -52,9 +54,9 @@ def _range(
     if not known:
         return ""
     (low, worst), (high, best) = known[0], known[-1]
-    told = f"from {number(low, metric)} ({worst}) to {number(high, metric)} ({best})"
+    told = f"from {format_value(low, metric)} ({worst}) to {format_value(high, metric)} ({best})"
     possible = scores.best(task, pattern, metric)
-    return told if possible is None else f"{told} of {number(possible, metric)} possible"
+    return told if possible is None else f"{told} of {format_value(possible, metric)} possible"
 
 
 def degradation(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
@@ -68,14 +70,14 @@ def degradation(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) 
             metric = task["primary"]
             shown = [(one.family, one.run) for one in series] + [(None, ORACLE)]
             lines = [_band(scores, family, run, name, metric, at) for family, run in shown]
-            title = f"{task_words(name, task)}, missing {how}: {metric_words(metric)}"
+            title = f"{task_label(name, task)}, missing {how}: {metric_label(metric)}"
             picture = bands(
                 [line for line in lines if line.x],
                 name=f"degradation-{place}-{mechanism}",
                 title=f"{title}; the table below has the numbers",
                 x_label="% of each modality missing",
-                y_label=metric_words(metric),
-                percent=is_share(metric),
+                y_label=metric_label(metric),
+                percent=is_percentage(metric),
                 reference=scores.chance(name, "complete", metric),
             )
             body = [
@@ -84,7 +86,7 @@ def degradation(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) 
             ]
             best = [scores.best(name, pattern, metric) for pattern in at.values()]
             if any(one is not None for one in best):
-                body.append(["best possible", *(number(b, metric, exact=True) for b in best)])
+                body.append(["best possible", *(format_value(b, metric, exact=True) for b in best)])
             head = ["run", *(f"{rate} % missing" for rate in at)]
             panels.append(Panel(title, Markup(picture), head, body, across=True))
     return panels
@@ -113,8 +115,8 @@ def trained_with_met_with(
             continue
         rows = [[scores.get(one.run, name, p, metric) for one in series] for p in patterns]
         first = [_first(line, apart, higher=task["higher_is_better"]) for line in rows]
-        title = f"{task_words(name, task)}: {metric_words(metric)}"
-        words = [pattern_words(pattern) for pattern in patterns]
+        title = f"{task_label(name, task)}: {metric_label(metric)}"
+        words = [pattern_label(pattern) for pattern in patterns]
         picture = heat(
             [[None if row is None else row.value for row in line] for line in rows],
             rows=words,
@@ -129,7 +131,7 @@ def trained_with_met_with(
         )
         labels = {one.run: one.label for one in series}
         body = [
-            [met_with, *(_cell(row) for row in line), listed([labels[run] for run in best])]
+            [met_with, *(_cell(row) for row in line), join_words([labels[run] for run in best])]
             for met_with, line, best in zip(words, rows, first, strict=True)
         ]
         head = ["met with", *(one.label for one in series), "best, or not told from it"]
@@ -167,12 +169,12 @@ def mask_predictability_section(
         if name not in tasks:
             continue
         of = [row for row in rows if (row.task, row.part) == (name, part)]
-        outcome = outcome_words(part or tasks[name]["outcome"])
+        outcome = outcome_label(part or tasks[name]["outcome"])
         title = f"Predict {outcome} from what is missing alone"
         picture = dots(
             [
                 Row(
-                    pattern_words(row.missingness),
+                    pattern_label(row.missingness),
                     [Mark(None, row.value, row.low, row.high)],
                     chance=0.5,
                 )
@@ -181,14 +183,14 @@ def mask_predictability_section(
             name=f"masks-{len(panels)}",
             title=f"{title}: AUROC; the table has the numbers",
             limits=(min(0.4, *(row.low for row in of)), max(0.7, *(row.high for row in of))),
-            x_label=metric_words("auroc"),
+            x_label=metric_label("auroc"),
         )
         body = [
             [
-                pattern_words(row.missingness),
-                f"{number(row.value, 'auroc', exact=True)} "
-                f"({interval(row.low, row.high, 'auroc', exact=True)})",
-                DASH if row.expected is None else number(row.expected, "auroc", exact=True),
+                pattern_label(row.missingness),
+                f"{format_value(row.value, 'auroc', exact=True)} "
+                f"({format_interval(row.low, row.high, 'auroc', exact=True)})",
+                DASH if row.expected is None else format_value(row.expected, "auroc", exact=True),
                 _least(scores, name, row.missingness),
             ]
             for row in of
@@ -200,7 +202,7 @@ def mask_predictability_section(
 
 def _least(scores: ResultTable, task: str, pattern: str) -> str:
     rows = scores.of(task=task, pattern=pattern, metric="auroc")
-    return number(min((row.value for row in rows), default=None), "auroc", exact=True)
+    return format_value(min((row.value for row in rows), default=None), "auroc", exact=True)
 
 
 def _band(
@@ -226,11 +228,11 @@ def _band(
 def _cell(row: Result | None) -> str:
     if row is None:
         return "not scored"
-    value = number(row.value, row.metric, exact=True)
-    return f"{value} ({interval(row.low, row.high, row.metric, exact=True)})"
+    value = format_value(row.value, row.metric, exact=True)
+    return f"{value} ({format_interval(row.low, row.high, row.metric, exact=True)})"
 
 
 def _short(row: Result | None) -> str:
     if row is None or isnan(row.value):
         return ""
-    return f"{100 * row.value:.0f}" if is_share(row.metric) else f"{row.value:.2f}"
+    return f"{100 * row.value:.0f}" if is_percentage(row.metric) else f"{row.value:.2f}"

@@ -5,18 +5,11 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 from scipy.special import ndtri
 
-from clinical_symile.formatting import (
-    DASH,
-    difference,
-    is_share,
-    metric_words,
-    p_words,
-    pattern_words,
-    task_words,
-)
+from clinical_symile.formatting import DASH, format_difference, format_p_value, is_percentage
 from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
 from clinical_symile.reporting.result_lookup import ResultTable, Series
 from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.stats.equivalence import ALPHA
 from clinical_symile.tracking.results import Comparison
 
@@ -60,31 +53,31 @@ def costs(
             best = _best(scores, name, task["primary"], pattern)
             dotted = None if margin is None else -margin
             lines.append(
-                Row(pattern_words(pattern), marks, None if best is None else sign * best, dotted)
+                Row(pattern_label(pattern), marks, None if best is None else sign * best, dotted)
             )
         ends = [end for line in lines for mark in line.marks for end in (mark.low, mark.high)]
         ends += [line.best for line in lines if line.best is not None]
         ends += [0.0] if margin is None else [0.0, -margin]
-        title = f"{task_words(name, task)}: what it costs to do without"
+        title = f"{task_label(name, task)}: what it costs to do without"
         picture = dots(
             lines,
             name=f"costs-{len(panels)}",
-            title=f"{title}, in {metric_words(task['primary'])}; the table has the numbers",
+            title=f"{title}, in {metric_label(task['primary'])}; the table has the numbers",
             limits=limits(ends),
-            percent=is_share(task["primary"]),
+            percent=is_percentage(task["primary"]),
             sides=("costs", "gains"),
         )
         body = [
-            [pattern_words(pattern), one.label, *_cells(row, sign)]
+            [pattern_label(pattern), one.label, *_cells(row, sign)]
             for pattern in patterns
             for one in known
             if (row := by_cell.get((one.run, pattern))) is not None
         ]
-        unit = "points" if is_share(task["primary"]) else metric_words(task["primary"])
+        unit = "points" if is_percentage(task["primary"]) else metric_label(task["primary"])
         head = ["modalities", "run", f"difference ({unit})", "95 % interval", "costs less than"]
         head.append("p (Holm)")
         if margin is not None:
-            head.append(f"within {difference(margin, task['primary'], signed=False)}")
+            head.append(f"within {format_difference(margin, task['primary'], signed=False)}")
         body = body if margin is not None else [row[:-1] for row in body]
         panels.append(Panel(title, Markup(picture), head, body))
     return panels
@@ -115,9 +108,9 @@ def _cells(row: Comparison, sign: int) -> list[str]:
     least, metric = least_margin(row, sign), row.metric
     low, high = sorted((sign * row.low, sign * row.high))
     return [
-        difference(sign * row.difference, metric),
-        f"{difference(low, metric)} to {difference(high, metric)}",
-        DASH if least is None else difference(least, metric, signed=False),
-        p_words(row.p_holm),
+        format_difference(sign * row.difference, metric),
+        f"{format_difference(low, metric)} to {format_difference(high, metric)}",
+        DASH if least is None else format_difference(least, metric, signed=False),
+        format_p_value(row.p_holm),
         row.verdict or DASH,
     ]

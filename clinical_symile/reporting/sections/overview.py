@@ -8,23 +8,25 @@ from markupsafe import Markup
 
 from clinical_symile.formatting import (
     DASH,
-    SMALL,
-    SPLITS,
-    count,
-    interval,
-    is_share,
-    listed,
-    metric_words,
-    modality_words,
-    number,
-    part,
-    parts,
-    pattern_words,
-    task_words,
+    SMALLEST_COUNT,
+    format_count,
+    format_interval,
+    format_part,
+    format_parts,
+    format_value,
+    is_percentage,
+    join_words,
 )
 from clinical_symile.reporting.figures.charts import Line, Mark, Row, curves, dots, limits
 from clinical_symile.reporting.figures.signals import presence
 from clinical_symile.reporting.result_lookup import ResultTable, Series
+from clinical_symile.reporting.text.labels import (
+    SPLIT_LABELS,
+    metric_label,
+    modality_label,
+    pattern_label,
+    task_label,
+)
 
 Tasks = Mapping[str, Mapping[str, Any]]
 
@@ -93,24 +95,24 @@ def levels(
             ]
             table = _metrics_table(scores, name, patterns[0], series)
             if not rows and _scored(scores, name, patterns[0], series):
-                panels.append(Panel(task_words(name, task), Markup(""), *table))
+                panels.append(Panel(task_label(name, task), Markup(""), *table))
         else:
             rows = [
-                Row(pattern_words(p), marks, *_references(scores, name, p, metric))
+                Row(pattern_label(p), marks, *_references(scores, name, p, metric))
                 for p in patterns
                 if (marks := _marks(scores, name, p, metric, series))
             ]
             table = _patterns_table(scores, name, metric, series)
         if rows:
-            title = task_words(name, task)
-            ends = (0.0, 1.0) if is_share(metric) else _ends(scores, tasks, kind, metric)
+            title = task_label(name, task)
+            ends = (0.0, 1.0) if is_percentage(metric) else _ends(scores, tasks, kind, metric)
             picture = dots(
                 rows,
                 name=slug,
-                title=f"{title}: {metric_words(metric)}; the table below has the numbers",
+                title=f"{title}: {metric_label(metric)}; the table below has the numbers",
                 limits=ends,
-                percent=is_share(metric),
-                x_label=metric_words(metric),
+                percent=is_percentage(metric),
+                x_label=metric_label(metric),
             )
             panels.append(Panel(title, Markup(picture), *table))
     return panels
@@ -155,7 +157,7 @@ def training(
                 x, y = zip(*points, strict=True)
                 lines.append(Line(one.family, one.style, x, y))
                 body.append([one.label, str(len(points)), f"{y[0]:.3f}", f"{y[-1]:.3f}"])
-        metric = metric_words(key.removeprefix("tuning/"))
+        metric = metric_label(key.removeprefix("tuning/"))
         title = "Training loss" if key == "loss" else f"{metric} on tuning samples"
         title = title[:1].upper() + title[1:]
         truth = total_correlation if key == "tuning/tc_estimate" else None
@@ -175,22 +177,22 @@ def presence_panel(cohort: Mapping[str, Any]) -> Panel:
             counts[pattern] = counts.get(pattern, 0) + n
     modalities = list(dict.fromkeys(m for s in cohort["counts"].values() for m in s["present"]))
     ordered = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-    words = parts(ordered)
+    words = format_parts(ordered)
     rows = [
         (
             [m in name.split("+") for m in modalities],
-            n if n >= SMALL and words[name] == count(n) else 0,
+            n if n >= SMALLEST_COUNT and words[name] == format_count(n) else 0,
             words[name],
         )
         for name, n in ordered.items()
         if n
     ]
-    names = [modality_words(m) for m in modalities]
+    names = [modality_label(m) for m in modalities]
     title = "Which modalities the samples have"
     short = [name.removeprefix("chest ") for name in names]
     picture = presence(rows, modalities=short, name="presence", title=title)
     body = [
-        [listed([n for n, there in zip(names, present, strict=True) if there]) or "none", text]
+        [join_words([n for n, there in zip(names, present, strict=True) if there]) or "none", text]
         for present, _, text in rows
     ]
     return Panel(title, Markup(picture), ["present", "samples"], body)
@@ -202,14 +204,14 @@ def cohort_table(cohort: Mapping[str, Any]) -> Panel:
     modalities = list(dict.fromkeys(m for split in splits.values() for m in split["present"]))
     body = [
         [
-            SPLITS.get(name, name),
-            count(split["samples"]),
-            count(split["subjects"]),
-            *(part(split["present"][m], split["samples"]) for m in modalities),
+            SPLIT_LABELS.get(name, name),
+            format_count(split["samples"]),
+            format_count(split["subjects"]),
+            *(format_part(split["present"][m], split["samples"]) for m in modalities),
         ]
         for name, split in splits.items()
     ]
-    head = ["split", "samples", "people", *(f"with {modality_words(m)}" for m in modalities)]
+    head = ["split", "samples", "people", *(f"with {modality_label(m)}" for m in modalities)]
     return Panel("Samples and people in each split", Markup(""), head, body)
 
 
@@ -236,7 +238,7 @@ def _marks(
 ) -> list[Mark]:
     rows = [(one, scores.get(one.run, name, pattern, metric)) for one in series]
     return [
-        Mark(one.family, r.value, r.low, r.high, number(r.value, metric) if labelled else "")
+        Mark(one.family, r.value, r.low, r.high, format_value(r.value, metric) if labelled else "")
         for one, r in rows
         if r is not None
     ]
@@ -257,8 +259,8 @@ def _cell(scores: ResultTable, run: str, name: str, pattern: str, metric: str) -
     row = scores.get(run, name, pattern, metric)
     if row is None:
         return "not scored"
-    value = number(row.value, metric, exact=True)
-    return f"{value} ({interval(row.low, row.high, metric, exact=True)})"
+    value = format_value(row.value, metric, exact=True)
+    return f"{value} ({format_interval(row.low, row.high, metric, exact=True)})"
 
 
 def _metrics_table(
@@ -268,9 +270,12 @@ def _metrics_table(
     known = [one for one in series if scores.knows(one.run, name)]
     body = [
         [
-            metric_words(metric),
+            metric_label(metric),
             *(_cell(scores, one.run, name, pattern, metric) for one in known),
-            *(number(x, metric, exact=True) for x in _references(scores, name, pattern, metric)),
+            *(
+                format_value(x, metric, exact=True)
+                for x in _references(scores, name, pattern, metric)
+            ),
         ]
         for metric in scores.metrics(name)
     ]
@@ -284,10 +289,13 @@ def _patterns_table(
     known = [one for one in series if scores.knows(one.run, name)]
     body = [
         [
-            pattern_words(pattern),
+            pattern_label(pattern),
             *(_cell(scores, one.run, name, pattern, metric) for one in known),
-            *(number(x, metric, exact=True) for x in _references(scores, name, pattern, metric)),
-            count(min(r.n_samples for r in scores.of(task=name, pattern=pattern))),
+            *(
+                format_value(x, metric, exact=True)
+                for x in _references(scores, name, pattern, metric)
+            ),
+            format_count(min(r.n_samples for r in scores.of(task=name, pattern=pattern))),
         ]
         for pattern in scores.patterns(name)
     ]

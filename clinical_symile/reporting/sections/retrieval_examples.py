@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from clinical_symile.formatting import modality_words, task_words
 from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.text.labels import modality_label, task_label
 
 SAMPLING_RATE_HZ = 500.0
 
@@ -89,7 +89,7 @@ def gallery(
             for one in series
             if one.run in asked.answers
         ]
-        drawn.append(Example(task_words(asked.task, task), query, answers))
+        drawn.append(Example(task_label(asked.task, task), query, answers))
     return drawn
 
 
@@ -97,7 +97,7 @@ def _draw(measurement: Any, modality: str, name: str) -> Drawing:
     # What draws takes a second to load.
     from clinical_symile.reporting.figures.signals import electrocardiogram, image
 
-    words = modality_words(modality)
+    words = modality_label(modality)
     if not isinstance(measurement, np.ndarray):
         return Drawing(words, values=[(a, f"{value:.4g}", unit) for a, value, unit in measurement])
     if measurement.dtype == np.uint8:

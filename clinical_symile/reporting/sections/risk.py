@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clinical_symile.formatting import DASH, outcome_words, pattern_words, task_words
+from clinical_symile.formatting import DASH
 from clinical_symile.reporting.figures.charts import (
     Band,
     Line,
@@ -22,6 +22,7 @@ from clinical_symile.reporting.figures.charts import (
 )
 from clinical_symile.reporting.result_lookup import ORACLE, Series
 from clinical_symile.reporting.sections.overview import MECHANISMS, Panel, Tasks, rates
+from clinical_symile.reporting.text.labels import outcome_label, pattern_label, task_label
 from clinical_symile.tracking.analysis_tables import Measure, NetBenefit
 
 WHOLE = "complete"
@@ -87,7 +88,7 @@ def decisions(rows: Sequence[NetBenefit], *, tasks: Tasks, series: Sequence[Seri
         for pattern in dict.fromkeys(pattern for pattern in shown if pattern in found):
             here = [row for row in of if row.missingness == pattern]
             slug = f"decisions-{len(panels)}"
-            title = f"{_title(tasks, name, part)}: {pattern_words(pattern)}"
+            title = f"{_title(tasks, name, part)}: {pattern_label(pattern)}"
             made = _decisions(here, title=title, slug=slug, series=series)
             panels += [made] if made else []
     return panels
@@ -153,7 +154,7 @@ def _over_patterns(
                 reference=quantity.right,
             )
             heading = f"{title}, missing {how}: {quantity.words}"
-            body = [row for row in table if row[0] in {pattern_words(p) for p in at.values()}]
+            body = [row for row in table if row[0] in {pattern_label(p) for p in at.values()}]
             drawn.append(Panel(heading, Markup(picture), _head(known), body, across=True))
     if drawn:
         heading = f"{title}, under every pattern: {quantity.words}"
@@ -185,7 +186,7 @@ def _dots(
         best = found.get((ORACLE, pattern))
         if marks:
             best_value = None if best is None else best.value
-            rows.append(Row(pattern_words(pattern), marks, best_value, quantity.right))
+            rows.append(Row(pattern_label(pattern), marks, best_value, quantity.right))
     if not rows:
         return ""
     ends = [end for row in rows for mark in row.marks for end in (mark.low, mark.high)]
@@ -233,7 +234,7 @@ def _table(
     for pattern in patterns:
         cells = [_cell(found.get((one.run, pattern)), quantity) for one in known]
         best = found.get((ORACLE, pattern))
-        body.append([pattern_words(pattern), *cells, _cell(best, quantity)])
+        body.append([pattern_label(pattern), *cells, _cell(best, quantity)])
     return body
 
 
@@ -309,5 +310,5 @@ def _gain(row: NetBenefit | None) -> str:
 
 
 def _title(tasks: Tasks, name: str, part: str | None) -> str:
-    title = task_words(name, tasks[name])
-    return f"{title} ({outcome_words(part)})" if part else title
+    title = task_label(name, tasks[name])
+    return f"{title} ({outcome_label(part)})" if part else title

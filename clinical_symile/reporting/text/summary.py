@@ -6,20 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clinical_symile.formatting import (
-    difference,
-    interval,
-    is_share,
-    listed,
-    metric_words,
-    modality_words,
-    number,
-    outcome_words,
-    p_words,
-    pattern_words,
-    task_words,
+    format_difference,
+    format_interval,
+    format_p_value,
+    format_value,
+    is_percentage,
+    join_words,
 )
 from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
 from clinical_symile.reporting.result_lookup import ResultTable, Series
+from clinical_symile.reporting.text.labels import (
+    metric_label,
+    modality_label,
+    outcome_label,
+    pattern_label,
+    task_label,
+)
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 Tasks = Mapping[str, Mapping[str, Any]]
@@ -84,13 +86,13 @@ def above_the_best(
     for row in differences:
         task, metric = tasks[row.task], row.metric
         if _better(row, task=task) > 0:
-            unit = " points" if is_share(metric) else ""
+            unit = " points" if is_percentage(metric) else ""
             size, low, high = (
-                difference(end, metric) for end in (row.difference, row.low, row.high)
+                format_difference(end, metric) for end in (row.difference, row.low, row.high)
             )
             sentences.append(
-                f"{labels[row.run]}, {_lower(task_words(row.task, task))}, "
-                f"{pattern_words(row.missingness)}: {metric_words(metric)} differs from the best "
+                f"{labels[row.run]}, {_lower(task_label(row.task, task))}, "
+                f"{pattern_label(row.missingness)}: {metric_label(metric)} differs from the best "
                 f"possible by {size}{unit} ({low} to {high})."
             )
     return sentences
@@ -109,7 +111,10 @@ def possible(
     if oracle is None:
         return []
     names = dict.fromkeys(m for split in cohort["counts"].values() for m in split["present"])
-    all_of_them, nats = listed([modality_words(m) for m in names]), oracle["total_correlation_nats"]
+    all_of_them, nats = (
+        join_words([modality_label(m) for m in names]),
+        oracle["total_correlation_nats"],
+    )
     sentences = [
         f"{_upper(all_of_them)} share {nats:.2f} nats of information "
         f"({nats / math.log(2):.2f} bits): their total correlation, which would be 0 if none told "
@@ -119,8 +124,8 @@ def possible(
         for name, value in oracle[metric].items():
             if name in tasks:
                 sentences.append(
-                    f"{task_words(name, tasks[name])}: {metric_words(metric)} is at best "
-                    f"{number(value, metric, exact=True)}."
+                    f"{task_label(name, tasks[name])}: {metric_label(metric)} is at best "
+                    f"{format_value(value, metric, exact=True)}."
                 )
     return sentences
 
@@ -133,9 +138,11 @@ def made_differently(runs: Sequence[Mapping[str, Any]]) -> str | None:
         name: list(dict.fromkeys(str(run.get("versions", {}).get(name, "none")) for run in runs))
         for name in packages
     }
-    unlike = [f"{name} {listed(several)}" for name, several in found.items() if len(several) > 1]
+    unlike = [
+        f"{name} {join_words(several)}" for name, several in found.items() if len(several) > 1
+    ]
     if len(commits) > 1:
-        unlike.insert(0, f"commits {listed([_short(commit) for commit in commits])}")
+        unlike.insert(0, f"commits {join_words([_short(commit) for commit in commits])}")
     if not unlike:
         return None
     return (
@@ -154,16 +161,16 @@ def how_intervals_were_made(results: Iterable[Result], *, tasks: Tasks) -> str |
     own = {row.metric: _own_interval(row) for row in rows if asked[row.task] is None}
     corrected = [row for row in rows if (asked[row.task] or own[row.metric]) == "bca"]
     plain = dict.fromkeys(row.task for row in rows if asked[row.task] == "percentile")
-    narrower = [metric_words(name) for name, kind in own.items() if kind == "percentile"]
+    narrower = [metric_label(name) for name, kind in own.items() if kind == "percentile"]
     told = []
     if corrected:
         without = any(row.interval != "bca" for row in corrected)
         told.append("by the BCa method" + ", or by percentiles where it is not defined" * without)
     if plain:
-        several = listed([f"“{task_words(name, tasks[name])}”" for name in plain])
+        several = join_words([f"“{task_label(name, tasks[name])}”" for name in plain])
         told.append(f"by percentiles, as {several} asks" if corrected else "by percentiles")
     if narrower:
-        told.append(f"by percentiles for {listed(list(dict.fromkeys(narrower)))}")
+        told.append(f"by percentiles for {join_words(list(dict.fromkeys(narrower)))}")
     if not told:
         return None
     return (
@@ -187,7 +194,7 @@ def luck_of_training(series: Sequence[Series]) -> str | None:
         return None
     return (
         "The intervals are over people: they do not hold the luck of training. "
-        f"{_upper(listed(once))} {'was' if len(once) == 1 else 'were each'} trained once; more "
+        f"{_upper(join_words(once))} {'was' if len(once) == 1 else 'were each'} trained once; more "
         "seeds tell (--seeds 0,1,2)."
     )
 
@@ -203,24 +210,24 @@ def _level(
     metric = task["primary"]
     told = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
     if metric == "recall_at_1" and task["kind"] == "retrieval":
-        what = f"finds the right {modality_words(task['target'])} first"
+        what = f"finds the right {modality_label(task['target'])} first"
         (method, values, ends), *others = told
         words = [f"{method} {what} in {values} of cases{ends}"]
         words += [f"{method} in {values}{ends}" for method, values, ends in others]
     else:
         (method, values, ends), *others = told
-        words = [f"the {metric_words(metric)} of {method} is {values}{ends}"]
+        words = [f"the {metric_label(metric)} of {method} is {values}{ends}"]
         words += [f"of {method} {values}{ends}" for method, values, ends in others]
-    read = [modality_words(m) for m in task.get("query", task.get("inputs", ()))]
-    when = f"with {listed(read)} at hand" if pattern == "complete" else pattern_words(pattern)
+    read = [modality_label(m) for m in task.get("query", task.get("inputs", ()))]
+    when = f"with {join_words(read)} at hand" if pattern == "complete" else pattern_label(pattern)
     if task["kind"] == "classification":
-        when = f"to predict {outcome_words(task['outcome'])} {when}"
+        when = f"to predict {outcome_label(task['outcome'])} {when}"
     limits = []
     if (best := scores.best(name, pattern, metric)) is not None:
-        limits.append(f"the best possible is {number(best, metric)}")
+        limits.append(f"the best possible is {format_value(best, metric)}")
     if (chance := scores.chance(name, pattern, metric)) is not None:
-        limits.append(f"guessing gives {number(chance, metric)}")
-    end = f" {_upper(listed(limits))}." if limits else ""
+        limits.append(f"guessing gives {format_value(chance, metric)}")
+    end = f" {_upper(join_words(limits))}." if limits else ""
     return f"{_upper(when)}, {', '.join(words)}.{end}"
 
 
@@ -232,9 +239,11 @@ def _by_method(
     for method in dict.fromkeys(one.method for one in series):
         runs = [one.run for one in series if one.method == method]
         rows = [row for run in runs if (row := scores.get(run, name, pattern, metric)) is not None]
-        values = listed([number(row.value, metric) for row in rows])
+        values = join_words([format_value(row.value, metric) for row in rows])
         if len(rows) == 1:
-            told.append((method, values, f" ({interval(rows[0].low, rows[0].high, metric)})"))
+            told.append(
+                (method, values, f" ({format_interval(rows[0].low, rows[0].high, metric)})")
+            )
         elif rows:
             told.append((method, values, f" ({len(rows)} seeds)"))
     return told
@@ -261,7 +270,7 @@ def _differences(
         ]
         if better[0]:
             words.append(f"{better[0]} of {len(pairs)} seeds do not tell {one} from {other}")
-        sentences.append(f"On the same samples, {listed(words)}.")
+        sentences.append(f"On the same samples, {join_words(words)}.")
     return sentences
 
 
@@ -274,20 +283,22 @@ def _better(row: Comparison, *, task: Mapping[str, Any]) -> int:
 
 
 def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any]) -> str:
-    metric, unit = row.metric, " points" if is_share(row.metric) else ""
+    metric, unit = row.metric, " points" if is_percentage(row.metric) else ""
     better = _better(row, task=task)
     if better:
         first, second = (one, other) if better > 0 else (other, one)
         size, low, high = (
-            difference(abs(end), metric, signed=False)
+            format_difference(abs(end), metric, signed=False)
             for end in (row.difference, *sorted((row.low, row.high), key=abs))
         )
         start = f"On the same samples, {first} is better than {second} by"
         return f"{start} {size}{unit} ({low} to {high})."
-    size, low, high = (difference(end, metric) for end in (row.difference, row.low, row.high))
+    size, low, high = (
+        format_difference(end, metric) for end in (row.difference, row.low, row.high)
+    )
     why = "the interval includes 0"
     if row.low > 0 or row.high < 0:
-        why = f"p is {p_words(row.p_holm)} after adjusting for {row.family}"
+        why = f"p is {format_p_value(row.p_holm)} after adjusting for {row.family}"
     return (
         f"On the same samples, {one} minus {other} is {size}{unit} ({low} to {high}): {why}, so "
         "these data do not tell which is better."
@@ -333,10 +344,10 @@ def _loss(
     told = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
     now = [f"{method} {values}" for method, values, _ in told]
     best = scores.best(name, pattern, metric)
-    end = f", where the best possible is {number(best, metric)}" if best is not None else ""
-    words = pattern_words(pattern)
+    end = f", where the best possible is {format_value(best, metric)}" if best is not None else ""
+    words = pattern_label(pattern)
     start = words if pattern.startswith("without") else f"with {words}"
-    return f"Most is lost {start}: what is left is {listed(now)}{end}."
+    return f"Most is lost {start}: what is left is {join_words(now)}{end}."
 
 
 def _short(commit: str) -> str:

@@ -1,0 +1,55 @@
+import pytest
+
+from clinical_symile.reporting.text.labels import (
+    baseline_label,
+    metric_description,
+    metric_label,
+    missing_modality_label,
+    modality_label,
+    objective_label,
+    outcome_label,
+    pattern_label,
+    task_label,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("complete", "nothing missing"),
+        ("observed", "as recorded"),
+        ("without-ecg", "without ECG"),
+        ("only-cxr-labs", "chest X-ray and labs only"),
+        ("mcar-30", "30 % missing at random"),
+        ("my-own", "my-own"),
+    ],
+)
+def test_a_pattern_has_a_label(name: str, label: str):
+    assert pattern_label(name) == label
+
+
+def test_an_unknown_name_is_its_own_label():
+    assert modality_label("skin_photo") == "skin photo"
+    assert objective_label("my_lab.losses:Triple") == "Triple"
+    assert baseline_label("mine") == "mine"
+    assert missing_modality_label("mine") == "mine"
+    assert metric_label("my_metric") == "my metric"
+    assert metric_description("my_metric") == ""
+
+
+def test_a_metric_of_an_outcome_names_both():
+    assert metric_label("auroc/edema") == "AUROC, edema"
+    assert metric_label("recall_at_5") == "recall@5"
+    assert outcome_label(["edema", "cardiac_arrest"]) == "edema and cardiac arrest"
+
+
+def test_recall_is_explained_for_every_k():
+    assert metric_description("recall_at_1").endswith("candidate is ranked first.")
+    assert metric_description("recall_at_7").endswith("is among the first 7.")
+
+
+def test_a_task_is_a_heading():
+    retrieval = {"kind": "retrieval", "query": ["ecg", "labs"], "target": "cxr"}
+    assert task_label("x/y", retrieval) == "Find the chest X-ray from ECG and labs"
+    risk = {"kind": "classification", "inputs": ["ecg"], "outcome": "icu_stay"}
+    assert task_label("x/y", risk) == "Predict icu stay from ECG"

@@ -1,0 +1,59 @@
+from clinical_symile.formatting import (
+    DASH,
+    format_count,
+    format_difference,
+    format_duration,
+    format_interval,
+    format_p_value,
+    format_part,
+    format_parts,
+    format_value,
+    join_words,
+    mask_small_counts,
+)
+
+NBSP, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"
+
+
+def test_a_proportion_is_written_in_per_cent_and_any_other_value_with_decimals():
+    assert format_value(0.714, "recall_at_1") == f"71{NBSP}%"
+    assert format_value(0.714, "recall_at_1", exact=True) == f"71.4{NBSP}%"
+    assert format_value(0.012, "recall_at_1") == f"1.2{NBSP}%"
+    assert format_value(0.714, "auroc") == "0.71"
+    assert format_value(None, "auroc") == format_value(float("nan"), "auroc") == DASH
+
+
+def test_the_unit_of_an_interval_is_written_once():
+    assert format_interval(0.68, 0.74, "recall_at_1") == f"68 to 74{NBSP}%"
+    assert format_interval(0.02, 0.2, "recall_at_1") == f"2.0 to 20.0{NBSP}%"
+
+
+def test_a_difference_of_proportions_is_in_points():
+    assert format_difference(-0.05, "recall_at_1") == f"{MINUS}5.0"
+    assert format_difference(0.05, "auroc", signed=False) == "0.050"
+
+
+def test_a_count_of_one_to_nine_is_withheld():
+    assert [format_count(n) for n in (0, 1, 9, 10)] == ["0", "<10", "<10", "10"]
+
+
+def test_a_small_count_in_a_sentence_is_withheld():
+    assert mask_small_counts("3 of 12, 0.5 and mcar-5.") == "<10 of 12, 0.5 and mcar-5."
+
+
+def test_a_small_count_does_not_follow_by_subtraction():
+    assert format_parts({"a": 700, "b": 40, "c": 3}) == {"a": "700", "b": "≥10", "c": "<10"}
+    assert format_parts({"a": 700, "b": 4, "c": 3}) == {"a": "700", "b": "<10", "c": "<10"}
+    assert format_parts({"a": 700, "b": 0}) == {"a": "700", "b": "0"}
+    assert format_part(95, 100) == ">90"
+    assert format_part(100, 100) == "100"
+    assert format_part(60, 100) == "60"
+    assert format_part(5, 100) == "<10"
+    assert format_part(13, 18) == "≥10"
+
+
+def test_p_values_durations_and_lists_are_short():
+    assert [format_p_value(p) for p in (None, 0.0004, 0.0312)] == [DASH, "<0.001", "0.031"]
+    assert format_duration(95) == "1 min 35 s"
+    assert format_duration(3700) == "1 h 2 min"
+    assert join_words(["a"]) == "a"
