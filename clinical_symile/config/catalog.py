@@ -6,7 +6,6 @@ variable `CLINICAL_SYMILE_CATALOG` and after `--catalog`) are seen together; the
 them is an error, so their order decides nothing.
 """
 
-import hashlib
 import importlib.util
 import os
 import tomllib
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -174,30 +173,6 @@ def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
             for key, entry in enumerate(value)
         ]
     return value
-
-
-def digest_of(*parts: str | bytes) -> str:
-    """A short name for content: equal exactly if every part is, in this order."""
-    sha = hashlib.sha256()
-    for part in parts:
-        _add_part(sha, part)
-    return sha.hexdigest()[:16]
-
-
-def digest_of_file(stream: BinaryIO, *parts: str | bytes) -> str:
-    """`digest_of` of a file's content and further parts, without the former in memory."""
-    sha = hashlib.sha256(stream.seek(0, os.SEEK_END).to_bytes(8, "big"))
-    stream.seek(0)
-    while block := stream.read(1 << 20):
-        sha.update(block)
-    for part in parts:
-        _add_part(sha, part)
-    return sha.hexdigest()[:16]
-
-
-def _add_part(sha: "hashlib._Hash", part: str | bytes) -> None:
-    data = part.encode() if isinstance(part, str) else part
-    sha.update(len(data).to_bytes(8, "big") + data)
 
 
 def builtin_folder(folder: str) -> Path:

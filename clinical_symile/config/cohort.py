@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from clinical_symile.config.catalog import digest_of, read_definition, read_toml
+from clinical_symile.config.catalog import read_definition, read_toml
 from clinical_symile.config.cohort_schema import (
     CandidateTable,
     CohortFile,
@@ -18,6 +18,7 @@ from clinical_symile.config.cohort_schema import (
 )
 from clinical_symile.config.presets import apply_preset
 from clinical_symile.errors import DefinitionError
+from clinical_symile.hashing import digest_of, digest_of_folder
 from clinical_symile.registry import MODALITIES, keyword_arguments_of, resolve, unknown_name_message
 
 
@@ -103,9 +104,9 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     return Cohort(
         name=name,
         folder=path.parent,
-        digest=digest_of(_folder_digest(path.parent), preset)
+        digest=digest_of(digest_of_folder(path.parent), preset)
         if preset
-        else _folder_digest(path.parent),
+        else digest_of_folder(path.parent),
         **{
             key: getattr(file, key)
             for key in CohortFile.model_fields
@@ -221,15 +222,3 @@ def _modality(
         for argument in sorted(required - arguments.keys())
     )
     return ModalityDefinition(adapter, arguments, candidates)
-
-
-def _folder_digest(folder: Path) -> str:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
-    )
-    return digest_of(
-        *(part for f in files for part in (f.relative_to(folder).as_posix(), f.read_bytes()))
-    )

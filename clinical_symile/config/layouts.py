@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.cohort import Cohort
+from clinical_symile.hashing import digest_of
 
 
 def detect_layout(cohort: Cohort, source: Path) -> Cohort:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.cohort_schema import SPLITS
 from clinical_symile.data.severity import severity
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
 from clinical_symile.missingness.patterns import Pattern, apply_pattern, eligible_samples
 

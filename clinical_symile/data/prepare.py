@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile import __version__
-from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.cohort import Cohort, modality_adapters
 from clinical_symile.data.ingest.decode import Decoded, Progress, decode, has_begun
 from clinical_symile.data.ingest.manifest import write_manifest
@@ -19,8 +18,9 @@ from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import Selected, read_samples
 from clinical_symile.data.ingest.store_writer import write_note_tables, write_store_tables
 from clinical_symile.data.ingest.tables import source_files
-from clinical_symile.data.store import CohortStore, checksum, open_store
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import digest_of, file_sha256
 
 ROWS = "samples.arrow"
 
@@ -57,7 +57,7 @@ def prepare(
     """
     adapters = modality_adapters(cohort)
     files = source_files(cohort, source)
-    key = digest_of(__version__, cohort.digest, *(checksum(file) for file in files.values()))
+    key = digest_of(__version__, cohort.digest, *(file_sha256(file) for file in files.values()))
     work = out.with_name(out.name + ".partial")
     _remove(_waste(work))  # what a run that was killed was removing
     refuse_other_folder(out)

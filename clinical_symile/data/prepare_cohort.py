@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from clinical_symile import __version__
-from clinical_symile.config.catalog import Catalog, digest_of
+from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.cohort_schema import Generator
 from clinical_symile.config.layouts import detect_layout
@@ -20,6 +20,7 @@ from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.prepare import prepare, refuse_other_folder
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.hashing import digest_of
 from clinical_symile.registry import resolve, unknown_name_message
 
 PARAMETERS = "generator.json"

@@ -10,7 +10,6 @@ files.parquet       the file of each sample's measurement, by modality, of those
 <modality>.npy      measurements as measured, aligned with the samples, zero where absent
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.cohort_schema import SPLITS
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import file_sha256
 from clinical_symile.registry import MODALITIES, resolve
 
 VERSION = 1
@@ -205,16 +205,10 @@ def check_files(path: Path) -> None:
     problems = [
         f"{path / name}: its checksum is not the manifest's. Remove the store and prepare again."
         for name, sha256 in expected.items()
-        if checksum(path / name) != sha256
+        if file_sha256(path / name) != sha256
     ]
     if problems:
         raise DataError(*problems)
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _state(path: Path) -> str:

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from clinical_symile import __version__
-from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
 from clinical_symile.data.masks import pattern_file
 from clinical_symile.data.store import CohortStore
+from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 
 

@@ -1,6 +1,5 @@
 """What MLflow is told of a run: its folder as it is, in names, numbers and notes that it takes."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking.analysis_tables import RunAnalysis, read_analysis
 from clinical_symile.tracking.results import Result, question_digest
 from clinical_symile.tracking.run import Run
@@ -186,12 +186,3 @@ def milliseconds(time: Any) -> int:
         return 0
     moment = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
     return int(1000 * moment.timestamp())
-
-
-def payload_digest(*parts: str | bytes) -> str:
-    """Sixteen hexadecimal digits of all parts, each apart from the next."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(part.encode() if isinstance(part, str) else part)
-        sha.update(b"\0")
-    return sha.hexdigest()[:16]

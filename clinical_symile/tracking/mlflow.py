@@ -18,6 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_payload import (
     MLFLOW_ARTIFACTS,
     RunSnapshot,
@@ -26,7 +27,6 @@ from clinical_symile.tracking._mlflow_payload import (
     metric_names,
     milliseconds,
     mlflow_name,
-    payload_digest,
     read_snapshot,
     result_metrics,
     results_table,

@@ -10,8 +10,9 @@ from clinical_symile import __version__
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, pretraining_task, task_digest
-from clinical_symile.data.store import CohortStore, checksum
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import file_sha256
 from clinical_symile.modalities.labs import read_panel
 from clinical_symile.tracking.run import Run, now, provenance
 from clinical_symile.training._lightning_checkpoint import LightningFile, read_lightning_file
@@ -90,7 +91,7 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
         "started": now(),
         **provenance(),
         "definition": task.model_dump(mode="json", exclude={"name"}),
-        "imported": {"sha256": checksum(file), "epoch": released.epoch, "notes": notes},
+        "imported": {"sha256": file_sha256(file), "epoch": released.epoch, "notes": notes},
         "finished": now(),
     }
     run.path.mkdir(parents=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from clinical_symile.config.catalog import digest_of, open_catalog, read_definition, read_toml
+from clinical_symile.config.catalog import open_catalog, read_definition, read_toml
 from clinical_symile.config.cohort_schema import Outcome, Samples, Subgroup
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -179,8 +179,3 @@ def test_one_mistake_in_a_field_of_several_kinds_is_told_of_the_kind_that_was_me
     with pytest.raises(DefinitionError) as caught:
         read_definition(model, table, where="f.toml")
     assert list(caught.value.problems) == [f"f.toml: {problem}" for problem in told]
-
-
-def test_a_digest_tells_apart_where_parts_end():
-    assert digest_of("ab", "c") != digest_of("a", "bc")
-    assert digest_of("ab") == digest_of(b"ab")

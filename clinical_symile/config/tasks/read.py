@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinical_symile.config.catalog import Catalog, digest_of, read_definition, read_toml
+from clinical_symile.config.catalog import Catalog, read_definition, read_toml
 from clinical_symile.config.overrides import apply_override
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
+from clinical_symile.hashing import digest_of
 from clinical_symile.registry import unknown_name_message
 
 Task = Pretraining | Retrieval | Classification

@@ -10,7 +10,6 @@ A file is CSV or Parquet. Predictions come in one of three forms, told by their 
 Embeddings have `sample`, `modality`, and either one column of lists or a column for each number.
 """
 
-import hashlib
 import math
 import re
 from collections import Counter
@@ -24,6 +23,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.hashing import file_sha256
 from clinical_symile.missingness.patterns import parse_pattern
 
 # Ids are read as text: 007 is not 7.
@@ -336,9 +336,3 @@ def parse_key(value: Any) -> str | None:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from clinical_symile import __version__
-from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.cohort_schema import SPLITS
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.files import Predictions
-from clinical_symile.data.store import VERSION, CohortStore, checksum, open_store
+from clinical_symile.data.store import VERSION, CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import format_count
+from clinical_symile.hashing import digest_of, file_sha256
 
 COHORT = "predictions"
 # What a model of others read of a sample is not known; it stands for all of it.
@@ -187,7 +187,7 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
                 "unit": "1",
                 "parts": [],
                 "statistics": {},
-                "sha256": checksum(folder / f"{RECORD}.npy"),
+                "sha256": file_sha256(folder / f"{RECORD}.npy"),
             }
         },
         "units": {},
@@ -202,7 +202,7 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
         "ranges": {},
         "unlisted_candidates": 0,
         "outcomes": labels,
-        "checksums": {"samples.parquet": checksum(folder / "samples.parquet")},
+        "checksums": {"samples.parquet": file_sha256(folder / "samples.parquet")},
         "sizes": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
         "versions": {
             "python": platform.python_version(),

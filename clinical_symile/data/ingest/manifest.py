@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from clinical_symile import __version__
-from clinical_symile.config.catalog import digest_of_file
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.cohort_schema import SPLITS
 from clinical_symile.data.ingest.measurements import in_split
-from clinical_symile.data.store import UNCERTAIN, VERSION, checksum
+from clinical_symile.data.store import UNCERTAIN, VERSION
+from clinical_symile.hashing import digest_of_stream, file_sha256
 
 READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
 
@@ -89,7 +89,7 @@ def write_manifest(
             name: {split: _labels(samples, split, name) for split in SPLITS}
             for name in cohort.outcomes
         },
-        "checksums": {file.name: checksum(file) for file in sorted(store.glob("*.parquet"))},
+        "checksums": {file.name: file_sha256(file) for file in sorted(store.glob("*.parquet"))},
         "sizes": {file.name: file.stat().st_size for file in sorted(store.iterdir())},
         "versions": {"python": platform.python_version(), "clinical-symile": __version__}
         | {name: version(name) for name in READERS},
@@ -98,13 +98,13 @@ def write_manifest(
 
 
 def _digest(samples: Path, *others: str) -> str:
-    """`catalog.digest` of the samples as CSV and of the others, with a part in memory at a time."""
+    """Compute a digest of the samples as CSV and of further parts, one row group at a time."""
     rows = parquet.ParquetFile(samples)
     with tempfile.TemporaryFile(dir=samples.parent.parent) as stream:
         for place in range(rows.num_row_groups):
             part = rows.read_row_group(place).to_pandas()
             stream.write(part.to_csv(index=False, header=place == 0).encode())
-        return digest_of_file(stream, *others)
+        return digest_of_stream(stream, *others)
 
 
 def _counts(samples: Path, split: str, modalities: tuple[str, ...]) -> dict[str, Any]:

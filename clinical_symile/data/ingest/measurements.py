@@ -13,7 +13,7 @@ from jaxtyping import Int
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.data.ingest.decode import Decoded, create_array
 from clinical_symile.data.ingest.worker_pool import PART
-from clinical_symile.data.store import checksum
+from clinical_symile.hashing import file_sha256
 
 
 def write_array(
@@ -45,7 +45,7 @@ def write_array(
         "statistics": adapter.fit(
             np.load(target, mmap_mode="r")[rows] for rows in _parts(training)
         ),
-        "sha256": checksum(target),
+        "sha256": file_sha256(target),
     }
 
 

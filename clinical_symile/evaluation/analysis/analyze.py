@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from clinical_symile import __version__
-from clinical_symile.config.catalog import digest_of
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.ingest.decode import Progress
@@ -23,6 +22,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     split_by_outcome,
 )
 from clinical_symile.evaluation.analysis.subgroups import subgroup_results
+from clinical_symile.hashing import digest_of
 from clinical_symile.tracking.analysis_tables import (
     RunAnalysis,
     merge_analyses,

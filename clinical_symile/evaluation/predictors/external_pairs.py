@@ -16,15 +16,10 @@ from jaxtyping import Bool, Float, Int
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, candidate_lists
-from clinical_symile.data.external.files import (
-    file_sha256,
-    parse_key,
-    parse_number,
-    read_table,
-    row_positions,
-)
+from clinical_symile.data.external.files import parse_key, parse_number, read_table, row_positions
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.hashing import file_sha256
 from clinical_symile.missingness.patterns import Pattern, apply_pattern, parse_pattern
 
 NAMED = 3
