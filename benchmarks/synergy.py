@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clinical_symile.benchmarking.run import benchmark
+from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.cli.console import progress_bar
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.reporting.benchmark_report import Benchmark
@@ -32,16 +33,14 @@ COLOURS = {"symile": "#0072B2", "clip": "#D55E00", ORACLE: "#000000"}
 
 
 def measure(synergy: float, *, work: Path, overrides: list[str], subjects: int) -> Benchmark:
-    return benchmark(
-        "benchmark",
-        catalog=open_catalog(),
+    spec = BenchmarkSpec(
         cohort="synthetic",
-        out=work / f"synergy-{synergy:g}",
-        tasks=["retrieval/*", "!*/more/*"],
-        generate=[f"synergy={synergy}", f"subjects={subjects}"],
-        overrides=overrides,
-        bar=progress_bar,
+        tasks=("retrieval/*", "!*/more/*"),
+        generate=(f"synergy={synergy}", f"subjects={subjects}"),
+        overrides=tuple(overrides),
     )
+    out = work / f"synergy-{synergy:g}"
+    return benchmark(spec, catalog=open_catalog(), out=out, bar=progress_bar)
 
 
 def complete(made: Benchmark) -> list[Result]:

@@ -1,13 +1,15 @@
-"""A model of others among the runs of a benchmark: the same questions, statistics and report."""
+"""Add an external model to a benchmark: evaluate its file, compare it with the runs, report."""
 
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clinical_symile import __version__
-from clinical_symile.benchmarking.finalize import ProgressBar, finalize_benchmark
+from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
+from clinical_symile.benchmarking.spec import ProgressBar
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -29,231 +31,231 @@ from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, benchm
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.run import Run, now, provenance
 
-REPORT = "benchmark"
+_REPORT = "benchmark"
 
 
-def add_predictions(
-    file: Path,
-    *,
-    name: str,
-    out: Path,
-    store: Path | None,
-    catalog: Catalog,
-    tasks: Sequence[str],
-    bar: ProgressBar,
-) -> Benchmark:
-    """Score a file of predictions, compare it with the runs that are there, render the report.
+@dataclass(frozen=True, kw_only=True)
+class ExternalRun:
+    """The run that an external model becomes.
+
+    Attributes:
+        name: name of the run.
+        out: folder of a benchmark, or a new folder.
+        store: folder of the cohort store that the file's samples belong to; None for predictions
+            that bring their labels: the first file added to `out` then defines the samples.
+        tasks: tasks to evaluate, by name or with `*`; ignored without a store.
+        catalog: where the definitions are.
+        bar: makes a progress bar for a label.
+        started: start of the work, by `time.perf_counter`.
+    """
+
+    name: str
+    out: Path
+    store: Path | None
+    tasks: tuple[str, ...]
+    catalog: Catalog
+    bar: ProgressBar
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def run(self) -> Run:
+        """The run's folder."""
+        return Run(self.out / "runs" / self.name)
+
+    def opened_store(self, kind: str) -> CohortStore:
+        """Open the store.
+
+        Args:
+            kind: what the file holds, for the message.
+
+        Raises:
+            DataError: none was given, or it cannot be opened.
+        """
+        if self.store is None:
+            raise DataError(f"{kind} need a cohort store; got none. Name it with --store.")
+        return open_store(self.store)
+
+    def relevant(self, notes: Sequence[str]) -> list[str]:
+        """Return the notes on tasks that do not apply, unless the tasks were given with `*`."""
+        return [note for note in notes if not any("*" in pattern for pattern in self.tasks)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Submission:
+    """An external model that was read from its file.
+
+    Attributes:
+        predictor: answers the tasks.
+        store: the cohort that it is evaluated on.
+        tasks: the tasks that its file answers.
+        record: what `run.toml` says of the file.
+        notes: what a reader must know besides.
+    """
+
+    predictor: Scorer
+    store: CohortStore
+    tasks: Sequence[EvaluationTask]
+    record: dict[str, Any]
+    notes: Sequence[str] = ()
+
+
+def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
+    """Evaluate a file of predicted risks, compare it with the runs of a benchmark, and report.
 
     Args:
         file: the predictions.
-        name: of the run.
-        out: the folder of a benchmark, or a new one.
-        store: whose samples they are of; None for those of the first file that came to `out`.
-        catalog: where definitions are.
-        tasks: names or patterns of tasks; not looked at without a store of one's own.
-        bar: makes a progress bar.
+        target: the run to write.
 
     Raises:
-        DataError: the file or the folder is not as it must be.
+        DataError: the file or the folder is not as expected.
     """
-    started, predictions = time.perf_counter(), read_predictions(file)
+    predictions = read_predictions(file)
     notes: list[str] = []
-    if store is None:
-        opened = _own_store(predictions, out)
-        asked: list[EvaluationTask] = [external_task(opened)]
+    if target.store is None:
+        store = _own_store(predictions, target.out)
+        tasks: list[EvaluationTask] = [external_task(store)]
         if not predictions.has("subject"):
             notes.append(NO_PEOPLE.format(file=predictions.file))
-        notes += unknown_labels(opened)
+        notes += unknown_labels(store)
     else:
-        opened = open_store(store)
-        applicable, unfit = applicable_tasks(catalog, opened, patterns=tasks)
-        asked = [task for task in applicable if isinstance(task, Classification)]
+        store = open_store(target.store)
+        applicable, unfit = applicable_tasks(target.catalog, store, patterns=target.tasks)
+        tasks = [task for task in applicable if isinstance(task, Classification)]
         if predictions.has("outcome"):
-            told = set(predictions.table["outcome"])
-            asked = [task for task in asked if set(getattr(task, "outcomes", ())) <= told]
-        notes += [note for note in unfit if not any("*" in pattern for pattern in tasks)]
-    outcomes = tuple(dict.fromkeys(o for t in asked for o in getattr(t, "outcomes", ())))
-    patterns = {pattern for task in asked for pattern in task.missingness}
-    scorer, unused = prediction_scorer(predictions, opened, outcomes=outcomes, patterns=patterns)
-    about = {
+            predicted = set(predictions.table["outcome"])
+            tasks = [task for task in tasks if set(getattr(task, "outcomes", ())) <= predicted]
+        notes += target.relevant(unfit)
+    outcomes = tuple(dict.fromkeys(o for t in tasks for o in getattr(t, "outcomes", ())))
+    patterns = {pattern for task in tasks for pattern in task.missingness}
+    predictor, unused = prediction_scorer(predictions, store, outcomes=outcomes, patterns=patterns)
+    record = {
         "predictions": predictions.file,
         "sha256": predictions.sha256,
         "form": predictions.form,
         "rows": len(predictions.table),
     }
-    return _include(
-        scorer,
-        asked,
-        about,
-        name=name,
-        out=out,
-        store=opened,
-        catalog=catalog,
-        notes=[*notes, *unused],
-        started=started,
-        bar=bar,
+    return _add(
+        _Submission(
+            predictor=predictor, store=store, tasks=tasks, record=record, notes=[*notes, *unused]
+        ),
+        target,
     )
 
 
-def add_embeddings(
-    file: Path,
-    *,
-    name: str,
-    objective: str,
-    out: Path,
-    store: Path,
-    catalog: Catalog,
-    tasks: Sequence[str],
-    bar: ProgressBar,
-) -> Benchmark:
-    """Score a file of embeddings on all tasks, as `add_predictions` does.
+def add_embeddings(file: Path, target: ExternalRun, *, objective: str) -> Benchmark:
+    """Evaluate a file of embeddings, as `add_predictions` does with predictions.
 
     Args:
         file: the embeddings.
-        name: of the run.
-        objective: by whose score candidates are ranked.
-        out: the folder of a benchmark, or a new one.
-        store: whose samples they are of.
-        catalog: where definitions are.
-        tasks: names or patterns of tasks.
-        bar: makes a progress bar.
+        target: the run to write.
+        objective: name of the objective whose score ranks the candidates.
 
     Raises:
-        DataError: the file or the folder is not as it must be.
+        DataError: the file or the folder is not as expected.
     """
-    started, vectors, opened = time.perf_counter(), read_embeddings(file), open_store(store)
-    scorer = embedding_scorer(vectors, opened, objective=objective)
-    embedded = set(vectors.modalities)
-    applicable, notes = applicable_tasks(catalog, opened, patterns=tasks)
-    asked = [task for task in applicable if set(task.modalities) <= embedded]
-    notes = [note for note in notes if not any("*" in pattern for pattern in tasks)]
-    notes += [
-        f"{vectors.file}: has no embeddings of all that task '{task.name}' asks for."
+    embeddings, store = read_embeddings(file), target.opened_store("Embeddings")
+    predictor = embedding_scorer(embeddings, store, objective=objective)
+    embedded = set(embeddings.modalities)
+    applicable, notes = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    tasks = [task for task in applicable if set(task.modalities) <= embedded]
+    lacking = [
+        f"{embeddings.file}: has no embeddings of all that task '{task.name}' asks for."
         for task in applicable
-        if task not in asked
+        if task not in tasks
     ]
-    about = {
-        "embeddings": vectors.file,
-        "sha256": vectors.sha256,
+    record = {
+        "embeddings": embeddings.file,
+        "sha256": embeddings.sha256,
         "scored_as": objective,
-        "rows": len(vectors.z),
+        "rows": len(embeddings.z),
     }
-    return _include(
-        scorer,
-        asked,
-        about,
-        name=name,
-        out=out,
-        store=opened,
-        catalog=catalog,
-        notes=notes,
-        started=started,
-        bar=bar,
+    return _add(
+        _Submission(
+            predictor=predictor,
+            store=store,
+            tasks=tasks,
+            record=record,
+            notes=[*target.relevant(notes), *lacking],
+        ),
+        target,
     )
 
 
-def add_scores(
-    file: Path,
-    *,
-    name: str,
-    out: Path,
-    store: Path,
-    catalog: Catalog,
-    tasks: Sequence[str],
-    bar: ProgressBar,
-) -> Benchmark:
-    """Score a file of scores on one retrieval task, as `add_predictions` does.
+def add_scores(file: Path, target: ExternalRun) -> Benchmark:
+    """Evaluate a file of query-candidate scores on one retrieval task, as `add_predictions` does.
 
     Args:
         file: the scores.
-        name: of the run.
-        out: the folder of a benchmark, or a new one.
-        store: whose samples they are of.
-        catalog: where definitions are.
-        tasks: names or patterns of tasks, of which one is a retrieval.
-        bar: makes a progress bar.
+        target: the run to write; exactly one of its tasks is a retrieval.
 
     Raises:
-        DataError: the file or the folder is not as it must be.
+        DataError: the file or the folder is not as expected.
     """
-    started, scores, opened = time.perf_counter(), read_scores(file), open_store(store)
-    applicable, _ = applicable_tasks(catalog, opened, patterns=tasks)
-    asked = [task for task in applicable if isinstance(task, Retrieval)]
-    if len(asked) != 1:
+    scores, store = read_scores(file), target.opened_store("Scores")
+    applicable, _ = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    tasks = [task for task in applicable if isinstance(task, Retrieval)]
+    if len(tasks) != 1:
         raise DataError(
-            f"{scores.file}: scores are of one retrieval task; {len(asked)} are asked about: "
-            f"{', '.join(task.name for task in asked) or 'none'}. Name one with --tasks."
+            f"{scores.file}: scores belong to one retrieval task; {len(tasks)} were named: "
+            f"{', '.join(task.name for task in tasks) or 'none'}. Name one with --tasks."
         )
-    scorer, notes = pair_scorer(scores, asked[0], opened)
-    about = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
-    return _include(
-        scorer,
-        asked,
-        about,
-        name=name,
-        out=out,
-        store=opened,
-        catalog=catalog,
-        notes=notes,
-        started=started,
-        bar=bar,
+    predictor, notes = pair_scorer(scores, tasks[0], store)
+    record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
+    return _add(
+        _Submission(predictor=predictor, store=store, tasks=tasks, record=record, notes=notes),
+        target,
     )
 
 
 def _own_store(predictions: Predictions, out: Path) -> CohortStore:
+    """Open the store that the first file of predictions defined, or define it."""
     if (out / "store" / "manifest.json").is_file():
         return open_store(out / "store")
     return write_store(predictions, out / "store")
 
 
-def _include(
-    scorer: Scorer,
-    asked: Sequence[EvaluationTask],
-    about: dict[str, Any],
-    *,
-    name: str,
-    out: Path,
-    store: CohortStore,
-    catalog: Catalog,
-    notes: list[str],
-    started: float,
-    bar: ProgressBar,
-) -> Benchmark:
-    if not asked:
+def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
+    """Evaluate a submission, then finish the benchmark with the runs that are already there."""
+    store, tasks, record = submission.store, submission.tasks, submission.record
+    if not tasks:
         raise DataError(
-            f"{about.get('predictions', about.get('embeddings'))}: no task asks about what it has. "
-            "Name one with --tasks, or leave --store out if it has labels."
+            f"{next(iter(record.values()))}: no task asks about what it has. Name one with "
+            "--tasks, or leave --store out if the file has labels."
         )
-    before = _before(out, store)
-    tasks = {**benchmark_tasks(before, catalog=catalog), **{task.name: task for task in asked}}
-    run = Run(out / "runs" / name)
-    _write_record(run, about, store)
-    with bar(f"Evaluate {name}") as progress:
-        for number, task in enumerate(asked, start=1):
-            evaluate_and_save(run, task, scorer, store, seed=0, missingness=None)
-            progress(number, len(asked))
-    others = [other for other in before["runs"] if other not in (name, ORACLE)]
-    return finalize_benchmark(
-        out,
+    before = _benchmark_record(target.out, store)
+    known = benchmark_tasks(before, catalog=target.catalog)
+    _write_record(target.run, record, store)
+    with target.bar(f"Evaluate {target.name}") as progress:
+        for number, task in enumerate(tasks, start=1):
+            evaluate_and_save(
+                target.run, task, submission.predictor, store, seed=0, missingness=None
+            )
+            progress(number, len(tasks))
+    others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
+    evaluated = EvaluatedRuns(
+        out=target.out,
         report=before["report"],
-        catalog=catalog,
         store=store,
-        runs=[*(Run(out / "runs" / other) for other in others), run],
-        tasks=list(tasks.values()),
-        notes=list(dict.fromkeys([*before["notes"], *notes])),
+        runs=(*(Run(target.out / "runs" / name) for name in others), target.run),
+        tasks=tuple({**known, **{task.name: task for task in tasks}}.values()),
+        notes=tuple(dict.fromkeys([*before["notes"], *submission.notes])),
         description=before["description"],
-        started=started,
         margin=before.get("margin"),
-        bar=bar,
+        started=target.started,
     )
+    return finalize_benchmark(evaluated, catalog=target.catalog, bar=target.bar)
 
 
-def _before(out: Path, store: CohortStore) -> dict[str, Any]:
-    """What the folder's record says, or one of an empty folder."""
+def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
+    """Read a benchmark's record, or make that of a new benchmark.
+
+    Raises:
+        DataError: the benchmark is on another store.
+    """
     path = out / RECORD
     if not path.is_file():
         return {
-            "report": REPORT,
+            "report": _REPORT,
             "runs": [],
             "definitions": {},
             "notes": [],
@@ -270,7 +272,11 @@ def _before(out: Path, store: CohortStore) -> dict[str, Any]:
 
 
 def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:
-    """The record of a run that was made elsewhere; that of the same file stays as it is."""
+    """Write the record of an external model; that of the same file stays as it is.
+
+    Raises:
+        DataError: a run that was trained here has this name.
+    """
     if (run.path / "run.toml").is_file():
         record = run.record
         if "task" in record:
@@ -290,6 +296,6 @@ def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:
             "started": now(),
             **provenance(),
             "finished": now(),
-            "definition": {"description": "A model of others, by the file it left."},
+            "definition": {"description": "An external model, evaluated from its file."},
         }
     )

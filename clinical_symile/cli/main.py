@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from clinical_symile.cli.parser import LISTS, parse_arguments, print_problems
 from clinical_symile.errors import ClinicalSymileError
@@ -203,6 +204,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _evaluate_file(options: argparse.Namespace) -> int:
     from clinical_symile.benchmarking.external import (
+        ExternalRun,
         add_embeddings,
         add_predictions,
         add_scores,
@@ -211,20 +213,20 @@ def _evaluate_file(options: argparse.Namespace) -> int:
     from clinical_symile.config.catalog import open_catalog
 
     file = options.predictions or options.embeddings or options.scores
-    about = {
-        "name": options.name or file.name.partition(".")[0].replace(" ", "_"),
-        "out": options.out,
-        "store": options.store,
-        "catalog": open_catalog(options.catalog),
-        "tasks": options.tasks,
-        "bar": progress_bar,
-    }
+    target = ExternalRun(
+        name=options.name or file.name.partition(".")[0].replace(" ", "_"),
+        out=options.out,
+        store=options.store,
+        tasks=tuple(options.tasks),
+        catalog=open_catalog(options.catalog),
+        bar=progress_bar,
+    )
     if options.predictions:
-        made = add_predictions(file, **about)
+        made = add_predictions(file, target)
     elif options.scores:
-        made = add_scores(file, **about)
+        made = add_scores(file, target)
     else:
-        made = add_embeddings(file, objective=options.objective, **about)
+        made = add_embeddings(file, target, objective=options.objective)
     show_benchmark(made, CONSOLE)
     return 0
 
@@ -284,34 +286,32 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
+    from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
     from clinical_symile.cli.console import CONSOLE, progress_bar, show_benchmark
     from clinical_symile.config.catalog import open_catalog
-    from clinical_symile.config.report import benchmark_requirements
-    from clinical_symile.config.tasks.read import pretraining_task
+
+    def chosen(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
+        return None if values is None else tuple(values)
 
     catalog = open_catalog(options.catalog)
-    needed = benchmark_requirements(catalog.path("reports", options.report))
-    for name in options.pretraining or needed.pretraining:
-        pretraining_task(catalog, name, options.set)
-    catalog.path("cohorts", options.cohort)
+    spec = BenchmarkSpec(
+        report=options.report,
+        cohort=options.cohort,
+        pretraining=chosen(options.pretraining),
+        tasks=chosen(options.tasks),
+        baselines=chosen(options.baselines),
+        seeds=chosen(options.seeds),
+        margin=options.margin,
+        generate=tuple(options.generate),
+        overrides=tuple(options.set),
+        accelerator=options.accelerator,
+        devices=options.devices,
+    )
+    plan_benchmark(spec, catalog=catalog)
     from clinical_symile.benchmarking.run import benchmark  # PyTorch takes seconds, as above
 
     made = benchmark(
-        options.report,
-        catalog=catalog,
-        cohort=options.cohort,
-        out=options.out,
-        source=options.source,
-        pretraining=options.pretraining,
-        tasks=options.tasks,
-        baselines=options.baselines,
-        seeds=options.seeds,
-        margin=options.margin,
-        generate=options.generate,
-        overrides=options.set,
-        accelerator=options.accelerator,
-        devices=options.devices,
-        bar=progress_bar,
+        spec, catalog=catalog, out=options.out, source=options.source, bar=progress_bar
     )
     show_benchmark(made, CONSOLE)
     return 0

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from clinical_symile.benchmarking.external import add_embeddings, add_predictions
+from clinical_symile.benchmarking.external import ExternalRun, add_embeddings, add_predictions
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
@@ -80,11 +80,12 @@ def include(
             "name": "theirs",
             "out": tmp_path / "out",
             "store": synthetic_store.path,
-            "tasks": [DETERIORATION],
+            "tasks": (DETERIORATION,),
             "catalog": catalog,
             "bar": quiet,
         }
-        return add_predictions(tmp_path / "theirs.csv", **{**arguments, **options})
+        target = ExternalRun(**{**arguments, **options})
+        return add_predictions(tmp_path / "theirs.csv", target)
 
     return include
 
@@ -151,17 +152,16 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
         }
     )
     table.to_parquet(tmp_path / "theirs.parquet")
-    tasks = ["retrieval/cxr_given_ecg_labs", DETERIORATION]
-    made = add_embeddings(
-        tmp_path / "theirs.parquet",
+    tasks = ("retrieval/cxr_given_ecg_labs", DETERIORATION)
+    target = ExternalRun(
         name="theirs",
-        objective="clip",
         out=tmp_path / "out",
         store=synthetic_store.path,
         catalog=catalog,
         tasks=tasks,
         bar=quiet,
     )
+    made = add_embeddings(tmp_path / "theirs.parquet", target, objective="clip")
     for task in tasks:
         own = _evaluated(catalog, task, scorer, synthetic_store)
         theirs = [row for row in made.results if (row.run, row.task) == ("theirs", task)]
@@ -171,16 +171,7 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
             assert row.digest == expected.digest
     table.iloc[1:].to_parquet(tmp_path / "less.parquet")
     with pytest.raises(DataError, match="1 recordings of the store have no embedding"):
-        add_embeddings(
-            tmp_path / "less.parquet",
-            name="less",
-            objective="clip",
-            out=tmp_path / "out",
-            store=synthetic_store.path,
-            catalog=catalog,
-            tasks=tasks,
-            bar=quiet,
-        )
+        add_embeddings(tmp_path / "less.parquet", replace(target, name="less"), objective="clip")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.benchmarking.finalize import ProgressBar, compare_runs
+from clinical_symile.benchmarking.comparisons import compare_runs
+from clinical_symile.benchmarking.finalize import STAGES
 from clinical_symile.benchmarking.run import benchmark
+from clinical_symile.benchmarking.spec import BenchmarkSpec, ProgressBar
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
@@ -24,6 +26,14 @@ from tests.helpers.synthetic import TINY, quiet
 
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
 RUNS = ("symile-0", "clip-0")
+SPEC = BenchmarkSpec(
+    cohort="synthetic",
+    tasks=TASKS,
+    baselines=(),
+    generate=("subjects=60",),
+    overrides=(*TINY, "epochs=1"),
+    accelerator="cpu",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +48,7 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
                 "clinical_symile.evaluation.evaluate.metric_intervals",
                 partial(metric_intervals, resamples=50),
             )
-            return benchmark(
-                "benchmark",
-                catalog=catalog,
-                cohort="synthetic",
-                out=out,
-                tasks=TASKS,
-                baselines=(),
-                generate=["subjects=60"],
-                overrides=(*TINY, "epochs=1"),
-                accelerator="cpu",
-                bar=bar,
-            )
+            return benchmark(SPEC, catalog=catalog, out=out, bar=bar)
 
     return run
 
@@ -156,9 +155,9 @@ def test_every_step_shows_how_far_it_is(made: Benchmark, again: Callable[..., Be
         yield lambda done, total: steps.__setitem__(label, (done, total))
 
     again(bar)
-    for label in ("Compare", "Best possible", "Assess", "Compare with nothing missing", "Rank"):
-        done, total = steps[label]
-        assert done == total > 0, label
+    for stage in STAGES:
+        done, total = steps[stage.name]
+        assert done == total > 0, stage.name
     assert "Write the report" in steps
 
 
@@ -320,11 +319,9 @@ def test_an_unknown_baseline_is_told_before_anything_is_made(
 ) -> None:
     with pytest.raises(DefinitionError, match="unknown baseline 'prevalense'; did you mean"):
         benchmark(
-            "benchmark",
+            replace(SPEC, baselines=("prevalense",)),
             catalog=catalog,
-            cohort="synthetic",
             out=tmp_path / "out",
-            baselines=["prevalense"],
             bar=quiet,
         )
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clinical_symile.benchmarking.finalize import compare_runs
+from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.cli.main import main
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification

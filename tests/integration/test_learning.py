@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clinical_symile.benchmarking.finalize import compare_runs
+from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from clinical_symile.benchmarking.external import add_scores
+from clinical_symile.benchmarking.external import ExternalRun, add_scores
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
@@ -213,9 +213,15 @@ def test_a_file_of_scores_gets_the_report_beside_the_oracle(
     lines = _lines(task(), scorer, *FIXED)
     twice = lines.head(1).assign(candidate=lines["query"].iloc[-1])
     pd.concat([lines, twice]).to_csv(tmp_path / "theirs.csv", index=False)
-    options = {"name": "theirs", "out": tmp_path / "out", "store": scorer.store.path}
-    options |= {"catalog": catalog, "bar": quiet}
-    made = add_scores(tmp_path / "theirs.csv", tasks=[NAME], **options)
+    target = ExternalRun(
+        name="theirs",
+        out=tmp_path / "out",
+        store=scorer.store.path,
+        tasks=(NAME,),
+        catalog=catalog,
+        bar=quiet,
+    )
+    made = add_scores(tmp_path / "theirs.csv", target)
     (unscored,) = [row for row in made.unscored if row.run == "theirs"]
     assert "has scores of complete queries alone" in unscored.reason
     own = evaluate(task(), scorer, store=scorer.store, run="own", seed=0)
@@ -226,5 +232,5 @@ def test_a_file_of_scores_gets_the_report_beside_the_oracle(
             assert replace(theirs[row.missingness, row.metric], run="own") == row
     assert any("1 of " in note and "does not list" in note for note in made.notes)
     assert made.report.is_file()
-    with pytest.raises(DataError, match=r"of one retrieval task; .*\. Name one with --tasks"):
-        add_scores(tmp_path / "theirs.csv", tasks=["retrieval/*"], **options)
+    with pytest.raises(DataError, match=r"to one retrieval task; .*\. Name one with --tasks"):
+        add_scores(tmp_path / "theirs.csv", replace(target, tasks=("retrieval/*",)))

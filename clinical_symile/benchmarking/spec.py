@@ -1,0 +1,115 @@
+"""Describe what a benchmark trains, evaluates and compares."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.config.report import benchmark_requirements
+from clinical_symile.config.tasks.read import Pretraining, pretraining_task
+from clinical_symile.data.ingest.decode import Progress
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.task_selection import (
+    EvaluationTask,
+    applicable_tasks,
+    with_patterns,
+)
+from clinical_symile.registry import BASELINES, resolve
+
+ProgressBar = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSpec:
+    """The choices that define a benchmark; None takes what the report asks for.
+
+    Attributes:
+        report: name of the report to render; its template lists what it needs.
+        cohort: name of the cohort to prepare.
+        pretraining: tasks to train, each with each seed.
+        tasks: tasks to evaluate, by name or with `*`, such as `retrieval/*`; those that apply to
+            the cohort are evaluated.
+        baselines: baselines to evaluate beside the trained runs.
+        seeds: seeds of training.
+        margin: largest acceptable loss under missing modalities; None for each task's own.
+        generate: `field=value` for the parameters of a synthetic cohort.
+        overrides: `field=value` for the pretraining tasks.
+        accelerator: `cpu`, `cuda` or `auto`, as for `train`.
+        devices: number of devices, as for `train`.
+    """
+
+    report: str = "benchmark"
+    cohort: str
+    pretraining: tuple[str, ...] | None = None
+    tasks: tuple[str, ...] | None = None
+    baselines: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    margin: float | None = None
+    generate: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    accelerator: str = "auto"
+    devices: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkPlan:
+    """A `BenchmarkSpec` with every name resolved against the catalog.
+
+    Attributes:
+        spec: the choices it was made from.
+        pretraining: tasks to train.
+        tasks: names or patterns of the tasks to evaluate.
+        baselines: names of the baselines to evaluate.
+        seeds: seeds of training.
+        missingness: patterns to evaluate under; empty for each task's own.
+        description: one sentence on the cohort.
+    """
+
+    spec: BenchmarkSpec
+    pretraining: tuple[Pretraining, ...]
+    tasks: tuple[str, ...]
+    baselines: tuple[str, ...]
+    seeds: tuple[int, ...]
+    missingness: tuple[str, ...]
+    description: str
+
+    def applicable_tasks(
+        self, catalog: Catalog, store: CohortStore
+    ) -> tuple[list[EvaluationTask], list[str]]:
+        """Return the tasks that apply to a store, and a note for each that does not.
+
+        Raises:
+            DefinitionError: no task applies, or a task named in full does not.
+        """
+        tasks, notes = applicable_tasks(catalog, store, patterns=self.tasks)
+        if self.missingness:
+            tasks = [with_patterns(task, self.missingness) for task in tasks]
+        return tasks, notes
+
+
+def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
+    """Resolve every name of a spec before anything is written.
+
+    Args:
+        spec: the choices.
+        catalog: where the definitions are.
+
+    Raises:
+        DefinitionError: a report, cohort, task, baseline or override does not exist or is invalid.
+    """
+    needed = benchmark_requirements(catalog.path("reports", spec.report))
+    cohort = read_cohort(catalog.path("cohorts", spec.cohort), name=spec.cohort)
+    pretraining = needed.pretraining if spec.pretraining is None else spec.pretraining
+    baselines = needed.baselines if spec.baselines is None else spec.baselines
+    for name in baselines:
+        resolve(name, BASELINES, what="baseline")
+    return BenchmarkPlan(
+        spec=spec,
+        pretraining=tuple(pretraining_task(catalog, name, spec.overrides) for name in pretraining),
+        tasks=needed.tasks if spec.tasks is None else spec.tasks,
+        baselines=baselines,
+        seeds=needed.seeds if spec.seeds is None else spec.seeds,
+        missingness=needed.missingness,
+        description=cohort.description,
+    )
