@@ -94,7 +94,7 @@ def measure(way: Way, batch: int, at_a_time: int) -> dict[str, float]:
         encoders,
         dim=task.dim,
         norm=task.norm,
-        absent=task.absent,
+        missing_modality=task.missing_modality,
         encode_at_a_time=at_a_time if way.in_parts else None,
     ).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)

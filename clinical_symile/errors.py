@@ -4,6 +4,8 @@ A message reads `<where>: <what is wrong, with the value>; expected <what>. <Wha
 finds several problems raises them together.
 """
 
+import warnings
+
 
 class ClinicalSymileError(Exception):
     """Something a user can mend; the command line prints it without a traceback.
@@ -27,3 +29,22 @@ class DataError(ClinicalSymileError):
 
 class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
     """Under some pattern there is nothing to score, or no way to; the message says why."""
+
+
+class RenamedWordWarning(FutureWarning):
+    """A definition or a file uses a word that has a new name; the old one is read until 0.3.0."""
+
+
+def warn_renamed(old: str, new: str, *, where: str) -> None:
+    """Warn that a word of an earlier version was read, and name the word that replaces it.
+
+    Args:
+        old: the word that was read, with its kind, such as `key 'absent'`.
+        new: the word to use instead, in quotes.
+        where: the file or folder.
+    """
+    warnings.warn(
+        f"{where}: {old} is called {new} since 0.2.0. The old name is read until 0.3.0. Rename it.",
+        RenamedWordWarning,
+        stacklevel=3,
+    )

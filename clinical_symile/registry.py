@@ -33,13 +33,13 @@ ENCODERS = {
     "small_cnn": "clinical_symile.models.encoders.image:SmallCnn",
 }
 
-MISSING_MODALITY_HANDLERS = {
-    "complete": "clinical_symile.models.missing_modality.base:COMPLETE",
-    "dropout": "clinical_symile.models.missing_modality.base:DROPOUT",
-    "indicator": "clinical_symile.models.missing_modality.base:INDICATOR",
-    "learned": "clinical_symile.models.missing_modality.base:LEARNED",
-    "omit": "clinical_symile.models.missing_modality.base:DROP",
-    "subsets": "clinical_symile.models.missing_modality.base:SUBSETS",
+MISSING_MODALITY_METHODS = {
+    "complete": "clinical_symile.models.missing_modality.complete:COMPLETE",
+    "drop": "clinical_symile.models.missing_modality.drop:DROP",
+    "dropout": "clinical_symile.models.missing_modality.dropout:DROPOUT",
+    "indicator": "clinical_symile.models.missing_modality.indicator:INDICATOR",
+    "learned": "clinical_symile.models.missing_modality.learned:LEARNED",
+    "subsets": "clinical_symile.models.missing_modality.subsets:SUBSETS",
 }
 
 AUGMENTATIONS = {

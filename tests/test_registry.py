@@ -9,7 +9,7 @@ TABLES = {
     "modality": names.MODALITIES,
     "encoder": names.ENCODERS,
     "objective": names.OBJECTIVES,
-    "absence": names.MISSING_MODALITY_HANDLERS,
+    "absence": names.MISSING_MODALITY_METHODS,
     "augmentation": names.AUGMENTATIONS,
     "probe": names.PROBES,
     "baseline": names.BASELINES,

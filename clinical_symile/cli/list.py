@@ -37,7 +37,7 @@ def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
             name: read_requirements(path).description for name, path in catalog.reports.items()
         },
         "objectives": _sentences(names.OBJECTIVES),
-        "absences": _sentences(names.MISSING_MODALITY_HANDLERS),
+        "missing_modality": _sentences(names.MISSING_MODALITY_METHODS),
         "encoders": _sentences(names.ENCODERS),
         "augmentations": _sentences(names.AUGMENTATIONS),
         "modalities": _sentences(names.MODALITIES),

@@ -16,7 +16,7 @@ LISTS = (
     "tasks",
     "reports",
     "objectives",
-    "absences",
+    "missing_modality",
     "encoders",
     "augmentations",
     "modalities",

@@ -17,19 +17,20 @@ from clinical_symile.data.loader import BatchLoader, open_loader
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
-from clinical_symile.registry import ENCODERS, MISSING_MODALITY_HANDLERS, resolve
+from clinical_symile.models.missing_modality.base import missing_modality_method
+from clinical_symile.registry import ENCODERS, resolve
 
 
 class MultimodalEncoder(nn.Module):
     """Encoders whose outputs are brought to one length.
 
-    What is absent from a batch cannot reach a vector: see `absence.py`.
+    An unavailable input cannot change any embedding: see `missing_modality/base.py`.
 
     Args:
         encoders: for each modality `[sample, ...]` → `[sample, dim]`, in the order of `modalities`.
         dim: width of the embeddings.
         norm: `l2` or `layer_norm`, see `Pretraining`.
-        absent: a name of `list absences`, see `Pretraining`.
+        missing_modality: a name of `list missing_modality`, see `Pretraining`.
         encode_at_a_time: how many samples' activations training holds; None for the whole batch's.
     """
 
@@ -39,7 +40,7 @@ class MultimodalEncoder(nn.Module):
         *,
         dim: int,
         norm: str,
-        absent: str,
+        missing_modality: str,
         encode_at_a_time: int | None = None,
     ):
         super().__init__()
@@ -47,9 +48,8 @@ class MultimodalEncoder(nn.Module):
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
         self.norms = nn.ModuleDict({name: NORMS[norm](dim) for name in encoders})
-        self.slots = resolve(
-            absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities"
-        ).slots(len(encoders), dim)
+        method = missing_modality_method(missing_modality)
+        self.missing_modality = method.handler(len(encoders), dim)
         self.dim = dim
 
     def forward(self, batch: Batch) -> Embeddings:
@@ -70,14 +70,16 @@ class MultimodalEncoder(nn.Module):
     def encode(
         self, name: str, inputs: Float[Tensor, "sample ..."], present: Bool[Tensor, " sample"]
     ) -> tuple[Float[Tensor, "sample dim"], Float[Tensor, " dim"] | None]:
-        """Embeddings of one modality and what stands in for it, as `absence.Slots`.
+        """Embeddings of one modality and what stands in for it, as `MissingModalityHandler`.
 
         Raises:
             ValueError: the modality cannot be learned from in this batch.
         """
         column = self.modalities.index(name)
         try:
-            return self.slots(self._encoder(name), self.norms[name], inputs, present, column=column)
+            return self.missing_modality(
+                self._encoder(name), self.norms[name], inputs, present, column=column
+            )
         except ValueError as error:
             raise ValueError(f"{name} in a batch of {len(present)}: {error}") from error
 
@@ -105,7 +107,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
     """A model with fresh weights, as a task says.
 
     Args:
-        task: encoders, width, norm and what stands for an absent modality.
+        task: encoders, width, norm and the missing-modality method.
         store: shapes of the inputs.
         seed: draws the weights; the global random stream is left as it was.
 
@@ -131,7 +133,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
             encoders,
             dim=task.dim,
             norm=task.norm,
-            absent=task.absent,
+            missing_modality=task.missing_modality,
             encode_at_a_time=task.encode_at_a_time,
         )
 

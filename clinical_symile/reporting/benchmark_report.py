@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.report import benchmark_requirements
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task, read_task
@@ -119,7 +120,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         unscored=read_rows(out / "unscored.jsonl", SkippedResult),
         notes=record["notes"],
         baselines={r.name: r.record["definition"]["description"] for r in runs if r.is_baseline},
-        runs=[run.record for run in trained],
+        runs=[_with_current_words(run) for run in trained],
         histories={run.name: run.history for run in trained},
         cohort={**store.manifest, "description": record["description"]},
         tasks={name: _about(task) for name, task in scored.items()},
@@ -148,6 +149,15 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
         if isinstance(task, Retrieval | Classification):
             tasks[name] = task
     return tasks
+
+
+def _with_current_words(run: Run) -> dict[str, Any]:
+    """Return a run's record with its definition in today's words."""
+    record = run.record
+    if "definition" not in record:
+        return record
+    definition = PRETRAINING_WORDS.update(record["definition"], where=str(run.path / "run.toml"))
+    return {**record, "definition": definition}
 
 
 def _oracle(path: Path) -> dict[str, Any] | None:

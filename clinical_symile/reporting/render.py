@@ -148,7 +148,7 @@ def _environment(folder: Path) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "absence": labels.missing_modality_label,
+        "missing_modality": labels.missing_modality_label,
         "count": formatting.format_count,
         "duration": formatting.format_duration,
         "listed": formatting.join_words,

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from clinical_symile.tracking.run import Run
 
+# Beginnings of weights' names in version 0.1, and their names since.
+_RENAMED_WEIGHTS = {"model.slots.": "model.missing_modality."}
+
 
 def save_epoch(
     run: Run,
@@ -51,6 +54,11 @@ def save_weights(learner: nn.Module, run: Run) -> None:
     _save(learner.state_dict(), run.weights)
 
 
+def load_weights(run: Run) -> dict[str, Tensor]:
+    """Load the weights that a run keeps, under today's names."""
+    return {_current_name(name): tensor for name, tensor in load_file(run.weights).items()}
+
+
 def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """Load what was after the last whole epoch; the history that led there, empty at the start."""
     history = run.history
@@ -75,3 +83,11 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(whole, partial)
     partial.replace(path)
+
+
+def _current_name(name: str) -> str:
+    """Return the name of a weight; those of version 0.1 are translated."""
+    for old, new in _RENAMED_WEIGHTS.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clinical_symile.config.component import ComponentConfig
@@ -19,10 +18,12 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry import AUGMENTATIONS, MISSING_MODALITY_HANDLERS, OBJECTIVES, resolve
+from clinical_symile.registry import AUGMENTATIONS, OBJECTIVES, resolve
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.checkpoint import load_weights
 
 
 class Learner(nn.Module):
@@ -75,11 +76,11 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
             f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task."
         )
     objective = resolve(task.objective.name, OBJECTIVES, what="objective")
-    absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
+    method = missing_modality_method(task.missing_modality)
     try:
         make = partial(objective, **task.objective.arguments)
         model = build_model(task, store, seed=seed)
-        return Learner(model, absence.objective(make, len(task.modalities)))
+        return Learner(model, method.wrap_objective(make, len(task.modalities)))
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': objective: {error}") from error
 
@@ -113,7 +114,7 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
     }
     learner = build_learner(task.model_copy(update={"encoders": encoders}), store, seed=0)
     try:
-        learner.load_state_dict(load_file(run.weights))
+        learner.load_state_dict(load_weights(run))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise DataError(
             f"{run.weights}: cannot be read as this run's weights ({type(error).__name__}). "

@@ -22,7 +22,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.models.augmentations import Augmentation
-from clinical_symile.registry import MISSING_MODALITY_HANDLERS, resolve
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.tracking.run import Run, now, provenance
 from clinical_symile.training.checkpoint import resume, save_epoch
 from clinical_symile.training.flops import warn_about_flops
@@ -234,8 +234,8 @@ def _batches(
     """This process's share of each batch of an epoch, with the generator for its negatives."""
     rng = _rng(seed, epoch)
     drawn = np.random.default_rng(int(rng.integers(2**31)))
-    absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
-    available = present & ~_dropped(present, absence.drop, drawn)
+    method = missing_modality_method(task.missing_modality)
+    available = present & ~_dropped(present, method.dropout_rate, drawn)
     for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         share = index[fabric.global_rank :: fabric.world_size]
@@ -301,9 +301,9 @@ PAIRS = {"matched": _matched, "shuffled": _shuffled}
 def _learnable(store: CohortStore, task: Pretraining, *, seed: int) -> Int[np.ndarray, " sample"]:
     """The train rows that the pattern is of, with as many modalities as their way needs."""
     mask = _mask(store, task, seed=seed)
-    absence = resolve(task.absent, MISSING_MODALITY_HANDLERS, what="way with absent modalities")
+    method = missing_modality_method(task.missing_modality)
     shown = len(parse_pattern(task.missingness).shown(task.modalities))
-    needed = shown if absence.needs is None else absence.needs
+    needed = shown if method.min_modalities is None else method.min_modalities
     rows = mask.rows[mask.available.sum(axis=1) >= needed]
     problems = [
         f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "

@@ -49,7 +49,7 @@ def _learned(objective: Objective, generator: torch.Generator) -> MultimodalEnco
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoders = {name: Mlp((BITS,), 16, hidden=[64]) for name in MODALITIES}
-        model = MultimodalEncoder(encoders, dim=16, norm="l2", absent="omit")
+        model = MultimodalEncoder(encoders, dim=16, norm="l2", missing_modality="drop")
     parameters = [*model.parameters(), *objective.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-2)
     for _ in range(150):

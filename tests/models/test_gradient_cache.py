@@ -25,7 +25,7 @@ def _model(*layers: nn.Module, at_a_time: int | None) -> MultimodalEncoder:
     torch.manual_seed(0)
     encoders = {name: _mlp(*copy.deepcopy(layers)) for name in MODALITIES}
     return MultimodalEncoder(
-        encoders, dim=DIM, norm="l2", absent="omit", encode_at_a_time=at_a_time
+        encoders, dim=DIM, norm="l2", missing_modality="drop", encode_at_a_time=at_a_time
     )
 
 
@@ -70,7 +70,7 @@ def test_what_dropout_drops_is_the_same_both_times(generator: torch.Generator) -
             return z.index_put((present.nonzero()[:, 0],), encoded)
 
     batch, cached = _batch(generator), _model(nn.Dropout(0.5), at_a_time=4)
-    kept = Kept(dict(cached.encoders.items()), dim=DIM, norm="l2", absent="omit")
+    kept = Kept(dict(cached.encoders.items()), dim=DIM, norm="l2", missing_modality="drop")
     loss, gradients = _gradients(kept, batch)
     in_parts, of_parts = _gradients(cached, batch)
     assert in_parts == loss

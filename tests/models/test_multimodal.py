@@ -48,12 +48,12 @@ def _learned(
     return embeddings.z.detach(), gradients, dict(model.named_buffers())
 
 
-@pytest.mark.parametrize("absent", ["omit", "learned"])
+@pytest.mark.parametrize("method", ["drop", "learned"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e6])
 def test_nothing_absent_reaches_a_vector_a_gradient_or_a_statistic(
-    absent: str, value: float, catalog: Catalog, synthetic_store: CohortStore, batch: Batch
+    method: str, value: float, catalog: Catalog, synthetic_store: CohortStore, batch: Batch
 ) -> None:
-    task = tiny(catalog, "pretraining/symile", f"absent={absent}")
+    task = tiny(catalog, "pretraining/symile", f"missing_modality={method}")
     expected, found = [
         _learned(build_model(task, synthetic_store, seed=0), made)
         for made in (batch, _filled(batch, value))
@@ -96,7 +96,7 @@ def test_omit_has_no_substitute_and_learned_has_one_per_modality(
     catalog: Catalog, synthetic_store: CohortStore, batch: Batch
 ) -> None:
     omit = build_model(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0)
-    task = tiny(catalog, "pretraining/symile", "absent=learned")
+    task = tiny(catalog, "pretraining/symile", "missing_modality=learned")
     learned = build_model(task, synthetic_store, seed=0)
     assert omit(batch).substitute is None
     substitute = learned(batch).substitute
@@ -108,11 +108,11 @@ def test_omit_has_no_substitute_and_learned_has_one_per_modality(
 def test_what_stands_for_an_absent_modality_learns_only_if_one_is_absent(
     catalog: Catalog, synthetic_store: CohortStore, batch: Batch
 ) -> None:
-    task = tiny(catalog, "pretraining/symile", "absent=learned")
+    task = tiny(catalog, "pretraining/symile", "missing_modality=learned")
     for made, learns in ((batch, True), (_complete(batch), False)):
         model = build_model(task, synthetic_store, seed=0)
         Symile()(model(made)).backward()
-        vectors = model.slots.substitute
+        vectors = model.missing_modality.substitute
         assert isinstance(vectors, nn.Parameter)
         assert vectors.grad is not None
         assert bool(vectors.grad.any()) is learns

@@ -269,7 +269,7 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
         "hides some modalities on purpose during training; 50 % missing at random while it learns."
         in words(text)
     )
-    assert "absent = dropout" in words(text)
+    assert "missing_modality = dropout" in words(text)
     assert "A model of others." in words(text)
     own = "by the BCa method; by percentiles for AUPRC and Brier score. Of differences, groups and"
     assert own in words(text)
@@ -445,7 +445,7 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
 def of_ways(data: ReportData) -> ReportData:
     """The same where the first run says how it learned, and all others are of strangers."""
     first, *others = data.runs
-    way = {"missingness": "mcar-50", "absent": "dropout"}
+    way = {"missingness": "mcar-50", "missing_modality": "dropout"}
     stranger = {"description": "A model of others."}
     runs = [{**first, "definition": {**first["definition"], **way}}]
     runs += [{**run, "definition": {**run["definition"], **stranger}} for run in others]

@@ -19,11 +19,11 @@ def _task(catalog: Catalog, *overrides: str) -> Pretraining:
     return task
 
 
-@pytest.mark.parametrize("absent", ["omit", "learned"])
+@pytest.mark.parametrize("method", ["drop", "learned"])
 def test_operations_of_encoders_are_those_of_their_layers(
-    absent: str, catalog: Catalog, synthetic_store: CohortStore
+    method: str, catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
-    task = _task(catalog, "batch_size=10", f"absent={absent}")
+    task = _task(catalog, "batch_size=10", f"missing_modality={method}")
     learner = build_learner(task, synthetic_store, seed=0)
     weights = [
         parameter for name, parameter in learner.model.named_parameters() if "encoders" in name

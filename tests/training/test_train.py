@@ -141,7 +141,9 @@ def _stop_after(epoch: int) -> Callable[[Run], None]:
 def test_training_that_was_stopped_ends_as_if_it_had_not_been(
     epoch: int, catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    task = tiny(catalog, "pretraining/symile", "epochs=3", "missingness=mcar-30", "absent=learned")
+    task = tiny(
+        catalog, "pretraining/symile", "epochs=3", "missingness=mcar-30", "missing_modality=learned"
+    )
     whole = learn(task, "whole")
     with pytest.raises(_StoppedError):
         learn(task, "stopped", on_epoch=_stop_after(epoch))
@@ -458,7 +460,7 @@ def test_only_weights_of_layers_decay(catalog: Catalog, synthetic_store: CohortS
         catalog,
         "pretraining/symile",
         "norm=layer_norm",
-        "absent=learned",
+        "missing_modality=learned",
         "optimiser.weight_decay=0.5",
     )
     learner = build_learner(task, synthetic_store, seed=0)
@@ -563,7 +565,7 @@ def test_what_a_pattern_hides_from_the_learner_is_the_same_in_every_epoch(
 def test_modality_dropout_hides_others_of_what_is_present_in_each_epoch(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
-    task = _mlps(catalog, "absent=dropout", "batch_size=200")
+    task = _mlps(catalog, "missing_modality=dropout", "batch_size=200")
     available = []
     for epoch in (1, 1, 2):
         (batch,) = _epoch(task, synthetic_store, epoch)
@@ -624,7 +626,9 @@ def test_two_processes_learn_what_one_does_and_leave_one(
     # of an odd number, so that shares differ. In float64, since AdamW makes much of a gradient's
     # rounding where it is close to zero.
     tasks = {
-        "symile": _mlps(catalog, "precision=64-true", "absent=learned", "missingness=mcar-30"),
+        "symile": _mlps(
+            catalog, "precision=64-true", "missing_modality=learned", "missingness=mcar-30"
+        ),
         "clip": _mlps(catalog, "precision=64-true", task="pretraining/clip"),
     }
     for name, task in tasks.items():

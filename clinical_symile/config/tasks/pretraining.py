@@ -15,7 +15,7 @@ from clinical_symile.config.tasks._fields import (
 from clinical_symile.registry import (
     AUGMENTATIONS,
     ENCODERS,
-    MISSING_MODALITY_HANDLERS,
+    MISSING_MODALITY_METHODS,
     OBJECTIVES,
     SELECTION_METRICS,
 )
@@ -69,7 +69,8 @@ class Pretraining(TaskTable):
             from the run's seed, anew for each batch.
         dim: width of the embeddings.
         norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
-        absent: how to train on samples with a missing modality, a name of `list absences`.
+        missing_modality: how to train on samples with a missing modality, a name of
+            `list missing_modality`.
         batch_size: samples in a step: the negatives of the loss come from these.
         encode_at_a_time: number of samples whose activations the encoders hold, so that a batch may
             be larger than memory; gradients are those of the whole batch. By default all.
@@ -94,7 +95,7 @@ class Pretraining(TaskTable):
     augment: dict[str, ComponentConfig] = Field(default_factory=dict)
     dim: Count
     norm: Literal["l2", "layer_norm"]
-    absent: str
+    missing_modality: str
     batch_size: Annotated[int, Field(ge=2)]
     encode_at_a_time: Annotated[int, Field(ge=2)] | None = None
     batch_statistics: Literal["batch", "parts"] = "batch"
@@ -115,7 +116,7 @@ class Pretraining(TaskTable):
         for name, encoder in self.encoders.items():
             problems += wrong_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
         problems += unknown_names(
-            [self.absent], MISSING_MODALITY_HANDLERS, what="way with absent modalities"
+            [self.missing_modality], MISSING_MODALITY_METHODS, what="missing-modality method"
         )
         problems += unknown_names(self.augment, known, what="modality")
         for name, change in self.augment.items():

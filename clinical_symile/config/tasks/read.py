@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.config.catalog import Catalog, read_definition, read_toml
-from clinical_symile.config.overrides import apply_override
+from clinical_symile.config.deprecated import PRETRAINING_WORDS
+from clinical_symile.config.overrides import apply_override, parse_override
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -59,10 +60,13 @@ def parse_task(
     if "name" in table:
         raise DefinitionError(f"{where}: has a key 'name'; the path is the name. Remove it.")
     for override in overrides:
+        table = PRETRAINING_WORDS.without_replaced(table, parse_override(override)[0])
         table = apply_override(table, override)
     kind = table.get("kind")
     if kind not in KINDS:
         raise DefinitionError(f"{where}: {unknown_name_message(str(kind), KINDS, what='kind')}")
+    if kind == "pretraining":
+        table = PRETRAINING_WORDS.update(table, where=where)
     return read_definition(KINDS[kind], {**table, "name": name}, where=where)
 
 

@@ -5,7 +5,7 @@ then NaN, then the values of other people. Nothing may change, to the last bit: 
 gradient. What may be held to this is
 
 - an objective: its loss, the gradients, and its scores, which must not read a query's own target;
-- a way of training with absence (`MissingModality`, or its slots): embeddings, what stands in,
+- a missing-modality method (`MissingModalityMethod`, or its handler): embeddings, what stands in,
   gradients;
 - an encoder: embeddings of what is present, and that people in a batch do not mix when it is used;
 - an augmentation: the inputs of present samples, and that absent ones stay zero;
@@ -21,15 +21,15 @@ from typing import Any
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.components import (
-    absence_leaks,
     augmentation_leaks,
     baseline_leaks,
     encoder_leaks,
     maker,
+    missing_modality_leaks,
     objective_leaks,
     probe_leaks,
 )
-from clinical_symile.models.missing_modality.base import MissingModality
+from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.objectives.base import Objective
 from clinical_symile.registry import (
     AUGMENTATIONS,
@@ -37,7 +37,7 @@ from clinical_symile.registry import (
     CLASSIFICATION_METRICS,
     ENCODERS,
     KERNELS,
-    MISSING_MODALITY_HANDLERS,
+    MISSING_MODALITY_METHODS,
     MODALITIES,
     OBJECTIVES,
     PROBES,
@@ -56,8 +56,8 @@ HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
         KERNELS,
         "as an objective, with tiles; fused runs on a GPU, and by tests of its own gives the same",
     ),
-    "way with absence": (
-        MISSING_MODALITY_HANDLERS,
+    "missing-modality method": (
+        MISSING_MODALITY_METHODS,
         "embeddings, what stands in, gradients; in training and in use",
     ),
     "encoder": (
@@ -126,8 +126,8 @@ def _kind(thing: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
     made = thing if isinstance(thing, type) else type(thing)
     if issubclass(made, Objective):
         return "an objective", objective_leaks
-    if issubclass(made, MissingModality):
-        return "a way with absent modalities", absence_leaks
+    if issubclass(made, MissingModalityMethod):
+        return "a missing-modality method", missing_modality_leaks
     if hasattr(thing, "predict"):
         if "store" in inspect.signature(made.predict).parameters:
             return "a baseline", baseline_leaks
@@ -136,10 +136,12 @@ def _kind(thing: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
         return "an augmentation", lambda made: augmentation_leaks(maker(made))
     forward = getattr(thing, "forward", None)
     if forward is not None and "column" in inspect.signature(forward).parameters:
-        return "a filling of slots", lambda slots: absence_leaks(MissingModality(slots=slots))
+        return "a missing-modality handler", lambda handler: missing_modality_leaks(
+            MissingModalityMethod(handler=handler)
+        )
     if callable(thing):
         return "an encoder", encoder_leaks
     raise DefinitionError(
-        f"{name}: a {made.__name__}; expected an objective, a way with absent modalities, an "
+        f"{name}: a {made.__name__}; expected an objective, a missing-modality method, an "
         "encoder, an augmentation, a probe or a baseline. Name one of these."
     )

@@ -28,7 +28,8 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     toy_store,
 )
 from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
-from clinical_symile.models.missing_modality.base import DROP, MissingModality
+from clinical_symile.models.missing_modality.base import MissingModalityMethod
+from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
@@ -89,10 +90,10 @@ def _score_leaks(objective: Objective, z: Tensor, present: Tensor, target: str) 
             yield f"{name} of a query depends on the other queries."
 
 
-def absence_leaks(way: MissingModality) -> Iterator[str]:
-    """The leaks of a way with absent modalities."""
-    yield from _model_leaks(_model(way, lambda: _Tower(CHECK_DIM, DIM)), (CHECK_DIM,))
-    yield from objective_leaks(way.objective(Clip, len(MODALITIES)))
+def missing_modality_leaks(method: MissingModalityMethod) -> Iterator[str]:
+    """The leaks of a missing-modality method."""
+    yield from _model_leaks(_model(method, lambda: _Tower(CHECK_DIM, DIM)), (CHECK_DIM,))
+    yield from objective_leaks(method.wrap_objective(Clip, len(MODALITIES)))
 
 
 def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
@@ -300,13 +301,13 @@ def _gradients(loss: Tensor, leaves: Mapping[str, Tensor], module: nn.Module) ->
     }
 
 
-def _model(way: MissingModality, tower: Callable[[], nn.Module]) -> MultimodalEncoder:
+def _model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) -> MultimodalEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MultimodalEncoder(
-            {name: tower() for name in MODALITIES}, dim=DIM, norm="l2", absent="omit"
+            {name: tower() for name in MODALITIES}, dim=DIM, norm="l2", missing_modality="drop"
         )
-        model.slots = way.slots(len(MODALITIES), DIM)
+        model.missing_modality = method.handler(len(MODALITIES), DIM)
     return model
 
 

@@ -124,7 +124,7 @@ def toy_pretraining() -> Pretraining:
         "missingness": "observed",
         "dim": DIM,
         "norm": "l2",
-        "absent": "omit",
+        "missing_modality": "drop",
         "batch_size": SAMPLES // 2,
         "epochs": 2,
         "objective": {"name": "clip", "reduction": "mean", "temperature": 0.07},

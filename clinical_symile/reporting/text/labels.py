@@ -49,10 +49,9 @@ _MISSING_MODALITY = {
     "on purpose during training",
     "indicator": "receives an indicator of each missing modality, and trains on all admissions",
     "learned": "puts a learned placeholder where a modality is missing",
-    "omit": "trains on all admissions, and leaves missing modalities out of its comparisons",
+    "drop": "trains on all admissions, and leaves missing modalities out of its comparisons",
     "subsets": "trains on every combination of the modalities that an admission has",
 }
-_MISSING_MODALITY["drop"] = _MISSING_MODALITY["omit"]
 SPLIT_LABELS = {"train": "training", "tuning": "tuning", "held_out": "held out"}
 
 

@@ -11,10 +11,10 @@ from clinical_symile.cli.main import main
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.check import HELD, check_no_leakage, leak_check_coverage
 from clinical_symile.evaluation.leak_checks.components import (
-    absence_leaks,
     augmentation_leaks,
     baseline_leaks,
     encoder_leaks,
+    missing_modality_leaks,
     objective_leaks,
     probe_leaks,
 )
@@ -30,7 +30,7 @@ from clinical_symile.registry import (
     AUGMENTATIONS,
     BASELINES,
     ENCODERS,
-    MISSING_MODALITY_HANDLERS,
+    MISSING_MODALITY_METHODS,
     OBJECTIVES,
     PROBES,
     resolve,
@@ -57,9 +57,9 @@ def test_no_variant_of_an_objective_leaks(objective):
     assert list(objective_leaks(objective)) == []
 
 
-@pytest.mark.parametrize("name", MISSING_MODALITY_HANDLERS)
+@pytest.mark.parametrize("name", MISSING_MODALITY_METHODS)
 def test_no_way_with_absent_modalities_leaks(name):
-    assert list(absence_leaks(resolve(name, MISSING_MODALITY_HANDLERS, what="way"))) == []
+    assert list(missing_modality_leaks(resolve(name, MISSING_MODALITY_METHODS, what="way"))) == []
 
 
 @pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
@@ -104,7 +104,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from clinical_symile.models.missing_modality.base import Absence, LeftOut
+from clinical_symile.models.missing_modality.base import DropModality, MissingModalityMethod
 from clinical_symile.objectives.clip import Clip, clip_loss
 
 
@@ -142,8 +142,8 @@ class EncodesAll(nn.Module):
         return torch.where(present[:, None], z, torch.zeros_like(z)), None
 
 
-LEAKING_WAY = Absence(slots=EncodesAll)
-SOUND_WAY = Absence(slots=LeftOut, needs=1)
+LEAKING_METHOD = MissingModalityMethod(handler=EncodesAll)
+SOUND_METHOD = MissingModalityMethod(handler=DropModality, min_modalities=1)
 
 
 class Mixes(nn.Module):
@@ -262,8 +262,11 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("ReadsAbsent", "an objective that leaks: the loss changes when withheld slots hold"),
         ("ReadsTarget", "the score for cxr changes when withheld slots and the query's own cxr"),
         ("ReadsOthers", "the score for ecg of a query depends on the other queries"),
-        ("EncodesAll", "a filling of slots that leaks: an embedding changes when withheld slots"),
-        ("LEAKING_WAY", "a way with absent modalities that leaks: an embedding changes"),
+        (
+            "EncodesAll",
+            "a missing-modality handler that leaks: an embedding changes when withheld slots",
+        ),
+        ("LEAKING_METHOD", "a missing-modality method that leaks: an embedding changes"),
         ("Mixes", "an encoder that leaks: an embedding of one person depends on who else"),
         ("Blends", "an augmentation that leaks: a present sample changes when withheld slots"),
         ("Brightens", "what is absent, and so zero, is not zero any more"),
@@ -289,7 +292,7 @@ def test_a_part_that_leaks_fails_with_a_sentence_that_names_the_leak(leaking, na
 
 def test_the_command_line_holds_outside_code_to_it(leaking, capsys):
     for name, status, words in (
-        ("SOUND_WAY", 0, "a way with absent modalities; nothing that is withheld reaches it."),
+        ("SOUND_METHOD", 0, "a missing-modality method; nothing that is withheld reaches it."),
         ("Peeks", 1, "a probe that leaks"),
     ):
         with pytest.raises(SystemExit) as stop:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from clinical_symile.registry import ENCODERS, resolve
 
 # The shape that is read, and what makes an encoder small, by the module it is in.
-SHAPES = {"image": (1, 48, 40), "signal": (12, 1000), "vector": (2, 7)}
+SHAPES = {"image": (1, 48, 40), "waveform": (12, 1000), "tabular": (2, 7)}
 SMALL: dict[str, dict[str, Any]] = {
     "small_cnn": {"size_px": 32, "channels": [4, 8]},
     "resnet1d": {"width": 4},

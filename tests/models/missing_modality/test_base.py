@@ -9,7 +9,7 @@ from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.objectives.subsets import SubsetSum
-from clinical_symile.registry import MISSING_MODALITY_HANDLERS, resolve
+from clinical_symile.registry import MISSING_MODALITY_METHODS, resolve
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.train import _learnable, train
@@ -44,7 +44,7 @@ def batch(synthetic_store: CohortStore) -> Batch:
 def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
     catalog: Catalog, synthetic_store: CohortStore, batch: Batch, training: bool
 ):
-    task = tiny(catalog, "pretraining/symile", "absent=indicator")
+    task = tiny(catalog, "pretraining/symile", "missing_modality=indicator")
     model = build_model(task, synthetic_store, seed=0).train(training)
     made = model(batch)
     z, counts = made.filled()
@@ -54,7 +54,10 @@ def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
         there = batch.present[:, column]
         # All rows are encoded as they are, zeros where absent, and one row of zeros after them.
         encoded = model.encoders[name](torch.cat([batch.inputs[name], zeros]))
-        told = model.slots.substitute[column] * ~torch.cat([there, torch.tensor([False])])[:, None]
+        told = (
+            model.missing_modality.substitute[column]
+            * ~torch.cat([there, torch.tensor([False])])[:, None]
+        )
         expected = torch.nn.functional.normalize(encoded + told, dim=1)
         torch.testing.assert_close(z[there, column], expected[:-1][there])
         torch.testing.assert_close(made.z[~there, column], torch.zeros_like(z[~there, column]))
@@ -65,7 +68,7 @@ def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
 def test_in_use_the_indicators_stand_in_does_not_depend_on_the_batch(
     catalog: Catalog, synthetic_store: CohortStore, batch: Batch
 ):
-    task = tiny(catalog, "pretraining/symile", "absent=indicator")
+    task = tiny(catalog, "pretraining/symile", "missing_modality=indicator")
     model = build_model(task, synthetic_store, seed=0).eval()
     rows = batch.rows[6:].numpy()
     other = load_batch(synthetic_store, rows, modalities=MODALITIES)
@@ -77,9 +80,9 @@ def test_a_way_learns_from_samples_with_as_many_modalities_as_it_needs(
 ):
     train_rows = synthetic_store.rows("train")
     has = synthetic_store.present[train_rows].sum(axis=1)
-    for name in MISSING_MODALITY_HANDLERS:
-        needs = resolve(name, MISSING_MODALITY_HANDLERS, what="way").needs or 3
-        task = tiny(catalog, "pretraining/symile", f"absent={name}")
+    for name in MISSING_MODALITY_METHODS:
+        needs = resolve(name, MISSING_MODALITY_METHODS, what="method").min_modalities or 3
+        task = tiny(catalog, "pretraining/symile", f"missing_modality={name}")
         found = _learnable(synthetic_store, task, seed=0)
         assert found.tolist() == train_rows[has >= needs].tolist(), name
 
@@ -89,7 +92,7 @@ def test_every_ready_way_trains(catalog: Catalog, synthetic_store: CohortStore, 
     task = tiny(catalog, f"pretraining/missingness/{name}", "epochs=1")
     run = train(task, store=synthetic_store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
     assert run.finished
-    assert run.record["definition"]["absent"] == task.absent
+    assert run.record["definition"]["missing_modality"] == task.missing_modality
 
 
 def test_the_ready_ways_differ_in_nothing_but_absence(catalog: Catalog):
@@ -100,14 +103,14 @@ def test_the_ready_ways_differ_in_nothing_but_absence(catalog: Catalog):
     for name in ready:
         task = read_task(catalog.path("tasks", name), name="x")
         assert isinstance(task, Pretraining)
-        same = {"description", "absent", "missingness"}
+        same = {"description", "missing_modality", "missingness"}
         assert task.model_dump(exclude=same) == plain.model_dump(exclude=same)
-        ways.add(task.absent)
-    assert ways == set(MISSING_MODALITY_HANDLERS)
+        ways.add(task.missing_modality)
+    assert ways == set(MISSING_MODALITY_METHODS)
 
 
 def test_subsets_take_the_tasks_objective(catalog: Catalog, synthetic_store: CohortStore):
-    task = tiny(catalog, "pretraining/symile", "absent=subsets")
+    task = tiny(catalog, "pretraining/symile", "missing_modality=subsets")
     objective = build_learner(task, synthetic_store, seed=0).objective
     assert isinstance(objective, SubsetSum)
     assert len(objective.by_size) == 2
