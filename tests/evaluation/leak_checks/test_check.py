@@ -282,7 +282,7 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             "what is absent, and so zero, is not zero any more",
         ),
         ("Stops", "a probe that stops with ValueError: found NaN"),
-        ("NUMBER", "a int; expected an objective, a way"),
+        ("NUMBER", "a int; expected an objective, a missing"),
     ],
 )
 def test_a_part_that_leaks_fails_with_a_sentence_that_names_the_leak(leaking, name, leak):
