@@ -138,9 +138,7 @@ def test_one_sample_is_too_few_for_statistics_over_a_batch(
     present = batch.present.clone()
     present[1:, 1], present[0, 1] = False, True
     model = build_model(tiny_task, synthetic_store, seed=0)
-    with pytest.raises(
-        ValueError, match=r"ecg in a batch of 12: only one sample has it, .* Raise"
-    ):
+    with pytest.raises(ValueError, match=r"ecg in a batch of 12: only one sample has it, .* Raise"):
         model(replace(batch, present=present))
     assert model.eval()(replace(batch, present=present)).z[0, 1].any()
 
