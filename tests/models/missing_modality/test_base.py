@@ -7,6 +7,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.store import CohortStore
+from clinical_symile.models.missing_modality.indicator import Indicator
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.registry import MISSING_MODALITY_METHODS, resolve
@@ -49,15 +50,14 @@ def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
     made = model(batch)
     z, counts = made.filled()
     assert counts.all()
+    handler = model.missing_modality
+    assert isinstance(handler, Indicator)
     for column, name in enumerate(MODALITIES):
         zeros = torch.zeros_like(batch.inputs[name][:1])
         there = batch.present[:, column]
         # All rows are encoded as they are, zeros where absent, and one row of zeros after them.
         encoded = model.encoders[name](torch.cat([batch.inputs[name], zeros]))
-        told = (
-            model.missing_modality.substitute[column]
-            * ~torch.cat([there, torch.tensor([False])])[:, None]
-        )
+        told = handler.substitute[column] * ~torch.cat([there, torch.tensor([False])])[:, None]
         expected = torch.nn.functional.normalize(encoded + told, dim=1)
         torch.testing.assert_close(z[there, column], expected[:-1][there])
         torch.testing.assert_close(made.z[~there, column], torch.zeros_like(z[~there, column]))
