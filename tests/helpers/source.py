@@ -1,0 +1,370 @@
+"""The package's source, parsed: modules, imports, names; and what breaks the rules of the house.
+
+`python tests/helpers/source.py [RULE]` prints every offender.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "clinical_symile"
+NAME = PACKAGE.name
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][
+    0
+]["layers"]
+OPEN = ("errors", "formatting", "hashing", "registry")
+OUTSIDE = {"__init__", "__main__", "api", *OPEN}
+
+MOST_LINES_OF_A_FUNCTION = 80
+MOST_LINES_OF_A_FILE = 400
+MOST_CHARACTERS_OF_A_FIRST_LINE = 100
+# The beginnings of a docstring that say nothing of what is done.
+QUESTIONS = ("What", "Whether", "Who", "Whom", "Whose", "How", "Where", "From", "Which")
+# Words that the glossary replaces: as a word of a public name.
+FORBIDDEN = {
+    *("anybody", "nobody", "somebody", "whoever", "people", "persons", "person"),
+    *("ask", "asked", "unasked", "tell", "told", "assess", "assessed", "mirror", "mirrored"),
+    *("mend", "mended", "foreign", "others", "elsewhere", "guess", "guessing", "canary"),
+    *("val", "dev", "absence", "absences", "league", "silence", "likeness", "lies", "whole"),
+}
+# Old names of availability: parameters, attributes and public names.
+OLD_AVAILABILITY = {"chosen", "measured", "seen", "shown", "full", "counts", "filled"}
+# These count things elsewhere: there they are forbidden for Booleans alone.
+ALSO_NUMBERS = {"full", "counts"}
+
+STRING = re.compile(rf"{NAME}(\.\w+)+(:\w+)?")
+
+
+def _parse() -> dict[str, ast.Module]:
+    """Every module by its dotted name without the package's; a package by its `__init__`."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "_catalog" not in path.parts
+    }
+
+
+MODULES = _parse()
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The full names of all modules that a module imports, and of the names from them."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def at_import(tree: ast.Module) -> ast.Module:
+    """The module without the bodies of its functions and what only type checkers see."""
+
+    class Outline(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            del node
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if "TYPE_CHECKING" in ast.dump(node.test) else self.generic_visit(node)
+
+    return Outline().visit(ast.parse(ast.unparse(tree)))
+
+
+def own_modules(names: set[str]) -> set[str]:
+    """Those of our modules that are among imported names."""
+    short = {name.removeprefix(f"{NAME}.") for name in names if name.startswith(f"{NAME}.")}
+    return {name for name in short if name in MODULES or f"{name}.__init__" in MODULES}
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def strings(tree: ast.AST) -> set[str]:
+    """Every `clinical_symile.module[:attribute]` that is a whole string of a module."""
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and STRING.fullmatch(node.value)
+    }
+
+
+def registry_tables() -> dict[str, dict[str, str]]:
+    """The tables of `registry`: name of the table, name of the entry, `module:attribute`."""
+    import clinical_symile.registry as registry
+
+    return {
+        name: dict(table)
+        for name, table in vars(registry).items()
+        if name.isupper()
+        and isinstance(table, dict)
+        and table
+        and all(isinstance(value, str) and ":" in value for value in table.values())
+    }
+
+
+def dependencies() -> dict[tuple[str, str], set[str]]:
+    """Which package depends on which other, and what makes it so; open modules are left out.
+
+    An import, a whole string that is the path of a module, a `resolve(…, TABLE)` of a table of
+    the registry, and a path in a definition count alike; a definition is a package `definitions`.
+    """
+    tables = registry_tables()
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def add(source: str, target: str, why: str) -> None:
+        if source != target and target not in OPEN and source not in OPEN:
+            found[source, target].add(why)
+
+    for module, tree in MODULES.items():
+        for name in own_modules(imported(tree)):
+            add(package_of(module), package_of(name), f"{module} imports {name}")
+        for text in strings(tree):
+            target = text.removeprefix(f"{NAME}.").partition(":")[0]
+            if target in MODULES or f"{target}.__init__" in MODULES:
+                add(package_of(module), package_of(target), f"{module} names {text}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("resolve"):
+                for word in {
+                    ast.unparse(part).split(".")[-1]
+                    for argument in node.args
+                    for part in ast.walk(argument)
+                    if isinstance(part, ast.Name | ast.Attribute)
+                } & tables.keys():
+                    for path in tables[word].values():
+                        target = path.removeprefix(f"{NAME}.").partition(":")[0]
+                        add(package_of(module), package_of(target), f"{module} resolves {word}")
+    for path, text in definition_paths():
+        target = text.removeprefix(f"{NAME}.").partition(":")[0]
+        add("definitions", package_of(target), f"{path} names {text}")
+    return dict(found)
+
+
+def definition_paths() -> list[tuple[str, str]]:
+    """Every path of a module of ours in a definition: (file, path)."""
+    return [
+        (path.relative_to(ROOT).as_posix(), match[0])
+        for folder in ("cohorts", "tasks", "reports", "templates", "examples")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".toml", ".j2", ".sql", ".csv")
+        for match in re.finditer(rf"{NAME}(\.\w+)+:\w+", path.read_text(encoding="utf-8"))
+    ]
+
+
+def public_names(module: str) -> dict[str, ast.stmt]:
+    """The public functions, classes and values that a module defines at its top."""
+    found: dict[str, ast.stmt] = {}
+    for node in MODULES[module].body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            found[node.name] = node
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign):
+            targets = [node.target]
+        for target in targets:
+            for one in ast.walk(target):
+                if isinstance(one, ast.Name):
+                    found[one.id] = node
+    return {name: node for name, node in found.items() if not name.startswith("_")}
+
+
+def functions(module: str, *, nested: bool = True) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """All functions and methods, by qualified name; also those inside others if `nested`."""
+
+    def inside(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef):
+                yield prefix + child.name, child
+                if not nested:
+                    continue
+            name = f"{child.name}." if isinstance(child, ast.FunctionDef | ast.ClassDef) else ""
+            yield from inside(child, prefix + name)
+
+    yield from inside(MODULES[module], "")
+
+
+def documented(module: str) -> Iterator[tuple[str, str]]:
+    """Every public docstring: of the module, its classes, functions, public methods, constants."""
+
+    def inside(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                yield prefix + node.name, ast.get_docstring(node) or ""
+                if isinstance(node, ast.ClassDef):
+                    yield from inside(node.body, f"{node.name}.")
+            if (
+                isinstance(node, ast.Assign | ast.AnnAssign)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+            ):
+                yield prefix + ast.unparse(node).partition("=")[0].strip(), str(after.value.value)
+
+    yield "", ast.get_docstring(MODULES[module]) or ""
+    yield from inside(MODULES[module].body, "")
+
+
+def words(name: str) -> set[str]:
+    """The words of a snake_case or CamelCase name."""
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def _attributes(module: str) -> Iterator[tuple[str, str, str]]:
+    """Public attributes and parameters: (qualified owner, name, annotation)."""
+    for qualified, node in functions(module, nested=False):
+        if any(part.startswith("_") and part != "__init__" for part in qualified.split(".")):
+            continue
+        arguments = node.args
+        for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+            yield qualified, one.arg, ast.unparse(one.annotation) if one.annotation else ""
+        yield qualified, node.name, ast.unparse(node.returns) if node.returns else ""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.ClassDef):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    yield node.name, field.target.id, ast.unparse(field.annotation)
+    for name in public_names(module):
+        yield "", name, "Bool"
+
+
+def long_functions() -> list[str]:
+    return [
+        f"{module}.{name}: {node.end_lineno - node.lineno + 1} lines"
+        for module in MODULES
+        for name, node in functions(module)
+        if node.end_lineno and node.end_lineno - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    ]
+
+
+def long_files() -> list[str]:
+    lengths = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+    return [f"{name}: {n} lines" for name, n in lengths.items() if n > MOST_LINES_OF_A_FILE]
+
+
+def questions_in_docstrings() -> list[str]:
+    return [
+        f"{module}.{name}: {text.partition(chr(10))[0]}"
+        for module in MODULES
+        for name, text in documented(module)
+        if text.split(" ")[0].rstrip(",:") in QUESTIONS
+    ]
+
+
+def names_defined_twice() -> list[str]:
+    homes = defaultdict(list)
+    for module in MODULES:
+        for name in public_names(module):
+            homes[name].append(module)
+    return [f"{name}: {', '.join(mods)}" for name, mods in sorted(homes.items()) if len(mods) > 1]
+
+
+def functions_named_like_a_module() -> list[str]:
+    homes = defaultdict(set)
+    for module in MODULES:
+        parts = module.removesuffix(".__init__").split(".")
+        homes[parts[-1]].add(module)
+    return [
+        f"{module}.{name}: a module is named so: {', '.join(sorted(homes[name] - {module}))}"
+        for module in MODULES
+        for name, node in public_names(module).items()
+        if isinstance(node, ast.FunctionDef)
+        and homes.get(name, set())
+        and module not in homes[name]
+    ]
+
+
+def bad_first_lines() -> list[str]:
+    found = []
+    for module, tree in MODULES.items():
+        first = (ast.get_docstring(tree) or "").partition("\n")[0]
+        if not first:
+            found.append(f"{module}: no docstring")
+        elif len(first) > MOST_CHARACTERS_OF_A_FIRST_LINE:
+            found.append(f"{module}: {len(first)} characters")
+    return found
+
+
+def forbidden_words() -> list[str]:
+    return [
+        f"{module}.{name}: {', '.join(sorted(words(name) & FORBIDDEN))}"
+        for module in MODULES
+        for name in [*public_names(module), module.split(".")[-1]]
+        if words(name) & FORBIDDEN
+    ]
+
+
+def old_availability() -> list[str]:
+    return sorted(
+        {
+            f"{module}: {owner}({name})"
+            for module in MODULES
+            for owner, name, annotation in _attributes(module)
+            if name in OLD_AVAILABILITY
+            and (name not in ALSO_NUMBERS or re.search(r"\b[Bb]ool\b", annotation))
+        }
+    )
+
+
+def ranks() -> dict[str, int]:
+    """The place of each package in the import rule, from the top."""
+    return {name: n for n, layer in enumerate(LAYERS) for name in layer.split(" | ")}
+
+
+def against_the_rule() -> list[str]:
+    rank = ranks()
+    return [
+        why
+        for (source, target), reasons in sorted(dependencies().items())
+        if source in rank and target in rank and rank[source] >= rank[target]
+        for why in sorted(reasons)
+    ]
+
+
+def siblings() -> list[str]:
+    """Members of a family that import each other; the registry says who is a member."""
+    families = defaultdict(set)
+    for table in registry_tables().values():
+        for path in table.values():
+            module = path.removeprefix(f"{NAME}.").partition(":")[0]
+            families[module.rpartition(".")[0]].add(module)
+    return [
+        f"{member} imports {other}"
+        for members in families.values()
+        for member in sorted(members)
+        for other in sorted(own_modules(imported(MODULES[member])) & (members - {member}))
+        if not other.endswith(".base")
+    ]
+
+
+RULES = {
+    "long functions": long_functions,
+    "long files": long_files,
+    "docstrings that ask": questions_in_docstrings,
+    "names defined twice": names_defined_twice,
+    "functions named like a module": functions_named_like_a_module,
+    "first lines": bad_first_lines,
+    "forbidden words": forbidden_words,
+    "old words of availability": old_availability,
+    "dependencies against the rule": against_the_rule,
+    "siblings": siblings,
+}
+
+if __name__ == "__main__":
+    for rule in sys.argv[1:] or RULES:
+        offenders = RULES[rule]()
+        print(f"{rule}: {len(offenders)}")
+        print("".join(f"  {offender}\n" for offender in offenders))
+    print(f"pairs of packages: {len(dependencies())}")
