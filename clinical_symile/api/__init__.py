@@ -1,0 +1,1 @@
+"""Public Python functions of the package; each takes paths or objects and returns objects."""

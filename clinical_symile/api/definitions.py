@@ -1,0 +1,106 @@
+"""List what is defined and registered, and read tasks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from clinical_symile import registry
+from clinical_symile.api._arguments import Paths, Settings, as_overrides, open_definitions
+from clinical_symile.config.catalog import read_toml
+from clinical_symile.config.report import read_requirements
+from clinical_symile.config.tasks.read import Task, read_task
+
+
+def list_cohorts(*, catalog: Paths = ()) -> dict[str, str]:
+    """Return each cohort's name and title.
+
+    Args:
+        catalog: folders with definitions of your own.
+
+    >>> "synthetic" in cs.list_cohorts()
+    True
+    """
+    return _described(open_definitions(catalog).cohorts, "title")
+
+
+def list_tasks(*, kind: str | None = None, catalog: Paths = ()) -> dict[str, str]:
+    """Return each task's name and description.
+
+    Args:
+        kind: `pretraining`, `retrieval` or `classification`; without it, all.
+        catalog: folders with definitions of your own.
+
+    >>> "pretraining/symile" in cs.list_tasks(kind="pretraining")
+    True
+    """
+    tables = {name: read_toml(path) for name, path in open_definitions(catalog).tasks.items()}
+    return {
+        name: table["description"]
+        for name, table in tables.items()
+        if kind is None or table["kind"] == kind
+    }
+
+
+def list_reports(*, catalog: Paths = ()) -> dict[str, str]:
+    """Return each report's name and description.
+
+    Args:
+        catalog: folders with definitions of your own.
+
+    >>> sorted(cs.list_reports())
+    ['benchmark', 'cohort_card', 'missingness']
+    """
+    reports = open_definitions(catalog).reports
+    return {name: read_requirements(path).description for name, path in reports.items()}
+
+
+def list_objectives() -> dict[str, str]:
+    """Return each objective's name and description, of this package and of installed plug-ins.
+
+    >>> sorted(cs.list_objectives())
+    ['clip', 'symile']
+    """
+    return _summaries(registry.OBJECTIVES)
+
+
+def list_encoders() -> dict[str, str]:
+    """Return each encoder's name and description, of this package and of installed plug-ins.
+
+    >>> "resnet18" in cs.list_encoders()
+    True
+    """
+    return _summaries(registry.ENCODERS)
+
+
+def list_metrics() -> dict[str, str]:
+    """Return each metric's name and description, of this package and of installed plug-ins.
+
+    >>> cs.list_metrics()["recall_at_1"]
+    'The share of queries whose right candidate is first.'
+    """
+    return _summaries({**registry.RETRIEVAL_METRICS, **registry.CLASSIFICATION_METRICS})
+
+
+def get_task(name: str, *, overrides: Settings = (), catalog: Paths = ()) -> Task:
+    """Read a task.
+
+    Args:
+        name: a name of `list_tasks()`.
+        overrides: fields to change, such as `{"epochs": 2}`.
+        catalog: folders with definitions of your own.
+
+    Raises:
+        DefinitionError: there is no such task, or an override is wrong.
+
+    >>> cs.get_task("retrieval/cxr_given_ecg_labs").query
+    ('ecg', 'labs')
+    """
+    path = open_definitions(catalog).path("tasks", name)
+    return read_task(path, name=name, overrides=as_overrides(overrides))
+
+
+def _described(paths: Mapping[str, Path], key: str) -> dict[str, str]:
+    return {name: str(read_toml(path).get(key, "")) for name, path in paths.items()}
+
+
+def _summaries(table: Mapping[str, str]) -> dict[str, str]:
+    return {name: registry.summary_of(name, table, what="name") for name in sorted(table)}

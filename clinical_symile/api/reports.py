@@ -1,0 +1,190 @@
+"""Run benchmarks, render reports, read results and export tables and figures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from clinical_symile import registry
+from clinical_symile.api._arguments import (
+    PathLike,
+    Paths,
+    Settings,
+    as_names,
+    as_overrides,
+    choose_bar,
+    open_definitions,
+)
+from clinical_symile.config.catalog import read_toml
+from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, render_report
+from clinical_symile.reporting.results import Results, saved_about
+from clinical_symile.tracking.results import Result, SkippedResult, read_rows
+from clinical_symile.tracking.run import Run
+
+
+def benchmark(
+    report: str = "benchmark",
+    *,
+    cohort: str,
+    out: PathLike,
+    source: PathLike | None = None,
+    pretraining: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    baselines: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    margin: float | None = None,
+    generate: Settings = (),
+    overrides: Settings = (),
+    accelerator: str = "auto",
+    devices: int = 1,
+    catalog: Paths = (),
+    progress: bool = True,
+) -> Benchmark:
+    """Prepare, train, evaluate, compare and report; what is there already is not made again.
+
+    Args:
+        report: a name of `list_reports()`; it says what it needs.
+        cohort: a name of `list_cohorts()`.
+        out: the folder of everything that is written.
+        source: the folder of the raw files; a synthetic cohort needs none.
+        pretraining: pretraining tasks, instead of the report's.
+        tasks: evaluation tasks or patterns, instead of the report's.
+        baselines: baselines, instead of the report's; empty for none.
+        seeds: of training, instead of the report's.
+        margin: the loss that still counts as harmless, instead of the tasks' own.
+        generate: parameters of a synthetic cohort, such as `{"subjects": 200}`.
+        overrides: fields of the pretraining tasks to change, such as `{"epochs": 2}`.
+        accelerator: `auto`, `cpu` or `cuda`.
+        devices: how many GPUs.
+        catalog: folders with definitions of your own.
+        progress: show progress bars on a terminal or in a notebook.
+
+    Returns:
+        The folder's store, runs, results, comparisons and report.
+
+    Raises:
+        DefinitionError: a name or a setting is wrong.
+        DataError: the raw files or the folder do not fit.
+
+    >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
+    >>> made = cs.benchmark(
+    ...     cohort="synthetic", out="demo", pretraining=["pretraining/clip"], baselines=[],
+    ...     tasks=["retrieval/cxr_given_ecg_labs"], generate={"subjects": 60}, overrides=small,
+    ... )
+    >>> made.report.name
+    'report.html'
+    """
+    from clinical_symile.benchmarking import run
+
+    return run.benchmark(
+        report,
+        catalog=open_definitions(catalog),
+        cohort=cohort,
+        out=Path(out),
+        pretraining=pretraining,
+        tasks=tasks,
+        baselines=baselines,
+        seeds=seeds,
+        margin=margin,
+        source=None if source is None else Path(source),
+        generate=as_overrides(generate),
+        overrides=as_overrides(overrides),
+        accelerator=accelerator,
+        devices=devices,
+        bar=choose_bar(progress),
+    )
+
+
+def report(report: str, *, out: PathLike, catalog: Paths = ()) -> Path:
+    """Render a report of a finished benchmark again.
+
+    Args:
+        report: a name of `list_reports()`.
+        out: the benchmark's folder.
+        catalog: folders with definitions of your own.
+
+    Returns:
+        The HTML page.
+
+    Raises:
+        DefinitionError: there is no such report, or its template is wrong.
+        DataError: the folder is not one of a finished benchmark.
+
+    >>> cs.report("missingness", out="demo").name
+    'missingness.html'
+    """
+    return render_report(report, catalog=open_definitions(catalog), out=Path(out))
+
+
+def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
+    """Read the results of a benchmark's folder, a run's folder, or what `Results.save` wrote.
+
+    Args:
+        folder: the folder.
+        catalog: folders with definitions of your own, for the tasks' primary metrics.
+
+    Raises:
+        DataError: the folder has no results, or they are of another version.
+
+    >>> cs.open_results("runs/symile-0").to_frame()["run"].unique().tolist()
+    ['symile-0']
+    """
+    folder = folder.path if isinstance(folder, Run) else Path(folder)
+    rows = read_rows(folder / "results.jsonl", Result)
+    path = folder / "unscored.jsonl"
+    skipped = read_rows(path, SkippedResult) if path.is_file() else []
+    definitions, (saved, notes) = open_definitions(catalog), saved_about(folder)
+    primary: dict[str, str] = {}
+    for row in rows:
+        if row.task not in primary and row.task in definitions.tasks:
+            primary[row.task] = read_toml(definitions.tasks[row.task])["primary"]
+    record = folder / RECORD
+    if record.is_file():
+        about = json.loads(record.read_text(encoding="utf-8"))
+        primary |= {name: task["primary"] for name, task in about["definitions"].items()}
+        notes = tuple(about["notes"])
+    return Results(tuple(rows), tuple(skipped), primary | saved, notes)
+
+
+def export(
+    folder: PathLike | Run,
+    *,
+    formats: str | Sequence[str] = ("csv",),
+    into: PathLike | None = None,
+    catalog: Paths = (),
+) -> list[Path]:
+    """Write the tables and figures of a benchmark's or a run's folder as files.
+
+    Args:
+        folder: the folder.
+        formats: `csv` and `latex` for tables; `png`, `svg` and `pdf` for figures.
+        into: the folder to write into; without it, `export/` inside `folder`.
+        catalog: folders with definitions of your own, for the tasks' primary metrics.
+
+    Returns:
+        The files.
+
+    Raises:
+        DataError: the folder has no results.
+        ValueError: there is no such format.
+
+    >>> [path.name for path in cs.export("runs/symile-0", formats="csv")][0]
+    'results.csv'
+    """
+    from clinical_symile.reporting import file_export
+
+    formats = as_names(formats)
+    unknown = [form for form in formats if form not in file_export.EXPORT_FORMATS]
+    if unknown:
+        known: dict[str, str] = {form: form for form in file_export.EXPORT_FORMATS}
+        raise ValueError(registry.unknown_name_message(unknown[0], known, what="format"))
+    results = open_results(folder, catalog=catalog)
+    folder = folder.path if isinstance(folder, Run) else Path(folder)
+    file_export.check_exportable(folder, results)
+    target = folder / "export" if into is None else Path(into)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for form in formats:
+        tables = form in file_export.TABLE_FORMATS
+        write = file_export.export_tables if tables else file_export.export_figures
+        written += write(folder, results, into=target, form=form)
+    return written

@@ -1,0 +1,265 @@
+"""Train, evaluate and compare runs and your own models."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clinical_symile.api._arguments import (
+    DEFAULT_TASKS,
+    PathLike,
+    Paths,
+    Settings,
+    as_names,
+    as_overrides,
+    as_run,
+    choose_bar,
+    open_definitions,
+)
+from clinical_symile.api.cohorts import open_store
+from clinical_symile.config.tasks.read import Pretraining, pretraining_task
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DefinitionError
+from clinical_symile.evaluation.task_selection import (
+    EvaluationTask,
+    applicable_patterns,
+    applicable_tasks,
+    run_name,
+)
+from clinical_symile.reporting.results import Comparisons, Results
+from clinical_symile.tracking import mlflow
+from clinical_symile.tracking.progress import ProgressBar
+from clinical_symile.tracking.run import Run
+
+
+def train(
+    task: str | Pretraining,
+    store: PathLike | CohortStore,
+    *,
+    out: PathLike,
+    name: str | None = None,
+    seed: int = 0,
+    overrides: Settings = (),
+    accelerator: str = "auto",
+    devices: int = 1,
+    catalog: Paths = (),
+    on_epoch: Callable[[Run], object] | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train encoders as a pretraining task says; a finished run is returned as it is.
+
+    Args:
+        task: a name such as `pretraining/symile`, or what `get_task` returned.
+        store: what to train on.
+        out: the folder of runs.
+        name: of the run's folder; without it, from the task and the seed.
+        seed: of weights, batches, missingness and negatives.
+        overrides: fields of the task to change, such as `{"epochs": 2, "encoders.ecg.width": 4}`.
+        accelerator: `auto`, `cpu` or `cuda`.
+        devices: how many GPUs.
+        catalog: folders with definitions of your own.
+        on_epoch: called with the run after each epoch is written.
+        progress: show a progress bar on a terminal or in a notebook.
+
+    Returns:
+        The run.
+
+    Raises:
+        DefinitionError: the task or an override is wrong.
+        DataError: the run's folder holds another run, or the store has too few samples.
+
+    >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
+    >>> cs.train("pretraining/symile", "store", out="runs", name="small", overrides=small).finished
+    True
+    """
+    if isinstance(task, str):
+        task = pretraining_task(open_definitions(catalog), task, as_overrides(overrides))
+    elif overrides:
+        raise DefinitionError("overrides are for the name of a task. Give them to get_task.")
+    opened = open_store(store)
+    run = Run(Path(out) / (name or run_name(task.name, seed)))
+    from clinical_symile.training import train as training  # PyTorch takes seconds to load
+
+    with choose_bar(progress)(f"Train {run.name}") as update:
+        return training.train(
+            task,
+            store=opened,
+            run=run,
+            seed=seed,
+            accelerator=accelerator,
+            devices=devices,
+            on_epoch=on_epoch or (lambda run: None),
+            progress=update,
+        )
+
+
+def evaluate(
+    model: PathLike | Run | Any,
+    store: PathLike | CohortStore,
+    *,
+    tasks: str | Sequence[str] = DEFAULT_TASKS,
+    missingness: str | Sequence[str] | None = None,
+    objective: str | Any | None = None,
+    name: str | None = None,
+    out: PathLike | None = None,
+    catalog: Paths = (),
+    progress: bool = True,
+) -> Results:
+    """Evaluate a run, or any object that embeds samples, on tasks under missingness patterns.
+
+    A run keeps its results in its folder, and what was scored before is not scored again.
+
+    Args:
+        model: a run, its folder, or an object with `embed(store, rows) -> Embeddings`.
+        store: what to evaluate on.
+        tasks: names or patterns such as `retrieval/*`; `!` before a pattern takes away.
+        missingness: patterns such as `complete` and `mcar-30`, instead of the tasks' own.
+        objective: for an object and retrieval tasks: the objective whose score ranks candidates,
+            such as `clip`. Without it, the object's attribute `objective`.
+        name: of an object in the results; without it, the name of its class.
+        out: for an object: a folder of runs that keeps its results, so that `compare` can read
+            them.
+        catalog: folders with definitions of your own.
+        progress: show a progress bar on a terminal or in a notebook.
+
+    Returns:
+        The results of these tasks and patterns.
+
+    Raises:
+        DefinitionError: a task or pattern does not exist or does not apply.
+        DataError: the run was trained on another store, or embeddings do not fit the store.
+
+    >>> results = cs.evaluate("runs/symile-0", "store", tasks="retrieval/cxr_given_ecg_labs")
+    >>> results.primary.to_frame()["metric"].unique().tolist()
+    ['recall_at_1']
+    """
+    opened = open_store(store)
+    selected, notes = applicable_tasks(open_definitions(catalog), opened, patterns=as_names(tasks))
+    patterns = None
+    if missingness is not None:
+        patterns, not_applicable = applicable_patterns(selected, as_names(missingness))
+        selected = [task for task in selected if patterns[task.name]]
+        notes += not_applicable
+    if isinstance(model, str | Path | Run):
+        run = as_run(model)
+        results, skipped = _evaluate_run(run, selected, opened, patterns, choose_bar(progress))
+    else:
+        results, skipped = _evaluate_object(
+            model, selected, opened, patterns, objective, name, out, choose_bar(progress)
+        )
+    wanted = {
+        (task.name, pattern)
+        for task in selected
+        for pattern in (task.missingness if patterns is None else patterns[task.name])
+    }
+    return Results(
+        tuple(row for row in results if (row.task, row.missingness) in wanted),
+        tuple(row for row in skipped if (row.task, row.missingness) in wanted),
+        {task.name: task.primary for task in selected},
+        tuple(notes),
+    )
+
+
+def compare(
+    runs: Sequence[PathLike | Run],
+    store: PathLike | CohortStore,
+    *,
+    tasks: str | Sequence[str] = DEFAULT_TASKS,
+    margin: float | None = None,
+    catalog: Paths = (),
+    progress: bool = True,
+) -> Comparisons:
+    """Compare evaluated runs on the same samples by paired bootstrap and tests.
+
+    Args:
+        runs: two or more runs or their folders.
+        store: what they were evaluated on.
+        tasks: names or patterns of tasks.
+        margin: the loss that still counts as harmless, instead of the tasks' own.
+        catalog: folders with definitions of your own.
+        progress: show a progress bar on a terminal or in a notebook.
+
+    Returns:
+        The differences of each pair and the losses of each run under missingness.
+
+    Raises:
+        DataError: fewer than two runs, or runs with no task and pattern in common.
+
+    >>> found = cs.compare(["runs/symile-0", "runs/clip-0"], "store")
+    >>> {"difference", "low", "high", "p_holm"} <= set(found.to_frame())
+    True
+    """
+    from clinical_symile.evaluation.compare import compare_all
+
+    opened = open_store(store)
+    selected, notes = applicable_tasks(open_definitions(catalog), opened, patterns=as_names(tasks))
+    with choose_bar(progress)("Compare") as update:
+        rows, losses = compare_all(
+            [as_run(run) for run in runs], selected, store=opened, margin=margin, progress=update
+        )
+    return Comparisons(tuple(rows), tuple(losses), tuple(notes))
+
+
+def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncResult:
+    """Copy a run's record, curves and results to MLflow; the run's folder stays the record.
+
+    Args:
+        run: a run or its folder.
+        uri: the tracking server; without it `MLFLOW_TRACKING_URI`, else an SQLite database in the
+            folder of runs.
+
+    Returns:
+        Where the copy is, or why there is none.
+
+    Raises:
+        DataError: the folder is not a run.
+
+    >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
+    True
+    """
+    opened = as_run(run)
+    uri = uri or mlflow.tracking_uri(opened.path.parent)
+    return mlflow.sync_run(opened.path, cohort=opened.record["cohort"], uri=uri)
+
+
+def _evaluate_run(
+    run: Run,
+    tasks: Sequence[EvaluationTask],
+    store: CohortStore,
+    patterns: Mapping[str, Sequence[str]] | None,
+    bar: ProgressBar,
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    from clinical_symile.evaluation.analysis.analyze import analyze_run
+    from clinical_symile.evaluation.runner import evaluate_run
+
+    with bar(f"Evaluate {run.name}") as update:
+        evaluate_run(run, tasks, store=store, missingness=patterns, progress=update)
+    with bar(f"Analyze {run.name}") as update:
+        analyze_run(run, tasks, store=store, progress=update)
+    return run.results, run.unscored
+
+
+def _evaluate_object(
+    model: Any,
+    tasks: Sequence[EvaluationTask],
+    store: CohortStore,
+    patterns: Mapping[str, Sequence[str]] | None,
+    objective: Any,
+    name: str | None,
+    out: PathLike | None,
+    bar: ProgressBar,
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    from clinical_symile.evaluation.own_model import evaluate_model
+
+    name = name or type(model).__name__
+    run = None if out is None else Run(Path(out) / name)
+    with bar(f"Evaluate {name}") as update:
+        return evaluate_model(
+            model,
+            tasks,
+            store=store,
+            name=name,
+            objective=objective,
+            missingness=patterns,
+            run=run,
+            progress=update,
+        )

@@ -1,0 +1,299 @@
+"""`Results` and `Comparisons`: rows as data frames, CSV, LaTeX, figures and notebook tables."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from clinical_symile.formatting import p_words
+from clinical_symile.registry import unknown_name_message
+from clinical_symile.reporting.figures.plots import RESULT_PLOTS, Plot, difference_plot
+from clinical_symile.tracking.results import (
+    Comparison,
+    Result,
+    SkippedResult,
+    is_significant,
+    write_rows,
+)
+
+_ABOUT = "about.json"
+_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of an evaluation.
+
+    Attributes:
+        rows: one for each run, task, missingness pattern and metric.
+        skipped: what could not be scored, and why.
+        primary_metrics: for each task the metric to look at first.
+        notes: what else to know, such as tasks that do not apply to the cohort.
+    """
+
+    rows: tuple[Result, ...]
+    skipped: tuple[SkippedResult, ...] = ()
+    primary_metrics: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def primary(self) -> "Results":
+        """The rows of each task's primary metric."""
+        kept = tuple(r for r in self.rows if r.metric == self.primary_metrics.get(r.task, r.metric))
+        return replace(self, rows=kept)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per result; `hidden_<modality>` is the share that the pattern hid."""
+        records = []
+        for row in self.rows:
+            record = asdict(row)
+            hidden = record.pop("hidden")
+            records.append(record | {f"hidden_{name}": share for name, share in hidden.items()})
+        columns = [one.name for one in fields(Result) if one.name != "hidden"]
+        return pd.DataFrame(records) if records else pd.DataFrame(columns=columns)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `to_frame` as CSV and return the path."""
+        return _write_csv(self.to_frame(), path)
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        """Return a LaTeX table (booktabs): a column per run, cells `value [low, high]`.
+
+        Args:
+            path: a file to write as well.
+        """
+        runs = list(dict.fromkeys(row.run for row in self.rows))
+        cells = {(r.task, r.missingness, r.metric, r.run): r for r in self.rows}
+        lines = []
+        for key in dict.fromkeys((r.task, r.missingness, r.metric) for r in self.rows):
+            found = [cells.get((*key, run)) for run in runs]
+            some = next(row for row in found if row is not None)
+            chance = "" if some.chance is None else f"{some.chance:.3f}"
+            lines.append([*key, str(some.n_samples), *map(_result_cell, found), chance])
+        head = ["task", "missingness", "metric", "n", *runs, "chance"]
+        return _write_latex(head, lines, aligned="lllr" + "r" * len(runs) + "r", path=path)
+
+    def plot(self, kind: str, path: str | Path | None = None) -> Plot:
+        """Draw each task's primary metric.
+
+        Args:
+            kind: `degradation` (a metric by missingness pattern) or `intervals` (a row for each
+                task and pattern).
+            path: a file to write as well: `.png`, `.svg` or `.pdf`.
+
+        Returns:
+            The figure; a notebook shows it.
+
+        Raises:
+            ValueError: there is no such kind or format, or there are no results.
+        """
+        if kind not in RESULT_PLOTS:
+            raise ValueError(unknown_name_message(kind, RESULT_PLOTS, what="plot"))
+        plot = RESULT_PLOTS[kind](self.primary.rows)
+        if path is not None:
+            plot.save(path)
+        return plot
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the rows as JSON lines into a folder, from which `open_results` reads them.
+
+        Args:
+            folder: made where it does not exist; earlier results in it are replaced.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_rows(folder / "results.jsonl", self.rows)
+        write_rows(folder / "unscored.jsonl", self.skipped)
+        about = {"primary_metrics": dict(self.primary_metrics), "notes": list(self.notes)}
+        (folder / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        return folder
+
+    def _repr_html_(self) -> str:
+        frame = self.primary.to_frame()
+        shown = [c for c in _SHOWN if c in frame]
+        return _html(
+            frame.reindex(columns=shown),
+            [*self.notes, *(f"not scored: {s}" for s in self._reasons())],
+        )
+
+    def _reasons(self) -> list[str]:
+        said = (f"{row.task}, {row.missingness}: {row.reason}" for row in self.skipped)
+        return list(dict.fromkeys(said))
+
+
+_SHOWN = ("run", "task", "missingness", "metric", "value", "low", "high", "chance", "n_samples")
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Differences between runs on the same samples, and what each run loses under missingness.
+
+    Attributes:
+        rows: a difference for each pair of runs, task and missingness pattern.
+        losses: for each run, task and pattern the value minus the value with nothing missing.
+        notes: what else to know.
+    """
+
+    rows: tuple[Comparison, ...]
+    losses: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_frame(self, *, losses: bool = False) -> pd.DataFrame:
+        """Return one row per difference.
+
+        Args:
+            losses: return the losses under missingness instead.
+        """
+        rows = self.losses if losses else self.rows
+        columns = [one.name for one in fields(Comparison)]
+        return pd.DataFrame([asdict(row) for row in rows], columns=columns)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `to_frame` as CSV and return the path."""
+        return _write_csv(self.to_frame(), path)
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        """Return a LaTeX table (booktabs); differences in bold are significant after Holm.
+
+        Args:
+            path: a file to write as well.
+        """
+        head = ["task", "missingness", "metric", "run", "baseline", "difference", "p", "p (Holm)"]
+        lines = [
+            [
+                *(row.task, row.missingness, row.metric, row.run, row.against or row.baseline),
+                _difference_cell(row),
+                *(p_words(p) for p in (row.p_value, row.p_holm)),
+            ]
+            for row in self.rows
+        ]
+        return _write_latex(head, lines, aligned="lllllrrr", path=path)
+
+    def plot(self, kind: str = "differences", path: str | Path | None = None) -> Plot:
+        """Draw the differences with their 95 % intervals.
+
+        Args:
+            kind: `differences` between runs, or `losses` under missingness.
+            path: a file to write as well: `.png`, `.svg` or `.pdf`.
+
+        Returns:
+            The figure; a notebook shows it.
+
+        Raises:
+            ValueError: there is no such kind or format, or there are no rows.
+        """
+        kinds = {"differences": self.rows, "losses": self.losses}
+        if kind not in kinds:
+            raise ValueError(unknown_name_message(kind, kinds, what="plot"))
+        plot = difference_plot(kinds[kind])
+        if path is not None:
+            plot.save(path)
+        return plot
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `comparisons.jsonl` and `losses.jsonl` into a folder and return the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_rows(folder / "comparisons.jsonl", self.rows)
+        write_rows(folder / "losses.jsonl", self.losses)
+        return folder
+
+    def _repr_html_(self) -> str:
+        shown = ["run", "baseline", "task", "missingness", "metric", "difference", "low", "high"]
+        frame = self.to_frame().reindex(columns=[*shown, "p_value", "p_holm"])
+        return _html(frame, self.notes)
+
+
+def saved_about(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Read the primary metrics and notes that `Results.save` wrote; empty without them."""
+    path = folder / _ABOUT
+    if not path.is_file():
+        return {}, ()
+    about = json.loads(path.read_text(encoding="utf-8"))
+    return about["primary_metrics"], tuple(about["notes"])
+
+
+def rows_frame(rows: Sequence[Any]) -> pd.DataFrame:
+    """Return a data frame with one line per row of a tidy table; lists become `a + b`."""
+    frame = pd.DataFrame([asdict(row) for row in rows])
+    for name in frame.columns:
+        if any(isinstance(value, list | tuple) for value in frame[name]):
+            frame[name] = [" + ".join(map(str, value)) for value in frame[name]]
+    return frame
+
+
+def frame_latex(frame: pd.DataFrame, path: Path) -> None:
+    """Write a data frame as a LaTeX table (booktabs); numbers get three digits."""
+    numeric = [pd.api.types.is_float_dtype(frame[name]) for name in frame.columns]
+    lines = [[_cell(value) for value in line] for line in frame.itertuples(index=False, name=None)]
+    aligned = "".join("r" if right else "l" for right in numeric)
+    _write_latex(list(map(str, frame.columns)), lines, aligned=aligned, path=path)
+
+
+def _write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n")
+    return path
+
+
+def _write_latex(
+    head: Sequence[str], lines: Sequence[Sequence[str]], *, aligned: str, path: str | Path | None
+) -> str:
+    body = [" & ".join(map(_escape, line)) + r" \\" for line in (head, *lines)]
+    text = "\n".join(
+        [
+            rf"\begin{{tabular}}{{{aligned}}}",
+            r"\toprule",
+            body[0],
+            r"\midrule",
+            *body[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8")
+    return text
+
+
+def _escape(text: str) -> str:
+    if text.startswith(r"\textbf{"):
+        return text
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or value != value:  # NaN differs from itself
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _result_cell(row: Result | None) -> str:
+    return "not scored" if row is None else f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+
+
+def _difference_cell(row: Comparison) -> str:
+    text = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+    return rf"\textbf{{{text}}}" if is_significant(row) else text
+
+
+def _html(frame: pd.DataFrame, notes: Sequence[str]) -> str:
+    from html import escape
+
+    table = frame.to_html(index=False, float_format=lambda value: f"{value:.3f}", border=0)
+    return table + "".join(f"<p>{escape(note)}</p>" for note in notes)
