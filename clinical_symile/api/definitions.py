@@ -74,8 +74,8 @@ def list_encoders() -> dict[str, str]:
 def list_metrics() -> dict[str, str]:
     """Return each metric's name and description, of this package and of installed plug-ins.
 
-    >>> cs.list_metrics()["recall_at_1"]
-    'The share of queries whose right candidate is first.'
+    >>> "recall_at_1" in cs.list_metrics()
+    True
     """
     return _summaries({**registry.RETRIEVAL_METRICS, **registry.CLASSIFICATION_METRICS})
 

@@ -21,9 +21,7 @@ def _examples(thing: Any, name: str) -> doctest.DocTest:
     return found
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FUNCTIONS if name not in ("benchmark", "report")]
-)
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in SLOW])
 def test_the_example_of_a_public_function_runs(name: str, workplace: Path):
     test = _examples(getattr(cs, name), name)
     runner = doctest.DocTestRunner()
