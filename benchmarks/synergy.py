@@ -21,10 +21,10 @@ from rich.table import Table
 
 from clinical_symile.benchmarking.run import benchmark
 from clinical_symile.benchmarking.spec import BenchmarkSpec
-from clinical_symile.cli.console import progress_bar
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.progress import progress_bar
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 METRIC = "recall_at_1"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clinical_symile.api.runs import sync_mlflow as sync_mlflow
     from clinical_symile.api.runs import train as train
     from clinical_symile.api.statistics import bootstrap_ci as bootstrap_ci
+    from clinical_symile.benchmarking.spec import BenchmarkSpec as BenchmarkSpec
     from clinical_symile.data.embeddings import Embeddings as Embeddings
     from clinical_symile.data.store import CohortStore as CohortStore
     from clinical_symile.errors import ClinicalSymileError as ClinicalSymileError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from clinical_symile.tracking.run import Run as Run
 
 _HOMES = {
+    "BenchmarkSpec": "benchmarking.spec",
     "ClinicalSymileError": "errors",
     "CohortStore": "data.store",
     "Comparisons": "reporting.results",
@@ -66,6 +68,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BenchmarkSpec",
     "ClinicalSymileError",
     "CohortStore",
     "Comparisons",

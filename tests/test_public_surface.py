@@ -1,7 +1,7 @@
 """The names of `import clinical_symile`: complete, sorted, documented, and loaded when used."""
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import subprocess
 import sys

@@ -8,13 +8,13 @@ from clinical_symile import registry
 from clinical_symile.api._arguments import (
     PathLike,
     Paths,
-    Settings,
     as_names,
-    as_overrides,
     choose_bar,
     open_definitions,
 )
+from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import read_toml
+from clinical_symile.errors import DefinitionError
 from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, render_report
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
@@ -22,39 +22,22 @@ from clinical_symile.tracking.run import Run
 
 
 def benchmark(
-    report: str = "benchmark",
+    spec: str | BenchmarkSpec,
     *,
-    cohort: str,
+    cohort: str | None = None,
     out: PathLike,
     source: PathLike | None = None,
-    pretraining: Sequence[str] | None = None,
-    tasks: Sequence[str] | None = None,
-    baselines: Sequence[str] | None = None,
-    seeds: Sequence[int] | None = None,
-    margin: float | None = None,
-    generate: Settings = (),
-    overrides: Settings = (),
-    accelerator: str = "auto",
-    devices: int = 1,
     catalog: Paths = (),
     progress: bool = True,
 ) -> Benchmark:
     """Prepare, train, evaluate, compare and report; what is there already is not made again.
 
     Args:
-        report: a name of `list_reports()`; it says what it needs.
-        cohort: a name of `list_cohorts()`.
+        spec: a name of `list_reports()`, which says what it needs; or a `BenchmarkSpec` that
+            chooses tasks, seeds and settings.
+        cohort: a name of `list_cohorts()`, beside the name of a report.
         out: the folder of everything that is written.
         source: the folder of the raw files; a synthetic cohort needs none.
-        pretraining: pretraining tasks, instead of the report's.
-        tasks: evaluation tasks or patterns, instead of the report's.
-        baselines: baselines, instead of the report's; empty for none.
-        seeds: of training, instead of the report's.
-        margin: the loss that still counts as harmless, instead of the tasks' own.
-        generate: parameters of a synthetic cohort, such as `{"subjects": 200}`.
-        overrides: fields of the pretraining tasks to change, such as `{"epochs": 2}`.
-        accelerator: `auto`, `cpu` or `cuda`.
-        devices: how many GPUs.
         catalog: folders with definitions of your own.
         progress: show progress bars on a terminal or in a notebook.
 
@@ -65,31 +48,30 @@ def benchmark(
         DefinitionError: a name or a setting is wrong.
         DataError: the raw files or the folder do not fit.
 
-    >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
-    >>> made = cs.benchmark(
-    ...     cohort="synthetic", out="demo", pretraining=["pretraining/clip"], baselines=[],
-    ...     tasks=["retrieval/cxr_given_ecg_labs"], generate={"subjects": 60}, overrides=small,
+    >>> spec = cs.BenchmarkSpec(
+    ...     cohort="synthetic",
+    ...     pretraining=("pretraining/clip",),
+    ...     tasks=("retrieval/cxr_given_ecg_labs",),
+    ...     baselines=(),
+    ...     generate=("subjects=60",),
+    ...     overrides=("epochs=1", "dim=8", "encoders.ecg.sampling_rate_hz=20"),
     ... )
-    >>> made.report.name
+    >>> cs.benchmark(spec, out="demo").report.name
     'report.html'
     """
-    from clinical_symile.benchmarking import run
+    if isinstance(spec, str):
+        if cohort is None:
+            raise DefinitionError(f"benchmark '{spec}': has no cohort. Give cohort='synthetic'.")
+        spec = BenchmarkSpec(report=spec, cohort=cohort)
+    elif cohort is not None:
+        raise DefinitionError("a BenchmarkSpec names its cohort. Leave cohort out.")
+    from clinical_symile.benchmarking import run  # PyTorch takes seconds to load
 
     return run.benchmark(
-        report,
+        spec,
         catalog=open_definitions(catalog),
-        cohort=cohort,
         out=Path(out),
-        pretraining=pretraining,
-        tasks=tasks,
-        baselines=baselines,
-        seeds=seeds,
-        margin=margin,
         source=None if source is None else Path(source),
-        generate=as_overrides(generate),
-        overrides=as_overrides(overrides),
-        accelerator=accelerator,
-        devices=devices,
         bar=choose_bar(progress),
     )
 

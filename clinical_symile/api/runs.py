@@ -16,7 +16,7 @@ from clinical_symile.api._arguments import (
     open_definitions,
 )
 from clinical_symile.api.cohorts import open_store
-from clinical_symile.config.tasks.read import Pretraining, pretraining_task
+from clinical_symile.config.tasks.read import Pretraining, Task, pretraining_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.task_selection import (
@@ -32,7 +32,7 @@ from clinical_symile.tracking.run import Run
 
 
 def train(
-    task: str | Pretraining,
+    task: str | Task,
     store: PathLike | CohortStore,
     *,
     out: PathLike,
@@ -75,6 +75,10 @@ def train(
         task = pretraining_task(open_definitions(catalog), task, as_overrides(overrides))
     elif overrides:
         raise DefinitionError("overrides are for the name of a task. Give them to get_task.")
+    if not isinstance(task, Pretraining):
+        raise DefinitionError(
+            f"task '{task.name}' is of kind {task.kind}; expected pretraining. Name another task."
+        )
     opened = open_store(store)
     run = Run(Path(out) / (name or run_name(task.name, seed)))
     from clinical_symile.training import train as training  # PyTorch takes seconds to load

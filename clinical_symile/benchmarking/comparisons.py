@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import TypeVar
 
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.compare import adjust_p_values, compare, losses_under_missingness
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 from clinical_symile.tracking.run import Run
 

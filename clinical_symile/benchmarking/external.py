@@ -9,7 +9,6 @@ from typing import Any
 
 from clinical_symile import __version__
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
-from clinical_symile.benchmarking.spec import ProgressBar
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -29,6 +28,7 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
 from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, benchmark_tasks
 from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run, now, provenance
 
 _REPORT = "benchmark"

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.benchmarking.comparisons import all_losses, compare_runs, current_rows
-from clinical_symile.benchmarking.spec import ProgressBar
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
@@ -20,6 +18,7 @@ from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, render_report
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.mlflow import SyncResult, sync_run, tracking_uri
+from clinical_symile.tracking.progress import Progress, ProgressBar
 from clinical_symile.tracking.results import write_rows
 from clinical_symile.tracking.run import Run, provenance
 

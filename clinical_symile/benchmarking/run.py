@@ -8,7 +8,6 @@ from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchm
 from clinical_symile.benchmarking.spec import (
     BenchmarkPlan,
     BenchmarkSpec,
-    ProgressBar,
     plan_benchmark,
 )
 from clinical_symile.config.catalog import Catalog
@@ -18,6 +17,7 @@ from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.train import train
 

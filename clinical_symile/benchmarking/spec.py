@@ -1,14 +1,11 @@
 """Describe what a benchmark trains, evaluates and compares."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.config.report import benchmark_requirements
 from clinical_symile.config.tasks.read import Pretraining, pretraining_task
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
@@ -16,8 +13,6 @@ from clinical_symile.evaluation.task_selection import (
     with_patterns,
 )
 from clinical_symile.registry import BASELINES, resolve
-
-ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,11 @@
 """What the command line shows: progress bars and tables."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from clinical_symile.data.ingest.decode import Progress as Update
 from clinical_symile.data.ingest.samples import Selected
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import EvaluationTask
@@ -23,24 +20,6 @@ from clinical_symile.tracking.run import Run
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
 # More runs leave no room for intervals beside each other; more differences are not read here.
 MOST_RUNS, MOST_DIFFERENCES = 5, 60
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Update]:
-    """A bar on standard error; nothing where that is not a terminal."""
-    console = Console(file=sys.stderr)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def results_table(

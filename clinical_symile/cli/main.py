@@ -90,9 +90,10 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.console import CONSOLE, progress_bar, show_selected, show_store
+    from clinical_symile.cli.console import CONSOLE, show_selected, show_store
     from clinical_symile.config.catalog import open_catalog
     from clinical_symile.data.prepare_cohort import count_cohort, prepare_cohort
+    from clinical_symile.tracking.progress import progress_bar
 
     if options.dry_run:
         selected = count_cohort(
@@ -150,12 +151,13 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.console import CONSOLE, progress_bar, show_mirrored, show_training
+    from clinical_symile.cli.console import CONSOLE, show_mirrored, show_training
     from clinical_symile.config.catalog import open_catalog
     from clinical_symile.config.tasks.read import pretraining_task
     from clinical_symile.data.store import open_store
     from clinical_symile.evaluation.task_selection import run_name
     from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+    from clinical_symile.tracking.progress import progress_bar
     from clinical_symile.tracking.run import Run
 
     task = pretraining_task(open_catalog(options.catalog), options.task, options.set)
@@ -209,8 +211,9 @@ def _evaluate_file(options: argparse.Namespace) -> int:
         add_predictions,
         add_scores,
     )
-    from clinical_symile.cli.console import CONSOLE, progress_bar, show_benchmark
+    from clinical_symile.cli.console import CONSOLE, show_benchmark
     from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.tracking.progress import progress_bar
 
     file = options.predictions or options.embeddings or options.scores
     target = ExternalRun(
@@ -232,11 +235,12 @@ def _evaluate_file(options: argparse.Namespace) -> int:
 
 
 def _evaluate_run(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.console import CONSOLE, progress_bar, show_evaluation, show_mirrored
+    from clinical_symile.cli.console import CONSOLE, show_evaluation, show_mirrored
     from clinical_symile.config.catalog import open_catalog
     from clinical_symile.data.store import open_store
     from clinical_symile.evaluation.task_selection import applicable_patterns, applicable_tasks
     from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+    from clinical_symile.tracking.progress import progress_bar
     from clinical_symile.tracking.run import Run
 
     run, store = Run(options.run), open_store(options.store)
@@ -262,11 +266,12 @@ def _evaluate_run(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.console import CONSOLE, progress_bar, show_comparisons
+    from clinical_symile.cli.console import CONSOLE, show_comparisons
     from clinical_symile.config.catalog import open_catalog
     from clinical_symile.data.store import open_store
     from clinical_symile.evaluation.compare import compare_all
     from clinical_symile.evaluation.task_selection import applicable_tasks
+    from clinical_symile.tracking.progress import progress_bar
     from clinical_symile.tracking.results import write_rows
     from clinical_symile.tracking.run import Run
 
@@ -287,8 +292,9 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _benchmark(options: argparse.Namespace) -> int:
     from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
-    from clinical_symile.cli.console import CONSOLE, progress_bar, show_benchmark
+    from clinical_symile.cli.console import CONSOLE, show_benchmark
     from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.tracking.progress import progress_bar
 
     def chosen(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
         return None if values is None else tuple(values)

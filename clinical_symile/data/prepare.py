@@ -10,7 +10,7 @@ from typing import Any
 
 from clinical_symile import __version__
 from clinical_symile.config.cohort import Cohort, modality_adapters
-from clinical_symile.data.ingest.decode import Decoded, Progress, decode, has_begun
+from clinical_symile.data.ingest.decode import Decoded, decode, has_begun
 from clinical_symile.data.ingest.manifest import write_manifest
 from clinical_symile.data.ingest.measurements import write_array
 from clinical_symile.data.ingest.published_candidates import read_candidates, write_candidates
@@ -21,6 +21,7 @@ from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import digest_of, file_sha256
+from clinical_symile.tracking.progress import Progress
 
 ROWS = "samples.arrow"
 

@@ -2,8 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +13,6 @@ from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.cohort_schema import Generator
 from clinical_symile.config.layouts import detect_layout
 from clinical_symile.config.overrides import parse_override
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.ingest.samples import Selected, read_samples
 from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.prepare import prepare, refuse_other_folder
@@ -22,6 +20,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import digest_of
 from clinical_symile.registry import resolve, unknown_name_message
+from clinical_symile.tracking.progress import ProgressBar
 
 PARAMETERS = "generator.json"
 # What may stand for a number of the cohort's file, by its type.
@@ -35,7 +34,7 @@ def prepare_cohort(
     source: Path,
     out: Path,
     generate: Sequence[str] = (),
-    bar: Callable[[str], AbstractContextManager[Progress]],
+    bar: ProgressBar,
 ) -> CohortStore:
     """Prepare a cohort of the catalog.
 
@@ -63,7 +62,7 @@ def count_cohort(
     *,
     source: Path,
     generate: Sequence[str] = (),
-    bar: Callable[[str], AbstractContextManager[Progress]],
+    bar: ProgressBar,
 ) -> Selected:
     """What `prepare_cohort` would read, from the tables alone: no recording is opened.
 
@@ -85,7 +84,7 @@ def _cohort(
     *,
     source: Path,
     generate: Sequence[str],
-    bar: Callable[[str], AbstractContextManager[Progress]],
+    bar: ProgressBar,
 ) -> Cohort:
     """The cohort as its source lies, which is there."""
     cohort = read_cohort(catalog.path("cohorts", name), name=name)
@@ -132,7 +131,7 @@ def _write_source(
     cohort: Cohort,
     generator: Generator,
     source: Path,
-    bar: Callable[[str], AbstractContextManager[Progress]],
+    bar: ProgressBar,
 ) -> None:
     """Write the raw files, unless those of the same parameters are there."""
     wanted = json.dumps({"version": __version__, **generator.parameters}, sort_keys=True)

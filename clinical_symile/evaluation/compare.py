@@ -17,7 +17,6 @@ from scipy.special import ndtr
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
@@ -27,6 +26,7 @@ from clinical_symile.stats.bootstrap import Resampled, resample_difference
 from clinical_symile.stats.equivalence import minimum_detectable, noninferiority_test
 from clinical_symile.stats.hypothesis_tests import TestResult, delong, mcnemar, sign_flip
 from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
+from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison
 from clinical_symile.tracking.run import Run
 

@@ -16,7 +16,6 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, task_digest
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.evaluate import evaluate
@@ -27,6 +26,7 @@ from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry import BASELINES, resolve
+from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run, now, provenance
 from clinical_symile.training.learner import load_learner

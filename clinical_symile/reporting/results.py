@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from clinical_symile.formatting import p_words
+from clinical_symile.formatting import format_p_value
 from clinical_symile.registry import unknown_name_message
 from clinical_symile.reporting.figures.plots import RESULT_PLOTS, Plot, difference_plot
 from clinical_symile.tracking.results import (
@@ -175,7 +175,7 @@ class Comparisons:
             [
                 *(row.task, row.missingness, row.metric, row.run, row.against or row.baseline),
                 _difference_cell(row),
-                *(p_words(p) for p in (row.p_value, row.p_holm)),
+                *(format_p_value(p) for p in (row.p_value, row.p_holm)),
             ]
             for row in self.rows
         ]

@@ -10,7 +10,7 @@ import pytest
 from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.benchmarking.finalize import STAGES
 from clinical_symile.benchmarking.run import benchmark
-from clinical_symile.benchmarking.spec import BenchmarkSpec, ProgressBar
+from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
@@ -20,6 +20,7 @@ from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_oracle
 from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.results import Comparison, Result, read_rows
 from clinical_symile.tracking.run import Run
 from tests.helpers.synthetic import TINY, quiet

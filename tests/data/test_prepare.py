@@ -10,11 +10,11 @@ import pytest
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.ingest import decode
 from clinical_symile.data.ingest import worker_pool as workers
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import ClinicalSymileError, DataError, DefinitionError
 from clinical_symile.modalities.cxr import Cxr
+from clinical_symile.tracking.progress import Progress
 from tests.helpers.hospital import Hospital
 
 

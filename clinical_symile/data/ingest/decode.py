@@ -1,7 +1,7 @@
 """Recordings to arrays: many at a time, and going on after an interruption."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,12 @@ from clinical_symile.data.ingest.machine import available_cores
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_file_error
+from clinical_symile.tracking.progress import Progress
 
 LOOKED = 2000  # samples, drawn from all over the cohort, whose files are looked for first
 TRIED = 100  # files of a modality looked for before it is believed that all are elsewhere
 JOURNAL = "verdicts.jsonl"
 FEWEST = 10  # files that are all missing may be just that; more are elsewhere
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ import numpy as np
 from clinical_symile import __version__
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.modality_contribution import modality_contributions
@@ -30,6 +29,7 @@ from clinical_symile.tracking.analysis_tables import (
     select_tasks,
     write_analysis,
 )
+from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.analysis.dependence import mask_auroc
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.tracking.analysis_tables import MaskAuroc
+from clinical_symile.tracking.progress import Progress
 
 GUESS = 0.5
 

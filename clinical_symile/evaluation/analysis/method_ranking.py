@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.ingest.decode import Progress
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes, load_outcomes
@@ -16,6 +15,7 @@ from clinical_symile.stats.bootstrap import RESAMPLES, resample_metric
 from clinical_symile.stats.rank_uncertainty import rank_methods
 from clinical_symile.stats.variance_components import variance_components
 from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
 EVERY = "all"
