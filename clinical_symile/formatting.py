@@ -18,6 +18,11 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1])] * (len(words) > 1) + list(words[-1:]))
 
 
+def capitalize_first(text: str) -> str:
+    """Return a text with a capital first letter; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def is_percentage(metric: str) -> bool:
     """Return whether a metric is a proportion that readers see in per cent."""
     return metric.startswith("recall_at_")
@@ -89,7 +94,7 @@ def format_p_value(p_value: float | None) -> str:
 def format_duration(seconds: float) -> str:
     """Format a duration.
 
-    >>> format_duration(95)
+    >>> format_duration(95.0)
     '1 min 35 s'
     """
     minutes, rest = divmod(round(seconds), 60)

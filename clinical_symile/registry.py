@@ -98,6 +98,42 @@ CLASSIFICATION_METRICS = {
 }
 
 
+SECTIONS = {
+    "above_oracle": "clinical_symile.reporting.sections.overview:ABOVE_ORACLE",
+    "calibration": "clinical_symile.reporting.sections.calibration:CALIBRATION",
+    "calibration_missing": "clinical_symile.reporting.sections.reliability:CALIBRATION_MISSING",
+    "classification": "clinical_symile.reporting.sections.performance:CLASSIFICATION",
+    "cohort": "clinical_symile.reporting.sections.cohort:COHORT",
+    "conformal": "clinical_symile.reporting.sections.reliability:CONFORMAL",
+    "decision_curve": "clinical_symile.reporting.sections.decision_curve:DECISION_CURVE",
+    "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
+    "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",
+    "findings": "clinical_symile.reporting.sections.overview:FINDINGS",
+    "hidden": "clinical_symile.reporting.sections.overview:HIDDEN",
+    "high_confidence_errors": (
+        "clinical_symile.reporting.sections.reliability:HIGH_CONFIDENCE_ERRORS"
+    ),
+    "mask_predictability": "clinical_symile.reporting.sections.missingness:MASK_PREDICTABILITY",
+    "method_ranking": "clinical_symile.reporting.sections.method_ranking:METHOD_RANKING",
+    "methods": "clinical_symile.reporting.sections.overview:METHODS",
+    "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
+    "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
+    "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",
+    "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
+    "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
+    "retained": "clinical_symile.reporting.sections.overview:RETAINED",
+    "retained_share": "clinical_symile.reporting.sections.missingness:RETAINED_SHARE",
+    "retrieval": "clinical_symile.reporting.sections.performance:RETRIEVAL",
+    "retrieval_examples": (
+        "clinical_symile.reporting.sections.retrieval_examples:RETRIEVAL_EXAMPLES"
+    ),
+    "retrieval_missing": "clinical_symile.reporting.sections.performance:RETRIEVAL_MISSING",
+    "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",
+    "training": "clinical_symile.reporting.sections.training_curves:TRAINING",
+    "trained_with": "clinical_symile.reporting.sections.missingness:TRAINED_WITH",
+}
+
+
 def unknown_name_message(name: str, names: Mapping[str, Any], *, what: str) -> str:
     """The sentence for a name that is not in a table, with the nearest one that is."""
     close = get_close_matches(name, names, n=1)

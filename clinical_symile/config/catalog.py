@@ -210,15 +210,18 @@ def _installed() -> list[Path]:
 
 
 def _definitions(folder: Path, kind: str) -> list[tuple[str, Path]]:
-    """Names and files in one folder: the path is the name."""
-    pattern, suffix = {
-        "cohorts": ("*/cohort.toml", "/cohort.toml"),
-        "tasks": ("**/*.toml", ".toml"),
-        "reports": ("**/*.html.j2", ".html.j2"),
+    """Return names and files in one folder: the path is the name."""
+    forms = {
+        "cohorts": [("*/cohort.toml", "/cohort.toml")],
+        "tasks": [("**/*.toml", ".toml")],
+        # A template with its definition in a comment is read until 0.3.0.
+        "reports": [("**/report.toml", "/report.toml"), ("**/*.html.j2", ".html.j2")],
     }[kind]
     return [
         (path.relative_to(folder).as_posix().removesuffix(suffix), path)
+        for pattern, suffix in forms
         for path in sorted(folder.glob(pattern))
+        if not path.with_name("report.toml").is_file() or path.name == "report.toml"
     ]
 
 

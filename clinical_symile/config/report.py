@@ -1,4 +1,4 @@
-"""What a template of `reports/` says it needs, read without rendering it."""
+"""Read `report.toml`: what a report needs and which sections it shows."""
 
 import tomllib
 from pathlib import Path
@@ -6,67 +6,88 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from clinical_symile.config.catalog import read_definition
-from clinical_symile.errors import DefinitionError
+from clinical_symile.config.catalog import read_definition, read_toml
+from clinical_symile.errors import DefinitionError, warn_renamed
+
+REPORT_FILE = "report.toml"
 
 
 class ReportRequirements(BaseModel):
-    """The first comment of a template, in TOML: what `benchmark` has to make for it.
+    """What `benchmark` must make for a report, and the sections of the report.
 
     Attributes:
         description: one sentence.
-        of: what it tells of: a finished benchmark, or a store.
+        title: heading of the page.
+        of: the subject of the report: a finished benchmark, or a store.
         pretraining: tasks to train.
-        tasks: what to score, by name or with `*`; what begins with `!` takes away.
-        baselines: names of `names.BASELINES`, scored beside.
-        seeds: each training is repeated with each.
-        missingness: patterns to score each task under, where they mean something, instead of its
-            own.
+        tasks: tasks to evaluate, by name or with `*`; a name after `!` is left out.
+        baselines: names of registered baselines, evaluated beside the runs.
+        seeds: each pretraining task is trained once with each.
+        missingness: patterns of every task where they apply, instead of the task's own.
+        sections: names of registered sections, or `package.module:NAME`, in the order of the page.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str
+    title: str = ""
     of: Literal["benchmark", "store"] = "benchmark"
     pretraining: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     missingness: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
 
 
-def read_requirements(template: Path) -> ReportRequirements:
-    """What a template says it needs.
+def read_requirements(path: Path) -> ReportRequirements:
+    """Read a report's definition.
+
+    Args:
+        path: a `report.toml`; or, until 0.3.0, a template whose first comment is the definition.
 
     Raises:
-        DefinitionError: it does not begin with a comment, or what it says is not as it must be.
+        DefinitionError: the definition is missing or has a problem.
     """
+    if path.name == REPORT_FILE:
+        return read_definition(ReportRequirements, read_toml(path), where=str(path))
+    table = _first_comment(path)
+    folder = path.name.removesuffix(".html.j2")
+    warn_renamed(
+        "the first comment of a template",
+        f"{folder}/{REPORT_FILE} beside {folder}/template.html.j2",
+        where=str(path),
+    )
+    return read_definition(ReportRequirements, table, where=str(path))
+
+
+def benchmark_requirements(path: Path) -> ReportRequirements:
+    """Read the definition of a benchmark's report.
+
+    Raises:
+        DefinitionError: see `read_requirements`; or the report describes a store.
+    """
+    required = read_requirements(path)
+    if required.of != "benchmark":
+        raise DefinitionError(
+            f"{path}: describes a store; expected a report of a benchmark. "
+            "`clinical-symile card STORE --out FILE` renders the card of a store."
+        )
+    return required
+
+
+def _first_comment(template: Path) -> dict[str, object]:
     text = template.read_text(encoding="utf-8")
     start, _, rest = text.partition("{#")
     if start.strip() or "#}" not in rest:
         raise DefinitionError(
-            f"{template}: does not begin with a comment; expected "
-            '{# description = "…" #}. Add it as the first line.'
+            f"{template}: has no definition; expected {REPORT_FILE} beside template.html.j2. "
+            "reports/README.md shows one."
         )
     try:
-        table = tomllib.loads(rest.partition("#}")[0])
+        return tomllib.loads(rest.partition("#}")[0])
     except tomllib.TOMLDecodeError as error:
         raise DefinitionError(
-            f"{template}: its first comment is not valid TOML: {error}."
+            f"{template}: its first comment is not valid TOML: {error}. Correct it, or move it to "
+            f"{REPORT_FILE}."
         ) from None
-    return read_definition(ReportRequirements, table, where=str(template))
-
-
-def benchmark_requirements(template: Path) -> ReportRequirements:
-    """What a report of a benchmark says it needs.
-
-    Raises:
-        DefinitionError: see `read_requirements`; or it is a report of a store.
-    """
-    needed = read_requirements(template)
-    if needed.of != "benchmark":
-        raise DefinitionError(
-            f"{template}: tells of a store; expected a report of a benchmark. "
-            "`clinical-symile card STORE --out FILE` renders the card of a store."
-        )
-    return needed

@@ -19,9 +19,9 @@ from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.reporting.render import ReportData, is_synthetic, render
+from clinical_symile.reporting.render import render
+from clinical_symile.reporting.report_data import QueryExample, ReportData, is_synthetic
 from clinical_symile.reporting.result_lookup import ORACLE, ResultTable
-from clinical_symile.reporting.sections.retrieval_examples import Answers
 from clinical_symile.stats.bootstrap import LEVEL, paired_bootstrap
 from clinical_symile.tracking.analysis_tables import (
     MaskAuroc,
@@ -114,7 +114,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
         masks=read_rows(masks, MaskAuroc) if masks.is_file() else (),
-        told=select_tasks(
+        analysis=select_tasks(
             merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
         ),
         unscored=read_rows(out / "unscored.jsonl", SkippedResult),
@@ -244,7 +244,7 @@ def _gallery(
     store: CohortStore,
     runs: Sequence[Run],
     tasks: Mapping[str, Retrieval | Classification],
-) -> list[Answers]:
+) -> list[QueryExample]:
     """The first queries of the first retrieval task; none unless the people are made up."""
     retrieval = [task for task in tasks.values() if isinstance(task, Retrieval)]
     if not is_synthetic(store.manifest):
@@ -255,7 +255,7 @@ def _gallery(
     outcomes = {run.name: run.outcome(task.name, "complete") for run in runs}
     rows = next(iter(outcomes.values()))["row"][:EXAMPLES].tolist()
     return [
-        Answers(
+        QueryExample(
             task=task.name,
             query={name: _measurement(store, name, row) for name in task.query},
             answers={

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from markupsafe import Markup
 
+from clinical_symile.config.report import REPORT_FILE
 from clinical_symile.data.store import CohortStore
 from clinical_symile.formatting import (
     PERCENT,
@@ -19,8 +19,11 @@ from clinical_symile.formatting import (
 )
 from clinical_symile.metrics.subgroups import level_order
 from clinical_symile.modalities.base import is_empty
-from clinical_symile.reporting.render import is_synthetic, render_page
-from clinical_symile.reporting.sections.overview import Panel, cohort_table, presence_panel
+from clinical_symile.reporting.figures.picture import Picture
+from clinical_symile.reporting.render import render_page
+from clinical_symile.reporting.report_data import is_synthetic
+from clinical_symile.reporting.sections.base import ReportPanel
+from clinical_symile.reporting.sections.cohort import presence_panel, splits_panel
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
 NOT_RECORDED = "not recorded"
@@ -61,24 +64,25 @@ class Coverage:
     splits: list[tuple[str, float, str]]
 
 
-def render_card(store: CohortStore, *, template: Path, out: Path) -> None:
+def render_card(store: CohortStore, *, report: Path, out: Path) -> None:
     """Write a store's card as one page that loads nothing else.
 
     Args:
         store: the prepared cohort.
-        template: `cohort_card.html.j2`, or one that asks for the same.
+        report: the `report.toml` of the card, with `template.html.j2` beside it.
         out: the HTML file.
 
     Raises:
-        DefinitionError: the template asks for something that it is not given.
+        DefinitionError: the template uses an unknown variable.
     """
+    template = report.with_name("template.html.j2") if report.name == REPORT_FILE else report
     manifest = store.manifest
     context = {
         "cohort": manifest,
         "flow": flow(manifest),
         "recorded": recorded_words(manifest),
         "presence": presence_panel(manifest),
-        "splits": cohort_table(manifest),
+        "splits": splits_panel(manifest),
         "groups": groups(store),
         "outcomes": outcomes(manifest),
         "analytes": analytes(store),
@@ -111,7 +115,7 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-def groups(store: CohortStore) -> list[Panel]:
+def groups(store: CohortStore) -> list[ReportPanel]:
     """How many samples of each split are in which group: subgroups, and kept columns of words."""
     columns = {
         column.removeprefix(prefix).replace("_", " "): column
@@ -132,11 +136,11 @@ def groups(store: CohortStore) -> list[Panel]:
             for split in SPLIT_LABELS
         ]
         body = [[name, *(split[name] for split in cells)] for name in names]
-        panels.append(Panel(title, Markup(""), [title, *SPLIT_LABELS.values()], body))
+        panels.append(ReportPanel(title, None, [title, *SPLIT_LABELS.values()], body))
     return panels
 
 
-def outcomes(manifest: Mapping[str, Any]) -> Panel:
+def outcomes(manifest: Mapping[str, Any]) -> ReportPanel:
     """How common each outcome is in each split, among those of whom it is known."""
     body = []
     for name, splits in manifest["outcomes"].items():
@@ -148,7 +152,7 @@ def outcomes(manifest: Mapping[str, Any]) -> Panel:
         *(f"{words}: with, of known" for words in SPLIT_LABELS.values()),
         "known too early",
     ]
-    return Panel("How common each outcome is", Markup(""), head, body)
+    return ReportPanel("How common each outcome is", None, head, body)
 
 
 def analytes(store: CohortStore) -> list[Coverage]:
@@ -168,7 +172,7 @@ def analytes(store: CohortStore) -> list[Coverage]:
     return sorted(found, key=lambda one: (-one.splits[0][1], one.name))
 
 
-def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
+def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
     """The first samples that have every modality: what is a picture, and what is drawn."""
     from clinical_symile.reporting.figures.signals import (  # drawing takes a second to load
         electrocardiogram,
@@ -181,7 +185,7 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
         for modality in store.modalities:
             value, words = np.asarray(store.array(modality)[row]), modality_label(modality)
             if value.dtype == np.uint8:
-                sample.append((words, image(value.reshape(value.shape[-2:])), Markup("")))
+                sample.append((words, image(value.reshape(value.shape[-2:])), None))
             elif store.manifest["modalities"][modality]["unit"] == "uV":
                 trace = electrocardiogram(
                     value / 1000.0,
@@ -189,7 +193,7 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Markup]]]:
                     name=f"example-{row}-{modality}",
                     title=f"An {words}",
                 )
-                sample.append((words, "", Markup(trace)))
+                sample.append((words, "", trace))
         drawn.append(sample)
     return drawn
 
@@ -218,7 +222,7 @@ def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return told
 
 
-def _files(manifest: Mapping[str, Any]) -> Panel:
+def _files(manifest: Mapping[str, Any]) -> ReportPanel:
     """What was wrong with recordings, or odd about them."""
     body = [
         [modality_label(modality), what, word.replace("-", " "), format_count(n)]
@@ -232,7 +236,7 @@ def _files(manifest: Mapping[str, Any]) -> Panel:
         for name, n in words.items()
     ]
     head = ["what", "", "why", "how many"]
-    return Panel("Recordings that were not used, or are odd", Markup(""), head, body)
+    return ReportPanel("Recordings that were not used, or are odd", None, head, body)
 
 
 def _prevalence(labels: Mapping[str, int]) -> str:

@@ -1,136 +1,116 @@
-"""Renders a template of `reports/`: one file that needs nothing else to be read."""
+"""Render a report: one HTML file that needs nothing else to be read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from clinical_symile import formatting
+from clinical_symile import formatting, registry
 from clinical_symile.config.catalog import builtin_catalog_directory
+from clinical_symile.config.report import read_requirements
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, method_series
-from clinical_symile.reporting.sections.retrieval_examples import Answers, gallery
+from clinical_symile.reporting.report_data import ReportData, data_names
 from clinical_symile.reporting.text import labels
-from clinical_symile.reporting.text.summary import (
-    above_the_best,
-    findings,
-    how_intervals_were_made,
-    luck_of_training,
-    made_differently,
-    possible,
-)
-from clinical_symile.tracking.analysis_tables import (
-    MaskAuroc,
-    MethodRank,
-    RunAnalysis,
-    SeedComponents,
-)
-from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
-OPEN = "open"
+_DEFAULT_TEMPLATE = "shared/page.j2"
 
 
-def is_synthetic(cohort: Mapping[str, Any]) -> bool:
-    """Whether a manifest is of people who do not exist, who alone may be shown one by one.
-
-    Open access is not enough: recordings of real people may be open.
-    """
-    return cohort["access"] == OPEN and cohort["generator"] is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportData:
-    """All that a report is made from: numbers about many, never a row of one.
+@dataclass(frozen=True)
+class DrawnSection:
+    """A section with its content, as templates read it.
 
     Attributes:
-        results: of all runs, and of `oracle` where there is one.
-        comparisons: of pairs of runs.
-        unscored: what could not be scored, and why.
-        notes: what else the reader must know, such as tasks that do not apply.
-        runs: what each `run.toml` says.
-        histories: each run's line per epoch, by its name.
-        cohort: title, description, access, digest, counts, left_out, rejected and generator, as the
-            store's manifest has them.
-        tasks: for each that was scored: kind, description, primary, higher_is_better; query and
-            target, or inputs and outcome.
-        above_best: primary results above the oracle's: the difference on the same samples, with an
-            interval of 95 % for all that were tested together.
-        tested: how many primary results were held against the oracle's.
-        oracle: what is exactly true of the made-up world: total_correlation_nats, and for each task
-            with nothing missing recall_at_1 or auroc; None where nobody knows.
-        gallery: examples to draw; shown only if the cohort is open and made up.
-        versions: of what it was made with.
-        elapsed_s: how long all of it took, where that is known.
-        losses: of each run under each pattern, minus what it scores with nothing missing.
-        seeds: variance over seeds and over people, of methods with several seeds.
-        ranks: of methods, over tasks.
-        masks: how well outcomes are predicted from what is missing alone.
-        told: calibration, decision curves, values of modalities and subgroups, of all runs.
-        baselines: what each run that is a baseline does.
+        name: of the section.
+        template: the template of this section.
+        content: its `sections.base.Content`.
     """
 
-    results: Sequence[Result]
-    comparisons: Sequence[Comparison]
-    unscored: Sequence[SkippedResult]
-    notes: Sequence[str]
-    runs: Sequence[Mapping[str, Any]]
-    histories: Mapping[str, Sequence[Mapping[str, int | float]]]
-    cohort: Mapping[str, Any]
-    tasks: Mapping[str, Mapping[str, Any]]
-    above_best: Sequence[Comparison]
-    tested: int
-    oracle: Mapping[str, Any] | None
-    gallery: Sequence[Answers]
-    versions: Mapping[str, str]
-    elapsed_s: float | None
-    losses: Sequence[Comparison] = ()
-    seeds: Sequence[SeedComponents] = ()
-    ranks: Sequence[MethodRank] = ()
-    masks: Sequence[MaskAuroc] = ()
-    told: RunAnalysis = field(default_factory=RunAnalysis)
-    baselines: Mapping[str, str] = field(default_factory=dict)
+    name: str
+    template: str
+    content: Any
 
 
-def render(template: Path, *, data: ReportData, out: Path) -> None:
-    """Write a report; the file appears only when it is whole.
+def render(report: Path, *, data: ReportData, out: Path) -> None:
+    """Write a report; the file appears only when it is complete.
 
     The same data give the same bytes.
 
     Args:
-        template: a file of `reports/`.
-        data: what it is made from.
+        report: a `report.toml`.
+        data: what the report is made from.
         out: the HTML file.
 
     Raises:
-        DefinitionError: the template does not parse, or asks for something that it is not given.
-        DataError: there is nothing to report.
+        DefinitionError: the report names an unknown section, or its template cannot be rendered.
+        DataError: there are no results.
     """
     if not data.results:
         raise DataError(f"{out}: no results to report. Train and evaluate first.")
-    render_page(template, context=_context(data), out=out)
+    required = read_requirements(report)
+    template = report.with_name("template.html.j2")
+    context = {
+        "report": required,
+        "cohort": data.cohort,
+        "synthetic": data.synthetic,
+        "sections": draw_sections(required.sections, data, where=str(report)),
+    }
+    render_page(template if template.is_file() else None, context=context, out=out)
 
 
-def render_page(template: Path, *, context: Mapping[str, Any], out: Path) -> None:
-    """Write a page; the file appears only when it is whole.
+def draw_sections(
+    names: Sequence[str], data: ReportData, *, where: str = "report"
+) -> list[DrawnSection]:
+    """Draw those of the named sections that have something to show.
 
     Args:
-        template: a file of `reports/`.
-        context: what it is given.
+        names: of registered sections, or `package.module:NAME`.
+        data: what sections are made from.
+        where: begins error messages.
+
+    Raises:
+        DefinitionError: a section is unknown, or needs something that `ReportData` does not have.
+    """
+    drawn, known, used = [], data_names(), Counter()
+    for name in names:
+        section = registry.resolve(name, registry.SECTIONS, what="report section")
+        for need in section.needs:
+            if need not in known:
+                raise DefinitionError(
+                    f"{where}: section '{name}': "
+                    + registry.unknown_name_message(need, dict.fromkeys(known), what="input")
+                )
+        content = section.draw(**{need: getattr(data, need) for need in section.needs})
+        if content is not None:
+            panels = [_with_unique_name(panel, used) for panel in content.panels]
+            more = [_with_unique_name(panel, used) for panel in content.more]
+            content = replace(content, panels=panels, more=more)
+            drawn.append(DrawnSection(section.name, section.template, content))
+    return drawn
+
+
+def render_page(template: Path | None, *, context: Mapping[str, Any], out: Path) -> None:
+    """Write a page; the file appears only when it is complete.
+
+    Args:
+        template: the page's template; None for the default one.
+        context: the variables of the template.
         out: the HTML file.
 
     Raises:
-        DefinitionError: the template does not parse, or asks for something that it is not given.
+        DefinitionError: the template does not parse, or uses an unknown variable.
     """
+    folders = [] if template is None else [template.parent]
+    name = _DEFAULT_TEMPLATE if template is None else template.name
     try:
-        text = _environment(template.parent).get_template(template.name).render(context)
+        text = _environment(folders).get_template(name).render(context)
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
-        where = f"{template}, line {line}" if line else str(template)
+        where = f"{template or name}, line {line}" if line else str(template or name)
         raise DefinitionError(
-            f"{where}: {error}. reports/README.md says what a template is given."
+            f"{where}: {error}. reports/README.md lists the variables of a template."
         ) from error
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
@@ -138,9 +118,19 @@ def render_page(template: Path, *, context: Mapping[str, Any], out: Path) -> Non
     partial.replace(out)
 
 
-def _environment(folder: Path) -> jinja2.Environment:
+def _with_unique_name(panel: Any, used: Counter[str]) -> Any:
+    if panel.picture is None:
+        return panel
+    name = panel.picture.name
+    used[name] += 1
+    if used[name] == 1:
+        return panel
+    return replace(panel, picture=replace(panel.picture, name=f"{name}-{used[name]}"))
+
+
+def _environment(folders: Sequence[Path]) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder, builtin_catalog_directory() / "reports"]),
+        loader=jinja2.FileSystemLoader([*folders, builtin_catalog_directory() / "reports"]),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
@@ -148,99 +138,13 @@ def _environment(folder: Path) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "missing_modality": labels.missing_modality_label,
         "count": formatting.format_count,
         "duration": formatting.format_duration,
         "listed": formatting.join_words,
         "meaning": labels.metric_description,
         "metric": labels.metric_label,
+        "missing_modality": labels.missing_modality_label,
         "modality": labels.modality_label,
         "pattern": labels.pattern_label,
     }
     return environment
-
-
-def _context(data: ReportData) -> dict[str, Any]:
-    """The data as they are, and the pictures drawn from them."""
-    # It draws, and what draws takes a second to load: `list` must not wait for it.
-    from clinical_symile.reporting.sections import analysis as measure_panels
-    from clinical_symile.reporting.sections import missingness as absence_panels
-    from clinical_symile.reporting.sections import overview as panels
-    from clinical_symile.reporting.sections import risk as risk_panels
-    from clinical_symile.reporting.sections.comparisons import differences
-    from clinical_symile.reporting.sections.method_ranking import ranks, seeds
-    from clinical_symile.reporting.sections.noninferiority import costs
-
-    scores, series = ResultTable(data.results), method_series(data.runs, data.results)
-    about = {"tasks": data.tasks, "series": series}
-    made_up = is_synthetic(data.cohort)
-    by_task = {str(record.get("task")): str(record["name"]) for record in data.runs}
-    by_run = {one.run: one for one in series}
-    by_method = {**by_run, **{task: by_run[name] for task, name in by_task.items()}}
-    measured = partial(risk_panels.measured, data.told.measures, **about)
-    beside = [row for row in data.comparisons if {row.run, row.baseline} & data.baselines.keys()]
-    return {
-        **{name: getattr(data, name) for name in data.__dataclass_fields__},
-        "unscored": [
-            row if made_up else replace(row, reason=formatting.mask_small_counts(row.reason))
-            for row in data.unscored
-        ],
-        "series": series,
-        "methods": list({one.method: one for one in reversed(series)}.values())[::-1],
-        # Baselines stand in the pictures and tables; sentences on each pair would hide the others.
-        "findings": findings(
-            scores,
-            data.comparisons,
-            tasks=data.tasks,
-            series=[one for one in series if one.run not in data.baselines],
-        ),
-        "luck_of_training": luck_of_training(
-            [one for one in series if one.run in {record["name"] for record in data.runs}]
-        ),
-        "intervals": how_intervals_were_made(data.results, tasks=data.tasks),
-        "possible": possible(data.oracle, cohort=data.cohort, tasks=data.tasks),
-        "made_differently": made_differently(data.runs),
-        "warnings": above_the_best(data.above_best, **about),
-        "retrieval": panels.levels(scores, **about, kind="retrieval", whole=True),
-        "retrieval_missing": panels.levels(scores, **about, kind="retrieval", whole=False),
-        "classification": panels.levels(scores, **about, kind="classification", whole=True),
-        "classification_missing": panels.levels(
-            scores, **about, kind="classification", whole=False
-        ),
-        # Drawn where a template calls them: most reports do not.
-        "absence": {
-            "lost": partial(absence_panels.retained_section, scores, **about),
-            "degradation": partial(absence_panels.degradation, scores, **about),
-            "met": partial(absence_panels.trained_with_met_with, scores, data.comparisons, **about),
-            "masks": partial(
-                absence_panels.mask_predictability_section, data.masks, scores, tasks=data.tasks
-            ),
-            "costs": partial(costs, data.losses, scores, **about),
-        },
-        "risks": {
-            "calibration": partial(measured, risk_panels.CALIBRATION, slug="calibrated"),
-            "decisions": partial(risk_panels.decisions, data.told.net_benefit, **about),
-            "conformal": partial(measured, risk_panels.CONFORMAL, slug="conformal"),
-            "silence": partial(measured, risk_panels.SILENCE, slug="silence"),
-        },
-        "luck": {
-            "ranks": partial(ranks, data.ranks, methods=by_method),
-            "seeds": partial(seeds, data.seeds, methods=by_method, tasks=data.tasks),
-        },
-        "differences": differences(
-            [row for row in data.comparisons if row not in beside], **about, slug="difference"
-        ),
-        "beside_baselines": differences(beside, **about, slug="beside"),
-        "training": panels.training(
-            data.histories,
-            series=series,
-            total_correlation=(data.oracle or {}).get("total_correlation_nats"),
-        ),
-        "presence": panels.presence_panel(data.cohort),
-        "splits": panels.cohort_table(data.cohort),
-        "modality_values": measure_panels.modality_values(data.told, **about),
-        "calibrations": measure_panels.calibrations(data.told, **about),
-        "groups": measure_panels.subgroups(data.told, **about),
-        "gallery": gallery(data.gallery, **about) if made_up else [],
-        "has_oracle": any(row.run == ORACLE for row in data.results),
-    }

@@ -1,4 +1,4 @@
-"""Results and runs as a report looks them up: by task and pattern, each run with its colour."""
+"""Look up results by task and pattern, and give each run its label and colour."""
 
 import re
 from collections import Counter
@@ -10,16 +10,18 @@ from clinical_symile.reporting.text.labels import baseline_label, objective_labe
 from clinical_symile.tracking.results import Result
 
 ORACLE = "oracle"
-MET = {"mcar": "", "mnar": " if severe"}
+_TRAINED_WITH = {"mcar": "", "mnar": " if severe"}
+
+TaskTables = Mapping[str, Mapping[str, Any]]  # definitions of tasks as tables, by name
 
 
 @dataclass(frozen=True)
 class Series:
-    """A run as it appears in every picture.
+    """A run as it appears in every figure.
 
     Attributes:
         run: its name.
-        label: what the reader calls it; no two are the same.
+        label: its display name; no two runs share one.
         method: its label without the seed.
         family: the same for runs that differ by seed alone; decides colour and marker.
         style: counts the runs of a family.
@@ -33,33 +35,33 @@ class Series:
 
 
 class ResultTable:
-    """Looks up results; what a run was not scored on is None."""
+    """A table of results; a result that does not exist is None."""
 
     def __init__(self, results: Iterable[Result]):
         self._rows = {(r.run, r.task, r.missingness, r.metric): r for r in results}
 
     def get(self, run: str, task: str, pattern: str, metric: str) -> Result | None:
-        """The result of one run."""
+        """Return the result of one run."""
         return self._rows.get((run, task, pattern, metric))
 
-    def knows(self, run: str, task: str) -> bool:
-        """Whether a run was scored on a task at all."""
+    def has_task(self, run: str, task: str) -> bool:
+        """Return whether a run has any result on a task."""
         return any(row.run == run for row in self.of(task=task))
 
     def best(self, task: str, pattern: str, metric: str) -> float | None:
-        """The oracle's value, where there is an oracle."""
+        """Return the oracle's value; None without an oracle."""
         row = self.get(ORACLE, task, pattern, metric)
         return None if row is None else row.value
 
     def chance(self, task: str, pattern: str, metric: str) -> float | None:
-        """What a guess scores."""
+        """Return the chance level; None if the metric has none."""
         rows = self.of(task=task, pattern=pattern, metric=metric)
         return next((row.chance for row in rows if row.chance is not None), None)
 
     def of(
         self, *, task: str, pattern: str | None = None, metric: str | None = None
     ) -> list[Result]:
-        """All results of a task, of a pattern and a metric if they are given."""
+        """Return all results of a task, of one pattern and one metric if given."""
         return [
             row
             for row in self._rows.values()
@@ -69,20 +71,20 @@ class ResultTable:
         ]
 
     def patterns(self, task: str) -> list[str]:
-        """A task's patterns, in the order they were scored, the fullest first."""
+        """Return a task's patterns in the order of evaluation, the most complete first."""
         found = list(dict.fromkeys(row.missingness for row in self.of(task=task)))
         return sorted(found, key=lambda name: (name != "complete", name == "observed"))
 
     def metrics(self, task: str) -> list[str]:
-        """A task's metrics, in the order they were scored."""
+        """Return a task's metrics in the order of evaluation."""
         return list(dict.fromkeys(row.metric for row in self.of(task=task)))
 
 
 def method_series(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> list[Series]:
-    """A colour and a label for each run: those with a record first, then any other with results.
+    """Return a colour and a label for each run: those of `runs` first, then others with results.
 
     Args:
-        runs: what the runs' `run.toml` say.
+        runs: the `run.toml` of each run.
         results: of these runs and perhaps others.
     """
     records = {str(record["name"]): record for record in runs}
@@ -95,7 +97,7 @@ def method_series(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) 
     made: list[Series] = []
     for name in sorted(names, key=lambda name: families.index(tasks[name])):
         task = tasks[name]
-        method = label = short[task] if doubled[short[task]] == 1 else _way(task)
+        method = label = short[task] if doubled[short[task]] == 1 else _task_label(task)
         siblings = [other for other in names if tasks[other] == task]
         if len(siblings) > 1:
             seeds = Counter(str(records.get(other, {}).get("seed")) for other in siblings)
@@ -105,12 +107,12 @@ def method_series(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) 
     return made
 
 
-def _way(task: str) -> str:
-    """A pretraining task as a reader calls it: `pretraining/missingness/masked_cube` is a way."""
-    way = task.removeprefix("pretraining/").replace("missingness/", "")
-    for mechanism, how in MET.items():
-        way = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % missing{how}", way)
-    return way.replace("_", " ")
+def _task_label(task: str) -> str:
+    """Return a pretraining task's label: `pretraining/missingness/masked_cube` is masked cube."""
+    label = task.removeprefix("pretraining/").replace("missingness/", "")
+    for mechanism, how in _TRAINED_WITH.items():
+        label = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % missing{how}", label)
+    return label.replace("_", " ")
 
 
 def _objective(record: Mapping[str, Any] | None, name: str) -> str:

@@ -1,1 +1,1 @@
-"""Figures as SVG."""
+"""Draw the figures of a report."""

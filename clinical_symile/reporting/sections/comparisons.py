@@ -1,4 +1,4 @@
-"""Which of two methods is better: pictures of paired differences, each with its table."""
+"""Show paired differences between methods, each with its interval and test."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,24 +10,63 @@ from clinical_symile.formatting import (
     format_difference,
     format_p_value,
     is_percentage,
+    join_words,
 )
-from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
-from clinical_symile.reporting.result_lookup import Series
-from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.figures._ticks import axis_limits
+from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
+from clinical_symile.reporting.result_lookup import Series, TaskTables
+from clinical_symile.reporting.sections.base import Content, ReportPanel, Section, picture_name
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison, is_significant
 
 
-def differences(
-    comparisons: Iterable[Comparison], *, tasks: Tasks, series: Sequence[Series], slug: str
-) -> list[Panel]:
-    """Two methods on a task: a line for each pattern, with a mark for each seed.
+def draw_differences(
+    *,
+    comparisons: Sequence[Comparison],
+    tasks: TaskTables,
+    series: Sequence[Series],
+    baselines: Mapping[str, str],
+) -> Content | None:
+    """Draw the differences between runs, and below them those between runs and baselines."""
+    with_baseline = [row for row in comparisons if {row.run, row.baseline} & baselines.keys()]
+    others = [row for row in comparisons if row not in with_baseline]
+    panels = difference_panels(others, tasks=tasks, series=series)
+    more = difference_panels(with_baseline, tasks=tasks, series=series)
+    if not panels and not more:
+        return None
+    families = dict.fromkeys(row.family for row in comparisons if row.family)
+    named = f" ({join_words([str(name) for name in families])})" if families else ""
+    return Content(
+        heading="Which run is better, and how certain is that?",
+        text=Markup(
+            "Two runs on the same samples. A point is the difference between them, the line its "
+            "95 % confidence interval from a paired bootstrap over subjects. Where the line "
+            "touches zero, these data do not tell which run is better. Among many comparisons some "
+            "lines miss zero by chance: p (Holm) adjusts for all of them{}, and only a run with "
+            "p below 0.05 is called better. <code>comparisons.jsonl</code> names the test of each "
+            "p-value."
+        ).format(named),
+        panels=panels,
+        caption="The colour is that of the better run; grey where these data do not tell.",
+        more=more,
+        more_summary="Each run against each baseline",
+    )
+
+
+DIFFERENCES = Section(
+    "differences", ("comparisons", "tasks", "series", "baselines"), draw_differences
+)
+
+
+def difference_panels(
+    comparisons: Iterable[Comparison], *, tasks: TaskTables, series: Sequence[Series]
+) -> list[ReportPanel]:
+    """Draw one panel for each pair of methods on a task: a row per pattern, a mark per seed.
 
     Args:
-        comparisons: those of the same metric share an axis.
-        tasks: what was asked.
-        series: who was asked.
-        slug: begins the name of each picture, unique in a page.
+        comparisons: those with the same metric share an axis.
+        tasks: definitions.
+        series: the runs.
     """
     comparisons, by_run = list(comparisons), {one.run: one for one in series}
     panels = []
@@ -39,23 +78,21 @@ def differences(
                 pair = (by_run[row.run].method, by_run[row.baseline].method)
                 pairs.setdefault(pair, []).append(row)
         same = [row for row in comparisons if row.metric == task["primary"]]
-        reach = max(abs(end) for end in limits([end for r in same for end in (r.low, r.high)]))
+        reach = max(abs(end) for end in axis_limits([end for r in same for end in (r.low, r.high)]))
         for pair, rows in pairs.items():
-            own = f"{slug}-{len(panels)}"
-            panels.append(_difference(rows, pair, name, task, by_run, slug=own, reach=reach))
+            panels.append(_panel(rows, pair, name, task, by_run, reach=reach))
     return panels
 
 
-def _difference(
+def _panel(
     rows: Sequence[Comparison],
     pair: tuple[str, str],
     name: str,
     task: Mapping[str, Any],
     by_run: Mapping[str, Series],
     *,
-    slug: str,
     reach: float,
-) -> Panel:
+) -> ReportPanel:
     metric, one, other = task["primary"], *pair
     patterns = list(dict.fromkeys(row.missingness for row in rows))
     patterns.sort(key=lambda pattern: (pattern != "complete", pattern == "observed"))
@@ -65,7 +102,7 @@ def _difference(
     right, left = (one, other) if task["higher_is_better"] else (other, one)
     picture = dots(
         [
-            Row(
+            DotRow(
                 pattern_label(pattern),
                 [
                     Mark(_better(row, task, by_run), row.difference, row.low, row.high)
@@ -75,7 +112,7 @@ def _difference(
             )
             for pattern in patterns
         ],
-        name=slug,
+        name=picture_name("differences", name, one, "or", other),
         title=f"{title} Differences of {metric_label(metric)}; the table has the numbers",
         limits=(-reach, reach),
         percent=is_percentage(metric),
@@ -103,11 +140,11 @@ def _difference(
         "p (Holm)",
         "samples",
     ]
-    return Panel(title, Markup(picture), head, body)
+    return ReportPanel(title, picture, head, body)
 
 
 def _better(row: Comparison, task: Mapping[str, Any], by_run: Mapping[str, Series]) -> int | None:
-    """The family of the better one; None if neither is, after adjusting for all comparisons."""
+    """Return the family of the better run; None if neither is better after adjustment."""
     if is_significant(row):
         run = row.run if (row.difference > 0) == task["higher_is_better"] else row.baseline
         return by_run[run].family

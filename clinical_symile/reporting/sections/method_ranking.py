@@ -1,8 +1,6 @@
-"""Methods against each other: who comes first how surely, and how much is luck of training."""
+"""Show the ranks of methods, and how much results vary between seeds and between subjects."""
 
 from collections.abc import Mapping, Sequence
-
-from markupsafe import Markup
 
 from clinical_symile.formatting import (
     DASH,
@@ -11,18 +9,50 @@ from clinical_symile.formatting import (
     format_value,
     is_percentage,
 )
-from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
-from clinical_symile.reporting.result_lookup import Series
-from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.figures._ticks import axis_limits
+from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
+from clinical_symile.reporting.result_lookup import Series, TaskTables
+from clinical_symile.reporting.sections.base import Content, ReportPanel, Section, picture_name
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
 
-TOGETHER = "all"
-WHOLE = "complete"
+_ALL_PATTERNS = "all"
 
 
-def ranks(rows: Sequence[MethodRank], *, methods: Mapping[str, Series]) -> list[Panel]:
-    """The rank of each method over all tasks and patterns, with its interval.
+def draw_method_ranking(
+    *,
+    ranks: Sequence[MethodRank],
+    seeds: Sequence[SeedComponents],
+    methods_by_task: Mapping[str, Series],
+    tasks: TaskTables,
+) -> Content | None:
+    """Draw the ranks of methods, and the variance over seeds and subjects."""
+    ranked = rank_panels(ranks, methods=methods_by_task)
+    varying = seed_panels(seeds, methods=methods_by_task, tasks=tasks)
+    if not ranked and not varying:
+        return None
+    return Content(
+        heading="Which method ranks first, and how much depends on the seed?",
+        text="Methods are ranked on each task and pattern, and the ranks are averaged. The line is "
+        "a 95 % confidence interval from a bootstrap over subjects. “First” is how often a "
+        "method leads. Two equal methods lead half the time each: a rank is not a test."
+        if ranked
+        else "",
+        panels=ranked,
+        more=varying,
+        more_text="The standard deviation of the metric over subjects (grey), and over seeds of "
+        "the same method (in colour, with its 95 % confidence interval; with few seeds it is "
+        "wide). A difference smaller than the coloured mark may come from the seeds alone.",
+    )
+
+
+METHOD_RANKING = Section(
+    "method_ranking", ("ranks", "seeds", "methods_by_task", "tasks"), draw_method_ranking
+)
+
+
+def rank_panels(rows: Sequence[MethodRank], *, methods: Mapping[str, Series]) -> list[ReportPanel]:
+    """Draw the rank of each method over all tasks and patterns, with its interval.
 
     Args:
         rows: of every pattern, and of all of them together.
@@ -31,13 +61,15 @@ def ranks(rows: Sequence[MethodRank], *, methods: Mapping[str, Series]) -> list[
     patterns = list(dict.fromkeys(row.missingness for row in rows))
     by_cell = {(row.method, row.missingness): row for row in rows if row.method in methods}
     names = list(dict.fromkeys(name for name, _ in by_cell))
-    shown = {row.method: row for row in rows if row.missingness == TOGETHER and row.method in names}
+    shown = {
+        row.method: row for row in rows if row.missingness == _ALL_PATTERNS and row.method in names
+    }
     if len(shown) < 2:
         return []
     ordered = sorted(shown.values(), key=lambda row: row.rank)
     picture = dots(
         [
-            Row(
+            DotRow(
                 f"{methods[row.method].method}, first in {100 * row.best:.0f} %",
                 [Mark(methods[row.method].family, row.rank, row.low, row.high)],
             )
@@ -53,18 +85,18 @@ def ranks(rows: Sequence[MethodRank], *, methods: Mapping[str, Series]) -> list[
         for pattern in patterns
     ]
     head = ["rank, and how often first", *(methods[name].method for name in names)]
-    return [Panel("Over all tasks and patterns together", Markup(picture), head, body)]
+    return [ReportPanel("Over all tasks and patterns together", picture, head, body)]
 
 
-def seeds(
-    rows: Sequence[SeedComponents], *, methods: Mapping[str, Series], tasks: Tasks
-) -> list[Panel]:
-    """How far a number moves with other people and with another seed, with nothing missing.
+def seed_panels(
+    rows: Sequence[SeedComponents], *, methods: Mapping[str, Series], tasks: TaskTables
+) -> list[ReportPanel]:
+    """Draw the standard deviation of the primary metric over subjects and over seeds.
 
     Args:
-        rows: of methods that were trained several times.
+        rows: of methods with several seeds.
         methods: by the names of `rows`.
-        tasks: what was asked.
+        tasks: definitions.
     """
     panels = []
     for name, task in tasks.items():
@@ -72,16 +104,16 @@ def seeds(
         patterns = dict.fromkeys(row.missingness for row in of)
         if not of:
             continue
-        shown = WHOLE if WHOLE in patterns else next(iter(patterns))
+        shown = "complete" if "complete" in patterns else next(iter(patterns))
         here, metric = [row for row in of if row.missingness == shown], of[0].metric
-        lines = [Row(methods[row.method].method, _deviations(row, methods)) for row in here]
+        lines = [DotRow(methods[row.method].method, _deviations(row, methods)) for row in here]
         most = max(mark.high for line in lines for mark in line.marks)
         title = f"{task_label(name, task)}: {pattern_label(shown)}"
         picture = dots(
             lines,
-            name=f"seeds-{len(panels)}",
+            name=picture_name("seeds", name),
             title=f"{title}; standard deviations of {metric_label(metric)}; the table has them",
-            limits=(0.0, limits([0.0, most])[1]),
+            limits=(0.0, axis_limits([0.0, most])[1]),
             percent=is_percentage(metric),
             x_label=f"standard deviation of {metric_label(metric)}",
         )
@@ -98,9 +130,9 @@ def seeds(
             ]
             for row in of
         ]
-        head = ["method", "mean", "other people", "another seed, on these people"]
-        head += ["of it, for all people", "of it, for just these"]
-        panels.append(Panel(title, Markup(picture), head, body))
+        head = ["method", "mean", "SD over subjects", "SD over seeds, these subjects"]
+        head += ["of it, for all subjects", "of it, for these subjects only"]
+        panels.append(ReportPanel(title, picture, head, body))
     return panels
 
 
@@ -111,11 +143,11 @@ def _rank(row: MethodRank | None) -> str:
 
 
 def _words(pattern: str) -> str:
-    return "all together" if pattern == TOGETHER else pattern_label(pattern)
+    return "all patterns" if pattern == _ALL_PATTERNS else pattern_label(pattern)
 
 
 def _deviations(row: SeedComponents, methods: Mapping[str, Series]) -> list[Mark]:
-    """Grey for other people; in the method's colour, with its interval, for another seed."""
+    """Return the deviation over subjects in grey, and over seeds in the method's colour."""
     return [
         Mark(None, row.people, row.people, row.people),
         Mark(methods[row.method].family, row.between, row.seeds_low, row.seeds_high),

@@ -1,7 +1,8 @@
-"""Pictures of what absence costs, each with the table it was drawn from."""
+"""Show how performance falls with missing modalities, and what the mask alone predicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
+from typing import Any
 
 from markupsafe import Markup
 
@@ -12,9 +13,26 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
-from clinical_symile.reporting.figures.charts import Band, Mark, Row, bands, dots, heat
-from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, Series
-from clinical_symile.reporting.sections.overview import MECHANISMS, Panel, Tasks, rates
+from clinical_symile.reporting.figures._ticks import axis_limits
+from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
+from clinical_symile.reporting.figures.heatmap import heat
+from clinical_symile.reporting.figures.line_chart import Band, bands
+from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, Series, TaskTables
+from clinical_symile.reporting.sections.base import (
+    MECHANISM_LABELS,
+    Content,
+    ReportPanel,
+    Section,
+    method_legend,
+    picture_name,
+    rates,
+)
+from clinical_symile.reporting.sections.performance import (
+    CHANCE_LABEL,
+    ORACLE_LABEL,
+    metric_sentences,
+    result_cell,
+)
 from clinical_symile.reporting.text.labels import (
     metric_label,
     outcome_label,
@@ -25,55 +43,136 @@ from clinical_symile.tracking.analysis_tables import MaskAuroc
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 
-def retained_section(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) -> list[str]:
-    """For each task a sentence: what runs reach with nothing missing, and with most missing."""
-    sentences = []
-    for name, task in tasks.items():
-        metric, at = task["primary"], rates(scores.patterns(name), "mcar")
-        whole, least = (
-            _range(scores, series, name, pattern, metric)
-            for pattern in ("complete", at[max(at, default=0)] if at else "complete")
-        )
-        if whole and least and len(at) > 1:
-            sentences.append(
-                f"{task_label(name, task)}: with nothing missing, {metric_label(metric)} is "
-                f"{whole}; where {max(at)} % of each modality is missing at random, {least}."
-            )
-    return sentences
-
-
-def _range(
-    scores: ResultTable, series: Sequence[Series], task: str, pattern: str, metric: str
-) -> str:
-    """From the worst run to the best, and what is possible."""
-    rows = [(one, scores.get(one.run, task, pattern, metric)) for one in series]
-    known = sorted(
-        ((row.value, one.label) for one, row in rows if row is not None and not isnan(row.value)),
-        key=lambda pair: pair[0],
+def draw_degradation(
+    *,
+    scores: ResultTable,
+    tasks: TaskTables,
+    series: Sequence[Series],
+    methods: Sequence[Series],
+    has_oracle: bool,
+) -> Content | None:
+    """Draw each task's primary metric against the rate at which each modality is missing."""
+    panels = degradation_panels(scores, tasks=tasks, series=series)
+    if not panels:
+        return None
+    oracle = (
+        " There, missingness is informative: the dashed line uses measurements only, and a model "
+        "that also uses the mask can lie above it."
     )
-    if not known:
-        return ""
-    (low, worst), (high, best) = known[0], known[-1]
-    told = f"from {format_value(low, metric)} ({worst}) to {format_value(high, metric)} ({best})"
-    possible = scores.best(task, pattern, metric)
-    return told if possible is None else f"{told} of {format_value(possible, metric)} possible"
+    return Content(
+        heading="How fast does performance fall?",
+        text="The same tasks on the same admissions, with each modality hidden ever more often. "
+        f"{metric_sentences(tasks)}",
+        panels=panels,
+        legend=method_legend(
+            methods, best=ORACLE_LABEL * has_oracle, dotted=CHANCE_LABEL, across=True
+        ),
+        caption="A vertical line is a 95 % confidence interval over subjects. No admission loses "
+        "every modality." + " The dashed line is the oracle." * has_oracle + " “More often where "
+        "they are severe” means: the further a measurement departs from the average, in the "
+        "direction in which patients differ most, the more often it is hidden."
+        + oracle
+        * has_oracle,
+    )
 
 
-def degradation(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) -> list[Panel]:
-    """Each task's primary metric against the share of each modality that is missing."""
+def draw_trained_with(
+    *,
+    scores: ResultTable,
+    comparisons: Sequence[Comparison],
+    tasks: TaskTables,
+    series: Sequence[Series],
+) -> Content | None:
+    """Draw each task's primary metric by training method and missingness pattern."""
+    panels = trained_with_panels(scores, comparisons, tasks=tasks, series=series)
+    if not panels:
+        return None
+    families = dict.fromkeys(row.family for row in comparisons if row.family)
+    adjusted = join_words([str(name) for name in families] or ["comparisons"])
+    return Content(
+        heading="Training method against missingness pattern",
+        text=Markup(
+            "A column is a training method, a row a missingness pattern of the evaluation: darker "
+            "is higher. <strong>Bold</strong> is the best of its row, and each run that cannot be "
+            "told from it: the interval of their difference includes 0, or p is not below 0.05 "
+            "after adjusting for all {}."
+        ).format(adjusted),
+        panels=panels,
+        caption="Proportions are in per cent. The table under each figure has the same numbers "
+        "with their intervals.",
+    )
+
+
+def draw_mask_predictability(
+    *, masks: Sequence[MaskAuroc], scores: ResultTable, tasks: TaskTables
+) -> Content | None:
+    """Draw how well the missingness mask alone predicts each outcome."""
+    panels = mask_predictability_panels(masks, scores, tasks=tasks)
+    if not panels:
+        return None
+    return Content(
+        heading="Does the missingness mask reveal the outcome?",
+        text="The AUROC of the outcome, predicted from which modalities are missing and nothing "
+        "else. At 0.5 the mask says nothing. A run that scores no higher may have read no "
+        "measurement. A mask that is drawn completely at random must lie at 0.5.",
+        panels=panels,
+        legend=method_legend((), dotted="the mask says nothing"),
+    )
+
+
+def draw_retained_share(
+    *,
+    scores: ResultTable,
+    tasks: TaskTables,
+    series: Sequence[Series],
+    methods: Sequence[Series],
+    has_oracle: bool,
+) -> Content | None:
+    """Draw the share of the complete-data performance above chance that each run retains."""
+    panels = retained_share_panels(scores, tasks=tasks, series=series)
+    if not panels:
+        return None
+    return Content(
+        heading="How much performance is retained?",
+        text="The primary metric above its chance level under each pattern, divided by the same "
+        "with nothing missing: 100 % loses nothing, 0 % is chance level. The points have no "
+        "interval; the losses on the same samples have one.",
+        panels=panels,
+        legend=method_legend(methods, best="oracle" * has_oracle, dotted="nothing lost"),
+    )
+
+
+DEGRADATION = Section(
+    "degradation", ("scores", "tasks", "series", "methods", "has_oracle"), draw_degradation
+)
+TRAINED_WITH = Section(
+    "trained_with", ("scores", "comparisons", "tasks", "series"), draw_trained_with
+)
+MASK_PREDICTABILITY = Section(
+    "mask_predictability", ("masks", "scores", "tasks"), draw_mask_predictability
+)
+RETAINED_SHARE = Section(
+    "retained_share", ("scores", "tasks", "series", "methods", "has_oracle"), draw_retained_share
+)
+
+
+def degradation_panels(
+    scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
+) -> list[ReportPanel]:
+    """Draw one panel for each task and mechanism that was evaluated at two rates or more."""
     panels = []
-    for place, (name, task) in enumerate(tasks.items()):
-        for mechanism, how in MECHANISMS.items():
+    for name, task in tasks.items():
+        for mechanism, how in MECHANISM_LABELS.items():
             at = rates(scores.patterns(name), mechanism)
             if len(at) < 2:
                 continue
             metric = task["primary"]
-            shown = [(one.family, one.run) for one in series] + [(None, ORACLE)]
-            lines = [_band(scores, family, run, name, metric, at) for family, run in shown]
+            drawn = [(one.family, one.run) for one in series] + [(None, ORACLE)]
+            lines = [_band(scores, family, run, name, metric, at) for family, run in drawn]
             title = f"{task_label(name, task)}, missing {how}: {metric_label(metric)}"
             picture = bands(
                 [line for line in lines if line.x],
-                name=f"degradation-{place}-{mechanism}",
+                name=picture_name("degradation", name, mechanism),
                 title=f"{title}; the table below has the numbers",
                 x_label="% of each modality missing",
                 y_label=metric_label(metric),
@@ -81,40 +180,40 @@ def degradation(scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]) 
                 reference=scores.chance(name, "complete", metric),
             )
             body = [
-                [one.label, *(_cell(scores.get(one.run, name, p, metric)) for p in at.values())]
+                [
+                    one.label,
+                    *(result_cell(scores.get(one.run, name, p, metric)) for p in at.values()),
+                ]
                 for one in series
             ]
             best = [scores.best(name, pattern, metric) for pattern in at.values()]
             if any(one is not None for one in best):
-                body.append(["best possible", *(format_value(b, metric, exact=True) for b in best)])
+                body.append(["oracle", *(format_value(b, metric, exact=True) for b in best)])
             head = ["run", *(f"{rate} % missing" for rate in at)]
-            panels.append(Panel(title, Markup(picture), head, body, across=True))
+            panels.append(ReportPanel(title, picture, head, body, across=True))
     return panels
 
 
-def trained_with_met_with(
+def trained_with_panels(
     scores: ResultTable,
     comparisons: Iterable[Comparison],
     *,
-    tasks: Tasks,
+    tasks: TaskTables,
     series: Sequence[Series],
-) -> list[Panel]:
-    """Each task's primary metric by what a run was trained with and what it meets.
-
-    The best of a row stands out, with all that these data do not tell from it.
-    """
-    apart = {
+) -> list[ReportPanel]:
+    """Draw one heat map for each task; the best of a row and its equals are bold."""
+    significant = {
         (row.task, row.missingness, row.metric, frozenset({row.run, row.baseline}))
         for row in comparisons
         if is_significant(row)
     }
     panels = []
-    for place, (name, task) in enumerate(tasks.items()):
+    for name, task in tasks.items():
         patterns, metric = scores.patterns(name), task["primary"]
         if len(patterns) < 2:
             continue
         rows = [[scores.get(one.run, name, p, metric) for one in series] for p in patterns]
-        first = [_first(line, apart, higher=task["higher_is_better"]) for line in rows]
+        first = [_best_runs(line, significant, higher=task["higher_is_better"]) for line in rows]
         title = f"{task_label(name, task)}: {metric_label(metric)}"
         words = [pattern_label(pattern) for pattern in patterns]
         picture = heat(
@@ -126,43 +225,28 @@ def trained_with_met_with(
                 [row is not None and row.run in best for row in line]
                 for line, best in zip(rows, first, strict=True)
             ],
-            name=f"met-{place}",
+            name=picture_name("trained_with", name),
             title=f"{title}; the table below has the numbers",
         )
         labels = {one.run: one.label for one in series}
         body = [
-            [met_with, *(_cell(row) for row in line), join_words([labels[run] for run in best])]
-            for met_with, line, best in zip(words, rows, first, strict=True)
+            [pattern, *(result_cell(row) for row in line), join_words([labels[r] for r in best])]
+            for pattern, line, best in zip(words, rows, first, strict=True)
         ]
-        head = ["met with", *(one.label for one in series), "best, or not told from it"]
-        panels.append(Panel(title, Markup(picture), head, body))
+        head = ["evaluated with", *(one.label for one in series), "best, or not told from it"]
+        panels.append(ReportPanel(title, picture, head, body))
     return panels
 
 
-def _first(
-    line: Sequence[Result | None], apart: set[tuple[str, str, str, frozenset[str]]], *, higher: bool
-) -> list[str]:
-    """The run with the best value, and those whose difference from it is not settled."""
-    known = [row for row in line if row is not None and not isnan(row.value)]
-    if not known:
-        return []
-    best = (max if higher else min)(known, key=lambda row: row.value)
-    return [
-        row.run
-        for row in known
-        if (row.task, row.missingness, row.metric, frozenset({row.run, best.run})) not in apart
-    ]
-
-
-def mask_predictability_section(
-    rows: Sequence[MaskAuroc], scores: ResultTable, *, tasks: Tasks
-) -> list[Panel]:
-    """How well an outcome is predicted from which modalities are missing, and nothing else.
+def mask_predictability_panels(
+    rows: Sequence[MaskAuroc], scores: ResultTable, *, tasks: TaskTables
+) -> list[ReportPanel]:
+    """Draw one panel for each outcome, one row for each drawn pattern.
 
     Args:
-        rows: of each pattern whose masks are drawn.
-        scores: all results: a run that scores no higher has read no measurement.
-        tasks: what was asked.
+        rows: the AUROC of each pattern's mask.
+        scores: all results: a run that scores no higher may have read no measurement.
+        tasks: definitions.
     """
     panels = []
     for name, part in dict.fromkeys((row.task, row.part) for row in rows):
@@ -170,17 +254,17 @@ def mask_predictability_section(
             continue
         of = [row for row in rows if (row.task, row.part) == (name, part)]
         outcome = outcome_label(part or tasks[name]["outcome"])
-        title = f"Predict {outcome} from what is missing alone"
+        title = f"Predict {outcome} from the missingness mask alone"
         picture = dots(
             [
-                Row(
+                DotRow(
                     pattern_label(row.missingness),
                     [Mark(None, row.value, row.low, row.high)],
                     chance=0.5,
                 )
                 for row in of
             ],
-            name=f"masks-{len(panels)}",
+            name=picture_name("mask_predictability", name, part or ""),
             title=f"{title}: AUROC; the table has the numbers",
             limits=(min(0.4, *(row.low for row in of)), max(0.7, *(row.high for row in of))),
             x_label=metric_label("auroc"),
@@ -191,16 +275,111 @@ def mask_predictability_section(
                 f"{format_value(row.value, 'auroc', exact=True)} "
                 f"({format_interval(row.low, row.high, 'auroc', exact=True)})",
                 DASH if row.expected is None else format_value(row.expected, "auroc", exact=True),
-                _least(scores, name, row.missingness),
+                _lowest_auroc(scores, name, row.missingness),
             ]
             for row in of
         ]
-        head = ["modalities", "from what is missing alone", "should be", "lowest AUROC of a run"]
-        panels.append(Panel(title, Markup(picture), head, body))
+        head = ["modalities", "from the mask alone", "expected", "lowest AUROC of a run"]
+        panels.append(ReportPanel(title, picture, head, body))
     return panels
 
 
-def _least(scores: ResultTable, task: str, pattern: str) -> str:
+def retained_share_panels(
+    scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
+) -> list[ReportPanel]:
+    """Draw one panel for each task whose primary metric has a chance level."""
+    panels = []
+    for name, task in tasks.items():
+        patterns, metric = scores.patterns(name), task["primary"]
+        drawn = [p for p in patterns if p not in ("complete", "observed")]
+        rows, body = [], []
+        for pattern in drawn:
+            shares = {one.run: _retained(scores, one.run, name, pattern, task) for one in series}
+            marks = [
+                Mark(one.family, share, share, share)
+                for one in series
+                if (share := shares[one.run]) is not None
+            ]
+            best = _retained(scores, ORACLE, name, pattern, task)
+            if marks:
+                rows.append(DotRow(pattern_label(pattern), marks, best, 1.0))
+            cells = [_percent(shares[one.run]) for one in series]
+            body.append([pattern_label(pattern), *cells, _percent(best)])
+        if not rows:
+            continue
+        ends = [mark.value for row in rows for mark in row.marks]
+        ends += [row.best for row in rows if row.best is not None]
+        title = f"{task_label(name, task)}: retained share of {metric_label(metric)} above chance"
+        picture = dots(
+            rows,
+            name=picture_name("retained_share", name),
+            title=f"{title}; the table has the numbers",
+            limits=axis_limits([0.0, 1.0, *ends]),
+            percent=True,
+            x_label="retained share",
+        )
+        head = ["modalities", *(one.label for one in series), "oracle"]
+        panels.append(ReportPanel(title, picture, head, body))
+    return panels
+
+
+def retained_sentences(
+    scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
+) -> list[str]:
+    """Say for each task what runs reach with nothing missing and at the highest MCAR rate."""
+    sentences = []
+    for name, task in tasks.items():
+        metric, at = task["primary"], rates(scores.patterns(name), "mcar")
+        complete, least = (
+            _range(scores, series, name, pattern, metric)
+            for pattern in ("complete", at[max(at, default=0)] if at else "complete")
+        )
+        if complete and least and len(at) > 1:
+            sentences.append(
+                f"{task_label(name, task)}: with nothing missing, {metric_label(metric)} is "
+                f"{complete}; where {max(at)} % of each modality is missing at random, {least}."
+            )
+    return sentences
+
+
+def _range(
+    scores: ResultTable, series: Sequence[Series], task: str, pattern: str, metric: str
+) -> str:
+    """Return the lowest and the highest value of the runs, and the oracle's."""
+    rows = [(one, scores.get(one.run, task, pattern, metric)) for one in series]
+    known = sorted(
+        ((row.value, one.label) for one, row in rows if row is not None and not isnan(row.value)),
+        key=lambda pair: pair[0],
+    )
+    if not known:
+        return ""
+    (low, lowest), (high, highest) = known[0], known[-1]
+    words = f"from {format_value(low, metric)} ({lowest}) to {format_value(high, metric)}"
+    words += f" ({highest})"
+    best = scores.best(task, pattern, metric)
+    return words if best is None else f"{words}; the oracle reaches {format_value(best, metric)}"
+
+
+def _best_runs(
+    line: Sequence[Result | None],
+    significant: set[tuple[str, str, str, frozenset[str]]],
+    *,
+    higher: bool,
+) -> list[str]:
+    """Return the run with the best value, and those that do not differ from it significantly."""
+    known = [row for row in line if row is not None and not isnan(row.value)]
+    if not known:
+        return []
+    best = (max if higher else min)(known, key=lambda row: row.value)
+    return [
+        row.run
+        for row in known
+        if (row.task, row.missingness, row.metric, frozenset({row.run, best.run}))
+        not in significant
+    ]
+
+
+def _lowest_auroc(scores: ResultTable, task: str, pattern: str) -> str:
     rows = scores.of(task=task, pattern=pattern, metric="auroc")
     return format_value(min((row.value for row in rows), default=None), "auroc", exact=True)
 
@@ -214,25 +393,34 @@ def _band(
     rates: Mapping[int, str],
 ) -> Band:
     found = {x: scores.get(run, task, pattern, metric) for x, pattern in rates.items()}
-    there = {x: row for x, row in found.items() if row is not None}
-    rows = list(there.values())
+    known = {x: row for x, row in found.items() if row is not None}
+    rows = list(known.values())
     return Band(
         family,
-        [float(x) for x in there],
+        [float(x) for x in known],
         [row.value for row in rows],
         [row.low for row in rows],
         [row.high for row in rows],
     )
 
 
-def _cell(row: Result | None) -> str:
-    if row is None:
-        return "not scored"
-    value = format_value(row.value, row.metric, exact=True)
-    return f"{value} ({format_interval(row.low, row.high, row.metric, exact=True)})"
-
-
 def _short(row: Result | None) -> str:
     if row is None or isnan(row.value):
         return ""
     return f"{100 * row.value:.0f}" if is_percentage(row.metric) else f"{row.value:.2f}"
+
+
+def _retained(
+    scores: ResultTable, run: str, name: str, pattern: str, task: Mapping[str, Any]
+) -> float | None:
+    metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
+    complete = scores.get(run, name, "complete", metric)
+    here = scores.get(run, name, pattern, metric)
+    if complete is None or here is None or complete.chance is None or here.chance is None:
+        return None
+    above = sign * (complete.value - complete.chance)
+    return sign * (here.value - here.chance) / above if above > 0 else None
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else f"{100 * share:.0f} %"

@@ -1,30 +1,76 @@
-"""What leaving a modality out costs, and how small a cost these data can rule out."""
+"""Show the loss without a modality, and the largest loss that the data can rule out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from markupsafe import Markup
 from scipy.special import ndtri
 
 from clinical_symile.formatting import DASH, format_difference, format_p_value, is_percentage
-from clinical_symile.reporting.figures.charts import Mark, Row, dots, limits
-from clinical_symile.reporting.result_lookup import ResultTable, Series
-from clinical_symile.reporting.sections.overview import Panel, Tasks
+from clinical_symile.reporting.figures._ticks import axis_limits
+from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
+from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
+from clinical_symile.reporting.sections.base import (
+    Content,
+    ReportPanel,
+    Section,
+    method_legend,
+    picture_name,
+)
+from clinical_symile.reporting.sections.performance import ORACLE_LABEL
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.stats.equivalence import ALPHA
 from clinical_symile.tracking.results import Comparison
 
-WHOLE = "complete"
+
+def draw_noninferiority(
+    *,
+    losses: Sequence[Comparison],
+    scores: ResultTable,
+    tasks: TaskTables,
+    series: Sequence[Series],
+    methods: Sequence[Series],
+    baselines: Mapping[str, str],
+    has_oracle: bool,
+) -> Content | None:
+    """Draw the loss of each run without each modality."""
+    panels = loss_panels(losses, scores, tasks=tasks, series=series)
+    if not panels:
+        return None
+    has_margin = any(row.margin for row in losses)
+    return Content(
+        heading="What does a missing modality cost?",
+        text="Each run without a modality minus the same run with all of them, on the same "
+        "samples. “Costs less than”, in the table, is the loss that these data rule out at 2.5 %. "
+        "If a larger loss was declared acceptable in advance, the run without the modality is "
+        "non-inferior.",
+        panels=panels,
+        legend=method_legend(
+            (one for one in methods if one.run not in baselines),
+            best=ORACLE_LABEL * has_oracle,
+            dotted="the margin set in advance" * has_margin,
+        ),
+    )
 
 
-def costs(
-    losses: Iterable[Comparison], scores: ResultTable, *, tasks: Tasks, series: Sequence[Series]
-) -> list[Panel]:
-    """Each run without a modality minus the same run with all of them, on the same samples.
+NONINFERIORITY = Section(
+    "noninferiority",
+    ("losses", "scores", "tasks", "series", "methods", "baselines", "has_oracle"),
+    draw_noninferiority,
+)
+
+
+def loss_panels(
+    losses: Iterable[Comparison],
+    scores: ResultTable,
+    *,
+    tasks: TaskTables,
+    series: Sequence[Series],
+) -> list[ReportPanel]:
+    """Draw one panel for each task, one row for each modality left out.
 
     Args:
         losses: of every run under every pattern.
         scores: all results, with those of the oracle where there is one.
-        tasks: what was asked.
+        tasks: definitions.
         series: the runs.
     """
     losses, panels = list(losses), []
@@ -51,21 +97,26 @@ def costs(
                 if (row := by_cell.get((one.run, pattern))) is not None
             ]
             best = _best(scores, name, task["primary"], pattern)
-            dotted = None if margin is None else -margin
+            margin_line = None if margin is None else -margin
             lines.append(
-                Row(pattern_label(pattern), marks, None if best is None else sign * best, dotted)
+                DotRow(
+                    pattern_label(pattern),
+                    marks,
+                    None if best is None else sign * best,
+                    margin_line,
+                )
             )
         ends = [end for line in lines for mark in line.marks for end in (mark.low, mark.high)]
         ends += [line.best for line in lines if line.best is not None]
         ends += [0.0] if margin is None else [0.0, -margin]
-        title = f"{task_label(name, task)}: what it costs to do without"
+        title = f"{task_label(name, task)}: loss without a modality"
         picture = dots(
             lines,
-            name=f"costs-{len(panels)}",
+            name=picture_name("noninferiority", name),
             title=f"{title}, in {metric_label(task['primary'])}; the table has the numbers",
-            limits=limits(ends),
+            limits=axis_limits(ends),
             percent=is_percentage(task["primary"]),
-            sides=("costs", "gains"),
+            sides=("loss", "gain"),
         )
         body = [
             [pattern_label(pattern), one.label, *_cells(row, sign)]
@@ -79,15 +130,15 @@ def costs(
         if margin is not None:
             head.append(f"within {format_difference(margin, task['primary'], signed=False)}")
         body = body if margin is not None else [row[:-1] for row in body]
-        panels.append(Panel(title, Markup(picture), head, body))
+        panels.append(ReportPanel(title, picture, head, body))
     return panels
 
 
 def least_margin(row: Comparison, sign: int) -> float | None:
-    """The smallest margin within which these data show that no more is lost; None if unknown.
+    """Return the smallest margin for which the run is non-inferior; None if unknown.
 
     It is the end of the 95 % normal interval: a test of non-inferiority at 2.5 % succeeds for
-    every margin above it.
+    every larger margin.
     """
     if row.standard_error is None:
         return None
@@ -100,8 +151,8 @@ def _mark(row: Comparison, sign: int, family: int) -> Mark:
 
 
 def _best(scores: ResultTable, task: str, metric: str, pattern: str) -> float | None:
-    whole, without = scores.best(task, WHOLE, metric), scores.best(task, pattern, metric)
-    return None if whole is None or without is None else without - whole
+    complete, without = scores.best(task, "complete", metric), scores.best(task, pattern, metric)
+    return None if complete is None or without is None else without - complete
 
 
 def _cells(row: Comparison, sign: int) -> list[str]:

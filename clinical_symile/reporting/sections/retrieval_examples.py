@@ -1,50 +1,35 @@
-"""Examples of what runs answered, drawn from made-up people only."""
+"""Show example queries and the answers of each run, of synthetic subjects only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
-from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.figures.picture import Picture
+from clinical_symile.reporting.figures.signals import electrocardiogram, image
+from clinical_symile.reporting.report_data import QueryExample
+from clinical_symile.reporting.result_lookup import Series, TaskTables
+from clinical_symile.reporting.sections.base import Content, Section
 from clinical_symile.reporting.text.labels import modality_label, task_label
 
-SAMPLING_RATE_HZ = 500.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answers:
-    """One made-up query and what each run answered, to be drawn.
-
-    A measurement is an image `[h, w]` or `[1, h, w]` of bytes, an ECG `[12, time]` in mV at 500 Hz,
-    or a list of (analyte, value, unit).
-
-    Attributes:
-        task: the retrieval task.
-        query: the measurements that were asked with, by modality.
-        answers: for each run its first candidates, the best first, and whether each is right.
-    """
-
-    task: str
-    query: Mapping[str, Any]
-    answers: Mapping[str, Sequence[tuple[Any, bool]]]
+_SAMPLING_RATE_HZ = 500.0
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One measurement: a picture's address, an SVG, or the rows of a table; the others are empty.
+    """One measurement: an image, an ECG trace or the rows of a table; the others are empty.
 
     Attributes:
-        words: what it shows.
-        picture: a `data:` address.
-        trace: SVG.
+        words: its display name.
+        picture: the image, as a `data:` address.
+        trace: the ECG, as a figure.
         values: (analyte, value, unit) of each row.
     """
 
     words: str
     picture: str = ""
-    trace: Markup | str = ""
+    trace: Picture | None = None
     values: Sequence[tuple[str, str, str]] = ()
 
 
@@ -53,10 +38,10 @@ class Example:
     """A query and the answers of each run.
 
     Attributes:
-        title: what was asked.
-        query: what it was asked with.
-        answers: for each run its label and its drawings, the best first, each with whether it is
-            right.
+        title: the task.
+        query: the measurements of the query.
+        answers: for each run the drawings of its candidates, the best first, and whether each is
+            correct.
     """
 
     title: str
@@ -64,45 +49,61 @@ class Example:
     answers: Sequence[tuple[Series, Sequence[tuple[Drawing, bool]]]]
 
 
-def gallery(
-    examples: Iterable[Answers],
-    *,
-    tasks: Mapping[str, Mapping[str, Any]],
-    series: Sequence[Series],
+def draw_retrieval_examples(
+    *, gallery: Sequence[QueryExample], tasks: TaskTables, series: Sequence[Series], synthetic: bool
+) -> Content | None:
+    """Draw the examples; nothing unless the subjects are synthetic."""
+    if not gallery or not synthetic:
+        return None
+    return Content(
+        heading="Example answers",
+        text="Queries and the candidates that each run ranked first. These subjects are synthetic; "
+        "measurements of real patients are never drawn here.",
+        values={"examples": example_drawings(gallery, tasks=tasks, series=series)},
+    )
+
+
+RETRIEVAL_EXAMPLES = Section(
+    "retrieval_examples",
+    ("gallery", "tasks", "series", "synthetic"),
+    draw_retrieval_examples,
+    "sections/retrieval_examples.j2",
+)
+
+
+def example_drawings(
+    examples: Iterable[QueryExample], *, tasks: TaskTables, series: Sequence[Series]
 ) -> list[Example]:
     """Draw queries and answers."""
     drawn = []
-    for place, asked in enumerate(examples):
-        task = tasks[asked.task]
+    for place, example in enumerate(examples):
+        task = tasks[example.task]
         query = [
             _draw(measurement, modality, f"gallery-{place}-{modality}")
-            for modality, measurement in asked.query.items()
+            for modality, measurement in example.query.items()
         ]
         answers = [
             (
                 one,
                 [
-                    (_draw(found, task["target"], f"gallery-{place}-{one.run}-{rank}"), right)
-                    for rank, (found, right) in enumerate(asked.answers[one.run])
+                    (_draw(found, task["target"], f"gallery-{place}-{one.run}-{rank}"), correct)
+                    for rank, (found, correct) in enumerate(example.answers[one.run])
                 ],
             )
             for one in series
-            if one.run in asked.answers
+            if one.run in example.answers
         ]
-        drawn.append(Example(task_label(asked.task, task), query, answers))
+        drawn.append(Example(task_label(example.task, task), query, answers))
     return drawn
 
 
 def _draw(measurement: Any, modality: str, name: str) -> Drawing:
-    # What draws takes a second to load.
-    from clinical_symile.reporting.figures.signals import electrocardiogram, image
-
     words = modality_label(modality)
     if not isinstance(measurement, np.ndarray):
         return Drawing(words, values=[(a, f"{value:.4g}", unit) for a, value, unit in measurement])
     if measurement.dtype == np.uint8:
         return Drawing(words, picture=image(measurement.reshape(measurement.shape[-2:])))
     trace = electrocardiogram(
-        measurement, sampling_rate_hz=SAMPLING_RATE_HZ, name=name, title=f"A made-up {words}"
+        measurement, sampling_rate_hz=_SAMPLING_RATE_HZ, name=name, title=f"A synthetic {words}"
     )
-    return Drawing(words, trace=Markup(trace))
+    return Drawing(words, trace=trace)

@@ -1,0 +1,139 @@
+"""Hold all that a report is made from: results of many subjects, never a row of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from clinical_symile.reporting.result_lookup import (
+    ORACLE,
+    ResultTable,
+    Series,
+    TaskTables,
+    method_series,
+)
+from clinical_symile.tracking.analysis_tables import (
+    MaskAuroc,
+    MethodRank,
+    RunAnalysis,
+    SeedComponents,
+)
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult
+
+
+def is_synthetic(cohort: Mapping[str, Any]) -> bool:
+    """Return whether a manifest's subjects are synthetic: only their measurements may be drawn.
+
+    Open access is not enough: recordings of real patients may be open.
+    """
+    return cohort.get("access") == "open" and cohort.get("generator") is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryExample:
+    """One synthetic query and the answers of each run.
+
+    A measurement is an image `[h, w]` or `[1, h, w]` of bytes, an ECG `[12, time]` in mV at 500 Hz,
+    or a list of (analyte, value, unit).
+
+    Attributes:
+        task: the retrieval task.
+        query: the query's measurements, by modality.
+        answers: for each run its first candidates, the best first, and whether each is correct.
+    """
+
+    task: str
+    query: Mapping[str, Any]
+    answers: Mapping[str, Sequence[tuple[Any, bool]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """All that the sections of a report may need; results and tasks suffice for figures.
+
+    Attributes:
+        results: of all runs, and of `oracle` where there is one.
+        tasks: for each evaluated task: kind, description, primary, higher_is_better; query and
+            target, or inputs and outcome.
+        comparisons: paired differences between runs.
+        losses: each run under each pattern minus the same run with nothing missing.
+        seeds: variance over seeds and over subjects, of methods with several seeds.
+        ranks: of methods, over tasks.
+        masks: AUROC of outcomes predicted from the missingness mask alone.
+        analysis: calibration, decision curves, modality values and subgroups, of all runs.
+        unscored: results that could not be computed, with the reason.
+        notes: further remarks, such as tasks that do not apply.
+        runs: the `run.toml` of each trained or external run.
+        baselines: the description of each run that is a baseline.
+        histories: each run's line per epoch, by its name.
+        cohort: title, description, access, digest, counts, left_out, rejected and generator, as in
+            the store's manifest.
+        above_best: primary results above the oracle's: the difference on the same samples, with
+            simultaneous 95 % intervals for all tested results.
+        tested: how many primary results were compared with the oracle's.
+        oracle: exact values of the synthetic world: total_correlation_nats, and for each complete
+            task recall_at_1 or auroc; None if unknown.
+        gallery: examples of queries; drawn only if the cohort is open and synthetic.
+        versions: of the packages used.
+        elapsed_s: duration of the whole benchmark in seconds; None if unknown.
+    """
+
+    results: Sequence[Result]
+    tasks: TaskTables
+    comparisons: Sequence[Comparison] = ()
+    losses: Sequence[Comparison] = ()
+    seeds: Sequence[SeedComponents] = ()
+    ranks: Sequence[MethodRank] = ()
+    masks: Sequence[MaskAuroc] = ()
+    analysis: RunAnalysis = field(default_factory=RunAnalysis)
+    unscored: Sequence[SkippedResult] = ()
+    notes: Sequence[str] = ()
+    runs: Sequence[Mapping[str, Any]] = ()
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    histories: Mapping[str, Sequence[Mapping[str, int | float]]] = field(default_factory=dict)
+    cohort: Mapping[str, Any] = field(default_factory=dict)
+    above_best: Sequence[Comparison] = ()
+    tested: int = 0
+    oracle: Mapping[str, Any] | None = None
+    gallery: Sequence[QueryExample] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    elapsed_s: float | None = None
+
+    @cached_property
+    def scores(self) -> ResultTable:
+        """The results, looked up by run, task, pattern and metric."""
+        return ResultTable(self.results)
+
+    @cached_property
+    def series(self) -> list[Series]:
+        """Each run with its label and colour."""
+        return method_series(self.runs, self.results)
+
+    @cached_property
+    def methods(self) -> list[Series]:
+        """Each method once, with its label and colour."""
+        return list({one.method: one for one in reversed(self.series)}.values())[::-1]
+
+    @cached_property
+    def methods_by_task(self) -> dict[str, Series]:
+        """Each method by the names of its runs and of its pretraining task."""
+        by_run = {one.run: one for one in self.series}
+        by_task = {str(record.get("task")): str(record["name"]) for record in self.runs}
+        return {**by_run, **{task: by_run[name] for task, name in by_task.items()}}
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether any result of an oracle is known."""
+        return any(row.run == ORACLE for row in self.results)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the subjects are synthetic."""
+        return is_synthetic(self.cohort)
+
+
+def data_names() -> set[str]:
+    """Return the names that a section may need."""
+    derived = (cached_property, property)
+    properties = [name for name, value in vars(ReportData).items() if isinstance(value, derived)]
+    return {*(one.name for one in fields(ReportData)), *properties}

@@ -1,0 +1,126 @@
+"""Define what a section of a report needs and what it shows."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clinical_symile.formatting import DASH
+from clinical_symile.reporting.figures.picture import Legend, Picture
+from clinical_symile.reporting.result_lookup import Series, TaskTables
+from clinical_symile.reporting.text.labels import outcome_label, task_label
+
+# How the drawn patterns of a mechanism hide measurements.
+MECHANISM_LABELS = {"mcar": "completely at random", "mnar": "more often where they are severe"}
+
+
+@dataclass(frozen=True)
+class ReportPanel:
+    """A figure and the table it was drawn from.
+
+    Attributes:
+        title: heading of the figure.
+        picture: the figure; None where there is only a table.
+        head: the table's column names.
+        body: the table's rows; the first cell of each is its heading.
+        across: whether the oracle and the reference are lines from left to right.
+    """
+
+    title: str
+    picture: Picture | None
+    head: Sequence[str]
+    body: Sequence[Sequence[str]]
+    across: bool = False
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Head and body without columns that are empty in every row."""
+        filled = [
+            place
+            for place in range(len(self.head))
+            if not place or any(row[place] not in ("", DASH) for row in self.body)
+        ]
+        return [[row[place] for place in filled] for row in (self.head, *self.body)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a section shows.
+
+    Attributes:
+        heading: of the section.
+        text: the paragraph below the heading.
+        panels: figures with their tables.
+        legend: explains the figures' colours and lines.
+        caption: the paragraph below the figures.
+        more: further figures or tables.
+        more_text: the paragraph above `more`.
+        more_summary: if given, `more` is collapsed below these words.
+        values: what a template of the section's own reads besides.
+    """
+
+    heading: str = ""
+    text: str = ""
+    panels: Sequence[ReportPanel] = ()
+    legend: Legend | None = None
+    caption: str = ""
+    more: Sequence[ReportPanel] = ()
+    more_text: str = ""
+    more_summary: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of a report.
+
+    Attributes:
+        name: names it in `report.toml`.
+        needs: the attributes of `ReportData` that `draw` takes, as keyword arguments.
+        draw: returns the content; None where there is nothing to show.
+        template: the template of one section, below `reports/`.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    draw: Callable[..., Content | None]
+    template: str = "sections/figures.j2"
+
+
+def method_legend(
+    methods: Iterable[Series], *, best: str = "", dotted: str = "", across: bool = False
+) -> Legend:
+    """Return the legend of some methods, the oracle and a dotted reference."""
+    labels = [(one.family, one.method) for one in methods]
+    return Legend(labels, best=best, dotted=dotted, across=across)
+
+
+def picture_name(*words: str) -> str:
+    """Return a figure's name: the same on every run, and safe as a file name and an id.
+
+    >>> picture_name("degradation", "retrieval/cxr_given_ecg", "mcar")
+    'degradation-retrieval-cxr_given_ecg-mcar'
+    """
+    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-") for word in words if word)
+
+
+def task_title(tasks: TaskTables, name: str, part: str | None) -> str:
+    """Return the heading of a task, with the outcome of a task of several."""
+    title = task_label(name, tasks[name])
+    return f"{title} ({outcome_label(part)})" if part else title
+
+
+def rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
+    """Return the patterns of a mechanism by the rate in per cent that they hide, 0 first.
+
+    >>> rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
+    {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
+    """
+    found = {}
+    for pattern in patterns:
+        word, _, rate = pattern.partition("-")
+        if word == mechanism and rate.isdigit():
+            found[int(rate)] = pattern
+        elif pattern == "complete":
+            found[0] = pattern
+    return dict(sorted(found.items()))

@@ -1,0 +1,131 @@
+"""Show decision curves: the net benefit of acting on predicted risks."""
+
+from collections.abc import Sequence
+
+from clinical_symile.formatting import DASH
+from clinical_symile.reporting.figures.line_chart import Line, curves
+from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables
+from clinical_symile.reporting.sections.base import (
+    Content,
+    ReportPanel,
+    Section,
+    method_legend,
+    picture_name,
+    rates,
+    task_title,
+)
+from clinical_symile.reporting.sections.performance import ORACLE_LABEL
+from clinical_symile.reporting.text.labels import pattern_label
+from clinical_symile.tracking.analysis_tables import NetBenefit, RunAnalysis
+
+_TABLE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # the figure has all thresholds
+
+
+def draw_decision_curve(
+    *,
+    analysis: RunAnalysis,
+    tasks: TaskTables,
+    series: Sequence[Series],
+    methods: Sequence[Series],
+    has_oracle: bool,
+) -> Content | None:
+    """Draw decision curves, complete and at the highest MCAR rate."""
+    panels = decision_curve_panels(analysis.net_benefit, tasks=tasks, series=series)
+    if not panels:
+        return None
+    return Content(
+        heading="Would acting on the predictions help?",
+        text="Suppose that every patient with a risk above a threshold is treated. Net benefit "
+        "counts correctly treated patients per hundred, minus wrongly treated ones weighted by the "
+        "threshold: at a threshold of 20 %, four unnecessary treatments weigh as much as one "
+        "missed patient. A run is useful where its line lies above both treating everybody "
+        "(dotted) and treating no one (zero). The table has its gain over the better of the two.",
+        panels=panels,
+        legend=method_legend(
+            methods, best=ORACLE_LABEL * has_oracle, dotted="treating everybody", across=True
+        ),
+    )
+
+
+DECISION_CURVE = Section(
+    "decision_curve", ("analysis", "tasks", "series", "methods", "has_oracle"), draw_decision_curve
+)
+
+
+def decision_curve_panels(
+    rows: Sequence[NetBenefit], *, tasks: TaskTables, series: Sequence[Series]
+) -> list[ReportPanel]:
+    """Draw net benefit over thresholds for each outcome."""
+    panels = []
+    for name, part in dict.fromkeys((row.task, row.part) for row in rows):
+        if name not in tasks:
+            continue
+        of = [row for row in rows if (row.task, row.part) == (name, part)]
+        found = list(dict.fromkeys(row.missingness for row in of))
+        mcar = rates(found, "mcar")
+        drawn = ["complete", mcar[max(mcar)]] if mcar else ["complete"]
+        for pattern in dict.fromkeys(pattern for pattern in drawn if pattern in found):
+            panel = _panel(
+                [row for row in of if row.missingness == pattern],
+                title=f"{task_title(tasks, name, part)}: {pattern_label(pattern)}",
+                name=picture_name("decision_curve", name, part or "", pattern),
+                series=series,
+            )
+            panels += [panel] if panel else []
+    return panels
+
+
+def without_signed_zero(text: str) -> str:
+    """Write a number with a true minus sign, and 0 without a sign."""
+    is_zero = not text.strip("+-0.")
+    return text.lstrip("+-") if is_zero else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _panel(
+    rows: Sequence[NetBenefit], *, title: str, name: str, series: Sequence[Series]
+) -> ReportPanel | None:
+    by_run: dict[str, list[NetBenefit]] = {}
+    for row in rows:
+        by_run.setdefault(row.run, []).append(row)
+    known = [one for one in series if one.run in by_run]
+    if not known:
+        return None
+    lines = [_line(by_run[one.run], one.family, one.style) for one in known]
+    lines += [_line(by_run[ORACLE], None, 0)] if ORACLE in by_run else []
+    every = sorted(by_run[known[0].run], key=lambda row: row.threshold)
+    treat_all = [100 * row.treat_all for row in every]
+    most = max(y for one in lines for y in one.y)
+    picture = curves(
+        lines,
+        name=name,
+        title=f"{title}: net benefit per 100 patients; the table has the numbers",
+        x_label="risk threshold of treatment, %",
+        y_label="net benefit per 100 patients",
+        beside=Line(None, 2, [100 * row.threshold for row in every], treat_all),
+        ends=(-0.25 * most, 1.15 * max(most, *treat_all)),
+    )
+    thresholds = [
+        t for t in _TABLE_THRESHOLDS if any(abs(row.threshold - t) < 1e-9 for row in every)
+    ]
+    body = []
+    for run, label in [(one.run, one.label) for one in known] + [(ORACLE, "oracle")]:
+        at = {round(row.threshold, 2): row for row in by_run.get(run, ())}
+        if at:
+            body.append([label, *(_gain(at.get(t)) for t in thresholds)])
+    head = ["gain per 100", *(f"threshold {100 * t:.0f} %" for t in thresholds)]
+    return ReportPanel(title, picture, head, body, across=True)
+
+
+def _line(rows: Sequence[NetBenefit], family: int | None, style: int) -> Line:
+    points = sorted(rows, key=lambda row: row.threshold)
+    return Line(
+        family, style, [100 * row.threshold for row in points], [100 * row.value for row in points]
+    )
+
+
+def _gain(row: NetBenefit | None) -> str:
+    if row is None:
+        return DASH
+    ends = (row.gain, row.gain_low, row.gain_high)
+    value, low, high = (without_signed_zero(f"{100 * end:+.1f}") for end in ends)
+    return f"{value} ({low} to {high})"

@@ -1,0 +1,71 @@
+"""Show the loss and the tuning metrics after each epoch."""
+
+from collections.abc import Mapping, Sequence
+
+from clinical_symile.reporting.figures.line_chart import Line, curves
+from clinical_symile.reporting.result_lookup import Series
+from clinical_symile.reporting.sections.base import (
+    Content,
+    ReportPanel,
+    Section,
+    method_legend,
+    picture_name,
+)
+from clinical_symile.reporting.text.labels import metric_label
+
+
+def draw_training(
+    *,
+    histories: Mapping[str, Sequence[Mapping[str, int | float]]],
+    series: Sequence[Series],
+    methods: Sequence[Series],
+    baselines: Mapping[str, str],
+    oracle: Mapping[str, object] | None,
+) -> Content | None:
+    """Draw one panel for the loss and one for each tuning metric."""
+    true_value = (oracle or {}).get("total_correlation_nats")
+    panels = _panels(histories, series, true_value if isinstance(true_value, float) else None)
+    if not panels:
+        return None
+    return Content(
+        heading="How training went",
+        panels=panels,
+        legend=method_legend(one for one in methods if one.run not in baselines),
+        caption="Losses of different objectives have different scales and cannot be compared; "
+        "metrics on the tuning samples can. The estimate of the total correlation is the logarithm "
+        "of the number of candidates in the loss, minus the loss. It is usually below the true "
+        "value and never above that logarithm.",
+    )
+
+
+TRAINING = Section(
+    "training", ("histories", "series", "methods", "baselines", "oracle"), draw_training
+)
+
+
+def _panels(
+    histories: Mapping[str, Sequence[Mapping[str, int | float]]],
+    series: Sequence[Series],
+    total_correlation: float | None,
+) -> list[ReportPanel]:
+    keys = dict.fromkeys(key for lines in histories.values() for line in lines for key in line)
+    panels = []
+    for key in (k for k in keys if k == "loss" or k.startswith("tuning/")):
+        lines, body = [], []
+        for one in series:
+            points = [(h["epoch"], h[key]) for h in histories.get(one.run, ()) if key in h]
+            if points:
+                x, y = zip(*points, strict=True)
+                lines.append(Line(one.family, one.style, x, y))
+                body.append([one.label, str(len(points)), f"{y[0]:.3f}", f"{y[-1]:.3f}"])
+        metric = metric_label(key.removeprefix("tuning/"))
+        title = "Training loss" if key == "loss" else f"{metric} on tuning samples"
+        title = title[:1].upper() + title[1:]
+        truth = total_correlation if key == "tuning/tc_estimate" else None
+        if truth is not None:
+            title += f"; the horizontal line is the true value, {truth:.2f} nats"
+        name = picture_name("training", key)
+        picture = curves(lines, name=name, title=title, x_label="epoch", truth=truth)
+        head = ["run", "epochs", "after the first", "after the last"]
+        panels.append(ReportPanel(title, picture, head, body))
+    return panels

@@ -1,0 +1,119 @@
+"""Write the caveats of a report: leaks, seeds, versions and how intervals were computed."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clinical_symile.formatting import (
+    capitalize_first,
+    format_difference,
+    is_percentage,
+    join_words,
+)
+from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.reporting.result_lookup import Series, TaskTables
+from clinical_symile.reporting.text.findings import better_sign
+from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
+from clinical_symile.tracking.results import Comparison, Result
+
+
+def above_oracle_sentences(
+    differences: Iterable[Comparison], *, tasks: TaskTables, series: Sequence[Series]
+) -> list[str]:
+    """Describe results that are significantly better than the oracle's.
+
+    Args:
+        differences: of runs minus the oracle.
+        tasks: definitions.
+        series: the runs.
+    """
+    labels = {one.run: one.label for one in series}
+    sentences = []
+    for row in differences:
+        task, metric = tasks[row.task], row.metric
+        heading = task_label(row.task, task)
+        if better_sign(row, task=task) > 0:
+            unit = " points" if is_percentage(metric) else ""
+            size, low, high = (
+                format_difference(end, metric) for end in (row.difference, row.low, row.high)
+            )
+            sentences.append(
+                f"{labels[row.run]}, {heading[:1].lower()}{heading[1:]}, "
+                f"{pattern_label(row.missingness)}: {metric_label(metric)} differs from the "
+                f"oracle by {size}{unit} ({low} to {high})."
+            )
+    return sentences
+
+
+def code_difference_sentence(runs: Sequence[Mapping[str, Any]]) -> str | None:
+    """Describe differences in code or versions between runs; None if there are none."""
+    commits = dict.fromkeys(str(run.get("git_commit", "not recorded")) for run in runs)
+    packages = dict.fromkeys(name for run in runs for name in run.get("versions", {}))
+    found = {
+        name: list(dict.fromkeys(str(run.get("versions", {}).get(name, "none")) for run in runs))
+        for name in packages
+    }
+    unlike = [
+        f"{name} {join_words(several)}" for name, several in found.items() if len(several) > 1
+    ]
+    if len(commits) > 1:
+        unlike.insert(0, f"commits {join_words([_short(commit) for commit in commits])}")
+    if not unlike:
+        return None
+    return (
+        f"Not all runs were made with the same code: {'; '.join(unlike)}. Some of their difference "
+        "may come from that."
+    )
+
+
+def interval_sentence(results: Iterable[Result], *, tasks: TaskTables) -> str | None:
+    """Describe how intervals were computed; None without results.
+
+    The method is the one that a task requests, else the metric's own.
+    """
+    rows = [row for row in results if row.task in tasks]
+    asked = {name: task.get("interval") for name, task in tasks.items()}
+    own = {row.metric: _own_interval(row) for row in rows if asked[row.task] is None}
+    corrected = [row for row in rows if (asked[row.task] or own[row.metric]) == "bca"]
+    plain = dict.fromkeys(row.task for row in rows if asked[row.task] == "percentile")
+    narrower = [metric_label(name) for name, kind in own.items() if kind == "percentile"]
+    parts = []
+    if corrected:
+        without = any(row.interval != "bca" for row in corrected)
+        parts.append("by the BCa method" + ", or by percentiles where it is not defined" * without)
+    if plain:
+        several = join_words([f"“{task_label(name, tasks[name])}”" for name in plain])
+        parts.append(f"by percentiles, as {several} asks" if corrected else "by percentiles")
+    if narrower:
+        parts.append(f"by percentiles for {join_words(list(dict.fromkeys(narrower)))}")
+    if not parts:
+        return None
+    return (
+        f"Of metrics: 95 %, from a bootstrap over subjects, {'; '.join(parts)}. Of differences, "
+        "groups and all else: by percentiles."
+    )
+
+
+def _own_interval(row: Result) -> str:
+    """Return the metric's own interval method; of an unknown metric the one of the result."""
+    metrics = {**RETRIEVAL_METRICS, **CLASSIFICATION_METRICS}
+    name = row.metric.partition("/")[0]
+    return resolve(name, metrics, what="metric").interval if name in metrics else row.interval
+
+
+def seed_caveat(series: Sequence[Series]) -> str | None:
+    """Say that intervals exclude the variance over seeds; None if every method has several."""
+    runs = Counter(one.method for one in series)
+    once = [method for method, times in runs.items() if times == 1]
+    if not once:
+        return None
+    return (
+        "The intervals are over subjects and do not include the variance over seeds. "
+        f"{capitalize_first(join_words(once))} {'was' if len(once) == 1 else 'were each'} trained "
+        "once; train more seeds to measure it (--seeds 0,1,2)."
+    )
+
+
+def _short(commit: str) -> str:
+    start, changed, _ = commit.partition("+")
+    return start[:12] + (" with changes" if changed else "")

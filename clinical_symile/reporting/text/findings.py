@@ -1,0 +1,264 @@
+"""Write the main findings of a report as sentences, from the numbers alone."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clinical_symile.formatting import (
+    capitalize_first,
+    format_difference,
+    format_interval,
+    format_p_value,
+    format_value,
+    is_percentage,
+    join_words,
+)
+from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
+from clinical_symile.reporting.text.labels import (
+    metric_label,
+    modality_label,
+    outcome_label,
+    pattern_label,
+    task_label,
+)
+from clinical_symile.tracking.results import Comparison, is_significant
+
+_NOTHING_HIDDEN = ("complete", "observed")
+
+
+def finding_sentences(
+    scores: ResultTable,
+    comparisons: Iterable[Comparison],
+    *,
+    tasks: TaskTables,
+    series: Sequence[Series],
+) -> list[str]:
+    """Describe level, differences and largest loss, for the first task of each kind with results.
+
+    Args:
+        scores: all results.
+        comparisons: all differences.
+        tasks: definitions, in the order of the report.
+        series: the runs.
+    """
+    comparisons, by_run = list(comparisons), {one.run: one for one in series}
+    sentences = []
+    for kind in dict.fromkeys(task["kind"] for task in tasks.values()):
+        levels = {
+            name: _most_complete(scores, name=name, task=task, series=series)
+            for name, task in tasks.items()
+            if task["kind"] == kind
+        }
+        known = [(name, reference) for name, reference in levels.items() if reference is not None]
+        if not known:
+            continue
+        (name, reference), *_ = known
+        task, metric = tasks[name], tasks[name]["primary"]
+        paired = [
+            row
+            for row in comparisons
+            if (row.task, row.metric) == (name, metric) and {row.run, row.baseline} <= by_run.keys()
+        ]
+        worst = _worst(scores, name=name, task=task, reference=reference, series=series)
+        parts = [_level(scores, name=name, task=task, pattern=reference, series=series)]
+        if worst is not None:
+            parts.append(_loss(scores, name=name, metric=metric, pattern=worst, series=series))
+        for pattern, sentence in zip((reference, worst), parts, strict=False):
+            rows = [row for row in paired if row.missingness == pattern]
+            sentences.append(" ".join([sentence, *_differences(rows, task=task, runs=by_run)]))
+    return sentences
+
+
+def oracle_sentences(
+    oracle: Mapping[str, Any] | None, *, cohort: Mapping[str, Any], tasks: TaskTables
+) -> list[str]:
+    """Describe the exact values of a synthetic cohort; nothing where they are unknown.
+
+    Args:
+        oracle: total_correlation_nats, and for each task recall_at_1 or auroc.
+        cohort: manifest of the cohort.
+        tasks: definitions.
+    """
+    if oracle is None:
+        return []
+    names = dict.fromkeys(m for split in cohort["counts"].values() for m in split["present"])
+    all_of_them, nats = (
+        join_words([modality_label(m) for m in names]),
+        oracle["total_correlation_nats"],
+    )
+    sentences = [
+        f"{capitalize_first(all_of_them)} share {nats:.2f} nats of information "
+        f"({nats / math.log(2):.2f} bits): their total correlation, which is 0 if they are "
+        "independent."
+    ]
+    for metric in ("recall_at_1", "auroc"):
+        for name, value in oracle[metric].items():
+            if name in tasks:
+                sentences.append(
+                    f"{task_label(name, tasks[name])}: {metric_label(metric)} of the oracle is "
+                    f"{format_value(value, metric, exact=True)}."
+                )
+    return sentences
+
+
+def _level(
+    scores: ResultTable,
+    *,
+    name: str,
+    task: Mapping[str, Any],
+    pattern: str,
+    series: Sequence[Series],
+) -> str:
+    metric = task["primary"]
+    parts = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
+    if metric == "recall_at_1" and task["kind"] == "retrieval":
+        what = f"finds the correct {modality_label(task['target'])} first"
+        (method, values, ends), *others = parts
+        words = [f"{method} {what} in {values} of queries{ends}"]
+        words += [f"{method} in {values}{ends}" for method, values, ends in others]
+    else:
+        (method, values, ends), *others = parts
+        words = [f"the {metric_label(metric)} of {method} is {values}{ends}"]
+        words += [f"of {method} {values}{ends}" for method, values, ends in others]
+    read = [modality_label(m) for m in task.get("query", task.get("inputs", ()))]
+    when = f"with {join_words(read)} at hand" if pattern == "complete" else pattern_label(pattern)
+    if task["kind"] == "classification":
+        when = f"to predict {outcome_label(task['outcome'])} {when}"
+    limits = []
+    if (best := scores.best(name, pattern, metric)) is not None:
+        limits.append(f"the oracle reaches {format_value(best, metric)}")
+    if (chance := scores.chance(name, pattern, metric)) is not None:
+        limits.append(f"chance level is {format_value(chance, metric)}")
+    end = f" {capitalize_first(join_words(limits))}." if limits else ""
+    return f"{capitalize_first(when)}, {', '.join(words)}.{end}"
+
+
+def _by_method(
+    scores: ResultTable, *, name: str, metric: str, pattern: str, series: Sequence[Series]
+) -> list[tuple[str, str, str]]:
+    """Return each method with its values, and the interval if there is only one seed."""
+    parts = []
+    for method in dict.fromkeys(one.method for one in series):
+        runs = [one.run for one in series if one.method == method]
+        rows = [row for run in runs if (row := scores.get(run, name, pattern, metric)) is not None]
+        values = join_words([format_value(row.value, metric) for row in rows])
+        if len(rows) == 1:
+            parts.append(
+                (method, values, f" ({format_interval(rows[0].low, rows[0].high, metric)})")
+            )
+        elif rows:
+            parts.append((method, values, f" ({len(rows)} seeds)"))
+    return parts
+
+
+def _differences(
+    rows: Iterable[Comparison], *, task: Mapping[str, Any], runs: Mapping[str, Series]
+) -> list[str]:
+    """Describe for each pair of methods which is better, or with how many seeds."""
+    by_pair: dict[tuple[str, str], list[Comparison]] = {}
+    for row in rows:
+        pair = (runs[row.run].method, runs[row.baseline].method)
+        by_pair.setdefault(pair, []).append(row)
+    sentences = []
+    for (one, other), pairs in by_pair.items():
+        if len(pairs) == 1:
+            sentences.append(_difference(pairs[0], one, other, task=task))
+            continue
+        better = Counter(better_sign(row, task=task) for row in pairs)
+        words = [
+            f"{first} is better than {second} with {better[sign]} of {len(pairs)} seeds"
+            for first, second, sign in ((one, other, 1), (other, one, -1))
+            if better[sign]
+        ]
+        if better[0]:
+            words.append(
+                f"{better[0]} of {len(pairs)} seeds show no significant difference between "
+                f"{one} and {other}"
+            )
+        sentences.append(f"On the same samples, {join_words(words)}.")
+    return sentences
+
+
+def better_sign(row: Comparison, *, task: Mapping[str, Any]) -> int:
+    """Return 1 if the run is better, -1 if its baseline is, 0 if neither is significant."""
+    if not is_significant(row):
+        return 0
+    sign = 1 if row.difference > 0 else -1
+    return sign if task["higher_is_better"] else -sign
+
+
+def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any]) -> str:
+    metric, unit = row.metric, " points" if is_percentage(row.metric) else ""
+    better = better_sign(row, task=task)
+    if better:
+        first, second = (one, other) if better > 0 else (other, one)
+        size, low, high = (
+            format_difference(abs(end), metric, signed=False)
+            for end in (row.difference, *sorted((row.low, row.high), key=abs))
+        )
+        start = f"On the same samples, {first} is better than {second} by"
+        return f"{start} {size}{unit} ({low} to {high})."
+    size, low, high = (
+        format_difference(end, metric) for end in (row.difference, row.low, row.high)
+    )
+    why = "the interval includes 0"
+    if row.low > 0 or row.high < 0:
+        why = f"p is {format_p_value(row.p_holm)} after adjusting for {row.family}"
+    return (
+        f"On the same samples, {one} minus {other} is {size}{unit} ({low} to {high}): {why}, so "
+        "these data do not tell which is better."
+    )
+
+
+def _most_complete(
+    scores: ResultTable, *, name: str, task: Mapping[str, Any], series: Sequence[Series]
+) -> str | None:
+    """Return the most complete pattern with a primary result of a run; None without any."""
+    for pattern in scores.patterns(name):
+        if any(scores.get(one.run, name, pattern, task["primary"]) for one in series):
+            return pattern
+    return None
+
+
+def _worst(
+    scores: ResultTable,
+    *,
+    name: str,
+    task: Mapping[str, Any],
+    reference: str,
+    series: Sequence[Series],
+) -> str | None:
+    """Return the pattern with the largest mean loss over runs; None where nothing is lost.
+
+    None as well where the reference pattern hides something itself.
+    """
+    if reference not in _NOTHING_HIDDEN:
+        return None
+    metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
+    lost = {}
+    for pattern in scores.patterns(name):
+        pairs = [
+            (
+                scores.get(one.run, name, reference, metric),
+                scores.get(one.run, name, pattern, metric),
+            )
+            for one in series
+        ]
+        known = [sign * (a.value - b.value) for a, b in pairs if a is not None and b is not None]
+        if pattern not in (reference, "observed") and known:
+            lost[pattern] = sum(known) / len(known)
+    worst = max(lost, key=lambda pattern: lost[pattern], default=None)
+    return worst if worst is not None and lost[worst] > 0 else None
+
+
+def _loss(
+    scores: ResultTable, *, name: str, metric: str, pattern: str, series: Sequence[Series]
+) -> str:
+    parts = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
+    now = [f"{method} {values}" for method, values, _ in parts]
+    best = scores.best(name, pattern, metric)
+    end = f", where the oracle reaches {format_value(best, metric)}" if best is not None else ""
+    words = pattern_label(pattern)
+    start = words if pattern.startswith("without") else f"with {words}"
+    return f"The largest loss is {start}: {join_words(now)}{end}."
