@@ -144,7 +144,7 @@ def _card(options: argparse.Namespace) -> int:
 
     store, beside = open_store(options.store), options.out.with_suffix(".croissant.json")
     template = open_catalog(options.catalog).path("reports", "cohort_card")
-    render_card(store, template=template, out=options.out)
+    render_card(store, report=template, out=options.out)
     write_croissant(store, out=beside)
     print(f"Card: {options.out}\nCroissant: {beside}")
     return 0

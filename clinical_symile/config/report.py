@@ -4,10 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from clinical_symile.config.catalog import read_definition, read_toml
 from clinical_symile.errors import DefinitionError, warn_renamed
+from clinical_symile.registry import SECTIONS, unknown_name_message
 
 REPORT_FILE = "report.toml"
 
@@ -38,6 +39,17 @@ class ReportRequirements(BaseModel):
     seeds: tuple[int, ...] = ()
     missingness: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
+
+    @field_validator("sections")
+    @classmethod
+    def _known_sections(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in SECTIONS and name.count(":") != 1]
+        if unknown:
+            what = "report section"
+            raise ValueError(
+                "\n".join(unknown_name_message(name, SECTIONS, what=what) for name in unknown)
+            )
+        return names
 
 
 def read_requirements(path: Path) -> ReportRequirements:

@@ -92,7 +92,8 @@ def save_figures(data: ReportData, kind: str, path: Path) -> list[Path]:
         )
     written = []
     for name, save in figures:
-        own = path if len(figures) == 1 else path.with_name(f"{path.stem}-{name}{path.suffix}")
+        suffix = f"-{name.removeprefix(f'{kind}-')}" if len(figures) > 1 else ""
+        own = path.with_name(f"{path.stem}{suffix}{path.suffix}")
         save(own)
         written.append(own)
     return written

@@ -10,7 +10,7 @@ import jinja2
 
 from clinical_symile import formatting, registry
 from clinical_symile.config.catalog import builtin_catalog_directory
-from clinical_symile.config.report import read_requirements
+from clinical_symile.config.report import REPORT_FILE, read_requirements
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.reporting.report_data import ReportData, data_names
 from clinical_symile.reporting.text import labels
@@ -39,7 +39,7 @@ def render(report: Path, *, data: ReportData, out: Path) -> None:
     The same data give the same bytes.
 
     Args:
-        report: a `report.toml`.
+        report: a `report.toml`; until 0.3.0 also a template of version 0.1.
         data: what the report is made from.
         out: the HTML file.
 
@@ -50,6 +50,11 @@ def render(report: Path, *, data: ReportData, out: Path) -> None:
     if not data.results:
         raise DataError(f"{out}: no results to report. Train and evaluate first.")
     required = read_requirements(report)
+    if report.name != REPORT_FILE:
+        from clinical_symile.reporting._legacy_context import legacy_context  # loads matplotlib
+
+        render_page(report, context=legacy_context(data), out=out)
+        return
     template = report.with_name("template.html.j2")
     context = {
         "report": required,
@@ -138,6 +143,7 @@ def _environment(folders: Sequence[Path]) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "absence": labels.missing_modality_label,  # its name until 0.3.0
         "count": formatting.format_count,
         "duration": formatting.format_duration,
         "listed": formatting.join_words,

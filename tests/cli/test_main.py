@@ -178,7 +178,7 @@ def test_check_reports_all_problems(
     status, shown, said = run("check", "--catalog", tmp_path)
     assert status == 1
     assert " cohorts, " in shown
-    for part in ("access is 'opn'", "did you mean 'retrieval'", "does not begin with a comment"):
+    for part in ("access is 'opn'", "did you mean 'retrieval'", "has no definition"):
         assert part in said
     hospital.edit('access = "opn"', 'access = "open"')
     assert "did you mean 'size_px'" in run("check", "--catalog", tmp_path)[2]

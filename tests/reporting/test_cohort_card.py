@@ -28,7 +28,7 @@ from clinical_symile.reporting.cohort_card import (
 
 def page(store: CohortStore, catalog: Catalog, folder: Path) -> str:
     out = folder / "card.html"
-    render_card(store, template=catalog.path("reports", "cohort_card"), out=out)
+    render_card(store, report=catalog.path("reports", "cohort_card"), out=out)
     return out.read_text(encoding="utf-8")
 
 
@@ -198,5 +198,7 @@ def test_croissant_names_every_file_and_column(synthetic_store: CohortStore) -> 
 def test_a_card_is_no_report_of_a_benchmark(catalog: Catalog) -> None:
     template = catalog.path("reports", "cohort_card")
     assert read_requirements(template).of == "store"
-    with pytest.raises(DefinitionError, match="tells of a store; expected a report of a benchmark"):
+    with pytest.raises(
+        DefinitionError, match="describes a store; expected a report of a benchmark"
+    ):
         benchmark_requirements(template)

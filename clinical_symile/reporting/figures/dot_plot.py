@@ -121,11 +121,12 @@ def dots(
     middles = np.cumsum(heights) - np.array(heights) / 2
     axes.set_yticks(middles, labels)
     _format_x_axis(axes, percent=percent, signed=sides is not None, reach=high - low)
-    return Picture(name, title, figure)
+    families = frozenset(mark.family for row in rows for mark in row.marks)
+    return Picture(name, title, figure, families)
 
 
 def _draw_row(
-    axes: Axes, row: DotRow, *, middle: float, height: float, limits: tuple[float, float]
+    axes: Axes, row: DotRow, *, middle: float, height: int, limits: tuple[float, float]
 ) -> None:
     low, high = limits
     span = (middle - height / 2 + 4, middle + height / 2 - 4)

@@ -122,7 +122,7 @@ def curves(
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(color=RULE, linewidth=0.6)
-    return Picture(name, title, figure)
+    return Picture(name, title, figure, frozenset(line.family for line in lines))
 
 
 @mpl.rc_context(STYLE)
@@ -172,4 +172,4 @@ def bands(
         label = partial(tick_label, percent=True, signed=False)
         axes.yaxis.set_major_formatter(FuncFormatter(label))
     axes.grid(color=RULE, linewidth=0.6)
-    return Picture(name, title, figure)
+    return Picture(name, title, figure, frozenset(line.family for line in lines))

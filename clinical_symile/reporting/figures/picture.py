@@ -80,11 +80,13 @@ class Picture:
         name: identifies it in a page and among files; letters, digits, dashes and underscores.
         title: describes it to readers who cannot see it.
         figure: the matplotlib figure.
+        families: those drawn in it, which the legend of a file explains; None for all.
     """
 
     name: str
     title: str
     figure: Figure = field(repr=False, compare=False)
+    families: frozenset[int | None] | None = None
 
     def __html__(self) -> str:
         """Return the SVG element that a page holds."""
@@ -106,9 +108,10 @@ class Picture:
             raise ValueError(f"{path}: expected a file name that ends in .svg, .png or .pdf")
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
         # Text becomes outlines in an SVG file, so that it looks the same on every machine.
-        standalone = {"svg.hashsalt": self.name, "svg.fonttype": "path"}
+        standalone: dict[Any, Any] = {"svg.hashsalt": self.name, "svg.fonttype": "path"}
         with mpl.rc_context({**STYLE, **standalone}):
-            added = [*_heading(self.figure, heading), *_legend(self.figure, legend)]
+            added = _heading(self.figure, heading)
+            added += _legend(self.figure, legend, self.families)
             try:
                 self.figure.patch.set_visible(True)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +159,9 @@ def _heading(figure: Figure, text: str) -> list[Any]:
     return [figure.text(0.0, above, lines, ha="left", va="bottom", fontweight="bold")]
 
 
-def _legend(figure: Figure, legend: Legend | None) -> list[Any]:
+def _legend(
+    figure: Figure, legend: Legend | None, families: frozenset[int | None] | None
+) -> list[Any]:
     if legend is None:
         return []
     handles = [
@@ -170,6 +175,7 @@ def _legend(figure: Figure, legend: Legend | None) -> list[Any]:
             label=label,
         )
         for family, label in legend.methods
+        if families is None or family in families
     ]
     best = {"color": INK, "linewidth": 2, "linestyle": DASHES[1] if legend.across else "-"}
     dotted = {"color": MUTED, "linewidth": 1.4, "linestyle": DASHES[2]}

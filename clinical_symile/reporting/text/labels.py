@@ -9,7 +9,7 @@ from clinical_symile.formatting import join_words
 _MODALITIES = {"record": "whole record", "cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
 _OBJECTIVES = {"clip": "CLIP", "symile": "Symile"}
 _BASELINES = {
-    "availability": "which modalities are available",
+    "availability": "missingness mask only",
     "labs-boosting": "labs, boosted trees",
     "labs-logistic": "labs, logistic",
     "late-fusion": "supervised, late fusion",

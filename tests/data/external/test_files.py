@@ -221,7 +221,7 @@ def test_a_store_of_predictions_has_a_card_and_nothing_to_audit(
 ) -> None:
     store = write_store(_read(MORTALITY, write), tmp_path / "store")
     out = tmp_path / "card.html"
-    render_card(store, template=catalog.path("reports", "cohort_card"), out=out)
+    render_card(store, report=catalog.path("reports", "cohort_card"), out=out)
     assert "Samples as the files of predictions tell them." in out.read_text("utf-8")
     assert recorded_words(store.manifest) == [("all that is known", "<10")]
     names = {part["name"] for part in croissant(store)["distribution"]}

@@ -1,10 +1,9 @@
-"""Panels of ranks and of the luck of training: what stands in their tables and pictures."""
-
 from typing import Any
 
 from clinical_symile.reporting.result_lookup import Series
-from clinical_symile.reporting.sections.method_ranking import ranks, seeds
+from clinical_symile.reporting.sections.method_ranking import rank_panels, seed_panels
 from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from tests.helpers.figures import svg_of
 
 METHODS = {
     "pretraining/a": Series("a-0", "A, seed 0", "A", 0, 0),
@@ -36,19 +35,20 @@ def test_ranks_are_drawn_best_first_with_how_often_each_leads() -> None:
         ranked("pretraining/a", "complete", 2.0, 0.1),
         ranked("pretraining/b", "complete", 1.0, 0.9),
     ]
-    (panel,) = ranks(rows, methods=METHODS)
+    (panel,) = rank_panels(rows, methods=METHODS)
     assert panel.head == ["rank, and how often first", "A", "B"]
-    assert panel.body[0] == ["all together", "1.8 (1.0 to 2.0), 20 %", "1.2 (1.0 to 2.0), 80 %"]
+    assert panel.body[0] == ["all patterns", "1.8 (1.0 to 2.0), 20 %", "1.2 (1.0 to 2.0), 80 %"]
     assert panel.body[1][0] == "nothing missing"
-    assert panel.picture.index("B, first in 80 %") < panel.picture.index("A, first in 20 %")
+    svg = svg_of(panel)
+    assert svg.index("B, first in 80 %") < svg.index("A, first in 20 %")
 
 
 def test_one_method_is_not_ranked() -> None:
-    assert ranks([ranked("pretraining/a", "all", 1.0, 1.0)], methods=METHODS) == []
-    assert ranks([], methods=METHODS) == []
+    assert rank_panels([ranked("pretraining/a", "all", 1.0, 1.0)], methods=METHODS) == []
+    assert rank_panels([], methods=METHODS) == []
 
 
-def test_the_luck_of_a_seed_stands_beside_that_of_people() -> None:
+def test_the_variance_over_seeds_is_beside_that_over_subjects() -> None:
     row = SeedComponents(
         cohort="c",
         task=TASK,
@@ -68,14 +68,14 @@ def test_the_luck_of_a_seed_stands_beside_that_of_people() -> None:
         n_samples=100,
         digest="d",
     )
-    (panel,) = seeds([row], methods=METHODS, tasks=TASKS)
+    (panel,) = seed_panels([row], methods=METHODS, tasks=TASKS)
     assert panel.head == [
         "method",
         "mean",
-        "other people",
-        "another seed, on these people",
-        "of it, for all people",
-        "of it, for just these",
+        "SD over subjects",
+        "SD over seeds, these subjects",
+        "of it, for all subjects",
+        "of it, for these subjects only",
     ]
     assert panel.body == [
         [
@@ -87,5 +87,5 @@ def test_the_luck_of_a_seed_stands_beside_that_of_people() -> None:
             "0.030",
         ]
     ]
-    assert "standard deviation of AUROC" in panel.picture
-    assert seeds([], methods=METHODS, tasks=TASKS) == []
+    assert "standard deviation of AUROC" in svg_of(panel)
+    assert seed_panels([], methods=METHODS, tasks=TASKS) == []

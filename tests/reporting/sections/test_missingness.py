@@ -1,5 +1,3 @@
-"""Pictures of what absence costs, from results whose numbers are made up here."""
-
 from dataclasses import replace
 from typing import Any
 
@@ -7,13 +5,15 @@ import pytest
 
 from clinical_symile.reporting.result_lookup import ResultTable, Series
 from clinical_symile.reporting.sections.missingness import (
-    degradation,
-    mask_predictability_section,
-    retained_section,
-    trained_with_met_with,
+    degradation_panels,
+    mask_predictability_panels,
+    retained_sentences,
+    retained_share_panels,
+    trained_with_panels,
 )
 from clinical_symile.tracking.analysis_tables import MaskAuroc
 from clinical_symile.tracking.results import Comparison, Result
+from tests.helpers.figures import svg_of
 
 TASKS: dict[str, Any] = {
     "classification/died": {
@@ -61,7 +61,7 @@ def scores() -> ResultTable:
 
 
 def test_degradation_goes_from_nothing_missing_to_the_highest_rate_of_a_mechanism(scores):
-    by_chance, severe = degradation(scores, tasks=TASKS, series=SERIES)
+    by_chance, severe = degradation_panels(scores, tasks=TASKS, series=SERIES)
     assert by_chance.head == ["run", "0 % missing", "10 % missing", "50 % missing"]
     assert severe.head == ["run", "0 % missing", "50 % missing"]
     assert by_chance.body[0] == [
@@ -70,9 +70,9 @@ def test_degradation_goes_from_nothing_missing_to_the_highest_rate_of_a_mechanis
         "0.700 (0.750 to 0.850)",
         "0.650 (0.750 to 0.850)",
     ]
-    assert by_chance.body[-1] == ["best possible", "0.800", "0.700", "0.650"]
-    assert "% of each modality missing" in by_chance.picture
-    assert ">AUROC<" in by_chance.picture
+    assert by_chance.body[-1] == ["oracle", "0.800", "0.700", "0.650"]
+    assert "% of each modality missing" in svg_of(by_chance)
+    assert ">AUROC<" in svg_of(by_chance)
     assert by_chance.across
 
 
@@ -87,25 +87,25 @@ def apart(pattern: str, **changes: Any) -> Comparison:
 
 def test_the_matrix_has_a_column_for_each_run_and_a_row_for_each_pattern(scores):
     comparisons = [apart("complete"), apart("site", p_holm=0.2)]
-    (panel,) = trained_with_met_with(scores, comparisons, tasks=TASKS, series=SERIES)
-    assert panel.head == ["met with", "masked cube", "learned", "best, or not told from it"]
+    (panel,) = trained_with_panels(scores, comparisons, tasks=TASKS, series=SERIES)
+    assert panel.head == ["evaluated with", "masked cube", "learned", "best, or not told from it"]
     assert [row[0] for row in panel.body][:2] == ["nothing missing", "without ECG"]
     assert len(panel.body) == len(PATTERNS)
-    assert panel.picture.count("0.80") == 1
+    assert svg_of(panel).count("0.80") == 1
 
 
 def test_in_each_row_stand_out_the_best_and_what_is_not_told_from_it(scores):
     comparisons = [apart("complete"), apart("site", p_holm=0.2)]
-    (panel,) = trained_with_met_with(scores, comparisons, tasks=TASKS, series=SERIES)
+    (panel,) = trained_with_panels(scores, comparisons, tasks=TASKS, series=SERIES)
     first = {row[0]: row[-1] for row in panel.body}
     assert first["nothing missing"] == "masked cube"
     assert first["as available at the site"] == "masked cube and learned"
-    assert panel.picture.count("font-weight: 700") == 1 + 2 * (len(PATTERNS) - 1)
+    assert svg_of(panel).count("font-weight: 700") == 1 + 2 * (len(PATTERNS) - 1)
 
 
 def test_what_was_not_scored_is_said_and_left_blank():
     few = ResultTable([RESULT, replace(RESULT, run="b-0", missingness="mcar-50")])
-    (panel,) = trained_with_met_with(few, [], tasks=TASKS, series=SERIES)
+    (panel,) = trained_with_panels(few, [], tasks=TASKS, series=SERIES)
     assert panel.body[0][2] == "not scored"
     assert panel.body[1][1] == "not scored"
 
@@ -115,20 +115,29 @@ def test_what_a_mask_gives_away_stands_beside_what_it_should_and_the_weakest_run
         **ABOUT, missingness="mcar-50", part=None, value=0.51, low=0.46, high=0.55, expected=0.5
     )
     severe = replace(row, missingness="mnar-50", value=0.6, expected=None)
-    (panel,) = mask_predictability_section([row, severe], scores, tasks=TASKS)
-    assert panel.title == "Predict died from what is missing alone"
+    (panel,) = mask_predictability_panels([row, severe], scores, tasks=TASKS)
+    assert panel.title == "Predict died from the missingness mask alone"
     # Of the runs of PATTERNS at mcar-50: 0.65, 0.55 and 0.65.
     assert panel.body == [
         ["50 % missing at random", "0.510 (0.460 to 0.550)", "0.500", "0.550"],
         ["50 % missing, more often if severe", "0.600 (0.460 to 0.550)", "\N{EN DASH}", "0.500"],
     ]
-    assert mask_predictability_section([], scores, tasks=TASKS) == []
+    assert mask_predictability_panels([], scores, tasks=TASKS) == []
 
 
 def test_what_is_lost_is_told_in_a_sentence_from_the_numbers(scores):
-    assert retained_section(scores, tasks=TASKS, series=SERIES) == [
+    assert retained_sentences(scores, tasks=TASKS, series=SERIES) == [
         "Predict died from chest X-ray and ECG: with nothing missing, AUROC is from 0.70 (learned) "
-        "to 0.80 (masked cube) of 0.80 possible; where 50 % of each modality is missing at random, "
-        "from 0.55 (learned) to 0.65 (masked cube) of 0.65 possible."
+        "to 0.80 (masked cube); the oracle reaches 0.80; where 50 % of each modality is missing at "
+        "random, from 0.55 (learned) to 0.65 (masked cube); the oracle reaches 0.65."
     ]
-    assert retained_section(ResultTable([RESULT]), tasks=TASKS, series=SERIES) == []
+    assert retained_sentences(ResultTable([RESULT]), tasks=TASKS, series=SERIES) == []
+
+
+def test_the_retained_share_is_measured_above_chance(scores):
+    (panel,) = retained_share_panels(scores, tasks=TASKS, series=SERIES)
+    rows = {row[0]: row[1:] for row in panel.body}
+    # mcar-50: (0.65 - 0.5) / (0.8 - 0.5) and (0.55 - 0.5) / (0.7 - 0.5).
+    assert rows["50 % missing at random"] == ["50 %", "25 %", "50 %"]
+    no_chance = ResultTable([replace(RESULT, chance=None)])
+    assert retained_share_panels(no_chance, tasks=TASKS, series=SERIES) == []

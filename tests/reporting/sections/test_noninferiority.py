@@ -1,14 +1,13 @@
-"""What doing without a modality costs, and the smallest cost that the data rule out."""
-
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from clinical_symile.reporting.result_lookup import ResultTable, Series
-from clinical_symile.reporting.sections.noninferiority import costs, least_margin
+from clinical_symile.reporting.sections.noninferiority import least_margin, loss_panels
 from clinical_symile.stats.equivalence import noninferiority_test
 from clinical_symile.tracking.results import Comparison, Result
+from tests.helpers.figures import svg_of
 
 TASK = "classification/died"
 TASKS: dict[str, Any] = {
@@ -63,19 +62,19 @@ def scores() -> ResultTable:
 
 
 def test_a_cost_stands_beside_the_smallest_that_is_ruled_out() -> None:
-    (panel,) = costs(
+    (panel,) = loss_panels(
         [LOSS, replace(LOSS, missingness="mcar-50")], scores(), tasks=TASKS, series=SERIES
     )
     assert panel.head[-1] == "p (Holm)"
     # 0.01 + 1.96 x 0.01 = 0.030
     interval = f"{MINUS}0.030 to +0.010"
     assert panel.body == [["without ECG", "dropout", f"{MINUS}0.010", interval, "0.030", "0.300"]]
-    assert "costs" in panel.picture
+    assert "← loss" in svg_of(panel)
 
 
 def test_with_a_margin_the_verdict_is_told() -> None:
     loss = replace(LOSS, margin=0.04, verdict="non-inferior")
-    (panel,) = costs([loss], scores(), tasks=TASKS, series=SERIES)
+    (panel,) = loss_panels([loss], scores(), tasks=TASKS, series=SERIES)
     assert panel.head[-1] == "within 0.040"
     assert panel.body[0][-1] == "non-inferior"
 
@@ -96,5 +95,5 @@ def test_just_above_the_least_margin_a_loss_is_non_inferior_and_below_it_is_not_
 
 
 def test_where_nothing_is_left_out_nothing_is_drawn() -> None:
-    assert costs([], scores(), tasks=TASKS, series=SERIES) == []
+    assert loss_panels([], scores(), tasks=TASKS, series=SERIES) == []
     assert least_margin(replace(LOSS, standard_error=None), 1) is None
