@@ -166,7 +166,10 @@ def export(
     target.mkdir(parents=True, exist_ok=True)
     written = []
     for form in formats:
-        tables = form in file_export.TABLE_FORMATS
-        write = file_export.export_tables if tables else file_export.export_figures
-        written += write(folder, results, into=target, form=form)
+        if form in file_export.TABLE_FORMATS:
+            written += file_export.export_tables(folder, results, into=target, form=form)
+        else:
+            written += file_export.export_figures(
+                folder, results, into=target, form=form, catalog=open_definitions(catalog)
+            )
     return written

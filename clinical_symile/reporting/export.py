@@ -32,7 +32,7 @@ FIGURE_KINDS = {
 }
 
 
-def export_figures(
+def export_report_figures(
     out: Path,
     *,
     directory: Path,

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
+from clinical_symile.reporting.benchmark_report import RECORD
+from clinical_symile.reporting.export import export_report_figures
 from clinical_symile.reporting.figures.plots import (
     FORMATS,
     degradation_plot,
@@ -68,7 +71,9 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
     return written
 
 
-def export_figures(folder: Path, results: Results, *, into: Path, form: str) -> list[Path]:
+def export_figures(
+    folder: Path, results: Results, *, into: Path, form: str, catalog: Catalog
+) -> list[Path]:
     """Write every figure of a folder as a file that stands alone.
 
     Args:
@@ -76,10 +81,14 @@ def export_figures(folder: Path, results: Results, *, into: Path, form: str) -> 
         results: of that folder.
         into: the folder to write into.
         form: `png`, `svg` or `pdf`.
+        catalog: where the tasks of a benchmark are.
 
     Returns:
-        The files that were written.
+        The files: of a benchmark every figure that its reports can show; of a run its results and
+        differences.
     """
+    if (folder / RECORD).is_file():
+        return export_report_figures(folder, directory=into, catalog=catalog, file_format=form)
     written, primary = [], results.primary.rows
     for task in dict.fromkeys(row.task for row in primary):
         rows = [row for row in primary if row.task == task]

@@ -23,7 +23,7 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 INK, MUTED, RULE, PAPER = "#1b1b1a", "#6b6b66", "#d8d8d2", "#fffffe"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)))
-FORMATS = ("svg", "png", "pdf")
+_FORMATS = ("svg", "png", "pdf")
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -104,7 +104,7 @@ class Picture:
             ValueError: the path has another ending.
         """
         file_format = path.suffix.removeprefix(".").lower()
-        if file_format not in FORMATS:
+        if file_format not in _FORMATS:
             raise ValueError(f"{path}: expected a file name that ends in .svg, .png or .pdf")
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
         # Text becomes outlines in an SVG file, so that it looks the same on every machine.

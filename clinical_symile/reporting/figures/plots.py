@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from clinical_symile.reporting.figures._svg import INK, MUTED, RULE, SERIES
+from clinical_symile.reporting.figures.picture import INK, MARKERS, MUTED, PALETTE, RULE
 from clinical_symile.tracking.results import Comparison, Result
 
 FORMATS = ("png", "svg", "pdf")
@@ -35,7 +35,6 @@ _STYLE: dict[Any, Any] = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PANEL_WIDTH, _PANEL_HEIGHT, _ROW_HEIGHT, _DPI = 3.6, 2.6, 0.22, 200
 _NO_DATE: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
@@ -238,7 +237,7 @@ def _draw_legend(figure: Figure, panel: Axes) -> None:
 
 
 def _series_style(number: int) -> Mapping[str, Any]:
-    return {"color": SERIES[number % len(SERIES)], "marker": _MARKERS[number % len(_MARKERS)]}
+    return {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
 
 
 def _difference_label(row: Comparison) -> str:
