@@ -332,6 +332,16 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    from clinical_symile.api.reports import export
+
+    written = export(
+        options.folder, formats=options.format, into=options.to, catalog=options.catalog
+    )
+    print("\n".join(map(str, written)))
+    return 0
+
+
 VERBS = {
     "list": _list,
     "check": _check,
@@ -346,4 +356,5 @@ VERBS = {
     "compare": _compare,
     "benchmark": _benchmark,
     "report": _report,
+    "export": _export,
 }

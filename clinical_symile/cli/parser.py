@@ -213,6 +213,17 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "report", "render a report of a benchmark's folder again")
     verb.add_argument("report", metavar="REPORT", help=REPORT)
     verb.add_argument("--out", metavar="DIR", type=Path, required=True, help="of the benchmark")
+
+    verb = _add_verb(verbs, "export", "tables and figures of a benchmark or a run as files")
+    verb.add_argument("folder", metavar="OUT", type=Path, help="of a benchmark or a run")
+    verb.add_argument(
+        "--format",
+        choices=("csv", "latex", "png", "svg", "pdf"),
+        action="append",
+        required=True,
+        help="csv and latex for tables; png, svg and pdf for figures; may be repeated",
+    )
+    verb.add_argument("--to", metavar="DIR", type=Path, help="without it, OUT/export")
     return parser
 
 

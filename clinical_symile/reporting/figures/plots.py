@@ -156,7 +156,7 @@ def difference_plot(rows: Sequence[Comparison]) -> Plot:
     with mpl.rc_context(_STYLE):
         figure, panel = _rows_figure(len(rows))
         ends = [(row.difference, row.low, row.high) for row in rows]
-        _draw_intervals(panel, range(len(rows)), ends, 0, label="")
+        _draw_intervals(panel, [float(at) for at in range(len(rows))], ends, 0, label="")
         panel.axvline(0, color=MUTED, linewidth=0.8)
         panel.set_yticks(range(len(rows)), [_difference_label(row) for row in rows])
         panel.set_xlabel("difference, 95 % interval by paired bootstrap over subjects")
