@@ -7,8 +7,6 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # true for type checkers; importing `typing` would cost more than the rest
 if TYPE_CHECKING:
-    from clinical_symile.api.cohorts import draw_mask as draw_mask
-    from clinical_symile.api.cohorts import open_store as open_store
     from clinical_symile.api.cohorts import prepare as prepare
     from clinical_symile.api.definitions import get_task as get_task
     from clinical_symile.api.definitions import list_cohorts as list_cohorts
@@ -25,13 +23,15 @@ if TYPE_CHECKING:
     from clinical_symile.api.runs import evaluate as evaluate
     from clinical_symile.api.runs import sync_mlflow as sync_mlflow
     from clinical_symile.api.runs import train as train
-    from clinical_symile.api.statistics import bootstrap_ci as bootstrap_ci
     from clinical_symile.benchmarking.spec import BenchmarkSpec as BenchmarkSpec
     from clinical_symile.data.embeddings import Embeddings as Embeddings
+    from clinical_symile.data.masks import draw_mask as draw_mask
     from clinical_symile.data.store import CohortStore as CohortStore
+    from clinical_symile.data.store import open_store as open_store
     from clinical_symile.errors import ClinicalSymileError as ClinicalSymileError
     from clinical_symile.errors import DataError as DataError
     from clinical_symile.errors import DefinitionError as DefinitionError
+    from clinical_symile.metrics.confidence_interval import bootstrap_ci as bootstrap_ci
     from clinical_symile.reporting.results import Comparisons as Comparisons
     from clinical_symile.reporting.results import Results as Results
     from clinical_symile.tracking.run import Run as Run
@@ -47,9 +47,9 @@ _HOMES = {
     "Results": "reporting.results",
     "Run": "tracking.run",
     "benchmark": "api.reports",
-    "bootstrap_ci": "api.statistics",
+    "bootstrap_ci": "metrics.confidence_interval",
     "compare": "api.runs",
-    "draw_mask": "api.cohorts",
+    "draw_mask": "data.masks",
     "evaluate": "api.runs",
     "export": "api.reports",
     "get_task": "api.definitions",
@@ -60,7 +60,7 @@ _HOMES = {
     "list_reports": "api.definitions",
     "list_tasks": "api.definitions",
     "open_results": "api.reports",
-    "open_store": "api.cohorts",
+    "open_store": "data.store",
     "prepare": "api.cohorts",
     "report": "api.reports",
     "sync_mlflow": "api.runs",

@@ -1,6 +1,5 @@
 """Prepare and open cohorts, and draw missingness masks."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from clinical_symile.api._arguments import (
@@ -12,11 +11,8 @@ from clinical_symile.api._arguments import (
     open_definitions,
 )
 from clinical_symile.config.cohort import read_cohort
-from clinical_symile.data import masks
-from clinical_symile.data import store as stores
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.missingness.patterns import parse_pattern
 
 
 def prepare(
@@ -67,55 +63,3 @@ def prepare(
         generate=as_overrides(generate),
         bar=choose_bar(progress),
     )
-
-
-def open_store(store: PathLike | CohortStore) -> CohortStore:
-    """Open a prepared cohort.
-
-    Args:
-        store: the folder that `prepare` wrote; a store is returned as it is.
-
-    Raises:
-        DataError: the folder is not a store, or files of it are missing or have another size.
-
-    >>> cs.open_store("store").cohort
-    'synthetic'
-    """
-    return store if isinstance(store, CohortStore) else stores.open_store(Path(store))
-
-
-def draw_mask(
-    missingness: str,
-    store: PathLike | CohortStore,
-    *,
-    split: str,
-    modalities: Sequence[str] | None = None,
-    seed: int = 0,
-) -> masks.Mask:
-    """Draw which modalities of which samples a missingness pattern leaves available.
-
-    The same pattern, store, split and seed give the same mask for every model.
-
-    Args:
-        missingness: a pattern such as `mcar-30`, `mnar-30` or `without-ecg`.
-        store: a prepared cohort.
-        split: `train`, `tuning` or `held_out`.
-        modalities: the mask's columns; without it, all of the store.
-        seed: of what is drawn.
-
-    Returns:
-        The mask, with `rows` of the store, `present` and `available`.
-
-    Raises:
-        DefinitionError: there is no such pattern, or it does not fit the modalities.
-        CannotScore: the store lacks what the pattern depends on.
-
-    >>> mask = cs.draw_mask("mcar-30", "store", split="train")
-    >>> mask.available.shape == (len(mask.rows), 3)
-    True
-    """
-    opened = open_store(store)
-    columns = opened.modalities if modalities is None else tuple(modalities)
-    pattern = parse_pattern(missingness)
-    pattern.check(columns)
-    return masks.draw_mask(pattern, opened, split=split, modalities=columns, seed=seed)

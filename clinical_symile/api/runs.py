@@ -15,9 +15,8 @@ from clinical_symile.api._arguments import (
     choose_bar,
     open_definitions,
 )
-from clinical_symile.api.cohorts import open_store
 from clinical_symile.config.tasks.read import Pretraining, Task, pretraining_task
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,

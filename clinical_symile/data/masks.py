@@ -5,6 +5,7 @@ therefore meets the same masks, and the digest of a mask says so: it is of the s
 what is seen of each, in whatever order they stand.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +16,16 @@ from jaxtyping import Bool, Float, Int
 
 from clinical_symile.config.cohort_schema import SPLITS
 from clinical_symile.data.severity import severity
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
-from clinical_symile.missingness.patterns import Pattern, apply_pattern, eligible_samples
+from clinical_symile.missingness.patterns import (
+    Pattern,
+    apply_pattern,
+    eligible_samples,
+    parse_pattern,
+)
 
 
 @dataclass(frozen=True)
@@ -89,31 +95,42 @@ def pattern_file(pattern: Pattern, store: CohortStore) -> Path | None:
 
 
 def draw_mask(
-    pattern: Pattern,
-    store: CohortStore,
+    missingness: str | Pattern,
+    store: str | Path | CohortStore,
     *,
     split: str,
-    modalities: tuple[str, ...],
-    seed: int,
+    modalities: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Mask:
-    """What may be seen of each sample of a split that the pattern is scored on.
+    """Draw which modalities of which samples a missingness pattern leaves available.
 
-    The arrays are shared by all who ask for the same mask, and cannot be written to.
+    The same pattern, store, split and seed give the same mask for every model. Its arrays are
+    shared and cannot be written to.
 
     Args:
-        pattern: see `missingness.py`.
+        missingness: a pattern such as `mcar-30`, `mnar-30` or `without-ecg`.
         store: a prepared cohort.
-        split: whose samples.
-        modalities: of the query; the mask's columns.
-        seed: of what is random.
+        split: `train`, `tuning` or `held_out`.
+        modalities: the mask's columns; None for all of the store.
+        seed: of what is drawn.
+
+    Returns:
+        The mask of the samples that the pattern is scored on.
 
     Raises:
-        CannotScore: the pattern asks for a column, an outcome or a file that there is not.
-        DefinitionError: the pattern means nothing for these modalities.
+        CannotScore: the store lacks a column, an outcome or a file that the pattern needs.
+        DefinitionError: there is no such pattern, or it does not fit these modalities.
+
+    >>> mask = cs.draw_mask("mcar-30", "store", split="train")
+    >>> mask.available.shape == (len(mask.rows), 3)
+    True
     """
+    pattern = parse_pattern(missingness) if isinstance(missingness, str) else missingness
+    store = open_store(store)
+    columns = store.modalities if modalities is None else tuple(modalities)
     path = pattern_file(pattern, store)
     written = path.read_bytes() if path is not None and path.is_file() else b""
-    return _mask(pattern, store, split, modalities, seed, digest_of(written))
+    return _mask(pattern, store, split, columns, seed, digest_of(written))
 
 
 @lru_cache(maxsize=128)

@@ -145,12 +145,24 @@ class CohortStore:
         return np.where(label == UNCERTAIN, UNCERTAIN_IS[uncertain], label)
 
 
-def open_store(path: Path) -> CohortStore:
+def open_store(path: str | Path | CohortStore) -> CohortStore:
     """Open a prepared cohort.
 
+    Args:
+        path: the folder that `prepare` wrote; a store is returned as it is.
+
+    Returns:
+        The store. Its arrays stay on disk until they are used.
+
     Raises:
-        DataError: it is not a store, or one that is not whole; with every file that is amiss.
+        DataError: the folder is not a store, or its files are missing or have another size.
+
+    >>> cs.open_store("store").cohort
+    'synthetic'
     """
+    if isinstance(path, CohortStore):
+        return path
+    path = Path(path)
     manifest = _manifest(path)
     samples = pd.read_parquet(path / "samples.parquet")
     lists = path / "candidates.parquet"

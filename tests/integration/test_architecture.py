@@ -52,13 +52,14 @@ LOADED_BY = {
     "pydicom": {"modalities._image_io", "modalities._waveform_io"},
     "matplotlib": {"reporting.figures"},
     "jinja2": {"reporting.render"},
-    "rich": {"cli.console"},
+    "rich": {"cli.console", "tracking.progress"},
 }
 # These load them inside a function, so that importing the module costs nothing.
 ONLY_WHEN_CALLED = {
     ("torch", "cli.doctor"),
     ("torch", "modalities._array_io"),
     ("mlflow", "tracking.mlflow"),
+    ("rich", "tracking.progress"),
     ("wfdb", "modalities._waveform_io"),
     ("pydicom", "modalities._image_io"),
     ("pydicom", "modalities._waveform_io"),

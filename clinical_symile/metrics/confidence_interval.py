@@ -1,4 +1,4 @@
-"""Compute metrics with bootstrap intervals."""
+"""Compute a metric of the registry, or of your own, with its bootstrap interval."""
 
 from collections.abc import Callable
 
