@@ -11,7 +11,7 @@ from clinical_symile.registry import unknown_name_message
 def parse_override(text: str) -> tuple[str, Any]:
     """A field and its value from `field=value`; the value is TOML, or a string if it is not.
 
-    >>> parse_setting("epochs=3")
+    >>> parse_override("epochs=3")
     ('epochs', 3)
 
     Raises:

@@ -134,7 +134,7 @@ def subgroup_estimates(
 def age_bands(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
     """Numbers as bands: below the first edge, between two, from the last on; None where NaN.
 
-    >>> banded(np.array([17.0, 18.0, 70.0, np.nan]), [18, 65]).tolist()
+    >>> age_bands(np.array([17.0, 18.0, 70.0, np.nan]), [18, 65]).tolist()
     ['<18', '18-64', '65+', None]
     """
     whole = all(float(edge).is_integer() for edge in edges)

@@ -9,7 +9,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.reporting.benchmark_report import RECORD
 from clinical_symile.reporting.export import export_report_figures
 from clinical_symile.reporting.figures.plots import (
-    FORMATS,
+    PLOT_FORMATS,
     degradation_plot,
     difference_plot,
     interval_plot,
@@ -24,7 +24,7 @@ from clinical_symile.tracking.analysis_tables import KINDS, MaskAuroc, MethodRan
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
 
 TABLE_FORMATS = ("csv", "latex")
-EXPORT_FORMATS = (*TABLE_FORMATS, *FORMATS)
+EXPORT_FORMATS = (*TABLE_FORMATS, *PLOT_FORMATS)
 
 # The tables that a folder may hold beside its results.
 _TABLES: Mapping[str, type[Any]] = {

@@ -53,9 +53,9 @@ def has_header(columns: Collection[str], names: Collection[str]) -> bool:
 def header_for_message(columns: Sequence[str], names: Collection[str]) -> str:
     """The columns of a table for a message: their names, or how many where those may be values.
 
-    >>> told(["subject_id", "Age"], {"age", "subject_id"})
+    >>> header_for_message(["subject_id", "Age"], {"age", "subject_id"})
     'subject_id, Age'
-    >>> told(["1001", "Age"], {"age", "subject_id"})
+    >>> header_for_message(["1001", "Age"], {"age", "subject_id"})
     '2 columns and, it seems, no header: expected their names in the first line'
 
     Args:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from clinical_symile.reporting.figures.picture import INK, MARKERS, MUTED, PALETTE, RULE
 from clinical_symile.tracking.results import Comparison, Result
 
-FORMATS = ("png", "svg", "pdf")
+PLOT_FORMATS = ("png", "svg", "pdf")
 
 # Text becomes outlines in SVG and an embedded TrueType font in PDF: no reader needs our font. The
 # fixed salt makes equal figures equal bytes.
@@ -67,7 +67,7 @@ class Plot:
         """
         path = Path(path)
         form = path.suffix.removeprefix(".").lower()
-        if form not in FORMATS:
+        if form not in PLOT_FORMATS:
             raise ValueError(f"{path}: '{path.suffix}' is no format; expected .png, .svg or .pdf.")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self._bytes(form))

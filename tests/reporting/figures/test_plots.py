@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
-from clinical_symile.reporting.figures.plots import FORMATS, Plot
+from clinical_symile.reporting.figures.plots import PLOT_FORMATS, Plot
 from clinical_symile.reporting.results import Comparisons
 from tests.reporting.test_results import COMPARISON, RESULTS, SIGNIFICANT
 
@@ -14,7 +16,7 @@ PLOTS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", PLOT_FORMATS)
 @pytest.mark.parametrize("kind", PLOTS)
 def test_a_plot_is_written_in_each_format_with_equal_bytes(kind: str, form: str, tmp_path: Path):
     one, other = (PLOTS[kind]().save(tmp_path / f"{name}.{form}") for name in "ab")
@@ -31,11 +33,13 @@ def test_an_svg_needs_no_font_and_no_other_file(tmp_path: Path):
 
 def test_points_and_intervals_are_where_the_numbers_are():
     panel = PLOTS["degradation"]().figure.axes[0]
-    lines = {line.get_label(): list(line.get_ydata()) for line in panel.get_lines()}
+    lines = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in panel.lines}
     assert lines["symile-0"] == [0.5, 0.3]
     assert lines["clip_0"] == [0.25]
     assert [0.1, 0.1] in lines.values()
-    segments = panel.collections[0].get_segments()
+    drawn = panel.collections[0]
+    assert isinstance(drawn, LineCollection)
+    segments = drawn.get_segments()
     assert [sorted(segment[:, 1]) for segment in segments] == [[0.4, 0.6], [0.2, 0.35]]
 
 
