@@ -16,7 +16,7 @@ def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_a_function_has_the_percentile_interval_of_the_bootstrap(data):
-    label, probability, subjects = data
+    _, probability, subjects = data
     mean = lambda values: float(values.mean())  # noqa: E731
     found = bootstrap_ci(mean, probability, subjects=subjects, seed=3, resamples=200)
     rng = np.random.default_rng(3)
