@@ -73,7 +73,7 @@ def evaluate(
     check_applies(task, store)
     names = task.missingness if missingness is None else missingness
     patterns = [parse_pattern(name) for name in names]
-    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    inputs = task.input_modalities
     for pattern in patterns:
         pattern.check(inputs)
     answer, table = KINDS[type(task)](task, scorer, store)
@@ -265,7 +265,7 @@ def _about(
     task: Retrieval | Classification, pattern: Pattern, outcome: pd.DataFrame, store: CohortStore
 ) -> dict[str, Any]:
     """Who was scored under a pattern, and with what hidden."""
-    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    inputs = task.input_modalities
     if pattern.within:
         mask = draw_parts(pattern, store, split=task.split, seed=task.seed)
     else:

@@ -94,7 +94,7 @@ def applicable_patterns(
         refused = []
         try:
             for task in tasks:
-                inputs = task.query if isinstance(task, Retrieval) else task.inputs
+                inputs = task.input_modalities
                 for one in expand([name], inputs):
                     told = _refused(parse_pattern(one), inputs)
                     refused += [f"{task.name} is not asked under '{one}': {p}" for p in told]
@@ -118,7 +118,7 @@ def with_patterns(task: EvaluationTask, names: Sequence[str]) -> EvaluationTask:
     Raises:
         DefinitionError: none does.
     """
-    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    inputs = task.input_modalities
     fitting = [name for name in expand(names, inputs) if not _refused(parse_pattern(name), inputs)]
     if not fitting:
         raise DefinitionError(

@@ -38,7 +38,7 @@ def modality_contributions(scored: Mapping[str, SampleOutcomes]) -> list[Modalit
     if not found:
         return []
     first = next(iter(found.values()))
-    modalities = first.task.query if isinstance(first.task, Retrieval) else first.task.inputs
+    modalities = first.task.input_modalities
     chance = _chance(first)
     if (
         chance is None
@@ -77,7 +77,7 @@ def _by_subset(scored: Mapping[str, SampleOutcomes]) -> dict[frozenset[str], Sam
     for name, one in scored.items():
         if name == "complete" or name.startswith(("without-", "only-")):
             task = one.task
-            inputs = task.query if isinstance(task, Retrieval) else task.inputs
+            inputs = task.input_modalities
             found.setdefault(frozenset(parse_pattern(name).shown(inputs)), one)
     return found
 
