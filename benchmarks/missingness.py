@@ -26,7 +26,7 @@ from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.evaluation.evaluate import evaluate
-from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import expand
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.tracking.run import Run
@@ -55,12 +55,12 @@ def main() -> None:
         started = time.perf_counter()
         embeddings = embed_rows(learner.model, store, np.arange(SAMPLES))
         encoding = time.perf_counter() - started
-        scorer = EmbeddingScorer(embeddings, learner.objective, store)
+        predictor = EmbeddingPredictor(embeddings, learner.objective, store)
         lines, whole = [HEAD, "|---|--:|--:|--:|--:|\n"], 0.0
         for words in (("complete",), ("every",), ("grid",)):
             patterns = expand(words, asked.query)
             started = time.perf_counter()
-            made = evaluate(asked, scorer, store=store, run="r", seed=0, missingness=patterns)
+            made = evaluate(asked, predictor, store=store, run="r", seed=0, missingness=patterns)
             scoring = time.perf_counter() - started
             assert not made.unscored
             whole = whole or encoding + scoring

@@ -19,8 +19,10 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import Gallery
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.evaluation.predictors.base import Request
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.ranking import rank
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.objectives.symile import Symile
 
 TASK = "retrieval/cxr_given_ecg_labs"
@@ -47,11 +49,12 @@ def measure(candidates: int, *, queries: int, dim: int) -> str:
     task = read_task(open_catalog().path("tasks", TASK), name=TASK)
     assert isinstance(task, Retrieval)
     nowhere: Any = None  # the store is for labels, which nobody asks for here
-    scorer = EmbeddingScorer(embeddings, Symile(), nowhere)
+    predictor = EmbeddingPredictor(embeddings, Symile(), nowhere)
     everyone = np.arange(candidates)
     available = np.ones((queries, 2), dtype=bool)
     before, started = peak_mb(), time.perf_counter()
-    rank(task, scorer, everyone[:queries], available, among=Gallery(everyone, everyone))
+    request = Request(task, everyone[:queries], available, parse_pattern("complete"))
+    rank(request, predictor, among=Gallery(everyone, everyone))
     seconds = time.perf_counter() - started
     return (
         f"| {candidates:,} | {queries} | {dim} | {seconds:.1f} | "

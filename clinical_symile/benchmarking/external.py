@@ -21,9 +21,15 @@ from clinical_symile.data.external.store import (
 )
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.evaluation.predictors.embedding import Scorer
-from clinical_symile.evaluation.predictors.external import embedding_scorer, prediction_scorer
-from clinical_symile.evaluation.predictors.external_pairs import pair_scorer, read_scores
+from clinical_symile.evaluation.predictors.base import Predictor
+from clinical_symile.evaluation.predictors.external import (
+    external_embedding_predictor,
+    external_risk_predictor,
+)
+from clinical_symile.evaluation.predictors.external_pairs import (
+    external_pairs_predictor,
+    read_pair_scores,
+)
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
 from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, benchmark_tasks
@@ -92,7 +98,7 @@ class _Submission:
         notes: what a reader must know besides.
     """
 
-    predictor: Scorer
+    predictor: Predictor
     store: CohortStore
     tasks: Sequence[EvaluationTask]
     record: dict[str, Any]
@@ -127,7 +133,9 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
         notes += target.relevant(unfit)
     outcomes = tuple(dict.fromkeys(o for t in tasks for o in getattr(t, "outcomes", ())))
     patterns = {pattern for task in tasks for pattern in task.missingness}
-    predictor, unused = prediction_scorer(predictions, store, outcomes=outcomes, patterns=patterns)
+    predictor, unused = external_risk_predictor(
+        predictions, store, outcomes=outcomes, patterns=patterns
+    )
     record = {
         "predictions": predictions.file,
         "sha256": predictions.sha256,
@@ -154,7 +162,7 @@ def add_embeddings(file: Path, target: ExternalRun, *, objective: str) -> Benchm
         DataError: the file or the folder is not as expected.
     """
     embeddings, store = read_embeddings(file), target.opened_store("Embeddings")
-    predictor = embedding_scorer(embeddings, store, objective=objective)
+    predictor = external_embedding_predictor(embeddings, store, objective=objective)
     embedded = set(embeddings.modalities)
     applicable, notes = applicable_tasks(target.catalog, store, patterns=target.tasks)
     tasks = [task for task in applicable if set(task.modalities) <= embedded]
@@ -191,7 +199,7 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
     Raises:
         DataError: the file or the folder is not as expected.
     """
-    scores, store = read_scores(file), target.opened_store("Scores")
+    scores, store = read_pair_scores(file), target.opened_store("Scores")
     applicable, _ = applicable_tasks(target.catalog, store, patterns=target.tasks)
     tasks = [task for task in applicable if isinstance(task, Retrieval)]
     if len(tasks) != 1:
@@ -199,7 +207,7 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
             f"{scores.file}: scores belong to one retrieval task; {len(tasks)} were named: "
             f"{', '.join(task.name for task in tasks) or 'none'}. Name one with --tasks."
         )
-    predictor, notes = pair_scorer(scores, tasks[0], store)
+    predictor, notes = external_pairs_predictor(scores, tasks[0], store)
     record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
     return _add(
         _Submission(predictor=predictor, store=store, tasks=tasks, record=record, notes=notes),

@@ -1,4 +1,7 @@
-"""What a result was made with, as a digest: equal digests are of the same question."""
+"""Compute the fingerprint of a result: of the task, the cohort, the store and the mask.
+
+Results with equal fingerprints answer the same question.
+"""
 
 from collections.abc import Callable
 
@@ -19,10 +22,16 @@ from clinical_symile.missingness.patterns import Pattern, parse_pattern
 def result_fingerprints(
     task: Retrieval | Classification, store: CohortStore, candidates: pd.DataFrame
 ) -> Callable[[Pattern], str]:
-    """The digest of results under each pattern: of the task, the store with its cohort, the lists.
+    """Return a function from a pattern to the fingerprint of its results.
 
-    Where a pattern reads a table beside the store, that table's own stands behind a dot, so that an
-    edit is told from what was scored before it, and is nothing to other patterns.
+    A fingerprint is a digest of the task, the cohort, the store, the candidate lists and the
+    package's version. If the pattern reads a table beside the store, the table's digest follows
+    after a dot, so that an edit outdates the results of this pattern only.
+
+    Args:
+        task: the evaluated task.
+        store: the cohort.
+        candidates: the candidate lists of a retrieval task; empty for others.
     """
     question = digest_of(
         task_digest(task),
@@ -32,24 +41,24 @@ def result_fingerprints(
         np.ascontiguousarray(candidates.to_numpy(dtype=np.int64)).tobytes(),
     )
 
-    def of(pattern: Pattern) -> str:
+    def fingerprint(pattern: Pattern) -> str:
         path = pattern_file(pattern, store)
         if path is None:
             return question
         return f"{question}.{digest_of(path.read_bytes()) if path.is_file() else 'none'}"
 
-    return of
+    return fingerprint
 
 
 def expected_fingerprints(
     task: Retrieval | Classification, store: CohortStore
 ) -> Callable[[str], str]:
-    """The digest that results of the task on the store have now, by the name of the pattern.
+    """Return a function from a pattern's name to the fingerprint that its results have now.
 
     Raises:
         DataError: the task's candidate lists cannot be drawn.
     """
-    retrieves = isinstance(task, Retrieval)
-    table = candidate_lists(task, store).table() if retrieves else pd.DataFrame()
-    of = result_fingerprints(task, store, table)
-    return lambda name: of(parse_pattern(name))
+    is_retrieval = isinstance(task, Retrieval)
+    table = candidate_lists(task, store).table() if is_retrieval else pd.DataFrame()
+    fingerprint = result_fingerprints(task, store, table)
+    return lambda name: fingerprint(parse_pattern(name))

@@ -1,106 +1,94 @@
-"""How well right and wrong scores are told apart over all queries, in bounded memory."""
+"""Compute the AUC of right against wrong scores pooled over all queries, in bounded memory."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
-from clinical_symile.evaluation.predictors.embedding import Scorer
+from clinical_symile.evaluation._blocks import candidate_blocks, query_blocks
+from clinical_symile.evaluation.predictors.base import Request, RetrievalPredictor
 
-QUERIES_AT_A_TIME, CANDIDATES_AT_A_TIME = 256, 4096
-
-Wrong = Iterator[tuple[slice, Float[np.ndarray, "query candidate"]]]
+WrongScores = Iterator[tuple[slice, Float[np.ndarray, "query candidate"]]]
 
 
 def pooled_auc_per_query(
-    task: Retrieval,
-    scorer: Scorer,
-    rows: Int[np.ndarray, " query"],
-    available: Bool[np.ndarray, "query modality"],
+    request: Request[Retrieval],
+    predictor: RetrievalPredictor,
     *,
     among: CandidateLists | Gallery,
 ) -> Float[np.ndarray, " query"]:
-    """Each query's part in the AUC over all scores; their mean is that AUC exactly.
-
-    NaN for all where there is no wrong candidate at all.
+    """Compute the component of each query in the pooled AUC; their mean is that AUC exactly.
 
     With R right scores and W wrong ones, of which n_i are query i's, let A be the share of all
     R W pairs in which the right score is above the wrong one, ties half; a_i that share for the
     right score of query i and all wrong ones, b_i for the wrong scores of query i and all right
-    ones. The part of query i is a_i + (n_i R / W) (b_i - A). Resampling these parts resamples what
-    a query adds as right and as wrong, to first order.
+    ones. The component of query i is a_i + (n_i R / W) (b_i - A). To first order, resampling the
+    components is resampling the right and wrong scores that a query adds.
 
     Source: the structural components of DeLong, DeLong and Clarke-Pearson, Biometrics 1988, for
     clustered data as in Obuchowski, Biometrics 1997.
 
     Args:
-        task: what is retrieved.
-        scorer: who scores.
-        rows: the queries, among those of `among`.
-        available: which of the task's query modalities may be used.
+        request: the queries, among those of `among`.
+        predictor: the model.
         among: the candidates.
+
+    Returns:
+        One component per query; NaN for all if there is no wrong candidate.
     """
+    rows = request.rows
     right = np.concatenate(
         [
-            scorer.score(task, rows[part], available[part], rows[part, None])[:, 0]
-            for part in _slices(len(rows), QUERIES_AT_A_TIME)
+            predictor.score(request.take(block), rows[block, None])[:, 0]
+            for block in query_blocks(len(rows))
         ]
     )
     order = np.argsort(right, kind="stable")
     ordered = right[order]
-    won, wrong = np.zeros(len(rows)), np.zeros(len(rows))
-    # How many wrong scores have so many right ones below them, and below or level with them.
+    wins, n_wrong = np.zeros(len(rows)), np.zeros(len(rows))
+    # Wrong scores counted by the number of right scores below them, and below or tied.
     below, level = np.zeros(len(rows) + 1), np.zeros(len(rows) + 1)
-    for part, scores in WRONG[type(among)](task, scorer, rows, available, among):
-        there = scores > -np.inf
-        low = np.searchsorted(ordered, scores[there], side="left")
-        high = np.searchsorted(ordered, scores[there], side="right")
-        query = np.nonzero(there)[0]
-        won[part] += np.bincount(query, len(rows) - (low + high) / 2, minlength=len(scores))
-        wrong[part] += there.sum(axis=1)
+    for block, scores in _WRONG_SCORES[type(among)](request, predictor, among):
+        is_wrong = scores > -np.inf
+        low = np.searchsorted(ordered, scores[is_wrong], side="left")
+        high = np.searchsorted(ordered, scores[is_wrong], side="right")
+        query = np.nonzero(is_wrong)[0]
+        wins[block] += np.bincount(query, len(rows) - (low + high) / 2, minlength=len(scores))
+        n_wrong[block] += is_wrong.sum(axis=1)
         below += np.bincount(low, minlength=len(below))
         level += np.bincount(high, minlength=len(level))
-    total = wrong.sum()
+    total = n_wrong.sum()
     if not total:
         return np.full(len(rows), np.nan)
     above = np.empty(len(rows))
     above[order] = (np.cumsum(below) + np.cumsum(level))[:-1] / (2 * total)
-    return above + (won - len(rows) * wrong * above.mean()) / total
+    return above + (wins - len(rows) * n_wrong * above.mean()) / total
 
 
-def _of_lists(
-    task: Retrieval,
-    scorer: Scorer,
-    rows: Int[np.ndarray, " query"],
-    available: Bool[np.ndarray, "query modality"],
-    lists: CandidateLists,
-) -> Wrong:
-    for part in _slices(len(rows), QUERIES_AT_A_TIME):
-        listed = lists.of(rows[part])
-        scores = scorer.score(task, rows[part], available[part], listed)
-        wrong = (listed != rows[part, None]) & (listed != PADDING)
-        yield part, np.where(wrong, scores, -np.inf)
+def _wrong_in_lists(
+    request: Request[Retrieval], predictor: RetrievalPredictor, lists: CandidateLists
+) -> WrongScores:
+    """Yield the scores of wrong candidates block by block; -inf elsewhere."""
+    for block in query_blocks(len(request.rows)):
+        rows = request.rows[block]
+        listed = lists.of(rows)
+        scores = predictor.score(request.take(block), listed)
+        is_wrong = (listed != rows[:, None]) & (listed != PADDING)
+        yield block, np.where(is_wrong, scores, -np.inf)
 
 
-def _of_gallery(
-    task: Retrieval,
-    scorer: Scorer,
-    rows: Int[np.ndarray, " query"],
-    available: Bool[np.ndarray, "query modality"],
-    gallery: Gallery,
-) -> Wrong:
-    for part in _slices(len(rows), QUERIES_AT_A_TIME):
-        own = gallery.subjects[np.searchsorted(gallery.queries, rows[part])]
-        for columns in _slices(len(gallery.queries), CANDIDATES_AT_A_TIME):
-            scores = scorer.score_all(task, rows[part], available[part], gallery.queries[columns])
+def _wrong_in_gallery(
+    request: Request[Retrieval], predictor: RetrievalPredictor, gallery: Gallery
+) -> WrongScores:
+    """Yield the scores of other subjects' candidates block by block; -inf elsewhere."""
+    for block in query_blocks(len(request.rows)):
+        own = gallery.subjects[np.searchsorted(gallery.queries, request.rows[block])]
+        for columns in candidate_blocks(len(gallery.queries)):
+            scores = predictor.score_shared(request.take(block), gallery.queries[columns])
             scores[own[:, None] == gallery.subjects[columns]] = -np.inf
-            yield part, scores
+            yield block, scores
 
 
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
-
-
-WRONG = {CandidateLists: _of_lists, Gallery: _of_gallery}
+_WRONG_SCORES = {CandidateLists: _wrong_in_lists, Gallery: _wrong_in_gallery}

@@ -1,6 +1,6 @@
-"""Whoever can be asked, scored on tasks: trained runs, baselines and the oracle.
+"""Evaluate trained runs, baselines and the oracle on tasks, and save the results.
 
-What was scored of the same digests before is not scored again.
+Results with the same fingerprints as before are not computed again.
 """
 
 import json
@@ -20,8 +20,10 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.evaluation.predictors.baseline import BaselineScorer
-from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer, OracleScorer, Scorer
+from clinical_symile.evaluation.predictors.base import Predictor
+from clinical_symile.evaluation.predictors.baseline import BaselinePredictor
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.models.multimodal import embed_rows
@@ -40,87 +42,88 @@ def evaluate_run(
     missingness: Mapping[str, Sequence[str]] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Score a trained run on tasks, where it has not been, and keep the results in its folder.
+    """Evaluate a trained run on tasks and save the results in its folder.
 
     Args:
         run: the run's folder.
-        tasks: what to score.
-        store: on what.
-        missingness: for each task, patterns instead of its own; they are scored in any case.
+        tasks: the tasks; one that the run has results of is skipped.
+        store: the cohort that the run was trained on.
+        missingness: by task, patterns instead of its own; these are always evaluated.
         progress: called with tasks done and all tasks.
 
     Raises:
-        DataError: the run was not trained, or on another store, or is not finished.
+        DataError: the run was not trained, was trained on another store, or is not finished.
     """
-    record = _record_of_training(run)
+    record = _training_record(run)
     if record["store_digest"] != store.digest:
         raise DataError(
             f"{run.path}: was trained on store {record['store_digest']} of cohort "
-            f"'{record['cohort']}'; this is store {store.digest} of '{store.cohort}', and its "
-            "subjects may have been in training. Give the store it was trained on."
+            f"'{record['cohort']}'; this is store {store.digest} of '{store.cohort}', whose "
+            "subjects may have been in training. Give the store that it was trained on."
         )
     if not run.finished:
         raise DataError(
-            f"{run.path}: its training is not finished. The same `clinical-symile train` goes on "
-            "from where it stopped."
+            f"{run.path}: its training is not finished. Run the same `clinical-symile train` again "
+            "to continue it."
         )
     task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
     learner = load_learner(run, task, store)
-    scorer: Scorer | None = None
-    for number, asked in enumerate(tasks, start=1):
-        unlearned = [name for name in asked.modalities if name not in task.modalities]
-        if unlearned:
-            _refuse(run, asked, store, unlearned)
-        elif missingness is not None or not _is_scored(run, asked, store):
-            if scorer is None:
+    predictor: Predictor | None = None
+    for number, evaluated in enumerate(tasks, start=1):
+        unknown = [name for name in evaluated.modalities if name not in task.modalities]
+        if unknown:
+            _skip_task(run, evaluated, store, unknown)
+        elif missingness is not None or not _is_evaluated(run, evaluated, store):
+            if predictor is None:
                 rows = np.arange(len(store.samples))
-                scorer = EmbeddingScorer(
+                predictor = EmbeddingPredictor(
                     embed_rows(learner.model, store, rows),
                     learner.objective,
                     store,
                     Encoders(learner, store),
                 )
-            patterns = None if missingness is None else missingness[asked.name]
-            evaluate_and_save(run, asked, scorer, store, record["seed"], patterns)
+            patterns = None if missingness is None else missingness[evaluated.name]
+            evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
         progress(number, len(tasks))
 
 
-def _record_of_training(run: Run) -> dict[str, Any]:
-    """What `run.toml` says of a run that was trained or imported.
+def _training_record(run: Run) -> dict[str, Any]:
+    """Return the metadata of a run that was trained or imported.
 
     Raises:
-        DataError: it was neither, or the record is not whole.
+        DataError: the run was neither, or its record is incomplete.
     """
     record = run.record
     missing = {"task", "definition", "cohort", "store_digest", "seed"} - record.keys()
     if not missing:
         return record
-    scored_by = {
+    commands = {
         "baseline": "benchmark --baselines",
         "predictions": "evaluate --predictions",
         "embeddings": "evaluate --embeddings",
         "scores": "evaluate --scores",
     }
-    for kind, command in scored_by.items():
+    for kind, command in commands.items():
         if kind in record:
             raise DataError(
-                f"{run.path}: is of {kind} '{record[kind]}'; expected a run that `clinical-symile "
-                f"train` wrote. Score this one by `clinical-symile {command} {record[kind]}`."
+                f"{run.path}: has results of {kind} '{record[kind]}'; expected a run that "
+                f"`clinical-symile train` wrote. Evaluate this one by `clinical-symile {command} "
+                f"{record[kind]}`."
             )
     raise DataError(
         f"{run.path / 'run.toml'}: has no {', '.join(sorted(missing))}; expected the record that "
-        "training wrote. Put it back, or remove the run's folder and train again."
+        "training wrote. Restore it, or remove the run's folder and train again."
     )
 
 
-def _refuse(run: Run, task: EvaluationTask, store: CohortStore, unlearned: Sequence[str]) -> None:
-    """Keep with a run that a task asks for modalities that it has not learned."""
+def _skip_task(run: Run, task: EvaluationTask, store: CohortStore, unknown: Sequence[str]) -> None:
+    """Save the reason why a run is not evaluated on a task: modalities without an encoder."""
     about = {"run": run.name, "cohort": store.cohort, "task": task.name}
-    reason = f"the run has not learned {', '.join(unlearned)}, which the task asks for."
-    made_with = expected_fingerprints(task, store)
+    reason = f"the run has no encoder for {', '.join(unknown)}, which the task needs."
+    fingerprint = expected_fingerprints(task, store)
     unscored = [
-        SkippedResult(**about, missingness=pattern, reason=reason, digest=made_with(pattern))
+        SkippedResult(**about, missingness=pattern, reason=reason, digest=fingerprint(pattern))
         for pattern in task.missingness
     ]
     run.write_evaluation(
@@ -137,24 +140,24 @@ def evaluate_baseline(
     pretraining: Sequence[Pretraining],
     progress: Progress = lambda done, total: None,
 ) -> bool:
-    """Score a baseline on the tasks that predict an outcome, where it has not been.
+    """Evaluate a baseline on the classification tasks and save the results.
 
     Args:
-        name: of the baseline.
-        tasks: what is asked; retrievals are not.
-        store: on what.
-        run: its folder.
-        pretraining: the first of them lends its encoders to a baseline that trains some.
+        name: the baseline's name.
+        tasks: the tasks; retrieval tasks, and those that the run has results of, are skipped.
+        store: the cohort.
+        run: the baseline's folder.
+        pretraining: pretraining tasks; a baseline that trains encoders uses those of the first.
         progress: called with tasks done and all tasks.
 
     Returns:
-        Whether there was such a task.
+        True if there was a classification task and a pretraining task.
     """
-    asked = [task for task in tasks if isinstance(task, Classification)]
-    if not asked or not pretraining:
+    classifications = [task for task in tasks if isinstance(task, Classification)]
+    if not classifications or not pretraining:
         return False
     baseline = resolve(name, BASELINES, what="baseline")()
-    scorer = BaselineScorer(baseline, store, pretraining[0])
+    predictor = BaselinePredictor(baseline, store, pretraining[0])
     same = {
         "baseline": name,
         "store_digest": store.digest,
@@ -166,10 +169,10 @@ def evaluate_baseline(
         about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
         definition = {"description": baseline.description}
         run.write_record({"name": run.name, **same, **about, "definition": definition})
-    for number, task in enumerate(asked, start=1):
-        if not _is_scored(run, task, store):
-            evaluate_and_save(run, task, scorer, store, seed=0, missingness=None)
-        progress(number, len(asked))
+    for number, task in enumerate(classifications, start=1):
+        if not _is_evaluated(run, task, store):
+            evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
+        progress(number, len(classifications))
     return True
 
 
@@ -180,15 +183,15 @@ def evaluate_oracle(
     run: Run,
     progress: Progress = lambda done, total: None,
 ) -> Run | None:
-    """The best that is possible, scored like any model; None for cohorts where nobody knows it."""
+    """Evaluate the Bayes-optimal reference; return None for cohorts that have none."""
     generator = store.manifest["generator"]
     if generator is None or generator["oracle"] is None:
         return None
     oracle = resolve(generator["oracle"], {}, what="oracle")(store)
-    scorer = OracleScorer(oracle, store)
+    predictor = OraclePredictor(oracle, store)
     for number, task in enumerate(tasks, start=1):
-        if not _is_scored(run, task, store):
-            evaluate_and_save(run, task, scorer, store, seed=0, missingness=None)
+        if not _is_evaluated(run, task, store):
+            evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
         progress(number, len(tasks))
     (run.path / "oracle.json").write_text(
         json.dumps(_population(oracle, tasks), indent=1) + "\n", encoding="utf-8"
@@ -197,7 +200,7 @@ def evaluate_oracle(
 
 
 def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:
-    """What is exactly true of the world that the cohort was drawn from, on complete queries."""
+    """Return the exact values of the oracle in the generating model, on complete queries."""
     return {
         "total_correlation_nats": oracle.total_correlation,
         "recall_at_1": {
@@ -213,8 +216,8 @@ def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:
     }
 
 
-def _is_scored(run: Run, task: EvaluationTask, store: CohortStore) -> bool:
-    """Whether the run has a number, or a reason, for each pattern of the task as it is now."""
+def _is_evaluated(run: Run, task: EvaluationTask, store: CohortStore) -> bool:
+    """Return True if the run has a result or a reason for each pattern of the current task."""
     expected = expected_fingerprints(task, store)
     known = {
         row.missingness
@@ -227,13 +230,22 @@ def _is_scored(run: Run, task: EvaluationTask, store: CohortStore) -> bool:
 def evaluate_and_save(
     run: Run,
     task: EvaluationTask,
-    scorer: Scorer,
+    predictor: Predictor,
     store: CohortStore,
     seed: int,
     missingness: Sequence[str] | None,
 ) -> None:
-    """Score a run on one task and keep what came of it in its folder."""
-    made = evaluate(task, scorer, store=store, run=run.name, seed=seed, missingness=missingness)
+    """Evaluate a model on one task and save the results in a run's folder.
+
+    Args:
+        run: the run's folder.
+        task: the task.
+        predictor: the model.
+        store: the cohort.
+        seed: the seed of the model's training.
+        missingness: patterns instead of the task's own.
+    """
+    made = evaluate(task, predictor, store=store, run=run.name, seed=seed, missingness=missingness)
     expected = expected_fingerprints(task, store)
     run.write_evaluation(
         task.name,

@@ -1,4 +1,4 @@
-"""The metrics of a task, also where it has several parts: outcomes, or draws of few labels."""
+"""Build the metrics of a task, also for several parts: outcomes, or draws of few labels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,17 +12,17 @@ from clinical_symile.metrics.base import Metric
 from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
 from clinical_symile.stats.bootstrap import by_weights
 
-METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
+_METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
 
 
 def task_metrics(task: Retrieval | Classification) -> list[Metric]:
-    """What a task is measured by.
+    """Return the metrics of a task.
 
-    A metric of a task of several parts is the mean over them, of the rows of what became of each
-    sample that the column `part` says are theirs. With several outcomes each has its own as well,
-    named `metric/outcome`.
+    For a task of several parts a metric is the mean over the parts; the column `part` of the
+    outcome says which part a row belongs to. For several outcomes each outcome also has its own
+    metric, named `metric/outcome`.
     """
-    metrics = [resolve(name, METRICS[type(task)], what="metric") for name in task.metrics]
+    metrics = [resolve(name, _METRICS[type(task)], what="metric") for name in task.metrics]
     if isinstance(task, Retrieval) or len(task.questions) == 1:
         return metrics
     every = tuple(task.questions)
@@ -34,12 +34,12 @@ def task_metrics(task: Retrieval | Classification) -> list[Metric]:
 
 
 def primary_metric(task: Retrieval | Classification) -> Metric:
-    """The metric to look at first."""
+    """Return the metric that the task names as primary."""
     return next(metric for metric in task_metrics(task) if metric.name == task.primary)
 
 
 def _over(parts: Sequence[str], metric: Metric, *, name: str) -> Metric:
-    """The mean of a metric over some parts."""
+    """Return the mean of a metric over some parts."""
 
     def compute(*arrays: Shaped[np.ndarray, " row"]) -> float:
         *values, part = arrays

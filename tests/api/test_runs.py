@@ -72,13 +72,28 @@ def test_a_kept_model_is_compared_with_a_run(workplace: Path, tmp_path: Path):
 
 
 def test_an_object_that_is_no_model_is_refused(workplace: Path):
-    with pytest.raises(cs.DefinitionError, match="has no method embed"):
+    with pytest.raises(cs.DefinitionError, match="has no method embed, predict_proba or score"):
         cs.evaluate(object(), "store", tasks=TASK)
 
 
-def test_a_retrieval_without_an_objective_is_refused(workplace: Path):
-    with pytest.raises(cs.DefinitionError, match="Give objective='clip'"):
-        cs.evaluate(Noise(), "store", tasks=TASK)
+def test_without_an_objective_inner_products_score_candidates(workplace: Path):
+    found, expected = (
+        cs.evaluate(Noise(), "store", tasks=TASK, missingness="complete", objective=objective)
+        for objective in (None, "clip")
+    )
+    assert found.rows == expected.rows
+
+
+def test_a_model_that_predicts_outcomes_needs_no_embeddings(workplace: Path):
+    class Half:
+        def predict_proba(self, request) -> np.ndarray:
+            return np.full(len(request.rows), 0.5)
+
+    found = cs.evaluate(
+        Half(), "store", tasks="classification/deterioration", missingness="complete"
+    )
+    (auroc,) = [row for row in found.rows if row.metric == "auroc"]
+    assert auroc.value == 0.5
 
 
 def test_embeddings_that_do_not_fit_the_store_are_refused_with_every_reason(workplace: Path):
@@ -86,7 +101,7 @@ def test_embeddings_that_do_not_fit_the_store_are_refused_with_every_reason(work
         cs.evaluate(Broken(), "store", tasks=TASK, objective="clip")
     assert len(error.value.problems) == 2
     assert "marked present where the store has no measurement" in error.value.problems[0]
-    assert "not finite" in error.value.problems[1]
+    assert "NaN or infinite" in error.value.problems[1]
 
 
 def test_a_task_object_is_trained_and_takes_no_overrides(workplace: Path, tmp_path: Path):

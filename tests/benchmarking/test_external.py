@@ -17,7 +17,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.evaluate import Evaluation, evaluate
-from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.registry import OBJECTIVES, resolve
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.stats.metric_intervals import metric_intervals
@@ -38,7 +38,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def scorer(synthetic_store: CohortStore, generator: torch.Generator) -> EmbeddingScorer:
+def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> EmbeddingPredictor:
     """Random embeddings of the whole store."""
     present = torch.from_numpy(synthetic_store.present.copy())
     z = torch.nn.functional.normalize(torch.randn(len(present), 3, 6, generator=generator), dim=2)
@@ -46,15 +46,15 @@ def scorer(synthetic_store: CohortStore, generator: torch.Generator) -> Embeddin
         z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
     )
     clip = resolve("clip", OBJECTIVES, what="objective")()
-    return EmbeddingScorer(embeddings, clip, synthetic_store)
+    return EmbeddingPredictor(embeddings, clip, synthetic_store)
 
 
 def _evaluated(
-    catalog: Catalog, name: str, scorer: EmbeddingScorer, store: CohortStore
+    catalog: Catalog, name: str, predictor: EmbeddingPredictor, store: CohortStore
 ) -> Evaluation:
     task = read_task(catalog.path("tasks", name), name=name)
     assert isinstance(task, Retrieval | Classification)
-    return evaluate(task, scorer, store=store, run="own", seed=0)
+    return evaluate(task, predictor, store=store, run="own", seed=0)
 
 
 def _predictions(made: Evaluation, store: CohortStore, *patterns: str) -> pd.DataFrame:
@@ -91,9 +91,9 @@ def include(
 
 
 def test_a_runs_own_predictions_give_its_own_numbers(
-    include: Callable, catalog: Catalog, scorer: EmbeddingScorer, synthetic_store: CohortStore
+    include: Callable, catalog: Catalog, predictor: EmbeddingPredictor, synthetic_store: CohortStore
 ) -> None:
-    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     made = include(_predictions(own, synthetic_store, "complete", "only-ecg"))
     theirs = [row for row in made.results if row.run == "theirs"]
     expected = [row for row in own.results if row.missingness in ("complete", "only-ecg")]
@@ -107,25 +107,25 @@ def test_a_runs_own_predictions_give_its_own_numbers(
 
 
 def test_predictions_that_do_not_say_what_is_missing_are_made_with_all_that_is_there(
-    include: Callable, catalog: Catalog, scorer: EmbeddingScorer, synthetic_store: CohortStore
+    include: Callable, catalog: Catalog, predictor: EmbeddingPredictor, synthetic_store: CohortStore
 ) -> None:
-    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     table = _predictions(own, synthetic_store, "complete").drop(columns=["missingness", "label"])
     made = include(table)
     assert {row.missingness for row in made.results if row.run == "theirs"} == {"complete"}
 
 
 def test_patterns_that_no_task_asks_are_noted(
-    include: Callable, catalog: Catalog, scorer: EmbeddingScorer, synthetic_store: CohortStore
+    include: Callable, catalog: Catalog, predictor: EmbeddingPredictor, synthetic_store: CohortStore
 ) -> None:
-    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     table = _predictions(own, synthetic_store, "complete")
     unasked = table.assign(missingness="mcar-10")
     made = include(pd.concat([table, unasked]))
     assert made.notes == [
-        "theirs.csv: no task asks for predictions under 'mcar-10'; they are not used."
+        "theirs.csv: no task has the pattern 'mcar-10'; its predictions are not used."
     ]
-    with pytest.raises(DataError, match=r"predictions are under patterns that no task asks for"):
+    with pytest.raises(DataError, match=r"predictions are under patterns that no task has"):
         include(unasked, name="unasked")
 
 
@@ -134,13 +134,13 @@ def test_without_a_store_a_file_under_other_patterns_is_refused_and_mended_in_it
 ) -> None:
     table = _carebench(rng).rename(columns={"predictions": "probability", "labels": "label"})
     table = table.assign(sample=range(len(table)))
-    with pytest.raises(DataError, match=r"no task asks for, without-ecg; expected observed\."):
+    with pytest.raises(DataError, match=r"no task has, without-ecg; expected observed\."):
         include(table.assign(missingness="without-ecg"), store=None)
     assert include(table, store=None).results
 
 
 def test_a_runs_own_embeddings_give_its_own_numbers(
-    catalog: Catalog, tmp_path: Path, scorer: EmbeddingScorer, synthetic_store: CohortStore
+    catalog: Catalog, tmp_path: Path, predictor: EmbeddingPredictor, synthetic_store: CohortStore
 ) -> None:
     rows, columns = np.nonzero(synthetic_store.present)
     table = pd.DataFrame(
@@ -148,7 +148,7 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
             "sample": synthetic_store.samples["sample"].to_numpy()[rows],
             "modality": np.array(synthetic_store.modalities)[columns],
             # Of any length: they are brought to length 1.
-            "embedding": list(3 * scorer.embeddings.z.numpy()[rows, columns]),
+            "embedding": list(3 * predictor.embeddings.z.numpy()[rows, columns]),
         }
     )
     table.to_parquet(tmp_path / "theirs.parquet")
@@ -163,7 +163,7 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
     )
     made = add_embeddings(tmp_path / "theirs.parquet", target, objective="clip")
     for task in tasks:
-        own = _evaluated(catalog, task, scorer, synthetic_store)
+        own = _evaluated(catalog, task, predictor, synthetic_store)
         theirs = [row for row in made.results if (row.run, row.task) == ("theirs", task)]
         assert [row.metric for row in theirs] == [row.metric for row in own.results]
         for row, expected in zip(theirs, own.results, strict=True):
@@ -202,10 +202,10 @@ def test_a_file_that_does_not_fit_the_store_is_refused_with_counts(
     message: str,
     include: Callable,
     catalog: Catalog,
-    scorer: EmbeddingScorer,
+    predictor: EmbeddingPredictor,
     synthetic_store: CohortStore,
 ) -> None:
-    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     with pytest.raises(DataError, match=message):
         include(spoil(_predictions(own, synthetic_store, "complete")))
 
@@ -217,7 +217,7 @@ def test_several_predictions_of_one_sample_at_several_times_are_refused(
     once = people[times == 1][0]
     table = pd.DataFrame({"subject_id": [once] * 2, "predicted_boolean_probability": 0.5})
     table["prediction_time"] = pd.to_datetime(["2020-01-01", "2020-02-01"])
-    with pytest.raises(DataError, match="1 of 2 predictions are of a sample that has one already"):
+    with pytest.raises(DataError, match="1 of 2 predictions are of a sample that already has one"):
         include(table)
 
 
@@ -335,9 +335,9 @@ def test_a_benchmark_of_another_store_takes_no_more_runs(
     catalog: Catalog,
     rng: np.random.Generator,
     synthetic_store: CohortStore,
-    scorer: EmbeddingScorer,
+    predictor: EmbeddingPredictor,
 ) -> None:
     include(_carebench(rng), store=None)
-    own = _evaluated(catalog, DETERIORATION, scorer, synthetic_store)
+    own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     with pytest.raises(DataError, match="holds a benchmark of store"):
         include(_predictions(own, synthetic_store, "complete"))

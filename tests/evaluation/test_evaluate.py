@@ -18,9 +18,10 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.evaluate import Evaluation, evaluate
 from clinical_symile.evaluation.fingerprint import expected_fingerprints, result_fingerprints
-from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer, Scorer, without_parts
+from clinical_symile.evaluation.predictors.base import Predictor, Request, hide_parts_from
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
-from clinical_symile.missingness.patterns import Pattern, expand, parse_pattern
+from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry import OBJECTIVES, RETRIEVAL_METRICS, resolve
 from clinical_symile.stats.metric_intervals import metric_intervals
@@ -53,17 +54,17 @@ def read(catalog: Catalog) -> Callable[..., Retrieval | Classification]:
     return read
 
 
-def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingScorer:
+def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingPredictor:
     """A model that maps everything to one point."""
     present = torch.from_numpy(store.present.copy())
     z = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0) * present[:, :, None]
     embeddings = Embeddings(
         z=z, present=present, modalities=store.modalities, rows=torch.arange(len(present))
     )
-    return EmbeddingScorer(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
+    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
 
 
-def _random(store: CohortStore) -> EmbeddingScorer:
+def _random(store: CohortStore) -> EmbeddingPredictor:
     """A model that has learned nothing."""
     constant = _constant(store)
     z = torch.randn(constant.embeddings.z.shape, generator=torch.Generator().manual_seed(0))
@@ -73,25 +74,17 @@ def _random(store: CohortStore) -> EmbeddingScorer:
 
 @dataclass
 class _Counting:
-    """A scorer that notes the queries it was asked for lists, with what it might see of each."""
+    """A predictor that notes the queries that it scores lists for, with what each has."""
 
-    scorer: EmbeddingScorer
-    asked: list[tuple[int, bytes]] = field(default_factory=list)
+    predictor: EmbeddingPredictor
+    scored: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def score(
-        self, task: Retrieval, rows: np.ndarray, available: np.ndarray, candidates: np.ndarray
-    ) -> np.ndarray:
-        self.asked += [(row, shown.tobytes()) for row, shown in zip(rows, available, strict=True)]
-        return self.scorer.score(task, rows, available, candidates)
+    def score(self, request: Request, candidates: np.ndarray) -> np.ndarray:
+        queries = zip(request.rows, request.available, strict=True)
+        self.scored += [(row, available.tobytes()) for row, available in queries]
+        return self.predictor.score(request, candidates)
 
-    def score_all(
-        self, task: Retrieval, rows: np.ndarray, available: np.ndarray, candidates: np.ndarray
-    ) -> np.ndarray:
-        raise NotImplementedError
-
-    def probability(
-        self, task: Classification, rows: np.ndarray, available: np.ndarray, pattern: Pattern
-    ) -> np.ndarray:
+    def score_shared(self, request: Request, candidates: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -99,11 +92,11 @@ def _evaluate(
     task: Retrieval | Classification,
     store: CohortStore,
     *,
-    scorer: Scorer | None = None,
+    predictor: Predictor | None = None,
     missingness: tuple[str, ...] | None = None,
 ) -> Evaluation:
-    scorer = scorer or _constant(store)
-    return evaluate(task, scorer, store=store, run="a-0", seed=3, missingness=missingness)
+    predictor = predictor or _constant(store)
+    return evaluate(task, predictor, store=store, run="a-0", seed=3, missingness=missingness)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -113,7 +106,7 @@ def test_a_constant_model_scores_chance_in_retrieval(
     name: str, objective: str, candidates: str, read: Callable, synthetic_store: CohortStore
 ) -> None:
     task = read(name, f"candidates={candidates}")
-    made = _evaluate(task, synthetic_store, scorer=_constant(synthetic_store, objective))
+    made = _evaluate(task, synthetic_store, predictor=_constant(synthetic_store, objective))
     assert len(made.results) == len(task.missingness) * len(task.metrics)
     for result in made.results:
         assert result.chance is not None
@@ -182,23 +175,16 @@ def test_all_patterns_but_observed_use_the_same_samples(
 class _Fixed:
     """Scores that are known: the candidate's row number, negated for odd queries."""
 
-    def score(
-        self, task: Retrieval, rows: np.ndarray, available: np.ndarray, candidates: np.ndarray
-    ) -> np.ndarray:
-        return np.where(rows[:, None] % 2, -1.0, 1.0) * candidates
+    def score(self, request: Request, candidates: np.ndarray) -> np.ndarray:
+        return np.where(request.rows[:, None] % 2, -1.0, 1.0) * candidates
 
-    score_all = score
-
-    def probability(
-        self, task: Classification, rows: np.ndarray, available: np.ndarray, pattern: Pattern
-    ) -> np.ndarray:
-        return rows / rows.max()
+    score_shared = score
 
 
 def test_outcomes_count_who_scores_above_and_name_the_first_answers(
     read: Callable, synthetic_store: CohortStore
 ) -> None:
-    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, scorer=_Fixed())
+    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, predictor=_Fixed())
     lists = made.candidates.groupby("query")["candidate"].agg(list)
     for outcome in made.outcomes["complete"].to_dict("records"):
         listed = sorted(lists[outcome["row"]], reverse=outcome["row"] % 2 == 0)
@@ -208,7 +194,7 @@ def test_outcomes_count_who_scores_above_and_name_the_first_answers(
 
 
 def test_values_are_those_of_the_outcomes(read: Callable, synthetic_store: CohortStore) -> None:
-    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, scorer=_Fixed())
+    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, predictor=_Fixed())
     for result in made.results:
         above = made.outcomes[result.missingness]["above"]
         expected = {
@@ -238,7 +224,7 @@ def test_a_pattern_that_cannot_be_scored_is_recorded_with_its_reason(
     made = _evaluate(task, replace(synthetic_store, samples=table))
     assert made.results == []
     assert [row.missingness for row in made.unscored] == list(task.missingness)
-    assert all("a probe cannot be fitted" in row.reason for row in made.unscored)
+    assert all("no model can be fitted to the labels" in row.reason for row in made.unscored)
 
 
 def test_a_pattern_without_samples_does_not_take_the_others_with_it(
@@ -256,10 +242,10 @@ def test_a_pattern_without_samples_does_not_take_the_others_with_it(
 def test_a_model_that_diverged_is_recorded_as_such(
     read: Callable, synthetic_store: CohortStore
 ) -> None:
-    scorer = _constant(synthetic_store)
-    z = torch.full_like(scorer.embeddings.z, torch.nan)
-    scorer = replace(scorer, embeddings=replace(scorer.embeddings, z=z))
-    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, scorer=scorer)
+    predictor = _constant(synthetic_store)
+    z = torch.full_like(predictor.embeddings.z, torch.nan)
+    predictor = replace(predictor, embeddings=replace(predictor.embeddings, z=z))
+    made = _evaluate(read(RETRIEVALS[0]), synthetic_store, predictor=predictor)
     assert made.results == []
     assert all("NaN score" in row.reason for row in made.unscored)
 
@@ -378,14 +364,14 @@ def test_each_metric_has_the_interval_that_holds_or_the_one_that_the_task_names(
     read: Callable, synthetic_store: CohortStore
 ) -> None:
     metrics = 'metrics=["auroc", "auprc", "brier"]'
-    scorer = _random(synthetic_store)
+    predictor = _random(synthetic_store)
     for asked, expected in (
         ([], {"auroc": "bca", "auprc": "percentile", "brier": "percentile"}),
         (["interval=bca"], dict.fromkeys(("auroc", "auprc", "brier"), "bca")),
         (["interval=percentile"], dict.fromkeys(("auroc", "auprc", "brier"), "percentile")),
     ):
         task = read(DETERIORATION, metrics, *asked)
-        made = _evaluate(task, synthetic_store, scorer=scorer, missingness=("complete",))
+        made = _evaluate(task, synthetic_store, predictor=predictor, missingness=("complete",))
         assert {row.metric: row.interval for row in made.results} == expected
 
 
@@ -398,10 +384,12 @@ def test_patterns_that_are_asked_together_answer_as_each_does_alone(
             task = read(name, *asked)
             inputs = task.query if isinstance(task, Retrieval) else task.inputs
             patterns = expand(["observed", "grid"], inputs)
-            scorer = _random(synthetic_store)
-            together = _evaluate(task, synthetic_store, scorer=scorer, missingness=patterns)
+            predictor = _random(synthetic_store)
+            together = _evaluate(task, synthetic_store, predictor=predictor, missingness=patterns)
             for pattern in patterns:
-                alone = _evaluate(task, synthetic_store, scorer=scorer, missingness=(pattern,))
+                alone = _evaluate(
+                    task, synthetic_store, predictor=predictor, missingness=(pattern,)
+                )
                 found = [row for row in together.results if row.missingness == pattern]
                 assert found == alone.results
                 assert together.outcomes[pattern].equals(alone.outcomes[pattern])
@@ -411,11 +399,11 @@ def test_a_query_is_scored_once_for_each_set_of_modalities(
     read: Callable, synthetic_store: CohortStore
 ) -> None:
     task = read(RETRIEVALS[0])
-    scorer = _Counting(_random(synthetic_store))
+    predictor = _Counting(_random(synthetic_store))
     patterns = expand(["grid"], task.query)
-    made = _evaluate(task, synthetic_store, scorer=scorer, missingness=patterns)
+    made = _evaluate(task, synthetic_store, predictor=predictor, missingness=patterns)
     assert len(patterns) == 10
-    assert len(scorer.asked) == len(set(scorer.asked)) == 3 * len(made.outcomes["complete"])
+    assert len(predictor.scored) == len(set(predictor.scored)) == 3 * len(made.outcomes["complete"])
 
 
 def test_evaluating_again_gives_the_same_numbers(
@@ -459,10 +447,10 @@ def test_draws_of_few_labels_are_scored_together(
     read: Callable, synthetic_store: CohortStore, generator: torch.Generator
 ) -> None:
     task = read("classification/more/deterioration_from_10_percent")
-    scorer = _constant(synthetic_store)
-    z = torch.randn(scorer.embeddings.z.shape, generator=generator)
-    scorer = replace(scorer, embeddings=replace(scorer.embeddings, z=z))
-    made = _evaluate(task, synthetic_store, scorer=scorer, missingness=("complete",))
+    predictor = _constant(synthetic_store)
+    z = torch.randn(predictor.embeddings.z.shape, generator=generator)
+    predictor = replace(predictor, embeddings=replace(predictor.embeddings, z=z))
+    made = _evaluate(task, synthetic_store, predictor=predictor, missingness=("complete",))
     assert [row.metric for row in made.results] == list(task.metrics)
     drawn = made.outcomes["complete"].groupby("part")["probability"].agg(list)
     assert len(drawn) == len(task.label_seeds)
@@ -475,7 +463,7 @@ def test_what_needs_encoders_is_not_scored_without(
     task = read("classification/more/deterioration_by_finetuning")
     made = _evaluate(task, synthetic_store, missingness=("complete",))
     assert [row.reason for row in made.unscored] == [
-        "fine-tuning needs the encoders, and nothing but embeddings is known of this model."
+        "fine-tuning needs the encoders; only the embeddings of this model are known."
     ]
 
 
@@ -484,20 +472,20 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
 ) -> None:
     learner = build_learner(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0).eval()
     rows = np.arange(len(synthetic_store.samples))
-    scorer = EmbeddingScorer(
+    predictor = EmbeddingPredictor(
         embed_rows(learner.model, synthetic_store, rows),
         learner.objective,
         synthetic_store,
         Encoders(learner, synthetic_store),
     )
     pattern = parse_pattern("labs-mcar-50")
-    hiding = without_parts(scorer, pattern, seed=0)
-    assert isinstance(hiding, EmbeddingScorer)
+    hiding = hide_parts_from(predictor, pattern, seed=0)
+    assert isinstance(hiding, EmbeddingPredictor)
     labs = synthetic_store.modalities.index("labs")
     others = [place for place in range(3) if place != labs]
-    assert torch.equal(hiding.embeddings.z[:, others], scorer.embeddings.z[:, others])
+    assert torch.equal(hiding.embeddings.z[:, others], predictor.embeddings.z[:, others])
     there = torch.from_numpy(synthetic_store.present[:, labs].copy())
-    assert (hiding.embeddings.z[there, labs] != scorer.embeddings.z[there, labs]).any()
+    assert (hiding.embeddings.z[there, labs] != predictor.embeddings.z[there, labs]).any()
     # The whole store encoded with the same parts hidden gives the same vectors.
     again = embed_rows(learner.model, hiding.store, rows)
     torch.testing.assert_close(again.z, hiding.embeddings.z)
@@ -505,12 +493,12 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
     task = read_task(catalog.path("tasks", name), name=name)
     assert isinstance(task, Retrieval)
     kind = {"store": synthetic_store, "run": "r", "seed": 0}
-    made = evaluate(task, scorer, **kind, missingness=["complete", "labs-mcar-50"])
+    made = evaluate(task, predictor, **kind, missingness=["complete", "labs-mcar-50"])
     assert {row.missingness for row in made.results} == {"complete", "labs-mcar-50"}
     whole, half = made.outcomes["complete"], made.outcomes["labs-mcar-50"]
     assert whole["row"].equals(half["row"])
     assert not whole["above"].equals(half["above"])
-    without = replace(scorer, encoders=None)
+    without = replace(predictor, encoders=None)
     made = evaluate(task, without, **kind, missingness=["labs-mcar-50"])
     assert not made.results
-    assert "only a run with its encoders can be asked" in made.unscored[0].reason
+    assert "only a run with its encoders can be evaluated" in made.unscored[0].reason

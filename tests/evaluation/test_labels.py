@@ -6,8 +6,7 @@ import pytest
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.labels import outcome_labels, subsample_labels
-from clinical_symile.evaluation.probes.base import Labelled
+from clinical_symile.evaluation.labels import outcome_labels, subsample_label_rows
 from tests.evaluation.test_task_metrics import TABLE
 
 
@@ -31,34 +30,27 @@ def test_an_uncertain_label_counts_as_the_task_says(
     np.testing.assert_array_equal(store.outcome("edema"), [1, 0, np.nan, np.nan])
 
 
-def _known(positive: int, negative: int) -> Labelled:
-    label = np.array([1] * positive + [0] * negative)
-    z = np.zeros((len(label), 1, 2))
-    return Labelled(np.arange(len(label)), z, np.ones((len(label), 1), dtype=bool), ("cxr",), label)
-
-
 @pytest.mark.parametrize(("share", "counts"), [(0.01, (1, 2)), (0.05, (2, 8)), (0.1, (3, 16))])
 def test_few_labels_are_a_share_of_each_class_at_least_one(
     share: float, counts: tuple[int, int]
 ) -> None:
-    known = _known(30, 151)
-    drawn = subsample_labels(known, _task(outcome="edema", label_share=share))
-    assert (drawn.label.sum(), (drawn.label == 0).sum()) == counts
-    np.testing.assert_array_equal(drawn.label, known.label[drawn.rows])
-    assert len(set(drawn.rows)) == len(drawn.rows)
+    label = np.array([1] * 30 + [0] * 151)
+    rows = subsample_label_rows(label, _task(outcome="edema", label_share=share))
+    assert (label[rows].sum(), (label[rows] == 0).sum()) == counts
+    assert len(set(rows)) == len(rows)
 
 
 def test_each_seed_draws_its_own_labels_and_the_same_again() -> None:
-    known = _known(50, 50)
+    label = np.array([1] * 50 + [0] * 50)
     first, again, other = (
-        subsample_labels(
-            known, _task(outcome="edema", label_share=0.1, label_seeds=[seed])
-        ).rows.tolist()
+        subsample_label_rows(
+            label, _task(outcome="edema", label_share=0.1, label_seeds=[seed])
+        ).tolist()
         for seed in (0, 0, 1)
     )
     assert first == again != other
 
 
 def test_all_labels_are_taken_where_the_task_does_not_say() -> None:
-    known = _known(3, 4)
-    assert subsample_labels(known, _task(outcome="edema")) is known
+    label = np.array([1] * 3 + [0] * 4)
+    assert subsample_label_rows(label, _task(outcome="edema")).tolist() == [*range(7)]

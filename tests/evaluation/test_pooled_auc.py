@@ -9,8 +9,12 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
 from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
+from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.metrics.retrieval import auc_over_scores
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.stats.bootstrap import bootstrap
+
+COMPLETE = parse_pattern("complete")
 
 
 @pytest.fixture
@@ -23,30 +27,28 @@ def task(catalog: Catalog) -> Retrieval:
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clinical_symile.evaluation.pooled_auc.QUERIES_AT_A_TIME", 4)
-    monkeypatch.setattr("clinical_symile.evaluation.pooled_auc.CANDIDATES_AT_A_TIME", 3)
+    monkeypatch.setattr("clinical_symile.evaluation._blocks._QUERIES_PER_BLOCK", 4)
+    monkeypatch.setattr("clinical_symile.evaluation._blocks._CANDIDATES_PER_BLOCK", 3)
 
 
 class _Table:
     def __init__(self, scores: np.ndarray):
         self.scores, self.cells = scores, []
 
-    def score(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
+    def score(self, request: Any, candidates: Any) -> np.ndarray:
         self.cells.append(candidates.size)
-        full = self.scores[rows[:, None], candidates]
+        full = self.scores[request.rows[:, None], candidates]
         return np.where(candidates == PADDING, -np.inf, full)
 
-    def score_all(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
-        self.cells.append(len(rows) * len(candidates))
-        return self.scores[np.ix_(rows, candidates)]
-
-    def probability(self, task: Any, rows: Any, available: Any, pattern: Any) -> np.ndarray:
-        raise NotImplementedError
+    def score_shared(self, request: Any, candidates: Any) -> np.ndarray:
+        self.cells.append(len(request.rows) * len(candidates))
+        return self.scores[np.ix_(request.rows, candidates)]
 
 
 def _parts(task: Retrieval, scores: np.ndarray, among: CandidateLists | Gallery) -> np.ndarray:
     available = np.ones((len(among.queries), 2), dtype=bool)
-    return pooled_auc_per_query(task, _Table(scores), among.queries, available, among=among)
+    request = Request(task, among.queries, available, COMPLETE)
+    return pooled_auc_per_query(request, _Table(scores), among=among)
 
 
 def test_the_auc_over_scores_is_that_of_all_pairs_in_lists(
@@ -80,11 +82,12 @@ def test_the_auc_over_scores_is_that_of_all_pairs_in_a_gallery(
 
 
 def test_no_more_than_a_block_is_held(task: Retrieval, rng: np.random.Generator) -> None:
-    scorer = _Table(rng.random((30, 30)))
+    predictor = _Table(rng.random((30, 30)))
     gallery = Gallery(np.arange(30), np.arange(30))
-    pooled_auc_per_query(task, scorer, gallery.queries, np.ones((30, 2), dtype=bool), among=gallery)
-    assert max(scorer.cells) <= 4 * 3
-    assert sum(scorer.cells) == 30 * 30 + 30
+    request = Request(task, gallery.queries, np.ones((30, 2), dtype=bool), COMPLETE)
+    pooled_auc_per_query(request, predictor, among=gallery)
+    assert max(predictor.cells) <= 4 * 3
+    assert sum(predictor.cells) == 30 * 30 + 30
 
 
 def test_resampling_the_parts_is_as_wide_as_resampling_the_queries(

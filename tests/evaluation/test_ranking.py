@@ -11,12 +11,13 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery, candidate_lists
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.predictors.embedding import (
-    EmbeddingScorer,
-    OracleScorer,
-    Scorer,
-    samples,
+from clinical_symile.evaluation.predictors.base import (
+    Request,
+    RetrievalPredictor,
+    draw_request,
 )
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.ranking import Ranking, rank
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.registry import OBJECTIVES, resolve
@@ -34,8 +35,8 @@ def task(catalog: Catalog) -> Retrieval:
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clinical_symile.evaluation.ranking.QUERIES_AT_A_TIME", 5)
-    monkeypatch.setattr("clinical_symile.evaluation.ranking.CANDIDATES_AT_A_TIME", 7)
+    monkeypatch.setattr("clinical_symile.evaluation._blocks._QUERIES_PER_BLOCK", 5)
+    monkeypatch.setattr("clinical_symile.evaluation._blocks._CANDIDATES_PER_BLOCK", 7)
 
 
 @dataclass
@@ -45,24 +46,30 @@ class _Table:
     scores: np.ndarray
     cells: list[int] = field(default_factory=list)
 
-    def score(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
+    def score(self, request: Any, candidates: Any) -> np.ndarray:
         self.cells.append(candidates.size)
-        full = self.scores[rows[:, None], candidates]
+        full = self.scores[request.rows[:, None], candidates]
         return np.where(candidates == PADDING, -np.inf, full)
 
-    def score_all(self, task: Any, rows: Any, available: Any, candidates: Any) -> np.ndarray:
-        self.cells.append(len(rows) * len(candidates))
-        return self.scores[np.ix_(rows, candidates)]
-
-    def probability(self, task: Any, rows: Any, available: Any, pattern: Any) -> np.ndarray:
-        raise NotImplementedError
+    def score_shared(self, request: Any, candidates: Any) -> np.ndarray:
+        self.cells.append(len(request.rows) * len(candidates))
+        return self.scores[np.ix_(request.rows, candidates)]
 
 
-def _ranked(task: Retrieval, scorer: Scorer, store: CohortStore) -> tuple[np.ndarray, Ranking]:
-    among = candidate_lists(task, store)
-    rows, available = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
-    kept = np.isin(rows, among.queries)
-    return rows[kept], rank(task, scorer, rows[kept], available[kept], among=among)
+def _request(task: Retrieval, store: CohortStore) -> Request[Retrieval]:
+    request = draw_request(task, store, parse_pattern("mcar-30"))
+    return request.take(np.isin(request.rows, candidate_lists(task, store).queries))
+
+
+def _ranked(
+    task: Retrieval, predictor: RetrievalPredictor, store: CohortStore
+) -> tuple[np.ndarray, Ranking]:
+    request = _request(task, store)
+    return request.rows, rank(request, predictor, among=candidate_lists(task, store))
+
+
+def _complete(task: Retrieval, rows: np.ndarray) -> Request[Retrieval]:
+    return Request(task, rows, np.ones((len(rows), 2), dtype=bool), parse_pattern("complete"))
 
 
 def _few_scores(store: CohortStore, rng: np.random.Generator) -> np.ndarray:
@@ -110,27 +117,24 @@ def test_a_model_ranks_a_gallery_as_it_ranks_lists(
     rows = torch.arange(len(present))
     embeddings = Embeddings(z * present[:, :, None], present, synthetic_store.modalities, rows)
     made = resolve(objective, OBJECTIVES, what="objective")()
-    _check_as_lists(task, EmbeddingScorer(embeddings, made, synthetic_store), synthetic_store)
+    _check_as_lists(task, EmbeddingPredictor(embeddings, made, synthetic_store), synthetic_store)
 
 
 def test_an_oracle_ranks_a_gallery_as_it_ranks_lists(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:
-    scorer = OracleScorer(Oracle(synthetic_store), synthetic_store)
-    _check_as_lists(task, scorer, synthetic_store)
+    predictor = OraclePredictor(Oracle(synthetic_store), synthetic_store)
+    _check_as_lists(task, predictor, synthetic_store)
 
 
-def _check_as_lists(task: Retrieval, scorer: Scorer, store: CohortStore) -> None:
-    rows, ranking = _ranked(task, scorer, store)
-    asked, available = samples(store, task.split, task.query, parse_pattern("mcar-30"), seed=0)
+def _check_as_lists(task: Retrieval, predictor: RetrievalPredictor, store: CohortStore) -> None:
+    rows, ranking = _ranked(task, predictor, store)
     longest = max(len(_listed(store, row)) for row in rows)
     lists = np.full((len(rows), longest), PADDING)
     for place, row in enumerate(rows):
         listed = [row, *(other for other in _listed(store, row) if other != row)]
         lists[place, : len(listed)] = listed
-    expected = rank(
-        task, scorer, rows, available[np.isin(asked, rows)], among=CandidateLists(rows, lists)
-    )
+    expected = rank(_request(task, store), predictor, among=CandidateLists(rows, lists))
     np.testing.assert_array_equal(ranking.above, expected.above)
     np.testing.assert_array_equal(ranking.tied, expected.tied)
     np.testing.assert_array_equal(ranking.candidates, expected.candidates)
@@ -139,10 +143,10 @@ def _check_as_lists(task: Retrieval, scorer: Scorer, store: CohortStore) -> None
 def test_queries_and_candidates_are_never_held_all_at_once(
     task: Retrieval, synthetic_store: CohortStore, rng: np.random.Generator
 ) -> None:
-    scorer = _Table(_few_scores(synthetic_store, rng))
-    rows, ranking = _ranked(task, scorer, synthetic_store)
-    assert max(scorer.cells) == 5 * 7
-    assert sum(scorer.cells) > len(rows) * (ranking.candidates.max() - 1)
+    predictor = _Table(_few_scores(synthetic_store, rng))
+    rows, ranking = _ranked(task, predictor, synthetic_store)
+    assert max(predictor.cells) == 5 * 7
+    assert sum(predictor.cells) > len(rows) * (ranking.candidates.max() - 1)
 
 
 def test_a_score_that_is_no_number_is_told_wherever_it_stands(
@@ -159,12 +163,11 @@ def test_answers_of_a_gallery_do_not_favour_the_right_one_among_ties(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:
     everyone = np.arange(len(synthetic_store.samples))
-    scorer = _Table(np.zeros((len(everyone), len(everyone))))
+    predictor = _Table(np.zeros((len(everyone), len(everyone))))
     among = Gallery(everyone[:12], everyone[:12])
-    available = np.ones((12, 2), dtype=bool)
     right = [
         rank(
-            task.model_copy(update={"seed": seed}), scorer, everyone[:12], available, among=among
+            _complete(task.model_copy(update={"seed": seed}), everyone[:12]), predictor, among=among
         ).answers[:, 0]
         == everyone[:12]
         for seed in range(200)
@@ -175,18 +178,13 @@ def test_answers_of_a_gallery_do_not_favour_the_right_one_among_ties(
 
 def test_answers_of_lists_do_not_favour_the_right_one_among_ties(task: Retrieval) -> None:
     lists = CandidateLists(np.arange(2000), np.arange(2000)[:, None] + np.arange(10))
-    scorer = _Table(np.zeros((2000, 2010)))
-    ranking = rank(task, scorer, lists.queries, np.ones((2000, 2), dtype=bool), among=lists)
+    predictor = _Table(np.zeros((2000, 2010)))
+    ranking = rank(_complete(task, lists.queries), predictor, among=lists)
     assert abs((ranking.answers[:, 0] == lists.queries).mean() - 0.1) < 0.03
 
 
 def test_a_gallery_of_one_leaves_nothing_to_get_wrong(task: Retrieval) -> None:
-    ranking = rank(
-        task,
-        _Table(np.ones((3, 3))),
-        np.array([1]),
-        np.ones((1, 2), dtype=bool),
-        among=Gallery(np.array([1]), np.array([0])),
-    )
+    gallery = Gallery(np.array([1]), np.array([0]))
+    ranking = rank(_complete(task, gallery.queries), _Table(np.ones((3, 3))), among=gallery)
     assert (ranking.above[0], ranking.tied[0], ranking.candidates[0]) == (0, 0, 1)
     assert ranking.answers.tolist() == [[1]]

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import file_sha256
 from clinical_symile.missingness.patterns import parse_pattern
@@ -166,6 +167,24 @@ def row_positions(keys: np.ndarray, samples: Iterable[Any]) -> np.ndarray:
     """The row of each key among the ids of a store's samples; -1 where there is none."""
     rows = {parse_key(sample): row for row, sample in enumerate(samples)}
     return np.array([rows.get(parse_key(key), -1) for key in keys], dtype=np.int64)
+
+
+def unknown_samples(file: str, rows: np.ndarray, store: CohortStore, *, what: str) -> list[str]:
+    """Return a problem if some rows of a file are of samples that the store lacks.
+
+    Args:
+        file: its name.
+        rows: the row of the store for each row of the file; below 0 where there is none.
+        store: holds the samples.
+        what: the rows are, in the plural.
+    """
+    unknown = int((rows < 0).sum())
+    if not unknown:
+        return []
+    return [
+        f"{file}: {unknown} of {len(rows)} {what} are of samples that are not in the store of "
+        f"cohort '{store.cohort}'; expected its sample ids. Remove the others."
+    ]
 
 
 def read_table(path: Path) -> pd.DataFrame:

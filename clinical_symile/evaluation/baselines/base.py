@@ -1,5 +1,6 @@
-"""What a baseline must provide: it predicts an outcome without any pretraining."""
+"""Define what a baseline provides: it predicts an outcome without any pretraining."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -8,64 +9,96 @@ from jaxtyping import Bool, Float, Int
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import CannotScore
+from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.training.supervised import LabelledRows
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineInputs:
+    """All that a baseline may use for one prediction.
+
+    Attributes:
+        train: samples of both classes to learn from.
+        tuning: samples to choose hyperparameters by, at least one.
+        request: the samples to predict, what is available of them, and the task.
+        store: the cohort's measurements.
+        pretraining: the task whose encoders and optimizer a baseline that trains any may use.
+    """
+
+    train: LabelledRows
+    tuning: LabelledRows
+    request: Request[Classification]
+    store: CohortStore
+    pretraining: Pretraining
+
+    def tabular(self, samples: LabelledRows | Request) -> Float[np.ndarray, "sample value"]:
+        """Return the values of all tabular modalities of some samples; NaN where unavailable."""
+        modalities = self.request.task.inputs
+        return tabular_values(self.store, samples.rows, samples.available, modalities)
 
 
 @runtime_checkable
 class Baseline(Protocol):
-    """A way of predicting that a pretrained model has to beat.
+    """Protocol of a simple prediction that a pretrained model has to beat.
 
     Attributes:
         description: one sentence.
-        learns_from_all: whether it learns from all that was measured of training samples, also what
-            the pattern hides of them.
+        learns_from_all: True if it learns from all measurements of training samples, also from
+            those that the pattern hides.
 
-    Of those it predicts, and otherwise of all, it may use nothing that is not seen. The same
-    samples and task give the same probabilities.
+    Of the samples to predict, and of all others unless `learns_from_all`, implementations must read
+    only modalities where `available` is True. The same samples and task give the same
+    probabilities.
     """
 
     description: str
     learns_from_all: bool
 
-    def predict(
-        self,
-        train: LabelledRows,
-        tuning: LabelledRows,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        *,
-        store: CohortStore,
-        task: Classification,
-        pretraining: Pretraining,
-    ) -> Float[np.ndarray, " sample"]:
-        """The probability of the task's one outcome for each row.
-
-        Args:
-            train: samples of both classes to learn from.
-            tuning: samples to choose by, one at least.
-            rows: to predict, of the store.
-            available: which of the task's inputs may be used, of each of them.
-            store: what was measured.
-            task: what is asked.
-            pretraining: whose encoders and optimiser are used, by who trains any.
+    def predict(self, inputs: BaselineInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the probability of the task's one outcome for each sample of the request.
 
         Raises:
-            CannotScore: it cannot predict from these, and why.
+            CannotScore: it cannot predict from these inputs; the message says why.
         """
         ...
 
 
-def vectors(
+def tabular_values(
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],
     available: Bool[np.ndarray, "sample modality"],
     modalities: tuple[str, ...],
-) -> Float[np.ndarray, "sample number"]:
-    """The numbers of all modalities that are lists of numbers, as measured; NaN where not seen."""
+) -> Float[np.ndarray, "sample value"]:
+    """Return the values of all tabular modalities side by side.
+
+    Args:
+        store: the cohort.
+        rows: rows of the store.
+        available: True where a modality may be read.
+        modalities: the columns of `available`.
+
+    Returns:
+        Values in the units of the store; NaN where unavailable or not measured. No columns if no
+        modality is tabular.
+    """
     parts: list[np.ndarray] = [np.zeros((len(rows), 0))]
     for column, name in enumerate(modalities):
         if len(store.manifest["modalities"][name]["shape"]) == 1:
-            shown = np.full((len(rows), *store.array(name).shape[1:]), np.nan)
-            shown[available[:, column]] = store.array(name)[rows[available[:, column]]]
-            parts.append(shown)
+            values = np.full((len(rows), *store.array(name).shape[1:]), np.nan)
+            readable = available[:, column]
+            values[readable] = store.array(name)[rows[readable]]
+            parts.append(values)
     return np.concatenate(parts, axis=1)
+
+
+def observed_columns(train: Float[np.ndarray, "sample value"]) -> Bool[np.ndarray, " value"]:
+    """Return True for each column that some training sample has a value of.
+
+    Raises:
+        CannotScore: there is none.
+    """
+    observed = ~np.all(np.isnan(train), axis=0)
+    if not observed.any():
+        raise CannotScore("no labs are available under this pattern.")
+    return observed

@@ -1,62 +1,45 @@
-"""Gradient boosting on labs as they were measured."""
+"""Predict by gradient boosting on labs as they were measured."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.baselines.base import vectors
+from clinical_symile.evaluation.baselines.base import BaselineInputs, observed_columns
 from clinical_symile.evaluation.probes._logistic_regression import log_loss
-from clinical_symile.training.supervised import LabelledRows
 
-TREES, LEAVES, LEARNING_RATE = 100, 8, 0.1
-# Of few samples a tenth, so that there is a tree at all.
-LEAST_IN_LEAF = 20
+_TREES, _LEAVES, _LEARNING_RATE = 100, 8, 0.1
+# With few samples it is a tenth of them, so that there is a tree at all.
+_SAMPLES_PER_LEAF = 20
 
 
 class LabsBoosting:
-    """Boosted trees on every number of the modalities that are lists of numbers.
+    """Boosted trees on every value of the tabular modalities.
 
-    Trees take a number that was not measured as it is. Of all numbers of trees, that with the
-    lowest log loss on tuning samples is taken.
+    Trees read missing values as they are. The number of trees with the lowest log loss on the
+    tuning samples is used.
     """
 
     description = "Gradient boosting on the labs as they were measured."
     learns_from_all = False
 
-    def predict(
-        self,
-        train: LabelledRows,
-        tuning: LabelledRows,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        *,
-        store: CohortStore,
-        task: Classification,
-        pretraining: Pretraining,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Baseline`.
+    def predict(self, inputs: BaselineInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the outcome; see `Baseline`.
 
         Raises:
-            CannotScore: no number is seen of any training sample.
+            CannotScore: no training sample has any value.
         """
-        known = vectors(store, train.rows, train.available, task.inputs)
-        measured = ~np.isnan(known).all(axis=0)
-        if not measured.any():
-            raise CannotScore("no labs are seen under this pattern.")
+        train, tuning = inputs.train, inputs.tuning
+        values = inputs.tabular(train)
+        observed = observed_columns(values)
         trees = HistGradientBoostingClassifier(
-            max_iter=TREES,
-            max_leaf_nodes=LEAVES,
-            min_samples_leaf=max(1, min(LEAST_IN_LEAF, len(train.rows) // 10)),
-            learning_rate=LEARNING_RATE,
+            max_iter=_TREES,
+            max_leaf_nodes=_LEAVES,
+            min_samples_leaf=max(1, min(_SAMPLES_PER_LEAF, len(train.rows) // 10)),
+            learning_rate=_LEARNING_RATE,
             early_stopping=False,  # pyright: ignore[reportArgumentType], its stubs know "auto" alone
-            random_state=task.seed,
-        ).fit(known[:, measured], train.label)
-        tuned = vectors(store, tuning.rows, tuning.available, task.inputs)[:, measured]
-        losses = [log_loss(tuning.label, p[:, 1]) for p in trees.staged_predict_proba(tuned)]
-        asked = vectors(store, rows, available, task.inputs)[:, measured]
-        stages = list(trees.staged_predict_proba(asked))
+            random_state=inputs.request.task.seed,
+        ).fit(values[:, observed], train.label)
+        staged = trees.staged_predict_proba(inputs.tabular(tuning)[:, observed])
+        losses = [log_loss(tuning.label, p[:, 1]) for p in staged]
+        stages = list(trees.staged_predict_proba(inputs.tabular(inputs.request)[:, observed]))
         return stages[int(np.argmin(losses))][:, 1]

@@ -1,62 +1,42 @@
-"""Logistic regression on labs as they were measured."""
+"""Predict by logistic regression on labs as they were measured."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.baselines.base import vectors
-from clinical_symile.evaluation.probes._logistic_regression import chosen_regression
+from clinical_symile.evaluation.baselines.base import BaselineInputs, observed_columns
+from clinical_symile.evaluation.predictors.base import Request
+from clinical_symile.evaluation.probes._logistic_regression import best_regression
 from clinical_symile.training.supervised import LabelledRows
 
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
 
 class LabsLogistic:
-    """Logistic regression on every number of the modalities that are lists of numbers.
+    """Logistic regression on every value of the tabular modalities.
 
-    What was not measured has the median of the training samples, and a mark.
+    A missing value is replaced by the median of the training samples, and an indicator marks it.
     """
 
     description = "Logistic regression on the labs as they were measured."
     learns_from_all = False
 
-    def predict(
-        self,
-        train: LabelledRows,
-        tuning: LabelledRows,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        *,
-        store: CohortStore,
-        task: Classification,
-        pretraining: Pretraining,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Baseline`.
+    def predict(self, inputs: BaselineInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the outcome; see `Baseline`.
 
         Raises:
-            CannotScore: no number is seen of any training sample.
+            CannotScore: no training sample has any value.
         """
-        known = vectors(store, train.rows, train.available, task.inputs)
-        measured = ~np.isnan(known).all(axis=0)
-        if not measured.any():
-            raise CannotScore("no labs are seen under this pattern.")
-        medians = np.nanmedian(known[:, measured], axis=0)
+        train, tuning = inputs.train, inputs.tuning
+        values = inputs.tabular(train)
+        observed = observed_columns(values)
+        medians = np.nanmedian(values[:, observed], axis=0)
 
-        def filled(
-            some: Int[np.ndarray, " sample"], shown: Bool[np.ndarray, "sample modality"]
-        ) -> Float[np.ndarray, "sample feature"]:
-            numbers = vectors(store, some, shown, task.inputs)[:, measured]
-            absent = np.isnan(numbers)
-            return np.concatenate([np.where(absent, medians, numbers), absent], axis=1)
+        def features(samples: LabelledRows | Request) -> Float[np.ndarray, "sample feature"]:
+            values = inputs.tabular(samples)[:, observed]
+            missing = np.isnan(values)
+            return np.concatenate([np.where(missing, medians, values), missing], axis=1)
 
-        fitted = chosen_regression(
-            filled(train.rows, train.available),
-            train.label,
-            filled(tuning.rows, tuning.available),
-            tuning.label,
-            strengths=STRENGTHS,
+        fitted = best_regression(
+            features(train), train.label, features(tuning), tuning.label, strengths=_STRENGTHS
         )
-        return fitted.predict_proba(filled(rows, available))[:, 1]
+        return fitted.predict_proba(features(inputs.request))[:, 1]

@@ -1,13 +1,14 @@
-"""One supervised model for each modality, whose log odds are averaged."""
+"""Predict by one supervised model per modality, whose log odds are averaged."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from scipy.special import expit
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
+from clinical_symile.evaluation.baselines.base import BaselineInputs
 from clinical_symile.evaluation.labels import outcome_labels, subsample_label_rows
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.training.supervised import (
@@ -19,11 +20,11 @@ from clinical_symile.training.supervised import (
 
 
 class LateFusion:
-    """Encoders trained from scratch for the outcome, one for each modality, and none for pairs.
+    """One encoder per modality, trained from scratch for the outcome.
 
     Each is trained once for a task, on all training samples that have its modality and a label that
-    the task allows, whatever the pattern; a prediction is the mean log odds of those whose modality
-    is seen. Under `only-cxr` it is therefore the X-ray's model alone.
+    the task allows, whatever the pattern. A prediction is the mean of the log odds over the
+    available modalities, so that under `only-cxr` it is the X-ray's model alone.
     """
 
     description = "A supervised model for each modality alone; their log odds are averaged."
@@ -32,36 +33,28 @@ class LateFusion:
     def __init__(self) -> None:
         self._fitted: dict[tuple[object, ...], Classifier] = {}
 
-    def predict(
-        self,
-        train: LabelledRows,
-        tuning: LabelledRows,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        *,
-        store: CohortStore,
-        task: Classification,
-        pretraining: Pretraining,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Baseline`.
+    def predict(self, inputs: BaselineInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the outcome; see `Baseline`.
 
         Raises:
-            CannotScore: the pretraining task has no encoder for an input, the labels are too few,
-                or training diverged.
+            CannotScore: the pretraining task has no encoder for a modality, there are too few
+                labels, or training diverged.
         """
-        summed = np.zeros(len(rows))
-        for column, name in enumerate(task.inputs):
-            shown = available[:, column]
-            if shown.any():
-                classifier = self._of(name, store, task, pretraining)
-                everything = np.ones((int(shown.sum()), 1), dtype=bool)
-                summed[shown] += predict_log_odds(classifier, store, rows[shown], everything)
-        return expit(summed / np.maximum(available.sum(axis=1), 1))
+        request, store = inputs.request, inputs.store
+        rows, available = request.rows, request.available
+        total = np.zeros(len(rows))
+        for column, name in enumerate(request.task.inputs):
+            has = available[:, column]
+            if has.any():
+                classifier = self._classifier(name, store, request.task, inputs.pretraining)
+                alone = np.ones((int(has.sum()), 1), dtype=bool)
+                total[has] += predict_log_odds(classifier, store, rows[has], alone)
+        return expit(total / np.maximum(available.sum(axis=1), 1))
 
-    def _of(
+    def _classifier(
         self, name: str, store: CohortStore, task: Classification, pretraining: Pretraining
     ) -> Classifier:
-        """The model of one modality, trained when it is first asked for."""
+        """Return the model of one modality; it is trained at the first call."""
         labelled = (task.outcome, task.uncertain, task.label_share, task.label_seeds)
         key = (name, *labelled, task.seed)
         if key not in self._fitted:
@@ -70,7 +63,9 @@ class LateFusion:
             alone = pretraining.model_copy(
                 update={"modalities": (name,), "encoders": {name: pretraining.encoders[name]}}
             )
-            train, tuning = (_cases(name, store, task, split) for split in ("train", "tuning"))
+            train, tuning = (
+                _labelled_rows(name, store, task, split) for split in ("train", "tuning")
+            )
             if len(np.unique(train.label)) < 2 or not len(tuning.label):
                 raise CannotScore(
                     f"too few labels of samples with {name}: the train split needs both classes, "
@@ -90,7 +85,8 @@ class LateFusion:
         return self._fitted[key]
 
 
-def _cases(name: str, store: CohortStore, task: Classification, split: str) -> LabelledRows:
+def _labelled_rows(name: str, store: CohortStore, task: Classification, split: str) -> LabelledRows:
+    """Return the samples of a split that have a modality and a label that the task allows."""
     rows, label = store.rows(split), outcome_labels(store, task)
     kept = store.present[rows, store.modalities.index(name)] & ~np.isnan(label[rows])
     rows = rows[kept]

@@ -1,52 +1,35 @@
-"""Which measurements there are, without a look at any."""
+"""Predict from which measurements are available, without any value."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.baselines.base import vectors
-from clinical_symile.evaluation.probes._logistic_regression import chosen_regression
+from clinical_symile.evaluation.baselines.base import BaselineInputs
+from clinical_symile.evaluation.predictors.base import Request
+from clinical_symile.evaluation.probes._logistic_regression import best_regression
 from clinical_symile.training.supervised import LabelledRows
 
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 
 
 class MaskOnly:
-    """Logistic regression on which modalities are seen, and which numbers of those that are lists.
+    """Logistic regression on which modalities, and which values of tabular ones, are available.
 
-    What it finds is told by who was measured, not by what was found. A model that is no better may
-    have learned nothing else.
+    It uses who was measured, not what was found. A model that is no better may have learned nothing
+    else.
     """
 
-    description = "Which measurements there are, and no value of any."
+    description = "Which measurements are available, and no value of any."
     learns_from_all = False
 
-    def predict(
-        self,
-        train: LabelledRows,
-        tuning: LabelledRows,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        *,
-        store: CohortStore,
-        task: Classification,
-        pretraining: Pretraining,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Baseline`."""
+    def predict(self, inputs: BaselineInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the outcome; see `Baseline`."""
 
-        def there(
-            some: Int[np.ndarray, " sample"], shown: Bool[np.ndarray, "sample modality"]
-        ) -> Float[np.ndarray, "sample feature"]:
-            measured = ~np.isnan(vectors(store, some, shown, task.inputs))
-            return np.concatenate([shown, measured], axis=1, dtype=np.float64)
+        def features(samples: LabelledRows | Request) -> Float[np.ndarray, "sample feature"]:
+            observed = ~np.isnan(inputs.tabular(samples))
+            return np.concatenate([samples.available, observed], axis=1, dtype=np.float64)
 
-        fitted = chosen_regression(
-            there(train.rows, train.available),
-            train.label,
-            there(tuning.rows, tuning.available),
-            tuning.label,
-            strengths=STRENGTHS,
+        train, tuning = inputs.train, inputs.tuning
+        fitted = best_regression(
+            features(train), train.label, features(tuning), tuning.label, strengths=_STRENGTHS
         )
-        return fitted.predict_proba(there(rows, available))[:, 1]
+        return fitted.predict_proba(features(inputs.request))[:, 1]

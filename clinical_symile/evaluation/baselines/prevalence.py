@@ -1,30 +1,17 @@
-"""Everybody has the same risk."""
+"""Predict the same risk for every sample: the prevalence among training samples."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.store import CohortStore
-from clinical_symile.training.supervised import LabelledRows
+from clinical_symile.evaluation.baselines.base import BaselineInputs
 
 
 class Prevalence:
-    """How common the outcome is among the training samples: what is known without looking."""
+    """The share of training samples with the outcome."""
 
-    description = "The same risk for everybody: how common the outcome is in training."
+    description = "The same risk for every sample: the prevalence of the outcome in training."
     learns_from_all = False
 
-    def predict(
-        self,
-        train: LabelledRows,
-        tuning: LabelledRows,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        *,
-        store: CohortStore,
-        task: Classification,
-        pretraining: Pretraining,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Baseline`."""
-        return np.full(len(rows), train.label.mean())
+    def predict(self, inputs: BaselineInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the prevalence for every sample; see `Baseline`."""
+        return np.full(len(inputs.request.rows), inputs.train.label.mean())

@@ -129,7 +129,7 @@ def _kind(thing: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
     if issubclass(made, MissingModalityMethod):
         return "a missing-modality method", missing_modality_leaks
     if hasattr(thing, "predict"):
-        if "store" in inspect.signature(made.predict).parameters:
+        if hasattr(made, "learns_from_all"):
             return "a baseline", baseline_leaks
         return "a probe", probe_leaks
     if callable(thing) and "generator" in inspect.signature(made.__call__).parameters:

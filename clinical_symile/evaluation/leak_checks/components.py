@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
+from clinical_symile.evaluation.baselines.base import BaselineInputs
 from clinical_symile.evaluation.leak_checks.fixtures import (
     ANALYTES,
     DIM,
@@ -27,7 +28,14 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     toy_pretraining,
     toy_store,
 )
-from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.evaluation.predictors.base import Request
+from clinical_symile.evaluation.probes.base import (
+    EmbeddedSamples,
+    Encoders,
+    LabelledSamples,
+    ProbeInputs,
+)
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
@@ -165,16 +173,16 @@ def probe_leaks(thing: Any) -> Iterator[str]:
         z = filled[..., :DIM].numpy()
         read = toy_store(filled[..., DIM:].numpy(), measured, outcome)
         known = [
-            Labelled(some.rows, z[some.rows], some.available, MODALITIES, some.label)
+            LabelledSamples(some.rows, z[some.rows], some.available, MODALITIES, some.label)
             for some in (
                 toy_labelled_rows("train", available),
                 toy_labelled_rows("tuning", available),
             )
         ]
         rows = ASKED[asked]
-        shown = Shown(rows, z[rows], available[rows], MODALITIES)
+        shown = EmbeddedSamples(rows, z[rows], available[rows], MODALITIES)
         encoders = Encoders(learner, read)
-        return _as_tensor(probe.predict(*known, shown, encoders=encoders, seed=0))
+        return _as_tensor(probe.predict(ProbeInputs(known[0], known[1], shown, encoders, seed=0)))
 
     yield from _prediction_leaks(predicted, everything, present, there)
 
@@ -197,13 +205,13 @@ def baseline_leaks(thing: Any) -> Iterator[str]:
         baseline = thing() if isinstance(thing, type) else copy.deepcopy(thing)
         rows = ASKED[asked]
         found = baseline.predict(
-            toy_labelled_rows("train", available),
-            toy_labelled_rows("tuning", available),
-            rows,
-            available[rows],
-            store=toy_store(filled.numpy(), measured, outcome),
-            task=toy_classification(),
-            pretraining=toy_pretraining(),
+            BaselineInputs(
+                toy_labelled_rows("train", available),
+                toy_labelled_rows("tuning", available),
+                Request(toy_classification(), rows, available[rows], parse_pattern("observed")),
+                toy_store(filled.numpy(), measured, outcome),
+                toy_pretraining(),
+            )
         )
         return _as_tensor(found)
 

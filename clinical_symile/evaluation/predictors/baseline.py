@@ -1,93 +1,39 @@
-"""A baseline, asked like a model."""
+"""Predict outcomes by a baseline, which needs no pretraining."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.baselines.base import Baseline
-from clinical_symile.evaluation.labels import outcome_labels, subsample_label_rows
-from clinical_symile.evaluation.predictors.embedding import NEEDS_LABELS, samples
-from clinical_symile.missingness.patterns import Pattern
-from clinical_symile.training.supervised import LabelledRows
+from clinical_symile.evaluation.baselines.base import Baseline, BaselineInputs
+from clinical_symile.evaluation.labels import training_samples
+from clinical_symile.evaluation.predictors.base import Request
 
 
 @dataclass(frozen=True)
-class BaselineScorer:
-    """Predicts outcomes; it cannot retrieve.
+class BaselinePredictor:
+    """A baseline fitted anew for each request.
 
     Attributes:
-        baseline: who predicts.
-        store: labels and measurements.
-        pretraining: whose encoders a baseline that trains some may use.
+        baseline: predicts.
+        store: the cohort; gives labels and measurements.
+        pretraining: the task whose encoders a baseline that trains any may use.
     """
 
     baseline: Baseline
     store: CohortStore
     pretraining: Pretraining
 
-    def score(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, "query candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`.
+    def predict_proba(self, request: Request[Classification]) -> Float[np.ndarray, " sample"]:
+        """Predict the probability of the outcome for each sample.
 
         Raises:
-            CannotScore: always.
+            CannotScore: there are too few labels, or the baseline cannot predict.
         """
-        raise CannotScore("a baseline predicts outcomes; it cannot retrieve.")
-
-    def score_all(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, " candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`.
-
-        Raises:
-            CannotScore: always.
-        """
-        raise CannotScore("a baseline predicts outcomes; it cannot retrieve.")
-
-    def probability(
-        self,
-        task: Classification,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        pattern: Pattern,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Scorer`.
-
-        Raises:
-            CannotScore: too few labels, or what the baseline says.
-        """
-        train, tuning = (self._cases(task, pattern, split) for split in ("train", "tuning"))
-        if len(np.unique(train.label)) < 2 or not len(tuning.label):
-            raise CannotScore(NEEDS_LABELS)
+        train, tuning = training_samples(request.task, self.store, request.pattern)
         return self.baseline.predict(
-            train,
-            tuning,
-            rows,
-            available,
-            store=self.store,
-            task=task,
-            pretraining=self.pretraining,
+            BaselineInputs(train, tuning, request, self.store, self.pretraining)
         )
-
-    def _cases(self, task: Classification, pattern: Pattern, split: str) -> LabelledRows:
-        rows, available = samples(self.store, split, task.inputs, pattern, seed=task.seed)
-        label = outcome_labels(self.store, task)[rows]
-        known = ~np.isnan(label)
-        rows, available, label = rows[known], available[known], label[known].astype(int)
-        kept = subsample_label_rows(label, task)
-        return LabelledRows(rows[kept], available[kept], label[kept])

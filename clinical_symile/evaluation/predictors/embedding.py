@@ -1,8 +1,7 @@
-"""What evaluation asks of a model, and how a trained one answers."""
+"""Predict from embeddings: an objective scores candidates, and a probe predicts outcomes."""
 
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,280 +11,151 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.masks import draw_mask, hide_parts
+from clinical_symile.data.masks import hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.labels import outcome_labels, subsample_labels
-from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.evaluation.labels import training_samples
+from clinical_symile.evaluation.predictors.base import Embedder, Request
+from clinical_symile.evaluation.probes.base import (
+    EmbeddedSamples,
+    Encoders,
+    LabelledSamples,
+    ProbeInputs,
+)
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.registry import PROBES, resolve
+from clinical_symile.training.supervised import LabelledRows
 
-# Scores that are held at a time when lists are scored. All queries of a part are scored with all of
-# its candidates: with more of them fewer of these products are asked for.
-CELLS = 2**18
-NEEDS_LABELS = (
-    "a probe cannot be fitted: under this pattern the train split needs samples with the outcome "
-    "and samples without it, and the tuning split at least one of either."
-)
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """Anything that can be evaluated. It may use nothing that is not `available`."""
-
-    def score(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, "query candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """How well each candidate goes with each query; -inf where there is no candidate.
-
-        Args:
-            task: what is retrieved.
-            rows: the queries, as rows of the store.
-            available: which of the task's query modalities may be used.
-            candidates: rows of the store, `PADDING` behind the end of a list.
-        """
-        ...
-
-    def score_all(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, " candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """`score` where every query has the same candidates; the array is the caller's to change.
-
-        Args:
-            task: what is retrieved.
-            rows: the queries, as rows of the store.
-            available: which of the task's query modalities may be used.
-            candidates: rows of the store.
-        """
-        ...
-
-    def probability(
-        self,
-        task: Classification,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        pattern: Pattern,
-    ) -> Float[np.ndarray, " sample"]:
-        """Predicted probability of the outcome.
-
-        Args:
-            task: what is predicted.
-            rows: of the store.
-            available: which of the task's inputs may be used.
-            pattern: what hid the others; training samples may be given the same treatment.
-
-        Raises:
-            CannotScore: nothing can be predicted, and why.
-        """
-        ...
+# Scores held at a time for candidate lists. The queries of a block are scored with the union of
+# their candidates: a larger block computes a smaller part of scores that a list asks for.
+_CELLS = 2**18
 
 
 @dataclass(frozen=True)
-class EmbeddingScorer:
-    """A trained model: its embeddings of the whole store and the score of its objective.
+class EmbeddingPredictor:
+    """Embeddings of a store, with the score of an objective and the probe of each task.
 
     Attributes:
-        embeddings: of every row of the store, in order.
-        objective: scores retrievals.
-        store: labels and splits for the probe.
-        encoders: that the embeddings came from; None where they are not at hand.
+        embeddings: one row for each row of the store, in its order.
+        objective: scores a query with candidates.
+        store: the cohort; gives labels and splits to the probe.
+        encoders: the trained encoders, for probes that train them further; None if unknown.
+        embedder: a user's own encoder that made the embeddings; None for others.
     """
 
     embeddings: Embeddings
     objective: Objective
     store: CohortStore
     encoders: Encoders | None = None
+    embedder: Embedder | None = None
 
     def score(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, "query candidate"],
+        self, request: Request[Retrieval], candidates: Int[np.ndarray, "query candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`."""
+        """Score the candidates of each query, in blocks of bounded size; see the protocol."""
         scores = np.empty(candidates.shape)
-        # A part's queries are scored with all candidates of any of them, as one matrix product.
-        step = max(1, isqrt(CELLS // max(candidates.shape[1], 1)))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            listed = candidates[part]
-            together, place = np.unique(listed, return_inverse=True)
-            full = self.score_all(task, rows[part], available[part], together)
-            scores[part] = np.take_along_axis(full, place.reshape(listed.shape), axis=1)
+        step = max(1, isqrt(_CELLS // max(candidates.shape[1], 1)))
+        for start in range(0, len(request.rows), step):
+            block = slice(start, start + step)
+            listed = candidates[block]
+            union, position = np.unique(listed, return_inverse=True)
+            scored = self.score_shared(request.take(block), union)
+            scores[block] = np.take_along_axis(scored, position.reshape(listed.shape), axis=1)
         return np.where(candidates == PADDING, -np.inf, scores)
 
     @torch.inference_mode()
-    def score_all(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, " candidate"],
+    def score_shared(
+        self, request: Request[Retrieval], candidates: Int[np.ndarray, " candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`."""
-        column = self.embeddings.modalities.index(task.target)
-        z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
-        query = self._available(rows, available, task.query)
-        return self.objective.score(query, z, target=task.target).numpy()
-
-    def probability(
-        self,
-        task: Classification,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        pattern: Pattern,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Scorer`: by the task's probe on the embeddings that are seen, and which are.
+        """Score the same candidates for every query by the objective.
 
         Raises:
-            CannotScore: the train or the tuning split has no sample to use, or one class only; or
-                what the probe says.
+            CannotScore: a modality of the task has no embeddings.
         """
-        train = self._labelled(task, pattern, "train")
-        tuning = self._labelled(task, pattern, "tuning")
-        if len(np.unique(train.label)) < 2 or not len(tuning.label):
-            raise CannotScore(NEEDS_LABELS)
+        target = request.task.target
+        (column,) = self._columns((target,))
+        z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
+        query = self._available_embeddings(request.rows, request.available, request.task.query)
+        return self.objective.score(query, z, target=target).numpy()
+
+    def predict_proba(self, request: Request[Classification]) -> Float[np.ndarray, " sample"]:
+        """Predict by the task's probe, fitted under the same pattern.
+
+        Raises:
+            CannotScore: the train or the tuning split lacks labels, a modality of the task has no
+                embeddings, or the probe cannot predict.
+        """
+        task = request.task
+        train, tuning = training_samples(task, self.store, request.pattern)
         probe = resolve(task.probe.name, PROBES, what="probe")(**task.probe.arguments)
         return probe.predict(
-            subsample_labels(train, task),
-            subsample_labels(tuning, task),
-            self._shown(task, rows, available),
-            encoders=self.encoders,
-            seed=task.seed,
+            ProbeInputs(
+                train=self._labelled(train, task.inputs),
+                tuning=self._labelled(tuning, task.inputs),
+                samples=self._embedded(request.rows, request.available, task.inputs),
+                encoders=self.encoders,
+                seed=task.seed,
+            )
         )
 
-    def _available(
+    def with_parts_hidden(self, pattern: Pattern, *, seed: int) -> "EmbeddingPredictor":
+        """Encode one modality again without the parts that the pattern hides.
+
+        Raises:
+            CannotScore: the encoders are unknown, or the parts cannot be drawn.
+        """
+        if self.encoders is None and self.embedder is None:
+            raise CannotScore(
+                f"'{pattern.name}' hides parts of {pattern.within}; only a run with its encoders "
+                "can be evaluated without them."
+            )
+        store = hide_parts(pattern, self.store, seed=seed)
+        if self.encoders is None:
+            assert self.embedder is not None
+            embeddings = self.embedder.embed(store, np.arange(len(store.samples)))
+            return replace(self, embeddings=embeddings, store=store)
+        model = self.encoders.learner.model
+        return replace(
+            self,
+            embeddings=reencode_modality(model, store, self.embeddings, pattern.within),
+            store=store,
+            encoders=replace(self.encoders, store=store),
+        )
+
+    def _columns(self, modalities: tuple[str, ...]) -> list[int]:
+        """Return the columns of some modalities.
+
+        Raises:
+            CannotScore: a modality has no embeddings.
+        """
+        lacking = [name for name in modalities if name not in self.embeddings.modalities]
+        if lacking:
+            raise CannotScore(f"the model has no embeddings of {', '.join(lacking)}.")
+        return [self.embeddings.modalities.index(name) for name in modalities]
+
+    def _available_embeddings(
         self,
         rows: Int[np.ndarray, " sample"],
         available: Bool[np.ndarray, "sample modality"],
         modalities: tuple[str, ...],
     ) -> Embeddings:
-        """Embeddings of rows with everything else than what is seen hidden."""
-        full = np.zeros((len(rows), len(self.embeddings.modalities)), dtype=bool)
-        full[:, [self.embeddings.modalities.index(name) for name in modalities]] = available
-        return self.embeddings.take(torch.from_numpy(rows)).hide(torch.from_numpy(full))
+        """Return the embeddings of some rows with all unavailable modalities hidden."""
+        visible = np.zeros((len(rows), len(self.embeddings.modalities)), dtype=bool)
+        visible[:, self._columns(modalities)] = available
+        return self.embeddings.take(torch.from_numpy(rows)).hide(torch.from_numpy(visible))
 
-    def _shown(
+    def _embedded(
         self,
-        task: Classification,
         rows: Int[np.ndarray, " sample"],
         available: Bool[np.ndarray, "sample modality"],
-    ) -> Shown:
-        columns = [self.embeddings.modalities.index(name) for name in task.inputs]
-        z = self._available(rows, available, task.inputs).z[:, columns].numpy()
-        return Shown(rows, z, available, task.inputs)
+        modalities: tuple[str, ...],
+    ) -> EmbeddedSamples:
+        columns = self._columns(modalities)
+        z = self._available_embeddings(rows, available, modalities).z[:, columns].numpy()
+        return EmbeddedSamples(rows, z, available, modalities)
 
-    def _labelled(self, task: Classification, pattern: Pattern, split: str) -> Labelled:
-        rows, available = samples(self.store, split, task.inputs, pattern, seed=task.seed)
-        label = outcome_labels(self.store, task)[rows]
-        known = ~np.isnan(label)
-        shown = self._shown(task, rows[known], available[known])
-        return Labelled(**vars(shown), label=label[known].astype(int))
-
-
-@dataclass(frozen=True)
-class OracleScorer:
-    """Who knows a made-up cohort, asked like a model.
-
-    Attributes:
-        oracle: with `score(rows, seen, candidates, target=…)` and `probability(rows, seen,
-            outcome=…)`, where the columns of `available` are the store's modalities.
-        store: of the cohort.
-    """
-
-    oracle: Any
-    store: CohortStore
-
-    def score(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, "query candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`."""
-        there = candidates != PADDING
-        known = np.where(there, candidates, rows[:, None])
-        full = self._available(available, task.query)
-        return np.where(there, self.oracle.score(rows, full, known, target=task.target), -np.inf)
-
-    def score_all(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, " candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`."""
-        listed = np.broadcast_to(candidates, (len(rows), len(candidates)))
-        return self.oracle.score(
-            rows, self._available(available, task.query), listed, target=task.target
-        )
-
-    def probability(
-        self,
-        task: Classification,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        pattern: Pattern,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Scorer`."""
-        return self.oracle.probability(
-            rows, self._available(available, task.inputs), outcome=task.outcome
-        )
-
-    def _available(
-        self, available: Bool[np.ndarray, "sample asked"], modalities: tuple[str, ...]
-    ) -> Bool[np.ndarray, "sample modality"]:
-        full = np.zeros((len(available), len(self.store.modalities)), dtype=bool)
-        full[:, [self.store.modalities.index(name) for name in modalities]] = available
-        return full
-
-
-def without_parts(scorer: Scorer, pattern: Pattern, *, seed: int) -> Scorer:
-    """The scorer as it answers when the pattern hides parts of a modality: that one is read again.
-
-    Raises:
-        CannotScore: nobody can read it again, or the parts cannot be drawn.
-    """
-    if not isinstance(scorer, EmbeddingScorer) or scorer.encoders is None:
-        raise CannotScore(
-            f"'{pattern.name}' hides parts of {pattern.within}; only a run with its encoders can "
-            "be asked with the rest."
-        )
-    store = hide_parts(pattern, scorer.store, seed=seed)
-    learner = scorer.encoders.learner
-    return replace(
-        scorer,
-        embeddings=reencode_modality(learner.model, store, scorer.embeddings, pattern.within),
-        store=store,
-        encoders=replace(scorer.encoders, store=store),
-    )
-
-
-def samples(
-    store: CohortStore,
-    split: str,
-    modalities: tuple[str, ...],
-    pattern: Pattern,
-    *,
-    seed: int,
-) -> tuple[Int[np.ndarray, " sample"], Bool[np.ndarray, "sample modality"]]:
-    """The rows of a split that a pattern is scored on, and which modalities are seen of each.
-
-    Raises:
-        CannotScore: the pattern cannot be drawn on this cohort, and why.
-    """
-    mask = draw_mask(pattern, store, split=split, modalities=modalities, seed=seed)
-    return mask.rows.copy(), mask.available.copy()
+    def _labelled(self, known: LabelledRows, modalities: tuple[str, ...]) -> LabelledSamples:
+        embedded = self._embedded(known.rows, known.available, modalities)
+        return LabelledSamples(**vars(embedded), label=known.label)

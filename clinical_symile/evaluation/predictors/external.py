@@ -1,4 +1,4 @@
-"""Other people's predictions and embeddings, asked like a model."""
+"""Predict from files of external models: probabilities of outcomes, or embeddings."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -8,248 +8,241 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.external.files import ExternalEmbeddings, Predictions, row_positions
+from clinical_symile.data.external.files import (
+    ExternalEmbeddings,
+    Predictions,
+    row_positions,
+    unknown_samples,
+)
 from clinical_symile.data.external.store import with_sample_keys
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.evaluation.predictors.embedding import EmbeddingScorer
-from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.evaluation.predictors.base import Request
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.registry import OBJECTIVES, resolve
 
-# Predictions that do not say what was missing were made with all that was recorded, so they are
-# those of both patterns that take nothing away.
-AS_RECORDED = ("observed", "complete")
+# Predictions that name no pattern were made with all that was recorded. They serve the two patterns
+# that hide nothing.
+_HIDE_NOTHING = ("observed", "complete")
 
 
 @dataclass(frozen=True)
-class PredictionScorer:
-    """Predictions of a file, by row of the store.
+class ExternalRiskPredictor:
+    """Probabilities from a file, by row of the store.
 
     Attributes:
         file: its name, for messages.
-        store: whose samples they are of.
-        by_question: probabilities by outcome and pattern, where the pattern may be empty.
+        store: holds the samples.
+        by_question: the probabilities by outcome and pattern; the pattern may be empty. The index
+            of each series is rows of the store.
     """
 
     file: str
     store: CohortStore
     by_question: dict[tuple[str, str], pd.Series]
 
-    def score(
-        self,
-        task: Retrieval,
-        rows: Int[np.ndarray, " query"],
-        available: Bool[np.ndarray, "query modality"],
-        candidates: Int[np.ndarray, "query candidate"],
-    ) -> Float[np.ndarray, "query candidate"]:
-        """See `Scorer`.
+    def predict_proba(self, request: Request[Classification]) -> Float[np.ndarray, " sample"]:
+        """Look up the probabilities; NaN for samples of other splits that the file lacks.
 
         Raises:
-            CannotScore: always: there are predictions of outcomes alone.
+            CannotScore: the file has no predictions of this outcome under this pattern.
+            DataError: the file lacks samples that the task scores.
         """
-        raise CannotScore(
-            "the file has predictions of outcomes. A retrieval needs --scores or --embeddings."
-        )
-
-    score_all = score
-
-    def probability(
-        self,
-        task: Classification,
-        rows: Int[np.ndarray, " sample"],
-        available: Bool[np.ndarray, "sample modality"],
-        pattern: Pattern,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Scorer`; NaN for samples of other splits that the file does not have.
-
-        Raises:
-            CannotScore: the file says nothing of this outcome under this pattern.
-            DataError: it lacks samples that the task asks about.
-        """
+        task, pattern, rows = request.task, request.pattern, request.rows
         outcome = str(task.outcome)
-        names = [pattern.name, *([""] if pattern.name in AS_RECORDED else [])]
+        names = [pattern.name, *([""] if pattern.name in _HIDE_NOTHING else [])]
         known = [self.by_question.get((outcome, name)) for name in names]
         found = next((series for series in known if series is not None), None)
         if found is None:
             raise CannotScore(f"the file has no predictions of {outcome} under this pattern.")
-        asked = rows[np.isin(rows, self.store.rows(task.split))]
-        absent = int((~np.isin(asked, found.index)).sum())
-        if absent:
+        needed = rows[np.isin(rows, self.store.rows(task.split))]
+        lacking = int((~np.isin(needed, found.index)).sum())
+        if lacking:
             raise DataError(
-                f"{self.file}: lacks {absent} of {len(asked)} samples that task '{task.name}' asks "
-                f"about under '{pattern.name}'; expected a prediction of {outcome} for each, as "
-                "all models are compared on the same samples. Add them."
+                f"{self.file}: lacks {lacking} of {len(needed)} samples that task '{task.name}' "
+                f"scores under '{pattern.name}'; expected a prediction of {outcome} for each, "
+                "because all models are compared on the same samples. Add them."
             )
         return found.reindex(rows).to_numpy(dtype=np.float64)
 
 
-def prediction_scorer(
+def external_risk_predictor(
     predictions: Predictions,
     store: CohortStore,
     *,
     outcomes: tuple[str, ...],
     patterns: Collection[str],
-) -> tuple[PredictionScorer, list[str]]:
-    """Predictions by row of a store, and notes on what of the file is not used.
+) -> tuple[ExternalRiskPredictor, list[str]]:
+    """Match predictions to a store.
 
     Args:
         predictions: the file.
-        store: whose samples they are of.
-        outcomes: what is asked; a file that does not say which outcome it predicts is of the one.
-        patterns: under which it is asked.
+        store: holds the samples.
+        outcomes: those of the tasks; a file that names no outcome must be for a single one.
+        patterns: those of the tasks.
+
+    Returns:
+        The predictor, and a note for each part of the file that no task uses.
 
     Raises:
-        DataError: ids that are not in the store, labels that contradict it, several outcomes for a
-            file that names none, patterns of which none is asked; with counts.
+        DataError: the store lacks a sample, a label contradicts it, the file names no outcome and
+            there are several, or no task uses any of its patterns. Messages give numbers of rows.
     """
+    file = predictions.file
     table: Any = _by_sample(predictions, store)
     if "outcome" not in table:
         if len(outcomes) != 1:
             raise DataError(
-                f"{predictions.file}: does not say which outcome it predicts, and "
-                f"{len(outcomes)} are asked about: {', '.join(outcomes) or 'none'}. Add a column "
-                "outcome, or name one task with --tasks."
+                f"{file}: does not say which outcome it predicts, and the tasks have "
+                f"{len(outcomes)}: {', '.join(outcomes) or 'none'}. Add a column outcome, or name "
+                "one task with --tasks."
             )
         table = table.assign(outcome=outcomes[0])
     rows = row_positions(table["sample"].to_numpy(), store.samples["sample"].tolist())
-    unknown = int((rows < 0).sum())
-    if unknown:
-        raise DataError(
-            f"{predictions.file}: {unknown} of {len(table)} predictions are of samples that are "
-            f"not in the store of cohort '{store.cohort}'; expected its sample ids. Leave others "
-            "out."
-        )
+    if problems := unknown_samples(file, rows, store, what="predictions"):
+        raise DataError(*problems)
     if "missingness" not in table:
         table = table.assign(missingness="")
     table = table.assign(row=rows)
     repeated = int(table.duplicated(["row", "outcome", "missingness"]).sum())
     if repeated:
         raise DataError(
-            f"{predictions.file}: {repeated} of {len(table)} predictions are of a sample that has "
-            "one already; which is meant is not known. Keep one for each sample, such as the one "
-            "at the task's prediction time."
+            f"{file}: {repeated} of {len(table)} predictions are of a sample that already has one, "
+            "and nothing says which one to use. Keep one for each sample, such as the one at the "
+            "task's prediction time."
         )
-    _check_labels(predictions.file, table, store)
-    unused = sorted(set(table["outcome"]) - set(outcomes))
-    notes = [f"{predictions.file}: no task asks about {name}; it is not used." for name in unused]
-    told = set(table["missingness"])
-    unasked = sorted(told - {"", *patterns})
-    if len(unasked) == len(told):
-        raise DataError(
-            f"{predictions.file}: all {len(table)} predictions are under patterns that no task "
-            f"asks for, {', '.join(unasked)}; expected {', '.join(sorted(patterns))}. Correct the "
-            "column missingness, or leave it out where nothing was withheld."
-        )
-    notes += [
-        f"{predictions.file}: no task asks for predictions under '{name}'; they are not used."
-        for name in unasked
-    ]
+    _check_labels(file, table, store)
+    notes = _unused(file, table, outcomes, patterns)
     by_question = {
         (str(outcome), str(pattern)): part.set_index("row")["probability"]
         for (outcome, pattern), part in table.groupby(["outcome", "missingness"])
     }
-    return PredictionScorer(predictions.file, store, by_question), notes
+    return ExternalRiskPredictor(file, store, by_question), notes
 
 
-def embedding_scorer(
+def external_embedding_predictor(
     vectors: ExternalEmbeddings, store: CohortStore, *, objective: str
-) -> EmbeddingScorer:
-    """Embeddings of a file as those of a model, brought to length 1.
+) -> EmbeddingPredictor:
+    """Match embeddings to a store and normalize them to length 1.
 
     Args:
         vectors: the file.
-        store: whose samples they are of.
+        store: holds the samples.
         objective: the name of the objective that scores a query with a candidate.
 
     Raises:
-        DataError: ids or modalities that the store does not have, vectors of recordings that are
-            absent there, or none of some that are present; with counts.
+        DataError: the store lacks a sample, a modality or a recording, or the file lacks the
+            embedding of a recording. Messages give numbers of rows.
     """
     rows = row_positions(vectors.samples, store.samples["sample"].tolist())
-    foreign = sorted(set(vectors.modalities) - set(store.modalities))
-    unknown = int((rows < 0).sum())
     problems = [
         f"{vectors.file}: modality '{name}'; expected one of {', '.join(store.modalities)}. Rename "
-        "it, or leave it out."
-        for name in foreign
+        "it, or remove its rows."
+        for name in sorted(set(vectors.modalities) - set(store.modalities))
     ]
-    if unknown:
-        problems.append(
-            f"{vectors.file}: {unknown} of {len(rows)} embeddings are of samples that are not in "
-            f"the store of cohort '{store.cohort}'; expected its sample ids. Leave others out."
-        )
+    problems += unknown_samples(vectors.file, rows, store, what="embeddings")
     if problems:
         raise DataError(*problems)
     column = np.array([store.modalities.index(name) for name in vectors.modalities])
-    there = np.zeros_like(store.present)
-    there[rows, column] = True
+    present = np.zeros_like(store.present)
+    present[rows, column] = True
     embedded = np.isin(store.modalities, vectors.modalities)
-    extra, lacking = there & ~store.present, store.present & ~there & embedded
-    for count, what in (
-        (extra, "embeddings are of recordings that the store does not have: what they are of"),
-        (lacking, "recordings of the store have no embedding: what became of them"),
+    extra, lacking = present & ~store.present, store.present & ~present & embedded
+    for at, what in (
+        (extra, "embeddings are of recordings that the store does not have"),
+        (lacking, "recordings of the store have no embedding"),
     ):
-        if count.any():
+        if at.any():
             raise DataError(
-                f"{vectors.file}: {int(count.sum())} {what} is not known. Give one for each "
-                "recording of an embedded modality, and no others."
+                f"{vectors.file}: {int(at.sum())} {what}; expected one for each recording of an "
+                "embedded modality, and no others."
             )
     length = np.linalg.norm(vectors.z, axis=1, keepdims=True)
     if not length.all():
         raise DataError(
-            f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected a direction."
+            f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected vectors "
+            "with a direction."
         )
     z = np.zeros((*store.present.shape, vectors.z.shape[1]), dtype=np.float32)
     z[rows, column] = vectors.z / length
     embeddings = Embeddings(
         z=torch.from_numpy(z),
-        present=torch.from_numpy(there),
+        present=torch.from_numpy(present),
         modalities=store.modalities,
         rows=torch.arange(len(z)),
     )
-    return EmbeddingScorer(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
+    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
 
 
 def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:
-    """The table with sample ids of the store."""
+    """Return the table with a column `sample` that holds ids of the store."""
     table = predictions.table
     if "sample" in table:
         return table
-    if set(with_sample_keys(predictions)["sample"]) <= set(store.samples["sample"].astype(str)):
-        return with_sample_keys(predictions)
+    keyed = with_sample_keys(predictions)
+    if set(keyed["sample"]) <= set(store.samples["sample"].astype(str)):
+        return keyed
     if "subject" not in table:
         raise DataError(
             f"{predictions.file}: does not say which sample a row is of; expected a column sample "
             "with the store's ids. Add it, or leave --store out."
         )
-    people = [str(subject) for subject in store.samples["subject"]]
-    times = Counter(people)
-    several = sum(times[str(subject)] > 1 for subject in table["subject"])
-    if several:
+    subjects = [str(subject) for subject in store.samples["subject"]]
+    counts = Counter(subjects)
+    ambiguous = sum(counts[str(subject)] > 1 for subject in table["subject"])
+    if ambiguous:
         raise DataError(
-            f"{predictions.file}: {several} of {len(table)} predictions are of people with several "
-            "samples in the store; which one is meant is not known. Add a column sample."
+            f"{predictions.file}: {ambiguous} of {len(table)} predictions are of subjects with "
+            "several samples in the store, and nothing says which sample is meant. Add a column "
+            "sample."
         )
-    own = dict(zip(people, store.samples["sample"].tolist(), strict=True))
-    return table.assign(sample=[own.get(subject, subject) for subject in table["subject"]])
+    sample_of = dict(zip(subjects, store.samples["sample"].tolist(), strict=True))
+    return table.assign(sample=[sample_of.get(subject, subject) for subject in table["subject"]])
 
 
-def _check_labels(file: str, table: Any, store: CohortStore) -> None:
+def _check_labels(file: str, table: pd.DataFrame, store: CohortStore) -> None:
+    """Refuse labels that contradict the store's."""
     if "label" not in table:
         return
     wrong = 0
     for outcome, part in table.groupby("outcome"):
         if outcome in store.outcomes:
-            known = store.outcome(str(outcome))[part["row"]]
-            told = part["label"].to_numpy()
-            wrong += int((~np.isnan(known) & ~np.isnan(told) & (known != told)).sum())
+            known = store.outcome(str(outcome))[part["row"].to_numpy()]
+            given = part["label"].to_numpy()
+            wrong += int((~np.isnan(known) & ~np.isnan(given) & (known != given)).sum())
     if wrong:
         raise DataError(
             f"{file}: {wrong} of {len(table)} labels are not those of the store; expected the "
-            "same. Was it made of another version of the cohort, or are its ids those of others?"
+            "same. Check that the file and the store are of the same version of the cohort, and "
+            "that the ids mean the same samples."
         )
+
+
+def _unused(
+    file: str, table: pd.DataFrame, outcomes: Collection[str], patterns: Collection[str]
+) -> list[str]:
+    """Return a note for each outcome and pattern of the file that no task uses.
+
+    Raises:
+        DataError: no task uses any of the patterns.
+    """
+    notes = [
+        f"{file}: no task predicts {name}; its predictions are not used."
+        for name in sorted(set(table["outcome"]) - set(outcomes))
+    ]
+    given = set(table["missingness"])
+    unused = sorted(given - {"", *patterns})
+    if len(unused) == len(given):
+        raise DataError(
+            f"{file}: all {len(table)} predictions are under patterns that no task has, "
+            f"{', '.join(unused)}; expected {', '.join(sorted(patterns))}. Correct the column "
+            "missingness, or remove it if nothing was hidden."
+        )
+    return notes + [
+        f"{file}: no task has the pattern '{name}'; its predictions are not used."
+        for name in unused
+    ]

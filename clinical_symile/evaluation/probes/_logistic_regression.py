@@ -1,4 +1,4 @@
-"""Logistic regression whose strength is chosen on other samples."""
+"""Fit logistic regressions and choose the regularization strength on other samples."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,41 +10,45 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-Features = Float[np.ndarray, "sample feature"]
-Labels = Int[np.ndarray, " sample"]
 
+def log_loss(label: Int[np.ndarray, " sample"], probability: Float[np.ndarray, " sample"]) -> float:
+    """Return the mean negative log likelihood.
 
-def log_loss(label: Labels, probability: Float[np.ndarray, " sample"]) -> float:
-    """Mean negative log likelihood; probabilities are kept a rounding error from 0 and 1."""
+    Probabilities are clipped to a rounding error from 0 and 1.
+    """
     kept = np.clip(probability, np.finfo(float).eps, 1 - np.finfo(float).eps)
     return float(-np.log(np.where(label == 1, kept, 1 - kept)).mean())
 
 
-def chosen_regression(
-    features: Features,
-    label: Labels,
+def best_regression(
+    features: Float[np.ndarray, "sample feature"],
+    label: Int[np.ndarray, " sample"],
     tuning: Float[np.ndarray, "tuning feature"],
     tuning_label: Int[np.ndarray, " tuning"],
     *,
     strengths: Sequence[float],
 ) -> Pipeline:
-    """The regression, of those with each strength, that has the lowest log loss on `tuning`.
+    """Fit one regression for each strength and return that with the lowest log loss on `tuning`.
 
     Args:
-        features: of the samples to learn from; they are standardised.
-        label: theirs, of both classes.
-        tuning: of the samples to choose by.
-        tuning_label: theirs.
-        strengths: inverse regularisation strengths.
+        features: of the training samples; they are standardized.
+        label: of the training samples, of both classes.
+        tuning: features of the samples to choose by.
+        tuning_label: their labels.
+        strengths: inverse regularization strengths.
     """
-    fitted = [_fitted(strength, features, label) for strength in strengths]
+    fitted = [_fit(strength, features, label) for strength in strengths]
     losses = [log_loss(tuning_label, one.predict_proba(tuning)[:, 1]) for one in fitted]
     return fitted[int(np.argmin(losses))]
 
 
-def _fitted(strength: float, features: Features, label: Labels) -> Pipeline:
+def _fit(
+    strength: float,
+    features: Float[np.ndarray, "sample feature"],
+    label: Int[np.ndarray, " sample"],
+) -> Pipeline:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
     with warnings.catch_warnings():
-        # A fit that stopped early is still one: the tuning samples judge it.
+        # A fit that stopped early is a candidate too; the tuning samples judge it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(features, label)

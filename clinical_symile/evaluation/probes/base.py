@@ -1,4 +1,4 @@
-"""What a way of predicting an outcome from embeddings must provide."""
+"""Define what a probe provides: it predicts an outcome from embeddings."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -11,13 +11,13 @@ from clinical_symile.training.learner import Learner
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What may be used of some samples.
+class EmbeddedSamples:
+    """Samples with the embeddings of their available modalities.
 
     Attributes:
-        rows: of the store.
-        z: embeddings; zero where not seen.
-        available: which may be used.
+        rows: rows of the store.
+        z: the embeddings; zero where not available.
+        available: True where a modality may be used.
         modalities: the columns of `available`.
     """
 
@@ -27,14 +27,14 @@ class Shown:
     modalities: tuple[str, ...]
 
     def features(self) -> Float[np.ndarray, "sample feature"]:
-        """The embeddings side by side, and which are seen."""
+        """Return the embeddings side by side, followed by `available`."""
         flat = np.where(self.available[:, :, None], self.z, 0.0).reshape(len(self.z), -1)
         return np.concatenate([flat, self.available], axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class Labelled(Shown):
-    """The same of samples whose outcome is known.
+class LabelledSamples(EmbeddedSamples):
+    """Embedded samples whose outcome is known.
 
     Attributes:
         label: 1 where the outcome is positive, else 0.
@@ -42,8 +42,8 @@ class Labelled(Shown):
 
     label: Int[np.ndarray, " sample"]
 
-    def take(self, index: Int[np.ndarray, " taken"]) -> "Labelled":
-        """Some of the samples."""
+    def take(self, index: Int[np.ndarray, " taken"]) -> "LabelledSamples":
+        """Return some of the samples."""
         return replace(
             self,
             rows=self.rows[index],
@@ -55,43 +55,48 @@ class Labelled(Shown):
 
 @dataclass(frozen=True)
 class Encoders:
-    """Where embeddings come from, for a probe that trains on.
+    """The encoders that made the embeddings, for a probe that trains them further.
 
     Attributes:
-        learner: with the run's weights; a probe works on a copy.
-        store: whose rows they read; a probe reads of it what is seen, and nothing else.
+        learner: the run's weights; a probe works on a copy.
+        store: the cohort whose rows they encode; a probe must read only what is available.
     """
 
     learner: Learner
     store: CohortStore
 
 
-class Probe(Protocol):
-    """A way of predicting. Its keyword arguments are the other keys of a task's `[probe]`.
+@dataclass(frozen=True)
+class ProbeInputs:
+    """All that a probe may use for one prediction.
 
-    It may use nothing that is not seen: slots that are not may hold anything without a change. The
-    same samples and seed give the same probabilities.
+    Attributes:
+        train: samples of both classes to learn from.
+        tuning: samples to choose hyperparameters by, at least one.
+        samples: the samples to predict.
+        encoders: those of the run; None where only its embeddings are known.
+        seed: of all that is drawn.
     """
 
-    def predict(
-        self,
-        train: Labelled,
-        tuning: Labelled,
-        asked: Shown,
-        *,
-        encoders: Encoders | None,
-        seed: int,
-    ) -> Float[np.ndarray, " sample"]:
-        """The probability of the outcome for each sample that is asked about.
+    train: LabelledSamples
+    tuning: LabelledSamples
+    samples: EmbeddedSamples
+    encoders: Encoders | None
+    seed: int
 
-        Args:
-            train: samples of both classes to learn from.
-            tuning: samples to choose by, one at least.
-            asked: samples to predict.
-            encoders: of the run; None where nothing but its embeddings is known.
-            seed: of all that is drawn.
+
+class Probe(Protocol):
+    """Protocol of a prediction from embeddings.
+
+    The keyword arguments of the constructor are the other keys of a task's `[probe]`.
+    Implementations must read only modalities where `available` is True: other slots may hold
+    anything, NaN too. The same samples and seed give the same probabilities.
+    """
+
+    def predict(self, inputs: ProbeInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the probability of the outcome for each of `inputs.samples`.
 
         Raises:
-            CannotScore: it cannot predict from these, and why.
+            CannotScore: it cannot predict from these inputs; the message says why.
         """
         ...

@@ -1,4 +1,4 @@
-"""Training on: the run's encoders and one layer on top, all weights together."""
+"""Predict by training the run's encoders further with one layer on top."""
 
 import copy
 
@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from clinical_symile.config.tasks.pretraining import Optimiser
 from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.evaluation.probes.base import ProbeInputs
 from clinical_symile.training.supervised import (
     Classifier,
     LabelledRows,
@@ -18,18 +18,21 @@ from clinical_symile.training.supervised import (
 
 
 class FineTune:
-    """The run's encoders, trained on for the outcome with one layer on top.
+    """The run's encoders, trained further for the outcome with one layer on top.
 
-    The epoch with the lowest log loss on tuning samples is kept. The run's own weights stay as they
-    are.
+    The epoch with the lowest log loss on tuning samples is kept. The run's own weights do not
+    change.
 
     Args:
         epochs: passes over the training samples.
         batch_size: samples in a step.
-        learning_rate: its peak, as in pretraining.
+        learning_rate: the peak, as in pretraining.
         weight_decay: of matrices.
         warmup_fraction: share of all steps over which the learning rate rises.
         gradient_clip: largest norm of the gradient.
+
+    Raises:
+        ValueError: `epochs` or `batch_size` is below 1.
     """
 
     def __init__(
@@ -54,33 +57,31 @@ class FineTune:
             gradient_clip=gradient_clip,
         )
 
-    def predict(
-        self,
-        train: Labelled,
-        tuning: Labelled,
-        asked: Shown,
-        *,
-        encoders: Encoders | None,
-        seed: int,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Probe`.
+    def predict(self, inputs: ProbeInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the outcome; see `Probe`.
 
         Raises:
-            CannotScore: there are embeddings alone, or training diverged.
+            CannotScore: the encoders are unknown, or training diverged.
         """
+        train, tuning, samples, encoders = (
+            inputs.train,
+            inputs.tuning,
+            inputs.samples,
+            inputs.encoders,
+        )
         if encoders is None:
             raise CannotScore(
-                "fine-tuning needs the encoders, and nothing but embeddings is known of this model."
+                "fine-tuning needs the encoders; only the embeddings of this model are known."
             )
         classifier = fit_classifier(
-            Classifier(copy.deepcopy(encoders.learner.model), asked.modalities),
+            Classifier(copy.deepcopy(encoders.learner.model), samples.modalities),
             encoders.store,
             LabelledRows(train.rows, train.available, train.label),
             LabelledRows(tuning.rows, tuning.available, tuning.label),
             optimiser=self._optimiser,
             epochs=self._epochs,
             batch_size=self._batch_size,
-            seed=seed,
+            seed=inputs.seed,
             keep_statistics=True,
         )
-        return expit(predict_log_odds(classifier, encoders.store, asked.rows, asked.available))
+        return expit(predict_log_odds(classifier, encoders.store, samples.rows, samples.available))

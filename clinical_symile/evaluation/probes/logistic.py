@@ -1,20 +1,23 @@
-"""Logistic regression on embeddings."""
+"""Predict by logistic regression on embeddings."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.evaluation.probes._logistic_regression import chosen_regression
-from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.evaluation.probes._logistic_regression import best_regression
+from clinical_symile.evaluation.probes.base import ProbeInputs
 
 
 class Logistic:
-    """Logistic regression on the embeddings that are seen, and which are.
+    """Logistic regression on the available embeddings, and on which are available.
 
     Args:
-        strengths: inverse regularisation strengths; the one with the lowest log loss on tuning
-            samples is taken.
+        strengths: inverse regularization strengths; the one with the lowest log loss on tuning
+            samples is used.
+
+    Raises:
+        ValueError: a strength is not above 0.
     """
 
     def __init__(self, *, strengths: Sequence[float]):
@@ -22,21 +25,14 @@ class Logistic:
             raise ValueError(f"strengths are {list(strengths)}; expected numbers above 0.")
         self._strengths = strengths
 
-    def predict(
-        self,
-        train: Labelled,
-        tuning: Labelled,
-        asked: Shown,
-        *,
-        encoders: Encoders | None,
-        seed: int,
-    ) -> Float[np.ndarray, " sample"]:
-        """See `Probe`."""
-        fitted = chosen_regression(
+    def predict(self, inputs: ProbeInputs) -> Float[np.ndarray, " sample"]:
+        """Predict the outcome; see `Probe`."""
+        train, tuning = inputs.train, inputs.tuning
+        fitted = best_regression(
             train.features(),
             train.label,
             tuning.features(),
             tuning.label,
             strengths=self._strengths,
         )
-        return fitted.predict_proba(asked.features())[:, 1]
+        return fitted.predict_proba(inputs.samples.features())[:, 1]

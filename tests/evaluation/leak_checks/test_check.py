@@ -175,24 +175,24 @@ class Brightens:
 class Peeks:
     """A probe that reads embeddings whether or not they are seen."""
 
-    def predict(self, train, tuning, asked, *, encoders, seed):
-        return 1 / (1 + np.exp(-np.nan_to_num(asked.z).sum(axis=(1, 2))))
+    def predict(self, inputs):
+        return 1 / (1 + np.exp(-np.nan_to_num(inputs.samples.z).sum(axis=(1, 2))))
 
 
 class Stops:
     """A probe that cannot stand NaN in what it may not read."""
 
-    def predict(self, train, tuning, asked, *, encoders, seed):
-        if np.isnan(train.z).any():
+    def predict(self, inputs):
+        if np.isnan(inputs.train.z).any():
             raise ValueError("found NaN")
-        return np.full(len(asked.rows), 0.5)
+        return np.full(len(inputs.samples.rows), 0.5)
 
 
 class ReadsStore:
     """A probe that looks measurements up in the store, seen or not."""
 
-    def predict(self, train, tuning, asked, *, encoders, seed):
-        labs = np.nan_to_num(encoders.store.array("labs")[asked.rows])
+    def predict(self, inputs):
+        labs = np.nan_to_num(inputs.encoders.store.array("labs")[inputs.samples.rows])
         return 1 / (1 + np.exp(-labs.sum(axis=1)))
 
 
@@ -202,37 +202,38 @@ class ReadsHidden:
     description = "The sum of the labs."
     learns_from_all = False
 
-    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
-        return 1 / (1 + np.exp(-np.nan_to_num(store.array("labs")[rows]).sum(axis=1)))
+    def predict(self, inputs):
+        labs = inputs.store.array("labs")[inputs.request.rows]
+        return 1 / (1 + np.exp(-np.nan_to_num(labs).sum(axis=1)))
 
 
 class LearnsHidden(ReadsHidden):
     """A baseline that learns from what is hidden of training samples."""
 
-    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
-        mean = np.nan_to_num(store.array("labs")[train.rows]).mean()
-        return np.full(len(rows), 1 / (1 + np.exp(-mean)))
+    def predict(self, inputs):
+        mean = np.nan_to_num(inputs.store.array("labs")[inputs.train.rows]).mean()
+        return np.full(len(inputs.request.rows), 1 / (1 + np.exp(-mean)))
 
 
 class KnowsOutcome(ReadsHidden):
     """A baseline that reads the outcome of those it is asked about."""
 
-    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
-        return store.outcome(task.outcome)[rows]
+    def predict(self, inputs):
+        return inputs.store.outcome(inputs.request.task.outcome)[inputs.request.rows]
 
 
 class ProbesOutcome:
     """A probe that does the same."""
 
-    def predict(self, train, tuning, asked, *, encoders, seed):
-        return encoders.store.outcome("event")[asked.rows]
+    def predict(self, inputs):
+        return inputs.encoders.store.outcome("event")[inputs.samples.rows]
 
 
 class KnowsWhoWasMeasured(ReadsHidden):
     """A baseline that counts what was measured, seen or not."""
 
-    def predict(self, train, tuning, rows, seen, *, store, task, pretraining):
-        return store.present[rows].mean(axis=1)
+    def predict(self, inputs):
+        return inputs.store.present[inputs.request.rows].mean(axis=1)
 
 
 class Imputes:

@@ -9,7 +9,12 @@ from sklearn.metrics import roc_auc_score
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.probes.base import Encoders, Labelled, Shown
+from clinical_symile.evaluation.probes.base import (
+    EmbeddedSamples,
+    Encoders,
+    LabelledSamples,
+    ProbeInputs,
+)
 from clinical_symile.registry import PROBES, resolve
 from clinical_symile.training.learner import build_learner
 from tests.helpers.synthetic import tiny
@@ -31,7 +36,7 @@ def _probe(name: str):
 
 def _samples(
     store: CohortStore, split: str, rng: np.random.Generator, *, separable: bool = True
-) -> Labelled:
+) -> LabelledSamples:
     """Unit embeddings that lean towards one side for one label, each modality seen at times."""
     rows = store.rows(split)
     label = (np.arange(len(rows)) % 3 == 0).astype(int)
@@ -41,11 +46,11 @@ def _samples(
     available = store.present[rows] & (rng.random((len(rows), 3)) < 0.8)
     available[~available.any(axis=1)] = store.present[rows][~available.any(axis=1)]
     z = np.where(available[:, :, None], z, 0).astype(np.float32)
-    return Labelled(rows, z, available, MODALITIES, label)
+    return LabelledSamples(rows, z, available, MODALITIES, label)
 
 
-def _shown(samples: Labelled) -> Shown:
-    return Shown(samples.rows, samples.z, samples.available, samples.modalities)
+def _shown(samples: LabelledSamples) -> EmbeddedSamples:
+    return EmbeddedSamples(samples.rows, samples.z, samples.available, samples.modalities)
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_it_gives_a_probability_to_each_sample_and_the_same_again(
     before = {k: v.clone() for k, v in encoders.learner.state_dict().items()}
     drawn = torch.get_rng_state()
     first, again = (
-        _probe(name).predict(train, tuning, _shown(asked), encoders=encoders, seed=0)
+        _probe(name).predict(ProbeInputs(train, tuning, _shown(asked), encoders, seed=0))
         for _ in range(2)
     )
     assert first.shape == asked.label.shape
@@ -80,13 +85,13 @@ def test_what_is_not_seen_may_hold_anything(
 ) -> None:
     splits = [_samples(synthetic_store, s, rng) for s in ("train", "tuning", "held_out")]
     train, tuning, asked = splits
-    expected = _probe(name).predict(train, tuning, _shown(asked), encoders=encoders, seed=0)
+    expected = _probe(name).predict(ProbeInputs(train, tuning, _shown(asked), encoders, seed=0))
     # Probes on embeddings are given zero there; fine-tuning must not even read the measurements.
     hidden = np.ones_like(synthetic_store.present)
     for part in splits:
         hidden[part.rows] = ~part.available
     spoiled = replace(encoders, store=_Spoiled(**vars(synthetic_store), hidden=hidden))
-    found = _probe(name).predict(train, tuning, _shown(asked), encoders=spoiled, seed=0)
+    found = _probe(name).predict(ProbeInputs(train, tuning, _shown(asked), spoiled, seed=0))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -113,7 +118,9 @@ def test_it_learns_what_embeddings_tell_and_nothing_else(
             _samples(synthetic_store, split, rng, separable=separable)
             for split in ("train", "tuning", "held_out")
         ]
-        found = _probe(name).predict(parts[0], parts[1], _shown(parts[2]), encoders=None, seed=0)
+        found = _probe(name).predict(
+            ProbeInputs(parts[0], parts[1], _shown(parts[2]), None, seed=0)
+        )
         assert low <= roc_auc_score(parts[2].label, found) <= high
 
 
@@ -126,7 +133,7 @@ def test_the_order_of_samples_asked_changes_nothing(
     )
     order = rng.permutation(len(asked.rows))
     expected, found = (
-        _probe(name).predict(train, tuning, _shown(some), encoders=encoders, seed=0)
+        _probe(name).predict(ProbeInputs(train, tuning, _shown(some), encoders, seed=0))
         for some in (asked, asked.take(order))
     )
     np.testing.assert_allclose(found, expected[order], rtol=1e-4, atol=1e-6)

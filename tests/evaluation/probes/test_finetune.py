@@ -5,20 +5,20 @@ from sklearn.metrics import roc_auc_score
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.probes.base import Encoders, Labelled
+from clinical_symile.evaluation.probes.base import Encoders, LabelledSamples, ProbeInputs
 from clinical_symile.evaluation.probes.finetune import FineTune
 from clinical_symile.training.learner import build_learner
 from tests.helpers.synthetic import tiny
 
 
-def _labelled(store: CohortStore, split: str) -> Labelled:
+def _labelled(store: CohortStore, split: str) -> LabelledSamples:
     """Whether the labs show the first factor, which labs alone can tell."""
     rows = store.rows(split)
     rows = rows[store.present[rows].all(axis=1)]
     label = store.samples["kept_shown_labs"].to_numpy()[rows] & 1
     available = np.tile([False, False, True], (len(rows), 1))
     z = np.zeros((len(rows), 3, 8), dtype=np.float32)
-    return Labelled(rows, z, available, store.modalities, label)
+    return LabelledSamples(rows, z, available, store.modalities, label)
 
 
 def test_encoders_learn_what_their_embeddings_did_not_hold(
@@ -29,7 +29,9 @@ def test_encoders_learn_what_their_embeddings_did_not_hold(
         _labelled(synthetic_store, split) for split in ("train", "tuning", "held_out")
     )
     probe = FineTune(epochs=60, batch_size=32, learning_rate=0.02)
-    found = probe.predict(train, tuning, asked, encoders=Encoders(learner, synthetic_store), seed=0)
+    found = probe.predict(
+        ProbeInputs(train, tuning, asked, Encoders(learner, synthetic_store), seed=0)
+    )
     assert roc_auc_score(asked.label, found) > 0.9
 
 
@@ -37,7 +39,7 @@ def test_without_encoders_there_is_nothing_to_tune(synthetic_store: CohortStore)
     known = _labelled(synthetic_store, "train")
     with pytest.raises(CannotScore, match="fine-tuning needs the encoders"):
         FineTune(epochs=1, batch_size=4, learning_rate=0.1).predict(
-            known, known, known, encoders=None, seed=0
+            ProbeInputs(known, known, known, None, seed=0)
         )
 
 
@@ -48,7 +50,7 @@ def test_training_that_diverges_is_told(catalog: Catalog, synthetic_store: Cohor
     known = _labelled(synthetic_store, "train")
     with pytest.raises(CannotScore, match="diverged in epoch 1"):
         FineTune(epochs=1, batch_size=16, learning_rate=0.1).predict(
-            known, known, known, encoders=Encoders(learner, synthetic_store), seed=0
+            ProbeInputs(known, known, known, Encoders(learner, synthetic_store), seed=0)
         )
 
 

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.probes.base import Labelled, Shown
+from clinical_symile.evaluation.probes.base import EmbeddedSamples, LabelledSamples, ProbeInputs
 from clinical_symile.evaluation.probes.prototype import Prototype, _scores
 
 
-def _labelled(z: list, label: list, available: list | None = None) -> Labelled:
+def _labelled(z: list, label: list, available: list | None = None) -> LabelledSamples:
     array = np.array(z, dtype=np.float32)
     shown = np.ones(array.shape[:2], dtype=bool) if available is None else np.array(available)
-    return Labelled(np.arange(len(array)), array, shown, ("ecg", "labs"), np.array(label))
+    return LabelledSamples(np.arange(len(array)), array, shown, ("ecg", "labs"), np.array(label))
 
 
 def test_prototypes_by_hand():
@@ -29,7 +29,7 @@ def test_prototypes_by_hand():
 
 def test_a_score_is_the_mean_over_what_is_seen():
     direction = np.array([[1.0, 0.0], [0.0, 2.0]])
-    asked = Shown(
+    asked = EmbeddedSamples(
         np.arange(3),
         np.array([[[1, 5], [5, 1]], [[1, 5], [np.nan, np.nan]], [[np.nan] * 2, [5, 1]]]),
         np.array([[True, True], [True, False], [False, True]]),
@@ -41,4 +41,4 @@ def test_a_score_is_the_mean_over_what_is_seen():
 def test_one_class_among_tuning_samples_gives_no_probabilities():
     train = _labelled([[[1, 0], [0, 1]], [[-1, 0], [0, -1]]], [1, 0])
     with pytest.raises(CannotScore, match="the tuning split needs samples with the outcome"):
-        Prototype().predict(train, train.take(np.array([0])), train, encoders=None, seed=0)
+        Prototype().predict(ProbeInputs(train, train.take(np.array([0])), train, None, seed=0))
