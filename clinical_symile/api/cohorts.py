@@ -42,8 +42,9 @@ def prepare(
         DefinitionError: there is no such cohort, or its definition is wrong.
         DataError: raw files are missing, broken or contradict each other.
 
-    >>> cs.prepare("synthetic", out="store", generate={"subjects": 60}).modalities
-    ('cxr', 'ecg', 'labs')
+    Examples:
+        >>> cs.prepare("synthetic", out="store", generate={"subjects": 60}).modalities
+        ('cxr', 'ecg', 'labs')
     """
     from clinical_symile.data.prepare_cohort import prepare_cohort
 

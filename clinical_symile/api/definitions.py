@@ -16,8 +16,9 @@ def list_cohorts(*, catalog: Paths = ()) -> dict[str, str]:
     Args:
         catalog: folders with definitions of your own.
 
-    >>> "synthetic" in cs.list_cohorts()
-    True
+    Examples:
+        >>> "synthetic" in cs.list_cohorts()
+        True
     """
     return _described(open_definitions(catalog).cohorts, "title")
 
@@ -29,8 +30,9 @@ def list_tasks(*, kind: str | None = None, catalog: Paths = ()) -> dict[str, str
         kind: `pretraining`, `retrieval` or `classification`; without it, all.
         catalog: folders with definitions of your own.
 
-    >>> "pretraining/symile" in cs.list_tasks(kind="pretraining")
-    True
+    Examples:
+        >>> "pretraining/symile" in cs.list_tasks(kind="pretraining")
+        True
     """
     tables = {name: read_toml(path) for name, path in open_definitions(catalog).tasks.items()}
     return {
@@ -46,8 +48,9 @@ def list_reports(*, catalog: Paths = ()) -> dict[str, str]:
     Args:
         catalog: folders with definitions of your own.
 
-    >>> sorted(cs.list_reports())
-    ['benchmark', 'cohort_card', 'missingness']
+    Examples:
+        >>> sorted(cs.list_reports())
+        ['benchmark', 'cohort_card', 'missingness']
     """
     reports = open_definitions(catalog).reports
     return {name: read_requirements(path).description for name, path in reports.items()}
@@ -56,8 +59,9 @@ def list_reports(*, catalog: Paths = ()) -> dict[str, str]:
 def list_objectives() -> dict[str, str]:
     """Return each objective's name and description, of this package and of installed plug-ins.
 
-    >>> sorted(cs.list_objectives())
-    ['clip', 'symile']
+    Examples:
+        >>> sorted(cs.list_objectives())
+        ['clip', 'symile']
     """
     return _summaries(registry.OBJECTIVES)
 
@@ -65,8 +69,9 @@ def list_objectives() -> dict[str, str]:
 def list_encoders() -> dict[str, str]:
     """Return each encoder's name and description, of this package and of installed plug-ins.
 
-    >>> "resnet18" in cs.list_encoders()
-    True
+    Examples:
+        >>> "resnet18" in cs.list_encoders()
+        True
     """
     return _summaries(registry.ENCODERS)
 
@@ -74,8 +79,9 @@ def list_encoders() -> dict[str, str]:
 def list_metrics() -> dict[str, str]:
     """Return each metric's name and description, of this package and of installed plug-ins.
 
-    >>> "recall_at_1" in cs.list_metrics()
-    True
+    Examples:
+        >>> "recall_at_1" in cs.list_metrics()
+        True
     """
     return _summaries({**registry.RETRIEVAL_METRICS, **registry.CLASSIFICATION_METRICS})
 
@@ -91,8 +97,9 @@ def get_task(name: str, *, overrides: Settings = (), catalog: Paths = ()) -> Tas
     Raises:
         DefinitionError: there is no such task, or an override is wrong.
 
-    >>> cs.get_task("retrieval/cxr_given_ecg_labs").query
-    ('ecg', 'labs')
+    Examples:
+        >>> cs.get_task("retrieval/cxr_given_ecg_labs").query
+        ('ecg', 'labs')
     """
     path = open_definitions(catalog).path("tasks", name)
     return read_task(path, name=name, overrides=as_overrides(overrides))

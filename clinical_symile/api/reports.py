@@ -48,16 +48,17 @@ def benchmark(
         DefinitionError: a name or a setting is wrong.
         DataError: the raw files or the folder do not fit.
 
-    >>> spec = cs.BenchmarkSpec(
-    ...     cohort="synthetic",
-    ...     pretraining=("pretraining/clip",),
-    ...     tasks=("retrieval/cxr_given_ecg_labs",),
-    ...     baselines=(),
-    ...     generate=("subjects=60",),
-    ...     overrides=("epochs=1", "dim=8", "encoders.ecg.sampling_rate_hz=20"),
-    ... )
-    >>> cs.benchmark(spec, out="demo").report.name
-    'report.html'
+    Examples:
+        >>> spec = cs.BenchmarkSpec(
+        ...     cohort="synthetic",
+        ...     pretraining=("pretraining/clip",),
+        ...     tasks=("retrieval/cxr_given_ecg_labs",),
+        ...     baselines=(),
+        ...     generate=("subjects=60",),
+        ...     overrides=("epochs=1", "dim=8", "encoders.ecg.sampling_rate_hz=20"),
+        ... )
+        >>> cs.benchmark(spec, out="demo").report.name
+        'report.html'
     """
     if isinstance(spec, str):
         if cohort is None:
@@ -91,8 +92,9 @@ def report(report: str, *, out: PathLike, catalog: Paths = ()) -> Path:
         DefinitionError: there is no such report, or its template is wrong.
         DataError: the folder is not one of a finished benchmark.
 
-    >>> cs.report("missingness", out="demo").name
-    'missingness.html'
+    Examples:
+        >>> cs.report("missingness", out="demo").name
+        'missingness.html'
     """
     return render_report(report, catalog=open_definitions(catalog), out=Path(out))
 
@@ -107,8 +109,9 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
     Raises:
         DataError: the folder has no results, or they are of another version.
 
-    >>> cs.open_results("runs/symile-0").to_frame()["run"].unique().tolist()
-    ['symile-0']
+    Examples:
+        >>> cs.open_results("runs/symile-0").to_frame()["run"].unique().tolist()
+        ['symile-0']
     """
     folder = folder.path if isinstance(folder, Run) else Path(folder)
     rows = read_rows(folder / "results.jsonl", Result)
@@ -149,8 +152,9 @@ def export(
         DataError: the folder has no results.
         ValueError: there is no such format.
 
-    >>> [path.name for path in cs.export("runs/symile-0", formats="csv")][0]
-    'results.csv'
+    Examples:
+        >>> [path.name for path in cs.export("runs/symile-0", formats="csv")][0]
+        'results.csv'
     """
     from clinical_symile.reporting import file_export
 

@@ -66,9 +66,11 @@ def train(
         DefinitionError: the task or an override is wrong.
         DataError: the run's folder holds another run, or the store has too few samples.
 
-    >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
-    >>> cs.train("pretraining/symile", "store", out="runs", name="small", overrides=small).finished
-    True
+    Examples:
+        >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
+        >>> task = "pretraining/symile"
+        >>> cs.train(task, "store", out="runs", name="small", overrides=small).finished
+        True
     """
     if isinstance(task, str):
         task = pretraining_task(open_definitions(catalog), task, as_overrides(overrides))
@@ -131,9 +133,10 @@ def evaluate(
         DefinitionError: a task or pattern does not exist or does not apply.
         DataError: the run was trained on another store, or embeddings do not fit the store.
 
-    >>> results = cs.evaluate("runs/symile-0", "store", tasks="retrieval/cxr_given_ecg_labs")
-    >>> results.primary.to_frame()["metric"].unique().tolist()
-    ['recall_at_1']
+    Examples:
+        >>> results = cs.evaluate("runs/symile-0", "store", tasks="retrieval/cxr_given_ecg_labs")
+        >>> results.primary.to_frame()["metric"].unique().tolist()
+        ['recall_at_1']
     """
     opened = open_store(store)
     selected, notes = applicable_tasks(open_definitions(catalog), opened, patterns=as_names(tasks))
@@ -187,9 +190,10 @@ def compare(
     Raises:
         DataError: fewer than two runs, or runs with no task and pattern in common.
 
-    >>> found = cs.compare(["runs/symile-0", "runs/clip-0"], "store")
-    >>> {"difference", "low", "high", "p_holm"} <= set(found.to_frame())
-    True
+    Examples:
+        >>> found = cs.compare(["runs/symile-0", "runs/clip-0"], "store")
+        >>> {"difference", "low", "high", "p_holm"} <= set(found.to_frame())
+        True
     """
     from clinical_symile.evaluation.compare import compare_all
 
@@ -216,8 +220,9 @@ def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncRe
     Raises:
         DataError: the folder is not a run.
 
-    >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
-    True
+    Examples:
+        >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
+        True
     """
     opened = as_run(run)
     uri = uri or mlflow.tracking_uri(opened.path.parent)

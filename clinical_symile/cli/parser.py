@@ -36,7 +36,7 @@ STORE = "the folder that `prepare` wrote"
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The verb and what goes with it; a mistake ends the program with a sentence and status 1."""
-    options, unknown = _parser().parse_known_args(arguments)
+    options, unknown = build_parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.verb == "check" and (options.cohort is None) != (options.source is None):
@@ -106,7 +106,8 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(1)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all verbs and options."""
     parser = _Parser(
         prog="clinical-symile",
         description="Which way of learning from chest X-ray, ECG and labs together holds up when "

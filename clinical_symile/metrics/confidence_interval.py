@@ -36,11 +36,12 @@ def bootstrap_ci(
         DefinitionError: there is no such metric.
         ValueError: the metric is undefined on these arrays, or there are fewer than two subjects.
 
-    >>> import numpy as np
-    >>> label, probability = np.arange(40) % 2, np.linspace(0, 1, 40)
-    >>> interval = cs.bootstrap_ci("auroc", label, probability, subjects=np.arange(40))
-    >>> interval.low < interval.value < interval.high
-    True
+    Examples:
+        >>> import numpy as np
+        >>> label, probability = np.arange(40) % 2, np.linspace(0, 1, 40)
+        >>> interval = cs.bootstrap_ci("auroc", label, probability, subjects=np.arange(40))
+        >>> interval.low < interval.value < interval.high
+        True
     """
     if isinstance(metric, str):
         names = {**registry.RETRIEVAL_METRICS, **registry.CLASSIFICATION_METRICS}
