@@ -31,7 +31,7 @@ def told(heading: str) -> set[str]:
 def test_every_reason_of_refusal_is_told() -> None:
     reasons = spoken("Rejected") | {"truncated", "process-died"}  # told without a call
     assert {"file-missing", "flat", "all-zero"} <= reasons
-    assert told("Reasons of refusal") == reasons
+    assert told("Reasons of rejection") == reasons
 
 
 def test_every_note_is_told() -> None:

@@ -1,0 +1,357 @@
+"""Write the reference pages from the code: verbs, TOML fields, registered names, result files."""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import clinical_symile
+from clinical_symile import registry
+from clinical_symile.cli.parser import build_parser
+from clinical_symile.config.cohort_schema import CohortFile
+from clinical_symile.config.report import ReportRequirements
+from clinical_symile.config.tasks.read import KINDS
+from clinical_symile.tracking import analysis_tables, results
+from docs.hooks.docstrings import section, summary
+
+_LEAVES = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
+
+
+def pages() -> dict[str, Callable[[], str]]:
+    """Return the function that writes each generated page, by its path in the site."""
+    return {
+        "reference/command_line.md": command_line,
+        "reference/cohort_toml.md": cohort_toml,
+        "reference/task_toml.md": task_toml,
+        "reference/report_toml.md": report_toml,
+        "reference/names.md": names,
+        "reference/metrics.md": metrics,
+        "reference/result_files.md": result_files,
+        "reference/python_api.md": python_api,
+        "reference/contracts.md": contracts,
+        "reference/modules.md": modules,
+    }
+
+
+def command_line() -> str:
+    """Describe every verb and option of the command line."""
+    parser = build_parser()
+    page = [
+        "# Command line",
+        parser.description or "",
+        "Each verb prints its options with `--help`. "
+        "A mistake in a command ends it with one sentence and status 1.",
+        "## Options of every verb",
+        _options(parser),
+    ]
+    for verb, about in verbs(parser).items():
+        usage = " ".join(about.format_usage().removeprefix("usage: ").split())
+        page += [f"## {verb}", about.description or "", f"```text\n{usage}\n```", _options(about)]
+    return "\n\n".join(page) + "\n"
+
+
+def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each verb."""
+    return next(
+        dict(action.choices)
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> str:
+    rows = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
+            continue
+        value = action.metavar or (
+            " or ".join(map(str, action.choices)) if action.choices else action.dest.upper()
+        )
+        takes_value = action.nargs != 0
+        if action.option_strings:
+            shown = f"`{', '.join(action.option_strings)}{f' {value}' if takes_value else ''}`"
+        else:
+            shown = f"`{value}`"
+        rows.append((shown, _about(action)))
+    return _table(("option", "meaning"), rows) if rows else "It takes no options."
+
+
+def _about(action: argparse.Action) -> str:
+    about = action.help or ""
+    if action.required and action.option_strings:
+        about += " (required)"
+    elif action.choices and action.default not in (None, argparse.SUPPRESS):
+        about += f" (default: `{action.default}`)"
+    return about
+
+
+def cohort_toml() -> str:
+    """Describe every field of `cohort.toml`."""
+    return _schema_page(
+        "`cohort.toml`",
+        "One file per cohort: it says where samples, recordings and outcomes are. "
+        "[The guide](../guides/own_cohort.md) writes one step by step.",
+        [CohortFile],
+    )
+
+
+def task_toml() -> str:
+    """Describe every field of a task's file."""
+    return _schema_page(
+        "Task files",
+        "One TOML file per task below `tasks/`; its path is its name. There are three kinds. "
+        "[The guide](../guides/tasks.md) says which task answers which question.",
+        list(KINDS.values()),
+    )
+
+
+def report_toml() -> str:
+    """Describe every field of what a report needs."""
+    return _schema_page(
+        "Report files",
+        "What `benchmark` has to make before it can render a report. "
+        "[The guide](../guides/reports.md) says how to write one.",
+        [ReportRequirements],
+    )
+
+
+def _schema_page(title: str, introduction: str, roots: Sequence[type[BaseModel]]) -> str:
+    tables = dict.fromkeys(model for root in roots for model in models(root))
+    page = [f"# {title}", introduction]
+    for model in tables:
+        page += [f"## {model.__name__}", summary(model), _fields(model)]
+    return "\n\n".join(page) + "\n"
+
+
+def models(root: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Yield a model and the models of its fields, each before those it holds."""
+    yield root
+    for field in root.model_fields.values():
+        for model in _models_in(field.annotation):
+            yield from models(model)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _fields(model: type[BaseModel]) -> str:
+    described: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        described |= section(base, "Attributes")
+    rows = []
+    for name, field in model.model_fields.items():
+        if field.default is PydanticUndefined and field.default_factory is None:
+            default = "required"
+        else:
+            default = _value(field.get_default(call_default_factory=True))
+        about = field.description or described.get(name, "")
+        rows.append((f"`{field.alias or name}`", _kind(field.annotation), default, about))
+    return _table(("field", "value", "default", "meaning"), rows)
+
+
+def _kind(annotation: Any) -> str:
+    """Say which TOML value an annotation accepts."""
+    if annotation in _LEAVES:
+        return _LEAVES[annotation]
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return f"table, see [{annotation.__name__}](#{annotation.__name__.lower()})"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f'`"{value}"`' for value in arguments)
+    if origin in (Union, types.UnionType):
+        kinds = [_kind(each) for each in arguments if each is not type(None)]
+        return " or ".join(dict.fromkeys(kinds))
+    if origin in (tuple, list, Sequence):
+        inner = [each for each in arguments if each is not Ellipsis]
+        if Ellipsis not in arguments and len(inner) > 1:
+            return f"list of {len(inner)}: {', '.join(map(_kind, inner))}"
+        return f"list: {_kind(inner[0])}"
+    if origin in (dict, Mapping):
+        return f"table of names: {_kind(arguments[1])}"
+    if hasattr(annotation, "__metadata__"):
+        return _kind(arguments[0])
+    return f"`{getattr(annotation, '__name__', annotation)}`"
+
+
+def names() -> str:
+    """Describe every registered name and the arguments it takes."""
+    page = [
+        "# Registered names",
+        "What a definition may name. Code of your own is named as `package.module:Name` "
+        "wherever a name of these tables may be given.",
+    ]
+    for family, table in _families().items():
+        page.append(f"## {family.replace('_', ' ').capitalize()}")
+        for name in sorted(table):
+            registered = registry.resolve(name, table, what=family)
+            about = registry.summary_of(name, table, what=family)
+            page += [f"### {family}/{name}", about, _arguments(registered)]
+    return "\n\n".join(part for part in page if part) + "\n"
+
+
+def _families() -> dict[str, Mapping[str, str]]:
+    """Return the registry's tables but those of metrics, which have a page of their own."""
+    return {
+        name.lower(): table
+        for name, table in vars(registry).items()
+        if name.isupper() and isinstance(table, Mapping) and "METRICS" not in name
+    }
+
+
+def _arguments(registered: Any) -> str:
+    if not callable(registered) or not (
+        inspect.isclass(registered) or inspect.isfunction(registered)
+    ):
+        return ""
+    parameters = inspect.signature(registered).parameters.values()
+    described = section(registered, "Args")
+    if inspect.isclass(registered):
+        described |= section(registered.__init__, "Args")
+    rows = [
+        (
+            f"`{each.name}`",
+            "required" if each.default is each.empty else _value(each.default),
+            described.get(each.name, ""),
+        )
+        for each in parameters
+        if each.kind is each.KEYWORD_ONLY
+    ]
+    return _table(("argument", "default", "meaning"), rows) if rows else ""
+
+
+def metrics() -> str:
+    """Describe every metric."""
+    page = [
+        "# Metrics",
+        "Ties count in expectation, so that a model with equal scores everywhere is at the "
+        "chance level. [Statistics](../explanation/statistics.md) explains the intervals.",
+    ]
+    for title, table in (
+        ("Retrieval", registry.RETRIEVAL_METRICS),
+        ("Classification", registry.CLASSIFICATION_METRICS),
+    ):
+        rows = []
+        for name in sorted(table):
+            metric = registry.resolve(name, table, what="metric")
+            rows.append(
+                (
+                    f"`{name}`",
+                    registry.summary_of(name, table, what="metric"),
+                    "higher" if metric.higher_is_better else "lower",
+                    f"{metric.low:g} to {metric.high:g}",
+                    metric.interval,
+                    "yes" if metric.chance else "no",
+                )
+            )
+        head = ("metric", "meaning", "better", "range", "interval", "chance level")
+        page += [f"## {title}", _table(head, rows)]
+    return "\n\n".join(page) + "\n"
+
+
+def result_files() -> str:
+    """Describe every row that a run or a benchmark writes."""
+    page = [
+        "# Result files",
+        "Results are JSON lines: one object per line, with the fields below. "
+        "A number about fewer than ten people is `null`.",
+    ]
+    for module in (results, analysis_tables):
+        for row in vars(module).values():
+            if dataclasses.is_dataclass(row) and row.__module__ == module.__name__:  # type: ignore[union-attr]
+                page += [f"## {row.__name__}", summary(row), _columns(row)]  # type: ignore[union-attr]
+    return "\n\n".join(page) + "\n"
+
+
+def _columns(row: Any) -> str:
+    described = section(row, "Attributes")
+    rows = [
+        (f"`{field.name}`", described.get(field.name, ""))
+        for field in dataclasses.fields(row)
+        if not field.name.startswith("_")
+    ]
+    return _table(("field", "meaning"), rows)
+
+
+def python_api() -> str:
+    """Describe every public name of `import clinical_symile`."""
+    page = [
+        "# Python API",
+        "Import the package as `import clinical_symile as cs`. "
+        "A public name loads its module at its first use. Each function accepts paths or objects.",
+    ]
+    homes: dict[str, list[str]] = {"Functions": [], "Classes": [], "Errors": []}
+    for name in clinical_symile.__all__:
+        value = getattr(clinical_symile, name)
+        if isinstance(value, str):
+            continue
+        is_error = inspect.isclass(value) and issubclass(value, Exception)
+        kind = "Errors" if is_error else "Classes" if inspect.isclass(value) else "Functions"
+        homes[kind].append(f"::: {value.__module__}.{value.__qualname__}")
+    for kind, members in homes.items():
+        page += [f"## {kind}", *members]
+    return "\n\n".join(page) + "\n"
+
+
+def contracts() -> str:
+    """Describe the contract of each family of components."""
+    page = [
+        "# Contracts",
+        "What a component of your own must provide. [Plug-ins](../guides/plugin.md) says how to "
+        "name one. Each contract is the module `base` of its family.",
+    ]
+    for name, _ in _modules():
+        if name.endswith(".base"):
+            page += [f"## {name.split('.')[-2].replace('_', ' ').capitalize()}", f"::: {name}"]
+    return "\n\n".join(page) + "\n"
+
+
+def modules() -> str:
+    """List every module with its first line."""
+    page = ["# Modules", "Every module and what it does. Private modules start with `_`."]
+    packages: dict[str, list[tuple[str, str]]] = {}
+    for name, about in _modules():
+        packages.setdefault(name.split(".")[1], []).append((f"`{name}`", about))
+    for package, rows in packages.items():
+        page += [f"## {package}", _table(("module", "content"), rows)]
+    return "\n\n".join(page) + "\n"
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    """Yield the name and the first line of every public module, without importing it."""
+    root = Path(clinical_symile.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        if parts[-1].startswith("_") or "_catalog" in parts:
+            continue
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        yield ".".join(parts), about.partition("\n")[0]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if value in ((), [], {}, ""):
+        return "empty"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        value = list(value)
+    return f"`{value}`" if not isinstance(value, str) else f'`"{value}"`'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])

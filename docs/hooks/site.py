@@ -1,0 +1,85 @@
+"""MkDocs hooks: add generated pages, notebooks and files of the repository to the site.
+
+A page in `docs/` may link to a file elsewhere in the repository. Such a file becomes a page
+(Markdown) or a download (anything else), so that the site needs neither a network nor the
+repository.
+"""
+
+import posixpath
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from docs.hooks import notebooks, reference  # noqa: E402
+
+_LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+_BESIDE = "repository"
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add every page that is not a Markdown file in `docs/`."""
+    for path, write in reference.pages().items():
+        files.append(File.generated(config, path, content=write()))
+    for file in list(files):
+        if file.src_uri.endswith(".ipynb"):
+            files.remove(file)
+            for path, content in notebooks.to_markdown(ROOT / "docs" / file.src_uri).items():
+                where = posixpath.join(posixpath.dirname(file.src_uri), path)
+                files.append(File.generated(config, where, content=content))
+    for path in sorted(_linked(files)):
+        copy = File.generated(config, f"{_BESIDE}/{path}", abs_src_path=str(ROOT / path))
+        copy.inclusion = InclusionLevel.NOT_IN_NAV
+        files.append(copy)
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Point links out of `docs/` at the copies in the site."""
+    here = page.file.src_uri
+    origin = here.removeprefix(f"{_BESIDE}/") if here.startswith(_BESIDE) else f"docs/{here}"
+
+    def moved(link: re.Match[str]) -> str:
+        target = _target(origin, link[2])
+        if target.startswith("docs/"):
+            target = target.removeprefix("docs/")
+        elif not target.startswith(".."):
+            target = f"{_BESIDE}/{target}"
+        return link[1] + posixpath.relpath(target, posixpath.dirname(here) or ".") + link[3]
+
+    return _LINK.sub(moved, markdown)
+
+
+def _linked(files: Files) -> set[str]:
+    """Return the repository's files that pages link to, directly or by another such file."""
+    pages = [f for f in files if f.src_uri.endswith(".md")]
+    found: set[str] = set()
+    waiting = [
+        target for page in pages for target in _targets(f"docs/{page.src_uri}", page.content_string)
+    ]
+    while waiting:
+        target = waiting.pop()
+        if target in found or target.startswith(("docs/", "..")) or not (ROOT / target).is_file():
+            continue
+        found.add(target)
+        if target.endswith(".md"):
+            waiting += _targets(target, (ROOT / target).read_text(encoding="utf-8"))
+    return found
+
+
+def _targets(origin: str, text: str) -> Iterator[str]:
+    for link in _LINK.finditer(text):
+        yield _target(origin, link[2])
+
+
+def _target(origin: str, link: str) -> str:
+    """Return the path in the repository that a link leads to; a folder is its README."""
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link))
+    return f"{target}/README.md" if (ROOT / target).is_dir() else target

@@ -1,0 +1,157 @@
+"""The documentation names only what exists, and every verb, field, name and metric has a place."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+import clinical_symile
+from clinical_symile import registry
+from clinical_symile.cli.parser import build_parser
+from clinical_symile.config.cohort_schema import CohortFile
+from clinical_symile.config.report import ReportRequirements
+from clinical_symile.config.tasks.read import KINDS
+from docs.hooks import reference
+from docs.hooks.docstrings import section
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITTEN = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for pattern in ("*.md", "docs/**/*.md", "*/README.md", "examples/*/README.md")
+    for path in sorted(ROOT.glob(pattern))
+    if path.name != "CHANGELOG.md"
+}
+GENERATED = {name: write() for name, write in reference.pages().items()}
+TABLES = {name: table for name, table in vars(registry).items() if name.isupper()}
+
+
+def _verbs() -> dict[str, argparse.ArgumentParser]:
+    return reference.verbs(build_parser())
+
+
+@pytest.mark.parametrize("verb", _verbs())
+def test_every_verb_and_option_is_on_the_command_line_page(verb: str):
+    page = GENERATED["reference/command_line.md"].split(f"\n## {verb}\n")[1].split("\n## ")[0]
+    for action in _verbs()[verb]._actions:
+        for option in action.option_strings:
+            assert option in ("-h", "--help") or option in page
+
+
+@pytest.mark.parametrize("model", [CohortFile, ReportRequirements, *KINDS.values()])
+def test_every_field_of_a_definition_is_described(model: type):
+    text = "".join(GENERATED[f"reference/{name}_toml.md"] for name in ("cohort", "task", "report"))
+    for each in reference.models(model):
+        for name in each.model_fields:
+            row = re.search(rf"(?m)^\| `{name}` \| [^|]+ \| [^|]+ \| (.*) \|$", text)
+            assert row is not None, name
+            assert row[1] or each.__name__ == "ComponentConfig", f"{each.__name__}.{name}"
+
+
+def test_every_registered_name_is_on_a_page():
+    metrics = GENERATED["reference/metrics.md"]
+    for family, table in TABLES.items():
+        for name in table:
+            if "METRICS" in family:
+                assert f"| `{name}` |" in metrics
+            else:
+                assert f"### {family.lower()}/{name}\n" in GENERATED["reference/names.md"]
+
+
+def test_every_public_function_is_on_the_python_page():
+    page = GENERATED["reference/python_api.md"]
+    for name in clinical_symile.__all__:
+        assert name == "__version__" or re.search(rf"(?m)^::: [\w.]+\.{name}$", page), name
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_names_only_modules_that_exist(page: str):
+    for name in re.findall(r"clinical_symile(?:[./]\w+)+", WRITTEN[page]):
+        parts = name.removesuffix(".py").replace("/", ".").split(".")
+        while parts and not _is_module(parts):
+            parts, attribute = parts[:-1], parts[-1]
+            if _is_module(parts):
+                source = _source(parts).read_text(encoding="utf-8")
+                assert re.search(rf"\b{attribute}\b", source), f"{page}: {name}"
+        assert len(parts) > 1 or name == "clinical_symile", f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_names_only_files_of_the_repository_that_exist(page: str):
+    folders = "tests|benchmarks|cohorts|tasks|reports|docs|examples|templates"
+    text = re.sub(r"(?s)```.*?```", "", WRITTEN[page])
+    for name in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
+        beside = (ROOT / page).parent / name  # a catalog's README speaks of its own folders
+        assert (ROOT / name).exists() or beside.exists(), f"{page}: {name}"
+
+
+def _is_module(parts: list[str]) -> bool:
+    return _source(parts).is_file()
+
+
+def _source(parts: list[str]) -> Path:
+    path = ROOT.joinpath(*parts)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_names_only_options_that_exist(page: str):
+    known = {
+        option
+        for parser in (build_parser(), *_verbs().values())
+        for action in parser._actions
+        for option in action.option_strings
+    }
+    known |= _options_of_scripts() | _variables_of_reports()
+    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", WRITTEN[page]):
+        assert option in known, f"{page}: {option}"
+
+
+def _options_of_scripts() -> set[str]:
+    """Return the options of our benchmark scripts, of SLURM and of MLflow that pages use."""
+    scripts = "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("benchmarks/*.py"))
+    others = "--backend-store-uri --job-name --array --gres --cpus-per-task --time --requeue"
+    return {*re.findall(r'"(--[a-z-]+)"', scripts), *others.split()}
+
+
+def _variables_of_reports() -> set[str]:
+    """Return the CSS variables of reports, which look like options."""
+    style = (ROOT / "reports" / "shared" / "style.css").read_text(encoding="utf-8")
+    return set(re.findall(r"--[a-z]+(?:-(?=\d))?", style))
+
+
+def test_no_page_is_without_a_place_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [name.removeprefix("docs/") for name in WRITTEN if name.startswith("docs/")]
+    for page in (*pages, *GENERATED):
+        assert f"- {page}\n" in menu
+
+
+def test_the_site_needs_no_network():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "font: false" in menu
+    assert "http" not in menu
+    assert "http" not in (ROOT / "docs" / "assets" / "site.css").read_text(encoding="utf-8")
+
+
+def test_pictures_are_small():
+    pictures = list((ROOT / "docs" / "assets").glob("*.png"))
+    assert pictures
+    assert all(picture.stat().st_size < 200_000 for picture in pictures)
+
+
+def test_a_section_of_a_docstring_is_read():
+    def documented() -> None:
+        """Do it.
+
+        Args:
+            first: one line.
+            second: two
+                lines.
+
+        Returns:
+            nothing.
+        """
+
+    assert section(documented, "Args") == {"first": "one line.", "second": "two lines."}
+    assert section(documented, "Raises") == {}
