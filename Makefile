@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow coverage lint docs clean
 
 demo: .venv/.installed
 	$(BIN)/clinical-symile benchmark benchmark --cohort synthetic --out demo
@@ -14,21 +15,32 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest $(WORKERS) -m slow
 
+coverage: .venv/.installed
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=xml
+
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 clean:
-	rm -rf .venv demo dist
+	rm -rf .venv demo dist site
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(INSTALL) ".[test]"
 	touch $@
 
 .venv/.lint: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
+	$(INSTALL) ".[test,lint]"
+	touch $@
+
+.venv/.docs: .venv/.installed
+	$(INSTALL) ".[docs]"
 	touch $@
