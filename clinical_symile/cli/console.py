@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from clinical_symile.data.ingest.samples import Selected
+from clinical_symile.data.ingest.samples import SelectedSamples
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.formatting import format_p_value
@@ -143,7 +143,7 @@ def show_store(store: CohortStore, console: Console) -> None:
         console.print("Nothing was left out and no recording was rejected.")
 
 
-def show_selected(selected: Selected, console: Console) -> None:
+def show_selected(selected: SelectedSamples, console: Console) -> None:
     """What the tables hold, and what would be left out before any recording is opened."""
     console.print(f"{selected.rows} rows in the tables, {selected.samples} would be read")
     table = Table()

@@ -1,4 +1,4 @@
-"""`Cohort`: who was measured and how a site records it, read from `cohorts/`."""
+"""Read cohort definitions from `cohorts/`: whom a site measured, and how it records it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class ModalityDefinition:
     """A modality of a cohort.
 
     Attributes:
-        adapter: its name.
+        adapter: name of the adapter.
         arguments: keyword arguments of the adapter.
-        candidates: column that holds a list of structs, the recordings that may stand for the
-            sample, best first; the first that can be used is taken, and its fields are columns of
-            the sample's row. None where there is one recording, in columns of the row itself.
+        candidates: column with a list of structs, the candidate recordings of the sample, best
+            first. The first usable one is stored, and its fields become columns of the sample's
+            row. None if each sample has one recording, in columns of the row itself.
     """
 
     adapter: str
@@ -44,11 +44,11 @@ class Cohort:
     """A definition of a cohort.
 
     Attributes:
-        name: the name of its folder, and after a slash its preset where it has some.
-        folder: where it is defined.
-        digest: of every file in that folder, and the layout.
-        layout: the form of the source that is read; None for that of `modalities` in the file.
-        layouts: what each other form needs, and its modalities.
+        name: name of its folder, followed by a slash and the preset if it has presets.
+        folder: folder of its definition.
+        digest: digest of every file in that folder, the preset and the layout.
+        layout: the form of the source that is read; None for `modalities` as in the file.
+        layouts: per other form, the files that it needs and its modalities.
 
     The other fields are those of `cohort.toml`.
     """
@@ -78,10 +78,10 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
 
     Args:
         path: its `cohort.toml`.
-        name: of the cohort, with its preset.
+        name: name of the cohort, with its preset.
 
     Raises:
-        DefinitionError: with every problem of the file.
+        DefinitionError: the file has problems; all of them at once.
     """
     table = apply_preset(read_toml(path), name=name, where=str(path))
     preset = name.partition("/")[2]
@@ -120,10 +120,10 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
 def _check_the_rest(
     table: Mapping[str, Any], path: Path, where: str, problems: list[str]
 ) -> NoReturn:
-    """Look at all that can be looked at in a file that has problems already.
+    """Check as much as possible of a file that already has problems.
 
     Raises:
-        DefinitionError: with all of them.
+        DefinitionError: with all problems.
     """
     samples, modalities = table.get("samples"), table.get("modalities")
     query = samples.get("sql") if isinstance(samples, dict) else None
@@ -149,10 +149,10 @@ def _query_is_there(query: object, path: Path) -> bool:
 
 
 def modality_adapter(cohort: Cohort, name: str) -> Any:
-    """The adapter of one modality, ready to read.
+    """Create the adapter of one modality.
 
     Raises:
-        DefinitionError: it cannot be made from what the cohort's table holds.
+        DefinitionError: the adapter rejects its arguments.
     """
     return _adapter(cohort.modalities[name], cohort.folder, name)
 
@@ -167,10 +167,10 @@ def _adapter(definition: ModalityDefinition, folder: Path, name: str) -> Any:
 
 
 def modality_adapters(cohort: Cohort) -> dict[str, Any]:
-    """The adapters of all modalities, in the cohort's order.
+    """Create the adapters of all modalities, in the cohort's order.
 
     Raises:
-        DefinitionError: with the problems of all of them.
+        DefinitionError: adapters reject their arguments; all problems at once.
     """
     adapters, problems = {}, []
     for name in cohort.modalities:

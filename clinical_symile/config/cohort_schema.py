@@ -1,33 +1,15 @@
-"""What a cohort's file may hold: the fields of the tables below are the documentation of it."""
+"""Declare the tables and keys of `cohort.toml`; these docstrings are their documentation."""
 
 from itertools import combinations, pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from clinical_symile.config._validators import accept_only, is_number, is_text
+from clinical_symile.config._validators import accept_only, is_number
+from clinical_symile.config.splits import Code, Split, Splitting, Text
 from clinical_symile.registry import unknown_name_message
 
-Split = Literal["train", "tuning", "held_out"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Code = Annotated[
-    bool | int | float | str,
-    accept_only(
-        lambda value: isinstance(value, bool | int | float | str),
-        expected="a text, a number, true or false",
-    ),
-]
 SettingValue = Annotated[int | float, accept_only(is_number, expected="a number")]
 ColumnType = Literal["BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN"]
 
@@ -36,86 +18,25 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SplitBySubject(_Table):
-    """A split drawn here, whole subjects at a time.
-
-    Attributes:
-        tuning: share of the subjects.
-        held_out: share of the subjects; the rest are for training.
-        seed: of the draw.
-    """
-
-    tuning: Share
-    held_out: Share
-    seed: int
-
-    @model_validator(mode="after")
-    def _leaves_some_to_train(self) -> "SplitBySubject":
-        if self.tuning + self.held_out >= 1:
-            raise ValueError("tuning and held_out leave nobody to train on; expected a sum below 1")
-        return self
-
-
-class SplitByValue(_Table):
-    """A split told by the values of a column, such as a year; each value is in one of the three.
-
-    Attributes:
-        column: of the sample's row.
-        train: its values whose samples are for training.
-        tuning: likewise.
-        held_out: likewise.
-    """
-
-    column: Text
-    train: Annotated[tuple[Code, ...], Field(min_length=1)]
-    tuning: tuple[Code, ...]
-    held_out: tuple[Code, ...]
-
-    @model_validator(mode="after")
-    def _no_value_twice(self) -> "SplitByValue":
-        values = [*self.train, *self.tuning, *self.held_out]
-        if twice := sorted({str(value) for value in values if values.count(value) > 1}):
-            raise ValueError(f"{', '.join(twice)} is in two splits; expected each value in one.")
-        return self
-
-
-def _split(value: Any) -> Any:
-    """A split by the kind that its keys are of, so that only that kind says what is wrong."""
-    if isinstance(value, dict):
-        kind = SplitByValue if {"column", "train"} & value.keys() else SplitBySubject
-        return kind.model_validate(value)
-    return value
-
-
-Splitting = Annotated[
-    Text | SplitBySubject | SplitByValue,
-    BeforeValidator(_split),
-    accept_only(
-        lambda value: is_text(value) or isinstance(value, dict | SplitBySubject | SplitByValue),
-        expected="a column, { tuning, held_out, seed } or { column, train, tuning, held_out }",
-    ),
-]
-
-
 class Samples(_Table):
-    """Where one row per sample comes from: a query, or tables that are there already.
+    """The source of one row per sample: a query, or one table per split.
 
     Attributes:
         sql: file beside `cohort.toml` with one DuckDB query over the tables of `[tables]`.
         tables: instead, one table per split under the source folder: CSV, CSV.gz or Parquet.
-        sample: column that tells samples apart. Rows that repeat one in full are one sample.
-        subject: column of the person, who may be in one split only.
-        split: column that holds train, tuning or held_out, or how to draw it, or which values of
-            a column stand for which; with `sql` only.
-        at_least: how many modalities a sample must have.
-        required: columns that must hold a value, or the sample is left out.
-        measured: columns with the hours after the start at which modalities were measured; the last
-            of them is when a prediction is made.
+        sample: column with the id of the sample. Rows that are equal in all columns are one sample.
+        subject: column with the id of the subject. A subject is in one split only.
+        split: column that holds train, tuning or held_out; or a draw of subjects; or the values of
+            a column for each split. Only with `sql`.
+        at_least: number of modalities that a sample must have.
+        required: columns that must hold a value; otherwise the sample is left out.
+        measured: columns with the hours after the start at which modalities were measured. The
+            latest is the time of prediction.
         keep: further columns to keep, as `kept_<column>`.
-        ranges: of kept columns that hold numbers, such as ages and hours, the lowest and the
-            highest that can be; `audit` counts what is beyond.
-        left_out: column with a reason, in one word, for rows that are no samples; they are counted
-            by it. Empty for samples.
+        ranges: the lowest and highest possible value of kept columns with numbers, such as ages
+            and hours; `audit` counts the values beyond.
+        left_out: column with a one-word reason for rows that are no samples, which are counted by
+            reason. Empty for samples.
     """
 
     sql: Text | None = None
@@ -143,23 +64,23 @@ class Samples(_Table):
         if (self.sql is None) == (not self.tables):
             raise ValueError("expected either 'sql' or 'tables'. Give one of them.")
         if self.tables and self.split is not None:
-            raise ValueError("'tables' are splits already; expected no 'split'. Remove it.")
+            raise ValueError("'tables' name the splits; expected no 'split'. Remove it.")
         if self.sql is not None and self.split is None:
             raise ValueError("has no 'split'; expected a column, or { tuning, held_out, seed }.")
         return self
 
 
 class Outcome(_Table):
-    """A clinical event or finding; any value that is not below is unknown, and counted.
+    """A clinical event or finding. Any value not listed is unknown, and counted.
 
     Attributes:
-        column: of a sample's row.
-        positive: values that say yes.
-        negative: values that say no.
-        known: column with the hours after the start at which the answer is known. Where that is not
-            after the last of `samples.measured`, what was measured may show the answer: the outcome
+        column: column of a sample's row.
+        positive: values that mean yes.
+        negative: values that mean no.
+        known: column with the hours after the start at which the answer is known. If that is not
+            after the last of `samples.measured`, a measurement may show the answer, so the outcome
             is unknown there, and counted.
-        uncertain: values that say perhaps, such as -1 of CheXpert; a task says what they count as.
+        uncertain: values that mean maybe, such as -1 of CheXpert; a task says how they count.
     """
 
     column: Text
@@ -178,12 +99,12 @@ class Outcome(_Table):
 
 
 class Subgroup(_Table):
-    """What patients are told apart by, to see whether a model does as well for all of them.
+    """A grouping of subjects, to compare how well a model works for each group.
 
     Attributes:
-        column: of a sample's row; a value that is missing is in no group.
-        bands: for numbers, where one group ends and the next begins: 18 and 65 make `<18`, `18-64`
-            and `65+`. Without it every value is a group.
+        column: column of a sample's row; a sample without a value is in no group.
+        bands: cut points for numbers: 18 and 65 make `<18`, `18-64` and `65+`. Without cut points
+            every value is a group.
     """
 
     column: Text
@@ -201,8 +122,8 @@ class CandidateTable(_Table):
 
     Attributes:
         table: file under the source folder.
-        query: column with the sample that asks.
-        candidate: column with the sample that may be the answer.
+        query: column with the sample of the query.
+        candidate: column with the sample of the candidate.
     """
 
     table: Text
@@ -211,11 +132,11 @@ class CandidateTable(_Table):
 
 
 class Layout(_Table):
-    """Another form in which a source may lie, read instead wherever it is all there.
+    """Another form of the source, which is read instead where all its files exist.
 
     Attributes:
         needs: files or folders under the source folder.
-        modalities: tables that take the place of those of the same name.
+        modalities: tables that replace those of the same name.
     """
 
     needs: Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -223,13 +144,13 @@ class Layout(_Table):
 
 
 class Generator(_Table):
-    """What writes the raw files of a made-up cohort, and knows its right answers.
+    """The code that writes the raw files of a synthetic cohort, and its oracle.
 
     Attributes:
-        write: `package.module:function`, called as `write(folder, **parameters)` with a folder that
-            does not exist yet, and which is removed if it fails.
+        write: `package.module:function`, called as `write(folder, **parameters)`. The folder does
+            not exist yet; it is removed if the call fails.
         oracle: `package.module:Class`, called as `Oracle(store)`.
-        parameters: of `write`.
+        parameters: arguments of `write`.
     """
 
     write: Text
@@ -241,22 +162,23 @@ class CohortFile(_Table):
     """`cohort.toml`.
 
     Attributes:
-        title: what people call the cohort.
+        title: display name of the cohort.
         description: one sentence.
-        access: who may have the data.
-        license: under which terms.
-        citation: how to cite it.
-        samples: where one row per sample comes from.
-        tables: name in the query and file under the source folder.
-        types: of columns of a table, as DuckDB names them; the table's other columns are text. A
-            table without is read twice, first to tell its types.
-        modalities: name, and the keyword arguments of its adapter, which is of the same name unless
-            `adapter` says otherwise; and `candidates`, see `ModalityDefinition`.
-        outcomes: name, and how this site codes it.
-        subgroups: name, and how patients are told apart by it.
-        candidates: published lists, by split.
-        layouts: other forms of the source, in the order in which they are looked for.
-        generator: of a made-up cohort.
+        access: who may use the data.
+        license: the terms of use.
+        citation: how to cite the data.
+        samples: the source of one row per sample.
+        tables: the name of each table in the query, and its file under the source folder.
+        types: DuckDB types of columns of a table; its other columns are text. A table that is not
+            listed here is read twice, first to infer its types.
+        modalities: name of the modality, and the keyword arguments of its adapter. The adapter has
+            the same name unless `adapter` names another. For `candidates`, see
+            `ModalityDefinition`.
+        outcomes: name of the outcome, and how this site codes it.
+        subgroups: name of the subgroup, and its column.
+        candidates: published candidate lists, by split.
+        layouts: other forms of the source, in the order in which they are tried.
+        generator: the generator of a synthetic cohort.
     """
 
     title: Text
@@ -277,11 +199,13 @@ class CohortFile(_Table):
     @model_validator(mode="after")
     def _tables_are_for_the_query(self) -> "CohortFile":
         if self.samples.sql and not self.tables:
-            raise ValueError("samples.sql reads no [tables]. Name the files that the query reads.")
+            raise ValueError("[tables] is empty; expected the files of samples.sql. Add them.")
         if self.tables and not self.samples.sql:
-            raise ValueError("[tables] are read by a query only. Give samples.sql, or remove them.")
-        if strangers := sorted(self.types.keys() - self.tables.keys()):
-            raise ValueError(f"types of {', '.join(strangers)}, not in [tables]. Correct the name.")
+            raise ValueError("[tables] is only for a query. Add samples.sql, or remove it.")
+        if unknown := sorted(self.types.keys() - self.tables.keys()):
+            raise ValueError(
+                f"[types] names {', '.join(unknown)}, not in [tables]. Correct the name."
+            )
         return self
 
     @model_validator(mode="after")
@@ -289,8 +213,8 @@ class CohortFile(_Table):
         known = [name for name, outcome in self.outcomes.items() if outcome.known]
         if known and not self.samples.measured:
             raise ValueError(
-                f"outcomes.{known[0]} has 'known', and samples.measured is empty; expected when "
-                "things were measured. Add it, or remove 'known'."
+                f"outcomes.{known[0]} has 'known', and samples.measured is empty; expected the "
+                "hours of the measurements. Add them, or remove 'known'."
             )
         if self.samples.at_least > len(self.modalities):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The form in which a source lies, where a cohort knows several."""
+"""Choose the layout of a source where a cohort defines several."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +8,10 @@ from clinical_symile.hashing import digest_of
 
 
 def detect_layout(cohort: Cohort, source: Path) -> Cohort:
-    """The cohort in the first of its layouts whose files are all there, or as it is.
+    """Return the cohort in the first layout whose files all exist, or unchanged.
 
     Args:
-        cohort: with or without layouts.
+        cohort: a cohort with or without layouts.
         source: folder of the raw files.
     """
     for name, (needs, _) in cohort.layouts.items():
@@ -21,7 +21,7 @@ def detect_layout(cohort: Cohort, source: Path) -> Cohort:
 
 
 def with_layout(cohort: Cohort, name: str) -> Cohort:
-    """The cohort as one of its layouts has it: a store of it is another than that of the rest."""
+    """Return the cohort in one of its layouts, with a digest of its own."""
     _, modalities = cohort.layouts[name]
     return replace(
         cohort, layout=name, modalities=modalities, digest=digest_of(cohort.digest, name)

@@ -1,8 +1,7 @@
-"""Presets of a cohort: named changes to its file, so that one query serves several questions.
+"""Apply presets: named changes to a cohort's file, so that one query serves several questions.
 
-`cohorts/mimic_iv/` with a table `[presets.official]` is read as the cohort `mimic_iv/official`:
-what the preset says is laid over the file, table by table. A cohort with presets is read as one of
-them.
+`cohorts/mimic_iv/` with a table `[presets.official]` defines the cohort `mimic_iv/official`. The
+preset replaces keys of the file, table by table. A cohort with presets is always read with one.
 """
 
 from collections.abc import Mapping
@@ -13,52 +12,52 @@ from clinical_symile.config.catalog import read_toml
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry import unknown_name_message
 
-PRESETS = "presets"
+_PRESETS_KEY = "presets"
 
 
 def cohort_names(path: Path, *, name: str) -> tuple[str, ...]:
-    """What a cohort's file defines: `<name>/<preset>` of each preset, or else `<name>`.
+    """Return the names that a cohort's file defines: `<name>/<preset>` each, or `<name>`.
 
     Args:
         path: a `cohort.toml`.
-        name: of its folder.
+        name: name of its folder.
 
     Raises:
-        DefinitionError: it cannot be read.
+        DefinitionError: the file cannot be read.
     """
-    presets = read_toml(path).get(PRESETS, {})
+    presets = read_toml(path).get(_PRESETS_KEY, {})
     return tuple(f"{name}/{preset}" for preset in presets) if presets else (name,)
 
 
 def apply_preset(table: Mapping[str, Any], *, name: str, where: str) -> dict[str, Any]:
-    """What a cohort's file says under a name, with the preset that the name asks for.
+    """Return the content of a cohort's file with the preset of a name applied.
 
     Args:
-        table: the file.
+        table: content of the file.
         name: `<cohort>` or `<cohort>/<preset>`.
-        where: the file, as it stands in messages.
+        where: the file in messages.
 
     Raises:
-        DefinitionError: there is no such preset, or there are some and the name asks for none.
+        DefinitionError: the preset is unknown, or the name has none and the file has presets.
     """
     cohort, _, preset = name.partition("/")
-    presets = table.get(PRESETS, {})
+    presets = table.get(_PRESETS_KEY, {})
     if not isinstance(presets, dict) or not all(isinstance(p, dict) for p in presets.values()):
         raise DefinitionError(f"{where}: presets: expected tables. Write [presets.<name>].")
-    plain = {key: value for key, value in table.items() if key != PRESETS}
+    plain = {key: value for key, value in table.items() if key != _PRESETS_KEY}
     if not preset and not presets:
         return plain
     if preset not in presets:
         names = {f"{cohort}/{each}": each for each in presets} or {cohort: ""}
         raise DefinitionError(
             f"{where}: {unknown_name_message(name, names, what='cohort')}"
-            + (" Its presets differ in who is in: name one." if presets else "")
+            + (" Its presets select different samples. Name one." if presets else "")
         )
     return _merged(plain, presets[preset])
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are joined key by key; any other value is replaced."""
+    """Merge tables key by key; replace any other value."""
     joined = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(below.get(key), dict)

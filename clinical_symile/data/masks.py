@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.cohort_schema import SPLITS
+from clinical_symile.config.splits import SPLITS
 from clinical_symile.data.severity import severity
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import CannotScore, DataError

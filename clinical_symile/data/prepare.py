@@ -1,4 +1,4 @@
-"""Raw files to a `CohortStore`."""
+"""Prepare a `CohortStore` from raw files."""
 
 import json
 import shutil
@@ -12,18 +12,21 @@ from clinical_symile import __version__
 from clinical_symile.config.cohort import Cohort, modality_adapters
 from clinical_symile.data.ingest.decode import Decoded, decode, has_begun
 from clinical_symile.data.ingest.manifest import write_manifest
-from clinical_symile.data.ingest.measurements import write_array
 from clinical_symile.data.ingest.published_candidates import read_candidates, write_candidates
 from clinical_symile.data.ingest.row_file import RowFile
-from clinical_symile.data.ingest.samples import Selected, read_samples
-from clinical_symile.data.ingest.store_writer import write_note_tables, write_store_tables
+from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
+from clinical_symile.data.ingest.store_writer import (
+    write_array,
+    write_note_tables,
+    write_store_tables,
+)
 from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import digest_of, file_sha256
 from clinical_symile.tracking.progress import Progress
 
-ROWS = "samples.arrow"
+_ROW_FILE = "samples.arrow"
 
 
 def prepare(
@@ -35,24 +38,28 @@ def prepare(
 ) -> CohortStore:
     """Read the raw files of a cohort and write its store.
 
-    A recording that cannot be used leaves its sample without that modality, or with the next of its
-    candidates where the cohort names several; a sample with too few is left out; both are counted,
-    by reason, in the manifest. The work is done in `<out>.partial` and
-    gets the name `out` when it is whole. After an interruption the next call goes on from there,
-    if nothing was decoded yet, nothing is left behind. When the store is there already, nothing is
-    done. The same input gives the same bytes. Of samples a part is in memory at a time.
+    If a recording is not usable, the sample's next candidate is tried; without one, the modality is
+    missing. A sample with too few modalities is left out. The manifest counts both by reason.
 
-    Many samples are read by one process per core, each of which imports the program's main module:
-    a script that calls this does so under `if __name__ == "__main__":`.
+    The work happens in `<out>.partial`, which is renamed to `out` when the store is complete. After
+    an interruption the next call resumes there; if nothing was decoded yet, the folder is removed.
+    If `out` already holds this store, it is opened. The same input gives the same bytes. One part
+    of the samples is in memory at a time.
+
+    Many samples are read by one process per core, and each process imports the program's main
+    module. A script must therefore call this under `if __name__ == "__main__":`.
 
     Args:
-        cohort: what to read.
+        cohort: the cohort to read.
         source: folder of the raw files.
         out: folder of the store.
-        progress: called with samples read and all samples.
+        progress: called with the number of samples read and of all samples.
+
+    Returns:
+        The store.
 
     Raises:
-        DefinitionError: a modality cannot be read as the cohort says.
+        DefinitionError: a modality's adapter rejects its arguments.
         DataError: tables are missing or contradict themselves, no file of a modality is where the
             cohort says, or `out` holds something else.
     """
@@ -60,24 +67,26 @@ def prepare(
     files = source_files(cohort, source)
     key = digest_of(__version__, cohort.digest, *(file_sha256(file) for file in files.values()))
     work = out.with_name(out.name + ".partial")
-    _remove(_waste(work))  # what a run that was killed was removing
+    _remove(_waste_folder(work))  # left by a run that was killed while it removed it
     refuse_other_folder(out)
     if out.is_dir() and any(out.iterdir()):
-        store = _same_store(out, key)
+        store = _open_same_store(out, key)
         if (work / "key").is_file():
-            _remove(work)  # of a run that was killed when the store had its name
+            _remove(work)  # left by a run that was killed after it renamed the store
         return store
-    _open_work(work, key)
+    _open_work_folder(work, key)
     try:
-        read_candidates(cohort, source)  # so that what is amiss is told before anything is decoded
-        selected = _selected(cohort, adapters, source=source, work=work)
-        rows = RowFile(work / ROWS)
+        read_candidates(cohort, source)  # so that its problems show before decoding
+        selected = _select_samples(cohort, adapters, source=source, work=work)
+        rows = RowFile(work / _ROW_FILE)
         decoded = decode(cohort, rows, source=source, folder=work, progress=progress)
     except BaseException:
         if not has_begun(work):
             _remove(work)
         raise
-    store = _written(cohort, selected, rows, decoded, adapters=adapters, source=source, work=work)
+    store = _write_store(
+        cohort, selected, rows, decoded, adapters=adapters, source=source, work=work
+    )
     if out.is_dir():
         out.rmdir()
     store.replace(out)
@@ -86,19 +95,19 @@ def prepare(
 
 
 def refuse_other_folder(out: Path) -> None:
-    """Refuse a place for a store that is neither empty nor a store.
+    """Raise if `out` exists and is neither empty nor a store.
 
     Raises:
-        DataError: something else is there.
+        DataError: `out` holds something else.
     """
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not (out / "manifest.json").is_file():
-        raise DataError(f"{out}: exists and is no cohort store. Choose another --out.")
+        raise DataError(f"{out}: exists and is not a cohort store. Choose another --out.")
 
 
-def _written(
+def _write_store(
     cohort: Cohort,
-    selected: Selected,
+    selected: SelectedSamples,
     rows: RowFile,
     decoded: Decoded,
     *,
@@ -106,16 +115,16 @@ def _written(
     source: Path,
     work: Path,
 ) -> Path:
-    """Write every file of the store into a folder inside `work`."""
+    """Write every file of the store into a folder inside `work`; return that folder."""
     store = work / "store"
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir()
     written = write_store_tables(cohort, adapters, rows, decoded, store=store)
     if not len(written.kept):
-        _remove(work)  # so that the next call looks at the files again
-        raise _nothing(cohort, selected, decoded, written.left_out, source=source)
+        _remove(work)  # so that the next call reads the files again
+        raise _empty_cohort_error(cohort, selected, decoded, written.left_out, source=source)
     for key in ("rejected", "noted"):
-        write_note_tables(rows, decoded.told(key), store / f"{key}.parquet", key=key)
+        write_note_tables(rows, decoded.lines(key), store / f"{key}.parquet", key=key)
     candidates, unlisted = write_candidates(cohort, source=source, store=store)
     write_manifest(
         cohort,
@@ -139,15 +148,15 @@ def _written(
     return store
 
 
-def _nothing(
+def _empty_cohort_error(
     cohort: Cohort,
-    selected: Selected,
+    selected: SelectedSamples,
     decoded: Decoded,
     left_out: Mapping[str, int],
     *,
     source: Path,
 ) -> DataError:
-    """What to say where no row became a sample."""
+    """Return the error for a cohort of which no row became a sample."""
     reasons = Counter(
         {
             f"{name} {reason}": count
@@ -158,57 +167,59 @@ def _nothing(
     reasons += Counter(left_out) + Counter(selected.left_out)
     return DataError(
         f"cohort '{cohort.name}': none of {selected.rows} rows became a sample; found "
-        f"{', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'none recorded'}. "
+        f"{', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'no recorded modality'}. "
         f"Correct the cohort's file, or the files under {source}."
     )
 
 
-def _selected(cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path) -> Selected:
-    """What the tables hold; read once, so that going on uses the very same rows."""
-    file, counts = work / ROWS, work / "selected.json"
+def _select_samples(
+    cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path
+) -> SelectedSamples:
+    """Select the samples, or read the earlier selection, so that a resumed run uses its rows."""
+    file, counts = work / _ROW_FILE, work / "selected.json"
     if not file.exists():
-        partial = work / f"{ROWS}.partial"
+        partial = work / f"{_ROW_FILE}.partial"
         scratch = work / "scratch"
         selected = read_samples(cohort, adapters, source=source, scratch=scratch, out=partial)
         counts.write_text(json.dumps(asdict(selected)), encoding="utf-8")
         partial.replace(file)
-    return Selected(**json.loads(counts.read_text(encoding="utf-8")))
+    return SelectedSamples(**json.loads(counts.read_text(encoding="utf-8")))
 
 
-def _same_store(out: Path, key: str) -> CohortStore:
-    """The store that is there already, if it is what would be made."""
+def _open_same_store(out: Path, key: str) -> CohortStore:
+    """Open the existing store, if it is what `prepare` would write."""
     store = open_store(out)
     if store.manifest["source_digest"] != key:
         raise DataError(
-            f"{out}: holds a store of cohort '{store.cohort}' from another definition, from other "
-            "tables or by another version. Choose another --out, or remove it first."
+            f"{out}: holds a store of cohort '{store.cohort}' from another definition, other "
+            "tables or another version. Choose another --out, or remove it first."
         )
     return store
 
 
-def _open_work(work: Path, key: str) -> None:
-    """Make the work folder, or keep it if it was made for the same."""
+def _open_work_folder(work: Path, key: str) -> None:
+    """Create the work folder, or keep one with the same key."""
     file = work / "key"
     if work.exists():
         if not file.is_file():
-            raise DataError(f"{work}: exists and is no unfinished store. Choose another --out.")
+            raise DataError(f"{work}: exists and is not an unfinished store. Choose another --out.")
         if file.read_text(encoding="utf-8") == key:
             return
         _remove(work)
-    new = _waste(work)  # so that there is no moment at which the folder is there without its key
+    new = _waste_folder(work)  # so that the folder never exists without its key
     new.mkdir(parents=True)
     (new / file.name).write_text(key, encoding="utf-8")
     new.replace(work)
 
 
-def _waste(work: Path) -> Path:
-    """The name that a folder has while it is made or removed."""
+def _waste_folder(work: Path) -> Path:
+    """Return the name that a folder has while it is created or removed."""
     return work.with_name(work.name + ".waste")
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder so that, if this is killed, no half of it stays under its name."""
-    waste = folder if folder.name.endswith(".waste") else _waste(folder)
+    """Remove a folder; if this is killed, no part of it stays under its name."""
+    waste = folder if folder.name.endswith(".waste") else _waste_folder(folder)
     if folder.exists() and folder != waste:
         folder.replace(waste)
     shutil.rmtree(waste, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""From a cohort's name to its store, with the raw files of made-up cohorts written on the way."""
+"""Prepare a cohort of the catalog by name; write the raw files of a synthetic cohort first."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.cohort_schema import Generator
 from clinical_symile.config.layouts import detect_layout
 from clinical_symile.config.overrides import parse_override
-from clinical_symile.data.ingest.samples import Selected, read_samples
+from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
 from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.prepare import prepare, refuse_other_folder
 from clinical_symile.data.store import CohortStore
@@ -22,9 +22,9 @@ from clinical_symile.hashing import digest_of
 from clinical_symile.registry import resolve, unknown_name_message
 from clinical_symile.tracking.progress import ProgressBar
 
-PARAMETERS = "generator.json"
-# What may stand for a number of the cohort's file, by its type.
-NUMBERS = {int: ("a whole number", (int,)), float: ("a number", (int, float))}
+PARAMETERS_FILE = "generator.json"
+# The types that may replace a number of the cohort's file, by its type.
+_EXPECTED_NUMBERS = {int: ("a whole number", (int,)), float: ("a number", (int, float))}
 
 
 def prepare_cohort(
@@ -39,19 +39,22 @@ def prepare_cohort(
     """Prepare a cohort of the catalog.
 
     Args:
-        catalog: where cohorts are.
-        name: the cohort's.
-        source: the raw files; those of a made-up cohort are written there if nothing is there.
-        out: the store.
-        generate: `field=value` for the parameters of a made-up cohort.
-        bar: makes a progress bar.
+        catalog: the catalog with the cohort.
+        name: name of the cohort.
+        source: folder of the raw files; those of a synthetic cohort are written if it is missing.
+        out: folder of the store.
+        generate: `field=value` for parameters of a synthetic cohort.
+        bar: creates a progress bar with a label.
+
+    Returns:
+        The store.
 
     Raises:
-        DefinitionError: no such cohort, or `generate` does not fit it.
-        DataError: the source is missing or of other parameters; and see `prepare`.
+        DefinitionError: the cohort is unknown, or `generate` does not fit it.
+        DataError: the source is missing or was written with other parameters; or as `prepare`.
     """
-    refuse_other_folder(out)  # before raw files are made up
-    cohort = _cohort(catalog, name, source=source, generate=generate, bar=bar)
+    refuse_other_folder(out)  # before raw files are written
+    cohort = _open_cohort(catalog, name, source=source, generate=generate, bar=bar)
     with bar(f"Prepare {name}") as progress:
         return prepare(cohort, source=source, out=out, progress=progress)
 
@@ -63,12 +66,12 @@ def count_cohort(
     source: Path,
     generate: Sequence[str] = (),
     bar: ProgressBar,
-) -> Selected:
-    """What `prepare_cohort` would read, from the tables alone: no recording is opened.
+) -> SelectedSamples:
+    """Count what `prepare_cohort` would read, from the tables alone; open no recording.
 
-    The arguments are those of `prepare_cohort`, and so is what is raised.
+    Arguments and errors are those of `prepare_cohort`.
     """
-    cohort = _cohort(catalog, name, source=source, generate=generate, bar=bar)
+    cohort = _open_cohort(catalog, name, source=source, generate=generate, bar=bar)
     adapters = modality_adapters(cohort)
     source_files(cohort, source)
     with TemporaryDirectory() as scratch:
@@ -78,7 +81,7 @@ def count_cohort(
         )
 
 
-def _cohort(
+def _open_cohort(
     catalog: Catalog,
     name: str,
     *,
@@ -86,7 +89,7 @@ def _cohort(
     generate: Sequence[str],
     bar: ProgressBar,
 ) -> Cohort:
-    """The cohort as its source lies, which is there."""
+    """Return the cohort in the layout of its source; write a synthetic source first."""
     cohort = read_cohort(catalog.path("cohorts", name), name=name)
     if generate:
         cohort = _with_parameters(cohort, generate)
@@ -103,7 +106,7 @@ def _cohort(
 def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
     if cohort.generator is None:
         raise DefinitionError(
-            f"--generate {generate[0]}: cohort '{cohort.name}' is not made up. Leave it out."
+            f"--generate {generate[0]}: cohort '{cohort.name}' is not synthetic. Remove it."
         )
     parameters = dict(cohort.generator.parameters)
     for text in generate:
@@ -112,7 +115,7 @@ def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
             raise DefinitionError(
                 f"--generate {text}: {unknown_name_message(field, parameters, what='field')}"
             )
-        expected, types = NUMBERS.get(type(parameters[field]), ("", (type(value),)))
+        expected, types = _EXPECTED_NUMBERS.get(type(parameters[field]), ("", (type(value),)))
         if type(value) not in types:
             raise DefinitionError(
                 f"--generate {text}: {field} is {value!r}; expected {expected}, such as "
@@ -133,9 +136,9 @@ def _write_source(
     source: Path,
     bar: ProgressBar,
 ) -> None:
-    """Write the raw files, unless those of the same parameters are there."""
+    """Write the raw files, unless they exist with the same parameters."""
     wanted = json.dumps({"version": __version__, **generator.parameters}, sort_keys=True)
-    record = source / PARAMETERS
+    record = source / PARAMETERS_FILE
     if record.is_file():
         if record.read_text(encoding="utf-8") != wanted:
             raise DataError(
@@ -145,8 +148,8 @@ def _write_source(
         return
     if source.exists():
         raise DataError(
-            f"{source}: is there already and was not written for cohort '{cohort.name}'. Give a "
-            "folder that does not exist yet."
+            f"{source}: exists and was not written for cohort '{cohort.name}'. Give a folder that "
+            "does not exist."
         )
     write = resolve(generator.write, {}, what="generator")
     partial = source.with_name(source.name + ".partial")
@@ -154,7 +157,7 @@ def _write_source(
     try:
         with bar(f"Write {cohort.name}") as progress:
             write(partial, **generator.parameters, progress=progress)
-        (partial / PARAMETERS).write_text(wanted, encoding="utf-8")
+        (partial / PARAMETERS_FILE).write_text(wanted, encoding="utf-8")
         partial.rename(source)
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"cohort '{cohort.name}': generator: {error}") from error

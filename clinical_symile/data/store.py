@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
-from clinical_symile.config.cohort_schema import SPLITS
+from clinical_symile.config.splits import SPLITS
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry import MODALITIES, resolve

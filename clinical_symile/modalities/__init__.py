@@ -1,1 +1,1 @@
-"""Adapters that read chest X-rays, ECGs and labs."""
+"""Modality adapters that read chest X-rays, ECGs and labs."""

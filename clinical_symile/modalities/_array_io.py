@@ -1,4 +1,4 @@
-"""Arrays on disk that hold one recording per row, found by the sample's id."""
+"""Read one recording per row from an array on disk, found by the sample's id."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,20 +17,20 @@ from clinical_symile.modalities.base import (
     recorded_file,
 )
 
-TENSORS = (".pt", ".pth")
+_TENSOR_SUFFIXES = (".pt", ".pth")
 
 
 class RecordedArray:
-    """An array of recordings and, beside it, the array of the ids that they belong to.
+    """An array of recordings, with an array of the samples' ids beside it.
 
-    A file is a NumPy array (`.npy`) or a tensor that PyTorch saved (`.pt`). It is mapped from disk:
-    only the rows of a sample are read, and nothing but arrays is unpickled. A sample that stands in
-    several rows must be the same in all of them.
+    A file is a NumPy array (`.npy`) or a tensor saved by PyTorch (`.pt`). It is memory-mapped, so
+    only the rows of a sample are read, and nothing but arrays is unpickled. Several rows of one
+    sample must be equal.
 
     Args:
         path: file pattern of the array under the source folder, with columns in braces.
-        ids: file pattern of the array of ids, one for each row.
-        id: column of a sample's row that holds its id.
+        ids: file pattern of the array of ids, one id per row.
+        id: column of a sample's row with its id.
     """
 
     def __init__(self, *, path: str, ids: str, id: str):
@@ -39,11 +39,11 @@ class RecordedArray:
         self._rows: dict[Path, dict[str, list[int]]] = {}
 
     def read(self, row: Mapping[str, Any], root: Path) -> Shaped[np.ndarray, "..."] | None:
-        """The sample's recording as it lies in the array; None where the row names none.
+        """Return the sample's recording as stored in the array; None if the row names none.
 
         Raises:
             Rejected: `file-missing`, `not-in-array` or `copies-differ`.
-            DataError: a file is no array, not whole, or of another length than its ids.
+            DataError: a file is not an array or incomplete, or the number of ids differs.
         """
         file, ids = recorded_file(self.path, row, root), recorded_file(self.ids, row, root)
         if file is None or ids is None or is_empty(row[self.id]):
@@ -64,7 +64,7 @@ class RecordedArray:
         return recording
 
     def _places(self, ids: Path) -> dict[str, list[int]]:
-        """The rows of every id of a file, which is read once."""
+        """Return the rows of every id of a file, which is read once."""
         if ids not in self._rows:
             rows: dict[str, list[int]] = {}
             for place, sample in enumerate(np.asarray(open_array(ids)).tolist()):
@@ -74,28 +74,28 @@ class RecordedArray:
 
 
 def open_array(file: Path) -> np.ndarray:
-    """An array on disk, mapped and not read.
+    """Memory-map an array on disk.
 
     Raises:
         Rejected: `file-missing`.
-        DataError: it is no array, or not whole.
+        DataError: the file is not an array, or incomplete.
     """
     if not file_exists(file):
         raise Rejected("file-missing", "no such array")
     try:
-        return _tensor(file) if file.suffix in TENSORS else np.load(file, mmap_mode="r")
+        return _tensor(file) if file.suffix in _TENSOR_SUFFIXES else np.load(file, mmap_mode="r")
     except Exception as error:  # whatever a broken file makes NumPy and PyTorch raise
         if is_file_error(error) or isinstance(error, ImportError):
             raise
         raise DataError(
             f"{file}: {file.stat().st_size} bytes cannot be mapped as an array "
-            f"({type(error).__name__}); expected a whole .npy, or a tensor saved by PyTorch. Was "
-            "its download cut off? Get the file again."
+            f"({type(error).__name__}); expected a complete .npy, or a tensor saved by PyTorch. "
+            "Get the file again."
         ) from None
 
 
 def _tensor(file: Path) -> np.ndarray:
-    import torch  # here: a second, and only whoever has such files pays it
+    import torch  # here: it takes a second, and few cohorts have such files
 
     tensor = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     if not isinstance(tensor, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Grey levels of 8 bits as an encoder's input: what all adapters that store them do alike."""
+"""Convert stored 8-bit grey levels into an encoder's input; shared by the X-ray adapters."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-LEVELS = 255
+MAX_GRAY_LEVEL = 255
 
 
 def no_statistics(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-    """No statistics: grey levels are scaled by their range."""
+    """Return no statistics: grey levels are scaled by their range."""
     return {}
 
 
@@ -19,10 +19,10 @@ def scale_gray_levels(
     statistics: Mapping[str, Any],
     generator: np.random.Generator | None = None,
 ) -> Float[np.ndarray, "sample 1 h w"]:
-    """Grey levels from 0 to 1."""
+    """Scale grey levels to 0 to 1."""
     return measurements.astype(np.float32) / highest_level(statistics)
 
 
 def highest_level(statistics: Mapping[str, Any]) -> np.float32:
-    """The highest grey level."""
-    return np.float32(LEVELS)
+    """Return the highest grey level."""
+    return np.float32(MAX_GRAY_LEVEL)

@@ -1,4 +1,4 @@
-"""Files of X-rays, JPEG, PNG or DICOM, as one grey image and what they say of the view."""
+"""Open X-rays from JPEG, PNG, TIFF or DICOM as one grey image, and read a DICOM's view."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,32 +10,42 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from clinical_symile.modalities.base import Note, Rejected, is_dicom, is_file_error
 
-LARGEST_PX = 100_000_000  # pixels of one image; a detector has about 20 million
-LARGEST_BYTES = 500_000_000
-SMALLEST_EDGE_PX = 32
-LARGEST_ASPECT = 4
-COLOUR = 8  # mean difference of red, green and blue, of 255, from which a picture is not grey
+_MAX_PIXELS = 100_000_000  # pixels of one image; a detector has about 20 million
+_MAX_FILE_BYTES = 500_000_000
+MIN_EDGE_PX = 32
+_MAX_ASPECT_RATIO = 4
+_COLOUR_THRESHOLD = (
+    8  # mean difference of red, green and blue, of 255, from which a picture is not grey
+)
 
-PROJECTION = ("CR", "DX", "RG", "RF", "OT", "SC", "")  # DICOM modalities that may be an X-ray
-CHEST = (
+_RADIOGRAPH_MODALITIES = (
+    "CR",
+    "DX",
+    "RG",
+    "RF",
+    "OT",
+    "SC",
+    "",
+)  # DICOM modalities that may be an X-ray
+_CHEST_WORDS = (
     "CHEST",
     "THORAX",
     "TORAX",
     "LUNG",
 )  # one of these is in BodyPartExamined, where it is filled
-# View codes of SNOMED that say a view where ViewPosition does not.
-VIEW_CODES = {"R-10206": "AP", "399348003": "AP", "R-10214": "PA", "272479007": "PA"} | {
+# SNOMED codes of views, for files without ViewPosition.
+_VIEW_CODES = {"R-10206": "AP", "399348003": "AP", "R-10214": "PA", "272479007": "PA"} | {
     code: "LATERAL" for code in ("R-10232", "R-10236", "399198007", "399173006", "R-102CD")
 }
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """An image that was opened.
+    """A decoded image.
 
     Attributes:
-        image: of mode L or, with more than 8 bits, F from 0 to 255.
-        view: what the file says of it, in capitals; empty if nothing.
+        image: image of mode L or, with more than 8 bits, of mode F from 0 to 255.
+        view: the view that the file states, in capitals; empty if none.
     """
 
     image: Image.Image
@@ -46,15 +56,15 @@ def open_image(file: Path, note: Note) -> DecodedImage:
     """Open an image.
 
     Args:
-        file: DICOM, with or without a preamble, or whatever Pillow reads.
+        file: DICOM, with or without a preamble, or any format that Pillow reads.
         note: called with `coloured`, `window-ignored` or `view-unknown`.
 
     Raises:
         Rejected: `not-readable`, `decoder-missing`, `truncated`, `too-large`, `shape`, `frames`,
             `not-chest` or `constant`.
     """
-    if file.stat().st_size > LARGEST_BYTES:
-        raise Rejected("too-large", f"expected a file of at most {LARGEST_BYTES} bytes")
+    if file.stat().st_size > _MAX_FILE_BYTES:
+        raise Rejected("too-large", f"expected a file of at most {_MAX_FILE_BYTES} bytes")
     if is_dicom(file):
         return _open_dicom(file, note, force=False)
     try:
@@ -74,7 +84,7 @@ def _open_image(file: Path, note: Note) -> Image.Image:
                     raise Rejected("frames", "several pictures in one file; expected one")
                 image = ImageOps.exif_transpose(opened)
     except Image.DecompressionBombError:
-        raise Rejected("too-large", f"expected at most {LARGEST_PX} pixels") from None
+        raise Rejected("too-large", f"expected at most {_MAX_PIXELS} pixels") from None
     except UnidentifiedImageError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -89,7 +99,7 @@ def _open_image(file: Path, note: Note) -> Image.Image:
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
     if image.mode not in ("1", "L"):
         colour = np.asarray(image.convert("RGB").resize((64, 64)), dtype=np.int16)
-        if np.ptp(colour, axis=2).mean() > COLOUR:
+        if np.ptp(colour, axis=2).mean() > _COLOUR_THRESHOLD:
             note("coloured")
     return image.convert("L")
 
@@ -118,14 +128,14 @@ def _open_dicom(file: Path, note: Note, *, force: bool) -> DecodedImage:
 
 
 def _check_dicom(dataset: Any) -> None:
-    """Refuse a DICOM for what its header says."""
+    """Refuse a DICOM whose header shows that it is not one readable chest X-ray."""
     modality = str(dataset.get("Modality") or "").upper()
-    if modality not in PROJECTION:
+    if modality not in _RADIOGRAPH_MODALITIES:
         raise Rejected("not-chest", f"modality {modality}; expected an X-ray (CR, DX)")
     if "LOCALIZER" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
         raise Rejected("not-chest", "a localiser")
     part = str(dataset.get("BodyPartExamined") or "").upper()
-    if part and not any(word in part for word in CHEST):
+    if part and not any(word in part for word in _CHEST_WORDS):
         raise Rejected("not-chest", f"body part {part[:16]}; expected the chest")
     if "PixelData" not in dataset:
         raise Rejected("not-readable", "the DICOM holds no pixels")
@@ -164,7 +174,7 @@ def _check_decoder(transfer_syntax: Any) -> None:
 
 
 def _dicom_pixels(dataset: Any, note: Note) -> np.ndarray:
-    """Pixels as they are meant to be seen, air dark; rescaled and windowed as the file says."""
+    """Return pixels as they are displayed, air dark: rescaled and windowed as the file states."""
     from pydicom.pixels.processing import apply_color_lut, apply_rescale
     from pydicom.pixels.utils import pixel_array
 
@@ -185,7 +195,7 @@ def _dicom_pixels(dataset: Any, note: Note) -> np.ndarray:
 
 
 def _padding(raw: np.ndarray, dataset: Any) -> np.ndarray:
-    """Where the file says that there is no picture."""
+    """Return True for pixels that the file declares as padding."""
     first = dataset.get("PixelPaddingValue")
     if first is None:
         return np.zeros(raw.shape, dtype=bool)
@@ -211,30 +221,30 @@ def _dicom_view(dataset: Any) -> str:
     view = str(dataset.get("ViewPosition") or "").strip().upper()
     codes = dataset.get("ViewCodeSequence")
     if not view and codes:
-        view = VIEW_CODES.get(str(codes[0].get("CodeValue", "")), "")
+        view = _VIEW_CODES.get(str(codes[0].get("CodeValue", "")), "")
         view = view or str(codes[0].get("CodeMeaning") or "").strip().upper()
     return view
 
 
 def check_shape(width: int, height: int) -> None:
-    """Refuse an image for its size.
+    """Refuse an image that is too large, too small or too narrow.
 
     Raises:
         Rejected: `too-large` or `shape`.
     """
     smaller, larger = sorted((width, height))
-    if width * height > LARGEST_PX:
-        raise Rejected("too-large", f"{width} x {height} pixels; expected at most {LARGEST_PX}")
-    if smaller < SMALLEST_EDGE_PX or larger > LARGEST_ASPECT * smaller:
+    if width * height > _MAX_PIXELS:
+        raise Rejected("too-large", f"{width} x {height} pixels; expected at most {_MAX_PIXELS}")
+    if smaller < MIN_EDGE_PX or larger > _MAX_ASPECT_RATIO * smaller:
         raise Rejected(
             "shape",
-            f"{width} x {height} pixels; expected edges of at least {SMALLEST_EDGE_PX} and an "
-            f"aspect of at most {LARGEST_ASPECT} : 1",
+            f"{width} x {height} pixels; expected edges of at least {MIN_EDGE_PX} and an "
+            f"aspect of at most {_MAX_ASPECT_RATIO} : 1",
         )
 
 
 def rescale_to_8_bit(pixels: np.ndarray) -> Image.Image:
-    """An image of mode F whose darkest pixel is 0 and whose brightest is 255.
+    """Scale an image to mode F with the darkest pixel at 0 and the brightest at 255.
 
     Raises:
         Rejected: `not-readable` or `constant`.

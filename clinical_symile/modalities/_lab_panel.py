@@ -1,4 +1,4 @@
-"""A panel of labs: which analytes, in which columns and units, read from `labs.csv`."""
+"""Read a lab panel from `labs.csv`: its analytes, their columns and units."""
 
 import csv
 import math
@@ -12,28 +12,28 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.modalities._ucum import factor, is_code
+from clinical_symile.modalities._ucum import is_ucum_code, unit_factor
 
-LARGEST = float(np.finfo(np.float32).max)
-REQUIRED = ("analyte", "loinc", "column", "unit")
-NUMBERS = ("low", "high", "g_per_mol")
-OPTIONAL = (*NUMBERS, "recorded_unit", "unit_column")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_REQUIRED_COLUMNS = ("analyte", "loinc", "column", "unit")
+_NUMBER_COLUMNS = ("low", "high", "g_per_mol")
+_OPTIONAL_COLUMNS = (*_NUMBER_COLUMNS, "recorded_unit", "unit_column")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Analyte:
-    """One lab of a panel: a row of `labs.csv`.
+    """One analyte of a panel: a row of `labs.csv`.
 
     Attributes:
-        name: what it is called.
-        loinc: its LOINC code; empty where the site's code has no certain one.
-        column: where its value stands in a sample's row.
-        unit: UCUM code of what is stored, and of `low` and `high`.
-        recorded_unit: UCUM code of the value in the column, if it is another.
-        unit_column: where the UCUM code of each value stands instead, if they differ.
-        g_per_mol: molar mass, where a mass is turned into substance or back.
-        low: values below are taken as not measured.
-        high: values above are taken as not measured.
+        name: name of the analyte.
+        loinc: its LOINC code; empty if the site's code has no certain one.
+        column: column of a sample's row with its value.
+        unit: UCUM code of the stored values, and of `low` and `high`.
+        recorded_unit: UCUM code of the values in the column, if it differs.
+        unit_column: column with the UCUM code of each value, if they differ.
+        g_per_mol: molar mass, to convert between mass and amount of substance.
+        low: lower values count as missing.
+        high: higher values count as missing.
     """
 
     name: str
@@ -47,38 +47,40 @@ class Analyte:
     high: float = math.inf
 
     def factor(self, unit: str) -> float:
-        """What a value in that unit is multiplied by.
+        """Return the factor that converts a value in `unit` into the unit of the panel.
 
         Raises:
-            ValueError: it cannot be turned into the unit of the panel.
+            ValueError: the unit cannot be converted.
         """
-        return factor(unit or self.recorded_unit or self.unit, self.unit, self.g_per_mol)
+        return unit_factor(unit or self.recorded_unit or self.unit, self.unit, self.g_per_mol)
 
     def plausible(self, values: Float[np.ndarray, " sample"]) -> Bool[np.ndarray, " sample"]:
-        """Whether values are within the caps, and are such as can be stored."""
-        return (self.low <= values) & (values <= self.high) & (np.abs(values) <= LARGEST)
+        """Return True for values within the limits that float32 can store."""
+        return (self.low <= values) & (values <= self.high) & (np.abs(values) <= _FLOAT32_MAX)
 
 
 def read_panel(file: Path) -> tuple[Analyte, ...]:
-    """Read a panel of labs.
+    """Read a lab panel.
 
     Raises:
-        DefinitionError: with every problem of the file.
+        DefinitionError: the file has problems; all of them at once.
     """
     if not file.is_file():
-        raise DefinitionError(f"{file}: no such file; expected a panel of labs. Add it.")
+        raise DefinitionError(f"{file}: no such file; expected a lab panel. Add it.")
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         headings = [heading.strip() for heading in reader.fieldnames or ()]
         reader.fieldnames = headings
         rows = [(reader.line_num, row) for row in reader]
     problems = [
-        f"{file}: unknown column '{heading}'; expected {', '.join(REQUIRED)} and optionally "
-        f"{', '.join(OPTIONAL)}. Correct or remove it."
+        f"{file}: unknown column '{heading}'; expected {', '.join(_REQUIRED_COLUMNS)} and "
+        f"optionally {', '.join(_OPTIONAL_COLUMNS)}. Correct or remove it."
         for heading in headings
-        if heading not in REQUIRED + OPTIONAL
+        if heading not in _REQUIRED_COLUMNS + _OPTIONAL_COLUMNS
     ]
-    problems += [f"{file}: no column '{key}'. Add it." for key in REQUIRED if key not in headings]
+    problems += [
+        f"{file}: no column '{key}'. Add it." for key in _REQUIRED_COLUMNS if key not in headings
+    ]
     if problems:
         raise DefinitionError(*problems)
     if not rows:
@@ -87,7 +89,7 @@ def read_panel(file: Path) -> tuple[Analyte, ...]:
     for key in ("name", "column"):
         repeated = Counter(getattr(analyte, key) for analyte in analytes)
         problems += [
-            f"{file}: {key} '{value}' stands {n} times; expected once. Remove the others."
+            f"{file}: {key} '{value}' occurs {n} times; expected once. Remove the others."
             for value, n in repeated.items()
             if n > 1 and value
         ]
@@ -106,7 +108,7 @@ def _analyte(row: Mapping[Any, Any], where: str, problems: list[str]) -> Analyte
         if not cells[key]
     ]
     numbers: dict[str, Any] = {"low": -math.inf, "high": math.inf, "g_per_mol": None}
-    for key in NUMBERS:
+    for key in _NUMBER_COLUMNS:
         if text := cells.get(key):
             try:
                 numbers[key] = float(text)
@@ -124,9 +126,9 @@ def _analyte(row: Mapping[Any, Any], where: str, problems: list[str]) -> Analyte
         **numbers,
     )
     units = {"unit": analyte.unit, "recorded_unit": analyte.recorded_unit}
-    strangers = {key: unit for key, unit in units.items() if unit and not is_code(unit)}
+    strangers = {key: unit for key, unit in units.items() if unit and not is_ucum_code(unit)}
     problems += [
-        f"{where}: {key}: '{unit}' is no unit of UCUM; expected a code such as mg/dL, mm[Hg] or "
+        f"{where}: {key}: '{unit}' is not a UCUM code; expected a code such as mg/dL, mm[Hg] or "
         "10*3/uL, or a word in braces where there is no unit, such as {score}. Correct it."
         for key, unit in strangers.items()
     ]

@@ -1,15 +1,15 @@
-"""Units by their UCUM codes: by how much a value is multiplied."""
+"""Convert between units given as UCUM codes."""
 
 from functools import cache
 from typing import Any
 
 
 @cache
-def factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> float:
-    """What a value in one unit is multiplied by to be in another.
+def unit_factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> float:
+    """Return the factor that converts a value from one unit into another.
 
-    The unit of an enzyme's activity, U, and the international unit are the same to a laboratory.
-    An equivalent is a mole by the charge of the ion, so those two are not turned into one another.
+    The unit of enzyme activity, U, and the international unit count as equal. Equivalents and moles
+    are not converted, because the factor depends on the ion's charge.
 
     >>> factor("mg/dL", "g/L")
     0.01
@@ -21,16 +21,16 @@ def factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> float:
     Args:
         recorded: UCUM code.
         wanted: UCUM code.
-        g_per_mol: molar mass, where one is of mass and the other of substance.
+        g_per_mol: molar mass, to convert between mass and amount of substance.
 
     Raises:
-        ValueError: one is no code of UCUM, or the two measure different things.
+        ValueError: a unit is not a UCUM code, or the two have different dimensions.
     """
     recorded, wanted = (_plain(unit) for unit in (recorded, wanted))
     if recorded == wanted:
         return 1.0
     if ("eq" in recorded) != ("eq" in wanted):
-        raise ValueError(f"'{recorded}' is '{wanted}' times a charge, which is not told here")
+        raise ValueError(f"'{recorded}' and '{wanted}' differ by the ion's charge")
     from pint import DimensionalityError  # here: it takes a second, and few panels need it
 
     quantity, target = _parsed(recorded), _parsed(wanted)
@@ -40,18 +40,18 @@ def factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> float:
             return float(f"{(attempt / target).to('dimensionless').magnitude:.12g}")
         except DimensionalityError:
             continue
-    hint = "" if g_per_mol else "; a molar mass (g_per_mol) turns mass into substance"
-    raise ValueError(f"'{recorded}' cannot be turned into '{wanted}'{hint}")
+    hint = "" if g_per_mol else "; to convert mass into amount of substance, give g_per_mol"
+    raise ValueError(f"'{recorded}' cannot be converted into '{wanted}'{hint}")
 
 
 @cache
-def is_code(unit: str) -> bool:
-    """Whether a unit is written as a code of UCUM, be it one that can be converted or not.
+def is_ucum_code(unit: str) -> bool:
+    """Return True if a unit is a UCUM code, whether or not it can be converted.
 
     >>> [is_code(unit) for unit in ("mg/dL", "[pH]", "{INR}", "mg per dl", "mmHg")]
     [True, True, True, False, False]
     """
-    from lark.exceptions import LarkError  # here: only what reads a panel needs them
+    from lark.exceptions import LarkError  # here: only reading a panel needs it
 
     try:
         _parser().parse(unit)
@@ -82,4 +82,4 @@ def _parsed(unit: str) -> Any:
     try:
         return 1 * _registry().from_ucum(unit)
     except Exception as error:  # the parser's, of which there are many kinds
-        raise ValueError(f"'{unit}' is no unit of UCUM that can be converted") from error
+        raise ValueError(f"'{unit}' is not a UCUM code that can be converted") from error

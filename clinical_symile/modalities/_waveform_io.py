@@ -1,4 +1,4 @@
-"""Files of waveforms, WFDB or DICOM, as leads by name in millivolts."""
+"""Open waveform files, WFDB or DICOM, as leads by name in millivolts."""
 
 import re
 from collections import Counter
@@ -12,11 +12,11 @@ from jaxtyping import Float
 
 from clinical_symile.modalities.base import Rejected, file_exists, is_dicom, is_file_error
 
-LONG_BYTES = 50_000_000  # of a recording that is not read whole
+LONG_RECORDING_BYTES = 50_000_000  # larger signal files are read in part
 
-MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
-# Lead codes of SCP-ECG, which carts write into DICOM beside or instead of a name.
-SCP_LEADS = {1: "i", 2: "ii", **{n: f"v{n - 2}" for n in range(3, 9)}} | {
+_MILLIVOLTS_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
+# SCP-ECG lead codes, which some carts write into DICOM beside or instead of a name.
+_SCP_LEADS = {1: "i", 2: "ii", **{n: f"v{n - 2}" for n in range(3, 9)}} | {
     61: "iii",
     62: "avr",
     63: "avl",
@@ -26,14 +26,15 @@ SCP_LEADS = {1: "i", 2: "ii", **{n: f"v{n - 2}" for n in range(3, 9)}} | {
 
 @dataclass(frozen=True, eq=False)
 class Waveform:
-    """A recording that is open.
+    """An open recording.
 
     Attributes:
-        names: of its leads, as `lead_name` spells them.
-        units: of each lead.
-        sampling_rate_hz: of all leads.
-        times: how many there are.
-        load: values of all leads from one time up to another, in their units, NaN in gaps.
+        names: names of its leads, as spelled by `lead_name`.
+        units: unit of each lead.
+        sampling_rate_hz: sampling rate of all leads.
+        times: number of time points.
+        load: returns the values of all leads in a range of time points, in their units, with NaN
+            in gaps.
     """
 
     names: Sequence[str]
@@ -43,7 +44,7 @@ class Waveform:
     load: Callable[[int, int], Float[np.ndarray, "time lead"]]
 
     def order(self, leads: Sequence[str]) -> list[int]:
-        """Where each of some leads stands.
+        """Return the index of each of `leads`.
 
         Raises:
             Rejected: `leads-missing` or `leads-repeated`.
@@ -62,22 +63,22 @@ class Waveform:
     def millivolts(
         self, leads: Sequence[str], first: int, last: int
     ) -> Float[np.ndarray, "lead time"]:
-        """Some leads from one time up to another.
+        """Return some leads in millivolts, from time point `first` to before `last`.
 
         Raises:
             Rejected: `unit`, `leads-missing`, `leads-repeated` or `not-readable`.
         """
         order = self.order(leads)
         units = [self.units[place].strip() for place in order]
-        unknown = sorted({unit for unit in units if unit.lower() not in MILLIVOLTS})
+        unknown = sorted({unit for unit in units if unit.lower() not in _MILLIVOLTS_PER_UNIT})
         if unknown:
             raise Rejected("unit", f"'{', '.join(unknown)}'; expected V, mV, uV or nV")
-        scale = np.array([MILLIVOLTS[unit.lower()] for unit in units])
+        scale = np.array([_MILLIVOLTS_PER_UNIT[unit.lower()] for unit in units])
         return self.load(first, last).T[order].astype(np.float64) * scale[:, None]
 
 
 def lead_name(text: str) -> str:
-    """A lead's name in one spelling.
+    """Return a lead's name in one spelling.
 
     >>> lead_name("MDC_ECG_LEAD_AVR"), lead_name("Lead I (Einthoven)"), lead_name(" ECG_V1 ")
     ('avr', 'i', 'v1')
@@ -87,11 +88,11 @@ def lead_name(text: str) -> str:
 
 
 def open_waveform(file: Path, *, seconds: int | float) -> Waveform:
-    """Open a recording: DICOM if it is one, else the WFDB record of that name.
+    """Open a recording: DICOM, or the WFDB record of that name.
 
     Args:
-        file: with or, for WFDB, without its extension.
-        seconds: how much is wanted; a very long recording is read only as far as that.
+        file: the file; for WFDB with or without its extension.
+        seconds: the duration that is needed; a very long recording is read only so far.
 
     Raises:
         Rejected: `file-missing` or `not-readable`.
@@ -109,12 +110,12 @@ def _open_wfdb(file: Path, seconds: int | float) -> Waveform:
         raise Rejected("file-missing", "no such header (.hea)")
     signals = [stem.with_name(stem.name + extension) for extension in (".dat", ".mat")]
     if any(signal.exists() for signal in signals) and all(
-        not signal.exists() or signal.stat().st_size < LONG_BYTES for signal in signals
+        not signal.exists() or signal.stat().st_size < LONG_RECORDING_BYTES for signal in signals
     ):
         record = _wfdb(wfdb.rdrecord, stem)  # once: most of the time goes into the header
         return _wfdb_waveform(record, lambda first, last: record.p_signal[first:last])
     header = _wfdb(wfdb.rdheader, stem)
-    if header.sig_name is None:  # in several segments: only the segments name the leads
+    if header.sig_name is None:  # a record of several segments, which name the leads
         whole = header.sig_len or 0
         part = min(whole, round(seconds * header.fs))
         record = _wfdb(wfdb.rdrecord, stem, sampto=part)
@@ -150,7 +151,7 @@ def _wfdb_waveform(header: Any, load: Callable[[int, int], np.ndarray]) -> Wavef
 
 
 def _open_dicom(file: Path) -> Waveform:
-    """The first rhythm of a DICOM waveform: other groups hold averaged beats."""
+    """Open the longest group of a DICOM waveform: other groups hold averaged beats."""
     import pydicom  # here: a cohort of WFDB records does not need it
     from pydicom.waveforms.numpy_handler import multiplex_array
 
@@ -190,7 +191,7 @@ def _dicom_lead(channel: Any) -> str:
     scheme, code = str(source.get("CodingSchemeDesignator", "")), str(source.get("CodeValue", ""))
     scp = re.fullmatch(r"5\.6\.3-9-(\d+)", code)
     if scheme == "SCPECG" and scp:
-        return SCP_LEADS.get(int(scp[1]), code)
+        return _SCP_LEADS.get(int(scp[1]), code)
     if "ECG_LEAD" in code.upper():
         return lead_name(code)
     return lead_name(str(source.get("CodeMeaning") or channel.get("ChannelLabel") or code))

@@ -1,4 +1,4 @@
-"""What a modality must provide, and how one says that a recording is unusable."""
+"""Define the protocol of a modality adapter, and the verdict on an unusable recording."""
 
 import errno
 import string
@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-# What the operating system says of a file's name or, as EINVAL of a seek, of its content.
-OF_THE_FILE = (
+# Errors that a file's name causes or, for EINVAL of a seek, its content.
+_FILE_ERRNOS = (
     errno.ENOENT,
     errno.ENOTDIR,
     errno.EISDIR,
@@ -24,11 +24,11 @@ Note = Callable[[str], None]
 
 
 class Rejected(Exception):  # noqa: N818, a verdict rather than an error
-    """A recording that exists, or should, and cannot be used.
+    """A recording that the tables list and that is not usable.
 
     Args:
         reason: a word to count by, such as `file-missing`, `truncated` or `leads-missing`.
-        detail: what was found and what was expected, never a value of a patient.
+        detail: what was found and what was expected; never a value of a patient.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -38,24 +38,26 @@ class Rejected(Exception):  # noqa: N818, a verdict rather than an error
 
 
 class Modality(Protocol):
-    """One kind of measurement: how it is read, and how it becomes an encoder's input.
+    """Protocol of a modality adapter: read a measurement, and convert it into an encoder's input.
 
-    An adapter is made as `Adapter(folder, **arguments)`: the folder of the cohort, and what the
-    cohort's table for this modality holds, which are keyword-only arguments. Nothing is inherited.
+    An adapter is created as `Adapter(folder, **arguments)`: the folder of the cohort, and the keys
+    of the cohort's table for this modality as keyword-only arguments. Nothing is inherited.
 
-    One whose columns hold more than numbers and what names a recording has `named_by`, the columns
-    that do: no others are told of a recording that is rejected.
+    Optional members:
 
-    One that leaves out single values of a measurement also has `implausible(columns)`, which counts
-    them by part: see `Labs`. One whose `transform` does nothing but divide stored numbers has
-    `divisor(statistics)`, by what, so that it can be done on a GPU: see `Cxr`.
+    - `named_by`: the columns that name the recording, if `columns` holds others than numbers and
+      these. Only they are reported for a rejected recording.
+    - `implausible(columns)`: counts by part the single values that are stored as missing: see
+      `Labs`.
+    - `divisor(statistics)`: the divisor, if `transform` only divides stored numbers, so that a GPU
+      can do it: see `Cxr`.
 
     Attributes:
-        shape: of one stored measurement.
-        dtype: of the stored array.
-        unit: UCUM code of the stored numbers, or what stands for one.
-        parts: names along the first axis of `shape`: the leads, the analytes.
-        columns: what it reads of a sample's row.
+        shape: shape of one stored measurement.
+        dtype: dtype of the stored array.
+        unit: UCUM code of the stored numbers, or a word for it.
+        parts: names along the first axis of `shape`, such as leads or analytes.
+        columns: the columns that it reads from a sample's row.
         numbers: those of `columns` that must hold numbers.
         encoder: name of the encoder that reads it unless a task names another.
     """
@@ -69,26 +71,26 @@ class Modality(Protocol):
     encoder: ClassVar[str]
 
     def read(self, row: Mapping[str, Any], root: Path, note: Note = ...) -> np.ndarray | None:
-        """The measurement of one sample; None where none was made.
+        """Return the measurement of one sample; None if the row records none.
 
         Args:
             row: the sample's columns; None where there is no value.
-            root: the source folder that file names start from.
-            note: called with a word for whatever was done to a recording that is used, or is odd
-                about it, such as `cropped`; they are counted.
+            root: the source folder, which file names start from.
+            note: called with a word for each change to a usable recording, or each oddity of it,
+                such as `cropped`; the words are counted.
 
         Raises:
-            Rejected: there is a recording and it cannot be used.
-            DataError: a file that holds many cannot be read: `prepare` stops, and says so.
+            Rejected: the recording is not usable.
+            DataError: a file that holds many recordings cannot be read: `prepare` stops.
         """
         ...
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-        """Statistics, as JSON, that `transform` needs.
+        """Return the statistics that `transform` needs, as JSON values.
 
         Args:
-            parts: stored measurements of training samples that have one, some at a time.
+            parts: stored measurements of the train samples that have one, some at a time.
         """
         ...
 
@@ -98,22 +100,22 @@ class Modality(Protocol):
         statistics: Mapping[str, Any],
         generator: np.random.Generator | None = None,
     ) -> np.ndarray:
-        """Stored measurements, one or more or none, as float32 input of an encoder.
+        """Convert stored measurements into an encoder's float32 input.
 
         Args:
-            measurements: as stored, one per row.
-            statistics: what `fit` said.
-            generator: source of random changes, where the modality makes any.
+            measurements: stored measurements, one per row; may be empty.
+            statistics: the result of `fit`.
+            generator: random generator, for modalities with random changes.
         """
         ...
 
 
 def ignore_note(word: str) -> None:
-    """The note of whoever does not count them."""
+    """Discard a note."""
 
 
 def file_columns(pattern: str) -> tuple[str, ...]:
-    """The columns in braces of a file pattern.
+    """Return the columns in braces of a file pattern.
 
     >>> file_columns("mimic-iv-ecg/{ecg_path}")
     ('ecg_path',)
@@ -122,10 +124,10 @@ def file_columns(pattern: str) -> tuple[str, ...]:
 
 
 def recorded_file(pattern: str, row: Mapping[str, Any], root: Path) -> Path | None:
-    """The file that a pattern names for one sample; None where a column of it is empty.
+    """Return the file that a pattern names for one sample; None if a column of it is empty.
 
     Raises:
-        Rejected: the name leads out of the source folder.
+        Rejected: `outside-source`.
     """
     values = {column: row[column] for column in file_columns(pattern)}
     if any(is_empty(value) for value in values.values()):
@@ -137,10 +139,10 @@ def recorded_file(pattern: str, row: Mapping[str, Any], root: Path) -> Path | No
 
 
 def file_exists(file: Path) -> bool:
-    """Whether there is a file of that name; there is none of a name that no file can have.
+    """Return True if the file exists; False for a name that no file can have.
 
     Raises:
-        OSError: it cannot be told, for want of permission or of a disk that answers.
+        OSError: the disk does not answer, or permission is missing.
     """
     try:
         return file.is_file()
@@ -151,22 +153,22 @@ def file_exists(file: Path) -> bool:
 
 
 def is_dicom(file: Path) -> bool:
-    """Whether a file says that it is DICOM."""
+    """Return True if a file has the DICOM preamble."""
     with file.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
 
 
 def is_file_error(error: Exception) -> bool:
-    """Whether reading failed for want of permission, memory, handles or a disk that answers.
+    """Return True if reading failed because of the machine: permission, memory, handles, disk.
 
-    The recording may be well, so this is no reason to reject it: it stops `prepare`, which goes on
-    from there when the fault is mended.
+    The recording itself may be usable, so it is not rejected: `prepare` stops, and resumes there
+    when the fault is fixed.
     """
     if isinstance(error, OSError):
-        return error.errno is not None and error.errno not in OF_THE_FILE
+        return error.errno is not None and error.errno not in _FILE_ERRNOS
     return isinstance(error, MemoryError)
 
 
 def is_empty(value: object) -> bool:
-    """Whether a table's cell holds no value: null, NaN, or blank text."""
+    """Return True if a table's cell holds no value: null, NaN or blank text."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())

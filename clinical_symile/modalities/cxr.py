@@ -1,4 +1,4 @@
-"""Chest X-ray: JPEG, PNG or DICOM to one grey image of fixed size."""
+"""Read chest X-rays from JPEG, PNG, TIFF or DICOM as one grey image of fixed size."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from clinical_symile.modalities._grayscale import highest_level, no_statistics, scale_gray_levels
-from clinical_symile.modalities._image_io import SMALLEST_EDGE_PX, open_image
+from clinical_symile.modalities._image_io import MIN_EDGE_PX, open_image
 from clinical_symile.modalities.base import (
     Note,
     Rejected,
@@ -20,24 +20,24 @@ from clinical_symile.modalities.base import (
     recorded_file,
 )
 
-FRONTAL = ("AP", "PA")
+_FRONTAL_VIEWS = ("AP", "PA")
 
 
 class Cxr:
-    """A chest X-ray: the smaller edge scaled to `size_px`, then the centre square of it.
+    """Adapter of chest X-rays: the smaller edge is scaled to `size_px`, then cropped to a square.
 
-    Stored are grey levels, air dark and bone bright. Colour is turned to grey by luma; transparency
-    lies on black. An image of more than 8 bits, and every DICOM, is stretched from its darkest to
-    its brightest pixel, after rescaling, look-up tables and window where the file has them;
-    MONOCHROME1 is inverted.
+    It stores grey levels, air dark and bone bright. Colour becomes grey by luma; transparency is
+    put on black. An image of more than 8 bits, and every DICOM, is scaled from its darkest to its
+    brightest pixel, after the rescaling, look-up tables and window of the file. MONOCHROME1 is
+    inverted.
 
     Args:
-        folder: of the cohort; not read.
+        folder: folder of the cohort; not read.
         path: file pattern under the source folder, with columns in braces.
         size_px: edge of the stored square.
-        views: which are taken; others are refused, where the DICOM or the row says the view.
-        view: column of the sample's row that says the view; without it, and where it is empty, only
-            DICOM is asked.
+        views: accepted views; others are refused, if the DICOM or the row states the view.
+        view: column of the sample's row with the view; if it is empty or not given, only a DICOM
+            states the view.
     """
 
     dtype = "uint8"
@@ -54,11 +54,11 @@ class Cxr:
         *,
         path: str,
         size_px: int = 320,
-        views: Sequence[str] = FRONTAL,
+        views: Sequence[str] = _FRONTAL_VIEWS,
         view: str = "",
     ):
-        if not isinstance(size_px, int) or size_px < SMALLEST_EDGE_PX:
-            raise ValueError(f"size_px is {size_px!r}; expected {SMALLEST_EDGE_PX} or more")
+        if not isinstance(size_px, int) or size_px < MIN_EDGE_PX:
+            raise ValueError(f"size_px is {size_px!r}; expected {MIN_EDGE_PX} or more")
         if isinstance(views, str) or not views:
             raise ValueError(f'views is {views!r}; expected a list such as ["AP", "PA"]')
         self.path = path
@@ -74,7 +74,7 @@ class Cxr:
     def read(
         self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> UInt8[np.ndarray, "1 h w"] | None:
-        """The sample's X-ray.
+        """Read the sample's X-ray.
 
         Notes: `coloured`, `inverted`, `window-ignored`, `view-unknown`.
 
@@ -86,15 +86,15 @@ class Cxr:
         file = recorded_file(self.path, row, root)
         if file is None:
             return None
-        said = row[self.view] if self.view else None
-        if not is_empty(said):
-            self._check_view(str(said))
+        view = row[self.view] if self.view else None
+        if not is_empty(view):
+            self._check_view(str(view))
         if not file_exists(file):
             raise Rejected("file-missing", "no such file")
-        picture = open_image(file, note)
-        if picture.view:
-            self._check_view(picture.view)
-        pixels = _centre_square(picture.image, self.size_px)
+        decoded = open_image(file, note)
+        if decoded.view:
+            self._check_view(decoded.view)
+        pixels = _centre_square(decoded.image, self.size_px)
         if pixels.min() == pixels.max():
             raise Rejected("constant", "every pixel has the same grey level")
         if _looks_inverted(pixels):
@@ -102,14 +102,14 @@ class Cxr:
         return pixels[None]
 
     def _check_view(self, view: str) -> None:
-        """Refuse what is not among the views: AP AXIAL is a kind of AP."""
+        """Refuse other views than the accepted ones; AP AXIAL counts as AP."""
         word = view.strip().upper()
         if not any(word == name or word.startswith(f"{name} ") for name in self.views):
             raise Rejected("view", f"{word[:20]}; expected {' or '.join(self.views)}")
 
 
 def _looks_inverted(pixels: UInt8[np.ndarray, "h w"]) -> bool:
-    """Whether the spine of a frontal chest is darker than both lungs."""
+    """Return True if the spine of a frontal chest is darker than both lungs."""
     size = len(pixels)
     part = size // 16
     spine = pixels[4 * part : 12 * part, 7 * part : 9 * part].mean()

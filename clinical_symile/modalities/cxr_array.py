@@ -1,4 +1,4 @@
-"""Chest X-rays that are rows of an array, scaled for a network already."""
+"""Read chest X-rays from the rows of an array that was scaled for a network."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,31 +10,30 @@ from jaxtyping import UInt8
 from clinical_symile.errors import DataError
 from clinical_symile.modalities._array_io import RecordedArray
 from clinical_symile.modalities._grayscale import (
-    LEVELS,
+    MAX_GRAY_LEVEL,
     highest_level,
     no_statistics,
     scale_gray_levels,
 )
 from clinical_symile.modalities.base import Note, Rejected, ignore_note
 
-WHOLE = 0.01  # grey levels that float32 may be off by
+_ROUNDING_TOLERANCE = 0.01  # grey levels by which float32 may differ
 
 
 class CxrArray:
-    """A chest X-ray from an array of floating-point images, `[sample, channel, h, w]`.
+    """Adapter of chest X-rays in an array of floating-point images, `[sample, channel, h, w]`.
 
-    Stored are grey levels, as of an X-ray that was read from a file: 255 · (value · sd + mean),
-    rounded, which loses nothing of an image that was made of 8 bits. All channels must be the same
-    grey.
+    It stores grey levels, like an X-ray from a file: 255 · (value · sd + mean), rounded, which
+    restores an 8-bit image without loss. All channels must hold the same grey.
 
     Args:
-        folder: of the cohort; not read.
+        folder: folder of the cohort; not read.
         path: see `RecordedArray`.
         ids: see `RecordedArray`.
         id: see `RecordedArray`.
         size_px: edge of the images.
-        mean: what was subtracted from each channel, of grey levels from 0 to 1.
-        sd: what each channel was then divided by.
+        mean: value that was subtracted from each channel, of grey levels from 0 to 1.
+        sd: value by which each channel was then divided.
     """
 
     dtype = "uint8"
@@ -69,13 +68,13 @@ class CxrArray:
     def read(
         self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> UInt8[np.ndarray, "1 h w"] | None:
-        """The sample's X-ray.
+        """Read the sample's X-ray.
 
-        Notes: `rounded`, where its grey levels were not whole numbers.
+        Notes: `rounded`, if its grey levels were not whole numbers.
 
         Raises:
             Rejected: `nan`, `scale`, `colour` or `constant`; or as `RecordedArray.read`.
-            DataError: the array's images are of another shape; or as `RecordedArray.read`.
+            DataError: the array's images have another shape; or as `RecordedArray.read`.
         """
         image = self.array.read(row, root)
         if image is None:
@@ -86,11 +85,13 @@ class CxrArray:
                 f"{self.array.path}: images of shape {list(image.shape)}; expected "
                 f"{list(expected)}. Correct size_px, mean and sd."
             )
-        levels = LEVELS * (image * self.sd + self.mean)
+        levels = MAX_GRAY_LEVEL * (image * self.sd + self.mean)
         if not np.isfinite(levels).all():
             raise Rejected("nan", "some pixels are not numbers")
-        if levels.min() < -0.5 or levels.max() > LEVELS + 0.5:
-            raise Rejected("scale", f"beyond 0 to {LEVELS} grey levels; are mean and sd right?")
+        if levels.min() < -0.5 or levels.max() > MAX_GRAY_LEVEL + 0.5:
+            raise Rejected(
+                "scale", f"beyond 0 to {MAX_GRAY_LEVEL} grey levels; are mean and sd right?"
+            )
         if np.ptp(levels, axis=0).max() > 1:
             raise Rejected(
                 "colour", "the channels differ; expected one grey, are mean and sd right?"
@@ -98,6 +99,6 @@ class CxrArray:
         pixels = np.rint(levels.mean(axis=0, keepdims=True)).astype(np.uint8)
         if pixels.min() == pixels.max():
             raise Rejected("constant", "every pixel has the same grey level")
-        if np.abs(levels - pixels).max() > WHOLE:
+        if np.abs(levels - pixels).max() > _ROUNDING_TOLERANCE:
             note("rounded")
         return pixels

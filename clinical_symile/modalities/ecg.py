@@ -1,4 +1,4 @@
-"""12-lead ECG: a recording to ten seconds of microvolts in a fixed order of leads."""
+"""Read 12-lead ECGs as ten seconds of microvolts with leads in a fixed order."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int16
 
+from clinical_symile.modalities._ecg_format import DURATION_S, LEADS, SAMPLING_RATE_HZ
 from clinical_symile.modalities._waveform_io import Waveform, open_waveform
 from clinical_symile.modalities.base import (
     Note,
@@ -18,23 +19,20 @@ from clinical_symile.modalities.base import (
     recorded_file,
 )
 
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-SAMPLING_RATE_HZ = 500
-DURATION_S = 10
-LOWEST_SAMPLING_RATE_HZ = 100  # of a recording that is resampled
-LARGEST_DENOMINATOR = 2500  # of the ratio of rates: less than a time's width off in ten seconds
-LOWEST_DURATION_S = 1  # of a recording that may be padded
+_MIN_SAMPLING_RATE_HZ = 100
+_MAX_DENOMINATOR = 2500  # of the ratio of rates: off by less than one time point in ten seconds
+_MIN_DURATION_S = 1  # smallest value of shortest_s
 
-# The median over the leads of the range that holds 99.8 % of a lead. Recordings of patients have
-# 0.5 to 3 mV; beyond the outer pair the unit or the gain is wrong, beyond the inner it may be.
-SWING_MV = (0.02, 20.0)
-USUAL_SWING_MV = (0.2, 3.0)
-LARGEST_USUAL_MV = 7  # no heart makes more; a lead that comes off does
-# Root mean square of what limb leads do not fulfil, as a share of that of the largest of them.
-LIMB_RESIDUAL = 0.3
+# The swing is the range of 99.8 % of a lead's values, as the median over leads. Real recordings
+# have 0.5 to 3 mV. Beyond the possible swing the unit or gain is wrong.
+_POSSIBLE_SWING_MV = (0.02, 20.0)
+_USUAL_SWING_MV = (0.2, 3.0)
+_MAX_USUAL_MV = 7  # more comes from a lead that falls off, not from a heart
+# Root mean square of a limb-lead rule's residual, relative to that of the largest limb lead.
+_MAX_LIMB_RESIDUAL = 0.3
 
 _TIMES = SAMPLING_RATE_HZ * DURATION_S
-_LIMB = {  # each row is zero of I, II, III, aVR, aVL, aVF
+_LIMB = {  # weights of I, II, III, aVR, aVL, aVF whose sum is zero
     "I + III = II": (1, -1, 1, 0, 0, 0),
     "aVR = -(I + II) / 2": (0.5, 0.5, 0, 1, 0, 0),
     "aVL = (I - III) / 2": (-0.5, 0, 0.5, 0, 1, 0),
@@ -43,24 +41,23 @@ _LIMB = {  # each row is zero of I, II, III, aVR, aVL, aVF
 
 
 class Ecg:
-    """A 12-lead ECG: ten seconds at 500 Hz, leads ordered by their names.
+    """Adapter of 12-lead ECGs: ten seconds at 500 Hz, leads ordered by name.
 
-    Stored are microvolts, which loses nothing of a recording of 1 µV per unit or coarser. The
-    defaults are those of Symile-MIMIC: the first ten seconds, nothing shorter, no gap, and a lead
-    that is flat while others are not is kept.
+    It stores microvolts, without loss for a resolution of 1 µV or coarser. The defaults are those
+    of Symile-MIMIC: the first ten seconds, nothing shorter, no gap, and a single flat lead is kept.
 
     Args:
-        folder: of the cohort; not read.
+        folder: folder of the cohort; not read.
         path: pattern of the recording under the source folder, with columns in braces: a DICOM
             waveform, or a WFDB record with or without its extension.
-        longer: what to take of a longer recording: its `first` ten seconds, its `middle`, or
-            nothing (`refused`).
-        shortest_s: shorter recordings are refused; those up to ten seconds are continued at their
-            end with the median of each lead.
-        gap_s: longest gap of a lead that is filled by a straight line; a longer one is refused.
-        flat_leads: whether leads that never change are `kept`, `masked`, which is stored as zero
-            along with leads that were not recorded, or make the recording `refused`.
-        limb_leads: whether limb leads that contradict each other are `noted` or make the recording
+        longer: the part of a longer recording that is stored: its `first` ten seconds, its
+            `middle`, or none (`refused`).
+        shortest_s: shorter recordings are refused; those below ten seconds are padded at their end
+            with the median of each lead.
+        gap_s: longest gap of a lead that is filled by a straight line; a longer gap is refused.
+        flat_leads: leads without any change are `kept`; or `masked`, which stores zeros for them
+            and for leads that are missing; or the recording is `refused`.
+        limb_leads: limb leads that contradict each other are `noted`, or the recording is
             `refused`.
     """
 
@@ -79,16 +76,16 @@ class Ecg:
         flat_leads: str = "kept",
         limb_leads: str = "noted",
     ):
-        _check_word("longer", longer, LONGER)
-        _check_word("flat_leads", flat_leads, FLAT_LEADS)
-        _check_word("limb_leads", limb_leads, LIMB_LEADS)
-        _check_number("shortest_s", shortest_s, LOWEST_DURATION_S)
+        _check_word("longer", longer, _LONGER_RULES)
+        _check_word("flat_leads", flat_leads, _FLAT_LEAD_RULES)
+        _check_word("limb_leads", limb_leads, _LIMB_LEAD_RULES)
+        _check_number("shortest_s", shortest_s, _MIN_DURATION_S)
         _check_number("gap_s", gap_s, 0)
         self.path = path
         self.shortest_s, self.gap_s = shortest_s, gap_s
-        self._first = LONGER[longer]
-        self._on_flat_leads = FLAT_LEADS[flat_leads]
-        self._on_limb_leads = LIMB_LEADS[limb_leads]
+        self._first = _LONGER_RULES[longer]
+        self._on_flat_leads = _FLAT_LEAD_RULES[flat_leads]
+        self._on_limb_leads = _LIMB_LEAD_RULES[limb_leads]
         self.shape = (len(LEADS), _TIMES)
         self.parts = LEADS
         self.columns = file_columns(path)
@@ -97,7 +94,7 @@ class Ecg:
     def read(
         self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> Int16[np.ndarray, "lead time"] | None:
-        """The sample's ECG.
+        """Read the sample's ECG.
 
         Notes: `cropped`, `padded`, `resampled`, `gap-filled`, `flat-leads`, `amplitude`,
         `artefact`, `limb-leads`.
@@ -114,7 +111,7 @@ class Ecg:
         signal = _filled(signal, longest=self.gap_s, rate=rate, note=note)
         flat = np.isnan(signal[:, 0]) | (signal == signal[:, :1]).all(axis=1)
         if flat.all():
-            raise _without_life(signal)
+            raise _flat_verdict(signal)
         if flat.any():
             self._on_flat_leads(signal, flat)
             note("flat-leads")
@@ -125,12 +122,12 @@ class Ecg:
         return _microvolts(_padded(_resampled(signal, rate=rate, note=note), note))
 
     def _taken(self, waveform: Waveform, note: Note) -> tuple[Float[np.ndarray, "lead t"], float]:
-        """The part of a recording that counts, in millivolts, and its sampling rate."""
+        """Return the part of a recording that is stored, in millivolts, and its sampling rate."""
         waveform.order(LEADS)
         rate, times = waveform.sampling_rate_hz, waveform.times
-        if rate < LOWEST_SAMPLING_RATE_HZ:
+        if rate < _MIN_SAMPLING_RATE_HZ:
             raise Rejected(
-                "sampling-rate", f"{rate:g} Hz; expected {LOWEST_SAMPLING_RATE_HZ} Hz or more"
+                "sampling-rate", f"{rate:g} Hz; expected {_MIN_SAMPLING_RATE_HZ} Hz or more"
             )
         wanted, shortest_s = math.ceil(rate * DURATION_S), min(self.shortest_s, DURATION_S)
         if times < math.floor(rate * shortest_s):
@@ -143,9 +140,9 @@ class Ecg:
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-        """Standard deviation per lead, in mV, of the samples that have it; 1 if none has.
+        """Return the standard deviation per lead, in mV, over the samples that have it; else 1.
 
-        A lead that is zero throughout was not recorded.
+        A lead that is zero throughout counts as missing.
         """
         count, total, squares = ([0] * len(LEADS) for _ in range(3))
         for part in parts:
@@ -167,12 +164,12 @@ class Ecg:
         statistics: Mapping[str, Any],
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample lead time"]:
-        """Millivolts divided by the training standard deviation of each lead."""
+        """Divide millivolts by the train standard deviation of each lead."""
         return measurements.astype(np.float32) / Ecg.divisor(statistics)
 
     @staticmethod
     def divisor(statistics: Mapping[str, Any]) -> Float[np.ndarray, "lead 1"]:
-        """The training standard deviation of each lead in microvolts."""
+        """Return the train standard deviation of each lead, in microvolts."""
         sd = np.asarray(statistics["sd_mv"], dtype=np.float32)
         return np.float32(1000) * sd[:, None]
 
@@ -186,7 +183,7 @@ def _middle(times: int, wanted: int) -> int:
 
 
 def _refuse_longer(times: int, wanted: int) -> int:
-    raise Rejected("too-long", f"longer than {DURATION_S} s, which the cohort refuses")
+    raise Rejected("too-long", f"longer than {DURATION_S} s, which this cohort refuses")
 
 
 def _keep_flat(signal: Float[np.ndarray, "lead t"], flat: Bool[np.ndarray, " lead"]) -> None:
@@ -207,12 +204,12 @@ def _keep_limb(wrong: str) -> None:
 
 
 def _refuse_limb(wrong: str) -> None:
-    raise Rejected("limb-leads", f"{wrong} does not hold; are the leads named rightly?")
+    raise Rejected("limb-leads", f"{wrong} does not hold; check the names of the leads")
 
 
-LONGER = {"first": _start, "middle": _middle, "refused": _refuse_longer}
-FLAT_LEADS = {"kept": _keep_flat, "masked": _mask_flat, "refused": _refuse_flat}
-LIMB_LEADS = {"noted": _keep_limb, "refused": _refuse_limb}
+_LONGER_RULES = {"first": _start, "middle": _middle, "refused": _refuse_longer}
+_FLAT_LEAD_RULES = {"kept": _keep_flat, "masked": _mask_flat, "refused": _refuse_flat}
+_LIMB_LEAD_RULES = {"noted": _keep_limb, "refused": _refuse_limb}
 
 
 def _check_word(name: str, word: str, words: Mapping[str, Any]) -> None:
@@ -226,13 +223,13 @@ def _check_number(name: str, value: object, least: int) -> None:
 
 
 def _named(which: Bool[np.ndarray, " lead"]) -> str:
-    return ", ".join(lead for lead, there in zip(LEADS, which, strict=True) if there)
+    return ", ".join(lead for lead, one in zip(LEADS, which, strict=True) if one)
 
 
 def _filled(
     signal: Float[np.ndarray, "lead t"], *, longest: int | float, rate: float, note: Note
 ) -> Float[np.ndarray, "lead t"]:
-    """Short gaps filled by a straight line; a lead without any value is left as it is."""
+    """Fill short gaps by a straight line; leave a lead without any value unchanged."""
     gaps = ~np.isfinite(signal)
     signal[gaps] = np.nan
     part = gaps.any(axis=1) & ~gaps.all(axis=1)
@@ -243,44 +240,44 @@ def _filled(
             raise Rejected(
                 "nan", f"{seconds:.3g} s of {LEADS[lead]} not recorded; expected {longest:g} s"
             )
-        there = np.flatnonzero(~gaps[lead])
-        signal[lead] = np.interp(np.arange(signal.shape[1]), there, signal[lead, there])
+        known = np.flatnonzero(~gaps[lead])
+        signal[lead] = np.interp(np.arange(signal.shape[1]), known, signal[lead, known])
     if part.any():
         note("gap-filled")
     return signal
 
 
-def _without_life(signal: Float[np.ndarray, "lead t"]) -> Rejected:
+def _flat_verdict(signal: Float[np.ndarray, "lead t"]) -> Rejected:
     if np.isnan(signal).all():
         return Rejected("nan", "no lead was recorded")
     return Rejected("flat" if np.nan_to_num(signal).any() else "all-zero", "no lead ever changes")
 
 
 def _check_amplitude(signal: Float[np.ndarray, "lead t"], note: Note) -> None:
-    """Refuse what is a thousand times too large or small; note what is merely unusual."""
+    """Refuse a swing that is far too large or small; note an unusual one."""
     low, high = np.quantile(signal, [0.001, 0.999], axis=1)
     swing = float(np.median(high - low))
-    if not SWING_MV[0] <= swing <= SWING_MV[1]:
+    if not _POSSIBLE_SWING_MV[0] <= swing <= _POSSIBLE_SWING_MV[1]:
         raise Rejected(
             "amplitude",
-            f"leads swing by less than {SWING_MV[0]} or more than {SWING_MV[1]} mV; are unit and "
-            "gain right?",
+            f"leads swing by less than {_POSSIBLE_SWING_MV[0]} or more than "
+            f"{_POSSIBLE_SWING_MV[1]} mV; check unit and gain",
         )
-    if not USUAL_SWING_MV[0] <= swing <= USUAL_SWING_MV[1]:
+    if not _USUAL_SWING_MV[0] <= swing <= _USUAL_SWING_MV[1]:
         note("amplitude")
-    if np.abs(signal).max() > LARGEST_USUAL_MV:
+    if np.abs(signal).max() > _MAX_USUAL_MV:
         note("artefact")
 
 
 def _limb_fault(signal: Float[np.ndarray, "lead t"], flat: Bool[np.ndarray, " lead"]) -> str:
-    """The first rule that the limb leads do not fulfil; none of a lead that is flat."""
+    """Return the first rule that the limb leads violate, or an empty text; skip flat leads."""
     limb = signal[:6] - np.median(signal[:6], axis=1, keepdims=True)
     largest = max(np.sqrt((lead**2).mean()) for lead in limb)
     for rule, weights in _LIMB.items():
         if flat[:6][np.array(weights) != 0].any():
             continue
         residual = np.sqrt(((np.array(weights) @ limb) ** 2).mean())
-        if residual > LIMB_RESIDUAL * largest:
+        if residual > _MAX_LIMB_RESIDUAL * largest:
             return rule
     return ""
 
@@ -293,7 +290,7 @@ def _resampled(
     from scipy.signal import resample_poly  # here: most recordings do not need it
 
     note("resampled")
-    ratio = Fraction(SAMPLING_RATE_HZ / rate).limit_denominator(LARGEST_DENOMINATOR)
+    ratio = Fraction(SAMPLING_RATE_HZ / rate).limit_denominator(_MAX_DENOMINATOR)
     signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=1, padtype="line")
     return signal[:, :_TIMES]
 
@@ -310,5 +307,5 @@ def _padded(signal: Float[np.ndarray, "lead t"], note: Note) -> Float[np.ndarray
 def _microvolts(signal: Float[np.ndarray, "lead time"]) -> Int16[np.ndarray, "lead time"]:
     microvolts, limit = np.rint(signal * 1000), np.iinfo(np.int16).max
     if np.abs(microvolts).max() > limit:
-        raise Rejected("amplitude", f"beyond {limit / 1000} mV; is the gain right?")
+        raise Rejected("amplitude", f"beyond {limit / 1000} mV; check the gain")
     return microvolts.astype(np.int16)

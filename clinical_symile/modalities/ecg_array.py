@@ -1,4 +1,4 @@
-"""12-lead ECGs that are rows of an array, each stretched to the range from -1 to 1."""
+"""Read 12-lead ECGs from the rows of an array, each scaled to the range from -1 to 1."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,25 +10,25 @@ from jaxtyping import Float, Shaped, UInt16
 
 from clinical_symile.errors import DataError
 from clinical_symile.modalities._array_io import RecordedArray
+from clinical_symile.modalities._ecg_format import DURATION_S, LEADS, SAMPLING_RATE_HZ
 from clinical_symile.modalities.base import Note, Rejected, ignore_note
 
-LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-TIMES = 5000  # ten seconds at 500 Hz
-FINEST = np.iinfo(np.uint16).max  # steps from the lowest to the highest value
-ROUNDING = 2.0**-23  # of float32 near 1
-STRIDES = 8  # steps that a recording's smallest one may be made of
+_TIMES = SAMPLING_RATE_HZ * DURATION_S
+MAX_STEPS = np.iinfo(np.uint16).max  # steps from the lowest to the highest value
+_FLOAT32_ROUNDING = 2.0**-23  # of float32 near 1
+_MAX_STRIDE = 8  # steps in the smallest difference of a recording's values
 
 
 class EcgArray:
-    """A 12-lead ECG from an array of stretched recordings, `[sample, 1, time, lead]`.
+    """Adapter of 12-lead ECGs in an array of scaled recordings, `[sample, 1, time, lead]`.
 
-    In such an array the lowest value of each recording, over all leads, is -1 and the highest 1:
-    its millivolts are lost, and with them whether a wave is high or low. Stored are steps from the
-    lowest value, as many as the recording was digitised in, so that what is read again equals the
-    array to the accuracy of float32; where they cannot be told, 65,535 steps.
+    In such an array each recording ranges from -1 to 1 over all leads; its millivolts are lost. It
+    stores steps above the lowest value, as many as the recording was digitised in, so that the
+    result equals the array to the precision of float32. If the number of steps cannot be
+    determined, it stores 65,535 steps.
 
     Args:
-        folder: of the cohort; not read.
+        folder: folder of the cohort; not read.
         path: see `RecordedArray`.
         ids: see `RecordedArray`.
         id: see `RecordedArray`.
@@ -44,7 +44,7 @@ class EcgArray:
             raise ValueError(f"leads are {', '.join(leads)}; expected each of {', '.join(LEADS)}")
         self.array = RecordedArray(path=path, ids=ids, id=id)
         self.order = [list(leads).index(lead) for lead in LEADS]
-        self.shape = (len(LEADS), TIMES)
+        self.shape = (len(LEADS), _TIMES)
         self.parts = LEADS
         self.columns = self.array.columns
         self.numbers = ()
@@ -52,37 +52,39 @@ class EcgArray:
     def read(
         self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> UInt16[np.ndarray, "lead time"] | None:
-        """The sample's ECG.
+        """Read the sample's ECG.
 
-        Notes: `rounded`, where its steps cannot be told.
+        Notes: `rounded`, if its number of steps cannot be determined.
 
         Raises:
             Rejected: `nan`, `flat` or `scale`; or as `RecordedArray.read`.
-            DataError: the array's recordings are of another shape; or as `RecordedArray.read`.
+            DataError: the array's recordings have another shape; or as `RecordedArray.read`.
         """
         signal = self.array.read(row, root)
         if signal is None:
             return None
-        if signal.shape != (1, TIMES, len(LEADS)):
+        if signal.shape != (1, _TIMES, len(LEADS)):
             raise DataError(
                 f"{self.array.path}: recordings of shape {list(signal.shape)}; expected "
-                f"{[1, TIMES, len(LEADS)]}: one channel, ten seconds at 500 Hz, 12 leads."
+                f"{[1, _TIMES, len(LEADS)]}: one channel, ten seconds at 500 Hz, 12 leads."
             )
         signal = signal[0].T[self.order].astype(np.float64)
         if not np.isfinite(signal).all():
-            raise Rejected("nan", "some of it is not a number; was it flat before it was scaled?")
+            raise Rejected(
+                "nan", "some values are not numbers; scaling a flat recording gives them"
+            )
         if signal.min() == signal.max():
             raise Rejected("flat", "no lead ever changes")
-        if max(abs(signal.min() + 1), abs(signal.max() - 1)) > 2 * ROUNDING:
+        if max(abs(signal.min() + 1), abs(signal.max() - 1)) > 2 * _FLOAT32_ROUNDING:
             raise Rejected("scale", "its lowest and highest values are not -1 and 1")
-        count = steps(np.unique(signal))
+        count = digitisation_steps(np.unique(signal))
         if count is None:
             note("rounded")
-        return np.rint((signal + 1) / 2 * (count or FINEST)).astype(np.uint16)
+        return np.rint((signal + 1) / 2 * (count or MAX_STEPS)).astype(np.uint16)
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-        """Nothing: every recording has been scaled by itself."""
+        """Return no statistics: every recording was scaled by itself."""
         return {}
 
     @staticmethod
@@ -91,26 +93,31 @@ class EcgArray:
         statistics: Mapping[str, Any],
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample lead time"]:
-        """Each recording from -1, its lowest value, to 1, its highest."""
+        """Scale each recording from -1, its lowest value, to 1, its highest."""
         highest = measurements.max(axis=(1, 2), keepdims=True, initial=1)
         return (2 * (measurements / highest) - 1).astype(np.float32)
 
 
-def steps(levels: Shaped[np.ndarray, " level"]) -> int | None:
-    """In how many equal steps all levels from -1 to 1 lie, at most `FINEST`; None if in none.
+def digitisation_steps(levels: Shaped[np.ndarray, " level"]) -> int | None:
+    """Return the number of equal steps on which all levels lie; None above `MAX_STEPS`.
 
     Args:
-        levels: the values that a recording has, in order, rounded to float32.
+        levels: the distinct values of a recording from -1 to 1, in order, rounded to float32.
     """
     smallest = np.diff(levels).min()
-    for stride in range(1, STRIDES + 1):
+    for stride in range(1, _MAX_STRIDE + 1):
         about = 2 * stride / smallest
-        if about > FINEST + 1:
+        if about > MAX_STEPS + 1:
             break
-        spread = 1 + math.ceil(about * about * ROUNDING)  # what rounding does to the smallest step
+        spread = 1 + math.ceil(
+            about * about * _FLOAT32_ROUNDING
+        )  # what rounding does to the smallest step
         for count in sorted(range(-spread, spread + 1), key=abs):
             number = round(about) + count
             places = (levels + 1) / 2 * number
-            if 0 < number <= FINEST and np.abs(places - np.rint(places)).max() < ROUNDING * number:
+            if (
+                0 < number <= MAX_STEPS
+                and np.abs(places - np.rint(places)).max() < _FLOAT32_ROUNDING * number
+            ):
                 return number
     return None

@@ -1,4 +1,4 @@
-"""Blood labs: columns of a sample's row to a vector, and percentiles of it."""
+"""Read blood labs from columns of a sample's row as a vector, and convert it to percentiles."""
 
 import math
 import re
@@ -12,27 +12,28 @@ from jaxtyping import Float, Int
 from clinical_symile.modalities._lab_panel import Analyte, read_panel
 from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_empty
 
-MANY = 1_000_000  # values of one analyte that are sorted at a time
+VALUES_AT_A_TIME = 1_000_000  # of one analyte, that are sorted at a time
 
 _CENSORED = re.compile(r"\s*(<=?|>=?|≤|≥)\s*([0-9.eE+-]+)\s*")
 
 
 class Labs:
-    """A panel of blood labs; absent for a sample of which no analyte was measured.
+    """Adapter of a panel of blood labs; missing for a sample without any observed analyte.
 
-    Stored are values in the panel's units, NaN where an analyte was not measured.
+    It stores values in the panel's units, NaN where an analyte is not observed.
 
     Args:
-        folder: of the cohort.
+        folder: folder of the cohort.
         panel: a CSV file in it, one row per analyte, with the columns analyte, loinc, column and
-            unit, and optionally low and high, beyond which a value is implausible and counts as not
-            measured; recorded_unit or unit_column, from which values are converted; and g_per_mol.
-        censored: what to take for a value such as `<0.01`: its `limit`; `half` of it, of one below;
-            nothing (`absent`). With `refused`, columns may hold nothing but numbers; with any other
-            word, a text that is no number counts as not measured, and is noted.
+            unit. Optional columns are low and high, beyond which a value is implausible and stored
+            as missing; recorded_unit or unit_column, from which values are converted; and
+            g_per_mol.
+        censored: the value that is stored for a text such as `<0.01`: its `limit`; `half` of a
+            limit below; or none (`absent`). With `refused`, columns must hold numbers only. With
+            any other word, a text that is no number is stored as missing, and noted.
 
     Raises:
-        DefinitionError: with every problem of the panel.
+        DefinitionError: the panel has problems; all of them at once.
     """
 
     dtype = "float32"
@@ -40,8 +41,8 @@ class Labs:
     encoder = "mlp"
 
     def __init__(self, folder: Path, *, panel: str, censored: str = "refused"):
-        if censored not in CENSORED:
-            raise ValueError(f"censored is {censored!r}; expected {', '.join(CENSORED)}")
+        if censored not in _CENSORED_RULES:
+            raise ValueError(f"censored is {censored!r}; expected {', '.join(_CENSORED_RULES)}")
         self.panel = read_panel(folder / panel)
         self.shape = (len(self.panel),)
         self.parts = tuple(analyte.name for analyte in self.panel)
@@ -50,19 +51,19 @@ class Labs:
         units = dict.fromkeys(analyte.unit_column for analyte in self.panel if analyte.unit_column)
         self.columns = (*values, *units)
         self.named_by = ()
-        self._uncensored = CENSORED[censored]
+        self._uncensored = _CENSORED_RULES[censored]
         self.numbers = values if self._uncensored is _refuse else ()
 
     def read(
         self, row: Mapping[str, Any], root: Path, note: Note = ignore_note
     ) -> Float[np.ndarray, " analyte"] | None:
-        """The sample's labs.
+        """Read the sample's labs.
 
         Notes, once each: `censored`, `not-a-number`, `unit-unknown`, `implausible`.
 
         Raises:
-            Rejected: `implausible`: there are values, and every one is or is noted as the second or
-                third.
+            Rejected: `implausible`: every value of the sample is implausible, not a number, or has
+                an unknown unit.
         """
         values, notes = np.full(self.shape, np.nan, dtype=np.float32), dict[str, None]()
         found = False
@@ -79,17 +80,17 @@ class Labs:
                 notes["implausible"] = None
         if np.isnan(values).all():
             if found:
-                raise Rejected("implausible", f"no value can be used: {', '.join(notes)}")
+                raise Rejected("implausible", f"no value is usable: {', '.join(notes)}")
             return None
         for word in notes:
             note(word)
         return values
 
     def _value(self, analyte: Analyte, row: Mapping[str, Any], notes: dict[str, None]) -> float:
-        """A value in the panel's unit; NaN where it has none."""
-        said = row[analyte.column]
+        """Return an analyte's value in the panel's unit; NaN where it is not usable."""
+        cell = row[analyte.column]
         unit = row[analyte.unit_column] if analyte.unit_column else ""
-        value = said if isinstance(said, int | float) else self._number(str(said), notes)
+        value = cell if isinstance(cell, int | float) else self._number(str(cell), notes)
         if is_empty(value):
             return math.nan
         try:
@@ -115,10 +116,10 @@ class Labs:
         return self._uncensored(censored[1], limit)
 
     def implausible(self, columns: Mapping[str, np.ndarray]) -> dict[str, int]:
-        """How many values of each analyte are beyond its caps, of those that had any.
+        """Count the values of each analyte beyond its limits; omit analytes without any.
 
         Args:
-            columns: by name, of all samples; NaN or None where there is no value.
+            columns: columns of all samples, by name; NaN or None where there is no value.
         """
         counts = {}
         for analyte in self.panel:
@@ -130,7 +131,7 @@ class Labs:
     def _values(
         self, analyte: Analyte, columns: Mapping[str, np.ndarray]
     ) -> Float[np.ndarray, " sample"]:
-        """One analyte of all samples, in the panel's unit."""
+        """Return one analyte of all samples, in the panel's unit."""
         values = columns[analyte.column]
         if values.dtype != object and not analyte.unit_column:
             return values.astype(np.float64) * analyte.factor("")
@@ -148,9 +149,9 @@ class Labs:
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:
-        """The distribution of each analyte: its values, how often each, and the mean percentile.
+        """Return each analyte's distribution: its values, their counts, and the mean percentile.
 
-        The mean percentile of an analyte that training never saw is 0.5.
+        The mean percentile of an analyte without train values is 0.5.
         """
         distributions, means = [], []
         for values, counts in _distributions(parts):
@@ -166,11 +167,11 @@ class Labs:
         statistics: Mapping[str, Any],
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample 2 analyte"]:
-        """Percentiles and, under them, which analytes were observed (1) and which not (0).
+        """Return percentiles and, below them, 1 for observed analytes and 0 for others.
 
-        A percentile is the share of the training values that are not above the value. An analyte
-        that was not measured has the mean percentile of the training values, as in Symile-MIMIC;
-        one that training never saw has 0.5.
+        A percentile is the share of train values that are not above the value. An analyte that is
+        not observed gets the mean percentile of the train values, as in Symile-MIMIC. An analyte
+        without train values gets 0.5.
         """
         observed = ~np.isnan(measurements)
         percentiles = np.full(measurements.shape, 0.5, dtype=np.float32)
@@ -187,7 +188,7 @@ class Labs:
 
 
 def _refuse(sign: str, limit: float) -> float:
-    raise AssertionError("a column that holds nothing but numbers")
+    raise AssertionError("the column holds numbers only")
 
 
 def _limit(sign: str, limit: float) -> float:
@@ -202,31 +203,31 @@ def _absent(sign: str, limit: float) -> float:
     return math.nan
 
 
-CENSORED = {"refused": _refuse, "limit": _limit, "half": _half, "absent": _absent}
+_CENSORED_RULES = {"refused": _refuse, "limit": _limit, "half": _half, "absent": _absent}
 
 
 def _distributions(
     parts: Iterable[np.ndarray],
 ) -> list[tuple[Float[np.ndarray, " value"], Int[np.ndarray, " value"]]]:
-    """The different values of each analyte and how often each, in bounded memory."""
-    told: list[tuple[np.ndarray, np.ndarray]] = []
-    for measured in _blocks(parts):
-        told = told or [(np.empty(0, np.float32), np.empty(0, np.int64))] * measured.shape[1]
-        for place, column in enumerate(measured.T):
+    """Return the distinct values of each analyte and their counts, in bounded memory."""
+    merged: list[tuple[np.ndarray, np.ndarray]] = []
+    for block in _blocks(parts):
+        merged = merged or [(np.empty(0, np.float32), np.empty(0, np.int64))] * block.shape[1]
+        for place, column in enumerate(block.T):
             values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-            every, at = np.unique(np.concatenate([told[place][0], values]), return_inverse=True)
+            every, at = np.unique(np.concatenate([merged[place][0], values]), return_inverse=True)
             total = np.zeros(len(every), dtype=np.int64)
-            np.add.at(total, at, np.concatenate([told[place][1], counts]))
-            told[place] = every, total
-    return told
+            np.add.at(total, at, np.concatenate([merged[place][1], counts]))
+            merged[place] = every, total
+    return merged
 
 
 def _blocks(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Parts joined to many samples at a time."""
+    """Yield parts joined to blocks of many samples."""
     waiting: list[np.ndarray] = []
     for part in parts:
         waiting.append(part)
-        if sum(len(other) for other in waiting) >= MANY:
+        if sum(len(other) for other in waiting) >= VALUES_AT_A_TIME:
             yield np.concatenate(waiting)
             waiting = []
     if waiting:

@@ -1,1 +1,1 @@
-"""The synthetic cohort and its Bayes-optimal oracle."""
+"""Write the synthetic cohort, and compute its Bayes-optimal oracle."""

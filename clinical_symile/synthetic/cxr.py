@@ -1,7 +1,7 @@
-"""Draw a made-up chest X-ray that shows given signs.
+"""Draw a synthetic chest X-ray with given signs.
 
 The image is a sum of smooth densities: soft tissue, air in the lungs, heart, spine, ribs. Signs add
-or change a density; nuisance (exposure, position, build, texture) is drawn for each image anew.
+or change a density. Exposure, position, build and texture are drawn for each image.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
-SIGNS = (
+CXR_SIGNS = (
     "enlarged heart",
     "left mid-zone mass",
     "right pleural effusion",
@@ -18,22 +18,22 @@ SIGNS = (
     "left pleural effusion",
 )
 
-SIZE_PX = 128
-_GRID = np.linspace(-1, 1, SIZE_PX, dtype=np.float32)
+IMAGE_SIZE_PX = 128
+_GRID = np.linspace(-1, 1, IMAGE_SIZE_PX, dtype=np.float32)
 
 Plane = Float[np.ndarray, "h w"]
 
 
 def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
-    """One frontal X-ray, grey, air dark; the patient's right is on the left.
+    """Draw one frontal X-ray, grey, air dark, with the patient's right on the left.
 
     Args:
-        shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
-        generator: of everything that the signs do not say.
+        shown: 1 for each sign of `CXR_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        generator: random generator of everything but the signs.
     """
     heart, mass, right_effusion, pacemaker, upper_zone, left_effusion = (
         *shown,
-        *[0] * (len(SIGNS) - len(shown)),
+        *[0] * (len(CXR_SIGNS) - len(shown)),
     )
     x, y = _positioned(generator)
 
@@ -79,7 +79,7 @@ def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.
 
 
 def _positioned(generator: np.random.Generator) -> tuple[Plane, Plane]:
-    """The coordinates of each pixel in the patient's frame, which is a little out of place."""
+    """Return the coordinates of each pixel in the patient's frame, slightly displaced."""
     angle = np.deg2rad(generator.normal(0, 1.5))
     scale = 1 + generator.normal(0, 0.02)
     shift = generator.normal(0, 0.02, 2)
@@ -90,7 +90,7 @@ def _positioned(generator: np.random.Generator) -> tuple[Plane, Plane]:
 
 
 def _inside(distance: Plane) -> Plane:
-    """0 outside, 1 inside, with a soft edge where `distance` passes 0."""
+    """Return 0 outside and 1 inside, with a soft edge where `distance` is 0."""
     return 0.5 * (1 + np.tanh(distance))
 
 
@@ -99,7 +99,7 @@ def _ellipse(x: Plane, y: Plane, width: float, height: float, *, sharpness: floa
 
 
 def _lung(outward: Plane, y: Plane, diaphragm: float) -> Plane:
-    """The lung whose middle is at `outward` = 0, with a dome below; the apex leans inwards."""
+    """Return a lung with its middle at `outward` = 0, a dome below and the apex inwards."""
     middle = outward + 0.10 * np.clip(y + 0.3, -1, 0)
     sides = _inside((1 - (np.abs(middle) / 0.33) ** 2.6 - (np.abs(y + 0.1) / 0.72) ** 3.2) * 6)
     dome = diaphragm - 0.16 + 0.9 * (outward - 0.05) ** 2
@@ -107,7 +107,7 @@ def _lung(outward: Plane, y: Plane, diaphragm: float) -> Plane:
 
 
 def _ribs(x: Plane, y: Plane, generator: np.random.Generator) -> Plane:
-    """Eight pairs of arcs and the clavicles, faint."""
+    """Return eight faint pairs of ribs, and the clavicles."""
     contrast = 0.035 * generator.lognormal(0, 0.3)
     phase = generator.uniform(0, 2 * np.pi)
     arcs = np.cos((y + 0.55 * (np.abs(x) - 0.45) ** 2 * np.sign(0.45 - np.abs(x))) * 26 + phase)
@@ -116,8 +116,8 @@ def _ribs(x: Plane, y: Plane, generator: np.random.Generator) -> Plane:
 
 
 def _vessels(x: Plane, y: Plane, generator: np.random.Generator) -> Plane:
-    """Mottle that is densest around the hila."""
-    coarse = generator.normal(0, 1, (SIZE_PX // 4, SIZE_PX // 4)).astype(np.float32)
+    """Return the texture of vessels, densest around the hila."""
+    coarse = generator.normal(0, 1, (IMAGE_SIZE_PX // 4, IMAGE_SIZE_PX // 4)).astype(np.float32)
     mottle = np.repeat(np.repeat(coarse, 4, axis=0), 4, axis=1)
     for axis in (0, 1):
         mottle = (mottle + np.roll(mottle, 2, axis) + np.roll(mottle, -2, axis)) / 3
@@ -126,7 +126,7 @@ def _vessels(x: Plane, y: Plane, generator: np.random.Generator) -> Plane:
 
 
 def _pacemaker(x: Plane, y: Plane) -> Plane:
-    """A generator below the left clavicle and its lead to the heart."""
+    """Return a pacemaker below the left clavicle with its lead to the heart."""
     box = _inside((0.15 - np.maximum(np.abs(x - 0.58), np.abs(y + 0.52) * 1.2)) * 45)
     course = 0.47 - 0.40 * np.sin(np.clip((y + 0.5) * 1.9, 0, np.pi / 2))
     lead = np.exp(-(((x - course) / 0.022) ** 2)) * (y > -0.5) * (y < 0.42)
@@ -135,6 +135,6 @@ def _pacemaker(x: Plane, y: Plane) -> Plane:
 
 def _exposed(density: Plane, generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
     gain, offset = generator.normal(1, 0.05), generator.normal(0, 0.015)
-    noise = generator.standard_normal((SIZE_PX, SIZE_PX), dtype=np.float32)
+    noise = generator.standard_normal((IMAGE_SIZE_PX, IMAGE_SIZE_PX), dtype=np.float32)
     bright = 1 - np.exp(-1.5 * np.clip(gain * density + offset + 0.03, 0, None))
     return np.clip(255 * (1.15 * bright + 0.012 * noise), 0, 255).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""Draw a made-up 12-lead ECG that shows given signs.
+"""Draw a synthetic 12-lead ECG with given signs.
 
-Each beat is a sum of Gaussian waves. Two limb leads and the chest leads are drawn; the other limb
-leads follow from those two by Einthoven's and Goldberger's equations, as in a real recorder.
+Each beat is a sum of Gaussian waves. Two limb leads and the chest leads are drawn. The other limb
+leads follow from the two by Einthoven's and Goldberger's equations, as in a real recorder.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int16
 
-SIGNS = (
+ECG_SIGNS = (
     "high chest-lead voltage",
     "anterior ST elevation",
     "wide QRS",
@@ -18,12 +18,12 @@ SIGNS = (
     "left axis",
 )
 
-LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
-SAMPLING_RATE_HZ = 500
-DURATION_S = 10
+RECORDER_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
+RECORDER_RATE_HZ = 500
+_DURATION_S = 10
 UNITS_PER_MV = 200
 
-_TIME_S = np.arange(SAMPLING_RATE_HZ * DURATION_S, dtype=np.float32) / SAMPLING_RATE_HZ
+_TIME_S = np.arange(RECORDER_RATE_HZ * _DURATION_S, dtype=np.float32) / RECORDER_RATE_HZ
 
 # mV in I, II, V1 ... V6; of the R wave in I and II for an axis along the lead
 _P = np.array([0.08, 0.13, 0.05, 0.07, 0.07, 0.07, 0.07, 0.07])
@@ -38,15 +38,15 @@ _CHEST = np.array([0, 0, 1, 1, 1, 1, 1, 1], dtype=bool)
 def draw_ecg(
     shown: Sequence[int], generator: np.random.Generator
 ) -> Int16[np.ndarray, "time lead"]:
-    """Ten seconds in the recorder's units, `UNITS_PER_MV` to the millivolt, leads as in `LEADS`.
+    """Draw ten seconds in units of 1 / `UNITS_PER_MV` mV, leads as in `RECORDER_LEADS`.
 
     Args:
-        shown: 1 where the sign of that place in `SIGNS` is there; missing places are 0.
-        generator: of everything that the signs do not say.
+        shown: 1 for each sign of `ECG_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        generator: random generator of everything but the signs.
     """
     voltage, st_elevation, wide, t_inversion, tachycardia, left_axis = (
         *shown,
-        *[0] * (len(SIGNS) - len(shown)),
+        *[0] * (len(ECG_SIGNS) - len(shown)),
     )
     rate_per_min = generator.normal(115, 4) if tachycardia else generator.normal(66, 4)
     beats_s = _beats(60 / rate_per_min, generator)
@@ -72,21 +72,21 @@ def draw_ecg(
 
 
 def _beats(interval_s: float, generator: np.random.Generator) -> Float[np.ndarray, " beat"]:
-    """Times of the R peaks, from before the recording to after it."""
-    count = int((DURATION_S + 2) / interval_s) + 3
+    """Return the times of the R peaks, from before the recording to after it."""
+    count = int((_DURATION_S + 2) / interval_s) + 3
     intervals = interval_s * (1 + generator.normal(0, 0.025, count))
     return np.cumsum(intervals) - 1 - generator.uniform(0, interval_s)
 
 
 def _wave(centres_s: Float[np.ndarray, " beat"], width_s: float) -> Float[np.ndarray, " time"]:
-    """The sum of one Gaussian per beat; each time point sees the nearest beats only."""
+    """Return one Gaussian per beat; each time point depends on the nearest beat only."""
     nearest = np.searchsorted((centres_s[1:] + centres_s[:-1]) / 2, _TIME_S)
     distance = (_TIME_S - centres_s[nearest].astype(np.float32)) / np.float32(width_s)
     return np.exp(-0.5 * distance**2)
 
 
 def _disturbance(generator: np.random.Generator) -> Float[np.ndarray, "time drawn"]:
-    """Baseline wander from breathing, mains hum, and muscle noise."""
+    """Draw baseline wander from breathing, mains hum, and muscle noise."""
     rhythms_hz = (generator.uniform(0.15, 0.35), 60)
     rhythms = [
         np.sin(2 * np.pi * rate * _TIME_S + generator.uniform(0, 2 * np.pi)) for rate in rhythms_hz
@@ -97,7 +97,7 @@ def _disturbance(generator: np.random.Generator) -> Float[np.ndarray, "time draw
 
 
 def _twelve_leads(drawn: Float[np.ndarray, "time drawn"]) -> Float[np.ndarray, "time lead"]:
-    """All leads from I, II and V1 to V6."""
+    """Compute all leads from I, II and V1 to V6."""
     i, ii = drawn[:, 0], drawn[:, 1]
     limb = np.stack([i, ii, ii - i, -(i + ii) / 2, ii - i / 2, i - ii / 2], axis=1)
     return np.concatenate([limb, drawn[:, 2:]], axis=1)

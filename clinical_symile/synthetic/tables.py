@@ -1,7 +1,6 @@
-"""The tables of the made-up hospital, with MIMIC's columns.
+"""Build the tables of the synthetic hospital, with MIMIC's columns.
 
-Only what a cohort needs is filled in; the other columns are there and empty, as they often are in
-MIMIC.
+Only the columns that a cohort needs are filled; the others are empty, as they often are in MIMIC.
 """
 
 import gzip
@@ -15,9 +14,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from clinical_symile.synthetic.cxr import SIZE_PX
-from clinical_symile.synthetic.labs import PANEL, draw_labs
-from clinical_symile.synthetic.world import MODALITIES, bits_to_integers
+from clinical_symile.synthetic.cxr import IMAGE_SIZE_PX
+from clinical_symile.synthetic.labs import SYNTHETIC_PANEL, draw_labs
+from clinical_symile.synthetic.world import WORLD_MODALITIES, bits_to_integers
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -40,7 +39,7 @@ _FINDINGS = (
     "Pneumothorax",
     "Support Devices",
 )
-# the finding that each of synthetic_xray.SIGNS is
+# the CheXpert finding of each of CXR_SIGNS
 _FINDING_OF_SIGN = (
     "Cardiomegaly",
     "Lung Lesion",
@@ -50,7 +49,7 @@ _FINDING_OF_SIGN = (
     "Pleural Effusion",
 )
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
+TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "mimiciv/hosp/patients.csv.gz": _names(
         "subject_id gender anchor_age anchor_year anchor_year_group dod"
     ),
@@ -74,22 +73,22 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "mimic-cxr-jpg/mimic-cxr-2.0.0-chexpert.csv.gz": ("subject_id", "study_id", *_FINDINGS),
     "mimic-iv-ecg/record_list.csv": ("subject_id", "study_id", "file_name", "ecg_time", "path"),
-    "truth/factors.csv.gz": ("hadm_id", *(f"shown_{name}" for name in MODALITIES)),
+    "truth/factors.csv.gz": ("hadm_id", *(f"shown_{name}" for name in WORLD_MODALITIES)),
 }
 
-Tables = dict[str, list[tuple[Any, ...]]]
+TableRows = dict[str, list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True)
 class Admission:
-    """One hospital stay of a made-up person.
+    """One hospital stay of a synthetic subject.
 
     Attributes:
-        subject_id: the person.
-        number: counts all stays of all people; ids are built from it.
-        admitted: when it began.
+        subject_id: id of the subject.
+        number: number of the stay among all stays, from which its ids are derived.
+        admitted: time of admission.
         shown: the bits that X-ray, ECG and labs show.
-        deteriorates: whether the person comes to intensive care after the third day.
+        deteriorates: True if the subject goes to intensive care after the third day.
     """
 
     subject_id: int
@@ -100,39 +99,39 @@ class Admission:
 
     @property
     def hadm_id(self) -> int:
-        """MIMIC's begin with 2; so do the following with 3, 4 and 5."""
+        """Id of the admission; MIMIC's begin with 2, and the following with 3, 4 and 5."""
         return 92_000_000 + self.number
 
     @property
     def stay_id(self) -> int:
-        """Of a stay in intensive care."""
+        """Id of the stay in intensive care."""
         return 93_000_000 + self.number
 
     @property
     def ecg_study_id(self) -> int:
-        """Of an ECG."""
+        """Id of the ECG study."""
         return 94_000_000 + self.number
 
     @property
     def cxr_study_id(self) -> int:
-        """Of an X-ray."""
+        """Id of the X-ray study."""
         return 95_000_000 + self.number
 
 
 def patient_row(subject_id: int, first: datetime, generator: np.random.Generator) -> tuple:
-    """A row of `patients`."""
+    """Draw the row of `patients`."""
     group = ("2008 - 2010", "2011 - 2013", "2014 - 2016", "2017 - 2019")[generator.integers(4)]
     age = int(generator.integers(25, 90))
     return (subject_id, "FM"[generator.integers(2)], age, first.year, group, None)
 
 
-def stay_rows(admission: Admission, generator: np.random.Generator) -> Tables:
-    """Rows of `admissions` and of `icustays`; some go to intensive care at once, as elsewhere."""
+def stay_rows(admission: Admission, generator: np.random.Generator) -> TableRows:
+    """Draw rows of `admissions` and `icustays`; some subjects go to intensive care at once."""
     left = admission.admitted + timedelta(hours=generator.uniform(150, 260))
     kind = ("EW EMER.", "URGENT", "OBSERVATION ADMIT")[generator.integers(3)]
     stay = [None] * 9
     row = (admission.subject_id, admission.hadm_id, _time(admission.admitted), _time(left), None)
-    tables: Tables = {"mimiciv/hosp/admissions.csv.gz": [(*row, kind, *stay, 0)]}
+    tables: TableRows = {"mimiciv/hosp/admissions.csv.gz": [(*row, kind, *stay, 0)]}
     hours = []
     if generator.random() < 0.1:
         hours.append((0, generator.uniform(1, 12)))
@@ -146,8 +145,8 @@ def stay_rows(admission: Admission, generator: np.random.Generator) -> Tables:
 
 def cxr_rows(
     admission: Admission, dicom_id: str, taken: datetime, generator: np.random.Generator
-) -> Tables:
-    """Rows of the X-ray's metadata and findings; a finding that is not there is not mentioned."""
+) -> TableRows:
+    """Draw the rows of the X-ray's metadata and findings; only positive findings are listed."""
     view = ("AP", "PA")[generator.integers(2)]
     whole_s = int(taken.strftime("%H%M%S"))
     milliseconds = int(generator.integers(1000))
@@ -157,8 +156,8 @@ def cxr_rows(
         admission.cxr_study_id,
         "CHEST (PORTABLE AP)" if view == "AP" else "CHEST (PA AND LAT)",
         view,
-        SIZE_PX,
-        SIZE_PX,
+        IMAGE_SIZE_PX,
+        IMAGE_SIZE_PX,
         taken.strftime("%Y%m%d"),
         # MIMIC's times are numbers: 08:17:00.5 is 81700.5
         f"{whole_s}.{milliseconds:03d}",
@@ -166,7 +165,7 @@ def cxr_rows(
         "antero-posterior" if view == "AP" else "postero-anterior",
         "Erect",
     )
-    signs = admission.shown[MODALITIES.index("cxr")]
+    signs = admission.shown[WORLD_MODALITIES.index("cxr")]
     found = {finding for finding, sign in zip(_FINDING_OF_SIGN, signs, strict=False) if sign}
     values = [1.0 if name in (found or {"No Finding"}) else None for name in _FINDINGS]
     return {
@@ -177,23 +176,23 @@ def cxr_rows(
     }
 
 
-def ecg_rows(admission: Admission, record: str, taken: datetime) -> Tables:
-    """The row of an ECG in the list of records."""
+def ecg_rows(admission: Admission, record: str, taken: datetime) -> TableRows:
+    """Return the row of an ECG in the list of records."""
     study = admission.ecg_study_id
     row = (admission.subject_id, study, study, _time(taken), record)
     return {"mimic-iv-ecg/record_list.csv": [row]}
 
 
-def lab_rows(admission: Admission, taken: datetime, generator: np.random.Generator) -> Tables:
-    """Rows of `labevents`: first values, and repeats of some a few hours later."""
-    signs = admission.shown[MODALITIES.index("labs")].tolist()
+def lab_rows(admission: Admission, taken: datetime, generator: np.random.Generator) -> TableRows:
+    """Draw rows of `labevents`: first values, and repeats of some a few hours later."""
+    signs = admission.shown[WORLD_MODALITIES.index("labs")].tolist()
     values = draw_labs(signs, generator)
     later = draw_labs(signs, generator)
-    repeated = generator.random(len(PANEL)) < 0.15
+    repeated = generator.random(len(SYNTHETIC_PANEL)) < 0.15
     has_hadm_id = generator.random() < 0.9
     delay = timedelta(minutes=int(generator.integers(180, 420)))
     rows = []
-    for analyte, again in zip(PANEL, repeated, strict=True):
+    for analyte, again in zip(SYNTHETIC_PANEL, repeated, strict=True):
         draws = [(taken, values), (taken + delay, later)][: 1 + again]
         for time, drawn in draws:
             if analyte.itemid not in values or analyte.itemid not in drawn:
@@ -223,28 +222,28 @@ def lab_rows(admission: Admission, taken: datetime, generator: np.random.Generat
 
 
 def truth_row(admission: Admission) -> tuple:
-    """What the modalities show, also those that were not measured."""
+    """Return the bits that all modalities show, also missing ones."""
     return (admission.hadm_id, *bits_to_integers(admission.shown).tolist())
 
 
-def item_rows() -> Tables:
-    """The dictionary of analytes."""
+def item_rows() -> TableRows:
+    """Return the table of analytes."""
     rows = [
         (analyte.itemid, analyte.label, "Blood", "Chemistry")
-        for analyte in sorted(PANEL, key=lambda analyte: analyte.itemid)
+        for analyte in sorted(SYNTHETIC_PANEL, key=lambda analyte: analyte.itemid)
     ]
     return {"mimiciv/hosp/d_labitems.csv.gz": rows}
 
 
-def merge(tables: Tables, more: Tables) -> None:
-    """Append rows to the tables that they belong to."""
+def merge_tables(tables: TableRows, more: TableRows) -> None:
+    """Append rows to their tables, in place."""
     for name, rows in more.items():
         tables.setdefault(name, []).extend(rows)
 
 
-def write_tables(folder: Path, tables: Tables) -> None:
-    """Write every table of `COLUMNS`, gzipped without a time stamp where its name says so."""
-    for name, columns in COLUMNS.items():
+def write_tables(folder: Path, tables: TableRows) -> None:
+    """Write every table of `TABLE_COLUMNS`; compress those named `.gz` without a time stamp."""
+    for name, columns in TABLE_COLUMNS.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         rows: Iterable[tuple] = tables.get(name, [])

@@ -1,18 +1,17 @@
-"""What is true in the made-up hospital: which signs an admission shows, and how it ends.
+"""Draw the factors of synthetic admissions, and compute their joint distribution exactly.
 
 Each admission has latent factors, all fair coins:
 
-- *redundant* ones, shown by X-ray, ECG and labs alike, each showing flipped with probability
-  `flip`;
-- *unique* ones, of one modality alone;
-- *synergistic* ones: e of the ECG and l of the labs, while the X-ray shows e XOR l if i = 1, and e
-  if i = 0. One i ~ Bernoulli(`synergy`) per admission holds for all its synergistic factors, as in
+- *redundant* factors, which X-ray, ECG and labs all show, each flipped with probability `flip`;
+- *unique* factors of one modality alone;
+- *synergistic* factors: e of the ECG and l of the labs. The X-ray shows e XOR l if i = 1, and e if
+  i = 0. One i ~ Bernoulli(`synergy`) per admission applies to all its synergistic factors, as in
   the binary-XOR experiment of Saporta et al., "Contrasting with Symile", NeurIPS 2024, section
   5.1. https://arxiv.org/abs/2411.01053
 
-What a modality shows is a word of `bits` bits, the redundant ones lowest, then the unique, then the
-synergistic. A measurement depends on the factors only through its word, so nothing about the other
-modalities or the outcome is to be had from it that is not in the word.
+Each modality shows a word of `bits` bits: the redundant factors lowest, then the unique, then the
+synergistic. A measurement depends on the factors only through its word, so it holds no more
+information about the other modalities or the outcome than its word.
 """
 
 from collections.abc import Iterator
@@ -23,34 +22,34 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-MODALITIES = ("cxr", "ecg", "labs")
-OUTCOME = "deterioration"
-# What a radiologist reads: whether the X-ray shows its first, second and third sign.
-FINDINGS = ("enlarged_heart", "lung_mass", "right_effusion")
-MAX_BITS = 6
+WORLD_MODALITIES = ("cxr", "ecg", "labs")
+DETERIORATION = "deterioration"
+# A radiologist's findings: the first, second and third sign of the X-ray.
+CXR_FINDINGS = ("enlarged_heart", "lung_mass", "right_effusion")
+_MAX_BITS = 6
 
 _INTERCEPT = -0.9
 _REDUNDANT_WEIGHT = 1.9
 _UNIQUE_WEIGHT = 1.1
 _SYNERGISTIC_WEIGHT = 1.2
 
-Joint = Float[np.ndarray, "cxr ecg labs"]
+JointDistribution = Float[np.ndarray, "cxr ecg labs"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """How many factors of each kind there are, and how they are shown.
+    """The numbers of factors of each kind, and the probabilities with which they are shown.
 
     Attributes:
-        redundant: factors that all modalities show.
-        unique: factors of each modality alone.
-        synergistic: factors of ECG and labs that the X-ray combines.
-        synergy: probability that the X-ray shows their XOR, and not the ECG's factors (p-hat).
+        redundant: number of factors that all modalities show.
+        unique: number of factors of each modality alone.
+        synergistic: number of factors of ECG and labs that the X-ray combines.
+        synergy: probability that the X-ray shows their XOR instead of the ECG's factors (p-hat).
         flip: probability that one modality shows a redundant factor wrongly.
 
     Raises:
-        ValueError: a count is negative, there are no or too many factors, or a probability is
-            outside [0, 1].
+        ValueError: a number of factors is negative, their sum is zero or too large, or a
+            probability is outside [0, 1].
     """
 
     redundant: int
@@ -61,10 +60,10 @@ class World:
 
     def __post_init__(self):
         counts = (self.redundant, self.unique, self.synergistic)
-        if min(counts) < 0 or not 1 <= self.bits <= MAX_BITS:
+        if min(counts) < 0 or not 1 <= self.bits <= _MAX_BITS:
             raise ValueError(
                 f"synthetic world: {self.redundant} redundant, {self.unique} unique and "
-                f"{self.synergistic} synergistic factors; expected 1 to {MAX_BITS} in all."
+                f"{self.synergistic} synergistic factors; expected 1 to {_MAX_BITS} in all."
             )
         for name in ("synergy", "flip"):
             if not 0 <= getattr(self, name) <= 1:
@@ -74,11 +73,11 @@ class World:
 
     @property
     def bits(self) -> int:
-        """How many signs each modality shows or does not show."""
+        """Number of bits in a modality's word."""
         return self.redundant + self.unique + self.synergistic
 
     def draw(self, generator: np.random.Generator) -> tuple[Int[np.ndarray, "modality bit"], bool]:
-        """One admission: the bits that X-ray, ECG and labs show, and whether it deteriorates."""
+        """Draw one admission: the bits of X-ray, ECG and labs, and True if it deteriorates."""
         factors = generator.integers(0, 2, self.redundant)
         redundant = factors ^ (generator.random((3, self.redundant)) < self.flip)
         unique = generator.integers(0, 2, (3, self.unique))
@@ -89,12 +88,12 @@ class World:
         deteriorates = bool(generator.random() < _probability(logit))
         return np.concatenate([redundant, unique, synergistic], axis=1), deteriorates
 
-    def joint(self) -> Joint:
-        """The probability of every combination of words."""
+    def joint(self) -> JointDistribution:
+        """Return the probability of every combination of words."""
         return np.sum([joint for _, joint in self._by_redundant_factors()], axis=0)
 
-    def joint_with_outcome(self) -> Joint:
-        """The probability of every combination of words together with deterioration."""
+    def joint_with_outcome(self) -> JointDistribution:
+        """Return the probability of every combination of words together with deterioration."""
         words = np.arange(2**self.bits)
         unique = _ones(words >> self.redundant, self.unique)
         unique = unique[:, None, None] + unique[None, :, None] + unique[None, None, :]
@@ -106,13 +105,13 @@ class World:
             total += joint * _probability(_logit(redundant, unique, synergistic, world=self))
         return total
 
-    def joint_with_finding(self, finding: str) -> Joint:
-        """The probability of every combination of words in which the X-ray shows a finding."""
-        shown = (np.arange(2**self.bits) >> FINDINGS.index(finding)) & 1
+    def joint_with_finding(self, finding: str) -> JointDistribution:
+        """Return the joint of words, with zeros where the X-ray does not show the finding."""
+        shown = (np.arange(2**self.bits) >> CXR_FINDINGS.index(finding)) & 1
         return self.joint() * shown[:, None, None]
 
-    def _by_redundant_factors(self) -> Iterator[tuple[int, Joint]]:
-        """Per value of the redundant factors: how many are 1, and its share of the joint."""
+    def _by_redundant_factors(self) -> Iterator[tuple[int, JointDistribution]]:
+        """Yield the number of ones of each redundant combination, and its part of the joint."""
         words = 2**self.unique
         others = np.kron(self._synergistic(), np.full((words,) * 3, 1 / words**3))
         shown = ((1 - self.flip, self.flip), (self.flip, 1 - self.flip))
@@ -123,8 +122,8 @@ class World:
                 joint = np.kron(joint, np.einsum("c,e,l->cel", p, p, p) / 2)
             yield sum(factors), joint
 
-    def _synergistic(self) -> Joint:
-        """The joint of the synergistic bits alone."""
+    def _synergistic(self) -> JointDistribution:
+        """Return the joint distribution of the synergistic bits alone."""
         words = 2**self.synergistic
         ecg, labs = np.indices((words, words))
         joint = np.zeros((words,) * 3)
@@ -134,23 +133,23 @@ class World:
 
 
 def bits_to_integers(bits: Int[np.ndarray, "*rows bit"]) -> Int[np.ndarray, "*rows"]:
-    """Each row of bits as one number, the first bit lowest."""
+    """Convert each row of bits into one number, the first bit lowest."""
     return bits @ (1 << np.arange(bits.shape[-1]))
 
 
 def _ones(numbers: Int[np.ndarray, " word"], bits: int) -> Int[np.ndarray, " word"]:
-    """How many of the lowest bits of each number are 1."""
+    """Count the ones among the lowest bits of each number."""
     return ((numbers[:, None] >> np.arange(bits)) & 1).sum(axis=1)
 
 
 def _logit(redundant: Any, unique: Any, synergistic: Any, *, world: World) -> Any:
-    """The log odds of deterioration, from how many factors of each kind are 1.
+    """Return the log odds of deterioration.
 
     Args:
-        redundant: among the redundant factors.
-        unique: among the unique factors of all modalities.
-        synergistic: among the synergistic bits of the X-ray.
-        world: says how many there are, so that the odds do not grow with it.
+        redundant: number of ones among the redundant factors.
+        unique: number of ones among the unique factors of all modalities.
+        synergistic: number of ones among the synergistic bits of the X-ray.
+        world: the numbers of factors, which centre the log odds.
     """
     return (
         _INTERCEPT

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clinical_symile.config.cohort import Cohort, modality_adapter, modality_adapters, read_cohort
-from clinical_symile.config.cohort_schema import SplitBySubject
+from clinical_symile.config.splits import SplitBySubject
 from clinical_symile.errors import DefinitionError
 from tests.helpers.hospital import Hospital
 

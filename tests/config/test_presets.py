@@ -3,8 +3,8 @@
 import pytest
 
 from clinical_symile.config.cohort import Cohort, read_cohort
-from clinical_symile.config.cohort_schema import SplitBySubject
 from clinical_symile.config.presets import apply_preset, cohort_names
+from clinical_symile.config.splits import SplitBySubject
 from clinical_symile.errors import DefinitionError
 from tests.helpers.hospital import Hospital
 

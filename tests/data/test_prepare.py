@@ -111,9 +111,9 @@ def test_the_same_input_gives_the_same_bytes_however_many_work(
     run(hospital)
     alone = hospital.out
     hospital.out = hospital.out.with_name("together")
-    monkeypatch.setattr(workers, "PART", 2)
-    monkeypatch.setattr(workers, "FEW", 0)
-    monkeypatch.setattr(decode, "cores", lambda: 2)
+    monkeypatch.setattr(workers, "CHUNK_SIZE", 2)
+    monkeypatch.setattr(workers, "SINGLE_PROCESS_LIMIT", 0)
+    monkeypatch.setattr(decode, "available_cores", lambda: 2)
     run(hospital)
     assert files(alone) == files(hospital.out)
 
@@ -162,7 +162,7 @@ def test_an_empty_folder_is_used(hospital: Hospital) -> None:
 def test_an_interrupted_run_goes_on_where_it_stopped(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "PART", 2)
+    monkeypatch.setattr(workers, "CHUNK_SIZE", 2)
     whole = run(hospital)
     expected = files(hospital.out)
     shutil.rmtree(whole.path)
@@ -188,7 +188,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 def test_a_run_that_is_interrupted_twice_with_a_line_cut_off_goes_on(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "PART", 2)
+    monkeypatch.setattr(workers, "CHUNK_SIZE", 2)
     whole = run(hospital)
     expected = files(hospital.out)
     shutil.rmtree(whole.path)
@@ -223,7 +223,7 @@ def test_an_unfinished_store_of_something_else_is_begun_anew(hospital: Hospital)
 def test_what_fails_before_anything_was_decoded_leaves_nothing_behind(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch, old: str, new: str
 ) -> None:
-    monkeypatch.setattr(decode, "FEWEST", 2)
+    monkeypatch.setattr(decode, "MIN_MISSING_FILES", 2)
     hospital.edit(old, new)
     refusal(hospital)
     assert not hospital.out.with_name("store.partial").exists()
@@ -312,9 +312,9 @@ def test_a_file_that_kills_the_process_that_reads_it_is_rejected_alone(
     (tmp_path / "code").mkdir()
     (tmp_path / "code/dying.py").write_text(DYING)
     monkeypatch.syspath_prepend(tmp_path / "code")
-    monkeypatch.setattr(workers, "PART", 3)
-    monkeypatch.setattr(workers, "FEW", 0)
-    monkeypatch.setattr(decode, "cores", lambda: 2)
+    monkeypatch.setattr(workers, "CHUNK_SIZE", 3)
+    monkeypatch.setattr(workers, "SINGLE_PROCESS_LIMIT", 0)
+    monkeypatch.setattr(decode, "available_cores", lambda: 2)
     hospital.edit("[modalities.cxr]", '[modalities.cxr]\nadapter = "dying:DyingCxr"')
     store = run(hospital)
     assert store.manifest["rejected"] == {"cxr": {"process-died": 1}, "ecg": {}, "labs": {}}

@@ -26,7 +26,7 @@ import pydicom, scipy.signal, wfdb
 
 if __name__ == "__main__":
     definition, source = map(Path, sys.argv[1:3])
-    workers.PART, workers.FEW = 4, int(sys.argv[3])
+    workers.CHUNK_SIZE, workers.SINGLE_PROCESS_LIMIT = 4, int(sys.argv[3])
     for line in sys.stdin:
         pid = os.fork()
         if not pid:

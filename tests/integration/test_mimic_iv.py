@@ -14,7 +14,7 @@ import pytest
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.data.ingest.row_file import RowFile
-from clinical_symile.data.ingest.samples import Selected, read_samples
+from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
 from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.ecg import LEADS
@@ -43,7 +43,7 @@ def cohort(catalog: Catalog, preset: str) -> Cohort:
     return read_cohort(catalog.path("cohorts", name), name=name)
 
 
-def select(source: Path, preset: str, scratch: Path) -> tuple[Selected, pa.Table]:
+def select(source: Path, preset: str, scratch: Path) -> tuple[SelectedSamples, pa.Table]:
     """What the tables hold, and the samples."""
     definition = cohort(open_catalog(), preset)
     adapters, out = modality_adapters(definition), scratch / "samples.arrow"

@@ -19,7 +19,7 @@ from clinical_symile.metrics.conformal import conformal_threshold, prediction_se
 from clinical_symile.metrics.shapley import modality_subsets
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.synthetic.oracle import Bayes
-from clinical_symile.synthetic.world import MODALITIES, World, bits_to_integers
+from clinical_symile.synthetic.world import WORLD_MODALITIES, World, bits_to_integers
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.run import Run
 
@@ -50,7 +50,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
             "split": np.where(np.arange(n) < 800, "tuning", "held_out"),
             "outcome_deterioration": [float(ends) for _, ends in drawn],
             "group_sex": rng.choice(["F", "M"], n),
-            **{f"kept_shown_{name}": shown[:, place] for place, name in enumerate(MODALITIES)},
+            **{
+                f"kept_shown_{name}": shown[:, place] for place, name in enumerate(WORLD_MODALITIES)
+            },
         }
     )
     parameters = {field.name: getattr(WORLD, field.name) for field in fields(WORLD)}
@@ -63,7 +65,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
     }
     present = np.ones((n, 3), dtype=bool)
     folder = tmp_path_factory.mktemp("people")
-    return CohortStore(folder, manifest, table, MODALITIES, present, None)
+    return CohortStore(folder, manifest, table, WORLD_MODALITIES, present, None)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def oracle(catalog: Catalog, people: CohortStore) -> tuple[Run, RunAnalysis]:
     return run, analyze_run(run, tasks, store=people)
 
 
-SEEN = {"auroc": MODALITIES, "recall_at_1": ("ecg", "labs")}
+SEEN = {"auroc": WORLD_MODALITIES, "recall_at_1": ("ecg", "labs")}
 
 
 @cache
@@ -88,7 +90,7 @@ def enumerated(metric: str) -> dict[frozenset[str], float]:
     bayes = Bayes(WORLD)
     if metric == "auroc":
         value = lambda visible: bayes.auroc(visible)  # noqa: E731
-        modalities, nothing = MODALITIES, 0.5
+        modalities, nothing = WORLD_MODALITIES, 0.5
     else:
         value = lambda visible: bayes.recall_at_1(visible, "cxr", candidates=10)  # noqa: E731
         modalities, nothing = ("ecg", "labs"), 0.1
@@ -104,7 +106,7 @@ def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
     run, _ = oracle
     available = 0
     for row in run.results:
-        modalities = MODALITIES if row.metric == "auroc" else ("ecg", "labs")
+        modalities = WORLD_MODALITIES if row.metric == "auroc" else ("ecg", "labs")
         if row.metric not in ("auroc", "recall_at_1") or row.missingness.startswith("mcar"):
             continue
         shown = frozenset(parse_pattern(row.missingness).shown(modalities))
@@ -120,7 +122,7 @@ def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
     metric: str, oracle: tuple[Run, RunAnalysis]
 ) -> None:
     told = [row for row in oracle[1].modality_value if row.metric == metric]
-    modalities = MODALITIES if metric == "auroc" else ("ecg", "labs")
+    modalities = WORLD_MODALITIES if metric == "auroc" else ("ecg", "labs")
     exact = contribution_values(enumerated(metric), modalities)
     assert {(row.quantity, row.modalities) for row in told} == {*exact}
     for row in told:
@@ -180,9 +182,9 @@ def test_no_group_of_the_made_up_people_is_found_to_be_worse(
 @cache
 def risks(pattern: str) -> tuple[np.ndarray, np.ndarray]:
     """Every combination of words that a pattern shows: its risk, and how likely it is."""
-    shown = tuple(parse_pattern(pattern).shown(MODALITIES))
+    shown = tuple(parse_pattern(pattern).shown(WORLD_MODALITIES))
     bayes = Bayes(WORLD)
-    hidden = tuple(place for place, name in enumerate(MODALITIES) if name not in shown)
+    hidden = tuple(place for place, name in enumerate(WORLD_MODALITIES) if name not in shown)
     return bayes.probabilities(shown), bayes.joint.sum(axis=hidden).ravel()
 
 

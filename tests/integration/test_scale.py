@@ -21,7 +21,7 @@ TABLES = ("samples", "files", "rejected", "noted")
 
 
 def store_in_batches(hospital: Hospital, size: int, monkeypatch: pytest.MonkeyPatch) -> CohortStore:
-    monkeypatch.setattr(samples, "BATCH", size)
+    monkeypatch.setattr(samples, "BATCH_ROWS", size)
     cohort = read_cohort(hospital.definition, name="small")
     out = hospital.out.with_name(f"store{size}")
     return prepare(cohort, source=hospital.source, out=out)
@@ -35,7 +35,7 @@ def test_a_store_is_the_same_however_many_samples_are_in_memory(
     (hospital.source / "xray/104.jpg").write_bytes(b"no image")
     hospital.edit('keep = ["ward"]', 'keep = ["ward"]\nrequired = ["ward"]')
     hospital.edit("[modalities.ecg]", '[subgroups.ward]\ncolumn = "ward"\n[modalities.ecg]')
-    at_once = store_in_batches(hospital, rows.BATCH, monkeypatch)
+    at_once = store_in_batches(hospital, rows.BATCH_ROWS, monkeypatch)
     for size in (1, 2, 4):
         store = store_in_batches(hospital, size, monkeypatch)
         for name in TABLES:
@@ -51,7 +51,7 @@ def test_a_store_is_the_same_however_many_samples_are_in_memory(
 def test_a_query_that_needs_too_much_memory_is_told_as_such(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "MEMORY", "40MB")
+    monkeypatch.setattr(samples, "MEMORY_LIMIT", "40MB")
     query = "SELECT *, (SELECT list(random()) FROM range(50_000_000)) AS many FROM admissions"
     (hospital.definition.parent / "samples.sql").write_text(query)
     cohort = read_cohort(hospital.definition, name="small")

@@ -11,7 +11,7 @@ from clinical_symile.metrics.shapley import (
     value_left_out,
 )
 from clinical_symile.synthetic.oracle import Bayes
-from clinical_symile.synthetic.world import MODALITIES, World
+from clinical_symile.synthetic.world import WORLD_MODALITIES, World
 
 
 def shapley_in_orders(values, modalities):
@@ -78,14 +78,14 @@ def test_a_set_without_a_value_is_refused():
 def exact(world):
     bayes = Bayes(world)
     return {
-        s: bayes.auroc(tuple(m for m in MODALITIES if m in s)) if s else 0.5
-        for s in modality_subsets(MODALITIES)
+        s: bayes.auroc(tuple(m for m in WORLD_MODALITIES if m in s)) if s else 0.5
+        for s in modality_subsets(WORLD_MODALITIES)
     }
 
 
 def test_where_all_show_the_same_factor_they_repeat_each_other():
     values = exact(World(redundant=1, unique=0, synergistic=0, synergy=0.0, flip=0.1))
-    shares = shapley_values(values, MODALITIES)
+    shares = shapley_values(values, WORLD_MODALITIES)
     assert np.ptp(list(shares.values())) < 1e-12
     assert interaction(values, ["cxr", "ecg"]) < -0.01
 
@@ -98,4 +98,6 @@ def test_where_the_xray_is_the_xor_of_the_others_they_are_synergistic():
     assert interaction(values, ["ecg", "labs"]) == pytest.approx(value_alone(values, "cxr"))
     assert interaction(values, ["ecg", "labs"]) > 0.05
     # Everything the pair gives, the X-ray has: together the three repeat it.
-    assert interaction(values, MODALITIES) == pytest.approx(-interaction(values, ["ecg", "labs"]))
+    assert interaction(values, WORLD_MODALITIES) == pytest.approx(
+        -interaction(values, ["ecg", "labs"])
+    )

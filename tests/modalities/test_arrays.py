@@ -12,8 +12,8 @@ from clinical_symile.modalities._array_io import RecordedArray
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr_array import CxrArray
 from clinical_symile.modalities.ecg import LEADS
-from clinical_symile.modalities.ecg_array import FINEST, EcgArray, steps
 from clinical_symile.modalities.ecg_array import LEADS as OURS
+from clinical_symile.modalities.ecg_array import MAX_STEPS, EcgArray, digitisation_steps
 
 IMAGENET: Any = {"mean": [0.485, 0.456, 0.406], "sd": [0.229, 0.224, 0.225]}
 IDS: Any = {"path": "values.npy", "ids": "ids.npy", "id": "id"}
@@ -142,12 +142,12 @@ def test_an_ecg_that_cannot_be_one_is_rejected(tmp_path: Path) -> None:
         EcgArray(tmp_path, **IDS).read({"id": 1}, tmp_path)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 255, 1000, 8191, 40_001, FINEST])
+@pytest.mark.parametrize("count", [1, 2, 3, 255, 1000, 8191, 40_001, MAX_STEPS])
 def test_the_steps_of_a_recording_are_found_in_its_rounded_values(count: int) -> None:
     rng = np.random.default_rng(count)
     taken = np.unique(np.concatenate([[0, count], rng.integers(0, count + 1, 60_000)]))
     levels = np.unique((2 * (taken / count) - 1).astype(np.float32)).astype(np.float64)
-    found = steps(levels)
+    found = digitisation_steps(levels)
     assert found is not None
     places = np.rint((levels + 1) / 2 * found)
     np.testing.assert_allclose(2 * places / found - 1, levels, rtol=0, atol=2.0**-23)
@@ -157,7 +157,7 @@ def test_the_steps_of_a_recording_are_found_in_its_rounded_values(count: int) ->
 def test_a_smallest_step_of_several_is_divided(rng: np.random.Generator) -> None:
     """Levels 0, 4, 10 and 25 of 25: the smallest gap is 4, and only steps of 1 fit."""
     levels = (2 * np.array([0, 4, 10, 25]) / 25 - 1).astype(np.float32).astype(np.float64)
-    assert steps(levels) == 25
+    assert digitisation_steps(levels) == 25
 
 
 def test_values_without_steps_are_kept_to_one_in_65535_and_that_is_noted(
@@ -166,11 +166,11 @@ def test_values_without_steps_are_kept_to_one_in_65535_and_that_is_noted(
     values, notes = rng.uniform(-1, 1, (1, 1, 5000, 12)), []
     values[0, 0, :2, 0] = -1, 1
     write(tmp_path, values, [1])
-    assert steps(np.unique(values)) is None
+    assert digitisation_steps(np.unique(values)) is None
     read = EcgArray(tmp_path, **IDS).read({"id": 1}, tmp_path, notes.append)
     assert read is not None
     back = EcgArray.transform(read[None], {})
-    np.testing.assert_allclose(back[0], values[0, 0].T, rtol=0, atol=1.01 / FINEST)
+    np.testing.assert_allclose(back[0], values[0, 0].T, rtol=0, atol=1.01 / MAX_STEPS)
     assert notes == ["rounded"]
 
 

@@ -122,7 +122,7 @@ def test_of_a_longer_record_the_first_ten_seconds_count(
     monkeypatch: pytest.MonkeyPatch,
     long_bytes: int,
 ) -> None:
-    monkeypatch.setattr(waveform, "LONG_BYTES", long_bytes)
+    monkeypatch.setattr(waveform, "LONG_RECORDING_BYTES", long_bytes)
     later = np.full((1000, 12), np.nan)  # and what follows does not
     write_ecg(tmp_path / "a", np.vstack([WAVES, later]))
     np.testing.assert_allclose(read(tmp_path / "a"), WAVES.T * 1000, atol=1)
@@ -402,7 +402,7 @@ def test_a_record_in_several_segments_is_read(
     monkeypatch: pytest.MonkeyPatch,
     long_bytes: int,
 ) -> None:
-    monkeypatch.setattr(waveform, "LONG_BYTES", long_bytes)
+    monkeypatch.setattr(waveform, "LONG_RECORDING_BYTES", long_bytes)
     write_ecg(tmp_path / "s1", heart()[:3000])
     write_ecg(tmp_path / "s2", heart()[3000:])
     (tmp_path / "a.hea").write_text("a/2 12 500 5000\ns1 3000\ns2 2000\n")

@@ -7,7 +7,7 @@ import pytest
 from clinical_symile.errors import DefinitionError
 from clinical_symile.modalities import labs as module
 from clinical_symile.modalities._lab_panel import read_panel
-from clinical_symile.modalities._ucum import factor, is_code
+from clinical_symile.modalities._ucum import is_ucum_code, unit_factor
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.labs import Labs
 
@@ -277,7 +277,7 @@ def test_every_unit_that_is_no_code_of_ucum_is_told_though_nothing_is_converted(
     ids=lambda path: path.parent.name + "/" + path.name,
 )
 def test_every_panel_that_is_shipped_has_units_of_ucum(file: Path) -> None:
-    assert all(is_code(analyte.unit) for analyte in read_panel(file))
+    assert all(is_ucum_code(analyte.unit) for analyte in read_panel(file))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_every_panel_that_is_shipped_has_units_of_ucum(file: Path) -> None:
     ],
 )
 def test_units_of_the_laboratory_are_known(recorded: str, wanted: str, times: float) -> None:
-    assert factor(recorded, wanted) == pytest.approx(times, rel=1e-6)
+    assert unit_factor(recorded, wanted) == pytest.approx(times, rel=1e-6)
 
 
 def test_the_distribution_does_not_depend_on_how_many_are_sorted_at_a_time(
@@ -306,5 +306,5 @@ def test_the_distribution_does_not_depend_on_how_many_are_sorted_at_a_time(
     values[rng.random(values.shape) < 0.3] = NAN
     parts = np.array_split(values, 23)
     expected = Labs.fit([values])
-    monkeypatch.setattr(module, "MANY", 60)
+    monkeypatch.setattr(module, "VALUES_AT_A_TIME", 60)
     assert Labs.fit(parts) == expected

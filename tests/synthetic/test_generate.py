@@ -22,8 +22,8 @@ from clinical_symile.synthetic import ecg as synthetic_ecg
 from clinical_symile.synthetic import generate as synthetic
 from clinical_symile.synthetic import labs as synthetic_labs
 from clinical_symile.synthetic.oracle import Oracle
-from clinical_symile.synthetic.tables import COLUMNS
-from clinical_symile.synthetic.world import MODALITIES, World, bits_to_integers
+from clinical_symile.synthetic.tables import TABLE_COLUMNS
+from clinical_symile.synthetic.world import WORLD_MODALITIES, World, bits_to_integers
 from tests.helpers.synthetic import quiet
 
 COHORT = Path(__file__).resolve().parents[2] / "cohorts" / "synthetic" / "cohort.toml"
@@ -95,7 +95,7 @@ def test_processes_write_what_one_process_writes(tmp_path, monkeypatch):
 
 
 def test_the_tables_have_mimics_columns(hospital):
-    for name, columns in COLUMNS.items():
+    for name, columns in TABLE_COLUMNS.items():
         assert tuple(table(hospital, name).columns) == columns
     events = table(hospital, "mimiciv/hosp/labevents.csv.gz")
     assert len(events.columns) == 16
@@ -262,7 +262,7 @@ def test_wfdb_reads_the_records_that_are_written(tmp_path, rng):
     synthetic.write_record(tmp_path / "94000000", samples)
     record: Any = wfdb.rdrecord(str(tmp_path / "94000000"), physical=False)
     np.testing.assert_array_equal(record.d_signal, samples)
-    assert tuple(record.sig_name) == synthetic_ecg.LEADS
+    assert tuple(record.sig_name) == synthetic_ecg.RECORDER_LEADS
     assert (record.fs, record.units, record.adc_gain) == (500, ["mV"] * 12, [200.0] * 12)
     assert record.checksum == [int(c) % 65_536 for c in record.calc_checksum()]
     assert record.init_value == samples[0].tolist()
@@ -270,7 +270,7 @@ def test_wfdb_reads_the_records_that_are_written(tmp_path, rng):
 
 def test_the_limb_leads_obey_einthoven_and_goldberger(rng):
     samples = synthetic_ecg.draw_ecg([0, 1, 0, 1, 0, 1], rng).astype(float)
-    lead = dict(zip(synthetic_ecg.LEADS, samples.T, strict=True))
+    lead = dict(zip(synthetic_ecg.RECORDER_LEADS, samples.T, strict=True))
     rounding = 1.01
     assert np.abs(lead["I"] + lead["III"] - lead["II"]).max() <= 1.5 * rounding
     assert np.abs(lead["aVR"] + (lead["I"] + lead["II"]) / 2).max() <= rounding
@@ -280,11 +280,13 @@ def test_the_limb_leads_obey_einthoven_and_goldberger(rng):
 
 def test_every_sign_has_three_analytes_that_are_always_measured(rng):
     drawn = [synthetic_labs.draw_labs([], rng).keys() for _ in range(50)]
-    for sign in range(len(synthetic_labs.SIGNS)):
-        items = {analyte.itemid for analyte in synthetic_labs.PANEL if analyte.sign == sign}
+    for sign in range(len(synthetic_labs.LAB_SIGNS)):
+        items = {
+            analyte.itemid for analyte in synthetic_labs.SYNTHETIC_PANEL if analyte.sign == sign
+        }
         assert len(items) == 3
         assert all(items <= measured for measured in drawn)
-    assert any(len(measured) < len(synthetic_labs.PANEL) for measured in drawn)
+    assert any(len(measured) < len(synthetic_labs.SYNTHETIC_PANEL) for measured in drawn)
 
 
 def test_a_sign_beyond_those_shown_is_not_there(rng):
@@ -304,9 +306,9 @@ def features_of_ecg(bits, rng):
 
 def features_of_labs(bits, rng):
     values = synthetic_labs.draw_labs(bits, rng)
-    usual = {analyte.itemid: analyte.mean for analyte in synthetic_labs.PANEL}
-    shifted = {analyte.itemid: analyte.shift for analyte in synthetic_labs.PANEL}
-    log_scale = {analyte.itemid for analyte in synthetic_labs.PANEL if analyte.ratio}
+    usual = {analyte.itemid: analyte.mean for analyte in synthetic_labs.SYNTHETIC_PANEL}
+    shifted = {analyte.itemid: analyte.shift for analyte in synthetic_labs.SYNTHETIC_PANEL}
+    log_scale = {analyte.itemid for analyte in synthetic_labs.SYNTHETIC_PANEL if analyte.ratio}
     return np.array(
         [
             0.0
@@ -322,11 +324,11 @@ def features_of_labs(bits, rng):
 @pytest.mark.parametrize(
     ("features", "signs"),
     [
-        (features_of_xray, synthetic_xray.SIGNS),
-        (features_of_ecg, synthetic_ecg.SIGNS),
-        (features_of_labs, synthetic_labs.SIGNS),
+        (features_of_xray, synthetic_xray.CXR_SIGNS),
+        (features_of_ecg, synthetic_ecg.ECG_SIGNS),
+        (features_of_labs, synthetic_labs.LAB_SIGNS),
     ],
-    ids=MODALITIES,
+    ids=WORLD_MODALITIES,
 )
 def test_every_sign_can_be_read(features, signs, rng):
     bits = rng.integers(0, 2, (400, len(signs)))
@@ -340,13 +342,13 @@ def test_every_sign_can_be_read(features, signs, rng):
 def test_the_panel_lists_every_analyte_that_is_drawn():
     with (COHORT.parent / "labs.csv").open(newline="") as file:
         columns = [row["column"] for row in csv.DictReader(file)]
-    assert columns == [f"lab_{analyte.itemid}" for analyte in synthetic_labs.PANEL]
+    assert columns == [f"lab_{analyte.itemid}" for analyte in synthetic_labs.SYNTHETIC_PANEL]
 
 
 def test_the_store_holds_the_truth_of_each_admission(store, hospital):
     truth = table(hospital, "truth/factors.csv.gz").set_index("hadm_id")
     assert sorted(store.samples["sample"]) == sorted(truth.index)
-    for name in MODALITIES:
+    for name in WORLD_MODALITIES:
         np.testing.assert_array_equal(
             store.samples[f"kept_shown_{name}"], truth[f"shown_{name}"][store.samples["sample"]]
         )
@@ -371,7 +373,7 @@ def test_labs_are_the_first_of_each_admission(store, hospital):
     events = events[events["itemid"] == 50971].sort_values("charttime")
     first = events.groupby(events["labevent_id"] // 100)["valuenum"].first()
     stays = store.samples["sample"] % 1_000_000
-    column = [analyte.itemid for analyte in synthetic_labs.PANEL].index(50971)
+    column = [analyte.itemid for analyte in synthetic_labs.SYNTHETIC_PANEL].index(50971)
     np.testing.assert_allclose(
         store.array("labs")[store.present[:, store.modalities.index("labs")], column],
         stays.map(first)[store.present[:, store.modalities.index("labs")]],
@@ -401,4 +403,4 @@ def test_an_xray_is_a_grey_jpeg(hospital):
     path = next(hospital.rglob("*.jpg"))
     with Image.open(path) as image:
         assert (image.format, image.mode) == ("JPEG", "L")
-        assert image.size == (synthetic_xray.SIZE_PX, synthetic_xray.SIZE_PX)
+        assert image.size == (synthetic_xray.IMAGE_SIZE_PX, synthetic_xray.IMAGE_SIZE_PX)

@@ -10,7 +10,7 @@ import pytest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.synthetic.oracle import Bayes, Oracle
-from clinical_symile.synthetic.world import FINDINGS, MODALITIES, World, bits_to_integers
+from clinical_symile.synthetic.world import CXR_FINDINGS, WORLD_MODALITIES, World, bits_to_integers
 
 SMALL = [
     World(redundant=1, unique=0, synergistic=1, synergy=0.7, flip=0.1),
@@ -55,7 +55,7 @@ def joint_in_loops(world):
 
 def marginal(joint, modalities):
     table = {}
-    places = [MODALITIES.index(name) for name in modalities]
+    places = [WORLD_MODALITIES.index(name) for name in modalities]
     for key, (p, positive) in joint.items():
         kept = tuple(key[place] for place in places)
         before = table.get(kept, (0.0, 0.0))
@@ -64,13 +64,13 @@ def marginal(joint, modalities):
 
 
 def as_store(world, shown):
-    columns = {f"kept_shown_{name}": shown[:, m] for m, name in enumerate(MODALITIES)}
+    columns = {f"kept_shown_{name}": shown[:, m] for m, name in enumerate(WORLD_MODALITIES)}
     parameters = {name: getattr(world, name) for name in World.__dataclass_fields__}
     return CohortStore(
         path=Path("store"),
         manifest={"generator": {"parameters": {**parameters, "subjects": 7, "seed": 0}}},
         samples=pd.DataFrame(columns),
-        modalities=MODALITIES,
+        modalities=WORLD_MODALITIES,
         present=np.ones(shown.shape, dtype=bool),
         candidates=None,
     )
@@ -94,7 +94,7 @@ def test_the_joint_is_the_definition_in_loops(world):
 @pytest.mark.parametrize("world", SMALL)
 def test_total_correlation_is_the_divergence_in_loops(world):
     joint = joint_in_loops(world)
-    singles = [marginal(joint, (name,)) for name in MODALITIES]
+    singles = [marginal(joint, (name,)) for name in WORLD_MODALITIES]
     expected = sum(
         p * log(p / np.prod([singles[m][key[m],][0] for m in range(3)]))
         for key, (p, _) in joint.items()
@@ -136,7 +136,7 @@ def test_scores_and_recall_are_the_definition_in_loops(world, visible, target):
 
 
 @pytest.mark.parametrize("world", SMALL)
-@pytest.mark.parametrize("visible", [("cxr",), ("ecg", "labs"), MODALITIES])
+@pytest.mark.parametrize("visible", [("cxr",), ("ecg", "labs"), WORLD_MODALITIES])
 def test_probability_and_auroc_are_the_definition_in_loops(world, visible):
     table = marginal(joint_in_loops(world), visible)
     bayes = Bayes(world)
@@ -190,12 +190,12 @@ def test_hiding_more_never_helps_the_oracle():
     bayes = Bayes(DEFAULTS)
     both = bayes.recall_at_1(("ecg", "labs"), "cxr", candidates=10)
     assert both > bayes.recall_at_1(("ecg",), "cxr", candidates=10) > 0.1
-    assert bayes.auroc(MODALITIES) > bayes.auroc(("cxr", "ecg")) > bayes.auroc(("ecg",)) > 0.5
+    assert bayes.auroc(WORLD_MODALITIES) > bayes.auroc(("cxr", "ecg")) > bayes.auroc(("ecg",)) > 0.5
 
 
 def test_a_finding_is_told_by_the_x_ray_and_by_what_shares_its_factor():
     bayes = Bayes(DEFAULTS)
-    for finding in FINDINGS:
+    for finding in CXR_FINDINGS:
         assert bayes.auroc(("cxr",), finding) == pytest.approx(1)
     # The heart is redundant, the mass is of the X-ray alone, the effusion is the XOR of the others.
     flipped = 2 * 0.05 * 0.95
@@ -208,14 +208,14 @@ def test_a_finding_is_told_by_the_x_ray_and_by_what_shares_its_factor():
 def test_findings_are_those_that_the_x_ray_shows(synthetic_store):
     shown = synthetic_store.samples["kept_shown_cxr"].to_numpy()
     there = synthetic_store.present[:, 0]
-    for place, finding in enumerate(FINDINGS):
+    for place, finding in enumerate(CXR_FINDINGS):
         label = synthetic_store.outcome(finding)
         assert np.isnan(label[~there]).all()
         np.testing.assert_array_equal(label[there], (shown[there] >> place) & 1)
 
 
 def test_the_outcome_can_be_told_but_not_perfectly():
-    assert 0.8 < Bayes(DEFAULTS).auroc(MODALITIES) < 0.88
+    assert 0.8 < Bayes(DEFAULTS).auroc(WORLD_MODALITIES) < 0.88
 
 
 def test_exact_values_agree_with_many_drawn_admissions(rng):
@@ -245,7 +245,7 @@ def test_exact_values_agree_with_many_drawn_admissions(rng):
     order = np.sort(negative)
     below = np.searchsorted(order, positive, "left") + np.searchsorted(order, positive, "right")
     auroc = (below / 2 / len(order)).mean()
-    assert auroc == pytest.approx(oracle.auroc(MODALITIES, "deterioration"), abs=0.025)
+    assert auroc == pytest.approx(oracle.auroc(WORLD_MODALITIES, "deterioration"), abs=0.025)
 
 
 def test_scrambling_what_is_hidden_changes_nothing(rng):
@@ -301,7 +301,7 @@ def test_an_outcome_of_another_world_is_an_error(rng):
     with pytest.raises(
         ValueError, match="outcome 'cardiomegaly'; expected one of the world's: deterioration,"
     ):
-        oracle.auroc(MODALITIES, "cardiomegaly")
+        oracle.auroc(WORLD_MODALITIES, "cardiomegaly")
     with pytest.raises(
         ValueError, match="outcome 'cardiomegaly'; expected one of the world's: deterioration,"
     ):

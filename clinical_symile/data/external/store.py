@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from clinical_symile import __version__
-from clinical_symile.config.cohort_schema import SPLITS
+from clinical_symile.config.splits import SPLITS
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.files import Predictions

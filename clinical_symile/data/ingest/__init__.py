@@ -1,1 +1,1 @@
-"""Turn raw tables and recordings into the files of a store."""
+"""Read raw tables and files and write a cohort store."""

@@ -1,4 +1,4 @@
-"""The columns that a cohort reads of its samples' rows, and whether they are there."""
+"""Find the columns that a cohort reads from its samples' rows, and check that they exist."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,15 +6,43 @@ from typing import Any
 import duckdb
 
 from clinical_symile.config.cohort import Cohort
+from clinical_symile.config.splits import SPLITS, SplitBySubject, SplitByValue
 from clinical_symile.data.ingest.csv_headers import header_for_message, known_column_names
-from clinical_symile.data.ingest.splits import OF_TABLE, split_column
+from clinical_symile.data.ingest.tables import sql_identifier, sql_literal
 from clinical_symile.errors import DataError
 
-NUMERIC = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
+NUMERIC_TYPES = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
+TABLE_SPLIT_COLUMN = "_split"  # names the split of a row where each split has its own table
+
+
+def split_column(cohort: Cohort) -> str | None:
+    """Return the column that holds the split; None where the split is drawn."""
+    split = cohort.samples.split
+    if isinstance(split, SplitByValue):
+        return split.column
+    if isinstance(split, SplitBySubject):
+        return None
+    return split or TABLE_SPLIT_COLUMN
+
+
+def split_expression(cohort: Cohort) -> str:
+    """Return the SQL expression of a row's split; NULL where the split is drawn or unknown."""
+    split, column = cohort.samples.split, split_column(cohort)
+    if column is None:
+        return "CAST(NULL AS VARCHAR)"
+    if not isinstance(split, SplitByValue):
+        return sql_identifier(column)
+    cases = [
+        f"WHEN CAST({sql_identifier(column)} AS VARCHAR) "
+        f"IN ({', '.join(map(sql_literal, values))}) THEN '{name}'"
+        for name in SPLITS
+        if (values := getattr(split, name))
+    ]
+    return f"CASE {' '.join(cases)} END"
 
 
 def recording_time_columns(cohort: Cohort) -> list[str]:
-    """The columns or fields that hold hours, and so must hold numbers."""
+    """Return the columns or candidate fields that hold hours and must hold numbers."""
     known = [outcome.known for outcome in cohort.outcomes.values() if outcome.known]
     return [*cohort.samples.measured, *known]
 
@@ -25,40 +53,42 @@ def used_columns(
     adapters: Mapping[str, Any],
     where: str,
 ) -> list[str]:
-    """Every column of `_samples` that is needed; fields of candidates come with their list.
+    """Return every column of `_samples` that is needed; fields of candidates come with their list.
 
     Args:
-        connection: where `_samples` is.
-        cohort: what to read.
-        adapters: of its modalities.
+        connection: the connection that has `_samples`.
+        cohort: the cohort to read.
+        adapters: the adapters of its modalities, by name.
         where: the name of `_samples` in messages.
 
     Raises:
-        DataError: with all that are not there.
+        DataError: columns are missing, or candidates have the wrong type; all problems at once.
     """
-    found = connection.sql("FROM _samples LIMIT 0").columns
-    fields, problems = _fields(connection, cohort, where)
-    uses: dict[str, None] = {}
-    needed = _needed(cohort, adapters)
-    names = known_column_names(cohort, {*needed} - {OF_TABLE})
-    shown = header_for_message([column for column in found if column != OF_TABLE], names)
+    existing = connection.sql("FROM _samples LIMIT 0").columns
+    fields, problems = _candidate_fields(connection, cohort, where)
+    used: dict[str, None] = {}
+    needed = _needed_columns(cohort, adapters)
+    names = known_column_names(cohort, {*needed} - {TABLE_SPLIT_COLUMN})
+    header = header_for_message(
+        [column for column in existing if column != TABLE_SPLIT_COLUMN], names
+    )
     for column, use in needed.items():
-        if column in found:
-            uses[column] = None
+        if column in existing:
+            used[column] = None
         elif column not in fields:
             problems.append(
-                f"{where}: no column '{column}', which {use} needs; it has {shown}. Add it, or "
+                f"{where}: no column '{column}', which {use} needs; it has {header}. Add it, or "
                 "correct the cohort's file."
             )
     if problems:
         raise DataError(*problems)
-    return [*uses]
+    return [*used]
 
 
-def _needed(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
-    """Every column or field that the cohort names, and what for."""
-    asked = cohort.samples
-    needed = {asked.sample: "samples.sample", asked.subject: "samples.subject"}
+def _needed_columns(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
+    """Return every column or field that the cohort names, and the key that needs it."""
+    samples = cohort.samples
+    needed = {samples.sample: "samples.sample", samples.subject: "samples.subject"}
     if column := split_column(cohort):
         needed.setdefault(column, "samples.split")
     for name, adapter in adapters.items():
@@ -73,17 +103,17 @@ def _needed(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, str]:
     for name, subgroup in cohort.subgroups.items():
         needed.setdefault(subgroup.column, f"subgroups.{name}")
     for use in ("required", "measured", "keep"):
-        for column in getattr(asked, use):
+        for column in getattr(samples, use):
             needed.setdefault(column, f"samples.{use}")
-    if asked.left_out:
-        needed.setdefault(asked.left_out, "samples.left_out")
+    if samples.left_out:
+        needed.setdefault(samples.left_out, "samples.left_out")
     return needed
 
 
-def _fields(
+def _candidate_fields(
     connection: duckdb.DuckDBPyConnection, cohort: Cohort, where: str
 ) -> tuple[set[str], list[str]]:
-    """The fields of all candidates, and what is wrong with them."""
+    """Return the fields of all candidate lists, and the problems of these lists."""
     rows = connection.sql("FROM _samples LIMIT 0")
     types: dict[str, Any] = dict(zip(rows.columns, rows.types, strict=True))
     fields, problems = set(), []
@@ -103,12 +133,12 @@ def _fields(
             f"{where}: field '{field}' of '{definition.candidates}' is {kinds[field]}; expected a "
             "number of hours. Cast it in the query."
             for field in recording_time_columns(cohort)
-            if field in kinds and not str(kinds[field]).startswith((*NUMERIC, "DECIMAL"))
+            if field in kinds and not str(kinds[field]).startswith((*NUMERIC_TYPES, "DECIMAL"))
         ]
         found = {*kinds}
         problems += [
-            f"{where}: '{field}' is a column or a candidate's field already; expected one of that "
-            "name. Rename one."
+            f"{where}: '{field}' is already a column or another candidate's field; expected "
+            "different names. Rename one."
             for field in sorted(found & ({*types} | fields))
         ]
         fields |= found

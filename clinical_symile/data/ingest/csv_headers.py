@@ -1,9 +1,9 @@
-"""Names of columns in messages: those of a CSV without a header are the values of a patient.
+"""Name a table's columns in messages only where its first line is a header.
 
-DuckDB takes the first line of a CSV for its header. Where that line is a row of values, the "names"
-are an id, a date, a result, and must be in no message. So names are told only of a table whose
-first line is a header beyond doubt: every name in it looks like one, and the cohort's own files
-name two of them. Where a table has none, what DuckDB says is not quoted either.
+DuckDB takes the first line of a CSV for its header. If that line is a row of values, the "names"
+are an id, a date and a result of a patient, and no message may contain them. A first line counts
+as a header if every name in it looks like a name and the cohort's own files name two of them.
+Otherwise messages also omit the text of DuckDB's errors.
 """
 
 import re
@@ -11,22 +11,22 @@ from collections.abc import Collection, Iterable, Sequence
 
 from clinical_symile.config.cohort import Cohort
 
-# It begins with a letter, as no id, date or number does, and is not one long text.
-LIKE_A_NAME = re.compile(r"[^\W\d_][\w .:()%/#-]{0,62}|_\w{1,62}")
-ENOUGH = 2  # names that the cohort knows: one alone may be a value by chance
-SHOWN = 40  # names in one message
+# A name begins with a letter, unlike ids, dates and numbers, and is short.
+_NAME_PATTERN = re.compile(r"[^\W\d_][\w .:()%/#-]{0,62}|_\w{1,62}")
+_MIN_KNOWN_NAMES = 2  # a single known name may be a value by chance
+_MAX_NAMES_SHOWN = 40  # in one message
 
 
 def known_column_names(cohort: Cohort, referred: Iterable[str] = ()) -> frozenset[str]:
-    """The columns, in lower case, that a cohort's files name.
+    """Return the columns, in lower case, that a cohort's files name.
 
     Args:
-        cohort: whose `cohort.toml` is looked at.
+        cohort: the cohort; its `cohort.toml` is read.
         referred: columns that its query refers to.
     """
-    asked = cohort.samples
+    samples = cohort.samples
     columns = [
-        *(asked.sample, asked.subject, *asked.required, *asked.measured, *asked.keep),
+        *(samples.sample, samples.subject, *samples.required, *samples.measured, *samples.keep),
         *(outcome.column for outcome in cohort.outcomes.values()),
         *(subgroup.column for subgroup in cohort.subgroups.values()),
         *(column for types in cohort.types.values() for column in types),
@@ -36,7 +36,7 @@ def known_column_names(cohort: Cohort, referred: Iterable[str] = ()) -> frozense
 
 
 def has_header(columns: Collection[str], names: Collection[str]) -> bool:
-    """Whether the names of a table's columns are names.
+    """Return True if the first line of a table is a header.
 
     >>> names = {"age", "sex"}
     >>> has_header(["Sex", "Age"], names), has_header(["1001", "Age", "Sex"], names)
@@ -47,11 +47,11 @@ def has_header(columns: Collection[str], names: Collection[str]) -> bool:
         names: columns that a cohort's files name, in lower case.
     """
     known = sum(column.lower() in names for column in columns)
-    return known >= ENOUGH and all(map(LIKE_A_NAME.fullmatch, columns))
+    return known >= _MIN_KNOWN_NAMES and all(map(_NAME_PATTERN.fullmatch, columns))
 
 
 def header_for_message(columns: Sequence[str], names: Collection[str]) -> str:
-    """The columns of a table for a message: their names, or how many where those may be values.
+    """Format the columns of a table for a message; only their number where they may be values.
 
     >>> header_for_message(["subject_id", "Age"], {"age", "subject_id"})
     'subject_id, Age'
@@ -67,11 +67,11 @@ def header_for_message(columns: Sequence[str], names: Collection[str]) -> str:
             f"{len(columns)} columns and, it seems, no header: expected their names in the first "
             "line"
         )
-    return ", ".join(columns[:SHOWN]) + (" …" if len(columns) > SHOWN else "")
+    return ", ".join(columns[:_MAX_NAMES_SHOWN]) + (" …" if len(columns) > _MAX_NAMES_SHOWN else "")
 
 
 def without_candidates(message: object) -> str:
-    r"""A message of DuckDB without the names that it guesses were meant.
+    r"""Remove from a DuckDB message the columns that it suggests.
 
     >>> without_candidates('Binder Error: "age" not found!\nCandidate bindings: "1001"')
     'Binder Error: "age" not found!'
@@ -84,11 +84,11 @@ def without_candidates(message: object) -> str:
             skipping = False
         if not skipping:
             lines.append(line)
-    return "\n".join(_no_two_blank(lines)).strip()
+    return "\n".join(_without_double_blank_lines(lines)).strip()
 
 
 def lines_of_query(message: object) -> str:
-    r"""What a message of DuckDB quotes of the query, and nothing else of it.
+    r"""Return only the lines of the query that a DuckDB message quotes.
 
     >>> lines_of_query('Binder Error: no "1001"\n\nLINE 1: SELECT age\n               ^^^')
     'LINE 1: SELECT age\n               ^^^'
@@ -98,7 +98,7 @@ def lines_of_query(message: object) -> str:
     return "\n".join(lines[begins[-1] :]) if begins else ""
 
 
-def _no_two_blank(lines: Iterable[str]) -> list[str]:
+def _without_double_blank_lines(lines: Iterable[str]) -> list[str]:
     kept: list[str] = []
     for line in lines:
         if line.strip() or (kept and kept[-1].strip()):

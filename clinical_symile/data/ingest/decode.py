@@ -1,4 +1,4 @@
-"""Recordings to arrays: many at a time, and going on after an interruption."""
+"""Decode recordings into one array per modality, in parallel, and resume after an interruption."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,46 +13,44 @@ from jaxtyping import Bool, Int
 from clinical_symile.config.cohort import Cohort, modality_adapters
 from clinical_symile.data.ingest import worker_pool as workers
 from clinical_symile.data.ingest.journal import Journal
-from clinical_symile.data.ingest.machine import available_cores
 from clinical_symile.data.ingest.row_file import RowFile
+from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_file_error
 from clinical_symile.tracking.progress import Progress
 
-LOOKED = 2000  # samples, drawn from all over the cohort, whose files are looked for first
-TRIED = 100  # files of a modality looked for before it is believed that all are elsewhere
-JOURNAL = "verdicts.jsonl"
-FEWEST = 10  # files that are all missing may be just that; more are elsewhere
+_SAMPLES_CHECKED = 2000  # samples, drawn from the whole cohort, whose files are looked for first
+_FILES_CHECKED = 100  # missing files after which a modality's files are taken to be elsewhere
+MIN_MISSING_FILES = 10  # fewer files, all missing, may be missing by themselves
+_JOURNAL = "verdicts.jsonl"
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What came of reading every sample; the measurements are in `<modality>.npy` of the folder.
+    """Verdicts on all recordings; the measurements are in `<modality>.npy` of the folder.
 
     Attributes:
-        folder: of the arrays.
-        present: True where there is a measurement.
-        chosen: which of the sample's candidates it is, from 0; -1 where there is none.
+        folder: the folder of the arrays.
+        candidate: index of the candidate that was stored, from 0; -1 where none was usable.
         tried: True where a recording was not usable.
-        rejected: how many recordings of each modality were not usable, by reason.
-        noted: of how many something was noted, by the word.
+        rejected: number of recordings of each modality that were not usable, by reason.
+        noted: number of recordings of each modality with a note, by the note.
     """
 
     folder: Path
-    present: Bool[np.ndarray, "sample modality"]
-    chosen: Int[np.ndarray, "sample modality"]
+    candidate: Int[np.ndarray, "sample modality"]
     tried: Bool[np.ndarray, " sample"]
     rejected: Mapping[str, Mapping[str, int]]
     noted: Mapping[str, Mapping[str, int]]
 
-    def told(self, key: str) -> Iterator[list[Any]]:
-        """What was told of recordings, by sample and then in the order of modalities.
+    def lines(self, key: str) -> Iterator[list[Any]]:
+        """Yield the verdicts or notes on recordings, by sample and then by modality.
 
         Args:
-            key: `rejected`, for row, modality, file, reason and detail of each; or `noted`, for
-                row, modality and word.
+            key: `rejected` for lines of row, modality, file, reason and detail; `noted` for lines
+                of row, modality and note.
         """
-        for verdict in Journal(self.folder / JOURNAL).verdicts():
+        for verdict in Journal(self.folder / _JOURNAL).verdicts():
             yield from sorted(verdict[key], key=lambda line: line[0])
 
 
@@ -61,35 +59,35 @@ def decode(
 ) -> Decoded:
     """Read every recording into one array per modality.
 
-    What is done is noted in the journal of the folder, and not done again.
+    Finished chunks are recorded in the journal of the folder and are not read again.
 
     Args:
-        cohort: whose modalities to read.
+        cohort: the cohort, with its modalities.
         rows: the samples.
         source: folder of the raw files.
-        folder: where arrays and notes are, or will be.
-        progress: called with samples read and all samples.
+        folder: folder of the arrays and the journal.
+        progress: called with the number of samples read and of all samples.
 
     Raises:
-        DataError: `TRIED` files of a modality, of samples drawn from the whole cohort, are not
-            where the cohort says, or all of fewer, but at least `FEWEST`; or a process died.
+        DataError: no file of a modality is where the cohort says. This needs 100 missing files of
+            samples drawn from the whole cohort, or all of fewer, but at least 10.
     """
     adapters = modality_adapters(cohort)
-    if not (folder / JOURNAL).exists():
-        _check_files_are_there(cohort, adapters, rows, source=source)
+    if not (folder / _JOURNAL).exists():
+        _check_files_exist(cohort, adapters, rows, source=source)
         for name, adapter in adapters.items():
             create_array(folder / f"{name}.npy", adapter, samples=len(rows))
-        (folder / JOURNAL).touch()
-    journal = Journal(folder / JOURNAL)
-    chosen = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
+        (folder / _JOURNAL).touch()
+    journal = Journal(folder / _JOURNAL)
+    candidate = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
     tried = np.zeros(len(rows), dtype=bool)
     counts = {key: {name: Counter() for name in adapters} for key in ("rejected", "noted")}
-    left = set(range(0, len(rows), workers.PART))
-    parts = len(left)
+    left = set(range(0, len(rows), workers.CHUNK_SIZE))
+    chunks = len(left)
 
     def take(verdict: Mapping[str, Any]) -> None:
         first = verdict["first"]
-        chosen[first : first + len(verdict["chosen"])] = verdict["chosen"]
+        candidate[first : first + len(verdict["candidate"])] = verdict["candidate"]
         tried[[line[0] for line in verdict["rejected"]]] = True
         for _, name, _, reason, _ in verdict["rejected"]:
             counts["rejected"][name][reason] += 1
@@ -100,33 +98,33 @@ def decode(
     for verdict in journal.verdicts():
         take(verdict)
     verdicts = workers.map_chunks(
-        partial(_decode_part, cohort, source, folder),
+        partial(_decode_chunk, cohort, source, folder),
         sorted(left),
-        lambda first: [line["row"] for line in rows.part(first, workers.PART)],
+        lambda first: [line["row"] for line in rows.part(first, workers.CHUNK_SIZE)],
         processes=available_cores(),
         modalities=tuple(adapters),
-        died=partial(_died, cohort, adapters),
+        died=partial(_crash_verdict, cohort, adapters),
     )
     for verdict in verdicts:
         journal.add(verdict)
         take(verdict)
-        progress(min((parts - len(left)) * workers.PART, len(rows)), len(rows))
-    return Decoded(folder=folder, present=chosen >= 0, chosen=chosen, tried=tried, **counts)
+        progress(min((chunks - len(left)) * workers.CHUNK_SIZE, len(rows)), len(rows))
+    return Decoded(folder=folder, candidate=candidate, tried=tried, **counts)
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether anything was decoded that need not be decoded again."""
-    journal = folder / JOURNAL
+    """Return True if the folder holds finished chunks."""
+    journal = folder / _JOURNAL
     return journal.exists() and journal.stat().st_size > 0
 
 
 def create_array(file: Path, adapter: Any, *, samples: int) -> np.memmap:
-    """A new array of measurements, all zero and taking no room until it is written to."""
+    """Create an array of measurements: all zero, and without disk space until it is written."""
     shape = (samples, *adapter.shape)
     return np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(adapter.dtype), shape=shape)
 
 
-def _decode_part(
+def _decode_chunk(
     cohort: Cohort,
     source: Path,
     folder: Path,
@@ -134,8 +132,8 @@ def _decode_part(
     rows: list[dict[str, Any]],
     modalities: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Decode some samples that follow one another; runs in a process of its own."""
-    chosen = [[-1] * len(cohort.modalities) for _ in rows]
+    """Decode consecutive samples; runs in a process of its own."""
+    stored = [[-1] * len(cohort.modalities) for _ in rows]
     rejected, noted = [], []
     for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
         if modalities is not None and name not in modalities:
@@ -145,7 +143,7 @@ def _decode_part(
             for number, candidate in enumerate(_candidates(cohort, name, row)):
                 notes: list[str] = []
                 try:
-                    measurement = _measurement(adapter, candidate, source, notes.append)
+                    measurement = _read_measurement(adapter, candidate, source, notes.append)
                 except Rejected as verdict:
                     file = _file(adapter, candidate)
                     rejected.append([first + place, name, file, verdict.reason, verdict.detail])
@@ -158,38 +156,38 @@ def _decode_part(
                         f"{measurement.shape}; expected its own {array.shape[1:]}"
                     )
                 array[first + place] = measurement
-                chosen[place][column] = number
+                stored[place][column] = number
                 noted.extend([first + place, name, word] for word in notes)
                 break
-        array.flush()  # before it is noted as done: a machine that goes down loses nothing either
-    return {"first": first, "chosen": chosen, "rejected": rejected, "noted": noted}
+        array.flush()  # before the chunk counts as done, so that a power failure loses nothing
+    return {"first": first, "candidate": stored, "rejected": rejected, "noted": noted}
 
 
-def _died(
+def _crash_verdict(
     cohort: Cohort, adapters: Mapping[str, Any], place: int, row: Mapping[str, Any], modality: str
 ) -> dict[str, Any]:
-    """The verdict on a recording that killed the process that read it."""
+    """Return the verdict on a recording that killed the process that read it."""
     files = [_file(adapters[modality], each) for each in _candidates(cohort, modality, row)]
-    why = "process-died", "the process that read it died; see whether a library is at fault"
+    why = "process-died", "the process that read it died; check the library that reads this format"
     rejected = [[place, modality, file, *why] for file in files]
-    return {"first": place, "chosen": [[-1] * len(adapters)], "rejected": rejected, "noted": []}
+    return {"first": place, "candidate": [[-1] * len(adapters)], "rejected": rejected, "noted": []}
 
 
 def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The row as each recording that may stand for its sample has it, best first."""
+    """Return the row once per candidate recording of the sample, best first, with its fields."""
     column = cohort.modalities[modality].candidates
     if column is None:
         return [dict(row)]
     return [{**row, **candidate} for candidate in row[column] or ()]
 
 
-def _measurement(
+def _read_measurement(
     adapter: Any, row: Mapping[str, Any], source: Path, note: Note
 ) -> np.ndarray | None:
-    """What an adapter reads; where it fails on a file, that file is rejected, not all others."""
+    """Read one recording; reject this recording alone if the adapter fails on it."""
     try:
         return adapter.read(row, source, note)
-    except (Rejected, DataError):  # a verdict on this recording, or a file of many that is broken
+    except (Rejected, DataError):  # a verdict on this recording, or a broken file of many
         raise
     except Exception as error:
         if is_file_error(error):
@@ -197,25 +195,25 @@ def _measurement(
         raise Rejected("adapter-failed", f"{type(error).__name__} in the adapter") from None
 
 
-def _check_files_are_there(
+def _check_files_exist(
     cohort: Cohort, adapters: Mapping[str, Any], rows: RowFile, *, source: Path
 ) -> None:
-    """Say at once that a modality's files are elsewhere, rather than reject them one by one."""
+    """Raise if a modality's files are elsewhere, instead of rejecting them one by one."""
     problems = []
-    drawn = rows.some(np.random.default_rng(0).permutation(len(rows))[:LOOKED])
+    drawn = rows.some(np.random.default_rng(0).permutation(len(rows))[:_SAMPLES_CHECKED])
     for name, adapter in adapters.items():
         missing, found = [], False
         for row in (
             candidate for line in drawn for candidate in _candidates(cohort, name, line["row"])
         ):
             try:
-                found = _measurement(adapter, row, source, ignore_note) is not None
+                found = _read_measurement(adapter, row, source, ignore_note) is not None
             except Rejected as verdict:
                 found = verdict.reason != "file-missing"
                 missing.append(_file(adapter, row))
-            if found or len(missing) >= TRIED:
+            if found or len(missing) >= _FILES_CHECKED:
                 break
-        if not found and len(missing) >= FEWEST:
+        if not found and len(missing) >= MIN_MISSING_FILES:
             problems.append(
                 f"{cohort.folder / 'cohort.toml'}: modalities.{name}: none of {len(missing)} files "
                 f"from all over the cohort is under {source}, such as {min(missing)}. Correct the "
@@ -226,6 +224,6 @@ def _check_files_are_there(
 
 
 def _file(adapter: Any, row: Mapping[str, Any]) -> str:
-    """What names the recording in the sample's row; never a value."""
+    """Return the columns that name the recording in the sample's row; never a value."""
     others = [column for column in adapter.columns if column not in adapter.numbers]
     return " ".join(str(row[column]) for column in getattr(adapter, "named_by", others))

@@ -1,4 +1,4 @@
-"""What came of every part of a cohort: a line each in a file, written as parts are done."""
+"""Record the verdict on every chunk of samples in a JSONL file while `prepare` runs."""
 
 import json
 import os
@@ -8,35 +8,35 @@ from typing import Any
 
 
 class Journal:
-    """Verdicts on parts, in a file; in memory is where each stands.
+    """A JSONL file of verdicts; memory holds only the byte offset of each.
 
-    A last line that was cut off is removed, as the next follows it.
+    An incomplete last line, left by an interruption, is removed.
 
     Args:
-        file: is there, and may be empty.
+        file: an existing file, which may be empty.
     """
 
     def __init__(self, file: Path):
         self.file = file
-        self._places: dict[int, int] = {}
+        self._offsets: dict[int, int] = {}
         end = 0
         with file.open("rb") as stream:
             for line in stream:
                 if line.endswith(b"\n"):
-                    self._places[json.loads(line)["first"]] = end
+                    self._offsets[json.loads(line)["first"]] = end
                     end += len(line)
         if end < file.stat().st_size:
             os.truncate(file, end)
 
     def add(self, verdict: Mapping[str, Any]) -> None:
-        """Note one more, which is on its way to the disk when this returns."""
-        self._places[verdict["first"]] = self.file.stat().st_size
+        """Append a verdict and hand it to the operating system."""
+        self._offsets[verdict["first"]] = self.file.stat().st_size
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(verdict) + "\n")
 
     def verdicts(self) -> Iterator[dict[str, Any]]:
-        """All of them, in the order of samples."""
+        """Yield all verdicts in the order of samples."""
         with self.file.open("rb") as stream:
-            for first in sorted(self._places):
-                stream.seek(self._places[first])
+            for first in sorted(self._offsets):
+                stream.seek(self._offsets[first])
                 yield json.loads(stream.readline())

@@ -1,4 +1,4 @@
-"""What a store says of itself: counts, digests, versions."""
+"""Write the manifest of a store: counts, digests, versions."""
 
 import json
 import platform
@@ -15,12 +15,12 @@ import pyarrow.parquet as parquet
 
 from clinical_symile import __version__
 from clinical_symile.config.cohort import Cohort
-from clinical_symile.config.cohort_schema import SPLITS
-from clinical_symile.data.ingest.measurements import in_split
+from clinical_symile.config.splits import SPLITS
+from clinical_symile.data.ingest.store_writer import in_split
 from clinical_symile.data.store import UNCERTAIN, VERSION
 from clinical_symile.hashing import digest_of_stream, file_sha256
 
-READERS = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
+_READER_PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
 
 
 def write_manifest(
@@ -43,20 +43,21 @@ def write_manifest(
     """Write `manifest.json`, the last file of a store.
 
     Args:
-        cohort: whose store it is.
+        cohort: the cohort of the store.
         store: folder with all other files of the store.
         about: each modality's adapter, shape, unit, statistics and checksum.
-        units: of each part, of the modalities whose parts differ in it.
-        candidates: the published lists, empty without.
-        source_digest: of what the store was made from.
-        rows: of the cohort's query or tables.
-        recorded: rows by which modalities have a recording, before any was opened or left out.
-        left_out: rows that became no sample, by reason.
-        already_known: samples whose outcome was known before their last measurement, by outcome.
-        rejected: recordings that were not usable, by modality and reason.
-        noted: recordings of which something was noted, by modality and word.
-        implausible: values that count as not measured, by modality and part.
-        unlisted: pairs of the published lists that name a sample that is not in the store.
+        units: the unit of each part, for modalities whose parts differ in unit.
+        candidates: the published candidate lists; empty if there are none.
+        source_digest: digest of the definition, the tables and the version.
+        rows: number of rows of the cohort's query or tables.
+        recorded: number of rows by the modalities that are recorded, before a file was opened.
+        left_out: number of rows that became no sample, by reason.
+        already_known: number of samples whose outcome was known before their last measurement, by
+            outcome.
+        rejected: number of recordings that were not usable, by modality and reason.
+        noted: number of recordings with a note, by modality and note.
+        implausible: number of values that were stored as missing, by modality and part.
+        unlisted: number of pairs of the published lists with a sample that is not in the store.
     """
     samples = store / "samples.parquet"
     content = candidates.to_csv(index=False), json.dumps(about)
@@ -92,7 +93,7 @@ def write_manifest(
         "checksums": {file.name: file_sha256(file) for file in sorted(store.glob("*.parquet"))},
         "sizes": {file.name: file.stat().st_size for file in sorted(store.iterdir())},
         "versions": {"python": platform.python_version(), "clinical-symile": __version__}
-        | {name: version(name) for name in READERS},
+        | {name: version(name) for name in _READER_PACKAGES},
     }
     (store / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -108,10 +109,10 @@ def _digest(samples: Path, *others: str) -> str:
 
 
 def _counts(samples: Path, split: str, modalities: tuple[str, ...]) -> dict[str, Any]:
-    there = [f"present_{name}" for name in modalities]
-    part = parquet.read_table(samples, columns=["split", "subject", *there])
+    columns = [f"present_{name}" for name in modalities]
+    part = parquet.read_table(samples, columns=["split", "subject", *columns])
     part = part.filter(in_split(part["split"], split))
-    present = np.stack([part[name].to_numpy() for name in there], axis=1)
+    present = np.stack([part[name].to_numpy() for name in columns], axis=1)
     codes = present @ (1 << np.arange(len(modalities)))
     patterns = {
         "+".join(name for bit, name in enumerate(modalities) if code >> bit & 1): int(count)

@@ -1,4 +1,4 @@
-"""Candidate lists that a cohort publishes."""
+"""Read and write the candidate lists that a cohort publishes."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from clinical_symile.errors import DataError
 
 
 def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
-    """The published candidate lists: query and candidate, by id, and split.
+    """Return the published candidate lists: query and candidate by id, and split.
 
     Raises:
-        DataError: with every column that is missing.
+        DataError: columns are missing; all of them at once.
     """
     lists, problems = [pd.DataFrame({"query": [], "candidate": [], "split": []})], []
     for split, table in cohort.candidates.items():
@@ -45,18 +45,18 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
 
 
 def write_candidates(cohort: Cohort, *, source: Path, store: Path) -> tuple[pd.DataFrame, int]:
-    """Write the candidate lists of a store, by row.
+    """Write the candidate lists of a store, by row number.
 
     Args:
-        cohort: whose lists they are.
+        cohort: the cohort that publishes the lists.
         source: folder of the raw files.
         store: folder with the store's samples.
 
     Returns:
-        The lists, and how many pairs name a sample that is not in the store.
+        The lists, and the number of pairs with a sample that is not in the store.
 
     Raises:
-        DataError: with every column that is missing.
+        DataError: columns are missing; all of them at once.
     """
     listed = read_candidates(cohort, source)
     if not cohort.candidates:

@@ -1,4 +1,4 @@
-"""A cohort's query: what is wrong with it is told before it runs, as far as that can be known."""
+"""Check a cohort's query before it runs, and run it."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from clinical_symile.config.cohort import Cohort
-from clinical_symile.data.ingest.columns import used_columns
+from clinical_symile.data.ingest.columns import TABLE_SPLIT_COLUMN, used_columns
 from clinical_symile.data.ingest.csv_headers import (
     has_header,
     header_for_message,
@@ -17,7 +17,6 @@ from clinical_symile.data.ingest.csv_headers import (
     lines_of_query,
     without_candidates,
 )
-from clinical_symile.data.ingest.splits import OF_TABLE
 from clinical_symile.data.ingest.tables import (
     connect,
     empty_tables,
@@ -29,8 +28,8 @@ from clinical_symile.data.ingest.tables import (
 from clinical_symile.errors import DataError
 from clinical_symile.registry import unknown_name_message
 
-# Their messages quote the query, as a binder's do; those of others may quote values of patients.
-QUERY_ERRORS = (
+# Their messages quote the query; those of other errors may quote values of patients.
+_QUERY_ERRORS = (
     duckdb.CatalogException,
     duckdb.ParserException,
     duckdb.SyntaxException,
@@ -38,9 +37,9 @@ QUERY_ERRORS = (
 
 
 def syntax_problems(cohort: Cohort) -> list[str]:
-    """What is wrong with a cohort's query, whatever the tables hold; nothing where it has none.
+    """Return the problems of a cohort's query that show without the tables.
 
-    It is parsed, and the tables that it reads are looked for in `[tables]`.
+    The query is parsed, and every table that it reads must be in `[tables]`.
     """
     if cohort.samples.sql is None:
         return []
@@ -62,14 +61,14 @@ def syntax_problems(cohort: Cohort) -> list[str]:
 
 
 def binding_problems(cohort: Cohort, adapters: Mapping[str, Any], source: Path) -> list[str]:
-    """What is wrong with a cohort over the tables of a source, of which no more is read than must.
+    """Return the problems of a cohort with the tables of a source, reading as little as possible.
 
     Raises:
         DataError: tables are missing or cannot be read.
     """
     source_files(cohort, source)
     problems: list[str] = []
-    for head in (True, False):  # the whole may tell a type that the first rows do not
+    for head in (True, False):  # the whole file may show a type that the first rows do not
         with connect() as connection:
             open_tables(connection, cohort, source, head=head)
             try:
@@ -90,21 +89,22 @@ def make_samples(
     *,
     kind: str = "TABLE",
 ) -> str:
-    """Make `_samples`, of what a cohort's query returns or its tables hold.
+    """Create `_samples` from a cohort's query or its tables.
 
     Args:
-        connection: where the tables are open.
-        cohort: what to read.
-        source: folder of the files.
-        text: columns of tables that are text whatever they look like: 007 is not 7.
+        connection: a connection with the tables as views.
+        cohort: the cohort to read.
+        source: folder of the raw files.
+        text: columns that are read as text whatever they look like: 007 is not 7.
         kind: TABLE, or VIEW, which reads nothing.
 
     Returns:
-        What to call it in messages.
+        The name of `_samples` in messages.
 
     Raises:
-        DataError: the query is not one, does not parse or bind, or fails on what the tables hold;
-            every column that holds what is not of its declared type is told with how often.
+        DataError: the file is not one query, or the query does not parse, bind or run on these
+            tables; every column with values of another than its declared type is named, with
+            their number.
     """
     if cohort.samples.sql:
         where = str(cohort.folder / cohort.samples.sql)
@@ -112,25 +112,28 @@ def make_samples(
     else:
         where = ", ".join(str(source / file) for file in cohort.samples.tables.values())
         query = " UNION ALL BY NAME ".join(
-            f"SELECT *, '{split}' AS {OF_TABLE} FROM {reader_expression(source / file, text)}"
+            f"SELECT *, '{split}' AS {TABLE_SPLIT_COLUMN} "
+            f"FROM {reader_expression(source / file, text)}"
             for split, file in cohort.samples.tables.items()
         )
     try:
         _check_is_one(connection, query, where)
         connection.execute(f"CREATE TEMP {kind} _samples AS {query}")
     except duckdb.BinderException as error:
-        columns, headed = _columns(connection, cohort, source, query)
-        said = without_candidates(error) if headed else f"Binder Error\n{lines_of_query(error)}"
+        columns, has_headers = _describe_tables(connection, cohort, source, query)
+        quoted = (
+            without_candidates(error) if has_headers else f"Binder Error\n{lines_of_query(error)}"
+        )
         raise DataError(
-            f"{where}: {said}\n{columns}Correct the query, or the tables under {source}.",
+            f"{where}: {quoted}\n{columns}Correct the query, or the tables under {source}.",
             *empty_tables(connection, cohort, source),
         ) from None
-    except QUERY_ERRORS as error:
+    except _QUERY_ERRORS as error:
         raise DataError(
             f"{where}: {error}\nCorrect the query, or the tables under {source}."
         ) from None
     except duckdb.OutOfMemoryException:
-        raise  # no value is amiss
+        raise  # no value is wrong
     except duckdb.Error as error:
         cells = isinstance(error, duckdb.ConversionException)
         problems = type_problems(connection, cohort, source) if cells else []
@@ -138,7 +141,7 @@ def make_samples(
             *problems
             or [
                 f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under "
-                f"{source}. Run the query there to see which value is amiss."
+                f"{source}. Run the query there to find the wrong value."
             ]
         ) from None
     return where
@@ -151,7 +154,7 @@ def _check_is_one(connection: duckdb.DuckDBPyConnection, query: str, where: str)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    """The tables that a query reads and does not make itself, in its order."""
+    """Return the tables that a query reads and does not define itself, in its order."""
     tree = _tree(connection, query)
     made = {
         entry["key"].lower()
@@ -175,12 +178,13 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(each)
 
 
-def _columns(
+def _describe_tables(
     connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, query: str
 ) -> tuple[str, bool]:
-    """A line for each table of the query: its name there, its file and its columns.
+    """Describe each table of the query in a line: its name, file and columns.
 
-    With it goes whether every table has a header.
+    Returns:
+        The lines, and True if every table has a header.
     """
     select = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
     names, lines, headed = (
@@ -196,7 +200,7 @@ def _columns(
 
 
 def referenced_columns(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
-    """The columns that a query refers to, whatever table or alias stands before them."""
+    """Return the columns that a query refers to, without their table or alias."""
     columns: set[str] = set()
     for node in _nodes(_tree(connection, query)):
         if node.get("class") == "COLUMN_REF":

@@ -1,4 +1,4 @@
-"""Raw tables to one row per sample, checked."""
+"""Select samples from raw tables: one checked row per sample."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,29 +10,33 @@ import numpy as np
 import pyarrow as pa
 
 from clinical_symile.config.cohort import Cohort
-from clinical_symile.config.cohort_schema import SPLITS, SplitBySubject
-from clinical_symile.data.ingest.columns import NUMERIC, recording_time_columns, used_columns
-from clinical_symile.data.ingest.machine import available_cores
+from clinical_symile.config.splits import SPLITS, SplitBySubject
+from clinical_symile.data.ingest.columns import (
+    NUMERIC_TYPES,
+    recording_time_columns,
+    split_expression,
+    used_columns,
+)
 from clinical_symile.data.ingest.query import make_samples
-from clinical_symile.data.ingest.row_file import BATCH, write_row_file
-from clinical_symile.data.ingest.splits import split_expression
+from clinical_symile.data.ingest.row_file import BATCH_ROWS, write_row_file
 from clinical_symile.data.ingest.tables import connect, empty_tables, open_tables, sql_identifier
+from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.errors import DataError
 
-SHOWN = 5  # ids in one message
-MEMORY = "2500MB"  # of DuckDB; what does not fit goes to the scratch folder
+_MAX_IDS_SHOWN = 5  # in one message
+MEMORY_LIMIT = "2500MB"  # of DuckDB; the rest goes to the scratch folder
 
 
 @dataclass(frozen=True)
-class Selected:
-    """What the tables hold, before a recording is opened.
+class SelectedSamples:
+    """Counts of what the tables hold, before a recording is opened.
 
     Attributes:
-        rows: how many the query returned.
-        left_out: how many of them are no samples, by reason.
-        recorded: how many that differ, and have no reason against them, have a recording of which
-            modalities.
-        splits: of each split that has any, how many samples and how many subjects.
+        rows: number of rows that the query returned.
+        left_out: number of rows that are no samples, by reason.
+        recorded: number of distinct rows without a reason against them, by the modalities that
+            are recorded, joined by `+`.
+        splits: number of samples and of subjects of each split that has any.
     """
 
     rows: int
@@ -42,33 +46,33 @@ class Selected:
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """Number of samples in all splits."""
         return sum(samples for samples, _ in self.splits.values())
 
 
 def read_samples(
     cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, scratch: Path, out: Path
-) -> Selected:
-    """Find every sample of which as many modalities are recorded as the cohort asks for.
+) -> SelectedSamples:
+    """Select every sample with as many recorded modalities as the cohort requires.
 
-    They are written as `Rows`, in their order: `sample`, `subject`, `split`, and `row`, a struct of
-    all columns that the cohort names.
+    The samples are written in their order as a `RowFile` with the columns `sample`, `subject`,
+    `split`, and `row`, a struct of all columns that the cohort names.
 
     Args:
-        cohort: what to read.
-        adapters: of its modalities.
+        cohort: the cohort to read.
+        adapters: the adapters of its modalities, by name.
         source: folder of the raw files.
         scratch: folder for what does not fit into memory.
         out: the file to write.
 
     Raises:
-        DataError: a column is missing or not of numbers, an id is missing or repeated, a subject is
-            in two splits, a split is unknown, or there are no rows, all that are found together;
-            or the query needs too much memory.
+        DataError: a column is missing or holds other values than numbers, an id is missing or
+            repeated, a subject is in two splits, a split is unknown, or there are no rows; all
+            problems at once. Or the query needs too much memory.
     """
     config: dict[str, Any] = {
         "temp_directory": str(scratch),
-        "memory_limit": MEMORY,
+        "memory_limit": MEMORY_LIMIT,
         "threads": available_cores(),
         "preserve_insertion_order": True,  # a query may break ties by the order of a file
     }
@@ -78,8 +82,8 @@ def read_samples(
             return _read_samples(connection, cohort, adapters, source=source, out=out)
         except duckdb.OutOfMemoryException:
             raise DataError(
-                f"cohort '{cohort.name}': its query needs more than the {MEMORY} that it may use. "
-                "Have it leave out rows and columns before it joins or sorts them."
+                f"cohort '{cohort.name}': its query needs more memory than the limit of "
+                f"{MEMORY_LIMIT}. Drop rows and columns in the query before it joins or sorts them."
             ) from None
 
 
@@ -90,18 +94,18 @@ def _read_samples(
     *,
     source: Path,
     out: Path,
-) -> Selected:
+) -> SelectedSamples:
     numbers = {column for adapter in adapters.values() for column in adapter.numbers}
     text = {column for adapter in adapters.values() for column in adapter.columns} - numbers
     open_tables(connection, cohort, source)
     where = make_samples(connection, cohort, source, text)
     uses = used_columns(connection, cohort, adapters, where)
-    reasons = _leave_out(connection, cohort)
+    reasons = _drop_left_out(connection, cohort)
     _check_numbers(
-        connection, where, numbers | ({*recording_time_columns(cohort)} & {*uses}), measured=numbers
+        connection, where, numbers | ({*recording_time_columns(cohort)} & {*uses}), values=numbers
     )
     recorded = {
-        name: _recorded(cohort.modalities[name].candidates, adapter)
+        name: _recorded_condition(cohort.modalities[name].candidates, adapter)
         for name, adapter in adapters.items()
     }
     _make_rows(connection, cohort, uses, numbers, recorded)
@@ -126,27 +130,29 @@ def _read_samples(
     rows = connection.sql(
         f"SELECT sample, subject, split, row FROM _rows WHERE {enough} ORDER BY sample"
     )
-    write_row_file(rows.to_arrow_reader(BATCH), out)
+    write_row_file(rows.to_arrow_reader(BATCH_ROWS), out)
     distinct = sum(count for _, count in patterns)
-    chosen = {split: counts for split, *counts in sorted(splits, key=_place)}
-    few = distinct - sum(samples for samples, _ in chosen.values())
+    by_split = {split: counts for split, *counts in sorted(splits, key=_split_order)}
+    few = distinct - sum(samples for samples, _ in by_split.values())
     left_out = (
         *reasons.items(),
         ("repeated-row", left - distinct),
         (too_few_message(cohort, "recorded"), few),
     )
-    return Selected(
+    return SelectedSamples(
         rows=left + sum(reasons.values()),
         left_out={reason: count for reason, count in left_out if count},
         recorded={
-            "+".join(name for name, there in zip(recorded, pattern, strict=True) if there): count
+            "+".join(
+                name for name, is_recorded in zip(recorded, pattern, strict=True) if is_recorded
+            ): count
             for pattern, count in patterns
         },
-        splits=chosen,
+        splits=by_split,
     )
 
 
-def _place(line: Sequence[Any]) -> int:
+def _split_order(line: Sequence[Any]) -> int:
     return SPLITS.index(line[0])
 
 
@@ -157,7 +163,7 @@ def _make_rows(
     numbers: Collection[str],
     recorded: Mapping[str, str],
 ) -> None:
-    """Make `_rows`: every row that differs, and which modalities it has a recording of."""
+    """Create `_rows`: every distinct row, and which modalities it records."""
     columns = ", ".join(
         f"TRY_CAST({sql_identifier(c)} AS DOUBLE) AS {sql_identifier(c)}"
         if c in numbers
@@ -174,13 +180,18 @@ def _make_rows(
 
 
 def too_few_message(cohort: Cohort, what: str) -> str:
-    """The reason for which a sample with too few modalities is left out."""
+    """Return the reason to leave out a sample with too few modalities.
+
+    Args:
+        cohort: the cohort, which says how many a sample must have.
+        what: `recorded`, or `usable` where recordings were tried.
+    """
     least = cohort.samples.at_least
     return f"nothing-{what}" if least == 1 else f"fewer-than-{least}-{what}"
 
 
-def _leave_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[str, int]:
-    """Remove the rows that the query gives a reason against; how many, by reason."""
+def _drop_left_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[str, int]:
+    """Remove the rows that the query gives a reason against; return their number by reason."""
     if cohort.samples.left_out is None:
         return {}
     reason = sql_identifier(cohort.samples.left_out)
@@ -192,8 +203,8 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dict[st
     return dict(counts)
 
 
-def _recorded(candidates: str | None, adapter: Any) -> str:
-    """The SQL condition under which a row has a recording of a modality."""
+def _recorded_condition(candidates: str | None, adapter: Any) -> str:
+    """Return the SQL condition under which a row records a modality."""
     if candidates:
         return f"coalesce(len({sql_identifier(candidates)}), 0) > 0"
     files = [column for column in adapter.columns if column not in adapter.numbers]
@@ -211,11 +222,12 @@ def _check_numbers(
     where: str,
     columns: Iterable[str],
     *,
-    measured: Collection[str],
+    values: Collection[str],
 ) -> None:
+    """Raise for columns that must hold numbers and do not; `values` are those of adapters."""
     problems = []
     described = connection.execute("DESCRIBE _samples").fetchall()
-    numeric = {name for name, kind, *_ in described if kind in NUMERIC}
+    numeric = {name for name, kind, *_ in described if kind in NUMERIC_TYPES}
     for column in sorted({*columns} - numeric):
         text = f"trim(CAST({sql_identifier(column)} AS VARCHAR))"
         ((count,),) = connection.execute(
@@ -225,13 +237,8 @@ def _check_numbers(
         if count:
             problems.append(
                 f"{where}: column '{column}' holds {count} values that are not numbers; expected "
-                "numbers, or nothing where there was no measurement. Clean them in the query or "
-                "the table"
-                + (
-                    ", or have 'censored' of the modality say what limits count as."
-                    if column in measured
-                    else "."
-                )
+                "numbers, or an empty cell where a value is missing. Clean them in the query or "
+                "the table" + (", or set 'censored' of the modality." if column in values else ".")
             )
     if problems:
         raise DataError(*problems)
@@ -258,8 +265,8 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_d
         unknown = {str(value) for value in column("SELECT DISTINCT split FROM _rows")} - {*SPLITS}
         if unknown:
             problems.append(
-                f"{where}: the split holds {len(unknown)} other values than {', '.join(SPLITS)}; "
-                "expected none. Is it the right column? Name its values so in the query or table."
+                f"{where}: the split holds {len(unknown)} other values than {', '.join(SPLITS)}. "
+                "Check that it is the right column, or rename its values in the query or table."
             )
         several = column(
             "SELECT subject FROM _rows GROUP BY subject HAVING count(DISTINCT split) > 1 ORDER BY 1"
@@ -274,7 +281,7 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_d
 
 
 def _draw(connection: duckdb.DuckDBPyConnection, split: SplitBySubject) -> None:
-    """Set the split of each row: a seeded draw of subjects, whichever samples they have."""
+    """Set the split of each row by a seeded draw of subjects."""
     query = "SELECT DISTINCT subject FROM _rows ORDER BY subject"
     subjects = connection.sql(query).to_arrow_table()
     order = np.random.default_rng(split.seed).permutation(len(subjects))
@@ -291,4 +298,4 @@ def _draw(connection: duckdb.DuckDBPyConnection, split: SplitBySubject) -> None:
 
 
 def _some(ids: Any) -> str:
-    return ", ".join(str(value) for value in list(ids)[:SHOWN])
+    return ", ".join(str(value) for value in list(ids)[:_MAX_IDS_SHOWN])

@@ -1,7 +1,7 @@
-"""The tables of a store, of what was read of each sample: a part of them is in memory at a time."""
+"""Write a store's tables and arrays for the samples that are kept, part by part."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,32 +9,39 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.cohort_schema import Outcome, Subgroup
-from clinical_symile.data.ingest.decode import Decoded
+from clinical_symile.data.ingest.decode import Decoded, create_array
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import too_few_message
+from clinical_symile.data.ingest.worker_pool import CHUNK_SIZE
 from clinical_symile.data.store import UNCERTAIN
+from clinical_symile.hashing import file_sha256
 from clinical_symile.metrics.subgroups import age_bands
 from clinical_symile.modalities.base import file_columns, is_empty
 
-NOTE_TABLES = {"rejected": ("modality", "file", "reason", "detail"), "noted": ("modality", "note")}
+_NOTE_COLUMNS = {
+    "rejected": ("modality", "file", "reason", "detail"),
+    "noted": ("modality", "note"),
+}
 
-Columns = Mapping[str, pa.Array]
+_Columns = Mapping[str, pa.Array]
 
 
 @dataclass
-class Written:
-    """Which rows became samples, and what was left out.
+class WrittenTables:
+    """The rows that became samples, and counts of what was left out.
 
     Attributes:
-        kept: places of those rows.
-        left_out: how many of the others, by reason.
-        already_known: samples whose outcome was known before their last measurement, by outcome.
-        implausible: single values that were not taken, by modality and part.
+        kept: indices of the rows that became samples.
+        left_out: number of the other rows, by reason.
+        already_known: number of samples whose outcome was known before their last measurement, by
+            outcome.
+        implausible: number of single values that were not stored, by modality and part.
     """
 
     kept: Int[np.ndarray, " kept"]
@@ -45,24 +52,24 @@ class Written:
 
 def write_store_tables(
     cohort: Cohort, adapters: Mapping[str, Any], rows: RowFile, decoded: Decoded, *, store: Path
-) -> Written:
-    """Write `samples.parquet` and `files.parquet`, of the rows that become samples."""
-    written, kept = Written(np.zeros(0, dtype=np.int64)), []
+) -> WrittenTables:
+    """Write `samples.parquet` and `files.parquet` for the rows that become samples."""
+    written, kept = WrittenTables(np.zeros(0, dtype=np.int64)), []
     with ExitStack() as writers:
         opened: dict[str, parquet.ParquetWriter] = {}
         for first, batch in rows.batches():
-            chosen = decoded.chosen[first : first + len(batch)]
+            candidate = decoded.candidate[first : first + len(batch)]
             tried = decoded.tried[first : first + len(batch)]
-            columns = _columns(cohort, batch, chosen)
-            verdicts = _verdicts(cohort, columns, present=chosen >= 0, tried=tried)
+            columns = _columns(cohort, batch, candidate)
+            verdicts = _verdicts(cohort, columns, present=candidate >= 0, tried=tried)
             taken = np.flatnonzero(verdicts == "")
             kept.append(first + taken)
             written.left_out.update(verdicts[verdicts != ""].tolist())
             _add(written.implausible, _implausible(columns, adapters))
             columns = {name: column.take(pa.array(taken)) for name, column in columns.items()}
-            samples, known = _samples(cohort, columns, chosen[taken] >= 0)
+            samples, known = _samples(cohort, columns, candidate[taken] >= 0)
             _add({"known": written.already_known}, {"known": known})
-            files = _files(adapters, columns, chosen[taken] >= 0)
+            files = _files(adapters, columns, candidate[taken] >= 0)
             for name, table in (("samples", samples), ("files", files)):
                 if table.num_columns and name not in opened:
                     writer = parquet.ParquetWriter(store / f"{name}.parquet", table.schema)
@@ -76,33 +83,87 @@ def write_store_tables(
 def write_note_tables(
     rows: RowFile, lines: Iterable[Sequence[Any]], file: Path, *, key: str
 ) -> None:
-    """Write what was told of recordings, by sample.
+    """Write `rejected.parquet` or `noted.parquet`, by sample.
 
     Args:
         rows: all samples.
-        lines: the place of a row, and then what `TOLD[key]` names; in the order of rows.
-        file: to write.
+        lines: the index of a row, and then the columns of the table; in the order of rows.
+        file: the file to write.
         key: `rejected` or `noted`.
     """
-    texts = [pa.field(name, pa.string()) for name in NOTE_TABLES[key]]
+    texts = [pa.field(name, pa.string()) for name in _NOTE_COLUMNS[key]]
     schema = pa.schema([rows.schema.field("sample"), *texts])
     coming = iter(lines)
     line = next(coming, None)
     with parquet.ParquetWriter(file, schema) as writer:
         for first, batch in rows.batches():
-            told: list[Sequence[Any]] = []
+            group: list[Sequence[Any]] = []
             while line is not None and line[0] < first + len(batch):
-                told.append(line)
+                group.append(line)
                 line = next(coming, None)
-            if told:
-                places, *columns = zip(*told, strict=True)
+            if group:
+                places, *columns = zip(*group, strict=True)
                 sample = batch.column("sample").take(pa.array([place - first for place in places]))
                 arrays = [sample, *(pa.array(column, type=pa.string()) for column in columns)]
                 writer.write_table(pa.table(arrays, schema=schema))
 
 
+def write_array(
+    cohort: Cohort,
+    name: str,
+    adapter: Any,
+    decoded: Decoded,
+    *,
+    kept: Int[np.ndarray, " kept"],
+    store: Path,
+) -> dict[str, Any]:
+    """Copy one modality's measurements of the kept samples, and describe them.
+
+    Args:
+        cohort: the cohort.
+        name: the modality.
+        adapter: its adapter.
+        decoded: all measurements.
+        kept: indices of the kept rows.
+        store: folder of the store, with `samples.parquet`.
+
+    Returns:
+        The modality's entry in the manifest, with statistics of the training samples.
+    """
+    # Files are mapped anew for every part, so that no more than one part stays in memory.
+    source, target = decoded.folder / f"{name}.npy", store / f"{name}.npy"
+    create_array(target, adapter, samples=len(kept))
+    table = parquet.read_table(store / "samples.parquet", columns=["split", f"present_{name}"])
+    present = table[f"present_{name}"].to_numpy()
+    train = in_split(table["split"], "train").to_numpy()
+    for rows in _chunks(np.flatnonzero(present)):
+        np.load(target, mmap_mode="r+")[rows] = np.load(source, mmap_mode="r")[kept[rows]]
+    training = np.flatnonzero(present & train)
+    return {
+        "adapter": cohort.modalities[name].adapter,
+        "shape": list(adapter.shape),
+        "dtype": adapter.dtype,
+        "unit": adapter.unit,
+        "parts": list(adapter.parts),
+        "encoder": adapter.encoder,
+        "statistics": adapter.fit(
+            np.load(target, mmap_mode="r")[rows] for rows in _chunks(training)
+        ),
+        "sha256": file_sha256(target),
+    }
+
+
+def in_split(column: pa.ChunkedArray, split: str) -> pa.ChunkedArray:
+    """Return True where a column of splits equals `split`."""
+    return pc.call_function("equal", [column, pa.scalar(split)])
+
+
+def _chunks(rows: Int[np.ndarray, " row"]) -> Iterator[Int[np.ndarray, " chunk"]]:
+    yield from (rows[first : first + CHUNK_SIZE] for first in range(0, len(rows), CHUNK_SIZE))
+
+
 def _add(counts: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]]) -> None:
-    """Add counts to others of the same names."""
+    """Add counts to those of the same names, in place."""
     for name, words in more.items():
         of_name = counts.setdefault(name, {})
         for word, count in words.items():
@@ -110,9 +171,9 @@ def _add(counts: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]
 
 
 def _columns(
-    cohort: Cohort, batch: pa.RecordBatch, chosen: Int[np.ndarray, "sample modality"]
+    cohort: Cohort, batch: pa.RecordBatch, candidate: Int[np.ndarray, "sample modality"]
 ) -> dict[str, pa.Array]:
-    """Every column of every sample; of candidates, the fields of the one that was taken."""
+    """Return every column of the samples; of candidates, the fields of the stored one."""
     rows = batch.column("row")
     columns = {name: batch.column(name) for name in ("sample", "subject", "split")}
     columns |= {f"row.{field.name}": rows.field(field.name) for field in rows.type}
@@ -121,7 +182,7 @@ def _columns(
             continue
         lists = columns.pop(f"row.{definition.candidates}")
         first = lists.offsets.to_numpy()[:-1]
-        places = pa.array(first + chosen[:, place], mask=chosen[:, place] < 0)
+        places = pa.array(first + candidate[:, place], mask=candidate[:, place] < 0)
         taken = lists.values.take(places)
         names = [f"row.{field.name}" for field in taken.type]
         columns |= dict(zip(names, taken.flatten(), strict=True))
@@ -130,12 +191,12 @@ def _columns(
 
 def _verdicts(
     cohort: Cohort,
-    columns: Columns,
+    columns: _Columns,
     *,
     present: Bool[np.ndarray, "sample modality"],
     tried: Bool[np.ndarray, " sample"],
 ) -> Shaped[np.ndarray, " sample"]:
-    """Why each sample is left out; empty where it is kept."""
+    """Return the reason why each sample is left out; empty where it is kept."""
     verdicts = np.full(len(present), "", dtype=object)
     for column in reversed(cohort.samples.required):
         empty = [is_empty(value) for value in columns[f"row.{column}"].to_pylist()]
@@ -146,8 +207,8 @@ def _verdicts(
     return verdicts
 
 
-def _implausible(columns: Columns, adapters: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Single values that were not taken, of the modalities whose adapters tell."""
+def _implausible(columns: _Columns, adapters: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Count single values that were not stored, for adapters that have `implausible`."""
     return {
         name: adapter.implausible(
             {
@@ -161,12 +222,12 @@ def _implausible(columns: Columns, adapters: Mapping[str, Any]) -> dict[str, dic
 
 
 def _samples(
-    cohort: Cohort, columns: Columns, present: Bool[np.ndarray, "sample modality"]
+    cohort: Cohort, columns: _Columns, present: Bool[np.ndarray, "sample modality"]
 ) -> tuple[pa.Table, dict[str, int]]:
-    """What is known of each sample; and of each outcome, how many were known too early."""
-    told = {name: columns[name] for name in ("sample", "subject", "split")}
+    """Return the table of samples, and per outcome how many samples knew it too early."""
+    table = {name: columns[name] for name in ("sample", "subject", "split")}
     for place, name in enumerate(cohort.modalities):
-        told[f"present_{name}"] = pa.array(present[:, place])
+        table[f"present_{name}"] = pa.array(present[:, place])
     measured = [_hours(columns[f"row.{column}"]) for column in cohort.samples.measured]
     last = np.fmax.reduce(measured) if measured else None
     already_known = {}
@@ -177,35 +238,35 @@ def _samples(
             early = ~np.isnan(labels) & ~(known > last)
             labels[early] = np.nan
             already_known[name] = int(early.sum())
-        told[f"outcome_{name}"] = pa.array(labels)
+        table[f"outcome_{name}"] = pa.array(labels)
     for name, subgroup in cohort.subgroups.items():
         levels = _levels(columns[f"row.{subgroup.column}"].to_pylist(), subgroup)
-        told[f"group_{name}"] = pa.array(levels, type=pa.string())
+        table[f"group_{name}"] = pa.array(levels, type=pa.string())
     for column in cohort.samples.keep:
-        told[f"kept_{column}"] = columns[f"row.{column}"]
-    return pa.table(told), already_known
+        table[f"kept_{column}"] = columns[f"row.{column}"]
+    return pa.table(table), already_known
 
 
 def _files(
-    adapters: Mapping[str, Any], columns: Columns, present: Bool[np.ndarray, "sample modality"]
+    adapters: Mapping[str, Any], columns: _Columns, present: Bool[np.ndarray, "sample modality"]
 ) -> pa.Table:
-    """The file that each measurement is of, empty where there is none."""
+    """Return the file of each measurement; empty where it is missing."""
     files = {}
-    for there, (name, adapter) in zip(present.T, adapters.items(), strict=True):
+    for is_present, (name, adapter) in zip(present.T, adapters.items(), strict=True):
         pattern = getattr(adapter, "path", "")
         fields = file_columns(pattern)
         values = [columns[f"row.{field}"].to_pylist() for field in fields]
         if fields:
             named = [
                 pattern.format(**dict(zip(fields, row, strict=True))) if one else ""
-                for one, *row in zip(there, *values, strict=True)
+                for one, *row in zip(is_present, *values, strict=True)
             ]
             files[name] = pa.array(named, type=pa.string())
     return pa.table(files)
 
 
 def _labels(outcome: Outcome, column: pa.Array) -> Float[np.ndarray, " sample"]:
-    """1 where an outcome is positive, 0 where negative, NaN where unknown, else uncertain."""
+    """Return 1 for positive, 0 for negative, `UNCERTAIN`, and NaN where unknown."""
     meanings = dict.fromkeys(map(_code, outcome.uncertain), UNCERTAIN)
     meanings |= dict.fromkeys(map(_code, outcome.positive), 1.0)
     meanings |= dict.fromkeys(map(_code, outcome.negative), 0.0)
@@ -217,7 +278,7 @@ def _hours(column: pa.Array) -> Float[np.ndarray, " sample"]:
 
 
 def _levels(values: Sequence[Any], subgroup: Subgroup) -> list[str | None]:
-    """The group of each sample, in words; None where it is not known."""
+    """Return the subgroup of each sample as text; None where it is unknown."""
     codes = [_code(value) for value in values]
     if subgroup.bands:
         numbers = [code if isinstance(code, float) else np.nan for code in codes]
@@ -226,7 +287,7 @@ def _levels(values: Sequence[Any], subgroup: Subgroup) -> list[str | None]:
 
 
 def _code(value: Any) -> Any:
-    """A value of an outcome's column, in one form whether it was read as text or as a number."""
+    """Return a value in one form, whether it was read as text or as a number."""
     if is_empty(value):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The tables under a source folder, as DuckDB reads them."""
+"""Open the tables under a source folder in DuckDB."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from clinical_symile.errors import DataError
 
 
 def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
-    """The tables under the source folder that a cohort reads: what it is for, and the file.
+    """Return the tables of a cohort under the source folder: the key that names it, and the file.
 
-    A table may be many files, in order: its name then holds a `*`.
+    A name with a `*` matches several files, which are read in order.
 
     Raises:
-        DataError: with every one that is missing.
+        DataError: tables are missing; all of them at once.
     """
     if not source.is_dir():
         raise DataError(f"{source}: no such folder; expected the files of '{cohort.name}'.")
@@ -41,20 +41,20 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
 
 
 def connect(config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
-    """DuckDB in memory, which downloads nothing: a query has what is installed."""
+    """Open DuckDB in memory; it downloads no extensions."""
     return duckdb.connect(config={"autoinstall_known_extensions": False, **(config or {})})
 
 
 def open_tables(
     connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, *, head: bool = False
 ) -> None:
-    """Make a view of each table that the cohort's query reads.
+    """Create a view of each table that the cohort's query reads.
 
     Args:
-        connection: where the views are made.
-        cohort: whose `[tables]` they are.
-        source: folder of the files.
-        head: tell types from the first rows of a file, which is quick and may be wrong.
+        connection: the connection that gets the views.
+        cohort: the cohort with its `[tables]`.
+        source: folder of the raw files.
+        head: infer types from the first rows of a file, which is fast and may be wrong.
 
     Raises:
         DataError: DuckDB cannot read a file.
@@ -69,10 +69,10 @@ def open_tables(
 
 @contextmanager
 def describe_read_errors(file: Path) -> Iterator[None]:
-    """Say that a file cannot be read without what DuckDB quotes of it.
+    """Replace an error of DuckDB on a file by one without the values that it quotes.
 
     Raises:
-        DataError: it cannot.
+        DataError: DuckDB cannot read the file.
     """
     try:
         yield
@@ -92,13 +92,13 @@ def reader_expression(
     types: Mapping[str, str] | None = None,
     head: bool = False,
 ) -> str:
-    """The DuckDB expression that reads a file.
+    """Return the DuckDB expression that reads a file.
 
     Args:
         file: CSV, CSV.gz or Parquet.
-        text: columns that are text whatever they look like.
-        types: of some columns, the others being text; without, types are told from the file.
-        head: from its first rows alone, rather than from all of it.
+        text: columns that are read as text whatever they look like.
+        types: types of some columns, the others being text; None infers types from the file.
+        head: infer types from the first rows alone.
     """
     path = sql_literal(str(file))
     if file.suffix == ".parquet":
@@ -109,13 +109,13 @@ def reader_expression(
     if text:
         with describe_read_errors(file), connect() as connection:
             found = connection.sql(f"FROM {expression})").columns
-        told = {name: "VARCHAR" for name in found if name in text}
-        expression += f", types = {told}" if told else ""
+        as_text = {name: "VARCHAR" for name in found if name in text}
+        expression += f", types = {as_text}" if as_text else ""
     return f"{expression})"
 
 
 def empty_tables(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
-    """A sentence for each file of the cohort that has no rows, such as one of a header alone."""
+    """Return a problem for each file of the cohort without rows, such as a header alone."""
     empty = []
     for what, path in source_files(cohort, source).items():
         with describe_read_errors(path):
@@ -130,7 +130,7 @@ def empty_tables(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: 
 
 
 def type_problems(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path) -> list[str]:
-    """A sentence for each column that holds values that are not of the type that it is declared.
+    """Return a problem for each column with values of another than its declared type.
 
     Raises:
         DataError: a file cannot be read.
@@ -160,18 +160,18 @@ def type_problems(connection: duckdb.DuckDBPyConnection, cohort: Cohort, source:
 
 
 def sql_literal(value: Any) -> str:
-    """A value as SQL text."""
+    """Quote a value as an SQL string."""
     escaped = str(value).replace("'", "''")
     return f"'{escaped}'"
 
 
 def sql_identifier(name: str) -> str:
-    """A name as SQL."""
+    """Quote a name as an SQL identifier."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
 
 
 def _files(source: Path, file: str) -> list[Path]:
-    """The file of that name, or those that a name with a `*` stands for."""
+    """Return the file of that name, or all that a name with a `*` matches."""
     paths = sorted(source.glob(file)) if "*" in file else [source / file]
     return [path for path in paths if path.is_file()]

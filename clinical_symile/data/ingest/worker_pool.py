@@ -1,4 +1,8 @@
-"""Samples read by one process per core; a file that kills its process costs itself alone."""
+"""Read chunks of samples in one process per core and survive a process that dies.
+
+If a process dies, the chunks in progress are read again, sample by sample and then modality by
+modality, so that only the file that killed the process is rejected.
+"""
 
 import os
 import threading
@@ -8,44 +12,48 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import Any
 
-PART = 32  # samples read at a time
-FEW = 400  # up to so many, one process is done before several have started
-AHEAD = 4  # parts per process that are handed out at a time
+CHUNK_SIZE = 32  # samples in one chunk
+SINGLE_PROCESS_LIMIT = 400  # up to this many samples one process is faster than starting several
+_CHUNKS_AHEAD = 4  # chunks per process that are handed out at a time
 
-Verdict = dict[str, Any]
+_Verdict = dict[str, Any]
+# `read(first, rows, modalities)`: the verdict on consecutive samples that begin with number
+# `first`; on all modalities if `modalities` is not given. It must be picklable.
+_ReadChunk = Callable[..., _Verdict]
+_RowsOf = Callable[[int], list[dict[str, Any]]]  # the rows of the chunk that begins with a sample
+# The verdict on a recording whose process died, from the sample's number, its row, the modality.
+_CrashVerdict = Callable[[int, dict[str, Any], str], _Verdict]
 
 
-# `read(first, rows, modalities)`: the verdict on samples that follow one another, from `first` on,
-# as to some modalities or, without the third, all. It is pickled.
-Read = Callable[..., Verdict]
-# The rows of the part that begins there.
-RowsOf = Callable[[int], list[dict[str, Any]]]
-# The verdict on a recording whose process died: the sample's place, its row, the modality.
-Died = Callable[[int, dict[str, Any], str], Verdict]
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def map_chunks(
-    read: Read,
+    read: _ReadChunk,
     firsts: Sequence[int],
-    rows: RowsOf,
+    rows: _RowsOf,
     *,
     processes: int,
     modalities: Sequence[str],
-    died: Died,
-) -> Iterator[Verdict]:
-    """The verdict on every part, in whatever order they are done.
+    died: _CrashVerdict,
+) -> Iterator[_Verdict]:
+    """Yield the verdict on every chunk, in the order in which they finish.
 
     Args:
-        read: reads one part.
-        firsts: where the parts begin.
-        rows: gives the samples of a part.
-        processes: how many at most.
-        modalities: what is read of a sample.
-        died: the verdict on a recording whose process died among others, and again alone.
+        read: reads one chunk.
+        firsts: the number of each chunk's first sample.
+        rows: returns the rows of a chunk.
+        processes: the largest number of processes.
+        modalities: the modalities of a sample.
+        died: returns the verdict on a recording whose process died twice: with others, and alone.
     """
     left = list(firsts)
     processes = min(processes, len(left))
-    if processes <= 1 or len(left) * PART <= FEW:
+    if processes <= 1 or len(left) * CHUNK_SIZE <= SINGLE_PROCESS_LIMIT:
         for first in left:
             yield read(first, rows(first))
         return
@@ -53,28 +61,30 @@ def map_chunks(
         running: set[int] = set()
         finished: set[int] = set()
         try:
-            for first, verdict in _together(read, left, rows, processes=processes, running=running):
+            for first, verdict in _in_parallel(
+                read, left, rows, processes=processes, running=running
+            ):
                 finished.add(first)
                 yield verdict
         except BrokenProcessPool:
             suspects = sorted(running - finished)
             for first in suspects:
-                yield _alone(read, first, rows, modalities=modalities, died=died)
+                yield _one_by_one(read, first, rows, modalities=modalities, died=died)
             finished |= set(suspects)
         left = [first for first in left if first not in finished]
 
 
-def _together(
-    read: Read, firsts: Sequence[int], rows: RowsOf, *, processes: int, running: set[int]
-) -> Iterator[tuple[int, Verdict]]:
-    """Parts by several processes; `running` is what was handed out."""
+def _in_parallel(
+    read: _ReadChunk, firsts: Sequence[int], rows: _RowsOf, *, processes: int, running: set[int]
+) -> Iterator[tuple[int, _Verdict]]:
+    """Read chunks in several processes; add to `running` each chunk that is handed out."""
     with _pool(processes) as pool:
-        waiting: dict[Future[Verdict], int] = {}
+        waiting: dict[Future[_Verdict], int] = {}
         try:
             for first in firsts:
                 running.add(first)
                 waiting[pool.submit(read, first, rows(first))] = first
-                if len(waiting) >= AHEAD * processes:
+                if len(waiting) >= _CHUNKS_AHEAD * processes:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         yield waiting.pop(future), future.result()
             for future in list(waiting):
@@ -83,10 +93,15 @@ def _together(
             pool.shutdown(cancel_futures=True)
 
 
-def _alone(
-    read: Read, first: int, rows: RowsOf, *, modalities: Sequence[str], died: Died
-) -> Verdict:
-    """One part, sample by sample, so that what kills the process is found."""
+def _one_by_one(
+    read: _ReadChunk,
+    first: int,
+    rows: _RowsOf,
+    *,
+    modalities: Sequence[str],
+    died: _CrashVerdict,
+) -> _Verdict:
+    """Read one chunk sample by sample, to find the recording that kills the process."""
     verdicts = []
     pool = _pool(1)
     try:
@@ -104,28 +119,28 @@ def _alone(
                     verdicts.append(died(place, row, modality))
     finally:
         pool.shutdown()
-    return _merged(first, verdicts)
+    return _merge_verdicts(first, verdicts)
 
 
-def _merged(first: int, verdicts: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Verdicts on single samples, or on single modalities of one, as that on a part."""
-    chosen: dict[int, list[int]] = {}
+def _merge_verdicts(first: int, verdicts: Sequence[Mapping[str, Any]]) -> _Verdict:
+    """Merge verdicts on single samples, or on single modalities of one, into one on the chunk."""
+    candidates: dict[int, list[int]] = {}
     for verdict in verdicts:
-        (line,) = verdict["chosen"]
-        other = chosen.get(verdict["first"]) or line
-        chosen[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
-    told = {key: [line for v in verdicts for line in v[key]] for key in ("rejected", "noted")}
-    return {"first": first, "chosen": list(chosen.values()), **told}
+        (line,) = verdict["candidate"]
+        other = candidates.get(verdict["first"]) or line
+        candidates[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
+    lines = {key: [line for v in verdicts for line in v[key]] for key in ("rejected", "noted")}
+    return {"first": first, "candidate": list(candidates.values()), **lines}
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_end_with_parent
+        processes, mp_context=get_context("spawn"), initializer=_exit_with_parent
     )
 
 
-def _end_with_parent() -> None:
-    """See to it that this process does not outlive the one that hands out its work."""
+def _exit_with_parent() -> None:
+    """Make this process exit as soon as the process that hands out its work does."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=[parent], daemon=True).start()

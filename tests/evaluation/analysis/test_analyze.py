@@ -18,7 +18,7 @@ from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error
 from clinical_symile.metrics.shapley import interaction, shapley_values
 from clinical_symile.stats.bootstrap import bootstrap
-from clinical_symile.synthetic.world import MODALITIES
+from clinical_symile.synthetic.world import WORLD_MODALITIES
 from clinical_symile.tracking.analysis_tables import KINDS, RunAnalysis, read_analysis
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
@@ -241,11 +241,11 @@ def test_shapley_values_are_those_of_the_metric_under_each_pattern(
     run = scored_run(tmp_path / "a-0", classification, outcomes)
     told = analyze_run(run, [classification], store=synthetic_store)
     shown = [
-        {*MODALITIES},
+        {*WORLD_MODALITIES},
         {"ecg", "labs"},
         {"cxr", "labs"},
         {"cxr", "ecg"},
-        *({m} for m in MODALITIES),
+        *({m} for m in WORLD_MODALITIES),
     ]
     values = {frozenset(): 0.5} | {
         frozenset(some): AUROC.compute(
@@ -254,10 +254,10 @@ def test_shapley_values_are_those_of_the_metric_under_each_pattern(
         for name, some in zip(ALL, shown, strict=True)
     }
     found = {(row.quantity, row.modalities): row.value for row in told.modality_value}
-    for name, value in shapley_values(values, MODALITIES).items():
+    for name, value in shapley_values(values, WORLD_MODALITIES).items():
         assert found["shapley", name] == pytest.approx(value)
     assert found["interaction", "ecg+labs"] == pytest.approx(interaction(values, ["ecg", "labs"]))
-    total = sum(found["shapley", name] for name in MODALITIES)
+    total = sum(found["shapley", name] for name in WORLD_MODALITIES)
     assert found["total", "cxr+ecg+labs"] == pytest.approx(total)
     assert all(row.low <= row.value <= row.high for row in told.modality_value)
 
