@@ -228,8 +228,10 @@ class Oracle:
         combinations, group = np.unique(available, axis=0, return_inverse=True)
         for number, combination in enumerate(combinations):
             names = {name for name, one in zip(self._modalities, combination, strict=True) if one}
-            available = tuple(name for name in WORLD_MODALITIES if name in names)
-            yield available, np.flatnonzero(group.ravel() == number)
+            yield (
+                tuple(name for name in WORLD_MODALITIES if name in names),
+                np.flatnonzero(group.ravel() == number),
+            )
 
     def _combination(
         self, rows: Int[np.ndarray, " row"], available: tuple[str, ...]

@@ -122,7 +122,7 @@ CLASSIFICATION = TASK | {
         (
             Samples,
             SAMPLES | {"split": {"tuning": 0.75, "held_out": 0.45, "seed": 1}},
-            ["split: tuning and held_out leave nobody to train on; expected a sum below 1"],
+            ["split: tuning and held_out leave nothing for train; expected a sum below 1"],
         ),
         (
             Samples,

@@ -82,11 +82,11 @@ def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
         ("sql =", "sqll =", "samples: unknown key 'sqll'; did you mean 'sql'?"),
         ('"samples.sql"', '"sample.sql"', "samples.sql is 'sample.sql', which is not beside it"),
         ('split = "split"', "", "samples: has no 'split'; expected a column, or"),
-        ('split = "split"', "split = { tuning = 0.6, held_out = 0.4, seed = 1 }", "leave nobody"),
+        ('split = "split"', "split = { tuning = 0.6, held_out = 0.4, seed = 1 }", "leave nothing for train"),
         ('negative = ["no"]', 'negative = ["yes"]', "outcomes.died: ['yes'] is positive and"),
         ('negative = ["no"]', "negative = []", "outcomes.died.negative is []"),
-        ('[tables]\nadmissions = "admissions.csv"', "", "samples.sql reads no [tables]."),
-        ('sql = "samples.sql"', 'tables = { train = "a.csv" }', "'tables' are splits already"),
+        ('[tables]\nadmissions = "admissions.csv"', "", "[tables] is empty"),
+        ('sql = "samples.sql"', 'tables = { train = "a.csv" }', "'tables' name the splits"),
         ('sql = "samples.sql"', "", "expected either 'sql' or 'tables'"),
         ('sql = "samples.sql"', 'sql = "samples.sql', "not valid TOML"),
         ('keep = ["ward"]', "at_least = 4", "samples.at_least is 4; expected at most the number"),
@@ -94,7 +94,7 @@ def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
         (
             "[modalities.cxr]",
             '[types.wards]\na = "BIGINT"\n[modalities.cxr]',
-            "types of wards, not",
+            "[types] names wards, not",
         ),
         ("[modalities.cxr]", "[modalities.cxr]\ncandidates = 1", "candidates is no text"),
         (

@@ -144,7 +144,7 @@ def test_a_store_of_something_else_is_not_overwritten(hospital: Hospital) -> Non
 def test_a_folder_that_is_no_store_is_not_overwritten(hospital: Hospital) -> None:
     hospital.out.mkdir()
     (hospital.out / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="exists and is no cohort store"):
+    with pytest.raises(DataError, match="exists and is not a cohort store"):
         run(hospital)
     partial = hospital.out.with_name("new.partial")
     hospital.out.rename(partial)
@@ -382,7 +382,7 @@ def test_all_that_is_wrong_with_the_rows_is_told_at_once(hospital: Hospital) -> 
     hospital.write(pd.concat([admissions, admissions[5:6].assign(k=9.0)]))
     told = refusal(hospital)
     assert "1 rows have no subject" in told
-    assert "the split holds 1 other values than train, tuning, held_out; expected none" in told
+    assert "the split holds 1 other values than train, tuning, held_out. Check" in told
     assert "validation" not in told, "a wrong column would be shown"
     assert "1 samples have several rows that differ" in told
 
@@ -475,7 +475,7 @@ def test_a_cohort_without_any_usable_recording_is_refused(hospital: Hospital) ->
 
 def test_a_modality_that_cannot_be_made_stops_before_anything_is_read(hospital: Hospital) -> None:
     (hospital.definition.parent / "labs.csv").unlink()
-    assert "expected a panel of labs" in refusal(hospital, DefinitionError)
+    assert "expected a lab panel" in refusal(hospital, DefinitionError)
 
 
 def test_a_drawn_split_keeps_subjects_together_and_does_not_depend_on_their_samples(

@@ -282,7 +282,7 @@ def test_every_mistake_of_a_definition_is_told_at_once(tmp_path: Path) -> None:
         "samples.sql is 'sample.sql', which is not beside it",
         "unknown key 'size'; did you mean 'size_px'?",
         "'recall_at5'",
-        "name 'creatinine' stands 2 times",
+        "name 'creatinine' occurs 2 times",
         "high is 'x'; expected a number",
     ):
         assert told in text

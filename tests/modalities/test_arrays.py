@@ -82,7 +82,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 def test_more_than_one_tensor_in_a_file_is_told(tmp_path: Path) -> None:
     torch.save([torch.zeros(2), torch.zeros(2)], tmp_path / "values.pt")
     np.save(tmp_path / "ids.npy", np.array([1, 2]))
-    with pytest.raises(DataError, match=r"expected a whole \.npy, or a tensor saved"):
+    with pytest.raises(DataError, match=r"expected a complete \.npy, or a tensor saved"):
         RecordedArray(**{**IDS, "path": "values.pt"}).read({"id": 1}, tmp_path)
 
 

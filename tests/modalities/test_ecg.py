@@ -144,7 +144,7 @@ def test_a_flat_lead_among_others_is_kept(tmp_path: Path, write_ecg: Callable[..
         (WAVES * 0, {}, "all-zero", "no lead ever changes"),
         (WAVES * 0 + 0.5, {}, "flat", "no lead ever changes"),
         (WAVES * (1 + 40 * LAST), {"units_per_mv": 200}, "amplitude", "beyond 32.767 mV"),
-        (WAVES * 1000, {"units_per_mv": 1}, "amplitude", "are unit and gain right?"),
+        (WAVES * 1000, {"units_per_mv": 1}, "amplitude", "check unit and gain"),
         (WAVES / 1000, {"units_per_mv": 1e6}, "amplitude", "less than 0.02 or more than 20.0 mV"),
         (WAVES, {"unit": "bpm"}, "unit", "'bpm'; expected V, mV, uV or nV"),
         (WAVES[:1000], {"sampling_rate_hz": 50}, "sampling-rate", "50 Hz; expected 100 Hz"),

@@ -113,8 +113,8 @@ def test_the_problems_of_a_panel_are_told_together(tmp_path: Path) -> None:
     assert "line 3: low is 'x'; expected a number." in told
     assert "line 4: low is not below high." in told
     assert "line 5: no analyte. Add it." in told
-    assert "name 'A' stands 2 times" in told
-    assert "column 'b' stands 2 times" in told
+    assert "name 'A' occurs 2 times" in told
+    assert "column 'b' occurs 2 times" in told
 
 
 def test_headings_are_checked(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_labs_of_which_no_value_can_be_used_are_rejected_with_why(tmp_path: Path
     with pytest.raises(Rejected) as caught:
         labs.read({"crea": "<0.4", "bili": "sekret", "h": None}, tmp_path)
     assert caught.value.reason == "implausible"
-    assert caught.value.detail == "no value can be used: censored, not-a-number"
+    assert caught.value.detail == "no value is usable: censored, not-a-number"
 
 
 def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
@@ -235,10 +235,10 @@ def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("Creatinine,,crea,mg/dL,umol/L,,", "a molar mass (g_per_mol) turns mass into substance"),
-        ("Creatinine,,crea,mg/dL,furlong,,", "'furlong' is no unit of UCUM"),
-        ("Sodium,,na,mmol/L,kPa,,22.99", "'kPa' cannot be turned into 'mmol/L'"),
-        ("Calcium,,ca,mmol/L,meq/L,,", "'meq/L' is 'mmol/L' times a charge"),
+        ("Creatinine,,crea,mg/dL,umol/L,,", "to convert mass into amount of substance, give g_per_mol"),
+        ("Creatinine,,crea,mg/dL,furlong,,", "'furlong' is not a UCUM code"),
+        ("Sodium,,na,mmol/L,kPa,,22.99", "'kPa' cannot be converted into 'mmol/L'"),
+        ("Calcium,,ca,mmol/L,meq/L,,", "'meq/L' and 'mmol/L' differ by the ion's charge"),
         ("Sodium,,na,mmol/L,mg/L,,heavy", "g_per_mol is 'heavy'; expected a number"),
     ],
 )
@@ -260,10 +260,10 @@ def test_every_unit_that_is_no_code_of_ucum_is_told_though_nothing_is_converted(
         "pO2,,po2,kPa,mmHg\n",
     )
     assert [line.partition(";")[0].partition(", ")[2] for line in told.splitlines()] == [
-        "line 2: unit: 'mg per dl' is no unit of UCUM",
-        "line 3: unit: 'mEq/L' is no unit of UCUM",
-        "line 3: recorded_unit: 'mEq/L' is no unit of UCUM",
-        "line 6: recorded_unit: 'mmHg' is no unit of UCUM",
+        "line 2: unit: 'mg per dl' is not a UCUM code",
+        "line 3: unit: 'mEq/L' is not a UCUM code",
+        "line 3: recorded_unit: 'mEq/L' is not a UCUM code",
+        "line 6: recorded_unit: 'mmHg' is not a UCUM code",
     ]
 
 

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clinical_symile.config._validators import accept_only, is_text
 from clinical_symile.config.component import unknown_names
+from clinical_symile.config.splits import Split
 from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness.patterns import parse_pattern
 
-Split = Literal["train", "tuning", "held_out"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]

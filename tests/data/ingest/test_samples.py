@@ -55,7 +55,7 @@ def test_another_part_of_a_table_makes_another_store(hospital: Hospital) -> None
     run(hospital)
     more = pd.DataFrame({"admission": [200], "person": [20], "split": ["train"], "crea": [1.0]})
     more.to_csv(hospital.source / "parts/1.csv", index=False)
-    with pytest.raises(DataError, match="from another definition, from other tables"):
+    with pytest.raises(DataError, match="from another definition, other tables"):
         run(hospital)
 
 
@@ -162,7 +162,7 @@ def test_candidates_that_are_no_list_of_structs_are_told(hospital: Hospital) -> 
 
 def test_a_field_of_candidates_that_is_a_column_too_is_told(hospital: Hospital) -> None:
     with_candidates(hospital, "SELECT *, [{'xray': xray}] AS xrays FROM admissions")
-    with pytest.raises(DataError, match="'xray' is a column or a candidate's field already"):
+    with pytest.raises(DataError, match="'xray' is already a column or another candidate's field"):
         run(hospital)
 
 
