@@ -9,7 +9,7 @@ import pytest
 
 import clinical_symile as cs
 from clinical_symile.data.store import CohortStore
-from tests.conftest import TINY
+from tests.helpers.synthetic import TINY
 
 TASK = "retrieval/cxr_given_ecg_labs"
 

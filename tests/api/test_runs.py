@@ -8,7 +8,7 @@ import torch
 
 import clinical_symile as cs
 from tests.api.conftest import TASK
-from tests.conftest import TINY
+from tests.helpers.synthetic import TINY
 
 
 class Noise:

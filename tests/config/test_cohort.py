@@ -1,23 +1,15 @@
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clinical_symile.config.cohort import Cohort, modality_adapter, modality_adapters, read_cohort
-from clinical_symile.config.splits import SplitBySubject
 from clinical_symile.errors import DefinitionError
 from tests.helpers.hospital import Hospital
 
 
 def read(hospital: Hospital) -> Cohort:
     return read_cohort(hospital.definition, name="small")
-
-
-def problems(hospital: Hospital) -> str:
-    with pytest.raises(DefinitionError) as caught:
-        read(hospital)
-    return str(caught.value)
 
 
 def test_a_cohort_is_what_its_file_says(hospital: Hospital) -> None:
@@ -50,11 +42,6 @@ def test_an_adapter_from_elsewhere_is_named_as_module_and_class(hospital: Hospit
     assert modality_adapter(read(hospital), "cxr").shape == (1, 32, 32)
 
 
-def test_a_split_may_be_drawn_by_subject(hospital: Hospital) -> None:
-    hospital.edit('split = "split"', "split = { tuning = 0.2, held_out = 0.3, seed = 1 }")
-    assert read(hospital).samples.split == SplitBySubject(tuning=0.2, held_out=0.3, seed=1)
-
-
 def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
     hospital: Hospital,
 ) -> None:
@@ -67,57 +54,6 @@ def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
         (folder / name).write_text((folder / name).read_text() + "\n")
         digests.append(read(hospital).digest)
     assert len(set(digests)) == 4
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("title = ", "titel = ", "the file has no 'title'. Add it."),
-        ("title = ", "titel = ", "unknown key 'titel'; did you mean 'title'?"),
-        ('access = "open"', 'access = "free"', "access is 'free'"),
-        ("size_px", "size", "modalities.cxr: unknown key 'size'; did you mean 'size_px'?"),
-        ('path = "ecg/{ecg}"', "", "modalities.ecg has no 'path'. Add it, or remove the modality."),
-        ("[modalities.labs]", "[modalities.lab]", "unknown modality adapter 'lab'; did you mean"),
-        ("[modalities.ecg]", '[modalities."12-lead"]', "modalities.12-lead"),
-        ("sql =", "sqll =", "samples: unknown key 'sqll'; did you mean 'sql'?"),
-        ('"samples.sql"', '"sample.sql"', "samples.sql is 'sample.sql', which is not beside it"),
-        ('split = "split"', "", "samples: has no 'split'; expected a column, or"),
-        ('split = "split"', "split = { tuning = 0.6, held_out = 0.4, seed = 1 }", "leave nothing for train"),
-        ('negative = ["no"]', 'negative = ["yes"]', "outcomes.died: ['yes'] is positive and"),
-        ('negative = ["no"]', "negative = []", "outcomes.died.negative is []"),
-        ('[tables]\nadmissions = "admissions.csv"', "", "[tables] is empty"),
-        ('sql = "samples.sql"', 'tables = { train = "a.csv" }', "'tables' name the splits"),
-        ('sql = "samples.sql"', "", "expected either 'sql' or 'tables'"),
-        ('sql = "samples.sql"', 'sql = "samples.sql', "not valid TOML"),
-        ('keep = ["ward"]', "at_least = 4", "samples.at_least is 4; expected at most the number"),
-        ('column = "died"', 'column = "died"\nknown = "h"', "outcomes.died has 'known', and"),
-        (
-            "[modalities.cxr]",
-            '[types.wards]\na = "BIGINT"\n[modalities.cxr]',
-            "[types] names wards, not",
-        ),
-        ("[modalities.cxr]", "[modalities.cxr]\ncandidates = 1", "candidates is no text"),
-        (
-            'split = "split"',
-            'split = { column = "year", train = [1, 2], tuning = [2], held_out = [3] }',
-            "2 is in two splits; expected each value in one",
-        ),
-    ],
-)
-def test_what_is_wrong_with_a_cohort_is_told(
-    hospital: Hospital, old: str, new: str, told: str
-) -> None:
-    hospital.edit(old, new)
-    message = problems(hospital)
-    assert told in message
-    assert str(hospital.definition) in message
-
-
-def test_all_problems_of_a_cohort_are_told_at_once(hospital: Hospital) -> None:
-    hospital.edit("size_px", "size")
-    hospital.edit('path = "ecg/{ecg}"', "")
-    hospital.edit('"samples.sql"', '"sample.sql"')
-    assert len(problems(hospital).splitlines()) == 3
 
 
 @pytest.mark.parametrize(("old", "new"), [("size_px = 32", "size_px = 0")])
@@ -164,10 +100,3 @@ def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
 def test_a_missing_cohort_is_told(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="no such file"):
         read_cohort(tmp_path / "cohort.toml", name="none")
-
-
-def test_a_generator_has_parameters(hospital: Hospital) -> None:
-    text = '[generator]\nwrite = "a.b:write"\nparameters = { subjects = 3 }\n[tables]'
-    hospital.edit("[tables]", text)
-    generator: Any = read(hospital).generator
-    assert (generator.write, generator.parameters) == ("a.b:write", {"subjects": 3})

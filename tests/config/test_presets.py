@@ -52,7 +52,10 @@ def test_the_names_of_a_cohort_are_those_of_its_presets(
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("small", "Known: small/small, small/whole. Its presets select different samples. Name one."),
+        (
+            "small",
+            "Known: small/small, small/whole. Its presets select different samples.",
+        ),
         ("small/hole", "unknown cohort 'small/hole'; did you mean 'small/whole'?"),
     ],
 )

@@ -8,6 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.prepare import prepare
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import ClinicalSymileError, DataError
+from clinical_symile.tracking.progress import Progress
 from tests.helpers.recordings import write_ecg_file, write_image_file
 
 HOSPITAL_COHORT = """
@@ -61,6 +66,26 @@ class Hospital:
         text = self.definition.read_text()
         assert old in text
         self.definition.write_text(text.replace(old, new))
+
+
+def run(hospital: Hospital, progress: Progress = lambda done, total: None) -> CohortStore:
+    """Prepare the hospital's store."""
+    cohort = read_cohort(hospital.definition, name="small")
+    return prepare(cohort, source=hospital.source, out=hospital.out, progress=progress)
+
+
+def refusal(hospital: Hospital, kind: type[ClinicalSymileError] = DataError) -> str:
+    """Return the message with which `prepare` refuses the hospital, leaving nothing behind."""
+    with pytest.raises(kind) as caught:
+        run(hospital)
+    assert not hospital.out.exists()
+    return str(caught.value)
+
+
+def break_xray(hospital: Hospital) -> None:
+    """Break the X-ray of admission 106."""
+    file = hospital.source / "xray/106.jpg"
+    file.write_bytes(file.read_bytes()[:-600])
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_a_panel_that_is_no_panel_is_refused(tmp_path: Path, text: str, told: st
 
 
 def test_a_missing_panel_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match=r"labs\.csv: no such file; expected a panel"):
+    with pytest.raises(DefinitionError, match=r"labs\.csv: no such file; expected a lab panel"):
         Labs(tmp_path, panel="labs.csv")
 
 
@@ -235,7 +235,10 @@ def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Pa
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("Creatinine,,crea,mg/dL,umol/L,,", "to convert mass into amount of substance, give g_per_mol"),
+        (
+            "Creatinine,,crea,mg/dL,umol/L,,",
+            "to convert mass into amount of substance, give",
+        ),
         ("Creatinine,,crea,mg/dL,furlong,,", "'furlong' is not a UCUM code"),
         ("Sodium,,na,mmol/L,kPa,,22.99", "'kPa' cannot be converted into 'mmol/L'"),
         ("Calcium,,ca,mmol/L,meq/L,,", "'meq/L' and 'mmol/L' differ by the ion's charge"),

@@ -1,5 +1,3 @@
-import csv
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +5,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
-from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.prepare import prepare
-from clinical_symile.data.prepare_cohort import count_cohort
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.synthetic import cxr as synthetic_xray
+from clinical_symile.errors import DataError
 from clinical_symile.synthetic import ecg as synthetic_ecg
 from clinical_symile.synthetic import generate as synthetic
 from clinical_symile.synthetic import labs as synthetic_labs
 from clinical_symile.synthetic.oracle import Oracle
-from clinical_symile.synthetic.tables import TABLE_COLUMNS
-from clinical_symile.synthetic.world import WORLD_MODALITIES, World, bits_to_integers
-from tests.helpers.synthetic import quiet
+from clinical_symile.synthetic.world import WORLD_MODALITIES, World
 
 COHORT = Path(__file__).resolve().parents[2] / "cohorts" / "synthetic" / "cohort.toml"
+
 PARAMETERS = {
     "seed": 0,
     "redundant": 1,
@@ -94,21 +85,6 @@ def test_processes_write_what_one_process_writes(tmp_path, monkeypatch):
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
 
-def test_the_tables_have_mimics_columns(hospital):
-    for name, columns in TABLE_COLUMNS.items():
-        assert tuple(table(hospital, name).columns) == columns
-    events = table(hospital, "mimiciv/hosp/labevents.csv.gz")
-    assert len(events.columns) == 16
-    assert events["labevent_id"].is_unique
-    assert events["hadm_id"].isna().any(), "some rows name no admission, as in MIMIC"
-
-
-def test_gzipped_tables_carry_no_time(hospital):
-    for path in hospital.rglob("*.csv.gz"):
-        assert path.read_bytes()[4:8] == bytes(4)
-        assert gzip.decompress(path.read_bytes())
-
-
 def test_every_file_that_a_table_lists_is_there_and_no_other(hospital):
     records = table(hospital, "mimic-iv-ecg/record_list.csv")["path"]
     expected = {f"mimic-iv-ecg/{record}{end}" for record in records for end in (".hea", ".dat")}
@@ -119,14 +95,6 @@ def test_every_file_that_a_table_lists_is_there_and_no_other(hospital):
         for x in xrays.itertuples()
     }
     assert {name for name in content(hospital) if "files/" in name} == expected
-
-
-def test_ids_lie_outside_mimics_ranges(hospital):
-    admissions = table(hospital, "mimiciv/hosp/admissions.csv.gz")
-    assert (admissions["subject_id"] >= 90_000_000).all()
-    assert (admissions["hadm_id"] >= 92_000_000).all()
-    assert admissions["hadm_id"].is_unique
-    assert admissions.groupby("subject_id").size().between(1, synthetic.MAX_ADMISSIONS).all()
 
 
 def test_recordings_are_taken_inside_their_windows(hospital):
@@ -160,77 +128,9 @@ def test_the_progress_ends_at_all_subjects(tmp_path, monkeypatch):
     assert calls == [(2, 3), (3, 3)]
 
 
-def test_nothing_half_written_is_left(catalog, tmp_path, monkeypatch):
-    def fail(*_):
-        raise RuntimeError("disk full")
-
-    few = {"source": tmp_path / "source", "generate": ["subjects=4"], "bar": quiet}
-    with monkeypatch.context() as patch:
-        patch.setattr(synthetic, "write_tables", fail)
-        with pytest.raises(RuntimeError, match="disk full"):
-            count_cohort(catalog, "synthetic", **few)
-    assert not list(tmp_path.iterdir())
-    count_cohort(catalog, "synthetic", **few)
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
-
-
-@pytest.mark.parametrize(
-    ("generate", "said"),
-    [
-        ("seed=-1", "generator: seed is -1; expected a whole number from 0"),
-        ("subjects=0", "generator: subjects is 0; expected 1 to"),
-        ("subjects=2.5", "--generate subjects=2.5: subjects is 2.5; expected a whole number, such"),
-        ("redundant=true", "redundant is True; expected a whole number, such as 1"),
-        ("flip=often", "flip is 'often'; expected a number, such as 0.05"),
-    ],
-)
-def test_a_parameter_that_is_refused_leaves_nothing(catalog, tmp_path, generate, said):
-    with pytest.raises(DefinitionError, match=said):
-        count_cohort(
-            catalog, "synthetic", source=tmp_path / "source", generate=[generate], bar=quiet
-        )
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_folder_that_exists_is_not_overwritten(tmp_path):
     with pytest.raises(DataError, match="exists; expected a new folder"):
         synthetic.write_cohort(tmp_path, subjects=1, **PARAMETERS)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"subjects": 0}, "subjects is 0; expected 1 to"),
-        ({"seed": -1}, "seed is -1; expected a whole number from 0"),
-        ({"absent": 1.0}, "absent is 1.0; expected a probability below 1"),
-        ({"synergistic": 5}, "1 redundant, 1 unique and 5 synergistic factors; expected 1 to 6"),
-        ({"redundant": -1}, "-1 redundant"),
-        ({"synergy": 1.5}, "synergy is 1.5; expected 0 to 1"),
-        ({"flip": -0.1}, "flip is -0.1; expected 0 to 1"),
-    ],
-)
-def test_numbers_that_describe_no_world_are_an_error(tmp_path, changed, message):
-    with pytest.raises(ValueError, match=message):
-        synthetic.write_cohort(tmp_path / "source", **{"subjects": 1, **PARAMETERS, **changed})
-    assert not list(tmp_path.iterdir())
-
-
-def test_drawn_words_follow_the_exact_joint(rng):
-    world = World(redundant=1, unique=0, synergistic=1, synergy=0.7, flip=0.1)
-    counts, outcomes = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
-    samples = 2000
-    for _ in range(samples):
-        bits, deteriorates = world.draw(rng)
-        counts[tuple(bits_to_integers(bits))] += 1
-        outcomes[tuple(bits_to_integers(bits))] += deteriorates
-    spread = 4.5 * np.sqrt(world.joint() / samples) + 1e-9
-    assert (np.abs(counts / samples - world.joint()) <= spread).all()
-    spread = 4.5 * np.sqrt(world.joint_with_outcome() / samples) + 1e-9
-    assert (np.abs(outcomes / samples - world.joint_with_outcome()) <= spread).all()
-
-
-def test_words_have_their_first_bit_lowest():
-    assert bits_to_integers(np.array([[1, 0, 0], [0, 1, 1]])).tolist() == [1, 6]
 
 
 def test_every_admission_has_a_modality_and_each_is_absent_as_often(rng):
@@ -266,83 +166,6 @@ def test_wfdb_reads_the_records_that_are_written(tmp_path, rng):
     assert (record.fs, record.units, record.adc_gain) == (500, ["mV"] * 12, [200.0] * 12)
     assert record.checksum == [int(c) % 65_536 for c in record.calc_checksum()]
     assert record.init_value == samples[0].tolist()
-
-
-def test_the_limb_leads_obey_einthoven_and_goldberger(rng):
-    samples = synthetic_ecg.draw_ecg([0, 1, 0, 1, 0, 1], rng).astype(float)
-    lead = dict(zip(synthetic_ecg.RECORDER_LEADS, samples.T, strict=True))
-    rounding = 1.01
-    assert np.abs(lead["I"] + lead["III"] - lead["II"]).max() <= 1.5 * rounding
-    assert np.abs(lead["aVR"] + (lead["I"] + lead["II"]) / 2).max() <= rounding
-    assert np.abs(lead["aVL"] - (lead["I"] - lead["III"]) / 2).max() <= rounding
-    assert np.abs(lead["aVF"] - (lead["II"] + lead["III"]) / 2).max() <= rounding
-
-
-def test_every_sign_has_three_analytes_that_are_always_measured(rng):
-    drawn = [synthetic_labs.draw_labs([], rng).keys() for _ in range(50)]
-    for sign in range(len(synthetic_labs.LAB_SIGNS)):
-        items = {
-            analyte.itemid for analyte in synthetic_labs.SYNTHETIC_PANEL if analyte.sign == sign
-        }
-        assert len(items) == 3
-        assert all(items <= measured for measured in drawn)
-    assert any(len(measured) < len(synthetic_labs.SYNTHETIC_PANEL) for measured in drawn)
-
-
-def test_a_sign_beyond_those_shown_is_not_there(rng):
-    normal = [synthetic_labs.draw_labs([1], rng)[51222] for _ in range(50)]
-    assert min(normal) > 10.5
-
-
-def features_of_xray(bits, rng):
-    return synthetic_xray.draw_xray(bits, rng).reshape(8, 16, 8, 16).mean(axis=(1, 3)).ravel()
-
-
-def features_of_ecg(bits, rng):
-    samples = synthetic_ecg.draw_ecg(bits, rng).astype(float)
-    steepness = np.abs(np.diff(samples, axis=0)).mean(axis=0)
-    return np.concatenate([samples.mean(axis=0), np.log(samples.std(axis=0)), np.log(steepness)])
-
-
-def features_of_labs(bits, rng):
-    values = synthetic_labs.draw_labs(bits, rng)
-    usual = {analyte.itemid: analyte.mean for analyte in synthetic_labs.SYNTHETIC_PANEL}
-    shifted = {analyte.itemid: analyte.shift for analyte in synthetic_labs.SYNTHETIC_PANEL}
-    log_scale = {analyte.itemid for analyte in synthetic_labs.SYNTHETIC_PANEL if analyte.ratio}
-    return np.array(
-        [
-            0.0
-            if item not in values
-            else np.log(values[item] / mean) / (shifted[item] or 1)
-            if item in log_scale
-            else (values[item] - mean) / (shifted[item] or 1)
-            for item, mean in usual.items()
-        ]
-    )
-
-
-@pytest.mark.parametrize(
-    ("features", "signs"),
-    [
-        (features_of_xray, synthetic_xray.CXR_SIGNS),
-        (features_of_ecg, synthetic_ecg.ECG_SIGNS),
-        (features_of_labs, synthetic_labs.LAB_SIGNS),
-    ],
-    ids=WORLD_MODALITIES,
-)
-def test_every_sign_can_be_read(features, signs, rng):
-    bits = rng.integers(0, 2, (400, len(signs)))
-    drawn = np.stack([features(row.tolist(), rng) for row in bits])
-    for sign, name in enumerate(signs):
-        reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        reader.fit(drawn[:280], bits[:280, sign])
-        assert reader.score(drawn[280:], bits[280:, sign]) >= 0.97, name
-
-
-def test_the_panel_lists_every_analyte_that_is_drawn():
-    with (COHORT.parent / "labs.csv").open(newline="") as file:
-        columns = [row["column"] for row in csv.DictReader(file)]
-    assert columns == [f"lab_{analyte.itemid}" for analyte in synthetic_labs.SYNTHETIC_PANEL]
 
 
 def test_the_store_holds_the_truth_of_each_admission(store, hospital):
@@ -397,10 +220,3 @@ def test_a_prepared_store_has_its_oracle(store):
     scores = oracle.score(rows, store.present[rows], np.tile(rows, (len(rows), 1)), target="cxr")
     assert scores.shape == (len(rows), len(rows))
     assert oracle.total_correlation == pytest.approx(2.8997, abs=1e-4)
-
-
-def test_an_xray_is_a_grey_jpeg(hospital):
-    path = next(hospital.rglob("*.jpg"))
-    with Image.open(path) as image:
-        assert (image.format, image.mode) == ("JPEG", "L")
-        assert image.size == (synthetic_xray.IMAGE_SIZE_PX, synthetic_xray.IMAGE_SIZE_PX)

@@ -18,6 +18,7 @@ SMALL = [
     World(redundant=2, unique=0, synergistic=0, synergy=0.0, flip=0.2),
     World(redundant=1, unique=1, synergistic=1, synergy=0.3, flip=0.05),
 ]
+
 DEFAULTS = World(redundant=1, unique=1, synergistic=3, synergy=1.0, flip=0.05)
 
 
@@ -79,16 +80,6 @@ def as_store(world, shown):
 def oracle_of(world, *, samples, rng):
     shown = np.stack([bits_to_integers(world.draw(rng)[0]) for _ in range(samples)])
     return Oracle(as_store(world, shown)), shown
-
-
-@pytest.mark.parametrize("world", SMALL)
-def test_the_joint_is_the_definition_in_loops(world):
-    expected = np.zeros((2**world.bits,) * 3)
-    with_outcome = np.zeros_like(expected)
-    for key, (p, positive) in joint_in_loops(world).items():
-        expected[key], with_outcome[key] = p, positive
-    np.testing.assert_allclose(world.joint(), expected, atol=1e-15)
-    np.testing.assert_allclose(world.joint_with_outcome(), with_outcome, atol=1e-15)
 
 
 @pytest.mark.parametrize("world", SMALL)

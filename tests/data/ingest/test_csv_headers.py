@@ -94,14 +94,6 @@ def test_text_where_hours_are_expected_is_counted_before_anything_is_decoded(
     assert not hospital.out.with_name("store.partial").exists()
 
 
-def test_hours_of_candidates_are_numbers(hospital: Hospital) -> None:
-    query = "SELECT * EXCLUDE (xray), [{'xray': xray, 'taken_h': 'Smith'}] AS xrays FROM admissions"
-    (hospital.definition.parent / "samples.sql").write_text(query)
-    hospital.edit("[modalities.cxr]", '[modalities.cxr]\ncandidates = "xrays"')
-    hospital.edit('keep = ["ward"]', 'measured = ["taken_h"]')
-    assert "field 'taken_h' of 'xrays' is VARCHAR; expected a number of hours" in message(hospital)
-
-
 def test_a_table_of_a_split_that_cannot_be_read_is_not_quoted(hospital: Hospital) -> None:
     hospital.edit('sql = "samples.sql"\n', 'tables = { train = "admissions.csv" }\n')
     hospital.edit('split = "split"\n', "")

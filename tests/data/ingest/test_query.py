@@ -11,7 +11,7 @@ from clinical_symile.cli.init import init_cohort
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.ingest.query import syntax_problems
 from clinical_symile.errors import DataError
-from tests.helpers.hospital import Hospital
+from tests.helpers.hospital import Hospital, refusal, run
 
 
 def ask(hospital: Hospital, query: str) -> list[str]:
@@ -104,3 +104,42 @@ def test_a_source_is_tried_without_torch_mlflow_and_pandas(hospital: Hospital) -
     command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert f"small: its query fits the tables of {hospital.source}." in done.stdout
+
+
+def test_a_query_that_names_a_column_that_is_not_there_is_told(hospital: Hospital) -> None:
+    (hospital.definition.parent / "samples.sql").write_text("SELECT admision FROM admissions")
+    told = refusal(hospital)
+    assert 'samples.sql: Binder Error: Referenced column "admision" not found' in told
+    assert "Correct the query, or the tables" in told
+
+
+@pytest.mark.parametrize("failing", ["CAST(xray AS DATE)", "strptime(xray, '%Y')"])
+def test_a_query_that_fails_on_a_value_does_not_tell_it(hospital: Hospital, failing: str) -> None:
+    query = f"SELECT * REPLACE ({failing} AS xray) FROM admissions"
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    told = refusal(hospital)
+    assert "samples.sql: DuckDB stopped with a" in told
+    assert ".jpg" not in told
+
+
+@pytest.mark.parametrize("query", ["DROP VIEW admissions", "", "SELECT 1; SELECT 2"])
+def test_a_query_must_be_one_that_returns_rows(hospital: Hospital, query: str) -> None:
+    (hospital.definition.parent / "samples.sql").write_text(query)
+    assert "samples.sql: " in refusal(hospital)
+
+
+def test_a_query_without_rows_is_refused(hospital: Hospital) -> None:
+    hospital.write(hospital.admissions.head(0))
+    assert "no rows; expected one per sample" in refusal(hospital)
+
+
+def test_a_query_of_a_column_that_is_not_there_is_told_with_the_columns_of_each_file(
+    hospital: Hospital,
+) -> None:
+    (hospital.definition.parent / "samples.sql").write_text("SELECT *, a.age FROM admissions AS a")
+    with pytest.raises(DataError) as caught:
+        run(hospital)
+    (said,) = caught.value.problems
+    columns = "admission, person, split, ward, xray, ecg, crea, k, died"
+    assert f"admissions is {hospital.source / 'admissions.csv'}, with {columns}.\n" in said
+    assert '"age"' in said

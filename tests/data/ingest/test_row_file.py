@@ -1,13 +1,11 @@
 """Rows in a file, a batch in memory at a time; and what came of them."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from clinical_symile.data.ingest.journal import Journal
 from clinical_symile.data.ingest.row_file import RowFile, write_row_file
 
 
@@ -44,23 +42,3 @@ def test_a_file_without_rows_has_a_schema(tmp_path: Path) -> None:
     write_row_file(pa.table({"n": pa.array([], pa.int64())}).to_reader(), tmp_path / "none.arrow")
     rows = RowFile(tmp_path / "none.arrow")
     assert (len(rows), rows.schema.names, rows.part(0, 5)) == (0, ["n"], [])
-
-
-def test_verdicts_come_in_the_order_of_samples_however_they_were_noted(tmp_path: Path) -> None:
-    file = tmp_path / "journal.jsonl"
-    file.touch()
-    journal = Journal(file)
-    for first in (64, 0, 32):
-        journal.add({"first": first, "chosen": [first]})
-    for again in (journal, Journal(file)):
-        assert [verdict["first"] for verdict in again.verdicts()] == [0, 32, 64]
-
-
-def test_a_line_that_was_cut_off_is_removed_and_the_next_follows(tmp_path: Path) -> None:
-    file = tmp_path / "journal.jsonl"
-    whole = [json.dumps({"first": first}) + "\n" for first in (32, 0)]
-    file.write_text("".join(whole) + '{"first": 6')
-    journal = Journal(file)
-    assert file.read_text() == "".join(whole)
-    journal.add({"first": 64})
-    assert [verdict["first"] for verdict in Journal(file).verdicts()] == [0, 32, 64]

@@ -1,0 +1,35 @@
+"""The manifest of a store counts what was kept and what was not."""
+
+import json
+
+from tests.helpers.hospital import Hospital, run
+
+
+def test_the_manifest_counts_samples_and_reasons(hospital: Hospital) -> None:
+    manifest = run(hospital).manifest
+    assert manifest["left_out"] == {"nothing-recorded": 1}
+    assert manifest["counts"]["train"] == {
+        "samples": 5,
+        "subjects": 4,
+        "present": {"cxr": 4, "ecg": 4, "labs": 4},
+        "patterns": {"cxr+ecg": 1, "cxr+ecg+labs": 2, "cxr+labs": 1, "ecg+labs": 1},
+    }
+    counts = {"positive": 1, "negative": 2, "uncertain": 1, "unknown": 1}
+    assert manifest["outcomes"]["died"]["train"] == counts
+    assert manifest["modalities"]["ecg"]["unit"] == "uV"
+    assert manifest["modalities"]["labs"]["parts"] == ["Creatinine", "Potassium"]
+
+
+def test_implausible_labs_are_counted_in_the_manifest(hospital: Hospital) -> None:
+    (hospital.definition.parent / "labs.csv").write_text(
+        "analyte,loinc,column,unit,low,high\n"
+        "Creatinine,2160-0,crea,mg/dL,0,3\nPotassium,2823-3,k,mmol/L,4,\n"
+    )
+    manifest = run(hospital).manifest
+    assert manifest["implausible"] == {"labs": {"Creatinine": 1, "Potassium": 1}}
+    assert manifest["rejected"]["labs"] == {"implausible": 1}
+
+
+def test_the_manifest_holds_no_time_and_no_path(hospital: Hospital) -> None:
+    text = json.dumps(run(hospital).manifest)
+    assert str(hospital.source.parent) not in text
