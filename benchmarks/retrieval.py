@@ -42,7 +42,7 @@ def measure(candidates: int, *, queries: int, dim: int) -> str:
     z = torch.randn(candidates, 3, dim, generator=generator)
     embeddings = Embeddings(
         z=z.div_(dim**0.5),
-        present=torch.ones(candidates, 3, dtype=torch.bool),
+        available=torch.ones(candidates, 3, dtype=torch.bool),
         modalities=("cxr", "ecg", "labs"),
         rows=torch.arange(candidates),
     )

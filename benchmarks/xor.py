@@ -79,7 +79,7 @@ def embed(encoders: nn.ModuleList, bits: Float[Tensor, "sample modality bit"]) -
     z = torch.stack([encoder(bits[:, m]) for m, encoder in enumerate(encoders)], dim=1)
     return Embeddings(
         z=functional.normalize(z, dim=2),
-        present=torch.ones(z.shape[:2], dtype=torch.bool),
+        available=torch.ones(z.shape[:2], dtype=torch.bool),
         modalities=MODALITIES,
         rows=torch.arange(len(z)),
     )

@@ -1,4 +1,4 @@
-"""`Embeddings`: vectors out of a model, with which of them are real."""
+"""`Embeddings`: a model's vectors with the modalities they may be used for."""
 
 from dataclasses import dataclass, replace
 
@@ -11,60 +11,62 @@ from torch import Tensor
 class Embeddings:
     """One vector per sample and modality.
 
-    `z` is never read without `present`: the slots of absent modalities are zero as the model makes
-    them, and may hold anything in a test.
+    Read `z` only together with `available`. A model makes the vectors of unavailable modalities
+    zero, but a test may fill them with any values.
 
     Attributes:
         z: the vectors.
-        present: True where the modality was measured and may be used.
-        modalities: the columns of `present`.
-        rows: rows of the store.
-        substitute: what stands in for an absent modality, where the model learned such a vector;
-            None where an absent modality is left out.
+        available: True where the modality is present in the store and visible to the model.
+        modalities: the columns of `available`.
+        rows: the samples, as rows of the store.
+        substitute: for each modality the vector that replaces it where it is missing; None if
+            objectives leave a missing modality out.
     """
 
     z: Float[Tensor, "sample modality dim"]
-    present: Bool[Tensor, "sample modality"]
+    available: Bool[Tensor, "sample modality"]
     modalities: tuple[str, ...]
     rows: Int[Tensor, " sample"]
     substitute: Float[Tensor, "modality dim"] | None = None
 
-    def hide(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
-        """These embeddings with only what is both present and `visible`; the rest is zeroed."""
-        present = self.present & visible
-        z = torch.where(present[:, :, None], self.z, torch.zeros_like(self.z))
-        return replace(self, z=z, present=present)
+    def with_visible(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
+        """Return these embeddings with only `visible` modalities available; the rest is zero."""
+        available = self.available & visible
+        z = torch.where(available[:, :, None], self.z, torch.zeros_like(self.z))
+        return replace(self, z=z, available=available)
 
     def take(self, index: Int[Tensor, " taken"]) -> "Embeddings":
-        """The embeddings of some samples, in the order of `index`."""
-        return replace(self, z=self.z[index], present=self.present[index], rows=self.rows[index])
+        """Return the embeddings of some samples, in the order of `index`."""
+        return replace(
+            self, z=self.z[index], available=self.available[index], rows=self.rows[index]
+        )
 
     def to(self, device: torch.device | str) -> "Embeddings":
-        """The same on another device."""
-        z, present, rows = (value.to(device) for value in (self.z, self.present, self.rows))
+        """Return the same embeddings on another device."""
+        z, available, rows = (value.to(device) for value in (self.z, self.available, self.rows))
         substitute = None if self.substitute is None else self.substitute.to(device)
-        return replace(self, z=z, present=present, rows=rows, substitute=substitute)
+        return replace(self, z=z, available=available, rows=rows, substitute=substitute)
 
-    def of(self, columns: tuple[int, ...]) -> "Embeddings":
-        """The embeddings of some modalities alone, by their columns."""
+    def select(self, columns: tuple[int, ...]) -> "Embeddings":
+        """Return the embeddings of some modalities, given by their columns."""
         kept = list(columns)
         return replace(
             self,
             z=self.z[:, kept],
-            present=self.present[:, kept],
+            available=self.available[:, kept],
             modalities=tuple(self.modalities[column] for column in kept),
             substitute=None if self.substitute is None else self.substitute[kept],
         )
 
-    def filled(
+    def with_substitutes(
         self,
     ) -> tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]:
-        """What an objective computes with: `z` and which slots of it count.
+        """Return the vectors that an objective computes with, and which of them it may use.
 
-        With a substitute every slot counts, and the absent ones hold it; without one only the
-        present slots count.
+        With substitutes, every vector may be used and a missing modality has its substitute.
+        Without, these are `z` and `available`.
         """
         if self.substitute is None:
-            return self.z, self.present
-        z = torch.where(self.present[:, :, None], self.z, self.substitute[None])
-        return z, torch.ones_like(self.present)
+            return self.z, self.available
+        z = torch.where(self.available[:, :, None], self.z, self.substitute[None])
+        return z, torch.ones_like(self.available)

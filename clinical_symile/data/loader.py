@@ -1,4 +1,4 @@
-"""From a store to a device: held there whole where it fits, streamed where it does not."""
+"""Load batches of a store onto a device: from device memory if the store fits, else streamed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,24 +10,25 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.batch import Batch, available_entries, load_batch
 from clinical_symile.data.store import CohortStore
 
-# Of a device's free memory, what a store may take: the rest is for weights and activations.
-SHARE = 0.4
-ROWS_AT_A_TIME = 1024
+# The fraction of a device's free memory that a store may take. Weights and activations need the
+# rest.
+_MEMORY_FRACTION = 0.4
+_CHUNK_ROWS = 1024
 
-# What a device can hold as it is stored; anything else is held as the encoder's input.
-HELD = ("uint8", "int8", "int16", "int32", "float32")
+# The types that a device can hold as stored; of other types it holds the encoder's inputs.
+_STORED_TYPES = ("uint8", "int8", "int16", "int32", "float32")
 
 
 @runtime_checkable
 class BatchLoader(Protocol):
-    """Batches of a store, on a device."""
+    """Protocol of a source of batches on a device."""
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device of the batches."""
         ...
 
     def batch(
@@ -37,33 +38,33 @@ class BatchLoader(Protocol):
         visible: Bool[np.ndarray, "sample modality"] | None = None,
         partners: Int[np.ndarray, "sample modality"] | None = None,
     ) -> Batch:
-        """Some rows, as `load_batch` gives them."""
+        """Return some rows as `load_batch` does, on the device."""
         ...
 
 
 def open_loader(
     store: CohortStore, modalities: Sequence[str], *, device: torch.device
 ) -> BatchLoader:
-    """The quickest way from a store to a device.
+    """Open the fastest loader of a store for a device.
 
-    On the CPU the operating system keeps what was read of the memory map, so nothing is held twice.
+    On the CPU the operating system caches the memory map, so that streaming holds nothing twice.
     """
     if device.type != "cuda":
         return StreamingLoader(store, tuple(modalities), device)
     free, _ = torch.cuda.mem_get_info(device)
-    if resident_bytes(store, modalities) > SHARE * free:
+    if resident_bytes(store, modalities) > _MEMORY_FRACTION * free:
         return StreamingLoader(store, tuple(modalities), device)
     return DeviceLoader(store, modalities, device)
 
 
 def resident_bytes(store: CohortStore, modalities: Sequence[str]) -> int:
-    """What `DeviceLoader` holds."""
-    return sum(_numbers(store, name)[0] for name in modalities)
+    """Return the device memory that `DeviceLoader` needs, in bytes."""
+    return sum(_device_layout(store, name)[0] for name in modalities)
 
 
 @dataclass(frozen=True)
 class StreamingLoader:
-    """Reads each batch from the memory map and sends it on from pinned memory."""
+    """A loader that reads each batch from disk and copies it to the device from pinned memory."""
 
     store: CohortStore
     modalities: tuple[str, ...]
@@ -80,32 +81,35 @@ class StreamingLoader:
         read = load_batch(
             self.store, rows, modalities=self.modalities, visible=visible, partners=partners
         )
-        inputs = {name: self._sent(value) for name, value in read.inputs.items()}
-        return Batch(inputs, self._sent(read.present), read.modalities, self._sent(read.rows))
+        inputs = {name: self._to_device(value) for name, value in read.inputs.items()}
+        return Batch(
+            inputs, self._to_device(read.available), read.modalities, self._to_device(read.rows)
+        )
 
-    def _sent(self, value: Tensor) -> Tensor:
+    def _to_device(self, value: Tensor) -> Tensor:
+        """Return a tensor on the device."""
         if self.device.type != "cuda":
             return value.to(self.device)
         return value.pin_memory().to(self.device, non_blocking=True)
 
 
 class DeviceLoader:
-    """Holds every row on the device, in the type it is stored in, and scales it there.
+    """A loader that holds every row on the device, as stored, and scales it there.
 
     Args:
-        store: what is held.
-        modalities: of it.
-        device: where.
+        store: a prepared cohort.
+        modalities: the modalities to hold.
+        device: the device to hold them on.
     """
 
     def __init__(self, store: CohortStore, modalities: Sequence[str], device: torch.device):
         self.device = device
         self.modalities = tuple(modalities)
         self._store = store
-        self._held = {name: self._whole(name) for name in modalities}
+        self._stored = {name: self._load(name) for name in modalities}
         self._divisors: dict[str, Tensor] = {}
         for name in modalities:
-            divisor = _numbers(store, name)[1]
+            divisor = _device_layout(store, name)[1]
             if divisor is not None:
                 self._divisors[name] = torch.from_numpy(divisor).to(device)
 
@@ -117,65 +121,66 @@ class DeviceLoader:
         partners: Int[np.ndarray, "sample modality"] | None = None,
     ) -> Batch:
         """See `BatchLoader`."""
-        if partners is None:
-            partners = np.repeat(rows[:, None], len(self.modalities), axis=1)
-        columns = [self._store.modalities.index(name) for name in self.modalities]
-        present = self._store.present[partners, columns]
-        if visible is not None:
-            present = present & visible
-        lenders, shown = (torch.from_numpy(x).to(self.device) for x in (partners, present))
+        sources, _, entries = available_entries(
+            self._store, rows, modalities=self.modalities, visible=visible, partners=partners
+        )
+        read_from, available = (torch.from_numpy(x).to(self.device) for x in (sources, entries))
         return Batch(
             inputs={
-                name: self._input(name, lenders[:, column], shown[:, column])
+                name: self._input(name, read_from[:, column], available[:, column])
                 for column, name in enumerate(self.modalities)
             },
-            present=shown,
+            available=available,
             modalities=self.modalities,
             rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(self.device),
         )
 
     def _input(
-        self, name: str, rows: Int[Tensor, " sample"], shown: Bool[Tensor, " sample"]
+        self, name: str, rows: Int[Tensor, " sample"], available: Bool[Tensor, " sample"]
     ) -> Float[Tensor, "sample ..."]:
-        value = self._held[name][rows]
+        """Return the inputs of an encoder: scaled, and zero where unavailable."""
+        value = self._stored[name][rows]
         if name in self._divisors:
             value = value / self._divisors[name]
-        return value.masked_fill_(~shown.view(-1, *[1] * (value.ndim - 1)), 0.0)
+        return value.masked_fill_(~available.view(-1, *[1] * (value.ndim - 1)), 0.0)
 
-    def _whole(self, name: str) -> Tensor:
-        parts = [
-            slice(start, start + ROWS_AT_A_TIME)
-            for start in range(0, len(self._store.samples), ROWS_AT_A_TIME)
+    def _load(self, name: str) -> Tensor:
+        """Copy all rows of a modality to the device, in chunks."""
+        chunks = [
+            slice(start, start + _CHUNK_ROWS)
+            for start in range(0, len(self._store.samples), _CHUNK_ROWS)
         ]
-        if _numbers(self._store, name)[1] is not None:
+        if _device_layout(self._store, name)[1] is not None:
             stored = self._store.array(name)
-            read = (torch.from_numpy(np.array(stored[part])) for part in parts)
+            read = (torch.from_numpy(np.array(stored[chunk])) for chunk in chunks)
         else:
             rows = np.arange(len(self._store.samples))
-            read = (torch.from_numpy(self._store.inputs(name, rows[part])) for part in parts)
-        return torch.cat([part.to(self.device) for part in read])
+            read = (torch.from_numpy(self._store.inputs(name, rows[chunk])) for chunk in chunks)
+        return torch.cat([chunk.to(self.device) for chunk in read])
 
 
 Item = TypeVar("Item")
 
 
 def prefetch(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, each made by another thread while the one before is used."""
+    """Yield the same items, each made by another thread while the one before is in use."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         source, end = iter(items), object()
-        coming = thread.submit(next, source, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, source, end)
+        upcoming = thread.submit(next, source, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = thread.submit(next, source, end)
             yield item  # type: ignore[misc]
 
 
-def _numbers(store: CohortStore, modality: str) -> tuple[int, Float[np.ndarray, "..."] | None]:
-    """Bytes of all rows as `DeviceLoader` holds them, and by what stored numbers are divided.
+def _device_layout(
+    store: CohortStore, modality: str
+) -> tuple[int, Float[np.ndarray, "..."] | None]:
+    """Return the bytes that `DeviceLoader` needs for a modality, and the divisor of stored values.
 
-    None where the encoder's input is held instead.
+    The divisor is None if the loader holds the encoder's inputs instead of stored values.
     """
     stored, divisor = store.array(modality), store.divisor(modality)
-    if divisor is not None and stored.dtype.name in HELD:
+    if divisor is not None and stored.dtype.name in _STORED_TYPES:
         return stored.nbytes, divisor
     one = store.inputs(modality, np.zeros(0, dtype=np.int64)).shape[1:]
     return len(store.samples) * int(np.prod(one)) * 4, None

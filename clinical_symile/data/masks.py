@@ -1,8 +1,8 @@
-"""Masks: which modalities, or which parts of one, each sample of a split may be asked with.
+"""Draw masks: the modalities, or the parts of one, that a pattern makes available in each sample.
 
-A mask is drawn from a pattern, a store and a seed alone. Every model that is scored on a store
-therefore meets the same masks, and the digest of a mask says so: it is of the samples' names and of
-what is seen of each, in whatever order they stand.
+A mask depends on the pattern, the store and a seed alone, so that all models evaluated on a store
+have the same masks. The digest of a mask shows this. It depends on the samples' names and on what
+is available in each, not on the order of the samples.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from clinical_symile.config.splits import SPLITS
+from clinical_symile.data.mask_files import pattern_file, read_mask, read_site_table
 from clinical_symile.data.severity import severity
 from clinical_symile.data.store import CohortStore, open_store
-from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.errors import CannotScore
 from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
 from clinical_symile.missingness.patterns import (
@@ -30,15 +31,15 @@ from clinical_symile.missingness.patterns import (
 
 @dataclass(frozen=True)
 class Mask:
-    """What may be seen of some samples.
+    """The columns that a pattern makes available in some samples.
 
     Attributes:
-        pattern: the name of the pattern it was drawn from.
+        pattern: the name of the pattern.
         columns: modalities, or the parts of one.
         samples: the samples' names.
-        rows: the same as rows of the store.
-        present: what there was to be hidden.
-        available: what may be used.
+        rows: the samples, as rows of the store.
+        present: True where the store has a usable measurement.
+        available: True where it is also visible under the pattern.
     """
 
     pattern: str
@@ -50,20 +51,20 @@ class Mask:
 
     @property
     def hidden_rate(self) -> dict[str, float]:
-        """The share of each column's measured entries that is hidden."""
+        """The share of each column's present entries that is hidden."""
         return self.hidden_rate_among(self.rows)
 
-    def hidden_rate_among(self, rows: Int[np.ndarray, " asked"]) -> dict[str, float]:
-        """The same among some rows of the store."""
-        asked = np.isin(self.rows, rows)
-        there = self.present[asked].sum(axis=0)
-        gone = (self.present & ~self.available)[asked].sum(axis=0)
-        shares = np.divide(gone, there, out=np.zeros(len(there)), where=there > 0)
-        return dict(zip(self.columns, shares.tolist(), strict=True))
+    def hidden_rate_among(self, rows: Int[np.ndarray, " selected"]) -> dict[str, float]:
+        """Return the share of each column's present entries that is hidden, among some rows."""
+        selected = np.isin(self.rows, rows)
+        present = self.present[selected].sum(axis=0)
+        hidden = (self.present & ~self.available)[selected].sum(axis=0)
+        rates = np.divide(hidden, present, out=np.zeros(len(present)), where=present > 0)
+        return dict(zip(self.columns, rates.tolist(), strict=True))
 
     @property
     def digest(self) -> str:
-        """Equal exactly if the same is seen of the same samples."""
+        """A digest that is equal exactly if the same is available in the same samples."""
         order = np.argsort(np.array(self.samples, dtype=str), kind="stable")
         return digest_of(
             "\n".join(self.columns),
@@ -72,26 +73,13 @@ class Mask:
         )
 
     def write(self, path: Path) -> None:
-        """Keep the mask as CSV: `sample`, and for each column 1 where it may be used."""
+        """Write the mask as CSV: `sample`, and for each column 1 where it is available."""
         table = pd.DataFrame(self.available.astype(int), columns=list(self.columns))
         table.insert(0, "sample", self.samples)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         table.to_csv(partial, index=False, lineterminator="\n")
         partial.replace(path)
-
-
-def pattern_file(pattern: Pattern, store: CohortStore) -> Path | None:
-    """The table beside the store that a pattern reads, be it there or not; most read none."""
-    if pattern.mechanism == "mask":
-        return store.path / "masks" / f"{pattern.given}.csv"
-    if (
-        pattern.mechanism == "site"
-        and pattern.given
-        and f"kept_{pattern.given}" not in store.samples
-    ):
-        return store.path / "sites" / f"{pattern.given}.csv"
-    return None
 
 
 def draw_mask(
@@ -112,10 +100,10 @@ def draw_mask(
         store: a prepared cohort.
         split: `train`, `tuning` or `held_out`.
         modalities: the mask's columns; None for all of the store.
-        seed: of what is drawn.
+        seed: seed of what is random.
 
     Returns:
-        The mask of the samples that the pattern is scored on.
+        The mask of the samples that the pattern is evaluated on.
 
     Raises:
         CannotScore: the store lacks a column, an outcome or a file that the pattern needs.
@@ -129,8 +117,8 @@ def draw_mask(
     store = open_store(store)
     columns = store.modalities if modalities is None else tuple(modalities)
     path = pattern_file(pattern, store)
-    written = path.read_bytes() if path is not None and path.is_file() else b""
-    return _mask(pattern, store, split, columns, seed, digest_of(written))
+    content = path.read_bytes() if path is not None and path.is_file() else b""
+    return _mask(pattern, store, split, columns, seed, digest_of(content))
 
 
 @lru_cache(maxsize=128)
@@ -140,69 +128,73 @@ def _mask(
     split: str,
     modalities: tuple[str, ...],
     seed: int,
-    written: str,
+    file_digest: str,
 ) -> Mask:
-    """Of what is in the pattern's table as well, so that none is remembered from before an edit."""
-    del written
+    """Draw a mask; the digest of the pattern's table keeps an edited table out of the cache."""
+    del file_digest
     rows = store.rows(split)
     columns = [store.modalities.index(name) for name in modalities]
-    place = np.flatnonzero(eligible_samples(pattern, store.present[rows][:, columns]))
-    rows = rows[place]
+    eligible = np.flatnonzero(eligible_samples(pattern, store.present[rows][:, columns]))
+    rows = rows[eligible]
     present = store.present[rows][:, columns]
     available = apply_pattern(pattern, modalities=modalities, present=present)
-    samples = _names(store, rows)
+    samples = _sample_names(store, rows)
+    path = pattern_file(pattern, store)
     if pattern.mechanism == "site":
-        available = available & _by_site(pattern, store, rows, modalities, seed=seed)
+        available = available & _draw_site(pattern, store, rows, modalities, seed=seed)
     elif pattern.mechanism == "mask":
-        available = available & _from_file(pattern, store, samples, modalities)
+        assert path is not None
+        visible = read_mask(pattern, path, samples=samples, modalities=modalities)
+        available = available & visible
     elif pattern.mechanism and not pattern.within and len(rows):
-        pulls = _pulls(pattern, store, split, place, modalities)
+        covariates = _covariates(pattern, store, split, eligible, modalities)
         draws = uniforms(seed, samples, modalities)
-        available = available & ~draw_hidden(draws, pulls, present=present, rate=pattern.rate)
+        available = available & ~draw_hidden(draws, covariates, present=present, rate=pattern.rate)
     for array in (rows, present, available):
         array.flags.writeable = False
     return Mask(pattern.name, modalities, samples, rows, present, available)
 
 
 def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -> Mask:
-    """Which parts of the modality that the pattern is within may be seen, of all samples with it.
+    """Draw which parts of a modality are available in each sample that has the modality.
 
     Args:
-        pattern: such as `labs-mcar-50`.
+        pattern: a pattern within a modality, such as `labs-mcar-50`.
         store: a prepared cohort.
-        split: whose samples.
-        seed: of what is random.
+        split: the split of the samples.
+        seed: seed of what is random.
 
     Raises:
-        CannotScore: the modality has no parts, or the pattern asks for a column or an outcome that
-            there is not.
+        CannotScore: the modality has no parts, or the store lacks a column or an outcome that the
+            pattern needs.
     """
     about = store.manifest["modalities"][pattern.within]
-    everyone = store.rows(split)
-    place = np.flatnonzero(store.present[everyone, store.modalities.index(pattern.within)])
-    rows = everyone[place]
+    split_rows = store.rows(split)
+    eligible = np.flatnonzero(store.present[split_rows, store.modalities.index(pattern.within)])
+    rows = split_rows[eligible]
     parts = tuple(about.get("parts") or ())
     values = np.asarray(store.array(pattern.within)[rows], dtype=np.float64)
     if not parts or values.shape[1:] != (len(parts),):
         raise CannotScore(
-            f"{pattern.within} is not a panel of named values, so no part of it can go missing; "
+            f"{pattern.within} is not a panel of named values, so no part of it can be hidden; "
             f"expected a modality such as labs. Leave '{pattern.name}' out."
         )
     observed = ~np.isnan(values)
-    samples = _names(store, rows)
+    samples = _sample_names(store, rows)
     if pattern.mechanism == "mnar" and not pattern.given:
-        pulls = np.stack([normal_scores(column) for column in values.T], axis=1)
+        covariates = np.stack([normal_scores(column) for column in values.T], axis=1)
     elif pattern.given:
-        pulls = np.repeat(_given(pattern, store, everyone)[place][:, None], len(parts), axis=1)
+        one = _given_covariate(pattern, store, split_rows)[eligible]
+        covariates = np.repeat(one[:, None], len(parts), axis=1)
     else:
-        pulls = np.zeros(values.shape)
+        covariates = np.zeros(values.shape)
     draws = uniforms(seed, samples, parts)
-    gone = draw_hidden(draws, pulls, present=observed, rate=pattern.rate)
-    return Mask(pattern.name, parts, samples, rows, observed, observed & ~gone)
+    hidden = draw_hidden(draws, covariates, present=observed, rate=pattern.rate)
+    return Mask(pattern.name, parts, samples, rows, observed, observed & ~hidden)
 
 
 def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:
-    """The store as it is read when the pattern hides parts of a modality, in every split.
+    """Return the store with parts of a modality hidden by a pattern, in every split.
 
     Raises:
         CannotScore: as `draw_parts`.
@@ -214,38 +206,42 @@ def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStor
     return replace(store, withheld={**store.withheld, pattern.within: withheld})
 
 
-def _names(store: CohortStore, rows: Int[np.ndarray, " sample"]) -> tuple[str, ...]:
+def _sample_names(store: CohortStore, rows: Int[np.ndarray, " sample"]) -> tuple[str, ...]:
+    """Return the names of some rows' samples."""
     return tuple(store.samples["sample"].iloc[rows].astype(str))
 
 
-def _pulls(
+def _covariates(
     pattern: Pattern,
     store: CohortStore,
     split: str,
-    place: Int[np.ndarray, " sample"],
+    eligible: Int[np.ndarray, " sample"],
     modalities: tuple[str, ...],
 ) -> Float[np.ndarray, "sample modality"]:
-    """X of `mechanisms.py` for the samples at some places of a split."""
+    """Return the covariate x of `mechanisms` for the eligible samples of a split."""
     if pattern.given:
-        one = _given(pattern, store, store.rows(split))[place]
+        one = _given_covariate(pattern, store, store.rows(split))[eligible]
         return np.repeat(one[:, None], len(modalities), axis=1)
     if pattern.mechanism == "mnar":
-        return np.stack([severity(store, name, split)[place] for name in modalities], axis=1)
-    return np.zeros((len(place), len(modalities)))
+        return np.stack([severity(store, name, split)[eligible] for name in modalities], axis=1)
+    return np.zeros((len(eligible), len(modalities)))
 
 
-def _given(
+def _given_covariate(
     pattern: Pattern, store: CohortStore, rows: Int[np.ndarray, " sample"]
 ) -> Float[np.ndarray, " sample"]:
-    """The covariate or outcome that a mechanism depends on, as normal scores.
+    """Return the column or outcome that a mechanism depends on, as normal scores.
 
-    Words count in alphabetical order; what is unknown counts as average.
+    Words are ordered alphabetically; an unknown value is average.
+
+    Raises:
+        CannotScore: the store does not have it.
     """
     kept = f"kept_{pattern.given}"
     if pattern.mechanism == "mnar" and pattern.given in store.outcomes:
         values = store.outcome(pattern.given)[rows]
     elif kept in store.samples:
-        values = _ordered(store.samples[kept].iloc[rows])
+        values = _as_numbers(store.samples[kept].iloc[rows])
     else:
         columns = [name for name in store.samples.columns if name.startswith("kept_")]
         known = [name.removeprefix("kept_") for name in columns]
@@ -258,16 +254,16 @@ def _given(
     return normal_scores(values)
 
 
-def _ordered(column: pd.Series) -> Float[np.ndarray, " sample"]:
-    """Numbers as they are, words by their place in the alphabet, NaN where unknown."""
+def _as_numbers(column: pd.Series) -> Float[np.ndarray, " sample"]:
+    """Return numbers unchanged and words by alphabetical position; NaN where unknown."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     words = column.astype("string")
-    place = {word: float(at) for at, word in enumerate(sorted(words.dropna().unique()))}
-    return words.map(place).to_numpy(dtype=np.float64, na_value=np.nan)
+    position = {word: float(number) for number, word in enumerate(sorted(words.dropna().unique()))}
+    return words.map(position).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _by_site(
+def _draw_site(
     pattern: Pattern,
     store: CohortStore,
     rows: Int[np.ndarray, " sample"],
@@ -275,119 +271,42 @@ def _by_site(
     *,
     seed: int,
 ) -> Bool[np.ndarray, "sample modality"]:
-    """For each sample what one drawn from a table of availabilities has, some modality at least."""
-    draws = uniforms(seed, _names(store, rows), ["site"])[:, 0]
+    """Draw the availability of each sample from a site's samples with some modality."""
+    draws = uniforms(seed, _sample_names(store, rows), ["site"])[:, 0]
     kept, path = f"kept_{pattern.given}", pattern_file(pattern, store)
     if path is not None:
-        table, counts = _site_file(pattern, path, store.cohort, modalities)
-        return _drawn(table, counts, draws)
+        table, counts = read_site_table(pattern, path, cohort=store.cohort, modalities=modalities)
+        return _draw_lines(table, counts, draws)
     train = store.rows("train")
-    observed = store.present[train][:, [store.modalities.index(name) for name in modalities]]
-    observed, train = observed[observed.any(axis=1)], train[observed.any(axis=1)]
-    if not len(observed):
+    present = store.present[train][:, [store.modalities.index(name) for name in modalities]]
+    present, train = present[present.any(axis=1)], train[present.any(axis=1)]
+    if not len(present):
         raise CannotScore(
-            "no train sample has any of these modalities to draw a site's pattern from."
+            f"'{pattern.name}': no train sample has any of {', '.join(modalities)}, so that the "
+            "site's availability is unknown. Leave the pattern out."
         )
     if not pattern.given:
-        return _drawn(observed, np.ones(len(observed)), draws)
+        return _draw_lines(present, np.ones(len(present)), draws)
     site = store.samples[kept].astype("string").fillna("")
     available = np.zeros((len(rows), len(modalities)), dtype=bool)
     for name in site.iloc[rows].unique():
-        there = (site.iloc[rows] == name).to_numpy()
-        ours = (site.iloc[train] == name).to_numpy()
-        if not ours.any():
+        of_site = (site.iloc[rows] == name).to_numpy()
+        in_train = (site.iloc[train] == name).to_numpy()
+        if not in_train.any():
             raise CannotScore(
                 f"'{pattern.name}': some samples have a value of {pattern.given} that no train "
-                "sample has, so nothing is known of what is measured there. Leave the pattern out."
+                "sample has, so that its availability is unknown. Leave the pattern out."
             )
-        available[there] = _drawn(observed[ours], np.ones(ours.sum()), draws[there])
+        available[of_site] = _draw_lines(present[in_train], np.ones(in_train.sum()), draws[of_site])
     return available
 
 
-def _drawn(
+def _draw_lines(
     table: Bool[np.ndarray, "line modality"],
     counts: Float[np.ndarray, " line"],
     draws: Float[np.ndarray, " sample"],
 ) -> Bool[np.ndarray, "sample modality"]:
-    """A line of a table for each draw, in proportion to the counts; equal lines are one."""
-    lines, place = np.unique(table, axis=0, return_inverse=True)
-    share = np.cumsum(np.bincount(place.reshape(-1), counts, len(lines)))
+    """Draw a line of a table for each sample in proportion to the counts; equal lines are one."""
+    lines, number = np.unique(table, axis=0, return_inverse=True)
+    share = np.cumsum(np.bincount(number.reshape(-1), counts, len(lines)))
     return lines[np.searchsorted(share / share[-1], draws, side="right")]
-
-
-def _site_file(
-    pattern: Pattern, path: Path, cohort: str, modalities: tuple[str, ...]
-) -> tuple[Bool[np.ndarray, "line modality"], Float[np.ndarray, " line"]]:
-    if not path.is_file():
-        raise CannotScore(
-            f"'{pattern.name}': cohort '{cohort}' keeps no column '{pattern.given}', and the "
-            f"store has no sites/{pattern.given}.csv with the columns {', '.join(modalities)} and "
-            "count. Add one, or leave the pattern out."
-        )
-    table = _read(path, pattern, ["count"], modalities)
-    available = _zero_or_one(table, modalities, path)
-    counts = table["count"].to_numpy(dtype=np.float64)
-    useful = available.any(axis=1) & (counts > 0)
-    if (counts < 0).any() or not useful.any():
-        raise DataError(f"{path}: no line with a modality and a count above 0. Correct the table.")
-    return available[useful], counts[useful]
-
-
-def _from_file(
-    pattern: Pattern, store: CohortStore, samples: tuple[str, ...], modalities: tuple[str, ...]
-) -> Bool[np.ndarray, "sample modality"]:
-    path = pattern_file(pattern, store)
-    assert path is not None
-    if not path.is_file():
-        raise CannotScore(
-            f"'{pattern.name}': the store has no masks/{pattern.given}.csv with the columns sample "
-            f"and {', '.join(modalities)}. Add one, or leave the pattern out."
-        )
-    table = _read(path, pattern, ["sample"], modalities).astype({"sample": str})
-    available = pd.DataFrame(_zero_or_one(table, modalities, path), index=pd.Index(table["sample"]))
-    missing = sum(sample not in available.index for sample in samples)
-    if missing or not available.index.is_unique:
-        raise DataError(
-            f"{path}: {missing} of {len(samples)} samples have no line; expected one line for each "
-            "sample. Complete the file, with no sample twice."
-        )
-    found = available.loc[list(samples)].to_numpy(dtype=bool)
-    nothing = int((~found.any(axis=1)).sum())
-    if nothing:
-        raise CannotScore(
-            f"'{pattern.name}': masks/{pattern.given}.csv leaves {nothing} of {len(samples)} "
-            f"samples none of {', '.join(modalities)}; expected at least one modality each. Show "
-            "them one, or leave the pattern out of this task."
-        )
-    return found
-
-
-def _read(
-    path: Path, pattern: Pattern, columns: list[str], modalities: tuple[str, ...]
-) -> pd.DataFrame:
-    """The table that a pattern reads.
-
-    Raises:
-        CannotScore: it says nothing of a modality that is asked with, as a table for other tasks.
-        DataError: it has no such columns.
-    """
-    table = pd.read_csv(path, dtype={"sample": str})
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}. Add it.")
-    unknown = [name for name in modalities if name not in table]
-    if unknown:
-        raise CannotScore(
-            f"'{pattern.name}': {path.parent.name}/{path.name} has no column {', '.join(unknown)}, "
-            "which is asked with here. Add it, or leave the pattern out of this task."
-        )
-    return table
-
-
-def _zero_or_one(
-    table: pd.DataFrame, modalities: tuple[str, ...], path: Path
-) -> Bool[np.ndarray, "line modality"]:
-    values = table[list(modalities)]
-    if not values.isin([0, 1]).to_numpy().all():
-        raise DataError(f"{path}: a modality's column holds something else than 0 and 1.")
-    return values.to_numpy(dtype=bool)

@@ -1,9 +1,9 @@
-"""How severe a measurement is, as a number that only the measurement itself decides.
+"""Score the severity of a measurement from the measurement alone.
 
-It is the place of a measurement along the first principal direction of its modality's train
-measurements: the direction in which people differ most. The sign is the one in which the largest
-loading is positive. Nothing but the measurement goes in, so that what is hidden by it is missing
-not at random in the strictest sense.
+The score is the position of a measurement along the first principal direction of its modality's
+train measurements: the direction in which samples differ most. Its sign makes the largest loading
+positive. Since nothing else enters, what is hidden by this score is missing not at random in the
+strictest sense.
 """
 
 from collections.abc import Iterator
@@ -16,28 +16,28 @@ from jaxtyping import Float, Int
 from clinical_symile.data.store import CohortStore
 from clinical_symile.missingness.mechanisms import normal_scores, uniforms
 
-FITTED_ON = 256
-# Numbers that are held at a time: few enough to stay in a processor's cache.
-AT_ONCE = 2**20
-LONG = 64
-WINDOWS = 8
+_N_FITTED = 256
+# Numbers in a chunk: few enough to stay in a processor's cache.
+_CHUNK_NUMBERS = 2**20
+_LONG_AXIS = 64
+_WINDOWS = 8
 
 
 @lru_cache(maxsize=64)
 def severity(store: CohortStore, modality: str, split: str) -> Float[np.ndarray, " sample"]:
-    """How severe a modality is in each sample of a split, as normal scores; 0 where it is absent.
+    """Score the severity of a modality in each sample of a split; 0 where it is not present.
 
-    The direction is fitted on at most 256 train samples, drawn by their names.
+    Scores are normal scores. The direction is fitted on at most 256 train samples, drawn by name.
     """
     mean, direction = _direction(store, modality)
     rows = store.rows(split)
-    there = store.present[rows, store.modalities.index(modality)]
+    present = store.present[rows, store.modalities.index(modality)]
     along = np.full(len(rows), np.nan)
     found = [
         np.array([(mean_free * direction).sum() for mean_free in features - mean])
-        for features in _chunks(store, modality, rows[there])
+        for features in _chunks(store, modality, rows[present])
     ]
-    along[there] = np.concatenate([np.zeros(0), *found]).round(9)
+    along[present] = np.concatenate([np.zeros(0), *found]).round(9)
     return normal_scores(along)
 
 
@@ -45,12 +45,12 @@ def severity(store: CohortStore, modality: str, split: str) -> Float[np.ndarray,
 def _direction(
     store: CohortStore, modality: str
 ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
-    """The mean and the first principal direction of train measurements."""
+    """Return the mean and the first principal direction of train measurements."""
     rows = store.rows("train")
     rows = rows[store.present[rows, store.modalities.index(modality)]]
     draws = uniforms(0, store.samples["sample"].iloc[rows].astype(str).tolist(), [modality])
-    chosen = np.sort(rows[np.argsort(draws[:, 0])[:FITTED_ON]])
-    features = np.concatenate(list(_chunks(store, modality, chosen)))
+    fitted = np.sort(rows[np.argsort(draws[:, 0])[:_N_FITTED]])
+    features = np.concatenate(list(_chunks(store, modality, fitted)))
     mean = features.mean(axis=0)
     _, vectors = np.linalg.eigh((features - mean) @ (features - mean).T)
     direction = vectors[:, -1] @ (features - mean)
@@ -63,18 +63,19 @@ def _direction(
 def _chunks(
     store: CohortStore, modality: str, rows: Int[np.ndarray, " row"]
 ) -> Iterator[Float[np.ndarray, "_ feature"]]:
-    at_once = max(1, AT_ONCE // max(1, prod(store.array(modality).shape[1:])))
-    for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
+    """Yield the features of some rows, chunk by chunk."""
+    chunk_rows = max(1, _CHUNK_NUMBERS // max(1, prod(store.array(modality).shape[1:])))
+    for start in range(0, len(rows), chunk_rows):
+        part = rows[start : start + chunk_rows]
         yield _features(store.inputs(modality, part))
 
 
 def _features(inputs: Float[np.ndarray, "row ..."]) -> Float[np.ndarray, "row feature"]:
-    """Inputs side by side; a long last axis as mean and spread of eight windows of one length."""
+    """Flatten inputs; reduce a long last axis to means and deviations of eight equal windows."""
     inputs = inputs.astype(np.float64)
-    if inputs.shape[-1] > LONG:
-        width = inputs.shape[-1] // WINDOWS
-        windows = inputs[..., : width * WINDOWS].reshape(*inputs.shape[:-1], WINDOWS, width)
+    if inputs.shape[-1] > _LONG_AXIS:
+        width = inputs.shape[-1] // _WINDOWS
+        windows = inputs[..., : width * _WINDOWS].reshape(*inputs.shape[:-1], _WINDOWS, width)
         mean = windows.sum(axis=-1) / width
         square = np.einsum("...i,...i->...", windows, windows) / width
         spread = np.sqrt(np.maximum(square - mean**2, 0.0))

@@ -1,17 +1,17 @@
-"""`CohortStore`: a prepared cohort, which is a folder.
+"""`CohortStore`: a prepared cohort, kept in a folder.
 
-manifest.json       what it is: cohort, digests, shapes, units, training statistics, counts
+manifest.json       cohort, digests, shapes, units, training statistics, counts
 samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, group_<name>,
                     kept_<column>; an outcome is 1, 0, 0.5 where uncertain, or empty where unknown
-candidates.parquet  query, candidate, split, by row, where the cohort publishes lists
-rejected.parquet    sample, modality, file, reason, detail of every recording that was not usable
-noted.parquet       sample, modality, note of what was done to those that were, or is odd about them
-files.parquet       the file of each sample's measurement, by modality, of those read from files
-<modality>.npy      measurements as measured, aligned with the samples, zero where absent
+candidates.parquet  query, candidate, split, as rows, if the cohort publishes lists
+rejected.parquet    sample, modality, file, reason, detail of every unusable recording
+noted.parquet       sample, modality, note on a usable recording that was changed or is unusual
+files.parquet       the file of each sample's measurement, by modality
+<modality>.npy      measurements, aligned with the samples, zero where not present
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from clinical_symile.registry import MODALITIES, resolve
 
 VERSION = 1
 
-# How a label that is neither yes nor no stands in a store, and what it may count as.
+# The value of an uncertain label in a store, and the values that it may be read as.
 UNCERTAIN = 0.5
 UNCERTAIN_IS = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
 
@@ -38,12 +38,12 @@ class CohortStore:
 
     Attributes:
         path: the folder.
-        manifest: what it says of itself.
-        samples: one row per sample; the row number is the sample's place in every array.
-        modalities: in the cohort's order.
-        present: True where a modality was measured.
-        candidates: query, candidate (rows) and split of published lists; None without.
-        withheld: for some modalities, parts of their measurements that encoders may not read.
+        manifest: the content of manifest.json.
+        samples: one row per sample; the row number is the sample's index in every array.
+        modalities: the modalities, in the cohort's order.
+        present: True where the store has a usable measurement of a modality.
+        candidates: query, candidate (rows) and split of published lists; None if there are none.
+        withheld: for some modalities, True for parts of measurements that encoders may not read.
     """
 
     path: Path
@@ -61,56 +61,62 @@ class CohortStore:
 
     @property
     def digest(self) -> str:
-        """Equal exactly if the content is."""
+        """The digest of the content."""
         return self.manifest["digest"]
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """The outcomes that the cohort codes."""
+        """The cohort's outcomes."""
         columns = self.samples.columns
         return tuple(c.removeprefix("outcome_") for c in columns if c.startswith("outcome_"))
 
     @property
     def subgroups(self) -> tuple[str, ...]:
-        """What the cohort tells patients apart by."""
+        """The cohort's subgroup columns."""
         columns = self.samples.columns
         return tuple(c.removeprefix("group_") for c in columns if c.startswith("group_"))
 
     def rows(self, split: str) -> Int[np.ndarray, " sample"]:
-        """The rows of one split."""
+        """Return the rows of one split."""
         if split not in SPLITS:
             raise ValueError(f"split is '{split}'; expected one of {', '.join(SPLITS)}")
         return np.flatnonzero((self.samples["split"] == split).to_numpy())
 
+    def complete_rows(self, split: str, modalities: Sequence[str]) -> Int[np.ndarray, " sample"]:
+        """Return the rows of a split in which all of some modalities are present."""
+        rows = self.rows(split)
+        columns = [self.modalities.index(name) for name in modalities]
+        return rows[self.present[rows][:, columns].all(axis=1)]
+
     def array(self, modality: str) -> np.ndarray:
-        """The stored measurements of a modality, one per sample, mapped from disk."""
+        """Return the stored measurements of a modality, one per sample, mapped from disk."""
         return np.load(self.path / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
 
     def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:
-        """What an encoder reads of some samples: zero where the modality is absent."""
+        """Return the inputs of an encoder for some samples: zero where the modality is missing."""
         present = self.present[rows, self.modalities.index(modality)]
         stored, divisor = self.array(modality), self.divisor(modality)
         if divisor is None:
-            measured = stored[rows[present]]
+            values = stored[rows[present]]
             if modality in self.withheld:
-                measured = np.where(self.withheld[modality][rows[present]], np.nan, measured)
-            measured = self._adapter(modality).transform(measured, self._statistics(modality))
-            inputs = np.zeros((len(rows), *measured.shape[1:]), dtype=np.float32)
-            inputs[present] = measured
+                values = np.where(self.withheld[modality][rows[present]], np.nan, values)
+            values = self._adapter(modality).transform(values, self._statistics(modality))
+            inputs = np.zeros((len(rows), *values.shape[1:]), dtype=np.float32)
+            inputs[present] = values
             return inputs
-        # Straight from the memory map: each number is read, divided and written once.
+        # Directly from the memory map: each number is read, divided and written once.
         inputs = np.zeros((len(rows), *stored.shape[1:]), dtype=np.float32)
-        for place in np.flatnonzero(present):
-            np.divide(stored[rows[place]], divisor, out=inputs[place], dtype=np.float32)
+        for index in np.flatnonzero(present):
+            np.divide(stored[rows[index]], divisor, out=inputs[index], dtype=np.float32)
         return inputs
 
     def group(self, name: str) -> Shaped[np.ndarray, " sample"]:
-        """The group of each sample in words, None where it is not known."""
+        """Return the group of each sample in words, None where it is unknown."""
         values = self.samples[f"group_{name}"].to_numpy(dtype=object)
         return np.array([value if isinstance(value, str) else None for value in values], object)
 
     def divisor(self, modality: str) -> Float[np.ndarray, "..."] | None:
-        """What stored numbers are divided by to be inputs; None where there is more to it."""
+        """Return the divisor that makes inputs of stored values; None if more is needed."""
         adapter = self._adapter(modality)
         if not hasattr(adapter, "divisor"):
             return None
@@ -124,20 +130,19 @@ class CohortStore:
         return self.manifest["modalities"][modality]["statistics"]
 
     def outcome(self, name: str, *, uncertain: str = "unknown") -> Float[np.ndarray, " sample"]:
-        """1 where an outcome is positive, 0 where negative, NaN where unknown.
+        """Return 1 where an outcome is positive, 0 where negative, NaN where unknown.
 
         Args:
-            name: of the outcome.
-            uncertain: what a label counts as that the cohort says is uncertain: `unknown`,
-                `positive` or `negative`.
+            name: the outcome.
+            uncertain: how to read a label that is uncertain: `unknown`, `positive` or `negative`.
 
         Raises:
-            DataError: the cohort does not code it.
+            DataError: the cohort does not have the outcome.
         """
         column = f"outcome_{name}"
         if column not in self.samples:
             raise DataError(
-                f"{self.path}: cohort '{self.cohort}' codes no outcome '{name}'; it codes "
+                f"{self.path}: cohort '{self.cohort}' has no outcome '{name}'; it has "
                 f"{', '.join(self.outcomes) or 'none'}. Add it to the cohort's file and prepare "
                 "again."
             )
@@ -178,17 +183,19 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a store whose files are all there, in their sizes."""
+    """Read the manifest of a store, and check that all its files exist with their sizes."""
     file = path / "manifest.json"
     if not file.is_file():
         raise DataError(
-            f"{path}: no manifest.json, so not a cohort store. Run `clinical-symile prepare`."
+            f"{path}: no manifest.json; expected a cohort store. Run `clinical-symile prepare`."
         )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["version"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        raise DataError(f"{file}: not a store's manifest. Remove {path}, prepare again.") from None
+        raise DataError(
+            f"{file}: not the manifest of a store. Remove {path} and prepare again."
+        ) from None
     if version != VERSION:
         raise DataError(
             f"{path}: a store of version {version}; expected {VERSION}. Remove it, prepare again."
@@ -205,11 +212,10 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def check_files(path: Path) -> None:
-    """Read every array and table of a store and compare it with its checksum.
+    """Compare every array and table of a store with its checksum.
 
     Raises:
-        DataError: it is not a whole store, or with every file that has changed since it was
-            written.
+        DataError: the store is incomplete, or files changed since it was written; with every file.
     """
     manifest = _manifest(path)
     expected = {f"{name}.npy": about["sha256"] for name, about in manifest["modalities"].items()}

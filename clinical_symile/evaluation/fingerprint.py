@@ -13,7 +13,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
-from clinical_symile.data.masks import pattern_file
+from clinical_symile.data.mask_files import pattern_file
 from clinical_symile.data.store import CohortStore
 from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.patterns import Pattern, parse_pattern

@@ -73,7 +73,7 @@ def _wrong_in_lists(
     """Yield the scores of wrong candidates block by block; -inf elsewhere."""
     for block in query_blocks(len(request.rows)):
         rows = request.rows[block]
-        listed = lists.of(rows)
+        listed = lists.for_queries(rows)
         scores = predictor.score(request.take(block), listed)
         is_wrong = (listed != rows[:, None]) & (listed != PADDING)
         yield block, np.where(is_wrong, scores, -np.inf)

@@ -129,7 +129,7 @@ def _rank_in_lists(
     request: Request[Retrieval], predictor: RetrievalPredictor, lists: CandidateLists
 ) -> Ranking:
     rows = request.rows
-    listed = lists.of(rows)
+    listed = lists.for_queries(rows)
     scores = predictor.score(request, listed)
     above, tied = expected_ranks(scores, np.zeros(len(rows), dtype=np.int64))
     noise = np.random.default_rng(request.task.seed).random(lists.candidates.shape)

@@ -77,7 +77,7 @@ class Pattern:
     given: str = ""
     within: str = ""
 
-    def shown(self, modalities: Sequence[str]) -> list[str]:
+    def visible_modalities(self, modalities: Sequence[str]) -> list[str]:
         """The modalities that the pattern does not hide from everyone."""
         kept = [m for m in modalities if not self.only or m in self.only]
         return [m for m in kept if m not in self.without]
@@ -99,7 +99,7 @@ class Pattern:
                     f"missingness pattern '{self.name}': '{modality}' is not among the modalities "
                     f"{', '.join(modalities)}{hint} Name one of these, or leave the pattern out."
                 )
-        if not problems and not self.shown(modalities):
+        if not problems and not self.visible_modalities(modalities):
             problems.append(
                 f"missingness pattern '{self.name}' hides all of {', '.join(modalities)}; "
                 "expected at least one to be left. Leave the pattern out."
@@ -250,5 +250,5 @@ def apply_pattern(
             f"present has shape {list(present.shape)}; expected {[len(present), len(modalities)]}, "
             "one for each sample and modality."
         )
-    shown = pattern.shown(modalities)
+    shown = pattern.visible_modalities(modalities)
     return present & np.array([m in shown for m in modalities])

@@ -1,7 +1,7 @@
-"""Small changes of inputs in training, so that no two epochs see the same.
+"""Augmentations: random changes of the inputs in training.
 
-Each is made as `Augmentation(...)` with what a task's `[augment.<modality>]` table sets, and called
-with the inputs of a batch, on any device, and a generator on the CPU. What is absent stays zero.
+An augmentation is made with the arguments of a task's `[augment.<modality>]` table. It is called
+with the inputs of a batch, on any device, and a generator on the CPU. Unavailable inputs stay zero.
 """
 
 from typing import Protocol, runtime_checkable
@@ -10,27 +10,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-STORED_RATE_HZ = 500
+_STORED_RATE_HZ = 500
 
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """What is made for a modality; see above."""
+    """Protocol of an augmentation of one modality."""
 
     def __call__(
         self, inputs: Float[Tensor, "sample ..."], /, *, generator: torch.Generator
     ) -> Float[Tensor, "sample ..."]:
-        """The inputs, changed."""
+        """Return changed inputs."""
         ...
 
 
 class ShiftImage:
-    """Move each image by whole pixels, up and down and sideways; edges are repeated.
+    """Shift each image vertically and horizontally by whole pixels; edges are repeated.
 
-    The same as a random crop of the image with its edges repeated around it.
+    This equals a random crop of the image padded with its edges.
 
     Args:
-        most_px: how far at most; each way is as likely.
+        most_px: the largest shift, in pixels; all shifts are equally likely.
 
     Raises:
         ValueError: it is not positive.
@@ -42,35 +42,35 @@ class ShiftImage:
     def __call__(
         self, images: Float[Tensor, "sample channel h w"], /, *, generator: torch.Generator
     ) -> Float[Tensor, "sample channel h w"]:
-        """The images, moved."""
+        """Return shifted images."""
         down, across = _draw((2, len(images)), self.most, generator).to(images.device)
         every = torch.arange(len(images), device=images.device)[:, None, None, None]
         channels = torch.arange(images.shape[1], device=images.device)[:, None, None]
-        y = _moved(images.shape[2], down)[:, None, :, None]
-        x = _moved(images.shape[3], across)[:, None, None, :]
+        y = _source_index(images.shape[2], down)[:, None, :, None]
+        x = _source_index(images.shape[3], across)[:, None, None, :]
         return images[every, channels, y, x]
 
 
 class ShiftSignal:
-    """Move each recording in time, all leads together; its ends are repeated.
+    """Shift each recording in time, all leads together; its ends are repeated.
 
     Args:
-        most_ms: how far at most; each way is as likely.
+        most_ms: the largest shift, in milliseconds; all shifts are equally likely.
 
     Raises:
-        ValueError: it is less than the time between two stored values.
+        ValueError: the largest shift is less than the time between two stored values.
     """
 
     def __init__(self, *, most_ms: int):
-        self.most = _positive("most_ms", most_ms * STORED_RATE_HZ // 1000)
+        self.most = _positive("most_ms", most_ms * _STORED_RATE_HZ // 1000)
 
     def __call__(
         self, signals: Float[Tensor, "sample lead time"], /, *, generator: torch.Generator
     ) -> Float[Tensor, "sample lead time"]:
-        """The recordings, moved."""
-        (later,) = _draw((1, len(signals)), self.most, generator).to(signals.device)
-        place = _moved(signals.shape[2], later)[:, None, :]
-        return signals.gather(2, place.expand_as(signals))
+        """Return shifted recordings."""
+        (shift,) = _draw((1, len(signals)), self.most, generator).to(signals.device)
+        source = _source_index(signals.shape[2], shift)[:, None, :]
+        return signals.gather(2, source.expand_as(signals))
 
 
 def _positive(name: str, steps: int) -> int:
@@ -85,6 +85,6 @@ def _draw(
     return torch.randint(-most, most + 1, size, generator=generator)
 
 
-def _moved(size: int, by: Int[Tensor, " sample"]) -> Int[Tensor, "sample {size}"]:
-    """For each place, the one whose value it gets."""
+def _source_index(size: int, by: Int[Tensor, " sample"]) -> Int[Tensor, "sample {size}"]:
+    """Return for each position the position that its value comes from."""
     return (torch.arange(size, device=by.device) - by[:, None]).clamp(0, size - 1)

@@ -1,11 +1,11 @@
-"""Large batches in little memory: an encoder that runs over a part of the batch at a time.
+"""Gradient caching: encode a large batch in chunks, to save memory.
 
-A contrastive loss needs every embedding of a batch at once, but not every activation. Each part is
-encoded without keeping any; when the gradient of the loss with respect to its embeddings is known,
-the part is encoded once more, with the same random draws, and the gradient goes on from there. This
+A contrastive loss needs all embeddings of a batch at once, but not all activations. Each chunk is
+encoded without keeping activations. Once the gradient of the loss with respect to its embeddings is
+known, the chunk is encoded again, with the same random draws, and the gradient is propagated. This
 is gradient caching (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
-Setup", 2021, https://arxiv.org/abs/2101.06983), with PyTorch's checkpointing for the bookkeeping.
-It is exact where a sample's vector depends on no other sample of the batch.
+Setup", 2021, https://arxiv.org/abs/2101.06983), by PyTorch's checkpointing. It is exact if the
+embedding of a sample depends on no other sample of the batch.
 """
 
 from collections.abc import Iterator
@@ -22,28 +22,28 @@ from torch.utils.checkpoint import checkpoint
 def encode_in_chunks(
     encoder: nn.Module, inputs: Float[Tensor, "sample ..."], *, at_a_time: int
 ) -> Float[Tensor, "sample dim"]:
-    """What `encoder(inputs)` gives, holding the activations of few samples.
+    """Return `encoder(inputs)`, holding the activations of few samples at a time.
 
-    Parts are of equal size up to one, and of two samples at least, which statistics need.
+    Chunks have equal sizes up to one, and at least two samples, which batch statistics need.
 
     Args:
         encoder: `[sample, ...]` → `[sample, dim]`.
-        inputs: of all samples.
-        at_a_time: how many samples a part holds at most, unless that is fewer than two or leaves
-            one over.
+        inputs: the inputs of all samples.
+        at_a_time: the largest number of samples in a chunk, unless that is below two or leaves one
+            over.
     """
-    parts = max(1, min(-(-len(inputs) // at_a_time), len(inputs) // 2))
+    chunks = max(1, min(-(-len(inputs) // at_a_time), len(inputs) // 2))
     encoded = [
-        checkpoint(encoder, part, use_reentrant=False, context_fn=partial(_contexts, encoder))
-        for part in inputs.tensor_split(parts)
+        checkpoint(encoder, chunk, use_reentrant=False, context_fn=partial(_contexts, encoder))
+        for chunk in inputs.tensor_split(chunks)
     ]
     return torch.cat(encoded)
 
 
 def batch_dependent_modules(module: nn.Module) -> list[str]:
-    """The layers through which samples of a batch act on each other, such as `norm (BatchNorm1d)`.
+    """List the layers through which samples of a batch interact, such as `norm (BatchNorm1d)`.
 
-    PyTorch's batch normalisation in all its forms is known; code of one's own is not looked into.
+    Only PyTorch's batch normalisation layers are detected, not your own layers.
     """
     return [
         f"{name} ({type(layer).__name__})"
@@ -53,13 +53,13 @@ def batch_dependent_modules(module: nn.Module) -> list[str]:
 
 
 def _contexts(module: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    """For the first and for the second time that a part is encoded."""
-    return nullcontext(), _running_statistics_kept(module)
+    """Return the contexts of the first and the second encoding of a chunk."""
+    return nullcontext(), _frozen_running_statistics(module)
 
 
 @contextmanager
-def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Encode as ever, but move no running mean or variance: the first time did."""
+def _frozen_running_statistics(module: nn.Module) -> Iterator[None]:
+    """Encode without updating running means and variances: the first encoding did."""
     layers = [layer for layer in module.modules() if isinstance(layer, _NormBase)]
     kept = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
     for layer in layers:

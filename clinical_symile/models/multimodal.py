@@ -1,4 +1,4 @@
-"""`MultimodalEncoder`: one encoder per modality, from `Batch` to `Embeddings`."""
+"""`MultimodalEncoder`: one encoder per modality, from a `Batch` to `Embeddings`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ from clinical_symile.registry import ENCODERS, resolve
 
 
 class MultimodalEncoder(nn.Module):
-    """Encoders whose outputs are brought to one length.
+    """One encoder per modality, whose outputs are normalized.
 
     An unavailable input cannot change any embedding: see `missing_modality/base.py`.
 
@@ -31,7 +31,8 @@ class MultimodalEncoder(nn.Module):
         dim: width of the embeddings.
         norm: `l2` or `layer_norm`, see `Pretraining`.
         missing_modality: a name of `list missing_modality`, see `Pretraining`.
-        encode_at_a_time: how many samples' activations training holds; None for the whole batch's.
+        encode_at_a_time: the number of samples whose activations are held in training; None for
+            the whole batch.
     """
 
     def __init__(
@@ -47,50 +48,51 @@ class MultimodalEncoder(nn.Module):
         self.encode_at_a_time = encode_at_a_time
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
-        self.norms = nn.ModuleDict({name: NORMS[norm](dim) for name in encoders})
+        self.norms = nn.ModuleDict({name: _NORMS[norm](dim) for name in encoders})
         method = missing_modality_method(missing_modality)
         self.missing_modality = method.handler(len(encoders), dim)
         self.dim = dim
 
     def forward(self, batch: Batch) -> Embeddings:
-        """Embeddings of what is present in a batch; the other slots are zero."""
+        """Embed the available modalities of a batch; embeddings of the others are zero."""
         encoded = [
-            self.encode(name, batch.inputs[name], batch.present[:, column])
+            self.encode(name, batch.inputs[name], batch.available[:, column])
             for column, name in enumerate(self.modalities)
         ]
-        stand_ins = [stand_in for _, stand_in in encoded if stand_in is not None]
+        substitutes = [substitute for _, substitute in encoded if substitute is not None]
         return Embeddings(
             z=torch.stack([vectors for vectors, _ in encoded], dim=1),
-            present=batch.present,
+            available=batch.available,
             modalities=self.modalities,
             rows=batch.rows,
-            substitute=torch.stack(stand_ins) if stand_ins else None,
+            substitute=torch.stack(substitutes) if substitutes else None,
         )
 
     def encode(
-        self, name: str, inputs: Float[Tensor, "sample ..."], present: Bool[Tensor, " sample"]
+        self, name: str, inputs: Float[Tensor, "sample ..."], available: Bool[Tensor, " sample"]
     ) -> tuple[Float[Tensor, "sample dim"], Float[Tensor, " dim"] | None]:
-        """Embeddings of one modality and what stands in for it, as `MissingModalityHandler`.
+        """Embed one modality; return its embeddings and its substitute.
 
         Raises:
-            ValueError: the modality cannot be learned from in this batch.
+            ValueError: the batch has too few samples with the modality to train on.
         """
         column = self.modalities.index(name)
         try:
             return self.missing_modality(
-                self._encoder(name), self.norms[name], inputs, present, column=column
+                self._encoder(name), self.norms[name], inputs, available, column=column
             )
         except ValueError as error:
-            raise ValueError(f"{name} in a batch of {len(present)}: {error}") from error
+            raise ValueError(f"{name} in a batch of {len(available)}: {error}") from error
 
     def _encoder(self, name: str) -> Callable[[Tensor], Tensor]:
+        """Return the encoder of a modality, in chunks where the task says so."""
         encoder, at_a_time = self.encoders[name], self.encode_at_a_time
         if self.training and at_a_time is not None:
             return partial(encode_in_chunks, encoder, at_a_time=at_a_time)
         return encoder
 
 
-class _Unit(nn.Module):
+class _UnitLength(nn.Module):
     """Scale to length 1."""
 
     def __init__(self, dim: int):
@@ -100,20 +102,20 @@ class _Unit(nn.Module):
         return functional.normalize(z, dim=-1)
 
 
-NORMS = {"l2": _Unit, "layer_norm": nn.LayerNorm}
+_NORMS = {"l2": _UnitLength, "layer_norm": nn.LayerNorm}
 
 
 def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> MultimodalEncoder:
-    """A model with fresh weights, as a task says.
+    """Build a model with new weights.
 
     Args:
-        task: encoders, width, norm and the missing-modality method.
-        store: shapes of the inputs.
-        seed: draws the weights; the global random stream is left as it was.
+        task: has the encoders, their width and norm, and the missing-modality method.
+        store: has the shapes of the inputs.
+        seed: seed of the weights; the global random state is left unchanged.
 
     Raises:
-        DefinitionError: an encoder does not take the arguments that the task gives it, or is to run
-            in parts and normalises over the batch.
+        DefinitionError: an encoder does not accept the arguments of the task, or shall run in
+            chunks and normalises over the batch.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -126,7 +128,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
                 encoders[name] = encoder(shape, task.dim, **named.arguments)
             except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
-        problems += _of_parts(task, encoders)
+        problems += _chunking_problems(task, encoders)
         if problems:
             raise DefinitionError(*problems)
         return MultimodalEncoder(
@@ -138,8 +140,8 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
         )
 
 
-def _of_parts(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]:
-    """Why the encoders cannot run in parts as the task says; empty if they can."""
+def _chunking_problems(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]:
+    """List the reasons why the encoders cannot run in chunks; empty if they can."""
     if task.encode_at_a_time is None or task.batch_statistics == "parts":
         return []
     layers = {name: batch_dependent_modules(encoder) for name, encoder in encoders.items()}
@@ -163,7 +165,7 @@ def reencode_modality(
     *,
     batch_size: int = 256,
 ) -> Embeddings:
-    """The embeddings with one modality's encoded from what a store shows of it now, on the CPU."""
+    """Return the embeddings with one modality encoded again from a changed store, on the CPU."""
     training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     column = embeddings.modalities.index(modality)
@@ -173,7 +175,7 @@ def reencode_modality(
         part = slice(start, start + batch_size)
         batch = load_batch(store, rows[part], modalities=[modality])
         inputs = batch.inputs[modality].to(dtype)
-        z[part, column] = model.encode(modality, inputs, batch.present[:, 0])[0].float()
+        z[part, column] = model.encode(modality, inputs, batch.available[:, 0])[0].float()
     model.train(training)
     return replace(embeddings, z=z)
 
@@ -185,32 +187,32 @@ def embed_rows(
     rows: Int[np.ndarray, " sample"],
     *,
     batch_size: int = 256,
-    feed: BatchLoader | None = None,
+    loader: BatchLoader | None = None,
 ) -> Embeddings:
-    """Embeddings of some rows with all that they have, on the CPU in float32.
+    """Embed some rows with all their present modalities, on the CPU in float32.
 
-    Every row is encoded once: what a query may not use is hidden afterwards.
+    Every row is encoded once. Modalities that a query may not use are hidden afterwards.
 
     Args:
-        model: where the feed's batches are.
-        store: what is encoded.
-        rows: of it.
-        batch_size: rows at a time.
-        feed: of the same store, with the model's modalities; None for the CPU.
+        model: on the device of the loader.
+        store: a prepared cohort.
+        rows: the rows to embed.
+        batch_size: rows per batch.
+        loader: of the same store, with the model's modalities; by default one on the CPU.
     """
-    feed = feed or open_loader(store, model.modalities, device=torch.device("cpu"))
+    loader = loader or open_loader(store, model.modalities, device=torch.device("cpu"))
     training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     parts = []
     for start in range(0, max(len(rows), 1), batch_size):
-        batch = feed.batch(rows[start : start + batch_size])
+        batch = loader.batch(rows[start : start + batch_size])
         inputs = {name: value.to(dtype) for name, value in batch.inputs.items()}
-        parts.append(model(Batch(inputs, batch.present, batch.modalities, batch.rows)))
+        parts.append(model(Batch(inputs, batch.available, batch.modalities, batch.rows)))
     model.train(training)
     substitute = parts[0].substitute
     return Embeddings(
         z=torch.cat([part.z.float().cpu() for part in parts]),
-        present=torch.cat([part.present.cpu() for part in parts]),
+        available=torch.cat([part.available.cpu() for part in parts]),
         modalities=model.modalities,
         rows=torch.cat([part.rows.cpu() for part in parts]),
         substitute=None if substitute is None else substitute.float().cpu(),

@@ -1,6 +1,8 @@
-"""What an objective must provide: a loss over a batch, and the retrieval score that matches it."""
+"""The contract of an objective: a loss over a batch and the retrieval score that goes with it."""
 
 import math
+from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,8 +15,9 @@ from clinical_symile.objectives.distributed import Group, gather_embeddings
 class Objective(nn.Module):
     """A contrastive loss with a learned logit scale, and its score.
 
-    Every objective keeps one promise about absent modalities: their slots may hold NaN, and neither
-    the loss, nor any gradient, nor the score changes. A batch it cannot learn from raises.
+    Every objective keeps one promise: the embedding of an unavailable modality may hold any value,
+    such as NaN, and neither the loss, nor a gradient, nor a score changes. A batch that the loss
+    cannot be computed on raises an error.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
@@ -38,39 +41,40 @@ class Objective(nn.Module):
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
-        """What inner products are multiplied with: the exponential of the parameter, limited.
+        """The multiplier of inner products: the exponential of the parameter, at most the maximum.
 
-        The limit lets the gradient through, so that a scale at its maximum can come down again.
+        The limit lets the gradient through, so that a scale at its maximum can decrease again.
         """
         excess = self.log_logit_scale.detach() - math.log(self.logit_scale_max)
         return (self.log_logit_scale - excess.clamp(min=0)).exp()
 
     def limit_logit_scale(self) -> None:
-        """Set a parameter that an optimiser moved past the maximum back to it."""
+        """Set the parameter back to the maximum if an optimiser moved it above."""
         with torch.no_grad():
             self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """The loss of a batch.
+        """Compute the loss of a batch.
 
         Args:
             embeddings: the batch.
-            generator: where an objective draws, it draws from this one, on the CPU.
+            generator: the source of random draws, on the CPU.
         """
         raise NotImplementedError
 
-    def of_share(
+    def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """The loss of the whole batch, of which each process holds a share.
+        """Compute the loss of a batch that several processes share.
 
-        Here every process computes all of it; an objective for which that is much divides it.
+        By default every process computes the whole loss. An expensive objective overrides this
+        to divide the work.
 
         Args:
             share: this process's samples.
-            group: the processes; None if there is one. See `processes` for what gradients are.
+            group: the processes; None for one process. `distributed` explains the gradients.
             generator: as in `forward`, in the same state in all processes.
         """
         return self(gather_embeddings(share, group), generator=generator)
@@ -78,37 +82,35 @@ class Objective(nn.Module):
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
     ) -> Float[Tensor, "query candidate"]:
-        """How well each candidate for the target modality goes with each query; higher is better.
+        """Score how well each candidate matches each query; higher is better.
 
         Args:
-            query: what is known of each sample; its column for `target` is never read.
+            query: the embeddings of each query; its column for `target` is never read.
             candidates: embeddings of the target modality.
-            target: the modality that the candidates are of.
+            target: the modality of the candidates.
         """
         raise NotImplementedError
 
-    def candidates_per_anchor(self, samples: int, *, modalities: int) -> int | None:
-        """K in the estimate log K - loss of the total correlation, for a complete batch.
+    def n_candidates(self, samples: int, *, modalities: int) -> int | None:
+        """Return K of the total correlation estimate log K - loss, for a complete batch.
 
-        None where the loss gives no such estimate.
+        None if the loss gives no such estimate.
         """
         raise NotImplementedError
 
-    def operations(self, samples: int, *, modalities: int, dim: int) -> float | None:
-        """Floating-point operations of a step's loss and its gradients, for a complete batch.
+    def flops(self, samples: int, *, modalities: int, dim: int) -> float | None:
+        """Count the floating-point operations of a step's loss and gradients, complete batch.
 
-        None where an objective does not say.
+        None if unknown.
         """
         return None
 
 
-def query_slots(
-    query: Embeddings, *, target: str
-) -> tuple[Float[Tensor, "query other dim"], Bool[Tensor, "query other"]]:
-    """What a query may be scored with: its embeddings without the target's, and which count.
+def query_columns(query: Embeddings, *, target: str) -> list[int]:
+    """Return the columns of the modalities that a query may be scored with: all but the target.
 
     Raises:
-        ValueError: `target` is not among the query's modalities, or a query has nothing present.
+        ValueError: `target` is not a modality of the query, or a query has no modality available.
     """
     if target not in query.modalities:
         raise ValueError(
@@ -116,45 +118,82 @@ def query_slots(
             f"{', '.join(query.modalities)}."
         )
     others = [m for m, modality in enumerate(query.modalities) if modality != target]
-    empty = int((~query.present[:, others].any(dim=1)).sum())
+    empty = int((~query.available[:, others].any(dim=1)).sum())
     if empty:
         raise ValueError(
-            f"{empty} of {len(query.rows)} queries for '{target}' have no other modality present; "
-            "expected at least one each. Leave them out before scoring."
+            f"{empty} of {len(query.rows)} queries for '{target}' have no other modality "
+            "available; expected at least one each. Leave them out before scoring."
         )
-    z, counts = query.filled()
-    return z[:, others], counts[:, others]
+    return others
+
+
+def query_embeddings(
+    query: Embeddings, *, target: str, fill: float
+) -> Float[Tensor, "query other dim"]:
+    """Return the embeddings that a query is scored with, in float64.
+
+    Args:
+        query: the embeddings of each query.
+        target: the modality that is retrieved; its column is left out.
+        fill: the value of a missing modality that has no substitute.
+
+    Raises:
+        ValueError: see `query_columns`.
+    """
+    others = query_columns(query, target=target)
+    z, available = query.with_substitutes()
+    return torch.where(available[:, others, None], z[:, others].double(), fill)
 
 
 def inner_products(
     query: Float[Tensor, "query dim"], candidates: Float[Tensor, "candidate dim"]
 ) -> Float[Tensor, "query candidate"]:
-    """Inner products in float64, returned in float32 unless the embeddings are float64.
+    """Compute inner products in float64; return float32 unless the embeddings are float64.
 
-    A float32 matrix product may give equal candidates scores that differ in the last bit, depending
-    on where they stand, and so break a tie in favour of a place in the list.
+    A float32 matrix product may score equal candidates differently in the last bit, depending on
+    their position, and so break ties by position.
     """
     scores = query.double() @ candidates.double().T
     return scores if candidates.dtype == torch.float64 else scores.float()
 
 
 def prepare_slots(
-    z: Float[Tensor, "sample modality dim"], present: Bool[Tensor, "sample modality"] | None
+    z: Float[Tensor, "sample modality dim"], available: Bool[Tensor, "sample modality"] | None
 ) -> tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]:
-    """Embeddings safe to compute with: zero where absent, and in float32 at least.
+    """Return embeddings that are zero where unavailable and float32 at least, and availability.
 
     Raises:
-        ValueError: fewer than two modalities, or `present` of another shape than `z`.
+        ValueError: fewer than two modalities, or `available` has another shape than `z`.
     """
     if z.shape[1] < 2:
         raise ValueError(f"embeddings have {z.shape[1]} modality; expected at least 2 to contrast.")
-    if present is None:
-        present = torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
-    if present.shape != z.shape[:2]:
+    if available is None:
+        available = torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
+    if available.shape != z.shape[:2]:
         raise ValueError(
-            f"present has shape {list(present.shape)}; expected {list(z.shape[:2])}, one for each "
-            "sample and modality of z."
+            f"available has shape {list(available.shape)}; expected {list(z.shape[:2])}, one for "
+            "each sample and modality of z."
         )
     if z.dtype in (torch.bfloat16, torch.float16):
         z = z.float()
-    return torch.where(present[:, :, None], z, torch.zeros_like(z)), present
+    return torch.where(available[:, :, None], z, torch.zeros_like(z)), available
+
+
+def multilinear_products(
+    factors: Sequence[Float[Tensor, "sample dim"]],
+) -> Float[Tensor, " sample"]:
+    """Multiply the embeddings of each sample and sum over dimensions: its positive logit, unscaled.
+
+    Args:
+        factors: the embeddings of each modality.
+    """
+    return reduce(torch.mul, factors).sum(dim=1)
+
+
+def no_pair_message(samples: int, *, objective: str) -> str:
+    """Return the error message for a batch in which no pair of modalities has two samples."""
+    return (
+        f"{objective} needs at least 2 samples with the same two modalities; this batch of "
+        f"{samples} has no such pair. Raise batch_size, or train on a cohort where more samples "
+        "have two modalities."
+    )

@@ -1,4 +1,4 @@
-"""CLIP for any number of modalities: every pair of them is contrasted."""
+"""CLIP for any number of modalities: contrast every pair of them."""
 
 from itertools import combinations
 from math import comb
@@ -11,8 +11,9 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
     Objective,
     inner_products,
+    no_pair_message,
     prepare_slots,
-    query_slots,
+    query_embeddings,
 )
 from clinical_symile.objectives.distributed import (
     Group,
@@ -22,88 +23,84 @@ from clinical_symile.objectives.distributed import (
     local_slice,
     share_sizes,
 )
-from clinical_symile.objectives.kernels.tiled import check_matmul, product_logsumexp
+from clinical_symile.objectives.kernels.base import check_matmul
+from clinical_symile.objectives.kernels.tiled import product_logsumexp
 
-REDUCTIONS = ("mean", "sum")
+_REDUCTIONS = ("mean", "sum")
 
 
 def clip_loss(
     z: Float[Tensor, "sample modality dim"],
     logit_scale: float | Float[Tensor, ""],
     *,
-    present: Bool[Tensor, "sample modality"] | None = None,
+    available: Bool[Tensor, "sample modality"] | None = None,
     reduction: str = "mean",
     matmul: str = "highest",
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of picking a sample's own partner, in both directions, over all pairs.
+    """Compute the cross-entropy of picking a sample's own partner, both ways, over all pairs.
 
-    For modalities a and b the logits are logit_scale · <z_a^i, z_b^j>; the pair's loss is the mean
-    over i of the cross-entropy of row i and of column i with i right, halved.
+    For modalities a and b the logits are logit_scale · <z_a^i, z_b^j>; the loss of the
+    pair is half the mean over i of the cross-entropies of row i and of column i, with i correct.
 
-    Of the n² logits only the log-sum-exps of rows and columns are kept, both read off the same
-    tiles, so that memory grows as n · d.
+    Only the log-sum-exps of rows and columns are kept of the n² logits, both from the same tiles.
+    Memory grows as n · d.
 
     A pair uses the samples that have both of its modalities. A pair with fewer than two of them
-    cannot teach and is left out; the other pairs count alike.
+    is left out; the other pairs have equal weights.
 
     Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
     2021, figure 3 (https://arxiv.org/abs/2103.00020), summed over pairs as in the baseline of
     Saporta et al., "Contrasting with Symile", 2024 (https://arxiv.org/abs/2411.01053).
 
     Args:
-        z: embeddings; anything where absent.
+        z: embeddings; any values where unavailable.
         logit_scale: the multiplier itself, not its logarithm.
-        present: True where a sample has the modality; all, if not given.
-        reduction: of the pairs. Symile's authors sum them.
+        available: True where a sample has the modality; by default all.
+        reduction: "mean" or "sum" over the pairs. Symile's authors use the sum.
         matmul: precision of float32 products, see `product_logsumexp`.
-        group: processes that each hold a share of the batch, see `processes`. The loss is the whole
-            batch's, and its gradients are such that their average over processes is right.
+        group: processes that each hold a share of the batch, see `distributed`.
 
     Raises:
         ValueError: no pair has two samples, or the reduction or the precision is unknown.
     """
     _check_reduction(reduction)
-    z, present = prepare_slots(z, present)
+    z, available = prepare_slots(z, available)
     sizes = share_sizes(z, group)
-    z_all, present_all = (
+    z_all, available_all = (
         all_gather_with_grad(z[:, 1:], sizes, group),
-        all_gather_with_grad(present, sizes, group),
+        all_gather_with_grad(available, sizes, group),
     )
     scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
     pairs = []
     with torch.autocast(z.device.type, enabled=False):
         for a, b in combinations(range(z.shape[1]), 2):
-            both, both_all = present[:, [a, b]].all(dim=1), present_all[:, [a, b]].all(dim=1)
+            both, both_all = available[:, [a, b]].all(dim=1), available_all[:, [a, b]].all(dim=1)
             count = int(both_all.sum())
             if count < 2:
                 continue
             first, second = z[both, a], z[both, b]
             forth, back = product_logsumexp([first, z_all[both_all, b - 1]], scale, matmul=matmul)
             number = (both_all.cumsum(dim=0) - 1)[local_slice(sizes, group)][both]
-            right = scale * (first * second).sum(dim=1)
-            losses = (forth + all_reduce_logsumexp(back, group)[number]) / 2 - right
+            positive = scale * (first * second).sum(dim=1)
+            losses = (forth + all_reduce_logsumexp(back, group)[number]) / 2 - positive
             pairs.append(all_reduce_sum(losses.sum(), group) / count)
     if not pairs:
-        raise ValueError(
-            f"a CLIP step needs at least 2 samples with the same two modalities; this batch of "
-            f"{sum(sizes)} has no such pair. Raise batch_size, or train on a cohort where more "
-            "samples have two modalities."
-        )
+        raise ValueError(no_pair_message(sum(sizes), objective="a CLIP step"))
     losses = torch.stack(pairs)
     return losses.mean() if reduction == "mean" else losses.sum()
 
 
 def _check_reduction(reduction: str) -> None:
-    if reduction not in REDUCTIONS:
+    if reduction not in _REDUCTIONS:
         raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")
 
 
 class Clip(Objective):
     """Contrast every pair of modalities.
 
-    Absent modalities: a sample takes part in the pairs of the modalities that it has. In `score`,
-    an absent query modality leaves the sum.
+    A sample takes part in the pairs of the modalities that it has. In `score`, the sum leaves out
+    a missing query modality.
 
     Source: see `clip_loss`.
 
@@ -135,18 +132,18 @@ class Clip(Objective):
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """The loss of a batch; draws nothing."""
-        return self.of_share(embeddings, group=None, generator=generator)
+        """Compute the loss of a batch; nothing is random."""
+        return self.distributed_loss(embeddings, group=None, generator=generator)
 
-    def of_share(
+    def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """The loss of the whole batch; each process takes its own samples' rows of the logits."""
-        z, counts = share.filled()
+        """Compute the loss of the whole batch; each process computes its own rows."""
+        z, available = share.with_substitutes()
         return clip_loss(
             z,
             self.logit_scale,
-            present=counts,
+            available=available,
             reduction=self.reduction,
             matmul=self.matmul,
             group=group,
@@ -155,19 +152,18 @@ class Clip(Objective):
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
     ) -> Float[Tensor, "query candidate"]:
-        """Sum of the inner products of a candidate with each usable modality of the query.
+        """Sum the inner products of a candidate with each available modality of the query.
 
         Raises:
-            ValueError: a query has nothing present.
+            ValueError: a query has no modality available.
         """
-        z, counts = query_slots(query, target=target)
-        total = torch.where(counts[:, :, None], z.double(), 0.0).sum(dim=1)
+        total = query_embeddings(query, target=target, fill=0.0).sum(dim=1)
         return inner_products(total, candidates)
 
-    def candidates_per_anchor(self, samples: int, *, modalities: int) -> int | None:
-        """None: the loss is about pairs, and says nothing of the total correlation."""
+    def n_candidates(self, samples: int, *, modalities: int) -> int | None:
+        """None: a loss over pairs does not estimate the total correlation."""
         return None
 
-    def operations(self, samples: int, *, modalities: int, dim: int) -> float | None:
-        """Floating-point operations of a step's loss and its gradients, for a complete batch."""
+    def flops(self, samples: int, *, modalities: int, dim: int) -> float | None:
+        """Count the floating-point operations of a step's loss and gradients, complete batch."""
         return 8.0 * comb(modalities, 2) * samples**2 * dim

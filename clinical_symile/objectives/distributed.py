@@ -1,11 +1,11 @@
-"""What training processes tell each other, with gradients.
+"""Collective operations of training processes, with gradients.
 
-Each process holds a share of a batch, which may be of any size or empty. All of them compute the
-loss of the whole batch. As if a gradient were of the sum of all processes' losses, which is their
-number times the loss, it reaches every share from every process. Data-parallel training averages
-the gradients of parameters over processes, and so arrives at those of one process with the batch.
+Each process holds a share of a batch: any number of samples, also none. All processes compute the
+loss of the whole batch. Gradients are those of the sum of the losses of all processes, which is the
+loss times their number. Data-parallel training averages the gradients of parameters over processes,
+and so gives the gradients of one process with the whole batch.
 
-A `group` of None is one process that has everything.
+A `group` of None means one process with the whole batch.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
@@ -22,7 +22,7 @@ Group = dist.ProcessGroup | None
 
 
 def share_sizes(share: Shaped[Tensor, "sample ..."], group: Group) -> list[int]:
-    """How many samples each process holds."""
+    """Return the number of samples of each process."""
     if group is None:
         return [len(share)]
     sizes = torch.zeros(dist.get_world_size(group), dtype=torch.long, device=share.device)
@@ -32,7 +32,7 @@ def share_sizes(share: Shaped[Tensor, "sample ..."], group: Group) -> list[int]:
 
 
 def local_slice(sizes: list[int], group: Group) -> slice:
-    """Where this process's share stands in the whole."""
+    """Return the positions of this process's samples in the whole batch."""
     rank = 0 if group is None else dist.get_rank(group)
     start = sum(sizes[:rank])
     return slice(start, start + sizes[rank])
@@ -41,21 +41,21 @@ def local_slice(sizes: list[int], group: Group) -> slice:
 def all_gather_with_grad(
     share: Shaped[Tensor, "sample ..."], sizes: list[int], group: Group
 ) -> Shaped[Tensor, "whole ..."]:
-    """The shares of all processes, one after the other."""
+    """Concatenate the shares of all processes."""
     if group is None:
         return share
     if share.dtype == torch.bool:
-        return _Whole.apply(share.int(), sizes, group).bool()
-    return _Whole.apply(share, sizes, group)
+        return _AllGather.apply(share.int(), sizes, group).bool()
+    return _AllGather.apply(share, sizes, group)
 
 
 def all_reduce_sum(values: Shaped[Tensor, "..."], group: Group) -> Shaped[Tensor, "..."]:
-    """The sum over processes."""
-    return values if group is None else _Total.apply(values, group)
+    """Sum values over processes."""
+    return values if group is None else _AllReduceSum.apply(values, group)
 
 
 def all_reduce_logsumexp(values: Float[Tensor, "..."], group: Group) -> Float[Tensor, "..."]:
-    """The log of the sum over processes of exponentials; one of them at least must be finite."""
+    """Compute the log-sum-exp of values over processes; at least one of them must be finite."""
     if group is None:
         return values
     peak = values.detach().clone()
@@ -63,18 +63,28 @@ def all_reduce_logsumexp(values: Float[Tensor, "..."], group: Group) -> Float[Te
     return peak + all_reduce_sum((values - peak).exp(), group).log()
 
 
+def gather_slots(
+    z: Float[Tensor, "sample modality dim"],
+    available: Bool[Tensor, "sample modality"],
+    group: Group,
+) -> tuple[Float[Tensor, "whole modality dim"], Bool[Tensor, "whole modality"]]:
+    """Return the embeddings and the availability of the whole batch."""
+    sizes = share_sizes(z, group)
+    return all_gather_with_grad(z, sizes, group), all_gather_with_grad(available, sizes, group)
+
+
 def gather_embeddings(share: Embeddings, group: Group) -> Embeddings:
-    """The whole batch's embeddings, of which each process holds a share."""
+    """Return the embeddings of the whole batch."""
     if group is None:
         return share
     sizes = share_sizes(share.z, group)
-    z, present, rows = (
-        all_gather_with_grad(v, sizes, group) for v in (share.z, share.present, share.rows)
+    z, available, rows = (
+        all_gather_with_grad(v, sizes, group) for v in (share.z, share.available, share.rows)
     )
-    return replace(share, z=z, present=present, rows=rows)
+    return replace(share, z=z, available=available, rows=rows)
 
 
-class _Total(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
@@ -85,11 +95,11 @@ class _Total(torch.autograd.Function):
         return _summed(gradients[0], ctx.group), None
 
 
-class _Whole(torch.autograd.Function):
+class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, share: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
-        ctx.place, ctx.group = local_slice(sizes, group), group
-        # Collectives want the same shape of every process.
+        ctx.own, ctx.group = local_slice(sizes, group), group
+        # Collectives need the same shape in every process.
         padded = share.new_zeros((max(sizes), *share.shape[1:]))
         padded[: len(share)] = share
         parts = [torch.empty_like(padded) for _ in sizes]
@@ -98,10 +108,11 @@ class _Whole(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _summed(gradients[0], ctx.group)[ctx.place], None, None
+        return _summed(gradients[0], ctx.group)[ctx.own], None, None
 
 
 def _summed(values: Tensor, group: dist.ProcessGroup) -> Tensor:
-    found = values.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(found, group=group)
-    return found
+    """Return the sum over processes without changing `values`."""
+    total = values.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total, group=group)
+    return total

@@ -1,4 +1,4 @@
-"""Checkpoints that Lightning wrote, read as weights and settings: nothing in them is run."""
+"""Read checkpoints that Lightning wrote as weights and settings, without running code in them."""
 
 import pickle
 from argparse import Namespace
@@ -15,12 +15,12 @@ from clinical_symile.errors import DataError
 
 @dataclass(frozen=True)
 class LightningFile:
-    """What a checkpoint says of a model.
+    """The content of a checkpoint.
 
     Attributes:
-        weights: by name, mapped from disk.
-        settings: the hyperparameters it was made with; paths are text.
-        epoch: in which it was written.
+        weights: weights by name, mapped from disk.
+        settings: the hyperparameters of the model; paths are text.
+        epoch: the epoch in which it was written.
     """
 
     weights: Mapping[str, Tensor]
@@ -32,8 +32,8 @@ def _path(*parts: str) -> str:
     return "/".join(parts)
 
 
-# What settings hold besides numbers and text; paths, which may be another system's, become text.
-HARMLESS: list[Any] = [
+# Types in settings besides numbers and text. Paths may be another system's and become text.
+_HARMLESS: list[Any] = [
     Namespace,
     *(
         (_path, f"{module}.{kind}")
@@ -47,14 +47,14 @@ def read_lightning_file(file: Path) -> LightningFile:
     """Read a checkpoint.
 
     Args:
-        file: as `torch.save` writes it.
+        file: a file that `torch.save` wrote.
 
     Raises:
-        DataError: there is no such file, it holds code or is no checkpoint of Lightning.
+        DataError: the file is missing, has code in it, or is no checkpoint of Lightning.
     """
     if not file.is_file():
         raise DataError(f"{file}: no such file; expected a checkpoint that Lightning wrote.")
-    with torch.serialization.safe_globals(HARMLESS):
+    with torch.serialization.safe_globals(_HARMLESS):
         try:
             content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
         except pickle.UnpicklingError:
@@ -75,13 +75,13 @@ def read_lightning_file(file: Path) -> LightningFile:
 
 
 def _refusal(file: Path) -> str:
-    """What is in a file that is not of weights."""
+    """Return the error message for a file with other content than weights and settings."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
-    except Exception:  # it is malformed on purpose, perhaps; it was refused already
+    except Exception:  # it may be malformed on purpose, and is refused already
         names = []
     found = f"names {', '.join(sorted(names)[:5])}" if names else "is not as torch.save writes it"
     return (
-        f"{file}: {found}; expected weights and settings only. Loading it in full could run code: "
-        "nothing in it was run. Use a file from whom you trust, or save its weights anew."
+        f"{file}: {found}; expected weights and settings only. Loading the rest could run code; "
+        "nothing was run. Use a file from a source that you trust, or save its weights again."
     )

@@ -1,4 +1,4 @@
-"""What an epoch leaves behind: the chosen weights, and all it takes to go on."""
+"""Checkpoints: the best weights, and the state that training resumes from."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clinical_symile.tracking.run import Run
 
-# Beginnings of weights' names in version 0.1, and their names since.
+# Prefixes of weight names in version 0.1, and their current names.
 _RENAMED_WEIGHTS = {"model.slots.": "model.missing_modality."}
 
 
@@ -22,14 +22,14 @@ def save_epoch(
     *,
     best: bool,
 ) -> None:
-    """Write an epoch: weights, the optimiser's moments and, last, the history that counts them.
+    """Write an epoch: its weights, the optimiser's state and, last, the history.
 
     Args:
-        run: where to.
-        learner: its weights become the run's if `best`.
+        run: the run's folder.
+        learner: its weights become the run's weights if `best`.
         optimiser: a `torch.optim` optimiser.
         history: one entry per epoch, the new one last.
-        best: whether this epoch's weights are the ones to keep.
+        best: True if this epoch's weights are the best so far.
     """
     weights = learner.state_dict()
     if best:
@@ -50,17 +50,17 @@ def save_epoch(
 
 
 def save_weights(learner: nn.Module, run: Run) -> None:
-    """Make a learner's weights those that the run keeps."""
+    """Write a learner's weights as the run's weights."""
     _save(learner.state_dict(), run.weights)
 
 
 def load_weights(run: Run) -> dict[str, Tensor]:
-    """Load the weights that a run keeps, under today's names."""
+    """Load the weights of a run under their current names."""
     return {_current_name(name): tensor for name, tensor in load_file(run.weights).items()}
 
 
 def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Load what was after the last whole epoch; the history that led there, empty at the start."""
+    """Load the state after the last complete epoch; return the history, empty for a new run."""
     history = run.history
     if not history:
         return []
@@ -79,6 +79,7 @@ def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> li
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to a file that appears only when it is complete."""
     partial = path.with_name(path.name + ".partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(whole, partial)
@@ -86,7 +87,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _current_name(name: str) -> str:
-    """Return the name of a weight; those of version 0.1 are translated."""
+    """Return the current name of a weight of this version or of version 0.1."""
     for old, new in _RENAMED_WEIGHTS.items():
         if name.startswith(old):
             return new + name.removeprefix(old)

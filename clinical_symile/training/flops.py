@@ -1,4 +1,4 @@
-"""What a training step costs: the objective beside the encoders, in floating-point operations."""
+"""Count the floating-point operations of a training step: its objective and its encoders."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +12,12 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.training.learner import Learner
-from clinical_symile.training.model_selection import complete_rows
 
-COUNTED = 2  # samples
+_COUNTED_SAMPLES = 2
 
 
 class _Counter(TorchDispatchMode):
-    """Counts operations as PyTorch's own counter does, but of the whole and not of each module."""
+    """Count operations like PyTorch's own counter, in total instead of by module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,11 +38,12 @@ class _Counter(TorchDispatchMode):
 
 
 def encoder_flops(learner: Learner, store: CohortStore, task: Pretraining) -> float:
-    """Those of a step's encoders, forward and backward, if every sample is complete.
+    """Count the operations of a step's encoders, forward and backward, on complete samples.
 
-    Two samples are encoded and counted; the way back takes twice the way there.
+    Two samples are encoded and counted. The backward pass takes twice the operations of the
+    forward pass.
     """
-    rows = complete_rows(store, "tuning", task.modalities)[:COUNTED]
+    rows = store.complete_rows("tuning", task.modalities)[:_COUNTED_SAMPLES]
     batch = load_batch(store, rows, modalities=task.modalities)
     was_training = learner.model.training
     learner.model.eval()
@@ -56,19 +56,19 @@ def encoder_flops(learner: Learner, store: CohortStore, task: Pretraining) -> fl
 def objective_flops_warning(
     of_objective: float, of_encoders: float, task: Pretraining
 ) -> str | None:
-    """What to say where the objective costs more than the encoders; None where it does not."""
+    """Return a warning if the objective costs more than the encoders, else None."""
     if of_objective <= of_encoders:
         return None
     return (
-        f"task '{task.name}': of each step the objective takes {of_objective:.2g} floating-point "
-        f"operations and the encoders {of_encoders:.2g}. Where training is too slow, lower "
+        f"task '{task.name}': in each step the objective takes {of_objective:.2g} floating-point "
+        f"operations and the encoders {of_encoders:.2g}. If training is too slow, lower "
         'batch_size or dim, or set objective.negatives to "cyclic-8", "one-slot" or "shuffled".'
     )
 
 
 def warn_about_flops(learner: Learner, store: CohortStore, task: Pretraining) -> None:
-    """Log a warning where the objective costs more than the encoders."""
-    of_objective = learner.objective.operations(
+    """Log a warning if the objective costs more than the encoders."""
+    of_objective = learner.objective.flops(
         task.batch_size, modalities=len(task.modalities), dim=task.dim
     )
     if of_objective is None:

@@ -1,4 +1,4 @@
-"""The released Symile-MIMIC model as a finished run."""
+"""Import the released Symile-MIMIC model as a finished run."""
 
 import math
 from collections.abc import Mapping
@@ -6,26 +6,26 @@ from pathlib import Path
 
 from torch import Tensor
 
-from clinical_symile import __version__
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import parse_task, pretraining_task, task_digest
+from clinical_symile.config.tasks.read import parse_task, pretraining_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import file_sha256
 from clinical_symile.modalities.labs import read_panel
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.run import Run, now
 from clinical_symile.training._lightning_checkpoint import LightningFile, read_lightning_file
 from clinical_symile.training.checkpoint import save_weights
 from clinical_symile.training.learner import build_learner
+from clinical_symile.training.run_record import new_record
 
-COHORT = "symile_mimic"
-NEGATIVES = {"n_squared": "all", "n": "shuffled"}
-SIZE_PX = 320
-NARROWEST = 2  # an embedding of one number has no LayerNorm
+_COHORT = "symile_mimic"
+_NEGATIVES = {"n_squared": "all", "n": "shuffled"}
+_SIZE_PX = 320
+_NARROWEST = 2  # an embedding of one number has no LayerNorm
 
-# The beginning of a weight's name in the official model, and in ours.
-NAMES = {
+# The prefix of a weight's name in the official model, and in this package.
+_PREFIXES = {
     "cxr_encoder.resnet.": "model.encoders.cxr.network.",
     "cxr_encoder.layer_norm.": "model.norms.cxr.",
     "ecg_encoder.resnet.": "model.encoders.ecg.network.",
@@ -39,29 +39,29 @@ NAMES = {
 
 
 def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: Run) -> list[str]:
-    """Make a finished run of a checkpoint of the official Symile-MIMIC model.
+    """Import a checkpoint of the official Symile-MIMIC model as a finished run.
 
-    Its embeddings are those of the official model: the encoders get what they were trained on, an
-    image on ImageNet's scale, an ECG between -1 and 1 with its leads in the order of MIMIC-IV-ECG,
-    and percentiles beside what was observed.
+    Its embeddings are those of the official model. The encoders receive the inputs that they were
+    trained on: an image on ImageNet's scale, an ECG between -1 and 1 with its leads in the order of
+    MIMIC-IV-ECG, and percentiles of labs with indicators of observed analytes.
 
     Source: Saporta et al. 2024, section 5.3. https://arxiv.org/abs/2411.01053
 
     Args:
         file: the checkpoint.
         catalog: has the cohort `symile_mimic` and the paper's tasks.
-        store: what it will be evaluated on.
-        run: where to; must not exist.
+        store: the store that the run will be evaluated on.
+        run: the folder of the run; it must not exist.
 
     Returns:
-        What to know before its scores are believed.
+        Notes to read before trusting its results.
 
     Raises:
-        DataError: the file is not such a checkpoint, the store lacks what the model reads, or there
-            is a run already.
+        DataError: the file is not such a checkpoint, the store lacks a modality that the model
+            reads, or the run exists.
     """
     if run.path.exists():
-        raise DataError(f"{run.path}: exists. Give another --name, or remove it.")
+        raise DataError(f"{run.path}: the run exists. Give another --name, or remove it.")
     released = read_lightning_file(file)
     weights = _renamed(released.weights, str(file))
     _check_store(catalog, store)
@@ -81,16 +81,7 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
     learner.load_state_dict(weights)
     notes = _notes(store)
     record = {
-        "name": run.name,
-        "task": task.name,
-        "task_digest": task_digest(task),
-        "cohort": store.cohort,
-        "store_digest": store.digest,
-        "seed": int(released.settings.get("seed") or 0),
-        "version": __version__,
-        "started": now(),
-        **provenance(),
-        "definition": task.model_dump(mode="json", exclude={"name"}),
+        **new_record(run, task, store, seed=int(released.settings.get("seed") or 0)),
         "imported": {"sha256": file_sha256(file), "epoch": released.epoch, "notes": notes},
         "finished": now(),
     }
@@ -101,52 +92,55 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
 
 
 def _renamed(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    renamed, strange = {}, []
+    """Return the weights under the names of this package."""
+    renamed, unknown = {}, []
     for name, tensor in weights.items():
-        beginning = next((start for start in NAMES if name.startswith(start)), None)
-        if beginning is None:
-            strange.append(name)
+        prefix = next((start for start in _PREFIXES if name.startswith(start)), None)
+        if prefix is None:
+            unknown.append(name)
         else:
-            renamed[NAMES[beginning] + name.removeprefix(beginning)] = tensor
-    if strange:
+            renamed[_PREFIXES[prefix] + name.removeprefix(prefix)] = tensor
+    if unknown:
         raise DataError(
-            f"{where}: has weights '{strange[0]}' and {len(strange) - 1} others that the official "
+            f"{where}: has weights '{unknown[0]}' and {len(unknown) - 1} others that the official "
             "Symile-MIMIC model does not have. Only checkpoints of that model can be imported."
         )
     return renamed
 
 
 def _check_store(catalog: Catalog, store: CohortStore) -> None:
-    """Refuse a store whose modalities are not what the model reads."""
+    """Refuse a store whose modalities are not those that the model reads."""
     about, problems = store.manifest["modalities"], []
     for name in ("cxr", "ecg", "labs"):
         if name not in about:
-            problems.append(f"{store.path}: has no {name}; the model reads it. Use another store.")
+            problems.append(
+                f"{store.path}: has no modality '{name}', which the model reads. Use another store."
+            )
     if problems:
         raise DataError(*problems)
-    panel = read_panel(catalog.path("cohorts", COHORT).parent / "labs.csv")
+    panel = read_panel(catalog.path("cohorts", _COHORT).parent / "labs.csv")
     if about["labs"]["parts"] != [analyte.name for analyte in panel]:
         problems.append(
-            f"{store.path}: its labs are not the {len(panel)} of cohort '{COHORT}' in that order, "
-            "which the model's first layer goes by. Prepare with that cohort's labs.csv."
+            f"{store.path}: its analytes are not those of cohort '{_COHORT}' in "
+            "the same order, which the model's first layer needs. Prepare with its labs.csv."
         )
-    if about["cxr"]["shape"] != [1, SIZE_PX, SIZE_PX]:
+    if about["cxr"]["shape"] != [1, _SIZE_PX, _SIZE_PX]:
         problems.append(
-            f"{store.path}: X-rays of shape {about['cxr']['shape']}; the model was trained on "
-            f"{SIZE_PX} pixels. Prepare with size_px = {SIZE_PX}."
+            f"{store.path}: X-rays have shape {about['cxr']['shape']}; the model was trained on "
+            f"{_SIZE_PX} pixels. Prepare with size_px = {_SIZE_PX}."
         )
     if problems:
         raise DataError(*problems)
 
 
 def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: str) -> Pretraining:
-    """The paper's task with what the checkpoint says of itself."""
+    """Return the paper's task with the settings of the checkpoint."""
     settings = released.settings
     objective, negatives = settings.get("loss_fn"), settings.get("negative_sampling", "n")
-    if objective not in ("symile", "clip") or negatives not in NEGATIVES:
+    if objective not in ("symile", "clip") or negatives not in _NEGATIVES:
         raise DataError(
             f"{where}: was trained with loss {objective!r} and negatives {negatives!r}; expected "
-            f"symile or clip, and {' or '.join(NEGATIVES)}. Only these can be imported."
+            f"symile or clip, and {' or '.join(_NEGATIVES)}. Only these can be imported."
         )
     name = f"pretraining/paper/{objective}"
     paper = pretraining_task(catalog, name, [])
@@ -159,10 +153,10 @@ def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: 
         ecg["sd_mv"] = statistics["sd_mv"]
     definition = paper.model_dump(mode="json", exclude={"name"})
     definition |= {
-        "dim": max(dim, NARROWEST),
+        "dim": max(dim, _NARROWEST),
         "description": f"The official Symile-MIMIC model, trained with {objective}.",
         "objective": {"name": objective, "temperature": temperature}
-        | ({"negatives": NEGATIVES[negatives]} if objective == "symile" else {"reduction": "sum"})
+        | ({"negatives": _NEGATIVES[negatives]} if objective == "symile" else {"reduction": "sum"})
         | {"logit_scale_max": math.inf},
         "encoders": {**definition["encoders"], "ecg": ecg},
         "batch_size": int(settings.get("batch_sz_train") or paper.batch_size),
@@ -178,9 +172,11 @@ def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: 
 
 
 def _notes(store: CohortStore) -> list[str]:
-    if store.cohort == COHORT:
+    """Return a warning if the model's training subjects may be in the store."""
+    if store.cohort == _COHORT:
         return []
     return [
-        f"The model learned from people of MIMIC-IV, in the train split of '{COHORT}'. If people "
-        f"of MIMIC-IV are in cohort '{store.cohort}', it may have seen those that it is scored on."
+        f"The model was trained on subjects of MIMIC-IV, in the train split of '{_COHORT}'. If "
+        f"subjects of MIMIC-IV are in cohort '{store.cohort}', it may be evaluated on its own "
+        "training subjects."
     ]

@@ -1,4 +1,4 @@
-"""`Learner`: a model and its objective, as they are trained and kept."""
+"""`Learner`: a model and its objective, trained and saved together."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,11 +27,11 @@ from clinical_symile.training.checkpoint import load_weights
 
 
 class Learner(nn.Module):
-    """A model and its objective: what is trained, and what `model.safetensors` holds.
+    """A model and its objective, whose weights are saved in `model.safetensors`.
 
     Args:
-        model: from batches to embeddings.
-        objective: from embeddings to a loss, and the matching score.
+        model: makes embeddings of a batch.
+        objective: computes a loss of embeddings, and a matching score.
     """
 
     def __init__(self, model: MultimodalEncoder, objective: Objective):
@@ -42,32 +42,32 @@ class Learner(nn.Module):
     def forward(
         self, batch: Mapping[str, Any], generator: torch.Generator, fabric: Fabric
     ) -> Float[Tensor, ""]:
-        """The loss of a batch, over what all processes hold of it, in float32 at least.
+        """Compute the loss of a batch over all processes, in float32 at least.
 
         Args:
             batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
                 dataclass.
-            generator: for the objective's negatives; its seed is also that of what encoders draw,
-                such as dropout.
-            fabric: joins the processes.
+            generator: draws the objective's negatives; its seed is also used for what encoders
+                draw, such as dropout.
+            fabric: the processes.
         """
-        device = batch["present"].device
+        device = batch["available"].device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed() + 1 + fabric.global_rank)
             embeddings = self.model(Batch(**batch))
         group = None if fabric.world_size == 1 else torch.distributed.group.WORLD
-        with torch.autocast(embeddings.present.device.type, enabled=False):
-            return self.objective.of_share(
+        with torch.autocast(embeddings.available.device.type, enabled=False):
+            return self.objective.distributed_loss(
                 _in_float32(embeddings), group=group, generator=generator
             )
 
 
 def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learner:
-    """A learner with fresh weights.
+    """Build a learner with new weights.
 
     Raises:
-        DefinitionError: the store lacks a modality, or the objective or an encoder does not take
-            the arguments that the task gives it.
+        DefinitionError: the store lacks a modality, or the objective or an encoder does not accept
+            the arguments of the task.
     """
     missing = [name for name in task.modalities if name not in store.modalities]
     if missing:
@@ -86,10 +86,10 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
 
 
 def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
-    """What is done to inputs in training, by modality.
+    """Build the augmentation of each modality that has one.
 
     Raises:
-        DefinitionError: an augmentation does not take the arguments that the task gives it.
+        DefinitionError: an augmentation does not accept the arguments of the task.
     """
     made = {}
     for name, named in task.augment.items():
@@ -101,10 +101,10 @@ def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
 
 
 def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
-    """The learner that a run kept; the files that its encoders started from are not needed.
+    """Load the learner of a run; the files of its encoders' initial weights are not needed.
 
     Raises:
-        DataError: the run's weights cannot be read, or are not of its task.
+        DataError: the run's weights cannot be read, or do not fit its task.
     """
     encoders = {
         name: ComponentConfig(
@@ -124,7 +124,7 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
 
 
 def _in_float32(embeddings: Embeddings) -> Embeddings:
-    """Embeddings in float32 at least."""
+    """Convert embeddings to float32 if they have a lower precision."""
     dtype = torch.promote_types(embeddings.z.dtype, torch.float32)
     substitute = embeddings.substitute
     return replace(

@@ -1,11 +1,9 @@
-"""What is measured on the tuning split after each epoch."""
+"""Metrics of the tuning split, by which the best epoch is selected."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import shuffled_batches
@@ -23,17 +21,8 @@ TC_ESTIMATE = "tuning/tc_estimate"
 
 
 def selection_metric(task: Pretraining) -> str:
-    """The measure by which the best epoch is chosen."""
+    """Return the key of the metric that selects the best epoch."""
     return f"tuning/{task.selection.metric}"
-
-
-def complete_rows(
-    store: CohortStore, split: str, modalities: Sequence[str]
-) -> Int[np.ndarray, " complete"]:
-    """The rows of a split that have all of some modalities."""
-    rows = store.rows(split)
-    columns = [store.modalities.index(name) for name in modalities]
-    return rows[store.present[rows][:, columns].all(axis=1)]
 
 
 def tuning_metrics(
@@ -42,27 +31,28 @@ def tuning_metrics(
     task: Pretraining,
     *,
     seed: int,
-    feed: BatchLoader,
+    loader: BatchLoader,
 ) -> dict[str, float]:
-    """The task's metric on complete tuning samples, and what else can be said of them.
+    """Compute the metrics of the complete tuning samples.
 
-    That is the health of their embeddings and, where there is one, `tc_estimate`.
+    These are the task's selection metric, metrics of the representation and, if the objective gives
+    one, an estimate of the total correlation.
 
     Args:
-        learner: as it is after an epoch.
-        store: of the tuning samples.
-        task: says the metric, the targets it is averaged over, and the size of a batch.
-        seed: divides the samples into batches, the same in every epoch.
-        feed: of the store, to where the encoders are.
+        learner: the learner after an epoch.
+        store: the store of the tuning samples.
+        task: has the metric, the targets it is averaged over, and the batch size.
+        seed: seed of the division into batches, the same in every epoch.
+        loader: of the store, to the encoders' device.
     """
-    rows = complete_rows(store, "tuning", task.modalities)
-    embeddings = embed_rows(learner.model, store, rows, feed=feed)
-    measured = {selection_metric(task): _retrieval(learner, embeddings, task, feed.device)}
-    measured |= representation_metrics(embeddings.z.double().numpy(), embeddings.modalities)
+    rows = store.complete_rows("tuning", task.modalities)
+    embeddings = embed_rows(learner.model, store, rows, loader=loader)
+    metrics = {selection_metric(task): _selection_value(learner, embeddings, task, loader.device)}
+    metrics |= representation_metrics(embeddings.z.double().numpy(), embeddings.modalities)
     estimate = tc_estimate(
-        learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=feed.device
+        learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=loader.device
     )
-    return measured if estimate is None else {**measured, TC_ESTIMATE: estimate}
+    return metrics if estimate is None else {**metrics, TC_ESTIMATE: estimate}
 
 
 @torch.inference_mode()
@@ -74,23 +64,23 @@ def tc_estimate(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> float | None:
-    """Total correlation in nats, estimated as log K - loss; None where a loss gives none.
+    """Estimate the total correlation in nats as log K - loss; None if the loss gives no estimate.
 
     K is the number of candidates of an anchor, its own included: n for shuffled negatives, n^(M-1)
-    for all, with n the samples of the batch. Samples are complete, so that K is the same for all
-    anchors, and not of the training split, so that nothing is remembered. The expectation of log K
-    - loss is at most the total correlation if candidates are drawn from the product of the
-    marginals; those of one batch share members, and a finite sample scatters, so that it may lie
-    above. It is never more than log K.
+    for all, with n the samples of the batch. The samples must be complete, so that K is the same
+    for all anchors, and not from the training split. The expectation of log K - loss is at most
+    the total correlation if candidates are drawn from the product of the marginals. The candidates
+    of one batch share members, so that a finite sample may lie above. The estimate is at most
+    log K.
 
     Source: Saporta et al., "Contrasting with Symile", NeurIPS 2024. https://arxiv.org/abs/2411.01053
 
     Args:
-        objective: whose loss is taken.
-        embeddings: of complete samples.
+        objective: computes the loss.
+        embeddings: the embeddings of complete samples.
         batch_size: n, unless there are fewer samples.
-        seed: of the division into batches, and of what the objective draws.
-        device: where the objective is.
+        seed: seed of the division into batches and of the objective's draws.
+        device: the device of the objective.
     """
     modalities, estimates = len(embeddings.modalities), []
     generator = torch.Generator().manual_seed(seed)
@@ -98,7 +88,7 @@ def tc_estimate(
         len(embeddings.rows), batch_size=batch_size, rng=np.random.default_rng(seed)
     )
     for index in batches:
-        candidates = objective.candidates_per_anchor(len(index), modalities=modalities)
+        candidates = objective.n_candidates(len(index), modalities=modalities)
         if candidates is None:
             return None
         batch = embeddings.take(torch.from_numpy(index)).to(device)
@@ -107,18 +97,21 @@ def tc_estimate(
     return float(np.mean(estimates))
 
 
-def _retrieval(
+def _selection_value(
     learner: Learner, embeddings: Embeddings, task: Pretraining, device: torch.device
 ) -> float:
+    """Average the selection metric over the task's targets."""
     metric = resolve(task.selection.metric, RETRIEVAL_METRICS, what="retrieval metric")
     objective = learner.objective.cpu()
     values = []
     for target in task.selection.targets:
         column = embeddings.modalities.index(target)
-        query = torch.ones_like(embeddings.present)
-        query[:, column] = False
+        visible = torch.ones_like(embeddings.available)
+        visible[:, column] = False
         with torch.inference_mode():
-            scores = objective.score(embeddings.hide(query), embeddings.z[:, column], target=target)
+            scores = objective.score(
+                embeddings.with_visible(visible), embeddings.z[:, column], target=target
+            )
         values.append(
             metric.compute(*expected_ranks(scores.numpy(), np.arange(len(embeddings.rows))))
         )

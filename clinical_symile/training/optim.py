@@ -1,4 +1,4 @@
-"""Which weights decay, and how fast they are changed."""
+"""Parameter groups and learning rate of the optimiser."""
 
 import math
 from typing import Any
@@ -9,7 +9,10 @@ from clinical_symile.config.tasks.pretraining import Optimiser
 
 
 def parameter_groups(module: nn.Module, optimiser: Optimiser) -> list[dict[str, Any]]:
-    """Weights of layers decay; gains, biases, the logit scale and substitutes do not."""
+    """Divide parameters into decayed weight matrices and undecayed gains, biases and the like.
+
+    The logit scale and the substitutes of missing modalities are not decayed either.
+    """
     decayed, kept = [], []
     for name, parameter in module.named_parameters():
         is_layer = parameter.ndim >= 2 and not name.endswith("substitute")
@@ -21,7 +24,7 @@ def parameter_groups(module: nn.Module, optimiser: Optimiser) -> list[dict[str, 
 
 
 def learning_rate(optimiser: Optimiser, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine down to zero."""
+    """Return the learning rate of a step: linear warm-up, then half a cosine down to zero."""
     warmup = optimiser.warmup_fraction * steps
     if step < warmup:
         return optimiser.learning_rate * (step + 1) / (warmup + 1)

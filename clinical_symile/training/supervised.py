@@ -1,4 +1,4 @@
-"""Encoders trained for one outcome."""
+"""Train encoders and a linear layer to predict one outcome."""
 
 import copy
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.training.optim import learning_rate, parameter_groups
 
-AT_A_TIME = 256
+_BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Samples whose outcome is known.
+    """Samples with a known outcome.
 
     Attributes:
-        rows: of the store.
-        available: which modalities may be used, by those of the classifier.
+        rows: the samples, as rows of the store.
+        available: True where a modality may be used; its columns are the classifier's modalities.
         label: 1 where the outcome is positive, else 0.
     """
 
@@ -35,13 +35,13 @@ class LabelledRows:
 
 
 class Classifier(nn.Module):
-    """A model, and one layer on the embeddings that are seen, side by side, and on which are.
+    """A model and a linear layer on its available embeddings and on which are available.
 
-    The layer starts from zero, so that nothing of it is drawn.
+    The layer starts from zero, so that its weights are not random.
 
     Args:
-        model: from batches to embeddings.
-        modalities: of the model, those that are used.
+        model: makes embeddings of a batch.
+        modalities: the modalities of the model to use.
     """
 
     def __init__(self, model: MultimodalEncoder, modalities: tuple[str, ...]):
@@ -52,12 +52,12 @@ class Classifier(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.zeros(1, width)), nn.Parameter(torch.zeros(1))
 
     def forward(self, batch: Batch) -> Float[Tensor, " sample"]:
-        """The log odds of the outcome."""
+        """Return the log odds of the outcome."""
         embeddings = self.model(batch)
         columns = [self.model.modalities.index(name) for name in self.modalities]
-        z, present = embeddings.z[:, columns], batch.present[:, columns]
-        shown = torch.where(present[:, :, None], z, torch.zeros_like(z)).flatten(1)
-        features = torch.cat([shown, present.to(shown.dtype)], dim=1)
+        z, available = embeddings.z[:, columns], batch.available[:, columns]
+        z = torch.where(available[:, :, None], z, torch.zeros_like(z)).flatten(1)
+        features = torch.cat([z, available.to(z.dtype)], dim=1)
         return functional.linear(features, self.weight, self.bias)[:, 0]
 
 
@@ -73,19 +73,19 @@ def fit_classifier(
     seed: int,
     keep_statistics: bool,
 ) -> Classifier:
-    """Train by the log loss; the epoch with the lowest on tuning samples is kept.
+    """Train with the log loss and keep the epoch with the lowest loss on tuning samples.
 
     Args:
         classifier: changed in place.
-        store: whose measurements are read, those that are seen and no others.
-        train: samples to learn from.
-        tuning: samples to choose by.
-        optimiser: see there.
+        store: the store of the samples; only available measurements are read.
+        train: samples to train on.
+        tuning: samples to select the epoch by.
+        optimiser: settings of the optimiser.
         epochs: passes over the training samples.
         batch_size: samples in a step.
-        seed: draws the batches and what layers draw; the global random stream is left as it was.
-        keep_statistics: layers that normalise by statistics of a batch keep those they have, and
-            nothing is dropped at random, as suits weights that were learned before.
+        seed: seed of the batches and of random layers; the global random state is left unchanged.
+        keep_statistics: True keeps the statistics of batch normalisation and turns dropout off, for
+            weights that were trained before.
 
     Raises:
         CannotScore: training diverged.
@@ -129,11 +129,12 @@ def predict_log_odds(
     rows: Int[np.ndarray, " sample"],
     available: Bool[np.ndarray, "sample modality"],
 ) -> Float[np.ndarray, " sample"]:
-    """The log odds of the outcome for some rows, of what is seen of them."""
+    """Predict the log odds of the outcome for some rows from their available modalities."""
     classifier.eval()
+    chunks = [slice(start, start + _BATCH_ROWS) for start in range(0, len(rows), _BATCH_ROWS)]
     parts = [
-        classifier(_batch(classifier, store, rows[part], available[part])).double().numpy()
-        for part in (slice(start, start + AT_A_TIME) for start in range(0, len(rows), AT_A_TIME))
+        classifier(_batch(classifier, store, rows[chunk], available[chunk])).double().numpy()
+        for chunk in chunks
     ]
     return np.concatenate([np.zeros(0), *parts])
 

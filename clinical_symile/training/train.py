@@ -1,37 +1,36 @@
-"""The training loop."""
+"""Train a run: set up, loop over epochs and steps, and write each epoch."""
 
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from clinical_symile import __version__
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import task_digest
-from clinical_symile.data.batch import Batch, shuffled_batches
+from clinical_symile.data.batch import Batch
 from clinical_symile.data.loader import BatchLoader, open_loader, prefetch
-from clinical_symile.data.masks import Mask, draw_mask, hide_parts
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore, ClinicalSymileError, DataError
-from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.data.training_view import TrainingView, build_training_view
+from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.run import Run, now
 from clinical_symile.training.checkpoint import resume, save_epoch
+from clinical_symile.training.epoch_batches import epoch_batches
 from clinical_symile.training.flops import warn_about_flops
-from clinical_symile.training.learner import build_augmentations, build_learner
-from clinical_symile.training.model_selection import complete_rows, selection_metric, tuning_metrics
+from clinical_symile.training.learner import Learner, build_augmentations, build_learner
+from clinical_symile.training.model_selection import selection_metric, tuning_metrics
 from clinical_symile.training.optim import learning_rate, parameter_groups
+from clinical_symile.training.run_record import read_or_new_record
 
-# Of `torch.compile`.
-COMPILER = "inductor"
+# The backend of `torch.compile`.
+_COMPILER = "inductor"
 
 
 def train(
@@ -45,36 +44,94 @@ def train(
     on_epoch: Callable[[Run], object] = lambda run: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
-    """Train, or go on with training, until the run is finished.
+    """Train a run, or resume its training, until it is finished.
 
-    A finished run of the same task, store and seed is returned as it is. One that was stopped goes
-    on after its last whole epoch and ends in the same weights as if it had not been.
+    A finished run of the same task, store and seed is returned unchanged. A stopped run resumes
+    after its last complete epoch and ends with the same weights as an uninterrupted one.
 
     Args:
-        task: what to learn and how.
-        store: what from.
-        run: where to write.
-        seed: draws weights, batches, what is hidden and the objective's negatives.
-        accelerator: `cpu`, `cuda`, or `auto`; as Lightning Fabric names it.
-        devices: how many; each holds a share of every batch, and the loss is of the whole batch;
-            statistics of batch normalisation are of each share. Their processes run the program
-            from its start and end with the training: what follows is for the first alone.
+        task: the pretraining task.
+        store: the prepared cohort to train on.
+        run: the run's folder.
+        seed: seed of weights, batches, hidden modalities and negatives.
+        accelerator: `cpu`, `cuda`, or `auto`, as in Lightning Fabric.
+        devices: the number of devices. Each holds a share of every batch, and the loss is that of
+            the whole batch; batch normalisation uses the statistics of each share. Other processes
+            run the program from its start and end after training: only the first one continues.
         on_epoch: called after each epoch is written.
-        progress: called with steps done and all steps.
+        progress: called with the steps done and all steps.
 
     Raises:
-        DataError: the run's folder is of another task, store or seed, or the store has too few
-            samples to learn from or to choose by.
+        DataError: the folder has a run of another task, store or seed, or too few samples can be
+            used to train or to select the best epoch.
         DefinitionError: see `build_learner`.
-        ClinicalSymileError: there are fewer GPUs than `devices`.
+        ClinicalSymileError: the machine has fewer GPUs than `devices`.
     """
-    record = _record(run, task, store, seed)
+    record = read_or_new_record(run, task, store, seed=seed)
     if "finished" in record:
         return run
-    store = _withholding(store, task, seed=seed)
-    rows = _learnable(store, task, seed=seed)
-    pairs, present = _shown(store, task, rows, seed=seed)
+    method = missing_modality_method(task.missing_modality)
+    view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
     _check_devices(accelerator, devices)
+    fabric = _launch(task, accelerator, devices)
+    training = _set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
+    for epoch in range(len(training.history) + 1, task.epochs + 1):
+        training.history.append(_train_epoch(training, epoch, progress))
+        if fabric.is_global_zero:
+            run.write_record(record)  # only now: a run that fails at once leaves no folder
+            is_best = _is_best(training.history, task)
+            save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
+            on_epoch(run)
+        fabric.barrier()
+    if fabric.is_global_zero:
+        run.write_record({**record, "finished": now()})
+    _end_other_processes(fabric)
+    return run
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What the epochs of a run share.
+
+    Attributes:
+        task: the pretraining task.
+        view: the samples and modalities to train on.
+        seed: seed of the run.
+        dropout_rate: the share of available modalities that each epoch hides.
+        fabric: the processes and their devices.
+        loader: loads batches onto the device.
+        learner: the model and its objective.
+        wrapped: the learner as Fabric runs it.
+        optimiser: the optimiser as Fabric runs it.
+        augmentations: for some modalities, a change of their inputs.
+        history: one entry per complete epoch.
+    """
+
+    task: Pretraining
+    view: TrainingView
+    seed: int
+    dropout_rate: float
+    fabric: Fabric
+    loader: BatchLoader
+    learner: Learner
+    wrapped: Any
+    optimiser: Any
+    augmentations: Mapping[str, Augmentation]
+    history: list[dict[str, Any]]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of an epoch."""
+        return len(self.view.rows) // min(self.task.batch_size, len(self.view.rows))
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of all epochs."""
+        return self.task.epochs * self.steps_per_epoch
+
+
+def _launch(task: Pretraining, accelerator: str, devices: int) -> Fabric:
+    """Start the processes that train."""
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -82,121 +139,128 @@ def train(
         strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
     )
     fabric.launch()
-    feed = open_loader(store, task.modalities, device=fabric.device)
-    learner, augmentations = build_learner(task, store, seed=seed), build_augmentations(task)
+    return fabric
+
+
+def _set_up(
+    task: Pretraining,
+    view: TrainingView,
+    run: Run,
+    fabric: Fabric,
+    *,
+    seed: int,
+    dropout_rate: float,
+) -> _Training:
+    """Build the learner and its optimiser, and load the state after the last complete epoch."""
+    loader = open_loader(view.store, task.modalities, device=fabric.device)
+    learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
     if fabric.is_global_zero:
-        warn_about_flops(learner, store, task)
+        warn_about_flops(learner, view.store, task)
     on_gpu = fabric.device.type == "cuda"
     if on_gpu:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if task.compile:
         for encoder in learner.model.encoders.values():
-            encoder.compile(backend=COMPILER)
+            encoder.compile(backend=_COMPILER)
     wrapped = fabric.setup_module(learner)
-    # Made and resumed where the weights now are, in the type that they now have.
+    # Only now: the optimiser needs the weights on their device and in their precision.
     groups = parameter_groups(learner, task.optimiser)
-    moments = torch.optim.AdamW(groups, lr=0.0, fused=on_gpu)
-    history = resume(run, learner, moments)
-    optimiser: Any = fabric.setup_optimizers(moments)
-    steps = len(rows) // min(task.batch_size, len(rows))
-    for epoch in range(len(history) + 1, task.epochs + 1):
-        started, losses, norms = time.perf_counter(), [], []
-        about = {"fabric": fabric, "feed": feed, "augmentations": augmentations}
-        batches = _batches(task, rows, pairs, present, seed=seed, epoch=epoch, **about)
-        for batch, generator in prefetch(batches):
-            step = (epoch - 1) * steps + len(losses)
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(task.optimiser, step, task.epochs * steps)
-            try:
-                loss = wrapped(vars(batch), generator, fabric)
-            except ValueError as error:
-                raise DataError(f"task '{task.name}', epoch {epoch}: {error}") from error
-            optimiser.zero_grad()
-            fabric.backward(loss)
-            norm = fabric.clip_gradients(
-                wrapped, optimiser, max_norm=task.optimiser.gradient_clip, error_if_nonfinite=False
-            )
-            if norm is None or not torch.isfinite(norm):
-                raise _diverged(task, epoch)
-            optimiser.step()
-            learner.objective.limit_logit_scale()
-            losses.append(float(loss.detach()))
-            norms.append(float(norm.detach()))
-            progress(step + 1, task.epochs * steps)
-        history.append(
-            {
-                "epoch": epoch,
-                "step": epoch * steps,
-                "loss": float(np.mean(losses)),
-                "gradient_norm": float(np.mean(norms)),
-                "learning_rate": optimiser.param_groups[0]["lr"],
-                "logit_scale": float(learner.objective.logit_scale.detach()),
-                **tuning_metrics(learner, store, task, seed=seed, feed=feed),
-                "seconds": time.perf_counter() - started,
-            }
-        )
-        if fabric.is_global_zero:
-            run.write_record(record)  # not before: what fails at once leaves no folder in the way
-            save_epoch(run, learner, optimiser, history, best=_is_best(history, task))
-            on_epoch(run)
-        fabric.barrier()
-    if fabric.is_global_zero:
-        run.write_record({**record, "finished": now()})
-    _leave_one(fabric)
-    return run
-
-
-def _diverged(task: Pretraining, epoch: int) -> DataError:
-    return DataError(
-        f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
-        "Lower optimiser.learning_rate, and train under another name or remove the run's folder, "
-        "which is there after a whole epoch."
+    adam = torch.optim.AdamW(groups, lr=0.0, fused=on_gpu)
+    history = resume(run, learner, adam)
+    return _Training(
+        task=task,
+        view=view,
+        seed=seed,
+        dropout_rate=dropout_rate,
+        fabric=fabric,
+        loader=loader,
+        learner=learner,
+        wrapped=wrapped,
+        optimiser=fabric.setup_optimizers(adam),
+        augmentations=augmentations,
+        history=history,
     )
 
 
-def _leave_one(fabric: Fabric) -> None:
-    """End the processes that were started for training: only the first goes on, as before it."""
-    if fabric.world_size == 1:
-        return
-    torch.distributed.destroy_process_group()
-    if not fabric.is_global_zero:
-        raise SystemExit(0)
-    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        os.environ.pop(name, None)
-
-
-def _record(run: Run, task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any]:
-    """The run's record: the one that is there, or a new one."""
-    identity = {
-        "task": task.name,
-        "task_digest": task_digest(task),
-        "cohort": store.cohort,
-        "store_digest": store.digest,
-        "seed": seed,
-        "version": __version__,
-    }
-    if (run.path / "run.toml").is_file():
-        record = run.record
-        other = [key for key, value in identity.items() if record.get(key) != value]
-        if other:
-            raise DataError(
-                f"{run.path}: holds a run of another {', '.join(other)} "
-                f"({', '.join(str(record.get(key)) for key in other)}); expected "
-                f"{', '.join(str(identity[key]) for key in other)}. Give another folder or name, "
-                "or remove this one."
-            )
-        return record
+def _train_epoch(
+    training: _Training, epoch: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Run the steps of an epoch and return its entry of the history."""
+    task, fabric, started = training.task, training.fabric, time.perf_counter()
+    batches = epoch_batches(
+        training.view,
+        training.loader,
+        batch_size=task.batch_size,
+        dropout_rate=training.dropout_rate,
+        augmentations=training.augmentations,
+        seed=training.seed,
+        epoch=epoch,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
+    )
+    losses, norms = [], []
+    for batch, generator in prefetch(batches):
+        step = (epoch - 1) * training.steps_per_epoch + len(losses)
+        loss, norm = _train_step(training, batch, generator, epoch=epoch, step=step)
+        losses.append(loss)
+        norms.append(norm)
+        progress(step + 1, training.steps)
     return {
-        "name": run.name,
-        **identity,
-        "started": now(),
-        **provenance(),
-        "definition": task.model_dump(mode="json", exclude={"name"}),
+        "epoch": epoch,
+        "step": epoch * training.steps_per_epoch,
+        "loss": float(np.mean(losses)),
+        "gradient_norm": float(np.mean(norms)),
+        "learning_rate": training.optimiser.param_groups[0]["lr"],
+        "logit_scale": float(training.learner.objective.logit_scale.detach()),
+        **tuning_metrics(
+            training.learner, training.view.store, task, seed=training.seed, loader=training.loader
+        ),
+        "seconds": time.perf_counter() - started,
     }
+
+
+def _train_step(
+    training: _Training, batch: Batch, generator: torch.Generator, *, epoch: int, step: int
+) -> tuple[float, float]:
+    """Update the weights on a batch; return the loss and the norm of the gradient.
+
+    Raises:
+        DataError: the loss cannot be computed on the batch, or the gradient is not finite.
+    """
+    task, fabric, optimiser = training.task, training.fabric, training.optimiser
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(task.optimiser, step, training.steps)
+    try:
+        loss = training.wrapped(vars(batch), generator, fabric)
+    except ValueError as error:
+        raise DataError(f"task '{task.name}', epoch {epoch}: {error}") from error
+    optimiser.zero_grad()
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(
+        training.wrapped,
+        optimiser,
+        max_norm=task.optimiser.gradient_clip,
+        error_if_nonfinite=False,
+    )
+    if norm is None or not torch.isfinite(norm):
+        raise DataError(
+            f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
+            "Lower optimiser.learning_rate, and train under another name or remove the run's "
+            "folder, which exists after a complete epoch."
+        )
+    optimiser.step()
+    training.learner.objective.limit_logit_scale()
+    return float(loss.detach()), float(norm.detach())
+
+
+def _is_best(history: Sequence[dict[str, Any]], task: Pretraining) -> bool:
+    """Return whether the last epoch is the first one with the highest tuning metric."""
+    values = [epoch[selection_metric(task)] for epoch in history]
+    return values[-1] > max(values[:-1], default=-math.inf)
 
 
 def _check_devices(accelerator: str, devices: int) -> None:
-    """Refuse more GPUs than there are."""
+    """Refuse more GPUs than the machine has."""
     found = torch.cuda.device_count()
     if (accelerator == "cuda" or (accelerator == "auto" and found)) and found < devices:
         raise ClinicalSymileError(
@@ -205,121 +269,12 @@ def _check_devices(accelerator: str, devices: int) -> None:
         )
 
 
-def _rng(seed: int, epoch: int) -> np.random.Generator:
-    """Fresh for each epoch, so that training can go on after any of them."""
-    return np.random.default_rng([seed, epoch])
-
-
-def _shown(
-    store: CohortStore, task: Pretraining, rows: Int[np.ndarray, " sample"], *, seed: int
-) -> tuple[Int[np.ndarray, "sample modality"], Bool[np.ndarray, "sample modality"]]:
-    """Whose measurements each train row has, and which the task shows: the same in every epoch."""
-    pairs = PAIRS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
-    columns = [store.modalities.index(name) for name in task.modalities]
-    return pairs, store.present[pairs, columns] & ~_withheld(store, task, rows, seed=seed)
-
-
-def _batches(
-    task: Pretraining,
-    rows: Int[np.ndarray, " sample"],
-    pairs: Int[np.ndarray, "sample modality"],
-    present: Bool[np.ndarray, "sample modality"],
-    *,
-    seed: int,
-    epoch: int,
-    fabric: Fabric,
-    feed: BatchLoader,
-    augmentations: Mapping[str, Augmentation],
-) -> Iterator[tuple[Batch, torch.Generator]]:
-    """This process's share of each batch of an epoch, with the generator for its negatives."""
-    rng = _rng(seed, epoch)
-    drawn = np.random.default_rng(int(rng.integers(2**31)))
-    method = missing_modality_method(task.missing_modality)
-    available = present & ~_dropped(present, method.dropout_rate, drawn)
-    for index in shuffled_batches(len(rows), batch_size=task.batch_size, rng=rng):
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        share = index[fabric.global_rank :: fabric.world_size]
-        batch = feed.batch(rows[share], visible=available[share], partners=pairs[share])
-        changes = torch.Generator().manual_seed(
-            generator.initial_seed() + 2**32 + fabric.global_rank
-        )
-        for name, change in augmentations.items():
-            batch.inputs[name] = change(batch.inputs[name], generator=changes)
-        yield batch, generator
-
-
-def _dropped(
-    present: Bool[np.ndarray, "sample modality"], share: float, rng: np.random.Generator
-) -> Bool[np.ndarray, "sample modality"]:
-    """What an epoch hides of what is present, by chance; the highest draw of a sample stays."""
-    draws = np.where(present, rng.random(present.shape), -1.0)
-    return (draws < share) & (draws < draws.max(axis=1, keepdims=True))
-
-
-def _withheld(
-    store: CohortStore, task: Pretraining, rows: Int[np.ndarray, " sample"], *, seed: int
-) -> Bool[np.ndarray, "sample modality"]:
-    """What the task's pattern hides of train rows."""
-    mask = _mask(store, task, seed=seed)
-    return (mask.present & ~mask.available)[np.searchsorted(mask.rows, rows)]
-
-
-def _withholding(store: CohortStore, task: Pretraining, *, seed: int) -> CohortStore:
-    """The store without the parts of a modality that the task's pattern hides."""
-    pattern = parse_pattern(task.missingness)
-    if not pattern.within:
-        return store
-    try:
-        return hide_parts(pattern, store, seed=seed)
-    except CannotScore as reason:
-        raise DataError(f"task '{task.name}': {reason}") from reason
-
-
-def _mask(store: CohortStore, task: Pretraining, *, seed: int) -> Mask:
-    pattern = parse_pattern(task.missingness)
-    try:
-        return draw_mask(pattern, store, split="train", modalities=task.modalities, seed=seed)
-    except CannotScore as reason:
-        raise DataError(f"task '{task.name}': {reason}") from reason
-
-
-def _matched(
-    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
-) -> Int[np.ndarray, "sample modality"]:
-    return np.repeat(rows[:, None], modalities, axis=1)
-
-
-def _shuffled(
-    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
-) -> Int[np.ndarray, "sample modality"]:
-    return np.stack([rng.permutation(rows) for _ in range(modalities)], axis=1)
-
-
-PAIRS = {"matched": _matched, "shuffled": _shuffled}
-
-
-def _learnable(store: CohortStore, task: Pretraining, *, seed: int) -> Int[np.ndarray, " sample"]:
-    """The train rows that the pattern is of, with as many modalities as their way needs."""
-    mask = _mask(store, task, seed=seed)
-    method = missing_modality_method(task.missing_modality)
-    shown = len(parse_pattern(task.missingness).shown(task.modalities))
-    needed = shown if method.min_modalities is None else method.min_modalities
-    rows = mask.rows[mask.available.sum(axis=1) >= needed]
-    problems = [
-        f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "
-        "least 2. Prepare a larger cohort, or choose a task of fewer modalities."
-        for split, count, what in (
-            ("train", len(rows), "what the task shows of its modalities"),
-            ("tuning", len(complete_rows(store, "tuning", task.modalities)), "all of them"),
-        )
-        if count < 2
-    ]
-    if problems:
-        raise DataError(*problems)
-    return rows
-
-
-def _is_best(history: Sequence[dict[str, Any]], task: Pretraining) -> bool:
-    """Whether the last epoch is the first with the highest tuning metric."""
-    values = [epoch[selection_metric(task)] for epoch in history]
-    return values[-1] > max(values[:-1], default=-math.inf)
+def _end_other_processes(fabric: Fabric) -> None:
+    """End the processes started for training; the first one continues without them."""
+    if fabric.world_size == 1:
+        return
+    torch.distributed.destroy_process_group()
+    if not fabric.is_global_zero:
+        raise SystemExit(0)
+    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)

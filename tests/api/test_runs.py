@@ -19,7 +19,7 @@ class Noise:
         z = torch.randn(len(rows), len(store.modalities), 4, generator=generator)
         return cs.Embeddings(
             z=torch.nn.functional.normalize(z, dim=-1),
-            present=torch.from_numpy(store.present[rows]),
+            available=torch.from_numpy(store.present[rows]),
             modalities=store.modalities,
             rows=torch.from_numpy(rows),
         )
@@ -100,7 +100,7 @@ def test_embeddings_that_do_not_fit_the_store_are_refused_with_every_reason(work
     with pytest.raises(cs.DataError) as error:
         cs.evaluate(Broken(), "store", tasks=TASK, objective="clip")
     assert len(error.value.problems) == 2
-    assert "marked present where the store has no measurement" in error.value.problems[0]
+    assert "marked available where the store has no measurement" in error.value.problems[0]
     assert "NaN or infinite" in error.value.problems[1]
 
 

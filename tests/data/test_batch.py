@@ -43,7 +43,7 @@ def test_a_batch_holds_what_the_store_has(synthetic_store: CohortStore) -> None:
     rows = np.array([7, 3, 3, 11])
     batch = load_batch(synthetic_store, rows, modalities=MODALITIES)
     assert batch.rows.tolist() == rows.tolist()
-    np.testing.assert_array_equal(batch.present.numpy(), synthetic_store.present[rows])
+    np.testing.assert_array_equal(batch.available.numpy(), synthetic_store.present[rows])
     for name in MODALITIES:
         np.testing.assert_array_equal(
             batch.inputs[name].numpy(), synthetic_store.inputs(name, rows)
@@ -55,7 +55,7 @@ def test_modalities_are_read_in_the_order_asked_for(synthetic_store: CohortStore
     batch = load_batch(synthetic_store, rows, modalities=("labs", "cxr"))
     assert batch.modalities == ("labs", "cxr")
     assert list(batch.inputs) == ["labs", "cxr"]
-    np.testing.assert_array_equal(batch.present.numpy(), synthetic_store.present[rows][:, [2, 0]])
+    np.testing.assert_array_equal(batch.available.numpy(), synthetic_store.present[rows][:, [2, 0]])
 
 
 def test_what_is_absent_or_may_not_be_seen_is_zero(
@@ -65,7 +65,7 @@ def test_what_is_absent_or_may_not_be_seen_is_zero(
     visible = rng.random((40, 3)) < 0.5
     batch = load_batch(synthetic_store, rows, modalities=MODALITIES, visible=visible)
     expected = synthetic_store.present[rows] & visible
-    np.testing.assert_array_equal(batch.present.numpy(), expected)
+    np.testing.assert_array_equal(batch.available.numpy(), expected)
     for column, name in enumerate(MODALITIES):
         shown = batch.inputs[name].flatten(1).any(dim=1).numpy()
         np.testing.assert_array_equal(shown, expected[:, column])
@@ -96,7 +96,7 @@ def test_partners_lend_their_measurements_and_their_absence(synthetic_store: Coh
     for column, name in enumerate(MODALITIES):
         lender = partners[:, column]
         np.testing.assert_array_equal(
-            batch.present[:, column].numpy(), synthetic_store.present[lender, column]
+            batch.available[:, column].numpy(), synthetic_store.present[lender, column]
         )
         np.testing.assert_array_equal(
             batch.inputs[name].numpy(), synthetic_store.inputs(name, lender)

@@ -42,7 +42,7 @@ def test_every_sample_of_the_split_with_the_target_is_a_query(
     np.testing.assert_array_equal(lists.queries, _gallery(synthetic_store))
     assert lists.candidates.shape == (len(lists.queries), task.candidates)
     np.testing.assert_array_equal(lists.candidates[:, 0], lists.queries)
-    np.testing.assert_array_equal(lists.of(lists.queries[3:5]), lists.candidates[3:5])
+    np.testing.assert_array_equal(lists.for_queries(lists.queries[3:5]), lists.candidates[3:5])
 
 
 def test_candidates_have_the_target_and_are_of_the_split_and_of_other_subjects(
@@ -146,7 +146,7 @@ def test_a_gallery_is_of_all_with_the_target_each_with_its_subject(
 
 
 def test_too_few_to_draw_from_is_told(task: Retrieval, synthetic_store: CohortStore) -> None:
-    with pytest.raises(DataError, match="Lower the number in a task of your own, or set it"):
+    with pytest.raises(DataError, match="Lower `candidates` in your own task, or set it"):
         candidate_lists(_with(task, candidates=1000), synthetic_store)
 
 

@@ -25,51 +25,51 @@ def _check_same(found: Batch, expected: Batch) -> None:
     for name, value in expected.inputs.items():
         assert found.inputs[name].dtype == torch.float32
         assert torch.equal(found.inputs[name], value), name
-    assert torch.equal(found.present, expected.present)
+    assert torch.equal(found.available, expected.available)
     assert torch.equal(found.rows, expected.rows)
 
 
 @pytest.mark.parametrize("kind", [StreamingLoader, DeviceLoader])
-def test_a_feed_gives_what_is_read_from_the_store_bit_for_bit(
+def test_a_loader_gives_what_is_read_from_the_store_bit_for_bit(
     kind: type,
     synthetic_store: CohortStore,
     rng: np.random.Generator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("clinical_symile.data.loader.ROWS_AT_A_TIME", 7)
-    feed: BatchLoader = kind(synthetic_store, MODALITIES, CPU)
+    monkeypatch.setattr("clinical_symile.data.loader._CHUNK_ROWS", 7)
+    loader: BatchLoader = kind(synthetic_store, MODALITIES, CPU)
     rows = rng.permutation(len(synthetic_store.samples))[:40]
     visible = rng.random((40, 3)) < 0.6
     partners = np.stack([rng.permutation(rows) for _ in MODALITIES], axis=1)
     for about in ({}, {"visible": visible}, {"visible": visible, "partners": partners}):
         expected = load_batch(synthetic_store, rows, modalities=MODALITIES, **about)
-        _check_same(feed.batch(rows, **about), expected)
+        _check_same(loader.batch(rows, **about), expected)
 
 
-def test_what_is_held_is_as_it_is_stored_where_it_only_has_to_be_divided(
+def test_what_is_stored_is_as_it_is_stored_where_it_only_has_to_be_divided(
     synthetic_store: CohortStore,
 ) -> None:
-    feed = DeviceLoader(synthetic_store, MODALITIES, CPU)
-    held = {name: value.dtype for name, value in feed._held.items()}
+    loader = DeviceLoader(synthetic_store, MODALITIES, CPU)
+    held = {name: value.dtype for name, value in loader._stored.items()}
     assert held == {"labs": torch.float32, "cxr": torch.uint8, "ecg": torch.int16}
-    sizes = [value.numel() * value.element_size() for value in feed._held.values()]
+    sizes = [value.numel() * value.element_size() for value in loader._stored.values()]
     assert sum(sizes) == resident_bytes(synthetic_store, MODALITIES)
 
 
-def test_numbers_that_a_device_does_not_hold_are_held_as_inputs(
+def test_numbers_that_a_device_does_not_hold_are_stored_as_inputs(
     synthetic_store: CohortStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clinical_symile.data.loader.HELD", ("uint8",))
-    feed, rows = DeviceLoader(synthetic_store, MODALITIES, CPU), np.arange(9)
-    assert feed._held["ecg"].dtype == torch.float32
-    _check_same(feed.batch(rows), load_batch(synthetic_store, rows, modalities=MODALITIES))
+    monkeypatch.setattr("clinical_symile.data.loader._STORED_TYPES", ("uint8",))
+    loader, rows = DeviceLoader(synthetic_store, MODALITIES, CPU), np.arange(9)
+    assert loader._stored["ecg"].dtype == torch.float32
+    _check_same(loader.batch(rows), load_batch(synthetic_store, rows, modalities=MODALITIES))
 
 
 def test_a_gpu_holds_the_store_where_it_fits_and_is_streamed_to_where_it_does_not(
     synthetic_store: CohortStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Only what is chosen: nothing is sent to a device that may not be there.
-    monkeypatch.setattr(DeviceLoader, "_whole", lambda self, name: torch.zeros(0))
+    monkeypatch.setattr(DeviceLoader, "_load", lambda self, name: torch.zeros(0))
     monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
     needed = resident_bytes(synthetic_store, MODALITIES)
     for free, expected in (
@@ -77,8 +77,8 @@ def test_a_gpu_holds_the_store_where_it_fits_and_is_streamed_to_where_it_does_no
         (int(needed / 0.4) - 2, StreamingLoader),
     ):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
-        feed = open_loader(synthetic_store, MODALITIES, device=torch.device("cuda"))
-        assert type(feed) is expected
+        loader = open_loader(synthetic_store, MODALITIES, device=torch.device("cuda"))
+        assert type(loader) is expected
     assert type(open_loader(synthetic_store, MODALITIES, device=CPU)) is StreamingLoader
 
 
@@ -117,7 +117,7 @@ def test_what_goes_wrong_ahead_is_told_in_its_turn() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", [StreamingLoader, DeviceLoader])
-def test_a_feed_to_a_gpu_gives_what_the_cpu_is_given(
+def test_a_loader_to_a_gpu_gives_what_the_cpu_is_given(
     kind: type, synthetic_store: CohortStore
 ) -> None:
     rows = np.arange(30)
@@ -125,4 +125,4 @@ def test_a_feed_to_a_gpu_gives_what_the_cpu_is_given(
     expected = load_batch(synthetic_store, rows, modalities=MODALITIES)
     for name, value in expected.inputs.items():
         torch.testing.assert_close(found.inputs[name].cpu(), value, rtol=1e-6, atol=0)
-    assert torch.equal(found.present.cpu(), expected.present)
+    assert torch.equal(found.available.cpu(), expected.available)

@@ -65,15 +65,15 @@ def test_no_rows_have_inputs_of_the_same_shape(store: CohortStore) -> None:
 def test_outcomes_are_one_zero_or_unknown(store: CohortStore) -> None:
     died = store.outcome("died")
     np.testing.assert_array_equal(died, [0, 0, 1, np.nan, np.nan, 0, 1, 0])
-    with pytest.raises(DataError, match="codes no outcome 'stroke'; it codes died"):
+    with pytest.raises(DataError, match="has no outcome 'stroke'; it has died"):
         store.outcome("stroke")
 
 
 def test_a_folder_that_is_no_store_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no manifest\.json, so not a cohort store"):
+    with pytest.raises(DataError, match=r"no manifest\.json; expected a cohort store"):
         open_store(tmp_path)
     (tmp_path / "manifest.json").write_text("[]")
-    with pytest.raises(DataError, match="not a store's manifest"):
+    with pytest.raises(DataError, match="not the manifest of a store"):
         open_store(tmp_path)
 
 

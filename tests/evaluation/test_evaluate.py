@@ -59,7 +59,7 @@ def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingPredict
     present = torch.from_numpy(store.present.copy())
     z = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0) * present[:, :, None]
     embeddings = Embeddings(
-        z=z, present=present, modalities=store.modalities, rows=torch.arange(len(present))
+        z=z, available=present, modalities=store.modalities, rows=torch.arange(len(present))
     )
     return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
 
@@ -68,7 +68,7 @@ def _random(store: CohortStore) -> EmbeddingPredictor:
     """A model that has learned nothing."""
     constant = _constant(store)
     z = torch.randn(constant.embeddings.z.shape, generator=torch.Generator().manual_seed(0))
-    z = torch.nn.functional.normalize(z, dim=2) * constant.embeddings.present[:, :, None]
+    z = torch.nn.functional.normalize(z, dim=2) * constant.embeddings.available[:, :, None]
     return replace(constant, embeddings=replace(constant.embeddings, z=z))
 
 

@@ -24,19 +24,19 @@ def cases() -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
     for n, d in SIZES:
         for scale in SCALES:
             z = torch.randn(n, 3, d, generator=generator)
-            present = torch.rand(n, 3, generator=generator) < 0.8
-            present[:2] = True
+            available = torch.rand(n, 3, generator=generator) < 0.8
+            available[:2] = True
             s = torch.tensor(scale, device=device)
-            yield f"{n}/{d}/{scale:g}", z.to(device), s, present.to(device)
+            yield f"{n}/{d}/{scale:g}", z.to(device), s, available.to(device)
 
 
 def main() -> None:
-    fused.NUMBERS = 5000  # several slices, the last of them smaller
+    fused.SLICE_LOGITS = 5000  # several slices, the last of them smaller
     found = {}
-    for name, z, scale, present in cases():
+    for name, z, scale, available in cases():
         for kernel in ("fused", "tiles"):
             of = z.clone().requires_grad_(), scale.clone().requires_grad_()
-            loss = symile_loss(*of, present=present, kernel=kernel)
+            loss = symile_loss(*of, available=available, kernel=kernel)
             gradients = torch.autograd.grad(loss, of, retain_graph=True)
             again = torch.autograd.grad(loss, of)
             assert all(torch.equal(a, b) for a, b in zip(gradients, again, strict=True))

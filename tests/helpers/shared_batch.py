@@ -41,12 +41,12 @@ def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
         some[[0, 1, -1]] = True
         without = all_present.clone()
         without[: sizes[0], -1] = False
-        for pattern, present in (("complete", all_present), ("some", some), ("without", without)):
+        for pattern, available in (("complete", all_present), ("some", some), ("without", without)):
             for learned in (False, True):
                 z = z.clone().requires_grad_()
                 batch = Embeddings(
                     z=z,
-                    present=present,
+                    available=available,
                     modalities=tuple("abcd"[:modalities]),
                     rows=torch.arange(samples),
                     substitute=substitute.clone().requires_grad_() if learned else None,
@@ -72,10 +72,10 @@ def main(rank: int, sizes: list[int], folder: Path) -> None:
     for name, objective, batch in cases(sizes):
         z = batch.z.detach()[own].requires_grad_()
         share = Embeddings(
-            z, batch.present[own], batch.modalities, batch.rows[own], batch.substitute
+            z, batch.available[own], batch.modalities, batch.rows[own], batch.substitute
         )
         drawn = torch.Generator().manual_seed(0)
-        loss = objective.of_share(share, group=dist.group.WORLD, generator=drawn)
+        loss = objective.distributed_loss(share, group=dist.group.WORLD, generator=drawn)
         results |= {f"{name}/{k}": v for k, v in found(objective, loss, share).items()}
     save_file(results, folder / f"{rank}.safetensors")
     dist.destroy_process_group()

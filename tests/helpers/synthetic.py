@@ -59,3 +59,15 @@ def tiny(catalog: Catalog, name: str, *overrides: str) -> Pretraining:
     task = read_task(catalog.path("tasks", name), name=name, overrides=[*TINY, *overrides])
     assert isinstance(task, Pretraining)
     return task
+
+
+def mlp_task(catalog: Catalog, *overrides: str, task: str = "pretraining/symile") -> Pretraining:
+    """A pretraining task with MLP encoders, so small that an epoch takes a moment.
+
+    Encoders are replaced before they are made small: no sample depends on another of its batch.
+    """
+    mlps = (f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))
+    small = ("dim=8", "batch_size=16", "epochs=3")
+    made = read_task(catalog.path("tasks", task), name=task, overrides=[*mlps, *small, *overrides])
+    assert isinstance(made, Pretraining)
+    return made

@@ -39,7 +39,7 @@ def _batch(rows: int, generator: torch.Generator) -> Batch:
     bits = {"cxr": cxr, "ecg": ecg, "labs": cxr ^ ecg}
     return Batch(
         inputs={name: 2.0 * value - 1 for name, value in bits.items()},
-        present=torch.ones(rows, 3, dtype=torch.bool),
+        available=torch.ones(rows, 3, dtype=torch.bool),
         modalities=MODALITIES,
         rows=torch.arange(rows),
     )

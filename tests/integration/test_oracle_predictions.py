@@ -109,7 +109,7 @@ def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
         modalities = WORLD_MODALITIES if row.metric == "auroc" else ("ecg", "labs")
         if row.metric not in ("auroc", "recall_at_1") or row.missingness.startswith("mcar"):
             continue
-        shown = frozenset(parse_pattern(row.missingness).shown(modalities))
+        shown = frozenset(parse_pattern(row.missingness).visible_modalities(modalities))
         exact = enumerated(row.metric)[shown]
         reach = (row.high - row.low) / 2
         assert row.value == pytest.approx(exact, abs=1.5 * reach), row.missingness
@@ -182,7 +182,7 @@ def test_no_group_of_the_made_up_people_is_found_to_be_worse(
 @cache
 def risks(pattern: str) -> tuple[np.ndarray, np.ndarray]:
     """Every combination of words that a pattern shows: its risk, and how likely it is."""
-    shown = tuple(parse_pattern(pattern).shown(WORLD_MODALITIES))
+    shown = tuple(parse_pattern(pattern).visible_modalities(WORLD_MODALITIES))
     bayes = Bayes(WORLD)
     hidden = tuple(place for place, name in enumerate(WORLD_MODALITIES) if name not in shown)
     return bayes.probabilities(shown), bayes.joint.sum(axis=hidden).ravel()
@@ -305,6 +305,6 @@ def test_both_sexes_fare_as_enumeration_says_all_people_do(oracle: tuple[Run, Ru
     rows = []
     for row in oracle[1].subgroups:
         if row.subgroup == "sex" and row.missingness in SETTLED and row.value is not None:
-            shown = frozenset(parse_pattern(row.missingness).shown(SEEN[row.metric]))
+            shown = frozenset(parse_pattern(row.missingness).visible_modalities(SEEN[row.metric]))
             rows.append((row.value, row.low, row.high, enumerated(row.metric)[shown]))
     lie_where_they_should(rows)

@@ -66,7 +66,7 @@ def test_a_complete_sample_always_keeps_something(name):
 @pytest.mark.parametrize("modalities", [MODALITIES, ("ecg", "labs"), ("ecg",), tuple("abcde")])
 def test_every_pattern_is_each_way_to_show_some_of_the_modalities_once(modalities):
     names = expand(["every"], modalities)
-    shown = {tuple(parse_pattern(name).shown(modalities)) for name in names}
+    shown = {tuple(parse_pattern(name).visible_modalities(modalities)) for name in names}
     assert len(names) == len(shown) == 2 ** len(modalities) - 1
     assert () not in shown
     assert names[0] == "complete"
@@ -102,7 +102,7 @@ def test_a_random_pattern_says_its_mechanism_rate_and_what_it_depends_on(
 ):
     found = parse_pattern(name)
     assert found == Pattern(name, mechanism=mechanism, rate=rate, given=given, within=within)
-    assert found.shown(MODALITIES) == list(MODALITIES)
+    assert found.visible_modalities(MODALITIES) == list(MODALITIES)
     found.check(MODALITIES)
 
 

@@ -30,19 +30,19 @@ def _model(*layers: nn.Module, at_a_time: int | None) -> MultimodalEncoder:
 
 
 def _batch(generator: torch.Generator) -> Batch:
-    present = torch.ones(SAMPLES, 3, dtype=torch.bool)
-    present[2, 0] = present[5, 1] = present[12, 2] = False
+    available = torch.ones(SAMPLES, 3, dtype=torch.bool)
+    available[2, 0] = available[5, 1] = available[12, 2] = False
     inputs = {
         name: torch.randn(SAMPLES, FEATURES, dtype=torch.float64, generator=generator)
         for name in MODALITIES
     }
-    return Batch(inputs, present, MODALITIES, torch.arange(SAMPLES))
+    return Batch(inputs, available, MODALITIES, torch.arange(SAMPLES))
 
 
 def _gradients(model: MultimodalEncoder, batch: Batch) -> tuple[Tensor, list[Tensor]]:
     torch.manual_seed(7)
     embeddings = model(batch)
-    loss = symile_loss(embeddings.z, 3.0, present=embeddings.present)
+    loss = symile_loss(embeddings.z, 3.0, available=embeddings.available)
     return loss, list(torch.autograd.grad(loss, list(model.parameters())))
 
 
@@ -63,11 +63,11 @@ def test_what_dropout_drops_is_the_same_both_times(generator: torch.Generator) -
     # The same parts one after the other, with all of their activations kept.
     class Kept(MultimodalEncoder):
         def _encode(self, batch: Batch, column: int) -> Tensor:
-            name, present = self.modalities[column], batch.present[:, column]
-            parts = batch.inputs[name][present].tensor_split(3)
+            name, available = self.modalities[column], batch.available[:, column]
+            parts = batch.inputs[name][available].tensor_split(3)
             encoded = self.norms[name](torch.cat([self.encoders[name](part) for part in parts]))
-            z = encoded.new_zeros(len(present), self.dim)
-            return z.index_put((present.nonzero()[:, 0],), encoded)
+            z = encoded.new_zeros(len(available), self.dim)
+            return z.index_put((available.nonzero()[:, 0],), encoded)
 
     batch, cached = _batch(generator), _model(nn.Dropout(0.5), at_a_time=4)
     kept = Kept(dict(cached.encoders.items()), dim=DIM, norm="l2", missing_modality="drop")

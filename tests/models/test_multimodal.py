@@ -33,7 +33,7 @@ def _filled(batch: Batch, value: float) -> Batch:
     inputs = {}
     for column, name in enumerate(MODALITIES):
         inputs[name] = batch.inputs[name].clone()
-        inputs[name][~batch.present[:, column]] = value
+        inputs[name][~batch.available[:, column]] = value
     return replace(batch, inputs=inputs)
 
 
@@ -69,8 +69,8 @@ def test_absent_vectors_are_zero(
     tiny_task: Pretraining, synthetic_store: CohortStore, batch: Batch
 ) -> None:
     embeddings = build_model(tiny_task, synthetic_store, seed=0)(batch)
-    assert torch.equal(embeddings.z.any(dim=2), batch.present)
-    assert torch.equal(embeddings.present, batch.present)
+    assert torch.equal(embeddings.z.any(dim=2), batch.available)
+    assert torch.equal(embeddings.available, batch.available)
     assert torch.equal(embeddings.rows, batch.rows)
 
 
@@ -78,7 +78,7 @@ def test_l2_gives_vectors_of_length_one(
     tiny_task: Pretraining, synthetic_store: CohortStore, batch: Batch
 ) -> None:
     z = build_model(tiny_task, synthetic_store, seed=0)(batch).z
-    torch.testing.assert_close(z.norm(dim=2), batch.present.float())
+    torch.testing.assert_close(z.norm(dim=2), batch.available.float())
 
 
 def test_layer_norm_gives_vectors_of_length_sqrt_dim(
@@ -87,7 +87,7 @@ def test_layer_norm_gives_vectors_of_length_sqrt_dim(
     task = tiny(catalog, "pretraining/symile", "norm=layer_norm")
     z = build_model(task, synthetic_store, seed=0)(batch).z
     # The epsilon in LayerNorm shortens vectors a little.
-    expected = batch.present * task.dim**0.5
+    expected = batch.available * task.dim**0.5
     torch.testing.assert_close(z.norm(dim=2), expected, rtol=0.01, atol=0)
     torch.testing.assert_close(z.mean(dim=2), torch.zeros(12, 3), rtol=0, atol=1e-6)
 
@@ -119,15 +119,15 @@ def test_what_stands_for_an_absent_modality_learns_only_if_one_is_absent(
 
 
 def _complete(batch: Batch) -> Batch:
-    return replace(batch, present=torch.ones_like(batch.present))
+    return replace(batch, available=torch.ones_like(batch.available))
 
 
 def test_a_modality_that_nobody_has_is_zero_for_all(
     tiny_task: Pretraining, synthetic_store: CohortStore, batch: Batch
 ) -> None:
-    present = batch.present.clone()
-    present[:, 1] = False
-    z = build_model(tiny_task, synthetic_store, seed=0)(replace(batch, present=present)).z
+    available = batch.available.clone()
+    available[:, 1] = False
+    z = build_model(tiny_task, synthetic_store, seed=0)(replace(batch, available=available)).z
     assert not z[:, 1].any()
     assert z[:, [0, 2]].any()
 
@@ -135,12 +135,12 @@ def test_a_modality_that_nobody_has_is_zero_for_all(
 def test_one_sample_is_too_few_for_statistics_over_a_batch(
     tiny_task: Pretraining, synthetic_store: CohortStore, batch: Batch
 ) -> None:
-    present = batch.present.clone()
-    present[1:, 1], present[0, 1] = False, True
+    available = batch.available.clone()
+    available[1:, 1], available[0, 1] = False, True
     model = build_model(tiny_task, synthetic_store, seed=0)
     with pytest.raises(ValueError, match=r"ecg in a batch of 12: only one sample has it, .* Raise"):
-        model(replace(batch, present=present))
-    assert model.eval()(replace(batch, present=present)).z[0, 1].any()
+        model(replace(batch, available=available))
+    assert model.eval()(replace(batch, available=available)).z[0, 1].any()
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others(
@@ -170,9 +170,9 @@ def test_embedding_in_batches_is_embedding_at_once(
         embed_rows(model, synthetic_store, rows, batch_size=size) for size in (256, 7)
     ]
     torch.testing.assert_close(in_batches.z, at_once.z, rtol=1e-4, atol=1e-6)
-    assert torch.equal(in_batches.present, at_once.present)
+    assert torch.equal(in_batches.available, at_once.available)
     assert in_batches.rows.tolist() == rows.tolist()
-    assert torch.equal(at_once.present, torch.from_numpy(synthetic_store.present[rows]))
+    assert torch.equal(at_once.available, torch.from_numpy(synthetic_store.present[rows]))
 
 
 def test_embedding_changes_nothing_in_the_model(

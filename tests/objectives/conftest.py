@@ -19,9 +19,9 @@ def fixture_f() -> Tensor:
 
 @pytest.fixture
 def without_last_labs() -> Tensor:
-    present = torch.ones(4, 3, dtype=torch.bool)
-    present[3, 2] = False
-    return present
+    available = torch.ones(4, 3, dtype=torch.bool)
+    available[3, 2] = False
+    return available
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ import torch
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.clip import Clip, clip_loss
-from clinical_symile.objectives.kernels import tiled as cube
+from clinical_symile.objectives.kernels import _tiles
 from tests.helpers.dense import dense_clip_loss
 
 
-def loss_in_loops(z, scale, present):
+def loss_in_loops(z, scale, available):
     """For each pair of modalities with two samples: cross-entropy in both directions, halved."""
     pairs = []
     for a, b in combinations(range(z.shape[1]), 2):
-        both = [i for i in range(len(z)) if present[i, a] and present[i, b]]
+        both = [i for i in range(len(z)) if available[i, a] and available[i, b]]
         if len(both) < 2:
             continue
         total = 0.0
@@ -33,29 +33,29 @@ def loss_in_loops(z, scale, present):
 def test_the_loss_is_its_definition_in_loops(n, modalities, rng):
     for share in (1.0, 0.8, 0.5):
         z = rng.standard_normal((n, modalities, 4))
-        present = rng.random((n, modalities)) < share
-        pairs = loss_in_loops(z, 1.7, present)
+        available = rng.random((n, modalities)) < share
+        pairs = loss_in_loops(z, 1.7, available)
         if not pairs:
             continue
         arguments = torch.from_numpy(z), 1.7
-        masked = torch.from_numpy(present)
-        mean = clip_loss(*arguments, present=masked)
+        masked = torch.from_numpy(available)
+        mean = clip_loss(*arguments, available=masked)
         assert mean.item() == pytest.approx(sum(pairs) / len(pairs), rel=1e-12)
-        total = clip_loss(*arguments, present=masked, reduction="sum")
+        total = clip_loss(*arguments, available=masked, reduction="sum")
         assert total.item() == pytest.approx(sum(pairs), rel=1e-12)
 
 
 @pytest.mark.parametrize("tile", [11, 64, 2**19])
 def test_loss_and_gradients_are_the_dense_ones_whatever_the_tiles(tile, rng, monkeypatch):
-    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: tile)
+    monkeypatch.setattr(_tiles, "_tile_logits", lambda device: tile)
     for scale in (2.0, 400.0):  # with the second, one exponential would lose most log-sum-exps
         for share in (1.0, 0.6):
             z = torch.from_numpy(rng.standard_normal((9, 3, 5))).requires_grad_()
-            present = torch.from_numpy(rng.random((9, 3)) < share)
+            available = torch.from_numpy(rng.random((9, 3)) < share)
             found = []
-            for loss in (dense_clip_loss, lambda z, s, p: clip_loss(z, s, present=p)):
+            for loss in (dense_clip_loss, lambda z, s, p: clip_loss(z, s, available=p)):
                 factor = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
-                value = loss(z, factor, present)
+                value = loss(z, factor, available)
                 found.append([value.detach(), *torch.autograd.grad(value, [z, factor])])
             for right, actual in zip(*found, strict=True):
                 assert (actual - right).abs().max() <= 1e-12 * max(right.abs().max(), scale)
@@ -63,7 +63,7 @@ def test_loss_and_gradients_are_the_dense_ones_whatever_the_tiles(tile, rng, mon
 
 def test_operations_of_a_step_by_hand():
     # For each of 3 pairs one product forward and 3 backward of 5² · 4 multiplications, additions.
-    assert Clip().operations(5, modalities=3, dim=4) == 2 * 3 * 4 * 100
+    assert Clip().flops(5, modalities=3, dim=4) == 2 * 3 * 4 * 100
 
 
 def test_values_and_gradients_are_those_of_the_papers_code(golden_losses):
@@ -102,7 +102,7 @@ def test_fixture_f_has_its_known_values_and_gradients(fixture_f, without_last_la
     assert clip_loss(z, 10.0, reduction="sum").item() == pytest.approx(32.353082626308, rel=1e-12)
     masked = [12.219492299030, 12.075339103726, 8.573180417381]
     for pair, expected in zip(([0, 1], [1, 2], [0, 2]), masked, strict=True):
-        value = clip_loss(z[:, pair], 10.0, present=without_last_labs[:, pair])
+        value = clip_loss(z[:, pair], 10.0, available=without_last_labs[:, pair])
         assert value.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -117,17 +117,19 @@ def test_a_constant_model_has_the_loss_of_guessing():
 
 
 def test_a_pair_with_one_sample_is_left_out(fixture_f):
-    present = torch.ones(4, 3, dtype=torch.bool)
-    present[1:, 2] = False
+    available = torch.ones(4, 3, dtype=torch.bool)
+    available[1:, 2] = False
     expected = clip_loss(fixture_f[:, :2], 10.0)
-    assert clip_loss(fixture_f, 10.0, present=present).item() == expected.item()
-    assert clip_loss(fixture_f, 10.0, present=present, reduction="sum").item() == expected.item()
+    assert clip_loss(fixture_f, 10.0, available=available).item() == expected.item()
+    assert (
+        clip_loss(fixture_f, 10.0, available=available, reduction="sum").item() == expected.item()
+    )
 
 
 def test_a_batch_without_any_pair_is_refused(fixture_f):
-    present = torch.eye(4, 3, dtype=torch.bool)
+    available = torch.eye(4, 3, dtype=torch.bool)
     with pytest.raises(ValueError, match=r"at least 2 samples with the same two .* batch of 4 "):
-        clip_loss(fixture_f, 1.0, present=present)
+        clip_loss(fixture_f, 1.0, available=available)
 
 
 def test_an_unknown_reduction_is_refused(fixture_f):
@@ -142,7 +144,7 @@ def test_scores_rank_as_those_of_the_papers_code(golden_scores):
     for case, candidates, (first, second, _) in golden_scores:
         query = Embeddings(
             z=torch.stack([first, torch.full_like(first, torch.nan), second], dim=1),
-            present=torch.ones(case["n"], 3, dtype=torch.bool),
+            available=torch.ones(case["n"], 3, dtype=torch.bool),
             modalities=("first", "target", "second"),
             rows=torch.arange(case["n"]),
         )
@@ -157,7 +159,7 @@ def test_scores_rank_as_those_of_the_papers_code(golden_scores):
 
 
 def test_the_loss_estimates_no_total_correlation():
-    assert Clip().candidates_per_anchor(7, modalities=3) is None
+    assert Clip().n_candidates(7, modalities=3) is None
 
 
 def test_the_scale_has_clips_limit():

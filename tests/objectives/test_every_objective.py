@@ -19,21 +19,21 @@ from clinical_symile.registry import OBJECTIVES, resolve
 MODALITIES = ("cxr", "ecg", "labs")
 
 
-def shuffled_loss(z, logit_scale, *, present=None):
+def shuffled_loss(z, logit_scale, *, available=None):
     drawn = torch.Generator().manual_seed(0)
-    return symile_loss(z, logit_scale, present=present, negatives="shuffled", generator=drawn)
+    return symile_loss(z, logit_scale, available=available, negatives="shuffled", generator=drawn)
 
 
-def summed_loss(z, logit_scale, *, present=None):
-    return clip_loss(z, logit_scale, present=present, reduction="sum")
+def summed_loss(z, logit_scale, *, available=None):
+    return clip_loss(z, logit_scale, available=available, reduction="sum")
 
 
-def cyclic_loss(z, logit_scale, *, present=None):
-    return symile_loss(z, logit_scale, present=present, negatives="cyclic-2")
+def cyclic_loss(z, logit_scale, *, available=None):
+    return symile_loss(z, logit_scale, available=available, negatives="cyclic-2")
 
 
-def one_slot_loss(z, logit_scale, *, present=None):
-    return symile_loss(z, logit_scale, present=present, negatives="one-slot")
+def one_slot_loss(z, logit_scale, *, available=None):
+    return symile_loss(z, logit_scale, available=available, negatives="one-slot")
 
 
 each_loss = pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def objective(request) -> Objective:
     return resolve(request.param, OBJECTIVES, what="objective")()
 
 
-def embeddings(z: Tensor, present: Tensor | None = None) -> Embeddings:
-    if present is None:
-        present = torch.ones(z.shape[:2], dtype=torch.bool)
-    return Embeddings(z=z, present=present, modalities=MODALITIES, rows=torch.arange(len(z)))
+def embeddings(z: Tensor, available: Tensor | None = None) -> Embeddings:
+    if available is None:
+        available = torch.ones(z.shape[:2], dtype=torch.bool)
+    return Embeddings(z=z, available=available, modalities=MODALITIES, rows=torch.arange(len(z)))
 
 
-def value_and_gradients(loss, z, present):
+def value_and_gradients(loss, z, available):
     z = z.clone().requires_grad_()
     scale = torch.tensor(2.0, dtype=z.dtype, requires_grad=True)
-    value = loss(z, scale, present=present)
+    value = loss(z, scale, available=available)
     return value, *torch.autograd.grad(value, [z, scale])
 
 
@@ -69,18 +69,18 @@ def presence(draw) -> Tensor:
 
 @each_loss
 @settings(max_examples=30, deadline=None)
-@given(present=presence(), junk=st.sampled_from([torch.nan, torch.inf, -torch.inf, 1e300]))
-def test_what_absent_slots_hold_changes_nothing(loss, present, junk):
-    z = torch.randn(len(present), 3, 4, generator=torch.Generator().manual_seed(0)).double()
-    expected, *expected_gradients = value_and_gradients(loss, z, present)
-    z[~present] = junk
-    value, *gradients = value_and_gradients(loss, z, present)
+@given(available=presence(), junk=st.sampled_from([torch.nan, torch.inf, -torch.inf, 1e300]))
+def test_what_absent_slots_hold_changes_nothing(loss, available, junk):
+    z = torch.randn(len(available), 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    expected, *expected_gradients = value_and_gradients(loss, z, available)
+    z[~available] = junk
+    value, *gradients = value_and_gradients(loss, z, available)
     assert torch.isfinite(value)
     assert value == expected
     for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
         assert torch.isfinite(gradient).all()
         assert torch.equal(gradient, expected_gradient)
-    assert (gradients[0][~present] == 0).all()
+    assert (gradients[0][~available] == 0).all()
 
 
 @each_loss
@@ -95,13 +95,13 @@ def test_all_present_is_the_same_to_the_bit_as_no_presence_given(loss, dtype, ge
 
 @pytest.mark.parametrize("loss", [symile_loss, one_slot_loss, clip_loss, summed_loss])
 @settings(max_examples=20, deadline=None)
-@given(present=presence(), data=st.data())
-def test_the_order_of_samples_and_of_modalities_changes_nothing(loss, present, data):
-    samples = data.draw(st.permutations(range(len(present))))
+@given(available=presence(), data=st.data())
+def test_the_order_of_samples_and_of_modalities_changes_nothing(loss, available, data):
+    samples = data.draw(st.permutations(range(len(available))))
     modalities = data.draw(st.permutations(range(3)))
-    z = torch.randn(len(present), 3, 4, generator=torch.Generator().manual_seed(0)).double()
-    expected, gradient, _ = value_and_gradients(loss, z, present)
-    reordered = z[samples][:, modalities], present[samples][:, modalities]
+    z = torch.randn(len(available), 3, 4, generator=torch.Generator().manual_seed(0)).double()
+    expected, gradient, _ = value_and_gradients(loss, z, available)
+    reordered = z[samples][:, modalities], available[samples][:, modalities]
     value, reordered_gradient, _ = value_and_gradients(loss, *reordered)
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(reordered_gradient, gradient[samples][:, modalities])
@@ -127,8 +127,8 @@ def test_one_modality_is_refused(loss):
 @each_loss
 def test_presence_of_another_shape_is_refused(loss, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match=r"present has shape \[4, 1\]; expected \[4, 3\]"):
-        loss(torch.zeros(4, 3, 2), 1.0, present=torch.ones(4, 1, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"available has shape \[4, 1\]; expected \[4, 3\]"):
+        loss(torch.zeros(4, 3, 2), 1.0, available=torch.ones(4, 1, dtype=torch.bool))
 
 
 def test_the_loss_falls_with_training(objective, generator):
@@ -147,21 +147,21 @@ def test_the_loss_falls_with_training(objective, generator):
 
 def test_hidden_slots_of_embeddings_do_not_reach_the_loss(objective, generator):
     z = torch.randn(6, 3, 4, generator=generator)
-    present = torch.ones(6, 3, dtype=torch.bool)
-    present[0, 1] = present[4, 2] = False
-    expected = objective(embeddings(z, present), generator=generator)
-    z[~present] = torch.nan
-    assert objective(embeddings(z, present), generator=generator) == expected
+    available = torch.ones(6, 3, dtype=torch.bool)
+    available[0, 1] = available[4, 2] = False
+    expected = objective(embeddings(z, available), generator=generator)
+    z[~available] = torch.nan
+    assert objective(embeddings(z, available), generator=generator) == expected
 
 
 def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, generator):
     z = torch.randn(6, 3, 4, generator=generator)
-    present = torch.ones(6, 3, dtype=torch.bool)
-    present[:5, 1] = False
+    available = torch.ones(6, 3, dtype=torch.bool)
+    available[:5, 1] = False
     substitute = torch.randn(3, 4, generator=generator).requires_grad_()
-    batch = replace(embeddings(z, present), substitute=substitute)
+    batch = replace(embeddings(z, available), substitute=substitute)
     loss = objective(batch, generator=generator)
-    filled = torch.where(present[:, :, None], z, substitute[None])
+    filled = torch.where(available[:, :, None], z, substitute[None])
     assert loss == objective(embeddings(filled), generator=generator)
     loss.backward()
     assert substitute.grad is not None
@@ -208,22 +208,24 @@ def test_a_temperature_below_the_limit_of_the_scale_is_refused(objective):
 def test_the_target_and_what_is_absent_are_never_read_by_the_score(objective, generator):
     z = torch.randn(5, 3, 4, generator=generator)
     candidates = torch.randn(7, 4, generator=generator)
-    present = torch.ones(5, 3, dtype=torch.bool)
-    present[2, 1] = present[3, 2] = False
-    expected = objective.score(embeddings(z, present), candidates, target="cxr")
-    z[~present] = torch.nan
+    available = torch.ones(5, 3, dtype=torch.bool)
+    available[2, 1] = available[3, 2] = False
+    expected = objective.score(embeddings(z, available), candidates, target="cxr")
+    z[~available] = torch.nan
     z[:, 0] = torch.inf
-    scores = objective.score(embeddings(z, present), candidates, target="cxr")
+    scores = objective.score(embeddings(z, available), candidates, target="cxr")
     assert torch.equal(scores, expected)
-    present[:, 0] = False
-    assert torch.equal(objective.score(embeddings(z, present), candidates, target="cxr"), expected)
+    available[:, 0] = False
+    assert torch.equal(
+        objective.score(embeddings(z, available), candidates, target="cxr"), expected
+    )
 
 
 def test_a_query_of_one_modality_scores_by_its_inner_product(objective, generator):
     z = torch.randn(5, 3, 4, generator=generator)
     candidates = torch.randn(7, 4, generator=generator)
-    present = torch.tensor([[True, False, True]] * 5)
-    scores = objective.score(embeddings(z, present), candidates, target="cxr")
+    available = torch.tensor([[True, False, True]] * 5)
+    scores = objective.score(embeddings(z, available), candidates, target="cxr")
     torch.testing.assert_close(scores, z[:, 2] @ candidates.T)
 
 
@@ -250,10 +252,10 @@ def test_equal_candidates_have_equal_scores_to_the_bit(objective, count, dim):
 
 
 def test_a_query_with_nothing_present_is_refused(objective):
-    present = torch.ones(4, 3, dtype=torch.bool)
-    present[1, 1:] = False
-    query = embeddings(torch.zeros(4, 3, 2), present)
-    message = "1 of 4 queries for 'cxr' have no other modality present"
+    available = torch.ones(4, 3, dtype=torch.bool)
+    available[1, 1:] = False
+    query = embeddings(torch.zeros(4, 3, 2), available)
+    message = "1 of 4 queries for 'cxr' have no other modality available"
     with pytest.raises(ValueError, match=message):
         objective.score(query, torch.zeros(3, 2), target="cxr")
     assert objective.score(query, torch.zeros(3, 2), target="ecg").shape == (4, 3)

@@ -15,38 +15,38 @@ MODALITIES = ("cxr", "ecg", "labs")
 def embeddings(generator: torch.Generator) -> Embeddings:
     """Ten samples: four complete, three pairs of those that lack one modality."""
     z = torch.nn.functional.normalize(torch.randn(10, 3, 4, generator=generator).double(), dim=2)
-    present = torch.ones(10, 3, dtype=torch.bool)
+    available = torch.ones(10, 3, dtype=torch.bool)
     for place in range(6):
-        present[4 + place, place // 2] = False
-    return Embeddings(z=z, present=present, modalities=MODALITIES, rows=torch.arange(10))
+        available[4 + place, place // 2] = False
+    return Embeddings(z=z, available=available, modalities=MODALITIES, rows=torch.arange(10))
 
 
 def test_the_loss_is_each_subsets_own_weighted_by_how_many_samples_are_whole_in_it(embeddings):
-    z, present = embeddings.z, embeddings.present
+    z, available = embeddings.z, embeddings.available
     total, whole = 0.0, 0
     for size in (2, 3):
         for subset in combinations(range(3), size):
             columns = list(subset)
-            n = int(present[:, columns].all(dim=1).sum())
+            n = int(available[:, columns].all(dim=1).sum())
             assert n == (4 if size == 3 else 6)
-            total += n * symile_loss(z[:, columns], 10.0, present=present[:, columns])
+            total += n * symile_loss(z[:, columns], 10.0, available=available[:, columns])
             whole += n
     found = SubsetSum(Symile, 3).double()(embeddings)
     assert found.item() == pytest.approx(float(total / whole), rel=1e-6)
 
 
 def test_where_all_lack_the_same_modality_it_is_clip_of_the_other_two(embeddings):
-    few = embeddings.take(torch.arange(6)).hide(torch.tensor([[False, True, True]]))
-    expected = clip_loss(few.z, 10.0, present=few.present)
+    few = embeddings.take(torch.arange(6)).with_visible(torch.tensor([[False, True, True]]))
+    expected = clip_loss(few.z, 10.0, available=few.available)
     assert SubsetSum(Symile, 3).double()(few).item() == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_what_is_absent_changes_neither_loss_nor_gradient(embeddings):
     found = []
     for junk in (0.0, torch.nan):
-        z = torch.where(embeddings.present[:, :, None], embeddings.z, junk).requires_grad_()
+        z = torch.where(embeddings.available[:, :, None], embeddings.z, junk).requires_grad_()
         objective = SubsetSum(Symile, 3).double()
-        loss = objective(Embeddings(z, embeddings.present, MODALITIES, embeddings.rows))
+        loss = objective(Embeddings(z, embeddings.available, MODALITIES, embeddings.rows))
         found.append((loss, *torch.autograd.grad(loss, [z, *objective.parameters()])))
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
@@ -56,7 +56,7 @@ def test_a_query_has_the_mean_of_its_subsets_scores_times_their_scales(embedding
     objective = SubsetSum(Symile, 3).double()
     with torch.no_grad():
         for size, scale in ((2, 2.0), (3, 5.0)):
-            objective._of(size).log_logit_scale.fill_(torch.tensor(scale).log())
+            objective._of_size(size).log_logit_scale.fill_(torch.tensor(scale).log())
     z = embeddings.z
     scores = objective.score(embeddings, z[:, 0], target="cxr")
     # Sample 0 has ECG and labs: two pairs and the triple; sample 6 has no ECG, 8 no labs.
@@ -69,13 +69,13 @@ def test_a_query_has_the_mean_of_its_subsets_scores_times_their_scales(embedding
 
 def test_it_is_made_of_any_objective(embeddings):
     objective = SubsetSum(Clip, 3).double()
-    pairs = clip_loss(embeddings.z, 1 / 0.07, present=embeddings.present)
-    few = [embeddings.of(pair) for pair in ((0, 1), (0, 2), (1, 2))]
-    losses = [6 * clip_loss(one.z, 1 / 0.07, present=one.present) for one in few]
+    pairs = clip_loss(embeddings.z, 1 / 0.07, available=embeddings.available)
+    few = [embeddings.select(pair) for pair in ((0, 1), (0, 2), (1, 2))]
+    losses = [6 * clip_loss(one.z, 1 / 0.07, available=one.available) for one in few]
     expected = (sum(losses) + 4 * pairs) / 22
     assert objective(embeddings).item() == pytest.approx(float(expected), rel=1e-5)
     assert objective.logit_scale.item() == pytest.approx(1 / 0.07)
-    assert objective.candidates_per_anchor(10, modalities=3) is None
+    assert objective.n_candidates(10, modalities=3) is None
 
 
 def test_the_scale_of_every_size_is_limited():
@@ -89,9 +89,9 @@ def test_the_scale_of_every_size_is_limited():
 
 
 def test_a_batch_without_a_pair_is_refused(embeddings):
-    alone = embeddings.hide(torch.eye(3, dtype=torch.bool).repeat(4, 1)[:10])
+    alone = embeddings.with_visible(torch.eye(3, dtype=torch.bool).repeat(4, 1)[:10])
     with pytest.raises(ValueError, match="at least 2 samples with the same two modalities"):
         SubsetSum(Symile, 3).double()(alone)
-    nothing = embeddings.hide(torch.tensor([[True, False, False]]))
-    with pytest.raises(ValueError, match="have no other modality present"):
+    nothing = embeddings.with_visible(torch.tensor([[True, False, False]]))
+    with pytest.raises(ValueError, match="have no other modality available"):
         SubsetSum(Symile, 3).double().score(nothing, embeddings.z[:, 0], target="cxr")

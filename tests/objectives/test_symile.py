@@ -7,7 +7,7 @@ import torch
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.clip import clip_loss
-from clinical_symile.objectives.kernels import tiled as cube
+from clinical_symile.objectives.kernels import _tiles, tiled
 from clinical_symile.objectives.negatives import draw_permutations, shuffled_loss
 from clinical_symile.objectives.symile import Symile, symile_loss
 from tests.helpers.dense import dense_symile_loss
@@ -20,7 +20,7 @@ def similarity(vectors):
     return sum(math.prod(float(v[k]) for v in vectors) for k in range(len(vectors[0])))
 
 
-def loss_in_loops(z, scale, present, candidates_of):
+def loss_in_loops(z, scale, available, candidates_of):
     """The paper's loss: for each anchor modality and sample, -log of its own combination's share.
 
     candidates_of(anchor, i) gives the combinations of samples (i_1 … i_M) in the denominator.
@@ -30,12 +30,12 @@ def loss_in_loops(z, scale, present, candidates_of):
     for anchor in range(modalities):
         losses = []
         for i in range(n):
-            if not present[i].all():
+            if not available[i].all():
                 continue
             positive = (i,) * modalities
             total = 0.0
             for combination in candidates_of(anchor, i):
-                if all(present[j, m] for m, j in enumerate(combination)):
+                if all(available[j, m] for m, j in enumerate(combination)):
                     vectors = [z[j, m] for m, j in enumerate(combination)]
                     total += math.exp(scale * similarity(vectors))
             logit = scale * similarity([z[j, m] for m, j in enumerate(positive)])
@@ -44,12 +44,12 @@ def loss_in_loops(z, scale, present, candidates_of):
     return sum(anchors) / modalities
 
 
-def symile_loss_shuffled(z, scale, permutations, *, present=None):
+def symile_loss_shuffled(z, scale, permutations, *, available=None):
     """The loss for given permutations."""
-    if present is None:
-        present = torch.ones(z.shape[:2], dtype=torch.bool)
+    if available is None:
+        available = torch.ones(z.shape[:2], dtype=torch.bool)
     scale = torch.as_tensor(scale, dtype=z.dtype)
-    return shuffled_loss(z, scale, permutations, present=present)
+    return shuffled_loss(z, scale, permutations, available=available)
 
 
 def all_combinations(n, modalities):
@@ -98,28 +98,28 @@ def presence_patterns(n, modalities, rng):
     """All present, and patterns with absent slots that leave two complete samples."""
     yield np.ones((n, modalities), dtype=bool)
     for _ in range(4):
-        present = rng.random((n, modalities)) < 0.6
-        present[:2] = True
-        yield rng.permutation(present)
+        available = rng.random((n, modalities)) < 0.6
+        available[:2] = True
+        yield rng.permutation(available)
 
 
 @pytest.mark.parametrize(("n", "d", "modalities"), SIZES)
 def test_all_negatives_are_the_papers_loss_in_loops(n, d, modalities, rng):
-    for present in presence_patterns(n, modalities, rng):
+    for available in presence_patterns(n, modalities, rng):
         z = torch.from_numpy(rng.standard_normal((n, modalities, d)))
-        expected = loss_in_loops(z.numpy(), 1.7, present, all_combinations(n, modalities))
-        actual = symile_loss(z, 1.7, present=torch.from_numpy(present))
+        expected = loss_in_loops(z.numpy(), 1.7, available, all_combinations(n, modalities))
+        actual = symile_loss(z, 1.7, available=torch.from_numpy(available))
         assert actual.item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "d", "modalities"), SIZES)
 def test_shuffled_negatives_are_the_papers_loss_in_loops(n, d, modalities, rng, generator):
-    for present in presence_patterns(n, modalities, rng):
+    for available in presence_patterns(n, modalities, rng):
         z = torch.from_numpy(rng.standard_normal((n, modalities, d)))
         permutations = draw_permutations(n, modalities=modalities, generator=generator)
         candidates_of = shuffled_combinations(n, modalities, permutations)
-        expected = loss_in_loops(z.numpy(), 1.7, present, candidates_of)
-        actual = symile_loss_shuffled(z, 1.7, permutations, present=torch.from_numpy(present))
+        expected = loss_in_loops(z.numpy(), 1.7, available, candidates_of)
+        actual = symile_loss_shuffled(z, 1.7, permutations, available=torch.from_numpy(available))
         assert actual.item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -131,23 +131,23 @@ def test_cyclic_and_one_slot_negatives_are_their_definitions_in_loops(n, d, moda
         "cyclic-9": all_combinations(n, modalities),
         "one-slot": one_slot_combinations(n, modalities),
     }
-    for present in presence_patterns(n, modalities, rng):
+    for available in presence_patterns(n, modalities, rng):
         z = torch.from_numpy(rng.standard_normal((n, modalities, d)))
         for negatives, candidates_of in definitions.items():
-            expected = loss_in_loops(z.numpy(), 1.7, present, candidates_of)
-            actual = symile_loss(z, 1.7, present=torch.from_numpy(present), negatives=negatives)
+            expected = loss_in_loops(z.numpy(), 1.7, available, candidates_of)
+            actual = symile_loss(z, 1.7, available=torch.from_numpy(available), negatives=negatives)
             assert actual.item() == pytest.approx(expected, rel=1e-12), negatives
 
 
-def value_and_gradients(loss, z, scale, present):
+def value_and_gradients(loss, z, scale, available):
     z = z.clone().requires_grad_()
     scale = torch.tensor(scale, dtype=z.dtype, requires_grad=True)
-    value = loss(z, scale, present)
+    value = loss(z, scale, available)
     return value.detach(), *torch.autograd.grad(value, [z, scale])
 
 
-def tiled_symile_loss(z, scale, present):
-    return symile_loss(z, scale, present=present)
+def tiled_symile_loss(z, scale, available):
+    return symile_loss(z, scale, available=available)
 
 
 @pytest.mark.parametrize("tile", [11, 64, 2**19])
@@ -155,11 +155,11 @@ def tiled_symile_loss(z, scale, present):
 def test_loss_and_gradients_are_the_dense_ones_whatever_the_tiles(
     n, d, modalities, tile, rng, monkeypatch
 ):
-    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: tile)
+    monkeypatch.setattr(_tiles, "_tile_logits", lambda device: tile)
     for scale in (2.0, 400.0):  # with the second, one exponential would lose most log-sum-exps
-        for present in presence_patterns(n, modalities, rng):
+        for available in presence_patterns(n, modalities, rng):
             z = torch.from_numpy(rng.standard_normal((n, modalities, d)))
-            arguments = z, scale, torch.from_numpy(present)
+            arguments = z, scale, torch.from_numpy(available)
             expected = value_and_gradients(dense_symile_loss, *arguments)
             actual = value_and_gradients(tiled_symile_loss, *arguments)
             for found, right in zip(actual, expected, strict=True):
@@ -168,9 +168,9 @@ def test_loss_and_gradients_are_the_dense_ones_whatever_the_tiles(
 
 def test_the_paper_s_batch_of_unit_vectors_in_float32_is_close_to_float64(generator):
     z = torch.nn.functional.normalize(torch.randn(96, 3, 64, generator=generator), dim=2)
-    present = torch.rand(96, 3, generator=generator) < 0.8
-    single = value_and_gradients(tiled_symile_loss, z, 30.0, present)
-    double = value_and_gradients(dense_symile_loss, z.double(), 30.0, present)
+    available = torch.rand(96, 3, generator=generator) < 0.8
+    single = value_and_gradients(tiled_symile_loss, z, 30.0, available)
+    double = value_and_gradients(dense_symile_loss, z.double(), 30.0, available)
     for found, right in zip(single, double, strict=True):
         assert (found - right).abs().max() <= 1e-5 * right.abs().max()
 
@@ -178,8 +178,8 @@ def test_the_paper_s_batch_of_unit_vectors_in_float32_is_close_to_float64(genera
 def test_what_is_kept_for_the_way_back_is_the_embeddings_and_a_fixed_allowance(
     generator, monkeypatch
 ):
-    monkeypatch.setattr(cube, "KEPT_BYTES", 4096)
-    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: 512)
+    monkeypatch.setattr(tiled, "KEPT_BYTES", 4096)
+    monkeypatch.setattr(_tiles, "_tile_logits", lambda device: 512)
     n, d = 48, 64
     z = torch.randn(n, 3, d, generator=generator).requires_grad_()
     kept = 0
@@ -254,7 +254,7 @@ def test_fixture_f_with_cheaper_negatives(fixture_f):
 
 
 def test_fixture_f_with_one_absent_slot(fixture_f, without_last_labs):
-    loss = symile_loss(fixture_f, 10.0, present=without_last_labs)
+    loss = symile_loss(fixture_f, 10.0, available=without_last_labs)
     assert loss.item() == pytest.approx(4.941884427729, rel=1e-12)
     complete_cases = symile_loss(fixture_f[:3], 10.0)
     assert complete_cases.item() == pytest.approx(4.127459583297, rel=1e-12)
@@ -273,7 +273,7 @@ def test_a_constant_model_has_the_loss_of_guessing(modalities, generator):
     z = torch.zeros(4, modalities, 3, dtype=torch.float64)
     for negatives in ("all", "shuffled", "cyclic-1", "cyclic-3", "one-slot"):
         loss = symile_loss(z, 10.0, negatives=negatives, generator=generator)
-        candidates = Symile(negatives=negatives).candidates_per_anchor(4, modalities=modalities)
+        candidates = Symile(negatives=negatives).n_candidates(4, modalities=modalities)
         assert candidates is not None
         assert loss.item() == pytest.approx(math.log(candidates), rel=1e-12)
 
@@ -301,12 +301,12 @@ def test_shuffled_negatives_are_at_most_as_hard_as_all(fixture_f):
 
 def test_the_gradient_is_that_of_finite_differences(rng):
     z = torch.from_numpy(rng.standard_normal((4, 3, 2))).requires_grad_()
-    present = torch.ones(4, 3, dtype=torch.bool)
-    present[0, 1] = False
+    available = torch.ones(4, 3, dtype=torch.bool)
+    available[0, 1] = False
     scale = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
     for negatives in ("all", "cyclic-2", "one-slot"):
         assert torch.autograd.gradcheck(
-            lambda z, s, kind=negatives: symile_loss(z, s, present=present, negatives=kind),
+            lambda z, s, kind=negatives: symile_loss(z, s, available=available, negatives=kind),
             (z, scale),
         )
 
@@ -324,14 +324,14 @@ def test_a_gradient_of_the_gradient_is_refused(fixture_f):
 def test_a_batch_with_fewer_than_two_complete_samples_is_refused(
     complete, samples, negatives, generator
 ):
-    present = torch.ones(samples, 3, dtype=torch.bool)
-    present[complete:, 1] = False
+    available = torch.ones(samples, 3, dtype=torch.bool)
+    available[complete:, 1] = False
     message = f"at least 2 complete samples; this batch of {samples} has {complete}. Raise batch_"
     with pytest.raises(ValueError, match=message):
         symile_loss(
             torch.randn(samples, 3, 2, generator=generator),
             1.0,
-            present=present,
+            available=available,
             negatives=negatives,
             generator=generator,
         )
@@ -363,7 +363,7 @@ def test_scores_are_those_of_the_papers_code(golden_scores):
         for names, key in ((("q1", "q2"), "mip_q2"), (("q1", "q2", "q3"), "mip_q3")):
             query = Embeddings(
                 z=torch.stack([*queries[: len(names)], torch.full_like(queries[0], torch.nan)], 1),
-                present=torch.ones(case["n"], len(names) + 1, dtype=torch.bool),
+                available=torch.ones(case["n"], len(names) + 1, dtype=torch.bool),
                 modalities=(*names, "target"),
                 rows=torch.arange(case["n"]),
             )
@@ -387,9 +387,7 @@ def test_candidates_per_anchor_counts_the_softmax():
         ("cyclic-2", 7 * 2, 7 * 4),
         ("cyclic-9", 7**2, 7**3),
     ):
-        counted = [
-            Symile(negatives=negatives).candidates_per_anchor(7, modalities=m) for m in (3, 4)
-        ]
+        counted = [Symile(negatives=negatives).n_candidates(7, modalities=m) for m in (3, 4)]
         assert counted == [three, four], negatives
 
 
@@ -403,4 +401,4 @@ def test_operations_of_a_step_by_hand():
         ("cyclic-2", 2 * 3 * 4 * 200),
         ("one-slot", 2 * 3 * 4 * 100),
     ):
-        assert Symile(negatives=negatives).operations(5, modalities=3, dim=4) == expected
+        assert Symile(negatives=negatives).flops(5, modalities=3, dim=4) == expected

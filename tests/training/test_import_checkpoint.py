@@ -273,7 +273,7 @@ def test_a_file_with_code_in_it_is_refused_and_nothing_is_run(
     hostile[place] = {**hostile[place], "x": Hostile(tmp_path / "was-run")}
     torch.save(hostile, tmp_path / "model.ckpt")
     run = Run(tmp_path / "runs/released")
-    with pytest.raises(DataError, match=r"could run code: nothing in it was run") as caught:
+    with pytest.raises(DataError, match=r"could run code; nothing was run") as caught:
         import_checkpoint(tmp_path / "model.ckpt", catalog=catalog, store=store, run=run)
     assert "getattr" in str(caught.value)
     assert not (tmp_path / "was-run").exists()
@@ -327,13 +327,13 @@ def test_a_store_that_lacks_what_the_model_reads_is_refused(
     run = Run(tmp_path / "runs/released")
     with pytest.raises(DataError) as caught:
         import_checkpoint(write(), catalog=catalog, store=synthetic_store, run=run)
-    assert "its labs are not the 50 of cohort 'symile_mimic'" in str(caught.value)
-    assert "X-rays of shape [1, 64, 64]" in str(caught.value)
+    assert "its analytes are not those of cohort 'symile_mimic'" in str(caught.value)
+    assert "X-rays have shape [1, 64, 64]" in str(caught.value)
 
 
 def test_a_run_that_is_there_is_not_overwritten(
     imported: Callable[..., Run], write: Callable[..., Path], store: CohortStore, catalog: Catalog
 ) -> None:
     run = imported()
-    with pytest.raises(DataError, match=r"released: exists\. Give another --name"):
+    with pytest.raises(DataError, match=r"released: the run exists\. Give another --name"):
         import_checkpoint(write(), catalog=catalog, store=store, run=run)

@@ -16,7 +16,6 @@ from clinical_symile.objectives.symile import Symile
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.model_selection import (
     TC_ESTIMATE,
-    complete_rows,
     tc_estimate,
     tuning_metrics,
 )
@@ -88,14 +87,15 @@ def test_tuning_samples_with_all_modalities_are_measured_alike_each_time(
 ) -> None:
     task = tiny(catalog, "pretraining/symile", "objective.negatives=shuffled", "batch_size=4")
     learner = build_learner(task, synthetic_store, seed=0)
-    feed = open_loader(synthetic_store, task.modalities, device=torch.device("cpu"))
+    loader = open_loader(synthetic_store, task.modalities, device=torch.device("cpu"))
     first, again, other = (
-        tuning_metrics(learner, synthetic_store, task, seed=seed, feed=feed) for seed in (0, 0, 1)
+        tuning_metrics(learner, synthetic_store, task, seed=seed, loader=loader)
+        for seed in (0, 0, 1)
     )
     assert first == again
     assert {"tuning/mean_reciprocal_rank", TC_ESTIMATE} <= set(first)
     assert first[TC_ESTIMATE] != other[TC_ESTIMATE]
     assert first["tuning/mean_reciprocal_rank"] == other["tuning/mean_reciprocal_rank"]
-    rows = complete_rows(synthetic_store, "tuning", task.modalities)
+    rows = synthetic_store.complete_rows("tuning", task.modalities)
     assert synthetic_store.present[rows].all()
     assert learner.training

@@ -12,39 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Optimiser, Pretraining
-from clinical_symile.config.tasks.read import parse_task, read_task
-from clinical_symile.data.batch import Batch
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.loader import open_loader
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.training_view import build_training_view
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.encoders.tabular import Mlp
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.tracking.run import Run
-from clinical_symile.training import train as training
-from clinical_symile.training.learner import build_augmentations, build_learner, load_learner
+from clinical_symile.training.learner import build_learner, load_learner
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.train import train
-from tests.helpers.synthetic import tiny
-
-# Vectors alone, and nothing that depends on who else is in the batch.
-MLPS = tuple(f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))
-
-
-def _mlps(catalog: Catalog, *overrides: str, task: str = "pretraining/symile") -> Pretraining:
-    """So small that an epoch takes a moment: encoders are replaced before they are made tiny."""
-    small = ("dim=8", "batch_size=16", "epochs=3")
-    made = read_task(catalog.path("tasks", task), name=task, overrides=[*MLPS, *small, *overrides])
-    assert isinstance(made, Pretraining)
-    return made
+from tests.helpers.synthetic import mlp_task, tiny
 
 
 @pytest.fixture
@@ -90,7 +76,7 @@ ALL, PAIRS = ("cxr", "ecg", "labs"), ("cxr-ecg", "cxr-labs", "ecg-labs")
 
 
 def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[..., Run]) -> None:
-    run = learn(_mlps(catalog))
+    run = learn(mlp_task(catalog))
     assert [epoch["epoch"] for epoch in run.history] == [1, 2, 3]
     steps = run.history[0]["step"]
     assert [epoch["step"] for epoch in run.history] == [steps, 2 * steps, 3 * steps]
@@ -108,7 +94,7 @@ def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[
 def test_the_record_says_all_it_takes_to_do_it_again(
     catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
 ) -> None:
-    task = _mlps(catalog, "optimiser.weight_decay=0.125")
+    task = mlp_task(catalog, "optimiser.weight_decay=0.125")
     record = learn(task, seed=4).record
     assert (record["task"], record["seed"], record["cohort"]) == (task.name, 4, "synthetic")
     assert record["store_digest"] == synthetic_store.digest
@@ -170,13 +156,13 @@ class Dropping(nn.Module):
         return self.network(vector)
 
 
-DROPPING = 'encoders.labs={name="tests.test_train:Dropping"}'
+DROPPING = 'encoders.labs={name="tests.training.test_train:Dropping"}'
 
 
 def test_what_encoders_draw_is_drawn_from_the_seed_and_nothing_else(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    task = _mlps(catalog, DROPPING, "encode_at_a_time=5")
+    task = mlp_task(catalog, DROPPING, "encode_at_a_time=5")
     torch.manual_seed(1)
     whole = learn(task, "whole")
     after = torch.rand(1)
@@ -228,7 +214,7 @@ def test_an_augmentation_that_cannot_be_made_is_told_before_anything_runs(
 def test_training_in_float64_goes_on_in_float64(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    task = _mlps(catalog, "precision=64-true")
+    task = mlp_task(catalog, "precision=64-true")
     whole = learn(task, "whole")
     with pytest.raises(_StoppedError):
         learn(task, "stopped", on_epoch=_stop_after(2))
@@ -244,9 +230,9 @@ def test_every_encoder_is_compiled_where_a_task_says_so(
     monkeypatch.setattr(
         nn.Module, "compile", lambda module, backend: compiled.append((type(module), backend))
     )
-    learn(_mlps(catalog, "epochs=1"), "plain")
+    learn(mlp_task(catalog, "epochs=1"), "plain")
     assert compiled == []
-    learn(_mlps(catalog, "epochs=1", "compile=true"), "compiled")
+    learn(mlp_task(catalog, "epochs=1", "compile=true"), "compiled")
     assert compiled == [(Mlp, "inductor")] * 3
 
 
@@ -255,10 +241,10 @@ import json, sys
 from pathlib import Path
 from clinical_symile.tracking.run import Run
 from clinical_symile.data.store import open_store
-from clinical_symile.config.tasks.read import task_from
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.training.train import train
 
-task = task_from(json.loads(sys.argv[3]), name="a", where="the test")
+task = parse_task(json.loads(sys.argv[3]), name="a", where="the test")
 run = Run(Path(sys.argv[1]))
 train(task, store=open_store(Path(sys.argv[2])), run=run, seed=0, accelerator="cpu")
 """
@@ -271,7 +257,7 @@ def test_compiled_encoders_learn_the_same(
 ) -> None:
     # In a process of its own: annotations that are checked at run time cannot be compiled.
     # In float64, since AdamW makes much of a gradient's rounding where it is close to zero.
-    task = _mlps(catalog, "epochs=1", "precision=64-true")
+    task = mlp_task(catalog, "epochs=1", "precision=64-true")
     definition = {**task.model_dump(mode="json", exclude={"name"}), "compile": True}
     subprocess.run(
         [
@@ -290,7 +276,7 @@ def test_encoders_that_run_in_parts_learn_what_they_learn_at_once(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
     whole, parts = (
-        learn(_mlps(catalog, "precision=64-true", "missingness=mcar-30", *more), name)
+        learn(mlp_task(catalog, "precision=64-true", "missingness=mcar-30", *more), name)
         for name, more in (("whole", ()), ("parts", ("encode_at_a_time=3",)))
     )
     for expected, found in zip(_history(whole), _history(parts), strict=True):
@@ -312,7 +298,7 @@ def test_parts_with_statistics_of_their_own_learn_too(
 def test_training_stopped_while_an_epoch_is_written_goes_on_from_the_one_before(
     catalog: Catalog, learn: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = _mlps(catalog)
+    task = mlp_task(catalog)
     whole = learn(task, "whole")
     write = Run.write_history
 
@@ -342,7 +328,7 @@ def test_the_first_epoch_with_the_best_tuning_metric_is_kept(
             {k.removeprefix("learner."): v for k, v in load_file(path).items() if "learner." in k}
         )
 
-    run = learn(_mlps(catalog, "epochs=6", "optimiser.learning_rate=0.05"), on_epoch=keep)
+    run = learn(mlp_task(catalog, "epochs=6", "optimiser.learning_rate=0.05"), on_epoch=keep)
     values = [epoch["tuning/mean_reciprocal_rank"] for epoch in run.history]
     best = values.index(max(values))
     assert best != len(values) - 1, "the last epoch is the best: this tells nothing"
@@ -369,7 +355,7 @@ def test_the_tuning_metric_is_the_kept_model_asked_again(
 
 
 def test_a_finished_run_is_not_trained_again(catalog: Catalog, learn: Callable[..., Run]) -> None:
-    task = _mlps(catalog)
+    task = mlp_task(catalog)
     run = learn(task)
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
     learn(task, on_epoch=_stop_after(1))
@@ -379,12 +365,12 @@ def test_a_finished_run_is_not_trained_again(catalog: Catalog, learn: Callable[.
 def test_a_folder_of_another_run_is_refused(
     catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
 ) -> None:
-    run = learn(_mlps(catalog))
+    run = learn(mlp_task(catalog))
     before = run.path.joinpath("run.toml").read_bytes(), run.weights.read_bytes()
     for task, seed, what in (
-        (_mlps(catalog), 1, r"another seed \(0\); expected 1"),
-        (_mlps(catalog, "dim=4"), 0, "another task_digest"),
-        (_mlps(catalog, task="pretraining/clip"), 0, "another task, task_digest"),
+        (mlp_task(catalog), 1, r"another seed \(0\); expected 1"),
+        (mlp_task(catalog, "dim=4"), 0, "another task_digest"),
+        (mlp_task(catalog, task="pretraining/clip"), 0, "another task, task_digest"),
     ):
         with pytest.raises(DataError, match=what + ".* Give another folder or name"):
             learn(task, seed=seed)
@@ -392,7 +378,7 @@ def test_a_folder_of_another_run_is_refused(
         synthetic_store, manifest={**synthetic_store.manifest, "digest": "of another store"}
     )
     with pytest.raises(DataError, match="another store_digest"):
-        learn(_mlps(catalog), store=store)
+        learn(mlp_task(catalog), store=store)
     assert (run.path.joinpath("run.toml").read_bytes(), run.weights.read_bytes()) == before
 
 
@@ -407,7 +393,7 @@ def test_a_batch_without_two_complete_samples_is_told_with_advice(
     train_rows = synthetic_store.rows("train")
     present[train_rows[::2], 0], present[train_rows[1::2], 1] = False, False
     with pytest.raises(DataError) as caught:
-        learn(_mlps(catalog), store=_with_present(synthetic_store, present))
+        learn(mlp_task(catalog), store=_with_present(synthetic_store, present))
     assert "epoch 1: a Symile step needs at least 2 complete samples" in str(caught.value)
     assert "Raise batch_size" in str(caught.value)
 
@@ -418,9 +404,9 @@ def test_too_few_samples_to_learn_from_or_to_choose_by_are_told_together(
     alone = np.zeros_like(synthetic_store.present)
     alone[:, 2] = True
     with pytest.raises(DataError) as caught:
-        learn(_mlps(catalog), store=_with_present(synthetic_store, alone))
+        learn(mlp_task(catalog), store=_with_present(synthetic_store, alone))
     assert "the train split has 0 samples with" in str(caught.value)
-    assert "the tuning split has 0 samples with all of them" in str(caught.value)
+    assert "the tuning split has 0 samples with all modalities of the task" in str(caught.value)
 
 
 def test_a_modality_that_the_store_lacks_is_told(
@@ -430,7 +416,7 @@ def test_a_modality_that_the_store_lacks_is_told(
         synthetic_store, modalities=("cxr", "ecg"), present=synthetic_store.present[:, :2]
     )
     with pytest.raises(DefinitionError, match=r"modalities labs are not in the store of cohort"):
-        build_learner(_mlps(catalog), store, seed=0)
+        build_learner(mlp_task(catalog), store, seed=0)
 
 
 def test_an_objective_that_refuses_its_arguments_is_told(
@@ -439,7 +425,7 @@ def test_an_objective_that_refuses_its_arguments_is_told(
     with pytest.raises(
         DefinitionError, match=r"objective: temperature is -1.0; expected a positive"
     ):
-        build_learner(_mlps(catalog, "objective.temperature=-1.0"), synthetic_store, seed=0)
+        build_learner(mlp_task(catalog, "objective.temperature=-1.0"), synthetic_store, seed=0)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
@@ -471,7 +457,7 @@ def test_only_weights_of_layers_decay(catalog: Catalog, synthetic_store: CohortS
     without = {names[id(parameter)] for parameter in kept["params"]}
     assert with_decay | without == set(names.values())
     assert not with_decay & without
-    assert {"objective.log_logit_scale", "model.slots.substitute"} <= without
+    assert {"objective.log_logit_scale", "model.missing_modality.substitute"} <= without
     assert {f"model.norms.{m}.{part}" for m in task.modalities for part in ("weight", "bias")} <= (
         without
     )
@@ -504,7 +490,7 @@ def test_without_warm_up_the_first_step_has_the_peak() -> None:
 def test_the_gradient_that_reaches_the_optimiser_is_no_longer_than_its_limit(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    run = learn(_mlps(catalog, "epochs=1", "optimiser.gradient_clip=1e-3"))
+    run = learn(mlp_task(catalog, "epochs=1", "optimiser.gradient_clip=1e-3"))
     assert run.history[0]["gradient_norm"] > 0.1, "nothing to limit: this tells nothing"
     # The first moment is a mean of the steps' gradients, and so no longer than the longest.
     state = load_file(run.path / "last" / "1.safetensors")
@@ -518,16 +504,16 @@ class Growing(Clip):
     def __init__(self):
         super().__init__(temperature=1.0, logit_scale_max=1.01)
 
-    def of_share(
+    def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Tensor:
-        return super().of_share(share, group=group) - 100 * self.logit_scale
+        return super().distributed_loss(share, group=group) - 100 * self.logit_scale
 
 
 def test_the_scale_that_a_run_keeps_is_within_its_limit(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    run = learn(_mlps(catalog, 'objective={name="tests.test_train:Growing"}'))
+    run = learn(mlp_task(catalog, 'objective={name="tests.training.test_train:Growing"}'))
     last = load_file(run.path / "last" / "3.safetensors")
     for kept in (
         last["learner.objective.log_logit_scale"],
@@ -536,83 +522,19 @@ def test_the_scale_that_a_run_keeps_is_within_its_limit(
         assert kept.exp().item() == pytest.approx(1.01)
 
 
-def _epoch(task: Pretraining, store: CohortStore, epoch: int) -> list[Batch]:
-    rows = training._learnable(store, task, seed=0)
-    fabric = Fabric(accelerator="cpu", devices=1)
-    feed = open_loader(store, task.modalities, device=fabric.device)
-    about = {"fabric": fabric, "feed": feed, "augmentations": build_augmentations(task)}
-    shown = training._shown(store, task, rows, seed=0)
-    made = training._batches(task, rows, *shown, seed=0, epoch=epoch, **about)
-    return [batch for batch, _ in made]
-
-
-def test_what_a_pattern_hides_from_the_learner_is_the_same_in_every_epoch(
-    catalog: Catalog, synthetic_store: CohortStore
-) -> None:
-    task = _mlps(catalog, "missingness=mcar-30", "batch_size=200")
-    first, second = (
-        {
-            int(row): available.tolist()
-            for row, available in zip(batch.rows, batch.present, strict=True)
-        }
-        for epoch in (1, 2)
-        for batch in _epoch(task, synthetic_store, epoch)
-    )
-    assert first == second
-    assert not all(all(available) for available in first.values())
-
-
-def test_modality_dropout_hides_others_of_what_is_present_in_each_epoch(
-    catalog: Catalog, synthetic_store: CohortStore
-) -> None:
-    task = _mlps(catalog, "missing_modality=dropout", "batch_size=200")
-    available = []
-    for epoch in (1, 1, 2):
-        (batch,) = _epoch(task, synthetic_store, epoch)
-        order = batch.rows.argsort()
-        available.append(batch.present[order])
-    assert torch.equal(available[0], available[1])
-    assert not torch.equal(available[0], available[2])
-    recorded = torch.from_numpy(synthetic_store.present[batch.rows[order].numpy()])
-    assert not (available[0] & ~recorded).any()
-    assert (available[0] != recorded).any()
-    assert available[0].any(dim=1).all()
-
-
-def test_shuffled_pairs_are_the_same_measurements_of_other_samples_in_every_epoch(
-    catalog: Catalog, synthetic_store: CohortStore
-) -> None:
-    task = _mlps(catalog, "pairs=shuffled", "batch_size=200")
-    matched = _mlps(catalog, "batch_size=200")
-    (right,), (first,), (second,) = (
-        _epoch(made, synthetic_store, epoch) for made, epoch in ((matched, 1), (task, 1), (task, 2))
-    )
-    for column, name in enumerate(task.modalities):
-        own, other, later = [b.inputs[name][b.rows.argsort()] for b in (right, first, second)]
-        assert torch.equal(other, later)
-        as_sets = [sorted(map(hash, map(_bytes, inputs))) for inputs in (own, other)]
-        assert as_sets[0] == as_sets[1]
-        same = (own.flatten(1) == other.flatten(1)).all(dim=1)
-        assert same[right.present[right.rows.argsort(), column]].float().mean() < 0.2
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.numpy().tobytes()
-
-
 TWO_PROCESSES = """
 import json, sys
 from pathlib import Path
 import torch
 from clinical_symile.tracking.run import Run
 from clinical_symile.data.store import open_store
-from clinical_symile.config.tasks.read import task_from
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.training.train import train
 
 torch.set_num_threads(1)
 folder, store = Path(sys.argv[1]), open_store(Path(sys.argv[2]))
 for name, definition in json.loads(sys.argv[3]).items():
-    task = task_from(definition, name=name, where="the test")
+    task = parse_task(definition, name=name, where="the test")
     train(task, store=store, run=Run(folder / name), seed=0, accelerator="cpu", devices=2)
 (folder / "after").open("a").write("one process goes on\\n")
 """
@@ -626,13 +548,13 @@ def test_two_processes_learn_what_one_does_and_leave_one(
     # of an odd number, so that shares differ. In float64, since AdamW makes much of a gradient's
     # rounding where it is close to zero.
     tasks = {
-        "symile": _mlps(
+        "symile": mlp_task(
             catalog, "precision=64-true", "missing_modality=learned", "missingness=mcar-30"
         ),
-        "clip": _mlps(catalog, "precision=64-true", task="pretraining/clip"),
+        "clip": mlp_task(catalog, "precision=64-true", task="pretraining/clip"),
     }
     for name, task in tasks.items():
-        rows = len(training._learnable(synthetic_store, task, seed=0))
+        rows = len(build_training_view(task, synthetic_store, seed=0, min_modalities=2).rows)
         tasks[name] = task.model_copy(update={"batch_size": rows - 1 + rows % 2})
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
@@ -660,19 +582,6 @@ def test_two_processes_learn_what_one_does_and_leave_one(
             torch.testing.assert_close(together[key], alone[key], rtol=1e-5, atol=1e-7)
 
 
-def test_a_pattern_of_complete_samples_learns_from_these_alone(
-    catalog: Catalog, synthetic_store: CohortStore
-) -> None:
-    observed = training._learnable(synthetic_store, _mlps(catalog, "missingness=observed"), seed=0)
-    complete = training._learnable(synthetic_store, _mlps(catalog, "missingness=complete"), seed=0)
-    without = training._learnable(
-        synthetic_store, _mlps(catalog, "missingness=without-cxr"), seed=0
-    )
-    assert len(complete) < len(observed)
-    assert synthetic_store.present[complete].all()
-    np.testing.assert_array_equal(without, complete)
-
-
 def test_training_that_fails_before_an_epoch_is_whole_leaves_the_folder_to_the_corrected_command(
     catalog: Catalog, learn: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -683,14 +592,14 @@ def test_training_that_fails_before_an_epoch_is_whole_leaves_the_folder_to_the_c
         raise RuntimeError("after the last step")
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "measure", fail)
+        patched.setattr("clinical_symile.training.train.tuning_metrics", fail)
         with pytest.raises(RuntimeError, match="after the last step"):
-            learn(_mlps(catalog))
-    assert learn(_mlps(catalog, "dim=4", "epochs=1")).finished
+            learn(mlp_task(catalog))
+    assert learn(mlp_task(catalog, "dim=4", "epochs=1")).finished
 
 
 def test_training_that_diverges_says_so_and_what_to_do(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
     with pytest.raises(DataError, match=r"diverged in epoch .* Lower optimiser\.learning_rate"):
-        learn(_mlps(catalog, "optimiser.learning_rate=1e30", "epochs=20"))
+        learn(mlp_task(catalog, "optimiser.learning_rate=1e30", "epochs=20"))

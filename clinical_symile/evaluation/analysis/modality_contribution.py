@@ -78,7 +78,7 @@ def _by_subset(scored: Mapping[str, SampleOutcomes]) -> dict[frozenset[str], Sam
         if name == "complete" or name.startswith(("without-", "only-")):
             task = one.task
             inputs = task.input_modalities
-            found.setdefault(frozenset(parse_pattern(name).shown(inputs)), one)
+            found.setdefault(frozenset(parse_pattern(name).visible_modalities(inputs)), one)
     return found
 
 

@@ -264,7 +264,7 @@ def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[s
         leaf = filled.clone().requires_grad_()
         torch.manual_seed(0)
         embeddings = run(leaf)
-        z, _ = embeddings.filled()
+        z, _ = embeddings.with_substitutes()
         weight = torch.linspace(-1, 1, z.numel()).reshape(z.shape)
         loss = (weight * z).sum()
         return {"an embedding": z, **_gradients(loss, {"inputs": leaf}, model)}

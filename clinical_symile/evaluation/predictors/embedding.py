@@ -144,7 +144,7 @@ class EmbeddingPredictor:
         """Return the embeddings of some rows with all unavailable modalities hidden."""
         visible = np.zeros((len(rows), len(self.embeddings.modalities)), dtype=bool)
         visible[:, self._columns(modalities)] = available
-        return self.embeddings.take(torch.from_numpy(rows)).hide(torch.from_numpy(visible))
+        return self.embeddings.take(torch.from_numpy(rows)).with_visible(torch.from_numpy(visible))
 
     def _embedded(
         self,

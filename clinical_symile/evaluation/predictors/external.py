@@ -171,7 +171,7 @@ def external_embedding_predictor(
     z[rows, column] = vectors.z / length
     embeddings = Embeddings(
         z=torch.from_numpy(z),
-        present=torch.from_numpy(present),
+        available=torch.from_numpy(present),
         modalities=store.modalities,
         rows=torch.arange(len(z)),
     )

@@ -115,17 +115,17 @@ def _checked(embeddings: Any, store: CohortStore, model: Embedder) -> Embeddings
     if problems:
         raise DataError(*problems)
     columns = [store.modalities.index(name) for name in embeddings.modalities]
-    stored, given = store.present[:, columns], embeddings.present.numpy()
+    stored, given = store.present[:, columns], embeddings.available.numpy()
     for at, what in (
-        (given & ~stored, "embeddings are marked present where the store has no measurement"),
-        (stored & ~given, "embeddings are not marked present where the store has a measurement"),
+        (given & ~stored, "embeddings are marked available where the store has no measurement"),
+        (stored & ~given, "embeddings are not marked available where the store has a measurement"),
     ):
         if at.any():
             problems.append(
                 f"{where}: {int(at.sum())} {what}; expected the store's `present` for each "
                 "embedded modality."
             )
-    if not bool(torch.isfinite(embeddings.z[embeddings.present]).all()):
+    if not bool(torch.isfinite(embeddings.z[embeddings.available]).all()):
         problems.append(f"{where}: some embeddings are NaN or infinite. Check the model's inputs.")
     if problems:
         raise DataError(*problems)

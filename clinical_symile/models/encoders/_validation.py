@@ -1,19 +1,19 @@
-"""Whether what a task says of an encoder's size describes a network that carries something."""
+"""Validate the sizes that a task gives an encoder."""
 
 from typing import Any
 
 
 def require_counts(**settings: Any) -> None:
-    """Refuse a setting that is not a whole number of 1 or more.
+    """Refuse settings that are not whole numbers of 1 or more.
 
     Raises:
         ValueError: with every such setting and its value.
     """
-    _refuse("a whole number of 1 or more", {k: v for k, v in settings.items() if not _counts(v)})
+    _refuse("a whole number of 1 or more", {k: v for k, v in settings.items() if not _is_count(v)})
 
 
 def require_lists(**settings: Any) -> None:
-    """Refuse a setting that is not a list of whole numbers of 1 or more.
+    """Refuse settings that are not lists of whole numbers of 1 or more.
 
     Raises:
         ValueError: with every such setting and its value.
@@ -21,12 +21,12 @@ def require_lists(**settings: Any) -> None:
     wrong = {
         key: value
         for key, value in settings.items()
-        if not isinstance(value, list | tuple) or not all(map(_counts, value))
+        if not isinstance(value, list | tuple) or not all(map(_is_count, value))
     }
     _refuse("a list of whole numbers of 1 or more", wrong)
 
 
-def _counts(value: Any) -> bool:
+def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 

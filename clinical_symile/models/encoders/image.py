@@ -1,7 +1,7 @@
-"""Encoders of images: `[sample, 1, h, w]` with grey levels in [0, 1] → `[sample, dim]`.
+"""Encoders of images: `[sample, 1, h, w]` with gray levels in [0, 1] → `[sample, dim]`.
 
-Every encoder is made as `Encoder(shape, dim, ...)`: the shape of one input, the width of its
-output, and what a task's `[encoders.<modality>]` table may set.
+An encoder is made as `Encoder(shape, dim, ...)`, from the shape of one input, the width of the
+output, and the arguments of a task's `[encoders.<modality>]` table.
 """
 
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SmallCnn(nn.Module):
-    """A few convolutions, each halving the image, and a layer that sees where things are.
+    """A few convolutions, each halving the image, and a linear layer over all positions.
 
-    For reduced images and a laptop's CPU. An X-ray's signs have places: a left and a right effusion
-    differ in nothing else, so the last layer does not average over the image. What it reads is
-    centred over the batch; else most of a new network's output is the same for every image, and
-    products of three such outputs hide what differs.
+    It is made for reduced images on a laptop's CPU. The last layer does not average over the image,
+    since findings have positions: a left and a right effusion differ in nothing else. Its inputs
+    are centred over the batch. Otherwise most of a new network's output is the same for every
+    image, and products of three such outputs hide the differences.
 
     Args:
         shape: `(1, h, w)`.
         dim: width of the output.
-        size_px: images are reduced to this height and width first, by averaging.
-        channels: of each convolution.
+        size_px: images are first reduced to this height and width, by averaging.
+        channels: the channels of each convolution.
 
     Raises:
         ValueError: a size is no whole number of 1 or more, there is no convolution, or the image is
-            too small to be halved by each.
+            too small to be halved by each convolution.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SmallCnn(nn.Module):
             norm="BATCH",
         )
         flatten, last = self.network.final
-        assert isinstance(last, nn.Linear)  # as MONAI makes it
+        assert isinstance(last, nn.Linear)  # as MONAI builds it
         centre = nn.BatchNorm1d(last.in_features, affine=False)
         self.network.final = nn.Sequential(flatten, centre, last)
 
@@ -84,37 +84,37 @@ class SmallCnn(nn.Module):
 
 
 def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
-    """Torchvision's ResNet-18 on the grey image repeated over three channels.
+    """Build torchvision's ResNet-18 on the gray image, repeated over three channels.
 
     Args:
         shape: `(1, h, w)`.
         dim: width of the output; replaces the classes.
-        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
-            to start from scratch. Nothing is downloaded.
+        weights: a local file of weights (safetensors, or PyTorch's format without code), or None
+            for random weights. Nothing is downloaded.
 
     Raises:
-        DefinitionError: there is no such file, or it does not fit.
+        DefinitionError: the file is missing or does not fit the network.
     """
-    return _OnGrey(_with_weights(torchvision.models.resnet18(), dim, weights))
+    return _GrayInput(_with_weights(torchvision.models.resnet18(), dim, weights))
 
 
 def resnet50(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
-    """Torchvision's ResNet-50, as `resnet18`; the X-ray tower of Saporta et al. 2024, section 5.3.
+    """Build torchvision's ResNet-50, the X-ray encoder of Saporta et al. 2024, section 5.3.
 
     Args:
         shape: `(1, h, w)`.
         dim: width of the output; replaces the classes.
-        weights: a local file of weights (safetensors, or PyTorch's own without code in it), or None
-            to start from scratch. Nothing is downloaded.
+        weights: a local file of weights (safetensors, or PyTorch's format without code), or None
+            for random weights. Nothing is downloaded.
 
     Raises:
-        DefinitionError: there is no such file, or it does not fit.
+        DefinitionError: the file is missing or does not fit the network.
     """
-    return _OnGrey(_with_weights(torchvision.models.resnet50(), dim, weights))
+    return _GrayInput(_with_weights(torchvision.models.resnet50(), dim, weights))
 
 
-class _OnGrey(nn.Module):
-    """A network of three-channel images, given grey ones on ImageNet's scale."""
+class _GrayInput(nn.Module):
+    """A network of three-channel images that reads gray ones, on ImageNet's scale."""
 
     mean: Tensor
     std: Tensor
@@ -130,6 +130,7 @@ class _OnGrey(nn.Module):
 
 
 def _with_weights(network: TorchvisionResNet, dim: int, weights: str | None) -> nn.Module:
+    """Load weights, if given, and replace the classification layer."""
     if weights is not None:
         _load(network, Path(weights))
     network.fc = nn.Linear(network.fc.in_features, dim)
@@ -141,7 +142,7 @@ def _load(network: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise DefinitionError(
             f"weights '{path}': no such file; expected a local file of a torchvision ResNet. "
-            "Nothing is downloaded: fetch it yourself, or leave 'weights' out."
+            "Nothing is downloaded: download it yourself, or leave 'weights' out."
         )
     try:
         if path.suffix == ".safetensors":
@@ -150,8 +151,8 @@ def _load(network: nn.Module, path: Path) -> None:
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         raise DefinitionError(
-            f"weights '{path}': not a file of weights; expected safetensors, or PyTorch's own "
-            f"without code in it. Convert or replace it. ({type(error).__name__})"
+            f"weights '{path}': not a file of weights; expected safetensors, or PyTorch's format "
+            f"without code. Convert or replace it. ({type(error).__name__})"
         ) from error
     own = network.state_dict()
     weights = {key: value for key, value in weights.items() if not key.startswith("fc.")}

@@ -1,6 +1,6 @@
 """Encoders of vectors: any `[sample, ...]`, flattened → `[sample, dim]`.
 
-Made as `Encoder(shape, dim, ...)`, like those of images.
+An encoder is made as `Encoder(shape, dim, ...)`, like those of images.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from clinical_symile.models.encoders._validation import require_lists
 class Mlp(nn.Module):
     """A multilayer perceptron with GELU between its layers.
 
-    With `hidden = [256, 1024]` it is the labs tower of Saporta et al. 2024, section 5.3.
+    With `hidden = [256, 1024]` it is the labs encoder of Saporta et al. 2024, section 5.3.
 
     Args:
-        shape: of one input, such as `(2, analyte)`.
+        shape: the shape of one input, such as `(2, analyte)`.
         dim: width of the output.
         hidden: widths of the hidden layers.
-        centred: whether the vector is centred and scaled over the batch first, see `SmallCnn`.
+        centred: True centres and scales the vector over the batch first, see `SmallCnn`.
 
     Raises:
         ValueError: a width is no whole number of 1 or more.

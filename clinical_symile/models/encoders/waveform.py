@@ -1,6 +1,6 @@
 """Encoders of waveforms: `[sample, lead, time]` at 500 Hz → `[sample, dim]`.
 
-Made as `Encoder(shape, dim, ...)`, like those of images.
+An encoder is made as `Encoder(shape, dim, ...)`, like those of images.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from torch.nn import functional
 
 from clinical_symile.models.encoders._validation import require_counts
 
-STORED_RATE_HZ = 500
+_STORED_RATE_HZ = 500
 
 
 class ResNet1d(nn.Module):
     """A residual network over time with the leads as channels.
 
-    What its last layer reads is centred over the batch, as in `SmallCnn`.
+    The inputs of its last layer are centred over the batch, as in `SmallCnn`.
 
     Args:
         shape: `(lead, time)`.
         dim: width of the output.
-        sampling_rate_hz: signals are averaged down to this rate first; must divide 500.
-        stem_stride: of the first convolution, whose kernel spans four strides.
+        sampling_rate_hz: signals are first averaged down to this rate, a divisor of 500.
+        stem_stride: stride of the first convolution, whose kernel spans four strides.
         width: channels of the first stage; each further stage doubles them.
         blocks: basic blocks in each of the four stages.
 
@@ -48,12 +48,12 @@ class ResNet1d(nn.Module):
             sampling_rate_hz=sampling_rate_hz, stem_stride=stem_stride, width=width, blocks=blocks
         )
         super().__init__()
-        if STORED_RATE_HZ % sampling_rate_hz:
+        if _STORED_RATE_HZ % sampling_rate_hz:
             raise ValueError(
-                f"sampling_rate_hz is {sampling_rate_hz}; expected a divisor of {STORED_RATE_HZ}, "
+                f"sampling_rate_hz is {sampling_rate_hz}; expected a divisor of {_STORED_RATE_HZ}, "
                 "the rate at which ECGs are stored."
             )
-        self.step = STORED_RATE_HZ // sampling_rate_hz
+        self.step = _STORED_RATE_HZ // sampling_rate_hz
         self.network = ResNet(
             ResNetBlock,
             [blocks] * 4,
@@ -65,7 +65,7 @@ class ResNet1d(nn.Module):
             num_classes=dim,
         )
         last = self.network.fc
-        assert last is not None  # it is for networks without a last layer only
+        assert last is not None  # it is None only for networks without a last layer
         centre = nn.BatchNorm1d(last.in_features, affine=False)
         self.network.add_module("fc", nn.Sequential(centre, last))
 
@@ -77,8 +77,8 @@ class ResNet1d(nn.Module):
 class ResNet18Raster(nn.Module):
     """ResNet-18 on the signal as a one-channel image of time by lead.
 
-    The ECG tower of Saporta et al. 2024, section 5.3: its kernels span neighbouring leads, so the
-    order of the leads matters.
+    This is the ECG encoder of Saporta et al. 2024, section 5.3. Its kernels span neighbouring
+    leads, so the order of the leads matters.
 
     Args:
         shape: `(lead, time)`.
@@ -98,22 +98,22 @@ class ResNet18Raster(nn.Module):
 
 
 class StretchedRaster(nn.Module):
-    """The ECG tower of the released Symile-MIMIC model: `resnet18_raster` on stretched recordings.
+    """The ECG encoder of the released Symile-MIMIC model: `resnet18_raster` on scaled recordings.
 
-    Each recording is brought to -1 … 1 between its lowest and highest value over all leads, in
-    millivolts; one that lies there already stays as it is.
+    Each recording in millivolts is scaled to -1 … 1, from its lowest to its highest value over all
+    leads. A recording that already has this range is unchanged.
 
-    Source: https://doi.org/10.13026/3vvj-s428, whose ECGs are stretched so.
+    Source: https://doi.org/10.13026/3vvj-s428, whose ECGs are scaled like this.
 
     Args:
         shape: `(lead, time)`.
         dim: width of the output; replaces the classes.
-        sd_mv: what each lead was divided by; left out where it was not.
-        order: leads as the kernel meets them; those of MIMIC-IV-ECG, where aVF stands before aVL,
-            without it.
+        sd_mv: the divisor of each lead in the store; leave it out if leads were not divided.
+        order: the order of the leads in the image; by default that of MIMIC-IV-ECG, where aVF is
+            before aVL.
 
     Raises:
-        ValueError: a lead has no standard deviation or no place.
+        ValueError: a lead has no standard deviation or no position.
     """
 
     scale: Tensor

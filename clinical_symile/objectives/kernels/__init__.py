@@ -1,1 +1,1 @@
-"""Exact losses over all combinations, tile by tile."""
+"""Kernels that compute log-sum-exps over all combinations of rows."""

@@ -1,10 +1,10 @@
-"""Triton kernels of `fused`, over a slice of the cube: some rows w_o with all x_i and all y_j.
+"""Triton kernels of `triton`, over a slice of the cube: some w_o with all x_i and all y_j.
 
 Matrices are float32 and contiguous, with `dim` columns; a slice is [outer, rows, columns]. Each
-program makes a block of its result and writes it once. Numbers beyond an edge are read as zero.
+program computes a block of its result and writes it once. Values beyond an edge are read as zero.
 """
 
-# Triton compiles what is written here: it takes none of Python's annotations, nor type checks.
+# Triton compiles these functions; it accepts neither annotations nor type checks.
 import triton
 import triton.language as tl
 
@@ -13,7 +13,7 @@ BLOCK = 32
 
 @triton.jit
 def _read(matrix, rows, columns, height, width):
-    """A block of a matrix, zero beyond its edges."""
+    """Read a block of a matrix, zero beyond its edges."""
     inside = (rows[:, None] < height) & (columns[None, :] < width)
     return tl.load(matrix + rows[:, None] * width + columns[None, :], mask=inside, other=0.0)
 
@@ -23,7 +23,7 @@ def weights_kernel(
     x, y, w, of_x, of_y, of_w, reference, out, rows, columns, dim,
     block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """exp(T - c) · (of_w[o] + of_x[i] + of_y[j]), in programs [outer, rows, columns]."""
+    """Compute exp(T - c) · (of_w[o] + of_x[i] + of_y[j]), in programs [outer, rows, columns]."""
     o = tl.program_id(0)
     i = tl.program_id(1) * block + tl.arange(0, block)
     j = tl.program_id(2) * block + tl.arange(0, block)
@@ -44,9 +44,9 @@ def left_gradient_kernel(
     slices, x, y, w, into, of_w, outer, rows, columns, dim,
     block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """∂x_i += Σ_o w_o ⊙ G_oi and of_w = Σ_i x_i ⊙ G_oi with G = W y, in programs [rows, dim].
+    """Add Σ_o w_o ⊙ G_oi to ∂x_i and set of_w = Σ_i x_i ⊙ G_oi, G = W y, in programs [rows, dim].
 
-    The sum over i is over a program's own, so that of_w is [programs of rows, outer, dim].
+    A program sums over its own i, so that of_w is [programs of rows, outer, dim].
     """
     part = tl.program_id(0)
     i = part * block + tl.arange(0, block)
@@ -72,7 +72,7 @@ def right_gradient_kernel(
     slices, x, w, into, outer, rows, columns, dim,
     block: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """∂y_j += Σ_o Σ_i W_oij (x_i ⊙ w_o), in programs [columns, dim]."""
+    """Add Σ_o Σ_i W_oij (x_i ⊙ w_o) to ∂y_j, in programs [columns, dim]."""
     j = tl.program_id(0) * block + tl.arange(0, block)
     d = tl.program_id(1) * block + tl.arange(0, block)
     total = tl.zeros((block, block), dtype=tl.float32)

@@ -1,8 +1,8 @@
-"""Log-sum-exps over the cube of three matrices by kernels that store no product of rows.
+"""Compute log-sum-exps over combinations of rows of three matrices with Triton kernels.
 
-The same as `cube`, whose text says what T, L_m, W, w_o and c are. There a tile of A = x_i ⊙ w_o is
-written to memory, and read again by two matrix products. Here each product multiplies x by w_o as
-it reads x. Of a slice, some w_o with all x_i and y_j, only exp(T - c) or W is stored:
+The results are those of `tiled`, which defines T, L_m, W, w_o and c. There a tile of A = x_i ⊙ w_o
+is written to memory, and two matrix products read it again. Here each product multiplies x by w_o
+as it reads x. Of a slice, some w_o with all x_i and y_j, only exp(T - c) or W is stored:
 
     W_oij = exp(T - c) · Σ_m g_m exp(c - L_m),
 
@@ -10,9 +10,8 @@ it reads x. Of a slice, some w_o with all x_i and y_j, only exp(T - c) or W is s
     ∂w_o = Σ_i x_i ⊙ Σ_j W_oij y_j,
     ∂y_j = Σ_o Σ_i W_oij x_i ⊙ w_o.
 
-The operations are as many as those of `cube`. The kernels are in Triton, an optional dependency.
-They run on a CUDA device, and on a CPU where Triton interprets them (`TRITON_INTERPRET=1`): that is
-slow and for tests.
+The number of operations is that of `tiled`. Triton is an optional dependency. The kernels run on a
+CUDA device, and on a CPU if Triton interprets them (`TRITON_INTERPRET=1`), slowly and for tests.
 """
 
 import importlib
@@ -26,20 +25,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clinical_symile.objectives.kernels.tiled import (
+from clinical_symile.objectives.kernels._separate_exponentials import (
+    separate_gradients,
+    separate_logsumexps,
+)
+from clinical_symile.objectives.kernels.base import (
     check_matmul,
-    gradients_each,
     is_rescaling_exact,
-    logsumexps_each,
     order_by_size,
     refuse_second_derivative,
 )
 
-# What Triton calls the precisions of `matmul`.
-PRECISIONS = {"highest": "ieee", "high": "tf32"}
+# Triton's names of the precisions of `matmul`.
+_PRECISIONS = {"highest": "ieee", "high": "tf32"}
 
-# Logits of a slice.
-NUMBERS = 2**24
+SLICE_LOGITS = 2**24
 
 
 def fused_product_logsumexp(
@@ -48,7 +48,7 @@ def fused_product_logsumexp(
     *,
     matmul: str = "highest",
 ) -> tuple[Float[Tensor, " _"], ...]:
-    """For each row of each matrix, the log-sum-exp of the logits of all combinations with that row.
+    """Compute, for each row of each matrix, the log-sum-exp of its combinations' logits.
 
     Args:
         matrices: three, in float32.
@@ -58,17 +58,17 @@ def fused_product_logsumexp(
     Raises:
         ValueError: another number of matrices, another type or precision, Triton is missing, or
             the device is no CUDA device.
-        NotImplementedError: on the way back, if the gradient is to have a gradient itself.
+        NotImplementedError: in the backward pass, if the gradient shall have a gradient itself.
     """
     check_matmul(matmul)
     _check(matrices, matmul)
     return order_by_size(
-        matrices, scale, lambda *rows: _FusedLogSumExp.apply(PRECISIONS[matmul], *rows)
+        matrices, scale, lambda *rows: _FusedLogSumExp.apply(_PRECISIONS[matmul], *rows)
     )
 
 
 def _check(matrices: Sequence[Tensor], matmul: str) -> None:
-    """Refuse what the kernels cannot do."""
+    """Refuse arguments that the kernels cannot compute with, with every reason."""
     device, dtype = matrices[0].device.type, matrices[0].dtype
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     reasons = {
@@ -76,13 +76,13 @@ def _check(matrices: Sequence[Tensor], matmul: str) -> None:
         f"there are {len(matrices)} modalities; expected 3": len(matrices) != 3,
         f"embeddings are {dtype}; expected torch.float32": dtype != torch.float32,
         f"embeddings are on '{device}'; expected 'cuda'": device != "cuda" and not interpreted,
-        f"matmul is '{matmul}'; expected {' or '.join(PRECISIONS)}": matmul not in PRECISIONS,
+        f"matmul is '{matmul}'; expected {' or '.join(_PRECISIONS)}": matmul not in _PRECISIONS,
     }
     wrong = [reason for reason, holds in reasons.items() if holds]
     if wrong:
         raise ValueError(
-            f"kernel 'fused' cannot run: {'; '.join(wrong)}. Leave objective.kernel out, which "
-            "is the same in tiles."
+            f"kernel 'fused' cannot run: {'; '.join(wrong)}. Leave objective.kernel out to compute "
+            "the same loss in tiles."
         )
 
 
@@ -94,7 +94,7 @@ class _FusedLogSumExp(torch.autograd.Function):
             reference, found = _logsumexps(rows, precision)
             ctx.shared = is_rescaling_exact(found, reference)
             if not ctx.shared:
-                found = logsumexps_each(rows)
+                found = separate_logsumexps(rows)
         ctx.precision = precision
         ctx.save_for_backward(reference, *rows, *found)
         return tuple(values.to(rows[0].dtype) for values in found)
@@ -106,7 +106,7 @@ class _FusedLogSumExp(torch.autograd.Function):
         matrices, logsumexps = saved[:3], saved[3:]
         with torch.autocast(reference.device.type, enabled=False):
             if not ctx.shared:
-                return None, *gradients_each(matrices, logsumexps, gradients)
+                return None, *separate_gradients(matrices, logsumexps, gradients)
             factors = [
                 (g * (reference - lse).exp()).to(g.dtype)
                 for g, lse in zip(gradients, logsumexps, strict=True)
@@ -115,9 +115,9 @@ class _FusedLogSumExp(torch.autograd.Function):
 
 
 def _slices(matrices: Sequence[Tensor]) -> Iterator[slice]:
-    """Rows of the first matrix, some at a time."""
+    """Yield slices of the first matrix's rows, each with at most `SLICE_LOGITS` logits."""
     outer, *others = (len(z) for z in matrices)
-    step = max(NUMBERS // max(math.prod(others), 1), 1)
+    step = max(SLICE_LOGITS // max(math.prod(others), 1), 1)
     for first in range(0, outer if all(others) else 0, step):
         yield slice(first, min(first + step, outer))
 
@@ -128,13 +128,13 @@ def _weights(
     reference: Float[Tensor, ""],
     precision: str,
 ) -> Float[Tensor, "outer row column"]:
-    """exp(T - c) times the sum of a factor of each row, of a slice."""
+    """Compute exp(T - c) times the sum of a factor of each row, for a slice."""
     kernels = _kernels()
     w, x, y = matrices
     of_w, of_x, of_y = factors
     out = x.new_empty(len(w), len(x), len(y))
     rows, columns = (-(-count // kernels.BLOCK) for count in (len(x), len(y)))
-    kernels.weights[len(w), rows, columns](
+    kernels.weights_kernel[len(w), rows, columns](
         *(x, y, w, of_x, of_y, of_w, reference, out, len(x), len(y), x.shape[1]),
         block=kernels.BLOCK,
         precision=precision,
@@ -145,7 +145,7 @@ def _weights(
 def _logsumexps(
     matrices: Sequence[Tensor], precision: str
 ) -> tuple[Float[Tensor, ""], list[Float[Tensor, " _"]]]:
-    """The reference c, and L_m in float64."""
+    """Compute the reference c, and L_m in float64."""
     w, x, y = matrices
     sums = [torch.zeros_like(z[:, 0], dtype=torch.float64) for z in matrices]
     reference = x.new_zeros(())
@@ -166,7 +166,7 @@ def _gradients(
     reference: Float[Tensor, ""],
     precision: str,
 ) -> list[Tensor]:
-    """The gradient of each matrix."""
+    """Compute the gradient of each matrix."""
     kernels = _kernels()
     w, x, y = matrices
     of_w, of_x, of_y = found = [torch.zeros_like(z) for z in matrices]
@@ -177,12 +177,12 @@ def _gradients(
         sizes = (*weights.shape, x.shape[1])
         rows, columns, dims = (-(-count // kernels.BLOCK) for count in sizes[1:])
         sums = x.new_empty(rows, len(some), x.shape[1])
-        kernels.left[rows, dims](weights, x, y, some, of_x, sums, *sizes, **options)
-        kernels.right[columns, dims](weights, x, some, of_y, *sizes, **options)
+        kernels.left_gradient_kernel[rows, dims](weights, x, y, some, of_x, sums, *sizes, **options)
+        kernels.right_gradient_kernel[columns, dims](weights, x, some, of_y, *sizes, **options)
         of_w[part] = sums.sum(dim=0)
     return found
 
 
 def _kernels() -> Any:
-    """The module that needs Triton."""
+    """Import the module that needs Triton."""
     return importlib.import_module("clinical_symile.objectives.kernels._triton_kernels")

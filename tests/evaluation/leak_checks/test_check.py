@@ -96,7 +96,9 @@ def test_the_table_of_the_page_is_of_every_name_that_a_definition_may_use():
     told = {name for table, _ in HELD.values() for name in table}
     tables = [table for name, table in vars(names).items() if name.isupper()]
     assert told == {name for table in tables for name in table}
-    assert leak_check_coverage() in (ROOT / "docs" / "missingness.md").read_text(encoding="utf-8")
+    assert leak_check_coverage() in (ROOT / "docs" / "explanation" / "missingness.md").read_text(
+        encoding="utf-8"
+    )
 
 
 LEAKING = '''
@@ -314,7 +316,7 @@ def test_the_canary_sees_gradients_too():
 
         def forward(self, embeddings, *, generator=None):
             stain = torch.where(torch.isnan(embeddings.z), 0.0, embeddings.z)[:, 2]
-            absent = ~embeddings.present[:, 2]
+            absent = ~embeddings.available[:, 2]
             return (
                 super().forward(embeddings)
                 + 0 * self.logit_scale

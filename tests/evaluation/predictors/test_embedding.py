@@ -46,7 +46,7 @@ def predictor(
     z = torch.nn.functional.normalize(torch.randn(len(present), 3, DIM, generator=generator), dim=2)
     embeddings = Embeddings(
         z=torch.where(present[:, :, None], z, 0.0),
-        present=present,
+        available=present,
         modalities=MODALITIES,
         rows=torch.arange(len(present)),
     )
@@ -85,7 +85,7 @@ def _request(
     assert isinstance(lists, CandidateLists)
     request = draw_request(task, store, parse_pattern(pattern))
     request = request.take(np.isin(request.rows, lists.queries))
-    return request, lists.of(request.rows)
+    return request, lists.for_queries(request.rows)
 
 
 def test_scores_are_the_objectives_own_for_each_candidate(

@@ -81,7 +81,7 @@ def _lines(task: Retrieval, predictor: EmbeddingPredictor, *patterns: str) -> pd
         request = request.take(np.isin(request.rows, lists.queries))
         rows = request.rows
         if isinstance(lists, CandidateLists):
-            candidates = lists.of(rows)
+            candidates = lists.for_queries(rows)
             there = candidates != PADDING
         else:
             candidates = np.tile(lists.queries, (len(rows), 1))

@@ -213,7 +213,7 @@ def test_a_model_that_returns_something_else_is_refused_with_what_was_expected(
             lambda e: {"z": e.z[1:], "present": e.present[1:], "rows": e.rows[1:]},
             "embeddings for .* rows; expected one for each row",
         ),
-        (lambda e: {"present": ~e.present}, "marked present where the store has no measurement"),
+        (lambda e: {"present": ~e.present}, "marked available where the store has no measurement"),
         (lambda e: {"z": e.z * torch.nan}, "NaN or infinite"),
     ],
 )

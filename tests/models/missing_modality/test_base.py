@@ -7,13 +7,15 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.training_view import build_training_view
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.missing_modality.indicator import Indicator
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.objectives.subsets import SubsetSum
-from clinical_symile.registry import MISSING_MODALITY_METHODS, resolve
+from clinical_symile.registry import MISSING_MODALITY_METHODS
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
-from clinical_symile.training.train import _learnable, train
+from clinical_symile.training.train import train
 from tests.helpers.synthetic import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -37,7 +39,7 @@ def batch(synthetic_store: CohortStore) -> Batch:
     lacking = np.concatenate([rows[~column][:2] for column in there.T])
     whole = rows[there.all(axis=1)][:6]
     made = load_batch(synthetic_store, np.append(lacking, whole), modalities=MODALITIES)
-    assert (~made.present).any(dim=0).all()
+    assert (~made.available).any(dim=0).all()
     return made
 
 
@@ -48,13 +50,13 @@ def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
     task = tiny(catalog, "pretraining/symile", "missing_modality=indicator")
     model = build_model(task, synthetic_store, seed=0).train(training)
     made = model(batch)
-    z, counts = made.filled()
+    z, counts = made.with_substitutes()
     assert counts.all()
     handler = model.missing_modality
     assert isinstance(handler, Indicator)
     for column, name in enumerate(MODALITIES):
         zeros = torch.zeros_like(batch.inputs[name][:1])
-        there = batch.present[:, column]
+        there = batch.available[:, column]
         # All rows are encoded as they are, zeros where absent, and one row of zeros after them.
         encoded = model.encoders[name](torch.cat([batch.inputs[name], zeros]))
         told = handler.substitute[column] * ~torch.cat([there, torch.tensor([False])])[:, None]
@@ -81,10 +83,10 @@ def test_a_way_learns_from_samples_with_as_many_modalities_as_it_needs(
     train_rows = synthetic_store.rows("train")
     has = synthetic_store.present[train_rows].sum(axis=1)
     for name in MISSING_MODALITY_METHODS:
-        needs = resolve(name, MISSING_MODALITY_METHODS, what="method").min_modalities or 3
+        needs = missing_modality_method(name).min_modalities
         task = tiny(catalog, "pretraining/symile", f"missing_modality={name}")
-        found = _learnable(synthetic_store, task, seed=0)
-        assert found.tolist() == train_rows[has >= needs].tolist(), name
+        found = build_training_view(task, synthetic_store, seed=0, min_modalities=needs).rows
+        assert found.tolist() == train_rows[has >= (needs or 3)].tolist(), name
 
 
 @pytest.mark.parametrize("name", READY)

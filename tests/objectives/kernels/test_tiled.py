@@ -7,7 +7,8 @@ from string import ascii_lowercase
 import pytest
 import torch
 
-from clinical_symile.objectives.kernels import tiled as cube
+from clinical_symile.objectives.kernels import _tiles, tiled
+from clinical_symile.objectives.kernels.base import MATMUL_PRECISIONS
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
 
 SIZES = [(4, 5), (3, 4, 5), (7, 6, 5), (4, 3, 2, 5), (2, 3, 4, 3, 2), (2, 2, 3, 2, 2, 3)]
@@ -31,8 +32,8 @@ def drawn(sizes, generator, dim=6):
 @pytest.mark.parametrize("tile", [1, 7, 40, 2**19])
 @pytest.mark.parametrize(("scale", "kept"), [(1.0, 2**20), (1.0, 400), (300.0, 2**20)])
 def test_values_and_gradients_are_the_dense_ones(sizes, tile, scale, kept, generator, monkeypatch):
-    monkeypatch.setattr(cube, "KEPT_BYTES", kept)
-    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: tile)
+    monkeypatch.setattr(tiled, "KEPT_BYTES", kept)
+    monkeypatch.setattr(_tiles, "_tile_logits", lambda device: tile)
     matrices = drawn(sizes, generator)
     factor = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
     # Gradients of either sign, and of different sizes.
@@ -49,7 +50,7 @@ def test_values_and_gradients_are_the_dense_ones(sizes, tile, scale, kept, gener
 def test_gradients_do_not_depend_on_the_memory_that_is_free_on_the_way_back(generator, monkeypatch):
     matrices = drawn((7, 6, 5), generator)
     numbers = iter([40, 7])
-    monkeypatch.setattr(cube, "_numbers_in_a_tile", lambda device: next(numbers, 3))
+    monkeypatch.setattr(_tiles, "_tile_logits", lambda device: next(numbers, 3))
     found = []
     for function in (product_logsumexp, dense_logsumexp):
         total = torch.cat(function(matrices, 1.0)).square().sum()
@@ -63,7 +64,7 @@ def test_gradients_do_not_depend_on_the_memory_that_is_free_on_the_way_back(gene
 def test_one_exponential_is_used_only_where_it_loses_nothing(generator):
     matrices = [z.detach().float() for z in drawn((5, 6, 4), generator)]
     for scale, shared in ((1.0, True), (300.0, False)):
-        _, found = cube._logsumexps([scale * matrices[0], *matrices[1:]])
+        _, found = tiled._logsumexps([scale * matrices[0], *matrices[1:]])
         assert (found is not None) == shared
         actual = product_logsumexp(matrices, scale)
         expected = dense_logsumexp([z.double() for z in matrices], scale)
@@ -87,7 +88,7 @@ def test_without_a_combination_log_sum_exps_are_those_of_nothing(generator):
     assert all((g == 0).all() for g in gradients)
 
 
-@pytest.mark.parametrize("matmul", cube.MATMUL_PRECISIONS)
+@pytest.mark.parametrize("matmul", MATMUL_PRECISIONS)
 def test_the_precision_of_products_is_set_for_the_cube_alone(matmul, generator):
     matrices = [z.detach().float().requires_grad_() for z in drawn((16, 16, 16), generator)]
     before = torch.get_float32_matmul_precision()
@@ -109,7 +110,7 @@ def test_one_matrix_is_refused(generator):
 PEAK = """
 from pathlib import Path
 import torch
-from clinical_symile.objectives.kernels.tiled import cube_logsumexp
+from clinical_symile.objectives.kernels.tiled import product_logsumexp
 
 def resident(field):
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -117,7 +118,7 @@ def resident(field):
 
 def step(n):
     matrices = [torch.randn(n, 4).requires_grad_() for _ in range(3)]
-    torch.stack(cube_logsumexp(matrices, 1.0)).sum().backward()
+    torch.stack(product_logsumexp(matrices, 1.0)).sum().backward()
 
 step(8)
 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -131,8 +132,8 @@ print(resident("VmHWM") - before)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="/proc tells of memory")
 def test_no_memory_is_lost_from_tile_to_tile():
     # 8,192 tiles. All logits would be 4.3 GB; what is kept of them is 59 MB.
-    root = Path(cube.__file__).resolve().parents[1]
+    root = Path(tiled.__file__).resolve().parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-c", PEAK]
     done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
-    assert int(done.stdout) < 1.5 * cube.KEPT_BYTES
+    assert int(done.stdout) < 1.5 * tiled.KEPT_BYTES

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
 def test_loss_and_gradients_are_those_in_tiles(tmp_path: Path) -> None:
     file = tmp_path / "found.safetensors"
-    # Triton interprets kernels in Python where it is told so before it is imported.
+    # Triton interprets kernels in Python if this is set before it is imported.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     if not torch.cuda.is_available():
         environment["TRITON_INTERPRET"] = "1"
@@ -56,5 +56,8 @@ def test_without_triton_the_kernels_are_refused(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_kernel_or_one_for_other_negatives_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown kernel 'cuda'; expected fused or tiles"):
         Symile(kernel="cuda")
-    with pytest.raises(ValueError, match="kernel 'fused' is for negatives 'all', which are 'shuf"):
+    with pytest.raises(
+        ValueError,
+        match="kernel 'fused' computes negatives 'all' only; expected 'tiles' with 'shuf",
+    ):
         Symile(negatives="shuffled", kernel="fused")

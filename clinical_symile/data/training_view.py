@@ -1,0 +1,107 @@
+"""`TrainingView`: the samples and modalities that a pretraining task trains on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.masks import draw_mask, hide_parts
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.missingness.patterns import parse_pattern
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """The samples and modalities of a store that a run trains on, the same in every epoch.
+
+    Attributes:
+        store: the store, without the parts of a modality that the task's pattern hides.
+        modalities: the columns of `partners` and `available`.
+        rows: the train samples, as rows of the store.
+        partners: the row that each modality of a sample is read from: its own, or that of another
+            sample in a shuffled control.
+        available: True where the modality is present in its row and the task's pattern leaves it
+            visible.
+    """
+
+    store: CohortStore
+    modalities: tuple[str, ...]
+    rows: Int[np.ndarray, " sample"]
+    partners: Int[np.ndarray, "sample modality"]
+    available: Bool[np.ndarray, "sample modality"]
+
+
+def build_training_view(
+    task: Pretraining, store: CohortStore, *, seed: int, min_modalities: int | None
+) -> TrainingView:
+    """Select the train samples of a task and draw what its pattern hides of them.
+
+    Args:
+        task: has the modalities, the missingness pattern and the pairing.
+        store: a prepared cohort.
+        seed: seed of the run.
+        min_modalities: the number of modalities that a sample must have available; None for all
+            that the pattern leaves visible.
+
+    Raises:
+        DataError: the pattern cannot be drawn on this cohort, or fewer than two samples of the
+            train or the tuning split can be used.
+    """
+    pattern = parse_pattern(task.missingness)
+    try:
+        visible_store = hide_parts(pattern, store, seed=seed) if pattern.within else store
+        mask = draw_mask(
+            pattern, visible_store, split="train", modalities=task.modalities, seed=seed
+        )
+    except CannotScore as reason:
+        raise DataError(f"task '{task.name}': {reason}") from reason
+    if min_modalities is None:
+        min_modalities = len(pattern.visible_modalities(task.modalities))
+    is_used = mask.available.sum(axis=1) >= min_modalities
+    rows, hidden = mask.rows[is_used], (mask.present & ~mask.available)[is_used]
+    _require_samples(store, task, n_train=len(rows))
+    partners = PAIRINGS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
+    columns = [store.modalities.index(name) for name in task.modalities]
+    available = store.present[partners, columns] & ~hidden
+    return TrainingView(visible_store, task.modalities, rows, partners, available)
+
+
+def _require_samples(store: CohortStore, task: Pretraining, *, n_train: int) -> None:
+    """Refuse a cohort with fewer than two usable samples in the train or the tuning split."""
+    n_tuning = len(store.complete_rows("tuning", task.modalities))
+    problems = [
+        f"cohort '{store.cohort}': the {split} split has {count} samples with {what}; expected at "
+        "least 2. Prepare a larger cohort, or choose a task of fewer modalities."
+        for split, count, what in (
+            ("train", n_train, "enough modalities available"),
+            ("tuning", n_tuning, "all modalities of the task"),
+        )
+        if count < 2
+    ]
+    if problems:
+        raise DataError(*problems)
+
+
+Pairing = Callable[
+    [Int[np.ndarray, " sample"], int, np.random.Generator], Int[np.ndarray, "sample modality"]
+]
+
+
+def _matched(
+    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
+) -> Int[np.ndarray, "sample modality"]:
+    """Read every modality from the sample's own row."""
+    return np.repeat(rows[:, None], modalities, axis=1)
+
+
+def _shuffled(
+    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
+) -> Int[np.ndarray, "sample modality"]:
+    """Permute the rows of each modality independently."""
+    return np.stack([rng.permutation(rows) for _ in range(modalities)], axis=1)
+
+
+PAIRINGS: dict[str, Pairing] = {"matched": _matched, "shuffled": _shuffled}

@@ -1,0 +1,55 @@
+"""The record of a run: its task, data, seed, version and environment, kept in `run.toml`."""
+
+from typing import Any
+
+from clinical_symile import __version__
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import task_digest
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+from clinical_symile.tracking.run import Run, now, provenance
+
+
+def new_record(run: Run, task: Pretraining, store: CohortStore, *, seed: int) -> dict[str, Any]:
+    """Return the record of a run that starts now."""
+    return {
+        "name": run.name,
+        **_identity(task, store, seed),
+        "started": now(),
+        **provenance(),
+        "definition": task.model_dump(mode="json", exclude={"name"}),
+    }
+
+
+def read_or_new_record(
+    run: Run, task: Pretraining, store: CohortStore, *, seed: int
+) -> dict[str, Any]:
+    """Return the record in the run's folder, or a new one.
+
+    Raises:
+        DataError: the folder has a run of another task, store, seed or version.
+    """
+    if not (run.path / "run.toml").is_file():
+        return new_record(run, task, store, seed=seed)
+    record, identity = run.record, _identity(task, store, seed)
+    different = [key for key, value in identity.items() if record.get(key) != value]
+    if different:
+        raise DataError(
+            f"{run.path}: holds a run of another {', '.join(different)} "
+            f"({', '.join(str(record.get(key)) for key in different)}); expected "
+            f"{', '.join(str(identity[key]) for key in different)}. Give another folder or name, "
+            "or remove this one."
+        )
+    return record
+
+
+def _identity(task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any]:
+    """Return the part of a record that must be equal for training to resume."""
+    return {
+        "task": task.name,
+        "task_digest": task_digest(task),
+        "cohort": store.cohort,
+        "store_digest": store.digest,
+        "seed": seed,
+        "version": __version__,
+    }
