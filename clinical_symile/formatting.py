@@ -53,6 +53,12 @@ def format_difference(value: float, metric: str, *, signed: bool = True) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def format_signed(text: str) -> str:
+    """Return a formatted number with a true minus sign, and 0 without a sign."""
+    is_zero = not text.strip("+-0.")
+    return text.lstrip("+-") if is_zero else text.replace("-", "\N{MINUS SIGN}")
+
+
 def format_count(n: int) -> str:
     """Format a number of subjects or samples; `<10` for 1 to 9, which could identify someone."""
     return "<10" if 0 < n < SMALLEST_COUNT else f"{n:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

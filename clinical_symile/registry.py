@@ -103,17 +103,19 @@ SECTIONS = {
     "calibration": "clinical_symile.reporting.sections.calibration:CALIBRATION",
     "calibration_missing": "clinical_symile.reporting.sections.reliability:CALIBRATION_MISSING",
     "classification": "clinical_symile.reporting.sections.performance:CLASSIFICATION",
-    "cohort": "clinical_symile.reporting.sections.cohort:COHORT",
+    "cohort": "clinical_symile.reporting.sections.cohort:COHORT_COUNTS",
     "conformal": "clinical_symile.reporting.sections.reliability:CONFORMAL",
     "decision_curve": "clinical_symile.reporting.sections.decision_curve:DECISION_CURVE",
     "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
     "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",
-    "findings": "clinical_symile.reporting.sections.overview:FINDINGS",
+    "findings": "clinical_symile.reporting.sections.overview:FINDING_SENTENCES",
     "hidden": "clinical_symile.reporting.sections.overview:HIDDEN",
     "high_confidence_errors": (
         "clinical_symile.reporting.sections.reliability:HIGH_CONFIDENCE_ERRORS"
     ),
-    "mask_predictability": "clinical_symile.reporting.sections.missingness:MASK_PREDICTABILITY",
+    "mask_predictability": (
+        "clinical_symile.reporting.sections.mask_predictability:MASK_PREDICTABILITY"
+    ),
     "method_ranking": "clinical_symile.reporting.sections.method_ranking:METHOD_RANKING",
     "methods": "clinical_symile.reporting.sections.overview:METHODS",
     "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",

@@ -14,7 +14,7 @@ REPORT_FILE = "report.toml"
 
 
 class ReportRequirements(BaseModel):
-    """What `benchmark` must make for a report, and the sections of the report.
+    """Requirements of a report on a benchmark, and the sections of the report.
 
     Attributes:
         description: one sentence.

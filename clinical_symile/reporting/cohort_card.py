@@ -1,4 +1,4 @@
-"""The cohort card: who is in a store and what was measured, in numbers about many."""
+"""Render the cohort card: the samples of a store and their measurements, as counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,21 +26,21 @@ from clinical_symile.reporting.sections.base import ReportPanel
 from clinical_symile.reporting.sections.cohort import presence_panel, splits_panel
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
-NOT_RECORDED = "not recorded"
-NONE = "\N{EN DASH}"
-CATEGORIES = 12  # a kept column of text with more different values tells no groups
-EXAMPLES = 2
-SAMPLING_RATE_HZ = 500.0
+_NOT_RECORDED = "not recorded"
+_NONE = "\N{EN DASH}"
+_CATEGORIES = 12  # a kept column of text with more different values is no grouping
+_EXAMPLES = 2
+_SAMPLING_RATE_HZ = 500.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """One box of the flow, and what left between it and the next.
+    """One box of the flow, and the rows left out between it and the next box.
 
     Attributes:
-        words: what is counted.
-        number: how many.
-        left: reasons and numbers of those who are not in the next box.
+        words: the name of what is counted.
+        number: the count.
+        left: reasons and counts of the rows left out.
     """
 
     words: str
@@ -50,13 +50,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Coverage:
-    """One analyte.
+    """How often an analyte is available, and its distribution.
 
     Attributes:
         name: of the analyte.
         unit: UCUM code.
-        splits: for each split the share that has it, in words and from 0 to 1, and its median with
-            quartiles.
+        splits: for each split the share of samples with the analyte, as text and from 0 to 1, and
+            its median with quartiles.
     """
 
     name: str
@@ -93,10 +93,10 @@ def render_card(store: CohortStore, *, report: Path, out: Path) -> None:
 
 
 def flow(manifest: Mapping[str, Any]) -> list[Step]:
-    """From the rows of the tables to the samples of each split.
+    """Return the flow from the rows of the tables to the samples of each split.
 
-    Where a small number left, the first box is a lower bound, so that it does not follow by
-    subtraction.
+    Where a small number was left out, the first box is a lower bound, so that the small number does
+    not follow by subtraction.
     """
     splits = {name: split["samples"] for name, split in manifest["counts"].items()}
     left_out = manifest["left_out"]
@@ -116,7 +116,7 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
 
 
 def groups(store: CohortStore) -> list[ReportPanel]:
-    """How many samples of each split are in which group: subgroups, and kept columns of words."""
+    """Count the samples of each split by subgroup and by kept columns of text."""
     columns = {
         column.removeprefix(prefix).replace("_", " "): column
         for prefix in ("kept_", "group_")  # of one name, what `audit` and results tell apart
@@ -127,10 +127,10 @@ def groups(store: CohortStore) -> list[ReportPanel]:
     for title, column in columns.items():
         values = store.samples[column].tolist()
         names = sorted({value for value in values if isinstance(value, str)}, key=level_order)
-        words = np.array([NOT_RECORDED if is_empty(value) else value for value in values], object)
-        if not names or len(names) > CATEGORIES or {*words} - {*names, NOT_RECORDED}:
+        words = np.array([_NOT_RECORDED if is_empty(value) else value for value in values], object)
+        if not names or len(names) > _CATEGORIES or {*words} - {*names, _NOT_RECORDED}:
             continue
-        names += [NOT_RECORDED] * (NOT_RECORDED in words)
+        names += [_NOT_RECORDED] * (_NOT_RECORDED in words)
         cells = [
             format_parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
             for split in SPLIT_LABELS
@@ -141,12 +141,12 @@ def groups(store: CohortStore) -> list[ReportPanel]:
 
 
 def outcomes(manifest: Mapping[str, Any]) -> ReportPanel:
-    """How common each outcome is in each split, among those of whom it is known."""
+    """Return the prevalence of each outcome in each split, among samples with a known outcome."""
     body = []
     for name, splits in manifest["outcomes"].items():
         early = manifest["already_known"].get(name, 0)
         cells = [_prevalence(splits[split]) for split in SPLIT_LABELS]
-        body.append([outcome_label(name), *cells, format_count(early) if early else NONE])
+        body.append([outcome_label(name), *cells, format_count(early) if early else _NONE])
     head = [
         "outcome",
         *(f"{words}: with, of known" for words in SPLIT_LABELS.values()),
@@ -156,7 +156,7 @@ def outcomes(manifest: Mapping[str, Any]) -> ReportPanel:
 
 
 def analytes(store: CohortStore) -> list[Coverage]:
-    """What share of each split has each analyte, the most frequent first, and its distribution."""
+    """Describe each analyte in each split: availability and distribution, most frequent first."""
     found = []
     for modality in store.modalities:
         about = store.manifest["modalities"][modality]
@@ -173,14 +173,14 @@ def analytes(store: CohortStore) -> list[Coverage]:
 
 
 def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
-    """The first samples that have every modality: what is a picture, and what is drawn."""
+    """Draw the first complete samples: images as they are, ECGs as traces."""
     from clinical_symile.reporting.figures.signals import (  # drawing takes a second to load
         electrocardiogram,
         image,
     )
 
     drawn = []
-    for row in np.flatnonzero(store.present.all(axis=1))[:EXAMPLES].tolist():
+    for row in np.flatnonzero(store.present.all(axis=1))[:_EXAMPLES].tolist():
         sample = []
         for modality in store.modalities:
             value, words = np.asarray(store.array(modality)[row]), modality_label(modality)
@@ -189,7 +189,7 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
             elif store.manifest["modalities"][modality]["unit"] == "uV":
                 trace = electrocardiogram(
                     value / 1000.0,
-                    sampling_rate_hz=SAMPLING_RATE_HZ,
+                    sampling_rate_hz=_SAMPLING_RATE_HZ,
                     name=f"example-{row}-{modality}",
                     title=f"An {words}",
                 )
@@ -199,10 +199,10 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
 
 
 def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How many rows have a recording of each modality, before any was opened.
+    """Count the rows that list a recording of each modality, before any file was opened.
 
-    Where a cell that adds up to such a number is withheld, it is told in tens only: the cell would
-    follow from it.
+    Where a count that adds up to such a number is withheld, the number is rounded down to tens:
+    otherwise the count would follow from it.
     """
     told = []
     for modality in manifest["modalities"]:
@@ -223,7 +223,7 @@ def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _files(manifest: Mapping[str, Any]) -> ReportPanel:
-    """What was wrong with recordings, or odd about them."""
+    """List the recordings that were rejected or noted, with the reason."""
     body = [
         [modality_label(modality), what, word.replace("-", " "), format_count(n)]
         for what, told in (("not used", "rejected"), ("used, and noted", "noted"))
@@ -236,13 +236,13 @@ def _files(manifest: Mapping[str, Any]) -> ReportPanel:
         for name, n in words.items()
     ]
     head = ["what", "", "why", "how many"]
-    return ReportPanel("Recordings that were not used, or are odd", None, head, body)
+    return ReportPanel("Recordings that were not used, or were noted", None, head, body)
 
 
 def _prevalence(labels: Mapping[str, int]) -> str:
     known = labels["positive"] + labels["negative"]
     if not known:
-        return NONE
+        return _NONE
     of = f"of {format_count(known)}"
     if 0 < labels["negative"] < SMALLEST_COUNT <= labels["positive"]:
         return f"all but {format_count(labels['negative'])} {of}"
@@ -257,11 +257,11 @@ def _prevalence(labels: Mapping[str, int]) -> str:
 
 
 def _measured(values: Float[np.ndarray, " sample"]) -> tuple[str, float, str]:
-    """The share that was measured, in words and as a number, and the median with quartiles."""
+    """Return the share with a value, as text and as a number, and the median with quartiles."""
     total, known = len(values), values[~np.isnan(values)]
     n = len(known)
     if n < SMALLEST_COUNT:
-        return format_count(n), 0.0, NONE
+        return format_count(n), 0.0, _NONE
     low, median, high = np.quantile(known.astype(np.float64), [0.25, 0.5, 0.75])
     share = n / total
     words = (

@@ -123,12 +123,12 @@ class ReportData:
 
     @property
     def has_oracle(self) -> bool:
-        """Whether any result of an oracle is known."""
+        """Return whether any result of an oracle is known."""
         return any(row.run == ORACLE for row in self.results)
 
     @property
     def synthetic(self) -> bool:
-        """Whether the subjects are synthetic."""
+        """Return whether the subjects are synthetic."""
         return is_synthetic(self.cohort)
 
 

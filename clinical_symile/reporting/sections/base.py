@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clinical_symile.formatting import DASH
+from clinical_symile.formatting import DASH, format_interval, format_value
 from clinical_symile.reporting.figures.picture import Legend, Picture
 from clinical_symile.reporting.result_lookup import Series, TaskTables
-from clinical_symile.reporting.text.labels import outcome_label, task_label
+from clinical_symile.reporting.text.labels import metric_description, outcome_label, task_label
+from clinical_symile.tracking.results import Result
 
 # How the drawn patterns of a mechanism hide measurements.
 MECHANISM_LABELS = {"mcar": "completely at random", "mnar": "more often where they are severe"}
@@ -45,7 +46,7 @@ class ReportPanel:
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a section shows.
+    """The content of a section.
 
     Attributes:
         heading: of the section.
@@ -110,17 +111,17 @@ def task_title(tasks: TaskTables, name: str, part: str | None) -> str:
     return f"{title} ({outcome_label(part)})" if part else title
 
 
-def rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
-    """Return the patterns of a mechanism by the rate in per cent that they hide, 0 first.
+def result_cell(row: Result | None) -> str:
+    """Return a result with its interval as a table cell."""
+    if row is None:
+        return "not scored"
+    value = format_value(row.value, row.metric, exact=True)
+    return f"{value} ({format_interval(row.low, row.high, row.metric, exact=True)})"
 
-    >>> rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
-    {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
-    """
-    found = {}
-    for pattern in patterns:
-        word, _, rate = pattern.partition("-")
-        if word == mechanism and rate.isdigit():
-            found[int(rate)] = pattern
-        elif pattern == "complete":
-            found[0] = pattern
-    return dict(sorted(found.items()))
+
+def metric_sentences(tasks: TaskTables, kind: str | None = None) -> str:
+    """Return one sentence for each primary metric of the tasks."""
+    metrics = dict.fromkeys(
+        task["primary"] for task in tasks.values() if kind in (None, task["kind"])
+    )
+    return " ".join(sentence for name in metrics if (sentence := metric_description(name)))

@@ -26,7 +26,7 @@ def draw_cohort(*, cohort: Mapping[str, Any]) -> Content | None:
     )
 
 
-COHORT = Section("cohort", ("cohort",), draw_cohort, "sections/cohort.j2")
+COHORT_COUNTS = Section("cohort", ("cohort",), draw_cohort, "sections/cohort.j2")
 
 
 def presence_panel(cohort: Mapping[str, Any]) -> ReportPanel:

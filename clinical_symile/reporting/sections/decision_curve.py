@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 
-from clinical_symile.formatting import DASH
+from clinical_symile.formatting import DASH, format_signed
 from clinical_symile.reporting.figures.line_chart import Line, curves
-from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables
+from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables, mechanism_rates
 from clinical_symile.reporting.sections.base import (
     Content,
     ReportPanel,
     Section,
     method_legend,
     picture_name,
-    rates,
     task_title,
 )
-from clinical_symile.reporting.sections.performance import ORACLE_LABEL
-from clinical_symile.reporting.text.labels import pattern_label
+from clinical_symile.reporting.text.labels import ORACLE_LABEL, pattern_label
 from clinical_symile.tracking.analysis_tables import NetBenefit, RunAnalysis
 
 _TABLE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # the figure has all thresholds
@@ -62,7 +60,7 @@ def decision_curve_panels(
             continue
         of = [row for row in rows if (row.task, row.part) == (name, part)]
         found = list(dict.fromkeys(row.missingness for row in of))
-        mcar = rates(found, "mcar")
+        mcar = mechanism_rates(found, "mcar")
         drawn = ["complete", mcar[max(mcar)]] if mcar else ["complete"]
         for pattern in dict.fromkeys(pattern for pattern in drawn if pattern in found):
             panel = _panel(
@@ -73,12 +71,6 @@ def decision_curve_panels(
             )
             panels += [panel] if panel else []
     return panels
-
-
-def without_signed_zero(text: str) -> str:
-    """Write a number with a true minus sign, and 0 without a sign."""
-    is_zero = not text.strip("+-0.")
-    return text.lstrip("+-") if is_zero else text.replace("-", "\N{MINUS SIGN}")
 
 
 def _panel(
@@ -127,5 +119,5 @@ def _gain(row: NetBenefit | None) -> str:
     if row is None:
         return DASH
     ends = (row.gain, row.gain_low, row.gain_high)
-    value, low, high = (without_signed_zero(f"{100 * end:+.1f}") for end in ends)
+    value, low, high = (format_signed(f"{100 * end:+.1f}") for end in ends)
     return f"{value} ({low} to {high})"

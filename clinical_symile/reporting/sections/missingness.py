@@ -1,4 +1,4 @@
-"""Show how performance falls with missing modalities, and what the mask alone predicts."""
+"""Show how performance falls when modalities are missing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
@@ -8,7 +8,6 @@ from markupsafe import Markup
 
 from clinical_symile.formatting import (
     DASH,
-    format_interval,
     format_value,
     is_percentage,
     join_words,
@@ -17,29 +16,30 @@ from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.figures.heatmap import heat
 from clinical_symile.reporting.figures.line_chart import Band, bands
-from clinical_symile.reporting.result_lookup import ORACLE, ResultTable, Series, TaskTables
+from clinical_symile.reporting.result_lookup import (
+    ORACLE,
+    ResultTable,
+    Series,
+    TaskTables,
+    mechanism_rates,
+)
 from clinical_symile.reporting.sections.base import (
     MECHANISM_LABELS,
     Content,
     ReportPanel,
     Section,
     method_legend,
-    picture_name,
-    rates,
-)
-from clinical_symile.reporting.sections.performance import (
-    CHANCE_LABEL,
-    ORACLE_LABEL,
     metric_sentences,
+    picture_name,
     result_cell,
 )
 from clinical_symile.reporting.text.labels import (
+    CHANCE_LABEL,
+    ORACLE_LABEL,
     metric_label,
-    outcome_label,
     pattern_label,
     task_label,
 )
-from clinical_symile.tracking.analysis_tables import MaskAuroc
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 
@@ -103,23 +103,6 @@ def draw_trained_with(
     )
 
 
-def draw_mask_predictability(
-    *, masks: Sequence[MaskAuroc], scores: ResultTable, tasks: TaskTables
-) -> Content | None:
-    """Draw how well the missingness mask alone predicts each outcome."""
-    panels = mask_predictability_panels(masks, scores, tasks=tasks)
-    if not panels:
-        return None
-    return Content(
-        heading="Does the missingness mask reveal the outcome?",
-        text="The AUROC of the outcome, predicted from which modalities are missing and nothing "
-        "else. At 0.5 the mask says nothing. A run that scores no higher may have read no "
-        "measurement. A mask that is drawn completely at random must lie at 0.5.",
-        panels=panels,
-        legend=method_legend((), dotted="the mask says nothing"),
-    )
-
-
 def draw_retained_share(
     *,
     scores: ResultTable,
@@ -148,9 +131,6 @@ DEGRADATION = Section(
 TRAINED_WITH = Section(
     "trained_with", ("scores", "comparisons", "tasks", "series"), draw_trained_with
 )
-MASK_PREDICTABILITY = Section(
-    "mask_predictability", ("masks", "scores", "tasks"), draw_mask_predictability
-)
 RETAINED_SHARE = Section(
     "retained_share", ("scores", "tasks", "series", "methods", "has_oracle"), draw_retained_share
 )
@@ -163,7 +143,7 @@ def degradation_panels(
     panels = []
     for name, task in tasks.items():
         for mechanism, how in MECHANISM_LABELS.items():
-            at = rates(scores.patterns(name), mechanism)
+            at = mechanism_rates(scores.patterns(name), mechanism)
             if len(at) < 2:
                 continue
             metric = task["primary"]
@@ -238,52 +218,6 @@ def trained_with_panels(
     return panels
 
 
-def mask_predictability_panels(
-    rows: Sequence[MaskAuroc], scores: ResultTable, *, tasks: TaskTables
-) -> list[ReportPanel]:
-    """Draw one panel for each outcome, one row for each drawn pattern.
-
-    Args:
-        rows: the AUROC of each pattern's mask.
-        scores: all results: a run that scores no higher may have read no measurement.
-        tasks: definitions.
-    """
-    panels = []
-    for name, part in dict.fromkeys((row.task, row.part) for row in rows):
-        if name not in tasks:
-            continue
-        of = [row for row in rows if (row.task, row.part) == (name, part)]
-        outcome = outcome_label(part or tasks[name]["outcome"])
-        title = f"Predict {outcome} from the missingness mask alone"
-        picture = dots(
-            [
-                DotRow(
-                    pattern_label(row.missingness),
-                    [Mark(None, row.value, row.low, row.high)],
-                    chance=0.5,
-                )
-                for row in of
-            ],
-            name=picture_name("mask_predictability", name, part or ""),
-            title=f"{title}: AUROC; the table has the numbers",
-            limits=(min(0.4, *(row.low for row in of)), max(0.7, *(row.high for row in of))),
-            x_label=metric_label("auroc"),
-        )
-        body = [
-            [
-                pattern_label(row.missingness),
-                f"{format_value(row.value, 'auroc', exact=True)} "
-                f"({format_interval(row.low, row.high, 'auroc', exact=True)})",
-                DASH if row.expected is None else format_value(row.expected, "auroc", exact=True),
-                _lowest_auroc(scores, name, row.missingness),
-            ]
-            for row in of
-        ]
-        head = ["modalities", "from the mask alone", "expected", "lowest AUROC of a run"]
-        panels.append(ReportPanel(title, picture, head, body))
-    return panels
-
-
 def retained_share_panels(
     scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
 ) -> list[ReportPanel]:
@@ -323,43 +257,6 @@ def retained_share_panels(
     return panels
 
 
-def retained_sentences(
-    scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
-) -> list[str]:
-    """Say for each task what runs reach with nothing missing and at the highest MCAR rate."""
-    sentences = []
-    for name, task in tasks.items():
-        metric, at = task["primary"], rates(scores.patterns(name), "mcar")
-        complete, least = (
-            _range(scores, series, name, pattern, metric)
-            for pattern in ("complete", at[max(at, default=0)] if at else "complete")
-        )
-        if complete and least and len(at) > 1:
-            sentences.append(
-                f"{task_label(name, task)}: with nothing missing, {metric_label(metric)} is "
-                f"{complete}; where {max(at)} % of each modality is missing at random, {least}."
-            )
-    return sentences
-
-
-def _range(
-    scores: ResultTable, series: Sequence[Series], task: str, pattern: str, metric: str
-) -> str:
-    """Return the lowest and the highest value of the runs, and the oracle's."""
-    rows = [(one, scores.get(one.run, task, pattern, metric)) for one in series]
-    known = sorted(
-        ((row.value, one.label) for one, row in rows if row is not None and not isnan(row.value)),
-        key=lambda pair: pair[0],
-    )
-    if not known:
-        return ""
-    (low, lowest), (high, highest) = known[0], known[-1]
-    words = f"from {format_value(low, metric)} ({lowest}) to {format_value(high, metric)}"
-    words += f" ({highest})"
-    best = scores.best(task, pattern, metric)
-    return words if best is None else f"{words}; the oracle reaches {format_value(best, metric)}"
-
-
 def _best_runs(
     line: Sequence[Result | None],
     significant: set[tuple[str, str, str, frozenset[str]]],
@@ -377,11 +274,6 @@ def _best_runs(
         if (row.task, row.missingness, row.metric, frozenset({row.run, best.run}))
         not in significant
     ]
-
-
-def _lowest_auroc(scores: ResultTable, task: str, pattern: str) -> str:
-    rows = scores.of(task=task, pattern=pattern, metric="auroc")
-    return format_value(min((row.value for row in rows), default=None), "auroc", exact=True)
 
 
 def _band(

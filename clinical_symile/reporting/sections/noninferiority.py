@@ -15,8 +15,12 @@ from clinical_symile.reporting.sections.base import (
     method_legend,
     picture_name,
 )
-from clinical_symile.reporting.sections.performance import ORACLE_LABEL
-from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
+from clinical_symile.reporting.text.labels import (
+    ORACLE_LABEL,
+    metric_label,
+    pattern_label,
+    task_label,
+)
 from clinical_symile.stats.equivalence import ALPHA
 from clinical_symile.tracking.results import Comparison
 

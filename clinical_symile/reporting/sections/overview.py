@@ -7,14 +7,17 @@ from typing import Any
 from clinical_symile.formatting import mask_small_counts
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, Section
-from clinical_symile.reporting.sections.missingness import retained_sentences
 from clinical_symile.reporting.text.caveats import (
     above_oracle_sentences,
     code_difference_sentence,
     interval_sentence,
     seed_caveat,
 )
-from clinical_symile.reporting.text.findings import finding_sentences, oracle_sentences
+from clinical_symile.reporting.text.findings import (
+    finding_sentences,
+    oracle_sentences,
+    retained_sentences,
+)
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
 
@@ -142,7 +145,7 @@ def _seed_caveat(series: Sequence[Series], runs: Sequence[Mapping[str, Any]]) ->
 
 _PROVENANCE_NEEDS = ("runs", "results", "series", "tasks", "cohort", "versions", "elapsed_s")
 
-FINDINGS = Section(
+FINDING_SENTENCES = Section(
     "findings",
     ("scores", "comparisons", "tasks", "series", "runs", "baselines"),
     draw_findings,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from clinical_symile.formatting import (
     format_count,
-    format_interval,
     format_value,
     is_percentage,
 )
@@ -16,19 +15,19 @@ from clinical_symile.reporting.sections.base import (
     ReportPanel,
     Section,
     method_legend,
+    metric_sentences,
     picture_name,
+    result_cell,
 )
 from clinical_symile.reporting.text.labels import (
-    metric_description,
+    CHANCE_LABEL,
+    ORACLE_LABEL,
     metric_label,
     pattern_label,
     task_label,
 )
-from clinical_symile.tracking.results import Result
 
 _NEEDS = ("scores", "tasks", "series", "methods", "baselines", "has_oracle")
-ORACLE_LABEL = "oracle (best possible)"
-CHANCE_LABEL = "chance level"
 
 
 def draw_retrieval(
@@ -174,22 +173,6 @@ def primary_metric_panels(
             )
             panels.append(ReportPanel(title, picture, *table))
     return panels
-
-
-def result_cell(row: Result | None) -> str:
-    """Return a result with its interval as a table cell."""
-    if row is None:
-        return "not scored"
-    value = format_value(row.value, row.metric, exact=True)
-    return f"{value} ({format_interval(row.low, row.high, row.metric, exact=True)})"
-
-
-def metric_sentences(tasks: TaskTables, kind: str | None = None) -> str:
-    """Return one sentence for each primary metric of the tasks."""
-    metrics = dict.fromkeys(
-        task["primary"] for task in tasks.values() if kind in (None, task["kind"])
-    )
-    return " ".join(sentence for name in metrics if (sentence := metric_description(name)))
 
 
 def _descriptions(tasks: TaskTables, kind: str) -> str:

@@ -7,12 +7,12 @@ there is one row for each pattern.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clinical_symile.formatting import DASH
+from clinical_symile.formatting import DASH, format_signed
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.figures.line_chart import Band, bands
 from clinical_symile.reporting.figures.picture import Picture
-from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables
+from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables, mechanism_rates
 from clinical_symile.reporting.sections.base import (
     MECHANISM_LABELS,
     Content,
@@ -20,10 +20,8 @@ from clinical_symile.reporting.sections.base import (
     Section,
     method_legend,
     picture_name,
-    rates,
     task_title,
 )
-from clinical_symile.reporting.sections.decision_curve import without_signed_zero
 from clinical_symile.reporting.text.labels import pattern_label
 from clinical_symile.tracking.analysis_tables import Measure, RunAnalysis
 
@@ -226,7 +224,7 @@ def _over_patterns(
     head = ["modalities", *(one.label for one in known), _ORACLE_LABEL]
     drawn = []
     for mechanism, how in MECHANISM_LABELS.items():
-        at = rates(patterns, mechanism)
+        at = mechanism_rates(patterns, mechanism)
         if known and len(at) > 2:
             lines = [_band(found, one.family, one.run, at) for one in known]
             lines.append(_band(found, None, ORACLE, at))
@@ -331,4 +329,4 @@ def _cell(row: Measure | None, quantity: Quantity) -> str:
 def _format(value: float, quantity: Quantity) -> str:
     sign = "+" if quantity.sides else ""
     text = f"{100 * value:{sign}.1f}" if quantity.percent else f"{value:{sign}.2f}"
-    return without_signed_zero(text)
+    return format_signed(text)

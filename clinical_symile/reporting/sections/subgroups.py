@@ -22,8 +22,12 @@ from clinical_symile.reporting.sections.base import (
     method_legend,
     picture_name,
 )
-from clinical_symile.reporting.sections.performance import ORACLE_LABEL
-from clinical_symile.reporting.text.labels import metric_label, modality_label, task_label
+from clinical_symile.reporting.text.labels import (
+    ORACLE_LABEL,
+    metric_label,
+    modality_label,
+    task_label,
+)
 from clinical_symile.tracking.analysis_tables import RunAnalysis, SubgroupResult
 
 

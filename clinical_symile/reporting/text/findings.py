@@ -14,7 +14,7 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
-from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
+from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables, mechanism_rates
 from clinical_symile.reporting.text.labels import (
     metric_label,
     modality_label,
@@ -67,6 +67,25 @@ def finding_sentences(
         for pattern, sentence in zip((reference, worst), parts, strict=False):
             rows = [row for row in paired if row.missingness == pattern]
             sentences.append(" ".join([sentence, *_differences(rows, task=task, runs=by_run)]))
+    return sentences
+
+
+def retained_sentences(
+    scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
+) -> list[str]:
+    """Say for each task what runs reach with nothing missing and at the highest MCAR rate."""
+    sentences = []
+    for name, task in tasks.items():
+        metric, at = task["primary"], mechanism_rates(scores.patterns(name), "mcar")
+        complete, least = (
+            _range(scores, series, name, pattern, metric)
+            for pattern in ("complete", at[max(at, default=0)] if at else "complete")
+        )
+        if complete and least and len(at) > 1:
+            sentences.append(
+                f"{task_label(name, task)}: with nothing missing, {metric_label(metric)} is "
+                f"{complete}; where {max(at)} % of each modality is missing at random, {least}."
+            )
     return sentences
 
 
@@ -262,3 +281,25 @@ def _loss(
     words = pattern_label(pattern)
     start = words if pattern.startswith("without") else f"with {words}"
     return f"The largest loss is {start}: {join_words(now)}{end}."
+
+
+def _range(
+    scores: ResultTable, series: Sequence[Series], task: str, pattern: str, metric: str
+) -> str:
+    """Return the lowest and the highest value of the runs, and the oracle's."""
+    rows = [(one, scores.get(one.run, task, pattern, metric)) for one in series]
+    known = sorted(
+        (
+            (row.value, one.label)
+            for one, row in rows
+            if row is not None and not math.isnan(row.value)
+        ),
+        key=lambda pair: pair[0],
+    )
+    if not known:
+        return ""
+    (low, lowest), (high, highest) = known[0], known[-1]
+    words = f"from {format_value(low, metric)} ({lowest}) to {format_value(high, metric)}"
+    words += f" ({highest})"
+    best = scores.best(task, pattern, metric)
+    return words if best is None else f"{words}; the oracle reaches {format_value(best, metric)}"

@@ -52,6 +52,8 @@ _MISSING_MODALITY = {
     "drop": "trains on all admissions, and leaves missing modalities out of its comparisons",
     "subsets": "trains on every combination of the modalities that an admission has",
 }
+ORACLE_LABEL = "oracle (best possible)"
+CHANCE_LABEL = "chance level"
 SPLIT_LABELS = {"train": "training", "tuning": "tuning", "held_out": "held out"}
 
 

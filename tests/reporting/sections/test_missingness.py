@@ -6,12 +6,9 @@ import pytest
 from clinical_symile.reporting.result_lookup import ResultTable, Series
 from clinical_symile.reporting.sections.missingness import (
     degradation_panels,
-    mask_predictability_panels,
-    retained_sentences,
     retained_share_panels,
     trained_with_panels,
 )
-from clinical_symile.tracking.analysis_tables import MaskAuroc
 from clinical_symile.tracking.results import Comparison, Result
 from tests.helpers.figures import svg_of
 
@@ -108,30 +105,6 @@ def test_what_was_not_scored_is_said_and_left_blank():
     (panel,) = trained_with_panels(few, [], tasks=TASKS, series=SERIES)
     assert panel.body[0][2] == "not scored"
     assert panel.body[1][1] == "not scored"
-
-
-def test_what_a_mask_gives_away_stands_beside_what_it_should_and_the_weakest_run(scores):
-    row = MaskAuroc(
-        **ABOUT, missingness="mcar-50", part=None, value=0.51, low=0.46, high=0.55, expected=0.5
-    )
-    severe = replace(row, missingness="mnar-50", value=0.6, expected=None)
-    (panel,) = mask_predictability_panels([row, severe], scores, tasks=TASKS)
-    assert panel.title == "Predict died from the missingness mask alone"
-    # Of the runs of PATTERNS at mcar-50: 0.65, 0.55 and 0.65.
-    assert panel.body == [
-        ["50 % missing at random", "0.510 (0.460 to 0.550)", "0.500", "0.550"],
-        ["50 % missing, more often if severe", "0.600 (0.460 to 0.550)", "\N{EN DASH}", "0.500"],
-    ]
-    assert mask_predictability_panels([], scores, tasks=TASKS) == []
-
-
-def test_what_is_lost_is_told_in_a_sentence_from_the_numbers(scores):
-    assert retained_sentences(scores, tasks=TASKS, series=SERIES) == [
-        "Predict died from chest X-ray and ECG: with nothing missing, AUROC is from 0.70 (learned) "
-        "to 0.80 (masked cube); the oracle reaches 0.80; where 50 % of each modality is missing at "
-        "random, from 0.55 (learned) to 0.65 (masked cube); the oracle reaches 0.65."
-    ]
-    assert retained_sentences(ResultTable([RESULT]), tasks=TASKS, series=SERIES) == []
 
 
 def test_the_retained_share_is_measured_above_chance(scores):
