@@ -6,7 +6,7 @@ from pathlib import Path
 from clinical_symile import registry
 from clinical_symile.api._arguments import Paths, Settings, as_overrides, open_definitions
 from clinical_symile.config.catalog import read_toml
-from clinical_symile.config.report import read_requirements
+from clinical_symile.config.report_file import read_requirements
 from clinical_symile.config.tasks.read import Task, read_task
 
 

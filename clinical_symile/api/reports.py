@@ -15,7 +15,7 @@ from clinical_symile.api._arguments import (
 from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.errors import DefinitionError
-from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, render_report
+from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
@@ -122,7 +122,7 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
     for row in rows:
         if row.task not in primary and row.task in definitions.tasks:
             primary[row.task] = read_toml(definitions.tasks[row.task])["primary"]
-    record = folder / RECORD
+    record = folder / BENCHMARK_FILE
     if record.is_file():
         about = json.loads(record.read_text(encoding="utf-8"))
         primary |= {name: task["primary"] for name, task in about["definitions"].items()}

@@ -32,7 +32,7 @@ from clinical_symile.evaluation.predictors.external_pairs import (
 )
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
-from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, benchmark_tasks
+from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, benchmark_tasks
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run, now, provenance
@@ -260,7 +260,7 @@ def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
     Raises:
         DataError: the benchmark is on another store.
     """
-    path = out / RECORD
+    path = out / BENCHMARK_FILE
     if not path.is_file():
         return {
             "report": _REPORT,

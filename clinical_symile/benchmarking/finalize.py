@@ -15,7 +15,7 @@ from clinical_symile.evaluation.analysis.mask_predictability import analyze_mask
 from clinical_symile.evaluation.analysis.method_ranking import rank_and_decompose
 from clinical_symile.evaluation.runner import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.reporting.benchmark_report import RECORD, Benchmark, render_report
+from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.mlflow import SyncResult, sync_run, tracking_uri
 from clinical_symile.tracking.progress import Progress, ProgressBar
@@ -204,7 +204,7 @@ def _write_benchmark_record(evaluated: EvaluatedRuns) -> None:
         "elapsed_s": time.perf_counter() - evaluated.started,
     }
     text = json.dumps(record, indent=1) + "\n"
-    (evaluated.out / RECORD).write_text(text, encoding="utf-8")
+    (evaluated.out / BENCHMARK_FILE).write_text(text, encoding="utf-8")
 
 
 def _sync(evaluated: EvaluatedRuns, page: Path, progress: Progress) -> SyncResult:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import read_cohort
-from clinical_symile.config.report import benchmark_requirements
+from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.config.tasks.read import Pretraining, pretraining_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import (

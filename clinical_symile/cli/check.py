@@ -7,7 +7,7 @@ from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.layouts import detect_layout, with_layout
 from clinical_symile.config.presets import cohort_names
-from clinical_symile.config.report import read_requirements
+from clinical_symile.config.report_file import read_requirements
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import Task, applicability_problems, read_task

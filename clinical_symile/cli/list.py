@@ -7,7 +7,7 @@ from typing import Any
 from clinical_symile import registry as names
 from clinical_symile.config.catalog import open_catalog, read_toml
 from clinical_symile.config.presets import apply_preset, cohort_names
-from clinical_symile.config.report import read_requirements
+from clinical_symile.config.report_file import read_requirements
 from clinical_symile.missingness.patterns import FORMS, PATTERN_GROUPS
 
 

@@ -1,4 +1,4 @@
-"""What a metric must say of itself."""
+"""Define what every metric declares."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from jaxtyping import Float, Real
 
 @dataclass(frozen=True)
 class Metric:
-    """A function from arrays to one number.
+    """A function from arrays to one number, and its properties.
 
     Attributes:
-        name: as in `names.py`, in results and in reports.
-        compute: of `columns`, one entry per sample.
-        columns: of what became of each sample: for retrieval `above`, `tied`, `candidates` and
+        name: as in `registry.py`, in results and in reports.
+        compute: the metric of `columns`, one entry per sample.
+        columns: of the outcome of each sample: for retrieval `above`, `tied`, `candidates` and
             `separation`, for classification `label` and `probability`.
         higher_is_better: the direction of improvement.
-        low: the least value it can take.
-        high: the greatest.
-        interval: how its 95 % interval is made, `bca` or `percentile`: what holds the truth more
-            nearly so often in simulation, see `docs/explanation/statistics.md`.
-        chance: what a model that knows nothing scores in expectation, of the number of candidates
-            of each query or of the labels; None where there is no such value.
-        each: the value of every sample, where the metric is the mean of these; else None.
-        weighted: `compute` for many resamples at once: of weights `[resample, sample]` and the same
-            arrays, NaN where it is undefined; None where there is no such form, and resampling
-            takes its time.
+        low: its smallest possible value.
+        high: its largest possible value.
+        interval: method of its 95 % interval, `bca` or `percentile`: the one with the better
+            coverage in simulation, see `docs/explanation/statistics.md`.
+        chance: the expected value of an uninformed model, computed from the number of candidates of
+            each query or from the labels; None if there is no such value.
+        each: the value of every sample, if the metric is their mean; else None.
+        weighted: `compute` for many resamples at once, from weights `[resample, sample]` and the
+            same arrays; NaN where it is undefined. None if there is no such form: resampling is
+            then slow.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Metric:
 def weighted_mean(
     each: Callable[..., Float[np.ndarray, " sample"]],
 ) -> Callable[..., Float[np.ndarray, " resample"]]:
-    """The weighted form of a metric that is the mean of `each`."""
+    """Return the weighted form of a metric that is the mean of `each`."""
 
     def weighted(
         weights: Real[np.ndarray, "resample sample"], *arrays: np.ndarray

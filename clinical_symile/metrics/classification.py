@@ -1,7 +1,7 @@
-"""Classification metrics, from labels (0 or 1) and predicted probabilities.
+"""Compute classification metrics from labels (0 or 1) and predicted probabilities.
 
-The two areas are computed from scikit-learn's definitions, without its checks of every call: the
-bootstrap asks a thousand times. The tests hold them to scikit-learn's own.
+The two areas follow scikit-learn's definitions without its checks, because the bootstrap calls
+them a thousand times. The tests compare them with scikit-learn.
 """
 
 import numpy as np
@@ -10,20 +10,20 @@ from scipy.stats import rankdata
 
 from clinical_symile.metrics.base import Metric, weighted_mean
 
-Labels = Int[np.ndarray, " sample"]
-Probabilities = Float[np.ndarray, " sample"]
-Weights = Real[np.ndarray, "resample sample"]
-Values = Float[np.ndarray, " resample"]
+_Labels = Int[np.ndarray, " sample"]
+_Probabilities = Float[np.ndarray, " sample"]
+_Weights = Real[np.ndarray, "resample sample"]
+_Values = Float[np.ndarray, " resample"]
 
-CALIBRATION_BINS = 10
-COLUMNS = ("label", "probability")
+_CALIBRATION_BINS = 10
+_COLUMNS = ("label", "probability")
 
 
-def auroc(label: Labels, probability: Probabilities) -> float:
-    """Area under the receiver operating characteristic: the Mann-Whitney statistic, ties half.
+def auroc(label: _Labels, probability: _Probabilities) -> float:
+    """Compute the area under the ROC curve: the Mann-Whitney statistic, ties half.
 
     Raises:
-        ValueError: only one class among the labels.
+        ValueError: the labels have one class only.
     """
     _check(label, probability)
     _check_both_classes(label, metric="AUROC")
@@ -33,11 +33,11 @@ def auroc(label: Labels, probability: Probabilities) -> float:
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def auprc(label: Labels, probability: Probabilities) -> float:
-    """Average precision: precision at each distinct probability, weighted by the recall it adds.
+def auprc(label: _Labels, probability: _Probabilities) -> float:
+    """Compute average precision: precision at each probability, weighted by the added recall.
 
     Raises:
-        ValueError: only one class among the labels.
+        ValueError: the labels have one class only.
     """
     _check(label, probability)
     _check_both_classes(label, metric="AUPRC")
@@ -48,18 +48,18 @@ def auprc(label: Labels, probability: Probabilities) -> float:
     return float((np.diff(true_positives, prepend=0) * precision).sum() / label.sum())
 
 
-def brier(label: Labels, probability: Probabilities) -> float:
-    """Mean squared difference of probability and label."""
+def brier(label: _Labels, probability: _Probabilities) -> float:
+    """Compute the mean squared difference of probability and label."""
     _check(label, probability)
     return float(_squared_errors(label, probability).mean())
 
 
-def expected_calibration_error(label: Labels, probability: Probabilities) -> float:
-    """Mean distance of predicted and observed frequency, over ten bins of equal width.
+def expected_calibration_error(label: _Labels, probability: _Probabilities) -> float:
+    """Compute the mean distance of predicted and observed frequency over ten bins of equal width.
 
-    Bin b holds the probabilities in [b/10, (b+1)/10), the last one 1 as well; a bin weighs as many
-    samples as it holds. With few samples it is biased upwards: even the true probabilities do not
-    score 0.
+    Bin b holds the probabilities in [b/10, (b+1)/10); the last bin includes 1. A bin is weighted
+    by its number of samples. With few samples the error is biased upwards: even the true
+    probabilities do not reach 0.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, there for the
     predicted class and here for the positive one. https://arxiv.org/abs/1706.04599
@@ -69,15 +69,15 @@ def expected_calibration_error(label: Labels, probability: Probabilities) -> flo
     return float(np.abs(excess).sum() / len(label))
 
 
-def _squared_errors(label: Labels, probability: Probabilities) -> Float[np.ndarray, " sample"]:
+def _squared_errors(label: _Labels, probability: _Probabilities) -> Float[np.ndarray, " sample"]:
     return (probability - label) ** 2
 
 
-def _bins(probability: Probabilities) -> Int[np.ndarray, " sample"]:
-    return np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+def _bins(probability: _Probabilities) -> Int[np.ndarray, " sample"]:
+    return np.minimum((probability * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
 
 
-def _weighted_auroc(weights: Weights, label: Labels, probability: Probabilities) -> Values:
+def _weighted_auroc(weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
     positive, negative = _by_probability(
         weights, label, np.unique(probability, return_inverse=True)
     )
@@ -86,7 +86,7 @@ def _weighted_auroc(weights: Weights, label: Labels, probability: Probabilities)
     return _ratio((positive * below).sum(axis=1), pairs)
 
 
-def _weighted_auprc(weights: Weights, label: Labels, probability: Probabilities) -> Values:
+def _weighted_auprc(weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
     falling = np.unique(-probability, return_inverse=True)
     positive, negative = _by_probability(weights, label, falling)
     true_positives = np.cumsum(positive, axis=1)
@@ -97,17 +97,17 @@ def _weighted_auprc(weights: Weights, label: Labels, probability: Probabilities)
 
 
 def _weighted_calibration_error(
-    weights: Weights, label: Labels, probability: Probabilities
-) -> Values:
-    in_bin = _bins(probability)[:, None] == np.arange(CALIBRATION_BINS)
+    weights: _Weights, label: _Labels, probability: _Probabilities
+) -> _Values:
+    in_bin = _bins(probability)[:, None] == np.arange(_CALIBRATION_BINS)
     excess = weights @ (in_bin * (probability - label)[:, None])
     return np.abs(excess).sum(axis=1) / weights.sum(axis=1)
 
 
 def _by_probability(
-    weights: Weights, label: Labels, places: tuple[np.ndarray, np.ndarray]
+    weights: _Weights, label: _Labels, places: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Float[np.ndarray, "resample distinct"], Float[np.ndarray, "resample distinct"]]:
-    """The weight of positives and of negatives at each distinct probability."""
+    """Return the weight of positives and of negatives at each distinct probability."""
     order = np.argsort(places[1], kind="stable")
     first = np.searchsorted(places[1][order], np.arange(len(places[0])))
     ordered, positive = weights[:, order].astype(float), label[order] == 1
@@ -117,36 +117,36 @@ def _by_probability(
     )
 
 
-def _ratio(numerator: Values, denominator: Values) -> Values:
+def _ratio(numerator: _Values, denominator: _Values) -> _Values:
     undefined = np.full(len(numerator), np.nan)
     return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
 
 
-def _check(label: Labels, probability: Probabilities) -> None:
+def _check(label: _Labels, probability: _Probabilities) -> None:
     if len(label) == 0:
-        raise ValueError("no samples to score; expected at least one.")
+        raise ValueError("there are no samples; expected at least one.")
     if not ((label == 0) | (label == 1)).all():
-        raise ValueError("labels other than 0 and 1; leave samples with an unknown outcome out.")
+        raise ValueError("labels other than 0 and 1. Leave out samples with an unknown outcome.")
     if not ((probability >= 0) & (probability <= 1)).all():
         raise ValueError("probabilities outside 0 … 1 or NaN; expected predicted probabilities.")
 
 
-def _check_both_classes(label: Labels, *, metric: str) -> None:
+def _check_both_classes(label: _Labels, *, metric: str) -> None:
     if label.min() == label.max():
         raise ValueError(
-            f"{metric} needs both classes; all labels are of one. Score on more samples, or use "
+            f"{metric} needs both classes; all labels are equal. Evaluate on more samples, or use "
             "the Brier score."
         )
 
 
-def _prevalence(label: Labels) -> float:
+def _prevalence(label: _Labels) -> float:
     return float(label.mean())
 
 
 AUROC = Metric(
     name="auroc",
     compute=auroc,
-    columns=COLUMNS,
+    columns=_COLUMNS,
     higher_is_better=True,
     low=0.0,
     high=1.0,
@@ -159,7 +159,7 @@ AUROC = Metric(
 AUPRC = Metric(
     name="auprc",
     compute=auprc,
-    columns=COLUMNS,
+    columns=_COLUMNS,
     higher_is_better=True,
     low=0.0,
     high=1.0,
@@ -172,7 +172,7 @@ AUPRC = Metric(
 BRIER = Metric(
     name="brier",
     compute=brier,
-    columns=COLUMNS,
+    columns=_COLUMNS,
     higher_is_better=False,
     low=0.0,
     high=1.0,
@@ -186,7 +186,7 @@ BRIER = Metric(
 EXPECTED_CALIBRATION_ERROR = Metric(
     name="expected_calibration_error",
     compute=expected_calibration_error,
-    columns=COLUMNS,
+    columns=_COLUMNS,
     higher_is_better=False,
     low=0.0,
     high=1.0,

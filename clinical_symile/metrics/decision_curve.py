@@ -1,11 +1,12 @@
-"""What acting on a predicted risk is worth, at each threshold: decision curves.
+"""Compute the net benefit of acting on predicted risks at each threshold (decision curves).
 
-Who acts at a risk of t and above holds t / (1 - t) treatments in vain to be as bad as one case
-missed. Net benefit counts true positives less false ones at that price, per person:
+A decision to treat from a risk of t on means that 1 / t - 1 unnecessary treatments weigh as much
+as one missed case. Net benefit counts true positives minus false positives with that weight, per
+sample:
 
 NB(t) = TP / n - FP / n · t / (1 - t).
 
-A model is of use at t if it beats both treating everyone and treating nobody (0).
+A model is useful at t if it exceeds both treating everyone and treating no one (0).
 
 Source: Vickers and Elkin, "Decision curve analysis: a novel method for evaluating prediction
 models", Medical Decision Making 26, 2006. https://doi.org/10.1177/0272989X06295361
@@ -26,7 +27,7 @@ def net_benefit(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Float[np.ndarray, "resample threshold"]:
-    """Net benefit of acting on the probabilities, for each row of weights and threshold.
+    """Compute the net benefit of acting on the probabilities, for each row of weights.
 
     Raises:
         ValueError: a threshold is not above 0 and below 1.
@@ -43,12 +44,12 @@ def treat_all(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Float[np.ndarray, "resample threshold"]:
-    """Net benefit of acting on everyone."""
+    """Compute the net benefit of acting on everyone."""
     return net_benefit(weights, label, np.ones(len(label)), thresholds=thresholds)
 
 
 def _checked(thresholds: Sequence[float]) -> Float[np.ndarray, " threshold"]:
     t = np.asarray(thresholds, dtype=float)
     if not ((t > 0) & (t < 1)).all():
-        raise ValueError("a threshold outside 0 … 1; expected risks at which one would act.")
+        raise ValueError("a threshold is outside 0 … 1; expected risks above 0 and below 1.")
     return t

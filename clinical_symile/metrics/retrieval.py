@@ -1,8 +1,8 @@
-"""Retrieval metrics, from how many candidates score above the right one and how many tie with it.
+"""Compute retrieval metrics from the candidates that score above or tie with the correct one.
 
-Ties count as if they were broken at random, in expectation: a model that maps everything to one
-point scores chance, wherever the right answer stands in the list. Lists may differ in length; the
-chance of each metric is that of the lists as they are.
+Ties count in expectation, as if broken at random: a model that maps everything to one point reaches
+the chance level, wherever the correct candidate is in the list. Lists may differ in length; the
+chance level of a metric is that of the actual lists.
 """
 
 import math
@@ -13,20 +13,20 @@ from jaxtyping import Float, Int
 
 from clinical_symile.metrics.base import Metric, weighted_mean
 
-RANK = ("above", "tied")
+_RANK = ("above", "tied")
 
 
 def expected_ranks(
     scores: Float[np.ndarray, "query candidate"], positive: Int[np.ndarray, " query"]
 ) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, " query"]]:
-    """How many candidates score `above` each query's right one, and how many others are `tied`.
+    """Count the candidates `above` each query's correct one, and the others `tied` with it.
 
     Args:
         scores: higher is better; -inf where a query's list is shorter than others.
-        positive: the column of the right candidate.
+        positive: the column of the correct candidate.
 
     Raises:
-        ValueError: a score is NaN, or a right candidate has no finite score.
+        ValueError: a score is NaN, or a correct candidate has no finite score.
     """
     above, tied = above_and_tied(
         scores, np.take_along_axis(scores, positive[:, None], axis=1)[:, 0]
@@ -37,26 +37,26 @@ def expected_ranks(
 def above_and_tied(
     scores: Float[np.ndarray, "query candidate"], right: Float[np.ndarray, " query"]
 ) -> tuple[Int[np.ndarray, " query"], Int[np.ndarray, " query"]]:
-    """How many of some candidates score above `right`, and how many equal it.
+    """Count the candidates that score above `right`, and those that equal it.
 
     Counts over parts of the candidates add up.
 
     Args:
-        scores: higher is better; -inf for who is no candidate.
-        right: the score of each query's right candidate.
+        scores: higher is better; -inf for a sample that is no candidate.
+        right: the score of each query's correct candidate.
 
     Raises:
-        ValueError: a score is NaN, or a right candidate has no finite score.
+        ValueError: a score is NaN, or a correct candidate has no finite score.
     """
     if np.isnan(scores).any():
         rows = int(np.isnan(scores).any(axis=1).sum())
         raise ValueError(
             f"{rows} of {len(scores)} queries have a NaN score; expected numbers. A model that "
-            "diverged in training gives such scores: look at the loss in its history."
+            "diverged in training gives such scores. Check the loss in its history."
         )
     if not np.isfinite(right).all():
         raise ValueError(
-            f"{int((~np.isfinite(right)).sum())} of {len(scores)} queries have a right candidate "
+            f"{int((~np.isfinite(right)).sum())} of {len(scores)} queries have a correct candidate "
             "without a finite score; expected `positive` to be a column of the query's own list."
         )
     right = right[:, None].astype(scores.dtype)
@@ -66,7 +66,7 @@ def above_and_tied(
 def mean_reciprocal_rank(
     above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]
 ) -> float:
-    """Mean of 1 / rank; over tied candidates, the mean of 1 / rank over the ranks they share."""
+    """Compute the mean of 1 / rank; a tie counts the mean of 1 / rank over the shared ranks."""
     _check_not_empty(above)
     return float(_reciprocal_ranks(above, tied).mean())
 
@@ -79,7 +79,7 @@ def _reciprocal_ranks(
 
 
 def _hits_at(k: int) -> Callable[..., Float[np.ndarray, " query"]]:
-    """Whether each query's right candidate is among the first k; a share where it ties."""
+    """Return a function: is the correct candidate among the first k? A share where it ties."""
 
     def hits(
         above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]
@@ -90,10 +90,10 @@ def _hits_at(k: int) -> Callable[..., Float[np.ndarray, " query"]]:
 
 
 def median_rank(above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]) -> float:
-    """The median over queries of the rank, where a query with ties has each rank that they share.
+    """Compute the median rank over queries; a query with ties has each of the shared ranks.
 
-    It is the median of all ranks that breaking ties at random can give, each as likely as it is;
-    without ties, the ordinary one.
+    It is the median of all ranks that breaking ties at random can give, weighted by probability;
+    without ties, the ordinary median.
     """
     _check_not_empty(above)
     share = 1 / (tied + 1)
@@ -111,10 +111,10 @@ def auc_per_query(
     tied: Int[np.ndarray, " query"],
     candidates: Int[np.ndarray, " query"],
 ) -> float:
-    """The share of a query's wrong candidates that score below the right one, ties half; the mean.
+    """Compute the mean share of wrong candidates that score below the correct one, ties half.
 
     Raises:
-        ValueError: no queries, or one that has no wrong candidate.
+        ValueError: there are no queries, or a query has no wrong candidate.
     """
     _check_not_empty(above)
     alone = int((candidates < 2).sum())
@@ -135,16 +135,16 @@ def _shares_below(
 
 
 def auc_over_scores(separation: Float[np.ndarray, " query"]) -> float:
-    """How often the right score of one query is above a wrong score of any, ties half.
+    """Compute how often a correct pair scores above a wrong pair of any query, ties half.
 
-    Unlike ranks it asks whether scores mean the same for all queries, so that one threshold can
-    tell right pairs from wrong ones.
+    Unlike ranks, it measures whether scores are comparable between queries, so that one threshold
+    can separate correct pairs from wrong ones.
 
     Args:
-        separation: each query's part in it, as `separation.separation` gives it.
+        separation: each query's contribution, from `pooled_auc_per_query`.
 
     Raises:
-        ValueError: no queries, or no wrong candidate among all their lists.
+        ValueError: there are no queries, or no list has a wrong candidate.
     """
     _check_not_empty(separation)
     if np.isnan(separation).any():
@@ -197,14 +197,14 @@ def _harmonic_numbers(last: int) -> Float[np.ndarray, " number"]:
 
 def _check_not_empty(queries: np.ndarray) -> None:
     if len(queries) == 0:
-        raise ValueError("no queries to score; expected at least one.")
+        raise ValueError("there are no queries; expected at least one.")
 
 
 def _recall_metric(k: int) -> Metric:
     return Metric(
         name=f"recall_at_{k}",
         compute=_recall_at(k),
-        columns=RANK,
+        columns=_RANK,
         higher_is_better=True,
         low=0.0,
         high=1.0,
@@ -216,18 +216,18 @@ def _recall_metric(k: int) -> Metric:
 
 
 RECALL_AT_1 = _recall_metric(1)
-"""The share of queries whose right candidate is the first."""
+"""Share of queries whose correct candidate ranks first."""
 
 RECALL_AT_5 = _recall_metric(5)
-"""The share of queries whose right candidate is among the first 5."""
+"""Share of queries whose correct candidate is among the first 5."""
 
 RECALL_AT_10 = _recall_metric(10)
-"""The share of queries whose right candidate is among the first 10."""
+"""Share of queries whose correct candidate is among the first 10."""
 
 MEAN_RECIPROCAL_RANK = Metric(
     name="mean_reciprocal_rank",
     compute=mean_reciprocal_rank,
-    columns=RANK,
+    columns=_RANK,
     higher_is_better=True,
     low=0.0,
     high=1.0,
@@ -236,19 +236,19 @@ MEAN_RECIPROCAL_RANK = Metric(
     each=_reciprocal_ranks,
     weighted=weighted_mean(_reciprocal_ranks),
 )
-"""The mean over queries of 1 / rank of the right candidate."""
+"""Mean over queries of 1 / rank of the correct candidate."""
 
 MEDIAN_RANK = Metric(
     name="median_rank",
     compute=median_rank,
-    columns=RANK,
+    columns=_RANK,
     higher_is_better=False,
     low=1.0,
     high=math.inf,
     interval="percentile",
     chance=_median_rank_chance,
 )
-"""The median over queries of the rank of the right candidate; lower is better."""
+"""Median over queries of the rank of the correct candidate; lower is better."""
 
 AUC_PER_QUERY = Metric(
     name="auc_per_query",
@@ -262,7 +262,7 @@ AUC_PER_QUERY = Metric(
     each=_shares_below,
     weighted=weighted_mean(_shares_below),
 )
-"""The share of a query's wrong candidates that score below the right one; the mean."""
+"""Mean share of a query's wrong candidates that score below the correct one."""
 
 AUC_OVER_SCORES = Metric(
     name="auc_over_scores",
@@ -276,4 +276,4 @@ AUC_OVER_SCORES = Metric(
     each=_itself,
     weighted=weighted_mean(_itself),
 )
-"""How often the right score of one query is above a wrong score of any."""
+"""Probability that a correct pair scores above a wrong pair of any query."""

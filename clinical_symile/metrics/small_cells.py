@@ -1,7 +1,7 @@
-"""Which cells of a table are withheld, so that no number of few people is told or follows.
+"""Select the cells of a table to withhold, so that no number of few subjects is shown or follows.
 
-A number of a cell with fewer than ten people could point at someone. Where the total is told as
-well, so does what the told cells leave of it: whatever is not told must together be of ten, too.
+A cell with fewer than ten subjects could identify someone. If the total is shown as well, the
+remainder of the total must also cover ten subjects.
 
 Source: the usual rule of disclosure control, primary and complementary suppression.
 """
@@ -13,21 +13,23 @@ from jaxtyping import Bool
 
 SMALLEST = 10
 
-Cell = Bool[np.ndarray, " sample"]
+_Cell = Bool[np.ndarray, " sample"]
 
 
-def withheld_cells(cells: Sequence[Cell], least: Callable[[Cell], int]) -> dict[int, str]:
-    """The cells that may not be told, by their place, with the reason.
+def withheld_cells(cells: Sequence[_Cell], least: Callable[[_Cell], int]) -> dict[int, str]:
+    """Return the cells to withhold, by position, with the reason.
 
     Args:
-        cells: which samples are in each; none is in two, and some may be in none.
-        least: of a cell, the smallest of the counts that have to be large enough, such as people.
+        cells: which samples are in each; no sample is in two, and some may be in none.
+        least: returns the smallest count of a cell that must be large enough, such as subjects.
     """
-    small = f"fewer than {SMALLEST} people, or samples of a class"
+    small = f"fewer than {SMALLEST} subjects, or samples of a class"
     withheld = {place: small for place, cell in enumerate(cells) if least(cell) < SMALLEST}
-    while told := [place for place in range(len(cells)) if place not in withheld]:
-        rest = ~np.any([cells[place] for place in told], axis=0)
+    while shown := [place for place in range(len(cells)) if place not in withheld]:
+        rest = ~np.any([cells[place] for place in shown], axis=0)
         if not rest.any() or least(rest) >= SMALLEST:
             break
-        withheld[min(told, key=lambda place: least(cells[place]))] = "so that no other one follows"
+        withheld[min(shown, key=lambda place: least(cells[place]))] = (
+            "so that no other group follows"
+        )
     return withheld

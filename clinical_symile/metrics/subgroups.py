@@ -1,12 +1,12 @@
-"""How a model does for groups of patients, which group does worst, and whether gaps are chance.
+"""Evaluate a model in groups of patients: values, gaps, and the probability to be the worst group.
 
-Each group stands against the samples of all other groups that are told. Groups with fewer than ten
-people or samples, or of ten samples of either class, are withheld: what is said of them would be
-noise, and could point at someone. The next smallest is withheld too, until what is not told of all
-samples is of ten people, or its numbers would follow from those of all.
+Each group is compared with the samples of all other groups that are shown. Groups with fewer than
+ten subjects or samples, or ten samples of either class, are withheld: their values would be noise,
+and could identify someone. The next smallest group is withheld too, until the withheld groups
+together have ten subjects; otherwise their numbers would follow from the total.
 
-The worst of several groups is worst by chance too: `worst` is in how many resamples a group is, and
-the p values of all gaps are one family (Holm).
+One of several groups is always the worst. `worst` is the share of resamples in which a group is,
+and the p-values of all gaps form one family (Holm).
 
 Source: for resampling of groups and worst-group performance, Sagawa et al., 2020,
 https://arxiv.org/abs/1911.08731; for withholding below ten, the usual rule of disclosure control.
@@ -33,21 +33,21 @@ from clinical_symile.stats.bootstrap import (
 
 @dataclass(frozen=True, kw_only=True)
 class SubgroupEstimate:
-    """One group's number and its gap to all others.
+    """One group's value and its gap to all other groups.
 
     Attributes:
         level: the group.
         value: the metric of its samples; None where the group is withheld.
         low: lower end of the 95 % interval, by bootstrap over subjects.
         high: its upper end.
-        gap: value minus that of all other groups' samples; None where there is no other.
+        gap: value minus the value of all other groups' samples; None without other groups.
         gap_low: lower end of the gap's interval.
         gap_high: its upper end.
-        p_value: that there is no gap: normal, with the gap's standard error over resamples.
-        worst: in what share of resamples it is the worst of the groups that are told.
+        p_value: of the test that is_worst is no gap.
+        worst: the share of resamples in which it is the worst of the shown groups.
         n_samples: of the group; None where it is withheld.
-        n_subjects: whose they are; None where it is withheld.
-        withheld: why; None where it is told.
+        n_subjects: of the group; None where it is withheld.
+        withheld: the reason; None where it is shown.
     """
 
     level: str
@@ -74,18 +74,18 @@ def subgroup_estimates(
     higher_is_better: bool,
     rng: np.random.Generator,
 ) -> list[SubgroupEstimate]:
-    """A metric of each group, in the order of their names; the lowest of bands first.
+    """Compute a metric in each group, in the order of names, the lowest age band first.
 
     Args:
-        weighted: the metric's form for many resamples.
-        arrays: what it is of.
-        subjects: whose sample it is.
-        groups: the group of each sample, as text; None where it is not known: in no group, and not
-            among the others.
-        classes: 0 or 1 for each sample, of which a group needs ten each; None for metrics that
-            need no classes.
+        weighted: the metric for many resamples at once.
+        arrays: its inputs, one entry per sample.
+        subjects: the subject of each sample.
+        groups: the group of each sample, as text; None where unknown: the sample is then in no
+            group and not among the others.
+        classes: 0 or 1 for each sample, of which a group needs ten each; None for metrics without
+            classes.
         higher_is_better: the direction of improvement.
-        rng: draws people.
+        rng: draws the resamples.
     """
     kinds = np.zeros(len(groups), dtype=int) if classes is None else classes
     levels = sorted({str(group) for group in groups if group is not None}, key=level_order)
@@ -94,12 +94,12 @@ def subgroup_estimates(
         list(inside.values()), lambda cell: _least(cell, subjects, kinds, np.unique(kinds))
     )
     withheld = {levels[place]: reason for place, reason in hidden.items()}
-    told = [level for level in levels if level not in withheld]
-    if not told:
+    shown = [level for level in levels if level not in withheld]
+    if not shown:
         return [SubgroupEstimate(level=level, withheld=withheld[level]) for level in levels]
-    rest = told if len(told) > 1 else []
-    all_told = np.any([inside[level] for level in told], axis=0)
-    masks = [inside[level] for level in told] + [all_told & ~inside[level] for level in rest]
+    rest = shown if len(shown) > 1 else []
+    all_shown = np.any([inside[level] for level in shown], axis=0)
+    masks = [inside[level] for level in shown] + [all_shown & ~inside[level] for level in rest]
 
     def numbers(weights: np.ndarray, *taken: np.ndarray) -> Float[np.ndarray, "resample mask"]:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -108,13 +108,13 @@ def subgroup_estimates(
 
     values = numbers(np.ones((1, len(groups)), dtype=np.int64), *arrays)[0]
     drawn = resample_metric(numbers, arrays, subjects, rng=rng)
-    worst = _worst(drawn[:, : len(told)], higher_is_better=higher_is_better)
+    worst = _worst(drawn[:, : len(shown)], higher_is_better=higher_is_better)
     made = [SubgroupEstimate(level=level, withheld=reason) for level, reason in withheld.items()]
-    for place, level in enumerate(told):
+    for place, level in enumerate(shown):
         gap: dict[str, Any] = {}
         low, high = _ends(drawn[:, place])
         if level in rest:
-            other = len(told) + rest.index(level)
+            other = len(shown) + rest.index(level)
             gap = _gap(values[place] - values[other], drawn[:, place] - drawn[:, other])
         made.append(
             SubgroupEstimate(
@@ -123,7 +123,7 @@ def subgroup_estimates(
                 low=low,
                 high=high,
                 **gap,
-                worst=None if len(told) < 2 else float(worst[place]),
+                worst=None if len(shown) < 2 else float(worst[place]),
                 n_samples=int(inside[level].sum()),
                 n_subjects=len(np.unique(subjects[inside[level]])),
             )
@@ -132,7 +132,7 @@ def subgroup_estimates(
 
 
 def age_bands(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
-    """Numbers as bands: below the first edge, between two, from the last on; None where NaN.
+    """Return the band of each number: below the first edge, between edges, above; None for NaN.
 
     >>> age_bands(np.array([17.0, 18.0, 70.0, np.nan]), [18, 65]).tolist()
     ['<18', '18-64', '65+', None]
@@ -150,7 +150,7 @@ def age_bands(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]
 
 
 def level_order(level: str) -> tuple[bool, str]:
-    """What to sort groups by: their names, but the band below the first edge comes first."""
+    """Return the sort key of a group: its name, with the lowest band first."""
     return not level.startswith("<"), level
 
 
@@ -160,7 +160,7 @@ def _least(
     kinds: Int[np.ndarray, " sample"],
     every: Int[np.ndarray, " kind"],
 ) -> int:
-    """The smallest of the counts that a group must have: samples of each class, and subjects."""
+    """Return the smallest of a group's counts: samples of each class, and subjects."""
     samples = min(int((cell & (kinds == kind)).sum()) for kind in every)
     return min(samples, len(np.unique(subjects[cell])))
 
@@ -168,11 +168,11 @@ def _least(
 def _worst(
     drawn: Float[np.ndarray, "resample group"], *, higher_is_better: bool
 ) -> Float[np.ndarray, " group"]:
-    """In what share of resamples each group is worst, ties shared."""
+    """Return the share of resamples in which each group is worst, ties shared."""
     filled = np.where(np.isnan(drawn), np.inf if higher_is_better else -np.inf, drawn)
     end = filled.min(axis=1) if higher_is_better else filled.max(axis=1)
-    there = filled == end[:, None]
-    return (there / there.sum(axis=1, keepdims=True)).mean(axis=0)
+    is_worst = filled == end[:, None]
+    return (is_worst / is_worst.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
 def _ends(drawn: Float[np.ndarray, " resample"]) -> tuple[float | None, float | None]:

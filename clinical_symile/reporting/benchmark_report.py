@@ -8,7 +8,7 @@ from typing import Any
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
-from clinical_symile.config.report import benchmark_requirements
+from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -33,7 +33,7 @@ from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
 
-RECORD = "benchmark.json"
+BENCHMARK_FILE = "benchmark.json"
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     Raises:
         DataError: the folder is not one of a finished benchmark.
     """
-    if not (out / RECORD).is_file():
+    if not (out / BENCHMARK_FILE).is_file():
         raise DataError(
-            f"{out}: has no {RECORD}; expected the folder of a finished benchmark. Run "
+            f"{out}: has no {BENCHMARK_FILE}; expected the folder of a finished benchmark. Run "
             "`clinical-symile benchmark` first."
         )
-    record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    record = json.loads((out / BENCHMARK_FILE).read_text(encoding="utf-8"))
     store = open_store(Path(record["store"]))
     runs = [Run(out / "runs" / name) for name in record["runs"]]
     trained = [run for run in runs if run.trained]
@@ -141,7 +141,7 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
         if name in catalog.tasks:
             task = read_task(catalog.path("tasks", name), name=name)
         else:
-            task = parse_task(table, name=name, where=f"{RECORD}, {name}")
+            task = parse_task(table, name=name, where=f"{BENCHMARK_FILE}, {name}")
         if isinstance(task, Retrieval | Classification):
             tasks[name] = task
     return tasks

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.config.report import REPORT_FILE
+from clinical_symile.config.report_file import REPORT_FILE
 from clinical_symile.data.store import CohortStore
 from clinical_symile.formatting import (
     PERCENT,
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often an analyte is available, and its distribution.
+    """Availability and distribution of an analyte.
 
     Attributes:
         name: of the analyte.
@@ -176,7 +176,7 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
     """Draw the first complete samples: images as they are, ECGs as traces."""
     from clinical_symile.reporting.figures.signals import (  # drawing takes a second to load
         electrocardiogram,
-        image,
+        image_address,
     )
 
     drawn = []
@@ -185,7 +185,7 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
         for modality in store.modalities:
             value, words = np.asarray(store.array(modality)[row]), modality_label(modality)
             if value.dtype == np.uint8:
-                sample.append((words, image(value.reshape(value.shape[-2:])), None))
+                sample.append((words, image_address(value.reshape(value.shape[-2:])), None))
             elif store.manifest["modalities"][modality]["unit"] == "uV":
                 trace = electrocardiogram(
                     value / 1000.0,

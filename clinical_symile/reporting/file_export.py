@@ -6,8 +6,8 @@ from typing import Any
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
-from clinical_symile.reporting.benchmark_report import RECORD
-from clinical_symile.reporting.export import export_report_figures
+from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE
+from clinical_symile.reporting.figure_files import export_report_figures
 from clinical_symile.reporting.figures.plots import (
     PLOT_FORMATS,
     degradation_plot,
@@ -87,7 +87,7 @@ def export_figures(
         The files: of a benchmark every figure that its reports can show; of a run its results and
         differences.
     """
-    if (folder / RECORD).is_file():
+    if (folder / BENCHMARK_FILE).is_file():
         return export_report_figures(folder, directory=into, catalog=catalog, file_format=form)
     written, primary = [], results.primary.rows
     for task in dict.fromkeys(row.task for row in primary):

@@ -10,7 +10,7 @@ import jinja2
 
 from clinical_symile import formatting, registry
 from clinical_symile.config.catalog import builtin_catalog_directory
-from clinical_symile.config.report import REPORT_FILE, read_requirements
+from clinical_symile.config.report_file import REPORT_FILE, read_requirements
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.reporting.report_data import ReportData, data_names
 from clinical_symile.reporting.text import labels

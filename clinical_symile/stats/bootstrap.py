@@ -1,11 +1,10 @@
-"""Intervals, of 95 % unless another level is asked for, by bootstrap over subjects.
+"""Compute confidence intervals by bootstrap over subjects, at 95 % unless stated otherwise.
 
-All samples of a subject are drawn together, since they are not independent of each other; an
-interval over samples would be too narrow.
+All samples of a subject are drawn together, because they are not independent; an interval over
+samples would be too narrow.
 
-A resample is a weight for each sample: how often its subject was drawn. What is computed from the
-same weights belongs together, so that differences, sums and ranks of several numbers are resampled
-as one.
+A resample is a weight for each sample: how often its subject was drawn. Values computed from the
+same weights are resampled jointly, so that differences, sums and ranks have correct intervals.
 
 Source: Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press,
 1997: percentile and BCa intervals, and resampling of hierarchical data at the upper level.
@@ -22,20 +21,20 @@ from scipy.special import ndtr, ndtri
 LEVEL = 0.95
 RESAMPLES = 1000
 UNDEFINED_SHARE = 0.05
-# So many weights are held at a time.
-WEIGHTS_AT_A_TIME = 2_000_000
-# The jackknife leaves out so many people or, where there are more, so many groups of them.
-LEFT_OUT = 1000
-ROUNDING = 1e-9
+# Weights held in memory at a time.
+_MAX_WEIGHTS = 2_000_000
+# The jackknife leaves out this many subjects or, if there are more, groups of subjects.
+_MAX_LEFT_OUT = 1000
+_ROUNDING = 1e-9
 
 Arrays = Sequence[Shaped[np.ndarray, " sample"]]
 Weights = Int[np.ndarray, "resample sample"]
-# Of weights and arrays: a number, or several, for each row of weights; NaN where undefined.
+# Maps weights and arrays to one or several values per row of weights; NaN where undefined.
 Weighted = Callable[..., Float[np.ndarray, "resample ..."]]
 
 
 class Interval(NamedTuple):
-    """A value, the ends of its interval, and how these were found: `percentile` or `bca`."""
+    """A value, the ends of its interval, and the method: `percentile` or `bca`."""
 
     value: float
     low: float
@@ -45,11 +44,11 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Resampled:
-    """A value and what it became in each resample.
+    """A value and its values in resamples.
 
     Attributes:
-        value: of all samples.
-        values: of each resample in which it is defined.
+        value: on all samples.
+        values: on each resample in which it is defined.
     """
 
     value: float
@@ -57,34 +56,34 @@ class Resampled:
 
     @property
     def standard_error(self) -> float:
-        """The standard deviation over resamples."""
+        """Return the standard deviation over resamples."""
         return float(self.values.std(ddof=1))
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """The percentile interval: what the middle resamples span."""
+        """Return the percentile interval: the central range of the resampled values."""
         low, high = np.quantile(self.values, [(1 - level) / 2, (1 + level) / 2])
         return Interval(self.value, float(low), float(high))
 
     def bca_interval(
         self, left_out: Float[np.ndarray, " left_out"], level: float = LEVEL
     ) -> Interval:
-        """The bias-corrected and accelerated interval.
+        """Return the bias-corrected and accelerated (BCa) interval.
 
         With z₀ = Φ⁻¹(share of resamples below the value, ties half), and the acceleration
         a = Σ d³ / (6 (Σ d²)^1.5), where d is the mean of `left_out` minus each of it, the ends are
         the quantiles Φ(z₀ + (z₀ + z) / (1 - a (z₀ + z))) for z = ∓1.96. Where all resamples lie on
-        one side of the value, or the value without someone is undefined, so is this, and the
-        percentile interval is returned.
+        one side of the value, or the value is undefined without some subject, the BCa interval is
+        undefined, and the percentile interval is returned.
 
         Source: Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
         https://doi.org/10.2307/2289144
 
         Args:
             left_out: the value without each subject in turn: `jackknife`.
-            level: how often such an interval holds the true value.
+            level: the confidence level.
         """
-        # Sums in another order differ in their last digits, which is neither bias nor skewness.
-        same = ROUNDING * max(1.0, abs(self.value))
+        # Sums in another order differ in their last digits; this is neither bias nor skewness.
+        same = _ROUNDING * max(1.0, abs(self.value))
         level_with = np.abs(self.values - self.value) <= same
         below = ((self.values < self.value) & ~level_with).mean() + level_with.mean() / 2
         apart = left_out.mean() - left_out
@@ -107,16 +106,16 @@ def bootstrap(
     level: float = LEVEL,
     weighted: Weighted | None = None,
 ) -> Interval:
-    """A metric's value, and its percentile interval over resampled subjects.
+    """Compute a metric and its percentile interval over resampled subjects.
 
     Args:
         metric: called with `arrays`, or with some rows of each.
-        arrays: what the metric is of, one entry per sample.
-        subjects: whose sample it is.
-        rng: where resamples are drawn.
-        resamples: how many; an interval of a high level needs more.
-        level: how often such an interval holds the true value.
-        weighted: the same metric for many resamples at once, where there is such a form.
+        arrays: inputs of the metric, one entry per sample.
+        subjects: the subject of each sample.
+        rng: draws the resamples.
+        resamples: their number; an interval of a high level needs more.
+        level: the confidence level.
+        weighted: the same metric for many resamples at once; None if it has no such form.
 
     Raises:
         ValueError: fewer than two subjects, arrays of different lengths, or a metric that is
@@ -138,18 +137,18 @@ def paired_bootstrap(
     level: float = LEVEL,
     weighted: Weighted | None = None,
 ) -> Interval:
-    """The difference of a metric between two models on the same samples, and its interval.
+    """Compute the difference of a metric between two models on the same samples, and its interval.
 
-    Both are scored on the same resampled subjects, so that what they have in common cancels.
+    Both models are evaluated on the same resampled subjects, so that shared variation cancels.
 
     Args:
         metric: as in `bootstrap`.
-        arrays: of the model that is asked about.
-        baseline: the same of the model it is compared with, row for row.
-        subjects: whose sample it is.
-        rng: where resamples are drawn.
-        resamples: how many; an interval of a high level needs more.
-        level: how often such an interval holds the true value.
+        arrays: of the first model.
+        baseline: of the second model, row for row.
+        subjects: the subject of each sample.
+        rng: draws the resamples.
+        resamples: their number; an interval of a high level needs more.
+        level: the confidence level.
         weighted: as in `bootstrap`.
 
     Raises:
@@ -169,7 +168,7 @@ def resample(
     resamples: int = RESAMPLES,
     weighted: Weighted | None = None,
 ) -> Resampled:
-    """What a metric becomes in resamples by subject; see `bootstrap`."""
+    """Compute a metric on all samples and on each resample by subject; see `bootstrap`."""
     value = metric(*arrays)
     form = weighted or by_weights(metric)
     values = resample_metric(form, arrays, subjects, rng=rng, resamples=resamples)
@@ -186,7 +185,7 @@ def resample_difference(
     resamples: int = RESAMPLES,
     weighted: Weighted | None = None,
 ) -> Resampled:
-    """What the difference of two models becomes in resamples; see `paired_bootstrap`."""
+    """Compute the difference of two models on each resample; see `paired_bootstrap`."""
     width, form = len(arrays), weighted or by_weights(metric)
 
     def difference(weights: Weights, *taken: np.ndarray) -> Float[np.ndarray, " resample"]:
@@ -206,13 +205,13 @@ def resample_metric(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> Float[np.ndarray, "resample ..."]:
-    """One number, or several together, for each resample by subject; NaN where undefined.
+    """Compute one or several values jointly on each resample by subject; NaN where undefined.
 
     Raises:
         ValueError: fewer than two subjects, or arrays of different lengths.
     """
     codes, people = _codes(arrays, subjects)
-    at_once = max(1, WEIGHTS_AT_A_TIME // max(len(codes), 1))
+    at_once = max(1, _MAX_WEIGHTS // max(len(codes), 1))
     parts = []
     for start in range(0, resamples, at_once):
         rows = min(at_once, resamples - start)
@@ -226,18 +225,18 @@ def resample_metric(
 def jackknife(
     weighted: Weighted, arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
 ) -> Float[np.ndarray, "left_out ..."]:
-    """The same without each subject in turn; of more than a thousand, without each of 1,000 groups.
+    """Compute values without each subject in turn; above 1,000, without each of 1,000 groups.
 
-    What the people of a group add to a sum of squares or cubes of differences is in expectation
-    what they add one by one, so that the acceleration of BCa is estimated either way.
+    In expectation a group adds as much to the sum of squared or cubed differences as its subjects
+    add one by one, so that the acceleration of BCa can be estimated either way.
 
     Raises:
         ValueError: as in `resample_metric`.
     """
     codes, people = _codes(arrays, subjects)
-    groups = min(people, LEFT_OUT)
+    groups = min(people, _MAX_LEFT_OUT)
     group = codes % groups
-    at_once = max(1, WEIGHTS_AT_A_TIME // max(len(codes), 1))
+    at_once = max(1, _MAX_WEIGHTS // max(len(codes), 1))
     parts = [
         weighted((group[None, :] != left_out[:, None]).astype(np.int64), *arrays)
         for left_out in np.array_split(np.arange(groups), -(-groups // at_once))
@@ -246,7 +245,7 @@ def jackknife(
 
 
 def by_weights(metric: Callable[..., float]) -> Weighted:
-    """A metric of arrays as one of weights, resample by resample; slow, and true of any metric."""
+    """Turn a metric of arrays into one of weights; slow, but correct for any metric."""
 
     def weighted(weights: Weights, *arrays: np.ndarray) -> Float[np.ndarray, " resample"]:
         values = np.full(len(weights), np.nan)
@@ -266,10 +265,10 @@ def defined_share(
     arrays: Arrays,
     subjects: Shaped[np.ndarray, " sample"],
 ) -> Float[np.ndarray, " defined"]:
-    """The resamples in which a metric is defined.
+    """Return the resamples in which a metric is defined.
 
     Raises:
-        ValueError: they are too few, with what the metric says of a resample that it is not of.
+        ValueError: they are too few; the message has the metric's own reason.
     """
     known = values[~np.isnan(values)]
     if len(known) < (1 - UNDEFINED_SHARE) * len(values):
@@ -283,7 +282,7 @@ def defined_share(
 def _complaint(
     metric: Callable[..., float], arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
 ) -> str:
-    """What a metric says where it is undefined, found on resamples of a fixed seed."""
+    """Return the metric's message where it is undefined, found on resamples of a fixed seed."""
     rng, (codes, people) = np.random.default_rng(0), _codes(arrays, subjects)
     for _ in range(RESAMPLES):
         counts = np.bincount(rng.integers(people, size=people), minlength=people)
@@ -298,23 +297,23 @@ def _complaint(
 def _codes(
     arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
 ) -> tuple[Int[np.ndarray, " sample"], int]:
-    """Each sample's subject as a number from 0, and how many there are."""
+    """Return each sample's subject as a number from 0, and the number of subjects."""
     lengths = {len(array) for array in arrays}
     if lengths != {len(subjects)}:
         raise ValueError(
-            f"arrays of length {', '.join(map(str, sorted(lengths)))} for the subjects of "
+            f"arrays of length {', '.join(map(str, sorted(lengths)))} for "
             f"{len(subjects)} samples; expected one entry per sample in each."
         )
     people, codes = np.unique(subjects, return_inverse=True)
     if len(people) < 2:
         raise ValueError(
-            "an interval over subjects needs at least 2 of them; expected samples of more people."
+            "an interval over subjects needs at least 2 of them. Evaluate on more subjects."
         )
     return codes, len(people)
 
 
 def _rows(weights: Weights) -> Iterator[Int[np.ndarray, " drawn"]]:
-    """Each resample as row numbers."""
+    """Yield each resample as row numbers."""
     places = np.arange(weights.shape[1])
     for counts in weights:
         yield np.repeat(places, counts)

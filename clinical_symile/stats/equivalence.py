@@ -1,8 +1,8 @@
-"""Small enough not to matter: non-inferiority and equivalence within a margin, and power.
+"""Test non-inferiority and equivalence within a margin, and compute power and sample size.
 
-All of it is for a difference whose estimate is about normal with a known standard error, as those
-of some tens of subjects and more are. The margin is set before the data are seen, in the units of
-the metric, by what a loss would mean for patients; nothing here can choose it.
+The estimate of the difference must be approximately normal with a known standard error, as it is
+from some tens of subjects on. Choose the margin before you see the data, in units of the metric,
+from what a loss would mean for patients; nothing here can choose it.
 
 Sources: Schuirmann, "A comparison of the two one-sided tests procedure and the power approach",
 Journal of Pharmacokinetics and Biopharmaceutics 15, 1987, https://doi.org/10.1007/BF01068419.
@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from scipy.special import ndtr, ndtri
 
-# On each side, so that verdicts are those of the 95 % interval.
+# On each side, so that verdicts agree with the 95 % interval.
 ALPHA = 0.025
 POWER = 0.8
 
 
 class NoninferiorityResult(NamedTuple):
-    """What two one-sided tests found of a difference that is better the greater it is.
+    """Results of two one-sided tests of a difference; greater is better.
 
     Attributes:
-        p_noninferior: of the claim that no more than the margin is lost.
-        p_equivalent: of the claim that the difference is less than the margin, either way.
+        p_noninferior: p-value of the claim that the loss is less than the margin.
+        p_equivalent: p-value of the claim that the difference is less than the margin either way.
     """
 
     p_noninferior: float
@@ -32,7 +32,7 @@ class NoninferiorityResult(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """`equivalent` or else `non-inferior`, at 2.5 % on each side; `not shown` otherwise."""
+        """Return `equivalent`, `non-inferior` or `not shown`, at 2.5 % on each side."""
         if self.p_equivalent < ALPHA:
             return "equivalent"
         return "non-inferior" if self.p_noninferior < ALPHA else "not shown"
@@ -41,12 +41,12 @@ class NoninferiorityResult(NamedTuple):
 def noninferiority_test(
     difference: float, standard_error: float, *, margin: float
 ) -> NoninferiorityResult:
-    """Two one-sided tests of a difference against minus and plus a margin.
+    """Test a difference against minus and plus a margin, each one-sided.
 
     Args:
-        difference: estimated, signed so that more is better.
-        standard_error: of it.
-        margin: what may be lost, above 0.
+        difference: the estimate, signed so that more is better.
+        standard_error: of the estimate.
+        margin: the acceptable loss, above 0.
 
     Raises:
         ValueError: the margin is not above 0, or the standard error is negative.
@@ -61,9 +61,9 @@ def noninferiority_test(
 
 
 def minimum_detectable(standard_error: float, *, power: float = POWER) -> float:
-    """The true difference that a two-sided test at 5 % finds so often.
+    """Return the true difference that a two-sided test at 5 % detects with this power.
 
-    (z₀.₉₇₅ + z_power) standard errors; the tiny chance to find it the wrong way round is left out.
+    It is (z₀.₉₇₅ + z_power) standard errors, without the tiny chance of the wrong sign.
     """
     return float((ndtri(1 - ALPHA) + ndtri(power)) * standard_error)
 
@@ -71,15 +71,15 @@ def minimum_detectable(standard_error: float, *, power: float = POWER) -> float:
 def subjects_to_detect(
     difference: float, standard_error: float, n_subjects: int, *, power: float = POWER
 ) -> int:
-    """How many subjects like these a two-sided test at 5 % needs to find a true difference.
+    """Return the number of subjects that a two-sided test at 5 % needs to detect a difference.
 
-    The standard error shrinks with the root of the number of subjects.
+    The standard error falls with the square root of the number of subjects.
 
     Args:
-        difference: that would matter, not 0.
+        difference: the true difference to detect, not 0.
         standard_error: of a difference estimated on `n_subjects`.
-        n_subjects: how many these were.
-        power: how often it is to be found.
+        n_subjects: the number of subjects of that estimate.
+        power: the chance to detect it.
 
     Raises:
         ValueError: the difference is 0, or the standard error is negative.
@@ -92,13 +92,13 @@ def subjects_to_detect(
 def subjects_for_margin(
     margin: float, standard_error: float, n_subjects: int, *, power: float = POWER
 ) -> int:
-    """How many subjects show non-inferiority so often, where in truth nothing is lost.
+    """Return the number of subjects that shows non-inferiority if nothing is lost in truth.
 
     Args:
         margin: as for `noninferiority_test`.
         standard_error: of a difference estimated on `n_subjects`.
-        n_subjects: how many these were.
-        power: how often it is to be shown.
+        n_subjects: the number of subjects of that estimate.
+        power: the chance to show it.
 
     Raises:
         ValueError: the margin is not above 0, or the standard error is negative.
@@ -110,6 +110,6 @@ def subjects_for_margin(
 
 def _check(margin: float, standard_error: float) -> None:
     if not margin > 0:
-        raise ValueError(f"a margin or difference of {margin:g}; expected one above 0.")
+        raise ValueError(f"the margin or difference is {margin:g}; expected a number above 0.")
     if not standard_error >= 0:
-        raise ValueError(f"a standard error of {standard_error:g}; expected 0 or more.")
+        raise ValueError(f"the standard error is {standard_error:g}; expected 0 or more.")

@@ -1,11 +1,11 @@
-"""Whether two runs on the same samples differ by more than chance: tests, each with a p value.
+"""Test whether two runs differ on the same samples; all tests are paired and two-sided.
 
-All of them are paired and two-sided, and none takes samples of one person for independent:
+No test treats samples of one subject as independent:
 
 - `delong` for AUROC: the areas' covariance from the placement of every sample among those of the
   other class; with several samples of a subject in Obuchowski's form, which sums over subjects and
   is DeLong's own where each has one;
-- `mcnemar` for what is right or wrong, such as recall@1;
+- `mcnemar` for correct or wrong answers, such as recall@1;
 - `sign_flip` for any metric that is a mean over samples.
 
 Sources: DeLong et al., Biometrics 44, 1988, https://doi.org/10.2307/2531595. Obuchowski,
@@ -24,14 +24,14 @@ from scipy.special import ndtr
 from scipy.stats import binom, rankdata
 
 PERMUTATIONS = 9_999
-# With no more subjects than this, every way to flip signs is tried.
+# Up to this number of subjects, all sign assignments are enumerated.
 ENUMERATED = 12
-# Sums of the same terms in another order differ in their last digits, and count as equal.
+# Sums of the same terms in another order differ in their last digits; they count as equal.
 _TOLERANCE = 1e-12
 
 
 class TestResult(NamedTuple):
-    """What a test found: the test's name, its difference and the two-sided p value."""
+    """The name of a test, its difference and the two-sided p-value."""
 
     test: str
     difference: float
@@ -44,13 +44,13 @@ def delong(
     baseline: Float[np.ndarray, " sample"],
     subjects: Shaped[np.ndarray, " sample"],
 ) -> TestResult:
-    """The difference of two AUROCs on the same samples, by its asymptotic normal distribution.
+    """Test the difference of two AUROCs by its asymptotic normal distribution (DeLong).
 
-    It needs some tens of subjects of each class.
+    The test needs some tens of subjects of each class.
 
     Raises:
-        ValueError: one class, fewer than two subjects in one of them, or two different areas none
-            of which varies, as where one separates the classes and the other reverses them.
+        ValueError: one class only, fewer than two subjects in a class, or two different areas
+            without variance, such as 1 and 0.
     """
     areas, covariance = auroc_covariance(label, np.stack([probability, baseline]), subjects)
     difference = float(areas[0] - areas[1])
@@ -61,7 +61,7 @@ def delong(
     if variance < _TOLERANCE**2:
         raise ValueError(
             f"AUROCs differ by {difference:+.3f} and DeLong's variance is 0; expected areas that "
-            "vary between people. Score on more samples."
+            "vary between subjects. Evaluate on more samples."
         )
     return TestResult(name, difference, float(2 * ndtr(-abs(difference) / np.sqrt(variance))))
 
@@ -71,7 +71,7 @@ def auroc_covariance(
     scores: Float[np.ndarray, "model sample"],
     subjects: Shaped[np.ndarray, " sample"],
 ) -> tuple[Float[np.ndarray, " model"], Float[np.ndarray, "model model"]]:
-    """AUROCs of several models on the same samples, and their covariance over subjects.
+    """Compute AUROCs of several models on the same samples, and their covariance over subjects.
 
     With placements V (of a positive: the share of negatives below it, ties half; of a negative: the
     share of positives above it), X and Y their sums over the positives and negatives of a subject,
@@ -83,7 +83,7 @@ def auroc_covariance(
     S₁₀ = I / (I - 1) Σ (X - mθ)(Y - nθ)ᵀ.
 
     Raises:
-        ValueError: one class, or fewer than two subjects in one of them.
+        ValueError: one class only, or fewer than two subjects in a class.
     """
     positive = label == 1
     people, codes = np.unique(subjects, return_inverse=True)
@@ -92,7 +92,7 @@ def auroc_covariance(
     if min(holders) < 2:
         raise ValueError(
             f"{holders[0]} subjects have a positive sample and {holders[1]} a negative one; "
-            "expected at least 2 of each. Score on more samples."
+            "expected at least 2 of each. Evaluate on more samples."
         )
     totals = [int(count.sum()) for count in counts]
     ranks = rankdata(scores, axis=1)
@@ -117,19 +117,20 @@ def mcnemar(
     baseline: Float[np.ndarray, " sample"],
     subjects: Shaped[np.ndarray, " sample"],
 ) -> TestResult:
-    """Whether two runs are right equally often; pairs that agree say nothing.
+    """Test whether two runs are correct equally often; pairs that agree carry no information.
 
-    Where each subject has one sample, b pairs favour the run and c its baseline, and p is that of a
-    fair coin, the observed count taken half (mid-p). Where subjects repeat, the sums of b - c of
-    each subject are squared: Σ² / Σ(squares) is χ² of one degree of freedom for many subjects.
+    With one sample per subject, b pairs favour the run and c its baseline; p is that of a fair
+    coin, with half the probability of the observed count (mid-p). With several samples of a
+    subject, the sums of b - c of each subject are squared: Σ² / Σ(squares) is χ² with one degree
+    of freedom for many subjects.
 
-    With ties at the first place a sample is right in part. Such a pair counts by the sign of its
+    With ties at the first rank a sample is partly correct. Such a pair counts by the sign of its
     difference, as one pair: the test is then the sign test.
 
     Args:
-        right: 1 where the run is right, 0 where it is wrong, a share where it ties.
-        baseline: the same of the other, row for row.
-        subjects: whose sample it is.
+        right: 1 where the run is correct, 0 where it is wrong, a share where it ties.
+        baseline: the same for the other run, row for row.
+        subjects: the subject of each sample.
     """
     sign = np.sign(np.where(np.abs(right - baseline) < _TOLERANCE, 0.0, right - baseline))
     difference = float((right - baseline).mean())
@@ -153,18 +154,18 @@ def sign_flip(
     rng: np.random.Generator,
     permutations: int = PERMUTATIONS,
 ) -> TestResult:
-    """Whether two means differ, if each subject might as well have had the two runs exchanged.
+    """Test whether two means differ, by flipping the signs of subjects' differences.
 
-    The difference of every subject's samples keeps or changes its sign, all together; p is the
-    share of these ways in which the mean differs at least as much. With few subjects all ways are
-    tried, otherwise some are drawn, and the one that was observed counts among them.
+    Under the null hypothesis the two runs are exchangeable within each subject. p is the share of
+    sign assignments whose mean difference is at least as large. With few subjects all assignments
+    are enumerated; otherwise some are drawn, and the observed one is counted among them.
 
     Args:
-        values: of each sample, whose mean the metric is.
-        baseline: the same of the other run.
-        subjects: whose sample it is.
-        rng: draws signs.
-        permutations: how many are drawn.
+        values: per sample; the metric is their mean.
+        baseline: the same for the other run.
+        subjects: the subject of each sample.
+        rng: draws the signs.
+        permutations: the number of drawn assignments.
     """
     people, codes = np.unique(subjects, return_inverse=True)
     sums = np.bincount(codes, values - baseline, len(people))

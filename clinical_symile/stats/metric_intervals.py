@@ -1,7 +1,7 @@
-"""The numbers of an evaluation with their intervals: all of the same samples from one bootstrap.
+"""Compute the intervals of several metrics of the same samples from one bootstrap.
 
-What is drawn depends on the people and the seed alone, so that numbers of the same samples, such as
-the metrics of a task under many patterns, share the resamples. Each is as it would be alone.
+Resamples depend on the subjects and the seed alone. Metrics of the same samples, such as those of a
+task under many patterns, share the resamples; each interval is the same as if computed alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,13 +26,13 @@ from clinical_symile.stats.bootstrap import (
 
 @dataclass(frozen=True)
 class MetricSample:
-    """A metric of some samples, to be told with its interval.
+    """A metric and the samples that it is computed from.
 
     Attributes:
-        compute: the metric, of `arrays`; a ValueError says that it is undefined.
-        arrays: what it is of, one entry per sample.
+        compute: the metric of `arrays`; it raises a ValueError where it is undefined.
+        arrays: its inputs, one entry per sample.
         interval: a key of `INTERVALS`.
-        weighted: the same metric for many resamples at once, where there is such a form.
+        weighted: the same metric for many resamples at once; None if it has no such form.
     """
 
     compute: Callable[..., float]
@@ -48,13 +48,13 @@ def metric_intervals(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> list[Interval | ValueError]:
-    """The 95 % interval of each number, or why it has none.
+    """Compute the 95 % interval of each metric, or the error that explains why it has none.
 
     Args:
-        numbers: all of the same samples.
-        subjects: whose sample it is.
-        rng: where resamples are drawn.
-        resamples: how many.
+        numbers: metrics of the same samples.
+        subjects: the subject of each sample.
+        rng: draws the resamples.
+        resamples: their number.
     """
     made: dict[int, Interval | ValueError] = {}
     values: dict[int, float] = {}
@@ -69,7 +69,7 @@ def metric_intervals(
     arrays = [array for number in known for array in number.arrays]
 
     def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
-        as_floats = weights.astype(np.float64)  # once, and not by each metric for itself
+        as_floats = weights.astype(np.float64)  # converted once for all metrics
         return np.stack(
             [
                 by_weights(number.compute)(weights, *number.arrays)
@@ -97,7 +97,7 @@ def metric_intervals(
     return [made[place] for place in range(len(numbers))]
 
 
-# Of what was drawn of a number and its column: the interval.
+# Maps the resampled values of a metric and its column to the interval.
 Ends = Callable[[Resampled, int], Interval]
 
 

@@ -1,8 +1,8 @@
-"""p values of a family of tests, adjusted for how many they are.
+"""Adjust the p-values of a family of tests for their number.
 
-- `holm` bounds the chance of any false claim among all of the family, whatever their dependence;
-- `benjamini_hochberg` bounds the expected share of false claims among those that are made, for
-  tests that are independent or positively dependent.
+- `holm` controls the family-wise error, for any dependence between tests;
+- `benjamini_hochberg` controls the false discovery rate, for independent or positively dependent
+  tests.
 
 Sources: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
 Statistics 6, 1979. Benjamini and Hochberg, "Controlling the false discovery rate", JRSS B 57, 1995.
@@ -15,7 +15,7 @@ from scipy.stats import false_discovery_control
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The k-th smallest of n p values times n - k + 1, never below an earlier one, at most 1."""
+    """Return the k-th smallest of n p-values times n - k + 1, monotone and at most 1."""
     p = _checked(p_values)
     order = np.argsort(p, kind="stable")
     raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -25,7 +25,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """The k-th smallest of n p values times n / k, never above a later one."""
+    """Return the k-th smallest of n p-values times n / k, monotone."""
     p = _checked(p_values)
     return false_discovery_control(p, method="bh").tolist() if len(p) else []
 
@@ -33,5 +33,5 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 def _checked(p_values: Sequence[float]) -> np.ndarray:
     p = np.asarray(p_values, dtype=float)
     if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p values outside 0 … 1 or NaN; expected those of tests that were made.")
+        raise ValueError("p-values outside 0 … 1 or NaN; expected the p-values of completed tests.")
     return p

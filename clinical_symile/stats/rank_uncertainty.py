@@ -1,7 +1,7 @@
-"""Which method is first, and how sure that is: ranks over the same resamples of people.
+"""Rank methods and compute the uncertainty of ranks from shared resamples of subjects.
 
-A rank of one sample says little: of two methods that are alike, one always comes first. The
-interval of a rank is over people, and `best` is in how many resamples a method leads, ties shared.
+The rank on one sample says little: of two equal methods one always ranks first. The interval of a
+rank is over subjects; `best` is the share of resamples in which a method ranks first, ties shared.
 
 Source: Goldstein and Spiegelhalter, "League tables and their limitations", JRSS A 159, 1996.
 https://doi.org/10.2307/2983325
@@ -13,17 +13,17 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-LEVEL = 0.95
+from clinical_symile.stats.bootstrap import LEVEL
 
 
 class Rank(NamedTuple):
-    """A method's rank, 1 the best; the mean of ranks where it is over several tasks.
+    """A method's rank, 1 is the best; over several tasks the mean of ranks.
 
     Attributes:
         rank: on all samples.
         low: lower end of the 95 % interval over resamples.
         high: its upper end.
-        best: share of the resamples in which it is first.
+        best: share of the resamples in which it ranks first.
     """
 
     rank: float
@@ -42,7 +42,7 @@ def rank_methods(
 
     Args:
         values: on all samples.
-        resampled: on the same resamples of people for all methods and tasks.
+        resampled: on resamples of subjects, shared by all methods and tasks.
         higher_is_better: the direction of improvement.
     """
     sign = -1 if higher_is_better else 1

@@ -1,18 +1,18 @@
-"""How much of a number is the luck of training, and how much the people it was measured on.
+"""Decompose the variance of a metric into subjects, training seeds and their interaction.
 
-Runs that differ by seed alone are scored on the same people: the number of seed s on these people
-is μ + people + seed + both, where *people* is shared by all runs, *seed* is what a seed does for
-all people, and *both* what it does for just these. From a bootstrap over people, done once for all
-runs, each has its variance:
+Runs that differ by seed alone are evaluated on the same subjects. The metric of seed s is
+μ + people + seed + both: *people* is shared by all runs, *seed* is the effect of the seed for all
+subjects, *both* its effect for these subjects only. A bootstrap over subjects, shared by all runs,
+gives their variances:
 
-- people: that of the mean over seeds, less what seeds and people share: over resamples the mean
+- people: the variance of the mean over seeds, minus the interaction: over resamples the mean
   varies by people + both / S;
-- both: by how much the variance between seeds grows in resamples, as each of them adds another
-  draw of it;
-- seed: the variance between seeds on these people, less both.
+- both: the growth of the variance between seeds in resamples, since each resample adds another
+  draw of the interaction;
+- seed: the variance between seeds on these subjects, minus both.
 
-One run of a new seed on other people varies by the sum of the three. With three seeds the variance
-between them is known very roughly: (S - 1) degrees of freedom.
+A run of a new seed on other subjects varies by the sum of the three. With three seeds the variance
+between seeds is known very roughly: it has S - 1 degrees of freedom.
 
 Source: Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4 (crossed random
 effects).
@@ -26,16 +26,16 @@ from scipy.stats import chi2, t
 
 
 class VarianceComponents(NamedTuple):
-    """Standard deviations of one run's number, each in the metric's own units.
+    """Standard deviations of one run's metric, in the metric's units.
 
     Attributes:
         mean: over seeds.
-        low: lower end of the 95 % interval of the mean for other people and other seeds.
+        low: lower end of the 95 % interval of the mean, over subjects and seeds.
         high: its upper end.
-        people: by whom it was measured on.
-        seeds: by the seed, for all people alike.
-        both: by what a seed does for just these people.
-        between: between seeds on these people, by the seed and by both together.
+        people: over subjects.
+        seeds: over seeds, for all subjects.
+        both: interaction of seeds and subjects.
+        between: between seeds on these subjects: seeds and interaction together.
         seeds_low: lower end of the 95 % interval of `between`.
         seeds_high: its upper end.
     """
@@ -54,18 +54,20 @@ class VarianceComponents(NamedTuple):
 def variance_components(
     values: Float[np.ndarray, " seed"], resampled: Float[np.ndarray, "resample seed"]
 ) -> VarianceComponents:
-    """Variance over seeds apart from variance over people.
+    """Separate the variance over seeds from the variance over subjects.
 
     Args:
         values: the metric of each run, on all samples.
-        resampled: the same on the same resamples of people for all runs.
+        resampled: the same on resamples of subjects, shared by all runs.
 
     Raises:
-        ValueError: there is one seed only.
+        ValueError: there is only one seed.
     """
     n = len(values)
     if n < 2:
-        raise ValueError("one seed says nothing of others; expected runs of at least 2 seeds.")
+        raise ValueError(
+            "the variance over seeds needs runs of at least 2 seeds. Train with more seeds."
+        )
     between = float(values.var(ddof=1))
     both = max(0.0, float(resampled.var(axis=1, ddof=1).mean()) - between)
     people = max(0.0, float(resampled.mean(axis=1).var(ddof=1)) - both / n)
@@ -87,10 +89,10 @@ def variance_components(
 
 
 def _quantile(people: float, seeds: float, n: int) -> float:
-    """Of Student's distribution: few degrees of freedom where seeds are most of the variance.
+    """Return Student's quantile with Satterthwaite's degrees of freedom.
 
-    Satterthwaite's degrees of freedom of the sum of a variance that is known well and one from n
-    seeds.
+    They are those of the sum of a well-known variance and one from n seeds: few degrees of freedom
+    where seeds dominate.
     """
     freedom = (people + seeds) ** 2 * (n - 1) / seeds**2 if seeds else np.inf
     return float(t.ppf(0.975, freedom))

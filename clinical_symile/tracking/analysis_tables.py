@@ -5,10 +5,11 @@ of fewer than ten people are None.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from clinical_symile.errors import warn_renamed
 from clinical_symile.tracking.results import read_rows, write_rows
 
 
@@ -22,7 +23,7 @@ class Measure:
         task: the task's name.
         missingness: the pattern.
         part: which outcome or draw of labels, of a task of several; else None.
-        measure: `calibration/…`, `recalibrated/…`, `conformal/…` or `silent/…`; see
+        measure: `calibration/…`, `recalibrated/…`, `conformal/…` or `high_confidence_errors/…`; see
             docs/explanation/clinical_measures.md.
         value: the number.
         low: lower end of the 95 % interval, by bootstrap over subjects; None where too many
@@ -297,6 +298,9 @@ class RunAnalysis:
     subgroups: Sequence[SubgroupResult] = field(default_factory=list)
 
 
+# Measures of high-confidence errors, by their prefix of version 0.1 and by their own.
+_OLD_PREFIX, _NEW_PREFIX = "silent/", "high_confidence_errors/"
+
 KINDS: Mapping[str, type[Any]] = {
     "measures": Measure,
     "calibration": CalibrationBin,
@@ -318,12 +322,23 @@ def read_analysis(folder: Path) -> RunAnalysis:
     Raises:
         DataError: a line is not such a row.
     """
-    return RunAnalysis(
+    analysis = RunAnalysis(
         **{
             name: read_rows(path, kind) if (path := folder / f"{name}.jsonl").is_file() else []
             for name, kind in KINDS.items()
         }
     )
+    old = [row.measure for row in analysis.measures if row.measure.startswith(_OLD_PREFIX)]
+    if old:
+        warn_renamed(f"measure '{_OLD_PREFIX}…'", f"'{_NEW_PREFIX}…'", where=str(folder))
+    return replace(analysis, measures=[_with_current_name(row) for row in analysis.measures])
+
+
+def _with_current_name(row: Measure) -> Measure:
+    if not row.measure.startswith(_OLD_PREFIX):
+        return row
+    name = row.measure.removeprefix(_OLD_PREFIX)
+    return replace(row, measure=_NEW_PREFIX + ("gap" if name == "silence" else name))
 
 
 def merge_analyses(several: Iterable[RunAnalysis]) -> RunAnalysis:

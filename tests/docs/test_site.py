@@ -10,7 +10,7 @@ import clinical_symile
 from clinical_symile import registry
 from clinical_symile.cli.parser import build_parser
 from clinical_symile.config.cohort_schema import CohortFile
-from clinical_symile.config.report import ReportRequirements
+from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
 from docs.hooks import reference
 from docs.hooks.docstrings import section

@@ -11,7 +11,7 @@ from clinical_symile.cli.parser import LISTS
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import modality_adapters, read_cohort
 from clinical_symile.config.presets import cohort_names
-from clinical_symile.config.report import read_requirements
+from clinical_symile.config.report_file import read_requirements
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import applicability_problems, parse_task, read_task

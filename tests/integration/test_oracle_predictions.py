@@ -138,7 +138,7 @@ def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
 def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
     oracle: tuple[Run, RunAnalysis],
 ) -> None:
-    right = {"calibration/slope": 1, "calibration/intercept": 0, "silent/silence": 0}
+    right = {"calibration/slope": 1, "calibration/intercept": 0, "high_confidence_errors/gap": 0}
     right |= {"calibration/observed_minus_predicted": 0, "recalibrated/slope": 1}
     beyond: dict[str, list[float]] = {name: [] for name in right}
     patterns = set()
@@ -153,7 +153,9 @@ def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
             assert row.value == pytest.approx(0.9, abs=0.02) or row.value > 0.9
         if row.measure == "calibration/expected_error":
             assert row.value < 0.04
-        if row.measure == "silent/accuracy_fall" and row.missingness.startswith("only-"):
+        if row.measure == "high_confidence_errors/accuracy_fall" and row.missingness.startswith(
+            "only-"
+        ):
             assert row.value > 0
     assert len(patterns) == 8
     for name, values in beyond.items():
@@ -217,8 +219,8 @@ def test_brier_score_accuracy_and_confidence_are_those_of_enumeration(
     # one with max(p, 1 - p), and that is how sure the oracle is.
     exact = {
         "calibration/brier": lambda p: p * (1 - p),
-        "silent/accuracy": lambda p: np.maximum(p, 1 - p),
-        "silent/confidence": lambda p: np.maximum(p, 1 - p),
+        "high_confidence_errors/accuracy": lambda p: np.maximum(p, 1 - p),
+        "high_confidence_errors/confidence": lambda p: np.maximum(p, 1 - p),
     }
     for name, of in exact.items():
         found = measured(oracle[1], name)

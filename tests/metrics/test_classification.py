@@ -47,6 +47,6 @@ def test_calibration_error_by_hand():
 @pytest.mark.parametrize(("metric", "name"), [(auroc, "AUROC"), (auprc, "AUPRC")])
 @pytest.mark.parametrize("only", [0, 1])
 def test_a_single_class_is_refused(metric, name, only):
-    message = f"{name} needs both classes; all labels are of one"
+    message = f"{name} needs both classes; all labels are equal"
     with pytest.raises(ValueError, match=message):
         metric(np.full(3, only), np.array([0.1, 0.2, 0.3]))

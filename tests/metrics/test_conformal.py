@@ -43,5 +43,5 @@ def test_sets_of_exchangeable_samples_hold_the_truth_as_often_as_promised(miscov
 
 @pytest.mark.parametrize("miscoverage", [0.0, 1.0])
 def test_a_promise_of_all_or_nothing_is_refused(miscoverage):
-    with pytest.raises(ValueError, match="expected one between 0 and 1"):
+    with pytest.raises(ValueError, match="expected a number between 0 and 1"):
         conformal_threshold(np.array([1]), np.array([0.5]), miscoverage=miscoverage)

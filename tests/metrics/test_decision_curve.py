@@ -41,5 +41,5 @@ def test_true_risks_are_never_worse_than_treating_all_or_none(rng):
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_a_threshold_at_the_end_is_refused(threshold):
-    with pytest.raises(ValueError, match="a threshold outside 0 … 1"):
+    with pytest.raises(ValueError, match="a threshold is outside 0 … 1"):
         net_benefit(np.ones((1, 1)), np.array([1]), np.array([0.5]), thresholds=(threshold,))

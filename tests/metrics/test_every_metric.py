@@ -63,9 +63,9 @@ def test_random_scores_average_to_chance(name, metric, rng):
 @each_retrieval_metric
 def test_no_queries_are_refused(name, metric):
     nothing = np.array([], dtype=int)
-    with pytest.raises(ValueError, match="no queries to score"):
+    with pytest.raises(ValueError, match="there are no queries"):
         metric.compute(*_columns(metric, nothing, nothing, nothing))
-    with pytest.raises(ValueError, match="no queries to score"):
+    with pytest.raises(ValueError, match="there are no queries"):
         metric.chance(nothing)
 
 
@@ -96,7 +96,7 @@ def test_the_order_of_samples_changes_nothing(name, metric, rng):
 @each_classification_metric
 def test_bad_input_to_a_classification_metric_is_refused(name, metric):
     label, probability = np.array([0, 1]), np.array([0.2, 0.8])
-    with pytest.raises(ValueError, match="no samples to score"):
+    with pytest.raises(ValueError, match="there are no samples"):
         metric.compute(label[:0], probability[:0])
     with pytest.raises(ValueError, match="labels other than 0 and 1"):
         metric.compute(np.array([0, 2]), probability)

@@ -75,5 +75,5 @@ def test_the_length_of_vectors_does_not_matter(rng):
 
 
 def test_one_sample_has_no_uniformity():
-    with pytest.raises(ValueError, match="uniformity needs 2 samples"):
+    with pytest.raises(ValueError, match="uniformity needs at least 2 samples"):
         uniformity(np.ones((1, 3)))

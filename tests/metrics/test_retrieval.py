@@ -128,7 +128,7 @@ def test_nan_scores_are_refused():
 
 
 def test_a_right_candidate_outside_its_list_is_refused():
-    with pytest.raises(ValueError, match="1 of 1 queries have a right candidate without"):
+    with pytest.raises(ValueError, match="1 of 1 queries have a correct candidate without"):
         expected_ranks(np.array([[0.1, -np.inf]]), np.array([1]))
 
 

@@ -64,8 +64,8 @@ def test_a_gap_that_is_there_is_found_and_the_worst_group_named(rng):
 def test_small_groups_are_withheld_and_no_other_one_follows_from_them(rng):
     groups = np.repeat(np.array(["a", "b", "c"], dtype=object), [9, 40, 80])
     made = told(rng.random(129), np.arange(129), groups, rng)
-    assert made["a"].withheld == "fewer than 10 people, or samples of a class"
-    assert made["b"].withheld == "so that no other one follows"
+    assert made["a"].withheld == "fewer than 10 subjects, or samples of a class"
+    assert made["b"].withheld == "so that no other group follows"
     for level in "ab":
         assert made[level].value is made[level].gap is made[level].n_samples is None
     assert made["c"].n_samples == 80

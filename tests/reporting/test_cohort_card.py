@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.report import benchmark_requirements, read_requirements
+from clinical_symile.config.report_file import benchmark_requirements, read_requirements
 from clinical_symile.data.croissant import croissant, write_croissant
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError

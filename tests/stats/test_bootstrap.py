@@ -125,7 +125,7 @@ def test_a_metric_that_is_often_undefined_is_refused(rng):
 
 
 def test_a_metric_that_is_undefined_for_all_samples_says_so_itself(rng):
-    with pytest.raises(ValueError, match="AUROC needs both classes; all labels are of one"):
+    with pytest.raises(ValueError, match="AUROC needs both classes; all labels are equal"):
         bootstrap(AUROC.compute, [np.zeros(9, int), np.zeros(9)], np.arange(9), rng=rng)
 
 
@@ -136,7 +136,7 @@ def test_one_subject_is_refused(rng):
 
 def test_arrays_of_another_length_are_refused(rng, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="arrays of length 3, 4 for the subjects of 4 samples"):
+    with pytest.raises(ValueError, match="arrays of length 3, 4 for 4 samples"):
         paired_bootstrap(mean, [np.arange(4.0)], [np.arange(3.0)], np.arange(4), rng=rng)
 
 
@@ -181,7 +181,7 @@ def test_few_weights_at_a_time_give_the_same(rng, monkeypatch):
         resample_metric(form, [values], subjects, rng=np.random.default_rng(1), resamples=20),
         jackknife(form, [values], subjects),
     )
-    monkeypatch.setattr(intervals, "WEIGHTS_AT_A_TIME", 700)
+    monkeypatch.setattr(intervals, "_MAX_WEIGHTS", 700)
     again = resample_metric(form, [values], subjects, rng=np.random.default_rng(1), resamples=20)
     np.testing.assert_array_equal(again, whole)
     np.testing.assert_array_equal(jackknife(form, [values], subjects), without)
@@ -218,7 +218,7 @@ def test_of_many_people_groups_are_left_out_and_the_interval_is_nearly_the_same(
 
     drawn = resample(np.mean, [values], subjects, rng=rng, weighted=mean)
     groups = jackknife(mean, [values], subjects)
-    monkeypatch.setattr("clinical_symile.stats.bootstrap.LEFT_OUT", 3000)
+    monkeypatch.setattr("clinical_symile.stats.bootstrap._MAX_LEFT_OUT", 3000)
     people = jackknife(mean, [values], subjects)
     assert (len(groups), len(people)) == (1000, 3000)
     few, all_of_them = (drawn.bca_interval(left_out) for left_out in (groups, people))

@@ -75,12 +75,12 @@ def test_the_sample_size_and_the_minimum_detectable_difference_undo_each_other()
     "call", [noninferiority_test, lambda d, e, margin: subjects_to_detect(d, e, 9)]
 )
 def test_a_margin_or_difference_of_0_is_refused(call):
-    with pytest.raises(ValueError, match="expected one above 0"):
+    with pytest.raises(ValueError, match="expected a number above 0"):
         call(0.0, 0.1, margin=0.0)
 
 
 def test_a_negative_standard_error_is_refused():
-    with pytest.raises(ValueError, match="a standard error of -1; expected 0 or more"):
+    with pytest.raises(ValueError, match="the standard error is -1; expected 0 or more"):
         noninferiority_test(0.0, -1.0, margin=0.1)
-    with pytest.raises(ValueError, match="a standard error of -1"):
+    with pytest.raises(ValueError, match="the standard error is -1"):
         subjects_for_margin(0.1, -1.0, 9)

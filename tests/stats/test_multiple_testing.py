@@ -37,5 +37,5 @@ def test_holm_makes_a_false_claim_in_5_of_100_families(rng):
 @pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1])
 def test_what_is_no_p_value_is_refused(adjust, bad):
-    with pytest.raises(ValueError, match="p values outside 0 … 1 or NaN"):
+    with pytest.raises(ValueError, match="p-values outside 0 … 1 or NaN"):
         adjust([0.5, bad])

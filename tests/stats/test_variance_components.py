@@ -68,5 +68,5 @@ def test_the_deviation_between_seeds_lies_in_its_interval_whatever_it_is_of(rng)
 
 
 def test_one_seed_is_refused():
-    with pytest.raises(ValueError, match="one seed says nothing of others"):
+    with pytest.raises(ValueError, match="needs runs of at least 2 seeds"):
         variance_components(np.array([0.5]), np.full((10, 1), 0.5))

@@ -131,12 +131,16 @@ def _numbers(weights: Weights, risks: _Risks) -> Numbers:
             "conformal/empty": mean(size == 0),
         }
     told |= {
-        "silent/accuracy": mean(is_correct(label, probability)),
-        "silent/confidence": mean(confidence(probability)),
+        "high_confidence_errors/accuracy": mean(is_correct(label, probability)),
+        "high_confidence_errors/confidence": mean(confidence(probability)),
     }
     if risks.whole is not None:
         falls = high_confidence_error_gap(label, probability, risks.whole)
-        names = ("silent/accuracy_fall", "silent/confidence_fall", "silent/silence")
+        names = (
+            "high_confidence_errors/accuracy_fall",
+            "high_confidence_errors/confidence_fall",
+            "high_confidence_errors/gap",
+        )
         told |= {name: mean(falls[:, place]) for place, name in enumerate(names)}
     return told
 

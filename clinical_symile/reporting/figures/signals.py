@@ -86,7 +86,7 @@ def electrocardiogram(
     return Picture(name, title, figure)
 
 
-def image(pixels: UInt8[np.ndarray, "h w"], *, size_px: int = 160) -> str:
+def image_address(pixels: UInt8[np.ndarray, "h w"], *, size_px: int = 160) -> str:
     """Return a smaller version of an image as a `data:` address."""
     every = max(1, min(pixels.shape) // size_px)
     file = io.BytesIO()

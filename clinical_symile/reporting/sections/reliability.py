@@ -70,7 +70,7 @@ CONFORMAL_QUANTITIES = (
 )
 HIGH_CONFIDENCE_QUANTITIES = (
     Quantity(
-        "silent/silence",
+        "high_confidence_errors/gap",
         "fall in accuracy minus fall in confidence, % of patients",
         percent=True,
         target=0.0,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clinical_symile.reporting.figures.picture import Picture
-from clinical_symile.reporting.figures.signals import electrocardiogram, image
+from clinical_symile.reporting.figures.signals import electrocardiogram, image_address
 from clinical_symile.reporting.report_data import QueryExample
 from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, Section
@@ -102,7 +102,7 @@ def _draw(measurement: Any, modality: str, name: str) -> Drawing:
     if not isinstance(measurement, np.ndarray):
         return Drawing(words, values=[(a, f"{value:.4g}", unit) for a, value, unit in measurement])
     if measurement.dtype == np.uint8:
-        return Drawing(words, picture=image(measurement.reshape(measurement.shape[-2:])))
+        return Drawing(words, picture=image_address(measurement.reshape(measurement.shape[-2:])))
     trace = electrocardiogram(
         measurement, sampling_rate_hz=_SAMPLING_RATE_HZ, name=name, title=f"A synthetic {words}"
     )

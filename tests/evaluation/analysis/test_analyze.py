@@ -126,11 +126,14 @@ def test_measures_are_those_of_the_outcomes(
     assert total == pytest.approx(found["calibration/brier"])
     right = ((probability > 0.5) == label).mean()
     before = ((whole["probability"] > 0.5) == whole["label"]).mean()
-    assert found["silent/accuracy"] == pytest.approx(right)
-    assert found["silent/accuracy_fall"] == pytest.approx(before - right)
-    fall, unsure = found["silent/accuracy_fall"], found["silent/confidence_fall"]
-    assert found["silent/silence"] == pytest.approx(fall - unsure)
-    assert "silent/silence" not in numbers(told, "complete")
+    assert found["high_confidence_errors/accuracy"] == pytest.approx(right)
+    assert found["high_confidence_errors/accuracy_fall"] == pytest.approx(before - right)
+    fall, unsure = (
+        found["high_confidence_errors/accuracy_fall"],
+        found["high_confidence_errors/confidence_fall"],
+    )
+    assert found["high_confidence_errors/gap"] == pytest.approx(fall - unsure)
+    assert "high_confidence_errors/gap" not in numbers(told, "complete")
     assert 0 <= found["conformal/coverage"] <= 1
     assert found["recalibrated/brier"] != found["calibration/brier"]
     for row in told.measures:

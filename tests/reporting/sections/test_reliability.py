@@ -73,7 +73,7 @@ def test_where_no_rates_were_asked_there_is_a_line_for_each_pattern() -> None:
 
 
 def test_high_confidence_errors_say_which_side_is_which() -> None:
-    some = [measure_row("a-0", "without-ecg", "silent/silence", -0.031)]
+    some = [measure_row("a-0", "without-ecg", "high_confidence_errors/gap", -0.031)]
     (panel,) = quantity_panels(
         some, HIGH_CONFIDENCE_QUANTITIES, tasks=TASKS, series=SERIES, name="silence"
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.reporting.export import FIGURE_KINDS, save_figures
+from clinical_symile.reporting.figure_files import FIGURE_KINDS, save_figures
 from tests.reporting.test_render import OUTCOME, made_data, of_ways, with_all_that_is_told
 
 

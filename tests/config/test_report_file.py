@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.config.report import read_requirements
+from clinical_symile.config.report_file import read_requirements
 from clinical_symile.errors import DefinitionError, RenamedWordWarning
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "benchmark" / "report.toml"
@@ -62,7 +62,7 @@ def test_a_template_without_a_definition_is_refused(tmp_path: Path, text: str, m
 def test_reading_a_report_loads_neither_matplotlib_nor_torch():
     code = (
         "import sys; from pathlib import Path; "
-        "from clinical_symile.config.report import read_requirements; "
+        "from clinical_symile.config.report_file import read_requirements; "
         f"read_requirements(Path({str(REPORT)!r})); "
         "assert not {'matplotlib', 'torch', 'mlflow'} & set(sys.modules)"
     )
