@@ -53,7 +53,7 @@ def command_line() -> str:
     ]
     for verb, about in verbs(parser).items():
         usage = " ".join(about.format_usage().removeprefix("usage: ").split())
-        page += [f"## {verb}", about.description or "", f"```text\n{usage}\n```", _options(about)]
+        page += [f"## {verb}", about.description or "", f"```bash\n{usage}\n```", _options(about)]
     return "\n\n".join(page) + "\n"
 
 
@@ -156,8 +156,8 @@ def _fields(model: type[BaseModel]) -> str:
         else:
             default = _value(field.get_default(call_default_factory=True))
         about = field.description or described.get(name, "")
-        rows.append((f"`{field.alias or name}`", _kind(field.annotation), default, about))
-    return _table(("field", "value", "default", "meaning"), rows)
+        rows.append((f"`{field.alias or name}`", about, _kind(field.annotation), default))
+    return _table(("field", "meaning", "value", "default"), rows)
 
 
 def _kind(annotation: Any) -> str:
@@ -221,13 +221,13 @@ def _arguments(registered: Any) -> str:
     rows = [
         (
             f"`{each.name}`",
-            "required" if each.default is each.empty else _value(each.default),
             described.get(each.name, ""),
+            "required" if each.default is each.empty else _value(each.default),
         )
         for each in parameters
         if each.kind is each.KEYWORD_ONLY
     ]
-    return _table(("argument", "default", "meaning"), rows) if rows else ""
+    return _table(("argument", "meaning", "default"), rows) if rows else ""
 
 
 def metrics() -> str:
@@ -318,10 +318,11 @@ def contracts() -> str:
 
 def modules() -> str:
     """List every module with its first line."""
-    page = ["# Modules", "Every module and what it does. Private modules start with `_`."]
+    page = ["# Modules", "Every public module of `clinical_symile` and what it does."]
     packages: dict[str, list[tuple[str, str]]] = {}
     for name, about in _modules():
-        packages.setdefault(name.split(".")[1], []).append((f"`{name}`", about))
+        path = name.removeprefix("clinical_symile.")
+        packages.setdefault(path.split(".")[0], []).append((f"`{path}`", about))
     for package, rows in packages.items():
         page += [f"## {package}", _table(("module", "content"), rows)]
     return "\n\n".join(page) + "\n"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
@@ -21,7 +22,11 @@ sys.path.insert(0, str(ROOT))
 from docs.hooks import notebooks, reference  # noqa: E402
 
 _LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+_LOADED = re.compile(
+    r"""(?:\bsrc=|<link (?![^>]*rel="?(?:canonical|prev|next))[^>]*href=)["']?(https?://[^"'\s>]+)"""
+)
 _BESIDE = "repository"
+_LOG = get_plugin_logger("site")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -55,6 +60,13 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return link[1] + posixpath.relpath(target, posixpath.dirname(here) or ".") + link[3]
 
     return _LINK.sub(moved, markdown)
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Warn of everything that a page would load from elsewhere; a strict build then fails."""
+    for address in _LOADED.findall(output):
+        _LOG.warning("%s loads %s; expected no external file", page.file.src_uri, address)
+    return output
 
 
 def _linked(files: Files) -> set[str]:
