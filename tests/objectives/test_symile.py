@@ -379,7 +379,7 @@ def test_scores_are_those_of_the_papers_code(golden_scores):
                 np.testing.assert_allclose(scores, expected["full"], rtol=1e-10, atol=1e-12)
 
 
-def test_candidates_per_anchor_counts_the_softmax():
+def test_n_candidates_counts_the_softmax():
     for negatives, three, four in (
         ("all", 7**2, 7**3),
         ("shuffled", 7, 7),

@@ -210,10 +210,13 @@ def test_a_model_that_returns_something_else_is_refused_with_what_was_expected(
     [
         (lambda e: {"modalities": ("cxr", "ecg", "echo")}, "modalities echo; expected some of"),
         (
-            lambda e: {"z": e.z[1:], "present": e.present[1:], "rows": e.rows[1:]},
+            lambda e: {"z": e.z[1:], "available": e.available[1:], "rows": e.rows[1:]},
             "embeddings for .* rows; expected one for each row",
         ),
-        (lambda e: {"present": ~e.present}, "marked available where the store has no measurement"),
+        (
+            lambda e: {"available": ~e.available},
+            "marked available where the store has no measurement",
+        ),
         (lambda e: {"z": e.z * torch.nan}, "NaN or infinite"),
     ],
 )
