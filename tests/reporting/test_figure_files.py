@@ -4,7 +4,7 @@ import pytest
 
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.reporting.figure_files import FIGURE_KINDS, save_figures
-from tests.reporting.test_render import OUTCOME, made_data, of_ways, with_all_that_is_told
+from tests.helpers.report_data import OUTCOME, made_data, of_ways, with_all_that_is_told
 
 
 @pytest.mark.parametrize("file_format", ["svg", "png", "pdf"])

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.reporting.figures.line_chart import Line, curves
+from clinical_symile.reporting.figures.picture import Legend, Picture
+
+
+@pytest.fixture
+def picture() -> Picture:
+    return curves([Line(1, 0, [1, 2], [0.1, 0.2])], name="a-b", title="<A & B>", x_label="epoch")
+
+
+def test_an_inline_figure_takes_its_colours_from_the_page(picture: Picture):
+    svg = picture.__html__()
+    assert svg.startswith("<svg viewBox=")
+    assert "var(--series-1)" in svg
+    assert "#d55e00" not in svg
+    assert 'id="a-b-title">&lt;A &amp; B&gt;' in svg
+    assert svg == picture.__html__()
+
+
+def test_a_file_has_colours_outlines_and_the_legend_of_what_is_drawn(
+    picture: Picture, tmp_path: Path
+):
+    legend = Legend([(0, "absent"), (1, "drawn")], dotted="chance level")
+    picture.save(tmp_path / "a.svg", heading="Heading", legend=legend)
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "#d55e00" in text
+    assert "#0072b2" not in text  # family 0 is not in this figure
+    assert "<text" not in text
+
+
+def test_another_ending_is_refused(picture: Picture, tmp_path: Path):
+    with pytest.raises(ValueError, match="ends in"):
+        picture.save(tmp_path / "a.gif")

@@ -1,0 +1,34 @@
+from dataclasses import replace
+
+from clinical_symile.reporting.text.caveats import (
+    above_oracle_sentences,
+    code_difference_sentence,
+    interval_sentence,
+    seed_caveat,
+)
+from tests.helpers.report_data import made_data
+
+
+def test_only_a_significant_excess_over_the_oracle_is_said():
+    data = made_data()
+    row = replace(data.comparisons[0], run="clip-0", baseline="oracle")
+    leak = replace(row, difference=0.2, low=0.12, high=0.28)
+    luck = replace(row, difference=0.02, low=-0.01, high=0.05)
+    (sentence,) = above_oracle_sentences([leak, luck], tasks=data.tasks, series=data.series)
+    assert sentence.endswith("differs from the oracle by +20.0 points (+12.0 to +28.0).")
+
+
+def test_a_method_with_one_seed_is_named():
+    assert "Symile and CLIP were each trained once" in (seed_caveat(made_data().series) or "")
+    assert seed_caveat(made_data(seeds=(0, 1)).series) is None
+
+
+def test_runs_of_the_same_code_need_no_caveat():
+    runs = made_data().runs
+    assert code_difference_sentence(runs) is None
+    mixed = [{**runs[0], "versions": {"torch": "2.14"}}, {**runs[1], "versions": {"torch": "2.15"}}]
+    assert "torch 2.14 and 2.15" in (code_difference_sentence(mixed) or "")
+
+
+def test_without_results_nothing_is_said_of_intervals():
+    assert interval_sentence([], tasks={}) is None
