@@ -21,8 +21,8 @@ import duckdb
 
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.cohort import modality_adapters, read_cohort
-from clinical_symile.data.ingest.machine import available_cores
 from clinical_symile.data.ingest.samples import read_samples
+from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.modalities.labs import read_panel
 
 SMALL = {"subjects": 5_000, "admissions": 8_000, "labs": 2_450_000, "ecgs": 12_688, "xrays": 5_000}

@@ -29,7 +29,7 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.cohort import Cohort, ModalityDefinition, read_cohort
-from clinical_symile.data.ingest.machine import available_cores
+from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.data.prepare import prepare
 from clinical_symile.modalities.cxr import Cxr
 from clinical_symile.modalities.ecg import LEADS, Ecg

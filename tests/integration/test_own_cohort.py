@@ -210,7 +210,7 @@ def test_a_censored_value_is_told_and_then_counts_as_the_cohort_says(
     init_cohort("ours", at=tmp_path / "d", like="tables")
     with pytest.raises(DataError, match="column 'lab_crea' holds 1 values") as caught:
         prepared(raw, tmp_path / "d")
-    assert "have 'censored' of the modality say what limits count as" in str(caught.value)
+    assert "set 'censored' of the modality" in str(caught.value)
     definition = tmp_path / "d/cohorts/ours/cohort.toml"
     text = definition.read_text()
     definition.write_text(text.replace('censored = "refused"', 'censored = "half"'))

@@ -55,7 +55,7 @@ def test_a_query_that_needs_too_much_memory_is_told_as_such(
     query = "SELECT *, (SELECT list(random()) FROM range(50_000_000)) AS many FROM admissions"
     (hospital.definition.parent / "samples.sql").write_text(query)
     cohort = read_cohort(hospital.definition, name="small")
-    with pytest.raises(DataError, match="its query needs more than the 40MB that it may use"):
+    with pytest.raises(DataError, match="its query needs more memory than the limit of 40MB"):
         prepare(cohort, source=hospital.source, out=hospital.out)
 
 
