@@ -45,6 +45,7 @@ PRACTICAL = {
     "docs/guides/symile_mimic.md",
     "docs/guides/tasks.md",
     "docs/guides/training.md",
+    "docs/guides/upgrade.md",
     "docs/explanation/clinical_measures.md",
     "docs/explanation/missingness.md",
     "docs/explanation/objectives.md",
