@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.hospital import Hospital, hospital, hospital_files
+from tests.helpers.panels import draw, panels
 from tests.helpers.recordings import write_ecg, write_image
 from tests.helpers.synthetic import TINY, catalog, quiet, synthetic_store, tiny, tiny_task
 
@@ -14,8 +15,10 @@ __all__ = [
     "TINY",
     "Hospital",
     "catalog",
+    "draw",
     "hospital",
     "hospital_files",
+    "panels",
     "quiet",
     "synthetic_store",
     "tiny",

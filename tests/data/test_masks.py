@@ -1,7 +1,5 @@
 """Masks on a store of ten thousand samples whose three modalities are small panels of values."""
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,63 +9,13 @@ import pytest
 from scipy.optimize import root_scalar
 from scipy.special import expit
 
-from clinical_symile.data.masks import Mask, draw_mask, draw_parts, hide_parts
-from clinical_symile.data.severity import severity
+from clinical_symile.data.masks import Mask, draw_parts, hide_parts
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.analysis.dependence import mask_auroc
 from clinical_symile.missingness.mechanisms import SLOPE
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.modalities.labs import Labs
-
-MODALITIES = ("cxr", "ecg", "labs")
-PARTS = ("a", "b", "c", "d")
-SAMPLES = 20_000
-
-
-@pytest.fixture(scope="session")
-def panels(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
-    """Half of the samples are held out; age moves every value, and one in twelve is absent."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("panels")
-    age = rng.normal(60, 15, SAMPLES)
-    died = rng.random(SAMPLES) < expit((age - 75) / 10)
-    present = rng.random((SAMPLES, 3)) < 11 / 12
-    present[: SAMPLES // 2] |= True
-    present[SAMPLES // 2 :][~present[SAMPLES // 2 :].any(axis=1), 0] = True
-    about = {}
-    for place, name in enumerate(MODALITIES):
-        own = rng.normal(size=(SAMPLES, 1))
-        values = own + age[:, None] / 30 + rng.normal(0, 0.3, (SAMPLES, len(PARTS)))
-        values[~present[:, place]] = 0
-        values = values.round(1).astype(np.float32)
-        train = values[SAMPLES // 2 :][present[SAMPLES // 2 :, place]]
-        np.save(folder / f"{name}.npy", values)
-        about[name] = {"adapter": "labs", "parts": list(PARTS), "statistics": Labs.fit([train])}
-    samples = pd.DataFrame(
-        {
-            "sample": np.arange(SAMPLES) + 1_000_000,
-            "subject": np.arange(SAMPLES),
-            "split": np.repeat(["held_out", "train"], SAMPLES // 2),
-            "outcome_died": died.astype(float),
-            "kept_age": age,
-            "kept_ward": np.where(rng.random(SAMPLES) < 0.5, "north", "south"),
-        }
-    )
-    manifest = {"cohort": "panels", "modalities": about}
-    return CohortStore(folder, manifest, samples, MODALITIES, present, None)
-
-
-@pytest.fixture(scope="session")
-def draw(panels: CohortStore) -> Callable[..., Mask]:
-    def drawn(
-        name: str, *, store: CohortStore = panels, seed: int = 0, modalities=MODALITIES
-    ) -> Mask:
-        pattern = parse_pattern(name)
-        return draw_mask(pattern, store, split="held_out", modalities=modalities, seed=seed)
-
-    return drawn
-
+from tests.helpers.panels import MODALITIES, PARTS, SAMPLES
 
 RANDOM = ["mcar-10", "mcar-50", "mar-age-30", "mar-ward-30", "mnar-30", "mnar-50", "mnar-died-30"]
 
@@ -195,49 +143,6 @@ def _moved(store: CohortStore) -> pd.DataFrame:
     return samples
 
 
-def test_a_site_pattern_may_come_from_a_table_of_another_site(draw, panels, tmp_path):
-    store = replace(panels, path=tmp_path)
-    (tmp_path / "sites").mkdir()
-    table = tmp_path / "sites" / "clinic.csv"
-    table.write_text("cxr,ecg,labs,count\n1,1,1,50\n0,0,1,150\n0,0,0,900\n1,0,0,0\n")
-    available = draw("site-clinic", store=store).available
-    assert (available == [False, False, True]).all(axis=1).mean() == pytest.approx(0.75, abs=0.015)
-    assert (available.all(axis=1) | (available == [False, False, True]).all(axis=1)).all()
-    for text, message in (
-        ("cxr,ecg,labs\n1,1,1\n", "no column count. Add it."),
-        ("cxr,ecg,labs,count\n0,0,0,5\n", "no line with a modality and a count above 0"),
-        ("cxr,ecg,labs,count\n1,2,0,5\n", "other values than 0 and 1"),
-    ):
-        table.write_text(text)
-        with pytest.raises(DataError, match=message):
-            draw("site-clinic", store=replace(store))
-    table.write_text("cxr,ecg,count\n1,1,1\n")
-    with pytest.raises(CannotScore, match=r"sites/clinic\.csv has no column labs, which this task"):
-        draw("site-clinic", store=replace(store))
-
-
-def test_a_mask_that_is_kept_is_the_same_when_it_is_read(draw, panels, tmp_path):
-    mask, store = draw("mnar-30"), replace(panels, path=tmp_path)
-    mask.write(tmp_path / "masks" / "ours.csv")
-    again = draw("mask-ours", store=store)
-    assert again.digest == mask.digest
-    mask.write(tmp_path / "masks" / "again.csv")
-    first, second = ((tmp_path / "masks" / f"{n}.csv").read_bytes() for n in ("ours", "again"))
-    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
-    lines = first.decode().splitlines()
-    for changed, message in (
-        (lines[:-1], "1 of 10000 samples have no line"),
-        ([*lines, lines[-1]], "no sample twice"),
-    ):
-        (tmp_path / "masks" / "ours.csv").write_text("\n".join(changed) + "\n")
-        with pytest.raises(DataError, match=message):
-            draw("mask-ours", store=replace(store))
-    nothing = [*lines[:-1], lines[-1].partition(",")[0] + ",0,0,0"]
-    (tmp_path / "masks" / "ours.csv").write_text("\n".join(nothing) + "\n")
-    with pytest.raises(CannotScore, match="leaves 1 of 10000 samples none of cxr, ecg, labs"):
-        draw("mask-ours", store=replace(store))
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -273,24 +178,6 @@ def test_a_pattern_within_a_panel_hides_no_modality(draw):
 def test_what_is_no_panel_has_no_parts(synthetic_store):
     with pytest.raises(CannotScore, match="ecg is not a panel of named values"):
         draw_parts(parse_pattern("ecg-mcar-50"), synthetic_store, split="train", seed=0)
-
-
-def test_severity_rests_on_the_measurement_alone_and_finds_where_people_differ(panels):
-    found = severity(panels, "ecg", "held_out")
-    values = np.asarray(panels.array("ecg"))[panels.rows("held_out")].mean(axis=1)
-    assert np.corrcoef(found, values)[0, 1] > 0.9
-    scrambled = panels.samples.assign(outcome_died=0.0, kept_age=0.0)
-    again = severity(replace(panels, samples=scrambled), "ecg", "held_out")
-    np.testing.assert_array_equal(found, again)
-
-
-def test_images_and_signals_have_a_severity_too(synthetic_store):
-    for name in MODALITIES:
-        found = severity(synthetic_store, name, "held_out")
-        there = synthetic_store.present[synthetic_store.rows("held_out")]
-        there = there[:, MODALITIES.index(name)]
-        assert (found[~there] == 0).all()
-        assert found[there].std() == pytest.approx(1)
 
 
 def test_withheld_parts_are_read_as_if_they_had_not_been_measured(panels):

@@ -7,7 +7,7 @@ import pytest
 
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 
@@ -69,5 +69,19 @@ def mlp_task(catalog: Catalog, *overrides: str, task: str = "pretraining/symile"
     mlps = (f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))
     small = ("dim=8", "batch_size=16", "epochs=3")
     made = read_task(catalog.path("tasks", task), name=task, overrides=[*mlps, *small, *overrides])
+    assert isinstance(made, Pretraining)
+    return made
+
+
+AUGMENTED = (
+    'augment.cxr={name="shift_image", most_px=4}',
+    'augment.ecg={name="shift_signal", most_ms=40}',
+)
+
+
+def augmented_task(catalog: Catalog, *overrides: str) -> Pretraining:
+    table = tiny(catalog, "pretraining/symile").model_dump(mode="json", exclude={"name"})
+    table["augment"] = {}
+    made = parse_task(table, name="a", where="the test", overrides=[*AUGMENTED, *overrides])
     assert isinstance(made, Pretraining)
     return made

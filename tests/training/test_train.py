@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.pretraining import Optimiser, Pretraining
-from clinical_symile.config.tasks.read import parse_task
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import build_training_view
@@ -27,10 +26,9 @@ from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.tracking.run import Run
-from clinical_symile.training.learner import build_learner, load_learner
-from clinical_symile.training.optim import learning_rate, parameter_groups
+from clinical_symile.training.learner import load_learner
 from clinical_symile.training.train import train
-from tests.helpers.synthetic import mlp_task, tiny
+from tests.helpers.synthetic import augmented_task, mlp_task, tiny
 
 
 @pytest.fixture
@@ -174,41 +172,16 @@ def test_what_encoders_draw_is_drawn_from_the_seed_and_nothing_else(
     assert not _same(_weights(learn(task, "other", seed=1)), _weights(whole))
 
 
-AUGMENTED = (
-    'augment.cxr={name="shift_image", most_px=4}',
-    'augment.ecg={name="shift_signal", most_ms=40}',
-)
-
-
-def _augmented(catalog: Catalog, *overrides: str) -> Pretraining:
-    table = tiny(catalog, "pretraining/symile").model_dump(mode="json", exclude={"name"})
-    table["augment"] = {}
-    made = parse_task(table, name="a", where="the test", overrides=[*AUGMENTED, *overrides])
-    assert isinstance(made, Pretraining)
-    return made
-
-
 def test_augmented_training_is_drawn_from_the_seed_and_goes_on_as_if_never_stopped(
     catalog: Catalog, learn: Callable[..., Run]
 ) -> None:
-    task = _augmented(catalog)
+    task = augmented_task(catalog)
     whole = learn(task, "whole")
     with pytest.raises(_StoppedError):
         learn(task, "stopped", on_epoch=_stop_after(1))
     assert _same(_weights(learn(task, "stopped")), _weights(whole))
     plain = learn(tiny(catalog, "pretraining/symile"), "plain")
     assert not _same(_weights(plain), _weights(whole))
-
-
-def test_an_augmentation_that_cannot_be_made_is_told_before_anything_runs(
-    catalog: Catalog, learn: Callable[..., Run]
-) -> None:
-    with pytest.raises(DefinitionError, match=r"augment\.cxr: most_px moves by 0"):
-        learn(_augmented(catalog, "augment.cxr.most_px=0"))
-    with pytest.raises(DefinitionError, match="unknown modality 'lab'; did you mean 'labs'"):
-        _augmented(catalog, 'augment.lab={name="shift_signal", most_ms=40}')
-    with pytest.raises(DefinitionError, match=r"augment\.cxr: unknown argument 'px'"):
-        _augmented(catalog, "augment.cxr.px=1")
 
 
 def test_training_in_float64_goes_on_in_float64(
@@ -409,25 +382,6 @@ def test_too_few_samples_to_learn_from_or_to_choose_by_are_told_together(
     assert "the tuning split has 0 samples with all modalities of the task" in str(caught.value)
 
 
-def test_a_modality_that_the_store_lacks_is_told(
-    catalog: Catalog, synthetic_store: CohortStore
-) -> None:
-    store = replace(
-        synthetic_store, modalities=("cxr", "ecg"), present=synthetic_store.present[:, :2]
-    )
-    with pytest.raises(DefinitionError, match=r"modalities labs are not in the store of cohort"):
-        build_learner(mlp_task(catalog), store, seed=0)
-
-
-def test_an_objective_that_refuses_its_arguments_is_told(
-    catalog: Catalog, synthetic_store: CohortStore
-) -> None:
-    with pytest.raises(
-        DefinitionError, match=r"objective: temperature is -1.0; expected a positive"
-    ):
-        build_learner(mlp_task(catalog, "objective.temperature=-1.0"), synthetic_store, seed=0)
-
-
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 def test_other_precisions_train_and_are_evaluated_like_any(
     precision: str, catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
@@ -439,52 +393,6 @@ def test_other_precisions_train_and_are_evaluated_like_any(
     single = learn(tiny(catalog, "pretraining/symile", "batch_size=16"), "single")
     assert run.history[0]["loss"] == pytest.approx(single.history[0]["loss"], rel=0.05)
     assert load_learner(run, task, synthetic_store).model.dim == task.dim
-
-
-def test_only_weights_of_layers_decay(catalog: Catalog, synthetic_store: CohortStore) -> None:
-    task = tiny(
-        catalog,
-        "pretraining/symile",
-        "norm=layer_norm",
-        "missing_modality=learned",
-        "optimiser.weight_decay=0.5",
-    )
-    learner = build_learner(task, synthetic_store, seed=0)
-    decayed, kept = parameter_groups(learner, task.optimiser)
-    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.5, 0.0)
-    names = {id(parameter): name for name, parameter in learner.named_parameters()}
-    with_decay = {names[id(parameter)] for parameter in decayed["params"]}
-    without = {names[id(parameter)] for parameter in kept["params"]}
-    assert with_decay | without == set(names.values())
-    assert not with_decay & without
-    assert {"objective.log_logit_scale", "model.missing_modality.substitute"} <= without
-    assert {f"model.norms.{m}.{part}" for m in task.modalities for part in ("weight", "bias")} <= (
-        without
-    )
-    layers = torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d
-    assert with_decay == {
-        f"{name}.weight" for name, module in learner.named_modules() if isinstance(module, layers)
-    }
-
-
-def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
-    # 8 steps, a quarter of them to warm up: 1/3 and 2/3 of the peak, then with shares 0, 1/6 … 5/6
-    # of the fall (1 + cos(π share)) / 2.
-    optimiser = Optimiser(
-        learning_rate=2.0, weight_decay=0.0, warmup_fraction=0.25, gradient_clip=1.0
-    )
-    found = [learning_rate(optimiser, step, 8) for step in range(8)]
-    r = math.sqrt(3) / 2
-    fall = [1.0, (1 + r) / 2, 0.75, 0.5, 0.25, (1 - r) / 2]
-    assert found == pytest.approx([2 / 3, 4 / 3, *(2 * share for share in fall)])
-
-
-def test_without_warm_up_the_first_step_has_the_peak() -> None:
-    optimiser = Optimiser(
-        learning_rate=2.0, weight_decay=0.0, warmup_fraction=0.0, gradient_clip=1.0
-    )
-    assert learning_rate(optimiser, 0, 4) == 2.0
-    assert learning_rate(optimiser, 3, 4) == pytest.approx(1 - math.sqrt(0.5))
 
 
 def test_the_gradient_that_reaches_the_optimiser_is_no_longer_than_its_limit(

@@ -1,1 +1,1 @@
-"""What a model does where a modality is missing."""
+"""Methods to train on samples that lack a modality."""

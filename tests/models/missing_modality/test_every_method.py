@@ -19,7 +19,7 @@ from clinical_symile.training.train import train
 from tests.helpers.synthetic import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
-READY = [
+TASKS = [
     "complete",
     "dropout",
     "indicator",
@@ -44,7 +44,7 @@ def batch(synthetic_store: CohortStore) -> Batch:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
+def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_missing(
     catalog: Catalog, synthetic_store: CohortStore, batch: Batch, training: bool
 ):
     task = tiny(catalog, "pretraining/symile", "missing_modality=indicator")
@@ -67,7 +67,7 @@ def test_the_indicator_puts_the_embedding_of_zeros_where_a_modality_is_absent(
         assert (z[~there, column] == z[~there, column][:1]).all()
 
 
-def test_in_use_the_indicators_stand_in_does_not_depend_on_the_batch(
+def test_in_evaluation_the_indicators_substitute_does_not_depend_on_the_batch(
     catalog: Catalog, synthetic_store: CohortStore, batch: Batch
 ):
     task = tiny(catalog, "pretraining/symile", "missing_modality=indicator")
@@ -77,7 +77,7 @@ def test_in_use_the_indicators_stand_in_does_not_depend_on_the_batch(
     torch.testing.assert_close(model(batch).substitute, model(other).substitute)
 
 
-def test_a_way_learns_from_samples_with_as_many_modalities_as_it_needs(
+def test_a_method_trains_on_samples_with_as_many_modalities_as_it_needs(
     catalog: Catalog, synthetic_store: CohortStore
 ):
     train_rows = synthetic_store.rows("train")
@@ -89,26 +89,28 @@ def test_a_way_learns_from_samples_with_as_many_modalities_as_it_needs(
         assert found.tolist() == train_rows[has >= (needs or 3)].tolist(), name
 
 
-@pytest.mark.parametrize("name", READY)
-def test_every_ready_way_trains(catalog: Catalog, synthetic_store: CohortStore, tmp_path, name):
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_of_a_method_trains(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path, name
+):
     task = tiny(catalog, f"pretraining/missingness/{name}", "epochs=1")
     run = train(task, store=synthetic_store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
     assert run.finished
     assert run.record["definition"]["missing_modality"] == task.missing_modality
 
 
-def test_the_ready_ways_differ_in_nothing_but_absence(catalog: Catalog):
+def test_the_tasks_of_the_methods_differ_in_nothing_else(catalog: Catalog):
     plain = read_task(catalog.path("tasks", "pretraining/symile"), name="x")
     ready = [name for name in catalog.tasks if name.startswith("pretraining/missingness/")]
-    assert [name.rpartition("/")[2] for name in sorted(ready)] == READY
-    ways = set()
+    assert [name.rpartition("/")[2] for name in sorted(ready)] == TASKS
+    methods = set()
     for name in ready:
         task = read_task(catalog.path("tasks", name), name="x")
         assert isinstance(task, Pretraining)
         same = {"description", "missing_modality", "missingness"}
         assert task.model_dump(exclude=same) == plain.model_dump(exclude=same)
-        ways.add(task.missing_modality)
-    assert ways == set(MISSING_MODALITY_METHODS)
+        methods.add(task.missing_modality)
+    assert methods == set(MISSING_MODALITY_METHODS)
 
 
 def test_subsets_take_the_tasks_objective(catalog: Catalog, synthetic_store: CohortStore):
