@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from clinical_symile.config.catalog import open_catalog
-from clinical_symile.registry import BASELINES
+from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.benchmark_report import load_benchmark
 from clinical_symile.tracking.results import Result
 

@@ -29,7 +29,8 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.batch import Batch
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.symile import symile_loss
-from clinical_symile.registry import ENCODERS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import ENCODERS
 
 TASK = "pretraining/symile"
 SHAPES = {"cxr": (1, 320, 320), "ecg": (12, 5000), "labs": (2, 50)}
@@ -85,7 +86,7 @@ def measure(way: Way, batch: int, at_a_time: int) -> dict[str, float]:
     task, generator = read(), torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     encoders = {
-        name: resolve(task.encoders[name].name, ENCODERS, what="encoder")(
+        name: resolve(task.encoders[name].name, ENCODERS)(
             shape, task.dim, **task.encoders[name].arguments
         )
         for name, shape in SHAPES.items()

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from clinical_symile import registry
 from clinical_symile.api._arguments import Paths, Settings, as_overrides, open_definitions
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.config.report_file import read_requirements
 from clinical_symile.config.tasks.read import Task, read_task
+from clinical_symile.registry.base import Family, describe
+from clinical_symile.registry.families import ENCODERS, METRICS, OBJECTIVES
 
 
 def list_cohorts(*, catalog: Paths = ()) -> dict[str, str]:
@@ -63,7 +64,7 @@ def list_objectives() -> dict[str, str]:
         >>> sorted(cs.list_objectives())
         ['clip', 'symile']
     """
-    return _summaries(registry.OBJECTIVES)
+    return _descriptions(OBJECTIVES)
 
 
 def list_encoders() -> dict[str, str]:
@@ -73,7 +74,7 @@ def list_encoders() -> dict[str, str]:
         >>> "resnet18" in cs.list_encoders()
         True
     """
-    return _summaries(registry.ENCODERS)
+    return _descriptions(ENCODERS)
 
 
 def list_metrics() -> dict[str, str]:
@@ -83,7 +84,7 @@ def list_metrics() -> dict[str, str]:
         >>> "recall_at_1" in cs.list_metrics()
         True
     """
-    return _summaries({**registry.RETRIEVAL_METRICS, **registry.CLASSIFICATION_METRICS})
+    return _descriptions(METRICS)
 
 
 def get_task(name: str, *, overrides: Settings = (), catalog: Paths = ()) -> Task:
@@ -109,5 +110,5 @@ def _described(paths: Mapping[str, Path], key: str) -> dict[str, str]:
     return {name: str(read_toml(path).get(key, "")) for name, path in paths.items()}
 
 
-def _summaries(table: Mapping[str, str]) -> dict[str, str]:
-    return {name: registry.summary_of(name, table, what="name") for name in sorted(table)}
+def _descriptions(family: Family) -> dict[str, str]:
+    return {name: describe(name, family).description for name in sorted(family)}

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from clinical_symile import registry
 from clinical_symile.api._arguments import (
     PathLike,
     Paths,
@@ -15,6 +14,7 @@ from clinical_symile.api._arguments import (
 from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.errors import DefinitionError
+from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
@@ -162,7 +162,7 @@ def export(
     unknown = [form for form in formats if form not in file_export.EXPORT_FORMATS]
     if unknown:
         known: dict[str, str] = {form: form for form in file_export.EXPORT_FORMATS}
-        raise ValueError(registry.unknown_name_message(unknown[0], known, what="format"))
+        raise ValueError(unknown_name_message(unknown[0], known, what="format"))
     results = open_results(folder, catalog=catalog)
     folder = folder.path if isinstance(folder, Run) else Path(folder)
     file_export.check_exportable(folder, results)

@@ -12,7 +12,8 @@ from clinical_symile.evaluation.task_selection import (
     applicable_tasks,
     with_patterns,
 )
-from clinical_symile.registry import BASELINES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import BASELINES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     pretraining = needed.pretraining if spec.pretraining is None else spec.pretraining
     baselines = needed.baselines if spec.baselines is None else spec.baselines
     for name in baselines:
-        resolve(name, BASELINES, what="baseline")
+        resolve(name, BASELINES)
     return BenchmarkPlan(
         spec=spec,
         pretraining=tuple(pretraining_task(catalog, name, spec.overrides) for name in pretraining),

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinical_symile import registry as names
 from clinical_symile.config.catalog import open_catalog, read_toml
 from clinical_symile.config.presets import apply_preset, cohort_names
 from clinical_symile.config.report_file import read_requirements
+from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness.patterns import FORMS, PATTERN_GROUPS
+from clinical_symile.registry.base import Family, describe
+from clinical_symile.registry.families import FAMILIES
 
 
 def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
@@ -36,14 +38,7 @@ def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
         "reports": {
             name: read_requirements(path).description for name, path in catalog.reports.items()
         },
-        "objectives": _sentences(names.OBJECTIVES),
-        "missing_modality": _sentences(names.MISSING_MODALITY_METHODS),
-        "encoders": _sentences(names.ENCODERS),
-        "augmentations": _sentences(names.AUGMENTATIONS),
-        "modalities": _sentences(names.MODALITIES),
-        "probes": _sentences(names.PROBES),
-        "baselines": _sentences(names.BASELINES),
-        "metrics": _sentences({**names.RETRIEVAL_METRICS, **names.CLASSIFICATION_METRICS}),
+        **{kind: _objects(family) for kind, family in FAMILIES.items()},
         "missingness": {**FORMS, **PATTERN_GROUPS},
     }
     return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
@@ -53,9 +48,20 @@ def _said(definition: Mapping[str, Any], *keys: str) -> str:
     return " · ".join(str(definition[key]) for key in keys if key in definition)
 
 
-def _sentences(table: Mapping[str, str]) -> dict[str, str]:
-    """What each name of a table stands for."""
-    return {name: names.summary_of(name, table, what="name") for name in table}
+def _objects(family: Family) -> dict[str, str]:
+    """The description of every object of a family; a plug-in's with its package."""
+    found = {}
+    for name in family:
+        packages = [one.package for one in family.plugins(name)]
+        try:
+            about = describe(name, family)
+            sentence = about.description
+            if about.needs:
+                sentence += f" Needs {', '.join(about.needs)}."
+        except DefinitionError as error:
+            sentence = f"Cannot be used: {error}"
+        found[name] = f"{sentence} [{', '.join(packages)}]" if packages else sentence
+    return found
 
 
 def _table(kind: str, rows: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 
 Kind = Literal["cohorts", "tasks", "reports"]
 

@@ -19,7 +19,8 @@ from clinical_symile.config.cohort_schema import (
 from clinical_symile.config.presets import apply_preset
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of, digest_of_folder
-from clinical_symile.registry import MODALITIES, keyword_arguments_of, resolve, unknown_name_message
+from clinical_symile.registry.base import keyword_arguments, resolve, unknown_name_message
+from clinical_symile.registry.families import MODALITIES
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def modality_adapter(cohort: Cohort, name: str) -> Any:
 
 
 def _adapter(definition: ModalityDefinition, folder: Path, name: str) -> Any:
-    adapter = resolve(definition.adapter, MODALITIES, what="modality adapter")
+    adapter = resolve(definition.adapter, MODALITIES)
     try:
         return adapter(folder, **definition.arguments)
     except (TypeError, ValueError) as error:
@@ -207,7 +208,7 @@ def _modality(
         problems.append(f"{where}: modalities.{key}.candidates is no text; expected a column.")
         candidates = None
     try:
-        known, required = keyword_arguments_of(adapter, MODALITIES, what="modality adapter")
+        known, required = keyword_arguments(adapter, MODALITIES)
     except DefinitionError as error:
         problems.extend(f"{where}: modalities.{key}: {problem}" for problem in error.problems)
         return ModalityDefinition(adapter, arguments, candidates)

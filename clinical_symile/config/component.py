@@ -1,4 +1,4 @@
-"""Check what a definition names and the arguments that go with it: `ComponentConfig`."""
+"""`ComponentConfig`: a named object with its keyword arguments, as definitions write it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,14 +6,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.registry import keyword_arguments_of, unknown_name_message
+from clinical_symile.registry.base import (
+    Family,
+    keyword_arguments,
+    name_problems,
+    unknown_name_message,
+)
 
 
 class ComponentConfig(BaseModel):
-    """Something from `names.py` with its keyword arguments.
+    """An object of a family with its keyword arguments.
 
     Attributes:
-        name: a name of the table in question, or `package.module:Name`.
+        name: a name of the family, or `package.module:Name`.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -27,30 +32,35 @@ class ComponentConfig(BaseModel):
 
 
 def unknown_names(names: Iterable[str], known: Mapping[str, Any], *, what: str) -> list[str]:
-    """A sentence for each name that is neither known nor of the form `package.module:Name`."""
-    return [
-        unknown_name_message(name, known, what=what)
-        for name in names
-        if name not in known and ":" not in name
-    ]
+    """Return a sentence for each name that is not among the known ones."""
+    return [unknown_name_message(name, known, what=what) for name in names if name not in known]
 
 
-def wrong_arguments(
-    named: ComponentConfig, names: Mapping[str, str], *, what: str, where: str
-) -> list[str]:
-    """What is wrong with the name, or with the keys that go with it; a sentence for each."""
+def unknown_objects(names: Iterable[str], family: Family) -> list[str]:
+    """Return what is wrong with names of a family, without importing what they name."""
+    return [problem for name in names for problem in name_problems(name, family)]
+
+
+def argument_problems(component: ComponentConfig, family: Family, *, where: str) -> list[str]:
+    """Return what is wrong with a component's name and arguments, a sentence each.
+
+    Args:
+        component: the name with its arguments.
+        family: the family that the name belongs to.
+        where: the table, for messages.
+    """
     try:
-        known, required = keyword_arguments_of(named.name, names, what=what)
+        known, required = keyword_arguments(component.name, family)
     except DefinitionError as error:
         return [f"{where}: {problem}" for problem in error.problems]
-    given = named.arguments.keys()
+    given = component.arguments.keys()
     return [
         *(
             f"{where}: {unknown_name_message(key, dict.fromkeys(known), what='argument')}"
             for key in sorted(given - known)
         ),
         *(
-            f"{where} has no '{key}'; '{named.name}' needs it. Add it."
+            f"{where} has no '{key}'; '{component.name}' needs it. Add it."
             for key in sorted(required - given)
         ),
     ]

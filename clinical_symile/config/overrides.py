@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 
 
 def parse_override(text: str) -> tuple[str, Any]:

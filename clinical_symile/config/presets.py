@@ -10,7 +10,7 @@ from typing import Any
 
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.errors import DefinitionError
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 
 _PRESETS_KEY = "presets"
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from clinical_symile.config.catalog import read_definition, read_toml
 from clinical_symile.errors import DefinitionError, warn_renamed
-from clinical_symile.registry import SECTIONS, unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.families import SECTIONS
 
 REPORT_FILE = "report.toml"
 

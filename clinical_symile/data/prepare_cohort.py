@@ -19,7 +19,7 @@ from clinical_symile.data.prepare import prepare, refuse_other_folder
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import digest_of
-from clinical_symile.registry import resolve, unknown_name_message
+from clinical_symile.registry.base import load_object, unknown_name_message
 from clinical_symile.tracking.progress import ProgressBar
 
 PARAMETERS_FILE = "generator.json"
@@ -151,7 +151,7 @@ def _write_source(
             f"{source}: exists and was not written for cohort '{cohort.name}'. Give a folder that "
             "does not exist."
         )
-    write = resolve(generator.write, {}, what="generator")
+    write = load_object(generator.write, what="generator")
     partial = source.with_name(source.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

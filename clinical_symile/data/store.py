@@ -23,7 +23,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import file_sha256
-from clinical_symile.registry import MODALITIES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import MODALITIES
 
 VERSION = 1
 
@@ -124,7 +125,7 @@ class CohortStore:
 
     def _adapter(self, modality: str) -> Any:
         about = self.manifest["modalities"][modality]
-        return resolve(about["adapter"], MODALITIES, what="modality adapter")
+        return resolve(about["adapter"], MODALITIES)
 
     def _statistics(self, modality: str) -> dict[str, Any]:
         return self.manifest["modalities"][modality]["statistics"]

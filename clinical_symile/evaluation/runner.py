@@ -27,7 +27,8 @@ from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.models.multimodal import embed_rows
-from clinical_symile.registry import BASELINES, resolve
+from clinical_symile.registry.base import load_object, resolve
+from clinical_symile.registry.families import BASELINES
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run, now, provenance
@@ -156,7 +157,7 @@ def evaluate_baseline(
     classifications = [task for task in tasks if isinstance(task, Classification)]
     if not classifications or not pretraining:
         return False
-    baseline = resolve(name, BASELINES, what="baseline")()
+    baseline = resolve(name, BASELINES)()
     predictor = BaselinePredictor(baseline, store, pretraining[0])
     same = {
         "baseline": name,
@@ -187,7 +188,7 @@ def evaluate_oracle(
     generator = store.manifest["generator"]
     if generator is None or generator["oracle"] is None:
         return None
-    oracle = resolve(generator["oracle"], {}, what="oracle")(store)
+    oracle = load_object(generator["oracle"], what="oracle")(store)
     predictor = OraclePredictor(oracle, store)
     for number, task in enumerate(tasks, start=1):
         if not _is_evaluated(run, task, store):

@@ -9,7 +9,8 @@ from jaxtyping import Float, Real, Shaped
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.metrics.base import Metric
-from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 from clinical_symile.stats.bootstrap import by_weights
 
 _METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
@@ -22,7 +23,7 @@ def task_metrics(task: Retrieval | Classification) -> list[Metric]:
     outcome says which part a row belongs to. For several outcomes each outcome also has its own
     metric, named `metric/outcome`.
     """
-    metrics = [resolve(name, _METRICS[type(task)], what="metric") for name in task.metrics]
+    metrics = [resolve(name, _METRICS[type(task)]) for name in task.metrics]
     if isinstance(task, Retrieval) or len(task.questions) == 1:
         return metrics
     every = tuple(task.questions)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Shaped
 
-from clinical_symile import registry
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import METRICS
 from clinical_symile.stats.bootstrap import Interval
 from clinical_symile.stats.metric_intervals import MetricSample, metric_intervals
 
@@ -44,8 +45,7 @@ def bootstrap_ci(
         True
     """
     if isinstance(metric, str):
-        names = {**registry.RETRIEVAL_METRICS, **registry.CLASSIFICATION_METRICS}
-        found = registry.resolve(metric, names, what="metric")
+        found = resolve(metric, METRICS)
         number = MetricSample(found.compute, arrays, found.interval, found.weighted)
     else:
         number = MetricSample(metric, arrays, "percentile")

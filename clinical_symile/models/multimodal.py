@@ -18,7 +18,8 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
 from clinical_symile.models.missing_modality.base import missing_modality_method
-from clinical_symile.registry import ENCODERS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import ENCODERS
 
 
 class MultimodalEncoder(nn.Module):
@@ -122,7 +123,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
         encoders, problems = {}, []
         for name in task.modalities:
             named = task.encoders[name]
-            encoder = resolve(named.name, ENCODERS, what="encoder")
+            encoder = resolve(named.name, ENCODERS)
             shape = store.inputs(name, np.zeros(0, dtype=np.int64)).shape[1:]
             try:
                 encoders[name] = encoder(shape, task.dim, **named.arguments)

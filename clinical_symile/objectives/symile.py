@@ -30,7 +30,8 @@ from clinical_symile.objectives.negatives import (
     ShuffledNegatives,
     SingleReplacement,
 )
-from clinical_symile.registry import KERNELS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import KERNELS
 
 
 def symile_loss(
@@ -132,7 +133,7 @@ class AllNegatives:
         )
         rows = [z_all[has, m] for m, has in enumerate(available_all.T)]
         rows.append(z[available[:, scarcest], scarcest])
-        logsumexps = resolve(self.kernel, KERNELS, what="kernel")
+        logsumexps = resolve(self.kernel, KERNELS)
         *partial, own = logsumexps(rows, scale, matmul=self.matmul)
 
         # Row k of a modality's matrix is the k-th sample that has the modality.

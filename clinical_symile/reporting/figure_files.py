@@ -6,7 +6,7 @@ from typing import Any
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.benchmark_report import load_benchmark
 from clinical_symile.reporting.render import draw_sections
 from clinical_symile.reporting.report_data import ReportData

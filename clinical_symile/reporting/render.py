@@ -8,10 +8,12 @@ from typing import Any
 
 import jinja2
 
-from clinical_symile import formatting, registry
+from clinical_symile import formatting
 from clinical_symile.config.catalog import builtin_catalog_directory
 from clinical_symile.config.report_file import REPORT_FILE, read_requirements
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.registry.base import resolve, unknown_name_message
+from clinical_symile.registry.families import SECTIONS
 from clinical_symile.reporting.report_data import ReportData, data_names
 from clinical_symile.reporting.text import labels
 
@@ -80,12 +82,12 @@ def draw_sections(
     """
     drawn, known, used = [], data_names(), Counter()
     for name in names:
-        section = registry.resolve(name, registry.SECTIONS, what="report section")
+        section = resolve(name, SECTIONS)
         for need in section.needs:
             if need not in known:
                 raise DefinitionError(
                     f"{where}: section '{name}': "
-                    + registry.unknown_name_message(need, dict.fromkeys(known), what="input")
+                    + unknown_name_message(need, dict.fromkeys(known), what="input")
                 )
         content = section.draw(**{need: getattr(data, need) for need in section.needs})
         if content is not None:

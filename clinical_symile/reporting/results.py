@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from clinical_symile.formatting import format_p_value
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.figures.plots import RESULT_PLOTS, Plot, difference_plot
 from clinical_symile.tracking.results import (
     Comparison,

@@ -21,7 +21,8 @@ from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry import AUGMENTATIONS, OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights
 
@@ -75,7 +76,7 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
             f"task '{task.name}': modalities {', '.join(missing)} are not in the store of cohort "
             f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task."
         )
-    objective = resolve(task.objective.name, OBJECTIVES, what="objective")
+    objective = resolve(task.objective.name, OBJECTIVES)
     method = missing_modality_method(task.missing_modality)
     try:
         make = partial(objective, **task.objective.arguments)
@@ -94,7 +95,7 @@ def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
     made = {}
     for name, named in task.augment.items():
         try:
-            made[name] = resolve(named.name, AUGMENTATIONS, what="augmentation")(**named.arguments)
+            made[name] = resolve(named.name, AUGMENTATIONS)(**named.arguments)
         except (TypeError, ValueError) as error:
             raise DefinitionError(f"task '{task.name}': augment.{name}: {error}") from error
     return made

@@ -14,7 +14,8 @@ from clinical_symile.metrics.representation import representation_metrics
 from clinical_symile.metrics.retrieval import expected_ranks
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry import RETRIEVAL_METRICS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import RETRIEVAL_METRICS
 from clinical_symile.training.learner import Learner
 
 TC_ESTIMATE = "tuning/tc_estimate"
@@ -101,7 +102,7 @@ def _selection_value(
     learner: Learner, embeddings: Embeddings, task: Pretraining, device: torch.device
 ) -> float:
     """Average the selection metric over the task's targets."""
-    metric = resolve(task.selection.metric, RETRIEVAL_METRICS, what="retrieval metric")
+    metric = resolve(task.selection.metric, RETRIEVAL_METRICS)
     objective = learner.objective.cpu()
     values = []
     for target in task.selection.targets:

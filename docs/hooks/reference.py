@@ -13,11 +13,12 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import clinical_symile
-from clinical_symile import registry
 from clinical_symile.cli.parser import build_parser
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
+from clinical_symile.registry import families
+from clinical_symile.registry.base import Family, describe, resolve
 from clinical_symile.tracking import analysis_tables, results
 from docs.hooks.docstrings import section, summary
 
@@ -191,21 +192,21 @@ def names() -> str:
         "What a definition may name. Code of your own is named as `package.module:Name` "
         "wherever a name of these tables may be given.",
     ]
-    for family, table in _families().items():
-        page.append(f"## {family.replace('_', ' ').capitalize()}")
-        for name in sorted(table):
-            registered = registry.resolve(name, table, what=family)
-            about = registry.summary_of(name, table, what=family)
-            page += [f"### {family}/{name}", about, _arguments(registered)]
+    for word, family in _families().items():
+        page.append(f"## {word.replace('_', ' ').capitalize()}")
+        for name in sorted(family):
+            registered = resolve(name, family)
+            about = describe(name, family).description
+            page += [f"### {word}/{name}", about, _arguments(registered)]
     return "\n\n".join(part for part in page if part) + "\n"
 
 
-def _families() -> dict[str, Mapping[str, str]]:
-    """Return the registry's tables but those of metrics, which have a page of their own."""
+def _families() -> dict[str, Family]:
+    """Return the registry's families but those of metrics, which have a page of their own."""
     return {
-        name.lower(): table
-        for name, table in vars(registry).items()
-        if name.isupper() and isinstance(table, Mapping) and "METRICS" not in name
+        name.lower(): family
+        for name, family in vars(families).items()
+        if isinstance(family, Family) and "METRICS" not in name
     }
 
 
@@ -238,16 +239,16 @@ def metrics() -> str:
         "chance level. [Statistics](../explanation/statistics.md) explains the intervals.",
     ]
     for title, table in (
-        ("Retrieval", registry.RETRIEVAL_METRICS),
-        ("Classification", registry.CLASSIFICATION_METRICS),
+        ("Retrieval", families.RETRIEVAL_METRICS),
+        ("Classification", families.CLASSIFICATION_METRICS),
     ):
         rows = []
         for name in sorted(table):
-            metric = registry.resolve(name, table, what="metric")
+            metric = resolve(name, table)
             rows.append(
                 (
                     f"`{name}`",
-                    registry.summary_of(name, table, what="metric"),
+                    describe(name, table).description,
                     "higher" if metric.higher_is_better else "lower",
                     f"{metric.low:g} to {metric.high:g}",
                     metric.interval,

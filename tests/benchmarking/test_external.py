@@ -18,7 +18,8 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.evaluate import Evaluation, evaluate
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
-from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.mlflow import SyncResult
@@ -45,7 +46,7 @@ def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> Embed
     embeddings = Embeddings(
         z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
     )
-    clip = resolve("clip", OBJECTIVES, what="objective")()
+    clip = resolve("clip", OBJECTIVES)()
     return EmbeddingPredictor(embeddings, clip, synthetic_store)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import clinical_symile
-from clinical_symile import registry
 from clinical_symile.cli.parser import build_parser
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
+from clinical_symile.registry import families
+from clinical_symile.registry.base import Family
 from docs.hooks import reference
 from docs.hooks.docstrings import section
 
@@ -23,7 +24,7 @@ WRITTEN = {
     if path.name != "CHANGELOG.md"
 }
 GENERATED = {name: write() for name, write in reference.pages().items()}
-TABLES = {name: table for name, table in vars(registry).items() if name.isupper()}
+TABLES = {name: family for name, family in vars(families).items() if isinstance(family, Family)}
 
 
 def _verbs() -> dict[str, argparse.ArgumentParser]:

@@ -20,7 +20,8 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.ranking import Ranking, rank
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.synthetic.oracle import Oracle
 
 NAME = "retrieval/cxr_given_ecg_labs"
@@ -116,7 +117,7 @@ def test_a_model_ranks_a_gallery_as_it_ranks_lists(
     z = z[torch.randint(len(z), (len(present),), generator=generator)]
     rows = torch.arange(len(present))
     embeddings = Embeddings(z * present[:, :, None], present, synthetic_store.modalities, rows)
-    made = resolve(objective, OBJECTIVES, what="objective")()
+    made = resolve(objective, OBJECTIVES)()
     _check_as_lists(task, EmbeddingPredictor(embeddings, made, synthetic_store), synthetic_store)
 
 

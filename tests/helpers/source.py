@@ -105,15 +105,13 @@ def strings(tree: ast.AST) -> set[str]:
 
 def registry_tables() -> dict[str, dict[str, str]]:
     """The tables of `registry`: name of the table, name of the entry, `module:attribute`."""
-    import clinical_symile.registry as registry
+    from clinical_symile.registry import families
+    from clinical_symile.registry.base import Family
 
     return {
-        name: dict(table)
-        for name, table in vars(registry).items()
-        if name.isupper()
-        and isinstance(table, dict)
-        and table
-        and all(isinstance(value, str) and ":" in value for value in table.values())
+        name: dict(family.builtin)
+        for name, family in vars(families).items()
+        if isinstance(family, Family)
     }
 
 

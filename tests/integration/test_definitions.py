@@ -17,13 +17,13 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import applicability_problems, parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.missingness.patterns import FORMS, parse_pattern
-from clinical_symile.registry import (
+from clinical_symile.registry.base import load_object, resolve
+from clinical_symile.registry.families import (
     CLASSIFICATION_METRICS,
     ENCODERS,
     MODALITIES,
     OBJECTIVES,
     RETRIEVAL_METRICS,
-    resolve,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def test_a_cohort_is_read_and_its_modalities_are_there(name: str):
     for adapter in adapters.values():
         assert adapter.encoder in ENCODERS
     if cohort.generator is not None:
-        assert callable(resolve(cohort.generator.write, {}, what="generator"))
+        assert callable(load_object(cohort.generator.write, what="generator"))
 
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)
@@ -50,14 +50,14 @@ def test_a_task_is_read_and_what_it_names_is_there(name: str):
     task = read_task(EVERYONES.path("tasks", name), name=name)
     assert task.description.endswith(".")
     if isinstance(task, Pretraining):
-        assert callable(resolve(task.objective.name, OBJECTIVES, what="objective"))
+        assert callable(resolve(task.objective.name, OBJECTIVES))
         for encoder in task.encoders.values():
-            assert callable(resolve(encoder.name, ENCODERS, what="encoder"))
+            assert callable(resolve(encoder.name, ENCODERS))
         assert set(task.modalities) <= set(MODALITIES)
         return
     tables = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
     for metric in task.metrics:
-        assert resolve(metric, tables[type(task)], what="metric").name == metric
+        assert resolve(metric, tables[type(task)]).name == metric
 
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)

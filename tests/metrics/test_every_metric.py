@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from clinical_symile.metrics.base import Metric
-from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 
 
 def found(names) -> list:
-    return [
-        pytest.param(name, resolve(name, names, what="metric"), id=name) for name in sorted(names)
-    ]
+    return [pytest.param(name, resolve(name, names), id=name) for name in sorted(names)]
 
 
 each_retrieval_metric = pytest.mark.parametrize(("name", "metric"), found(RETRIEVAL_METRICS))

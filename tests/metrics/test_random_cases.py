@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from clinical_symile.metrics.base import Metric
 from clinical_symile.metrics.retrieval import expected_ranks
-from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 
 CASES = 1000
 
@@ -115,7 +116,7 @@ def test_every_metric_has_a_reference():
 
 def metric_of(name: str) -> Metric:
     names = RETRIEVAL_METRICS if name in RETRIEVAL_METRICS else CLASSIFICATION_METRICS
-    return resolve(name, names, what="metric")
+    return resolve(name, names)
 
 
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES))

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from clinical_symile.modalities.base import Rejected
-from clinical_symile.registry import ENCODERS, MODALITIES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import ENCODERS, MODALITIES
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def case(
     write_ecg: Callable[..., None],
     write_image: Callable[..., None],
 ) -> Case:
-    adapter = resolve(request.param, MODALITIES, what="modality adapter")
+    adapter = resolve(request.param, MODALITIES)
     if request.param.endswith("_array"):
         rows = ({"id": 7}, {"id": None}, {"id": 9})
         shape = (2, 1, 32, 32) if request.param == "cxr_array" else (2, 1, 5000, 12)

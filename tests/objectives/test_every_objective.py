@@ -14,7 +14,8 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import clip_loss
 from clinical_symile.objectives.symile import symile_loss
-from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 
 MODALITIES = ("cxr", "ecg", "labs")
 
@@ -43,7 +44,7 @@ each_loss = pytest.mark.parametrize(
 
 @pytest.fixture(params=sorted(OBJECTIVES))
 def objective(request) -> Objective:
-    return resolve(request.param, OBJECTIVES, what="objective")()
+    return resolve(request.param, OBJECTIVES)()
 
 
 def embeddings(z: Tensor, available: Tensor | None = None) -> Embeddings:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from clinical_symile import registry
 from clinical_symile.errors import DataError, DefinitionError, RenamedWordWarning
 from clinical_symile.formatting import mask_small_counts
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import SECTIONS
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData, data_names
 from clinical_symile.reporting.result_lookup import ResultTable, method_series
@@ -486,9 +487,9 @@ def test_a_template_of_version_0_1_is_rendered_with_a_warning(tmp_path: Path):
     assert "Does it fail silently?" in said
 
 
-@pytest.mark.parametrize("name", registry.SECTIONS)
+@pytest.mark.parametrize("name", SECTIONS)
 def test_a_section_states_exactly_what_it_needs(name: str):
-    section = registry.resolve(name, registry.SECTIONS, what="section")
+    section = resolve(name, SECTIONS)
     assert section.name == name
     assert list(inspect.signature(section.draw).parameters) == list(section.needs)
     assert set(section.needs) <= data_names()

@@ -1,15 +1,16 @@
 """Field types and checks that several kinds of task share."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from clinical_symile.config._validators import accept_only, is_text
-from clinical_symile.config.component import unknown_names
+from clinical_symile.config.component import unknown_objects
 from clinical_symile.config.splits import Split
 from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.registry.base import Family
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -72,14 +73,13 @@ class EvaluationFields(TaskTable):
     interval: Literal["bca", "percentile"] | None = None
     margin: Positive | None = None
 
-    def metric_problems(self, known: Mapping[str, Any], *, what: str) -> list[str]:
+    def metric_problems(self, family: Family) -> list[str]:
         """Return what is wrong with `metrics` and `primary`, a sentence each.
 
         Args:
-            known: the table of metrics for this kind of task.
-            what: the kind of metric, for messages.
+            family: the metrics for this kind of task.
         """
-        problems = unknown_names(self.metrics, known, what=what)
+        problems = unknown_objects(self.metrics, family)
         if self.primary not in self.metrics:
             problems.append(
                 f"primary '{self.primary}' is not one of the metrics: {', '.join(self.metrics)}. "

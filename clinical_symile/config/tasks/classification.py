@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from clinical_symile.config.component import ComponentConfig, wrong_arguments
+from clinical_symile.config.component import ComponentConfig, argument_problems
 from clinical_symile.config.tasks._fields import (
     EvaluationFields,
     Names,
@@ -14,7 +14,7 @@ from clinical_symile.config.tasks._fields import (
     raise_problems,
 )
 from clinical_symile.missingness.patterns import expand
-from clinical_symile.registry import CLASSIFICATION_METRICS, PROBES
+from clinical_symile.registry.families import CLASSIFICATION_METRICS, PROBES
 
 
 class Classification(EvaluationFields):
@@ -78,7 +78,7 @@ class Classification(EvaluationFields):
     @model_validator(mode="after")
     def _consistent(self) -> "Classification":
         problems = pattern_problems(self.missingness, self.inputs)
-        problems += wrong_arguments(self.probe, PROBES, what="probe", where="probe")
+        problems += argument_problems(self.probe, PROBES, where="probe")
         problems += [
             f"{field} names '{value}' twice; expected different ones. Remove one."
             for field, values in (("outcome", self.outcomes), ("label_seeds", self.label_seeds))
@@ -89,5 +89,5 @@ class Classification(EvaluationFields):
             problems.append(
                 "label_seeds draw nothing where label_share is 1. Give one, or a share below 1."
             )
-        problems += self.metric_problems(CLASSIFICATION_METRICS, what="classification metric")
+        problems += self.metric_problems(CLASSIFICATION_METRICS)
         return raise_problems(problems, self)

@@ -4,7 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from clinical_symile.config.component import ComponentConfig, unknown_names, wrong_arguments
+from clinical_symile.config.component import (
+    ComponentConfig,
+    argument_problems,
+    unknown_names,
+    unknown_objects,
+)
 from clinical_symile.config.tasks._fields import (
     Count,
     Positive,
@@ -12,7 +17,7 @@ from clinical_symile.config.tasks._fields import (
     pattern_problems,
     raise_problems,
 )
-from clinical_symile.registry import (
+from clinical_symile.registry.families import (
     AUGMENTATIONS,
     ENCODERS,
     MISSING_MODALITY_METHODS,
@@ -114,19 +119,13 @@ class Pretraining(TaskTable):
             for name in sorted(self.encoders.keys() ^ known.keys())
         ]
         for name, encoder in self.encoders.items():
-            problems += wrong_arguments(encoder, ENCODERS, what="encoder", where=f"encoders.{name}")
-        problems += unknown_names(
-            [self.missing_modality], MISSING_MODALITY_METHODS, what="missing-modality method"
-        )
+            problems += argument_problems(encoder, ENCODERS, where=f"encoders.{name}")
+        problems += unknown_objects([self.missing_modality], MISSING_MODALITY_METHODS)
         problems += unknown_names(self.augment, known, what="modality")
         for name, change in self.augment.items():
-            problems += wrong_arguments(
-                change, AUGMENTATIONS, what="augmentation", where=f"augment.{name}"
-            )
-        problems += wrong_arguments(self.objective, OBJECTIVES, what="objective", where="objective")
+            problems += argument_problems(change, AUGMENTATIONS, where=f"augment.{name}")
+        problems += argument_problems(self.objective, OBJECTIVES, where="objective")
         problems += pattern_problems([self.missingness], self.modalities)
-        problems += unknown_names(
-            [self.selection.metric], SELECTION_METRICS, what="selection metric"
-        )
+        problems += unknown_objects([self.selection.metric], SELECTION_METRICS)
         problems += unknown_names(self.selection.targets, known, what="modality")
         return raise_problems(problems, self)

@@ -13,7 +13,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 
 Task = Pretraining | Retrieval | Classification
 KINDS: dict[str, type[Task]] = {

@@ -12,7 +12,7 @@ from clinical_symile.config.tasks._fields import (
     raise_problems,
 )
 from clinical_symile.missingness.patterns import expand
-from clinical_symile.registry import RETRIEVAL_METRICS
+from clinical_symile.registry.families import RETRIEVAL_METRICS
 
 
 class Retrieval(EvaluationFields):
@@ -61,5 +61,5 @@ class Retrieval(EvaluationFields):
                 "same_subject is of lists that are drawn; published ones are kept as they are. "
                 "Remove it."
             )
-        problems += self.metric_problems(RETRIEVAL_METRICS, what="retrieval metric")
+        problems += self.metric_problems(RETRIEVAL_METRICS)
         return raise_problems(problems, self)

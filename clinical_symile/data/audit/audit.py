@@ -21,7 +21,8 @@ from clinical_symile.data.audit.leakage import (
 from clinical_symile.data.external.store import is_prediction_store
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.registry import MODALITIES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import MODALITIES
 
 PART = 64  # measurements that are read at a time
 FEW_OBSERVED = 8  # analytes; vectors of fewer may agree by chance
@@ -220,7 +221,7 @@ def _statistics(store: CohortStore) -> Iterator[AuditFinding]:
     train = (store.samples["split"] == "train").to_numpy()
     for modality in store.modalities:
         about = store.manifest["modalities"][modality]
-        adapter = resolve(about["adapter"], MODALITIES, what="modality adapter")
+        adapter = resolve(about["adapter"], MODALITIES)
         array, rows = store.array(modality), _present(store, modality)
 
         def fitted(taken: Int[np.ndarray, " row"], adapter=adapter, array=array) -> Any:

@@ -26,7 +26,7 @@ from clinical_symile.data.ingest.tables import (
     type_problems,
 )
 from clinical_symile.errors import DataError
-from clinical_symile.registry import unknown_name_message
+from clinical_symile.registry.base import unknown_name_message
 
 # Their messages quote the query; those of other errors may quote values of patients.
 _QUERY_ERRORS = (

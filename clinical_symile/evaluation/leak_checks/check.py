@@ -31,18 +31,17 @@ from clinical_symile.evaluation.leak_checks.components import (
 )
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry import (
+from clinical_symile.registry.base import load_object
+from clinical_symile.registry.families import (
     AUGMENTATIONS,
     BASELINES,
-    CLASSIFICATION_METRICS,
     ENCODERS,
     KERNELS,
+    METRICS,
     MISSING_MODALITY_METHODS,
     MODALITIES,
     OBJECTIVES,
     PROBES,
-    RETRIEVAL_METRICS,
-    resolve,
 )
 
 # What a definition may name, and what of it must not change, whatever withheld slots hold.
@@ -81,7 +80,7 @@ HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
         "by tests of their own: it is not read where withheld, withheld parts are as unmeasured",
     ),
     "metric": (
-        {**RETRIEVAL_METRICS, **CLASSIFICATION_METRICS},
+        METRICS,
         "by tests of their own: it sees what became of each sample, and refuses NaN",
     ),
 }
@@ -105,7 +104,7 @@ def check_no_leakage(name: str) -> str:
     Raises:
         DefinitionError: it leaks, with a sentence for each leak; or it is none of the above.
     """
-    thing = resolve(name, {}, what="part")
+    thing = load_object(name, what="part")
     what, check = _kind(thing, name)
     try:
         problems = list(check(thing))

@@ -25,7 +25,8 @@ from clinical_symile.evaluation.probes.base import (
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry import PROBES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import PROBES
 from clinical_symile.training.supervised import LabelledRows
 
 # Scores held at a time for candidate lists. The queries of a block are scored with the union of
@@ -89,7 +90,7 @@ class EmbeddingPredictor:
         """
         task = request.task
         train, tuning = training_samples(task, self.store, request.pattern)
-        probe = resolve(task.probe.name, PROBES, what="probe")(**task.probe.arguments)
+        probe = resolve(task.probe.name, PROBES)(**task.probe.arguments)
         return probe.predict(
             ProbeInputs(
                 train=self._labelled(train, task.inputs),

@@ -23,7 +23,8 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
-from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 
 # Predictions that name no pattern were made with all that was recorded. They serve the two patterns
 # that hide nothing.
@@ -175,7 +176,7 @@ def external_embedding_predictor(
         modalities=store.modalities,
         rows=torch.arange(len(z)),
     )
-    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES, what="objective")(), store)
+    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES)(), store)
 
 
 def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:

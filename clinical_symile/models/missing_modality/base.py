@@ -24,7 +24,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry import MISSING_MODALITY_METHODS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import MISSING_MODALITY_METHODS
 
 Vectors = Float[Tensor, "sample dim"]
 Encode = Callable[[Tensor], Tensor]
@@ -137,4 +138,4 @@ def missing_modality_method(name: str) -> MissingModalityMethod:
     Raises:
         DefinitionError: the name is unknown or cannot be imported.
     """
-    return resolve(name, MISSING_MODALITY_METHODS, what="missing-modality method")
+    return resolve(name, MISSING_MODALITY_METHODS)

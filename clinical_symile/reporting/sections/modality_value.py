@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from clinical_symile.formatting import DASH, format_difference, is_percentage, join_words
-from clinical_symile.registry import BASELINES
+from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables

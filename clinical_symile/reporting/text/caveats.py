@@ -10,7 +10,8 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
-from clinical_symile.registry import CLASSIFICATION_METRICS, RETRIEVAL_METRICS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import METRICS
 from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.text.findings import better_sign
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
@@ -96,9 +97,8 @@ def interval_sentence(results: Iterable[Result], *, tasks: TaskTables) -> str | 
 
 def _own_interval(row: Result) -> str:
     """Return the metric's own interval method; of an unknown metric the one of the result."""
-    metrics = {**RETRIEVAL_METRICS, **CLASSIFICATION_METRICS}
     name = row.metric.partition("/")[0]
-    return resolve(name, metrics, what="metric").interval if name in metrics else row.interval
+    return resolve(name, METRICS).interval if name in METRICS else row.interval
 
 
 def seed_caveat(series: Sequence[Series]) -> str | None:

@@ -16,7 +16,8 @@ from clinical_symile.evaluation.predictors.base import RetrievalPredictor, draw_
 from clinical_symile.evaluation.predictors.baseline import BaselinePredictor
 from clinical_symile.metrics.classification import auroc
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.registry import BASELINES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import BASELINES
 from tests.helpers.synthetic import tiny
 
 each_baseline = pytest.mark.parametrize("name", sorted(BASELINES))
@@ -32,7 +33,7 @@ def task(catalog: Catalog) -> Classification:
 
 @pytest.fixture
 def predictor(catalog: Catalog, synthetic_store: CohortStore, request) -> BaselinePredictor:
-    baseline = resolve(request.param, BASELINES, what="baseline")()
+    baseline = resolve(request.param, BASELINES)()
     return BaselinePredictor(baseline, synthetic_store, tiny(catalog, "pretraining/clip"))
 
 

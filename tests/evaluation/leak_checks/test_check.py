@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile import registry as names
 from clinical_symile.cli.main import main
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.check import HELD, check_no_leakage, leak_check_coverage
@@ -26,14 +25,16 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.objectives.symile import Symile
-from clinical_symile.registry import (
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import (
     AUGMENTATIONS,
     BASELINES,
     ENCODERS,
+    FAMILIES,
+    KERNELS,
     MISSING_MODALITY_METHODS,
     OBJECTIVES,
     PROBES,
-    resolve,
 )
 
 ARGUMENTS = {
@@ -47,7 +48,7 @@ LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_no_objective_leaks(name):
-    assert list(objective_leaks(resolve(name, OBJECTIVES, what="objective"))) == []
+    assert list(objective_leaks(resolve(name, OBJECTIVES))) == []
 
 
 @pytest.mark.parametrize(
@@ -59,43 +60,42 @@ def test_no_variant_of_an_objective_leaks(objective):
 
 @pytest.mark.parametrize("name", MISSING_MODALITY_METHODS)
 def test_no_way_with_absent_modalities_leaks(name):
-    assert list(missing_modality_leaks(resolve(name, MISSING_MODALITY_METHODS, what="way"))) == []
+    assert list(missing_modality_leaks(resolve(name, MISSING_MODALITY_METHODS))) == []
 
 
 @pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
 def test_no_encoder_leaks(name):
-    assert list(encoder_leaks(resolve(name, ENCODERS, what="encoder"))) == []
+    assert list(encoder_leaks(resolve(name, ENCODERS))) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_no_large_encoder_leaks(name):
-    assert list(encoder_leaks(resolve(name, ENCODERS, what="encoder"))) == []
+    assert list(encoder_leaks(resolve(name, ENCODERS))) == []
 
 
 @pytest.mark.parametrize("name", PROBES)
 def test_no_probe_leaks(name):
-    probe = resolve(name, PROBES, what="probe")(**ARGUMENTS.get(name, {}))
+    probe = resolve(name, PROBES)(**ARGUMENTS.get(name, {}))
     assert list(probe_leaks(probe)) == []
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_no_baseline_leaks(name):
-    assert list(baseline_leaks(resolve(name, BASELINES, what="baseline"))) == []
+    assert list(baseline_leaks(resolve(name, BASELINES))) == []
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"), [("shift_image", {"most_px": 4}), ("shift_signal", {"most_ms": 100})]
 )
 def test_no_augmentation_leaks(name, arguments):
-    made = resolve(name, AUGMENTATIONS, what="augmentation")(**arguments)
+    made = resolve(name, AUGMENTATIONS)(**arguments)
     assert list(augmentation_leaks(lambda: made)) == []
 
 
 def test_the_table_of_the_page_is_of_every_name_that_a_definition_may_use():
     told = {name for table, _ in HELD.values() for name in table}
-    tables = [table for name, table in vars(names).items() if name.isupper()]
-    assert told == {name for table in tables for name in table}
+    assert told == {name for family in (*FAMILIES.values(), KERNELS) for name in family}
     assert leak_check_coverage() in (ROOT / "docs" / "explanation" / "missingness.md").read_text(
         encoding="utf-8"
     )

@@ -15,7 +15,8 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
-from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 
 MODALITIES = ("cxr", "ecg", "labs")
 DIM = 6
@@ -50,7 +51,7 @@ def predictor(
         modalities=MODALITIES,
         rows=torch.arange(len(present)),
     )
-    objective = resolve(request.param, OBJECTIVES, what="objective")()
+    objective = resolve(request.param, OBJECTIVES)()
     return EmbeddingPredictor(embeddings, objective, synthetic_store)
 
 

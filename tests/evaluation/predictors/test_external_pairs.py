@@ -28,7 +28,8 @@ from clinical_symile.evaluation.predictors.external_pairs import (
     read_pair_scores,
 )
 from clinical_symile.missingness.patterns import expand, parse_pattern
-from clinical_symile.registry import OBJECTIVES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.mlflow import SyncResult
 from tests.helpers.synthetic import quiet
@@ -57,7 +58,7 @@ def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> Embed
     embeddings = Embeddings(
         z * present[:, :, None], present, synthetic_store.modalities, torch.arange(len(present))
     )
-    clip = resolve("clip", OBJECTIVES, what="objective")()
+    clip = resolve("clip", OBJECTIVES)()
     return EmbeddingPredictor(embeddings, clip, synthetic_store)
 
 

@@ -15,7 +15,8 @@ from clinical_symile.evaluation.probes.base import (
     LabelledSamples,
     ProbeInputs,
 )
-from clinical_symile.registry import PROBES, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import PROBES
 from clinical_symile.training.learner import build_learner
 from tests.helpers.synthetic import tiny
 
@@ -31,7 +32,7 @@ each_probe = pytest.mark.parametrize("name", sorted(PROBES))
 
 
 def _probe(name: str):
-    return resolve(name, PROBES, what="probe")(**ARGUMENTS[name])
+    return resolve(name, PROBES)(**ARGUMENTS[name])
 
 
 def _samples(

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.registry import ENCODERS, resolve
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import ENCODERS
 
 # The shape that is read, and what makes an encoder small, by the module it is in.
 SHAPES = {"image": (1, 48, 40), "waveform": (12, 1000), "tabular": (2, 7)}
@@ -26,7 +27,7 @@ def _shape(name: str) -> tuple[int, ...]:
 
 def _encoder(name: str, *, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return resolve(name, ENCODERS, what="encoder")(_shape(name), DIM, **SMALL.get(name, {}))
+    return resolve(name, ENCODERS)(_shape(name), DIM, **SMALL.get(name, {}))
 
 
 @pytest.fixture(autouse=True)

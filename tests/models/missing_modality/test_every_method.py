@@ -12,7 +12,7 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.missing_modality.indicator import Indicator
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.objectives.subsets import SubsetSum
-from clinical_symile.registry import MISSING_MODALITY_METHODS
+from clinical_symile.registry.families import MISSING_MODALITY_METHODS
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.train import train

@@ -1,0 +1,188 @@
+"""List every object that a definition may name, by family.
+
+A name is a key of its family, or `package.module:Name` for an object of any other package. To add
+an object of this package, add a line here; an installed package adds its own by entry points.
+"""
+
+from clinical_symile.registry.base import Family
+
+MODALITIES = Family(
+    "modality adapter",
+    {
+        "cxr": "clinical_symile.modalities.cxr:Cxr",
+        "cxr_array": "clinical_symile.modalities.cxr_array:CxrArray",
+        "ecg": "clinical_symile.modalities.ecg:Ecg",
+        "ecg_array": "clinical_symile.modalities.ecg_array:EcgArray",
+        "labs": "clinical_symile.modalities.labs:Labs",
+    },
+    group="modalities",
+)
+
+ENCODERS = Family(
+    "encoder",
+    {
+        "mlp": "clinical_symile.models.encoders.tabular:Mlp",
+        "resnet1d": "clinical_symile.models.encoders.waveform:ResNet1d",
+        "resnet18": "clinical_symile.models.encoders.image:resnet18",
+        "resnet18_raster": "clinical_symile.models.encoders.waveform:ResNet18Raster",
+        "resnet18_stretched": "clinical_symile.models.encoders.waveform:StretchedRaster",
+        "resnet50": "clinical_symile.models.encoders.image:resnet50",
+        "small_cnn": "clinical_symile.models.encoders.image:SmallCnn",
+    },
+    group="encoders",
+)
+
+MISSING_MODALITY_METHODS = Family(
+    "missing-modality method",
+    {
+        "complete": "clinical_symile.models.missing_modality.complete:COMPLETE",
+        "drop": "clinical_symile.models.missing_modality.drop:DROP",
+        "dropout": "clinical_symile.models.missing_modality.dropout:DROPOUT",
+        "indicator": "clinical_symile.models.missing_modality.indicator:INDICATOR",
+        "learned": "clinical_symile.models.missing_modality.learned:LEARNED",
+        "subsets": "clinical_symile.models.missing_modality.subsets:SUBSETS",
+    },
+    group="missing_modality",
+)
+
+AUGMENTATIONS = Family(
+    "augmentation",
+    {
+        "shift_image": "clinical_symile.models.augmentations:ShiftImage",
+        "shift_signal": "clinical_symile.models.augmentations:ShiftSignal",
+    },
+)
+
+OBJECTIVES = Family(
+    "objective",
+    {
+        "clip": "clinical_symile.objectives.clip:Clip",
+        "symile": "clinical_symile.objectives.symile:Symile",
+    },
+    group="objectives",
+)
+
+KERNELS = Family(
+    "kernel",
+    {
+        "fused": "clinical_symile.objectives.kernels.triton:fused_product_logsumexp",
+        "tiles": "clinical_symile.objectives.kernels.tiled:product_logsumexp",
+    },
+)
+
+PROBES = Family(
+    "probe",
+    {
+        "finetune": "clinical_symile.evaluation.probes.finetune:FineTune",
+        "logistic": "clinical_symile.evaluation.probes.logistic:Logistic",
+        "neighbours": "clinical_symile.evaluation.probes.knn:NearestNeighbours",
+        "prototype": "clinical_symile.evaluation.probes.prototype:Prototype",
+    },
+    group="probes",
+)
+
+BASELINES = Family(
+    "baseline",
+    {
+        "availability": "clinical_symile.evaluation.baselines.mask_only:MaskOnly",
+        "labs-boosting": "clinical_symile.evaluation.baselines.labs_boosting:LabsBoosting",
+        "labs-logistic": "clinical_symile.evaluation.baselines.labs_logistic:LabsLogistic",
+        "late-fusion": "clinical_symile.evaluation.baselines.late_fusion:LateFusion",
+        "prevalence": "clinical_symile.evaluation.baselines.prevalence:Prevalence",
+    },
+    group="baselines",
+)
+
+RETRIEVAL_METRICS = Family(
+    "retrieval metric",
+    {
+        "auc_over_scores": "clinical_symile.metrics.retrieval:AUC_OVER_SCORES",
+        "auc_per_query": "clinical_symile.metrics.retrieval:AUC_PER_QUERY",
+        "mean_reciprocal_rank": "clinical_symile.metrics.retrieval:MEAN_RECIPROCAL_RANK",
+        "median_rank": "clinical_symile.metrics.retrieval:MEDIAN_RANK",
+        "recall_at_1": "clinical_symile.metrics.retrieval:RECALL_AT_1",
+        "recall_at_10": "clinical_symile.metrics.retrieval:RECALL_AT_10",
+        "recall_at_5": "clinical_symile.metrics.retrieval:RECALL_AT_5",
+    },
+    group="metrics",
+    column="above",
+)
+
+# Metrics that may select the best epoch: computed from ranks alone, and higher where better.
+SELECTION_METRICS = Family(
+    "selection metric",
+    {
+        name: RETRIEVAL_METRICS.builtin[name]
+        for name in ("mean_reciprocal_rank", "recall_at_1", "recall_at_10", "recall_at_5")
+    },
+)
+
+CLASSIFICATION_METRICS = Family(
+    "classification metric",
+    {
+        "auprc": "clinical_symile.metrics.classification:AUPRC",
+        "auroc": "clinical_symile.metrics.classification:AUROC",
+        "brier": "clinical_symile.metrics.classification:BRIER",
+        "expected_calibration_error": (
+            "clinical_symile.metrics.classification:EXPECTED_CALIBRATION_ERROR"
+        ),
+    },
+    group="metrics",
+    column="label",
+)
+
+METRICS = Family(
+    "metric", {**RETRIEVAL_METRICS.builtin, **CLASSIFICATION_METRICS.builtin}, group="metrics"
+)
+
+SECTIONS = Family(
+    "section",
+    {
+        "above_oracle": "clinical_symile.reporting.sections.overview:ABOVE_ORACLE",
+        "calibration": "clinical_symile.reporting.sections.calibration:CALIBRATION",
+        "calibration_missing": "clinical_symile.reporting.sections.reliability:CALIBRATION_MISSING",
+        "classification": "clinical_symile.reporting.sections.performance:CLASSIFICATION",
+        "cohort": "clinical_symile.reporting.sections.cohort:COHORT_COUNTS",
+        "conformal": "clinical_symile.reporting.sections.reliability:CONFORMAL",
+        "decision_curve": "clinical_symile.reporting.sections.decision_curve:DECISION_CURVE",
+        "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
+        "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",
+        "findings": "clinical_symile.reporting.sections.overview:FINDING_SENTENCES",
+        "hidden": "clinical_symile.reporting.sections.overview:HIDDEN",
+        "high_confidence_errors": (
+            "clinical_symile.reporting.sections.reliability:HIGH_CONFIDENCE_ERRORS"
+        ),
+        "mask_predictability": (
+            "clinical_symile.reporting.sections.mask_predictability:MASK_PREDICTABILITY"
+        ),
+        "method_ranking": "clinical_symile.reporting.sections.method_ranking:METHOD_RANKING",
+        "methods": "clinical_symile.reporting.sections.overview:METHODS",
+        "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
+        "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
+        "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",
+        "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
+        "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
+        "retained": "clinical_symile.reporting.sections.overview:RETAINED",
+        "retained_share": "clinical_symile.reporting.sections.missingness:RETAINED_SHARE",
+        "retrieval": "clinical_symile.reporting.sections.performance:RETRIEVAL",
+        "retrieval_examples": (
+            "clinical_symile.reporting.sections.retrieval_examples:RETRIEVAL_EXAMPLES"
+        ),
+        "retrieval_missing": "clinical_symile.reporting.sections.performance:RETRIEVAL_MISSING",
+        "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",
+        "training": "clinical_symile.reporting.sections.training_curves:TRAINING",
+        "trained_with": "clinical_symile.reporting.sections.missingness:TRAINED_WITH",
+    },
+)
+
+FAMILIES: dict[str, Family] = {
+    "objectives": OBJECTIVES,
+    "missing_modality": MISSING_MODALITY_METHODS,
+    "encoders": ENCODERS,
+    "augmentations": AUGMENTATIONS,
+    "modalities": MODALITIES,
+    "probes": PROBES,
+    "baselines": BASELINES,
+    "metrics": METRICS,
+}
+"""Families by the word that `list` and the entry-point groups use."""
