@@ -8,7 +8,7 @@ from clinical_symile.config.catalog import open_catalog, read_toml
 from clinical_symile.config.presets import apply_preset, cohort_names
 from clinical_symile.config.report_file import read_requirements
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness.patterns import FORMS, PATTERN_GROUPS
+from clinical_symile.missingness.patterns import PATTERN_FORMS, PATTERN_GROUPS
 from clinical_symile.registry.base import Family, describe
 from clinical_symile.registry.families import FAMILIES
 
@@ -39,7 +39,7 @@ def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
             name: read_requirements(path).description for name, path in catalog.reports.items()
         },
         **{kind: _objects(family) for kind, family in FAMILIES.items()},
-        "missingness": {**FORMS, **PATTERN_GROUPS},
+        "missingness": {**PATTERN_FORMS, **PATTERN_GROUPS},
     }
     return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
 

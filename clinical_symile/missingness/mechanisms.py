@@ -1,19 +1,19 @@
-"""How what goes missing is drawn: completely at random, at random, or not at random.
+"""Draw hidden entries: missing completely at random, at random, or not at random.
 
-A mechanism is a score for each sample and column: what scores lowest is hidden. The score is
+A mechanism gives each sample and column a score, and hides the entries with the lowest scores. The
+score is
 
-    log(u / (1 - u)) - pull · x,    u uniform on (0, 1),
+    log(u / (1 - u)) - SLOPE · x,    u uniform on (0, 1).
 
-so that for a threshold a the chance to be hidden is 1 / (1 + exp(-(a + pull · x))): a logistic
-model of missingness with intercept a. With x = 0 it is completely at random (MCAR); with x a
-covariate that is always observed, at random (MAR); with x of the hidden value itself, or of an
-outcome, not at random (MNAR). The intercept is solved for, so that the share that is hidden is the
-one that was asked for on the samples at hand, and not only in expectation.
+For a threshold a, an entry is hidden with probability 1 / (1 + exp(-(a + SLOPE · x))): a logistic
+model of missingness with intercept a. With x = 0 it is missing completely at random (MCAR). With a
+covariate x that is always recorded it is missing at random (MAR). With x the hidden value itself,
+or an outcome, it is missing not at random (MNAR). The intercept is solved for, so that the hidden
+share is exact on the given samples, not only in expectation.
 
-u is a function of the seed, the sample's name and the column's name alone: not of the place of a
-row, of which other samples are asked, or of the machine. Where one pattern hides more than another
-of the same mechanism and seed, it hides nearly all that the other does, so that curves over rates
-are paired.
+u depends on the seed, the sample's name and the column's name alone: not on the order of rows, on
+other samples, or on the machine. Of two patterns with the same mechanism and seed, the one with
+the higher rate hides nearly all that the other hides, so that curves over rates are paired.
 
 Source: Rubin, "Inference and missing data", Biometrika 63, 1976, for the three kinds.
 """
@@ -27,7 +27,7 @@ from scipy.optimize import root_scalar
 from scipy.special import logit, ndtri
 from scipy.stats import rankdata
 
-# The odds of being hidden are multiplied by exp(1.5), about 4.5, for each standard deviation.
+# The log odds of being hidden per standard deviation of x: exp(1.5) is about 4.5.
 SLOPE = 1.5
 
 _ROUNDS = 4
@@ -36,7 +36,7 @@ _ROUNDS = 4
 def uniforms(
     seed: int, samples: Sequence[str], columns: Sequence[str]
 ) -> Float[np.ndarray, "sample column"]:
-    """A number in (0, 1) for each sample and column, from their names and the seed.
+    """Return a uniform number in (0, 1) for each sample and column, from names and seed.
 
     >>> uniforms(0, ["100"], ["ecg"]).round(6)
     array([[0.641983]])
@@ -52,9 +52,9 @@ def uniforms(
 
 
 def normal_scores(values: Float[np.ndarray, "*sample"]) -> Float[np.ndarray, "*sample"]:
-    """Each value's rank as a quantile of the normal distribution, with mean 0 and variance 1.
+    """Convert values to normal scores: quantiles of their ranks, with mean 0 and variance 1.
 
-    Unknown values (NaN) count as average: 0. Where all values are the same, all are 0.
+    An unknown value (NaN) is 0, the average. If all values are equal, all scores are 0.
     """
     scores, known = np.zeros(len(values)), ~np.isnan(values)
     if known.any():
@@ -66,21 +66,21 @@ def normal_scores(values: Float[np.ndarray, "*sample"]) -> Float[np.ndarray, "*s
 
 def draw_hidden(
     draws: Float[np.ndarray, "sample column"],
-    pulls: Float[np.ndarray, "sample column"],
+    covariates: Float[np.ndarray, "sample column"],
     *,
     present: Bool[np.ndarray, "sample column"],
     rate: float,
 ) -> Bool[np.ndarray, "sample column"]:
-    """What is hidden of what is measured: the share `rate` of each column, never all of a sample.
+    """Draw hidden entries: the share `rate` of each column, but never all entries of a sample.
 
     Args:
-        draws: uniform, see `uniforms`.
-        pulls: x of each; 0 where the mechanism knows nothing of it.
-        present: what there is to hide.
-        rate: the share of each column's measured entries. Where too few could be hidden because
-            each sample keeps one, as many are hidden as can be.
+        draws: uniform numbers, see `uniforms`.
+        covariates: x of each entry; 0 for MCAR.
+        present: True where there is an entry to hide.
+        rate: the share of each column's present entries. If fewer can be hidden, because each
+            sample keeps one, as many as possible are hidden.
     """
-    place = _places(logit(draws) - SLOPE * pulls, present)
+    place = _places(logit(draws) - SLOPE * covariates, present)
     lift = np.zeros(draws.shape[1])
     below = _solve(lambda b: _share(_below(place, present, b, lift), present) - rate, 0.0, 1.0)
     for _ in range(_ROUNDS):
@@ -102,7 +102,7 @@ def draw_hidden(
 def _places(
     scores: Float[np.ndarray, "sample column"], present: Bool[np.ndarray, "sample column"]
 ) -> Float[np.ndarray, "sample column"]:
-    """Each score's place among the measured ones of its column, in (0, 1)."""
+    """Return each score's rank among the present ones of its column, scaled to (0, 1)."""
     places = np.ones(scores.shape)
     for column in range(scores.shape[1]):
         there = present[:, column]
@@ -116,10 +116,9 @@ def _below(
     below: float,
     lift: Float[np.ndarray, " column"],
 ) -> Bool[np.ndarray, "sample column"]:
-    """The measured entries below a place; of a sample that would lose all, the highest stays.
+    """Return the present entries below a threshold; of a sample with none left, the highest stays.
 
-    `lift` is added where it is asked which of a sample's entries is the highest: it lets every
-    column reach its rate.
+    `lift` is added to find the highest entry of a sample. It lets every column reach its rate.
     """
     taken = present & (place < below)
     empty = np.flatnonzero((taken == present).all(axis=1) & present.any(axis=1))
@@ -143,7 +142,7 @@ def _with(
 
 
 def _solve(excess: Callable[[float], float], low: float, high: float) -> float:
-    """Where a rising step function crosses zero; the nearer end where it never does."""
+    """Find where a rising step function crosses zero; return the nearer end if it never does."""
     if excess(low) >= 0:
         return low
     if excess(high) <= 0:

@@ -1,6 +1,6 @@
-"""Missingness patterns: a word that says which modalities a query may use.
+"""Parse missingness patterns: words that say which modalities a query may use.
 
-| pattern | samples | query sees |
+| pattern | samples | available to a query |
 |---|---|---|
 | `observed` | those with anything present | what was recorded |
 | `complete` | those with every modality | all of them |
@@ -16,9 +16,9 @@
 | `mask-ours` | the same as `complete` | what the store's `masks/ours.csv` says of the sample |
 | `labs-mcar-50` | the same as `complete` | all, but half of the analytes in labs hidden |
 
-No pattern hides everything from a sample. Two words stand for several: `every` for all 2^M - 1
-patterns of M modalities, `grid` for these with `mcar` and `mnar` at three rates and `site`.
-How what goes missing is drawn stands in `mechanisms.py` and `masks.py`.
+No pattern hides everything from a sample. Two words name several patterns: `every` all 2^M - 1
+patterns of M modalities, `grid` these with `mcar` and `mnar` at three rates and `site`.
+`mechanisms.py` and `masks.py` draw what is random.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from jaxtyping import Bool
 
 from clinical_symile.errors import DefinitionError
 
-FORMS = {
+PATTERN_FORMS = {
     "observed": "all with the target present; a query has what was recorded",
     "complete": "those with every modality of the task; a query has all of them",
     "without-<modality>": "the same samples; a query has all but this one",
@@ -55,7 +55,7 @@ DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a pattern's name says.
+    """A parsed pattern.
 
     Attributes:
         name: as written in a task.
@@ -78,12 +78,12 @@ class Pattern:
     within: str = ""
 
     def visible_modalities(self, modalities: Sequence[str]) -> list[str]:
-        """The modalities that the pattern does not hide from everyone."""
+        """Return the modalities that the pattern does not hide in all samples."""
         kept = [m for m in modalities if not self.only or m in self.only]
         return [m for m in kept if m not in self.without]
 
     def check(self, modalities: Sequence[str]) -> None:
-        """Refuse a pattern that means nothing for queries with these modalities.
+        """Refuse a pattern that does not apply to queries with these modalities.
 
         Raises:
             DefinitionError: it names a modality that they do not have, hides all of them, is
@@ -126,7 +126,7 @@ class Pattern:
 
 
 def parse_pattern(name: str) -> Pattern:
-    """Read a pattern's name.
+    """Parse a pattern's name.
 
     >>> parse_pattern("mcar-30").rate
     0.3
@@ -151,18 +151,19 @@ def parse_pattern(name: str) -> Pattern:
         found = None
     if found is not None:
         return found
-    words = [form.split("-")[0] for form in FORMS]
+    words = [form.split("-")[0] for form in PATTERN_FORMS]
     close = get_close_matches(word, words, n=1)
-    meant = dict(zip(words, FORMS, strict=True))
+    meant = dict(zip(words, PATTERN_FORMS, strict=True))
     hint = f"did you mean '{meant[close[0]]}'? " if close else ""
     raise DefinitionError(
-        f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(FORMS)}, with "
-        "several modalities as in only-cxr-labs and whole percents from 1 to 99. Correct the name."
+        f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
+        "with several modalities as in only-cxr-labs and whole percents from 1 to 99. Correct the "
+        "name."
     )
 
 
 def _random(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
-    """A random pattern, from the words after its mechanism; None if they are not its own."""
+    """Parse the words after a mechanism; return None if they do not fit it."""
     if mechanism in ("site", "mask"):
         named = len(rest) == 1 and bool(rest[0])
         return (
@@ -179,7 +180,7 @@ def _random(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
 
 
 def every_pattern(modalities: Sequence[str]) -> list[str]:
-    """The names of all ways to show some of the modalities, the fullest first.
+    """Return the patterns of all non-empty subsets of the modalities, the largest first.
 
     >>> every_pattern(["ecg", "labs"])
     ['complete', 'without-labs', 'without-ecg']
@@ -194,7 +195,7 @@ def every_pattern(modalities: Sequence[str]) -> list[str]:
 
 
 def expand(names: Sequence[str], modalities: Sequence[str]) -> tuple[str, ...]:
-    """Patterns with `every` and `grid` written out for these modalities, each pattern once.
+    """Write out `every` and `grid` for these modalities; each pattern occurs once.
 
     >>> expand(["observed", "every"], ["ecg", "labs"])
     ('observed', 'complete', 'without-labs', 'without-ecg')
@@ -207,7 +208,7 @@ def expand(names: Sequence[str], modalities: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_applicable(pattern: Pattern, modalities: Sequence[str]) -> bool:
-    """Whether the pattern means something for queries with these modalities."""
+    """Return whether the pattern applies to queries with these modalities."""
     try:
         pattern.check(modalities)
     except DefinitionError:
@@ -218,9 +219,9 @@ def is_applicable(pattern: Pattern, modalities: Sequence[str]) -> bool:
 def eligible_samples(
     pattern: Pattern, present: Bool[np.ndarray, "sample modality"]
 ) -> Bool[np.ndarray, " sample"]:
-    """Which samples the pattern is scored on, of those whose query modalities are `present`.
+    """Return the samples that the pattern is evaluated on, by their present query modalities.
 
-    The target's own presence is the caller's to require.
+    The caller must require the target to be present.
     """
     if pattern.complete:
         return np.all(present, axis=1)
@@ -233,15 +234,15 @@ def apply_pattern(
     modalities: Sequence[str],
     present: Bool[np.ndarray, "sample modality"],
 ) -> Bool[np.ndarray, "sample modality"]:
-    """What queries may use of what is present, as far as the pattern's name alone decides it.
+    """Return the entries that stay available under the fixed part of a pattern.
 
     Args:
-        pattern: see the module; what a random one hides besides is drawn by `masks.draw_mask`.
-        modalities: of the query; the columns of `present`.
-        present: what was measured.
+        pattern: a parsed pattern; `masks.draw_mask` draws its random part.
+        modalities: the modalities of the query; the columns of `present`.
+        present: True where the store has a usable measurement.
 
     Raises:
-        DefinitionError: the pattern means nothing for these modalities.
+        DefinitionError: the pattern does not apply to these modalities.
         ValueError: `present` has other columns than `modalities`.
     """
     pattern.check(modalities)
@@ -250,5 +251,5 @@ def apply_pattern(
             f"present has shape {list(present.shape)}; expected {[len(present), len(modalities)]}, "
             "one for each sample and modality."
         )
-    shown = pattern.visible_modalities(modalities)
-    return present & np.array([m in shown for m in modalities])
+    visible = pattern.visible_modalities(modalities)
+    return present & np.array([m in visible for m in modalities])

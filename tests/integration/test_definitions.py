@@ -16,7 +16,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import applicability_problems, parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.missingness.patterns import FORMS, parse_pattern
+from clinical_symile.missingness.patterns import PATTERN_FORMS, parse_pattern
 from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import (
     CLASSIFICATION_METRICS,
@@ -104,7 +104,7 @@ def test_list_shows_everything_by_name(catalog: Catalog):
         assert name in shown
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", PATTERN_FORMS)
 def test_the_patterns_that_list_shows_are_patterns(form: str):
     for word in ("modality", "column", "outcome", "name"):
         form = form.replace(f"<{word}>", "ecg")
