@@ -10,12 +10,12 @@ BMC Medicine 17, 2019, https://doi.org/10.1186/s12916-019-1466-7. Dimitriadis, G
 https://doi.org/10.1073/pnas.2016191118 (the decomposition).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.optimize import isotonic_regression
-from scipy.special import expit, logit
+from scipy.optimize import isotonic_regression  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import expit, logit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 _Labels = Int[np.ndarray, " sample"]
 _Probabilities = Float[np.ndarray, " sample"]
@@ -77,7 +77,8 @@ def weighted_decomposition(
     for row, (held, with_outcome) in enumerate(zip(counts, positive, strict=True)):
         there = held > 0
         means = with_outcome[there] / held[there]
-        fitted[row, there] = isotonic_regression(means, weights=held[there]).x
+        fit: Any = isotonic_regression(means, weights=held[there])
+        fitted[row, there] = fit.x
     prevalence = (positive.sum(axis=1) / total)[:, None]
     score, mended, base = (
         (counts * guess**2 - 2 * positive * guess + positive).sum(axis=1) / total

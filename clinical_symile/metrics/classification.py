@@ -6,7 +6,7 @@ them a thousand times. The tests compare them with scikit-learn.
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.stats import rankdata
+from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.metrics.base import Metric, weighted_mean
 

@@ -69,7 +69,7 @@ def representation_metrics(
     """
     z = z.astype(np.float64)
     z = z / np.maximum(np.linalg.norm(z, axis=2, keepdims=True), 1e-12)
-    measures = {}
+    measures: dict[str, float] = {}
     for (a, one), (b, other) in combinations(enumerate(modalities), 2):
         measures[f"health/alignment/{one}-{other}"] = alignment(z[:, a], z[:, b])
         measures[f"health/modality_gap/{one}-{other}"] = modality_gap(z[:, a], z[:, b])

@@ -44,7 +44,8 @@ def shapley_values(values: SubsetValues, modalities: Sequence[str]) -> dict[str,
         ValueError: a set has no value.
     """
     _check(values, modalities)
-    n, shares = len(modalities), {}
+    n = len(modalities)
+    shares: dict[str, float] = {}
     for modality in modalities:
         others = [name for name in modalities if name != modality]
         shares[modality] = sum(

@@ -20,12 +20,13 @@ Source: Rubin, "Inference and missing data", Biometrika 63, 1976, for the three 
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import root_scalar
-from scipy.special import logit, ndtri
-from scipy.stats import rankdata
+from scipy.optimize import root_scalar  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import logit, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 # The log odds of being hidden per standard deviation of x: exp(1.5) is about 4.5.
 SLOPE = 1.5
@@ -147,4 +148,5 @@ def _solve(excess: Callable[[float], float], low: float, high: float) -> float:
         return low
     if excess(high) <= 0:
         return high
-    return float(root_scalar(excess, bracket=(low, high), method="bisect", xtol=1e-6).root)
+    found = cast(Any, root_scalar)(excess, bracket=(low, high), method="bisect", xtol=1e-6)
+    return float(found.root)

@@ -90,7 +90,7 @@ class Pattern:
                 random where there is only one, or asks for more than can be hidden while each
                 sample keeps one.
         """
-        problems = []
+        problems: list[str] = []
         for modality in (*self.without, *self.only, *([self.within] if self.within else [])):
             if modality not in modalities:
                 close = get_close_matches(modality, modalities, n=1)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -212,7 +212,7 @@ def resample_metric(
     """
     codes, people = _codes(arrays, subjects)
     at_once = max(1, _MAX_WEIGHTS // max(len(codes), 1))
-    parts = []
+    parts: list[np.ndarray] = []
     for start in range(0, resamples, at_once):
         rows = min(at_once, resamples - start)
         drawn = rng.integers(people, size=(rows, people))
@@ -314,6 +314,6 @@ def _codes(
 
 def _rows(weights: Weights) -> Iterator[Int[np.ndarray, " drawn"]]:
     """Yield each resample as row numbers."""
-    places = np.arange(weights.shape[1])
+    places = np.arange(int(weights.shape[1]))
     for counts in weights:
         yield np.repeat(places, counts)

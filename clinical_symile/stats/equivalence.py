@@ -12,7 +12,7 @@ Chow, Shao, Wang and Lokhnygina, "Sample Size Calculations in Clinical Research"
 import math
 from typing import NamedTuple
 
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 # On each side, so that verdicts agree with the 95 % interval.
 ALPHA = 0.025

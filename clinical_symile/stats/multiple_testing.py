@@ -11,7 +11,7 @@ Statistics 6, 1979. Benjamini and Hochberg, "Controlling the false discovery rat
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import false_discovery_control
+from scipy.stats import false_discovery_control  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

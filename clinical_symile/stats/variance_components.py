@@ -18,11 +18,11 @@ Source: Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4 (c
 effects).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2, t
+from scipy.stats import chi2, t  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 
 class VarianceComponents(NamedTuple):
@@ -74,7 +74,8 @@ def variance_components(
     seeds = max(0.0, between - both)
     mean, error = float(values.mean()), np.sqrt(people + (seeds + both) / n)
     reach = float(_quantile(people, (seeds + both) / n, n) * error)
-    ends = np.sqrt((n - 1) * between / chi2.ppf([0.975, 0.025], n - 1))
+    law: Any = chi2
+    ends = np.sqrt((n - 1) * between / law.ppf([0.975, 0.025], n - 1))
     return VarianceComponents(
         mean,
         mean - reach,
@@ -95,4 +96,5 @@ def _quantile(people: float, seeds: float, n: int) -> float:
     where seeds dominate.
     """
     freedom = (people + seeds) ** 2 * (n - 1) / seeds**2 if seeds else np.inf
-    return float(t.ppf(0.975, freedom))
+    law: Any = t
+    return float(law.ppf(0.975, freedom))
