@@ -1,0 +1,341 @@
+"""Propose which raw table holds admissions, recordings and labs, and what their columns mean."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clinical_symile.data.wizard.lab_codes import LabCode, propose_lab_codes
+from clinical_symile.data.wizard.profile import Column, RawTable
+from clinical_symile.errors import DataError
+
+# Parts of column names in English and German, by meaning.
+_HINTS = {
+    "sample": ("fall", "stay", "adm", "hadm", "encounter", "visit", "case", "aufenthalt"),
+    "subject": ("pat", "person", "subject", "mrn", "proband"),
+    "admitted": ("aufnahme", "admit", "admission", "eintritt", "arriv", "start", "beginn"),
+    "discharged": ("entlassung", "discharge", "austritt", "ende", "end"),
+    "birth": ("geb", "birth", "dob"),
+    "sex": ("sex", "geschlecht", "gender"),
+    "death": ("verstorben", "tod", "died", "death", "dead", "mort", "exitus", "expire"),
+    "unit": ("einheit", "unit", "uom"),
+    "ecg": ("ekg", "ecg"),
+}
+_YES = {"1", "ja", "j", "y", "yes", "true", "wahr", "verstorben", "dead", "died", "tot", "x"}
+_NO = {"0", "nein", "n", "no", "false", "falsch", "lebend", "alive", "survived"}
+_IMAGES = (".jpg", ".jpeg", ".png", ".dcm", ".dicom")
+_SUFFIXES = ("", *_IMAGES)
+_FRONTAL = {"ap", "pa"}
+_TRIED = 200
+_LINKED = 0.9
+
+
+@dataclass(frozen=True)
+class Stays:
+    """The table with one row per admission.
+
+    Attributes:
+        table: the raw table.
+        sample: column that identifies an admission.
+        subject: column that identifies a person.
+        admitted: column with the time of admission; None if there is no date.
+        discharged: column with the time of discharge; None if there is none.
+        sex: column; None if there is none.
+        outcomes: columns with two values, by a name for the outcome; the values for yes and no.
+    """
+
+    table: RawTable
+    sample: Column
+    subject: Column
+    admitted: Column | None
+    discharged: Column | None
+    sex: Column | None
+    outcomes: Mapping[str, tuple[Column, tuple[str, ...], tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Files of one modality that a table lists.
+
+    Attributes:
+        modality: `cxr` or `ecg`.
+        table: the raw table.
+        key: column that links it to admissions.
+        key_of: `sample` or `subject`.
+        file: column that names the file.
+        path: the file's path, with `{file}` for the column's value.
+        taken: column with the time; None if there is none.
+        kind: column and values of the rows of this modality; None if all rows are.
+        frontal: column and values of frontal views; None if the table has no such column.
+    """
+
+    modality: str
+    table: RawTable
+    key: Column
+    key_of: str
+    file: Column
+    path: str
+    taken: Column | None
+    kind: tuple[Column, tuple[str, ...]] | None = None
+    frontal: tuple[Column, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Labs:
+    """The table with one row per lab value.
+
+    Attributes:
+        table: the raw table.
+        key: column that links it to admissions.
+        key_of: `sample` or `subject`.
+        code: column with the lab code.
+        value: column with the value.
+        unit: column with the unit; None if there is none.
+        taken: column with the time; None if there is none.
+        codes: what the codes probably are.
+    """
+
+    table: RawTable
+    key: Column
+    key_of: str
+    code: Column
+    value: Column
+    unit: Column | None
+    taken: Column | None
+    codes: Sequence[LabCode]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the tables of a source folder mean.
+
+    Attributes:
+        stays: the table of admissions.
+        recordings: by modality.
+        labs: the table of lab values; None if there is none.
+        unused: tables that have no meaning here.
+    """
+
+    stays: Stays
+    recordings: Mapping[str, Recordings] = field(default_factory=dict)
+    labs: Labs | None = None
+    unused: Sequence[str] = ()
+
+
+def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
+    """Propose the meaning of each table.
+
+    Args:
+        tables: of the source folder.
+        raw: the source folder, which holds the recordings too.
+
+    Raises:
+        DataError: no table has one row per admission.
+    """
+    recordings = {table.key: _file_columns(table, raw) for table in tables}
+    stays = _stays([table for table in tables if not recordings[table.key]], tables)
+    found: dict[str, Recordings] = {}
+    labs, unused = None, []
+    for table in tables:
+        if table is stays.table:
+            continue
+        link = _link(table, stays)
+        if link is None:
+            unused.append(table.file)
+        elif recordings[table.key]:
+            for one in _recordings(table, link, recordings[table.key]):
+                found.setdefault(one.modality, one)
+        elif labs is None and (made := _labs(table, link)):
+            labs = made
+        else:
+            unused.append(table.file)
+    return Roles(stays, found, labs, unused)
+
+
+def has_hint(column: Column, meaning: str) -> bool:
+    """Return whether a column's name suggests a meaning."""
+    parts = column.words.split("_")
+    return any(part.startswith(hint) for part in parts for hint in _HINTS[meaning])
+
+
+def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> Stays:
+    rated = [
+        (score, -table.rows, table.key, table)
+        for table in candidates
+        if (score := _stays_score(table, tables)) is not None
+    ]
+    if not rated:
+        raise DataError(
+            "no table has one row per admission: a column that differs in every row. Export one "
+            "with an id of the admission, an id of the person and the time of admission."
+        )
+    table = max(rated, key=lambda one: one[:3])[3]
+    unique = [one for one in table.columns.values() if one.is_unique and not one.is_date]
+    sample = next((one for one in unique if has_hint(one, "sample")), unique[0])
+    others = [one for one in table.columns.values() if one is not sample]
+    subject = next((one for one in others if has_hint(one, "subject")), sample)
+    dates = [one for one in others if one.is_date and not has_hint(one, "birth")]
+    admitted = next((one for one in dates if has_hint(one, "admitted")), None) or next(
+        iter(dates), None
+    )
+    discharged = next(
+        (one for one in dates if has_hint(one, "discharged") and one is not admitted), None
+    )
+    sex = next((one for one in others if has_hint(one, "sex")), None)
+    outcomes = {}
+    for column in others:
+        if column in (subject, sex) or column.is_date or len(column.distinct) != 2:
+            continue
+        name = "in_hospital_mortality" if has_hint(column, "death") else column.words
+        outcomes[name] = (column, *_yes_and_no(column))
+    return Stays(table, sample, subject, admitted, discharged, sex, outcomes)
+
+
+def _stays_score(table: RawTable, tables: Sequence[RawTable]) -> int | None:
+    """How much a table looks like admissions; None if no column differs in every row."""
+    unique = [one for one in table.columns.values() if one.is_unique and not one.is_date]
+    if not unique:
+        return None
+    linked = sum(
+        any(_is_link(column, own) for column in other.columns.values() for own in unique)
+        for other in tables
+        if other is not table
+    )
+    hints = sum(has_hint(one, "sample") for one in unique)
+    dates = sum(one.is_date for one in table.columns.values())
+    return 2 * linked + 2 * hints + dates
+
+
+def _is_link(column: Column, target: Column) -> bool:
+    """Whether a column's values are ids of another table."""
+    if column.is_date or not len(column.values):
+        return False
+    shared = len(column.distinct & target.distinct) / len(column.distinct)
+    alike = column.words == target.words
+    return shared >= _LINKED and (alike or len(column.distinct) >= 0.3 * len(target.distinct))
+
+
+def _link(table: RawTable, stays: Stays) -> tuple[Column, str] | None:
+    """The column that links a table to admissions, and to which id of these."""
+    for target, name in ((stays.sample, "sample"), (stays.subject, "subject")):
+        columns = [one for one in table.columns.values() if _is_link(one, target)]
+        columns.sort(key=lambda one: (one.words != target.words, not has_hint(one, name)))
+        if columns:
+            return columns[0], name
+    return None
+
+
+def _file_columns(table: RawTable, raw: Path) -> dict[tuple[str, str], list[str]]:
+    """The columns that name files: (column, path with `{file}`), and the modality of each value."""
+    folders = [
+        "",
+        *(f"{one.relative_to(raw).as_posix()}/" for one in sorted(raw.rglob("*")) if one.is_dir()),
+    ]
+    found: dict[tuple[str, str], list[str]] = {}
+    for column in table.columns.values():
+        if column.is_date or not len(column.values) or len(column.distinct) < 2:
+            continue
+        tried = list(column.values[:_TRIED])
+        best = max(
+            ((folder, suffix) for folder in folders for suffix in _SUFFIXES),
+            key=lambda one: sum(bool(_resolve(raw, one, value)) for value in tried),
+        )
+        hits = [value for value in tried if _resolve(raw, best, value)]
+        if len(hits) >= 0.5 * len(tried):
+            found[column.name, f"{best[0]}{{file}}{best[1]}"] = [
+                _modality(_resolve(raw, best, value), column) for value in column.values
+            ]
+    return found
+
+
+def _resolve(raw: Path, form: tuple[str, str], value: str) -> str:
+    """The file that a value names; WFDB records may be named without `.hea`."""
+    for suffix in (form[1], ".hea"):
+        path = f"{form[0]}{value}{suffix}"
+        if (raw / path).is_file():
+            return path
+    return ""
+
+
+def _modality(path: str, column: Column) -> str:
+    if not path:
+        return ""
+    if path.endswith((".hea", ".dat")):
+        return "ecg"
+    hinted = has_hint(column, "ecg") or re.search(r"ekg|ecg", path.lower()) is not None
+    return "ecg" if hinted else "cxr"
+
+
+def _recordings(
+    table: RawTable, link: tuple[Column, str], files: Mapping[tuple[str, str], list[str]]
+) -> list[Recordings]:
+    dates = [one for one in table.columns.values() if one.is_date]
+    taken = next((one for one in dates if not has_hint(one, "birth")), None)
+    found = []
+    for (name, path), modalities in files.items():
+        column = table.columns[name]
+        for modality in ("cxr", "ecg"):
+            if modality not in modalities:
+                continue
+            kind = _kind(table, column, modalities, modality)
+            frontal = _frontal(table) if modality == "cxr" else None
+            found.append(Recordings(modality, table, *link, column, path, taken, kind, frontal))
+    return found
+
+
+def _kind(
+    table: RawTable, file: Column, modalities: Sequence[str], modality: str
+) -> tuple[Column, tuple[str, ...]] | None:
+    """The column that tells the rows of one modality from those of another."""
+    if set(modalities) - {""} == {modality}:
+        return None
+    by_row = dict(zip(file.values.index, modalities, strict=True))
+    for column in table.columns.values():
+        if column is file or not 2 <= len(column.distinct) <= 20:
+            continue
+        groups: dict[str, set[str]] = {}
+        for row, value in column.values.items():
+            if by_row.get(row):
+                groups.setdefault(value, set()).add(by_row[row])
+        if groups and all(len(group) == 1 for group in groups.values()):
+            own = sorted(value for value, group in groups.items() if group == {modality})
+            return column, tuple(own)
+    return None
+
+
+def _frontal(table: RawTable) -> tuple[Column, tuple[str, ...]] | None:
+    for column in table.columns.values():
+        own = sorted(value for value in column.distinct if value.lower() in _FRONTAL)
+        if own and len(column.distinct) <= 20:
+            return column, tuple(own)
+    return None
+
+
+def _labs(table: RawTable, link: tuple[Column, str]) -> Labs | None:
+    others = [one for one in table.columns.values() if one is not link[0] and not one.is_date]
+    unit = next((one for one in others if has_hint(one, "unit")), None)
+    values = [one for one in others if one.is_number and len(one.distinct) > 2]
+    codes = [
+        one
+        for one in others
+        if one is not unit and not one.is_number and 1 < len(one.distinct) < 0.5 * table.rows
+    ]
+    if not values or not codes:
+        return None
+    value = max(values, key=lambda one: len(one.distinct))
+    code = max(codes, key=lambda one: len(one.distinct))
+    dates = [one for one in table.columns.values() if one.is_date]
+    proposed = propose_lab_codes(
+        code.values,
+        value.values.reindex(code.values.index),
+        None if unit is None else unit.values.reindex(code.values.index),
+    )
+    return Labs(table, *link, code, value, unit, next(iter(dates), None), proposed)
+
+
+def _yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The values that mean yes and no; the order of the alphabet where the words do not say."""
+    first, second = sorted(column.distinct)
+    if first.lower() in _YES or second.lower() in _NO:
+        return (first,), (second,)
+    return (second,), (first,)

@@ -1,0 +1,184 @@
+"""From three German tables to a cohort that `check --source` passes and `prepare` reads."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clinical_symile.cli.check import check_definitions, check_source
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.data.prepare_cohort import prepare_cohort
+from clinical_symile.data.wizard.propose import propose_cohort
+from clinical_symile.errors import DataError
+from clinical_symile.tracking.progress import no_progress_bar
+
+N = 40
+# Code in the table, unit in the table, level, analyte, LOINC.
+LABS = (
+    ("KREA", "mg/dl", 1.1, "creatinine", "2160-0"),
+    ("Kalium", "mmol/l", 4.2, "potassium", "2823-3"),
+    ("Hb", "g/dl", 13.1, "haemoglobin", "718-7"),
+    ("LEUKO", "G/l", 8.0, "leukocytes", "6690-2"),
+    ("XYZ-17", "rel.E.", 3.0, None, None),
+)
+
+
+def german_hospital(
+    raw: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]
+) -> dict[str, pd.DataFrame]:
+    """Aufnahmen, Untersuchungen and Labor: own names, codes J and N, dates dd.mm.yyyy, 1,5."""
+    rng = np.random.default_rng(0)
+    admissions, exams, labs = [], [], []
+
+    def german(time: datetime) -> str:
+        return f"{time:%d.%m.%Y %H:%M}"
+
+    for n in range(N):
+        person, admitted = f"P{n // 2:03d}", datetime(2031, 1, 13) + timedelta(days=9 * n, hours=5)
+        died = "J" if rng.random() < 0.3 else "N"
+        admissions.append(
+            (
+                *(f"F{1000 + n}", person, f"{1930 + n % 50}-05-17", "mw"[n % 2]),
+                *(german(admitted), german(admitted + timedelta(days=5)), died),
+            )
+        )
+        if n % 3:
+            write_image(raw / f"bilder/{n}.png", rng.integers(0, 256, (64, 64), dtype=np.uint8))
+            exams.append(
+                (
+                    f"F{1000 + n}",
+                    "RÖ-Thorax",
+                    german(admitted + timedelta(hours=3)),
+                    f"bilder/{n}.png",
+                )
+            )
+        if n % 4:
+            write_ecg(raw / f"ekg/{n}", rng.normal(0, 0.3, (5000, 12)))
+            exams.append((f"F{1000 + n}", "EKG", german(admitted + timedelta(hours=1)), f"ekg/{n}"))
+        for code, unit, level, _, _ in LABS:
+            for hours in (2, 9):
+                value = f"{level * rng.uniform(0.8, 1.2):.2f}".replace(".", ",")
+                labs.append((person, german(admitted + timedelta(hours=hours)), code, value, unit))
+    tables = {
+        "Aufnahmen": pd.DataFrame(
+            admissions,
+            columns=[
+                "FallNr",
+                "PatNr",
+                "GebDatum",
+                "Geschlecht",
+                "Aufnahme",
+                "Entlassung",
+                "verstorben",
+            ],
+        ),
+        "Untersuchungen": pd.DataFrame(exams, columns=["FallNr", "Art", "Zeitpunkt", "Datei"]),
+        "Labor": pd.DataFrame(labs, columns=["PatNr", "Abnahme", "Kürzel", "Wert", "Einheit"]),
+    }
+    for name, table in tables.items():
+        table.to_csv(raw / f"{name}.csv", index=False, sep=";")
+    return tables
+
+
+@pytest.fixture
+def raw(tmp_path: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]) -> Path:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    german_hospital(folder, write_ecg, write_image)
+    return folder
+
+
+def written(raw: Path) -> Path:
+    """A catalog with the proposed cohort."""
+    catalog = raw.parent / "catalog"
+    folder = catalog / "cohorts/klinik"
+    folder.mkdir(parents=True)
+    for name, text in propose_cohort("klinik", raw).files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return catalog
+
+
+def test_a_german_hospital_passes_check_without_an_edit(raw: Path):
+    catalog = written(raw)
+    problems, _ = check_definitions([catalog])
+    assert problems == []
+    assert check_source([catalog], "klinik", source=raw) == []
+
+
+def test_what_is_prepared_is_what_the_tables_hold(raw: Path):
+    catalog = written(raw)
+    store = prepare_cohort(
+        open_catalog([catalog]), "klinik", source=raw, out=raw.parent / "store", bar=no_progress_bar
+    )
+    admissions = pd.read_csv(raw / "Aufnahmen.csv", sep=";").set_index("FallNr")
+    names = store.samples["sample"].astype(str).tolist()
+    assert sorted(names) == sorted(admissions.index)
+    own = admissions.loc[names]
+    assert store.samples["subject"].astype(str).tolist() == own["PatNr"].tolist()
+    numbers = np.array([int(name[1:]) - 1000 for name in names])
+    present = dict(zip(store.modalities, store.present.T, strict=True))
+    np.testing.assert_array_equal(present["cxr"], numbers % 3 > 0)
+    np.testing.assert_array_equal(present["ecg"], numbers % 4 > 0)
+    died = (own["verstorben"] == "J").to_numpy()
+    np.testing.assert_array_equal(store.outcome("in_hospital_mortality"), died)
+    labs = pd.read_csv(raw / "Labor.csv", sep=";", decimal=",")
+    times = pd.to_datetime(labs["Abnahme"], format="%d.%m.%Y %H:%M")
+    first = labs.assign(time=times).sort_values("time")
+    potassium = first[first["Kürzel"] == "Kalium"]
+    column = [part.lower() for part in store.manifest["modalities"]["labs"]["parts"]].index(
+        "potassium"
+    )
+    for row, name in enumerate(names):
+        admitted = pd.to_datetime(own.loc[name, "Aufnahme"], format="%d.%m.%Y %H:%M")
+        after = potassium[
+            (potassium["PatNr"] == own.loc[name, "PatNr"]) & (potassium["time"] >= admitted)
+        ]
+        assert store.array("labs")[row, column] == np.float32(after["Wert"].iloc[0])
+
+
+def test_lab_codes_are_listed_with_counts_medians_and_likely_loinc(raw: Path):
+    files = propose_cohort("klinik", raw).files
+    (raw / "codes.txt").write_text(files["lab_codes.csv"])
+    codes = pd.read_csv(raw / "codes.txt").set_index("code")
+    assert set(codes["count"]) == {2 * N}
+    for code, _, level, analyte, loinc in LABS:
+        assert codes.loc[code, "median"] == pytest.approx(level, rel=0.15)
+        if analyte:
+            assert (codes.loc[code, "analyte"], codes.loc[code, "loinc"]) == (analyte, loinc)
+            assert f"{analyte},{loinc},lab_{analyte}," in files["labs.csv"]
+    assert codes.loc["XYZ-17", "note"] == "TODO unknown code"
+    assert "TODO not in the panel: XYZ-17" in files["samples.sql"]
+
+
+def test_what_the_tables_do_not_say_is_marked(raw: Path):
+    definition = propose_cohort("klinik", raw).files["cohort.toml"]
+    marked = [line for line in definition.splitlines() if "# TODO" in line]
+    assert [line.split()[0] for line in marked[:5]] == [
+        *("title", "description", "access", "license", "citation"),
+    ]
+    assert any("verstorben" in line for line in marked)
+
+
+def test_notes_say_what_each_table_was_taken_for(raw: Path):
+    assert propose_cohort("klinik", raw).notes == (
+        "Aufnahmen.csv: admissions; FallNr is the admission, PatNr the person.",
+        "Untersuchungen.csv: cxr in Datei, linked by FallNr.",
+        "Untersuchungen.csv: ecg in Datei, linked by FallNr.",
+        "Labor.csv: labs; 4 of 5 codes are in labs.csv.",
+    )
+
+
+def test_a_folder_without_tables_or_admissions_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="no such folder"):
+        propose_cohort("klinik", tmp_path / "raw")
+    with pytest.raises(DataError, match="no CSV"):
+        propose_cohort("klinik", tmp_path)
+    pd.DataFrame({"a": [1, 1], "b": [2, 2]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match="one row per admission"):
+        propose_cohort("klinik", tmp_path)
+    pd.DataFrame({"stay": [1, 2, 3], "b": [2, 2, 3]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match="no X-rays, ECGs or labs"):
+        propose_cohort("klinik", tmp_path)

@@ -1,0 +1,53 @@
+"""The tutorials run from the first cell to the last, as a reader runs them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TUTORIALS = Path(__file__).resolve().parents[2] / "docs" / "tutorials"
+NOTEBOOKS = sorted(path.stem for path in TUTORIALS.glob("*.ipynb"))
+
+
+def _cells(name: str) -> list[dict[str, Any]]:
+    return json.loads((TUTORIALS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+
+
+def test_there_are_three_tutorials_that_the_index_names():
+    assert NOTEBOOKS == ["demo", "own_hospital", "own_model"]
+    index = (TUTORIALS / "index.md").read_text(encoding="utf-8")
+    for name in NOTEBOOKS:
+        assert f"]({name}.ipynb)" in index
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_tutorial_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for number, cell in enumerate(_cells(name), start=1):
+        if cell["cell_type"] == "code":
+            code = compile("".join(cell["source"]), f"{name}.ipynb, cell {number}", "exec")
+            exec(code, namespace)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_tutorial_says_nothing_of_the_machine_it_was_made_on(name: str):
+    text = (TUTORIALS / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert not [word for word in ("/tmp/", "/home/", "/root/", "/work/") if word in text]
+    errors = [
+        output
+        for cell in _cells(name)
+        for output in cell.get("outputs", ())
+        if output["output_type"] == "error"
+    ]
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_tutorial_is_small(name: str):
+    assert (TUTORIALS / f"{name}.ipynb").stat().st_size < 250_000
