@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -92,12 +93,13 @@ def propose_lab_codes(
         units: the unit of each value; None if the table has no such column.
     """
     text = values.str.replace(",", ".", regex=False).str.lstrip("<>≤≥ ")
-    numbers = pd.to_numeric(text, errors="coerce")
+    numbers: Any = pd.to_numeric(text, errors="coerce")
     found = []
     for code, count in codes.value_counts().items():
         own = codes == code
         median = None if numbers[own].isna().all() else float(numbers[own].median())
-        names = () if units is None else tuple(map(str, units[own].value_counts().index))
+        same: Any = None if units is None else units[own]
+        names = () if same is None else tuple(map(str, same.value_counts().index))
         known, doubt = _match(str(code), median, names)
         found.append(LabCode(str(code), int(count), median, names, known, doubt))
     return found

@@ -1,5 +1,6 @@
 """Profile raw tables: the columns, what they hold, and the formats of dates and numbers."""
 
+import gzip
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,12 +51,12 @@ class Column:
 
     @property
     def is_unique(self) -> bool:
-        """Whether every row has a value of its own."""
+        """Return whether every row has a value of its own."""
         return self.rows > 1 and len(self.values) == self.rows == self.values.nunique()
 
     @property
     def is_date(self) -> bool:
-        """Whether all values are dates of one format."""
+        """Return whether all values are dates of one format."""
         return bool(self.date_formats)
 
     @property
@@ -118,7 +119,7 @@ def plain_words(text: str) -> str:
 
 def _profile(path: Path) -> RawTable:
     frame = _read(path)
-    columns = {str(name): _column(str(name), frame[name]) for name in frame.columns}
+    columns = {str(name): _column(str(name), pd.Series(frame[name])) for name in frame.columns}
     key = re.sub(r"^(?=\d)", "t_", plain_words(path.name.split(".")[0])) or "table"
     return RawTable(path.name, key, columns, len(frame))
 
@@ -128,8 +129,9 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path).head(_ROWS)
             return frame.astype("string").astype(object).where(frame.notna(), None)
-        with pd.io.common.get_handle(path, "r", encoding="utf-8-sig", compression="infer") as one:
-            head = one.handle.readline()
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig") as stream:
+            head = stream.readline()
         delimiter = max(_DELIMITERS, key=head.count)
         return pd.read_csv(
             path, sep=delimiter, dtype=str, nrows=_ROWS, encoding="utf-8-sig", keep_default_na=False

@@ -3,10 +3,11 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 
 from clinical_symile.data.wizard.lab_codes import LabCode
 from clinical_symile.data.wizard.profile import Column
-from clinical_symile.data.wizard.roles import Labs, Recordings, Roles, Stays
+from clinical_symile.data.wizard.roles import LabTable, RecordingTable, Roles, StayTable
 
 _HOURS = {"cxr": (0, 48), "ecg": (24, 24), "labs": (24, 24)}  # before and after admission
 _SIZE_PX = 320
@@ -77,7 +78,7 @@ def samples_sql(roles: Roles) -> str:
     )
 
 
-def labs_csv(labs: Labs) -> str:
+def labs_csv(labs: LabTable) -> str:
     """Return the lab panel: the codes whose analyte and unit are likely."""
     rows = [
         [
@@ -94,7 +95,7 @@ def labs_csv(labs: Labs) -> str:
     return _csv(["analyte", "loinc", "column", "unit", "low", "high"], rows)
 
 
-def lab_codes_csv(labs: Labs) -> str:
+def lab_codes_csv(labs: LabTable) -> str:
     """Return a table of every lab code: count, median, units, and what it probably is."""
     rows = [
         [
@@ -109,7 +110,7 @@ def lab_codes_csv(labs: Labs) -> str:
     return _csv(head, rows)
 
 
-def panel_codes(labs: Labs) -> list[LabCode]:
+def panel_codes(labs: LabTable) -> list[LabCode]:
     """Return the codes of the panel: likely, without doubt, the most frequent of an analyte."""
     found: dict[str, LabCode] = {}
     for one in labs.codes:
@@ -128,7 +129,7 @@ def _has_time(roles: Roles, modality: str) -> bool:
     return roles.stays.admitted is not None and one is not None and one.taken is not None
 
 
-def _outcomes(stays: Stays) -> list[str]:
+def _outcomes(stays: StayTable) -> list[str]:
     lines = []
     for name, (column, positive, negative) in stays.outcomes.items():
         lines += [
@@ -143,7 +144,7 @@ def _outcomes(stays: Stays) -> list[str]:
     return lines
 
 
-def _stays_part(stays: Stays) -> str:
+def _stays_part(stays: StayTable) -> str:
     lines = [f"{_column(stays.sample)} AS sample", f"{_column(stays.subject)} AS subject"]
     for name, column in (("admitted", stays.admitted), ("discharged", stays.discharged)):
         value = "NULL::TIMESTAMP" if column is None else _time(column)
@@ -174,7 +175,7 @@ def _stays_part(stays: Stays) -> str:
     )
 
 
-def _recording_part(one: Recordings, stays: Stays) -> str:
+def _recording_part(one: RecordingTable, stays: StayTable) -> str:
     name = one.modality
     time = "NULL::TIMESTAMP" if one.taken is None else _time(one.taken)
     conditions = [f"{_column(one.file)} <> ''"]
@@ -197,7 +198,7 @@ def _recording_part(one: Recordings, stays: Stays) -> str:
     )
 
 
-def _labs_part(labs: Labs, stays: Stays) -> str:
+def _labs_part(labs: LabTable, stays: StayTable) -> str:
     value = _column(labs.value)
     if labs.value.has_decimal_comma:
         value = f"replace({value}, ',', '.')"
@@ -221,7 +222,7 @@ def _first(
     columns: list[str],
     rows: str,
     key: str,
-    stays: Stays,
+    stays: StayTable,
     taken: Column | None,
     *,
     note: str = "",
@@ -244,7 +245,7 @@ def _first(
     )
 
 
-def _order(stays: Stays, taken: Column | None) -> str:
+def _order(stays: StayTable, taken: Column | None) -> str:
     return "taken, " if stays.admitted is not None and taken is not None else ""
 
 
@@ -273,7 +274,7 @@ def _lab_column(one: LabCode) -> str:
     return f"lab_{_analyte(one)}"
 
 
-def _csv(head: list[str], rows: list[list[object]]) -> str:
+def _csv(head: list[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])
     return text.getvalue()

@@ -31,7 +31,7 @@ _LINKED = 0.9
 
 
 @dataclass(frozen=True)
-class Stays:
+class StayTable:
     """The table with one row per admission.
 
     Attributes:
@@ -54,7 +54,7 @@ class Stays:
 
 
 @dataclass(frozen=True)
-class Recordings:
+class RecordingTable:
     """Files of one modality that a table lists.
 
     Attributes:
@@ -81,7 +81,7 @@ class Recordings:
 
 
 @dataclass(frozen=True)
-class Labs:
+class LabTable:
     """The table with one row per lab value.
 
     Attributes:
@@ -107,7 +107,7 @@ class Labs:
 
 @dataclass(frozen=True)
 class Roles:
-    """What the tables of a source folder mean.
+    """The meaning of the tables of a source folder.
 
     Attributes:
         stays: the table of admissions.
@@ -116,9 +116,9 @@ class Roles:
         unused: tables that have no meaning here.
     """
 
-    stays: Stays
-    recordings: Mapping[str, Recordings] = field(default_factory=dict)
-    labs: Labs | None = None
+    stays: StayTable
+    recordings: Mapping[str, RecordingTable] = field(default_factory=dict)
+    labs: LabTable | None = None
     unused: Sequence[str] = ()
 
 
@@ -134,7 +134,7 @@ def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
     """
     recordings = {table.key: _file_columns(table, raw) for table in tables}
     stays = _stays([table for table in tables if not recordings[table.key]], tables)
-    found: dict[str, Recordings] = {}
+    found: dict[str, RecordingTable] = {}
     labs, unused = None, []
     for table in tables:
         if table is stays.table:
@@ -158,7 +158,7 @@ def has_hint(column: Column, meaning: str) -> bool:
     return any(part.startswith(hint) for part in parts for hint in _HINTS[meaning])
 
 
-def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> Stays:
+def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTable:
     rated = [
         (score, -table.rows, table.key, table)
         for table in candidates
@@ -188,7 +188,7 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> Stays:
             continue
         name = "in_hospital_mortality" if has_hint(column, "death") else column.words
         outcomes[name] = (column, *_yes_and_no(column))
-    return Stays(table, sample, subject, admitted, discharged, sex, outcomes)
+    return StayTable(table, sample, subject, admitted, discharged, sex, outcomes)
 
 
 def _stays_score(table: RawTable, tables: Sequence[RawTable]) -> int | None:
@@ -215,7 +215,7 @@ def _is_link(column: Column, target: Column) -> bool:
     return shared >= _LINKED and (alike or len(column.distinct) >= 0.3 * len(target.distinct))
 
 
-def _link(table: RawTable, stays: Stays) -> tuple[Column, str] | None:
+def _link(table: RawTable, stays: StayTable) -> tuple[Column, str] | None:
     """The column that links a table to admissions, and to which id of these."""
     for target, name in ((stays.sample, "sample"), (stays.subject, "subject")):
         columns = [one for one in table.columns.values() if _is_link(one, target)]
@@ -268,7 +268,7 @@ def _modality(path: str, column: Column) -> str:
 
 def _recordings(
     table: RawTable, link: tuple[Column, str], files: Mapping[tuple[str, str], list[str]]
-) -> list[Recordings]:
+) -> list[RecordingTable]:
     dates = [one for one in table.columns.values() if one.is_date]
     taken = next((one for one in dates if not has_hint(one, "birth")), None)
     found = []
@@ -279,7 +279,7 @@ def _recordings(
                 continue
             kind = _kind(table, column, modalities, modality)
             frontal = _frontal(table) if modality == "cxr" else None
-            found.append(Recordings(modality, table, *link, column, path, taken, kind, frontal))
+            found.append(RecordingTable(modality, table, *link, column, path, taken, kind, frontal))
     return found
 
 
@@ -311,7 +311,7 @@ def _frontal(table: RawTable) -> tuple[Column, tuple[str, ...]] | None:
     return None
 
 
-def _labs(table: RawTable, link: tuple[Column, str]) -> Labs | None:
+def _labs(table: RawTable, link: tuple[Column, str]) -> LabTable | None:
     others = [one for one in table.columns.values() if one is not link[0] and not one.is_date]
     unit = next((one for one in others if has_hint(one, "unit")), None)
     values = [one for one in others if one.is_number and len(one.distinct) > 2]
@@ -330,7 +330,7 @@ def _labs(table: RawTable, link: tuple[Column, str]) -> Labs | None:
         value.values.reindex(code.values.index),
         None if unit is None else unit.values.reindex(code.values.index),
     )
-    return Labs(table, *link, code, value, unit, next(iter(dates), None), proposed)
+    return LabTable(table, *link, code, value, unit, next(iter(dates), None), proposed)
 
 
 def _yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:

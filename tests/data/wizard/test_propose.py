@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,16 +128,15 @@ def test_what_is_prepared_is_what_the_tables_hold(raw: Path):
     labs = pd.read_csv(raw / "Labor.csv", sep=";", decimal=",")
     times = pd.to_datetime(labs["Abnahme"], format="%d.%m.%Y %H:%M")
     first = labs.assign(time=times).sort_values("time")
-    potassium = first[first["Kürzel"] == "Kalium"]
+    potassium: Any = first[first["Kürzel"] == "Kalium"]
     column = [part.lower() for part in store.manifest["modalities"]["labs"]["parts"]].index(
         "potassium"
     )
     for row, name in enumerate(names):
         admitted = pd.to_datetime(own.loc[name, "Aufnahme"], format="%d.%m.%Y %H:%M")
-        after = potassium[
-            (potassium["PatNr"] == own.loc[name, "PatNr"]) & (potassium["time"] >= admitted)
-        ]
-        assert store.array("labs")[row, column] == np.float32(after["Wert"].iloc[0])
+        own_values: Any = potassium[potassium["PatNr"] == own.loc[name, "PatNr"]]
+        after = np.asarray(own_values.loc[own_values["time"] >= admitted, "Wert"])
+        assert store.array("labs")[row, column] == np.float32(after[0])
 
 
 def test_lab_codes_are_listed_with_counts_medians_and_likely_loinc(raw: Path):
