@@ -1,9 +1,11 @@
 """`clinical-symile init cohort`: a folder to begin a cohort of one's own with."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from clinical_symile.config.catalog import builtin_folder, open_catalog
+from clinical_symile.data.wizard.propose import propose_cohort
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
 
@@ -23,32 +25,64 @@ def init_cohort(name: str, *, at: Path, like: str) -> list[Path]:
         like: one of `TEMPLATES`.
 
     Returns:
-        What was written.
+        The files that were written.
 
     Raises:
-        DefinitionError: the name is none, or taken; there is no such template; or a file is there
-            already. Nothing is written then.
+        DefinitionError: the name is not valid or is taken; there is no such template; or a file
+            is there already. Then nothing is written.
     """
+    _check_name(name)
+    if like not in TEMPLATES:
+        raise DefinitionError(unknown_name_message(like, TEMPLATES, what="template"))
+    template = builtin_folder("templates") / like
+    return _write_new(
+        {
+            at / path.relative_to(template).as_posix().replace(PLACE, name): path.read_text(
+                encoding="utf-8"
+            ).replace(PLACE, name)
+            for path in sorted(template.rglob("*"))
+            if path.is_file()
+        }
+    )
+
+
+def init_cohort_from(name: str, *, at: Path, raw: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """Write a catalog with a cohort that is proposed from raw tables; `TODO` marks what to check.
+
+    Args:
+        name: of the cohort.
+        at: the folder to write; it may be there, the files may not.
+        raw: the folder of the raw tables and recordings.
+
+    Returns:
+        The files that were written, and a note for each table.
+
+    Raises:
+        DefinitionError: the name is not valid or is taken, or a file is there already.
+        DataError: the folder has no tables, no admissions, or no modality.
+    """
+    _check_name(name)
+    proposal = propose_cohort(name, raw)
+    folder = at / "cohorts" / name
+    written = _write_new({folder / file: text for file, text in proposal.files.items()})
+    return written, proposal.notes
+
+
+def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise DefinitionError(
             f"'{name}' is no name of a cohort; expected letters, digits and _, such as "
             "st_elsewhere. Choose another."
         )
-    if like not in TEMPLATES:
-        raise DefinitionError(unknown_name_message(like, TEMPLATES, what="template"))
     if name in open_catalog().cohorts:
         raise DefinitionError(f"cohort '{name}' comes with clinical-symile. Choose another name.")
-    template = builtin_folder("templates") / like
-    files = {
-        at / path.relative_to(template).as_posix().replace(PLACE, name): path
-        for path in sorted(template.rglob("*"))
-        if path.is_file()
-    }
+
+
+def _write_new(files: Mapping[Path, str]) -> list[Path]:
     there = [str(file) for file in files if file.exists()]
     if there:
         raise DefinitionError(f"{', '.join(there)}: there already. Give another folder after --at.")
-    for file, path in files.items():
+    for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8").replace(PLACE, name)
         file.write_text(text, encoding="utf-8")
     return list(files)

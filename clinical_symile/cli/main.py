@@ -81,11 +81,16 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.init import init_cohort
+    from clinical_symile.cli.init import init_cohort, init_cohort_from
 
-    written = init_cohort(options.cohort, at=options.at, like=options.like)
-    print("\n".join(str(file) for file in written))
-    print(f"Now `clinical-symile --catalog {options.at} check`.")
+    check = f"clinical-symile --catalog {options.at} check"
+    if options.raw is None:
+        written, notes = init_cohort(options.cohort, at=options.at, like=options.like), ()
+    else:
+        written, notes = init_cohort_from(options.cohort, at=options.at, raw=options.raw)
+        check += f" --cohort {options.cohort} --source {options.raw}"
+        notes = (*notes, "Look for TODO in these files: the tables do not say it.")
+    print("\n".join([*map(str, written), *notes, f"Now `{check}`."]))
     return 0
 
 

@@ -136,7 +136,17 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("what", choices=("cohort",))
     verb.add_argument("cohort", metavar="NAME", help="of the cohort, such as st_elsewhere")
     verb.add_argument("--at", metavar="DIR", type=Path, required=True, help="the folder to write")
-    verb.add_argument("--like", choices=("tables", "meds"), default="tables", help="what it reads")
+    either = verb.add_mutually_exclusive_group()
+    either.add_argument(
+        "--like", choices=("tables", "meds"), default="tables", help="what it reads"
+    )
+    either.add_argument(
+        "--from",
+        dest="raw",
+        metavar="RAW",
+        type=Path,
+        help="propose the cohort from the raw tables in this folder",
+    )
 
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
     verb.add_argument("cohort", metavar="COHORT", help=COHORT)

@@ -250,7 +250,7 @@ def _order(stays: StayTable, taken: Column | None) -> str:
 
 
 def _time(column: Column) -> str:
-    text = f"nullif(trim({_column(column)}), '')"
+    text = f"nullif(trim(CAST({_column(column)} AS VARCHAR)), '')"
     return f"strptime({text}, {_literal(column.date_formats[0])})"
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from clinical_symile.cli.check import check_definitions, check_source
+from clinical_symile.cli.main import main
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.wizard.propose import propose_cohort
@@ -182,3 +183,22 @@ def test_a_folder_without_tables_or_admissions_is_refused(tmp_path: Path):
     pd.DataFrame({"stay": [1, 2, 3], "b": [2, 2, 3]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match="no X-rays, ECGs or labs"):
         propose_cohort("klinik", tmp_path)
+
+
+def test_init_writes_the_proposal_and_says_how_to_check_it(
+    raw: Path, capsys: pytest.CaptureFixture[str]
+):
+    at = raw.parent / "at"
+    with pytest.raises(SystemExit) as stop:
+        main(["init", "cohort", "klinik", "--at", str(at), "--from", str(raw)])
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "Labor.csv: labs; 4 of 5 codes are in labs.csv." in shown
+    command = shown.splitlines()[-1].removeprefix("Now `").removesuffix("`.")
+    with pytest.raises(SystemExit) as stop:
+        main(command.split()[1:])
+    assert stop.value.code == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["init", "cohort", "klinik", "--at", str(at), "--from", str(raw)])
+    assert stop.value.code == 1
+    assert "there already" in capsys.readouterr().err
