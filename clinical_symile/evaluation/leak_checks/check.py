@@ -1,18 +1,16 @@
-"""The canary: what is withheld from a model is unreachable, or the leak is named.
+"""Check that a component never reads a hidden modality.
 
-A part is run on a small batch three times. Where something is withheld there stand first zeros,
-then NaN, then the values of other people. Nothing may change, to the last bit: no output, and no
-gradient. What may be held to this is
+The check runs a component on a small batch with zeros, with NaN and with values of other subjects
+in the hidden slots, each time from a copy of the same state. Nothing may change, to the last bit:
 
-- an objective: its loss, the gradients, and its scores, which must not read a query's own target;
-- a missing-modality method (`MissingModalityMethod`, or its handler): embeddings, what stands in,
-  gradients;
-- an encoder: embeddings of what is present, and that people in a batch do not mix when it is used;
-- an augmentation: the inputs of present samples, and that absent ones stay zero;
-- a probe: its predictions, from what is seen of the people it learned from and of those asked,
-  also where it trains encoders on that read a store;
-- a baseline: its predictions, from what a store holds of the same. One that says that it learns
-  from all that was measured in training (`learns_from_all`) is held to those who are asked.
+- an objective: its loss, gradients, state and scores, which must not read a query's own target;
+- a missing-modality method (`MissingModalityMethod`, or its handler): embeddings, replacements of
+  missing modalities, gradients, state, and the embeddings of later batches;
+- an encoder: the same, and in use the samples of a batch must not influence each other;
+- an augmentation: the inputs of available samples; hidden ones must stay zero;
+- a probe: its predictions, also where it trains encoders that read a store;
+- a baseline: its predictions. One that learns from all measurements of training samples
+  (`learns_from_all`) must not read hidden measurements of the samples that it predicts.
 """
 
 import inspect
@@ -22,13 +20,11 @@ from typing import Any
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.components import (
     augmentation_leaks,
-    baseline_leaks,
     encoder_leaks,
-    maker,
     missing_modality_leaks,
     objective_leaks,
-    probe_leaks,
 )
+from clinical_symile.evaluation.leak_checks.predictions import baseline_leaks, probe_leaks
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.objectives.base import Objective
 from clinical_symile.registry.base import load_object
@@ -44,101 +40,105 @@ from clinical_symile.registry.families import (
     PROBES,
 )
 
-# What a definition may name, and what of it must not change, whatever withheld slots hold.
-HELD: Mapping[str, tuple[Mapping[str, str], str]] = {
+# By kind of component: the registered names, and what must not depend on hidden slots.
+LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "objective": (
         OBJECTIVES,
-        "the loss and every gradient; scores, which read neither the query's own target nor other "
-        "queries",
+        "the loss, every gradient and the state; scores, which must read neither the query's own "
+        "target nor other queries",
     ),
     "kernel": (
         KERNELS,
-        "as an objective, with tiles; fused runs on a GPU, and by tests of its own gives the same",
+        "the same as an objective for `tiles`; tests on a GPU compare `fused` with it",
     ),
     "missing-modality method": (
         MISSING_MODALITY_METHODS,
-        "embeddings, what stands in, gradients; in training and in use",
+        "embeddings, replacements, gradients and the state, in training and in use; embeddings of "
+        "later batches",
     ),
     "encoder": (
         ENCODERS,
-        "embeddings and gradients; in use an embedding does not depend on who else is in the batch",
+        "embeddings, gradients and the state; in use an embedding must not depend on other samples",
     ),
-    "augmentation": (AUGMENTATIONS, "the inputs that are there; what is absent stays zero"),
+    "augmentation": (AUGMENTATIONS, "the inputs of available samples; hidden ones must stay zero"),
     "probe": (
         PROBES,
-        "predictions, from embeddings, from a store and from encoders that are trained on; nor do "
-        "they change with who else is asked, with the outcome of who is, and with whether what is "
-        "withheld was measured",
+        "predictions from embeddings, from a store and from encoders that are trained further; "
+        "they must not depend on other predicted samples, on the outcome of predicted samples, or "
+        "on whether hidden measurements exist",
     ),
     "baseline": (
         BASELINES,
-        "predictions, as those of a probe; late-fusion, which learns from all that was measured in "
-        "training whatever the pattern, is held to those it predicts",
+        "predictions, as for a probe, and those of later requests; `late-fusion` learns from all "
+        "measurements of training samples, so only predicted samples are checked",
     ),
     "modality": (
         MODALITIES,
-        "by tests of their own: it is not read where withheld, withheld parts are as unmeasured",
+        "tests of each modality: it reads nothing that is hidden, and hidden parts are as if not "
+        "measured",
     ),
     "metric": (
         METRICS,
-        "by tests of their own: it sees what became of each sample, and refuses NaN",
+        "tests of each metric: it reads the outcome of each sample only, and refuses NaN",
     ),
 }
 
 
 def leak_check_coverage() -> str:
-    """What is held to the contract, by the names that definitions may use, as a Markdown table."""
-    rows = [
-        f"| {kind} | {', '.join(f'`{name}`' for name in names)} | {held} |"
-        for kind, (names, held) in HELD.items()
-    ]
-    return "\n".join(["| what | names | what may not change |", "|---|---|---|", *rows])
+    """Return a Markdown table of what the check compares for each kind of component."""
+    rows = [f"| {kind} | {compared} |" for kind, (_, compared) in LEAK_CHECKS.items()]
+    return "\n".join(["| component | what must not change |", "|---|---|", *rows])
 
 
 def check_no_leakage(name: str) -> str:
-    """Hold a part of one's own to the contract; a sentence on what it is, if it keeps it.
+    """Check a component that is not in the registry.
 
     Args:
         name: `package.module:Name` of a class that is made without arguments, or of an object.
 
+    Returns:
+        A sentence that says what kind of component it is and that it does not leak.
+
     Raises:
-        DefinitionError: it leaks, with a sentence for each leak; or it is none of the above.
+        DefinitionError: it leaks, with a sentence for each leak; or it is no known component.
     """
-    thing = load_object(name, what="part")
-    what, check = _kind(thing, name)
+    component = load_object(name, what="component")
+    kind, find_leaks = _kind(component, name)
     try:
-        problems = list(check(thing))
+        leaks = list(find_leaks(component))
     except DefinitionError:
         raise
     except Exception as error:
-        # It is code of someone else: whatever it raises, it could not stand what was withheld.
+        # The code is not ours and may raise anything when hidden slots hold NaN.
         raise DefinitionError(
-            f"{name}: {what} that stops with {type(error).__name__}: {error}; expected one that "
-            "runs, whatever withheld slots hold. Mend it, or name an object that is made already."
+            f"{name}: {kind} that stops with {type(error).__name__}: {error}; expected one that "
+            "runs whatever hidden slots hold. Fix it, or name an object instead of a class that "
+            "needs arguments."
         ) from error
-    if problems:
-        raise DefinitionError(*(f"{name}: {what} that leaks: {problem}" for problem in problems))
-    return f"{name}: {what}; nothing that is withheld reaches it."
+    if leaks:
+        raise DefinitionError(*(f"{name}: {kind} that leaks: {leak}" for leak in leaks))
+    return f"{name}: {kind}; it does not read hidden modalities."
 
 
-def _kind(thing: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
-    made = thing if isinstance(thing, type) else type(thing)
+def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]]]:
+    """Return what kind of component it is, and the function that finds its leaks."""
+    made = component if isinstance(component, type) else type(component)
     if issubclass(made, Objective):
         return "an objective", objective_leaks
     if issubclass(made, MissingModalityMethod):
         return "a missing-modality method", missing_modality_leaks
-    if hasattr(thing, "predict"):
+    if hasattr(component, "predict"):
         if hasattr(made, "learns_from_all"):
             return "a baseline", baseline_leaks
         return "a probe", probe_leaks
-    if callable(thing) and "generator" in inspect.signature(made.__call__).parameters:
-        return "an augmentation", lambda made: augmentation_leaks(maker(made))
-    forward = getattr(thing, "forward", None)
+    if callable(component) and "generator" in inspect.signature(made.__call__).parameters:
+        return "an augmentation", augmentation_leaks
+    forward = getattr(component, "forward", None)
     if forward is not None and "column" in inspect.signature(forward).parameters:
         return "a missing-modality handler", lambda handler: missing_modality_leaks(
             MissingModalityMethod(handler=handler)
         )
-    if callable(thing):
+    if callable(component):
         return "an encoder", encoder_leaks
     raise DefinitionError(
         f"{name}: a {made.__name__}; expected an objective, a missing-modality method, an "

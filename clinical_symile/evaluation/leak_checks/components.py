@@ -1,119 +1,120 @@
-"""The leaks of each kind of part: what of it changes when withheld slots hold something else.
+"""Find leaks of objectives, missing-modality methods, encoders and augmentations.
 
-Every part is run with zeros there, with NaN, and with the values of other people.
+Each component runs with zeros, with NaN and with values of other subjects in the hidden slots. Each
+run starts from a copy of the same state. After each run, further batches without hidden values show
+whether the state has kept any.
 """
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.errors import DefinitionError
-from clinical_symile.evaluation.baselines.base import BaselineInputs
+from clinical_symile.evaluation.leak_checks._comparison import (
+    Outputs,
+    differences,
+    factory,
+    fresh_copy,
+    gradients,
+    state,
+    with_zeros,
+)
 from clinical_symile.evaluation.leak_checks.fixtures import (
-    ANALYTES,
-    DIM,
-    MODALITIES,
-    SAMPLES,
-    SPLITS,
-    toy_classification,
+    TOY_DIM,
+    TOY_MODALITIES,
+    TOY_SAMPLES,
     toy_embeddings,
-    toy_labelled_rows,
-    toy_labels,
-    toy_pretraining,
-    toy_store,
 )
-from clinical_symile.evaluation.predictors.base import Request
-from clinical_symile.evaluation.probes.base import (
-    EmbeddedSamples,
-    Encoders,
-    LabelledSamples,
-    ProbeInputs,
-)
-from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
-from clinical_symile.training.learner import build_learner
 
-CHECK_DIM = 6
-# An image, a waveform and a panel that the encoders of the package take.
-SHAPES = {"image": (1, 32, 32), "signal": (12, 500), "vector": (2, 5)}
-FILLINGS = {"NaN": torch.nan, "values of other people": None}
-
-# The rows that predictions are asked of.
-ASKED = np.flatnonzero(SPLITS == "held_out")
-LEAVES = ("the gradient of embeddings", "the gradient of inputs")
-
-Outputs = Mapping[str, Tensor]
+_WIDTH = 6
+# Inputs of an image, a waveform and a tabular encoder, without the samples.
+_SHAPES = {"image": (1, 32, 32), "signal": (12, 500), "vector": (2, 5)}
 
 
-def maker(thing: Any) -> Callable[[], Any]:
-    """What gives the part, of a class that is made without arguments or of an object."""
-    return thing if isinstance(thing, type) else lambda: thing
+def objective_leaks(component: Any) -> Iterator[str]:
+    """Yield a sentence for each leak of an objective's loss, gradients, state and scores.
+
+    Args:
+        component: an objective, or a class that is made without arguments.
+    """
+    make = factory(component)
+    z, available = toy_embeddings(TOY_DIM)
+    rows = torch.arange(TOY_SAMPLES)
+
+    def loss_of(objective: Objective, slots: Tensor) -> Tensor:
+        embeddings = Embeddings(slots, available, TOY_MODALITIES, rows)
+        return objective(embeddings, generator=torch.Generator().manual_seed(0))
+
+    def outputs(slots: Tensor) -> Outputs:
+        objective, leaf = make(), slots.clone().requires_grad_()
+        loss = loss_of(objective, leaf)
+        return {
+            "the loss": loss,
+            **gradients(loss, {"embeddings": leaf}, objective),
+            **state(objective),
+            "the loss of the next batch": loss_of(objective, with_zeros(z, available)),
+        }
+
+    yield from differences(outputs, z, available)
+    for target in TOY_MODALITIES:
+        yield from _score_leaks(make, z, available, target)
 
 
-def objective_leaks(thing: Any) -> Iterator[str]:
-    """The leaks of an objective; none if it keeps the contract."""
-    objective = maker(thing)()
-    z, present = toy_embeddings(DIM)
-    rows = torch.arange(SAMPLES)
+def _score_leaks(
+    make: Callable[[], Objective], z: Tensor, available: Tensor, target: str
+) -> Iterator[str]:
+    """Yield the leaks of the score for one target, which may read the other modalities only."""
+    column = TOY_MODALITIES.index(target)
+    present = available.clone()
+    present[:, column] = True
+    readable = present.clone()
+    readable[:, column] = False
+    queries = readable.any(dim=1).nonzero()[:, 0]
 
-    def outputs(filled: Tensor) -> Outputs:
-        leaf = filled.clone().requires_grad_()
-        embeddings = Embeddings(leaf, present, MODALITIES, rows)
-        loss = objective(embeddings, generator=torch.Generator().manual_seed(0))
-        return {"the loss": loss, **_gradients(loss, {"embeddings": leaf}, objective)}
-
-    yield from _changes(outputs, z, present)
-    for target in MODALITIES:
-        yield from _score_leaks(objective, z, present, target)
-
-
-def _score_leaks(objective: Objective, z: Tensor, present: Tensor, target: str) -> Iterator[str]:
-    """The leaks of the score for one target: it may read what is seen of the others, no more."""
-    column = MODALITIES.index(target)
-    known = present.clone()
-    known[:, column] = True
-    available = known.clone()
-    available[:, column] = False
-    asked = available.any(dim=1).nonzero()[:, 0]
-
-    def scores(filled: Tensor, queries: Tensor = asked) -> Outputs:
-        query = Embeddings(filled, known, MODALITIES, torch.arange(SAMPLES)).take(queries)
+    def scores(slots: Tensor, some: Tensor = queries) -> Outputs:
+        query = Embeddings(slots, present, TOY_MODALITIES, torch.arange(TOY_SAMPLES)).take(some)
         with torch.inference_mode():
-            return {f"the score for {target}": objective.score(query, z[:, column], target=target)}
+            return {f"the score for {target}": make().score(query, z[:, column], target=target)}
 
-    about = f"withheld slots and the query's own {target}"
-    yield from _changes(scores, z, available, about=about)
+    where = f"hidden slots and the query's own {target}"
+    yield from differences(scores, z, readable, where=where)
     for name, together in scores(z).items():
-        if not torch.allclose(scores(z, asked[:1])[name], together[:1]):
+        if not torch.allclose(scores(z, queries[:1])[name], together[:1]):
             yield f"{name} of a query depends on the other queries."
 
 
 def missing_modality_leaks(method: MissingModalityMethod) -> Iterator[str]:
-    """The leaks of a missing-modality method."""
-    yield from _model_leaks(_model(method, lambda: _Tower(CHECK_DIM, DIM)), (CHECK_DIM,))
-    yield from objective_leaks(method.wrap_objective(Clip, len(MODALITIES)))
+    """Yield a sentence for each leak of a missing-modality method."""
+    yield from _model_leaks(_toy_model(method, lambda: _Tower(_WIDTH, TOY_DIM)), (_WIDTH,))
+    yield from objective_leaks(method.wrap_objective(Clip, len(TOY_MODALITIES)))
 
 
 def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
-    """The leaks of an encoder, on whichever kind of input it takes."""
+    """Yield a sentence for each leak of an encoder, on the first kind of input that it takes.
+
+    Args:
+        make: makes the encoder from the shape of an input and the width of embeddings.
+
+    Raises:
+        DefinitionError: it takes no kind of input.
+    """
     refused = []
-    for kind, shape in SHAPES.items():
+    for kind, shape in _SHAPES.items():
         try:
-            make(shape, DIM)(torch.rand(2, *shape))
+            make(shape, TOY_DIM)(torch.rand(2, *shape))
         except Exception as error:
             refused.append(f"{kind} {list(shape)}: {error}")
             continue
-        model = _model(DROP, lambda shape=shape: make(shape, DIM))
+        model = _toy_model(DROP, lambda shape=shape: make(shape, TOY_DIM))
         yield from _model_leaks(model, shape)
         return
     raise DefinitionError(
@@ -122,32 +123,37 @@ def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
     )
 
 
-def augmentation_leaks(make: Callable[..., Any]) -> Iterator[str]:
-    """The leaks of an augmentation, on whichever kind of input it takes.
+def augmentation_leaks(component: Any) -> Iterator[str]:
+    """Yield a sentence for each leak of an augmentation, on the first kind of input that it takes.
 
     Args:
-        make: gives one that moves inputs a little.
+        component: an augmentation, or a class that is made without arguments.
+
+    Raises:
+        DefinitionError: it takes no kind of input.
     """
-    augment, refused = make(), []
-    _, present = toy_embeddings(1)
-    there = present[:, :1]
-    for kind, shape in SHAPES.items():
-        generator = torch.Generator().manual_seed(0)
-        inputs = torch.rand(SAMPLES, 1, *shape, generator=generator)
+    make, refused = factory(component), []
+    available = toy_embeddings(1)[1][:, :1]
+    for kind, shape in _SHAPES.items():
+        inputs = torch.rand(TOY_SAMPLES, 1, *shape, generator=torch.Generator().manual_seed(0))
+        clean = with_zeros(inputs, available)[:, 0]
 
-        def outputs(filled: Tensor) -> Outputs:
-            generator = torch.Generator().manual_seed(0)
-            return {"a present sample": augment(filled[:, 0], generator=generator)[there[:, 0]]}
+        def outputs(slots: Tensor, clean: Tensor = clean) -> Outputs:
+            augment, generator = make(), torch.Generator().manual_seed(0)
+            kept = available[:, 0]
+            return {
+                "an available sample": augment(slots[:, 0], generator=generator)[kept],
+                "an available sample of the next batch": augment(clean, generator=generator)[kept],
+            }
 
-        mixed = torch.where(there.reshape(-1, 1, *[1] * len(shape)), inputs, 0.0)[:, 0]
         try:
-            expected = augment(mixed, generator=generator)
+            augmented = make()(clean, generator=torch.Generator().manual_seed(0))
         except Exception as error:
             refused.append(f"{kind} {list(shape)}: {error}")
             continue
-        if expected[~there[:, 0]].any():
-            yield "what is absent, and so zero, is not zero any more."
-        yield from _changes(outputs, inputs, there)
+        if augmented[~available[:, 0]].any():
+            yield "the input of a hidden sample is zero before and not after."
+        yield from differences(outputs, inputs, available)
         return
     raise DefinitionError(
         "an augmentation takes images, signals or vectors, and a generator; this one takes none: "
@@ -155,172 +161,49 @@ def augmentation_leaks(make: Callable[..., Any]) -> Iterator[str]:
     )
 
 
-def probe_leaks(thing: Any) -> Iterator[str]:
-    """The leaks of a probe, which reads embeddings and may train encoders on that read a store."""
-    probe = maker(thing)()
-    # Embeddings and, behind them, measurements: both are filled in the same slots.
-    everything, present = toy_embeddings(DIM + ANALYTES, samples=len(SPLITS))
-    available, there = present.numpy(), np.ones(present.shape, dtype=bool)
-    store = toy_store(everything[..., DIM:].numpy(), there)
-    learner = build_learner(toy_pretraining(), store, seed=0).eval()
-
-    def predicted(
-        filled: Tensor,
-        asked: slice = slice(None),
-        outcome: np.ndarray | None = None,
-        measured: np.ndarray = there,
-    ) -> Tensor:
-        z = filled[..., :DIM].numpy()
-        read = toy_store(filled[..., DIM:].numpy(), measured, outcome)
-        known = [
-            LabelledSamples(some.rows, z[some.rows], some.available, MODALITIES, some.label)
-            for some in (
-                toy_labelled_rows("train", available),
-                toy_labelled_rows("tuning", available),
-            )
-        ]
-        rows = ASKED[asked]
-        shown = EmbeddedSamples(rows, z[rows], available[rows], MODALITIES)
-        encoders = Encoders(learner, read)
-        return _as_tensor(probe.predict(ProbeInputs(known[0], known[1], shown, encoders, seed=0)))
-
-    yield from _prediction_leaks(predicted, everything, present, there)
-
-
-def baseline_leaks(thing: Any) -> Iterator[str]:
-    """The leaks of a baseline, which reads a store."""
-    measured, present = toy_embeddings(ANALYTES, samples=len(SPLITS))
-    available = present.numpy()
-    # Who learns from all of training is held there to what was not measured.
-    learns_from_all = maker(thing)().learns_from_all
-    there = available | ((SPLITS == "held_out")[:, None] | (not learns_from_all))
-
-    def predicted(
-        filled: Tensor,
-        asked: slice = slice(None),
-        outcome: np.ndarray | None = None,
-        measured: np.ndarray = there,
-    ) -> Tensor:
-        # Anew each time, since a baseline may keep what it has learned.
-        baseline = thing() if isinstance(thing, type) else copy.deepcopy(thing)
-        rows = ASKED[asked]
-        found = baseline.predict(
-            BaselineInputs(
-                toy_labelled_rows("train", available),
-                toy_labelled_rows("tuning", available),
-                Request(toy_classification(), rows, available[rows], parse_pattern("observed")),
-                toy_store(filled.numpy(), measured, outcome),
-                toy_pretraining(),
-            )
-        )
-        return _as_tensor(found)
-
-    yield from _prediction_leaks(predicted, measured, present, there)
-
-
-def _prediction_leaks(
-    predicted: Callable[..., Tensor], values: Tensor, present: Tensor, there: np.ndarray
-) -> Iterator[str]:
-    """The leaks of predictions of those who are asked, of whom neither outcome nor more is known.
-
-    Args:
-        predicted: from what slots hold, perhaps who is asked, and what a store says of outcomes and
-            of what was measured.
-        values: what slots hold.
-        present: which slots are seen.
-        there: which the store says were measured.
-    """
-    yield from _changes(lambda filled: {"the prediction": predicted(filled)}, values, present)
-    if not torch.allclose(predicted(values, slice(0, 1)), predicted(values)[:1]):
-        yield "the prediction for one person depends on who else is asked."
-    others = toy_labels(len(SPLITS))
-    others[ASKED] = 1 - others[ASKED]
-    if not torch.equal(predicted(values, outcome=others), predicted(values)):
-        yield "the prediction changes with the outcome of those who are asked."
-    fewer = there.copy()
-    fewer[ASKED] &= present.numpy()[ASKED]
-    if not torch.equal(predicted(values, measured=fewer), predicted(values)):
-        yield "the prediction changes with whether what is withheld was measured."
-
-
-def _as_tensor(found: Any) -> Tensor:
-    return torch.from_numpy(np.asarray(found, dtype=np.float64))
-
-
 def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[str]:
-    """The leaks of encoders and slots together, in training and in use."""
-    _, present = toy_embeddings(1)
+    """Yield the leaks of encoders and their missing-modality handler, in training and in use."""
+    _, available = toy_embeddings(1)
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.rand(SAMPLES, len(MODALITIES), *shape, generator=generator)
-    rows = torch.arange(SAMPLES)
+    inputs = torch.rand(TOY_SAMPLES, len(TOY_MODALITIES), *shape, generator=generator)
+    rows, clean = torch.arange(TOY_SAMPLES), with_zeros(inputs, available)
 
-    def run(filled: Tensor, kept: Tensor = rows) -> Embeddings:
-        columns: dict[str, Tensor] = {
-            name: filled[kept, column] for column, name in enumerate(MODALITIES)
-        }
-        return model(Batch(columns, present[kept], MODALITIES, kept))
+    def embed(module: MultimodalEncoder, slots: Tensor, kept: Tensor = rows) -> Tensor:
+        columns = {name: slots[kept, column] for column, name in enumerate(TOY_MODALITIES)}
+        z, _ = module(Batch(columns, available[kept], TOY_MODALITIES, kept)).with_substitutes()
+        return z
 
-    def outputs(filled: Tensor) -> Outputs:
-        leaf = filled.clone().requires_grad_()
+    def outputs(slots: Tensor) -> Outputs:
+        module, leaf = fresh_copy(model), slots.clone().requires_grad_()
         torch.manual_seed(0)
-        embeddings = run(leaf)
-        z, _ = embeddings.with_substitutes()
-        weight = torch.linspace(-1, 1, z.numel()).reshape(z.shape)
-        loss = (weight * z).sum()
-        return {"an embedding": z, **_gradients(loss, {"inputs": leaf}, model)}
+        z = embed(module, leaf)
+        loss = (torch.linspace(-1, 1, z.numel()).reshape(z.shape) * z).sum()
+        found = {"an embedding": z, **gradients(loss, {"inputs": leaf}, module), **state(module)}
+        with torch.no_grad():
+            found["an embedding of the next batch"] = embed(module, clean)
+            found["an embedding in later use"] = embed(module.eval(), clean)
+        return found
 
     with torch.random.fork_rng(devices=[]):
         for training in (True, False):
             model.train(training)
-            yield from _changes(outputs, inputs, present)
-        first = run(inputs, rows[:1]).z[present[:1]]
-        if not torch.allclose(first, run(inputs).z[:1][present[:1]], atol=1e-5):
-            yield "an embedding of one person depends on who else is in the batch, in use."
+            yield from differences(outputs, inputs, available)
+        together, alone = (embed(fresh_copy(model), inputs, some) for some in (rows, rows[:1]))
+        if not torch.allclose(alone[available[:1]], together[:1][available[:1]], atol=1e-5):
+            yield "an embedding in use depends on the other samples of the batch."
 
 
-def _changes(
-    outputs: Callable[[Tensor], Outputs],
-    values: Tensor,
-    present: Tensor,
-    *,
-    about: str = "withheld slots",
-) -> Iterator[str]:
-    """What changes when withheld slots hold something else than zeros."""
-    there = present.reshape(*present.shape, *[1] * (values.ndim - 2))
-    expected = outputs(torch.where(there, values, torch.zeros_like(values)))
-    for name, output in expected.items():
-        if name in LEAVES and (output[~present] != 0).any():
-            yield f"{name} is not zero in {about}."
-    for words, filling in FILLINGS.items():
-        others = values.roll(1, dims=0) if filling is None else torch.full_like(values, filling)
-        found = outputs(torch.where(there, values, others))
-        for name, output in expected.items():
-            if not torch.equal(output, found[name]):
-                yield f"{name} changes when {about} hold {words}."
-
-
-def _gradients(loss: Tensor, leaves: Mapping[str, Tensor], module: nn.Module) -> Outputs:
-    named = {**leaves, **dict(module.named_parameters())}
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-    return {
-        f"the gradient of {name}": gradient
-        for name, gradient in zip(named, found, strict=True)
-        if gradient is not None
-    }
-
-
-def _model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) -> MultimodalEncoder:
+def _toy_model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) -> MultimodalEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = MultimodalEncoder(
-            {name: tower() for name in MODALITIES}, dim=DIM, norm="l2", missing_modality="drop"
-        )
-        model.missing_modality = method.handler(len(MODALITIES), DIM)
+        towers = {name: tower() for name in TOY_MODALITIES}
+        model = MultimodalEncoder(towers, dim=TOY_DIM, norm="l2", missing_modality="drop")
+        model.missing_modality = method.handler(len(TOY_MODALITIES), TOY_DIM)
     return model
 
 
 class _Tower(nn.Module):
-    """A layer whose output is centred over the batch, as in encoders of the package."""
+    """A layer with batch normalization, as in the package's encoders."""
 
     def __init__(self, width: int, dim: int):
         super().__init__()

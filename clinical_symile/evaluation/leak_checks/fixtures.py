@@ -1,7 +1,7 @@
-"""The people of the canary: made up, small, and with something withheld from half of them.
+"""Make toy data for the leakage check: few subjects, half of them with something hidden.
 
-As embeddings they are read from memory; what reads a store has them as one, of three panels of
-numbers, in which withheld slots hold whatever the canary puts there.
+A component reads them as embeddings in memory, or as a store of three tabular modalities whose
+hidden slots hold what the check puts there.
 """
 
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.labs import Labs
 from clinical_symile.training.supervised import LabelledRows
 
-MODALITIES = ("cxr", "ecg", "labs")
-SAMPLES = 12
-DIM = 8
-ANALYTES = 5
-# Of a store, by row: twelve people to learn from, twelve to choose by, twelve to predict.
-SPLITS = np.repeat(["train", "tuning", "held_out"], SAMPLES)
-OUTCOME = "event"
+TOY_MODALITIES = ("cxr", "ecg", "labs")
+TOY_SAMPLES = 12
+TOY_DIM = 8
+TOY_ANALYTES = 5
+# The split of each row of the toy store: twelve samples each.
+TOY_SPLITS = np.repeat(["train", "tuning", "held_out"], TOY_SAMPLES)
+_OUTCOME = "event"
 
 
-def toy_embeddings(width: int, *, samples: int = SAMPLES) -> tuple[Tensor, Tensor]:
-    """Vectors of unit length and what is seen: of twelve half are complete, half lack something."""
+def toy_embeddings(width: int, *, samples: int = TOY_SAMPLES) -> tuple[Tensor, Tensor]:
+    """Return vectors of length 1 and `available`: of twelve samples half are complete."""
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(samples, len(MODALITIES), width, generator=generator)
-    lacking = torch.eye(len(MODALITIES), dtype=torch.bool)
-    whole = torch.ones(SAMPLES // 2, len(MODALITIES), dtype=torch.bool)
-    present = torch.cat([whole, ~lacking, lacking]).repeat(samples // SAMPLES, 1)
+    z = torch.randn(samples, len(TOY_MODALITIES), width, generator=generator)
+    lacking = torch.eye(len(TOY_MODALITIES), dtype=torch.bool)
+    whole = torch.ones(TOY_SAMPLES // 2, len(TOY_MODALITIES), dtype=torch.bool)
+    present = torch.cat([whole, ~lacking, lacking]).repeat(samples // TOY_SAMPLES, 1)
     return nn.functional.normalize(z, dim=2), present
 
 
@@ -45,13 +45,13 @@ class ToyStore(CohortStore):
     """A store in memory.
 
     Attributes:
-        arrays: the measurements of each modality.
+        arrays: the measurements, by modality.
     """
 
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def array(self, modality: str) -> np.ndarray:
-        """The measurements of a modality."""
+        """Return the measurements of a modality."""
         return self.arrays[modality]
 
 
@@ -60,83 +60,85 @@ def toy_store(
     present: Bool[np.ndarray, "sample modality"],
     outcome: Int[np.ndarray, " sample"] | None = None,
 ) -> ToyStore:
-    """A store of these people, whose statistics do not depend on what is withheld."""
-    known = toy_embeddings(ANALYTES, samples=len(measured))[0].numpy()
+    """Return a store of the toy subjects; its statistics do not depend on hidden slots."""
+    known = toy_embeddings(TOY_ANALYTES, samples=len(measured))[0].numpy()
     about = {
         name: {
             "adapter": "labs",
-            "shape": [ANALYTES],
-            "parts": [f"analyte-{number}" for number in range(ANALYTES)],
+            "shape": [TOY_ANALYTES],
+            "parts": [f"analyte-{number}" for number in range(TOY_ANALYTES)],
             "statistics": Labs.fit([known[:, column]]),
         }
-        for column, name in enumerate(MODALITIES)
+        for column, name in enumerate(TOY_MODALITIES)
     }
     names = [str(row) for row in range(len(measured))]
-    samples = pd.DataFrame({"sample": names, "subject": names, "split": SPLITS[: len(measured)]})
+    samples = pd.DataFrame(
+        {"sample": names, "subject": names, "split": TOY_SPLITS[: len(measured)]}
+    )
     event = toy_labels(len(measured)) if outcome is None else outcome
     return ToyStore(
-        path=Path("canary"),
-        manifest={"cohort": "canary", "cohort_digest": "", "digest": "", "modalities": about},
-        samples=samples.assign(**{f"outcome_{OUTCOME}": event.astype(float)}),
-        modalities=MODALITIES,
+        path=Path("leak-check"),
+        manifest={"cohort": "leak-check", "cohort_digest": "", "digest": "", "modalities": about},
+        samples=samples.assign(**{f"outcome_{_OUTCOME}": event.astype(float)}),
+        modalities=TOY_MODALITIES,
         present=present,
         candidates=None,
-        arrays={name: measured[:, column] for column, name in enumerate(MODALITIES)},
+        arrays={name: measured[:, column] for column, name in enumerate(TOY_MODALITIES)},
     )
 
 
 def toy_labels(samples: int) -> np.ndarray:
-    """Of two people each, by turns."""
+    """Return labels: two samples of class 0, two of class 1, and so on."""
     return (np.arange(samples) // 2) % 2
 
 
 def toy_labelled_rows(split: str, available: Bool[np.ndarray, "sample modality"]) -> LabelledRows:
-    """The people of a split of the store, and what may be used of them."""
-    rows = np.flatnonzero(split == SPLITS)
-    return LabelledRows(rows, available[rows], toy_labels(len(SPLITS))[rows])
+    """Return the samples of a split with their labels."""
+    rows = np.flatnonzero(split == TOY_SPLITS)
+    return LabelledRows(rows, available[rows], toy_labels(len(TOY_SPLITS))[rows])
 
 
 def toy_classification() -> Classification:
-    """The task of predicting their outcome."""
+    """Return a task that predicts the toy outcome."""
     asked: dict[str, Any] = {
         "kind": "classification",
-        "description": "Whether something happened.",
-        "outcome": OUTCOME,
-        "inputs": list(MODALITIES),
+        "description": "Predict a toy event.",
+        "outcome": _OUTCOME,
+        "inputs": list(TOY_MODALITIES),
         "split": "held_out",
         "missingness": ["observed"],
         "metrics": ["auroc"],
         "primary": "auroc",
         "probe": {"name": "logistic", "strengths": [1.0]},
     }
-    made = parse_task(asked, name="classification/canary", where="canary")
+    made = parse_task(asked, name="classification/leak-check", where="leak-check")
     assert isinstance(made, Classification)
     return made
 
 
 def toy_pretraining() -> Pretraining:
-    """A task whose encoders are small, for who trains some."""
-    encoder = {"name": "mlp", "hidden": [DIM], "centred": True}
+    """Return a pretraining task with small encoders."""
+    encoder = {"name": "mlp", "hidden": [TOY_DIM], "centred": True}
     asked: dict[str, Any] = {
         "kind": "pretraining",
         "description": "Small encoders.",
-        "modalities": list(MODALITIES),
+        "modalities": list(TOY_MODALITIES),
         "missingness": "observed",
-        "dim": DIM,
+        "dim": TOY_DIM,
         "norm": "l2",
         "missing_modality": "drop",
-        "batch_size": SAMPLES // 2,
+        "batch_size": TOY_SAMPLES // 2,
         "epochs": 2,
         "objective": {"name": "clip", "reduction": "mean", "temperature": 0.07},
-        "encoders": dict.fromkeys(MODALITIES, encoder),
+        "encoders": dict.fromkeys(TOY_MODALITIES, encoder),
         "optimiser": {
             "learning_rate": 0.01,
             "weight_decay": 0.05,
             "warmup_fraction": 0.1,
             "gradient_clip": 1.0,
         },
-        "selection": {"metric": "mean_reciprocal_rank", "targets": list(MODALITIES)},
+        "selection": {"metric": "mean_reciprocal_rank", "targets": list(TOY_MODALITIES)},
     }
-    made = parse_task(asked, name="pretraining/canary", where="canary")
+    made = parse_task(asked, name="pretraining/leak-check", where="leak-check")
     assert isinstance(made, Pretraining)
     return made

@@ -1,0 +1,78 @@
+"""No registered objective, missing-modality method, encoder or augmentation leaks."""
+
+import pytest
+import torch
+
+from clinical_symile.evaluation.leak_checks.components import (
+    augmentation_leaks,
+    encoder_leaks,
+    missing_modality_leaks,
+    objective_leaks,
+)
+from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.subsets import SubsetSum
+from clinical_symile.objectives.symile import Symile
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import (
+    AUGMENTATIONS,
+    ENCODERS,
+    MISSING_MODALITY_METHODS,
+    OBJECTIVES,
+)
+
+LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_objective_leaks(name):
+    assert list(objective_leaks(resolve(name, OBJECTIVES))) == []
+
+
+@pytest.mark.parametrize(
+    "objective", [Symile(negatives="shuffled"), SubsetSum(Symile, 3), SubsetSum(Clip, 3)]
+)
+def test_no_variant_of_an_objective_leaks(objective):
+    assert list(objective_leaks(objective)) == []
+
+
+@pytest.mark.parametrize("name", MISSING_MODALITY_METHODS)
+def test_no_missing_modality_method_leaks(name):
+    method = resolve(name, MISSING_MODALITY_METHODS)
+    assert list(missing_modality_leaks(method)) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
+def test_no_encoder_leaks(name):
+    assert list(encoder_leaks(resolve(name, ENCODERS))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_no_large_encoder_leaks(name):
+    assert list(encoder_leaks(resolve(name, ENCODERS))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("shift_image", {"most_px": 4}), ("shift_signal", {"most_ms": 100})]
+)
+def test_no_augmentation_leaks(name, arguments):
+    augmentation = resolve(name, AUGMENTATIONS)(**arguments)
+    assert list(augmentation_leaks(augmentation)) == []
+
+
+def test_a_gradient_that_leaks_is_named_where_the_loss_is_right():
+    class Stained(Clip):
+        """Its loss is right, its gradient is not: a term that is zero where slots are zero."""
+
+        def forward(self, embeddings, *, generator=None):
+            stain = torch.where(torch.isnan(embeddings.z), 0.0, embeddings.z)[:, 2]
+            absent = ~embeddings.available[:, 2]
+            return (
+                super().forward(embeddings)
+                + 0 * self.logit_scale
+                + (stain[absent] - stain[absent].detach()).sum()
+            )
+
+    leaks = list(objective_leaks(Stained()))
+    assert any("the gradient of embeddings is not zero in hidden slots" in leak for leak in leaks)
+    assert not any(leak.startswith("the loss") for leak in leaks)
