@@ -1,8 +1,8 @@
-"""Two runs on the same samples, or one run with and without something: differences and tests.
+"""Compare two runs on the same samples, or one run with and without missing modalities.
 
-Every difference has a paired interval and a two-sided p value; which test it is of is named with
-it: DeLong's for AUROC, McNemar's for recall@1, sign flips over subjects for other means over
-samples, and for all else the normal distribution with the standard error of the bootstrap.
+Every difference has a paired interval and a two-sided p-value. The test is DeLong's for AUROC,
+McNemar's for recall@1, and sign flips over subjects for other means over samples. All other metrics
+use a normal distribution with the standard error of the bootstrap.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison
 from clinical_symile.tracking.run import Run
 
-WHOLE = "complete"
+_COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """What became of the same samples twice."""
+    """Two outcomes of the same samples."""
 
     metric: Metric
     one: pd.DataFrame
@@ -64,20 +64,23 @@ def compare(
     store: CohortStore,
     margin: float | None = None,
 ) -> list[Comparison]:
-    """Differences of a task's primary metric, for each pattern that both runs were scored on.
+    """Compare a task's primary metric of two runs under each pattern that both have.
 
-    Both are scored on the same queries with the same candidates, and resampled together. The p
-    values stand for themselves: `adjust_p_values` makes a family of them.
+    Both runs have the same samples and candidates, which are resampled together. The p-values are
+    unadjusted; see `adjust_p_values`.
 
     Args:
-        run: the one that is asked about.
-        baseline: the one it is compared with.
-        task: on what.
-        store: the store of both.
-        margin: what `run` may lose, instead of the task's.
+        run: the run of interest.
+        baseline: the run that it is compared with.
+        task: the task.
+        store: the cohort of both.
+        margin: the loss to tolerate, instead of the task's margin.
+
+    Returns:
+        One comparison for each pattern; the difference is `run` minus `baseline`.
 
     Raises:
-        DataError: the two were not scored on the same samples, or not on this task and store.
+        DataError: the runs have other samples, or results of another task or store.
     """
     scored, against = _digests(run, task, store), _digests(baseline, task, store)
     made = []
@@ -101,28 +104,28 @@ def losses_under_missingness(
     store: CohortStore,
     margin: float | None = None,
 ) -> list[Comparison]:
-    """What a run gains or loses under each pattern, minus what it scores with nothing missing.
+    """Compare a run's primary metric under each pattern with that under `complete`.
 
-    Patterns that are scored on other samples, as `observed` is, are not paired and left out.
+    Patterns that score other samples, such as `observed`, cannot be paired and are left out.
 
     Args:
-        run: scored under `complete` and other patterns.
-        task: on what.
-        store: of the run.
-        margin: what may be lost, instead of the task's.
+        run: a run with results under `complete` and other patterns.
+        task: the task.
+        store: the cohort.
+        margin: the loss to tolerate, instead of the task's margin.
 
     Raises:
-        DataError: it was not scored on this task and store.
+        DataError: its results are not of this task and store.
     """
     scored = _digests(run, task, store)
-    if WHOLE not in scored:
+    if _COMPLETE not in scored:
         return []
-    whole, made = run.outcome(task.name, WHOLE), []
-    for pattern in (name for name in scored if name != WHOLE):
+    whole, made = run.outcome(task.name, _COMPLETE), []
+    for pattern in (name for name in scored if name != _COMPLETE):
         outcome = run.outcome(task.name, pattern)
         if outcome["row"].equals(whole["row"]):
             about = {"run": run.name, "baseline": run.name, "missingness": pattern}
-            about |= {"against": WHOLE, "digest": scored[pattern]}
+            about |= {"against": _COMPLETE, "digest": scored[pattern]}
             made.append(_comparison(about, outcome, whole, task, store, margin))
     return made
 
@@ -135,20 +138,23 @@ def compare_all(
     margin: float | None = None,
     progress: Progress = lambda done, total: None,
 ) -> tuple[list[Comparison], list[Comparison]]:
-    """Every two runs, the earlier against the later, and each run with and without modalities.
+    """Compare every pair of runs, and each run with and without missing modalities.
 
-    The p values of each of the two lists are adjusted for all of it.
+    The p-values of each of the two returned lists are adjusted as one family.
 
     Args:
-        runs: two or more.
-        tasks: those on which both of a pair were scored are compared.
-        store: of all.
-        margin: what may be lost, instead of the tasks'.
-        progress: called with pairs and runs done on a task, and all of them.
+        runs: two or more runs; the earlier of a pair is compared with the later.
+        tasks: the tasks; a pair is compared on those that both were evaluated on.
+        store: the cohort of all.
+        margin: the loss to tolerate, instead of the tasks' margins.
+        progress: called with comparisons done and all comparisons.
+
+    Returns:
+        The comparisons of pairs, and the losses under missingness.
 
     Raises:
-        DataError: fewer than two runs, two of one name, nothing in common, or not on the same
-            samples, this store or these tasks.
+        DataError: there are fewer than two runs, two have one name, nothing is in common, or
+            results are of other samples, another store or another task.
     """
     names = [run.name for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):
@@ -158,7 +164,7 @@ def compare_all(
         )
     pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
     alone = [(run, task) for run in runs for task in tasks]
-    made, lost, total = [], [], len(pairs) + len(alone)
+    made, losses, total = [], [], len(pairs) + len(alone)
     for number, (run, other, task) in enumerate(pairs, start=1):
         made += compare(run, other, task, store=store, margin=margin)
         progress(number, total)
@@ -168,20 +174,20 @@ def compare_all(
             "same tasks: `clinical-symile evaluate RUN --store STORE`."
         )
     for number, (run, task) in enumerate(alone, start=len(pairs) + 1):
-        lost += losses_under_missingness(run, task, store=store, margin=margin)
+        losses += losses_under_missingness(run, task, store=store, margin=margin)
         progress(number, total)
-    return adjust_p_values(made), adjust_p_values(lost)
+    return adjust_p_values(made), adjust_p_values(losses)
 
 
 def adjust_p_values(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same, with p values adjusted for all of them as one family."""
+    """Adjust p-values as one family, by Holm's method and by Benjamini and Hochberg's."""
     tested = [row for row in comparisons if row.p_value is not None]
     p_values = [row.p_value for row in tested if row.p_value is not None]
     runs = len({(row.run, row.baseline) for row in tested})
     tasks, patterns = (len({getattr(r, n) for r in tested}) for n in ("task", "missingness"))
     family = (
-        f"{_counted(len(tested), 'test')}: {_counted(runs, 'pair')} of runs, "
-        f"{_counted(tasks, 'task')}, {_counted(patterns, 'pattern')}"
+        f"{_count_of(len(tested), 'test')}: {_count_of(runs, 'pair')} of runs, "
+        f"{_count_of(tasks, 'task')}, {_count_of(patterns, 'pattern')}"
     )
     if tested and all(row.against is not None for row in tested):
         family = family.replace(" of runs", "").replace("pair", "run")
@@ -196,7 +202,7 @@ def adjust_p_values(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> dict[str, str]:
-    """The patterns that a run has a primary result of, with its digest.
+    """Return the fingerprint of a run's primary result under each pattern.
 
     Raises:
         DataError: a result is not of this task on this store.
@@ -213,9 +219,9 @@ def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> 
         raise DataError(
             f"run '{run.name}': its results of task '{task.name}' under {names} are not "
             f"of this task and store as they are now; expected digest "
-            f"{', '.join(dict.fromkeys(other.values()))}. The definition, "
-            "the store, a table beside it or the version is another. Evaluate it again on "
-            f"{store.path}, or give the store that it was evaluated on."
+            f"{', '.join(dict.fromkeys(other.values()))}. The definition, the store, a table "
+            f"beside it or the version has changed. Evaluate it again on {store.path}, or give the "
+            "store that it was evaluated on."
         )
     return found
 
@@ -256,17 +262,18 @@ def _comparison(
 
 
 def _tested(pair: _Pair, drawn: Resampled) -> TestResult | None:
-    """The test of the metric; by the bootstrap where it has none or cannot be made on these data.
+    """Test the difference by the metric's own test, or else by the bootstrap.
 
-    None where the difference is not 0 and does not vary either.
+    Returns:
+        None if the difference is not 0 but does not vary between resamples.
     """
     one, other = pair.arrays
     each = pair.metric.each
-    # Of several parts it is the mean of several AUROCs, which no single ranking is of.
+    # With several parts the metric is a mean of AUROCs, to which DeLong's test does not apply.
     if pair.metric.name == "auroc" and "part" not in pair.metric.columns:
         try:
             return delong(one[0], one[1], other[1], pair.subjects)
-        except ValueError:  # too few people of a class: what is left is the bootstrap
+        except ValueError:  # too few subjects of a class
             return _by_bootstrap(drawn)
     if each is None:
         return _by_bootstrap(drawn)
@@ -285,7 +292,7 @@ def _by_bootstrap(drawn: Resampled) -> TestResult | None:
 
 
 def _margin(drawn: Resampled, metric: Metric, margin: float | None) -> dict[str, Any]:
-    """Whether no more than a margin is lost; nothing where there is no margin."""
+    """Test whether the loss is within a margin; return nothing without a margin."""
     if margin is None:
         return {}
     sign = 1 if metric.higher_is_better else -1
@@ -298,5 +305,5 @@ def _margin(drawn: Resampled, metric: Metric, margin: float | None) -> dict[str,
     }
 
 
-def _counted(n: int, what: str) -> str:
+def _count_of(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The tasks that a command asks for, by name or pattern: found and checked before anything runs."""
+"""Select the tasks and missingness patterns of an evaluation, and check that they apply."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -17,7 +17,7 @@ EvaluationTask = Retrieval | Classification
 
 
 def run_name(task: str, seed: int) -> str:
-    """A run's name, from its task's: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""
+    """Return a run's name: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""
     return "-".join([*task.split("/")[1:], str(seed)])
 
 
@@ -27,28 +27,31 @@ def applicable_tasks(
     *,
     patterns: Sequence[str] = ("*",),
 ) -> tuple[list[EvaluationTask], list[str]]:
-    """The tasks to score on a store, and a note for each that a pattern meant but does not apply.
+    """Select the evaluation tasks that apply to a store.
 
     Args:
-        catalog: where tasks are.
-        store: what they are asked of.
-        patterns: names, or patterns with `*` among all retrieval and classification tasks; one that
-            begins with `!` takes away what it matches.
+        catalog: the definitions.
+        store: the cohort.
+        patterns: names, or patterns with `*` for all retrieval and classification tasks; one that
+            begins with `!` excludes what it matches.
+
+    Returns:
+        The tasks, and a note for each task that matched a pattern but does not apply.
 
     Raises:
-        DefinitionError: a task that is asked for by name is unknown, of another kind, or does not
-            apply; or none is left.
-        DataError: the candidates of one that is asked for by name cannot be drawn.
+        DefinitionError: a task given by name is unknown, of another kind, or does not apply; or
+            none is left.
+        DataError: the candidates of a task given by name cannot be drawn.
     """
     tasks: dict[str, EvaluationTask] = {}
     notes = []
-    refused = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for pattern in (pattern for pattern in patterns if not pattern.startswith("!")):
         by_name = "*" not in pattern
         if by_name:
             catalog.path("tasks", pattern)
         for name in [name for name in catalog.tasks if fnmatch(name, pattern)]:
-            if any(fnmatch(name, other) for other in refused):
+            if any(fnmatch(name, other) for other in excluded):
                 continue
             task = read_task(catalog.path("tasks", name), name=name)
             if isinstance(task, Pretraining):
@@ -80,14 +83,17 @@ def applicable_tasks(
 def applicable_patterns(
     tasks: Sequence[EvaluationTask], names: Sequence[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """For each task, those patterns of some that mean something for it, and a note for each other.
+    """Select, for each task, the missingness patterns that apply to its modalities.
 
     Args:
-        tasks: what is scored.
+        tasks: the tasks.
         names: patterns, as after `--missingness`.
 
+    Returns:
+        The patterns by task, and a note for each pattern that does not apply to a task.
+
     Raises:
-        DefinitionError: there is no such pattern, or it means nothing for any of the tasks.
+        DefinitionError: a pattern is unknown, or applies to none of the tasks.
     """
     problems, fitting, notes = [], {task.name: [] for task in tasks}, []
     for name in names:
@@ -96,10 +102,10 @@ def applicable_patterns(
             for task in tasks:
                 inputs = task.input_modalities
                 for one in expand([name], inputs):
-                    told = _refused(parse_pattern(one), inputs)
-                    refused += [f"{task.name} is not asked under '{one}': {p}" for p in told]
+                    reasons = _refused(parse_pattern(one), inputs)
+                    refused += [f"{task.name} is not evaluated under '{one}': {p}" for p in reasons]
                     fitting[task.name] += (
-                        [one] if not told and one not in fitting[task.name] else []
+                        [one] if not reasons and one not in fitting[task.name] else []
                     )
         except DefinitionError as error:
             problems += error.problems
@@ -113,23 +119,23 @@ def applicable_patterns(
 
 
 def with_patterns(task: EvaluationTask, names: Sequence[str]) -> EvaluationTask:
-    """A task under other patterns than its own: those of `names` that mean something for it.
+    """Return a task with other patterns: those of `names` that apply to its modalities.
 
     Raises:
-        DefinitionError: none does.
+        DefinitionError: none applies.
     """
     inputs = task.input_modalities
     fitting = [name for name in expand(names, inputs) if not _refused(parse_pattern(name), inputs)]
     if not fitting:
         raise DefinitionError(
-            f"task '{task.name}': none of the patterns {', '.join(names)} means something for "
+            f"task '{task.name}': none of the patterns {', '.join(names)} applies to "
             f"{', '.join(inputs)}. Name others in the report, or leave the task out."
         )
     return task.model_copy(update={"missingness": tuple(fitting)})
 
 
 def _refused(pattern: Pattern, inputs: Sequence[str]) -> Sequence[str]:
-    """Why a pattern means nothing for queries with these modalities; empty if it does."""
+    """Return why a pattern does not apply to some modalities; nothing if it does."""
     try:
         pattern.check(inputs)
     except DefinitionError as error:
@@ -138,14 +144,14 @@ def _refused(pattern: Pattern, inputs: Sequence[str]) -> Sequence[str]:
 
 
 def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
-    """Refuse a task that asks for what a store does not have.
+    """Refuse a task that needs a modality or an outcome that a store lacks.
 
     Raises:
         DefinitionError: with everything that is missing.
     """
     problems = applicability_problems(task, store.modalities, store.outcomes)
     if problems:
-        told = "; ".join(problem.removesuffix(".") for problem in problems)
+        lacking = "; ".join(problem.removesuffix(".") for problem in problems)
         raise DefinitionError(
-            f"task '{task.name}' is not applicable to cohort '{store.cohort}': {told}."
+            f"task '{task.name}' is not applicable to cohort '{store.cohort}': {lacking}."
         )

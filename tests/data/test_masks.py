@@ -12,7 +12,7 @@ from scipy.special import expit
 from clinical_symile.data.masks import Mask, draw_parts, hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.analysis.dependence import mask_auroc
+from clinical_symile.evaluation.analysis.mask_predictability import mask_auroc
 from clinical_symile.missingness.mechanisms import SLOPE
 from clinical_symile.missingness.patterns import parse_pattern
 from tests.helpers.panels import MODALITIES, PARTS, SAMPLES

@@ -1,6 +1,6 @@
-"""From what became of each sample to all that is told besides metrics: `RunAnalysis` of a run.
+"""Analyze the outcomes of a run beyond its metrics: calibration, subgroups, modality values.
 
-Nothing is predicted here: the rows of `outcomes/` and `tuning/` are read, and resampled by subject.
+Nothing is predicted here: saved outcomes are read, and resampled by subject.
 """
 
 import shutil
@@ -40,39 +40,39 @@ def analyze_run(
     store: CohortStore,
     progress: Progress = lambda done, total: None,
 ) -> RunAnalysis:
-    """Tell of a run what it was scored on, and keep it in the run's folder.
+    """Analyze a run on some tasks and save the tables in the run's folder.
 
-    What was told of the same results before is read instead, and what was told of other tasks
-    stays.
+    A task whose results have not changed since its last analysis is read instead. The analysis of
+    other tasks is kept.
 
     Args:
-        run: evaluated on the tasks.
-        tasks: what to tell of.
-        store: what it was evaluated on.
+        run: a run that was evaluated on the tasks.
+        tasks: the tasks to analyze.
+        store: the cohort of the evaluation.
         progress: called with tasks done and all tasks.
 
     Returns:
-        What is told of these tasks.
+        The analysis of these tasks.
     """
     digests = {task.name: _digest(run, task.name) for task in tasks}
-    before = _told_before(run)
-    due = [task for task in tasks if _marked(run, task.name) != digests[task.name]]
+    saved = _saved_analysis(run)
+    due = [task for task in tasks if _saved_digest(run, task.name) != digests[task.name]]
     if due:
-        told = []
+        made = []
         for number, task in enumerate(due, start=1):
-            told.append(_of_task(run, task, store))
+            made.append(_analyze_task(run, task, store))
             progress(number, len(due))
-        new, names = merge_analyses(told), {task.name for task in due}
-        before = merge_analyses([select_tasks(before, lambda name: name not in names), new])
-        write_analysis(run.path, before)
+        names = {task.name for task in due}
+        saved = merge_analyses([select_tasks(saved, lambda name: name not in names), *made])
+        write_analysis(run.path, saved)
         for name in names:
             run.mark(name).parent.mkdir(parents=True, exist_ok=True)
             run.mark(name).write_text(digests[name], encoding="utf-8")
-    return select_tasks(before, lambda name: name in digests)
+    return select_tasks(saved, lambda name: name in digests)
 
 
-def _told_before(run: Run) -> RunAnalysis:
-    """What the run's folder has; nothing, of any task, where another version's rows are in it."""
+def _saved_analysis(run: Run) -> RunAnalysis:
+    """Return the saved analysis; an empty one if another version of the package wrote it."""
     try:
         return read_analysis(run.path)
     except DataError:
@@ -80,14 +80,14 @@ def _told_before(run: Run) -> RunAnalysis:
         return RunAnalysis()
 
 
-def _marked(run: Run, task: str) -> str | None:
-    """The digest of what was told of when a task was told of."""
+def _saved_digest(run: Run, task: str) -> str | None:
+    """Return the digest of the results that the saved analysis of a task was made from."""
     mark = run.mark(task)
     return mark.read_text(encoding="utf-8") if mark.is_file() else None
 
 
 def _digest(run: Run, task: str) -> str:
-    """Of the results and the tables that are told of, and of who tells."""
+    """Return a digest of a task's results and outcomes, and of the package's version."""
     rows = sorted(repr(row) for row in run.results if row.task == task)
     tables = sorted(
         path
@@ -102,10 +102,10 @@ def _digest(run: Run, task: str) -> str:
     return digest_of(__version__, *rows, *named)
 
 
-def _of_task(run: Run, task: Retrieval | Classification, store: CohortStore) -> RunAnalysis:
+def _analyze_task(run: Run, task: Retrieval | Classification, store: CohortStore) -> RunAnalysis:
     scored = load_outcomes(run, task, store)
     risks = merge_analyses(
-        risk_measures(one, whole=_whole(part, one, scored), part=part)
+        risk_measures(one, complete=_complete(part, one, scored), part=part)
         for several in scored.values()
         for part, one in split_by_outcome(several).items()
     )
@@ -118,11 +118,12 @@ def _of_task(run: Run, task: Retrieval | Classification, store: CohortStore) -> 
     )
 
 
-def _whole(
+def _complete(
     part: str | None, one: SampleOutcomes, scored: dict[str, SampleOutcomes]
 ) -> SampleOutcomes | None:
-    """The same samples with nothing hidden, where they were scored."""
+    """Return the outcomes of the same samples under `complete`; None if there are none."""
     if "complete" not in scored or one.about["missingness"] == "complete":
         return None
-    whole = split_by_outcome(scored["complete"]).get(part)
-    return whole if whole is not None and np.array_equal(whole.rows, one.rows) else None
+    complete = split_by_outcome(scored["complete"]).get(part)
+    same = complete is not None and np.array_equal(complete.rows, one.rows)
+    return complete if same else None

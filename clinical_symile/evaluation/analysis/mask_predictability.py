@@ -1,18 +1,23 @@
-"""How far what is missing gives an outcome away, of every pattern whose masks are drawn."""
+"""Measure how well the missingness mask alone predicts an outcome."""
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
+from clinical_symile.data.masks import Mask, draw_mask
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
-from clinical_symile.evaluation.analysis.dependence import mask_auroc
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.metrics.classification import AUROC
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.stats.bootstrap import Interval, bootstrap
 from clinical_symile.tracking.analysis_tables import MaskAuroc
 from clinical_symile.tracking.progress import Progress
 
-GUESS = 0.5
+_CHANCE = 0.5
 
 
 def analyze_masks(
@@ -21,17 +26,17 @@ def analyze_masks(
     store: CohortStore,
     progress: Progress = lambda done, total: None,
 ) -> list[MaskAuroc]:
-    """The AUROC of predicting each outcome from which modalities are seen, and nothing else.
+    """Compute `mask_auroc` for each outcome and each randomly drawn pattern of some tasks.
 
-    Of tasks that predict outcomes which the cohort codes; patterns that hide the same from all, or
-    that cannot be drawn here, are left out, as nothing can follow from them.
+    Retrieval tasks, outcomes that the cohort does not code, patterns that hide the same from all
+    samples, and masks that cannot be drawn are left out.
 
     Args:
-        tasks: what is asked.
-        store: of whom.
-        progress: called with masks done and all of them.
+        tasks: the tasks.
+        store: the cohort.
+        progress: called with masks done and all masks.
     """
-    asked = [
+    drawn = [
         (task, outcome, pattern)
         for task in tasks
         if isinstance(task, Classification)
@@ -41,7 +46,7 @@ def analyze_masks(
         if pattern.mechanism and not pattern.within
     ]
     made = []
-    for number, (task, outcome, pattern) in enumerate(asked, start=1):
+    for number, (task, outcome, pattern) in enumerate(drawn, start=1):
         try:
             found = mask_auroc(
                 pattern,
@@ -52,10 +57,11 @@ def analyze_masks(
                 seed=task.seed,
                 uncertain=task.uncertain,
             )
-        except (CannotScore, ValueError):  # said where the task is scored, or of one class alone
+        except (CannotScore, ValueError):
+            # The task's own results have the reason, or the scored samples have one class only.
             continue
         finally:
-            progress(number, len(asked))
+            progress(number, len(drawn))
         made.append(
             MaskAuroc(
                 cohort=store.cohort,
@@ -65,13 +71,67 @@ def analyze_masks(
                 value=found.value,
                 low=found.low,
                 high=found.high,
-                expected=_expected(pattern),
+                # Masks drawn completely at random say nothing about any outcome.
+                expected=_CHANCE if pattern.mechanism == "mcar" else None,
                 digest=expected_fingerprints(task, store)(pattern.name),
             )
         )
     return made
 
 
-def _expected(pattern: Pattern) -> float | None:
-    """What it is in truth, where that is known: what is hidden by chance alone says nothing."""
-    return GUESS if pattern.mechanism == "mcar" else None
+def mask_auroc(
+    pattern: Pattern,
+    store: CohortStore,
+    *,
+    outcome: str,
+    split: str,
+    modalities: tuple[str, ...],
+    seed: int,
+    uncertain: str = "unknown",
+) -> Interval:
+    """Compute the AUROC of predicting an outcome from which modalities are available.
+
+    The prediction is the share of train samples with the same available modalities, under the same
+    pattern and seed, that have the outcome. 0.5 means that the mask is uninformative. A model can
+    reach this value without reading a measurement.
+
+    Args:
+        pattern: draws the masks.
+        store: a prepared cohort.
+        outcome: one that the cohort codes.
+        split: the split of the scored samples.
+        modalities: those of the query.
+        seed: of the masks.
+        uncertain: what an uncertain label counts as, as in a task.
+
+    Raises:
+        CannotScore: the pattern cannot be drawn on this cohort.
+        ValueError: the AUROC is undefined, because a class has no samples.
+    """
+    train, scored = (
+        draw_mask(pattern, store, split=name, modalities=modalities, seed=seed)
+        for name in ("train", split)
+    )
+    known, label = _known_labels(train, store.outcome(outcome, uncertain=uncertain))
+    sets, n_sets = _set_numbers(train)[known], 2 ** len(modalities)
+    prevalence = label.mean() if len(label) else 0.5
+    positives, counts = (np.bincount(sets, weights, n_sets) for weights in (label, None))
+    risk = (positives + prevalence) / (counts + 1)
+    known, label = _known_labels(scored, store.outcome(outcome, uncertain=uncertain))
+    predicted = risk[_set_numbers(scored)[known]]
+    subjects = store.samples["subject"].to_numpy()[scored.rows[known]]
+    return bootstrap(AUROC.compute, [label, predicted], subjects, rng=np.random.default_rng(seed))
+
+
+def _set_numbers(mask: Mask) -> Int[np.ndarray, " sample"]:
+    """Return the set of available modalities of each sample as one number."""
+    return mask.available @ (1 << np.arange(mask.available.shape[1]))
+
+
+def _known_labels(
+    mask: Mask, outcome: Float[np.ndarray, " row"]
+) -> tuple[Int[np.ndarray, " known"], Int[np.ndarray, " known"]]:
+    """Return the positions in the mask whose label is known, and the labels."""
+    label = outcome[mask.rows]
+    known = np.flatnonzero(~np.isnan(label))
+    return known, label[known].astype(int)

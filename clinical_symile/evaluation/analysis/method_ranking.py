@@ -1,4 +1,4 @@
-"""Ways of training against each other: the luck of seeds, and who comes first how surely."""
+"""Compare training methods: the variance between seeds, and ranks with their uncertainty."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,11 +18,11 @@ from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
-EVERY = "all"
+_ALL_PATTERNS = "all"
 
-# One task under one pattern, and what each method's runs scored.
-Cell = tuple[str, str]
-Cells = Mapping[Cell, Mapping[str, Sequence[SampleOutcomes]]]
+# Task and pattern, and the outcomes of each method's runs.
+_Cell = tuple[str, str]
+_Cells = Mapping[_Cell, Mapping[str, Sequence[SampleOutcomes]]]
 
 
 def rank_and_decompose(
@@ -32,16 +32,20 @@ def rank_and_decompose(
     store: CohortStore,
     progress: Progress = lambda done, total: None,
 ) -> tuple[list[SeedComponents], list[MethodRank]]:
-    """What seeds are worth, of methods with several; and ranks, of two methods or more.
+    """Estimate variance components of methods with several seeds, and rank methods.
 
-    A method is a pretraining task, or a run that was made elsewhere. Its number is the mean over
-    its seeds. Results of patterns that a task has no more, or of another digest, are left out.
+    A method is a pretraining task, or an external model. Its value is the mean over its seeds.
+    Results under patterns that a task no longer has, or with an old fingerprint, are left out.
 
     Args:
-        runs: trained ones.
-        tasks: on which.
-        store: of all.
+        runs: trained runs and external models.
+        tasks: the tasks.
+        store: the cohort of all.
         progress: called with resamples drawn and all of them.
+
+    Returns:
+        The variance components of each method with several seeds, and the ranks; the latter is
+        empty for fewer than two methods.
 
     Raises:
         DataError: runs were not scored on the same samples.
@@ -55,15 +59,15 @@ def rank_and_decompose(
     ]
     total, made = RESAMPLES * (len(several) + 1), []
     for number, (method, scored) in enumerate(several, start=1):
-        made.append(_of_seeds(method, scored))
+        made.append(_seed_components(method, scored))
         progress(RESAMPLES * number, total)
     return made, _ranks(cells, lambda done: progress(RESAMPLES * len(several) + done, total))
 
 
 def _cells(
     runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], store: CohortStore
-) -> Cells:
-    cells: dict[Cell, dict[str, list[SampleOutcomes]]] = {}
+) -> _Cells:
+    cells: dict[_Cell, dict[str, list[SampleOutcomes]]] = {}
     for task in tasks:
         expected = expected_fingerprints(task, store)
         for run in runs:
@@ -82,7 +86,7 @@ def _cells(
     return cells
 
 
-def _of_seeds(method: str, several: Sequence[SampleOutcomes]) -> SeedComponents:
+def _seed_components(method: str, several: Sequence[SampleOutcomes]) -> SeedComponents:
     first, width = several[0], len(several[0].arrays)
 
     def numbers(weights: np.ndarray, *arrays: np.ndarray) -> Float[np.ndarray, "resample seed"]:
@@ -104,34 +108,34 @@ def _of_seeds(method: str, several: Sequence[SampleOutcomes]) -> SeedComponents:
     )
 
 
-def _ranks(cells: Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRank]:
-    """Of every pattern over the tasks, and of all patterns together."""
+def _ranks(cells: _Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRank]:
+    """Rank the methods under each pattern over all tasks, and under all patterns together."""
     names = list(dict.fromkeys(method for methods in cells.values() for method in methods))
     full = {cell: methods for cell, methods in cells.items() if set(methods) == set(names)}
     if len(names) < 2 or not full:
         return []
-    people, places = _people(full)
+    subjects, places = _numbered_subjects(full)
     done = 0
 
     def numbers(weights: np.ndarray, of: np.ndarray) -> Float[np.ndarray, "resample cell method"]:
         nonlocal done
         del of
-        told = []
+        values = []
         for cell, methods in full.items():
             mine = weights[:, places[cell]]
-            told.append(np.stack([_mean(methods[name], mine) for name in names], axis=1))
+            values.append(np.stack([_mean(methods[name], mine) for name in names], axis=1))
         done += len(weights)
         drawn_so_far(min(done, RESAMPLES))
-        return np.stack(told, axis=1)
+        return np.stack(values, axis=1)
 
     some = next(iter(next(iter(full.values())).values()))[0]
-    values = numbers(np.ones((1, len(people)), dtype=np.int64), people)[0]
-    drawn = resample_metric(numbers, [people], people, rng=some.rng)
+    values = numbers(np.ones((1, len(subjects)), dtype=np.int64), subjects)[0]
+    drawn = resample_metric(numbers, [subjects], subjects, rng=some.rng)
     drawn = drawn[~np.isnan(drawn).any(axis=(1, 2))]
     patterns = list(dict.fromkeys(pattern for _, pattern in full))
     made = []
-    for pattern in [EVERY, *patterns]:
-        which = [at for at, cell in enumerate(full) if pattern in (EVERY, cell[1])]
+    for pattern in [_ALL_PATTERNS, *patterns]:
+        which = [at for at, cell in enumerate(full) if pattern in (_ALL_PATTERNS, cell[1])]
         found = rank_methods(values[which], drawn[:, which], higher_is_better=True)
         made += [
             MethodRank(
@@ -146,10 +150,10 @@ def _ranks(cells: Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRank
     return made
 
 
-def _people(
-    cells: Cells,
-) -> tuple[Int[np.ndarray, " person"], dict[Cell, Int[np.ndarray, " row"]]]:
-    """All people by number, and whose each row of a cell is."""
+def _numbered_subjects(
+    cells: _Cells,
+) -> tuple[Int[np.ndarray, " subject"], dict[_Cell, Int[np.ndarray, " row"]]]:
+    """Return all subjects by number, and the number of the subject of each row of a cell."""
     firsts = {cell: next(iter(methods.values()))[0] for cell, methods in cells.items()}
     everyone = np.unique(np.concatenate([one.subjects for one in firsts.values()]))
     places = {cell: np.searchsorted(everyone, one.subjects) for cell, one in firsts.items()}
@@ -157,7 +161,7 @@ def _people(
 
 
 def _mean(several: Sequence[SampleOutcomes], weights: np.ndarray) -> Float[np.ndarray, " resample"]:
-    """Over the seeds of a method, turned so that more is better."""
+    """Return the mean over the seeds of a method, negated if lower is better."""
     sign = 1 if several[0].metric.higher_is_better else -1
     with np.errstate(invalid="ignore", divide="ignore"):
         return sign * np.mean([one.weighted(weights, *one.arrays) for one in several], axis=0)

@@ -1,4 +1,4 @@
-"""What each modality is worth to a run, where every combination of them was scored."""
+"""Compute what each modality contributes to a run, if every combination was evaluated."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
+from clinical_symile.evaluation.base import chance_inputs
 from clinical_symile.metrics.shapley import (
     SubsetValues,
     interaction,
@@ -24,15 +24,20 @@ from clinical_symile.tracking.analysis_tables import ModalityValue
 
 
 def modality_contributions(scored: Mapping[str, SampleOutcomes]) -> list[ModalityValue]:
-    """Shapley values and interactions; none unless all 2^M - 1 combinations were scored.
+    """Compute Shapley values and interactions with intervals.
 
-    With nothing at hand a run scores chance; of a metric without chance nothing is told.
+    They need all 2^M - 1 combinations of modalities, that is the patterns `complete`, `without-…`
+    and `only-…`. Without any modality the value is the chance level, so that a metric without one
+    has no contributions.
 
     Args:
-        scored: by pattern; `complete`, `without-…` and `only-…` hide the same from all samples.
+        scored: the outcomes of a run on a task, by pattern.
+
+    Returns:
+        One row for each quantity; empty if a combination or the chance level is missing.
 
     Raises:
-        DataError: two of them were not scored on the same samples.
+        DataError: two combinations were not scored on the same samples.
     """
     found = _by_subset(scored)
     if not found:
@@ -59,7 +64,7 @@ def modality_contributions(scored: Mapping[str, SampleOutcomes]) -> list[Modalit
 def contribution_values(
     values: SubsetValues, modalities: Sequence[str]
 ) -> dict[tuple[str, str], Any]:
-    """Every quantity, by its name and its modalities."""
+    """Compute every quantity, by its name and its modalities joined by `+`."""
     made: dict[tuple[str, str], Any] = {
         ("shapley", name): value for name, value in shapley_values(values, modalities).items()
     }
@@ -85,11 +90,7 @@ def _by_subset(scored: Mapping[str, SampleOutcomes]) -> dict[frozenset[str], Sam
 def _chance(one: SampleOutcomes) -> float | None:
     if one.metric.chance is None:
         return None
-    known = "candidates" if isinstance(one.task, Retrieval) else "label"
-    values = one.outcome[known].to_numpy()
-    if "part" in one.metric.columns:
-        return one.metric.chance((values, one.outcome["part"].to_numpy()))
-    return one.metric.chance(values)
+    return one.metric.chance(chance_inputs(one.outcome))
 
 
 def _rows(

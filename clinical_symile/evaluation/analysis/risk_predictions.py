@@ -1,4 +1,4 @@
-"""Whether a run's risks can be believed: calibration, net benefit, conformal sets, silence."""
+"""Measure how reliable predicted risks are: calibration, net benefit, conformal sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,46 +32,57 @@ from clinical_symile.tracking.analysis_tables import (
     RunAnalysis,
 )
 
-PARTS = ("miscalibration", "discrimination", "uncertainty")
-# What is of the samples of one class alone.
-OF_CLASS = {"conformal/coverage_positive": 1, "conformal/coverage_negative": 0}
+_DECOMPOSITION = ("miscalibration", "discrimination", "uncertainty")
+# Measures computed from the samples of one class, with that class.
+_OF_CLASS = {"conformal/coverage_positive": 1, "conformal/coverage_negative": 0}
 
-Weights = Int[np.ndarray, "resample sample"]
-Numbers = Mapping[str, Float[np.ndarray, " resample"]]
+_Weights = Int[np.ndarray, "resample sample"]
+_Values = Mapping[str, Float[np.ndarray, " resample"]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Risks:
-    """What is known of the scored samples, and what tuning samples say of them."""
+    """Predicted risks of the scored samples, with what the tuning samples add.
+
+    Attributes:
+        label: 1 where the outcome is positive, else 0.
+        probability: the predicted risk.
+        complete: the risk of the same samples under `complete`; None if unknown.
+        recalibrated: the risk after recalibration on the tuning samples; None if impossible.
+        threshold: the conformal threshold; None without tuning samples.
+    """
 
     label: Int[np.ndarray, " sample"]
     probability: Float[np.ndarray, " sample"]
-    whole: Float[np.ndarray, " sample"] | None
+    complete: Float[np.ndarray, " sample"] | None
     recalibrated: Float[np.ndarray, " sample"] | None
     threshold: float | None
 
 
 def risk_measures(
-    one: SampleOutcomes, *, whole: SampleOutcomes | None, part: str | None
+    one: SampleOutcomes, *, complete: SampleOutcomes | None, part: str | None
 ) -> RunAnalysis:
-    """All that is told of predicted risks; nothing of tasks that predict none.
+    """Compute calibration, net benefit, conformal and confidence measures of predicted risks.
 
     Args:
-        one: a run under a pattern.
-        whole: the same samples with nothing hidden; None where there is no such.
-        part: which one these samples are of, of a task of several.
+        one: the outcomes of a run under a pattern.
+        complete: the outcomes of the same samples under `complete`; None if there are none.
+        part: the part of a task of several parts; else None.
+
+    Returns:
+        The tables; empty for a task that predicts no risk.
     """
     if not {"label", "probability"} <= {*one.outcome.columns}:
         return RunAnalysis()
-    risks, about = _risks(one, whole), {**one.about, "part": part}
-    names = list(_numbers(np.ones((1, len(risks.label)), dtype=np.int64), risks))
-    of_class = {name: risks.label == label for name, label in OF_CLASS.items()}
-    # Of few people of one class nothing is told, nor of the other, from which it would follow.
-    few = min(_people(one, cell) for cell in of_class.values()) < SMALLEST
+    risks, about = _risks(one, complete), {**one.about, "part": part}
+    names = list(_measures(np.ones((1, len(risks.label)), dtype=np.int64), risks))
+    of_class = {name: risks.label == label for name, label in _OF_CLASS.items()}
+    # If a class has few subjects, neither class is reported: one would follow from the other.
+    few = min(_subject_count(one, cell) for cell in of_class.values()) < SMALLEST
 
-    def numbers(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
+    def numbers(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
         del row
-        return np.stack([*_numbers(weights, risks).values()], axis=1)
+        return np.stack([*_measures(weights, risks).values()], axis=1)
 
     value, low, high = _resampled(numbers, one)
     rows = [
@@ -79,8 +90,8 @@ def risk_measures(
             **about,
             measure=name,
             value=float(value[place]),
-            low=_known(low[place]),
-            high=_known(high[place]),
+            low=_or_none(low[place]),
+            high=_or_none(high[place]),
             n_samples=int(of_class[name].sum()) if name in of_class else len(risks.label),
         )
         for place, name in enumerate(names)
@@ -89,40 +100,42 @@ def risk_measures(
     curves = _curve(one, about, risks.label, risks.probability, recalibrated=False)
     if risks.recalibrated is not None:
         curves += _curve(one, about, risks.label, risks.recalibrated, recalibrated=True)
-    return RunAnalysis(measures=rows, calibration=curves, net_benefit=_decisions(one, about, risks))
+    return RunAnalysis(
+        measures=rows, calibration=curves, net_benefit=_net_benefit(one, about, risks)
+    )
 
 
-def _risks(one: SampleOutcomes, whole: SampleOutcomes | None) -> _Risks:
+def _risks(one: SampleOutcomes, complete: SampleOutcomes | None) -> _Risks:
     label, probability = one.outcome["label"].to_numpy(), one.outcome["probability"].to_numpy()
-    mended = threshold = None
+    recalibrated = threshold = None
     if one.tuning is not None and len(one.tuning):
         tuned = one.tuning["label"].to_numpy(), one.tuning["probability"].to_numpy()
         threshold = conformal_threshold(*tuned)
         try:
-            mended = recalibrate(*tuned, other=probability)
-        except ValueError:  # tuning samples of one class, say: there is no such thing then
-            mended = None
-    full = None if whole is None else whole.outcome["probability"].to_numpy()
-    return _Risks(label, probability, full, mended, threshold)
+            recalibrated = recalibrate(*tuned, other=probability)
+        except ValueError:  # for example, all tuning samples are of one class
+            recalibrated = None
+    risk = None if complete is None else complete.outcome["probability"].to_numpy()
+    return _Risks(label, probability, risk, recalibrated, threshold)
 
 
-def _numbers(weights: Weights, risks: _Risks) -> Numbers:
-    """Every number of the measures, for each row of weights."""
+def _measures(weights: _Weights, risks: _Risks) -> _Values:
+    """Compute every measure for each row of weights."""
     label, probability = risks.label, risks.probability
     total = weights.sum(axis=1)
 
-    def mean(values: np.ndarray) -> Float[np.ndarray, " resample"]:
-        return weights @ values.astype(float) / total
+    def mean(per_sample: np.ndarray) -> Float[np.ndarray, " resample"]:
+        return weights @ per_sample.astype(float) / total
 
-    told = _calibration("calibration", weights, label, probability)
+    values = _calibration("calibration", weights, label, probability)
     parts = weighted_decomposition(weights, label, probability)
-    told |= {f"calibration/{name}": parts[:, place] for place, name in enumerate(PARTS)}
+    values |= {f"calibration/{name}": parts[:, place] for place, name in enumerate(_DECOMPOSITION)}
     if risks.recalibrated is not None:
-        told |= _calibration("recalibrated", weights, label, risks.recalibrated)
+        values |= _calibration("recalibrated", weights, label, risks.recalibrated)
     if risks.threshold is not None:
         sets = prediction_sets(probability, threshold=risks.threshold)
         hit, size = covered(sets, label), sets.sum(axis=1)
-        told |= {
+        values |= {
             "conformal/coverage": mean(hit),
             "conformal/coverage_positive": _share(weights, hit, label == 1),
             "conformal/coverage_negative": _share(weights, hit, label == 0),
@@ -130,24 +143,24 @@ def _numbers(weights: Weights, risks: _Risks) -> Numbers:
             "conformal/cannot_tell": mean(size == 2),
             "conformal/empty": mean(size == 0),
         }
-    told |= {
+    values |= {
         "high_confidence_errors/accuracy": mean(is_correct(label, probability)),
         "high_confidence_errors/confidence": mean(confidence(probability)),
     }
-    if risks.whole is not None:
-        falls = high_confidence_error_gap(label, probability, risks.whole)
+    if risks.complete is not None:
+        falls = high_confidence_error_gap(label, probability, risks.complete)
         names = (
             "high_confidence_errors/accuracy_fall",
             "high_confidence_errors/confidence_fall",
             "high_confidence_errors/gap",
         )
-        told |= {name: mean(falls[:, place]) for place, name in enumerate(names)}
-    return told
+        values |= {name: mean(falls[:, place]) for place, name in enumerate(names)}
+    return values
 
 
 def _calibration(
     prefix: str,
-    weights: Weights,
+    weights: _Weights,
     label: Int[np.ndarray, " sample"],
     probability: Float[np.ndarray, " sample"],
 ) -> dict[str, Float[np.ndarray, " resample"]]:
@@ -165,7 +178,7 @@ def _calibration(
     }
 
 
-def _share(weights: Weights, hit: np.ndarray, of: np.ndarray) -> Float[np.ndarray, " resample"]:
+def _share(weights: _Weights, hit: np.ndarray, of: np.ndarray) -> Float[np.ndarray, " resample"]:
     held = weights @ of.astype(float)
     return np.divide(
         weights @ (hit & of).astype(float), held, out=np.full(len(weights), np.nan), where=held > 0
@@ -183,36 +196,36 @@ def _curve(
     bins = curve_bins(probability)
     held = bins[:, None] == np.arange(bins.max() + 1)
 
-    def observed(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample bin"]:
+    def observed(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample bin"]:
         del row
         counts = weights @ held.astype(float)
         rate = weights @ (held * label[:, None]).astype(float)
         return np.divide(rate, counts, out=np.full_like(counts, np.nan), where=counts > 0)
 
     value, low, high = _resampled(observed, one)
-    withheld = withheld_cells([*held.T], lambda cell: _people(one, cell))
+    withheld = withheld_cells([*held.T], lambda cell: _subject_count(one, cell))
     return [
         CalibrationBin(
             **about,
             recalibrated=recalibrated,
             bin=number,
-            predicted=float(probability[bins == number].mean()) if told else None,
-            observed=float(value[number]) if told else None,
-            low=_known(low[number]) if told else None,
-            high=_known(high[number]) if told else None,
-            n_samples=int(held[:, number].sum()) if told else None,
+            predicted=float(probability[bins == number].mean()) if is_reported else None,
+            observed=float(value[number]) if is_reported else None,
+            low=_or_none(low[number]) if is_reported else None,
+            high=_or_none(high[number]) if is_reported else None,
+            n_samples=int(held[:, number].sum()) if is_reported else None,
         )
         for number in range(held.shape[1])
-        for told in [number not in withheld]
+        for is_reported in [number not in withheld]
     ]
 
 
-def _people(one: SampleOutcomes, cell: Bool[np.ndarray, " sample"]) -> int:
+def _subject_count(one: SampleOutcomes, cell: Bool[np.ndarray, " sample"]) -> int:
     return len(np.unique(one.subjects[cell]))
 
 
-def _decisions(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:
-    def benefits(weights: Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
+def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:
+    def benefits(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
         del row
         value = net_benefit(weights, risks.label, risks.probability)
         everyone = treat_all(weights, risks.label)
@@ -238,7 +251,7 @@ def _decisions(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -> 
 
 
 def _resampled(numbers: Any, one: SampleOutcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values and ends of intervals; NaN where a number is undefined too often."""
+    """Return values and interval ends; NaN where too many resamples leave a number undefined."""
     value = numbers(np.ones((1, len(one.rows)), dtype=np.int64), one.rows)[0]
     drawn = resample_metric(numbers, [one.rows], one.subjects, rng=one.rng)
     enough = np.isnan(drawn).mean(axis=0) <= UNDEFINED_SHARE
@@ -248,5 +261,5 @@ def _resampled(numbers: Any, one: SampleOutcomes) -> tuple[np.ndarray, np.ndarra
     return value, ends[0], ends[1]
 
 
-def _known(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""What became of the samples of a task under one pattern, as arrays to be resampled."""
+"""Read the outcome of each sample of a task under one pattern, as arrays to resample."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,15 +19,15 @@ from clinical_symile.tracking.run import Run
 
 @dataclass(frozen=True, eq=False)
 class SampleOutcomes:
-    """One run on one task under one pattern.
+    """The outcomes of one run on one task under one pattern.
 
     Attributes:
-        about: run, cohort, task, missingness and digest, as rows of tables name them.
-        task: what was asked.
-        metric: the task's primary one.
-        outcome: what became of each sample: `row`, and what metrics are computed from.
-        tuning: the same of the tuning split, where that was predicted too; else None.
-        subjects: whose sample it is.
+        about: run, cohort, task, missingness and digest, as in the rows of tables.
+        task: the evaluated task.
+        metric: the task's primary metric.
+        outcome: one row for each sample; see `TaskOutcome.per_sample`.
+        tuning: the same for the tuning split; None where it was not predicted.
+        subjects: the subject of each row of `outcome`.
     """
 
     about: Mapping[str, Any]
@@ -39,32 +39,32 @@ class SampleOutcomes:
 
     @property
     def rows(self) -> Int[np.ndarray, " sample"]:
-        """Of the store."""
+        """Rows of the store."""
         return self.outcome["row"].to_numpy()
 
     @property
     def n_samples(self) -> int:
-        """How many different samples there are; one may have several rows, of as many parts."""
+        """The number of samples; a sample has one row for each part of a task of several."""
         return len(np.unique(self.rows))
 
     @property
     def arrays(self) -> list[Shaped[np.ndarray, " sample"]]:
-        """What the primary metric is computed from."""
+        """The columns that the primary metric is computed from."""
         return [self.outcome[name].to_numpy() for name in self.metric.columns]
 
     @property
     def weighted(self) -> Weighted:
-        """The primary metric for many resamples."""
+        """The primary metric as a function of resampling weights."""
         return self.metric.weighted or by_weights(self.metric.compute)
 
     @property
     def rng(self) -> np.random.Generator:
-        """The same for all that is told of the task, so that it is of the same resamples."""
+        """A generator in the same state for every analysis of the task: all share resamples."""
         return np.random.default_rng(self.task.seed)
 
 
 def split_by_outcome(one: SampleOutcomes) -> dict[str | None, SampleOutcomes]:
-    """The rows of each part of a task that has several; else all of them, by None."""
+    """Return the outcomes of each part of a task; by None, all of them, if there is one part."""
     if "part" not in one.outcome:
         return {None: one}
 
@@ -86,9 +86,9 @@ def split_by_outcome(one: SampleOutcomes) -> dict[str | None, SampleOutcomes]:
 def load_outcomes(
     run: Run, task: Retrieval | Classification, store: CohortStore
 ) -> dict[str, SampleOutcomes]:
-    """The patterns under which a run has its primary metric on a task, by name."""
+    """Return the outcomes of a run on a task, by each pattern with a primary result."""
     metric = primary_metric(task)
-    people = store.samples["subject"].to_numpy()
+    subjects = store.samples["subject"].to_numpy()
     scored = {}
     for row in run.results:
         if (row.task, row.metric) != (task.name, task.primary):
@@ -101,6 +101,6 @@ def load_outcomes(
             metric=metric,
             outcome=outcome,
             tuning=run.tuning_outcome(task.name, row.missingness),
-            subjects=people[outcome["row"]],
+            subjects=subjects[outcome["row"]],
         )
     return scored

@@ -1,4 +1,4 @@
-"""How groups of patients fare with a run: subgroups of the cohort, and who has which modality."""
+"""Estimate a run's metric in subgroups: those of the cohort, and by recorded modalities."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -12,15 +12,20 @@ from clinical_symile.metrics.subgroups import SubgroupEstimate, subgroup_estimat
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.tracking.analysis_tables import SubgroupResult
 
-AVAILABILITY = "availability"
+_AVAILABILITY = "availability"
 
 
 def subgroup_results(
     scored: Mapping[str, SampleOutcomes], store: CohortStore
 ) -> list[SubgroupResult]:
-    """The primary metric of each group under each pattern, with gaps tested as one family.
+    """Estimate the primary metric in each group under each pattern, and test the gaps.
 
-    A subgroup of which a pattern's samples have one level only is left out there: it tells nothing.
+    The gap of a group is the difference from all other samples. All tests are one family, adjusted
+    by Holm's method. A subgroup with a single level among a pattern's samples is left out.
+
+    Args:
+        scored: the outcomes of a run on a task, by pattern.
+        store: the cohort.
     """
     found: list[tuple[SampleOutcomes, str, list[SubgroupEstimate]]] = []
     for one in scored.values():
@@ -37,7 +42,7 @@ def subgroup_results(
                 higher_is_better=one.metric.higher_is_better,
                 rng=one.rng,
             )
-            found.append((one, name, [_counted(group, one, groups) for group in made]))
+            found.append((one, name, [_with_sample_count(group, one, groups) for group in made]))
     tests = [
         (place, group.level, group.p_value)
         for place, (_, _, made) in enumerate(found)
@@ -61,14 +66,14 @@ def subgroup_results(
 
 
 def groupings(store: CohortStore) -> dict[str, Shaped[np.ndarray, " sample"]]:
-    """The groups of every sample, by subgroup: those of the cohort, and which modalities it has."""
+    """Return the level of every sample, by subgroup: the cohort's, and the present modalities."""
     names = np.array(store.modalities)
-    has = np.array(["+".join(names[row]) or "none" for row in store.present], dtype=object)
-    return {**{name: store.group(name) for name in store.subgroups}, AVAILABILITY: has}
+    present = np.array(["+".join(names[row]) or "none" for row in store.present], dtype=object)
+    return {**{name: store.group(name) for name in store.subgroups}, _AVAILABILITY: present}
 
 
 def _classes(one: SampleOutcomes) -> Int[np.ndarray, " row"] | None:
-    """Of each row its class, and its part where there are several: of each a group needs some."""
+    """Return the class and part of each row as one number: a group needs some of each."""
     if "label" not in one.outcome:
         return None
     label = one.outcome["label"].to_numpy()
@@ -77,17 +82,17 @@ def _classes(one: SampleOutcomes) -> Int[np.ndarray, " row"] | None:
     return label + 2 * np.unique(one.outcome["part"], return_inverse=True)[1]
 
 
-def _counted(
+def _with_sample_count(
     group: SubgroupEstimate, one: SampleOutcomes, groups: Shaped[np.ndarray, " row"]
 ) -> SubgroupEstimate:
-    """A sample that has several rows is one."""
+    """Correct the number of samples: a sample with several rows counts once."""
     if group.withheld:
         return group
     return replace(group, n_samples=len(np.unique(one.rows[groups == group.level])))
 
 
 def _distinct(made: list[SubgroupEstimate]) -> list[SubgroupEstimate]:
-    """Groups whose gaps are different tests: of two that are all, the gap is one and the same."""
+    """Return the groups whose gaps are different tests: two complementary groups share one."""
     return made[:1] if len(made) == 2 else made
 
 

@@ -1,4 +1,4 @@
-"""What masks alone tell of an outcome, of the patterns of a task."""
+"""The AUROC of the mask alone is computed for each drawn pattern of a classification task."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +10,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.analysis.dependence import mask_auroc
-from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
+from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks, mask_auroc
 from clinical_symile.missingness.patterns import parse_pattern
 
 PATTERNS = ("observed", "complete", "without-ecg", "mcar-30", "mnar-30", "labs-mcar-50", "mask-no")
@@ -29,18 +28,18 @@ def named(catalog: Catalog) -> Callable[[str], Classification | Retrieval]:
     return read
 
 
-def test_each_pattern_that_is_drawn_is_told_of_with_what_it_should_be(
+def test_each_drawn_pattern_has_an_auroc_and_its_expected_value_under_mcar(
     named: Callable[[str], Classification], synthetic_store: CohortStore
 ) -> None:
     task, shown = named("classification/deterioration"), []
-    told = analyze_masks([task], store=synthetic_store, progress=lambda *of: shown.append(of))
-    # The table of mask-no is not there: the task says so where it is scored.
-    assert [(row.missingness, row.expected) for row in told] == [
+    rows = analyze_masks([task], store=synthetic_store, progress=lambda *of: shown.append(of))
+    # The store has no table for mask-no; the results of the task have the reason.
+    assert [(row.missingness, row.expected) for row in rows] == [
         ("mcar-30", 0.5),
         ("mnar-30", None),
     ]
     assert shown == [(1, 3), (2, 3), (3, 3)]
-    for row in told:
+    for row in rows:
         found = mask_auroc(
             parse_pattern(row.missingness),
             synthetic_store,
@@ -70,7 +69,7 @@ def test_an_uncertain_label_counts_as_the_task_says(
     assert len(made[0]) > 0
 
 
-def test_of_what_predicts_no_outcome_nothing_is_told(
+def test_a_retrieval_task_has_no_mask_auroc(
     named: Callable[[str], Retrieval], synthetic_store: CohortStore
 ) -> None:
     assert analyze_masks([named("retrieval/cxr_given_ecg_labs")], store=synthetic_store) == []
