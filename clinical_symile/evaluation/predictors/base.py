@@ -160,7 +160,7 @@ class Embedder(Protocol):
             rows: rows of the store.
 
         Returns:
-            The embeddings in the order of `rows`; `present` is True for all that the store has of
+            The embeddings in the order of `rows`; `available` is True for all that the store has of
             the embedded modalities.
         """
         ...
