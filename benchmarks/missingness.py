@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     run = Run(options.folder / "runs" / options.run)
-    task = parse_task(run.record["definition"], name=run.record["task"], where="run.toml")
+    task = parse_task(run.metadata["definition"], name=run.metadata["task"], where="run.toml")
     name = "retrieval/cxr_given_ecg_labs"
     asked = read_task(open_catalog().path("tasks", name), name=name)
     assert isinstance(task, Pretraining)

@@ -211,8 +211,8 @@ def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncRe
 
     Args:
         run: a run or its folder.
-        uri: the tracking server; without it `MLFLOW_TRACKING_URI`, else an SQLite database in the
-            folder of runs.
+        uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of the last sync,
+            else an SQLite database in the folder of runs.
 
     Returns:
         Where the copy is, or why there is none.
@@ -224,9 +224,7 @@ def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncRe
         >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
         True
     """
-    opened = as_run(run)
-    uri = uri or mlflow.tracking_uri(opened.path.parent)
-    return mlflow.sync_run(opened.path, cohort=opened.record["cohort"], uri=uri)
+    return mlflow.sync_run(as_run(run), uri=uri)
 
 
 def _evaluate_run(

@@ -94,5 +94,5 @@ def _is_comparable(run: Run, other: Run) -> bool:
     """Say whether two runs have the same seed, or one has none and not both are baselines."""
     if run.is_baseline and other.is_baseline:
         return False
-    seeds = [one.record["seed"] for one in (run, other) if one.trained]
+    seeds = [one.metadata["seed"] for one in (run, other) if one.is_trained]
     return len(set(seeds)) < 2

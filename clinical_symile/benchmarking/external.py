@@ -35,7 +35,8 @@ from clinical_symile.evaluation.task_selection import EvaluationTask, applicable
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, benchmark_tasks
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.progress import ProgressBar
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.run import Run
 
 _REPORT = "benchmark"
 
@@ -286,7 +287,7 @@ def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:
         DataError: a run that was trained here has this name.
     """
     if (run.path / "run.toml").is_file():
-        record = run.record
+        record = run.metadata
         if "task" in record:
             raise DataError(
                 f"{run.path}: a run that was trained here has this name. Give another --name."
@@ -294,7 +295,7 @@ def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:
         same = {**about, "store_digest": store.digest}
         if all(record.get(key) == value for key, value in same.items()):
             return
-    run.write_record(
+    run.write_metadata(
         {
             "name": run.name,
             **about,

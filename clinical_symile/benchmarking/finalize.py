@@ -17,10 +17,12 @@ from clinical_symile.evaluation.runner import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
 from clinical_symile.reporting.result_lookup import ORACLE
-from clinical_symile.tracking.mlflow import SyncResult, sync_run, tracking_uri
+from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.progress import Progress, ProgressBar
+from clinical_symile.tracking.provenance import provenance
 from clinical_symile.tracking.results import write_rows
-from clinical_symile.tracking.run import Run, provenance
+from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.tracking_uri import tracking_uri
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +183,7 @@ def finalize_benchmark(
         tasks=list(evaluated.tasks),
         notes=list(evaluated.notes),
         report=page,
-        uri=tracking_uri(out),
-        mirrored=synced,
+        synced=synced,
     )
 
 
@@ -211,6 +212,6 @@ def _sync(evaluated: EvaluatedRuns, page: Path, progress: Progress) -> SyncResul
     """Copy every run to MLflow; return the first that failed, else the last."""
     uri, runs, synced = tracking_uri(evaluated.out), evaluated.all_runs, []
     for number, run in enumerate(runs, start=1):
-        synced.append(sync_run(run.path, cohort=evaluated.store.cohort, uri=uri, report=page))
+        synced.append(sync_run(run, uri=uri, report=page))
         progress(number, len(runs))
     return next((one for one in synced if one.problem), synced[-1])

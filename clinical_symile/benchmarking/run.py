@@ -16,9 +16,10 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
-from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.tracking_uri import tracking_uri
 from clinical_symile.training.train import train
 
 
@@ -104,7 +105,7 @@ def train_and_evaluate(
                     seed=seed,
                     accelerator=plan.spec.accelerator,
                     devices=plan.spec.devices,
-                    on_epoch=lambda run: sync_run(run.path, cohort=store.cohort, uri=uri),
+                    on_epoch=lambda run: sync_run(run, uri=uri),
                     progress=progress,
                 )
             with bar(f"Evaluate {run.name}") as progress:

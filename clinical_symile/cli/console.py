@@ -161,7 +161,7 @@ def show_selected(selected: SelectedSamples, console: Console) -> None:
 
 def show_training(run: Run, console: Console) -> None:
     """Which epoch was kept, and where."""
-    record, history = run.record, run.history
+    record, history = run.metadata, run.history
     key = f"tuning/{record['definition']['selection']['metric']}"
     best = max(history, key=lambda epoch: epoch[key])
     console.print(
@@ -199,7 +199,7 @@ def show_benchmark(made: Benchmark, console: Console) -> None:
     show_unscored(made.unscored, made.notes, console)
     console.print(f"Results     {made.out / 'results.jsonl'}", soft_wrap=True)
     console.print(f"Report      {made.report}   (open it in any browser)", soft_wrap=True)
-    show_mirrored(made.mirrored, made.uri, console)
+    show_synced(made.synced, console)
 
 
 def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
@@ -226,18 +226,17 @@ def show_unscored(
         console.print(note, markup=False)
 
 
-def show_mirrored(mirrored: SyncResult, uri: str, console: Console) -> None:
-    """Where MLflow has the runs, or why it does not."""
-    if mirrored.problem:
-        console.print(f"MLflow      not mirrored: {mirrored.problem}", markup=False)
-    elif uri.startswith("sqlite:"):
-        # MLflow's own first page is of traces, which there are none of.
-        page = f"http://127.0.0.1:5000/{mirrored.page or ''}"
-        console.print(
-            f"MLflow      mlflow ui --backend-store-uri {uri}   (then open {page})", soft_wrap=True
-        )
+def show_synced(synced: SyncResult, console: Console) -> None:
+    """Print where MLflow has the runs, or why it does not."""
+    if synced.problem:
+        console.print(f"MLflow      not synced: {synced.problem}", markup=False)
+    elif synced.uri.startswith("sqlite:"):
+        # MLflow's own first page lists traces, and there are none.
+        page = f"http://127.0.0.1:5000/{synced.page or ''}"
+        command = f"mlflow ui --backend-store-uri {synced.uri}"
+        console.print(f"MLflow      {command}   (then open {page})", soft_wrap=True)
     else:
-        console.print(f"MLflow      {mirrored.url or uri}", soft_wrap=True)
+        console.print(f"MLflow      {synced.url or synced.uri}", soft_wrap=True)
 
 
 def _pair(row: Comparison) -> str:

@@ -156,19 +156,18 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.console import CONSOLE, show_mirrored, show_training
+    from clinical_symile.cli.console import CONSOLE, show_synced, show_training
     from clinical_symile.config.catalog import open_catalog
     from clinical_symile.config.tasks.read import pretraining_task
     from clinical_symile.data.store import open_store
     from clinical_symile.evaluation.task_selection import run_name
-    from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+    from clinical_symile.tracking.mlflow import sync_run
     from clinical_symile.tracking.progress import progress_bar
     from clinical_symile.tracking.run import Run
 
     task = pretraining_task(open_catalog(options.catalog), options.task, options.set)
     store = open_store(options.store)
     run = Run(options.out / (options.name or run_name(task.name, options.seed)))
-    uri = tracking_uri(options.out)
     from clinical_symile.training.train import (
         train,  # PyTorch takes seconds: names are checked before
     )
@@ -181,11 +180,11 @@ def _train(options: argparse.Namespace) -> int:
             seed=options.seed,
             accelerator=options.accelerator,
             devices=options.devices,
-            on_epoch=lambda run: sync_run(run.path, cohort=store.cohort, uri=uri),
+            on_epoch=sync_run,
             progress=progress,
         )
     show_training(run, CONSOLE)
-    show_mirrored(sync_run(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
+    show_synced(sync_run(run), CONSOLE)
     return 0
 
 
@@ -240,11 +239,11 @@ def _evaluate_file(options: argparse.Namespace) -> int:
 
 
 def _evaluate_run(options: argparse.Namespace) -> int:
-    from clinical_symile.cli.console import CONSOLE, show_evaluation, show_mirrored
+    from clinical_symile.cli.console import CONSOLE, show_evaluation, show_synced
     from clinical_symile.config.catalog import open_catalog
     from clinical_symile.data.store import open_store
     from clinical_symile.evaluation.task_selection import applicable_patterns, applicable_tasks
-    from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+    from clinical_symile.tracking.mlflow import sync_run
     from clinical_symile.tracking.progress import progress_bar
     from clinical_symile.tracking.run import Run
 
@@ -263,10 +262,7 @@ def _evaluate_run(options: argparse.Namespace) -> int:
     with progress_bar(f"Assess {run.name}") as progress:
         analyze_run(run, tasks, store=store, progress=progress)
     show_evaluation(run, tasks, notes, CONSOLE)
-    # A benchmark's runs are two folders below its database, those of `train` one.
-    folder = run.path.resolve().parent
-    uri = tracking_uri(folder.parent if (folder.parent / "mlflow.db").is_file() else folder)
-    show_mirrored(sync_run(run.path, cohort=store.cohort, uri=uri), uri, CONSOLE)
+    show_synced(sync_run(run), CONSOLE)
     return 0
 
 

@@ -12,8 +12,9 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.objectives.base import Objective
 from clinical_symile.tracking.progress import Progress
+from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import Result, SkippedResult
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.run import Run
 
 
 def evaluate_model(
@@ -66,7 +67,7 @@ def _write_record(run: Run, model: Any, store: CohortStore) -> None:
     kind = type(model)
     about = {"model": f"{kind.__module__}:{kind.__qualname__}", "store_digest": store.digest}
     if (run.path / "run.toml").is_file():
-        record = run.record
+        record = run.metadata
         other = [key for key, value in about.items() if record.get(key) != value]
         if other:
             raise DataError(
@@ -74,7 +75,7 @@ def _write_record(run: Run, model: Any, store: CohortStore) -> None:
                 "remove the folder."
             )
         return
-    run.write_record(
+    run.write_metadata(
         {
             "name": run.name,
             **about,

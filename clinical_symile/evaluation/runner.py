@@ -30,8 +30,9 @@ from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.tracking.progress import Progress
+from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import SkippedResult
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 
 
@@ -62,7 +63,7 @@ def evaluate_run(
             f"'{record['cohort']}'; this is store {store.digest} of '{store.cohort}', whose "
             "subjects may have been in training. Give the store that it was trained on."
         )
-    if not run.finished:
+    if not run.is_finished:
         raise DataError(
             f"{run.path}: its training is not finished. Run the same `clinical-symile train` again "
             "to continue it."
@@ -95,7 +96,7 @@ def _training_record(run: Run) -> dict[str, Any]:
     Raises:
         DataError: the run was neither, or its record is incomplete.
     """
-    record = run.record
+    record = run.metadata
     missing = {"task", "definition", "cohort", "store_digest", "seed"} - record.keys()
     if not missing:
         return record
@@ -165,11 +166,11 @@ def evaluate_baseline(
         "version": __version__,
         "encoders_digest": task_digest(pretraining[0]),
     }
-    if not run.finished or any(run.record.get(key) != value for key, value in same.items()):
+    if not run.is_finished or any(run.metadata.get(key) != value for key, value in same.items()):
         shutil.rmtree(run.path, ignore_errors=True)
         about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
         definition = {"description": baseline.description}
-        run.write_record({"name": run.name, **same, **about, "definition": definition})
+        run.write_metadata({"name": run.name, **same, **about, "definition": definition})
     for number, task in enumerate(classifications, start=1):
         if not _is_evaluated(run, task, store):
             evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)

@@ -21,14 +21,8 @@ from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import ORACLE
-from clinical_symile.tracking.analysis_tables import (
-    MaskAuroc,
-    MethodRank,
-    SeedComponents,
-    merge_analyses,
-    read_analysis,
-    select_tasks,
-)
+from clinical_symile.tracking.analysis_tables import merge_analyses, read_analysis, select_tasks
+from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
@@ -50,8 +44,7 @@ class Benchmark:
         tasks: the evaluated tasks.
         notes: tasks that do not apply to the cohort, with the reason.
         report: the rendered report.
-        uri: of the tracking server.
-        mirrored: the result of the last synchronisation.
+        synced: where MLflow has the runs, or the first problem with copying them.
     """
 
     out: Path
@@ -63,8 +56,7 @@ class Benchmark:
     tasks: list[EvaluationTask]
     notes: list[str]
     report: Path
-    uri: str
-    mirrored: SyncResult
+    synced: SyncResult
 
 
 def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
@@ -99,7 +91,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     record = json.loads((out / BENCHMARK_FILE).read_text(encoding="utf-8"))
     store = open_store(Path(record["store"]))
     runs = [Run(out / "runs" / name) for name in record["runs"]]
-    trained = [run for run in runs if run.trained]
+    trained = [run for run in runs if run.is_trained]
     scored = benchmark_tasks(record, catalog=catalog)
     results, masks = read_rows(out / "results.jsonl", Result), out / "masks.jsonl"
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
@@ -115,7 +107,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         ),
         unscored=read_rows(out / "unscored.jsonl", SkippedResult),
         notes=record["notes"],
-        baselines={r.name: r.record["definition"]["description"] for r in runs if r.is_baseline},
+        baselines={r.name: r.metadata["definition"]["description"] for r in runs if r.is_baseline},
         runs=[_with_current_words(run) for run in trained],
         histories={run.name: run.history for run in trained},
         cohort={**store.manifest, "description": record["description"]},
@@ -149,7 +141,7 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
 
 def _with_current_words(run: Run) -> dict[str, Any]:
     """Return a run's record with its definition in today's words."""
-    record = run.record
+    record = run.metadata
     if "definition" not in record:
         return record
     definition = PRETRAINING_WORDS.update(record["definition"], where=str(run.path / "run.toml"))

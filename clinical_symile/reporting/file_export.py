@@ -20,7 +20,8 @@ from clinical_symile.reporting.results import (
     frame_latex,
     rows_frame,
 )
-from clinical_symile.tracking.analysis_tables import KINDS, MaskAuroc, MethodRank, SeedComponents
+from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES
+from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
 
 TABLE_FORMATS = ("csv", "latex")
@@ -34,7 +35,7 @@ _TABLES: Mapping[str, type[Any]] = {
     "ranks": MethodRank,
     "masks": MaskAuroc,
     "unscored": SkippedResult,
-    **KINDS,
+    **ANALYSIS_TABLES,
 }
 
 

@@ -12,12 +12,8 @@ from clinical_symile.reporting.result_lookup import (
     TaskTables,
     method_series,
 )
-from clinical_symile.tracking.analysis_tables import (
-    MaskAuroc,
-    MethodRank,
-    RunAnalysis,
-    SeedComponents,
-)
+from clinical_symile.tracking.analysis_tables import RunAnalysis
+from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
 

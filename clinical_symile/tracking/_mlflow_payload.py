@@ -1,121 +1,112 @@
-"""What MLflow is told of a run: its folder as it is, in names, numbers and notes that it takes."""
+"""Convert what a run's folder holds into MLflow's parameters, metrics, tags and notes."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-from clinical_symile.errors import DataError
 from clinical_symile.hashing import payload_digest
-from clinical_symile.tracking.analysis_tables import RunAnalysis, read_analysis
+from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.results import Result, question_digest
-from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import RunSnapshot
 
-# A number by the name it has there.
+# A metric's name in MLflow, and its value.
 MetricPoint = tuple[str, float]
 
-# All that leaves a run's folder. Its other files hold rows of samples, or weights fitted to them.
-MLFLOW_ARTIFACTS = (
-    "run.toml",
-    "history.jsonl",
-    "results.jsonl",
-    "measures.jsonl",
-    "modality_value.jsonl",
-)
+# The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
+NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
-# MLflow takes no more than this as a name, as a value.
-NAME_LENGTH, PARAMETER_LENGTH = 250, 500
+KEY_TAG, NOTE_TAG = "clinical_symile.key", "mlflow.note.content"
+_SOURCE = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
-@dataclass(frozen=True)
-class RunSnapshot:
-    """A run's folder as it is now."""
-
-    name: str
-    cohort: str
-    record: Mapping[str, Any]
-    history: Sequence[Mapping[str, int | float]]
-    results: Sequence[Result]
-    told: RunAnalysis
-    results_ms: int
-    files: Mapping[str, bytes]
-
-    @property
-    def key(self) -> str:
-        """The same for every state of one run, and for no other run."""
-        fields = ("started", "seed", "store_digest", "task_digest")
-        if self.record:
-            return payload_digest(
-                self.name, self.cohort, *(str(self.record.get(f)) for f in fields)
-            )
-        return payload_digest(
-            self.name,
-            self.cohort,
-            question_digest(min(self.results, key=attrgetter("task")).digest),
-        )
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more will come, as far as its record says."""
-        return not self.record or "finished" in self.record
-
-    @property
-    def started_ms(self) -> int:
-        """When it began, or was scored where that is not known; since 1970."""
-        return milliseconds(self.record.get("started")) or self.results_ms
+def run_key(run: RunSnapshot) -> str:
+    """Return a key that is the same for every state of a run, and different for other runs."""
+    fields = ("started", "seed", "store_digest", "task_digest")
+    if run.metadata:
+        identity = [str(run.metadata.get(field)) for field in fields]
+    else:
+        identity = [question_digest(min(run.results, key=attrgetter("task")).digest)]
+    return payload_digest(run.name, run.cohort, *identity)
 
 
-def read_snapshot(path: Path, *, cohort: str, report: Path | None) -> RunSnapshot:
-    """Read what may leave a run's folder.
+def is_complete(run: RunSnapshot) -> bool:
+    """Return whether training has ended; a run without training always has."""
+    return not run.metadata or "finished" in run.metadata
+
+
+def started_ms(run: RunSnapshot) -> int:
+    """Return the start of training, else the time of evaluation, in milliseconds since 1970."""
+    return milliseconds(run.metadata.get("started")) or run.evaluated_ms
+
+
+def run_tags(run: RunSnapshot) -> dict[str, str]:
+    """Return the tags of a run: its key, and what identifies its inputs and its code."""
+    metadata = run.metadata
+    tags = {KEY_TAG: run_key(run), **_SOURCE, "cohort": run.cohort, "seed": metadata.get("seed")}
+    tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
+    if (commit := metadata.get("git_commit")) is not None:
+        tags |= {"commit": commit, "mlflow.source.git.commit": commit}
+    return {
+        mlflow_name(key): str(value)[:TAG_LENGTH]
+        for key, value in tags.items()
+        if value not in (None, "")
+    }
+
+
+def task_tags(run: RunSnapshot, task: str, *, parent: str) -> dict[str, str]:
+    """Return the tags of the child run that shows one task.
 
     Args:
-        path: the folder.
-        cohort: the cohort's name.
-        report: a rendered report to go with it.
-
-    Raises:
-        DataError: it is not a run's, or its history holds something else than numbers.
+        run: the run.
+        task: name of an evaluated task.
+        parent: MLflow's name for the run.
     """
-    run = Run(path)
-    files = {
-        name: (path / name).read_bytes() for name in MLFLOW_ARTIFACTS if (path / name).is_file()
+    row = next(row for row in run.results if row.task == task)
+    return {
+        KEY_TAG: payload_digest(run_key(run), task),
+        **_SOURCE,
+        "mlflow.parentRunId": parent,
+        "cohort": run.cohort,
+        "run": run.name,
+        "task": task,
+        "split": row.split,
+        "digest": question_digest(row.digest),
     }
-    record = run.record if "run.toml" in files else {}
-    history, results = run.history, run.results
-    if not record and not results:
-        raise DataError(
-            f"{path}: neither run.toml nor results in it; expected the folder of a run. Correct "
-            "the path, or train."
-        )
-    for number, line in enumerate(history, start=1):
-        other = [
-            k for k, v in line.items() if isinstance(v, bool) or not isinstance(v, int | float)
-        ]
-        if other:
-            raise DataError(
-                f"{path / 'history.jsonl'}, line {number}: {', '.join(other)} is not a number; "
-                "expected numbers only, for nothing else of a training may be sent. Train again."
-            )
-    if report is not None:
-        files["report.html"] = report.read_bytes()
-    at = int(1000 * (path / "results.jsonl").stat().st_mtime) if results else 0
-    return RunSnapshot(run.name, cohort, record, history, results, read_analysis(path), at, files)
+
+
+def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | float, int, int]]:
+    """Return name, value, time in milliseconds and step of each number of the history.
+
+    The times come from the folder, so that a line sent twice is the same point twice.
+
+    Args:
+        run: the run.
+        skip: number of lines to leave out at the beginning.
+    """
+    points, seconds = [], 0.0
+    for number, line in enumerate(run.history):
+        seconds += line.get("seconds", 0.0)
+        step, at = int(line.get("step", number + 1)), started_ms(run) + int(1000 * seconds)
+        if number >= skip:
+            points += [
+                (mlflow_name(key), value, at, step) for key, value in line.items() if key != "step"
+            ]
+    return points
 
 
 def metric_names(run: RunSnapshot) -> set[str]:
-    """What the folder's numbers are called there: a number of another name is one that is gone."""
-    told = [*result_metrics(run.results)]
+    """Return MLflow's names of all numbers of a run; any other name is outdated."""
+    points = [*result_metrics(run.results)]
     for task in {row.task for row in run.results}:
-        told += analysis_metrics(run.told, task)
-    return {name for name, _ in told} | {mlflow_name(key) for line in run.history for key in line}
+        points += analysis_metrics(run.analysis, task)
+    return {name for name, _ in points} | {mlflow_name(key) for line in run.history for key in line}
 
 
 def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
-    """Each result and the ends of its interval."""
+    """Return each result and the ends of its interval."""
     return [
         (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}{end}"), value)
         for row in rows
@@ -123,16 +114,16 @@ def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
     ]
 
 
-def analysis_metrics(told: RunAnalysis, task: str) -> list[MetricPoint]:
-    """Calibration, conformal sets and silence, and what modalities are worth, of one task."""
+def analysis_metrics(analysis: RunAnalysis, task: str) -> list[MetricPoint]:
+    """Return the measures and modality contributions of one task, with their intervals."""
     named = [
         ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
-        for row in told.measures
+        for row in analysis.measures
         if row.task == task
     ]
     named += [
         (f"value/{row.quantity}/{row.modalities.replace('+', '-')}", row)
-        for row in told.modality_value
+        for row in analysis.modality_value
         if row.task == task
     ]
     return [
@@ -143,10 +134,10 @@ def analysis_metrics(told: RunAnalysis, task: str) -> list[MetricPoint]:
     ]
 
 
-def flatten_parameters(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """`run.toml`, flattened; what identifies the run or changes with time is a tag instead."""
+def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Flatten `run.toml`, without what identifies the run or changes with time: that is a tag."""
     pairs = []
-    for key, value in record.items():
+    for key, value in metadata.items():
         if isinstance(value, Mapping):
             pairs += flatten_parameters(value, f"{prefix}{key}.")
         elif prefix or not (key in ("started", "finished", "git_commit") or "_digest" in key):
@@ -158,14 +149,17 @@ def flatten_parameters(record: Mapping[str, Any], prefix: str = "") -> list[tupl
 
 
 def run_description(run: RunSnapshot) -> str:
-    """The run's page says in a few lines what came of it."""
-    whole = [row for row in run.results if row.missingness in ("complete", "observed")]
-    definition = run.record.get("definition", {"description": "The best that is possible."})
-    return "\n\n".join([definition.get("description", ""), results_table(whole or run.results)])
+    """Return the note of a run's page: its description and its results with nothing missing."""
+    complete = [row for row in run.results if row.missingness in ("complete", "observed")]
+    oracle = {"description": "The oracle: the Bayes-optimal reference of a synthetic cohort."}
+    definition = run.metadata.get("definition", oracle)
+    return "\n\n".join(
+        [definition.get("description", ""), results_as_markdown(complete or run.results)]
+    )
 
 
-def results_table(rows: Iterable[Result]) -> str:
-    """Results as a table in Markdown."""
+def results_as_markdown(rows: Iterable[Result]) -> str:
+    """Return results as a table in Markdown."""
     lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
     for row in rows:
         numbers = f"{row.value:.3f} | {row.low:.3f} to {row.high:.3f}"
@@ -174,14 +168,14 @@ def results_table(rows: Iterable[Result]) -> str:
 
 
 def mlflow_name(name: str) -> str:
-    """A name that MLflow takes; ours are legal already, those of a hospital may not be."""
+    """Return a name that MLflow accepts, with `_` for every other character."""
     name = re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)
     parts = [part for part in name.split("/") if part.strip(".")]
     return "/".join(parts)[:NAME_LENGTH] or "unnamed"
 
 
 def milliseconds(time: Any) -> int:
-    """A time as MLflow has it: since 1970; 0 where there is none."""
+    """Return a time in milliseconds since 1970; 0 for None."""
     if time is None:
         return 0
     moment = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))

@@ -1,7 +1,7 @@
-"""What else is told of a run: rows of tidy tables, kept in its folder beside the results.
+"""Define, write and read the tables of a run's analysis, which lie beside its results.
 
-Every row says which run, cohort, task and pattern it is of, and with what digest of them. Numbers
-of fewer than ten people are None.
+Every row names its run, cohort, task and pattern, and the fingerprint of these. Numbers that
+describe fewer than ten subjects are None.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,22 +15,22 @@ from clinical_symile.tracking.results import read_rows, write_rows
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One number of a classification under one pattern, besides its metrics.
+    """One number of a classification under one pattern that is not a metric of the task.
 
     Attributes:
         run: the run's name.
         cohort: the cohort's name.
         task: the task's name.
         missingness: the pattern.
-        part: which outcome or draw of labels, of a task of several; else None.
+        part: the outcome or draw of labels, for a task with several; else None.
         measure: `calibration/…`, `recalibrated/…`, `conformal/…` or `high_confidence_errors/…`; see
             docs/explanation/clinical_measures.md.
         value: the number.
         low: lower end of the 95 % interval, by bootstrap over subjects; None where too many
             resamples leave it undefined.
-        high: its upper end.
-        n_samples: how many samples it is of.
-        digest: of task, cohort, store and candidate lists.
+        high: upper end of that interval.
+        n_samples: number of samples.
+        digest: fingerprint of task, cohort, store and candidate lists.
     """
 
     run: str
@@ -48,17 +48,17 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """One point of a calibration curve: what was predicted, and what happened.
+    """One point of a calibration curve: the predicted and the observed share.
 
     Attributes:
-        recalibrated: whether the probabilities were recalibrated on tuning samples.
-        bin: its number, from 0; bins are of about equal size.
-        predicted: mean probability; None, as all of them, where the bin is withheld: it is of
-            fewer than ten people, or what is not told would be.
+        recalibrated: True if the probabilities were recalibrated on tuning samples.
+        bin: number of the bin, from 0; bins have about equal size.
+        predicted: mean probability. It and the other numbers are None where the bin is suppressed:
+            it, or the remainder, has fewer than ten subjects.
         observed: share of the samples with the outcome.
         low: lower end of its 95 % interval, by bootstrap over subjects.
-        high: its upper end.
-        n_samples: in the bin.
+        high: upper end of that interval.
+        n_samples: number of samples in the bin.
 
     The other fields are those of `Measure`.
     """
@@ -83,14 +83,14 @@ class NetBenefit:
     """One point of a decision curve.
 
     Attributes:
-        threshold: the risk from which one would act.
-        value: net benefit of acting on the probabilities.
+        threshold: the risk from which a clinician would treat.
+        value: net benefit of treating by the probabilities.
         low: lower end of its 95 % interval, by bootstrap over subjects.
-        high: its upper end.
-        treat_all: net benefit of acting on everyone; acting on nobody gives 0.
-        gain: value minus the better of acting on everyone and on nobody.
+        high: upper end of that interval.
+        treat_all: net benefit of treating every subject; treating none gives 0.
+        gain: value minus the better of treating all and treating none.
         gain_low: lower end of its 95 % interval.
-        gain_high: its upper end.
+        gain_high: upper end of that interval.
 
     The other fields are those of `Measure`.
     """
@@ -114,18 +114,18 @@ class NetBenefit:
 
 @dataclass(frozen=True, kw_only=True)
 class ModalityValue:
-    """What modalities are worth to a run on a task.
+    """Contribution of modalities to a run's metric on a task.
 
     Attributes:
-        metric: the task's primary metric, turned so that more is better.
-        quantity: `shapley`, `alone` or `left_out` of one modality, `interaction` of several
-            (above 0 synergy, below 0 redundancy), `total` of all.
-        modalities: of which ones, joined by `+`, in the order of the task.
+        metric: the task's primary metric, negated where lower is better.
+        quantity: `shapley`, `alone` or `left_out` for one modality, `interaction` for several
+            (above 0 synergy, below 0 redundancy), `total` for all.
+        modalities: the modalities, joined by `+`, in the order of the task.
         value: in units of the metric.
-        low: lower end of the 95 % interval; all quantities are of the same resamples of subjects.
-        high: its upper end.
-        n_samples: how many samples were scored.
-        n_subjects: how many people they belong to.
+        low: lower end of the 95 % interval; all quantities use the same resamples of subjects.
+        high: upper end of that interval.
+        n_samples: number of evaluated samples.
+        n_subjects: number of their subjects.
 
     The other fields are those of `Measure`.
     """
@@ -146,25 +146,25 @@ class ModalityValue:
 
 @dataclass(frozen=True, kw_only=True)
 class SubgroupResult:
-    """How one group of patients fares.
+    """A metric in one subgroup of samples.
 
     Attributes:
         metric: the task's primary metric.
-        subgroup: what groups are told apart by: a subgroup of the cohort, or `availability`.
-        level: the group.
-        value: the metric of its samples; None where the group is withheld.
+        subgroup: what divides the samples: a subgroup of the cohort, or `availability`.
+        level: the group's value.
+        value: the metric of the group; None where the group is suppressed.
         low: lower end of the 95 % interval, by bootstrap over subjects.
-        high: its upper end.
-        gap: value minus that of all other samples; None where either is withheld.
+        high: upper end of that interval.
+        gap: value minus that of all other samples; None where either is suppressed.
         gap_low: lower end of the gap's 95 % interval.
-        gap_high: its upper end.
-        p_value: of the test that there is no gap.
-        p_holm: adjusted for all gaps of the run on the task.
-        n_tests: how many these are.
-        worst: in what share of resamples it is the worst of its subgroup.
-        n_samples: of the group; None where it is withheld.
-        n_subjects: whose they are; None where it is withheld.
-        withheld: why; None where it is told.
+        gap_high: upper end of that interval.
+        p_value: p-value of the test that there is no gap.
+        p_holm: p-value adjusted for all gaps of the run on the task.
+        n_tests: number of these gaps.
+        worst: share of resamples in which the group is the worst of its subgroup.
+        n_samples: number of samples in the group; None where it is suppressed.
+        n_subjects: number of their subjects; None where it is suppressed.
+        withheld: why the group is suppressed; None where it is not.
 
     The other fields are those of `Measure`.
     """
@@ -192,104 +192,9 @@ class SubgroupResult:
     digest: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaskAuroc:
-    """How well an outcome is predicted from which modalities are seen, and nothing else.
-
-    Attributes:
-        cohort: the cohort's name.
-        task: the task's name.
-        missingness: the pattern.
-        part: which outcome, of a task of several; else None.
-        value: AUROC, 0.5 where what is missing says nothing.
-        low: lower end of its 95 % interval, by bootstrap over subjects.
-        high: its upper end.
-        expected: what it is in truth; None where that is not known.
-        digest: of task, cohort, store and candidate lists.
-    """
-
-    cohort: str
-    task: str
-    missingness: str
-    part: str | None
-    value: float
-    low: float
-    high: float
-    expected: float | None
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedComponents:
-    """How much of a method's number is the luck of seeds, and how much of the people.
-
-    Attributes:
-        cohort: the cohort's name.
-        task: the task's name.
-        missingness: the pattern.
-        method: the pretraining task.
-        metric: the task's primary metric.
-        n_seeds: how many runs of the method there are.
-        mean: over these runs.
-        low: lower end of its 95 % interval, for other people and other seeds.
-        high: its upper end.
-        people: standard deviation of one run's number by whom it is measured on.
-        seeds: by the seed, for all people alike.
-        both: by what a seed does for just these people.
-        between: between seeds on these people, by the seed and by both together.
-        seeds_low: lower end of the 95 % interval of `between`.
-        seeds_high: its upper end.
-        n_samples: how many samples were scored.
-        digest: of task, cohort, store and candidate lists.
-    """
-
-    cohort: str
-    task: str
-    missingness: str
-    method: str
-    metric: str
-    n_seeds: int
-    mean: float
-    low: float
-    high: float
-    people: float
-    seeds: float
-    both: float
-    between: float
-    seeds_low: float
-    seeds_high: float
-    n_samples: int
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodRank:
-    """A method's rank among all, the mean over tasks; 1 is the best.
-
-    Attributes:
-        cohort: the cohort's name.
-        method: the pretraining task.
-        missingness: the pattern; `all` for the mean over all of them.
-        tasks: over which it is, once for each pattern.
-        rank: on all samples.
-        low: lower end of its 95 % interval, by bootstrap over subjects.
-        high: its upper end.
-        best: share of the resamples in which the method is first.
-    """
-
-    cohort: str
-    method: str
-    missingness: str
-    tasks: list[str]
-    rank: float
-    low: float
-    high: float
-    best: float
-
-
 @dataclass(frozen=True)
 class RunAnalysis:
-    """All of them together; each list is a file of the name of its field."""
+    """The tables of an analysis; each field is a file `<field>.jsonl`."""
 
     measures: Sequence[Measure] = field(default_factory=list)
     calibration: Sequence[CalibrationBin] = field(default_factory=list)
@@ -301,7 +206,7 @@ class RunAnalysis:
 # Measures of high-confidence errors, by their prefix of version 0.1 and by their own.
 _OLD_PREFIX, _NEW_PREFIX = "silent/", "high_confidence_errors/"
 
-KINDS: Mapping[str, type[Any]] = {
+ANALYSIS_TABLES: Mapping[str, type[Any]] = {
     "measures": Measure,
     "calibration": CalibrationBin,
     "net_benefit": NetBenefit,
@@ -310,14 +215,14 @@ KINDS: Mapping[str, type[Any]] = {
 }
 
 
-def write_analysis(folder: Path, told: RunAnalysis) -> None:
-    """Write `<field>.jsonl` for each field; what was there is replaced."""
-    for name in KINDS:
-        write_rows(folder / f"{name}.jsonl", getattr(told, name))
+def write_analysis(folder: Path, analysis: RunAnalysis) -> None:
+    """Write `<field>.jsonl` for each field, replacing earlier files."""
+    for name in ANALYSIS_TABLES:
+        write_rows(folder / f"{name}.jsonl", getattr(analysis, name))
 
 
 def read_analysis(folder: Path) -> RunAnalysis:
-    """Read what `write_analysis` wrote; a table that is not there is empty.
+    """Read what `write_analysis` wrote; a missing file is an empty table.
 
     Raises:
         DataError: a line is not such a row.
@@ -325,7 +230,7 @@ def read_analysis(folder: Path) -> RunAnalysis:
     analysis = RunAnalysis(
         **{
             name: read_rows(path, kind) if (path := folder / f"{name}.jsonl").is_file() else []
-            for name, kind in KINDS.items()
+            for name, kind in ANALYSIS_TABLES.items()
         }
     )
     old = [row.measure for row in analysis.measures if row.measure.startswith(_OLD_PREFIX)]
@@ -342,15 +247,15 @@ def _with_current_name(row: Measure) -> Measure:
 
 
 def merge_analyses(several: Iterable[RunAnalysis]) -> RunAnalysis:
-    """The tables of several runs as one."""
+    """Concatenate the tables of several analyses."""
     parts = list(several)
     return RunAnalysis(
-        **{name: [r for part in parts for r in getattr(part, name)] for name in KINDS}
+        **{name: [r for part in parts for r in getattr(part, name)] for name in ANALYSIS_TABLES}
     )
 
 
-def select_tasks(told: RunAnalysis, wanted: Callable[[str], bool]) -> RunAnalysis:
-    """The rows of those tasks whose names are wanted."""
+def select_tasks(analysis: RunAnalysis, wanted: Callable[[str], bool]) -> RunAnalysis:
+    """Return the rows of the tasks whose names satisfy a condition."""
     return RunAnalysis(
-        **{name: [r for r in getattr(told, name) if wanted(r.task)] for name in KINDS}
+        **{name: [r for r in getattr(analysis, name) if wanted(r.task)] for name in ANALYSIS_TABLES}
     )

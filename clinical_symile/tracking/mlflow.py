@@ -1,16 +1,15 @@
-"""Mirrors a run's folder to MLflow; the only module that knows MLflow.
+"""Copy a run's folder to MLflow; the only module that loads MLflow.
 
-The folder is the record. What MLflow shows is made from it, can be made from it again at any time,
-and is never read back: a tracking server that is down loses nothing.
+The folder is the record. The copy is made from it, can be made from it again at any time, and is
+never read back: a tracking server that is down loses nothing.
 """
 
 import json
 import logging
 import os
-import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,122 +19,130 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_payload import (
-    MLFLOW_ARTIFACTS,
-    RunSnapshot,
+    KEY_TAG,
+    NOTE_TAG,
+    TAG_LENGTH,
     analysis_metrics,
     flatten_parameters,
+    history_points,
+    is_complete,
     metric_names,
     milliseconds,
-    mlflow_name,
-    read_snapshot,
     result_metrics,
-    results_table,
+    results_as_markdown,
     run_description,
+    run_key,
+    run_tags,
+    started_ms,
+    task_tags,
 )
-from clinical_symile.tracking.results import question_digest
+from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import SHAREABLE_FILES, SQLITE, MlflowCopy, RunSnapshot
+from clinical_symile.tracking.tracking_uri import redact, run_tracking_uri, without_credentials
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as Copy
     from mlflow.tracking import MlflowClient
-else:  # MLflow takes seconds to load: only `sync_run` does
+else:  # MLflow takes seconds to load: only `sync_run` loads it
     Copy = MlflowClient = Any
 
-# MLflow takes no more than this: in one call, as a value.
-METRICS_PER_CALL, PARAMETERS_PER_CALL, TAG_LENGTH = 900, 90, 5000
+# The most that MLflow accepts in one call.
+_METRICS_PER_CALL, _PARAMETERS_PER_CALL = 900, 90
 
-PROBE_TIMEOUT_S, REQUEST_TIMEOUT_S = 3, 10
+_PROBE_TIMEOUT_S, _REQUEST_TIMEOUT_S = 3, 10
 
-# What begins with `mlflow.` is not shown among a run's tags: it is for the next mirroring alone.
-KEY, SENT = "clinical_symile.key", "mlflow.clinical_symile.mirrored"
-NOTE = (
-    "What runs scored on one cohort. Metrics are named task/missingness/metric; `.low` and "
-    "`.high` are the ends of the 95 % interval. Every run has a run below it for each task."
+# MLflow does not show a tag that begins with `mlflow.`; this one is read by the next sync only.
+_SENT = "mlflow.clinical_symile.mirrored"
+_NOTE = (
+    "Results of runs on one cohort. Metrics are named task/missingness/metric; `.low` and "
+    "`.high` are the ends of the 95 % interval. Every run has a child run for each task."
 )
-KIND = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": NOTE}
-LABELS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    NOTE_TAG: _NOTE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncResult:
-    """What came of mirroring a folder.
+    """The outcome of copying a run to MLflow.
 
     Attributes:
-        run_id: MLflow's name for the run; None if it could not be mirrored.
-        url: the run's page, where a server shows it.
-        page: the path of the page of all runs of the cohort, wherever it is shown.
-        problem: why it could not be mirrored and what to do; None if it was.
+        uri: the tracking URI, without credentials.
+        run_id: MLflow's name for the run; None if it was not copied.
+        url: address of the run's page; None where no server shows it.
+        page: path of the page of all runs of the cohort, on any server.
+        problem: why the run was not copied and what to do; None if it was.
     """
 
+    uri: str = ""
     run_id: str | None = None
     url: str | None = None
     page: str | None = None
     problem: str | None = None
 
 
-def tracking_uri(out: Path) -> str:
-    """Where runs below a folder go: `MLFLOW_TRACKING_URI`, else a database in the folder."""
-    database = (out / "mlflow.db").resolve().as_posix()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}"
-
-
-def sync_run(folder: Path, *, cohort: str, uri: str, report: Path | None = None) -> SyncResult:
+def sync_run(run: Run, *, uri: str | None = None, report: Path | None = None) -> SyncResult:
     """Bring MLflow up to date with a run's folder.
 
-    The cohort is the experiment, the training a run in it, every task it was evaluated on a run
-    nested there. Mirroring again, during training or after a failure, sends what is new and repeats
-    nothing. If the past has changed, because training began again or a number is there no more, the
-    copy is made anew and the older one goes to MLflow's bin.
+    The cohort is the experiment, the training a run in it, every evaluated task a run nested there.
+    Syncing again, during training or after a failure, sends what is new and repeats nothing. If
+    anything sent earlier has changed, because training began again or a number was dropped, the
+    copy is made anew and the earlier copy moves to MLflow's bin. `run.toml` then says where the
+    copy is.
 
     Args:
-        folder: the run's folder; one without `run.toml` is mirrored from its results alone.
-        cohort: the cohort's name.
-        uri: as `tracking_uri` gives it.
-        report: a rendered report to put beside the run's files.
+        run: the run; one without `run.toml` is copied from its results alone.
+        uri: tracking URI of the server or database; None for `run_tracking_uri`.
+        report: a rendered report to store beside the run's files.
 
     Raises:
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
     """
-    run = read_snapshot(folder, cohort=cohort, report=report)
-    with _manners():
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            return _mirror(run, uri)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-            return SyncResult(
-                problem=_without_password(
-                    f"run '{run.name}' could not be mirrored to {uri}: {reason}. Nothing is lost: "
-                    f"all of it is in {folder}. Mirror it again when MLflow can be reached."
-                )
-            )
+    uri = run_tracking_uri(run) if uri is None else uri
+    snapshot = run.snapshot()
+    try:
+        with _quiet_mlflow():
+            return _sync(run, snapshot, uri, report)
+    except Exception as error:  # whatever MLflow and its drivers raise, the run goes on
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        problem = (
+            f"run '{run.name}' could not be synced to {uri}: {reason[:300]}. Nothing is lost: "
+            f"everything is in {run.path}. Sync it again when MLflow can be reached."
+        )
+        return SyncResult(uri=without_credentials(uri), problem=redact(problem, uri))
 
 
-def _mirror(run: RunSnapshot, uri: str) -> SyncResult:
+def _sync(run: Run, snapshot: RunSnapshot, uri: str, report: Path | None) -> SyncResult:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=PROBE_TIMEOUT_S):
-        experiment = _experiment(client, run.cohort, uri=uri)
-    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=REQUEST_TIMEOUT_S):
-        copy = _find(client, experiment, run.key)
-        if copy is not None and not _continues(copy, run):
+    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_PROBE_TIMEOUT_S):
+        experiment = _experiment(client, snapshot.cohort, uri=uri)
+    with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_REQUEST_TIMEOUT_S):
+        copy = _find(client, experiment, run_key(snapshot))
+        if copy is not None and not _continues(copy, snapshot):
             client.delete_run(copy.info.run_id)
             copy = None
-        copy = copy or _create(client, experiment, run)
+        copy = copy or _create(client, experiment, snapshot)
+        place = without_credentials(uri)
+        run.write_mlflow_copy(
+            MlflowCopy(tracking_uri=place, experiment=snapshot.cohort, run_id=copy.info.run_id)
+        )
         sent = _sent(copy)
-        _send_history(client, copy, run, sent)
-        _send_results(client, copy, run, sent)
-        if run.done:
-            _send_files(client, copy, run, sent)
+        _send_history(client, copy, snapshot, sent)
+        _send_results(client, copy, snapshot, sent)
+        if is_complete(snapshot):
+            files = {**snapshot.files, "run.toml": (run.path / "run.toml").read_bytes()}
+            if report is not None:
+                files["report.html"] = report.read_bytes()
+            _send_files(client, copy, files, sent)
             if copy.info.status != "FINISHED":
-                end = milliseconds(run.record.get("finished")) or run.results_ms
+                end = milliseconds(snapshot.metadata.get("finished")) or snapshot.evaluated_ms
                 client.set_terminated(copy.info.run_id, "FINISHED", end)
     page = f"#/experiments/{experiment}/runs"
-    server = f"{_without_password(uri).rstrip('/')}/"
-    url = f"{server}{page}/{copy.info.run_id}" if uri.startswith("http") else None
-    return SyncResult(run_id=copy.info.run_id, url=url, page=page)
+    url = f"{place.rstrip('/')}/{page}/{copy.info.run_id}" if uri.startswith("http") else None
+    return SyncResult(uri=place, run_id=copy.info.run_id, url=url, page=page)
 
 
 def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
@@ -143,34 +150,34 @@ def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
 
     found = client.get_experiment_by_name(cohort)
     if found is None:
-        # Beside the database; left to itself, MLflow writes to the current directory.
-        database = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+        # Beside the database; by default, MLflow writes to the current directory.
+        database = Path(uri.removeprefix(SQLITE).partition("?")[0])
         beside = (database.parent / "mlartifacts" / cohort).resolve().as_uri()
-        location = beside if uri.startswith("sqlite:///") else None
-        return client.create_experiment(cohort, artifact_location=location, tags=KIND)
+        location = beside if uri.startswith(SQLITE) else None
+        return client.create_experiment(cohort, artifact_location=location, tags=_EXPERIMENT_TAGS)
     if found.lifecycle_stage != "active":
         raise MlflowException(
-            f"experiment '{cohort}' was deleted there; `mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}` brings it back"
+            f"experiment '{cohort}' was deleted there; restore it by `mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}`"
         )
     return found.experiment_id
 
 
 def _find(client: MlflowClient, experiment: str, key: str) -> Copy | None:
-    found = client.search_runs([experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     return found[0] if found else None
 
 
 def _sent(copy: Copy) -> dict[str, str]:
-    """Digests of what was sent; of the history also how many lines."""
-    return json.loads(copy.data.tags.get(SENT, "{}"))
+    """Return the digests of what was sent, and the number of lines of the history."""
+    return json.loads(copy.data.tags.get(_SENT, "{}"))
 
 
 def _continues(copy: Copy, run: RunSnapshot) -> bool:
-    """Whether what was sent before is still what the folder says."""
+    """Return whether the folder still holds everything that was sent earlier."""
     known, sent = copy.data.params, _sent(copy)
     return (
-        all(known.get(key, value) == value for key, value in flatten_parameters(run.record))
+        all(known.get(key, value) == value for key, value in flatten_parameters(run.metadata))
         and (
             "history" not in sent
             or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
@@ -182,80 +189,62 @@ def _continues(copy: Copy, run: RunSnapshot) -> bool:
 def _create(client: MlflowClient, experiment: str, run: RunSnapshot) -> Copy:
     from mlflow.entities import Dataset, DatasetInput, Param
 
-    record = run.record
-    tags = {KEY: run.key, **LABELS, "cohort": run.cohort, "seed": record.get("seed", "")}
-    tags |= {key: value for key, value in record.items() if key.endswith("_digest")}
-    if "git_commit" in record:
-        tags |= {"commit": record["git_commit"], "mlflow.source.git.commit": record["git_commit"]}
     copy = client.create_run(
-        experiment,
-        start_time=run.started_ms,
-        tags={
-            mlflow_name(key): str(value)[:TAG_LENGTH] for key, value in tags.items() if value != ""
-        },
-        run_name=run.name,
+        experiment, start_time=started_ms(run), tags=run_tags(run), run_name=run.name
     )
-    for some in _batches(
-        [Param(*pair) for pair in flatten_parameters(record)], PARAMETERS_PER_CALL
-    ):
+    parameters = [Param(*pair) for pair in flatten_parameters(run.metadata)]
+    for some in _batches(parameters, _PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, params=some)
-    if "store_digest" in record:
-        digest = str(record["store_digest"])[:36]
+    if "store_digest" in run.metadata:
+        digest = str(run.metadata["store_digest"])[:36]
         data = Dataset(name=run.cohort, digest=digest, source_type="local", source="not recorded")
         client.log_inputs(copy.info.run_id, datasets=[DatasetInput(data)])
     return copy
 
 
 def _send_history(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]) -> None:
+    """Send the epochs that were not sent before."""
     from mlflow.entities import Metric, RunTag
 
-    metrics, seconds = [], 0.0
-    for number, line in enumerate(run.history):
-        # The time follows from the folder: a line that is sent twice is the same point twice.
-        seconds += line.get("seconds", 0.0)
-        step, at = int(line.get("step", number + 1)), run.started_ms + int(1000 * seconds)
-        if number >= int(sent.get("lines", 0)):
-            metrics += [Metric(mlflow_name(k), v, at, step) for k, v in line.items() if k != "step"]
-    if metrics:
-        sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
-    for some in _batches(metrics, METRICS_PER_CALL):
-        tags = [RunTag(SENT, json.dumps(sent))] if some[-1] is metrics[-1] else []
+    points = history_points(run, skip=int(sent.get("lines", 0)))
+    if not points:
+        return
+    sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
+    metrics = [Metric(*point) for point in points]
+    for some in _batches(metrics, _METRICS_PER_CALL):
+        tags = [RunTag(_SENT, json.dumps(sent))] if some[-1] is metrics[-1] else []
         client.log_batch(copy.info.run_id, metrics=some, tags=tags)
 
 
 def _send_results(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]) -> None:
-    """Numbers go to the run itself, to compare runs in one table, and to one below it per task."""
+    """Send numbers to the run, for comparing runs in one table, and to a child run per task."""
     from mlflow.entities import Metric
 
-    digest = payload_digest(*(run.files.get(name, b"") for name in MLFLOW_ARTIFACTS[2:]))
+    digest = payload_digest(*(run.files.get(name, b"") for name in SHAREABLE_FILES[2:]))
     if not run.results or sent.get("results") == digest:
         return
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
-        rows, key = list(group), payload_digest(run.key, task)
-        tags = {KEY: key, **LABELS, "mlflow.parentRunId": copy.info.run_id, "cohort": run.cohort}
-        tags |= {
-            "run": run.name,
-            "task": task,
-            "split": rows[0].split,
-            "digest": question_digest(rows[0].digest),
-        }
-        child = _find(client, copy.info.experiment_id, key) or client.create_run(
-            copy.info.experiment_id, run.results_ms, tags, f"{task} · {run.name}"
+        rows, tags = list(group), task_tags(run, task, parent=copy.info.run_id)
+        child = _find(client, copy.info.experiment_id, tags[KEY_TAG]) or client.create_run(
+            copy.info.experiment_id, run.evaluated_ms, tags, f"{task} · {run.name}"
         )
-        client.set_tag(child.info.run_id, "mlflow.note.content", results_table(rows)[:TAG_LENGTH])
-        numbers = [*result_metrics(rows), *analysis_metrics(run.told, task)]
-        metrics = [Metric(name, value, run.results_ms, 0) for name, value in numbers]
-        for some in _batches(metrics, METRICS_PER_CALL):
+        client.set_tag(child.info.run_id, NOTE_TAG, results_as_markdown(rows)[:TAG_LENGTH])
+        numbers = [*result_metrics(rows), *analysis_metrics(run.analysis, task)]
+        metrics = [Metric(name, value, run.evaluated_ms, 0) for name, value in numbers]
+        for some in _batches(metrics, _METRICS_PER_CALL):
             client.log_batch(child.info.run_id, metrics=some)
             client.log_batch(copy.info.run_id, metrics=some)
-        client.set_terminated(child.info.run_id, "FINISHED", run.results_ms)
-    client.set_tag(copy.info.run_id, "mlflow.note.content", run_description(run)[:TAG_LENGTH])
+        client.set_terminated(child.info.run_id, "FINISHED", run.evaluated_ms)
+    client.set_tag(copy.info.run_id, NOTE_TAG, run_description(run)[:TAG_LENGTH])
     sent["results"] = digest
-    client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
+    client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
 
 
-def _send_files(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]) -> None:
-    for name, content in run.files.items():
+def _send_files(
+    client: MlflowClient, copy: Copy, files: Mapping[str, bytes], sent: dict[str, str]
+) -> None:
+    """Upload the files that changed since they were last sent."""
+    for name, content in files.items():
         digest = payload_digest(content)
         if sent.get(name) == digest:
             continue
@@ -264,7 +253,7 @@ def _send_files(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[s
             path.write_bytes(content)
             client.log_artifact(copy.info.run_id, str(path))
         sent[name] = digest
-        client.set_tag(copy.info.run_id, SENT, json.dumps(sent))
+        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
@@ -272,13 +261,9 @@ def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
         yield items[start : start + size]
 
 
-def _without_password(text: str) -> str:
-    return re.sub(r"(://)[^/@\s]+@", r"\1", text)
-
-
 @contextmanager
 def _environment(**values: object) -> Iterator[None]:
-    """Set environment variables for a while; what a user has set stands."""
+    """Set environment variables for a while; values that the user has set are kept."""
     ours = {key: str(value) for key, value in values.items() if key not in os.environ}
     os.environ.update(ours)
     try:
@@ -289,8 +274,8 @@ def _environment(**values: object) -> Iterator[None]:
 
 
 @contextmanager
-def _manners() -> Iterator[None]:
-    """Keep MLflow quiet, quick to give up, and from calling home."""
+def _quiet_mlflow() -> Iterator[None]:
+    """Keep MLflow silent, quick to give up, and without telemetry."""
     quiet = _environment(
         MLFLOW_DISABLE_TELEMETRY="true",
         DO_NOT_TRACK="true",
@@ -298,7 +283,7 @@ def _manners() -> Iterator[None]:
         MLFLOW_HTTP_REQUEST_MAX_RETRIES=0,
     )
     with quiet, warnings.catch_warnings():
-        # Deprecations between MLflow and its own dependencies are not ours to mend.
+        # Deprecations between MLflow and its own dependencies are not for our users.
         warnings.simplefilter("ignore")
         from mlflow.store.db import utils
 
@@ -306,7 +291,7 @@ def _manners() -> Iterator[None]:
         levels, retries = [logger.level for logger in loggers], utils.MAX_RETRY_COUNT
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        # As it stands, MLflow tries for an hour to open a database that is not there.
+        # By default, MLflow tries for an hour to open a database that is missing.
         utils.MAX_RETRY_COUNT = 2
         try:
             yield

@@ -1,4 +1,4 @@
-"""`Result`: one number with everything needed to say it; `Comparison`: one difference."""
+"""Define, write and read the rows of results and comparisons."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,25 +14,25 @@ class Result:
     """One row of a tidy table.
 
     Attributes:
-        run: the run's name; `oracle` for the best that is possible, where it is known.
+        run: the run's name; `oracle` for the Bayes-optimal reference of a synthetic cohort.
         cohort: the cohort's name.
         task: the task's name.
-        split: the split that was scored.
-        missingness: the pattern of modalities that queries could use.
+        split: the evaluated split.
+        missingness: the pattern that decides which modalities are visible.
         metric: the metric's name.
-        value: the number.
+        value: the metric's value.
         low: lower end of the 95 % interval, by bootstrap over subjects.
-        high: its upper end.
-        interval: how the ends were found: `bca`, or `percentile`.
-        chance: what a model that knows nothing scores; None where the metric has no such value.
-        n_samples: how many samples were scored.
-        n_subjects: how many people they belong to.
-        hidden: of each modality, or part of one, the share that the pattern hid of what was there
-            in the samples that were scored.
-        mask: digest of what was seen of which samples of the split.
+        high: upper end of that interval.
+        interval: method of the interval: `bca` or `percentile`.
+        chance: chance level of the metric; None where it has none.
+        n_samples: number of evaluated samples.
+        n_subjects: number of their subjects.
+        hidden: for each modality, or part of one, the share of its present measurements that the
+            pattern hides in the evaluated samples.
+        mask: digest of the availability mask of the split.
         seed: seed of the run's training.
-        digest: of task, cohort, store and candidate lists; behind a dot, of the table that the
-            pattern reads.
+        digest: fingerprint of task, cohort, store and candidate lists; after a dot, that of the
+            file that the pattern reads.
     """
 
     run: str
@@ -56,25 +56,25 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How much better one run is than another on the same samples.
+    """The difference of two runs on the same samples.
 
     Attributes:
-        run: the one that is asked about.
-        baseline: the one it is compared with.
+        run: the run in question.
+        baseline: the run it is compared with.
         difference: value of `run` minus value of `baseline`.
         low: lower end of the 95 % interval, by paired bootstrap over subjects.
-        high: its upper end.
-        against: the pattern of the baseline, where it is not the same.
-        standard_error: of the difference, over resamples.
-        detectable: the true difference that data like these tell from 0 in four of five cases.
-        test: which one `p_value` is of; None where none can be made.
-        p_value: two-sided, that there is no difference.
-        p_holm: adjusted so that any false claim in the family is rare.
-        p_fdr: adjusted so that few claims in the family are false (Benjamini and Hochberg).
-        family: which tests these were adjusted for.
-        margin: what may be lost; None where nobody said.
-        p_noninferior: of the claim that less than the margin is lost.
-        p_equivalent: of the claim that the difference is below the margin either way.
+        high: upper end of that interval.
+        against: the pattern of the baseline, where it differs.
+        standard_error: standard error of the difference, over resamples.
+        detectable: smallest true difference that such data detect with a power of 80 %.
+        test: the test that gives `p_value`; None where none applies.
+        p_value: two-sided p-value that there is no difference.
+        p_holm: p-value adjusted for the family-wise error (Holm).
+        p_fdr: p-value adjusted for the false discovery rate (Benjamini and Hochberg).
+        family: the tests that these are adjusted for.
+        margin: largest acceptable loss; None without one.
+        p_noninferior: p-value of the claim that the loss is below the margin.
+        p_equivalent: p-value of the claim that the difference is below the margin either way.
         verdict: `equivalent`, `non-inferior` or `not shown`, at 2.5 % on each side.
 
     The other fields are those of `Result`.
@@ -108,19 +108,19 @@ class Comparison:
 
 
 def question_digest(digest: str) -> str:
-    """The part of a result's digest that is of more than its pattern."""
+    """Return the part of a result's digest that does not depend on its pattern."""
     return digest.partition(".")[0]
 
 
 def is_significant(row: Comparison) -> bool:
-    """Whether a difference is told from 0: by its interval, and after adjusting for its family."""
+    """Return whether the interval excludes 0 and the adjusted p-value is below 0.05."""
     apart = row.low > 0 or row.high < 0
     return apart and (row.p_holm is None or row.p_holm < 0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedResult:
-    """A number that could not be had, and why.
+    """A metric that could not be computed, and why.
 
     Attributes:
         run: the run's name.
@@ -128,8 +128,8 @@ class SkippedResult:
         task: the task's name.
         missingness: the pattern.
         reason: one sentence.
-        metric: the metric; None where the whole pattern could not be scored.
-        digest: of task, cohort, store and candidate lists.
+        metric: the metric; None where no metric of the pattern could be computed.
+        digest: fingerprint of task, cohort, store and candidate lists.
     """
 
     run: str
@@ -143,32 +143,32 @@ class SkippedResult:
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-else:  # a type that only checkers know
+else:  # a type that exists only for type checkers
     DataclassInstance = Any
 
-Row = TypeVar("Row", bound=DataclassInstance)
+_Row = TypeVar("_Row", bound=DataclassInstance)
 
 
 def write_rows(path: Path, rows: Iterable[DataclassInstance]) -> None:
-    """Write one JSON object per line; the file appears only when it is whole."""
+    """Write one JSON object per line; the file appears only when it is complete."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
     partial.replace(path)
 
 
-def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
     """Read what `write_rows` wrote.
 
     Raises:
-        DataError: the file is missing, or a line is not such a row; one line is told of each kind.
+        DataError: the file is missing, or a line is not such a row; one message per kind.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected results. Run `clinical-symile evaluate`.")
     ordered = [field.name for field in fields(kind)]
     names = {*ordered}
     what = kind.__name__.lower()
-    rows: list[Row] = []
+    rows: list[_Row] = []
     others: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
@@ -192,7 +192,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def _difference(found: set[str], names: set[str], *, what: str) -> str:
-    """How the fields of a line differ from those of a row, as another version may write them."""
+    """Describe how the fields of a line differ from those of a row."""
     differs = [
         f"{words} {', '.join(sorted(fields))}"
         for words, fields in (("lacks", names - found), ("has", found - names))

@@ -1,13 +1,10 @@
-"""`Run`: a folder with what was done and what came of it. The folder is the record."""
+"""Read and write a run's folder, which is the record of what was done and found."""
 
 import json
-import platform
-import subprocess
+import shutil
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +13,7 @@ import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError
+from clinical_symile.tracking.analysis_tables import read_analysis
 from clinical_symile.tracking.results import (
     Result,
     SkippedResult,
@@ -23,19 +21,22 @@ from clinical_symile.tracking.results import (
     read_rows,
     write_rows,
 )
+from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
 
-PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
+_MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
+_ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 
 
 @dataclass(frozen=True)
 class Run:
     """A run's folder.
 
-    `run.toml` says what was done, `model.safetensors` holds the chosen weights, `history.jsonl` has
-    a line per epoch, `results.jsonl` a line per result. `candidates/` and `outcomes/` hold, for
-    each task, the candidate lists and what became of each sample, as rows of the store, and
-    `tuning/` what was predicted of the tuning split: they stay in the folder, no report and no
-    tracking server gets them. `told/` has a mark for each task that `assess` has told of.
+    `run.toml` says what was done and where the MLflow copy is, `model.safetensors` holds the
+    selected weights, `history.jsonl` has a line per epoch, `results.jsonl` a line per result.
+    `candidates/` and `outcomes/` hold, for each task, the candidate lists and the outcome of each
+    sample, as rows of the store, and `tuning/` the predictions for the tuning split. These three
+    never leave the folder: no report and no tracking server receives them. `analysis/` has a digest
+    for each analyzed task.
 
     Attributes:
         path: the folder; its name is the run's.
@@ -50,45 +51,52 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """The chosen weights and the objective's."""
+        """File of the selected weights and the objective's."""
         return self.path / "model.safetensors"
 
     @property
-    def record(self) -> dict[str, Any]:
-        """What `run.toml` says.
+    def metadata(self) -> dict[str, Any]:
+        """What `run.toml` says of the run itself.
 
         Raises:
-            DataError: there is none, or it cannot be read.
+            DataError: it does not exist or cannot be read.
         """
-        path = self.path / "run.toml"
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        table = self._toml()
+        if table is None:
             raise DataError(
                 f"{self.path}: not a run: it has no run.toml. Give the folder that "
                 "`clinical-symile train` wrote."
-            ) from None
-        except tomllib.TOMLDecodeError as error:
-            raise DataError(f"{path}: not valid TOML: {error}. Train again.") from None
+            )
+        return {key: value for key, value in table.items() if key != _MLFLOW}
 
     @property
-    def trained(self) -> bool:
-        """Whether it was trained here; else it is the oracle, or somebody else's model."""
-        return (self.path / "run.toml").is_file() and "task" in self.record
+    def mlflow_copy(self) -> MlflowCopy | None:
+        """Where MLflow has a copy, as `run.toml` says; None before the first sync.
+
+        Raises:
+            DataError: `run.toml` cannot be read, or its `[mlflow]` table is not as expected.
+        """
+        table = (self._toml() or {}).get(_MLFLOW)
+        return None if table is None else MlflowCopy.from_table(table, folder=self.path)
+
+    @property
+    def is_trained(self) -> bool:
+        """True if it was trained here or imported; False for baselines, external models, oracle."""
+        return "task" in self._metadata_or_empty()
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is a baseline, scored beside others."""
-        return (self.path / "run.toml").is_file() and "baseline" in self.record
+        """True if it is a baseline."""
+        return "baseline" in self._metadata_or_empty()
 
     @property
-    def finished(self) -> bool:
-        """Whether training came to its end."""
-        return (self.path / "run.toml").is_file() and "finished" in self.record
+    def is_finished(self) -> bool:
+        """True if training came to its end."""
+        return "finished" in self._metadata_or_empty()
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One entry per epoch."""
+        """The training history, one entry per epoch."""
         path = self.path / "history.jsonl"
         if not path.is_file():
             return []
@@ -102,18 +110,18 @@ class Run:
 
     @property
     def results(self) -> list[Result]:
-        """What evaluation found; none before it ran."""
+        """What evaluation found; empty before it ran."""
         path = self.path / "results.jsonl"
         return read_rows(path, Result) if path.is_file() else []
 
     @property
     def unscored(self) -> list[SkippedResult]:
-        """What evaluation could not score."""
+        """The patterns and metrics that could not be computed, and why."""
         path = self.path / "unscored.jsonl"
         return read_rows(path, SkippedResult) if path.is_file() else []
 
     def outcome(self, task: str, missingness: str) -> pd.DataFrame:
-        """What became of each sample of a task under a pattern.
+        """Read the outcome of each sample of a task under a pattern.
 
         Raises:
             DataError: the run was not evaluated on it.
@@ -127,18 +135,77 @@ class Run:
         return pd.read_parquet(path)
 
     def tuning_outcome(self, task: str, missingness: str) -> pd.DataFrame | None:
-        """What was predicted of the tuning split; None where nothing was."""
+        """Read the predictions for the tuning split; None where there are none."""
         path = self.path / "tuning" / task / f"{missingness}.parquet"
         return pd.read_parquet(path) if path.is_file() else None
 
-    def mark(self, task: str) -> Path:
-        """There once `assess` has told of a task; holds the digest of what that was told of."""
-        return self.path / "told" / f"{task}.digest"
+    def analysis_digest(self, task: str) -> str | None:
+        """Read the digest of the results and outcomes that a task's analysis was computed from.
 
-    def write_record(self, record: Mapping[str, Any]) -> None:
-        """Replace `run.toml`; None has no place in TOML and is left out."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        _replace(self.path / "run.toml", tomli_w.dumps(_without_none(record)))
+        Runs of version 0.1 have it in `told/`; that folder is read until version 0.3.0.
+        """
+        for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
+            path = self.path / folder / f"{task}.digest"
+            if path.is_file():
+                return path.read_text(encoding="utf-8")
+        return None
+
+    def write_analysis_digest(self, task: str, digest: str) -> None:
+        """Record what a task's analysis was computed from."""
+        self.remove_analysis_digest(task)
+        _replace(self.path / _ANALYSIS / f"{task}.digest", digest)
+
+    def remove_analysis_digest(self, task: str) -> None:
+        """Mark the analysis of a task as outdated."""
+        for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
+            (self.path / folder / f"{task}.digest").unlink(missing_ok=True)
+
+    def remove_analysis_digests(self) -> None:
+        """Mark the analysis of every task as outdated."""
+        for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+
+    def snapshot(self) -> RunSnapshot:
+        """Read what may leave the folder.
+
+        Raises:
+            DataError: the folder is not a run's, or its history holds anything but numbers.
+        """
+        files = {
+            name: (self.path / name).read_bytes()
+            for name in SHAREABLE_FILES
+            if (self.path / name).is_file()
+        }
+        metadata = self._metadata_or_empty()
+        history, results = self.history, self.results
+        if not metadata and not results:
+            raise DataError(
+                f"{self.path}: has neither run.toml nor results; expected the folder of a run. "
+                "Correct the path, or train."
+            )
+        self._check_history(history)
+        at = int(1000 * (self.path / "results.jsonl").stat().st_mtime) if results else 0
+        return RunSnapshot(
+            name=self.name,
+            cohort=str(metadata["cohort"] if "cohort" in metadata else results[0].cohort),
+            metadata=metadata,
+            history=history,
+            results=results,
+            analysis=read_analysis(self.path),
+            evaluated_ms=at,
+            files=files,
+        )
+
+    def write_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Replace what `run.toml` says of the run; None has no form in TOML and is left out."""
+        copy = (self._toml() or {}).get(_MLFLOW)
+        self._write_toml({**metadata, _MLFLOW: copy})
+
+    def write_mlflow_copy(self, copy: MlflowCopy) -> None:
+        """Record in `run.toml` where MLflow has the copy; unchanged content is not rewritten."""
+        table, entry = self._toml() or {}, copy.to_table(folder=self.path)
+        if table.get(_MLFLOW) != entry:
+            self._write_toml({**table, _MLFLOW: entry})
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Replace `history.jsonl`."""
@@ -156,22 +223,22 @@ class Run:
         tuning: Mapping[str, pd.DataFrame] = MappingProxyType({}),
         outdated: Collection[str] = (),
     ) -> None:
-        """Keep what came of a task; a pattern that was scored before is replaced.
+        """Write the results of a task; a pattern that was evaluated before is replaced.
 
-        Rows of the task as it was once, on other candidates or another store, are dropped, and
-        the tables of patterns that have no row any more, or no tuning rows. What was told of the
-        task besides has to be told anew.
+        Rows of an earlier definition of the task, on other candidates or another store, are
+        dropped, as are the tables of patterns that have no row any more, or no tuning rows. The
+        analysis of the task becomes outdated.
 
         Args:
             task: the task's name.
-            results: its numbers.
-            unscored: its patterns that gave none.
+            results: its results.
+            unscored: its patterns without results, and why.
             outcomes: for each pattern a row per sample.
-            candidates: the lists of a retrieval task.
-            tuning: for each pattern what was predicted of the tuning split.
-            outdated: patterns that were scored before by a table that is another by now.
+            candidates: the candidate lists of a retrieval task.
+            tuning: for each pattern the predictions for the tuning split.
+            outdated: patterns whose earlier results read a file that has changed since.
         """
-        self.mark(task).unlink(missing_ok=True)
+        self.remove_analysis_digest(task)
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
             for pattern, table in tables.items():
                 _replace_table(self.path / folder / task / f"{pattern}.parquet", table)
@@ -203,38 +270,37 @@ class Run:
                 if path.stem not in patterns:
                     path.unlink()
 
+    def _toml(self) -> dict[str, Any] | None:
+        """Read `run.toml`; None where it does not exist."""
+        path = self.path / "run.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: not valid TOML: {error}. Train again.") from None
 
-def provenance() -> dict[str, Any]:
-    """Versions, platform and, in a checkout, the commit that is running."""
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
-        "platform": platform.platform(terse=True),
-        "git_commit": _git_commit(),
-    }
+    def _write_toml(self, table: Mapping[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        _replace(self.path / "run.toml", tomli_w.dumps(_without_none(table)))
 
+    def _metadata_or_empty(self) -> dict[str, Any]:
+        return {key: value for key, value in (self._toml() or {}).items() if key != _MLFLOW}
 
-def now() -> str:
-    """The time as a run records it: UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _git_commit() -> str | None:
-    """The commit of the checkout this package runs from, marked if it has changes."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    def _check_history(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a history that holds anything but numbers: nothing else may leave the folder."""
+        for number, line in enumerate(history, start=1):
+            other = [
+                key
+                for key, value in line.items()
+                if isinstance(value, bool) or not isinstance(value, int | float)
+            ]
+            if other:
+                raise DataError(
+                    f"{self.path / 'history.jsonl'}, line {number}: {', '.join(other)} is not a "
+                    "number; expected numbers only, because nothing else of a training may be "
+                    "sent. Train again."
+                )
 
 
 def _without_none(value: Any) -> Any:
@@ -253,6 +319,7 @@ def _replace_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

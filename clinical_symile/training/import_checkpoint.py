@@ -13,7 +13,8 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import file_sha256
 from clinical_symile.modalities.labs import read_panel
-from clinical_symile.tracking.run import Run, now
+from clinical_symile.tracking.provenance import now
+from clinical_symile.tracking.run import Run
 from clinical_symile.training._lightning_checkpoint import LightningFile, read_lightning_file
 from clinical_symile.training.checkpoint import save_weights
 from clinical_symile.training.learner import build_learner
@@ -87,7 +88,7 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
     }
     run.path.mkdir(parents=True)
     save_weights(learner, run)
-    run.write_record(record)
+    run.write_metadata(record)
     return notes
 
 

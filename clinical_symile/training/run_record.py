@@ -7,7 +7,8 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.run import Run
 
 
 def new_record(run: Run, task: Pretraining, store: CohortStore, *, seed: int) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def read_or_new_record(
     """
     if not (run.path / "run.toml").is_file():
         return new_record(run, task, store, seed=seed)
-    record, identity = run.record, _identity(task, store, seed)
+    record, identity = run.metadata, _identity(task, store, seed)
     different = [key for key, value in identity.items() if record.get(key) != value]
     if different:
         raise DataError(

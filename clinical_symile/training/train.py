@@ -20,7 +20,8 @@ from clinical_symile.data.training_view import TrainingView, build_training_view
 from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
-from clinical_symile.tracking.run import Run, now
+from clinical_symile.tracking.provenance import now
+from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume, save_epoch
 from clinical_symile.training.epoch_batches import epoch_batches
 from clinical_symile.training.flops import warn_about_flops
@@ -78,13 +79,13 @@ def train(
     for epoch in range(len(training.history) + 1, task.epochs + 1):
         training.history.append(_train_epoch(training, epoch, progress))
         if fabric.is_global_zero:
-            run.write_record(record)  # only now: a run that fails at once leaves no folder
+            run.write_metadata(record)  # only now: a run that fails at once leaves no folder
             is_best = _is_best(training.history, task)
             save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
             on_epoch(run)
         fabric.barrier()
     if fabric.is_global_zero:
-        run.write_record({**record, "finished": now()})
+        run.write_metadata({**record, "finished": now()})
     _end_other_processes(fabric)
     return run
 

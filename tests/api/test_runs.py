@@ -30,9 +30,9 @@ class Broken(Noise):
 
     def embed(self, store: cs.CohortStore, rows: np.ndarray) -> cs.Embeddings:
         made = super().embed(store, rows)
-        z, present = made.z.clone(), torch.ones_like(made.present)
+        z, available = made.z.clone(), torch.ones_like(made.available)
         z[0] = torch.nan
-        return replace(made, z=z, present=present)
+        return replace(made, z=z, available=available)
 
 
 def test_a_path_and_a_run_give_the_same_results(workplace: Path):
@@ -107,7 +107,7 @@ def test_embeddings_that_do_not_fit_the_store_are_refused_with_every_reason(work
 def test_a_task_object_is_trained_and_takes_no_overrides(workplace: Path, tmp_path: Path):
     task = cs.get_task("pretraining/clip", overrides=[*TINY, "epochs=1"])
     run = cs.train(task, "store", out=tmp_path, name="object", seed=3)
-    assert run.record["seed"] == 3
+    assert run.metadata["seed"] == 3
     assert len(run.history) == 1
     with pytest.raises(cs.DefinitionError, match="Give them to get_task"):
         cs.train(task, "store", out=tmp_path, overrides={"epochs": 2})

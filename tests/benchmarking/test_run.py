@@ -64,10 +64,10 @@ def test_a_benchmark_leaves_its_files(made: Benchmark) -> None:
     assert all((made.out / name).stat().st_size for name in files)
     for name in RUNS:
         run = Run(made.out / "runs" / name)
-        assert run.finished
+        assert run.is_finished
         assert run.weights.is_file()
-    assert made.mirrored.problem is None
-    assert made.uri.endswith("mlflow.db")
+    assert made.synced.problem is None
+    assert made.synced.uri.endswith("mlflow.db")
     assert not list(made.out.rglob("*.partial"))
 
 
@@ -223,7 +223,7 @@ def test_a_folder_that_was_not_trained_is_told_for_what_it_is(
     record: dict[str, Any], said: str, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "run")
-    run.write_record(record)
+    run.write_metadata(record)
     with pytest.raises(DataError, match=said):
         evaluate_run(run, [], store=synthetic_store)
 
@@ -244,7 +244,7 @@ def test_nobody_knows_the_best_answers_of_a_real_cohort(made: Benchmark, tmp_pat
 
 def test_runs_of_different_seeds_are_not_compared(made: Benchmark, tmp_path: Path) -> None:
     other = Run(tmp_path / "clip-1")
-    other.write_record({**made.runs[1].record, "seed": 1})
+    other.write_metadata({**made.runs[1].metadata, "seed": 1})
     assert compare_runs([made.runs[0], other], made.tasks, store=made.store) == []
 
 
@@ -292,7 +292,7 @@ def test_a_task_that_cannot_be_scored_is_told(
 
 
 def test_baselines_are_scored_beside_on_tasks_that_predict(made: Benchmark, tmp_path: Path) -> None:
-    learned = parse_task(made.runs[0].record["definition"], name="pretraining/x", where="x")
+    learned = parse_task(made.runs[0].metadata["definition"], name="pretraining/x", where="x")
     assert isinstance(learned, Pretraining)
     run = Run(tmp_path / "labs-logistic")
     ask = partial(
@@ -305,7 +305,7 @@ def test_baselines_are_scored_beside_on_tasks_that_predict(made: Benchmark, tmp_
     assert known == set(task.missingness)
     assert {row.task for row in run.results} == {task.name}
     assert any("no labs are seen" in row.reason for row in run.unscored)
-    assert not run.trained
+    assert not run.is_trained
     before, written = run.results, (run.path / "results.jsonl").stat().st_mtime_ns
     assert ask(made.tasks)
     assert run.results == before

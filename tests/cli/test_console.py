@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from clinical_symile.cli.console import results_table, show_mirrored, show_settled
+from clinical_symile.cli.console import results_table, show_settled, show_synced
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import Comparison, Result
 
@@ -92,7 +92,8 @@ def test_of_many_differences_it_is_told_how_many_are_told_apart(settled: int) ->
 def test_the_page_of_all_runs_is_named_and_not_mlflows_first_one() -> None:
     console = Console(width=160)
     with console.capture() as captured:
-        show_mirrored(
-            SyncResult(run_id="r", page="#/experiments/1/runs"), "sqlite:////x/mlflow.db", console
+        show_synced(
+            SyncResult(uri="sqlite:////x/mlflow.db", run_id="r", page="#/experiments/1/runs"),
+            console,
         )
     assert "then open http://127.0.0.1:5000/#/experiments/1/runs)" in captured.get()

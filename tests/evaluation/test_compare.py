@@ -41,7 +41,7 @@ def _run(
 ) -> Run:
     """A run that was scored with so many candidates above the right one."""
     run = Run(folder)
-    run.write_record({"name": run.name, "seed": 0})
+    run.write_metadata({"name": run.name, "seed": 0})
     outcome = pd.DataFrame({"row": rows or list(range(len(above))), "above": above, "tied": 0})
     results = [
         Result(

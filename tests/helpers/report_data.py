@@ -11,14 +11,8 @@ from clinical_symile.reporting.sections.reliability import (
     CONFORMAL_QUANTITIES,
     HIGH_CONFIDENCE_QUANTITIES,
 )
-from clinical_symile.tracking.analysis_tables import (
-    MaskAuroc,
-    Measure,
-    MethodRank,
-    NetBenefit,
-    RunAnalysis,
-    SeedComponents,
-)
+from clinical_symile.tracking.analysis_tables import Measure, NetBenefit, RunAnalysis
+from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
 from clinical_symile.tracking.results import Comparison, Result
 
 MODALITIES = ("cxr", "ecg", "labs")

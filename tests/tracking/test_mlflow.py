@@ -22,8 +22,10 @@ from clinical_symile.tracking.analysis_tables import (
     RunAnalysis,
     write_analysis,
 )
-from clinical_symile.tracking.mlflow import sync_run, tracking_uri
+from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.results import Result, write_rows
+from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.tracking_uri import tracking_uri
 
 RECORD = {
     "started": "2026-03-01T10:00:00+00:00",
@@ -177,7 +179,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow takes seconds to make one."""
     folder = tmp_path_factory.mktemp("empty")
-    assert sync_run(write_run(folder / "any"), cohort="other", uri=tracking_uri(folder)).run_id
+    assert sync_run(Run(write_run(folder / "any", cohort="other")), uri=tracking_uri(folder)).run_id
     return folder / "mlflow.db"
 
 
@@ -198,13 +200,13 @@ def test_runs_go_to_a_database_beside_them_unless_a_server_is_named(
     assert tracking_uri(tmp_path) == "http://mlflow.example:5000"
 
 
-def test_a_run_is_mirrored_with_its_tasks_nested(tmp_path: Path, database: str):
+def test_a_run_is_synced_with_its_tasks_nested(tmp_path: Path, database: str):
     folder = write_run(tmp_path / "runs" / "symile-0")
-    mirrored = sync_run(folder, cohort="synthetic", uri=database)
-    assert mirrored.problem is None
+    synced = sync_run(Run(folder), uri=database)
+    assert synced.problem is None
     runs = runs_of(database)
     parent = parent_of(database)
-    assert parent.info.run_id == mirrored.run_id
+    assert parent.info.run_id == synced.run_id
     assert parent.info.run_name == "symile-0"
     assert parent.info.status == "FINISHED"
     assert parent.info.end_time - parent.info.start_time == 300_000
@@ -230,22 +232,22 @@ def test_a_run_is_mirrored_with_its_tasks_nested(tmp_path: Path, database: str):
 def test_curves_have_a_point_per_epoch_at_its_step(tmp_path: Path, database: str):
     from mlflow.tracking import MlflowClient
 
-    mirrored = sync_run(write_run(tmp_path / "symile-0"), cohort="synthetic", uri=database)
-    assert mirrored.run_id is not None
-    points = MlflowClient(database).get_metric_history(mirrored.run_id, "tuning/recall_at_1")
+    synced = sync_run(Run(write_run(tmp_path / "symile-0")), uri=database)
+    assert synced.run_id is not None
+    points = MlflowClient(database).get_metric_history(synced.run_id, "tuning/recall_at_1")
     assert [(p.step, round(p.value, 6)) for p in points] == [(12, 0.2), (24, 0.4), (36, 0.6)]
 
 
-def test_mirroring_as_training_goes_on_adds_only_what_is_new(tmp_path: Path, database: str):
+def test_syncing_as_training_goes_on_adds_only_what_is_new(tmp_path: Path, database: str):
     from mlflow.tracking import MlflowClient
 
     ids = set()
     for epochs in (1, 2, 3):
         folder = write_run(tmp_path / "symile-0", epochs=epochs, finished=False)
-        ids.add(sync_run(folder, cohort="synthetic", uri=database).run_id)
+        ids.add(sync_run(Run(folder), uri=database).run_id)
         assert parent_of(database).info.status == "RUNNING"
     folder = write_run(tmp_path / "symile-0")
-    ids |= {sync_run(folder, cohort="synthetic", uri=database).run_id for _ in range(2)}
+    ids |= {sync_run(Run(folder), uri=database).run_id for _ in range(2)}
     (run_id,) = ids
     assert run_id is not None
     assert len(MlflowClient(database).get_metric_history(run_id, "loss")) == 3
@@ -255,22 +257,22 @@ def test_mirroring_as_training_goes_on_adds_only_what_is_new(tmp_path: Path, dat
 
 def test_results_that_come_later_are_added_to_the_same_run(tmp_path: Path, database: str):
     folder = write_run(tmp_path / "symile-0")
-    sync_run(folder, cohort="synthetic", uri=database)
+    sync_run(Run(folder), uri=database)
     later = replace(RESULT, task="retrieval/ecg_given_cxr_labs", value=0.6)
     write_rows(folder / "results.jsonl", [*RESULTS, later])
-    sync_run(folder, cohort="synthetic", uri=database)
+    sync_run(Run(folder), uri=database)
     assert len(runs_of(database)) == 4
     metrics = parent_of(database).data.metrics
     assert metrics["retrieval/ecg_given_cxr_labs/complete/recall_at_1"] == 0.6
     assert metrics["retrieval/cxr_given_ecg_labs/complete/recall_at_1"] == 0.7
 
 
-def test_a_changed_past_is_mirrored_anew(tmp_path: Path, database: str):
+def test_a_changed_past_is_synced_anew(tmp_path: Path, database: str):
     folder = write_run(tmp_path / "symile-0", finished=False)
-    first = sync_run(folder, cohort="synthetic", uri=database).run_id
+    first = sync_run(Run(folder), uri=database).run_id
     lines = (folder / "history.jsonl").read_text().replace('"loss": 3.0', '"loss": 9.0')
     (folder / "history.jsonl").write_text(lines)
-    second = sync_run(folder, cohort="synthetic", uri=database).run_id
+    second = sync_run(Run(folder), uri=database).run_id
     assert first != second
     assert [run.info.run_id for run in runs_of(database)] == [second]
 
@@ -278,16 +280,16 @@ def test_a_changed_past_is_mirrored_anew(tmp_path: Path, database: str):
 def test_another_training_of_the_same_name_is_another_run(tmp_path: Path, database: str):
     for number, started in enumerate(("2026-03-01T10:00:00+00:00", "2026-03-02T10:00:00+00:00")):
         folder = write_run(tmp_path / str(number) / "symile-0", finished=False, started=started)
-        sync_run(folder, cohort="synthetic", uri=database)
+        sync_run(Run(folder), uri=database)
     assert len(runs_of(database)) == 2
 
 
-def test_the_oracle_is_mirrored_from_its_results_alone(tmp_path: Path, database: str):
+def test_the_oracle_is_synced_from_its_results_alone(tmp_path: Path, database: str):
     folder = tmp_path / "oracle"
     folder.mkdir()
     write_rows(folder / "results.jsonl", [replace(row, run="oracle") for row in RESULTS])
     for _ in range(2):
-        assert sync_run(folder, cohort="synthetic", uri=database).problem is None
+        assert sync_run(Run(folder), uri=database).problem is None
     assert parent_of(database).info.run_name == "oracle"
     assert len(runs_of(database)) == 3
 
@@ -302,17 +304,17 @@ def test_only_the_listed_files_leave_a_folder(tmp_path: Path, database: str):
     report = tmp_path / "somewhere" / "anything.html"
     report.parent.mkdir()
     report.write_text("<title>report</title>")
-    mirrored = sync_run(folder, cohort="synthetic", uri=database, report=report)
-    assert mirrored.run_id is not None
+    synced = sync_run(Run(folder), uri=database, report=report)
+    assert synced.run_id is not None
     expected = {"run.toml", "history.jsonl", "results.jsonl", "report.html"}
-    assert files_of(database, mirrored.run_id) == expected
+    assert files_of(database, synced.run_id) == expected
     for path in tmp_path.rglob("*"):
         if path.is_file() and folder not in path.parents:
             assert b"10000032" not in path.read_bytes()
 
 
 def test_artifacts_lie_beside_the_database(tmp_path: Path, database: str):
-    sync_run(write_run(tmp_path / "symile-0"), cohort="synthetic", uri=database)
+    sync_run(Run(write_run(tmp_path / "symile-0")), uri=database)
     assert list((tmp_path / "mlartifacts" / "synthetic").rglob("run.toml"))
 
 
@@ -323,17 +325,19 @@ def test_a_history_that_holds_more_than_numbers_is_refused(
     folder = write_run(tmp_path / "symile-0")
     (folder / "history.jsonl").write_text(json.dumps({"epoch": 1, "worst": value}) + "\n")
     with pytest.raises(DataError, match=r"history\.jsonl, line 1: worst is not a number"):
-        sync_run(folder, cohort="synthetic", uri=database)
+        sync_run(Run(folder), uri=database)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, database: str):
     with pytest.raises(DataError, match=r"neither run\.toml nor results"):
-        sync_run(tmp_path, cohort="synthetic", uri=database)
+        sync_run(Run(tmp_path), uri=database)
 
 
 def test_names_and_values_that_mlflow_refuses_are_made_legal(tmp_path: Path, database: str):
     folder = write_run(
-        tmp_path / "symile-0", notes={"é@1": "x" * 9000, "many": {str(n): n for n in range(250)}}
+        tmp_path / "symile-0",
+        cohort="a cohort/é",
+        notes={"é@1": "x" * 9000, "many": {str(n): n for n in range(250)}},
     )
     write_rows(
         folder / "results.jsonl",
@@ -344,28 +348,28 @@ def test_names_and_values_that_mlflow_refuses_are_made_legal(tmp_path: Path, dat
     )
     history = [{"epoch": 1, "step": 1, **{f"m@{n}": float(n) for n in range(2000)}}]
     (folder / "history.jsonl").write_text(json.dumps(history[0]) + "\n")
-    assert sync_run(folder, cohort="a cohort/é", uri=database).problem is None
+    assert sync_run(Run(folder), uri=database).problem is None
 
 
-def test_a_number_that_is_not_finite_is_mirrored(tmp_path: Path, database: str):
+def test_a_number_that_is_not_finite_is_synced(tmp_path: Path, database: str):
     folder = write_run(tmp_path / "symile-0")
     (folder / "history.jsonl").write_text('{"epoch": 1, "step": 1, "loss": NaN}\n')
-    assert sync_run(folder, cohort="synthetic", uri=database).problem is None
+    assert sync_run(Run(folder), uri=database).problem is None
 
 
 def test_a_server_that_was_down_gets_everything_later(tmp_path: Path, server: Server):
-    folder = write_run(tmp_path / "symile-0")
+    folder = write_run(tmp_path / "symile-0", cohort="later")
     server.stop()
     before = time.monotonic()
-    mirrored = sync_run(folder, cohort="later", uri=server.uri)
+    synced = sync_run(Run(folder), uri=server.uri)
     assert time.monotonic() - before < 6
-    assert mirrored.run_id is None
-    assert mirrored.problem is not None
-    assert "Nothing is lost" in mirrored.problem
-    assert str(folder) in mirrored.problem
+    assert synced.run_id is None
+    assert synced.problem is not None
+    assert "Nothing is lost" in synced.problem
+    assert str(folder) in synced.problem
     server.start()
     for _ in range(2):
-        assert sync_run(folder, cohort="later", uri=server.uri).problem is None
+        assert sync_run(Run(folder), uri=server.uri).problem is None
     assert len(runs_of(server.uri, "later")) == 3
 
 
@@ -374,8 +378,8 @@ def test_a_server_shows_the_same_as_a_database(tmp_path: Path, server: Server):
     folder = write_run(tmp_path / "symile-0")
     report = tmp_path / "report.html"
     report.write_text("<title>report</title>")
-    first = sync_run(folder, cohort="synthetic", uri=server.uri)
-    again = sync_run(folder, cohort="synthetic", uri=server.uri, report=report)
+    first = sync_run(Run(folder), uri=server.uri)
+    again = sync_run(Run(folder), uri=server.uri, report=report)
     assert first.problem is None
     assert again.run_id == first.run_id
     assert first.run_id is not None
@@ -398,33 +402,33 @@ def test_a_server_that_never_answers_delays_a_few_seconds(tmp_path: Path):
         silent.listen()
         before = time.monotonic()
         uri = f"http://user:secret@127.0.0.1:{silent.getsockname()[1]}"
-        mirrored = sync_run(folder, cohort="synthetic", uri=uri)
+        synced = sync_run(Run(folder), uri=uri)
     assert time.monotonic() - before < 6
-    assert mirrored.problem is not None
-    assert "secret" not in mirrored.problem
+    assert synced.problem is not None
+    assert "secret" not in synced.problem
 
 
 def test_a_database_that_cannot_be_written_delays_a_few_seconds(tmp_path: Path):
     folder = write_run(tmp_path / "symile-0")
     (tmp_path / "file").write_text("no folder")
     before = time.monotonic()
-    mirrored = sync_run(folder, cohort="synthetic", uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+    synced = sync_run(Run(folder), uri=f"sqlite:///{tmp_path}/file/mlflow.db")
     assert time.monotonic() - before < 6
-    assert mirrored.problem is not None
+    assert synced.problem is not None
 
 
 def test_a_deleted_experiment_is_said_and_how_to_bring_it_back(tmp_path: Path, database: str):
     from mlflow.tracking import MlflowClient
 
     folder = write_run(tmp_path / "symile-0")
-    sync_run(folder, cohort="synthetic", uri=database)
+    sync_run(Run(folder), uri=database)
     client = MlflowClient(database)
     found = client.get_experiment_by_name("synthetic")
     assert found is not None
     client.delete_experiment(found.experiment_id)
-    mirrored = sync_run(folder, cohort="synthetic", uri=database)
-    assert mirrored.problem is not None
-    assert "mlflow experiments restore" in mirrored.problem
+    synced = sync_run(Run(folder), uri=database)
+    assert synced.problem is not None
+    assert "mlflow experiments restore" in synced.problem
 
 
 def test_nothing_is_printed_and_nothing_is_left_behind(
@@ -432,27 +436,28 @@ def test_nothing_is_printed_and_nothing_is_left_behind(
 ):
     environment = dict(os.environ)
     level = logging.getLogger("alembic").level
-    sync_run(write_run(tmp_path / "symile-0"), cohort="synthetic", uri=database)
+    sync_run(Run(write_run(tmp_path / "symile-0")), uri=database)
     assert capfd.readouterr() == ("", "")
     assert dict(os.environ) == environment
     assert logging.getLogger("alembic").level == level
 
 
-def test_mlflow_is_loaded_only_when_something_is_mirrored_and_never_calls_home(
+def test_mlflow_is_loaded_only_when_something_is_synced_and_never_calls_home(
     tmp_path: Path, database: str
 ):
     folder = write_run(tmp_path / "symile-0")
     code = f"""
 import sys
 from pathlib import Path
-from clinical_symile.tracking.mlflow import mirror, tracking_uri
+from clinical_symile.tracking.mlflow import sync_run
+from clinical_symile.tracking.run import Run
 assert "mlflow" not in sys.modules
 import socket
 def refuse(*arguments, **keywords):
     raise AssertionError(f"a network call: {{arguments}}")
 socket.socket.connect = socket.getaddrinfo = refuse
-mirrored = mirror(Path({str(folder)!r}), cohort="synthetic", uri={database!r})
-assert mirrored.problem is None, mirrored.problem
+synced = sync_run(Run(Path({str(folder)!r})), uri={database!r})
+assert synced.problem is None, synced.problem
 from mlflow.telemetry.client import get_telemetry_client
 assert get_telemetry_client() is None
 """
@@ -463,15 +468,15 @@ def test_measures_and_values_of_modalities_stand_beside_the_metrics(tmp_path: Pa
     folder = write_run(tmp_path / "symile-0")
     write_analysis(folder, RunAnalysis(measures=[MEASURE], modality_value=[WORTH]))
     uri = tracking_uri(tmp_path)
-    mirrored = sync_run(folder, cohort="synthetic", uri=uri)
-    assert mirrored.problem is None
-    assert mirrored.run_id is not None
+    synced = sync_run(Run(folder), uri=uri)
+    assert synced.problem is None
+    assert synced.run_id is not None
     found = parent_of(uri).data.metrics
     task = "classification/deterioration"
     assert found[f"{task}/complete/calibration/slope"] == 0.9
     assert f"{task}/complete/calibration/slope.high" not in found
     assert found[f"{task}/value/interaction/ecg-labs.low"] == 0.01
-    names = files_of(uri, mirrored.run_id)
+    names = files_of(uri, synced.run_id)
     assert {"measures.jsonl", "modality_value.jsonl"} <= names
     assert not {"subgroups.jsonl", "calibration.jsonl", "net_benefit.jsonl"} & names
 
@@ -480,11 +485,11 @@ def test_a_number_that_is_gone_is_not_shown_beside_those_that_are_there(
     tmp_path: Path, database: str
 ):
     folder = write_run(tmp_path / "symile-0")
-    first = sync_run(folder, cohort="synthetic", uri=database).run_id
+    first = sync_run(Run(folder), uri=database).run_id
     write_rows(
         folder / "results.jsonl", [row for row in RESULTS if "without" not in row.missingness]
     )
-    second = sync_run(folder, cohort="synthetic", uri=database).run_id
+    second = sync_run(Run(folder), uri=database).run_id
     assert first != second
     assert not any("without-ecg" in name for name in parent_of(database).data.metrics)
-    assert sync_run(folder, cohort="synthetic", uri=database).run_id == second
+    assert sync_run(Run(folder), uri=database).run_id == second

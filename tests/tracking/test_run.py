@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from clinical_symile.errors import DataError
+from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import Result, SkippedResult
-from clinical_symile.tracking.run import Run, now, provenance
+from clinical_symile.tracking.run import Run
 from tests.tracking.test_results import RESULT, UNSCORED
 
 TASK = RESULT.task
@@ -15,7 +16,7 @@ TASK = RESULT.task
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     made = Run(tmp_path / "runs" / "symile-0")
-    made.write_record({"name": made.name, "seed": 0, "definition": {"dim": 8, "weights": None}})
+    made.write_metadata({"name": made.name, "seed": 0, "definition": {"dim": 8, "weights": None}})
     return made
 
 
@@ -43,25 +44,25 @@ def _write(
 
 
 def test_a_record_is_read_as_it_was_written_but_for_none(run: Run) -> None:
-    assert run.record == {"name": "symile-0", "seed": 0, "definition": {"dim": 8}}
+    assert run.metadata == {"name": "symile-0", "seed": 0, "definition": {"dim": 8}}
 
 
 def test_a_run_is_finished_once_its_record_says_so(run: Run, tmp_path: Path) -> None:
-    assert not Run(tmp_path / "nothing").finished
-    assert not run.finished
-    run.write_record({**run.record, "finished": now()})
-    assert run.finished
+    assert not Run(tmp_path / "nothing").is_finished
+    assert not run.is_finished
+    run.write_metadata({**run.metadata, "finished": now()})
+    assert run.is_finished
 
 
 def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a run: it has no run\.toml\. Give the folder that"):
-        _ = Run(tmp_path).record
+        _ = Run(tmp_path).metadata
 
 
 def test_a_broken_record_is_told(run: Run) -> None:
     (run.path / "run.toml").write_text("name = ")
     with pytest.raises(DataError, match=r"run\.toml: not valid TOML: .* Train again\."):
-        _ = run.record
+        _ = run.metadata
 
 
 def test_a_history_is_read_as_it_was_written(run: Run) -> None:
@@ -143,10 +144,10 @@ def test_a_file_that_is_not_whole_never_takes_the_name(
 
 
 def test_a_record_that_cannot_be_written_leaves_the_one_before(run: Run) -> None:
-    before = run.record
+    before = run.metadata
     with pytest.raises(TypeError):
-        run.write_record({**before, "finished": object()})
-    assert run.record == before
+        run.write_metadata({**before, "finished": object()})
+    assert run.metadata == before
 
 
 def test_provenance_names_the_versions_that_ran() -> None:

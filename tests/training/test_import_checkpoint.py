@@ -166,7 +166,7 @@ def imported(write: Callable[..., Path], store: CohortStore, catalog: Catalog, t
 
 
 def ours(run: Run, store: CohortStore) -> Tensor:
-    task = parse_task(run.record["definition"], name=run.record["task"], where="run.toml")
+    task = parse_task(run.metadata["definition"], name=run.metadata["task"], where="run.toml")
     assert isinstance(task, Pretraining)
     return embed_rows(load_learner(run, task, store).model, store, np.arange(len(store.samples))).z
 
@@ -219,8 +219,8 @@ def test_retrieval_is_the_official_models(
 
 def test_the_record_says_what_it_is_and_no_path(imported: Callable[..., Run]) -> None:
     run = imported()
-    record = run.record
-    assert run.finished
+    record = run.metadata
+    assert run.is_finished
     assert record["imported"]["epoch"] == 20
     definition = record["definition"]
     assert definition["dim"] == DIM

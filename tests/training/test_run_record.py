@@ -30,7 +30,7 @@ def test_the_record_of_the_same_run_is_read(
 ):
     run, task = Run(tmp_path / "run"), mlp_task(catalog)
     record = {**new_record(run, task, synthetic_store, seed=7), "finished": "now"}
-    run.write_record(record)
+    run.write_metadata(record)
     found = read_or_new_record(run, task, synthetic_store, seed=7)
     assert found["finished"] == "now"
     assert found["started"] == record["started"]
@@ -40,6 +40,6 @@ def test_the_record_of_another_run_is_refused_with_what_differs(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):
     run, task = Run(tmp_path / "run"), mlp_task(catalog)
-    run.write_record(new_record(run, task, synthetic_store, seed=7))
+    run.write_metadata(new_record(run, task, synthetic_store, seed=7))
     with pytest.raises(DataError, match=r"holds a run of another seed \(7\); expected 8"):
         read_or_new_record(run, task, synthetic_store, seed=8)

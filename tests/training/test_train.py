@@ -86,14 +86,14 @@ def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[
             *(f"health/{what}/{one}" for what in ("uniformity", "effective_rank") for one in ALL),
         }
         assert all(math.isfinite(value) for value in epoch.values())
-    assert run.finished
+    assert run.is_finished
 
 
 def test_the_record_says_all_it_takes_to_do_it_again(
     catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
 ) -> None:
     task = mlp_task(catalog, "optimiser.weight_decay=0.125")
-    record = learn(task, seed=4).record
+    record = learn(task, seed=4).metadata
     assert (record["task"], record["seed"], record["cohort"]) == (task.name, 4, "synthetic")
     assert record["store_digest"] == synthetic_store.digest
     assert Pretraining(name=task.name, **record["definition"]) == task
@@ -132,10 +132,10 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(
     with pytest.raises(_StoppedError):
         learn(task, "stopped", on_epoch=_stop_after(epoch))
     stopped = Run(whole.path.with_name("stopped"))
-    assert not stopped.finished
+    assert not stopped.is_finished
     assert len(stopped.history) == epoch
     learn(task, "stopped")
-    assert stopped.finished
+    assert stopped.is_finished
     assert _history(stopped) == _history(whole)
     assert _same(_weights(stopped), _weights(whole))
     last = [load_file(run.path / "last" / "3.safetensors") for run in (stopped, whole)]
@@ -481,7 +481,7 @@ def test_two_processes_learn_what_one_does_and_leave_one(
     assert (folder / "after").read_text() == "one process goes on\n"
     for name, task in tasks.items():
         one, two = learn(task, f"one-{name}"), Run(folder / name)
-        assert two.finished
+        assert two.is_finished
         for alone, together in zip(_history(one), _history(two), strict=True):
             for key in ("loss", "gradient_norm", "logit_scale"):
                 assert together[key] == pytest.approx(alone[key], rel=1e-6), (name, key)
@@ -503,7 +503,7 @@ def test_training_that_fails_before_an_epoch_is_whole_leaves_the_folder_to_the_c
         patched.setattr("clinical_symile.training.train.tuning_metrics", fail)
         with pytest.raises(RuntimeError, match="after the last step"):
             learn(mlp_task(catalog))
-    assert learn(mlp_task(catalog, "dim=4", "epochs=1")).finished
+    assert learn(mlp_task(catalog, "dim=4", "epochs=1")).is_finished
 
 
 def test_training_that_diverges_says_so_and_what_to_do(

@@ -3,7 +3,6 @@
 Nothing is predicted here: saved outcomes are read, and resampled by subject.
 """
 
-import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,7 +55,7 @@ def analyze_run(
     """
     digests = {task.name: _digest(run, task.name) for task in tasks}
     saved = _saved_analysis(run)
-    due = [task for task in tasks if _saved_digest(run, task.name) != digests[task.name]]
+    due = [task for task in tasks if run.analysis_digest(task.name) != digests[task.name]]
     if due:
         made = []
         for number, task in enumerate(due, start=1):
@@ -66,8 +65,7 @@ def analyze_run(
         saved = merge_analyses([select_tasks(saved, lambda name: name not in names), *made])
         write_analysis(run.path, saved)
         for name in names:
-            run.mark(name).parent.mkdir(parents=True, exist_ok=True)
-            run.mark(name).write_text(digests[name], encoding="utf-8")
+            run.write_analysis_digest(name, digests[name])
     return select_tasks(saved, lambda name: name in digests)
 
 
@@ -76,14 +74,8 @@ def _saved_analysis(run: Run) -> RunAnalysis:
     try:
         return read_analysis(run.path)
     except DataError:
-        shutil.rmtree(run.path / "told", ignore_errors=True)
+        run.remove_analysis_digests()
         return RunAnalysis()
-
-
-def _saved_digest(run: Run, task: str) -> str | None:
-    """Return the digest of the results that the saved analysis of a task was made from."""
-    mark = run.mark(task)
-    return mark.read_text(encoding="utf-8") if mark.is_file() else None
 
 
 def _digest(run: Run, task: str) -> str:

@@ -14,7 +14,7 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.stats.bootstrap import RESAMPLES, resample_metric
 from clinical_symile.stats.rank_uncertainty import rank_methods
 from clinical_symile.stats.variance_components import variance_components
-from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import MethodRank, SeedComponents
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
@@ -75,7 +75,7 @@ def _cells(
                 if pattern not in task.missingness or one.about["digest"] != expected(pattern):
                     continue
                 methods = cells.setdefault((task.name, pattern), {})
-                methods.setdefault(run.record.get("task", run.name), []).append(one)
+                methods.setdefault(run.metadata.get("task", run.name), []).append(one)
     for (task, pattern), methods in cells.items():
         first, *others = [one for several in methods.values() for one in several]
         if not all(np.array_equal(one.rows, first.rows) for one in others):

@@ -13,7 +13,7 @@ from clinical_symile.reporting.sections.base import (
     picture_name,
 )
 from clinical_symile.reporting.text.labels import metric_label, outcome_label, pattern_label
-from clinical_symile.tracking.analysis_tables import MaskAuroc
+from clinical_symile.tracking.benchmark_tables import MaskAuroc
 
 
 def draw_mask_predictability(

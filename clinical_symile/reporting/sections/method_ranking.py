@@ -14,7 +14,7 @@ from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section, picture_name
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
-from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import MethodRank, SeedComponents
 
 _ALL_PATTERNS = "all"
 

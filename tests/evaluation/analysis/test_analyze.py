@@ -19,7 +19,7 @@ from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibr
 from clinical_symile.metrics.shapley import interaction, shapley_values
 from clinical_symile.stats.bootstrap import bootstrap
 from clinical_symile.synthetic.world import WORLD_MODALITIES
-from clinical_symile.tracking.analysis_tables import KINDS, RunAnalysis, read_analysis
+from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES, RunAnalysis, read_analysis
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 
@@ -58,7 +58,7 @@ def scored_run(
 ) -> Run:
     """A run with these outcomes, as evaluation leaves it."""
     run = Run(folder)
-    run.write_record({"name": run.name, "seed": 0})
+    run.write_metadata({"name": run.name, "seed": 0})
     results = [
         Result(
             run=run.name,
@@ -186,7 +186,7 @@ def test_what_is_written_is_read_again(
     run = scored_run(tmp_path / "a-0", classification, outcomes)
     told = analyze_run(run, [classification], store=synthetic_store)
     read = read_analysis(run.path)
-    for name in KINDS:
+    for name in ANALYSIS_TABLES:
         assert getattr(told, name)
         assert list(getattr(read, name)) == list(getattr(told, name))
     assert read_analysis(tmp_path) == RunAnalysis()
@@ -216,7 +216,7 @@ def test_other_tuning_predictions_are_told_of_anew(
     assert after["recalibrated/brier"] != before["recalibrated/brier"]
     assert after["calibration/brier"] == before["calibration/brier"]
     scored_run(tmp_path / "a-0", classification, outcomes)
-    assert not run.mark(classification.name).exists()
+    assert run.analysis_digest(classification.name) is None
     told = analyze_run(run, [classification], store=synthetic_store)
     assert "recalibrated/brier" not in numbers(told, "complete")
 

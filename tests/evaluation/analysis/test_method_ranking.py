@@ -14,7 +14,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.method_ranking import rank_and_decompose
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import MethodRank, SeedComponents
 from clinical_symile.tracking.results import Result, read_rows, write_rows
 from clinical_symile.tracking.run import Run
 
@@ -41,7 +41,7 @@ def scored(
 ) -> Run:
     """A run of a method that is right in about such a share of queries."""
     run = Run(folder / f"{method}-{seed}")
-    run.write_record({"name": run.name, "seed": seed, "task": f"pretraining/{method}"})
+    run.write_metadata({"name": run.name, "seed": seed, "task": f"pretraining/{method}"})
     result = Result(
         run=run.name,
         cohort="synthetic",
@@ -119,7 +119,7 @@ def test_a_run_that_was_made_elsewhere_is_a_method_of_its_own(
     runs = [
         scored(tmp_path, synthetic_store, task, name, 0.7, seed=0) for name in ("ours", "theirs")
     ]
-    runs[1].write_record({"name": runs[1].name})
+    runs[1].write_metadata({"name": runs[1].name})
     _, ranks = rank_and_decompose(runs, [task], store=synthetic_store)
     assert {row.method for row in ranks} == {"pretraining/ours", "theirs-0"}
 

@@ -95,8 +95,8 @@ def test_every_task_of_a_method_trains(
 ):
     task = tiny(catalog, f"pretraining/missingness/{name}", "epochs=1")
     run = train(task, store=synthetic_store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
-    assert run.finished
-    assert run.record["definition"]["missing_modality"] == task.missing_modality
+    assert run.is_finished
+    assert run.metadata["definition"]["missing_modality"] == task.missing_modality
 
 
 def test_the_tasks_of_the_methods_differ_in_nothing_else(catalog: Catalog):

@@ -5,7 +5,7 @@ import pytest
 
 from clinical_symile.reporting.result_lookup import ResultTable
 from clinical_symile.reporting.sections.mask_predictability import mask_predictability_panels
-from clinical_symile.tracking.analysis_tables import MaskAuroc
+from clinical_symile.tracking.benchmark_tables import MaskAuroc
 from clinical_symile.tracking.results import Result
 
 TASKS: dict[str, Any] = {

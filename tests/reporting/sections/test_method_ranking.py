@@ -2,7 +2,7 @@ from typing import Any
 
 from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.sections.method_ranking import rank_panels, seed_panels
-from clinical_symile.tracking.analysis_tables import MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import MethodRank, SeedComponents
 from tests.helpers.figures import svg_of
 
 METHODS = {

@@ -1,0 +1,43 @@
+"""Record the versions, the platform and the commit that a run was made with."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_RECORDED_PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions, the platform and, in a checkout, the commit that is running."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _RECORDED_PACKAGES},
+        },
+        "platform": platform.platform(terse=True),
+        "git_commit": _git_commit(),
+    }
+
+
+def now() -> str:
+    """Return the time as a run records it: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout this package runs from, marked if it has changes."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

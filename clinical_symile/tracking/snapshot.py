@@ -1,0 +1,98 @@
+"""Describe what may leave a run's folder, and where MLflow has a copy of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from clinical_symile.errors import DataError
+from clinical_symile.tracking.analysis_tables import RunAnalysis
+from clinical_symile.tracking.results import Result
+
+SQLITE = "sqlite:///"
+
+# The files that may leave a run's folder. The others hold rows of samples, or weights.
+SHAREABLE_FILES = (
+    "run.toml",
+    "history.jsonl",
+    "results.jsonl",
+    "measures.jsonl",
+    "modality_value.jsonl",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlflowCopy:
+    """Where MLflow has a copy of a run.
+
+    Attributes:
+        tracking_uri: of the server or database, without credentials.
+        experiment: name of the experiment.
+        run_id: MLflow's name for the run.
+    """
+
+    tracking_uri: str
+    experiment: str
+    run_id: str
+
+    @classmethod
+    def from_table(cls, table: Any, *, folder: Path) -> "MlflowCopy":
+        """Read the `[mlflow]` table of `run.toml`.
+
+        A database named by a relative path is looked up from the run's folder, so that runs and
+        their database can be moved together.
+
+        Args:
+            table: the table.
+            folder: the run's folder.
+
+        Raises:
+            DataError: the table is not as expected.
+        """
+        names = {field.name for field in fields(cls)}
+        texts = {key for key, value in table.items() if isinstance(value, str)}
+        if texts != names or set(table) != names:
+            raise DataError(
+                f"{folder / 'run.toml'}: [mlflow] has {', '.join(sorted(table))}; expected the "
+                f"texts {', '.join(sorted(names))}. Remove the table; the next sync writes it."
+            )
+        copy = cls(**table)
+        database = copy.tracking_uri.removeprefix(SQLITE)
+        if database == copy.tracking_uri or database.startswith("/"):
+            return copy
+        return replace(copy, tracking_uri=f"{SQLITE}{(folder / database).resolve().as_posix()}")
+
+    def to_table(self, *, folder: Path) -> dict[str, str]:
+        """Return the `[mlflow]` table; a database above the folder gets a relative path."""
+        database = self.tracking_uri.removeprefix(SQLITE)
+        above = list(folder.resolve().parents)
+        if database == self.tracking_uri or Path(database).parent not in above:
+            return asdict(self)
+        steps = [".."] * (above.index(Path(database).parent) + 1)
+        relative = "/".join([*steps, Path(database).name])
+        return asdict(replace(self, tracking_uri=f"{SQLITE}{relative}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSnapshot:
+    """What a run's folder holds at one moment, as far as it may leave the folder.
+
+    Attributes:
+        name: the run's name.
+        cohort: the cohort's name.
+        metadata: what `run.toml` says; empty for the oracle, which has no training.
+        history: one entry per epoch; numbers only.
+        results: what evaluation found.
+        analysis: the tables of the analysis.
+        evaluated_ms: time of the last evaluation, in milliseconds since 1970; 0 without results.
+        files: name and content of each of `SHAREABLE_FILES` that is there.
+    """
+
+    name: str
+    cohort: str
+    metadata: Mapping[str, Any]
+    history: Sequence[Mapping[str, int | float]]
+    results: Sequence[Result]
+    analysis: RunAnalysis
+    evaluated_ms: int
+    files: Mapping[str, bytes]
