@@ -69,7 +69,7 @@ def train(
     Examples:
         >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
         >>> task = "pretraining/symile"
-        >>> cs.train(task, "store", out="runs", name="small", overrides=small).finished
+        >>> cs.train(task, "store", out="runs", name="small", overrides=small).is_finished
         True
     """
     if isinstance(task, str):
