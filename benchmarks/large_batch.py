@@ -70,7 +70,7 @@ def needed(way: Way, batch: int, dim: int) -> float:
 
 
 def read() -> Pretraining:
-    task = read_task(open_catalog().path("tasks", TASK), name=TASK)
+    task = read_task(open_catalog(), TASK)
     assert isinstance(task, Pretraining)
     return task
 

@@ -46,7 +46,7 @@ def main() -> None:
     run = Run(options.folder / "runs" / options.run)
     task = parse_task(run.metadata["definition"], name=run.metadata["task"], where="run.toml")
     name = "retrieval/cxr_given_ecg_labs"
-    asked = read_task(open_catalog().path("tasks", name), name=name)
+    asked = read_task(open_catalog(), name)
     assert isinstance(task, Pretraining)
     assert isinstance(asked, Retrieval)
     with tempfile.TemporaryDirectory() as folder:

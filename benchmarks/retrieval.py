@@ -46,7 +46,7 @@ def measure(candidates: int, *, queries: int, dim: int) -> str:
         modalities=("cxr", "ecg", "labs"),
         rows=torch.arange(candidates),
     )
-    task = read_task(open_catalog().path("tasks", TASK), name=TASK)
+    task = read_task(open_catalog(), TASK)
     assert isinstance(task, Retrieval)
     nowhere: Any = None  # the store is for labels, which nobody asks for here
     predictor = EmbeddingPredictor(embeddings, Symile(), nowhere)

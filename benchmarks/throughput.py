@@ -175,8 +175,8 @@ WAYS = {"ours": Way(read_ahead, own_loss, True), "plain": Way(loaded, dense_loss
 def measure(way: Way, sizes: Sizes, device: torch.device, steps: int) -> dict[str, float]:
     """Seconds of each part of a step, the mean over steps after the first."""
     task = read_task(
-        open_catalog().path("tasks", TASK),
-        name=TASK,
+        open_catalog(),
+        TASK,
         overrides=[f"dim={sizes.dim}", f"batch_size={sizes.batch}"],
     )
     assert isinstance(task, Pretraining)

@@ -13,7 +13,7 @@ PathLike = str | Path
 Paths = PathLike | Sequence[PathLike]
 # Fields and their values, as a mapping or as `field=value`, such as {"epochs": 2} or "epochs=2".
 Settings = Mapping[str, Any] | Sequence[str]
-DEFAULT_TASKS = ("*", "!*/more/*")
+DEFAULT_TASKS = ("default",)
 
 
 def open_definitions(directories: Paths) -> Catalog:

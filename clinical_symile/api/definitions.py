@@ -6,6 +6,7 @@ from pathlib import Path
 from clinical_symile.api._arguments import Paths, Settings, as_overrides, open_definitions
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.config.report_file import read_requirements
+from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.config.tasks.read import Task, read_task
 from clinical_symile.registry.base import Family, describe
 from clinical_symile.registry.families import ENCODERS, METRICS, OBJECTIVES
@@ -35,7 +36,8 @@ def list_tasks(*, kind: str | None = None, catalog: Paths = ()) -> dict[str, str
         >>> "pretraining/symile" in cs.list_tasks(kind="pretraining")
         True
     """
-    tables = {name: read_toml(path) for name, path in open_definitions(catalog).tasks.items()}
+    definitions = open_definitions(catalog)
+    tables = {name: resolve_task_table(definitions, name) for name in definitions.tasks}
     return {
         name: table["description"]
         for name, table in tables.items()
@@ -102,8 +104,7 @@ def get_task(name: str, *, overrides: Settings = (), catalog: Paths = ()) -> Tas
         >>> cs.get_task("retrieval/cxr_given_ecg_labs").query
         ('ecg', 'labs')
     """
-    path = open_definitions(catalog).path("tasks", name)
-    return read_task(path, name=name, overrides=as_overrides(overrides))
+    return read_task(open_definitions(catalog), name, overrides=as_overrides(overrides))
 
 
 def _described(paths: Mapping[str, Path], key: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from clinical_symile.api._arguments import (
     open_definitions,
 )
 from clinical_symile.benchmarking.spec import BenchmarkSpec
-from clinical_symile.config.catalog import read_toml
+from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
@@ -121,7 +121,7 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
     primary: dict[str, str] = {}
     for row in rows:
         if row.task not in primary and row.task in definitions.tasks:
-            primary[row.task] = read_toml(definitions.tasks[row.task])["primary"]
+            primary[row.task] = resolve_task_table(definitions, row.task)["primary"]
     record = folder / BENCHMARK_FILE
     if record.is_file():
         about = json.loads(record.read_text(encoding="utf-8"))

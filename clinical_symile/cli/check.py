@@ -50,9 +50,9 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]
                 continue
             if not directories or any(path.is_relative_to(own) for own in directories):
                 told.append(cohort)
-    for name, path in catalog.tasks.items():
+    for name in catalog.tasks:
         try:
-            tasks[name] = read_task(path, name=name)
+            tasks[name] = read_task(catalog, name)
         except DefinitionError as error:
             problems += error.problems
     for path in catalog.reports.values():

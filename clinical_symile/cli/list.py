@@ -7,6 +7,7 @@ from typing import Any
 from clinical_symile.config.catalog import open_catalog, read_toml
 from clinical_symile.config.presets import apply_preset, cohort_names
 from clinical_symile.config.report_file import read_requirements
+from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.errors import DefinitionError
 from clinical_symile.missingness.patterns import PATTERN_FORMS, PATTERN_GROUPS
 from clinical_symile.registry.base import Family, describe
@@ -33,7 +34,7 @@ def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
             for each in cohort_names(path, name=name)
         },
         "tasks": {
-            name: _said(read_toml(path), "description") for name, path in catalog.tasks.items()
+            name: _task_sentence(resolve_task_table(catalog, name)) for name in catalog.tasks
         },
         "reports": {
             name: read_requirements(path).description for name, path in catalog.reports.items()
@@ -46,6 +47,11 @@ def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
 
 def _said(definition: Mapping[str, Any], *keys: str) -> str:
     return " · ".join(str(definition[key]) for key in keys if key in definition)
+
+
+def _task_sentence(table: Mapping[str, Any]) -> str:
+    by_name = "" if table.get("default", True) else " [not a default task]"
+    return _said(table, "description") + by_name
 
 
 def _objects(family: Family) -> dict[str, str]:

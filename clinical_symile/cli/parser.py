@@ -26,8 +26,8 @@ LISTS = (
     "missingness",
 )
 
-DEFAULT_TASKS = ["*", "!*/more/*"]
-NOT_MORE = "names or patterns; ! takes away; without it, all but those in a folder more/"
+DEFAULT_TASKS = ["default"]
+NOT_MORE = "names, patterns with *, or default; ! leaves out; without it, default tasks"
 
 COHORT = "a name of `list cohorts`, such as synthetic"
 REPORT = "a name of `list reports`, such as benchmark"

@@ -15,6 +15,9 @@ from clinical_symile.missingness.patterns import Pattern, expand, parse_pattern
 
 EvaluationTask = Retrieval | Classification
 
+DEFAULT_TASKS = "default"
+"""The word for all tasks but those with `default = false`."""
+
 
 def run_name(task: str, seed: int) -> str:
     """Return a run's name: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""
@@ -25,41 +28,48 @@ def applicable_tasks(
     catalog: Catalog,
     store: CohortStore,
     *,
-    patterns: Sequence[str] = ("*",),
+    patterns: Sequence[str] = (DEFAULT_TASKS,),
 ) -> tuple[list[EvaluationTask], list[str]]:
-    """Select the evaluation tasks that apply to a store.
+    """Select the tasks to evaluate on a store, and say which of the selected do not apply.
 
     Args:
         catalog: the definitions.
-        store: the cohort.
-        patterns: names, or patterns with `*` for all retrieval and classification tasks; one that
-            begins with `!` excludes what it matches.
+        store: the store to evaluate on.
+        patterns: names; patterns with `*` among all retrieval and classification tasks; `default`
+            for all of these but tasks with `default = false`. `!` before any of them leaves out
+            what it matches.
 
     Returns:
-        The tasks, and a note for each task that matched a pattern but does not apply.
+        The tasks, and a note for each task that a pattern matches but that does not apply.
 
     Raises:
         DefinitionError: a task given by name is unknown, of another kind, or does not apply; or
-            none is left.
+            no task is left.
         DataError: the candidates of a task given by name cannot be drawn.
     """
     tasks: dict[str, EvaluationTask] = {}
     notes = []
     excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for pattern in (pattern for pattern in patterns if not pattern.startswith("!")):
-        by_name = "*" not in pattern
+        by_name = "*" not in pattern and pattern != DEFAULT_TASKS
         if by_name:
             catalog.path("tasks", pattern)
-        for name in [name for name in catalog.tasks if fnmatch(name, pattern)]:
+        for name in catalog.tasks:
+            if not (pattern == DEFAULT_TASKS or fnmatch(name, pattern)):
+                continue
             if any(fnmatch(name, other) for other in excluded):
                 continue
-            task = read_task(catalog.path("tasks", name), name=name)
+            task = read_task(catalog, name)
             if isinstance(task, Pretraining):
                 if by_name:
                     raise DefinitionError(
                         f"task '{name}' is of kind pretraining; expected retrieval or "
                         "classification. Train it, then evaluate the run."
                     )
+                continue
+            if pattern == DEFAULT_TASKS and not task.default:
+                continue
+            if DEFAULT_TASKS in excluded and task.default:
                 continue
             try:
                 check_applies(task, store)

@@ -131,7 +131,7 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
     tasks: dict[str, EvaluationTask] = {}
     for name, table in record["definitions"].items():
         if name in catalog.tasks:
-            task = read_task(catalog.path("tasks", name), name=name)
+            task = read_task(catalog, name)
         else:
             task = parse_task(table, name=name, where=f"{BENCHMARK_FILE}, {name}")
         if isinstance(task, Retrieval | Classification):

@@ -53,7 +53,7 @@ def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> Embed
 def _evaluated(
     catalog: Catalog, name: str, predictor: EmbeddingPredictor, store: CohortStore
 ) -> Evaluation:
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Retrieval | Classification)
     return evaluate(task, predictor, store=store, run="own", seed=0)
 

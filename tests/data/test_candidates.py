@@ -15,7 +15,7 @@ from clinical_symile.errors import DataError
 @pytest.fixture
 def task(catalog: Catalog) -> Retrieval:
     name = "retrieval/cxr_given_ecg_labs"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Retrieval)
     return made
 
@@ -190,7 +190,7 @@ def test_a_table_of_lists_has_a_row_for_each_query_and_candidate() -> None:
 def test_published_candidates_without_the_target_or_of_another_split_are_left_out(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
-    task = read_task(catalog.path("tasks", "retrieval/cxr_given_ecg_labs"), name="x").model_copy(
+    task = read_task(catalog, "retrieval/cxr_given_ecg_labs").model_copy(
         update={"candidates": "published"}
     )
     assert isinstance(task, Retrieval)

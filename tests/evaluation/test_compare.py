@@ -24,7 +24,7 @@ from clinical_symile.tracking.run import Run
 @pytest.fixture
 def task(catalog: Catalog) -> Retrieval | Classification:
     name = "retrieval/cxr_given_ecg_labs"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Retrieval)
     return made
 
@@ -183,7 +183,7 @@ def test_auroc_is_compared_by_delong_and_by_the_bootstrap_where_a_class_has_one_
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     name = "classification/deterioration"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Classification)
     for positives, expected in ((30, "DeLong, clustered"), (1, "bootstrap, normal")):
         label = (np.arange(100) < positives).astype(int)
@@ -209,7 +209,7 @@ def test_a_mean_over_several_outcomes_is_compared_as_a_mean(
     # Both rank each outcome alike; one gives the rarer outcome the higher risks, so that a single
     # ranking of all rows would tell them apart.
     name = "classification/more/xray_findings"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Classification)
     runs = []
     for run_name, shift in (("a-0", 0.0), ("b-0", 0.5)):

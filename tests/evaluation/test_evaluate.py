@@ -48,7 +48,7 @@ def read(catalog: Catalog) -> Callable[..., Retrieval | Classification]:
     """A function that reads a task by name, with some fields set."""
 
     def read(name: str, *overrides: str) -> Retrieval | Classification:
-        task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+        task = read_task(catalog, name, overrides=overrides)
         assert isinstance(task, Retrieval | Classification)
         return task
 
@@ -491,7 +491,7 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
     again = embed_rows(learner.model, hiding.store, rows)
     torch.testing.assert_close(again.z, hiding.embeddings.z)
     name = "retrieval/cxr_given_ecg_labs"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Retrieval)
     kind = {"store": synthetic_store, "run": "r", "seed": 0}
     made = evaluate(task, predictor, **kind, missingness=["complete", "labs-mcar-50"])

@@ -20,7 +20,7 @@ COMPLETE = parse_pattern("complete")
 @pytest.fixture
 def task(catalog: Catalog) -> Retrieval:
     name = "retrieval/cxr_given_ecg_labs"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Retrieval)
     return made
 

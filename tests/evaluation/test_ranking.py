@@ -29,7 +29,7 @@ NAME = "retrieval/cxr_given_ecg_labs"
 
 @pytest.fixture
 def task(catalog: Catalog) -> Retrieval:
-    made = read_task(catalog.path("tasks", NAME), name=NAME, overrides=['candidates="all"'])
+    made = read_task(catalog, NAME, overrides=['candidates="all"'])
     assert isinstance(made, Retrieval)
     return made
 

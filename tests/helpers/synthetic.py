@@ -56,7 +56,7 @@ def tiny_task(catalog: Catalog) -> Pretraining:
 
 def tiny(catalog: Catalog, name: str, *overrides: str) -> Pretraining:
     """A pretraining task of the catalog made small."""
-    task = read_task(catalog.path("tasks", name), name=name, overrides=[*TINY, *overrides])
+    task = read_task(catalog, name, overrides=[*TINY, *overrides])
     assert isinstance(task, Pretraining)
     return task
 
@@ -68,7 +68,7 @@ def mlp_task(catalog: Catalog, *overrides: str, task: str = "pretraining/symile"
     """
     mlps = (f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs"))
     small = ("dim=8", "batch_size=16", "epochs=3")
-    made = read_task(catalog.path("tasks", task), name=task, overrides=[*mlps, *small, *overrides])
+    made = read_task(catalog, task, overrides=[*mlps, *small, *overrides])
     assert isinstance(made, Pretraining)
     return made
 

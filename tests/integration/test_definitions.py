@@ -47,7 +47,7 @@ def test_a_cohort_is_read_and_its_modalities_are_there(name: str):
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)
 def test_a_task_is_read_and_what_it_names_is_there(name: str):
-    task = read_task(EVERYONES.path("tasks", name), name=name)
+    task = read_task(EVERYONES, name)
     assert task.description.endswith(".")
     if isinstance(task, Pretraining):
         assert callable(resolve(task.objective.name, OBJECTIVES))
@@ -62,7 +62,7 @@ def test_a_task_is_read_and_what_it_names_is_there(name: str):
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)
 def test_a_task_applies_somewhere(name: str):
-    task = read_task(EVERYONES.path("tasks", name), name=name)
+    task = read_task(EVERYONES, name)
     cohorts = [read_cohort(EVERYONES.path("cohorts", each), name=each) for each in COHORTS]
     if isinstance(task, Pretraining):
         assert any(set(task.modalities) <= set(cohort.modalities) for cohort in cohorts)
@@ -75,7 +75,7 @@ def test_a_task_applies_somewhere(name: str):
 
 @pytest.mark.parametrize("name", EVERYONES.tasks)
 def test_the_path_says_what_kind_a_task_is(name: str):
-    task = read_task(EVERYONES.path("tasks", name), name=name)
+    task = read_task(EVERYONES, name)
     assert task.kind in name.split("/")
 
 
@@ -86,7 +86,7 @@ def test_a_report_asks_for_what_there_is(name: str):
         assert asked.pretraining == asked.tasks == asked.seeds == ()
         return
     for task in asked.pretraining:
-        assert isinstance(read_task(OURS.path("tasks", task), name=task), Pretraining)
+        assert isinstance(read_task(OURS, task), Pretraining)
     assert asked.pretraining
     assert asked.tasks
     assert asked.seeds

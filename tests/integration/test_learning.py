@@ -92,7 +92,7 @@ def hospital(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Coho
 
 
 def _trained(catalog: Catalog, name: str, store: CohortStore, folder: Path, *overrides: str) -> Run:
-    task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+    task = read_task(catalog, name, overrides=overrides)
     assert isinstance(task, Pretraining)
     return train(task, store=store, run=Run(folder), seed=0, accelerator="cpu")
 
@@ -100,10 +100,7 @@ def _trained(catalog: Catalog, name: str, store: CohortStore, folder: Path, *ove
 def _retrievals(catalog: Catalog) -> list[Retrieval]:
     """All directions, asked with nothing missing."""
     names = [name for name in catalog.tasks if fullmatch(r"retrieval/\w+", name)]
-    tasks = [
-        read_task(catalog.path("tasks", name), name=name, overrides=['missingness=["complete"]'])
-        for name in names
-    ]
+    tasks = [read_task(catalog, name, overrides=['missingness=["complete"]']) for name in names]
     return [task for task in tasks if isinstance(task, Retrieval)]
 
 

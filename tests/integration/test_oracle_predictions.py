@@ -73,7 +73,7 @@ def oracle(catalog: Catalog, people: CohortStore) -> tuple[Run, RunAnalysis]:
     """The oracle as a run, and what is told of it."""
     tasks = []
     for name in ("classification/deterioration", "retrieval/cxr_given_ecg_labs"):
-        task = read_task(catalog.path("tasks", name), name=name)
+        task = read_task(catalog, name)
         assert isinstance(task, Classification | Retrieval)
         tasks.append(task)
     run = evaluate_oracle(tasks, store=people, run=Run(people.path / "oracle"))

@@ -141,9 +141,8 @@ def _check_ours(words: list[str]) -> None:
 def test_the_settings_that_readme_names_are_settings():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     settings = re.findall(r"`--set (?!field=)([\w.]+=[^`]+)`", text)
-    path = open_catalog().path("tasks", "pretraining/symile")
     for setting in settings:
-        task = read_task(path, name="pretraining/symile", overrides=[setting])
+        task = read_task(open_catalog(), "pretraining/symile", overrides=[setting])
         assert isinstance(task, Pretraining)
         assert parse_override(setting)[0].split(".")[0] in Pretraining.model_fields
     assert settings

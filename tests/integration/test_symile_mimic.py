@@ -110,7 +110,7 @@ def test_the_published_lists_are_kept_as_published(
     part: str, split: str, store: CohortStore, release: Release, catalog: Catalog
 ) -> None:
     name = "symile_mimic/retrieval/cxr_given_ecg_labs"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Retrieval)
     drawn = candidate_lists(task.model_copy(update={"split": split}), store)
     samples = store.samples["sample"].to_numpy()

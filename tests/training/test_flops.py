@@ -14,7 +14,7 @@ MLPS = tuple(f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "
 
 def _task(catalog: Catalog, *overrides: str) -> Pretraining:
     name = "pretraining/symile"
-    task = read_task(catalog.path("tasks", name), name=name, overrides=[*MLPS, "dim=4", *overrides])
+    task = read_task(catalog, name, overrides=[*MLPS, "dim=4", *overrides])
     assert isinstance(task, Pretraining)
     return task
 

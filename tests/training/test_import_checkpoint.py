@@ -199,7 +199,7 @@ def test_retrieval_is_the_official_models(
     catalog: Catalog,
 ) -> None:
     run = imported(loss_fn=objective)
-    task = read_task(catalog.path("tasks", TASK), name=TASK)
+    task = read_task(catalog, TASK)
     assert isinstance(task, Retrieval)
     evaluate_run(run, [task], store=store)
     z = dict(zip(store.samples["sample"], theirs(official, release, store), strict=True))

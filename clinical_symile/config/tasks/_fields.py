@@ -60,6 +60,7 @@ class EvaluationFields(TaskTable):
         primary: the metric to read first.
         interval: how confidence intervals are built from bootstrap resamples of subjects: `bca`
             corrects for bias and skewness, `percentile` does not; by default, as each metric says.
+        default: False leaves the task out unless it is named: by `evaluate`, `compare` and reports.
         margin: non-inferiority margin on the primary metric; no such claim without it.
     """
 
@@ -72,6 +73,7 @@ class EvaluationFields(TaskTable):
     primary: str
     interval: Literal["bca", "percentile"] | None = None
     margin: Positive | None = None
+    default: bool = Field(default=True, exclude=True)
 
     def metric_problems(self, family: Family) -> list[str]:
         """Return what is wrong with `metrics` and `primary`, a sentence each.

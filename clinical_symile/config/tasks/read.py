@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from clinical_symile.config.catalog import Catalog, read_definition, read_toml
+from clinical_symile.config.catalog import Catalog, read_definition
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.overrides import apply_override, parse_override
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
@@ -23,28 +23,29 @@ KINDS: dict[str, type[Task]] = {
 }
 
 
-def read_task(path: Path, *, name: str, overrides: Sequence[str] = ()) -> Task:
-    """Read a task's file.
+def read_task(catalog: Catalog, name: str, *, overrides: Sequence[str] = ()) -> Task:
+    """Read a task with everything that it inherits.
 
     Args:
-        path: the TOML file.
-        name: the task's name in the catalog.
+        catalog: the definitions.
+        name: the task's name.
         overrides: `field=value` as after `--set`, with dots into tables; the value is TOML, or a
             string if it is not. Only fields that exist can be set.
 
     Raises:
-        DefinitionError: with every problem of the file and the overrides.
+        DefinitionError: there is no such task, or every problem of the file and the overrides.
     """
-    return parse_task(read_toml(path), name=name, overrides=overrides, where=str(path))
+    table, where = resolve_task_table(catalog, name), str(catalog.path("tasks", name))
+    return parse_task(table, name=name, overrides=overrides, where=where)
 
 
 def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> Pretraining:
-    """A pretraining task of the catalog with some fields set.
+    """Read a pretraining task, see `read_task`.
 
     Raises:
-        DefinitionError: no such task, or of another kind, or with problems.
+        DefinitionError: there is no such task, or it is of another kind, or it has problems.
     """
-    task = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+    task = read_task(catalog, name, overrides=overrides)
     if not isinstance(task, Pretraining):
         raise DefinitionError(
             f"task '{name}' is of kind {task.kind}; expected pretraining. "
@@ -56,7 +57,17 @@ def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> P
 def parse_task(
     table: Mapping[str, Any], *, name: str, where: str, overrides: Sequence[str] = ()
 ) -> Task:
-    """A task from what its file says, as `read_task`."""
+    """Check a task's table.
+
+    Args:
+        table: what the file says, with everything that it inherits.
+        name: the task's name.
+        where: the file, for messages.
+        overrides: as for `read_task`.
+
+    Raises:
+        DefinitionError: with every problem of the table and the overrides.
+    """
     if "name" in table:
         raise DefinitionError(f"{where}: has a key 'name'; the path is the name. Remove it.")
     for override in overrides:
@@ -71,7 +82,7 @@ def parse_task(
 
 
 def task_digest(task: Task) -> str:
-    """A digest of all that a task says but its description, its place and its margin."""
+    """Compute a digest of a resolved task without its description, name, default and margin."""
     content = task.model_dump(mode="json", exclude={"name", "description", "margin"})
     return digest_of(json.dumps(content, sort_keys=True))
 
@@ -79,7 +90,13 @@ def task_digest(task: Task) -> str:
 def applicability_problems(
     task: Retrieval | Classification, modalities: Sequence[str], outcomes: Sequence[str]
 ) -> list[str]:
-    """Why a task cannot be asked of a cohort that has these; empty if it can."""
+    """Return why a task does not apply to a cohort, a sentence each; empty if it applies.
+
+    Args:
+        task: the task.
+        modalities: the modalities of the cohort.
+        outcomes: the outcomes that the cohort defines.
+    """
     wanted = task.outcomes if isinstance(task, Classification) else ()
     problems = []
     if absent := [f"'{name}'" for name in task.modalities if name not in modalities]:

@@ -29,7 +29,7 @@ RETRIEVAL = {
 
 
 def _read(catalog: Catalog, name: str, *overrides: str):
-    return read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+    return read_task(catalog, name, overrides=overrides)
 
 
 def test_every_kind_is_read(catalog: Catalog):
@@ -146,5 +146,6 @@ def test_the_papers_towers_are_available_by_name(catalog: Catalog):
 
 
 def test_a_missing_file_is_reported(tmp_path: Path):
+    catalog = Catalog(cohorts={}, tasks={"nowhere": tmp_path / "nowhere.toml"}, reports={})
     with pytest.raises(DefinitionError, match="no such file"):
-        read_task(tmp_path / "nowhere.toml", name="nowhere")
+        read_task(catalog, "nowhere")

@@ -37,7 +37,7 @@ ALL = (
 @pytest.fixture
 def classification(catalog: Catalog) -> Classification:
     name = "classification/deterioration"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Classification)
     return task
 
@@ -45,7 +45,7 @@ def classification(catalog: Catalog) -> Classification:
 @pytest.fixture
 def retrieval(catalog: Catalog) -> Retrieval:
     name = "retrieval/cxr_given_ecg_labs"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Retrieval)
     return task
 

@@ -21,7 +21,7 @@ def named(catalog: Catalog) -> Callable[[str], Classification | Retrieval]:
     """Reads a task and gives it the patterns above."""
 
     def read(name: str) -> Classification | Retrieval:
-        task = read_task(catalog.path("tasks", name), name=name)
+        task = read_task(catalog, name)
         assert isinstance(task, Classification | Retrieval)
         return task.model_copy(update={"missingness": PATTERNS})
 

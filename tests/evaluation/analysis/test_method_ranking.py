@@ -24,7 +24,7 @@ ROWS = 90
 @pytest.fixture
 def task(catalog: Catalog) -> Retrieval:
     name = "retrieval/cxr_given_ecg_labs"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Retrieval)
     return made
 

@@ -26,7 +26,7 @@ each_baseline = pytest.mark.parametrize("name", sorted(BASELINES))
 @pytest.fixture
 def task(catalog: Catalog) -> Classification:
     name = "classification/deterioration"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Classification)
     return made
 
@@ -86,7 +86,7 @@ def test_a_retrieval_task_is_skipped_with_its_reason(
     predictor: BaselinePredictor, catalog: Catalog
 ) -> None:
     name = "retrieval/cxr_given_ecg_labs"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     assert isinstance(task, Retrieval)
     assert not isinstance(predictor, RetrievalPredictor)
     made = evaluate(task, predictor, store=predictor.store, run="prevalence", seed=0)

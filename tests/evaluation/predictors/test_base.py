@@ -21,7 +21,7 @@ from clinical_symile.missingness.patterns import parse_pattern
 @pytest.fixture
 def retrieval(catalog: Catalog) -> Retrieval:
     name = "retrieval/cxr_given_ecg_labs"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Retrieval)
     return made
 
@@ -29,7 +29,7 @@ def retrieval(catalog: Catalog) -> Retrieval:
 @pytest.fixture
 def classification(catalog: Catalog) -> Classification:
     name = "classification/deterioration"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Classification)
     return made
 

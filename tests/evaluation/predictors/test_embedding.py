@@ -25,7 +25,7 @@ DIM = 6
 @pytest.fixture
 def retrieval(catalog: Catalog) -> Retrieval:
     name = "retrieval/cxr_given_ecg_labs"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Retrieval)
     return made
 
@@ -33,7 +33,7 @@ def retrieval(catalog: Catalog) -> Retrieval:
 @pytest.fixture
 def classification(catalog: Catalog) -> Classification:
     name = "classification/deterioration"
-    made = read_task(catalog.path("tasks", name), name=name)
+    made = read_task(catalog, name)
     assert isinstance(made, Classification)
     return made
 

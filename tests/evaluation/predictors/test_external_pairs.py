@@ -65,7 +65,7 @@ def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> Embed
 @pytest.fixture
 def task(catalog: Catalog) -> Callable[..., Retrieval]:
     def read(*overrides: str) -> Retrieval:
-        made = read_task(catalog.path("tasks", NAME), name=NAME, overrides=overrides)
+        made = read_task(catalog, NAME, overrides=overrides)
         assert isinstance(made, Retrieval)
         return made
 
@@ -154,7 +154,7 @@ def test_what_the_file_says_nothing_of_is_unscored_with_its_reason(
     assert set(reasons) == {"observed", "without-labs", "mcar-30"}
     assert "no scores of queries with ecg alone" in reasons["without-labs"]
     name = "classification/deterioration"
-    other = read_task(catalog.path("tasks", name), name=name)
+    other = read_task(catalog, name)
     assert isinstance(other, Classification)
     skipped = evaluate(other, theirs, store=predictor.store, run="theirs", seed=0)
     assert not skipped.results

@@ -37,7 +37,7 @@ def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def task(catalog: Catalog):
     def read(name: str, *overrides: str) -> Retrieval | Classification:
-        made = read_task(catalog.path("tasks", name), name=name, overrides=overrides)
+        made = read_task(catalog, name, overrides=overrides)
         assert isinstance(made, Retrieval | Classification)
         return made
 

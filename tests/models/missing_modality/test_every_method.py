@@ -100,12 +100,12 @@ def test_every_task_of_a_method_trains(
 
 
 def test_the_tasks_of_the_methods_differ_in_nothing_else(catalog: Catalog):
-    plain = read_task(catalog.path("tasks", "pretraining/symile"), name="x")
+    plain = read_task(catalog, "pretraining/symile")
     ready = [name for name in catalog.tasks if name.startswith("pretraining/missingness/")]
     assert [name.rpartition("/")[2] for name in sorted(ready)] == TASKS
     methods = set()
     for name in ready:
-        task = read_task(catalog.path("tasks", name), name="x")
+        task = read_task(catalog, name)
         assert isinstance(task, Pretraining)
         same = {"description", "missing_modality", "missingness"}
         assert task.model_dump(exclude=same) == plain.model_dump(exclude=same)

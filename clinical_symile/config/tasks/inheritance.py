@@ -1,0 +1,77 @@
+"""Resolve `extends`: a task that states only how it differs from another task."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clinical_symile.config.catalog import Catalog, read_toml
+from clinical_symile.config.deprecated import PRETRAINING_WORDS
+from clinical_symile.errors import DefinitionError
+
+_EXTENDS = "extends"
+
+
+def resolve_task_table(catalog: Catalog, name: str) -> dict[str, Any]:
+    """Return what a task's file says, with everything that it inherits.
+
+    A task that has `extends = "NAME"` inherits every key of that task, of any catalog. Its own
+    value replaces an inherited one; tables are merged by key. A table with another `name` than the
+    inherited one replaces it, since other arguments belong to another object.
+
+    Args:
+        catalog: the definitions.
+        name: the task's name.
+
+    Raises:
+        DefinitionError: the file is missing or no TOML, or `extends` names no task of the same
+            kind, or leads back to the task.
+    """
+    return _resolve(catalog, name, ())
+
+
+def merge_tables(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with the keys of both, where `own` replaces what it inherits."""
+    merged = dict(inherited)
+    for key, value in own.items():
+        before = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            another = value.get("name", before.get("name")) != before.get("name")
+            value = value if another else merge_tables(before, value)
+        merged[key] = value
+    return merged
+
+
+def _resolve(catalog: Catalog, name: str, children: tuple[str, ...]) -> dict[str, Any]:
+    path = catalog.path("tasks", name)
+    if name in children:
+        chain = " extends ".join(f"'{task}'" for task in (*children[children.index(name) :], name))
+        raise DefinitionError(f"{path}: {chain}; expected an end. Remove one extends.")
+    own = dict(read_toml(path))
+    if _EXTENDS not in own:
+        return own
+    inherited = _inherited(catalog, own.pop(_EXTENDS), path, (*children, name))
+    kind = own.get("kind", inherited.get("kind"))
+    if kind != inherited.get("kind"):
+        raise DefinitionError(
+            f"{path}: kind is '{kind}', but the task that it extends is of kind "
+            f"'{inherited.get('kind')}'; expected the same. Remove kind, or extend another task."
+        )
+    if kind == "pretraining":
+        own = PRETRAINING_WORDS.update(own, where=str(path))
+    return merge_tables(inherited, own)
+
+
+def _inherited(
+    catalog: Catalog, parent: object, path: Path, children: tuple[str, ...]
+) -> dict[str, Any]:
+    if not isinstance(parent, str):
+        raise DefinitionError(f"{path}: extends is {parent!r}; expected the name of a task.")
+    if parent not in catalog.tasks:
+        try:
+            catalog.path("tasks", parent)
+        except DefinitionError as error:
+            raise DefinitionError(f"{path}: extends: {error}") from None
+    table = _resolve(catalog, parent, children)
+    if table.get("kind") == "pretraining":
+        table = PRETRAINING_WORDS.update(table, where=str(catalog.path("tasks", parent)))
+    return table
