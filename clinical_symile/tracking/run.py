@@ -56,7 +56,7 @@ class Run:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What `run.toml` says of the run itself.
+        """The content of `run.toml`, without the place of the MLflow copy.
 
         Raises:
             DataError: it does not exist or cannot be read.
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def mlflow_copy(self) -> MlflowCopy | None:
-        """Where MLflow has a copy, as `run.toml` says; None before the first sync.
+        """The place of the MLflow copy, as `run.toml` says; None before the first sync.
 
         Raises:
             DataError: `run.toml` cannot be read, or its `[mlflow]` table is not as expected.
@@ -110,7 +110,7 @@ class Run:
 
     @property
     def results(self) -> list[Result]:
-        """What evaluation found; empty before it ran."""
+        """The results of all evaluations; empty before the first."""
         path = self.path / "results.jsonl"
         return read_rows(path, Result) if path.is_file() else []
 

@@ -23,7 +23,7 @@ SHAREABLE_FILES = (
 
 @dataclass(frozen=True, kw_only=True)
 class MlflowCopy:
-    """Where MLflow has a copy of a run.
+    """The place of a run's copy in MLflow.
 
     Attributes:
         tracking_uri: of the server or database, without credentials.
@@ -75,7 +75,7 @@ class MlflowCopy:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSnapshot:
-    """What a run's folder holds at one moment, as far as it may leave the folder.
+    """The content of a run's folder at one moment, as far as it may leave the folder.
 
     Attributes:
         name: the run's name.

@@ -8,6 +8,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import Result, SkippedResult
 from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import MlflowCopy
 from tests.tracking.test_results import RESULT, UNSCORED
 
 TASK = RESULT.task
@@ -171,3 +172,77 @@ def test_what_was_scored_by_a_table_that_is_another_by_now_is_not_kept(run: Run)
     )
     assert run.results == [RESULT]
     assert not (run.path / "outcomes" / TASK / "mask-ours.parquet").exists()
+
+
+# A run as version 0.1 wrote it.
+_RUN_OF_0_1 = """\
+name = "symile-0"
+task = "pretraining/symile"
+task_digest = "819c492d72cdf308"
+cohort = "synthetic"
+store_digest = "7b1d4160a06f082f"
+seed = 0
+version = "0.1.0"
+started = "2026-11-28T13:17:50+00:00"
+finished = "2026-11-28T13:18:39+00:00"
+
+[versions]
+python = "3.11.7"
+clinical-symile = "0.1.0"
+
+[definition]
+kind = "pretraining"
+absent = "omit"
+"""
+_RESULT_OF_0_1 = (
+    '{"run": "symile-0", "cohort": "synthetic", "task": "classification/deterioration", '
+    '"split": "held_out", "missingness": "complete", "metric": "auroc", "value": 0.7, '
+    '"low": 0.6, "high": 0.8, "interval": "bca", "chance": 0.5, "n_samples": 120, '
+    '"n_subjects": 90, "hidden": {"ecg": 0.0}, "mask": "0123", "seed": 0, "digest": "e50afbb8"}\n'
+)
+
+
+def test_a_run_of_version_0_1_opens(tmp_path: Path) -> None:
+    run = Run(tmp_path / "symile-0")
+    task = "classification/deterioration"
+    (run.path / "told" / "classification").mkdir(parents=True)
+    (run.path / "told" / f"{task}.digest").write_text("9cc5")
+    (run.path / "run.toml").write_text(_RUN_OF_0_1)
+    (run.path / "history.jsonl").write_text('{"epoch": 1, "step": 18, "loss": 8.5}\n')
+    (run.path / "results.jsonl").write_text(_RESULT_OF_0_1)
+    (run.path / "unscored.jsonl").write_text("")
+    assert run.is_trained
+    assert run.is_finished
+    assert run.mlflow_copy is None
+    assert run.analysis_digest(task) == "9cc5"
+    snapshot = run.snapshot()
+    assert (snapshot.cohort, snapshot.results[0].value) == ("synthetic", 0.7)
+    assert snapshot.history == [{"epoch": 1, "step": 18, "loss": 8.5}]
+    run.write_analysis_digest(task, "new")
+    assert run.analysis_digest(task) == "new"
+    assert not (run.path / "told" / f"{task}.digest").exists()
+
+
+def test_the_record_says_where_the_mlflow_copy_is_and_moves_with_its_database(
+    run: Run, tmp_path: Path
+) -> None:
+    database = tmp_path.resolve() / "mlflow.db"
+    copy = MlflowCopy(tracking_uri=f"sqlite:///{database}", experiment="synthetic", run_id="42")
+    before = run.metadata
+    run.write_mlflow_copy(copy)
+    assert run.mlflow_copy == copy
+    assert run.metadata == before
+    assert str(tmp_path) not in (run.path / "run.toml").read_text()
+    run.write_metadata({**before, "finished": now()})
+    assert run.mlflow_copy == copy
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    moved = Run(tmp_path / "moved" / "symile-0").mlflow_copy
+    assert moved is not None
+    assert moved.tracking_uri == f"sqlite:///{database}"
+
+
+def test_a_table_that_is_no_record_of_a_copy_is_refused(run: Run) -> None:
+    with (run.path / "run.toml").open("a") as file:
+        file.write('[mlflow]\nrun_id = "42"\n')
+    with pytest.raises(DataError, match=r"\[mlflow\] has run_id; expected the texts experiment"):
+        _ = run.mlflow_copy

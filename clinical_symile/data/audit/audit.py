@@ -1,4 +1,4 @@
-"""`clinical-symile audit STORE`: what could make the numbers of a store wrong."""
+"""Audit a prepared store for errors that would make its results wrong."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ EXTENSIONS = (".hea", ".dat", ".mat", ".dcm", ".png", ".jpg", ".jpeg", ".npy")
 
 
 class Severity(IntEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
     FINE = 0
     NOTE = 1
@@ -40,19 +40,19 @@ class Severity(IntEnum):
 
     @property
     def status(self) -> int:
-        """What the program ends with where this is the worst; 1 says that it could not look."""
+        """The exit status for this worst severity; 1 is left for an audit that could not run."""
         return self.value if self >= Severity.WARNING else 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFinding:
-    """One thing that was looked at.
+    """The outcome of one check.
 
     Attributes:
-        check: its name.
-        severity: how much it matters.
-        sentence: what was found, with counts, and what to do; no id and no value of a patient.
-        samples: whom it concerns, for whoever asks.
+        check: name of the check.
+        severity: severity of the finding.
+        sentence: the finding, with counts, and what to do; no id and no value of a subject.
+        samples: the samples concerned.
     """
 
     check: str
@@ -65,7 +65,7 @@ class AuditFinding:
 
 
 def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[AuditFinding]:
-    """Look for whatever could make the numbers of a store wrong.
+    """Run every check of a store.
 
     Memory is bounded by the tables of the store; measurements are read some at a time.
 
@@ -132,7 +132,7 @@ def _same(store: CohortStore) -> Iterator[AuditFinding]:
 def _repeated(
     store: CohortStore, modality: str, groups: Sequence[Sequence[int]], what: str
 ) -> Iterator[AuditFinding]:
-    """Samples that hold the same, by how far apart they should be."""
+    """Yield findings on samples with equal content, by how separate they should be."""
     subject, split = _codes(store, "subject"), _codes(store, "split")
     kinds: dict[tuple[Severity, str], list[int]] = {}
     for group in groups:
@@ -320,7 +320,7 @@ FINE = {
 
 
 def _files(store: CohortStore) -> dict[str, list[str]]:
-    """The file of each sample, empty without, for each modality that is read from files."""
+    """Return, for each modality read from files, the file of each sample; empty without one."""
     file = store.path / "files.parquet"
     if not file.is_file():
         return {}
@@ -329,7 +329,7 @@ def _files(store: CohortStore) -> dict[str, list[str]]:
 
 
 def _codes(store: CohortStore, column: str) -> Int[np.ndarray, " sample"]:
-    """Which of the different values of a column each sample has."""
+    """Return an integer code of a column's value for each sample."""
     return np.asarray(pd.factorize(store.samples[column])[0], dtype=np.int64)
 
 
@@ -346,6 +346,6 @@ def _ids(store: CohortStore, rows: Any) -> tuple[Any, ...]:
 
 
 def _stem(name: str) -> str:
-    """A recording's own name: 'files/p10/s1/40.hea' and '40' are one."""
+    """Return a recording's own name: 'files/p10/s1/40.hea' and '40' are one."""
     last = name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     return last.rsplit(".", 1)[0] if last.lower().endswith(EXTENSIONS) else last

@@ -1,4 +1,4 @@
-"""What tells an outcome without any medicine: a column that gives it away, or what was measured."""
+"""Check whether one column, or availability alone, predicts an outcome."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ class Leak:
 
     @property
     def certain(self) -> bool:
-        """Whether it can hardly be chance or physiology."""
+        """True if neither chance nor physiology plausibly explains it."""
         return self.auroc >= CERTAIN and self.low >= GIVEN_AWAY
 
 
 @dataclass(frozen=True)
 class AvailabilityLeak:
-    """How well what was measured at all tells an outcome; an interval, or why there is none."""
+    """AUROC of predicting an outcome from availability alone, or why it could not be computed."""
 
     outcome: str
     of: str
@@ -88,7 +88,7 @@ def _leak(
 
 
 def availability_leaks(store: CohortStore) -> Iterator[AvailabilityLeak]:
-    """How well an outcome is told by which modalities there are, and by which parts of a panel.
+    """Compute how well availability alone, of modalities and of analytes, predicts each outcome.
 
     A logistic regression of the outcome on what was observed, fitted on training samples and scored
     on held-out ones, or on tuning ones where those have no labels.

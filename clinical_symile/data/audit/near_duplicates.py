@@ -42,7 +42,7 @@ def exact_duplicates(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> lis
 
 
 def supports_near_duplicates(shape: tuple[int, ...]) -> bool:
-    """Whether measurements of a shape are pictures or signals; numbers are not merely alike."""
+    """Return whether measurements of a shape are images or signals; only these are compared."""
     return len(shape) in (2, 3)
 
 
