@@ -3,17 +3,20 @@
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.config.component import unknown_objects
 from clinical_symile.config.layouts import detect_layout, with_layout
 from clinical_symile.config.presets import cohort_names
-from clinical_symile.config.report_file import read_requirements
+from clinical_symile.config.report_file import ReportRequirements, read_requirements
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import Task, applicability_problems, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.ingest.query import binding_problems, syntax_problems
 from clinical_symile.errors import DefinitionError
+from clinical_symile.registry.families import BASELINES, FAMILIES, SECTIONS
+from clinical_symile.registry.source import find_definition
 
 
 def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
@@ -43,6 +46,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]
             try:
                 cohort = read_cohort(path, name=each)
                 problems += syntax_problems(cohort)
+                problems += _generator_problems(cohort, str(path))
                 for form in (cohort, *(with_layout(cohort, layout) for layout in cohort.layouts)):
                     modality_adapters(form)
             except DefinitionError as error:
@@ -57,15 +61,45 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]
             problems += error.problems
     for path in catalog.reports.values():
         try:
-            read_requirements(path)
+            problems += _report_problems(read_requirements(path), catalog, str(path))
         except DefinitionError as error:
             problems += error.problems
+    problems += [problem for family in FAMILIES.values() for problem in family.problems()]
     notes = [
         f"{len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
         f"{len(catalog.reports)} reports read."
     ]
     notes += [_what_can_be_asked(cohort, tasks.values()) for cohort in told]
     return list(dict.fromkeys(problems)), notes
+
+
+def _report_problems(needed: ReportRequirements, catalog: Catalog, where: str) -> list[str]:
+    """Return what is wrong with the tasks, baselines and sections that a report names."""
+    problems = []
+    named = [*needed.pretraining, *(name.removeprefix("!") for name in needed.tasks)]
+    for name in named:
+        if "*" not in name and name != "default":
+            try:
+                catalog.path("tasks", name)
+            except DefinitionError as error:
+                problems += error.problems
+    problems += unknown_objects(needed.baselines, BASELINES)
+    problems += unknown_objects(needed.sections, SECTIONS)
+    return [f"{where}: {problem}" for problem in problems]
+
+
+def _generator_problems(cohort: Cohort, where: str) -> list[str]:
+    """Return what is wrong with the objects that write a synthetic cohort and know its oracle."""
+    if cohort.generator is None:
+        return []
+    problems = []
+    for path in (cohort.generator.write, cohort.generator.oracle):
+        try:
+            if path is not None:
+                find_definition(path, what="generator")
+        except DefinitionError as error:
+            problems += [f"{where}: {problem}" for problem in error.problems]
+    return problems
 
 
 def check_source(directories: Sequence[Path], name: str, *, source: Path) -> list[str]:

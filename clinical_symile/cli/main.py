@@ -343,8 +343,24 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _show(options: argparse.Namespace) -> int:
+    from clinical_symile.cli.show import show_definition
+
+    print(show_definition(options.catalog, options.what, options.name), end="")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from clinical_symile.cli.show import definition_schema
+
+    print(definition_schema(options.what))
+    return 0
+
+
 VERBS = {
     "list": _list,
+    "show": _show,
+    "schema": _schema,
     "check": _check,
     "doctor": _doctor,
     "init": _init,

@@ -117,6 +117,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_catalog(parser, "catalog")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
+    _add_definition_verbs(verbs)
+    _add_data_verbs(verbs)
+    _add_run_verbs(verbs)
+    _add_benchmark_verbs(verbs)
+    return parser
+
+
+def _add_definition_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "list", "what there is to choose from")
     kinds = f"one of {', '.join(LISTS)}; without it, all of them"
     verb.add_argument("what", metavar="KIND", nargs="?", choices=LISTS, help=kinds)
@@ -148,6 +156,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="propose the cohort from the raw tables in this folder",
     )
 
+    verb = _add_verb(verbs, "show", "print a definition with everything that it inherits")
+    verb.add_argument("what", choices=("cohort", "task", "report"))
+    verb.add_argument("name", metavar="NAME", help="a name of `list`")
+
+    verb = _add_verb(verbs, "schema", "print the JSON Schema of a kind of definition, for editors")
+    verb.add_argument("what", choices=("cohort", "task", "report"))
+
+
+def _add_data_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
     verb.add_argument("cohort", metavar="COHORT", help=COHORT)
     verb.add_argument("--source", metavar="DIR", type=Path, required=True, help="the raw files")
@@ -170,6 +187,8 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("store", metavar="STORE", type=Path, help=STORE)
     verb.add_argument("--out", metavar="FILE", type=Path, required=True, help="such as card.html")
 
+
+def _add_run_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "train", "learn embeddings as a pretraining task says")
     verb.add_argument("task", metavar="TASK", help="such as pretraining/symile")
     verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
@@ -205,6 +224,8 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--margin", metavar="D", type=_margin, help="what may be lost without harm")
     verb.add_argument("--out", metavar="DIR", type=Path, help="without it, beside the first run")
 
+
+def _add_benchmark_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "benchmark", "all that a report needs and is not there yet")
     verb.add_argument("report", metavar="REPORT", help=REPORT)
     verb.add_argument("--cohort", metavar="COHORT", required=True, help=COHORT)
@@ -235,7 +256,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="csv and latex for tables; png, svg and pdf for figures; may be repeated",
     )
     verb.add_argument("--to", metavar="DIR", type=Path, help="without it, OUT/export")
-    return parser
 
 
 def _add_verb(
