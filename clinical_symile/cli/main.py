@@ -51,6 +51,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.plugin is not None:
+        from clinical_symile.evaluation.leak_checks.plugin import check_plugin
+
+        print("\n".join(check_plugin(options.plugin)))
+        return 0
     if options.canary is not None:
         from clinical_symile.evaluation.leak_checks.check import check_no_leakage
 

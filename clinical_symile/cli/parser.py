@@ -135,6 +135,11 @@ def _add_definition_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
         metavar="package.module:Name",
         help="instead, hold a part of your own to it: what is withheld must be unreachable",
     )
+    verb.add_argument(
+        "--plugin",
+        metavar="PACKAGE",
+        help="instead, check everything that an installed package registers",
+    )
     verb.add_argument("--cohort", metavar="COHORT", help="whose query to try on the tables too")
     verb.add_argument("--source", metavar="DIR", type=Path, help="the raw files of that cohort")
     verb = _add_verb(verbs, "doctor", "what this machine has and what is amiss")
