@@ -52,10 +52,17 @@ PRACTICAL = {
     "docs/explanation/statistics.md",
     "docs/troubleshooting.md",
     "examples/mini_hospital/README.md",
+    "examples/plugin/README.md",
     "reports/README.md",
 }
 # What is typed besides our own command.
-OTHERS = ("pip install .", "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db")
+OTHERS = (
+    "pip install .",
+    "pip install examples/plugin",
+    "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db",
+)
+# Definitions that a page's own package installs.
+INSTALLED = {"examples/plugin/README.md": ["--catalog", "examples/plugin/example_plugin"]}
 CHEAP = {
     "prepare": ["--generate", "subjects=60"],
     "train": [word for setting in TINY for word in ("--set", setting)],
@@ -109,7 +116,7 @@ def test_a_command_is_one_that_there_is(page: str, command: str, monkeypatch: py
         if program == "make":
             _check_target([word for word in words if "=" not in word])
         elif program == "clinical-symile":
-            _check_ours(words)
+            _check_ours([*INSTALLED.get(page, []), *words])
         elif program.endswith("python"):
             assert (ROOT / words[0]).is_file(), page
         else:
