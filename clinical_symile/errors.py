@@ -1,14 +1,14 @@
-"""What goes wrong for a user, by whose it is to mend.
+"""Exceptions for user-facing errors, grouped by who can fix them.
 
-A message reads `<where>: <what is wrong, with the value>; expected <what>. <What to do.>`. Whoever
-finds several problems raises them together.
+A message reads `<where>: <what is wrong, with the value>; expected <what>. <What to do.>`. Code
+that finds several problems raises them together.
 """
 
 import warnings
 
 
 class ClinicalSymileError(Exception):
-    """Something a user can mend; the command line prints it without a traceback.
+    """An error that a user can fix; the command line prints it without a traceback.
 
     Args:
         problems: one sentence each; all that were found.
@@ -20,11 +20,11 @@ class ClinicalSymileError(Exception):
 
 
 class DefinitionError(ClinicalSymileError):
-    """A cohort, task or report is not written as it must be: for whoever wrote the definition."""
+    """A wrong definition of a cohort, task or report; its author can fix it."""
 
 
 class DataError(ClinicalSymileError):
-    """Files are missing, broken or contradict each other: for whoever holds the data."""
+    """Files that are missing, broken or contradictory; the owner of the data can fix them."""
 
 
 class CannotScore(Exception):  # noqa: N818, a verdict rather than an error

@@ -103,7 +103,7 @@ def _generator_problems(cohort: Cohort, where: str) -> list[str]:
 
 
 def check_source(directories: Sequence[Path], name: str, *, source: Path) -> list[str]:
-    """What is wrong with a cohort over its tables, of which no more is read than must.
+    """Return what is wrong with a cohort's query on its tables, reading as little as possible.
 
     Args:
         directories: catalogs beside ours.

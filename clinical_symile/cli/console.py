@@ -1,4 +1,4 @@
-"""What the command line shows: progress bars and tables."""
+"""Print tables of stores, results and comparisons."""
 
 import sys
 from collections.abc import Sequence
@@ -110,7 +110,7 @@ def show_comparisons(
 
 
 def show_store(store: CohortStore, console: Console) -> None:
-    """What was prepared, and what was left out and why."""
+    """Print the counts of a store, and what was left out and why."""
     counts = store.manifest["counts"]
     samples = sum(split["samples"] for split in counts.values())
     layout = store.manifest.get("layout")
@@ -144,7 +144,7 @@ def show_store(store: CohortStore, console: Console) -> None:
 
 
 def show_selected(selected: SelectedSamples, console: Console) -> None:
-    """What the tables hold, and what would be left out before any recording is opened."""
+    """Print the rows that would be read and left out, before any recording is opened."""
     console.print(f"{selected.rows} rows in the tables, {selected.samples} would be read")
     table = Table()
     table.add_column("recorded")
@@ -160,7 +160,7 @@ def show_selected(selected: SelectedSamples, console: Console) -> None:
 
 
 def show_training(run: Run, console: Console) -> None:
-    """Which epoch was kept, and where."""
+    """Print the epoch that was kept, and the run's folder."""
     record, history = run.metadata, run.history
     key = f"tuning/{record['definition']['selection']['metric']}"
     best = max(history, key=lambda epoch: epoch[key])
@@ -214,7 +214,7 @@ def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
 def show_unscored(
     unscored: Sequence[SkippedResult], notes: Sequence[str], console: Console
 ) -> None:
-    """What could not be scored, once for each reason."""
+    """Print what could not be evaluated, once for each reason."""
     rows: dict[tuple[str, str], list[SkippedResult]] = {}
     for row in unscored:
         rows.setdefault((row.task, row.reason), []).append(row)

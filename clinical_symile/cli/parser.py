@@ -1,4 +1,4 @@
-"""What may stand on the command line."""
+"""Parse the command line."""
 
 import argparse
 import math
@@ -26,12 +26,12 @@ LISTS = (
     "missingness",
 )
 
-DEFAULT_TASKS = ["default"]
-NOT_MORE = "names, patterns with *, or default; ! leaves out; without it, default tasks"
+_DEFAULT_TASKS = ["default"]
+_TASKS_HELP = "names, patterns with *, or default; ! leaves out; without it, default tasks"
 
-COHORT = "a name of `list cohorts`, such as synthetic"
-REPORT = "a name of `list reports`, such as benchmark"
-STORE = "the folder that `prepare` wrote"
+_COHORT = "a name of `list cohorts`, such as synthetic"
+_REPORT = "a name of `list reports`, such as benchmark"
+_STORE = "the folder that `prepare` wrote"
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -171,7 +171,7 @@ def _add_definition_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_data_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "prepare", "raw files of a cohort to a store")
-    verb.add_argument("cohort", metavar="COHORT", help=COHORT)
+    verb.add_argument("cohort", metavar="COHORT", help=_COHORT)
     verb.add_argument("--source", metavar="DIR", type=Path, required=True, help="the raw files")
     either = verb.add_mutually_exclusive_group(required=True)
     either.add_argument("--out", metavar="STORE", type=Path, help="the store to write")
@@ -179,7 +179,7 @@ def _add_data_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     _add_generate(verb)
 
     verb = _add_verb(verbs, "audit", "what could make the numbers of a store wrong")
-    verb.add_argument("store", metavar="STORE", type=Path, help=STORE)
+    verb.add_argument("store", metavar="STORE", type=Path, help=_STORE)
     verb.add_argument(
         "--pretraining",
         metavar="FILE",
@@ -189,14 +189,14 @@ def _add_data_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb.add_argument("--samples", action="store_true", help="name the samples of each finding")
 
     verb = _add_verb(verbs, "card", "a store's card as a page, and as Croissant beside it")
-    verb.add_argument("store", metavar="STORE", type=Path, help=STORE)
+    verb.add_argument("store", metavar="STORE", type=Path, help=_STORE)
     verb.add_argument("--out", metavar="FILE", type=Path, required=True, help="such as card.html")
 
 
 def _add_run_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "train", "learn embeddings as a pretraining task says")
     verb.add_argument("task", metavar="TASK", help="such as pretraining/symile")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=_STORE)
     verb.add_argument("--out", metavar="RUNS", type=Path, required=True, help="folder of runs")
     verb.add_argument("--name", type=_run, help="of the run; without it, from the task and seed")
     verb.add_argument("--seed", metavar="N", type=_seed, default=0, help="0 without it")
@@ -205,7 +205,7 @@ def _add_run_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
 
     verb = _add_verb(verbs, "import-checkpoint", "the released Symile-MIMIC model as a run")
     verb.add_argument("file", metavar="FILE", type=Path, help="a checkpoint that Lightning wrote")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=_STORE)
     verb.add_argument("--out", metavar="RUNS", type=Path, required=True, help="folder of runs")
     verb.add_argument("--name", type=_run, default="released", help="of the run; else 'released'")
 
@@ -215,25 +215,29 @@ def _add_run_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     what.add_argument("--predictions", metavar="FILE", type=Path, help="CSV or Parquet, instead")
     what.add_argument("--embeddings", metavar="FILE", type=Path, help="CSV or Parquet, instead")
     what.add_argument("--scores", metavar="FILE", type=Path, help="of candidates; CSV or Parquet")
-    verb.add_argument("--store", metavar="STORE", type=Path, help=f"{STORE}; or labels in FILE")
+    verb.add_argument("--store", metavar="STORE", type=Path, help=f"{_STORE}; or labels in FILE")
     verb.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
     verb.add_argument("--name", type=_run, help="of FILE's run; without it, from the file's name")
     verb.add_argument("--objective", metavar="NAME", help="whose score ranks FILE's embeddings")
-    verb.add_argument("--tasks", metavar="A,B", type=_names, default=DEFAULT_TASKS, help=NOT_MORE)
+    verb.add_argument(
+        "--tasks", metavar="A,B", type=_names, default=_DEFAULT_TASKS, help=_TASKS_HELP
+    )
     verb.add_argument("--missingness", metavar="P,Q", type=_names, help="instead of the tasks' own")
 
     verb = _add_verb(verbs, "compare", "test the differences of runs on the same samples")
     verb.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of two or more")
-    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=STORE)
-    verb.add_argument("--tasks", metavar="A,B", type=_names, default=DEFAULT_TASKS, help=NOT_MORE)
+    verb.add_argument("--store", metavar="STORE", type=Path, required=True, help=_STORE)
+    verb.add_argument(
+        "--tasks", metavar="A,B", type=_names, default=_DEFAULT_TASKS, help=_TASKS_HELP
+    )
     verb.add_argument("--margin", metavar="D", type=_margin, help="what may be lost without harm")
     verb.add_argument("--out", metavar="DIR", type=Path, help="without it, beside the first run")
 
 
 def _add_benchmark_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "benchmark", "all that a report needs and is not there yet")
-    verb.add_argument("report", metavar="REPORT", help=REPORT)
-    verb.add_argument("--cohort", metavar="COHORT", required=True, help=COHORT)
+    verb.add_argument("report", metavar="REPORT", help=_REPORT)
+    verb.add_argument("--cohort", metavar="COHORT", required=True, help=_COHORT)
     verb.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder of all it makes"
     )
@@ -248,7 +252,7 @@ def _add_benchmark_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     _add_devices(verb)
 
     verb = _add_verb(verbs, "report", "render a report of a benchmark's folder again")
-    verb.add_argument("report", metavar="REPORT", help=REPORT)
+    verb.add_argument("report", metavar="REPORT", help=_REPORT)
     verb.add_argument("--out", metavar="DIR", type=Path, required=True, help="of the benchmark")
 
     verb = _add_verb(verbs, "export", "tables and figures of a benchmark or a run as files")

@@ -1,4 +1,4 @@
-"""What a field of several kinds may hold: what is of none is refused in one sentence."""
+"""Check fields that accept several types, and refuse another value in one sentence."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +23,10 @@ def accept_only(accepted: Callable[[Any], bool], *, expected: str) -> BeforeVali
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number; true and false are none."""
+    """Return True for a number; true and false are no numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a text that is not empty."""
+    """Return True for a text that is not empty."""
     return isinstance(value, str) and value != ""

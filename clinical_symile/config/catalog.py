@@ -1,4 +1,4 @@
-"""Where definitions are found, and how one is read.
+"""Find definitions in catalogs, and read a definition's file.
 
 A catalog is a directory with any of `cohorts/`, `tasks/`, `reports/`. Ours, those of installed
 packages (entry point `clinical_symile.catalogs`) and those that are named (in the environment
@@ -181,7 +181,7 @@ def builtin_folder(folder: str) -> Path:
 
 
 def builtin_catalog_directory() -> Path:
-    """Where the definitions are that come with the package.
+    """Return the directory of the definitions that come with the package.
 
     Raises:
         DefinitionError: they are not there.

@@ -29,14 +29,14 @@ def resolve_task_table(catalog: Catalog, name: str) -> dict[str, Any]:
     return _resolve(catalog, name, ())
 
 
-def merge_tables(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def merge_task_tables(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table with the keys of both, where `own` replaces what it inherits."""
     merged = dict(inherited)
     for key, value in own.items():
         before = merged.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             another = value.get("name", before.get("name")) != before.get("name")
-            value = value if another else merge_tables(before, value)
+            value = value if another else merge_task_tables(before, value)
         merged[key] = value
     return merged
 
@@ -58,7 +58,7 @@ def _resolve(catalog: Catalog, name: str, children: tuple[str, ...]) -> dict[str
         )
     if kind == "pretraining":
         own = PRETRAINING_WORDS.update(own, where=str(path))
-    return merge_tables(inherited, own)
+    return merge_task_tables(inherited, own)
 
 
 def _inherited(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.config.catalog import Catalog, open_catalog
-from clinical_symile.config.tasks.inheritance import merge_tables, resolve_task_table
+from clinical_symile.config.tasks.inheritance import merge_task_tables, resolve_task_table
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task, task_digest
 from clinical_symile.errors import DefinitionError, RenamedWordWarning
@@ -52,11 +52,11 @@ def test_the_digest_is_that_of_the_resolved_task(define: Callable[..., Catalog])
 
 def test_a_component_of_another_name_inherits_no_arguments():
     before = {"probe": {"name": "logistic", "strengths": [1.0]}, "epochs": 3}
-    assert merge_tables(before, {"probe": {"name": "prototype"}}) == {
+    assert merge_task_tables(before, {"probe": {"name": "prototype"}}) == {
         "probe": {"name": "prototype"},
         "epochs": 3,
     }
-    assert merge_tables(before, {"probe": {"strengths": [2.0]}})["probe"] == {
+    assert merge_task_tables(before, {"probe": {"strengths": [2.0]}})["probe"] == {
         "name": "logistic",
         "strengths": [2.0],
     }
