@@ -32,8 +32,10 @@ from clinical_symile.evaluation.predictors.external_pairs import (
 )
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
+from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, benchmark_tasks
 from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.names import check_name
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
@@ -63,6 +65,19 @@ class ExternalRun:
     catalog: Catalog
     bar: ProgressBar
     started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        """Refuse a name that cannot be a run's, or that belongs to the oracle or a baseline.
+
+        Raises:
+            DataError: the name is refused.
+        """
+        check_name(self.name, what="run", where="--name")
+        if self.name == ORACLE or self.name in BASELINES:
+            raise DataError(
+                f"--name: '{self.name}' is the name of the oracle or of a baseline; expected "
+                "another name, because it would take its place. Give one with --name."
+            )
 
     @property
     def run(self) -> Run:

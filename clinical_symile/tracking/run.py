@@ -14,6 +14,7 @@ import tomli_w
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.analysis_tables import read_analysis
+from clinical_symile.tracking.names import check_name, check_path
 from clinical_symile.tracking.results import (
     Result,
     SkippedResult,
@@ -237,7 +238,13 @@ class Run:
             candidates: the candidate lists of a retrieval task.
             tuning: for each pattern the predictions for the tuning split.
             outdated: patterns whose earlier results read a file that has changed since.
+
+        Raises:
+            DataError: the task or a pattern has a name that cannot be a path in the folder.
         """
+        check_path(task, what="task", where=str(self.path))
+        for pattern in {*outcomes, *tuning}:
+            check_name(pattern, what="missingness pattern", where=str(self.path))
         self.remove_analysis_digest(task)
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
             for pattern, table in tables.items():

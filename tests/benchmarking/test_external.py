@@ -342,3 +342,12 @@ def test_a_benchmark_of_another_store_takes_no_more_runs(
     own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     with pytest.raises(DataError, match="holds a benchmark of store"):
         include(_predictions(own, synthetic_store, "complete"))
+
+
+@pytest.mark.parametrize("name", ["oracle", "prevalence", "../x", ".", "", "..hidden"])
+def test_a_file_cannot_take_the_place_of_the_oracle_or_a_baseline(
+    name: str, include: Callable, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="--name: "):
+        include(_carebench(rng), store=None, name=name)
+    assert not (tmp_path / "out").exists()
