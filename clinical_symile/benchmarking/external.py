@@ -12,9 +12,11 @@ from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchm
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.external.files import Predictions, read_embeddings, read_predictions
+from clinical_symile.data.external.embeddings import read_embeddings
+from clinical_symile.data.external.pair_scores import read_pair_scores
+from clinical_symile.data.external.predictions import Predictions, read_predictions
 from clinical_symile.data.external.store import (
-    NO_PEOPLE,
+    NO_SUBJECTS,
     external_task,
     unknown_labels,
     write_store,
@@ -28,7 +30,6 @@ from clinical_symile.evaluation.predictors.external import (
 )
 from clinical_symile.evaluation.predictors.external_pairs import (
     external_pairs_predictor,
-    read_pair_scores,
 )
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
@@ -137,7 +138,7 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
         store = _own_store(predictions, target.out)
         tasks: list[EvaluationTask] = [external_task(store)]
         if not predictions.has("subject"):
-            notes.append(NO_PEOPLE.format(file=predictions.file))
+            notes.append(NO_SUBJECTS.format(file=predictions.file))
         notes += unknown_labels(store)
     else:
         store = open_store(target.store)

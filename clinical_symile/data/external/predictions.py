@@ -1,43 +1,33 @@
-"""Files of other people's models: what they predicted, and what they embedded.
+"""Read the predictions of an external model from a CSV or Parquet file.
 
-A file is CSV or Parquet. Predictions come in one of three forms, told by their columns:
+The columns say which of three forms a file has:
 
-- ours: `sample` and `probability`; perhaps `outcome`, `missingness`, `label`, `subject_id`;
+- own: `sample` and `probability`; perhaps `outcome`, `missingness`, `label`, `subject_id`;
 - MEDS: `subject_id`, `prediction_time`, `boolean_value`, `predicted_boolean_probability`;
 - CareBench: `predictions` and `labels`, or `pred_class_<n>` and `label_class_<n>`; perhaps
   `meta_<column>`. It has no ids: `sample` and `subject_id` may be added.
-
-Embeddings have `sample`, `modality`, and either one column of lists or a column for each number.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.external.tables import is_empty, parse_key, parse_number, read_table
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import file_sha256
 from clinical_symile.missingness.patterns import parse_pattern
 
-# Ids are read as text: 007 is not 7.
-IDS: dict[Any, Any] = dict.fromkeys(("sample", "subject_id", "query", "candidate"), str)
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": lambda path: pd.read_csv(path, dtype=IDS),
-    ".csv.gz": lambda path: pd.read_csv(path, dtype=IDS),
-    ".parquet": pd.read_parquet,
-}
-TRUTH = {"True": 1.0, "true": 1.0, "False": 0.0, "false": 0.0}
-NAMED = 3  # words that are no patterns, in one message
-COLUMNS = ("sample", "subject", "outcome", "missingness", "label", "probability")
-FORMS_WORDS = (
+# Words that are no patterns, named in one message.
+_NAMED_WORDS = 3
+_COLUMNS = ("sample", "subject", "outcome", "missingness", "label", "probability")
+_FORMS_TEXT = (
     "sample and probability; or those of MEDS, subject_id and predicted_boolean_probability; or "
     "those of CareBench, predictions and labels, or pred_class_0 … and label_class_0 …"
 )
@@ -45,15 +35,15 @@ FORMS_WORDS = (
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model predicted.
+    """Predictions by an external model.
 
     Attributes:
         file: its name.
-        sha256: of its bytes.
+        sha256: the digest of its bytes.
         form: `ours`, `meds` or `carebench`.
-        table: one row for each sample, outcome and pattern, which may be empty: `COLUMNS`, of which
-            all but `probability` may be missing, and what else is known of a sample as
-            `kept_<column>`.
+        table: one row for each sample, outcome and pattern. Columns: `probability`; perhaps
+            `sample`, `subject`, `outcome`, `missingness` (may be empty) and `label`; and what else
+            is known of a sample as `kept_<column>`.
     """
 
     file: str
@@ -62,48 +52,29 @@ class Predictions:
     table: pd.DataFrame
 
     def has(self, column: str) -> bool:
-        """Whether the file said so."""
+        """Return True if the file has a column."""
         return column in self.table.columns
-
-
-@dataclass(frozen=True)
-class ExternalEmbeddings:
-    """What a model embedded.
-
-    Attributes:
-        file: its name.
-        sha256: of its bytes.
-        samples: whose vector it is.
-        modalities: of what.
-        z: the vectors.
-    """
-
-    file: str
-    sha256: str
-    samples: np.ndarray
-    modalities: np.ndarray
-    z: Float[np.ndarray, "row dim"]
 
 
 def read_predictions(path: Path) -> Predictions:
     """Read a file of predictions.
 
     Raises:
-        DataError: it cannot be read, has no known form, or holds what is no probability, label or
-            pattern; with the number of rows of each.
+        DataError: the file cannot be read, has no known form, or holds values that are no
+            probability, label or pattern. Messages give numbers of rows.
     """
     raw = read_table(path)
     classes = [name for name in raw if str(name).startswith("pred_class_")]
     if classes and "labels" in raw:
         raise DataError(
             f"{path}: predicts {len(classes)} classes of one label; expected a probability for "
-            "each label. One of several classes is not a task here: give each a label of its own."
+            "each label. No task has several classes: give each class a label of its own."
         )
-    found = [(name, form(raw)) for name, form in FORMS.items()]
+    found = [(name, form(raw)) for name, form in _FORMS.items()]
     known = [(name, table) for name, table in found if table is not None]
     if not known:
         raise DataError(
-            f"{path}: its columns are {', '.join(map(str, raw.columns))}; expected {FORMS_WORDS}. "
+            f"{path}: its columns are {', '.join(map(str, raw.columns))}; expected {_FORMS_TEXT}. "
             "Rename them, or add what is missing."
         )
     form, table = known[0]
@@ -118,108 +89,17 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(path.name, file_sha256(path), form, table)
 
 
-def read_embeddings(path: Path) -> ExternalEmbeddings:
-    """Read a file of embeddings.
-
-    Raises:
-        DataError: it cannot be read, lacks columns, or holds vectors of several lengths, NaN, or
-            two for one sample and modality.
-    """
-    raw = read_table(path)
-    missing = [name for name in ("sample", "modality") if name not in raw]
-    numbers = [name for name in raw.columns if name not in ("sample", "modality")]
-    if missing or not numbers:
-        raise DataError(
-            f"{path}: has no column {', '.join(missing) or 'with numbers'}; expected sample, "
-            "modality, and either one column of lists or a column for each number. Add it."
-        )
-    try:
-        if len(numbers) == 1 and raw[numbers[0]].dtype == object:
-            z = np.stack([np.asarray(vector, dtype=np.float32) for vector in raw[numbers[0]]])
-        else:
-            z = raw[numbers].to_numpy(dtype=np.float32)
-    except (TypeError, ValueError):
-        z = np.zeros((0, 0), dtype=np.float32)
-    if z.ndim != 2 or len(z) != len(raw) or not z.size:
-        raise DataError(
-            f"{path}: its vectors are not numbers of one length; expected the same number of them "
-            "in each row. Write them again."
-        )
-    twice = int(raw.duplicated(["sample", "modality"]).sum())
-    holes = int((~np.isfinite(z)).any(axis=1).sum())
-    problems = [
-        f"{path}: {count} of {len(raw)} rows {what}."
-        for count, what in (
-            (holes, "have NaN or infinite numbers; leave absent modalities out instead"),
-            (twice, "are of a sample and modality that stand there before; keep one of them"),
-        )
-        if count
-    ]
-    if problems:
-        raise DataError(*problems)
-    samples, modalities = raw["sample"].map(parse_key), raw["modality"].astype(str)
-    return ExternalEmbeddings(
-        path.name, file_sha256(path), samples.to_numpy(), modalities.to_numpy(), z
-    )
-
-
-def row_positions(keys: np.ndarray, samples: Iterable[Any]) -> np.ndarray:
-    """The row of each key among the ids of a store's samples; -1 where there is none."""
-    rows = {parse_key(sample): row for row, sample in enumerate(samples)}
-    return np.array([rows.get(parse_key(key), -1) for key in keys], dtype=np.int64)
-
-
-def unknown_samples(file: str, rows: np.ndarray, store: CohortStore, *, what: str) -> list[str]:
-    """Return a problem if some rows of a file are of samples that the store lacks.
-
-    Args:
-        file: its name.
-        rows: the row of the store for each row of the file; below 0 where there is none.
-        store: holds the samples.
-        what: the rows are, in the plural.
-    """
-    unknown = int((rows < 0).sum())
-    if not unknown:
-        return []
-    return [
-        f"{file}: {unknown} of {len(rows)} {what} are of samples that are not in the store of "
-        f"cohort '{store.cohort}'; expected its sample ids. Remove the others."
-    ]
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a file, with ids as text.
-
-    Raises:
-        DataError: it is not there, neither CSV nor Parquet, cannot be read, or is empty.
-    """
-    reader = next((read for end, read in READERS.items() if path.name.endswith(end)), None)
-    if reader is None or not path.is_file():
-        problem = "no such file" if not path.is_file() else "neither CSV nor Parquet by its name"
-        raise DataError(
-            f"{path}: {problem}; expected a file that ends in {', '.join(READERS)}. Nothing else "
-            "is read: pickled files can run code."
-        )
-    try:
-        table = reader(path)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}). Write it again."
-        ) from None
-    if table.empty:
-        raise DataError(f"{path}: has no rows; expected some. Write it again.")
-    return table
-
-
 def _ours(raw: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the table of a file in our own form; None for other forms."""
     if not {"sample", "probability"} <= set(raw.columns):
         return None
     table = raw.rename(columns={"subject_id": "subject"})
-    others = [name for name in table.columns if name not in COLUMNS]
+    others = [name for name in table.columns if name not in _COLUMNS]
     return _typed(table.rename(columns={name: f"kept_{name}" for name in others}))
 
 
 def _meds(raw: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the table of a file as MEDS models write it; None for other forms."""
     if not {"subject_id", "predicted_boolean_probability"} <= set(raw.columns):
         return None
     names = {
@@ -228,11 +108,12 @@ def _meds(raw: pd.DataFrame) -> pd.DataFrame | None:
         "predicted_boolean_probability": "probability",
     }
     table = raw.rename(columns=names)
-    wanted = (*COLUMNS, "prediction_time")
+    wanted = (*_COLUMNS, "prediction_time")
     return _typed(table.drop(columns=[name for name in table if name not in wanted]))
 
 
 def _carebench(raw: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the table of a file as CareBench writes it; None for other forms."""
     pairs = _pairs(list(raw.columns))
     if not pairs:
         return None
@@ -256,7 +137,7 @@ def _carebench(raw: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _pairs(columns: Sequence[Any]) -> list[tuple[str, str, str]]:
-    """The outcome, the column of probabilities and that of labels, for each outcome."""
+    """Return the name, the column of probabilities and that of labels of each outcome."""
     if {"predictions", "labels"} <= set(columns):
         return [("", "predictions", "labels")]
     numbers = [m[1] for name in columns if (m := re.fullmatch(r"pred_class_(\d+)", str(name)))]
@@ -267,17 +148,17 @@ def _pairs(columns: Sequence[Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-FORMS = {"ours": _ours, "meds": _meds, "carebench": _carebench}
+_FORMS = {"ours": _ours, "meds": _meds, "carebench": _carebench}
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Ids as text, numbers as numbers; what is no number becomes NaN, and is counted as such."""
+    """Convert ids to text and numbers to numbers; a cell that is no number becomes NaN."""
     made: dict[str, Any] = {}
     for name, column in table.items():
         if name in ("sample", "subject"):
             made[str(name)] = [parse_key(value) for value in column]
         elif name == "missingness":
-            made[str(name)] = ["" if _is_empty(value) else str(value) for value in column]
+            made[str(name)] = ["" if is_empty(value) else str(value) for value in column]
         elif name == "label":
             made[str(name)] = np.array([_label(value) for value in column])
         elif name == "probability":
@@ -287,35 +168,22 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def parse_number(value: Any) -> float:
-    """What a cell of a table says as a number, yes being 1; NaN where it says none."""
-    try:
-        return TRUTH[value] if isinstance(value, str) and value in TRUTH else float(value)
-    except (TypeError, ValueError):
-        return float("nan")
-
-
 def _label(value: Any) -> float:
-    """What a cell says of an outcome; NaN where it is empty, infinity where it is no number."""
-    if _is_empty(value):
+    """Return a cell as a label; NaN if it is empty, infinity if it is no number."""
+    if is_empty(value):
         return math.nan
     number = parse_number(value)
     return math.inf if math.isnan(number) else number
 
 
-def _is_empty(value: Any) -> bool:
-    """Whether a cell of a table holds nothing: null, NaN, or blank text."""
-    blank = isinstance(value, str) and not value.strip()
-    return blank or bool(pd.api.types.is_scalar(value) and pd.isna(value))
-
-
 def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
+    """Return, for each kind of fault, the number of rows, what is wrong, and what to do."""
     probability = table["probability"].to_numpy(dtype=np.float64)
     label = table["label"].to_numpy(dtype=np.float64) if "label" in table else np.zeros(0)
     ids = [name for name in ("sample", "subject") if name in table]
     no_id = np.array([any(pd.isna(value) for value in row) for row in table[ids].to_numpy()])
     one = ["sample"] if "sample" in table else ["subject", "prediction_time", "place"]
-    unnamed = table.filter(items=["outcome"]).map(_is_empty).to_numpy(dtype=bool)
+    unnamed = table.filter(items=["outcome"]).map(is_empty).to_numpy(dtype=bool)
     keys = [name for name in (*one, "outcome", "missingness") if name in table]
     found = [
         (np.isnan(probability), "are NaN or no number", "Leave no sample out."),
@@ -331,27 +199,24 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
         ),
         (no_id, "have no id", "Give each one."),
         (unnamed, "do not say which outcome they are of", "Name it in each row."),
-        (table.duplicated(keys).to_numpy(), "are of a sample that stands there before", ""),
+        (
+            table.duplicated(keys).to_numpy(),
+            "repeat a sample of an earlier row",
+            "Keep one of them.",
+        ),
     ]
     return [(int(np.count_nonzero(at)), what, do) for at, what, do in found]
 
 
 def _unknown_patterns(table: pd.DataFrame) -> list[str]:
-    """What is wrong with the first words that name no pattern of missingness."""
+    """Return a problem for each of the first words that name no missingness pattern."""
     problems = []
     for word, count in Counter(table.get("missingness", [])).items():
         try:
             parse_pattern(str(word) or "observed")
         except DefinitionError as error:
             problems.append(f"{count} of {len(table)} predictions are under an {error}")
-    rest = len(problems) - NAMED
-    return problems[:NAMED] + ([f"{rest} more words are no pattern either."] if rest > 0 else [])
-
-
-def parse_key(value: Any) -> str | None:
-    """An id as text, the same whether a table held it as a number or as text; None for none."""
-    if _is_empty(value):
-        return None
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
+    rest = len(problems) - _NAMED_WORDS
+    return problems[:_NAMED_WORDS] + (
+        [f"{rest} more words are no pattern either."] if rest > 0 else []
+    )

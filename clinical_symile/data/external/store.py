@@ -1,4 +1,4 @@
-"""A store of labels and people without recordings, made of a file of predictions."""
+"""Make a store of labels and subjects, without recordings, from a file of predictions."""
 
 import json
 import platform
@@ -14,27 +14,25 @@ from clinical_symile import __version__
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task
-from clinical_symile.data.external.files import Predictions
+from clinical_symile.data.external.predictions import Predictions
 from clinical_symile.data.store import VERSION, CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of, file_sha256
 
-COHORT = "predictions"
-# What a model of others read of a sample is not known; it stands for all of it.
-RECORD = "record"
-ONLY_OUTCOME = "outcome"
-NO_PEOPLE = (
-    "{file} does not say whose sample a row is: every row counts as a person of its own, and "
-    "intervals are too narrow if people are in it more than once. Add a column subject_id."
+_COHORT = "predictions"
+# The one modality of such a store: nothing says what an external model read.
+_RECORD = "record"
+_ONLY_OUTCOME = "outcome"
+NO_SUBJECTS = (
+    "{file} does not say which subject a row belongs to: every row counts as a subject of its own. "
+    "Intervals are too narrow if subjects have several rows. Add a column subject_id."
 )
-
-
-UNKNOWN = "{unknown} of {samples} samples have no label of {outcome}, and are not scored on it."
+_UNKNOWN = "{unknown} of {samples} samples have no label of {outcome}, and are not scored on it."
 
 
 def with_sample_keys(predictions: Predictions) -> pd.DataFrame:
-    """The table with a sample in each row: its own, or the person and time, or the row's number."""
+    """Return the table with a column `sample`: as given, or subject and time, or the row number."""
     table: Any = predictions.table
     if "sample" in table:
         return table
@@ -45,29 +43,29 @@ def with_sample_keys(predictions: Predictions) -> pd.DataFrame:
 
 
 def write_store(predictions: Predictions, out: Path) -> CohortStore:
-    """Write a store of the samples that a file of predictions tells of, all of them held out.
+    """Write a store of the samples of a file of predictions; all are in the held-out split.
 
     Raises:
-        DataError: the file has no labels, or none of an outcome, or a sample has two labels of one
-            outcome or two people; nothing is written.
+        DataError: the file has no labels, knows none of an outcome, or has two labels of one
+            outcome or two subjects for one sample; nothing is written.
     """
     table: Any = with_sample_keys(predictions)
     if "outcome" not in table:
-        table = table.assign(outcome=ONLY_OUTCOME)
+        table = table.assign(outcome=_ONLY_OUTCOME)
     if "label" not in table:
         raise DataError(
-            f"{predictions.file}: has no labels; expected them in the file, or a store that knows "
-            "them. Add a column label, or give --store."
+            f"{predictions.file}: has no labels; expected them in the file or in a store. Add a "
+            "column label, or give --store."
         )
     own = ["subject"] if "subject" in table else []
     kept = [name for name in table.columns if str(name).startswith("kept_")]
-    people = table.groupby("sample", sort=False)[[*own, *kept]].nunique(dropna=False)
+    subjects = table.groupby("sample", sort=False)[[*own, *kept]].nunique(dropna=False)
     labels = table.groupby(["sample", "outcome"], sort=False)["label"].nunique(dropna=False)
-    torn = int((people[own] > 1).any(axis=1).sum() + (labels > 1).sum())
-    if torn:
+    contradictory = int((subjects[own] > 1).any(axis=1).sum() + (labels > 1).sum())
+    if contradictory:
         raise DataError(
-            f"{predictions.file}: {torn} samples have two labels of one outcome, or two people; "
-            "expected one. Correct the file."
+            f"{predictions.file}: {contradictory} samples have two labels of one outcome, or two "
+            "subjects; expected one. Correct the file."
         )
     first = table.drop_duplicates("sample").set_index("sample")
     wide = table.drop_duplicates(["sample", "outcome"]).pivot(
@@ -82,7 +80,7 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     samples = pd.DataFrame({"sample": first.index})
     samples["subject"] = first[own[0]].to_numpy() if own else samples["sample"]
     samples["split"] = "held_out"
-    samples[f"present_{RECORD}"] = True
+    samples[f"present_{_RECORD}"] = True
     for outcome in sorted(wide.columns):
         samples[f"outcome_{outcome}"] = wide[outcome].loc[first.index].to_numpy(dtype=float)
     for name in kept:
@@ -91,16 +89,16 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
 
 
 def is_prediction_store(store: CohortStore) -> bool:
-    """Whether a store was made of a file of predictions, without any recordings."""
-    return {about["adapter"] for about in store.manifest["modalities"].values()} == {RECORD}
+    """Return True if a store was made from a file of predictions, without recordings."""
+    return {about["adapter"] for about in store.manifest["modalities"].values()} == {_RECORD}
 
 
 def unknown_labels(store: CohortStore) -> list[str]:
-    """For each outcome of such a store, a note on how many of its labels are not known, if any."""
+    """Return a note on the number of unknown labels for each outcome that has any."""
     samples = len(store.samples)
     known = {name: int((~np.isnan(store.outcome(name))).sum()) for name in store.outcomes}
     return [
-        UNKNOWN.format(
+        _UNKNOWN.format(
             unknown=format_count(samples - n), samples=format_count(samples), outcome=name
         )
         for name, n in known.items()
@@ -109,21 +107,21 @@ def unknown_labels(store: CohortStore) -> list[str]:
 
 
 def external_task(store: CohortStore) -> Classification:
-    """What such a store can be asked: each outcome that it knows, as it was predicted."""
+    """Return the classification task of such a store: all outcomes, as predicted."""
     outcomes = list(store.outcomes)
     task = parse_task(
         {
             "kind": "classification",
-            "description": "Predictions of other people's models, as they came.",
+            "description": "Predictions of external models, as they are.",
             "outcome": outcomes[0] if len(outcomes) == 1 else outcomes,
-            "inputs": [RECORD],
+            "inputs": [_RECORD],
             "split": "held_out",
             "missingness": ["observed"],
             "metrics": ["auroc", "auprc", "brier", "expected_calibration_error"],
             "primary": "auroc",
             "probe": {"name": "prototype"},
         },
-        name=f"classification/{outcomes[0] if len(outcomes) == 1 else COHORT}",
+        name=f"classification/{outcomes[0] if len(outcomes) == 1 else _COHORT}",
         where=str(store.path),
     )
     assert isinstance(task, Classification)
@@ -136,7 +134,7 @@ def _write(samples: pd.DataFrame, predictions: Predictions, out: Path) -> Cohort
         made = Path(folder) / "store"
         made.mkdir()
         samples.to_parquet(made / "samples.parquet", index=False)
-        np.save(made / f"{RECORD}.npy", np.zeros((len(samples), 0), dtype=np.uint8))
+        np.save(made / f"{_RECORD}.npy", np.zeros((len(samples), 0), dtype=np.uint8))
         manifest = _manifest(samples, predictions, made)
         (made / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
         made.rename(out)
@@ -144,15 +142,15 @@ def _write(samples: pd.DataFrame, predictions: Predictions, out: Path) -> Cohort
 
 
 def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> dict[str, Any]:
-    everyone, nobody = len(samples), 0
-    of_split = {split: everyone if split == "held_out" else nobody for split in SPLITS}
-    people = len(samples["subject"].unique())
+    total = len(samples)
+    of_split = {split: total if split == "held_out" else 0 for split in SPLITS}
+    n_subjects = len(samples["subject"].unique())
     counts = {
         split: {
             "samples": n,
-            "subjects": people if n else 0,
-            "present": {RECORD: n},
-            "patterns": {RECORD: n} if n else {},
+            "subjects": n_subjects if n else 0,
+            "present": {_RECORD: n},
+            "patterns": {_RECORD: n} if n else {},
         }
         for split, n in of_split.items()
     }
@@ -160,44 +158,48 @@ def _manifest(samples: pd.DataFrame, predictions: Predictions, folder: Path) -> 
     for name in (str(column) for column in samples.columns):
         if name.startswith("outcome_"):
             label = samples[name].to_numpy(dtype=np.float64)
-            told = {"positive": label == 1, "negative": label == 0, "unknown": np.isnan(label)}
-            held_out = {meaning: int(found.sum()) for meaning, found in told.items()}
+            by_meaning = {
+                "positive": label == 1,
+                "negative": label == 0,
+                "unknown": np.isnan(label),
+            }
+            held_out = {meaning: int(found.sum()) for meaning, found in by_meaning.items()}
             none = {"positive": 0, "negative": 0, "uncertain": 0, "unknown": 0}
             labels[name.removeprefix("outcome_")] = {
                 split: none | (held_out if split == "held_out" else {}) for split in SPLITS
             }
     return {
-        "cohort": COHORT,
-        "cohort_digest": digest_of(COHORT),
-        "title": "Predictions of other people's models",
-        "description": "Samples as the files of predictions tell them.",
+        "cohort": _COHORT,
+        "cohort_digest": digest_of(_COHORT),
+        "title": "Predictions of external models",
+        "description": "Samples as the files of predictions name them.",
         "access": "institutional",
         "license": "that of the predictions; the file names none",
-        "citation": "whoever made the predictions",
+        "citation": "the authors of the predictions",
         "layout": None,
         "generator": None,
         "digest": digest_of(samples.to_csv(index=False)),
         "source_digest": predictions.sha256[:16],
         "version": VERSION,
         "modalities": {
-            RECORD: {
-                "adapter": RECORD,
+            _RECORD: {
+                "adapter": _RECORD,
                 "shape": [0],
                 "dtype": "uint8",
                 "unit": "1",
                 "parts": [],
                 "statistics": {},
-                "sha256": file_sha256(folder / f"{RECORD}.npy"),
+                "sha256": file_sha256(folder / f"{_RECORD}.npy"),
             }
         },
         "units": {},
         "counts": counts,
         "rows": len(samples),
-        "recorded": {RECORD: len(samples)},
+        "recorded": {_RECORD: len(samples)},
         "left_out": {},
         "already_known": {},
-        "rejected": {RECORD: {}},
-        "noted": {RECORD: {}},
+        "rejected": {_RECORD: {}},
+        "noted": {_RECORD: {}},
         "implausible": {},
         "ranges": {},
         "unlisted_candidates": 0,

@@ -12,13 +12,10 @@ from jaxtyping import Float
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.external.files import (
-    ExternalEmbeddings,
-    Predictions,
-    row_positions,
-    unknown_samples,
-)
+from clinical_symile.data.external.embeddings import ExternalEmbeddings
+from clinical_symile.data.external.predictions import Predictions
 from clinical_symile.data.external.store import with_sample_keys
+from clinical_symile.data.external.tables import row_positions, unknown_samples
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.evaluation.predictors.base import Request

@@ -17,6 +17,7 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, candidate_lists
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.external.pair_scores import read_pair_scores
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.evaluate import evaluate
@@ -25,7 +26,6 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.external_pairs import (
     ExternalPairsPredictor,
     external_pairs_predictor,
-    read_pair_scores,
 )
 from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.registry.base import resolve
