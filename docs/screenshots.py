@@ -34,8 +34,8 @@ def main() -> None:
         report = demo / "report.html"
         picture(f"file://{report}", "report.png", Path(folder), size=(1100, 660))
         for title, name, height in (
-            ("What is lost when modalities are missing?", "report_missing.png", 600),
-            ("What is each measurement worth?", "report_worth.png", 700),
+            ("What is lost when modalities are missing?", "report_missing.png", 625),
+            ("What does each modality contribute?", "report_worth.png", 700),
         ):
             page = only_section(report, title, Path(folder))
             picture(f"file://{page}", name, Path(folder), size=(1100, height))
@@ -79,7 +79,7 @@ def mlflow_pictures(database: Path, folder: Path) -> None:
         base = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
         training = "workflowType=machine_learning"
         for address, name, height in (
-            (f"{base}?{training}", "mlflow_runs.png", 540),
+            (f"{base}?{training}", "mlflow_runs.png", 590),
             (f"{base}/{run}?{training}", "mlflow_run.png", 900),
         ):
             picture(address, name, folder, size=(_MLFLOW_WIDTH, height), width=_PAGE_WIDTH)

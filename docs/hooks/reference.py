@@ -313,8 +313,12 @@ def contracts() -> str:
     ]
     for name, _ in _modules():
         if name.endswith(".base"):
-            page += [f"## {name.split('.')[-2].replace('_', ' ').capitalize()}", f"::: {name}"]
+            page += [f"## {name.split('.')[-2].replace('_', ' ').capitalize()}", _module(name)]
     return "\n\n".join(page) + "\n"
+
+
+def _module(name: str) -> str:
+    return f"::: {name}\n    options:\n      show_root_full_path: true"
 
 
 def modules() -> str:
