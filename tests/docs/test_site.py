@@ -8,6 +8,7 @@ import pytest
 
 import clinical_symile
 from clinical_symile.cli.parser import build_parser
+from clinical_symile.config.catalog import ENTRY_POINTS
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
@@ -65,9 +66,20 @@ def test_every_public_function_is_on_the_python_page():
         assert name == "__version__" or re.search(rf"(?m)^::: [\w.]+\.{name}$", page), name
 
 
+GROUPS = {ENTRY_POINTS} | {
+    f"clinical_symile.{family.group}" for family in TABLES.values() if family.group
+}
+
+
+def test_the_plugin_guide_names_every_group_of_entry_points():
+    assert {group for group in GROUPS if f"`{group}`" in WRITTEN["docs/guides/plugin.md"]} == GROUPS
+
+
 @pytest.mark.parametrize("page", WRITTEN)
 def test_a_page_names_only_modules_that_exist(page: str):
     for name in re.findall(r"clinical_symile(?:[./]\w+)+", WRITTEN[page]):
+        if name in GROUPS:
+            continue
         parts = name.removesuffix(".py").replace("/", ".").split(".")
         while parts and not _is_module(parts):
             parts, attribute = parts[:-1], parts[-1]
