@@ -27,7 +27,7 @@ class TaskOutcome:
 
     @property
     def chance_inputs(self) -> ChanceInputs:
-        """What the chance level of a metric depends on; see `chance_inputs`."""
+        """The values that the chance level of a metric depends on; see `chance_inputs`."""
         return chance_inputs(self.per_sample)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from clinical_symile.config.report_file import REPORT_FILE
+from clinical_symile.data.external.tables import is_blank
 from clinical_symile.data.store import CohortStore
 from clinical_symile.formatting import (
     PERCENT,
@@ -18,7 +19,6 @@ from clinical_symile.formatting import (
     format_parts,
 )
 from clinical_symile.metrics.subgroups import level_order
-from clinical_symile.modalities.base import is_empty
 from clinical_symile.reporting.figures.picture import Picture
 from clinical_symile.reporting.render import render_page
 from clinical_symile.reporting.report_data import is_synthetic
@@ -127,7 +127,7 @@ def groups(store: CohortStore) -> list[ReportPanel]:
     for title, column in columns.items():
         values = store.samples[column].tolist()
         names = sorted({value for value in values if isinstance(value, str)}, key=level_order)
-        words = np.array([_NOT_RECORDED if is_empty(value) else value for value in values], object)
+        words = np.array([_NOT_RECORDED if is_blank(value) else value for value in values], object)
         if not names or len(names) > _CATEGORIES or {*words} - {*names, _NOT_RECORDED}:
             continue
         names += [_NOT_RECORDED] * (_NOT_RECORDED in words)

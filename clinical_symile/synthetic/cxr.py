@@ -24,16 +24,16 @@ _GRID = np.linspace(-1, 1, IMAGE_SIZE_PX, dtype=np.float32)
 Plane = Float[np.ndarray, "h w"]
 
 
-def draw_xray(shown: Sequence[int], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
+def draw_xray(sign_bits: Sequence[int], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
     """Draw one frontal X-ray, grey, air dark, with the patient's right on the left.
 
     Args:
-        shown: 1 for each sign of `CXR_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        sign_bits: 1 for each sign of `CXR_SIGNS` to draw, in that order; a shorter list ends in zeros.
         generator: random generator of everything but the signs.
     """
     heart, mass, right_effusion, pacemaker, upper_zone, left_effusion = (
-        *shown,
-        *[0] * (len(CXR_SIGNS) - len(shown)),
+        *sign_bits,
+        *[0] * (len(CXR_SIGNS) - len(sign_bits)),
     )
     x, y = _positioned(generator)
 

@@ -36,17 +36,17 @@ _CHEST = np.array([0, 0, 1, 1, 1, 1, 1, 1], dtype=bool)
 
 
 def draw_ecg(
-    shown: Sequence[int], generator: np.random.Generator
+    sign_bits: Sequence[int], generator: np.random.Generator
 ) -> Int16[np.ndarray, "time lead"]:
     """Draw ten seconds in units of 1 / `UNITS_PER_MV` mV, leads as in `RECORDER_LEADS`.
 
     Args:
-        shown: 1 for each sign of `ECG_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        sign_bits: 1 for each sign of `ECG_SIGNS` to draw, in that order; a shorter list ends in zeros.
         generator: random generator of everything but the signs.
     """
     voltage, st_elevation, wide, t_inversion, tachycardia, left_axis = (
-        *shown,
-        *[0] * (len(ECG_SIGNS) - len(shown)),
+        *sign_bits,
+        *[0] * (len(ECG_SIGNS) - len(sign_bits)),
     )
     rate_per_min = generator.normal(115, 4) if tachycardia else generator.normal(66, 4)
     beats_s = _beats(60 / rate_per_min, generator)

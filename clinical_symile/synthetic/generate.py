@@ -126,9 +126,9 @@ def _write_subjects(
             {"mimiciv/hosp/patients.csv.gz": [patient_row(subject_id, admitted, generator)]},
         )
         for number in range(generator.integers(1, MAX_ADMISSIONS + 1)):
-            shown, deteriorates = world.draw(generator)
+            sign_bits, deteriorates = world.draw(generator)
             stay = subject * MAX_ADMISSIONS + number
-            admission = Admission(subject_id, stay, admitted, shown, deteriorates)
+            admission = Admission(subject_id, stay, admitted, sign_bits, deteriorates)
             merge_tables(
                 tables, _write_admission(admission, folder, absent=absent, generator=generator)
             )
@@ -145,7 +145,7 @@ def _write_admission(
     # each modality has its own stream, so that its noise does not depend on which are present
     streams = dict(zip(WORLD_MODALITIES, generator.spawn(len(WORLD_MODALITIES)), strict=True))
     present = dict(zip(WORLD_MODALITIES, _present(absent, generator), strict=True))
-    signs = dict(zip(WORLD_MODALITIES, admission.shown.tolist(), strict=True))
+    signs = dict(zip(WORLD_MODALITIES, admission.sign_bits.tolist(), strict=True))
     subject = admission.subject_id
     if present["cxr"]:
         stream = streams["cxr"]

@@ -88,13 +88,13 @@ SYNTHETIC_PANEL = (
 _NUISANCE_OBSERVED = 0.75
 
 
-def draw_labs(shown: Sequence[int], generator: np.random.Generator) -> dict[int, float]:
+def draw_labs(sign_bits: Sequence[int], generator: np.random.Generator) -> dict[int, float]:
     """Draw one admission's first values by `itemid`, of the observed analytes.
 
     The analytes of signs are always observed. The others are observed independently of all else.
 
     Args:
-        shown: 1 for each sign of `LAB_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        sign_bits: 1 for each sign of `LAB_SIGNS` to draw, in that order; a shorter list ends in zeros.
         generator: random generator of everything but the signs.
     """
     observed = generator.random(len(SYNTHETIC_PANEL)) < [
@@ -105,7 +105,7 @@ def draw_labs(shown: Sequence[int], generator: np.random.Generator) -> dict[int,
     for analyte, is_observed, deviation in zip(SYNTHETIC_PANEL, observed, noise, strict=True):
         if is_observed:
             sign = analyte.sign
-            shift = analyte.shift if sign is not None and sum(shown[sign : sign + 1]) else 0.0
+            shift = analyte.shift if sign is not None and sum(sign_bits[sign : sign + 1]) else 0.0
             values[analyte.itemid] = _value(analyte, shift, deviation)
     return values
 

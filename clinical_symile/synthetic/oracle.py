@@ -144,15 +144,15 @@ class Oracle:
                 "Only a synthetic cohort has an oracle."
             )
         world = World(**{name: parameters[name] for name in fields})
-        shown = store.samples[columns].to_numpy(dtype=np.int64)
-        if shown.min(initial=0) < 0 or shown.max(initial=0) >= 2**world.bits:
+        sign_bits = store.samples[columns].to_numpy(dtype=np.int64)
+        if sign_bits.min(initial=0) < 0 or sign_bits.max(initial=0) >= 2**world.bits:
             raise DataError(
                 f"{store.path}: words beyond {world.bits} bits; expected what the world of the "
                 "manifest shows. Prepare the cohort again from files written with its parameters."
             )
         self.bayes = Bayes(world)
         self._words: dict[str, Int[np.ndarray, " sample"]] = {
-            name: shown[:, place] for place, name in enumerate(WORLD_MODALITIES)
+            name: sign_bits[:, place] for place, name in enumerate(WORLD_MODALITIES)
         }
         self._modalities = store.modalities
         self._scores: dict[tuple[tuple[str, ...], str], Float[np.ndarray, "row column"]] = {}

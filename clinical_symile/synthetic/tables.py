@@ -87,14 +87,14 @@ class Admission:
         subject_id: id of the subject.
         number: number of the stay among all stays, from which its ids are derived.
         admitted: time of admission.
-        shown: the bits that X-ray, ECG and labs show.
+        sign_bits: the bits that X-ray, ECG and labs show.
         deteriorates: True if the subject goes to intensive care after the third day.
     """
 
     subject_id: int
     number: int
     admitted: datetime
-    shown: Int[np.ndarray, "modality bit"]
+    sign_bits: Int[np.ndarray, "modality bit"]
     deteriorates: bool
 
     @property
@@ -165,7 +165,7 @@ def cxr_rows(
         "antero-posterior" if view == "AP" else "postero-anterior",
         "Erect",
     )
-    signs = admission.shown[WORLD_MODALITIES.index("cxr")]
+    signs = admission.sign_bits[WORLD_MODALITIES.index("cxr")]
     found = {finding for finding, sign in zip(_FINDING_OF_SIGN, signs, strict=False) if sign}
     values = [1.0 if name in (found or {"No Finding"}) else None for name in _FINDINGS]
     return {
@@ -185,7 +185,7 @@ def ecg_rows(admission: Admission, record: str, taken: datetime) -> TableRows:
 
 def lab_rows(admission: Admission, taken: datetime, generator: np.random.Generator) -> TableRows:
     """Draw rows of `labevents`: first values, and repeats of some a few hours later."""
-    signs = admission.shown[WORLD_MODALITIES.index("labs")].tolist()
+    signs = admission.sign_bits[WORLD_MODALITIES.index("labs")].tolist()
     values = draw_labs(signs, generator)
     later = draw_labs(signs, generator)
     repeated = generator.random(len(SYNTHETIC_PANEL)) < 0.15
@@ -223,7 +223,7 @@ def lab_rows(admission: Admission, taken: datetime, generator: np.random.Generat
 
 def truth_row(admission: Admission) -> tuple:
     """Return the bits that all modalities show, also missing ones."""
-    return (admission.hadm_id, *bits_to_integers(admission.shown).tolist())
+    return (admission.hadm_id, *bits_to_integers(admission.sign_bits).tolist())
 
 
 def item_rows() -> TableRows:

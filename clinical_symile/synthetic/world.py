@@ -107,18 +107,18 @@ class World:
 
     def joint_with_finding(self, finding: str) -> JointDistribution:
         """Return the joint of words, with zeros where the X-ray does not show the finding."""
-        shown = (np.arange(2**self.bits) >> CXR_FINDINGS.index(finding)) & 1
-        return self.joint() * shown[:, None, None]
+        sign_bits = (np.arange(2**self.bits) >> CXR_FINDINGS.index(finding)) & 1
+        return self.joint() * sign_bits[:, None, None]
 
     def _by_redundant_factors(self) -> Iterator[tuple[int, JointDistribution]]:
         """Yield the number of ones of each redundant combination, and its part of the joint."""
         words = 2**self.unique
         others = np.kron(self._synergistic(), np.full((words,) * 3, 1 / words**3))
-        shown = ((1 - self.flip, self.flip), (self.flip, 1 - self.flip))
+        sign_bits = ((1 - self.flip, self.flip), (self.flip, 1 - self.flip))
         for factors in product((0, 1), repeat=self.redundant):
             joint = others
             for factor in factors:
-                p = np.array(shown[factor])
+                p = np.array(sign_bits[factor])
                 joint = np.kron(joint, np.einsum("c,e,l->cel", p, p, p) / 2)
             yield sum(factors), joint
 

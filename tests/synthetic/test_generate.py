@@ -114,9 +114,9 @@ def test_recordings_are_taken_inside_their_windows(hospital):
 def test_findings_are_what_the_xray_shows(hospital):
     truth = table(hospital, "truth/factors.csv.gz").set_index("hadm_id")["shown_cxr"]
     findings = table(hospital, "mimic-cxr-jpg/mimic-cxr-2.0.0-chexpert.csv.gz")
-    shown = truth[findings["study_id"] - 3_000_000].to_numpy()
-    np.testing.assert_array_equal(findings["Cardiomegaly"].notna(), shown & 1)
-    np.testing.assert_array_equal(findings["No Finding"].notna(), shown == 0)
+    sign_bits = truth[findings["study_id"] - 3_000_000].to_numpy()
+    np.testing.assert_array_equal(findings["Cardiomegaly"].notna(), sign_bits & 1)
+    np.testing.assert_array_equal(findings["No Finding"].notna(), sign_bits == 0)
 
 
 def test_the_progress_ends_at_all_subjects(tmp_path, monkeypatch):

@@ -39,16 +39,16 @@ def joint_in_loops(world):
             for e, k in product(bits_of(world.synergistic), repeat=2):
                 for i, p_i in ((1, world.synergy), (0, 1 - world.synergy)):
                     c = tuple(a ^ b for a, b in zip(e, k, strict=True)) if i else e
-                    for shown in product(bits_of(world.redundant), repeat=3):
+                    for sign_bits in product(bits_of(world.redundant), repeat=3):
                         p = share * p_i
-                        for word in shown:
+                        for word in sign_bits:
                             for bit, factor in zip(word, r, strict=True):
                                 p *= world.flip if bit != factor else 1 - world.flip
                         logit = -0.9 + 1.9 * (sum(r) - world.redundant / 2)
                         logit += 1.1 * (sum(map(sum, u)) - 1.5 * world.unique)
                         logit += 1.2 * (sum(c) - world.synergistic / 2)
                         positive = 1 / (1 + exp(-logit))
-                        key = tuple(number(shown[m], u[m], s) for m, s in enumerate((c, e, k)))
+                        key = tuple(number(sign_bits[m], u[m], s) for m, s in enumerate((c, e, k)))
                         before = joint.get(key, (0.0, 0.0))
                         joint[key] = (before[0] + p, before[1] + p * positive)
     return joint
@@ -64,22 +64,22 @@ def marginal(joint, modalities):
     return table
 
 
-def as_store(world, shown):
-    columns = {f"kept_shown_{name}": shown[:, m] for m, name in enumerate(WORLD_MODALITIES)}
+def as_store(world, sign_bits):
+    columns = {f"kept_shown_{name}": sign_bits[:, m] for m, name in enumerate(WORLD_MODALITIES)}
     parameters = {name: getattr(world, name) for name in World.__dataclass_fields__}
     return CohortStore(
         path=Path("store"),
         manifest={"generator": {"parameters": {**parameters, "subjects": 7, "seed": 0}}},
         samples=pd.DataFrame(columns),
         modalities=WORLD_MODALITIES,
-        present=np.ones(shown.shape, dtype=bool),
+        present=np.ones(sign_bits.shape, dtype=bool),
         candidates=None,
     )
 
 
 def oracle_of(world, *, samples, rng):
-    shown = np.stack([bits_to_integers(world.draw(rng)[0]) for _ in range(samples)])
-    return Oracle(as_store(world, shown)), shown
+    sign_bits = np.stack([bits_to_integers(world.draw(rng)[0]) for _ in range(samples)])
+    return Oracle(as_store(world, sign_bits)), sign_bits
 
 
 @pytest.mark.parametrize("world", SMALL)
@@ -197,12 +197,12 @@ def test_a_finding_is_told_by_the_x_ray_and_by_what_shares_its_factor():
 
 
 def test_findings_are_those_that_the_x_ray_shows(synthetic_store):
-    shown = synthetic_store.samples["kept_shown_cxr"].to_numpy()
+    sign_bits = synthetic_store.samples["kept_shown_cxr"].to_numpy()
     there = synthetic_store.present[:, 0]
     for place, finding in enumerate(CXR_FINDINGS):
         label = synthetic_store.outcome(finding)
         assert np.isnan(label[~there]).all()
-        np.testing.assert_array_equal(label[there], (shown[there] >> place) & 1)
+        np.testing.assert_array_equal(label[there], (sign_bits[there] >> place) & 1)
 
 
 def test_the_outcome_can_be_told_but_not_perfectly():
@@ -212,9 +212,9 @@ def test_the_outcome_can_be_told_but_not_perfectly():
 def test_exact_values_agree_with_many_drawn_admissions(rng):
     samples = 6_000
     drawn = [DEFAULTS.draw(rng) for _ in range(samples)]
-    shown = np.stack([bits_to_integers(bits) for bits, _ in drawn])
+    sign_bits = np.stack([bits_to_integers(bits) for bits, _ in drawn])
     outcome = np.array([deteriorates for _, deteriorates in drawn])
-    oracle = Oracle(as_store(DEFAULTS, shown))
+    oracle = Oracle(as_store(DEFAULTS, sign_bits))
     rows = np.arange(samples)
     everything = np.ones((samples, 3), dtype=bool)
 
@@ -226,7 +226,7 @@ def test_exact_values_agree_with_many_drawn_admissions(rng):
     assert recall == pytest.approx(oracle.recall_at_1(("ecg", "labs"), "cxr", 10), abs=0.025)
     assert scores[:, 0].mean() == pytest.approx(
         oracle.total_correlation
-        - Bayes(DEFAULTS).scores(("ecg",), "labs")[shown[:, 1], shown[:, 2]].mean(),
+        - Bayes(DEFAULTS).scores(("ecg",), "labs")[sign_bits[:, 1], sign_bits[:, 2]].mean(),
         abs=0.06,
     )
 
@@ -240,12 +240,12 @@ def test_exact_values_agree_with_many_drawn_admissions(rng):
 
 
 def test_scrambling_what_is_hidden_changes_nothing(rng):
-    oracle, shown = oracle_of(DEFAULTS, samples=60, rng=rng)
+    oracle, sign_bits = oracle_of(DEFAULTS, samples=60, rng=rng)
     present = rng.random((60, 3)) < 0.6
     rows = np.arange(60)
     candidates = rng.integers(0, 60, (60, 5))
-    scrambled = np.where(present, shown, rng.integers(0, 2**DEFAULTS.bits, shown.shape))
-    scrambled[:, 1] = shown[:, 1]  # of the candidates
+    scrambled = np.where(present, sign_bits, rng.integers(0, 2**DEFAULTS.bits, sign_bits.shape))
+    scrambled[:, 1] = sign_bits[:, 1]  # of the candidates
     other = Oracle(as_store(DEFAULTS, scrambled))
     present[:, 1] = False
     np.testing.assert_array_equal(

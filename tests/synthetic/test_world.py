@@ -44,16 +44,16 @@ def joint_in_loops(world):
             for e, k in product(bits_of(world.synergistic), repeat=2):
                 for i, p_i in ((1, world.synergy), (0, 1 - world.synergy)):
                     c = tuple(a ^ b for a, b in zip(e, k, strict=True)) if i else e
-                    for shown in product(bits_of(world.redundant), repeat=3):
+                    for sign_bits in product(bits_of(world.redundant), repeat=3):
                         p = share * p_i
-                        for word in shown:
+                        for word in sign_bits:
                             for bit, factor in zip(word, r, strict=True):
                                 p *= world.flip if bit != factor else 1 - world.flip
                         logit = -0.9 + 1.9 * (sum(r) - world.redundant / 2)
                         logit += 1.1 * (sum(map(sum, u)) - 1.5 * world.unique)
                         logit += 1.2 * (sum(c) - world.synergistic / 2)
                         positive = 1 / (1 + exp(-logit))
-                        key = tuple(number(shown[m], u[m], s) for m, s in enumerate((c, e, k)))
+                        key = tuple(number(sign_bits[m], u[m], s) for m, s in enumerate((c, e, k)))
                         before = joint.get(key, (0.0, 0.0))
                         joint[key] = (before[0] + p, before[1] + p * positive)
     return joint

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clinical_symile.data.external.tables import is_empty, parse_key, parse_number, read_table
+from clinical_symile.data.external.tables import is_blank, parse_key, parse_number, read_table
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import file_sha256
 from clinical_symile.missingness.patterns import parse_pattern
@@ -158,7 +158,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         if name in ("sample", "subject"):
             made[str(name)] = [parse_key(value) for value in column]
         elif name == "missingness":
-            made[str(name)] = ["" if is_empty(value) else str(value) for value in column]
+            made[str(name)] = ["" if is_blank(value) else str(value) for value in column]
         elif name == "label":
             made[str(name)] = np.array([_label(value) for value in column])
         elif name == "probability":
@@ -170,7 +170,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 def _label(value: Any) -> float:
     """Return a cell as a label; NaN if it is empty, infinity if it is no number."""
-    if is_empty(value):
+    if is_blank(value):
         return math.nan
     number = parse_number(value)
     return math.inf if math.isnan(number) else number
@@ -183,7 +183,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     ids = [name for name in ("sample", "subject") if name in table]
     no_id = np.array([any(pd.isna(value) for value in row) for row in table[ids].to_numpy()])
     one = ["sample"] if "sample" in table else ["subject", "prediction_time", "place"]
-    unnamed = table.filter(items=["outcome"]).map(is_empty).to_numpy(dtype=bool)
+    unnamed = table.filter(items=["outcome"]).map(is_blank).to_numpy(dtype=bool)
     keys = [name for name in (*one, "outcome", "missingness") if name in table]
     found = [
         (np.isnan(probability), "are NaN or no number", "Leave no sample out."),

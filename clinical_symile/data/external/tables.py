@@ -46,7 +46,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def parse_key(value: Any) -> str | None:
     """Return an id as text, the same from a number as from text; None for an empty cell."""
-    if is_empty(value):
+    if is_blank(value):
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
@@ -61,7 +61,7 @@ def parse_number(value: Any) -> float:
         return float("nan")
 
 
-def is_empty(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
     """Return True if a cell holds null, NaN or blank text."""
     blank = isinstance(value, str) and not value.strip()
     return blank or bool(pd.api.types.is_scalar(value) and pd.isna(value))

@@ -56,12 +56,12 @@ class ToyStore(CohortStore):
 
 
 def toy_store(
-    measured: Float[np.ndarray, "sample modality analyte"],
+    values: Float[np.ndarray, "sample modality analyte"],
     present: Bool[np.ndarray, "sample modality"],
     outcome: Int[np.ndarray, " sample"] | None = None,
 ) -> ToyStore:
     """Return a store of the toy subjects; its statistics do not depend on hidden slots."""
-    known = toy_embeddings(TOY_ANALYTES, samples=len(measured))[0].numpy()
+    known = toy_embeddings(TOY_ANALYTES, samples=len(values))[0].numpy()
     about = {
         name: {
             "adapter": "labs",
@@ -71,11 +71,9 @@ def toy_store(
         }
         for column, name in enumerate(TOY_MODALITIES)
     }
-    names = [str(row) for row in range(len(measured))]
-    samples = pd.DataFrame(
-        {"sample": names, "subject": names, "split": TOY_SPLITS[: len(measured)]}
-    )
-    event = toy_labels(len(measured)) if outcome is None else outcome
+    names = [str(row) for row in range(len(values))]
+    samples = pd.DataFrame({"sample": names, "subject": names, "split": TOY_SPLITS[: len(values)]})
+    event = toy_labels(len(values)) if outcome is None else outcome
     return ToyStore(
         path=Path("leak-check"),
         manifest={"cohort": "leak-check", "cohort_digest": "", "digest": "", "modalities": about},
@@ -83,7 +81,7 @@ def toy_store(
         modalities=TOY_MODALITIES,
         present=present,
         candidates=None,
-        arrays={name: measured[:, column] for column, name in enumerate(TOY_MODALITIES)},
+        arrays={name: values[:, column] for column, name in enumerate(TOY_MODALITIES)},
     )
 
 
