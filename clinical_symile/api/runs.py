@@ -97,6 +97,37 @@ def train(
         )
 
 
+def import_checkpoint(
+    file: PathLike,
+    store: PathLike | CohortStore,
+    *,
+    out: PathLike,
+    name: str = "released",
+    catalog: Paths = (),
+) -> tuple[Run, list[str]]:
+    """Read the released Symile-MIMIC model as a run.
+
+    Args:
+        file: a checkpoint that Lightning wrote.
+        store: a prepared Symile-MIMIC cohort.
+        out: the folder of runs.
+        name: of the run's folder.
+        catalog: folders with definitions of your own.
+
+    Returns:
+        The run, and notes on what differs from a run that was trained here.
+
+    Raises:
+        DataError: the file is no such checkpoint, or does not fit the store.
+    """
+    definitions, opened = open_definitions(catalog), open_store(store)
+    run = Run(Path(out) / name)
+    from clinical_symile.training import import_checkpoint as importing  # loads PyTorch
+
+    notes = importing.import_checkpoint(Path(file), catalog=definitions, store=opened, run=run)
+    return run, list(notes)
+
+
 def evaluate(
     model: PathLike | Run | Any,
     store: PathLike | CohortStore,

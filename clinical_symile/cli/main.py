@@ -161,50 +161,33 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from clinical_symile.api.runs import train
     from clinical_symile.cli.console import CONSOLE, show_synced, show_training
-    from clinical_symile.config.catalog import open_catalog
-    from clinical_symile.config.tasks.read import pretraining_task
-    from clinical_symile.data.store import open_store
-    from clinical_symile.evaluation.task_selection import run_name
     from clinical_symile.tracking.mlflow import sync_run
-    from clinical_symile.tracking.progress import progress_bar
-    from clinical_symile.tracking.run import Run
 
-    task = pretraining_task(open_catalog(options.catalog), options.task, options.set)
-    store = open_store(options.store)
-    run = Run(options.out / (options.name or run_name(task.name, options.seed)))
-    from clinical_symile.training.train import (
-        train,  # PyTorch takes seconds: names are checked before
+    run = train(
+        options.task,
+        options.store,
+        out=options.out,
+        name=options.name,
+        seed=options.seed,
+        overrides=options.set,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        catalog=options.catalog,
+        on_epoch=sync_run,
     )
-
-    with progress_bar(f"Train {run.name}") as progress:
-        train(
-            task,
-            store=store,
-            run=run,
-            seed=options.seed,
-            accelerator=options.accelerator,
-            devices=options.devices,
-            on_epoch=sync_run,
-            progress=progress,
-        )
     show_training(run, CONSOLE)
     show_synced(sync_run(run), CONSOLE)
     return 0
 
 
 def _import_checkpoint(options: argparse.Namespace) -> int:
-    from clinical_symile.config.catalog import open_catalog
-    from clinical_symile.data.store import open_store
-    from clinical_symile.tracking.run import Run
+    from clinical_symile.api.runs import import_checkpoint
 
-    catalog, store = open_catalog(options.catalog), open_store(options.store)
-    from clinical_symile.training.import_checkpoint import (
-        import_checkpoint,  # PyTorch takes seconds
+    run, notes = import_checkpoint(
+        options.file, options.store, out=options.out, name=options.name, catalog=options.catalog
     )
-
-    run = Run(options.out / options.name)
-    notes = import_checkpoint(options.file, catalog=catalog, store=store, run=run)
     print("\n".join([*notes, f"{run.path}: ready for `clinical-symile evaluate`."]))
     return 0
 
