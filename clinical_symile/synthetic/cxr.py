@@ -28,7 +28,8 @@ def draw_xray(sign_bits: Sequence[int], generator: np.random.Generator) -> UInt8
     """Draw one frontal X-ray, grey, air dark, with the patient's right on the left.
 
     Args:
-        sign_bits: 1 for each sign of `CXR_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        sign_bits: 1 for each sign of `CXR_SIGNS` to draw, in that order; a shorter list ends
+            in zeros.
         generator: random generator of everything but the signs.
     """
     heart, mass, right_effusion, pacemaker, upper_zone, left_effusion = (

@@ -41,7 +41,8 @@ def draw_ecg(
     """Draw ten seconds in units of 1 / `UNITS_PER_MV` mV, leads as in `RECORDER_LEADS`.
 
     Args:
-        sign_bits: 1 for each sign of `ECG_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        sign_bits: 1 for each sign of `ECG_SIGNS` to draw, in that order; a shorter list ends
+            in zeros.
         generator: random generator of everything but the signs.
     """
     voltage, st_elevation, wide, t_inversion, tachycardia, left_axis = (

@@ -94,7 +94,8 @@ def draw_labs(sign_bits: Sequence[int], generator: np.random.Generator) -> dict[
     The analytes of signs are always observed. The others are observed independently of all else.
 
     Args:
-        sign_bits: 1 for each sign of `LAB_SIGNS` to draw, in that order; a shorter list ends in zeros.
+        sign_bits: 1 for each sign of `LAB_SIGNS` to draw, in that order; a shorter list ends
+            in zeros.
         generator: random generator of everything but the signs.
     """
     observed = generator.random(len(SYNTHETIC_PANEL)) < [
