@@ -51,10 +51,9 @@ def definition_schema(kind: str) -> str:
     elif kind == "report":
         schema = ReportRequirements.model_json_schema()
     else:
-        schema = {"oneOf": [_task_schema(word) for word in KINDS]}
-        schema["$defs"] = {
-            name: part for one in schema["oneOf"] for name, part in one.pop("$defs", {}).items()
-        }
+        kinds = [_task_schema(word) for word in KINDS]
+        shared = {name: part for one in kinds for name, part in one.pop("$defs", {}).items()}
+        schema = {"oneOf": kinds, "$defs": shared}
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps({"$schema": dialect, **schema}, indent=1)
 
