@@ -55,5 +55,5 @@ def test_a_small_count_does_not_follow_by_subtraction():
 def test_p_values_durations_and_lists_are_short():
     assert [format_p_value(p) for p in (None, 0.0004, 0.0312)] == [DASH, "<0.001", "0.031"]
     assert format_duration(95.0) == "1 min 35 s"
-    assert format_duration(3700.0) == "1 h 2 min"
+    assert format_duration(3700.0) == "1 h 1 min"
     assert join_words(["a"]) == "a"

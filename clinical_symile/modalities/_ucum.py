@@ -11,11 +11,11 @@ def unit_factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> f
     The unit of enzyme activity, U, and the international unit count as equal. Equivalents and moles
     are not converted, because the factor depends on the ion's charge.
 
-    >>> factor("mg/dL", "g/L")
+    >>> unit_factor("mg/dL", "g/L")
     0.01
-    >>> round(factor("mg/dL", "umol/L", 113.12), 2)  # creatinine
+    >>> round(unit_factor("mg/dL", "umol/L", 113.12), 2)  # creatinine
     88.4
-    >>> factor("[IU]/L", "U/L")
+    >>> unit_factor("[IU]/L", "U/L")
     1.0
 
     Args:
@@ -48,7 +48,7 @@ def unit_factor(recorded: str, wanted: str, g_per_mol: float | None = None) -> f
 def is_ucum_code(unit: str) -> bool:
     """Return True if a unit is a UCUM code, whether or not it can be converted.
 
-    >>> [is_code(unit) for unit in ("mg/dL", "[pH]", "{INR}", "mg per dl", "mmHg")]
+    >>> [is_ucum_code(unit) for unit in ("mg/dL", "[pH]", "{INR}", "mg per dl", "mmHg")]
     [True, True, True, False, False]
     """
     from lark.exceptions import LarkError  # here: only reading a panel needs it

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
@@ -185,7 +185,8 @@ def _reads(path: str, column: str | None) -> bool:
     return column in (columns or ())
 
 
-def _package(point: EntryPoint) -> str:
+def _package(point: Any) -> str:
+    """Return the package of an entry point, of `importlib.metadata` or of its backport."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
 
 

@@ -194,7 +194,7 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
             lambda t: pd.DataFrame(
                 {"subject_id": range(9), "predicted_boolean_probability": 0.5}
             ).assign(subject_id=10000001),
-            "8 of 9 predictions are of a sample that stands there before",
+            "8 of 9 predictions repeat a sample of an earlier row",
         ),
     ],
 )
@@ -240,7 +240,7 @@ def test_files_as_they_are_get_a_report_and_are_compared_without_a_store(
 ) -> None:
     table = _carebench(rng)
     first = include(table, store=None, name="first")
-    assert "does not say whose sample a row is" in first.notes[0]
+    assert "does not say which subject a row belongs to" in first.notes[0]
     assert {row.run for row in first.results} == {"first"}
     other = table.assign(predictions=rng.random(len(table)))
     second = include(other, store=None, name="second")

@@ -198,7 +198,7 @@ def test_a_reason_for_no_number_stands_only_while_the_task_does(
 
 def test_a_run_of_another_store_is_not_evaluated(made: Benchmark) -> None:
     other = replace(made.store, manifest={**made.store.manifest, "digest": "another"})
-    with pytest.raises(DataError, match="its subjects may have been in training"):
+    with pytest.raises(DataError, match="whose subjects may have been in training"):
         evaluate_run(made.runs[0], made.tasks, store=other)
 
 
@@ -207,11 +207,11 @@ def test_a_run_of_another_store_is_not_evaluated(made: Benchmark) -> None:
     [
         (
             {"baseline": "prevalence", "store_digest": "x"},
-            "is of baseline 'prevalence'; .* by `clinical-symile benchmark --baselines prevalence`",
+            "has results of baseline 'prevalence'; .* by `clinical-symile benchmark --baselines ",
         ),
         (
             {"predictions": "theirs.csv", "store_digest": "x"},
-            "is of predictions 'theirs.csv'; .* by `clinical-symile evaluate --predictions",
+            "has results of predictions 'theirs.csv'; .* `clinical-symile evaluate --predictions",
         ),
         (
             {"task": "pretraining/x", "cohort": "x", "seed": 0, "definition": {"dim": 8}},
@@ -304,7 +304,7 @@ def test_baselines_are_scored_beside_on_tasks_that_predict(made: Benchmark, tmp_
     known = {row.missingness for row in (*run.results, *run.unscored)}
     assert known == set(task.missingness)
     assert {row.task for row in run.results} == {task.name}
-    assert any("no labs are seen" in row.reason for row in run.unscored)
+    assert any("no labs are available" in row.reason for row in run.unscored)
     assert not run.is_trained
     before, written = run.results, (run.path / "results.jsonl").stat().st_mtime_ns
     assert ask(made.tasks)

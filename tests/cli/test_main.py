@@ -341,7 +341,7 @@ def test_a_folder_that_is_no_store_is_refused_before_a_hospital_is_made_up(
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("")
     command = ["prepare", "synthetic", "--source", tmp_path / "raw", "--out", tmp_path / "other"]
-    assert "exists and is no cohort store. Choose another --out." in refused(*command)
+    assert "exists and is not a cohort store. Choose another --out." in refused(*command)
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 

@@ -22,7 +22,7 @@ WRITTEN = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for pattern in ("*.md", "docs/**/*.md", "*/README.md", "examples/*/README.md")
     for path in sorted(ROOT.glob(pattern))
-    if path.name != "CHANGELOG.md"
+    if path.name != "CHANGELOG.md" and not path.relative_to(ROOT).parts[0].startswith(".")
 }
 GENERATED = {name: write() for name, write in reference.pages().items()}
 TABLES = {name: family for name, family in vars(families).items() if isinstance(family, Family)}

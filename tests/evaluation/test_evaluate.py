@@ -332,7 +332,7 @@ def test_a_table_of_other_modalities_is_unscored_with_its_reason_beside_the_othe
     table.to_csv(tmp_path / "masks" / "ours.csv", index=False)
     made = _evaluate(read(RETRIEVALS[0]), store, missingness=("mask-ours", "complete"))
     (unscored,) = made.unscored
-    assert "'mask-ours': masks/ours.csv has no column ecg, which is asked" in unscored.reason
+    assert "'mask-ours': masks/ours.csv has no column ecg, which this task needs" in unscored.reason
     assert {row.missingness for row in made.results} == {"complete"}
 
 

@@ -28,7 +28,7 @@ from clinical_symile.registry.families import (
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = open_catalog()
-EVERYONES = open_catalog([path for path in (ROOT / "examples").iterdir() if path.is_dir()])
+EVERYONES = open_catalog([path.parent for path in sorted(ROOT.glob("examples/*/cohorts"))])
 COHORTS = [
     each for name, path in EVERYONES.cohorts.items() for each in cohort_names(path, name=name)
 ]

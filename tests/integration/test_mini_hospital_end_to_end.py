@@ -92,7 +92,7 @@ def test_the_report_is_one_page_without_small_counts(out: Path):
     left_out = re.search(r"nothing-recorded\s+(\S+)", text)
     assert left_out is not None
     assert left_out[1] == "&lt;10"
-    assert "What could not be said" in text
+    assert "What could not be computed" in text
     assert re.search(r"(?<!fewer than )\b[1-9] (subjects|labels|samples)", text) is None
 
 

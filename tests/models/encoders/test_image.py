@@ -65,7 +65,9 @@ def test_weights_without_a_classification_layer_fit(
 
 
 def test_a_missing_file_is_told_and_nothing_is_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match=r"no such file; .* Nothing is downloaded: fetch it"):
+    with pytest.raises(
+        DefinitionError, match=r"no such file; .* Nothing is downloaded: download it"
+    ):
         resnet18(SHAPE, 6, weights=str(tmp_path / "weights.pt"))
 
 
