@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.errno not in FOR_THE_USER:
             raise
         print_problems(
-            [f"{error.filename or 'disk'}: {error.strerror}. Mend it and run this again."]
+            [f"{error.filename or 'disk'}: {error.strerror}. Fix it and run this again."]
         )
         status = 1
     except KeyboardInterrupt:

@@ -147,7 +147,7 @@ def read_definition(
 
 
 def _follows(one: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a list is too short only because what is wrong in it does not count."""
+    """Return True if a list is too short only because its invalid entries do not count."""
     place = one["loc"]
     return one["type"] == "too_short" and any(
         place == other["loc"][: len(place)] for other in found if len(other["loc"]) > len(place)

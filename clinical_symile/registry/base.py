@@ -175,7 +175,7 @@ def describe(name: str, family: Family) -> Description:
 
 
 def _reads(path: str, column: str | None) -> bool:
-    """Whether a metric reads a column, as its literal `columns` says; of others always."""
+    """Return True if a metric's literal `columns` names a column; always True for others."""
     if column is None:
         return True
     try:

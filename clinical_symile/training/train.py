@@ -92,7 +92,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Training:
-    """What the epochs of a run share.
+    """The objects that all epochs of a run share.
 
     Attributes:
         task: the pretraining task.

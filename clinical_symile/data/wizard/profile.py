@@ -158,7 +158,7 @@ def _column(name: str, cells: pd.Series) -> Column:
 
 
 def _fits(values: pd.Series, form: str) -> bool:
-    """Whether all values have a date format; the first is tried alone, which rejects most."""
+    """Return True if all values have a date format; try the first alone, which rejects most."""
     try:
         datetime.strptime(values.iloc[0], form)
     except ValueError:

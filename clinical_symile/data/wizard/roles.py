@@ -192,7 +192,7 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
 
 
 def _stays_score(table: RawTable, tables: Sequence[RawTable]) -> int | None:
-    """How much a table looks like admissions; None if no column differs in every row."""
+    """Score how much a table looks like admissions; None if no column differs in every row."""
     unique = [one for one in table.columns.values() if one.is_unique and not one.is_date]
     if not unique:
         return None
@@ -207,7 +207,7 @@ def _stays_score(table: RawTable, tables: Sequence[RawTable]) -> int | None:
 
 
 def _is_link(column: Column, target: Column) -> bool:
-    """Whether a column's values are ids of another table."""
+    """Return True if a column's values are ids of another table."""
     if column.is_date or not len(column.values):
         return False
     shared = len(column.distinct & target.distinct) / len(column.distinct)
