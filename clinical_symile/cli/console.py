@@ -1,7 +1,7 @@
 """Print tables of stores, results and comparisons."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -134,6 +134,7 @@ def show_store(store: CohortStore, console: Console) -> None:
     for modality, words in store.manifest["noted"].items():
         for word, count in words.items():
             console.print(f"{modality} noted: {count} ({word})")
+    _show_coverage(store.manifest.get("coverage", ()), console)
     implausible = store.manifest.get("implausible", {})
     for modality, parts in implausible.items():
         for part, count in parts.items():
@@ -156,7 +157,14 @@ def show_selected(selected: SelectedSamples, console: Console) -> None:
         console.print(f"left out: {count} ({reason})")
     for split, (samples, subjects) in selected.splits.items():
         console.print(f"{split}: {samples} samples of {subjects} subjects")
+    _show_coverage(selected.problems, console)
     console.print("No recording was opened: some may prove unusable.")
+
+
+def _show_coverage(problems: Sequence[Mapping[str, str]], console: Console) -> None:
+    """Print what no sample has, and values in another unit."""
+    for problem in problems:
+        console.print(f"warning: {problem['sentence']}", markup=False, highlight=False)
 
 
 def show_training(run: Run, console: Console) -> None:

@@ -64,6 +64,7 @@ class Cohort:
     samples: Samples
     tables: Mapping[str, str]
     types: Mapping[str, Mapping[str, str]]
+    encoding: str | Mapping[str, str]
     modalities: Mapping[str, ModalityDefinition]
     outcomes: Mapping[str, Outcome]
     subgroups: Mapping[str, Subgroup]

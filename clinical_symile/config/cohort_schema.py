@@ -1,5 +1,6 @@
 """Declare the tables and keys of `cohort.toml`; these docstrings are their documentation."""
 
+import re
 from itertools import combinations, pairwise
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,22 @@ from clinical_symile.registry.base import unknown_name_message
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 SettingValue = Annotated[int | float, accept_only(is_number, expected="a number")]
-ColumnType = Literal["BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN"]
+_COLUMN_TYPES = ("BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN", "double:,")
+ColumnType = Annotated[
+    str,
+    accept_only(
+        lambda value: (
+            isinstance(value, str)
+            and (
+                value in _COLUMN_TYPES
+                or re.fullmatch(r"(timestamp|date):.*%[YymdbjH].*", value) is not None
+            )
+        ),
+        expected=f"{', '.join(_COLUMN_TYPES)}, or a date format such as "
+        "'timestamp:%d.%m.%Y %H:%M' or 'date:%d.%m.%Y'",
+    ),
+]
+Encoding = Literal["utf-8", "utf-16", "latin-1"]
 
 
 class _Table(BaseModel):
@@ -169,8 +185,11 @@ class CohortFile(_Table):
         citation: how to cite the data.
         samples: the source of one row per sample.
         tables: the name of each table in the query, and its file under the source folder.
-        types: DuckDB types of columns of a table; its other columns are text. A table that is not
-            listed here is read twice, first to infer its types.
+        types: types of columns of a table, as DuckDB names them; its other columns are text. Dates
+            are in ISO form, or in a format: `timestamp:%d.%m.%Y %H:%M`, `date:%d.%m.%Y`. Numbers
+            with a decimal comma are `double:,`. A table that is not listed here is read twice,
+            first to infer its types.
+        encoding: encoding of the CSV tables, `utf-8`, `utf-16` or `latin-1`; or of single tables.
         modalities: name of the modality, and the keyword arguments of its adapter. The adapter has
             the same name unless `adapter` names another. For `candidates`, see
             `ModalityDefinition`.
@@ -189,6 +208,7 @@ class CohortFile(_Table):
     samples: Samples
     tables: dict[Name, Text] = {}
     types: dict[Name, dict[str, ColumnType]] = {}
+    encoding: Encoding | dict[Name, Encoding] = "utf-8"
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     outcomes: dict[Name, Outcome] = {}
     subgroups: dict[Name, Subgroup] = {}
@@ -205,6 +225,11 @@ class CohortFile(_Table):
         if unknown := sorted(self.types.keys() - self.tables.keys()):
             raise ValueError(
                 f"[types] names {', '.join(unknown)}, not in [tables]. Correct the name."
+            )
+        named = {*self.encoding} if isinstance(self.encoding, dict) else set()
+        if unknown := sorted(named - self.tables.keys() - self.samples.tables.keys()):
+            raise ValueError(
+                f"[encoding] names {', '.join(unknown)}, not in [tables]. Correct the name."
             )
         return self
 

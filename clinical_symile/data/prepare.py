@@ -138,6 +138,7 @@ def _write_store(
         source_digest=(work / "key").read_text(encoding="utf-8"),
         rows=selected.rows,
         recorded=selected.recorded,
+        coverage=selected.problems,
         left_out=Counter(selected.left_out) + Counter(written.left_out),
         already_known=written.already_known,
         rejected=decoded.rejected,

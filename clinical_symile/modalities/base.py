@@ -3,6 +3,7 @@
 import errno
 import string
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -37,6 +38,35 @@ class Rejected(Exception):  # noqa: N818, a verdict rather than an error
         self.detail = detail
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValueSummary:
+    """The values of one part of a modality in the tables, before a sample is left out.
+
+    Attributes:
+        part: the part, such as an analyte.
+        column: its column.
+        count: number of samples with a value.
+        not_numbers: number of values that are not numbers.
+        decimal_commas: number of these that have a decimal comma.
+        unit_unknown: number of values whose unit cannot be converted.
+        implausible: number of values beyond the plausible range.
+        range_text: the plausible range with its unit.
+        median: median of all numbers, in the unit of the range; None below ten numbers.
+        likely_unit: the unit that the values seem to have; None if the stated unit may be right.
+    """
+
+    part: str
+    column: str
+    count: int
+    not_numbers: int = 0
+    decimal_commas: int = 0
+    unit_unknown: int = 0
+    implausible: int = 0
+    range_text: str = ""
+    median: float | None = None
+    likely_unit: str | None = None
+
+
 class Modality(Protocol):
     """Protocol of a modality adapter: read a measurement, and convert it into an encoder's input.
 
@@ -47,6 +77,9 @@ class Modality(Protocol):
 
     - `named_by`: the columns that name the recording, if `columns` holds others than numbers and
       these. Only they are reported for a rejected recording.
+    - `values`: the columns with the measurement itself, if it is in the row and not in a file. The
+      row records the modality if any of them holds a value. Without it they are `numbers`.
+    - `summarize_values(read)`: yields a `ValueSummary` of each part: see `Labs`.
     - `implausible(columns)`: counts by part the single values that are stored as missing: see
       `Labs`.
     - `divisor(statistics)`: the divisor, if `transform` only divides stored numbers, so that a GPU

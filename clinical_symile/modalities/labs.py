@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from clinical_symile.modalities._lab_panel import Analyte, read_panel
-from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_empty
+from clinical_symile.modalities._lab_units import likely_unit
+from clinical_symile.modalities.base import Note, Rejected, ValueSummary, ignore_note, is_empty
 
 VALUES_AT_A_TIME = 1_000_000  # of one analyte, that are sorted at a time
 
+_MIN_FOR_MEDIAN = 10  # of fewer values a median may be a patient's value
+
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 _CENSORED = re.compile(r"\s*(<=?|>=?|≤|≥)\s*([0-9.eE+-]+)\s*")
 
 
@@ -51,6 +55,7 @@ class Labs:
         units = dict.fromkeys(analyte.unit_column for analyte in self.panel if analyte.unit_column)
         self.columns = (*values, *units)
         self.named_by = ()
+        self.values = values
         self._uncensored = _CENSORED_RULES[censored]
         self.numbers = values if self._uncensored is _refuse else ()
 
@@ -127,6 +132,58 @@ class Labs:
             values = values[~np.isnan(values)]
             counts[analyte.name] = int((~analyte.plausible(values)).sum())
         return {name: count for name, count in counts.items() if count}
+
+    def summarize_values(
+        self,
+        read: Callable[[Sequence[str]], tuple[Mapping[str, np.ndarray], Int[np.ndarray, " value"]]],
+    ) -> Iterator[ValueSummary]:
+        """Yield a summary of each analyte's values in the tables.
+
+        Args:
+            read: returns the distinct values of some columns where the first has one, and how
+                often each occurs.
+        """
+        for analyte in self.panel:
+            names = [name for name in (analyte.column, analyte.unit_column) if name]
+            yield self._summary(analyte, *read(names))
+
+    def _summary(
+        self,
+        analyte: Analyte,
+        columns: Mapping[str, np.ndarray],
+        counts: Int[np.ndarray, " value"],
+    ) -> ValueSummary:
+        cells = columns[analyte.column]
+        if cells.dtype != object and not analyte.unit_column:
+            values = self._values(analyte, columns)
+            not_numbers = commas = unknown = 0
+        else:
+            values = np.full(len(cells), np.nan)
+            not_numbers = commas = unknown = 0
+            names = [name for name in (analyte.column, analyte.unit_column) if name]
+            rows = zip(*(columns[name] for name in names), strict=True)
+            for place, row in enumerate(rows):
+                notes: dict[str, None] = {}
+                values[place] = self._value(analyte, dict(zip(names, row, strict=True)), notes)
+                count = int(counts[place])
+                not_numbers += count * ("not-a-number" in notes)
+                unknown += count * ("unit-unknown" in notes)
+                if isinstance(row[0], str) and _DECIMAL_COMMA.fullmatch(row[0]):
+                    commas += count
+        is_number = np.isfinite(values)
+        numbers = np.repeat(values[is_number], counts[is_number])
+        return ValueSummary(
+            part=analyte.name,
+            column=analyte.column,
+            count=int(counts.sum()),
+            not_numbers=not_numbers,
+            decimal_commas=commas,
+            unit_unknown=unknown,
+            implausible=int((~analyte.plausible(numbers)).sum()),
+            range_text=f"{analyte.low:g} to {analyte.high:g} {analyte.unit}",
+            median=float(np.median(numbers)) if len(numbers) >= _MIN_FOR_MEDIAN else None,
+            likely_unit=likely_unit(analyte, numbers),
+        )
 
     def _values(
         self, analyte: Analyte, columns: Mapping[str, np.ndarray]

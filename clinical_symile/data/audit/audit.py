@@ -239,6 +239,25 @@ def _statistics(store: CohortStore) -> Iterator[AuditFinding]:
         )
 
 
+def _coverage(store: CohortStore) -> Iterator[AuditFinding]:
+    for problem in store.manifest.get("coverage", ()):
+        nobody = problem["reason"] == "modality-missing"
+        yield AuditFinding(
+            check="coverage",
+            severity=Severity.ERROR if nobody else Severity.WARNING,
+            sentence=problem["sentence"],
+        )
+    for place, modality in enumerate(store.modalities):
+        listed = any(modality in key.split("+") for key in store.manifest.get("recorded", ()))
+        if listed and not store.present[:, place].any():
+            yield AuditFinding(
+                check="coverage",
+                severity=Severity.ERROR,
+                sentence=f"modality {modality}: no sample has it, although the tables list it. See "
+                "why its recordings were rejected.",
+            )
+
+
 def _ranges(store: CohortStore) -> Iterator[AuditFinding]:
     declared = store.manifest.get("ranges", {})
     if not declared:
@@ -306,6 +325,7 @@ CHECKS: dict[str, Callable[[CohortStore], Iterator[AuditFinding]]] = {
     "labels": _labels,
     "availability": _availability,
     "statistics": _statistics,
+    "coverage": _coverage,
     "ranges": _ranges,
 }
 FINE = {
@@ -315,6 +335,7 @@ FINE = {
     "labels": "no single column of a panel gives an outcome away",
     "availability": "no outcome is coded, or nothing is ever missing",
     "statistics": "normalisation is fitted on training samples alone",
+    "coverage": "every modality and analyte has values, in its unit",
     "ranges": "every kept column with a declared range is within it",
 }
 

@@ -8,7 +8,7 @@ import duckdb
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.splits import SPLITS, SplitBySubject, SplitByValue
 from clinical_symile.data.ingest.csv_headers import header_for_message, known_column_names
-from clinical_symile.data.ingest.tables import sql_identifier, sql_literal
+from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
 from clinical_symile.errors import DataError
 
 NUMERIC_TYPES = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")

@@ -33,6 +33,7 @@ def write_manifest(
     source_digest: str,
     rows: int,
     recorded: Mapping[str, int],
+    coverage: Sequence[Mapping[str, str]],
     left_out: Mapping[str, int],
     already_known: Mapping[str, int],
     rejected: Mapping[str, Mapping[str, int]],
@@ -51,6 +52,7 @@ def write_manifest(
         source_digest: digest of the definition, the tables and the version.
         rows: number of rows of the cohort's query or tables.
         recorded: number of rows by the modalities that are recorded, before a file was opened.
+        coverage: what no sample has, and values in another unit: see `CoverageProblem`.
         left_out: number of rows that became no sample, by reason.
         already_known: number of samples whose outcome was known before their last measurement, by
             outcome.
@@ -79,6 +81,7 @@ def write_manifest(
         "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
         "rows": rows,
         "recorded": recorded,
+        "coverage": coverage,
         "left_out": left_out,
         "already_known": already_known,
         "rejected": {name: dict(sorted(rejected[name].items())) for name in about},

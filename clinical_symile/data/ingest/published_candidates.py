@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.sql import sql_identifier
 from clinical_symile.data.ingest.tables import (
+    candidate_tables,
     connect,
     describe_read_errors,
     reader_expression,
-    sql_identifier,
 )
 from clinical_symile.errors import DataError
 
@@ -23,9 +24,10 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
         DataError: columns are missing; all of them at once.
     """
     lists, problems = [pd.DataFrame({"query": [], "candidate": [], "split": []})], []
+    tables = candidate_tables(cohort, source)
     for split, table in cohort.candidates.items():
-        from_file = f"FROM {reader_expression(source / table.table)}"
-        with describe_read_errors(source / table.table), connect() as connection:
+        from_file = f"FROM {reader_expression(tables[split])}"
+        with describe_read_errors(tables[split]), connect() as connection:
             found = connection.sql(from_file).columns
         missing = {table.query, table.candidate} - {*found}
         problems.extend(
@@ -36,7 +38,7 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
         if not missing:
             query, candidate = sql_identifier(table.query), sql_identifier(table.candidate)
             columns = f"{query} AS query, {candidate} AS candidate"
-            with describe_read_errors(source / table.table), connect() as connection:
+            with describe_read_errors(tables[split]), connect() as connection:
                 rows = connection.execute(f"SELECT {columns} {from_file}").df()
             lists.append(rows.assign(split=split))
     if problems:

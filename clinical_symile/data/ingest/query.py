@@ -1,8 +1,7 @@
 """Check a cohort's query before it runs, and run it."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,15 @@ from clinical_symile.data.ingest.csv_headers import (
     lines_of_query,
     without_candidates,
 )
+from clinical_symile.data.ingest.query_lineage import parse_query, query_nodes
 from clinical_symile.data.ingest.tables import (
     connect,
     empty_tables,
     open_tables,
     reader_expression,
     source_files,
-    type_problems,
+    split_tables,
+    value_problems,
 )
 from clinical_symile.errors import DataError
 from clinical_symile.registry.base import unknown_name_message
@@ -112,9 +113,8 @@ def make_samples(
     else:
         where = ", ".join(str(source / file) for file in cohort.samples.tables.values())
         query = " UNION ALL BY NAME ".join(
-            f"SELECT *, '{split}' AS {TABLE_SPLIT_COLUMN} "
-            f"FROM {reader_expression(source / file, text)}"
-            for split, file in cohort.samples.tables.items()
+            f"SELECT *, '{split}' AS {TABLE_SPLIT_COLUMN} FROM {reader_expression(table, text)}"
+            for split, table in split_tables(cohort, source).items()
         )
     try:
         _check_is_one(connection, query, where)
@@ -126,7 +126,7 @@ def make_samples(
         )
         raise DataError(
             f"{where}: {quoted}\n{columns}Correct the query, or the tables under {source}.",
-            *empty_tables(connection, cohort, source),
+            *empty_tables(cohort, source),
         ) from None
     except _QUERY_ERRORS as error:
         raise DataError(
@@ -135,10 +135,8 @@ def make_samples(
     except duckdb.OutOfMemoryException:
         raise  # no value is wrong
     except duckdb.Error as error:
-        cells = isinstance(error, duckdb.ConversionException)
-        problems = type_problems(connection, cohort, source) if cells else []
         raise DataError(
-            *problems
+            *value_problems(cohort, source)
             or [
                 f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under "
                 f"{source}. Run the query there to find the wrong value."
@@ -155,27 +153,18 @@ def _check_is_one(connection: duckdb.DuckDBPyConnection, query: str, where: str)
 
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     """Return the tables that a query reads and does not define itself, in its order."""
-    tree = _tree(connection, query)
+    tree = parse_query(connection, query)
     made = {
         entry["key"].lower()
-        for node in _nodes(tree)
+        for node in query_nodes(tree)
         for entry in (node.get("cte_map") or {}).get("map", ())
     }
-    names = [node["table_name"] for node in _nodes(tree) if node.get("type") == "BASE_TABLE"]
+    names = [node["table_name"] for node in query_nodes(tree) if node.get("type") == "BASE_TABLE"]
     return [
         name
         for name in dict.fromkeys(names)
         if name.lower() not in made and re.fullmatch(r"\w+", name)  # others are files
     ]
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        for each in tree:
-            yield from _nodes(each)
 
 
 def _describe_tables(
@@ -202,13 +191,8 @@ def _describe_tables(
 def referenced_columns(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     """Return the columns that a query refers to, without their table or alias."""
     columns: set[str] = set()
-    for node in _nodes(_tree(connection, query)):
+    for node in query_nodes(parse_query(connection, query)):
         if node.get("class") == "COLUMN_REF":
             columns.add(node["column_names"][-1])
         columns.update(node.get("using_columns") or ())
     return columns
-
-
-def _tree(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-    return json.loads(text)

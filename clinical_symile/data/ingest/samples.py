@@ -1,7 +1,7 @@
 """Select samples from raw tables: one checked row per sample."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from clinical_symile.data.ingest.columns import (
     split_expression,
     used_columns,
 )
+from clinical_symile.data.ingest.coverage import coverage_problems, has_value
 from clinical_symile.data.ingest.query import make_samples
 from clinical_symile.data.ingest.row_file import BATCH_ROWS, write_row_file
-from clinical_symile.data.ingest.tables import connect, empty_tables, open_tables, sql_identifier
+from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
+from clinical_symile.data.ingest.tables import connect, empty_tables, open_tables
 from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.errors import DataError
 
 _MAX_IDS_SHOWN = 5  # in one message
+_NO_ID = ("", "na", "n/a", "nan", "null", "none", "nil", "#n/a")  # cells that are no id
 MEMORY_LIMIT = "2500MB"  # of DuckDB; the rest goes to the scratch folder
 
 
@@ -32,6 +35,7 @@ class SelectedSamples:
     """Counts of what the tables hold, before a recording is opened.
 
     Attributes:
+        problems: what no sample has, and values in another unit: see `CoverageProblem`.
         rows: number of rows that the query returned.
         left_out: number of rows that are no samples, by reason.
         recorded: number of distinct rows without a reason against them, by the modalities that
@@ -43,6 +47,7 @@ class SelectedSamples:
     left_out: Mapping[str, int]
     recorded: Mapping[str, int]
     splits: Mapping[str, Sequence[int]]
+    problems: Sequence[Mapping[str, str]] = ()
 
     @property
     def samples(self) -> int:
@@ -110,11 +115,14 @@ def _read_samples(
     }
     _make_rows(connection, cohort, uses, numbers, recorded)
     ((left,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
+    problems = coverage_problems(
+        connection, cohort, adapters, source=source, recorded=_recorded_counts(connection, recorded)
+    )
     connection.execute("DROP TABLE _samples")
     if connection.execute("SELECT count(*) FROM _rows").fetchall() == [(0,)]:
         raise DataError(
             f"{where}: no rows; expected one per sample. Correct the query or table.",
-            *empty_tables(connection, cohort, source),
+            *empty_tables(cohort, source),
         )
     drawn = cohort.samples.split if isinstance(cohort.samples.split, SplitBySubject) else None
     _check_rows(connection, where, split_is_drawn=drawn is not None)
@@ -149,7 +157,18 @@ def _read_samples(
             for pattern, count in patterns
         },
         splits=by_split,
+        problems=[asdict(problem) for problem in problems],
     )
+
+
+def _recorded_counts(
+    connection: duckdb.DuckDBPyConnection, modalities: Iterable[str]
+) -> dict[str, int]:
+    """Return the number of distinct rows that record each modality."""
+    names = [*modalities]
+    counts = ", ".join(f"count(*) FILTER (recorded[{n}])" for n in range(1, len(names) + 1))
+    ((*found,),) = connection.execute(f"SELECT {counts} FROM _rows").fetchall()
+    return dict(zip(names, found, strict=True))
 
 
 def _split_order(line: Sequence[Any]) -> int:
@@ -170,13 +189,27 @@ def _make_rows(
         else sql_identifier(c)
         for c in uses
     )
-    sample, subject = sql_identifier(cohort.samples.sample), sql_identifier(cohort.samples.subject)
+    relation = connection.sql("FROM _samples LIMIT 0")
+    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    sample, subject = (
+        _id_expression(column, kinds[column])
+        for column in (cohort.samples.sample, cohort.samples.subject)
+    )
     connection.execute(
         f"CREATE TEMP TABLE _rows AS SELECT {sample} AS sample, {subject} AS subject, "
         f"{split_expression(cohort)} AS split, _row AS row, "
         f"[{', '.join(recorded.values())}] AS recorded "
         f"FROM (SELECT DISTINCT {columns} FROM _samples) AS _row"
     )
+
+
+def _id_expression(column: str, kind: str) -> str:
+    """Return the SQL expression of an id: trimmed text, and NULL for `NA`, `NULL` and the like."""
+    name = sql_identifier(column)
+    if kind != "VARCHAR":
+        return name
+    words = ", ".join(map(sql_literal, _NO_ID))
+    return f"CASE WHEN lower(trim({name})) IN ({words}) THEN NULL ELSE trim({name}) END"
 
 
 def too_few_message(cohort: Cohort, what: str) -> str:
@@ -204,17 +237,17 @@ def _drop_left_out(connection: duckdb.DuckDBPyConnection, cohort: Cohort) -> dic
 
 
 def _recorded_condition(candidates: str | None, adapter: Any) -> str:
-    """Return the SQL condition under which a row records a modality."""
+    """Return the SQL condition under which a row records a modality.
+
+    All columns that name the recording must hold a value, and any of those with the measurement.
+    """
     if candidates:
         return f"coalesce(len({sql_identifier(candidates)}), 0) > 0"
-    files = [column for column in adapter.columns if column not in adapter.numbers]
-    text = [
-        f"coalesce(trim(CAST({sql_identifier(c)} AS VARCHAR)), '') NOT IN ('', 'nan')"
-        for c in files
-    ]
-    values = [f"coalesce(NOT isnan({sql_identifier(column)}), false)" for column in adapter.numbers]
-    any_value = [f"({' OR '.join(values)})"] if values else []
-    return " AND ".join([*text, *any_value]) or "true"
+    values = getattr(adapter, "values", adapter.numbers)
+    others = [column for column in adapter.columns if column not in values]
+    named_by = [has_value(column) for column in getattr(adapter, "named_by", others)]
+    any_value = " OR ".join(map(has_value, values))
+    return " AND ".join([*named_by, *([f"({any_value})"] if any_value else [])]) or "true"
 
 
 def _check_numbers(

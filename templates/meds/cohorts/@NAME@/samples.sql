@@ -14,7 +14,13 @@ WITH admitted AS (
 stays AS (
     SELECT
         a.subject_id || '-' || strftime(a.admitted, '%Y%m%d%H%M%S') AS admission,
-        a.subject_id, a.admitted, min(d.time) AS discharged
+        a.subject_id, a.admitted,
+        -- a discharge ends a stay that has one; a death may be known by its date alone
+        coalesce(
+            min(d.time) FILTER (starts_with(d.code, 'HOSPITAL_DISCHARGE')), min(d.time)
+        ) AS discharged,
+        bool_or(d.code IN ('HOSPITAL_DISCHARGE//DIED', 'HOSPITAL_DISCHARGE//EXPIRED')) AS left_dead,
+        bool_or(starts_with(d.code, 'HOSPITAL_DISCHARGE')) AS has_discharge
     FROM admitted AS a
     JOIN events AS d
         ON d.subject_id = a.subject_id
@@ -67,7 +73,15 @@ first_labs AS (
 SELECT
     s.admission, s.subject_id, p.split,
     CASE WHEN p.split IS NULL THEN 'in-no-split' END AS left_out,
-    coalesce(d.died_at <= s.discharged, false) AS died,
+    -- a death at 00:00 is known by its date: on the day of a discharge it is not compared with a time
+    CASE
+        WHEN s.left_dead THEN true
+        WHEN d.died_at IS NULL THEN false
+        WHEN d.died_at <> date_trunc('day', d.died_at) THEN d.died_at <= s.discharged
+        WHEN d.died_at::DATE < s.discharged::DATE THEN true
+        WHEN d.died_at::DATE > s.discharged::DATE THEN false
+        WHEN NOT s.has_discharge THEN true
+    END AS died,
     epoch(s.discharged - s.admitted) / 3600 AS discharged_h,
     x.* EXCLUDE (admission),
     e.* EXCLUDE (admission),

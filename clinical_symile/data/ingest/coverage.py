@@ -1,0 +1,279 @@
+"""Report modalities, analytes and columns that no sample has, and values in another unit.
+
+Each is a count that a later step would take for granted: `prepare` and its dry run warn of it, and
+`audit` reports it again from the manifest.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from jaxtyping import Int
+
+from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.query_lineage import QueryLineage
+from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
+from clinical_symile.data.ingest.tables import (
+    SourceTable,
+    connect,
+    count_rows,
+    describe_read_errors,
+    query_tables,
+    split_tables,
+    text_expression,
+)
+from clinical_symile.modalities.base import ValueSummary
+
+_WRONG_SHARE = 0.1  # of values that are not usable, from which a part is reported
+_MAX_CODES_SHOWN = 8
+_MAX_PARTS_SHOWN = 10
+_MAX_CODE_LENGTH = 40
+_MAX_SCANNED_BYTES = 500_000_000  # larger CSV files are not searched for line breaks in cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverageProblem:
+    """Something that no sample has, or that few samples have as the cohort states it.
+
+    Attributes:
+        reason: `modality-missing`, `part-missing`, `not-numbers`, `implausible`, `column-empty` or
+            `line-breaks`.
+        modality: the modality; empty for columns and tables.
+        part: the part of the modality, such as an analyte; empty for all of it.
+        sentence: what was found, with counts, and what to do.
+    """
+
+    reason: str
+    modality: str = ""
+    part: str = ""
+    sentence: str
+
+
+class _Samples:
+    """The rows of `_samples` and what is behind them.
+
+    Args:
+        connection: a connection with `_samples` and the tables as views.
+        cohort: the cohort.
+        source: folder of the raw files.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path):
+        self.connection, self.cohort = connection, cohort
+        ((self.rows,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
+        self.columns = set(connection.sql("FROM _samples LIMIT 0").columns)
+        self.tables = query_tables(cohort, source) or split_tables(cohort, source)
+        self._lineage = None
+        if cohort.samples.sql is not None:
+            query = (cohort.folder / cohort.samples.sql).read_text(encoding="utf-8")
+            select = "SELECT column_name FROM duckdb_columns() WHERE table_name = ?"
+            known = {
+                name: [column for (column,) in connection.execute(select, [name]).fetchall()]
+                for name in self.tables
+            }
+            self._lineage = QueryLineage(connection, query, known)
+
+    def count(self, columns: Sequence[str]) -> list[int]:
+        """Return the number of rows with a value, by column."""
+        counts = ", ".join(f"count(*) FILTER ({has_value(column)})" for column in columns)
+        ((*found,),) = self.connection.execute(f"SELECT {counts} FROM _samples").fetchall()
+        return found
+
+    def read(
+        self, columns: Sequence[str]
+    ) -> tuple[Mapping[str, np.ndarray], Int[np.ndarray, " value"]]:
+        """Return the distinct values of some columns where the first has one, and their counts."""
+        names = ", ".join(map(sql_identifier, columns))
+        query = (
+            f"SELECT {names}, count(*) AS _count FROM _samples WHERE {has_value(columns[0])} "
+            "GROUP BY ALL"
+        )
+        table = self.connection.execute(query).to_arrow_table()
+        return {name: table[name].to_numpy() for name in columns}, table["_count"].to_numpy()
+
+    def sources(self, columns: Sequence[str]) -> list[SourceTable]:
+        """Return the tables that provide some columns."""
+        if self._lineage is None:
+            return [*self.tables.values()]
+        names = dict.fromkeys(
+            name for column in columns for name in self._lineage.tables_of(column)
+        )
+        return [self.tables[name] for name in names if name in self.tables]
+
+    def codes(self, column: str) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return table, column and codes that the query looks for to fill a column."""
+        return self._lineage.codes_of(column) if self._lineage else []
+
+
+def coverage_problems(
+    connection: duckdb.DuckDBPyConnection,
+    cohort: Cohort,
+    adapters: Mapping[str, Any],
+    *,
+    source: Path,
+    recorded: Mapping[str, int],
+) -> list[CoverageProblem]:
+    """Return what no sample has, and values that do not fit their unit.
+
+    Args:
+        connection: a connection with `_samples` and the tables as views.
+        cohort: the cohort.
+        adapters: the adapters of its modalities, by name.
+        source: folder of the raw files.
+        recorded: number of rows that record each modality.
+    """
+    samples = _Samples(connection, cohort, source)
+    problems = [
+        _missing_modality(samples, name, adapter)
+        for name, adapter in adapters.items()
+        if not recorded[name]
+    ]
+    for name, adapter in adapters.items():
+        is_in_rows = {*adapter.columns} <= samples.columns
+        if recorded[name] and is_in_rows and hasattr(adapter, "summarize_values"):
+            problems += _part_problems(samples, name, adapter)
+    problems += _empty_columns(samples)
+    problems += [problem for table in samples.tables.values() for problem in _line_breaks(table)]
+    return problems
+
+
+def has_value(column: str) -> str:
+    """Return the SQL condition that a cell holds a value: not NULL, blank or NaN."""
+    text = f"lower(trim(CAST({sql_identifier(column)} AS VARCHAR)))"
+    return f"coalesce({text}, '') NOT IN ('', 'nan')"
+
+
+def _missing_modality(samples: _Samples, name: str, adapter: Any) -> CoverageProblem:
+    candidates = samples.cohort.modalities[name].candidates
+    filled = [
+        f"{table.file.name} has {rows} rows"
+        for table in samples.sources([candidates] if candidates else adapter.columns)
+        if (rows := count_rows(table))
+    ]
+    although = f", although {' and '.join(filled)}" if filled else ""
+    return CoverageProblem(
+        reason="modality-missing",
+        modality=name,
+        sentence=f"modality {name}: no sample of {samples.rows} has it{although}. Check that ids "
+        "are written alike in all tables (007 is not 7), that times are read in the right format, "
+        "and the conditions of the query.",
+    )
+
+
+def _part_problems(samples: _Samples, name: str, adapter: Any) -> Iterator[CoverageProblem]:
+    missing: list[ValueSummary] = []
+    for summary in adapter.summarize_values(samples.read):
+        if not summary.count:
+            missing.append(summary)
+        yield from _wrong_values(name, summary)
+    if missing:
+        shown = ", ".join(one.part for one in missing[:_MAX_PARTS_SHOWN])
+        more = " and others" if len(missing) > _MAX_PARTS_SHOWN else ""
+        codes = " ".join(_code_sentences(samples, missing[:_MAX_PARTS_SHOWN]))
+        yield CoverageProblem(
+            reason="part-missing",
+            modality=name,
+            part=shown,
+            sentence=f"modality {name}: no sample of {samples.rows} has {shown}{more} "
+            f"({len(missing)} of {len(adapter.parts)}). {codes or 'Check the query.'}",
+        )
+
+
+def _wrong_values(name: str, summary: ValueSummary) -> Iterator[CoverageProblem]:
+    of = f"modality {name}: {{}} of {summary.count} values of {summary.part}"
+    unusable = summary.not_numbers + summary.unit_unknown
+    if unusable > _WRONG_SHARE * summary.count:
+        kind = "are not numbers" if summary.not_numbers else "have a unit that is not converted"
+        advice = (
+            f"{summary.decimal_commas} have a decimal comma. Replace it in the query: "
+            "replace(value, ',', '.')."
+            if summary.decimal_commas
+            else "Check the column."
+        )
+        yield CoverageProblem(
+            reason="not-numbers",
+            modality=name,
+            part=summary.part,
+            sentence=f"{of.format(unusable)} {kind}. {advice}",
+        )
+    if summary.implausible > _WRONG_SHARE * summary.count or summary.likely_unit:
+        median = "" if summary.median is None else f"; their median is {summary.median:.3g}"
+        unit = (
+            f"They look like {summary.likely_unit}. If they are, set recorded_unit in the panel."
+            if summary.likely_unit
+            else "Check the unit and the column."
+        )
+        yield CoverageProblem(
+            reason="implausible",
+            modality=name,
+            part=summary.part,
+            sentence=f"{of.format(summary.implausible)} are outside {summary.range_text}{median}. "
+            f"{unit}",
+        )
+
+
+def _code_sentences(samples: _Samples, missing: Sequence[ValueSummary]) -> Iterator[str]:
+    """Yield which codes the query looks for, and which codes the table has."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for summary in missing:
+        for table, column, codes in samples.codes(summary.column):
+            wanted.setdefault((table, column), []).extend(codes)
+    for (table, column), codes in wanted.items():
+        name = sql_identifier(column)
+        listed = ", ".join(map(sql_literal, codes))
+        ((count,),) = samples.connection.execute(
+            f"SELECT count(*) FROM {sql_identifier(table)} "
+            f"WHERE CAST({name} AS VARCHAR) IN ({listed})"
+        ).fetchall()
+        if count:
+            yield (
+                f"{table} has {count} rows with {column} {', '.join(codes)}; check how they are "
+                "joined, and their values."
+            )
+            continue
+        found = samples.connection.execute(
+            f"SELECT CAST({name} AS VARCHAR) AS code, count(*) AS n FROM {sql_identifier(table)} "
+            f"WHERE {name} IS NOT NULL GROUP BY ALL ORDER BY n DESC, code LIMIT {_MAX_CODES_SHOWN}"
+        ).fetchall()
+        frequent = ", ".join(f"{code[:_MAX_CODE_LENGTH]} ({n})" for code, n in found)
+        yield (
+            f"{table} has no row with {column} {', '.join(codes)}; its most frequent are "
+            f"{frequent}."
+        )
+
+
+def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
+    cohort = samples.cohort
+    uses = {outcome.column: f"outcomes.{name}" for name, outcome in cohort.outcomes.items()}
+    uses |= {one.column: f"subgroups.{name}" for name, one in cohort.subgroups.items()}
+    uses |= {column: "samples.measured" for column in cohort.samples.measured}
+    uses |= {column: "samples.keep" for column in cohort.samples.keep}
+    columns = [column for column in uses if column in samples.columns]
+    if not columns or not samples.rows:
+        return
+    for column, count in zip(columns, samples.count(columns), strict=True):
+        if not count:
+            yield CoverageProblem(
+                reason="column-empty",
+                sentence=f"column {column} ({uses[column]}): none of {samples.rows} rows has a "
+                "value. Check the conversion in the query, or the table.",
+            )
+
+
+def _line_breaks(table: SourceTable) -> Iterator[CoverageProblem]:
+    """Yield a problem for cells that hold line breaks, as a stray quote makes them."""
+    if table.is_parquet or sum(path.stat().st_size for path in table.paths) > _MAX_SCANNED_BYTES:
+        return
+    cells = "contains(concat_ws('', *COLUMNS(*)), chr(10))"
+    with describe_read_errors(table), connect() as connection:
+        query = f"SELECT count(*) FROM {text_expression(table)} WHERE {cells}"
+        ((count,),) = connection.execute(query).fetchall()
+    if count:
+        yield CoverageProblem(
+            reason="line-breaks",
+            sentence=f"table {table.file.name}: {count} rows hold line breaks inside a cell. If "
+            "its cells are single lines, a stray quote has joined rows: double or remove it.",
+        )

@@ -1,0 +1,152 @@
+"""Determine the dialect of a CSV file, and explain why DuckDB cannot read one.
+
+Messages name lines, numbers of cells and encodings. None of these is a value of a patient.
+"""
+
+import codecs
+import csv
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+_DELIMITERS = (",", ";", "\t", "|")
+_HEAD_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 20
+_PYTHON_CODECS = {"utf-8": "utf-8-sig", "utf-16": "utf-16", "latin-1": "latin-1"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The delimiter and encoding of a CSV file; its quote and its escape are `"`.
+
+    Attributes:
+        delimiter: the delimiter, from the first line.
+        encoding: `utf-8`, `utf-16` or `latin-1`.
+    """
+
+    delimiter: str
+    encoding: str
+
+
+def read_dialect(file: Path, encoding: str) -> Dialect:
+    """Read the delimiter of a CSV file from its first line; a comma if the line has none.
+
+    Args:
+        file: CSV or CSV.gz.
+        encoding: the declared encoding.
+    """
+    with _open(file) as stream:
+        head = stream.read(_HEAD_BYTES).decode(_PYTHON_CODECS[encoding], errors="replace")
+    line = head.splitlines()[0] if head.strip() else ""
+    outside_quotes = "".join(line.split('"')[::2])
+    delimiter = max(_DELIMITERS, key=outside_quotes.count)
+    return Dialect(delimiter, encoding)
+
+
+def csv_problem(file: Path, encoding: str) -> str | None:
+    """Return what is wrong with a CSV file: its encoding, a line's cells, a quote or line ends.
+
+    Args:
+        file: CSV or CSV.gz.
+        encoding: the declared encoding.
+
+    Returns:
+        One sentence and what to do; None if the file has none of these problems.
+    """
+    return (
+        _encoding_problem(file, encoding)
+        or _cell_problem(file, read_dialect(file, encoding))
+        or _line_end_problem(file, encoding)
+    )
+
+
+def _open(file: Path) -> BinaryIO:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with _open(file) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _encoding_problem(file: Path, encoding: str) -> str | None:
+    with _open(file) as stream:
+        start = stream.read(_HEAD_BYTES)
+    has_mark = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if encoding != "utf-16" and (has_mark or b"\0" in start):
+        return (
+            f'{file}: is encoded in UTF-16, not in {encoding}. Declare encoding = "utf-16" in '
+            "cohort.toml, or save the file as UTF-8."
+        )
+    decoder = codecs.getincrementaldecoder(_PYTHON_CODECS[encoding])()
+    lines = 1
+    try:
+        for chunk in _chunks(file):
+            lines += decoder.decode(chunk).count("\n")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        line = lines + error.object[: error.start].count(b"\n")
+        return (
+            f"{file}: line {line} is not encoded in {encoding.upper()}. If the file is Latin-1 "
+            '(Western Windows), declare encoding = "latin-1" in cohort.toml, or save it as UTF-8.'
+        )
+    return None
+
+
+def _cell_problem(file: Path, dialect: Dialect) -> str | None:
+    """Find the first row whose number of cells differs from the header's."""
+    csv.field_size_limit(1 << 30)
+    expected, first = 0, 1
+    with _open(file) as stream:
+        text = codecs.getreader(_PYTHON_CODECS[dialect.encoding])(stream)
+        reader = csv.reader(text, delimiter=dialect.delimiter, strict=True)
+        try:
+            for row in reader:
+                last, number = reader.line_num, len(row)
+                if row and not expected:
+                    expected = number
+                elif row and number != expected:
+                    return (
+                        f"{file}: line {first} has {_cells(number)} where the header has "
+                        f"{expected}. " + _remedy(number, expected)
+                    )
+                first = last + 1
+        except csv.Error:
+            return (
+                f"{file}: a quote that opens in line {first} is not closed properly. Double or "
+                "remove the quotes inside cells."
+            )
+    return None
+
+
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
+
+
+def _remedy(number: int, expected: int) -> str:
+    if number == 1:
+        return "If it is a footer or a remark, remove the line."
+    if number > expected:
+        return "Quote cells that hold the delimiter, or remove the cell."
+    return "Complete or remove the line."
+
+
+def _line_end_problem(file: Path, encoding: str) -> str | None:
+    decoder = codecs.getincrementaldecoder(_PYTHON_CODECS[encoding])()
+    counts = {"CRLF": 0, "LF": 0, "CR": 0}
+    last = ""
+    for chunk in _chunks(file):
+        text = last + decoder.decode(chunk)
+        last = text[-1:] if text.endswith("\r") else ""
+        text = text[: len(text) - len(last)]
+        both = text.count("\r\n")
+        counts["CRLF"] += both
+        counts["LF"] += text.count("\n") - both
+        counts["CR"] += text.count("\r") - both
+    kinds = [kind for kind, count in counts.items() if count]
+    if len(kinds) < 2:
+        return None
+    return f"{file}: lines end in {' and in '.join(kinds)}. Save it with one kind of line end."

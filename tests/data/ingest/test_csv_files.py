@@ -1,0 +1,59 @@
+"""CSV files: their dialect is not guessed from values, and a problem names its line."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.data.ingest.csv_files import csv_problem, read_dialect
+
+ROWS = ["id,code,value", *(f"{n},K,4" for n in range(100))]
+
+
+def write(file: Path, lines: list[str], encoding: str = "utf-8") -> Path:
+    file.write_bytes("".join(line + "\n" for line in lines).encode(encoding))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("59,K,4,x", "line 61 has 4 cells where the header has 3"),
+        ("59,K", "line 61 has 2 cells where the header has 3"),
+        ("(120 rows affected)", "line 61 has 1 cell where the header has 3. If it is a footer"),
+        ('59,"K,4', "line 61"),
+        ("59,K,4\r", "lines end in"),
+    ],
+)
+def test_a_broken_line_is_named_and_its_values_are_not(
+    tmp_path: Path, line: str, told: str
+) -> None:
+    problem = csv_problem(write(tmp_path / "a.csv", [*ROWS[:60], line, *ROWS[61:]]), "utf-8")
+    assert problem is not None
+    assert told in problem
+    assert "K" not in problem.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(("encoding", "told"), [("latin-1", "latin-1"), ("utf-16", "utf-16")])
+def test_another_encoding_is_named_and_may_be_declared(
+    tmp_path: Path, encoding: str, told: str
+) -> None:
+    file = write(tmp_path / "a.csv", [*ROWS, "100,männlich,1"], encoding)
+    problem = csv_problem(file, "utf-8")
+    assert problem is not None
+    assert f'encoding = "{told}"' in problem
+    assert csv_problem(file, encoding) is None
+
+
+def test_a_whole_file_has_no_problem_compressed_or_not(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", ROWS)
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert csv_problem(file, "utf-8") is None
+    assert csv_problem(packed, "utf-8") is None
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_that_of_the_header(tmp_path: Path, delimiter: str) -> None:
+    file = write(tmp_path / "a.csv", [delimiter.join(["id", '"a,b"', "value"]), "1;2,3"])
+    assert read_dialect(file, "utf-8").delimiter == delimiter
