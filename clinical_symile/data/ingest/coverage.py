@@ -91,7 +91,7 @@ class _Samples:
             f"SELECT {names}, count(*) AS _count FROM _samples WHERE {has_value(columns[0])} "
             "GROUP BY ALL"
         )
-        table = self.connection.execute(query).to_arrow_table()
+        table = self.connection.sql(query).to_arrow_table()
         return {name: table[name].to_numpy() for name in columns}, table["_count"].to_numpy()
 
     def sources(self, columns: Sequence[str]) -> list[SourceTable]:

@@ -9,7 +9,7 @@ import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 1 << 16
@@ -62,8 +62,8 @@ def csv_problem(file: Path, encoding: str) -> str | None:
     )
 
 
-def _open(file: Path) -> BinaryIO:
-    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+def _open(file: Path) -> Any:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
