@@ -100,7 +100,7 @@ def test_a_table_of_a_split_that_cannot_be_read_is_not_quoted(hospital: Hospital
     hospital.edit('[tables]\nadmissions = "admissions.csv"\n', "")
     (hospital.source / "admissions.csv").write_bytes(b"admission,person\n1,M\xfcller Smith\n")
     said = message(hospital)
-    assert "admissions.csv: DuckDB cannot read it" in said
+    assert "admissions.csv: line 2 is not encoded in UTF-8" in said
     assert "Smith" not in said
 
 
@@ -111,7 +111,7 @@ def test_a_candidate_list_that_cannot_be_read_is_told_before_anything_is_decoded
     hospital.edit("[modalities.cxr]", lists + "[modalities.cxr]")
     (hospital.source / "lists.csv").write_bytes(b"q,c\n1,M\xfcller Smith\n")
     said = message(hospital)
-    assert "lists.csv: DuckDB cannot read it" in said
+    assert "lists.csv: line 2 is not encoded in UTF-8" in said
     assert "Smith" not in said
     assert not hospital.out.with_name("store.partial").exists()
 
