@@ -53,7 +53,8 @@ def prepare(
         path = definitions.path("cohorts", cohort)
         if read_cohort(path, name=cohort).generator is None:
             raise DataError(
-                f"cohort '{cohort}' is read from raw files; expected their folder. Give source."
+                f"cohort '{cohort}' is read from raw files; expected their folder. Give source.",
+                code="CS-D001",
             )
         source = out.with_name(f"{out.name}-source")
     return prepare_cohort(

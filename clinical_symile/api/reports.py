@@ -62,10 +62,12 @@ def benchmark(
     """
     if isinstance(spec, str):
         if cohort is None:
-            raise DefinitionError(f"benchmark '{spec}': has no cohort. Give cohort='synthetic'.")
+            raise DefinitionError(
+                f"benchmark '{spec}': has no cohort. Give cohort='synthetic'.", code="CS-F024"
+            )
         spec = BenchmarkSpec(report=spec, cohort=cohort)
     elif cohort is not None:
-        raise DefinitionError("a BenchmarkSpec names its cohort. Leave cohort out.")
+        raise DefinitionError("a BenchmarkSpec names its cohort. Leave cohort out.", code="CS-F024")
     from clinical_symile.benchmarking import run  # PyTorch takes seconds to load
 
     return run.benchmark(

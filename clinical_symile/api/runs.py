@@ -75,10 +75,13 @@ def train(
     if isinstance(task, str):
         task = pretraining_task(open_definitions(catalog), task, as_overrides(overrides))
     elif overrides:
-        raise DefinitionError("overrides are for the name of a task. Give them to get_task.")
+        raise DefinitionError(
+            "overrides are for the name of a task. Give them to get_task.", code="CS-F024"
+        )
     if not isinstance(task, Pretraining):
         raise DefinitionError(
-            f"task '{task.name}' is of kind {task.kind}; expected pretraining. Name another task."
+            f"task '{task.name}' is of kind {task.kind}; expected pretraining. Name another task.",
+            code="CS-F011",
         )
     opened = open_store(store)
     run = Run(Path(out) / (name or run_name(task.name, seed)))

@@ -77,7 +77,8 @@ class ExternalRun:
         if self.name == ORACLE or self.name in BASELINES:
             raise DataError(
                 f"--name: '{self.name}' is the name of the oracle or of a baseline; expected "
-                "another name, because it would take its place. Give one with --name."
+                "another name, because it would take its place. Give one with --name.",
+                code="CS-M015",
             )
 
     @property
@@ -95,7 +96,9 @@ class ExternalRun:
             DataError: none was given, or it cannot be opened.
         """
         if self.store is None:
-            raise DataError(f"{kind} need a cohort store; got none. Name it with --store.")
+            raise DataError(
+                f"{kind} need a cohort store; got none. Name it with --store.", code="CS-M014"
+            )
         return open_store(self.store)
 
     def relevant(self, notes: Sequence[str]) -> list[str]:
@@ -222,7 +225,8 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
     if len(tasks) != 1:
         raise DataError(
             f"{scores.file}: scores belong to one retrieval task; {len(tasks)} were named: "
-            f"{', '.join(task.name for task in tasks) or 'none'}. Name one with --tasks."
+            f"{', '.join(task.name for task in tasks) or 'none'}. Name one with --tasks.",
+            code="CS-M013",
         )
     predictor, notes = external_pairs_predictor(scores, tasks[0], store)
     record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
@@ -245,7 +249,8 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
     if not tasks:
         raise DataError(
             f"{next(iter(record.values()))}: no task asks about what it has. Name one with "
-            "--tasks, or leave --store out if the file has labels."
+            "--tasks, or leave --store out if the file has labels.",
+            code="CS-M013",
         )
     before = _benchmark_record(target.out, store)
     known = benchmark_tasks(before, catalog=target.catalog)
@@ -291,7 +296,8 @@ def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
     if other.digest != store.digest:
         raise DataError(
             f"{out}: holds a benchmark of store {other.digest} of cohort '{other.cohort}'; this is "
-            f"store {store.digest} of '{store.cohort}'. Give another --out, or its store."
+            f"store {store.digest} of '{store.cohort}'. Give another --out, or its store.",
+            code="CS-M016",
         )
     return record
 
@@ -306,7 +312,8 @@ def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:
         record = run.metadata
         if "task" in record:
             raise DataError(
-                f"{run.path}: a run that was trained here has this name. Give another --name."
+                f"{run.path}: a run that was trained here has this name. Give another --name.",
+                code="CS-M015",
             )
         same = {**about, "store_digest": store.digest}
         if all(record.get(key) == value for key, value in same.items()):

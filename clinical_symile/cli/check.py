@@ -14,7 +14,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import Task, applicability_problems, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.ingest.query import binding_problems, syntax_problems
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DefinitionError, as_problems
 from clinical_symile.registry.families import BASELINES, FAMILIES, SECTIONS
 from clinical_symile.registry.source import find_definition
 
@@ -45,7 +45,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]
         for each in names:
             try:
                 cohort = read_cohort(path, name=each)
-                problems += syntax_problems(cohort)
+                problems += as_problems(syntax_problems(cohort), "CS-D005")
                 problems += _generator_problems(cohort, str(path))
                 for form in (cohort, *(with_layout(cohort, layout) for layout in cohort.layouts)):
                     modality_adapters(form)
@@ -70,7 +70,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]
         f"{len(catalog.reports)} reports read."
     ]
     notes += [_what_can_be_asked(cohort, tasks.values()) for cohort in told]
-    return list(dict.fromkeys(problems)), notes
+    return [*dict.fromkeys(as_problems(problems, "CS-F003"))], notes
 
 
 def _report_problems(needed: ReportRequirements, catalog: Catalog, where: str) -> list[str]:
@@ -85,7 +85,7 @@ def _report_problems(needed: ReportRequirements, catalog: Catalog, where: str) -
                 problems += error.problems
     problems += unknown_objects(needed.baselines, BASELINES)
     problems += unknown_objects(needed.sections, SECTIONS)
-    return [f"{where}: {problem}" for problem in problems]
+    return [problem.at(where) for problem in as_problems(problems, "CS-F009")]
 
 
 def _generator_problems(cohort: Cohort, where: str) -> list[str]:
@@ -98,7 +98,7 @@ def _generator_problems(cohort: Cohort, where: str) -> list[str]:
             if path is not None:
                 find_definition(path, what="generator")
         except DefinitionError as error:
-            problems += [f"{where}: {problem}" for problem in error.problems]
+            problems += [problem.at(where) for problem in error.problems]
     return problems
 
 
@@ -118,7 +118,8 @@ def check_source(directories: Sequence[Path], name: str, *, source: Path) -> lis
     if syntax_problems(cohort):
         return []  # told by `check_definitions`
     cohort = detect_layout(cohort, source)
-    return binding_problems(cohort, modality_adapters(cohort), source)
+    found = binding_problems(cohort, modality_adapters(cohort), source)
+    return [*as_problems(found, "CS-D005")]
 
 
 def _what_can_be_asked(cohort: Cohort, tasks: Iterable[Task]) -> str:

@@ -104,7 +104,7 @@ def _store(path: Path) -> list[DoctorFinding]:
     try:
         check_files(path)
     except DataError as error:
-        return [DoctorFinding(False, f"store {problem}") for problem in error.problems]
+        return [DoctorFinding(False, f"store {problem.with_code()}") for problem in error.problems]
     return [DoctorFinding(True, f"store {path}: every file is as it was written")]
 
 

@@ -33,7 +33,9 @@ def init_cohort(name: str, *, at: Path, like: str) -> list[Path]:
     """
     _check_name(name)
     if like not in TEMPLATES:
-        raise DefinitionError(unknown_name_message(like, TEMPLATES, what="template"))
+        raise DefinitionError(
+            unknown_name_message(like, TEMPLATES, what="template"), code="CS-F023"
+        )
     template = builtin_folder("templates") / like
     return _write_new(
         {
@@ -72,16 +74,21 @@ def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise DefinitionError(
             f"'{name}' is no name of a cohort; expected letters, digits and _, such as "
-            "st_elsewhere. Choose another."
+            "st_elsewhere. Choose another.",
+            code="CS-F023",
         )
     if name in open_catalog().cohorts:
-        raise DefinitionError(f"cohort '{name}' comes with clinical-symile. Choose another name.")
+        raise DefinitionError(
+            f"cohort '{name}' comes with clinical-symile. Choose another name.", code="CS-F023"
+        )
 
 
 def _write_new(files: Mapping[Path, str]) -> list[Path]:
     there = [str(file) for file in files if file.exists()]
     if there:
-        raise DefinitionError(f"{', '.join(there)}: there already. Give another folder after --at.")
+        raise DefinitionError(
+            f"{', '.join(there)}: there already. Give another folder after --at.", code="CS-F023"
+        )
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clinical_symile.cli.parser import LISTS, parse_arguments, print_problems
-from clinical_symile.errors import ClinicalSymileError
+from clinical_symile.errors import ClinicalSymileError, Problem
 
 # A full disk, a folder without permission, a file where a folder must be.
 FOR_THE_USER = (
@@ -33,9 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in FOR_THE_USER:
             raise
-        print_problems(
-            [f"{error.filename or 'disk'}: {error.strerror}. Fix it and run this again."]
-        )
+        sentence = f"{error.filename or 'disk'}: {error.strerror}. Fix it and run this again."
+        print_problems([Problem(sentence, "CS-U002")])
         status = 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
@@ -338,6 +337,13 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from clinical_symile.cli.explain import explain_code, list_codes
+
+    print(list_codes() if options.code is None else explain_code(options.code))
+    return 0
+
+
 def _schema(options: argparse.Namespace) -> int:
     from clinical_symile.cli.show import definition_schema
 
@@ -348,6 +354,7 @@ def _schema(options: argparse.Namespace) -> int:
 VERBS = {
     "list": _list,
     "show": _show,
+    "explain": _explain,
     "schema": _schema,
     "check": _check,
     "doctor": _doctor,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from clinical_symile import __version__
+from clinical_symile.errors import Problem, as_problems
 
 LISTS = (
     "cohorts",
@@ -86,8 +87,8 @@ def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace
 
 def print_problems(problems: Sequence[str]) -> None:
     """Print problems on standard error."""
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+    for problem in as_problems(problems, None):
+        print(f"error: {problem.with_code()}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
             message = f"unknown word '{word}'{hint} Known: {', '.join(known)}."
         else:
             message = f"{message}. `{self.prog} --help` shows how it is used."
-        print_problems([message])
+        print_problems([Problem(message, "CS-U001")])
         sys.exit(1)
 
 
@@ -164,6 +165,9 @@ def _add_definition_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb = _add_verb(verbs, "show", "print a definition with everything that it inherits")
     verb.add_argument("what", choices=("cohort", "task", "report"))
     verb.add_argument("name", metavar="NAME", help="a name of `list`")
+
+    verb = _add_verb(verbs, "explain", "say what an error code means and what to do")
+    verb.add_argument("code", metavar="CODE", nargs="?", help="such as CS-D015; without it, all")
 
     verb = _add_verb(verbs, "schema", "print the JSON Schema of a kind of definition, for editors")
     verb.add_argument("what", choices=("cohort", "task", "report"))

@@ -54,7 +54,8 @@ class Catalog:
             close = get_close_matches(name, files, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else "."
             raise DefinitionError(
-                f"unknown {kind[:-1]} '{name}'{hint} `clinical-symile list {kind}` shows all."
+                f"unknown {kind[:-1]} '{name}'{hint} `clinical-symile list {kind}` shows all.",
+                code="CS-F001",
             )
         return files[name]
 
@@ -96,7 +97,7 @@ def open_catalog(directories: Sequence[Path] = ()) -> Catalog:
                     )
                 files[name] = path
     if problems:
-        raise DefinitionError(*problems)
+        raise DefinitionError(*problems, code="CS-F004")
     return Catalog(**{kind: dict(sorted(files.items())) for kind, files in found.items()})
 
 
@@ -109,9 +110,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DefinitionError(f"{path}: no such file.") from None
+        raise DefinitionError(f"{path}: no such file.", code="CS-F002") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path}: not valid TOML: {error}.") from None
+        raise DefinitionError(f"{path}: not valid TOML: {error}.", code="CS-F002") from None
 
 
 DefinitionModel = TypeVar("DefinitionModel", bound=BaseModel)
@@ -143,7 +144,7 @@ def read_definition(
             found += [one for one in error.errors() if one not in found]
     told = [one for one in found if not _follows(one, found)]
     problems = [problem for one in told for problem in _problems(one, model, table, where)]
-    raise DefinitionError(*dict.fromkeys(problems))
+    raise DefinitionError(*dict.fromkeys(problems), code="CS-F003")
 
 
 def _follows(one: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
@@ -192,7 +193,8 @@ def builtin_catalog_directory() -> Path:
             return directory
     raise DefinitionError(
         f"{package}: the definitions that come with clinical-symile are not beside it; expected "
-        "cohorts/, tasks/ and reports/. Install it again."
+        "cohorts/, tasks/ and reports/. Install it again.",
+        code="CS-F005",
     )
 
 
@@ -203,7 +205,8 @@ def _installed() -> list[Path]:
         if spec is None or spec.origin is None:
             raise DefinitionError(
                 f"installed catalog '{point.name}': package '{point.value}' cannot be found. "
-                "Install it again, or uninstall what declares it."
+                "Install it again, or uninstall what declares it.",
+                code="CS-F005",
             )
         directories.append(Path(spec.origin).parent)
     return directories

@@ -143,7 +143,7 @@ def _check_the_rest(
                 except DefinitionError as error:
                     found += error.problems
         problems += found
-    raise DefinitionError(*dict.fromkeys(problems))
+    raise DefinitionError(*dict.fromkeys(problems), code="CS-F003")
 
 
 def _query_is_there(query: object, path: Path) -> bool:
@@ -165,7 +165,7 @@ def _adapter(definition: ModalityDefinition, folder: Path, name: str) -> Any:
         return adapter(folder, **definition.arguments)
     except (TypeError, ValueError) as error:
         where = f"{folder / 'cohort.toml'}: modalities.{name}"
-        raise DefinitionError(f"{where}: {error}. Correct it.") from error
+        raise DefinitionError(f"{where}: {error}. Correct it.", code="CS-F006") from error
 
 
 def modality_adapters(cohort: Cohort) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def modality_adapters(cohort: Cohort) -> dict[str, Any]:
         except DefinitionError as error:
             problems.extend(error.problems)
     if problems:
-        raise DefinitionError(*problems)
+        raise DefinitionError(*problems, code="CS-F006")
     return adapters
 
 
@@ -211,7 +211,7 @@ def _modality(
     try:
         known, required = keyword_arguments(adapter, MODALITIES)
     except DefinitionError as error:
-        problems.extend(f"{where}: modalities.{key}: {problem}" for problem in error.problems)
+        problems.extend(problem.at(f"{where}: modalities.{key}") for problem in error.problems)
         return ModalityDefinition(adapter, arguments, candidates)
     names = dict.fromkeys([*known, "adapter", "candidates"])
     problems.extend(

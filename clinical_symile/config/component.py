@@ -52,7 +52,7 @@ def argument_problems(component: ComponentConfig, family: Family, *, where: str)
     try:
         known, required = keyword_arguments(component.name, family)
     except DefinitionError as error:
-        return [f"{where}: {problem}" for problem in error.problems]
+        return [problem.at(where) for problem in error.problems]
     given = component.arguments.keys()
     return [
         *(

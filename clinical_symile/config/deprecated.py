@@ -35,7 +35,8 @@ class RenamedWords:
                 *(
                     f"{where}: has both {both}, which mean the same. Remove the first."
                     for both in twice
-                )
+                ),
+                code="CS-F007",
             )
         updated = {}
         for key, value in table.items():

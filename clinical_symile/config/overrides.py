@@ -19,7 +19,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     field, separator, value = text.partition("=")
     if not separator or not field:
-        raise DefinitionError(f"'{text}': expected field=value, such as epochs=10.")
+        raise DefinitionError(f"'{text}': expected field=value, such as epochs=10.", code="CS-F008")
     try:
         return field, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -45,5 +45,7 @@ def _replaced(
     inner = table.get(key)
     if not isinstance(inner, Mapping):
         tables = {name: None for name, entry in table.items() if isinstance(entry, Mapping)}
-        raise DefinitionError(f"--set {setting}: {unknown_name_message(key, tables, what='table')}")
+        raise DefinitionError(
+            f"--set {setting}: {unknown_name_message(key, tables, what='table')}", code="CS-F008"
+        )
     return {**table, key: _replaced(inner, rest, value, setting)}

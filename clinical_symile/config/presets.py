@@ -43,7 +43,9 @@ def apply_preset(table: Mapping[str, Any], *, name: str, where: str) -> dict[str
     cohort, _, preset = name.partition("/")
     presets = table.get(_PRESETS_KEY, {})
     if not isinstance(presets, dict) or not all(isinstance(p, dict) for p in presets.values()):
-        raise DefinitionError(f"{where}: presets: expected tables. Write [presets.<name>].")
+        raise DefinitionError(
+            f"{where}: presets: expected tables. Write [presets.<name>].", code="CS-F003"
+        )
     plain = {key: value for key, value in table.items() if key != _PRESETS_KEY}
     if not preset and not presets:
         return plain
@@ -51,7 +53,8 @@ def apply_preset(table: Mapping[str, Any], *, name: str, where: str) -> dict[str
         names = {f"{cohort}/{each}": each for each in presets} or {cohort: ""}
         raise DefinitionError(
             f"{where}: {unknown_name_message(name, names, what='cohort')}"
-            + (" Its presets select different samples. Name one." if presets else "")
+            + (" Its presets select different samples. Name one." if presets else ""),
+            code="CS-F001",
         )
     return _merged(plain, presets[preset])
 

@@ -84,7 +84,8 @@ def benchmark_requirements(path: Path) -> ReportRequirements:
     if required.of != "benchmark":
         raise DefinitionError(
             f"{path}: describes a store; expected a report of a benchmark. "
-            "`clinical-symile card STORE --out FILE` renders the card of a store."
+            "`clinical-symile card STORE --out FILE` renders the card of a store.",
+            code="CS-F009",
         )
     return required
 
@@ -95,12 +96,14 @@ def _first_comment(template: Path) -> dict[str, object]:
     if start.strip() or "#}" not in rest:
         raise DefinitionError(
             f"{template}: has no definition; expected {REPORT_FILE} beside template.html.j2. "
-            "reports/README.md shows one."
+            "reports/README.md shows one.",
+            code="CS-F009",
         )
     try:
         return tomllib.loads(rest.partition("#}")[0])
     except tomllib.TOMLDecodeError as error:
         raise DefinitionError(
             f"{template}: its first comment is not valid TOML: {error}. Correct it, or move it to "
-            f"{REPORT_FILE}."
+            f"{REPORT_FILE}.",
+            code="CS-F002",
         ) from None

@@ -97,7 +97,8 @@ def _draw_list(
             f"task '{task.name}': fewer than {n_others} samples of other subjects have "
             f"{task.target} in the {task.split} split of cohort '{store.cohort}'; expected as "
             f"many, to draw {n_others + 1} candidates. Lower `candidates` in your own task, or "
-            'set it to "all".'
+            'set it to "all".',
+            code="CS-D022",
         )
     rng = np.random.default_rng([task.seed, row])
     return np.append(row, rng.choice(others, size=n_others, replace=False))
@@ -110,7 +111,8 @@ def _published(
     if store.candidates is None:
         raise DataError(
             f"task '{task.name}' is not applicable to cohort '{store.cohort}': it publishes no "
-            "candidate lists."
+            "candidate lists.",
+            code="CS-D023",
         )
     lists = store.candidates
     usable = np.isin(lists["query"], gallery) & np.isin(lists["candidate"], gallery)
@@ -118,7 +120,8 @@ def _published(
     if table.empty:
         raise DataError(
             f"task '{task.name}': cohort '{store.cohort}' publishes no candidate lists for the "
-            f"{task.split} split. Choose another split, or a number of candidates."
+            f"{task.split} split. Choose another split, or a number of candidates.",
+            code="CS-D023",
         )
     query_of, candidate = table["query"].to_numpy(), table["candidate"].to_numpy()
     queries = np.unique(query_of)

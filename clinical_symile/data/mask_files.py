@@ -40,14 +40,18 @@ def read_site_table(
         raise CannotScore(
             f"'{pattern.name}': cohort '{cohort}' keeps no column '{pattern.given}', and the "
             f"store has no sites/{pattern.given}.csv with the columns {', '.join(modalities)} and "
-            "count. Add one, or leave the pattern out."
+            "count. Add one, or leave the pattern out.",
+            code="CS-S013",
         )
     table = _read_table(path, pattern, ["count"], modalities)
     available = _as_availability(table, modalities, path)
     counts = table["count"].to_numpy(dtype=np.float64)
     useful = available.any(axis=1) & (counts > 0)
     if (counts < 0).any() or not useful.any():
-        raise DataError(f"{path}: no line with a modality and a count above 0. Correct the table.")
+        raise DataError(
+            f"{path}: no line with a modality and a count above 0. Correct the table.",
+            code="CS-D024",
+        )
     return available[useful], counts[useful]
 
 
@@ -63,7 +67,8 @@ def read_mask(
     if not path.is_file():
         raise CannotScore(
             f"'{pattern.name}': the store has no masks/{pattern.given}.csv with the columns sample "
-            f"and {', '.join(modalities)}. Add one, or leave the pattern out."
+            f"and {', '.join(modalities)}. Add one, or leave the pattern out.",
+            code="CS-S013",
         )
     table = _read_table(path, pattern, ["sample"], modalities).astype({"sample": str})
     entries = pd.DataFrame(
@@ -73,7 +78,8 @@ def read_mask(
     if missing or not entries.index.is_unique:
         raise DataError(
             f"{path}: {missing} of {len(samples)} samples have no line; expected one line for each "
-            "sample. Complete the file, with no sample twice."
+            "sample. Complete the file, with no sample twice.",
+            code="CS-D024",
         )
     visible = entries.loc[list(samples)].to_numpy(dtype=bool)
     empty = int((~visible.any(axis=1)).sum())
@@ -81,7 +87,8 @@ def read_mask(
         raise CannotScore(
             f"'{pattern.name}': masks/{pattern.given}.csv leaves {empty} of {len(samples)} "
             f"samples none of {', '.join(modalities)}; expected at least one modality each. Show "
-            "them one, or leave the pattern out of this task."
+            "them one, or leave the pattern out of this task.",
+            code="CS-S013",
         )
     return visible
 
@@ -98,12 +105,13 @@ def _read_table(
     table = pd.read_csv(path, dtype={"sample": str})
     missing = [name for name in columns if name not in table]
     if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}. Add it.")
+        raise DataError(f"{path}: no column {', '.join(missing)}. Add it.", code="CS-D024")
     unknown = [name for name in modalities if name not in table]
     if unknown:
         raise CannotScore(
             f"'{pattern.name}': {path.parent.name}/{path.name} has no column {', '.join(unknown)}, "
-            "which this task needs. Add it, or leave the pattern out of this task."
+            "which this task needs. Add it, or leave the pattern out of this task.",
+            code="CS-S013",
         )
     return table
 
@@ -118,5 +126,8 @@ def _as_availability(
     """
     values = table[list(modalities)]
     if not values.isin([0, 1]).to_numpy().all():
-        raise DataError(f"{path}: a modality's column has other values than 0 and 1. Correct it.")
+        raise DataError(
+            f"{path}: a modality's column has other values than 0 and 1. Correct it.",
+            code="CS-D024",
+        )
     return values.to_numpy(dtype=bool)

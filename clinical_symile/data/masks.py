@@ -177,7 +177,8 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
     if not parts or values.shape[1:] != (len(parts),):
         raise CannotScore(
             f"{pattern.within} is not a panel of named values, so no part of it can be hidden; "
-            f"expected a modality such as labs. Leave '{pattern.name}' out."
+            f"expected a modality such as labs. Leave '{pattern.name}' out.",
+            code="CS-S010",
         )
     observed = ~np.isnan(values)
     samples = _sample_names(store, rows)
@@ -249,7 +250,8 @@ def _given_covariate(
         raise CannotScore(
             f"'{pattern.name}' depends on '{pattern.given}', which cohort '{store.cohort}' does "
             f"not keep; it has {', '.join(known) or 'nothing'}. Name it in the cohort's keep, or "
-            "leave the pattern out."
+            "leave the pattern out.",
+            code="CS-S013",
         )
     return normal_scores(values)
 
@@ -283,7 +285,8 @@ def _draw_site(
     if not len(present):
         raise CannotScore(
             f"'{pattern.name}': no train sample has any of {', '.join(modalities)}, so that the "
-            "site's availability is unknown. Leave the pattern out."
+            "site's availability is unknown. Leave the pattern out.",
+            code="CS-S013",
         )
     if not pattern.given:
         return _draw_lines(present, np.ones(len(present)), draws)
@@ -295,7 +298,8 @@ def _draw_site(
         if not in_train.any():
             raise CannotScore(
                 f"'{pattern.name}': some samples have a value of {pattern.given} that no train "
-                "sample has, so that its availability is unknown. Leave the pattern out."
+                "sample has, so that its availability is unknown. Leave the pattern out.",
+                code="CS-S013",
             )
         available[of_site] = _draw_lines(present[in_train], np.ones(in_train.sum()), draws[of_site])
     return available

@@ -102,7 +102,9 @@ def refuse_other_folder(out: Path) -> None:
     """
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not (out / "manifest.json").is_file():
-        raise DataError(f"{out}: exists and is not a cohort store. Choose another --out.")
+        raise DataError(
+            f"{out}: exists and is not a cohort store. Choose another --out.", code="CS-D013"
+        )
 
 
 def _write_store(
@@ -169,7 +171,8 @@ def _empty_cohort_error(
     return DataError(
         f"cohort '{cohort.name}': none of {selected.rows} rows became a sample; found "
         f"{', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'no recorded modality'}. "
-        f"Correct the cohort's file, or the files under {source}."
+        f"Correct the cohort's file, or the files under {source}.",
+        code="CS-D006",
     )
 
 
@@ -193,7 +196,8 @@ def _open_same_store(out: Path, key: str) -> CohortStore:
     if store.manifest["source_digest"] != key:
         raise DataError(
             f"{out}: holds a store of cohort '{store.cohort}' from another definition, other "
-            "tables or another version. Choose another --out, or remove it first."
+            "tables or another version. Choose another --out, or remove it first.",
+            code="CS-D014",
         )
     return store
 
@@ -203,7 +207,10 @@ def _open_work_folder(work: Path, key: str) -> None:
     file = work / "key"
     if work.exists():
         if not file.is_file():
-            raise DataError(f"{work}: exists and is not an unfinished store. Choose another --out.")
+            raise DataError(
+                f"{work}: exists and is not an unfinished store. Choose another --out.",
+                code="CS-D013",
+            )
         if file.read_text(encoding="utf-8") == key:
             return
         _remove(work)

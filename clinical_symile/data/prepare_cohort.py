@@ -98,7 +98,8 @@ def _open_cohort(
     elif not source.is_dir():
         raise DataError(
             f"source {source}: no such folder; expected the raw files of cohort '{name}'. "
-            "Give it with --source."
+            "Give it with --source.",
+            code="CS-D001",
         )
     return detect_layout(cohort, source)
 
@@ -106,20 +107,23 @@ def _open_cohort(
 def _with_parameters(cohort: Cohort, generate: Sequence[str]) -> Cohort:
     if cohort.generator is None:
         raise DefinitionError(
-            f"--generate {generate[0]}: cohort '{cohort.name}' is not synthetic. Remove it."
+            f"--generate {generate[0]}: cohort '{cohort.name}' is not synthetic. Remove it.",
+            code="CS-F012",
         )
     parameters = dict(cohort.generator.parameters)
     for text in generate:
         field, value = parse_override(text)
         if field not in parameters:
             raise DefinitionError(
-                f"--generate {text}: {unknown_name_message(field, parameters, what='field')}"
+                f"--generate {text}: {unknown_name_message(field, parameters, what='field')}",
+                code="CS-F012",
             )
         expected, types = _EXPECTED_NUMBERS.get(type(parameters[field]), ("", (type(value),)))
         if type(value) not in types:
             raise DefinitionError(
                 f"--generate {text}: {field} is {value!r}; expected {expected}, such as "
-                f"{parameters[field]}."
+                f"{parameters[field]}.",
+                code="CS-F012",
             )
         parameters[field] = value
     generator = cohort.generator.model_copy(update={"parameters": parameters})
@@ -143,13 +147,15 @@ def _write_source(
         if record.read_text(encoding="utf-8") != wanted:
             raise DataError(
                 f"{source}: was written with other parameters or by another version, see {record}. "
-                "Give another folder, or remove this one."
+                "Give another folder, or remove this one.",
+                code="CS-D014",
             )
         return
     if source.exists():
         raise DataError(
             f"{source}: exists and was not written for cohort '{cohort.name}'. Give a folder that "
-            "does not exist."
+            "does not exist.",
+            code="CS-D013",
         )
     write = load_object(generator.write, what="generator")
     partial = source.with_name(source.name + ".partial")
@@ -160,6 +166,8 @@ def _write_source(
         (partial / PARAMETERS_FILE).write_text(wanted, encoding="utf-8")
         partial.rename(source)
     except (TypeError, ValueError) as error:
-        raise DefinitionError(f"cohort '{cohort.name}': generator: {error}") from error
+        raise DefinitionError(
+            f"cohort '{cohort.name}': generator: {error}", code="CS-F012"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -145,7 +145,8 @@ class CohortStore:
             raise DataError(
                 f"{self.path}: cohort '{self.cohort}' has no outcome '{name}'; it has "
                 f"{', '.join(self.outcomes) or 'none'}. Add it to the cohort's file and prepare "
-                "again."
+                "again.",
+                code="CS-D018",
             )
         label = self.samples[column].to_numpy(dtype=np.float64)
         return np.where(label == UNCERTAIN, UNCERTAIN_IS[uncertain], label)
@@ -188,18 +189,20 @@ def _manifest(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
     if not file.is_file():
         raise DataError(
-            f"{path}: no manifest.json; expected a cohort store. Run `clinical-symile prepare`."
+            f"{path}: no manifest.json; expected a cohort store. Run `clinical-symile prepare`.",
+            code="CS-D015",
         )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["version"]
     except (json.JSONDecodeError, KeyError, TypeError):
         raise DataError(
-            f"{file}: not the manifest of a store. Remove {path} and prepare again."
+            f"{file}: not the manifest of a store. Remove {path} and prepare again.", code="CS-D015"
         ) from None
     if version != VERSION:
         raise DataError(
-            f"{path}: a store of version {version}; expected {VERSION}. Remove it, prepare again."
+            f"{path}: a store of version {version}; expected {VERSION}. Remove it, prepare again.",
+            code="CS-D016",
         )
     problems = [
         f"{path / name}: {_state(path / name)}; expected {size} bytes. Remove {path} and prepare "
@@ -208,7 +211,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         if not (path / name).is_file() or (path / name).stat().st_size != size
     ]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D017")
     return manifest
 
 
@@ -227,7 +230,7 @@ def check_files(path: Path) -> None:
         if file_sha256(path / name) != sha256
     ]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D017")
 
 
 def _state(path: Path) -> str:

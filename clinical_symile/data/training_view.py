@@ -57,7 +57,7 @@ def build_training_view(
             pattern, visible_store, split="train", modalities=task.modalities, seed=seed
         )
     except CannotScore as reason:
-        raise DataError(f"task '{task.name}': {reason}") from reason
+        raise DataError(f"task '{task.name}': {reason}", code="CS-F015") from reason
     if min_modalities is None:
         min_modalities = len(pattern.visible_modalities(task.modalities))
     is_used = mask.available.sum(axis=1) >= min_modalities
@@ -82,7 +82,7 @@ def _require_samples(store: CohortStore, task: Pretraining, *, n_train: int) -> 
         if count < 2
     ]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D027")
 
 
 Pairing = Callable[

@@ -40,7 +40,9 @@ class ClassificationEvaluator:
         """
         predictor = self._predictor
         if not isinstance(predictor, RiskPredictor):
-            raise CannotScore("the model scores candidates only; it does not predict outcomes.")
+            raise CannotScore(
+                "the model scores candidates only; it does not predict outcomes.", code="CS-S006"
+            )
         made = {
             part: self._predicted(question, predictor, pattern)
             for part, question in self._task.questions.items()
@@ -61,7 +63,9 @@ class ClassificationEvaluator:
         scored = len(label)
         if not scored:
             raise CannotScore(
-                f"no sample of the split has what this pattern needs and a label of {task.outcome}."
+                "no sample of the split has what this pattern needs and a label of "
+                f"{task.outcome}.",
+                code="CS-S007",
             )
         if task.split != "tuning" and task.label_share == 1:
             tuning, tuning_label = labelled_request(task, self._store, pattern, split="tuning")

@@ -89,7 +89,8 @@ def compare(
         if not outcome["row"].equals(other["row"]):
             raise DataError(
                 f"runs '{run.name}' and '{baseline.name}' were not scored on the same samples of "
-                f"task '{task.name}' under '{pattern}'. Evaluate both again on one store."
+                f"task '{task.name}' under '{pattern}'. Evaluate both again on one store.",
+                code="CS-S004",
             )
         about = {"run": run.name, "baseline": baseline.name, "missingness": pattern}
         about |= {"digest": scored[pattern]}
@@ -160,7 +161,8 @@ def compare_all(
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise DataError(
             f"runs {', '.join(names)}; expected two or more of different names. Name the folders "
-            "of the runs to compare."
+            "of the runs to compare.",
+            code="CS-S001",
         )
     pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
     alone = [(run, task) for run in runs for task in tasks]
@@ -171,7 +173,8 @@ def compare_all(
     if not made:
         raise DataError(
             f"runs {', '.join(names)} have no task and pattern in common. Evaluate them on the "
-            "same tasks: `clinical-symile evaluate RUN --store STORE`."
+            "same tasks: `clinical-symile evaluate RUN --store STORE`.",
+            code="CS-S002",
         )
     for number, (run, task) in enumerate(alone, start=len(pairs) + 1):
         losses += losses_under_missingness(run, task, store=store, margin=margin)
@@ -221,7 +224,8 @@ def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> 
             f"of this task and store as they are now; expected digest "
             f"{', '.join(dict.fromkeys(other.values()))}. The definition, the store, a table "
             f"beside it or the version has changed. Evaluate it again on {store.path}, or give the "
-            "store that it was evaluated on."
+            "store that it was evaluated on.",
+            code="CS-S003",
         )
     return found
 

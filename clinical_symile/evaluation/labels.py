@@ -47,7 +47,8 @@ def training_samples(
         raise CannotScore(
             "no model can be fitted to the labels: under this pattern the train split needs "
             "samples with the outcome and samples without it, and the tuning split at least one "
-            "labelled sample."
+            "labelled sample.",
+            code="CS-S008",
         )
     return train, tuning
 

@@ -72,7 +72,8 @@ def _write_record(run: Run, model: Any, store: CohortStore) -> None:
         if other:
             raise DataError(
                 f"{run.path}: holds a run of another {', '.join(other)}. Give another name, or "
-                "remove the folder."
+                "remove the folder.",
+                code="CS-R002",
             )
         return
     run.write_metadata(

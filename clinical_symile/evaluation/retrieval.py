@@ -50,11 +50,13 @@ class RetrievalEvaluator:
         """
         predictor = self._predictor
         if not isinstance(predictor, RetrievalPredictor):
-            raise CannotScore("the model predicts outcomes only; it does not score candidates.")
+            raise CannotScore(
+                "the model predicts outcomes only; it does not score candidates.", code="CS-S006"
+            )
         request = draw_request(self._task, self._store, pattern)
         request = request.take(np.isin(request.rows, self._lists.queries))
         if not len(request.rows):
-            raise CannotScore("no sample of the split has what this pattern needs.")
+            raise CannotScore("no sample of the split has what this pattern needs.", code="CS-S007")
         if self._ranks is None:
             self._ranks = SharedRanks(predictor, self._lists)
         try:
@@ -65,7 +67,7 @@ class RetrievalEvaluator:
                 if name in self._columns
             }
         except ValueError as error:
-            raise CannotScore(str(error)) from error
+            raise CannotScore(str(error), code="CS-S014") from error
         counts = {name: getattr(ranking, name) for name in ("above", "tied", "candidates")}
         answers = {f"answer_{place}": row for place, row in enumerate(ranking.answers.T, start=1)}
         return TaskOutcome(pd.DataFrame({"row": request.rows, **counts, **extra, **answers}))

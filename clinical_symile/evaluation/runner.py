@@ -61,12 +61,14 @@ def evaluate_run(
         raise DataError(
             f"{run.path}: was trained on store {record['store_digest']} of cohort "
             f"'{record['cohort']}'; this is store {store.digest} of '{store.cohort}', whose "
-            "subjects may have been in training. Give the store that it was trained on."
+            "subjects may have been in training. Give the store that it was trained on.",
+            code="CS-R006",
         )
     if not run.is_finished:
         raise DataError(
             f"{run.path}: its training is not finished. Run the same `clinical-symile train` again "
-            "to continue it."
+            "to continue it.",
+            code="CS-R005",
         )
     task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
@@ -111,11 +113,13 @@ def _training_record(run: Run) -> dict[str, Any]:
             raise DataError(
                 f"{run.path}: has results of {kind} '{record[kind]}'; expected a run that "
                 f"`clinical-symile train` wrote. Evaluate this one by `clinical-symile {command} "
-                f"{record[kind]}`."
+                f"{record[kind]}`.",
+                code="CS-R007",
             )
     raise DataError(
         f"{run.path / 'run.toml'}: has no {', '.join(sorted(missing))}; expected the record that "
-        "training wrote. Restore it, or remove the run's folder and train again."
+        "training wrote. Restore it, or remove the run's folder and train again.",
+        code="CS-R003",
     )
 
 

@@ -64,7 +64,8 @@ def applicable_tasks(
                 if by_name:
                     raise DefinitionError(
                         f"task '{name}' is of kind pretraining; expected retrieval or "
-                        "classification. Train it, then evaluate the run."
+                        "classification. Train it, then evaluate the run.",
+                        code="CS-F011",
                     )
                 continue
             if pattern == DEFAULT_TASKS and not task.default:
@@ -86,6 +87,7 @@ def applicable_tasks(
             f"no task among {', '.join(patterns)} applies to cohort '{store.cohort}'. "
             "`clinical-symile list tasks` shows all.",
             *notes,
+            code="CS-F015",
         )
     return list(tasks.values()), list(dict.fromkeys(notes))
 
@@ -124,7 +126,7 @@ def applicable_patterns(
             problems += refused
         notes += refused
     if problems:
-        raise DefinitionError(*problems)
+        raise DefinitionError(*problems, code="CS-F014")
     return fitting, notes
 
 
@@ -139,7 +141,8 @@ def with_patterns(task: EvaluationTask, names: Sequence[str]) -> EvaluationTask:
     if not fitting:
         raise DefinitionError(
             f"task '{task.name}': none of the patterns {', '.join(names)} applies to "
-            f"{', '.join(inputs)}. Name others in the report, or leave the task out."
+            f"{', '.join(inputs)}. Name others in the report, or leave the task out.",
+            code="CS-F014",
         )
     return task.model_copy(update={"missingness": tuple(fitting)})
 
@@ -163,5 +166,6 @@ def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
     if problems:
         lacking = "; ".join(problem.removesuffix(".") for problem in problems)
         raise DefinitionError(
-            f"task '{task.name}' is not applicable to cohort '{store.cohort}': {lacking}."
+            f"task '{task.name}' is not applicable to cohort '{store.cohort}': {lacking}.",
+            code="CS-F015",
         )

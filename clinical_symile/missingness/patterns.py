@@ -107,7 +107,7 @@ class Pattern:
         if self.mechanism and not self.within:
             problems += self._too_many(modalities)
         if problems:
-            raise DefinitionError(*problems)
+            raise DefinitionError(*problems, code="CS-F014")
 
     def _too_many(self, modalities: Sequence[str]) -> list[str]:
         if len(modalities) < 2:
@@ -158,7 +158,8 @@ def parse_pattern(name: str) -> Pattern:
     raise DefinitionError(
         f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
         "with several modalities as in only-cxr-labs and whole percents from 1 to 99. Correct the "
-        "name."
+        "name.",
+        code="CS-F013",
     )
 
 

@@ -52,7 +52,8 @@ class RecordedArray:
         if len(array) != sum(map(len, rows.values())):
             raise DataError(
                 f"{file}: {len(array)} recordings, and {sum(map(len, rows.values()))} ids in "
-                f"{ids}; expected one for each. Get both files again."
+                f"{ids}; expected one for each. Get both files again.",
+                code="CS-D025",
             )
         places = rows.get(str(row[self.id]), [])
         if not places:
@@ -90,7 +91,8 @@ def open_array(file: Path) -> np.ndarray:
         raise DataError(
             f"{file}: {file.stat().st_size} bytes cannot be mapped as an array "
             f"({type(error).__name__}); expected a complete .npy, or a tensor saved by PyTorch. "
-            "Get the file again."
+            "Get the file again.",
+            code="CS-D025",
         ) from None
 
 

@@ -66,7 +66,9 @@ def read_panel(file: Path) -> tuple[Analyte, ...]:
         DefinitionError: the file has problems; all of them at once.
     """
     if not file.is_file():
-        raise DefinitionError(f"{file}: no such file; expected a lab panel. Add it.")
+        raise DefinitionError(
+            f"{file}: no such file; expected a lab panel. Add it.", code="CS-F016"
+        )
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         headings = [heading.strip() for heading in reader.fieldnames or ()]
@@ -82,9 +84,11 @@ def read_panel(file: Path) -> tuple[Analyte, ...]:
         f"{file}: no column '{key}'. Add it." for key in _REQUIRED_COLUMNS if key not in headings
     ]
     if problems:
-        raise DefinitionError(*problems)
+        raise DefinitionError(*problems, code="CS-F016")
     if not rows:
-        raise DefinitionError(f"{file}: no analytes; expected one row for each. Add them.")
+        raise DefinitionError(
+            f"{file}: no analytes; expected one row for each. Add them.", code="CS-F016"
+        )
     analytes = [_analyte(row, f"{file}, line {line}", problems) for line, row in rows]
     for key in ("name", "column"):
         repeated = Counter(getattr(analyte, key) for analyte in analytes)
@@ -94,7 +98,7 @@ def read_panel(file: Path) -> tuple[Analyte, ...]:
             if n > 1 and value
         ]
     if problems:
-        raise DefinitionError(*problems)
+        raise DefinitionError(*problems, code="CS-F016")
     return tuple(analytes)
 
 

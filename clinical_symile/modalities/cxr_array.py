@@ -83,7 +83,8 @@ class CxrArray:
         if image.shape != expected:
             raise DataError(
                 f"{self.array.path}: images of shape {list(image.shape)}; expected "
-                f"{list(expected)}. Correct size_px, mean and sd."
+                f"{list(expected)}. Correct size_px, mean and sd.",
+                code="CS-D026",
             )
         levels = MAX_GRAY_LEVEL * (image * self.sd + self.mean)
         if not np.isfinite(levels).all():

@@ -66,7 +66,8 @@ class EcgArray:
         if signal.shape != (1, _TIMES, len(LEADS)):
             raise DataError(
                 f"{self.array.path}: recordings of shape {list(signal.shape)}; expected "
-                f"{[1, _TIMES, len(LEADS)]}: one channel, ten seconds at 500 Hz, 12 leads."
+                f"{[1, _TIMES, len(LEADS)]}: one channel, ten seconds at 500 Hz, 12 leads.",
+                code="CS-D026",
             )
         signal = signal[0].T[self.order].astype(np.float64)
         if not np.isfinite(signal).all():

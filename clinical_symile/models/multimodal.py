@@ -131,7 +131,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
         problems += _chunking_problems(task, encoders)
         if problems:
-            raise DefinitionError(*problems)
+            raise DefinitionError(*problems, code="CS-F020")
         return MultimodalEncoder(
             encoders,
             dim=task.dim,

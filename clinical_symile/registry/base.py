@@ -69,7 +69,7 @@ class Family(Mapping[str, str]):
         if not found:
             raise KeyError(name)
         if len(found) > 1:
-            raise DefinitionError(_defined_twice(self.what, name, found))
+            raise DefinitionError(_defined_twice(self.what, name, found), code="CS-F018")
         return found[0].path
 
     def __iter__(self) -> Iterator[str]:
@@ -96,7 +96,7 @@ class Family(Mapping[str, str]):
                 find_definition(self[name], what=f"{self.what} '{name}'")
             except DefinitionError as error:
                 packages = ", ".join(one.package for one in self.plugins(name))
-                found += [f"plug-in of {packages}: {problem}" for problem in error.problems]
+                found += [problem.at(f"plug-in of {packages}") for problem in error.problems]
         return found
 
 
@@ -143,7 +143,8 @@ def load_object(path: str, *, what: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise DefinitionError(
             f"{what}: {error}; expected an importable 'package.module:Name'. "
-            "Install the package that has it, or correct the name."
+            "Install the package that has it, or correct the name.",
+            code="CS-F019",
         ) from error
 
 
@@ -203,4 +204,4 @@ def _path(name: str, family: Family) -> str:
         return family[name]
     if ":" in name:
         return name
-    raise DefinitionError(unknown_name_message(name, family, what=family.what))
+    raise DefinitionError(unknown_name_message(name, family, what=family.what), code="CS-F017")

@@ -94,7 +94,8 @@ def find_definition(path: str, *, what: str) -> list[ast.stmt]:
     if body is None:
         raise DefinitionError(
             f"{what}: no module '{module}'; expected an importable 'package.module:Name'. "
-            "Install the package that has it, or correct the name."
+            "Install the package that has it, or correct the name.",
+            code="CS-F019",
         )
     for place, node in enumerate(body):
         targets = node.targets if isinstance(node, ast.Assign) else [node]
@@ -106,7 +107,9 @@ def find_definition(path: str, *, what: str) -> list[ast.stmt]:
             for alias in node.names:
                 if attribute == (alias.asname or alias.name):
                     return find_definition(f"{node.module}:{alias.name}", what=what)
-    raise DefinitionError(f"{what}: module '{module}' defines no '{attribute}'. Correct the name.")
+    raise DefinitionError(
+        f"{what}: module '{module}' defines no '{attribute}'. Correct the name.", code="CS-F019"
+    )
 
 
 @cache
@@ -160,5 +163,7 @@ def split_path(path: str, *, what: str) -> tuple[str, str]:
     """
     module, _, attribute = path.partition(":")
     if not module or not attribute.isidentifier():
-        raise DefinitionError(f"{what}: '{path}'; expected 'package.module:Name'. Correct it.")
+        raise DefinitionError(
+            f"{what}: '{path}'; expected 'package.module:Name'. Correct it.", code="CS-F019"
+        )
     return module, attribute

@@ -86,7 +86,8 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     if not (out / BENCHMARK_FILE).is_file():
         raise DataError(
             f"{out}: has no {BENCHMARK_FILE}; expected the folder of a finished benchmark. Run "
-            "`clinical-symile benchmark` first."
+            "`clinical-symile benchmark` first.",
+            code="CS-R013",
         )
     record = json.loads((out / BENCHMARK_FILE).read_text(encoding="utf-8"))
     store = open_store(Path(record["store"]))

@@ -88,7 +88,8 @@ def save_figures(data: ReportData, kind: str, path: Path) -> list[Path]:
     if not figures:
         raise DataError(
             f"no figure '{kind}' can be drawn: these results lack what it shows. Evaluate the "
-            "tasks and missingness patterns that it needs, or choose another kind."
+            "tasks and missingness patterns that it needs, or choose another kind.",
+            code="CS-S005",
         )
     written = []
     for name, save in figures:
@@ -102,7 +103,9 @@ def save_figures(data: ReportData, kind: str, path: Path) -> list[Path]:
 def _figures(data: ReportData, kind: str) -> list[tuple[str, Any]]:
     """Return the name of each figure of a kind, and a function that saves it."""
     if kind not in FIGURE_KINDS:
-        raise DefinitionError(unknown_name_message(kind, FIGURE_KINDS, what="kind of figure"))
+        raise DefinitionError(
+            unknown_name_message(kind, FIGURE_KINDS, what="kind of figure"), code="CS-F017"
+        )
     figures = []
     for section in draw_sections(FIGURE_KINDS[kind], data):
         legend = section.content.legend

@@ -124,5 +124,6 @@ def check_exportable(folder: Path, results: Results) -> None:
     if not results.rows:
         raise DataError(
             f"{folder}: has no results to export; expected a benchmark's or an evaluated run's "
-            "folder. Run `clinical-symile evaluate` or `benchmark` first."
+            "folder. Run `clinical-symile evaluate` or `benchmark` first.",
+            code="CS-R011",
         )

@@ -65,7 +65,8 @@ def _minus_oracle(
     if not outcome["row"].equals(best["row"]):
         raise DataError(
             f"runs '{run.name}' and '{oracle.name}' were evaluated on different samples of task "
-            f"'{row.task}' under '{row.missingness}'. Evaluate both again on one store."
+            f"'{row.task}' under '{row.missingness}'. Evaluate both again on one store.",
+            code="CS-S004",
         )
     metric = primary_metric(task)
     names = metric.columns

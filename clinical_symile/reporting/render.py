@@ -50,7 +50,7 @@ def render(report: Path, *, data: ReportData, out: Path) -> None:
         DataError: there are no results.
     """
     if not data.results:
-        raise DataError(f"{out}: no results to report. Train and evaluate first.")
+        raise DataError(f"{out}: no results to report. Train and evaluate first.", code="CS-R011")
     required = read_requirements(report)
     if report.name != REPORT_FILE:
         from clinical_symile.reporting._legacy_context import legacy_context  # loads matplotlib
@@ -87,7 +87,8 @@ def draw_sections(
             if need not in known:
                 raise DefinitionError(
                     f"{where}: section '{name}': "
-                    + unknown_name_message(need, dict.fromkeys(known), what="input")
+                    + unknown_name_message(need, dict.fromkeys(known), what="input"),
+                    code="CS-F022",
                 )
         content = section.draw(**{need: getattr(data, need) for need in section.needs})
         if content is not None:
@@ -117,7 +118,8 @@ def render_page(template: Path | None, *, context: Mapping[str, Any], out: Path)
         line = getattr(error, "lineno", None)
         where = f"{template or name}, line {line}" if line else str(template or name)
         raise DefinitionError(
-            f"{where}: {error}. reports/README.md lists the variables of a template."
+            f"{where}: {error}. reports/README.md lists the variables of a template.",
+            code="CS-F022",
         ) from error
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")

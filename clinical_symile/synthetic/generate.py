@@ -86,7 +86,9 @@ def write_cohort(
     if not 0 <= absent < 1:
         raise ValueError(f"absent is {absent}; expected a probability below 1.")
     if folder.exists():
-        raise DataError(f"{folder}: exists; expected a new folder. Remove it, or name another.")
+        raise DataError(
+            f"{folder}: exists; expected a new folder. Remove it, or name another.", code="CS-D013"
+        )
     folder.mkdir(parents=True)
 
     tables = item_rows()

@@ -141,14 +141,16 @@ class Oracle:
         if missing:
             raise DataError(
                 f"{store.path}: no {', '.join(missing)}; expected a store of the synthetic cohort. "
-                "Only a synthetic cohort has an oracle."
+                "Only a synthetic cohort has an oracle.",
+                code="CS-D028",
             )
         world = World(**{name: parameters[name] for name in fields})
         sign_bits = store.samples[columns].to_numpy(dtype=np.int64)
         if sign_bits.min(initial=0) < 0 or sign_bits.max(initial=0) >= 2**world.bits:
             raise DataError(
                 f"{store.path}: words beyond {world.bits} bits; expected what the world of the "
-                "manifest shows. Prepare the cohort again from files written with its parameters."
+                "manifest shows. Prepare the cohort again from files written with its parameters.",
+                code="CS-D028",
             )
         self.bayes = Bayes(world)
         self._words: dict[str, Int[np.ndarray, " sample"]] = {

@@ -108,7 +108,7 @@ def sync_run(run: Run, *, uri: str | None = None, report: Path | None = None) ->
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         problem = (
             f"run '{run.name}' could not be synced to {uri}: {reason[:300]}. Nothing is lost: "
-            f"everything is in {run.path}. Sync it again when MLflow can be reached."
+            f"everything is in {run.path}. Sync it again when MLflow can be reached. [CS-L001]"
         )
         return SyncResult(uri=without_credentials(uri), problem=redact(problem, uri))
 

@@ -164,7 +164,10 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
         DataError: the file is missing, or a line is not such a row; one message per kind.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected results. Run `clinical-symile evaluate`.")
+        raise DataError(
+            f"{path}: no such file; expected results. Run `clinical-symile evaluate`.",
+            code="CS-R011",
+        )
     ordered = [field.name for field in fields(kind)]
     names = {*ordered}
     what = kind.__name__.lower()
@@ -186,7 +189,8 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
             *(
                 f"{path}, line {number}: {problem}. Remove {path.name} and evaluate again."
                 for problem, number in others.items()
-            )
+            ),
+            code="CS-R012",
         )
     return rows
 

@@ -66,7 +66,8 @@ class Run:
         if table is None:
             raise DataError(
                 f"{self.path}: not a run: it has no run.toml. Give the folder that "
-                "`clinical-symile train` wrote."
+                "`clinical-symile train` wrote.",
+                code="CS-R001",
             )
         return {key: value for key, value in table.items() if key != _MLFLOW}
 
@@ -106,7 +107,8 @@ class Run:
         except json.JSONDecodeError:
             raise DataError(
                 f"{path}: a line is not JSON; expected one object per epoch. The file was changed "
-                "or cut: remove the run's folder and train again."
+                "or cut: remove the run's folder and train again.",
+                code="CS-R003",
             ) from None
 
     @property
@@ -131,7 +133,8 @@ class Run:
         if not path.is_file():
             raise DataError(
                 f"{self.path}: has no outcomes of task '{task}' under '{missingness}'. Run "
-                "`clinical-symile evaluate`."
+                "`clinical-symile evaluate`.",
+                code="CS-R011",
             )
         return pd.read_parquet(path)
 
@@ -182,7 +185,8 @@ class Run:
         if not metadata and not results:
             raise DataError(
                 f"{self.path}: has neither run.toml nor results; expected the folder of a run. "
-                "Correct the path, or train."
+                "Correct the path, or train.",
+                code="CS-R001",
             )
         self._check_history(history)
         at = int(1000 * (self.path / "results.jsonl").stat().st_mtime) if results else 0
@@ -285,7 +289,9 @@ class Run:
         except FileNotFoundError:
             return None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not valid TOML: {error}. Train again.") from None
+            raise DataError(
+                f"{path}: not valid TOML: {error}. Train again.", code="CS-R003"
+            ) from None
 
     def _write_toml(self, table: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -306,7 +312,8 @@ class Run:
                 raise DataError(
                     f"{self.path / 'history.jsonl'}, line {number}: {', '.join(other)} is not a "
                     "number; expected numbers only, because nothing else of a training may be "
-                    "sent. Train again."
+                    "sent. Train again.",
+                    code="CS-R003",
                 )
 
 

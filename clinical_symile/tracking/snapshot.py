@@ -54,7 +54,8 @@ class MlflowCopy:
         if texts != names or set(table) != names:
             raise DataError(
                 f"{folder / 'run.toml'}: [mlflow] has {', '.join(sorted(table))}; expected the "
-                f"texts {', '.join(sorted(names))}. Remove the table; the next sync writes it."
+                f"texts {', '.join(sorted(names))}. Remove the table; the next sync writes it.",
+                code="CS-R003",
             )
         copy = cls(**table)
         database = copy.tracking_uri.removeprefix(SQLITE)

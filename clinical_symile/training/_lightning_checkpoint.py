@@ -53,21 +53,25 @@ def read_lightning_file(file: Path) -> LightningFile:
         DataError: the file is missing, has code in it, or is no checkpoint of Lightning.
     """
     if not file.is_file():
-        raise DataError(f"{file}: no such file; expected a checkpoint that Lightning wrote.")
+        raise DataError(
+            f"{file}: no such file; expected a checkpoint that Lightning wrote.", code="CS-M025"
+        )
     with torch.serialization.safe_globals(_HARMLESS):
         try:
             content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
         except pickle.UnpicklingError:
-            raise DataError(_refusal(file)) from None
+            raise DataError(_refusal(file), code="CS-M025") from None
         except (RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError) as error:
             raise DataError(
                 f"{file}: cannot be read as a checkpoint ({type(error).__name__}); expected the "
-                "archive that torch.save writes. Was its download cut off? Get the file again."
+                "archive that torch.save writes. Was its download cut off? Get the file again.",
+                code="CS-M025",
             ) from None
     weights = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise DataError(
-            f"{file}: has no 'state_dict' of weights; expected a checkpoint that Lightning wrote."
+            f"{file}: has no 'state_dict' of weights; expected a checkpoint that Lightning wrote.",
+            code="CS-M025",
         )
     settings = content.get("hyper_parameters", {})
     settings = vars(settings) if isinstance(settings, Namespace) else settings

@@ -62,7 +62,9 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
             reads, or the run exists.
     """
     if run.path.exists():
-        raise DataError(f"{run.path}: the run exists. Give another --name, or remove it.")
+        raise DataError(
+            f"{run.path}: the run exists. Give another --name, or remove it.", code="CS-R002"
+        )
     released = read_lightning_file(file)
     weights = _renamed(released.weights, str(file))
     _check_store(catalog, store)
@@ -77,7 +79,8 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
     if wrong:
         raise DataError(
             f"{file}: not the weights of the official Symile-MIMIC model; {len(wrong)} differ, "
-            f"such as '{wrong[0]}'. Only checkpoints of that model can be imported."
+            f"such as '{wrong[0]}'. Only checkpoints of that model can be imported.",
+            code="CS-M026",
         )
     learner.load_state_dict(weights)
     notes = _notes(store)
@@ -104,7 +107,8 @@ def _renamed(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     if unknown:
         raise DataError(
             f"{where}: has weights '{unknown[0]}' and {len(unknown) - 1} others that the official "
-            "Symile-MIMIC model does not have. Only checkpoints of that model can be imported."
+            "Symile-MIMIC model does not have. Only checkpoints of that model can be imported.",
+            code="CS-M026",
         )
     return renamed
 
@@ -118,7 +122,7 @@ def _check_store(catalog: Catalog, store: CohortStore) -> None:
                 f"{store.path}: has no modality '{name}', which the model reads. Use another store."
             )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M026")
     panel = read_panel(catalog.path("cohorts", _COHORT).parent / "labs.csv")
     if about["labs"]["parts"] != [analyte.name for analyte in panel]:
         problems.append(
@@ -131,7 +135,7 @@ def _check_store(catalog: Catalog, store: CohortStore) -> None:
             f"{_SIZE_PX} pixels. Prepare with size_px = {_SIZE_PX}."
         )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M026")
 
 
 def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: str) -> Pretraining:
@@ -141,7 +145,8 @@ def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: 
     if objective not in ("symile", "clip") or negatives not in _NEGATIVES:
         raise DataError(
             f"{where}: was trained with loss {objective!r} and negatives {negatives!r}; expected "
-            f"symile or clip, and {' or '.join(_NEGATIVES)}. Only these can be imported."
+            f"symile or clip, and {' or '.join(_NEGATIVES)}. Only these can be imported.",
+            code="CS-M026",
         )
     name = f"pretraining/paper/{objective}"
     paper = pretraining_task(catalog, name, [])

@@ -74,7 +74,8 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
     if missing:
         raise DefinitionError(
             f"task '{task.name}': modalities {', '.join(missing)} are not in the store of cohort "
-            f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task."
+            f"'{store.cohort}', which has {', '.join(store.modalities)}. Choose another task.",
+            code="CS-F021",
         )
     objective = resolve(task.objective.name, OBJECTIVES)
     method = missing_modality_method(task.missing_modality)
@@ -83,7 +84,7 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
         model = build_model(task, store, seed=seed)
         return Learner(model, method.wrap_objective(make, len(task.modalities)))
     except (TypeError, ValueError) as error:
-        raise DefinitionError(f"task '{task.name}': objective: {error}") from error
+        raise DefinitionError(f"task '{task.name}': objective: {error}", code="CS-F020") from error
 
 
 def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
@@ -97,7 +98,9 @@ def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
         try:
             made[name] = resolve(named.name, AUGMENTATIONS)(**named.arguments)
         except (TypeError, ValueError) as error:
-            raise DefinitionError(f"task '{task.name}': augment.{name}: {error}") from error
+            raise DefinitionError(
+                f"task '{task.name}': augment.{name}: {error}", code="CS-F020"
+            ) from error
     return made
 
 
@@ -119,7 +122,8 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
     except (SafetensorError, RuntimeError, OSError) as error:
         raise DataError(
             f"{run.weights}: cannot be read as this run's weights ({type(error).__name__}). "
-            "Remove the run's folder and train again."
+            "Remove the run's folder and train again.",
+            code="CS-R004",
         ) from error
     return learner.eval()
 

@@ -39,7 +39,8 @@ def read_or_new_record(
             f"{run.path}: holds a run of another {', '.join(different)} "
             f"({', '.join(str(record.get(key)) for key in different)}); expected "
             f"{', '.join(str(identity[key]) for key in different)}. Give another folder or name, "
-            "or remove this one."
+            "or remove this one.",
+            code="CS-R002",
         )
     return record
 

@@ -113,7 +113,8 @@ def fit_classifier(
             logit = predict_log_odds(classifier, store, tuning.rows, tuning.available)
             if not np.isfinite(logit).all():
                 raise CannotScore(
-                    f"training for the outcome diverged in epoch {epoch + 1}. Lower learning_rate."
+                    f"training for the outcome diverged in epoch {epoch + 1}. Lower learning_rate.",
+                    code="CS-S012",
                 )
             loss = float(np.logaddexp(0, np.where(tuning.label == 1, -logit, logit)).mean())
             if loss < lowest:

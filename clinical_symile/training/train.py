@@ -234,7 +234,7 @@ def _train_step(
     try:
         loss = training.wrapped(vars(batch), generator, fabric)
     except ValueError as error:
-        raise DataError(f"task '{task.name}', epoch {epoch}: {error}") from error
+        raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error
     optimiser.zero_grad()
     fabric.backward(loss)
     norm = fabric.clip_gradients(
@@ -247,7 +247,8 @@ def _train_step(
         raise DataError(
             f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
             "Lower optimiser.learning_rate, and train under another name or remove the run's "
-            "folder, which exists after a complete epoch."
+            "folder, which exists after a complete epoch.",
+            code="CS-R008",
         )
     optimiser.step()
     training.learner.objective.limit_logit_scale()
@@ -266,7 +267,8 @@ def _check_devices(accelerator: str, devices: int) -> None:
     if (accelerator == "cuda" or (accelerator == "auto" and found)) and found < devices:
         raise ClinicalSymileError(
             f"this machine has {found} CUDA devices; expected {devices}. Ask for fewer with "
-            "--devices, or for --accelerator cpu."
+            "--devices, or for --accelerator cpu.",
+            code="CS-R010",
         )
 
 

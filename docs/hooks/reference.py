@@ -17,6 +17,7 @@ from clinical_symile.cli.parser import build_parser
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
+from clinical_symile.errors import error_codes
 from clinical_symile.registry import families
 from clinical_symile.registry.base import Family, describe, resolve
 from clinical_symile.tracking import analysis_tables, results
@@ -38,6 +39,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "reference/python_api.md": python_api,
         "reference/contracts.md": contracts,
         "reference/modules.md": modules,
+        "troubleshooting.md": troubleshooting,
     }
 
 
@@ -319,6 +321,39 @@ def contracts() -> str:
 
 def _module(name: str) -> str:
     return f"::: {name}\n    options:\n      show_root_full_path: true"
+
+
+_ERROR_GROUPS = {
+    "data": "Raw files and stores",
+    "definition": "Definitions",
+    "run": "Runs and training",
+    "model": "Models and components",
+    "statistics": "Results and statistics",
+    "mlflow": "MLflow",
+    "command_line": "Command line",
+    "warning": "Warnings",
+}
+
+
+def troubleshooting() -> str:
+    """Explain every kind of error, by its code."""
+    introduction = (Path(__file__).parents[1] / "troubleshooting.md").read_text("utf-8")
+    page = [introduction.rstrip(), "## All codes"]
+    codes = error_codes()
+    rows = [(f"[`{each}`](#{each.lower()})", codes[each].title) for each in codes]
+    page.append(_table(("code", "what happened"), rows))
+    letters = dict.fromkeys(code[3] for code in codes)
+    for letter, title in zip(letters, _ERROR_GROUPS.values(), strict=True):
+        page.append(f"## {title}")
+        for code in codes.values():
+            if code.code[3] == letter:
+                page += [
+                    f"### {code.code}",
+                    f"**{code.title}**",
+                    code.meaning,
+                    f"*What to do:* {code.action}",
+                ]
+    return "\n\n".join(page) + "\n"
 
 
 def modules() -> str:

@@ -32,6 +32,8 @@ _LOG = get_plugin_logger("site")
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add every page that is not a Markdown file in `docs/`."""
     for path, write in reference.pages().items():
+        if written := files.get_file_from_path(path):
+            files.remove(written)  # the page begins with this file
         files.append(File.generated(config, path, content=write()))
     for file in list(files):
         if file.src_uri.endswith(".ipynb"):

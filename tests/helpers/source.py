@@ -239,6 +239,32 @@ def _attributes(module: str) -> Iterator[tuple[str, str, str]]:
         yield "", name, "Bool"
 
 
+def errors_without_a_code() -> list[str]:
+    """Errors that a user meets and whose `code` is missing or not in `error_codes.toml`."""
+    from clinical_symile import errors
+
+    kinds = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type)
+        and issubclass(value, errors.ClinicalSymileError | errors.CannotScore)
+    }
+    known, found = errors.error_codes(), []
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func).split(".")[-1] not in kinds:
+                continue
+            codes = [one.value for one in node.keywords if one.arg == "code"]
+            code = codes[0].value if codes and isinstance(codes[0], ast.Constant) else None
+            if code not in known:
+                found.append(
+                    f"{module}, line {node.lineno}: {ast.unparse(node.func)}(…) has "
+                    f'{f"the unknown code {code}" if code else "no code"}; expected code="CS-…", '
+                    "a kind of clinical_symile/error_codes.toml. Use one that fits, or add a line."
+                )
+    return found
+
+
 def long_functions() -> list[str]:
     return [
         f"{module}.{name}: {node.end_lineno - node.lineno + 1} lines"
@@ -367,6 +393,7 @@ RULES = {
     "old words of availability": old_availability,
     "dependencies against the rule": against_the_rule,
     "siblings": siblings,
+    "errors without a code": errors_without_a_code,
 }
 
 if __name__ == "__main__":

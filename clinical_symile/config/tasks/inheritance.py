@@ -45,7 +45,9 @@ def _resolve(catalog: Catalog, name: str, children: tuple[str, ...]) -> dict[str
     path = catalog.path("tasks", name)
     if name in children:
         chain = " extends ".join(f"'{task}'" for task in (*children[children.index(name) :], name))
-        raise DefinitionError(f"{path}: {chain}; expected an end. Remove one extends.")
+        raise DefinitionError(
+            f"{path}: {chain}; expected an end. Remove one extends.", code="CS-F010"
+        )
     own = dict(read_toml(path))
     if _EXTENDS not in own:
         return own
@@ -54,7 +56,8 @@ def _resolve(catalog: Catalog, name: str, children: tuple[str, ...]) -> dict[str
     if kind != inherited.get("kind"):
         raise DefinitionError(
             f"{path}: kind is '{kind}', but the task that it extends is of kind "
-            f"'{inherited.get('kind')}'; expected the same. Remove kind, or extend another task."
+            f"'{inherited.get('kind')}'; expected the same. Remove kind, or extend another task.",
+            code="CS-F010",
         )
     if kind == "pretraining":
         own = PRETRAINING_WORDS.update(own, where=str(path))
@@ -65,12 +68,16 @@ def _inherited(
     catalog: Catalog, parent: object, path: Path, children: tuple[str, ...]
 ) -> dict[str, Any]:
     if not isinstance(parent, str):
-        raise DefinitionError(f"{path}: extends is {parent!r}; expected the name of a task.")
+        raise DefinitionError(
+            f"{path}: extends is {parent!r}; expected the name of a task.", code="CS-F010"
+        )
     if parent not in catalog.tasks:
         try:
             catalog.path("tasks", parent)
         except DefinitionError as error:
-            raise DefinitionError(f"{path}: extends: {error}") from None
+            raise DefinitionError(
+                *(problem.at(f"{path}: extends") for problem in error.problems), code="CS-F010"
+            ) from None
     table = _resolve(catalog, parent, children)
     if table.get("kind") == "pretraining":
         table = PRETRAINING_WORDS.update(table, where=str(catalog.path("tasks", parent)))

@@ -49,7 +49,8 @@ def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> P
     if not isinstance(task, Pretraining):
         raise DefinitionError(
             f"task '{name}' is of kind {task.kind}; expected pretraining. "
-            "`clinical-symile list tasks` shows all."
+            "`clinical-symile list tasks` shows all.",
+            code="CS-F011",
         )
     return task
 
@@ -69,13 +70,17 @@ def parse_task(
         DefinitionError: with every problem of the table and the overrides.
     """
     if "name" in table:
-        raise DefinitionError(f"{where}: has a key 'name'; the path is the name. Remove it.")
+        raise DefinitionError(
+            f"{where}: has a key 'name'; the path is the name. Remove it.", code="CS-F003"
+        )
     for override in overrides:
         table = PRETRAINING_WORDS.without_replaced(table, parse_override(override)[0])
         table = apply_override(table, override)
     kind = table.get("kind")
     if kind not in KINDS:
-        raise DefinitionError(f"{where}: {unknown_name_message(str(kind), KINDS, what='kind')}")
+        raise DefinitionError(
+            f"{where}: {unknown_name_message(str(kind), KINDS, what='kind')}", code="CS-F003"
+        )
     if kind == "pretraining":
         table = PRETRAINING_WORDS.update(table, where=where)
     return read_definition(KINDS[kind], {**table, "name": name}, where=where)

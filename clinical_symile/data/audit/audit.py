@@ -82,7 +82,8 @@ def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[
         raise DataError(
             f"{store.path}: was made of a file of predictions, and has neither recordings nor "
             "training samples to look at; expected a store that `prepare` made. Audit that one; "
-            "`card` tells who is in this one."
+            "`card` tells who is in this one.",
+            code="CS-D019",
         )
     findings: list[AuditFinding] = []
     for name, check in CHECKS.items():
@@ -293,16 +294,19 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise DataError(
-            f"{file}: cannot be read; expected the name of one recording per line."
+            f"{file}: cannot be read; expected the name of one recording per line.", code="CS-D020"
         ) from None
     known = {_stem(line) for line in lines if line.strip()}
     if not known:
-        raise DataError(f"{file}: is empty; expected the name of one recording per line.")
+        raise DataError(
+            f"{file}: is empty; expected the name of one recording per line.", code="CS-D020"
+        )
     files = _files(store)
     if not files:
         raise DataError(
             f"{store.path}: does not say which files it was made of, so nothing can be compared "
-            f"with {file}. Prepare it again."
+            f"with {file}. Prepare it again.",
+            code="CS-D021",
         )
     scored = (store.samples["split"] != "train").to_numpy()
     for modality, names in files.items():

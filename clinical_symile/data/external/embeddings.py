@@ -47,7 +47,8 @@ def read_embeddings(path: Path) -> ExternalEmbeddings:
     if missing or not numbers:
         raise DataError(
             f"{path}: has no column {', '.join(missing) or 'with numbers'}; expected sample, "
-            "modality, and either one column of lists or a column for each number. Add it."
+            "modality, and either one column of lists or a column for each number. Add it.",
+            code="CS-M002",
         )
     try:
         if len(numbers) == 1 and raw[numbers[0]].dtype == object:
@@ -59,7 +60,8 @@ def read_embeddings(path: Path) -> ExternalEmbeddings:
     if z.ndim != 2 or len(z) != len(raw) or not z.size:
         raise DataError(
             f"{path}: its vectors are not numbers of one length; expected the same number of them "
-            "in each row. Write them again."
+            "in each row. Write them again.",
+            code="CS-M004",
         )
     repeated = int(raw.duplicated(["sample", "modality"]).sum())
     not_finite = int((~np.isfinite(z)).any(axis=1).sum())
@@ -72,7 +74,7 @@ def read_embeddings(path: Path) -> ExternalEmbeddings:
         if count
     ]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M004")
     samples, modalities = raw["sample"].map(parse_key), raw["modality"].astype(str)
     return ExternalEmbeddings(
         path.name, file_sha256(path), samples.to_numpy(), modalities.to_numpy(), z

@@ -44,7 +44,8 @@ def read_pair_scores(path: Path) -> PairScores:
     if missing:
         raise DataError(
             f"{path}: has no column {', '.join(missing)}; expected query, candidate and score, and "
-            "perhaps missingness. Rename or add it."
+            "perhaps missingness. Rename or add it.",
+            code="CS-M002",
         )
     given = raw["missingness"].fillna("").astype(str) if "missingness" in raw else ""
     table = pd.DataFrame(
@@ -74,5 +75,5 @@ def read_pair_scores(path: Path) -> PairScores:
         if np.count_nonzero(at)
     ]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M004")
     return PairScores(path.name, file_sha256(path), table)

@@ -68,14 +68,16 @@ def read_predictions(path: Path) -> Predictions:
     if classes and "labels" in raw:
         raise DataError(
             f"{path}: predicts {len(classes)} classes of one label; expected a probability for "
-            "each label. No task has several classes: give each class a label of its own."
+            "each label. No task has several classes: give each class a label of its own.",
+            code="CS-M003",
         )
     found = [(name, form(raw)) for name, form in _FORMS.items()]
     known = [(name, table) for name, table in found if table is not None]
     if not known:
         raise DataError(
             f"{path}: its columns are {', '.join(map(str, raw.columns))}; expected {_FORMS_TEXT}. "
-            "Rename them, or add what is missing."
+            "Rename them, or add what is missing.",
+            code="CS-M002",
         )
     form, table = known[0]
     problems = [
@@ -85,7 +87,7 @@ def read_predictions(path: Path) -> Predictions:
     ]
     problems += [f"{path}: {problem}" for problem in _unknown_patterns(table)]
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M004")
     return Predictions(path.name, file_sha256(path), form, table)
 
 
@@ -215,7 +217,7 @@ def _unknown_patterns(table: pd.DataFrame) -> list[str]:
         try:
             parse_pattern(str(word) or "observed")
         except DefinitionError as error:
-            problems.append(f"{count} of {len(table)} predictions are under an {error}")
+            problems.append(f"{count} of {len(table)} predictions are under an {error.problems[0]}")
     rest = len(problems) - _NAMED_WORDS
     return problems[:_NAMED_WORDS] + (
         [f"{rest} more words are no pattern either."] if rest > 0 else []

@@ -55,7 +55,8 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     if "label" not in table:
         raise DataError(
             f"{predictions.file}: has no labels; expected them in the file or in a store. Add a "
-            "column label, or give --store."
+            "column label, or give --store.",
+            code="CS-M005",
         )
     own = ["subject"] if "subject" in table else []
     kept = [name for name in table.columns if str(name).startswith("kept_")]
@@ -65,7 +66,8 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     if contradictory:
         raise DataError(
             f"{predictions.file}: {contradictory} samples have two labels of one outcome, or two "
-            "subjects; expected one. Correct the file."
+            "subjects; expected one. Correct the file.",
+            code="CS-M006",
         )
     first = table.drop_duplicates("sample").set_index("sample")
     wide = table.drop_duplicates(["sample", "outcome"]).pivot(
@@ -75,7 +77,8 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
     if unknown:
         raise DataError(
             f"{predictions.file}: knows no label of {', '.join(unknown)}; expected 0 or 1 where it "
-            "is known. Fill in the labels, or leave the outcome out."
+            "is known. Fill in the labels, or leave the outcome out.",
+            code="CS-M005",
         )
     samples = pd.DataFrame({"sample": first.index})
     samples["subject"] = first[own[0]].to_numpy() if own else samples["sample"]

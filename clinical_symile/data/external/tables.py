@@ -31,16 +31,17 @@ def read_table(path: Path) -> pd.DataFrame:
         problem = "no such file" if not path.is_file() else "neither CSV nor Parquet by its name"
         raise DataError(
             f"{path}: {problem}; expected a file that ends in {', '.join(_READERS)}. Nothing else "
-            "is read: pickled files can run code."
+            "is read: pickled files can run code.",
+            code="CS-M001",
         )
     try:
         table = reader(path)
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{path}: cannot be read ({type(error).__name__}). Write it again."
+            f"{path}: cannot be read ({type(error).__name__}). Write it again.", code="CS-M001"
         ) from None
     if table.empty:
-        raise DataError(f"{path}: has no rows; expected some. Write it again.")
+        raise DataError(f"{path}: has no rows; expected some. Write it again.", code="CS-M001")
     return table
 
 

@@ -81,7 +81,7 @@ def used_columns(
                 "correct the cohort's file."
             )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D008")
     return [*used]
 
 

@@ -220,7 +220,7 @@ def _check_files_exist(
                 "path, get the files, or remove the modality."
             )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D011")
 
 
 def _file(adapter: Any, row: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def read_candidates(cohort: Cohort, source: Path) -> pd.DataFrame:
                 rows = connection.execute(f"SELECT {columns} {from_file}").df()
             lists.append(rows.assign(split=split))
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D012")
     return pd.concat(lists[1:] or lists, ignore_index=True)
 
 

@@ -127,10 +127,11 @@ def make_samples(
         raise DataError(
             f"{where}: {quoted}\n{columns}Correct the query, or the tables under {source}.",
             *empty_tables(cohort, source),
+            code="CS-D005",
         ) from None
     except _QUERY_ERRORS as error:
         raise DataError(
-            f"{where}: {error}\nCorrect the query, or the tables under {source}."
+            f"{where}: {error}\nCorrect the query, or the tables under {source}.", code="CS-D005"
         ) from None
     except duckdb.OutOfMemoryException:
         raise  # no value is wrong
@@ -140,7 +141,8 @@ def make_samples(
             or [
                 f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under "
                 f"{source}. Run the query there to find the wrong value."
-            ]
+            ],
+            code="CS-D005",
         ) from None
     return where
 
@@ -148,7 +150,9 @@ def make_samples(
 def _check_is_one(connection: duckdb.DuckDBPyConnection, query: str, where: str) -> None:
     statements = connection.extract_statements(query)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-        raise DataError(f"{where}: expected one query that returns rows. Correct the file.")
+        raise DataError(
+            f"{where}: expected one query that returns rows. Correct the file.", code="CS-D005"
+        )
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:

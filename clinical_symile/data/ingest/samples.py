@@ -88,7 +88,9 @@ def read_samples(
         except duckdb.OutOfMemoryException:
             raise DataError(
                 f"cohort '{cohort.name}': its query needs more memory than the limit of "
-                f"{MEMORY_LIMIT}. Drop rows and columns in the query before it joins or sorts them."
+                f"{MEMORY_LIMIT}. Drop rows and columns in the query before it joins or sorts "
+                "them.",
+                code="CS-D007",
             ) from None
 
 
@@ -123,6 +125,7 @@ def _read_samples(
         raise DataError(
             f"{where}: no rows; expected one per sample. Correct the query or table.",
             *empty_tables(cohort, source),
+            code="CS-D006",
         )
     drawn = cohort.samples.split if isinstance(cohort.samples.split, SplitBySubject) else None
     _check_rows(connection, where, split_is_drawn=drawn is not None)
@@ -274,7 +277,7 @@ def _check_numbers(
                 "the table" + (", or set 'censored' of the modality." if column in values else ".")
             )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D009")
 
 
 def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_drawn: bool) -> None:
@@ -310,7 +313,7 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_d
                 f"{_some(several)}; expected each in one. Move a subject's samples together."
             )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D010")
 
 
 def _draw(connection: duckdb.DuckDBPyConnection, split: SplitBySubject) -> None:

@@ -97,7 +97,9 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
         DataError: tables are missing; all of them at once.
     """
     if not source.is_dir():
-        raise DataError(f"{source}: no such folder; expected the files of '{cohort.name}'.")
+        raise DataError(
+            f"{source}: no such folder; expected the files of '{cohort.name}'.", code="CS-D001"
+        )
     tables = {f"tables.{name}": table for name, table in query_tables(cohort, source).items()}
     tables |= {f"samples.tables.{name}": one for name, one in split_tables(cohort, source).items()}
     tables |= {f"candidates.{name}": one for name, one in candidate_tables(cohort, source).items()}
@@ -108,7 +110,7 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
         if not table.paths
     ]
     if missing:
-        raise DataError(*missing)
+        raise DataError(*missing, code="CS-D002")
     return {
         key if len(table.paths) == 1 else f"{key}[{number}]": path
         for key, table in tables.items()
@@ -148,7 +150,7 @@ def open_tables(
         except DataError as error:
             problems += error.problems
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-D003")
 
 
 @contextmanager
@@ -168,7 +170,8 @@ def describe_read_errors(table: SourceTable) -> Iterator[None]:
             or [
                 f"{table.file}: DuckDB cannot read it ({type(error).__name__}); expected CSV, "
                 "CSV.gz or Parquet. Get the file again."
-            ]
+            ],
+            code="CS-D003",
         ) from None
 
 
@@ -247,7 +250,8 @@ def _typed_reader(table: SourceTable, types: Mapping[str, str], names: frozenset
     if missing := [column for column in types if column.lower() not in known]:
         raise DataError(
             f"{table.file}: no column {', '.join(map(repr, missing))}, which [types.{table.name}] "
-            f"names; it has {header_for_message(columns, names)}. Correct the name."
+            f"names; it has {header_for_message(columns, names)}. Correct the name.",
+            code="CS-D008",
         )
     replaced = ", ".join(
         f"{conversion(column, kind)} AS {sql_identifier(column)}"
@@ -274,7 +278,8 @@ def _inferred(table: SourceTable, *, head: bool) -> tuple[dict[str, str], dict[s
         if columns and [*kinds] != [*columns]:
             raise DataError(
                 f"{path}: its {len(kinds)} columns differ from the {len(columns)} of "
-                f"{table.paths[0]}; expected the same names in the same order. Correct the file."
+                f"{table.paths[0]}; expected the same names in the same order. Correct the file.",
+                code="CS-D029",
             )
         columns = {
             column: kind if columns.get(column, kind) == kind else _common(columns[column], kind)
@@ -322,7 +327,8 @@ def _check_date_formats(
     raise DataError(
         f"{table.file}: columns {', '.join(ambiguous)} hold dates. {advice} With [types] the other "
         "columns are text, so declare their types as well. For the first of the two formats that "
-        f"is:\n{inferred_types_block(table.name, columns, changed)}"
+        f"is:\n{inferred_types_block(table.name, columns, changed)}",
+        code="CS-D030",
     )
 
 

@@ -96,7 +96,8 @@ def profile_tables(raw: Path) -> list[RawTable]:
     if not files:
         raise DataError(
             f"{raw}: no CSV, CSV.gz or Parquet file in it; expected the tables of the hospital. "
-            "Give their folder after --from."
+            "Give their folder after --from.",
+            code="CS-D004",
         )
     return [_profile(path) for path in files]
 
@@ -137,9 +138,13 @@ def _read(path: Path) -> pd.DataFrame:
             path, sep=delimiter, dtype=str, nrows=_ROWS, encoding="utf-8-sig", keep_default_na=False
         )
     except UnicodeDecodeError:
-        raise DataError(f"{path}: is not UTF-8. Convert it: `iconv -f latin1 -t utf-8`.") from None
+        raise DataError(
+            f"{path}: is not UTF-8. Convert it: `iconv -f latin1 -t utf-8`.", code="CS-D003"
+        ) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: cannot be read as a table: {error}. Export it again.") from None
+        raise DataError(
+            f"{path}: cannot be read as a table: {error}. Export it again.", code="CS-D003"
+        ) from None
 
 
 def _column(name: str, cells: pd.Series) -> Column:

@@ -39,13 +39,16 @@ def propose_cohort(name: str, raw: Path) -> Proposal:
         DataError: the folder has no tables, no admissions, or no modality.
     """
     if not raw.is_dir():
-        raise DataError(f"{raw}: no such folder; expected raw tables. Give it after --from.")
+        raise DataError(
+            f"{raw}: no such folder; expected raw tables. Give it after --from.", code="CS-D001"
+        )
     roles = propose_roles(profile_tables(raw), raw)
     if not roles.recordings and not (roles.labs and panel_codes(roles.labs)):
         raise DataError(
             f"{raw}: no X-rays, ECGs or labs were found that link to {roles.stays.table.file}; "
             "expected a column of file paths, or of lab codes and values. Without --from, `init` "
-            "writes a template."
+            "writes a template.",
+            code="CS-D004",
         )
     files = {"cohort.toml": cohort_toml(name, roles), "samples.sql": samples_sql(roles)}
     if roles.labs:

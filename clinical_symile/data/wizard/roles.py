@@ -167,7 +167,8 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
     if not rated:
         raise DataError(
             "no table has one row per admission: a column that differs in every row. Export one "
-            "with an id of the admission, an id of the person and the time of admission."
+            "with an id of the admission, an id of the person and the time of admission.",
+            code="CS-D004",
         )
     table = max(rated, key=lambda one: one[:3])[3]
     unique = [one for one in table.columns.values() if one.is_unique and not one.is_date]

@@ -81,7 +81,8 @@ def _cells(
         if not all(np.array_equal(one.rows, first.rows) for one in others):
             raise DataError(
                 f"task '{task}' under '{pattern}': runs were not scored on the same samples. "
-                "Evaluate all of them again on one store."
+                "Evaluate all of them again on one store.",
+                code="CS-S004",
             )
     return cells
 

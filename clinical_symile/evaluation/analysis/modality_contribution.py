@@ -56,7 +56,8 @@ def modality_contributions(scored: Mapping[str, SampleOutcomes]) -> list[Modalit
             raise DataError(
                 f"run '{one.about['run']}', task '{one.about['task']}': patterns "
                 f"'{first.about['missingness']}' and '{one.about['missingness']}' were scored on "
-                "different samples. Evaluate again."
+                "different samples. Evaluate again.",
+                code="CS-S004",
             )
     return _rows(found, modalities, chance)
 

@@ -100,5 +100,5 @@ def observed_columns(train: Float[np.ndarray, "sample value"]) -> Bool[np.ndarra
     """
     observed = ~np.all(np.isnan(train), axis=0)
     if not observed.any():
-        raise CannotScore("no labs are available under this pattern.")
+        raise CannotScore("no labs are available under this pattern.", code="CS-S009")
     return observed

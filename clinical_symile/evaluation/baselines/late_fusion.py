@@ -59,7 +59,9 @@ class LateFusion:
         key = (name, *labelled, task.seed)
         if key not in self._fitted:
             if name not in pretraining.modalities:
-                raise CannotScore(f"task '{pretraining.name}' has no encoder for {name}.")
+                raise CannotScore(
+                    f"task '{pretraining.name}' has no encoder for {name}.", code="CS-S009"
+                )
             alone = pretraining.model_copy(
                 update={"modalities": (name,), "encoders": {name: pretraining.encoders[name]}}
             )
@@ -69,7 +71,8 @@ class LateFusion:
             if len(np.unique(train.label)) < 2 or not len(tuning.label):
                 raise CannotScore(
                     f"too few labels of samples with {name}: the train split needs both classes, "
-                    "and the tuning split one sample."
+                    "and the tuning split one sample.",
+                    code="CS-S008",
                 )
             self._fitted[key] = fit_classifier(
                 Classifier(build_model(alone, store, seed=task.seed), (name,)),

@@ -37,7 +37,8 @@ def fresh_copy(component: Any) -> Any:
         raise DefinitionError(
             f"a {type(component).__name__} that cannot be copied: {error}; expected one that "
             "copy.deepcopy takes, because each comparison starts from the same state. Name its "
-            "class instead, or define __deepcopy__."
+            "class instead, or define __deepcopy__.",
+            code="CS-M021",
         ) from error
 
 

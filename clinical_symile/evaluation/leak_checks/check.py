@@ -113,10 +113,13 @@ def check_no_leakage(name: str) -> str:
         raise DefinitionError(
             f"{name}: {kind} that stops with {type(error).__name__}: {error}; expected one that "
             "runs whatever hidden slots hold. Fix it, or name an object instead of a class that "
-            "needs arguments."
+            "needs arguments.",
+            code="CS-M021",
         ) from error
     if leaks:
-        raise DefinitionError(*(f"{name}: {kind} that leaks: {leak}" for leak in leaks))
+        raise DefinitionError(
+            *(f"{name}: {kind} that leaks: {leak}" for leak in leaks), code="CS-M020"
+        )
     return f"{name}: {kind}; it does not read hidden modalities."
 
 
@@ -142,5 +145,6 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         return "an encoder", encoder_leaks
     raise DefinitionError(
         f"{name}: a {made.__name__}; expected an objective, a missing-modality method, an "
-        "encoder, an augmentation, a probe or a baseline. Name one of these."
+        "encoder, an augmentation, a probe or a baseline. Name one of these.",
+        code="CS-M021",
     )

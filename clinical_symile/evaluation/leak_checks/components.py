@@ -119,7 +119,8 @@ def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
         return
     raise DefinitionError(
         "an encoder is made with (shape, dim) and reads images, signals or vectors; this one "
-        f"reads none: {'; '.join(refused)}. Correct it."
+        f"reads none: {'; '.join(refused)}. Correct it.",
+        code="CS-M021",
     )
 
 
@@ -157,7 +158,8 @@ def augmentation_leaks(component: Any) -> Iterator[str]:
         return
     raise DefinitionError(
         "an augmentation takes images, signals or vectors, and a generator; this one takes none: "
-        f"{'; '.join(refused)}. Correct it."
+        f"{'; '.join(refused)}. Correct it.",
+        code="CS-M021",
     )
 
 

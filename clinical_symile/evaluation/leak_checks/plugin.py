@@ -35,7 +35,8 @@ def check_plugin(package: str) -> list[str]:
         raise DefinitionError(
             f"plug-in '{package}': no installed package of this name registers a component; "
             "expected entry points of a group clinical_symile.<kind>. Install it, or correct the "
-            "name."
+            "name.",
+            code="CS-M022",
         )
     sentences, problems = [], []
     for (family_name, name), plugin in found.items():
@@ -44,7 +45,7 @@ def check_plugin(package: str) -> list[str]:
         except DefinitionError as error:
             problems += error.problems
     if problems:
-        raise DefinitionError(*problems)
+        raise DefinitionError(*problems, code="CS-M022")
     return sentences
 
 
@@ -56,7 +57,9 @@ def _check(family_name: str, plugin: Plugin) -> str:
         return f"{plugin.path} can be imported; no check of this kind exists."
     problems = metric_problems(component, name=plugin.name)
     if problems:
-        raise DefinitionError(*(f"metric '{plugin.name}': {problem}" for problem in problems))
+        raise DefinitionError(
+            *(f"metric '{plugin.name}': {problem}" for problem in problems), code="CS-M023"
+        )
     return f"{plugin.path}: a metric; it keeps its limits, and its weighted form agrees."
 
 

@@ -176,5 +176,6 @@ def hide_parts_from(predictor: Predictor, pattern: Pattern, *, seed: int) -> Pre
         return predictor.with_parts_hidden(pattern, seed=seed)
     raise CannotScore(
         f"'{pattern.name}' hides parts of {pattern.within}; only a model with its encoders can be "
-        "evaluated without them."
+        "evaluated without them.",
+        code="CS-S010",
     )

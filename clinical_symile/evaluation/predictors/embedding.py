@@ -110,7 +110,8 @@ class EmbeddingPredictor:
         if self.encoders is None and self.embedder is None:
             raise CannotScore(
                 f"'{pattern.name}' hides parts of {pattern.within}; only a run with its encoders "
-                "can be evaluated without them."
+                "can be evaluated without them.",
+                code="CS-S010",
             )
         store = hide_parts(pattern, self.store, seed=seed)
         if self.encoders is None:
@@ -133,7 +134,9 @@ class EmbeddingPredictor:
         """
         lacking = [name for name in modalities if name not in self.embeddings.modalities]
         if lacking:
-            raise CannotScore(f"the model has no embeddings of {', '.join(lacking)}.")
+            raise CannotScore(
+                f"the model has no embeddings of {', '.join(lacking)}.", code="CS-S009"
+            )
         return [self.embeddings.modalities.index(name) for name in modalities]
 
     def _available_embeddings(

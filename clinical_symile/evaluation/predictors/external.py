@@ -56,14 +56,17 @@ class ExternalRiskPredictor:
         known = [self.by_question.get((outcome, name)) for name in names]
         found = next((series for series in known if series is not None), None)
         if found is None:
-            raise CannotScore(f"the file has no predictions of {outcome} under this pattern.")
+            raise CannotScore(
+                f"the file has no predictions of {outcome} under this pattern.", code="CS-S011"
+            )
         needed = rows[np.isin(rows, self.store.rows(task.split))]
         lacking = int((~np.isin(needed, found.index)).sum())
         if lacking:
             raise DataError(
                 f"{self.file}: lacks {lacking} of {len(needed)} samples that task '{task.name}' "
                 f"scores under '{pattern.name}'; expected a prediction of {outcome} for each, "
-                "because all models are compared on the same samples. Add them."
+                "because all models are compared on the same samples. Add them.",
+                code="CS-M009",
             )
         return found.reindex(rows).to_numpy(dtype=np.float64)
 
@@ -97,12 +100,13 @@ def external_risk_predictor(
             raise DataError(
                 f"{file}: does not say which outcome it predicts, and the tasks have "
                 f"{len(outcomes)}: {', '.join(outcomes) or 'none'}. Add a column outcome, or name "
-                "one task with --tasks."
+                "one task with --tasks.",
+                code="CS-M010",
             )
         table = table.assign(outcome=outcomes[0])
     rows = row_positions(table["sample"].to_numpy(), store.samples["sample"].tolist())
     if problems := unknown_samples(file, rows, store, what="predictions"):
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M007")
     if "missingness" not in table:
         table = table.assign(missingness="")
     table = table.assign(row=rows)
@@ -111,7 +115,8 @@ def external_risk_predictor(
         raise DataError(
             f"{file}: {repeated} of {len(table)} predictions are of a sample that already has one, "
             "and nothing says which one to use. Keep one for each sample, such as the one at the "
-            "task's prediction time."
+            "task's prediction time.",
+            code="CS-M008",
         )
     _check_labels(file, table, store)
     notes = _unused(file, table, outcomes, patterns)
@@ -144,7 +149,7 @@ def external_embedding_predictor(
     ]
     problems += unknown_samples(vectors.file, rows, store, what="embeddings")
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M007")
     column = np.array([store.modalities.index(name) for name in vectors.modalities])
     present = np.zeros_like(store.present)
     present[rows, column] = True
@@ -157,13 +162,15 @@ def external_embedding_predictor(
         if at.any():
             raise DataError(
                 f"{vectors.file}: {int(at.sum())} {what}; expected one for each recording of an "
-                "embedded modality, and no others."
+                "embedded modality, and no others.",
+                code="CS-M007",
             )
     length = np.linalg.norm(vectors.z, axis=1, keepdims=True)
     if not length.all():
         raise DataError(
             f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected vectors "
-            "with a direction."
+            "with a direction.",
+            code="CS-M004",
         )
     z = np.zeros((*store.present.shape, vectors.z.shape[1]), dtype=np.float32)
     z[rows, column] = vectors.z / length
@@ -187,7 +194,8 @@ def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:
     if "subject" not in table:
         raise DataError(
             f"{predictions.file}: does not say which sample a row is of; expected a column sample "
-            "with the store's ids. Add it, or leave --store out."
+            "with the store's ids. Add it, or leave --store out.",
+            code="CS-M008",
         )
     subjects = [str(subject) for subject in store.samples["subject"]]
     counts = Counter(subjects)
@@ -196,7 +204,8 @@ def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:
         raise DataError(
             f"{predictions.file}: {ambiguous} of {len(table)} predictions are of subjects with "
             "several samples in the store, and nothing says which sample is meant. Add a column "
-            "sample."
+            "sample.",
+            code="CS-M008",
         )
     sample_of = dict(zip(subjects, store.samples["sample"].tolist(), strict=True))
     return table.assign(sample=[sample_of.get(subject, subject) for subject in table["subject"]])
@@ -216,7 +225,8 @@ def _check_labels(file: str, table: pd.DataFrame, store: CohortStore) -> None:
         raise DataError(
             f"{file}: {wrong} of {len(table)} labels are not those of the store; expected the "
             "same. Check that the file and the store are of the same version of the cohort, and "
-            "that the ids mean the same samples."
+            "that the ids mean the same samples.",
+            code="CS-M006",
         )
 
 
@@ -238,7 +248,8 @@ def _unused(
         raise DataError(
             f"{file}: all {len(table)} predictions are under patterns that no task has, "
             f"{', '.join(unused)}; expected {', '.join(sorted(patterns))}. Correct the column "
-            "missingness, or remove it if nothing was hidden."
+            "missingness, or remove it if nothing was hidden.",
+            code="CS-M011",
         )
     return notes + [
         f"{file}: no task has the pattern '{name}'; its predictions are not used."

@@ -82,7 +82,8 @@ class ExternalPairsPredictor:
                 names = [name for bit, name in enumerate(task.query) if number >> bit & 1]
                 raise CannotScore(
                     f"the file has no scores of queries with {' and '.join(names)} alone, which "
-                    "this pattern needs."
+                    "this pattern needs.",
+                    code="CS-S011",
                 )
         wanted = _keys(available_set[:, None], rows[:, None], candidates, len(self.store.samples))
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
@@ -95,7 +96,8 @@ class ExternalPairsPredictor:
             raise DataError(
                 f"{self.file}: lacks {int(lacking.sum())} of {int(needed.sum())} pairs that task "
                 f"'{task.name}' needs, such as {some}; expected a score for each query with each "
-                "of its candidates, because all models rank the same ones. Add them."
+                "of its candidates, because all models rank the same ones. Add them.",
+                code="CS-M009",
             )
         return np.where(needed, self.scores[place], -np.inf)
 
@@ -115,13 +117,15 @@ class ExternalPairsPredictor:
         present = _present(self.store, request.task, request.rows)
         if self.is_complete and (lacking & ~np.all(present, axis=1)).any():
             raise CannotScore(
-                "the file has scores of complete queries only, and this pattern needs others too."
+                "the file has scores of complete queries only, and this pattern needs others too.",
+                code="CS-S011",
             )
         reduced = lacking & (request.available != present).any(axis=1)
         if reduced.any():
             raise CannotScore(
                 f"the file has no scores of {int(reduced.sum())} of {len(request.rows)} queries as "
-                "this pattern needs them, with less than was recorded."
+                "this pattern needs them, with less than was recorded.",
+                code="CS-S011",
             )
 
 
@@ -149,7 +153,7 @@ def external_pairs_predictor(
     )
     lower = np.minimum(query, candidate)
     if problems := unknown_samples(scores.file, lower, store, what="scores"):
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M007")
     available_set = _available_sets(scores, task, store, query)
     keys = _keys(available_set, query, candidate, len(known))
     order = np.argsort(keys, kind="stable")
@@ -160,7 +164,8 @@ def external_pairs_predictor(
         raise DataError(
             f"{scores.file}: {differ} of {len(table)} scores contradict the score of the same pair "
             "under another pattern that leaves the query the same modalities; expected one score. "
-            "Keep that of either pattern."
+            "Keep that of either pattern.",
+            code="CS-M012",
         )
     unused = int((~_used(task, store, query, candidate)).sum())
     notes = [
@@ -208,7 +213,8 @@ def _available_sets(
                 f"{scores.file}: {len(lines)} scores are under '{name}', which hides at random; "
                 "expected patterns whose name says what a query has, such as complete, without-… "
                 "or only-…. A query under a random pattern has what it has under one of these: "
-                "give these."
+                "give these.",
+                code="CS-M011",
             )
         available = apply_pattern(pattern, modalities=task.query, present=present[lines])
         available_set[lines] = _set_number(available)

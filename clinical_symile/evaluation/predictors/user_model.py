@@ -62,7 +62,8 @@ def as_predictor(
         raise DefinitionError(
             f"{type(model).__name__}: has no method embed, predict_proba or score; expected one of "
             "embed(store, rows) -> Embeddings, predict_proba(request) and score(request, "
-            "candidates). Add one of them."
+            "candidates). Add one of them.",
+            code="CS-M017",
         )
     embedding = _embedding_predictor(model, store, objective) if embeds else None
     if embedding is not None and not (scores or predicts):
@@ -85,7 +86,8 @@ def _embedding_predictor(
     if not isinstance(chosen, Objective):
         raise DefinitionError(
             f"{type(model).__name__}: its objective is a {type(chosen).__name__}; expected an "
-            f"Objective or the name of one: {', '.join(sorted(OBJECTIVES))}."
+            f"Objective or the name of one: {', '.join(sorted(OBJECTIVES))}.",
+            code="CS-M017",
         )
     return EmbeddingPredictor(embeddings, chosen, store, embedder=model)
 
@@ -99,7 +101,9 @@ def _checked(embeddings: Any, store: CohortStore, model: Embedder) -> Embeddings
     where = f"{type(model).__name__}.embed"
     if not isinstance(embeddings, Embeddings):
         raise DataError(
-            f"{where}: returned a {type(embeddings).__name__}; expected clinical_symile.Embeddings."
+            f"{where}: returned a {type(embeddings).__name__}; expected "
+            "clinical_symile.Embeddings.",
+            code="CS-M018",
         )
     problems = []
     if len(embeddings.z) != len(store.samples):
@@ -114,7 +118,7 @@ def _checked(embeddings: Any, store: CohortStore, model: Embedder) -> Embeddings
             f"{', '.join(store.modalities)}."
         )
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M018")
     columns = [store.modalities.index(name) for name in embeddings.modalities]
     stored, given = store.present[:, columns], embeddings.available.numpy()
     for at, what in (
@@ -129,7 +133,7 @@ def _checked(embeddings: Any, store: CohortStore, model: Embedder) -> Embeddings
     if not bool(torch.isfinite(embeddings.z[embeddings.available]).all()):
         problems.append(f"{where}: some embeddings are NaN or infinite. Check the model's inputs.")
     if problems:
-        raise DataError(*problems)
+        raise DataError(*problems, code="CS-M018")
     return embeddings
 
 
@@ -146,13 +150,15 @@ class _UserRiskPredictor:
         if found.shape != request.rows.shape:
             raise DataError(
                 f"{where}: returned shape {list(found.shape)}; expected [{len(request.rows)}], one "
-                "probability for each sample."
+                "probability for each sample.",
+                code="CS-M019",
             )
         wrong = int((~((found >= 0) & (found <= 1))).sum())
         if wrong:
             raise DataError(
                 f"{where}: {wrong} of {len(found)} values are NaN or outside 0 … 1; expected "
-                "probabilities. Convert log odds by the logistic function."
+                "probabilities. Convert log odds by the logistic function.",
+                code="CS-M019",
             )
         return found
 
@@ -173,7 +179,8 @@ class _UserRetrievalPredictor:
         if found.shape != candidates.shape:
             raise DataError(
                 f"{type(self.model).__name__}.score: returned shape {list(found.shape)}; expected "
-                f"{list(candidates.shape)}, one score for each query and candidate."
+                f"{list(candidates.shape)}, one score for each query and candidate.",
+                code="CS-M019",
             )
         return np.where(is_candidate, found, -np.inf)
 

@@ -71,7 +71,8 @@ class FineTune:
         )
         if encoders is None:
             raise CannotScore(
-                "fine-tuning needs the encoders; only the embeddings of this model are known."
+                "fine-tuning needs the encoders; only the embeddings of this model are known.",
+                code="CS-S006",
             )
         classifier = fit_classifier(
             Classifier(copy.deepcopy(encoders.learner.model), samples.modalities),

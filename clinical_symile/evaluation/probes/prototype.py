@@ -38,7 +38,8 @@ class Prototype:
         if len(np.unique(tuning.label)) < 2:
             raise CannotScore(
                 "scores cannot be turned into probabilities: under this pattern the tuning split "
-                "needs samples with the outcome and samples without it."
+                "needs samples with the outcome and samples without it.",
+                code="CS-S008",
             )
         direction = self._prototypes(train, 1) - self._prototypes(train, 0)
         # Standardized, so that the regression's penalty hardly matters.

@@ -142,7 +142,8 @@ def _load(network: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise DefinitionError(
             f"weights '{path}': no such file; expected a local file of a torchvision ResNet. "
-            "Nothing is downloaded: download it yourself, or leave 'weights' out."
+            "Nothing is downloaded: download it yourself, or leave 'weights' out.",
+            code="CS-M024",
         )
     try:
         if path.suffix == ".safetensors":
@@ -152,7 +153,8 @@ def _load(network: nn.Module, path: Path) -> None:
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         raise DefinitionError(
             f"weights '{path}': not a file of weights; expected safetensors, or PyTorch's format "
-            f"without code. Convert or replace it. ({type(error).__name__})"
+            f"without code. Convert or replace it. ({type(error).__name__})",
+            code="CS-M024",
         ) from error
     own = network.state_dict()
     weights = {key: value for key, value in weights.items() if not key.startswith("fc.")}
@@ -165,6 +167,7 @@ def _load(network: nn.Module, path: Path) -> None:
     if wrong:
         raise DefinitionError(
             f"weights '{path}': do not fit the network; {len(wrong)} keys differ, such as "
-            f"'{wrong[0]}'. Use weights of the same torchvision ResNet."
+            f"'{wrong[0]}'. Use weights of the same torchvision ResNet.",
+            code="CS-M024",
         )
     network.load_state_dict(weights, strict=False)
