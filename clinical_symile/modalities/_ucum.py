@@ -80,6 +80,9 @@ def _registry() -> Any:
 
 def _parsed(unit: str) -> Any:
     try:
-        return 1 * _registry().from_ucum(unit)
+        quantity = 1 * _registry().from_ucum(unit)
     except Exception as error:  # the parser's, of which there are many kinds
         raise ValueError(f"'{unit}' is not a UCUM code that can be converted") from error
+    if isinstance(quantity, str):  # a word in braces, such as {INR}
+        raise ValueError(f"'{unit}' is a word, not a unit that can be converted")
+    return quantity

@@ -10,13 +10,28 @@
 -- whose file can be used is taken. Everything else is text in the raw tables but for the columns
 -- that `types` in cohort.toml names.
 
-WITH stays AS (
+WITH death AS (  -- the time of death, where an admission gives one or ended in death
+    SELECT subject_id, min(coalesce(deathtime, dischtime)) AS died_at
+    FROM admissions
+    WHERE deathtime IS NOT NULL OR hospital_expire_flag = 1
+    GROUP BY subject_id
+),
+
+stays AS (
     SELECT
         a.subject_id, a.hadm_id, a.admittime, a.dischtime, a.deathtime, a.hospital_expire_flag,
+        -- as of organ donors: nothing of such an admission can be predicted. Of `dod` only the date is
+        -- known, so it is compared with dates.
+        coalesce(
+            d.died_at < a.admittime OR (d.died_at = a.admittime AND a.hospital_expire_flag = 0)
+                OR p.dod < a.admittime::DATE,
+            false
+        ) AS after_death,
+        coalesce(a.hospital_expire_flag = 0 AND p.dod < a.dischtime::DATE, false) AS contradictory,
         a.race AS recorded_race, a.insurance, p.gender, p.anchor_year_group,
         -- anchor_age is 91 for all who are older than 89
         p.anchor_age + year(a.admittime) - p.anchor_year AS age
-    FROM admissions AS a LEFT JOIN patients AS p USING (subject_id)
+    FROM admissions AS a LEFT JOIN patients AS p USING (subject_id) LEFT JOIN death AS d USING (subject_id)
 ),
 
 -- X-rays: one list per admission
@@ -26,7 +41,7 @@ xray AS (
         subject_id, study_id, dicom_id, ViewPosition, row_number() OVER () AS place,
         -- StudyTime is HHMMSS.fff read as a number, so its leading zeros are lost
         try_strptime(
-            StudyDate || lpad(CAST(CAST(trunc(StudyTime) AS BIGINT) AS VARCHAR), 6, '0'), '%Y%m%d%H%M%S'
+            left(StudyDate, 8) || lpad(CAST(CAST(trunc(StudyTime) AS BIGINT) AS VARCHAR), 6, '0'), '%Y%m%d%H%M%S'
         ) AS taken
     FROM cxr_metadata
 ),
@@ -193,14 +208,17 @@ SELECT
     e.ecg,
     l.* EXCLUDE (hadm_id),
 
-    -- outcomes, and the hours after admission at which each is known
-    s.hospital_expire_flag AS died,
+    -- outcomes, and the hours after admission at which each is known. After a death none is known, and
+    -- who left alive but had died by then, by the date of death, is no survivor.
+    CASE WHEN NOT s.after_death AND NOT s.contradictory THEN s.hospital_expire_flag END AS died,
     epoch(coalesce(s.deathtime, s.dischtime) - s.admittime) / 3600 AS died_known_h,
 
-    s.dischtime > s.admittime + INTERVAL 168 HOUR AS stayed_168h,
+    CASE WHEN NOT s.after_death THEN s.dischtime > s.admittime + INTERVAL 168 HOUR END AS stayed_168h,
     least(epoch(s.dischtime - s.admittime) / 3600, 168) AS stayed_168h_known_h,
 
-    coalesce(i.first_intime <= s.admittime + INTERVAL 48 HOUR, false) AS icu_48h,
+    CASE
+        WHEN NOT s.after_death THEN coalesce(i.first_intime <= s.admittime + INTERVAL 48 HOUR, false)
+    END AS icu_48h,
     least(epoch(coalesce(least(i.first_intime, s.dischtime), s.dischtime) - s.admittime) / 3600, 48)
         AS icu_48h_known_h,
 

@@ -26,6 +26,43 @@ listed AS (
     SELECT NULL AS left_out, * FROM released UNION ALL BY NAME SELECT * FROM unused
 ),
 
+-- When people died. A release without a column of these has it empty.
+dated AS (
+    SELECT
+        NULL::VARCHAR AS admittime, NULL::VARCHAR AS dischtime, NULL::VARCHAR AS deathtime, NULL::VARCHAR AS dod
+    WHERE false
+    UNION ALL BY NAME
+    SELECT * FROM whole
+),
+
+timed AS (
+    SELECT
+        hadm_id, subject_id, hospital_expire_flag,
+        TRY_CAST(admittime AS TIMESTAMP) AS admittime, TRY_CAST(dischtime AS TIMESTAMP) AS dischtime,
+        TRY_CAST(deathtime AS TIMESTAMP) AS deathtime, TRY_CAST(dod AS DATE) AS dod
+    FROM dated
+),
+
+-- An admission after the death, as of organ donors, has no outcome, nor has one that ended alive after
+-- it. Of `dod` only the date is known, so it is compared with dates.
+outcome AS (
+    SELECT
+        t.hadm_id,
+        CASE
+            WHEN d.died_at < t.admittime OR (d.died_at = t.admittime AND t.hospital_expire_flag = 0) THEN NULL
+            WHEN t.dod < t.admittime::DATE THEN NULL
+            WHEN t.hospital_expire_flag = 0 AND t.dod < t.dischtime::DATE THEN NULL
+            ELSE t.hospital_expire_flag
+        END AS died
+    FROM timed AS t
+    LEFT JOIN (
+        SELECT subject_id, min(coalesce(deathtime, dischtime)) AS died_at
+        FROM timed
+        WHERE deathtime IS NOT NULL OR hospital_expire_flag = 1
+        GROUP BY subject_id
+    ) AS d USING (subject_id)
+),
+
 -- What the splits leave out of it: eight of the findings, and who people are.
 person AS (
     SELECT
@@ -44,7 +81,7 @@ person AS (
         Pneumonia AS pneumonia,
         Pneumothorax AS pneumothorax,
         "Support Devices" AS support_devices,
-        hospital_expire_flag AS died,
+        died,
         cxr_ViewPosition AS cxr_view,
         CASE gender WHEN 'F' THEN 'female' WHEN 'M' THEN 'male' END AS sex,
         CASE
@@ -61,7 +98,7 @@ person AS (
             WHEN race IN ('UNKNOWN', 'UNABLE TO OBTAIN', 'PATIENT DECLINED TO ANSWER') THEN NULL
             WHEN race IS NOT NULL THEN 'other'
         END AS race
-    FROM whole
+    FROM whole LEFT JOIN outcome USING (hadm_id)
 )
 
 SELECT

@@ -13,8 +13,10 @@ import pytest
 
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
+from clinical_symile.data.ingest.query import make_samples
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
+from clinical_symile.data.ingest.tables import connect, open_tables
 from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.ecg import LEADS
@@ -226,11 +228,12 @@ def test_the_panel_of_all_is_the_official_one_without_specimen_indices(catalog: 
     assert all(np.isfinite([one.low, one.high]).all() for one in ours)
 
 
-# A hospital of one person, written here, for what the golden tables do not have.
+# A hospital of one person, written here, for what the golden tables do not have. The person dies in
+# admission 10, the last.
 
 ADMISSIONS = (
     "subject_id,hadm_id,admittime,dischtime,deathtime,insurance,race,hospital_expire_flag\n"
-    "1,10,2150-01-10 12:00:00,2150-01-20 12:00:00,2150-01-20 11:00:00,Medicare,WHITE - RUSSIAN,1\n"
+    "1,10,2153-01-10 12:00:00,2153-01-20 12:00:00,2153-01-20 11:00:00,Medicare,WHITE - RUSSIAN,1\n"
     "1,11,2151-01-10 12:00:00,2151-01-12 12:00:00,,Other,ASIAN,0\n"
     "1,12,2152-01-10 12:00:00,2152-01-30 12:00:00,,,UNKNOWN,0\n"
 )
@@ -241,23 +244,23 @@ TABLES = {
     ),
     "mimiciv/hosp/labevents.csv.gz": (
         "labevent_id,subject_id,itemid,charttime,valuenum\n"
-        "1,1,50912,2150-01-10 13:00:00,1.5\n"
+        "1,1,50912,2153-01-10 13:00:00,1.5\n"
         "2,1,50912,2151-01-10 13:00:00,2.5\n"
         "3,1,50912,2152-01-10 13:00:00,3.5\n"
     ),
     "mimiciv/icu/icustays.csv.gz": (
         "subject_id,hadm_id,stay_id,intime\n"
-        "1,10,5,2150-01-12 11:00:00\n"
-        "1,10,6,2150-01-10 23:00:00\n"
+        "1,10,5,2153-01-12 11:00:00\n"
+        "1,10,6,2153-01-10 23:00:00\n"
         "1,12,7,2152-01-12 12:00:01\n"
     ),
     "mimic-iv-ecg/record_list.csv": (
         "subject_id,study_id,file_name,ecg_time,path\n"
-        "1,7,7,2150-01-10 12:00:00,e7\n1,8,8,2151-01-11 11:00:00,e8\n1,9,9,2152-01-10 12:00:00,e9\n"
+        "1,7,7,2153-01-10 12:00:00,e7\n1,8,8,2151-01-11 11:00:00,e8\n1,9,9,2152-01-10 12:00:00,e9\n"
     ),
     "mimic-cxr-jpg/mimic-cxr-2.0.0-metadata.csv.gz": (
         "dicom_id,subject_id,study_id,ViewPosition,StudyDate,StudyTime\n"
-        "d,1,90,AP,21500112,80000.5\n"
+        "d,1,90,AP,21530112,80000.5\n"
     ),
     "mimic-cxr-jpg/mimic-cxr-2.0.0-chexpert.csv.gz": ",".join(
         ["subject_id", "study_id", "No Finding", *FINDINGS.values()]
@@ -312,6 +315,50 @@ def test_an_outcome_known_before_the_last_measurement_is_unknown(
         "length_of_stay_over_7_days": 0,
         "icu_within_48h": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("admissions", "dod", "expected"),
+    [
+        # times of admission, discharge and death, and hospital_expire_flag
+        (["01-10 12:00,01-20 12:00,01-20 11:00,1", "01-20 12:01,01-21 12:00,,0"], "", [1, None]),
+        (["01-10 12:00,01-20 12:00,,1", "01-20 12:00,01-21 12:00,,0"], "", [1, None]),
+        (["01-10 12:00,01-20 12:00,,0", "01-22 12:00,01-23 12:00,,0"], "01-21", [0, None]),
+        (["01-10 12:00,01-20 12:00,,0", "01-22 12:00,01-23 12:00,,1"], "01-21", [0, None]),
+        (["01-10 12:00,01-20 12:00,,0"], "01-19", [None]),  # left alive the day after the death
+        (["01-10 12:00,01-20 12:00,,0"], "01-20", [0]),  # of a day, no time is known
+        (["01-10 12:00,01-20 12:00,01-20 12:00,1"], "01-20", [1]),
+        (["01-10 12:00,01-10 12:00,01-10 12:00,1"], "01-10", [1]),  # dead on arrival
+        (["01-10 12:00,01-11 12:00,01-10 11:00,1"], "01-10", [None]),
+    ],
+)
+def test_nobody_survives_an_admission_that_begins_after_the_death(
+    tiny_mimic: Path,
+    tmp_path: Path,
+    admissions: list[str],
+    dod: str,
+    expected: list[int | None],
+) -> None:
+    lines = [ADMISSIONS.splitlines()[0]]
+    for place, line in enumerate(admissions):
+        admitted, discharged, died, flag = line.split(",")
+        times = ",".join(f"2150-{time}:00" if time else "" for time in (admitted, discharged, died))
+        lines.append(f"1,{10 + place},{times},Medicare,WHITE,{flag}")
+    patients = TABLES["mimiciv/hosp/patients.csv.gz"].strip() + (f"2150-{dod}" if dod else "")
+    for name, text in (("admissions", "\n".join(lines)), ("patients", patients)):
+        file = tiny_mimic / f"mimiciv/hosp/{name}.csv.gz"
+        file.write_bytes(gzip.compress(text.encode() + b"\n"))
+    with connect() as connection:
+        definition = cohort(open_catalog(), "all")
+        open_tables(connection, definition, tiny_mimic)
+        make_samples(connection, definition, tiny_mimic)
+        columns = "died, stayed_168h IS NULL, icu_48h IS NULL"
+        found = connection.execute(f"SELECT {columns} FROM _samples ORDER BY hadm_id").fetchall()
+    assert [died for died, *_ in found] == expected
+    after = [
+        died is None and not (dod == "01-19") for died, *_ in found
+    ]  # of such an admission no other outcome is known either
+    assert [stayed for _, stayed, _ in found] == [icu for *_, icu in found] == after
 
 
 def test_columns_of_other_versions_make_no_difference(tiny_mimic: Path, tmp_path: Path) -> None:

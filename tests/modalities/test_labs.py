@@ -311,3 +311,9 @@ def test_the_distribution_does_not_depend_on_how_many_are_sorted_at_a_time(
     expected = Labs.fit([values])
     monkeypatch.setattr(module, "VALUES_AT_A_TIME", 60)
     assert Labs.fit(parts) == expected
+
+
+@pytest.mark.parametrize(("recorded", "wanted"), [("mg/dL", "{INR}"), ("{INR}", "1")])
+def test_a_word_in_braces_is_not_converted(recorded: str, wanted: str) -> None:
+    with pytest.raises(ValueError, match="is a word"):
+        unit_factor(recorded, wanted)

@@ -99,8 +99,10 @@ def type_advice(
                 f'{commas} of them have a decimal comma. Set {column} = "double:," in '
                 f"[types.{table}]."
             )
-    where = "remove the column there, so that it is text, and convert it in the query: "
-    return f"Correct the table; or {where}TRY_CAST(trim({column}) AS {_base(kind)})."
+    return (
+        "Correct the table; or, if these values are missing ones, remove the column there, so that "
+        f"it is text, and convert it in the query: TRY_CAST(trim({column}) AS {_base(kind)})."
+    )
 
 
 def _base(kind: str) -> str:

@@ -64,12 +64,23 @@ labs AS (
         )
         GROUP BY hadm_id
     )
+),
+
+deaths AS (
+    SELECT subject_id, min(coalesce(TRY_CAST(deathtime AS TIMESTAMP), dischtime)) AS died_at
+    FROM admissions
+    WHERE TRY_CAST(deathtime AS TIMESTAMP) IS NOT NULL OR hospital_expire_flag = 1
+    GROUP BY subject_id
 )
 
 SELECT
-    admissions.subject_id, admissions.hadm_id, hospital_expire_flag,
+    admissions.subject_id, admissions.hadm_id,
+    -- nobody survives an admission that begins after the death, as of organ donors
+    CASE WHEN deaths.died_at < admittime OR (deaths.died_at = admittime AND hospital_expire_flag = 0) THEN NULL
+         ELSE hospital_expire_flag END AS hospital_expire_flag,
     cxr_path, Cardiomegaly, ecg_path, labs.* EXCLUDE (hadm_id)
 FROM admissions
+LEFT JOIN deaths USING (subject_id)
 LEFT JOIN first_cxr USING (hadm_id)
 LEFT JOIN cxr_findings USING (subject_id, study_id)
 LEFT JOIN first_ecg USING (hadm_id)

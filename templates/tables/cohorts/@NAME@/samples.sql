@@ -8,7 +8,11 @@
 -- Recordings are found by person and time, since many carry no admission. Of several in a window the
 -- first counts; `file` breaks ties, so that the same tables always give the same rows.
 
-WITH first_xray AS (                         -- frontal, within two days of admission
+WITH deaths AS (                             -- who died in an admission, did so at its end
+    SELECT person, min(discharged) AS died_at FROM admissions WHERE died = '1' GROUP BY person
+),
+
+first_xray AS (                              -- frontal, within two days of admission
     SELECT
         admission,
         arg_min(file, (taken, file)) AS xray_file,
@@ -39,18 +43,22 @@ first_labs AS (
         arg_min(value, (taken, value)) FILTER (code = 'WBC') AS lab_wbc,
         max(epoch(taken - admitted)) / 3600 AS labs_h
     FROM admissions JOIN lab_results USING (person)
-    WHERE taken BETWEEN admitted - INTERVAL 24 HOUR AND least(admitted + INTERVAL 24 HOUR, discharged)
+    WHERE value IS NOT NULL
+        AND taken BETWEEN admitted - INTERVAL 24 HOUR AND least(admitted + INTERVAL 24 HOUR, discharged)
     GROUP BY admission
 )
 
 -- Where labs stand in one table with a column for each ("wide"), join that instead of first_labs.
 SELECT
-    a.admission, a.person, a.sex, a.died,
+    a.admission, a.person, a.sex,
+    -- an admission that begins after the death, as of organ donors, has no survivor
+    CASE WHEN NOT coalesce(d.died_at <= a.admitted, false) OR (a.died = '1' AND d.died_at = a.admitted) THEN a.died END AS died,
     epoch(a.discharged - a.admitted) / 3600 AS discharged_h,
     x.* EXCLUDE (admission),
     e.* EXCLUDE (admission),
     l.* EXCLUDE (admission)
 FROM admissions AS a
+LEFT JOIN deaths AS d USING (person)
 LEFT JOIN first_xray AS x USING (admission)
 LEFT JOIN first_ecg AS e USING (admission)
 LEFT JOIN first_labs AS l USING (admission)
