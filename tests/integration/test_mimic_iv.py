@@ -355,9 +355,8 @@ def test_nobody_survives_an_admission_that_begins_after_the_death(
         columns = "died, stayed_168h IS NULL, icu_48h IS NULL"
         found = connection.execute(f"SELECT {columns} FROM _samples ORDER BY hadm_id").fetchall()
     assert [died for died, *_ in found] == expected
-    after = [
-        died is None and not (dod == "01-19") for died, *_ in found
-    ]  # of such an admission no other outcome is known either
+    # Of an admission after the death no other outcome is known either.
+    after = [died is None and dod != "01-19" for died, *_ in found]
     assert [stayed for _, stayed, _ in found] == [icu for *_, icu in found] == after
 
 

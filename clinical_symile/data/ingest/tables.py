@@ -386,8 +386,8 @@ def _type_problems(table: SourceTable) -> list[str]:
             if count:
                 advice = type_advice(connection, text, column, kind, table.name)
                 problems.append(
-                    f"{table.file}: column '{column}' holds {count} values that are no {kind}, which "
-                    f"[types.{table.name}] declares. {advice}"
+                    f"{table.file}: column '{column}' holds {count} values that are no {kind}, "
+                    f"which [types.{table.name}] declares. {advice}"
                 )
     return problems
 
