@@ -1,18 +1,18 @@
 """Score candidates when a modality of the query is missing, for scores that are products.
 
 Symile learns a critic g(q, c) = s · Σ_d c_d Π_m q_m,d whose optimum is the log density ratio
-log p(q, c) / (Π_m p(q_m) · p(c)) plus a constant. With modality k missing, the ratio of what is left
-is the expectation of exp(g) over the marginal p(q_k):
+log p(q, c) / (Π_m p(q_m) · p(c)) plus a constant. With modality k missing, the ratio of the
+remaining ones is the expectation of exp(g) over the marginal p(q_k):
 
     p(q_-k, c) / (Π_m≠k p(q_m) · p(c)) = E_{q_k ~ p(q_k)} exp(g(q, c)).
 
-The expectation is estimated by the mean over a bank of train embeddings of the missing modality. Of
-several missing modalities the ratio is against the product of their marginals, so each is drawn from
-a bank of its own, shuffled independently: tuples of the same samples would be drawn from their joint
+The mean over a bank of train embeddings of the missing modality estimates the expectation. With
+several modalities missing, the ratio is against the product of their marginals. Each therefore has a
+bank of its own, shuffled independently: entries of the same samples would follow their joint
 distribution and bias the estimate.
 
-Critics that are trained one slot at a time have an unknown term for the other slots; for them the
-estimate is an approximation.
+A critic trained one slot at a time (negatives "one-slot") is known only up to a function of the
+other slots. For it the estimate is an approximation.
 """
 
 import math
@@ -34,8 +34,8 @@ class Bank:
     """Train embeddings that stand for a missing query modality.
 
     Attributes:
-        z: for each modality, embeddings [entry, dim] of train samples. Modalities may have different
-            numbers of entries; no entry carries the name of its sample.
+        z: for each modality, embeddings [entry, dim] of train samples. Modalities may have
+            different numbers of entries; no entry carries the name of its sample.
         seed: shuffles the banks of several missing modalities independently.
     """
 
@@ -86,7 +86,7 @@ def product_scores(
 ) -> Float[Tensor, "query candidate"]:
     """Return the multilinear score of each candidate, in float64.
 
-    A query with everything available has Σ_d c_d Π_m q_m,d under every rule. With modalities missing:
+    A complete query has Σ_d c_d Π_m q_m,d under every rule. With modalities missing:
 
     - `drop` leaves their factors out, as the authors' code does;
     - `mean_bank` puts the mean of the bank in their place;
@@ -115,8 +115,8 @@ def product_scores(
         return _inner_products(product, candidates)
     if bank is None:
         raise ValueError(
-            f"{int((~complete).sum())} of {len(query)} queries miss a modality and missing_query is "
-            f"'{rule}'; expected a bank of train embeddings. Give one, or use 'drop'."
+            f"{int((~complete).sum())} of {len(query)} queries miss a modality and missing_query "
+            f"is '{rule}'; expected a bank of train embeddings. Give one, or use 'drop'."
         )
     scores = torch.empty(len(query), candidates.shape[-2], dtype=torch.float64)
     patterns, place = torch.unique(available, dim=0, return_inverse=True)
