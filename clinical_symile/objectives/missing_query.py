@@ -7,9 +7,9 @@ remaining ones is the expectation of exp(g) over the marginal p(q_k):
     p(q_-k, c) / (Π_m≠k p(q_m) · p(c)) = E_{q_k ~ p(q_k)} exp(g(q, c)).
 
 The mean over a bank of train embeddings of the missing modality estimates the expectation. With
-several modalities missing, the ratio is against the product of their marginals. Each therefore has a
-bank of its own, shuffled independently: entries of the same samples would follow their joint
-distribution and bias the estimate.
+several modalities missing, the ratio is against the product of their marginals. Each therefore
+has a bank of its own, shuffled independently: entries of the same samples would follow their
+joint distribution and bias the estimate.
 
 A critic trained one slot at a time (negatives "one-slot") is known only up to a function of the
 other slots. For it the estimate is an approximation.
