@@ -16,6 +16,7 @@ from clinical_symile.evaluation.base import Evaluator, TaskOutcome
 from clinical_symile.evaluation.classification import ClassificationEvaluator
 from clinical_symile.evaluation.fingerprint import result_fingerprints
 from clinical_symile.evaluation.predictors.base import Predictor, hide_parts_from
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.retrieval import RetrievalEvaluator
 from clinical_symile.evaluation.task_metrics import task_metrics
 from clinical_symile.evaluation.task_selection import check_applies
@@ -94,7 +95,10 @@ def evaluate(
         evaluation.outcomes[pattern.name] = outcome.per_sample
         if outcome.tuning is not None:
             evaluation.tuning[pattern.name] = outcome.tuning
-    _add_results(evaluation, outcomes, context, task=task, store=store, seed=seed)
+    rule = {}
+    if isinstance(task, Retrieval) and isinstance(predictor, EmbeddingPredictor):
+        rule = {"missing_query": predictor.missing_query, "bank_size": predictor.bank_size}
+    _add_results(evaluation, outcomes, context, rule=rule, task=task, store=store, seed=seed)
     return evaluation
 
 
@@ -111,6 +115,7 @@ def _add_results(
     outcomes: Mapping[str, TaskOutcome],
     context: Mapping[str, Mapping[str, Any]],
     *,
+    rule: Mapping[str, Any],
     task: Retrieval | Classification,
     store: CohortStore,
     seed: int,
@@ -135,6 +140,7 @@ def _add_results(
                 interval=interval.kind,
                 chance=None if chance is None else chance(outcome.chance_inputs),
                 seed=seed,
+                **rule,
             )
             evaluation.results.append(result)
 

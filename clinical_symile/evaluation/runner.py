@@ -17,9 +17,10 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, task_digest
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.baseline import BaselinePredictor
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
@@ -27,13 +28,15 @@ from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.missing_query import check_rule
 from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
-from clinical_symile.training.learner import load_learner
+from clinical_symile.training.learner import Learner, load_learner
 
 
 def evaluate_run(
@@ -42,6 +45,7 @@ def evaluate_run(
     *,
     store: CohortStore,
     missingness: Mapping[str, Sequence[str]] | None = None,
+    missing_query: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Evaluate a trained run on tasks and save the results in its folder.
@@ -51,6 +55,8 @@ def evaluate_run(
         tasks: the tasks; one that the run has results of is skipped.
         store: the cohort that the run was trained on.
         missingness: by task, patterns instead of its own; these are always evaluated.
+        missing_query: the rule for a missing query modality, instead of the objective's own; see
+            `objectives.missing_query`.
         progress: called with tasks done and all tasks.
 
     Raises:
@@ -73,23 +79,57 @@ def evaluate_run(
     task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
     learner = load_learner(run, task, store)
+    _set_missing_query(learner.objective, missing_query, run)
     predictor: Predictor | None = None
     for number, evaluated in enumerate(tasks, start=1):
         unknown = [name for name in evaluated.modalities if name not in task.modalities]
         if unknown:
             _skip_task(run, evaluated, store, unknown)
-        elif missingness is not None or not _is_evaluated(run, evaluated, store):
-            if predictor is None:
-                rows = np.arange(len(store.samples))
-                predictor = EmbeddingPredictor(
-                    embed_rows(learner.model, store, rows),
-                    learner.objective,
-                    store,
-                    Encoders(learner, store),
-                )
+        elif missingness is not None or not _is_evaluated(
+            run, evaluated, store, missing_query=_rule_of(learner.objective, evaluated)
+        ):
+            predictor = predictor or _run_predictor(run, learner, store, seed=record["seed"])
             patterns = None if missingness is None else missingness[evaluated.name]
             evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
         progress(number, len(tasks))
+
+
+def _set_missing_query(objective: Objective, rule: str | None, run: Run) -> None:
+    """Replace an objective's rule for a missing query modality.
+
+    Raises:
+        DefinitionError: the objective has no such rule.
+    """
+    if rule is None:
+        return
+    if objective.missing_query is None:
+        raise DefinitionError(
+            f"{run.path}: its objective's score has no rule for a missing query modality; expected "
+            "one whose score is a product, such as symile. Leave --missing-query out."
+        )
+    objective.missing_query = check_rule(rule)
+
+
+def _run_predictor(
+    run: Run, learner: Learner, store: CohortStore, *, seed: int
+) -> EmbeddingPredictor:
+    """Embed the store by a run's encoders; the bank of train embeddings is kept with the run."""
+    objective = learner.objective
+    embeddings = embed_rows(learner.model, store, np.arange(len(store.samples)))
+    bank = None
+    if objective.missing_query not in (None, "drop"):
+        bank = read_bank(run.path, seed=seed)
+        if bank is None:
+            bank = draw_bank(embeddings, store, size=objective.bank_size, seed=seed)
+            write_bank(bank, run.path)
+    return EmbeddingPredictor(
+        embeddings, objective, store, encoders=Encoders(learner, store), bank=bank
+    )
+
+
+def _rule_of(objective: Objective, task: EvaluationTask) -> str | None:
+    """Return the rule that a task's results record; classification asks no score."""
+    return objective.missing_query if isinstance(task, Retrieval) else None
 
 
 def _training_record(run: Run) -> dict[str, Any]:
@@ -222,13 +262,20 @@ def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:
     }
 
 
-def _is_evaluated(run: Run, task: EvaluationTask, store: CohortStore) -> bool:
-    """Return True if the run has a result or a reason for each pattern of the current task."""
+def _is_evaluated(
+    run: Run, task: EvaluationTask, store: CohortStore, *, missing_query: str | None = None
+) -> bool:
+    """Return True if the run has a result or a reason for each pattern of the current task.
+
+    A result by another rule for missing query modalities does not count.
+    """
     expected = expected_fingerprints(task, store)
     known = {
         row.missingness
         for row in (*run.results, *run.unscored)
-        if row.task == task.name and row.digest == expected(row.missingness)
+        if row.task == task.name
+        and row.digest == expected(row.missingness)
+        and (isinstance(row, SkippedResult) or row.missing_query == missing_query)
     }
     return set(task.missingness) <= known
 

@@ -25,6 +25,18 @@ from torch import Tensor
 
 RULES = ("marginalize", "mean_bank", "drop")
 
+
+def check_rule(rule: str) -> str:
+    """Return a rule for missing query modalities if there is such a rule.
+
+    Raises:
+        ValueError: the rule is unknown.
+    """
+    if rule not in RULES:
+        raise ValueError(f"missing_query is '{rule}'; expected {', '.join(RULES)}.")
+    return rule
+
+
 # Scores held at a time, over the bank. 2**22 of float64 are 32 MB.
 _CELLS = 2**22
 
@@ -106,8 +118,7 @@ def product_scores(
     Raises:
         ValueError: the rule is unknown, or it needs a bank and there is none.
     """
-    if rule not in RULES:
-        raise ValueError(f"missing_query is '{rule}'; expected {', '.join(RULES)}.")
+    check_rule(rule)
     product = torch.where(available[:, :, None], query.double(), 1.0).prod(dim=1)
     candidates = candidates.double()
     complete = available.all(dim=1)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,9 @@ class Result:
         seed: seed of the run's training.
         digest: fingerprint of task, cohort, store and candidate lists; after a dot, that of the
             file that the pattern reads.
+        missing_query: the rule by which a retrieval score replaces a missing query modality; None
+            for classification and for scores without such a rule.
+        bank_size: number of train embeddings that the rule averages over; None where it uses none.
     """
 
     run: str
@@ -52,6 +55,8 @@ class Result:
     mask: str
     seed: int
     digest: str
+    missing_query: str | None = None
+    bank_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +175,7 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
         )
     ordered = [field.name for field in fields(kind)]
     names = {*ordered}
+    required = {field.name for field in fields(kind) if field.default is MISSING}
     what = kind.__name__.lower()
     rows: list[_Row] = []
     others: dict[str, int] = {}
@@ -180,8 +186,9 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
             row = None
         if not isinstance(row, dict):
             others.setdefault(f"not a {what}; expected the fields {', '.join(ordered)}", number)
-        elif set(row) != names:
-            others.setdefault(_difference(set(row), names, what=what), number)
+        elif not required <= set(row) <= names:
+            found = set(row) | (names - required)
+            others.setdefault(_difference(found, names, what=what), number)
         else:
             rows.append(kind(**row))
     if others:

@@ -1,6 +1,7 @@
 """Predict from embeddings: an objective scores candidates, and a probe predicts outcomes."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isqrt
 
 import numpy as np
@@ -15,6 +16,7 @@ from clinical_symile.data.masks import hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.labels import training_samples
+from clinical_symile.evaluation.predictors.bank import draw_bank
 from clinical_symile.evaluation.predictors.base import Embedder, Request
 from clinical_symile.evaluation.probes.base import (
     EmbeddedSamples,
@@ -25,6 +27,7 @@ from clinical_symile.evaluation.probes.base import (
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.missing_query import Bank
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import PROBES
 from clinical_symile.training.supervised import LabelledRows
@@ -44,6 +47,8 @@ class EmbeddingPredictor:
         store: the cohort; gives labels and splits to the probe.
         encoders: the trained encoders, for probes that train them further; None if unknown.
         embedder: a user's own encoder that made the embeddings; None for others.
+        bank: train embeddings for missing query modalities; None to draw one where the objective
+            needs it.
     """
 
     embeddings: Embeddings
@@ -51,35 +56,95 @@ class EmbeddingPredictor:
     store: CohortStore
     encoders: Encoders | None = None
     embedder: Embedder | None = None
+    bank: Bank | None = None
+
+    @property
+    def missing_query(self) -> str | None:
+        """The objective's rule for a missing query modality; None if it has no such rule."""
+        if self.embeddings.substitute is not None:
+            return None  # a learned vector takes the missing place
+        return self.objective.missing_query
+
+    @property
+    def bank_size(self) -> int | None:
+        """The largest number of entries of a modality in the bank; None if there is no bank."""
+        bank = self._used_bank
+        return None if bank is None else max(map(len, bank.z.values()), default=0)
+
+    @cached_property
+    def _used_bank(self) -> Bank | None:
+        """The bank, drawn from the train embeddings if none was given; None if none is needed."""
+        if self.missing_query in (None, "drop"):
+            return None
+        if self.bank is not None:
+            return self.bank
+        size = self.objective.bank_size
+        return draw_bank(self.embeddings, self.store, size=size, seed=0)
 
     def score(
         self, request: Request[Retrieval], candidates: Int[np.ndarray, "query candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
         """Score the candidates of each query, in blocks of bounded size; see the protocol."""
         scores = np.empty(candidates.shape)
+        marginalized = self._needs_bank(request)
         step = max(1, isqrt(_CELLS // max(candidates.shape[1], 1)))
-        for start in range(0, len(request.rows), step):
-            block = slice(start, start + step)
+        for block in _blocks(np.flatnonzero(~marginalized), step):
             listed = candidates[block]
             union, position = np.unique(listed, return_inverse=True)
             scored = self.score_shared(request.take(block), union)
             scores[block] = np.take_along_axis(scored, position.reshape(listed.shape), axis=1)
+        # The bank multiplies the work for a candidate: score only those of a query's own list.
+        for block in _blocks(np.flatnonzero(marginalized), step):
+            scores[block] = self._scores(request.take(block), candidates[block])
         return np.where(candidates == PADDING, -np.inf, scores)
 
-    @torch.inference_mode()
     def score_shared(
         self, request: Request[Retrieval], candidates: Int[np.ndarray, " candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
         """Score the same candidates for every query by the objective.
 
         Raises:
-            CannotScore: a modality of the task has no embeddings.
+            CannotScore: a modality of the task has no embeddings, or a missing modality has none
+                in the train split.
         """
+        return self._scores(request, candidates)
+
+    @torch.inference_mode()
+    def _scores(
+        self, request: Request[Retrieval], candidates: Int[np.ndarray, "*query candidate"]
+    ) -> Float[np.ndarray, "query candidate"]:
         target = request.task.target
         (column,) = self._columns((target,))
         z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
         query = self._available_embeddings(request.rows, request.available, request.task.query)
-        return self.objective.score(query, z, target=target).numpy()
+        if not self._needs_bank(request).any():
+            return self.objective.score(query, z, target=target).numpy()
+        return self.objective.score(query, z, target=target, bank=self._used_bank).numpy()
+
+    def _needs_bank(self, request: Request[Retrieval]) -> Bool[np.ndarray, " query"]:
+        """Return which queries lack a modality of the model that the bank stands for.
+
+        A modality that the task does not query with is missing like one that the pattern hides.
+
+        Raises:
+            CannotScore: no train sample has embeddings of such a modality.
+        """
+        bank, task = self._used_bank, request.task
+        if bank is None or self.embeddings.substitute is not None:
+            return np.zeros(len(request.rows), dtype=bool)
+        hidden = {
+            name: ~request.available[:, task.query.index(name)] if name in task.query else True
+            for name in self.embeddings.modalities
+            if name != task.target
+        }
+        missing = {name: np.broadcast_to(h, len(request.rows)) for name, h in hidden.items()}
+        unknown = [name for name, gone in missing.items() if gone.any() and name not in bank.z]
+        if unknown:
+            raise CannotScore(
+                f"no train sample has embeddings of {', '.join(unknown)} to stand for those that a "
+                "query misses. Use missing_query = 'drop'."
+            )
+        return np.any(list(missing.values()), axis=0)
 
     def predict_proba(self, request: Request[Classification]) -> Float[np.ndarray, " sample"]:
         """Predict by the task's probe, fitted under the same pattern.
@@ -117,13 +182,14 @@ class EmbeddingPredictor:
         if self.encoders is None:
             assert self.embedder is not None
             embeddings = self.embedder.embed(store, np.arange(len(store.samples)))
-            return replace(self, embeddings=embeddings, store=store)
+            return replace(self, embeddings=embeddings, store=store, bank=self._used_bank)
         model = self.encoders.learner.model
         return replace(
             self,
             embeddings=reencode_modality(model, store, self.embeddings, pattern.within),
             store=store,
             encoders=replace(self.encoders, store=store),
+            bank=self._used_bank,
         )
 
     def _columns(self, modalities: tuple[str, ...]) -> list[int]:
@@ -163,3 +229,7 @@ class EmbeddingPredictor:
     def _labelled(self, known: LabelledRows, modalities: tuple[str, ...]) -> LabelledSamples:
         embedded = self._embedded(known.rows, known.available, modalities)
         return LabelledSamples(**vars(embedded), label=known.label)
+
+
+def _blocks(index: Int[np.ndarray, " sample"], size: int) -> list[Int[np.ndarray, " part"]]:
+    return [index[start : start + size] for start in range(0, len(index), size)]
