@@ -86,7 +86,7 @@ def evaluate_run(
         if unknown:
             _skip_task(run, evaluated, store, unknown)
         elif missingness is not None or not _is_evaluated(
-            run, evaluated, store, missing_query=_rule_of(learner.objective, evaluated)
+            run, evaluated, store, missing_query=_missing_query(learner, evaluated)
         ):
             predictor = predictor or _run_predictor(run, learner, store, seed=record["seed"])
             patterns = None if missingness is None else missingness[evaluated.name]
@@ -127,9 +127,15 @@ def _run_predictor(
     )
 
 
-def _rule_of(objective: Objective, task: EvaluationTask) -> str | None:
-    """Return the rule that a task's results record; classification asks no score."""
-    return objective.missing_query if isinstance(task, Retrieval) else None
+def _missing_query(learner: Learner, task: EvaluationTask) -> str | None:
+    """Return the rule that a task's results record.
+
+    None for classification, and where a learned vector takes the place of a missing modality.
+    """
+    has_substitute = hasattr(learner.model.missing_modality, "substitute")
+    if has_substitute or not isinstance(task, Retrieval):
+        return None
+    return learner.objective.missing_query
 
 
 def _training_record(run: Run) -> dict[str, Any]:

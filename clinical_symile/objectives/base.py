@@ -27,6 +27,11 @@ class Objective(nn.Module):
         ValueError: the temperature is not positive, or starts the scale above its maximum.
     """
 
+    # The rule of a product score for a missing query modality, and the train embeddings that it
+    # averages over; see `objectives.missing_query`. None: `score` takes no bank.
+    missing_query: str | None = None
+    bank_size: int = 0
+
     def __init__(self, *, temperature: float, logit_scale_max: float):
         super().__init__()
         if not 0 < temperature < math.inf:

@@ -13,6 +13,7 @@ from clinical_symile.objectives.base import (
     inner_products,
     multilinear_products,
     prepare_slots,
+    query_columns,
     query_embeddings,
 )
 from clinical_symile.objectives.distributed import (
@@ -24,6 +25,7 @@ from clinical_symile.objectives.distributed import (
     share_sizes,
 )
 from clinical_symile.objectives.kernels.base import check_matmul
+from clinical_symile.objectives.missing_query import Bank, check_rule, product_scores
 from clinical_symile.objectives.negatives import (
     CyclicNegatives,
     Negatives,
@@ -192,7 +194,10 @@ class Symile(Objective):
     """Contrast every modality with the product of all others.
 
     A sample is an anchor only if it has every modality; the modalities of other samples are used
-    in negatives. In `score`, the product leaves out a missing query modality.
+    in negatives. In `score`, a bank of train embeddings stands for a missing query modality by the
+    rule `missing_query`; without a bank, or by the rule "drop", the product leaves it out. The rule
+    "marginalize" is exact for negatives "all" and "shuffled", and an approximation for "one-slot"
+    and "cyclic-"; see `objectives.missing_query`.
 
     Source: Saporta et al., "Contrasting with Symile", NeurIPS 2024. https://arxiv.org/abs/2411.01053
 
@@ -205,6 +210,8 @@ class Symile(Objective):
             since the products are small, the scale must grow well past the limit that CLIP needs.
         matmul: precision of float32 products, see `product_logsumexp`.
         kernel: the kernel of "all": "tiles", or "fused" on a GPU, see `kernels.triton`.
+        missing_query: "marginalize", "mean_bank", or "drop", the authors' protocol.
+        bank_size: train embeddings of each modality in the bank.
 
     Raises:
         ValueError: fewer than two complete samples in the batch.
@@ -218,8 +225,14 @@ class Symile(Objective):
         logit_scale_max: float = inf,
         matmul: str = "highest",
         kernel: str = "tiles",
+        missing_query: str = "marginalize",
+        bank_size: int = 512,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        if bank_size < 1:
+            raise ValueError(f"bank_size is {bank_size}; expected at least 1.")
+        self.missing_query = check_rule(missing_query)
+        self.bank_size = bank_size
         self.sampled = parse_negatives(negatives, matmul=matmul, kernel=kernel)
         self.negatives = negatives
         self.matmul = matmul
@@ -248,15 +261,39 @@ class Symile(Objective):
         )
 
     def score(
-        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
+        self,
+        query: Embeddings,
+        candidates: Float[Tensor, "*query candidate dim"],
+        *,
+        target: str,
+        bank: Bank | None = None,
     ) -> Float[Tensor, "query candidate"]:
         """Compute the multilinear inner product of a candidate with the query's modalities.
 
+        Args:
+            query: see `Objective.score`.
+            candidates: [candidate, dim] for all queries, or with a bank [query, candidate, dim].
+            target: see `Objective.score`.
+            bank: train embeddings for missing query modalities; None leaves their factors out.
+
         Raises:
-            ValueError: a query has no modality available.
+            ValueError: a query has no modality available, or the bank lacks a missing modality.
         """
-        product = query_embeddings(query, target=target, fill=1.0).prod(dim=1)
-        return inner_products(product, candidates)
+        if bank is None:
+            product = query_embeddings(query, target=target, fill=1.0).prod(dim=1)
+            return inner_products(product, candidates)
+        columns = query_columns(query, target=target)
+        z, available = query.with_substitutes()
+        scores = product_scores(
+            z[:, columns],
+            available[:, columns],
+            candidates,
+            modalities=tuple(query.modalities[column] for column in columns),
+            logit_scale=float(self.logit_scale.detach()),
+            rule=self.missing_query,
+            bank=bank,
+        )
+        return scores if candidates.dtype == torch.float64 else scores.float()
 
     def n_candidates(self, samples: int, *, modalities: int) -> int | None:
         """Count the combinations that each anchor is contrasted with, its own included."""

@@ -1,0 +1,63 @@
+"""Draw and keep the bank of train embeddings that stands for a missing query modality."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+from clinical_symile.objectives.missing_query import Bank
+
+FILE_NAME = "bank.safetensors"
+
+
+def draw_bank(embeddings: Embeddings, store: CohortStore, *, size: int, seed: int) -> Bank:
+    """Draw train embeddings of each modality at random, without replacement.
+
+    Args:
+        embeddings: one row for each row of the store, in its order.
+        store: gives the train split; no other sample enters the bank.
+        size: entries of each modality; fewer where fewer train samples have it.
+        seed: of the draw, and of how several missing modalities are shuffled.
+
+    Returns:
+        The bank; a modality that no train sample has is left out.
+    """
+    train = store.rows("train")
+    bank = {}
+    for column, name in enumerate(embeddings.modalities):
+        rows = train[embeddings.available[torch.from_numpy(train.copy()), column].numpy()]
+        rng = np.random.default_rng([seed, column])
+        drawn = rng.permutation(rows)[:size]
+        if len(drawn):
+            bank[name] = embeddings.z[torch.from_numpy(drawn), column].clone()
+    return Bank(bank, seed)
+
+
+def write_bank(bank: Bank, folder: Path) -> None:
+    """Keep a bank in a run's folder; it holds vectors without the names of their samples."""
+    tensors = {name: z.contiguous() for name, z in bank.z.items()}
+    partial = folder / f"{FILE_NAME}.partial"
+    save_file(tensors, partial, metadata={"seed": str(bank.seed)})
+    partial.replace(folder / FILE_NAME)
+
+
+def read_bank(folder: Path, *, seed: int) -> Bank | None:
+    """Read the bank of a run's folder; None where there is none.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    file = folder / FILE_NAME
+    if not file.is_file():
+        return None
+    try:
+        return Bank(load_file(file), seed)
+    except Exception as error:  # safetensors raises its own error, which it does not export
+        raise DataError(
+            f"{file}: cannot be read: {error}. Remove it; `clinical-symile evaluate` draws the "
+            "same bank again."
+        ) from error
