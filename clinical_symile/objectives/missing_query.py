@@ -18,10 +18,13 @@ other slots. For it the estimate is an approximation.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from clinical_symile.data.embeddings import Embeddings
 
 RULES = ("marginalize", "mean_bank", "drop")
 
@@ -84,6 +87,21 @@ class Bank:
             product = drawn if product is None else product * drawn
         assert product is not None
         return product
+
+
+class MarginalizingScore(Protocol):
+    """Protocol of an objective whose score takes a bank for missing query modalities."""
+
+    def score(
+        self,
+        query: Embeddings,
+        candidates: Float[Tensor, "*query candidate dim"],
+        *,
+        target: str,
+        bank: Bank | None = None,
+    ) -> Float[Tensor, "query candidate"]:
+        """Score candidates; see `Objective.score`."""
+        ...
 
 
 def product_scores(

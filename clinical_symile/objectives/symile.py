@@ -290,7 +290,7 @@ class Symile(Objective):
             candidates,
             modalities=tuple(query.modalities[column] for column in columns),
             logit_scale=float(self.logit_scale.detach()),
-            rule=self.missing_query,
+            rule=self.missing_query or "drop",
             bank=bank,
         )
         return scores if candidates.dtype == torch.float64 else scores.float()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isqrt
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from clinical_symile.evaluation.probes.base import (
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.missing_query import Bank
+from clinical_symile.objectives.missing_query import Bank, MarginalizingScore
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import PROBES
 from clinical_symile.training.supervised import LabelledRows
@@ -119,7 +120,8 @@ class EmbeddingPredictor:
         query = self._available_embeddings(request.rows, request.available, request.task.query)
         if not self._needs_bank(request).any():
             return self.objective.score(query, z, target=target).numpy()
-        return self.objective.score(query, z, target=target, bank=self._used_bank).numpy()
+        objective = cast(MarginalizingScore, self.objective)
+        return objective.score(query, z, target=target, bank=self._used_bank).numpy()
 
     def _needs_bank(self, request: Request[Retrieval]) -> Bool[np.ndarray, " query"]:
         """Return which queries lack a modality of the model that the bank stands for.
