@@ -137,6 +137,7 @@ def evaluate(
     *,
     tasks: str | Sequence[str] = DEFAULT_TASKS,
     missingness: str | Sequence[str] | None = None,
+    missing_query: str | None = None,
     objective: str | Any | None = None,
     name: str | None = None,
     out: PathLike | None = None,
@@ -152,6 +153,10 @@ def evaluate(
         store: what to evaluate on.
         tasks: names or patterns such as `retrieval/*`; `!` before a pattern takes away.
         missingness: patterns such as `complete` and `mcar-30`, instead of the tasks' own.
+        missing_query: for a run: `marginalize`, `mean_bank` or `drop`, the rule by which the score
+            treats a missing query modality, instead of the objective's own. Results by another
+            rule are replaced. The rule applies to objectives whose score is a product, such as
+            `symile`.
         objective: for an object and retrieval tasks: the objective whose score ranks candidates,
             such as `clip`. Without it, the object's attribute `objective`.
         name: of an object in the results; without it, the name of its class.
@@ -164,7 +169,8 @@ def evaluate(
         The results of these tasks and patterns.
 
     Raises:
-        DefinitionError: a task or pattern does not exist or does not apply.
+        DefinitionError: a task or pattern does not exist or does not apply, or the objective has
+            no rule for missing query modalities.
         DataError: the run was trained on another store, or embeddings do not fit the store.
 
     Examples:
@@ -181,7 +187,9 @@ def evaluate(
         notes += not_applicable
     if isinstance(model, str | Path | Run):
         run = as_run(model)
-        results, skipped = _evaluate_run(run, selected, opened, patterns, choose_bar(progress))
+        results, skipped = _evaluate_run(
+            run, selected, opened, patterns, missing_query, choose_bar(progress)
+        )
     else:
         results, skipped = _evaluate_object(
             model, selected, opened, patterns, objective, name, out, choose_bar(progress)
@@ -266,13 +274,21 @@ def _evaluate_run(
     tasks: Sequence[EvaluationTask],
     store: CohortStore,
     patterns: Mapping[str, Sequence[str]] | None,
+    missing_query: str | None,
     bar: ProgressBar,
 ) -> tuple[Sequence[Any], Sequence[Any]]:
     from clinical_symile.evaluation.analysis.analyze import analyze_run
     from clinical_symile.evaluation.runner import evaluate_run
 
     with bar(f"Evaluate {run.name}") as update:
-        evaluate_run(run, tasks, store=store, missingness=patterns, progress=update)
+        evaluate_run(
+            run,
+            tasks,
+            store=store,
+            missingness=patterns,
+            missing_query=missing_query,
+            progress=update,
+        )
     with bar(f"Analyze {run.name}") as update:
         analyze_run(run, tasks, store=store, progress=update)
     return run.results, run.unscored

@@ -20,6 +20,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.missing_query_rules import results_by_rule
 from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.baseline import BaselinePredictor
@@ -305,6 +306,9 @@ def evaluate_and_save(
         missingness: patterns instead of the task's own.
     """
     made = evaluate(task, predictor, store=store, run=run.name, seed=seed, missingness=missingness)
+    by_rule = results_by_rule(
+        task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
+    )
     expected = expected_fingerprints(task, store)
     run.write_evaluation(
         task.name,
@@ -313,6 +317,7 @@ def evaluate_and_save(
         outcomes=made.outcomes,
         tuning=made.tuning,
         candidates=made.candidates,
+        by_rule=by_rule,
         outdated={
             row.missingness
             for row in (*run.results, *run.unscored)

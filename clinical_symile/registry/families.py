@@ -157,6 +157,7 @@ SECTIONS = Family(
         ),
         "method_ranking": "clinical_symile.reporting.sections.method_ranking:METHOD_RANKING",
         "methods": "clinical_symile.reporting.sections.overview:METHODS",
+        "missing_query": "clinical_symile.reporting.sections.missing_query:MISSING_QUERY",
         "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
         "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
         "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",

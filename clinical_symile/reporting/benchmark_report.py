@@ -106,6 +106,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         analysis=select_tasks(
             merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
         ),
+        results_by_rule=[row for run in runs for row in run.results_by_rule if row.task in scored],
         unscored=read_rows(out / "unscored.jsonl", SkippedResult),
         notes=record["notes"],
         baselines={r.name: r.metadata["definition"]["description"] for r in runs if r.is_baseline},

@@ -57,6 +57,7 @@ class ReportData:
         ranks: of methods, over tasks.
         masks: AUROC of outcomes predicted from the missingness mask alone.
         analysis: calibration, decision curves, modality values and subgroups, of all runs.
+        results_by_rule: primary metric of retrieval by each rule for a missing query modality.
         unscored: results that could not be computed, with the reason.
         notes: further remarks, such as tasks that do not apply.
         runs: the `run.toml` of each trained or external run.
@@ -82,6 +83,7 @@ class ReportData:
     ranks: Sequence[MethodRank] = ()
     masks: Sequence[MaskAuroc] = ()
     analysis: RunAnalysis = field(default_factory=RunAnalysis)
+    results_by_rule: Sequence[Result] = ()
     unscored: Sequence[SkippedResult] = ()
     notes: Sequence[str] = ()
     runs: Sequence[Mapping[str, Any]] = ()

@@ -123,6 +123,15 @@ class Run:
         path = self.path / "unscored.jsonl"
         return read_rows(path, SkippedResult) if path.is_file() else []
 
+    @property
+    def results_by_rule(self) -> list[Result]:
+        """The primary metric of retrieval by each rule for a missing query modality.
+
+        Empty for a model whose score has no such rule.
+        """
+        path = self.path / "missing_query.jsonl"
+        return read_rows(path, Result) if path.is_file() else []
+
     def outcome(self, task: str, missingness: str) -> pd.DataFrame:
         """Read the outcome of each sample of a task under a pattern.
 
@@ -226,6 +235,7 @@ class Run:
         outcomes: Mapping[str, pd.DataFrame],
         candidates: pd.DataFrame,
         tuning: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+        by_rule: Sequence[Result] = (),
         outdated: Collection[str] = (),
     ) -> None:
         """Write the results of a task; a pattern that was evaluated before is replaced.
@@ -241,6 +251,7 @@ class Run:
             outcomes: for each pattern a row per sample.
             candidates: the candidate lists of a retrieval task.
             tuning: for each pattern the predictions for the tuning split.
+            by_rule: its primary metric by each rule for a missing query modality.
             outdated: patterns whose earlier results read a file that has changed since.
 
         Raises:
@@ -263,6 +274,7 @@ class Run:
         for name, before, after in (
             ("results", self.results, results),
             ("unscored", self.unscored, unscored),
+            ("missing_query", self.results_by_rule, by_rule),
         ):
             kept = [
                 row
@@ -274,7 +286,9 @@ class Run:
                     and row.missingness not in outdated
                 )
             ]
-            write_rows(self.path / f"{name}.jsonl", [*kept, *after])
+            path, rows = self.path / f"{name}.jsonl", [*kept, *after]
+            if rows or path.is_file() or name != "missing_query":
+                write_rows(path, rows)
             patterns |= {row.missingness for row in kept if row.task == task}
         for folder in ("outcomes", "tuning"):
             for path in (self.path / folder / task).glob("*.parquet"):

@@ -1,5 +1,6 @@
 """Predict from embeddings: an objective scores candidates, and a probe predicts outcomes."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isqrt
@@ -28,7 +29,7 @@ from clinical_symile.evaluation.probes.base import (
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.missing_query import Bank, MarginalizingScore
+from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import PROBES
 from clinical_symile.training.supervised import LabelledRows
@@ -123,27 +124,46 @@ class EmbeddingPredictor:
         objective = cast(MarginalizingScore, self.objective)
         return objective.score(query, z, target=target, bank=self._used_bank).numpy()
 
-    def _needs_bank(self, request: Request[Retrieval]) -> Bool[np.ndarray, " query"]:
-        """Return which queries lack a modality of the model that the bank stands for.
+    def with_rule(self, rule: str) -> "EmbeddingPredictor":
+        """Return the same model, scored by another rule for missing query modalities.
+
+        Args:
+            rule: one of `objectives.missing_query.RULES`.
+        """
+        objective = copy(self.objective)  # shares the parameters
+        objective.missing_query = check_rule(rule)
+        return replace(self, objective=objective)
+
+    def misses(self, request: Request[Retrieval]) -> Bool[np.ndarray, " query"]:
+        """Return which queries lack a modality that the model was trained with.
 
         A modality that the task does not query with is missing like one that the pattern hides.
+        """
+        return np.any(list(self._missing(request).values()), axis=0)
+
+    def _missing(self, request: Request[Retrieval]) -> dict[str, Bool[np.ndarray, " query"]]:
+        """Return for each modality but the target which queries lack it."""
+        task, everyone = request.task, np.ones(len(request.rows), dtype=bool)
+        return {
+            name: ~request.available[:, task.query.index(name)] if name in task.query else everyone
+            for name in self.embeddings.modalities
+            if name != task.target
+        }
+
+    def _needs_bank(self, request: Request[Retrieval]) -> Bool[np.ndarray, " query"]:
+        """Return which queries lack a modality of the model that the bank replaces.
 
         Raises:
             CannotScore: no train sample has embeddings of such a modality.
         """
-        bank, task = self._used_bank, request.task
-        if bank is None or self.embeddings.substitute is not None:
+        bank = self._used_bank
+        if bank is None:
             return np.zeros(len(request.rows), dtype=bool)
-        hidden = {
-            name: ~request.available[:, task.query.index(name)] if name in task.query else True
-            for name in self.embeddings.modalities
-            if name != task.target
-        }
-        missing = {name: np.broadcast_to(h, len(request.rows)) for name, h in hidden.items()}
+        missing = self._missing(request)
         unknown = [name for name, gone in missing.items() if gone.any() and name not in bank.z]
         if unknown:
             raise CannotScore(
-                f"no train sample has embeddings of {', '.join(unknown)} to stand for those that a "
+                f"no train sample has embeddings of {', '.join(unknown)} to replace those that a "
                 "query misses. Use missing_query = 'drop'."
             )
         return np.any(list(missing.values()), axis=0)
