@@ -17,6 +17,7 @@ FIGURE_KINDS = {
     "degradation": ("degradation",),
     "trained_with": ("trained_with",),
     "retained_share": ("retained_share",),
+    "missing_query": ("missing_query",),
     "noninferiority": ("noninferiority",),
     "modality_value": ("modality_value",),
     "calibration": ("calibration", "calibration_missing"),

@@ -100,6 +100,26 @@ def test_evaluating_a_pattern_again_replaces_it_and_nothing_else(run: Run) -> No
     assert run.outcome(TASK, "complete")["above"].tolist() == [0, 1]
 
 
+def test_results_by_rule_are_kept_beside_the_results_and_replaced_with_them(run: Run) -> None:
+    def write(value: float) -> None:
+        run.write_evaluation(
+            TASK,
+            results=[replace(RESULT, value=value, missing_query="marginalize", bank_size=512)],
+            unscored=[],
+            outcomes={RESULT.missingness: _outcome(0, 1)},
+            candidates=pd.DataFrame(),
+            by_rule=[replace(RESULT, value=value / 2, missing_query="drop")],
+        )
+
+    assert run.results_by_rule == []
+    write(0.4)
+    assert [(row.missing_query, row.value) for row in run.results_by_rule] == [("drop", 0.2)]
+    write(0.6)
+    assert [(row.missing_query, row.value) for row in run.results_by_rule] == [("drop", 0.3)]
+    _write(run, RESULT)
+    assert run.results_by_rule == []
+
+
 def test_a_pattern_is_either_scored_or_unscored(run: Run) -> None:
     reason = replace(UNSCORED, task=TASK, missingness="mcar-30")
     _write(run, RESULT)
