@@ -190,6 +190,11 @@ def evaluate(
         results, skipped = _evaluate_run(
             run, selected, opened, patterns, missing_query, choose_bar(progress)
         )
+    elif missing_query is not None:
+        raise DefinitionError(
+            "missing_query is for runs; expected None for an object. Set `missing_query` of the "
+            "objective that scores its embeddings."
+        )
     else:
         results, skipped = _evaluate_object(
             model, selected, opened, patterns, objective, name, out, choose_bar(progress)

@@ -30,8 +30,8 @@ from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.missing_query import check_rule
-from clinical_symile.registry.base import load_object, resolve
+from clinical_symile.objectives.missing_query import RULES
+from clinical_symile.registry.base import load_object, resolve, unknown_name_message
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
@@ -99,16 +99,18 @@ def _set_missing_query(objective: Objective, rule: str | None, run: Run) -> None
     """Replace an objective's rule for a missing query modality.
 
     Raises:
-        DefinitionError: the objective has no such rule.
+        DefinitionError: there is no such rule, or the objective's score has none.
     """
     if rule is None:
         return
+    if rule not in RULES:
+        raise DefinitionError(unknown_name_message(rule, dict.fromkeys(RULES), what="missing_query"))
     if objective.missing_query is None:
         raise DefinitionError(
             f"{run.path}: its objective's score has no rule for a missing query modality; expected "
             "one whose score is a product, such as symile. Leave --missing-query out."
         )
-    objective.missing_query = check_rule(rule)
+    objective.missing_query = rule
 
 
 def _run_predictor(

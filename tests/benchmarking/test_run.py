@@ -326,3 +326,42 @@ def test_an_unknown_baseline_is_told_before_anything_is_made(
             bar=quiet,
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_rule_for_missing_query_modalities_replaces_the_objectives_own(
+    made: Benchmark, tmp_path: Path
+) -> None:
+    run = next(run for run in made.runs if run.name.startswith("symile"))
+    copied = Run(tmp_path / run.name)
+    copied.path.mkdir()
+    for name in ("run.toml", "model.safetensors"):
+        (copied.path / name).write_bytes((run.path / name).read_bytes())
+    task = made.tasks[0].model_copy(update={"missingness": ("without-ecg",)})
+
+    evaluate_run(copied, [task], store=made.store, missing_query="drop")
+    assert {(row.missing_query, row.bank_size) for row in copied.results} == {("drop", None)}
+    assert not (copied.path / "bank.safetensors").exists()
+
+    evaluate_run(copied, [task], store=made.store)
+    assert {row.missing_query for row in copied.results} == {"marginalize"}
+    kept = (copied.path / "bank.safetensors").read_bytes()
+    assert [row.missing_query for row in copied.results_by_rule] == [
+        "marginalize",
+        "mean_bank",
+        "drop",
+    ]
+    before = copied.results
+    evaluate_run(copied, [task], store=made.store)
+    assert copied.results == before
+    assert (copied.path / "bank.safetensors").read_bytes() == kept
+
+
+def test_a_rule_is_refused_where_the_score_has_none_or_the_rule_is_unknown(
+    made: Benchmark,
+) -> None:
+    clip = next(run for run in made.runs if run.name.startswith("clip"))
+    with pytest.raises(DefinitionError, match="no rule for a missing query modality"):
+        evaluate_run(clip, made.tasks, store=made.store, missing_query="drop")
+    symile = next(run for run in made.runs if run.name.startswith("symile"))
+    with pytest.raises(DefinitionError, match="did you mean 'marginalize'"):
+        evaluate_run(symile, made.tasks, store=made.store, missing_query="marginalise")
