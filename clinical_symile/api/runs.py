@@ -193,7 +193,8 @@ def evaluate(
     elif missing_query is not None:
         raise DefinitionError(
             "missing_query is for runs; expected None for an object. Set `missing_query` of the "
-            "objective that scores its embeddings."
+            "objective that scores its embeddings.",
+            code="CS-F024",
         )
     else:
         results, skipped = _evaluate_object(

@@ -104,11 +104,14 @@ def _set_missing_query(objective: Objective, rule: str | None, run: Run) -> None
     if rule is None:
         return
     if rule not in RULES:
-        raise DefinitionError(unknown_name_message(rule, dict.fromkeys(RULES), what="missing_query"))
+        raise DefinitionError(
+            unknown_name_message(rule, dict.fromkeys(RULES), what="missing_query"), code="CS-F025"
+        )
     if objective.missing_query is None:
         raise DefinitionError(
             f"{run.path}: its objective's score has no rule for a missing query modality; expected "
-            "one whose score is a product, such as symile. Leave --missing-query out."
+            "one whose score is a product, such as symile. Leave --missing-query out.",
+            code="CS-F025",
         )
     objective.missing_query = rule
 

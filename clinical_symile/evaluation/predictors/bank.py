@@ -59,5 +59,6 @@ def read_bank(folder: Path, *, seed: int) -> Bank | None:
     except Exception as error:  # safetensors raises its own error, which it does not export
         raise DataError(
             f"{file}: cannot be read: {error}. Remove it; `clinical-symile evaluate` draws the "
-            "same bank again."
+            "same bank again.",
+            code="CS-R015",
         ) from error

@@ -164,7 +164,8 @@ class EmbeddingPredictor:
         if unknown:
             raise CannotScore(
                 f"no train sample has embeddings of {', '.join(unknown)} to replace those that a "
-                "query misses. Use missing_query = 'drop'."
+                "query misses. Use missing_query = 'drop'.",
+                code="CS-S015",
             )
         return np.any(list(missing.values()), axis=0)
 

@@ -22,7 +22,9 @@ def test_each_rule_has_a_column_with_its_interval_beside_oracle_and_chance() -> 
     data = made_data()
     (panel,) = rule_panels(_rows(), data.scores, tasks=TASKS, series=data.series)
     head, body = panel.table
-    row = {name: cell.replace("\N{NO-BREAK SPACE}", " ") for name, cell in zip(head, body)}
+    row = {
+        name: cell.replace("\N{NO-BREAK SPACE}", " ") for name, cell in zip(head, body, strict=True)
+    }
     assert row["mean over a bank"] == "17.9 % (16.9 to 18.9 %)"
     assert row["mean vector"] == "15.0 % (14.0 to 16.0 %)"
     assert row["factor left out"] == "8.7 % (7.7 to 9.7 %)"
