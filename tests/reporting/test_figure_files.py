@@ -43,7 +43,7 @@ def test_several_figures_of_a_kind_have_stable_names(tmp_path: Path):
 
 def test_every_kind_is_drawn_or_says_that_it_cannot(tmp_path: Path):
     data = of_ways(with_all_that_is_told(made_data(tasks=(OUTCOME,))))
-    missing = {"modality_value", "subgroups"}
+    missing = {"missing_query", "modality_value", "subgroups"}
     for kind in FIGURE_KINDS.keys() - missing:
         assert save_figures(data, kind, tmp_path / f"{kind}.png")
     for kind in missing:
