@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from clinical_symile.modalities.base import Note, Rejected, is_dicom, is_file_error
+from clinical_symile.modalities.base import Note, Rejected, decoder_verdict, is_dicom, is_file_error
 
 _MAX_PIXELS = 100_000_000  # pixels of one image; a detector has about 20 million
 _MAX_FILE_BYTES = 500_000_000
@@ -85,13 +85,14 @@ def _open_image(file: Path, note: Note) -> Image.Image:
                 image = ImageOps.exif_transpose(opened)
     except Image.DecompressionBombError:
         raise Rejected("too-large", f"expected at most {_MAX_PIXELS} pixels") from None
-    except UnidentifiedImageError:
+    except (Rejected, UnidentifiedImageError):
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # whatever a broken file makes Pillow and its decoders raise
         if is_file_error(error):
             raise
-        reason = "truncated" if "truncated" in str(error).lower() else "not-readable"
-        raise Rejected(reason, f"Pillow: {type(error).__name__}") from None
+        if "truncated" in str(error).lower():
+            raise Rejected("truncated", f"Pillow: {type(error).__name__}") from None
+        raise decoder_verdict("Pillow", error) from None
     if image.mode == "F" or image.mode.startswith("I"):
         return rescale_to_8_bit(np.asarray(image))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
@@ -120,7 +121,7 @@ def _open_dicom(file: Path, note: Note, *, force: bool) -> DecodedImage:
     except Exception as error:  # whatever a broken DICOM makes pydicom and its decoders raise
         if is_file_error(error):
             raise
-        raise Rejected("not-readable", f"pydicom: {type(error).__name__}") from None
+        raise decoder_verdict("pydicom", error) from None
     view = _dicom_view(dataset)
     if not view:
         note("view-unknown")

@@ -192,14 +192,27 @@ def is_dicom(file: Path) -> bool:
 
 
 def is_file_error(error: Exception) -> bool:
-    """Return True if reading failed because of the machine: permission, memory, handles, disk.
+    """Return True if reading failed because of the machine: permission, handles, disk.
 
     The recording itself may be usable, so it is not rejected: `prepare` stops, and resumes there
-    when the fault is fixed.
+    when the fault is fixed. `MemoryError` is a verdict on the recording: decoders raise it for
+    sizes that a damaged header states.
     """
-    if isinstance(error, OSError):
-        return error.errno is not None and error.errno not in _FILE_ERRNOS
-    return isinstance(error, MemoryError)
+    return (
+        isinstance(error, OSError) and error.errno is not None and error.errno not in _FILE_ERRNOS
+    )
+
+
+def decoder_verdict(library: str, error: Exception) -> Rejected:
+    """Return the verdict on a recording that made a decoder raise `error`.
+
+    Args:
+        library: the library that decodes.
+        error: any error that is not of the machine.
+    """
+    if isinstance(error, MemoryError):
+        return Rejected("too-large", f"{library}: reading it asks for more memory than there is")
+    return Rejected("not-readable", f"{library}: {type(error).__name__}")
 
 
 def is_empty(value: object) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int16
 
 from clinical_symile.modalities._ecg_format import DURATION_S, LEADS, SAMPLING_RATE_HZ
-from clinical_symile.modalities._waveform_io import Waveform, open_waveform
 from clinical_symile.modalities.base import (
     Note,
     Rejected,
@@ -18,6 +17,8 @@ from clinical_symile.modalities.base import (
     ignore_note,
     recorded_file,
 )
+from clinical_symile.modalities.waveform_files.base import Waveform
+from clinical_symile.modalities.waveform_files.detect import open_waveform
 
 _MIN_SAMPLING_RATE_HZ = 100
 _MAX_DENOMINATOR = 2500  # of the ratio of rates: off by less than one time point in ten seconds

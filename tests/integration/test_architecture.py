@@ -39,8 +39,8 @@ LOADED_BY = {
     "duckdb": {"data.ingest"},
     "ucumvert": {"modalities._ucum"},
     "lark": {"modalities._ucum"},
-    "wfdb": {"modalities._waveform_io"},
-    "pydicom": {"modalities._image_io", "modalities._waveform_io"},
+    "wfdb": {"modalities.waveform_files"},
+    "pydicom": {"modalities._image_io", "modalities.waveform_files"},
     "matplotlib": {"reporting.figures"},
     "jinja2": {"reporting.render"},
     "rich": {"cli.console", "tracking.progress"},
@@ -51,9 +51,9 @@ ONLY_WHEN_CALLED = {
     ("torch", "modalities._array_io"),
     ("mlflow", "tracking.mlflow"),
     ("rich", "tracking.progress"),
-    ("wfdb", "modalities._waveform_io"),
+    ("wfdb", "modalities.waveform_files"),
     ("pydicom", "modalities._image_io"),
-    ("pydicom", "modalities._waveform_io"),
+    ("pydicom", "modalities.waveform_files"),
 }
 
 

@@ -52,8 +52,7 @@ def write_dicom(file: Path, pixels: np.ndarray, **tags: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no"), MemoryError()],
+    "fault", [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no")]
 )
 @pytest.mark.parametrize("function", ["PIL.Image.open", "pydicom.dcmread"])
 def test_a_fault_of_the_machine_is_no_verdict_on_the_file(
@@ -68,6 +67,27 @@ def test_a_fault_of_the_machine_is_no_verdict_on_the_file(
     monkeypatch.setattr(function, fail)
     with pytest.raises(type(fault)):
         read(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [(MemoryError(), "too-large"), (NotImplementedError(), "not-readable")]
+)
+@pytest.mark.parametrize("function", ["PIL.Image.open", "pydicom.dcmread"])
+def test_a_decoder_that_gives_up_is_a_verdict_on_that_file_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    reason: str,
+    function: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    write_dicom(tmp_path / "a", RAMP)
+    if function == "PIL.Image.open":
+        (tmp_path / "a").write_bytes(b"not a DICOM")
+    monkeypatch.setattr(function, fail)
+    assert rejection(tmp_path / "a").reason == reason
 
 
 def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path: Path) -> None:

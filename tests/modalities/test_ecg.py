@@ -8,9 +8,9 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
-from clinical_symile.modalities import _waveform_io as waveform
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.ecg import LEADS, Ecg
+from clinical_symile.modalities.waveform_files import wfdb_record
 
 TIME_S = np.arange(5000) / 500
 # every lead a sine of its own amplitude, 0.1 mV for I to 1.2 mV for V6
@@ -122,7 +122,7 @@ def test_of_a_longer_record_the_first_ten_seconds_count(
     monkeypatch: pytest.MonkeyPatch,
     long_bytes: int,
 ) -> None:
-    monkeypatch.setattr(waveform, "LONG_RECORDING_BYTES", long_bytes)
+    monkeypatch.setattr(wfdb_record, "LONG_RECORDING_BYTES", long_bytes)
     later = np.full((1000, 12), np.nan)  # and what follows does not
     write_ecg(tmp_path / "a", np.vstack([WAVES, later]))
     np.testing.assert_allclose(read(tmp_path / "a"), WAVES.T * 1000, atol=1)
@@ -402,7 +402,7 @@ def test_a_record_in_several_segments_is_read(
     monkeypatch: pytest.MonkeyPatch,
     long_bytes: int,
 ) -> None:
-    monkeypatch.setattr(waveform, "LONG_RECORDING_BYTES", long_bytes)
+    monkeypatch.setattr(wfdb_record, "LONG_RECORDING_BYTES", long_bytes)
     write_ecg(tmp_path / "s1", heart()[:3000])
     write_ecg(tmp_path / "s2", heart()[3000:])
     (tmp_path / "a.hea").write_text("a/2 12 500 5000\ns1 3000\ns2 2000\n")
@@ -430,8 +430,7 @@ def test_a_broken_header_or_signal_is_not_readable(
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no"), MemoryError()],
+    "fault", [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no")]
 )
 def test_a_fault_of_the_machine_is_no_verdict_on_the_record(
     tmp_path: Path,
@@ -439,13 +438,31 @@ def test_a_fault_of_the_machine_is_no_verdict_on_the_record(
     monkeypatch: pytest.MonkeyPatch,
     fault: Exception,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
     write_ecg(tmp_path / "a", WAVES)
     monkeypatch.setattr("wfdb.rdrecord", fail)
     with pytest.raises(type(fault)):
         read(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [(MemoryError(), "too-large"), (NotImplementedError(), "not-readable")]
+)
+def test_a_decoder_that_gives_up_is_a_verdict_on_that_record_alone(
+    tmp_path: Path,
+    write_ecg: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    reason: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    write_ecg(tmp_path / "a", WAVES)
+    monkeypatch.setattr("wfdb.rdrecord", fail)
+    assert rejection(tmp_path / "a").reason == reason
 
 
 def test_a_name_that_no_record_can_have_is_a_missing_file(tmp_path: Path) -> None:

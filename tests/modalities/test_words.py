@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
-    *(ROOT / "clinical_symile/modalities").glob("*.py"),
+    *(ROOT / "clinical_symile/modalities").rglob("*.py"),
     ROOT / "clinical_symile/data/ingest/decode.py",
 ]
 

@@ -16,7 +16,13 @@ from clinical_symile.data.ingest.journal import Journal
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.base import Note, Rejected, ignore_note, is_file_error
+from clinical_symile.modalities.base import (
+    Note,
+    Rejected,
+    decoder_verdict,
+    ignore_note,
+    is_file_error,
+)
 from clinical_symile.tracking.progress import Progress
 
 _SAMPLES_CHECKED = 2000  # samples, drawn from the whole cohort, whose files are looked for first
@@ -192,6 +198,8 @@ def _read_measurement(
     except Exception as error:
         if is_file_error(error):
             raise
+        if isinstance(error, MemoryError):
+            raise decoder_verdict("the adapter", error) from None
         raise Rejected("adapter-failed", f"{type(error).__name__} in the adapter") from None
 
 

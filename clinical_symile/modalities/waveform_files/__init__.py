@@ -1,0 +1,1 @@
+"""Readers of ECG files, one module per format."""
