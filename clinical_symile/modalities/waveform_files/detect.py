@@ -37,5 +37,6 @@ def _open_single_file(file: Path) -> Waveform:
     suffix = file.suffix[1:9].upper() or "a file without extension"
     raise Rejected(
         "not-readable",
-        f"{suffix} is no format of ECGs that is read; expected {_EXPECTED_FORMATS}; convert the file",
+        f"{suffix} is no format of ECGs that is read; expected {_EXPECTED_FORMATS}; "
+        "convert the file",
     )

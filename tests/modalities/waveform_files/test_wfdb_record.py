@@ -183,9 +183,7 @@ def test_a_header_that_no_recording_can_have_is_refused(
     assert said in verdict.detail
 
 
-def test_a_damaged_segment_is_refused(
-    tmp_path: Path, write_ecg: Callable[..., None]
-) -> None:
+def test_a_damaged_segment_is_refused(tmp_path: Path, write_ecg: Callable[..., None]) -> None:
     write_ecg(tmp_path / "s1", WAVES[:3000])
     write_ecg(tmp_path / "s2", WAVES[3000:])
     (tmp_path / "a.hea").write_text("a/2 12 500 5000\ns1 3000\ns2 2000\n")
