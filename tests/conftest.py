@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.cases import cases
 from tests.helpers.hospital import Hospital, hospital, hospital_files
 from tests.helpers.panels import draw, panels
 from tests.helpers.recordings import write_ecg, write_image
@@ -14,6 +15,7 @@ from tests.helpers.synthetic import TINY, catalog, quiet, synthetic_store, tiny,
 __all__ = [
     "TINY",
     "Hospital",
+    "cases",
     "catalog",
     "draw",
     "hospital",
