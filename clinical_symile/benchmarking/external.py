@@ -1,15 +1,15 @@
 """Add an external model to a benchmark: evaluate its file, compare it with the runs, report."""
 
 import json
-import time
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clinical_symile import __version__
+from clinical_symile.benchmarking.external_run import ExternalRun, check_not_taken
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
-from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.embeddings import read_embeddings
@@ -18,6 +18,7 @@ from clinical_symile.data.external.predictions import Predictions, read_predicti
 from clinical_symile.data.external.store import (
     NO_SUBJECTS,
     external_task,
+    is_prediction_store,
     unknown_labels,
     write_store,
 )
@@ -25,6 +26,7 @@ from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.external import (
+    declared_similarity,
     external_embedding_predictor,
     external_risk_predictor,
 )
@@ -33,77 +35,12 @@ from clinical_symile.evaluation.predictors.external_pairs import (
 )
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
-from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, benchmark_tasks
 from clinical_symile.reporting.result_lookup import ORACLE
-from clinical_symile.tracking.names import check_name
-from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 
 _REPORT = "benchmark"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExternalRun:
-    """The run that an external model becomes.
-
-    Attributes:
-        name: name of the run.
-        out: folder of a benchmark, or a new folder.
-        store: folder of the cohort store that the file's samples belong to; None for predictions
-            that bring their labels: the first file added to `out` then defines the samples.
-        tasks: tasks to evaluate, by name or with `*`; ignored without a store.
-        catalog: where the definitions are.
-        bar: makes a progress bar for a label.
-        started: start of the work, by `time.perf_counter`.
-    """
-
-    name: str
-    out: Path
-    store: Path | None
-    tasks: tuple[str, ...]
-    catalog: Catalog
-    bar: ProgressBar
-    started: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        """Refuse a name that cannot be a run's, or that belongs to the oracle or a baseline.
-
-        Raises:
-            DataError: the name is refused.
-        """
-        check_name(self.name, what="run", where="--name")
-        if self.name == ORACLE or self.name in BASELINES:
-            raise DataError(
-                f"--name: '{self.name}' is the name of the oracle or of a baseline; expected "
-                "another name, because it would take its place. Give one with --name.",
-                code="CS-M015",
-            )
-
-    @property
-    def run(self) -> Run:
-        """The run's folder."""
-        return Run(self.out / "runs" / self.name)
-
-    def opened_store(self, kind: str) -> CohortStore:
-        """Open the store.
-
-        Args:
-            kind: what the file holds, for the message.
-
-        Raises:
-            DataError: none was given, or it cannot be opened.
-        """
-        if self.store is None:
-            raise DataError(
-                f"{kind} need a cohort store; got none. Name it with --store.", code="CS-M014"
-            )
-        return open_store(self.store)
-
-    def relevant(self, notes: Sequence[str]) -> list[str]:
-        """Return the notes on tasks that do not apply, unless the tasks were given with `*`."""
-        return [note for note in notes if not any("*" in pattern for pattern in self.tasks)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +73,14 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
         DataError: the file or the folder is not as expected.
     """
     predictions = read_predictions(file)
-    notes: list[str] = []
+    notes: list[str] = [*predictions.notes]
+    record = {
+        "predictions": predictions.file,
+        "sha256": predictions.sha256,
+        "form": predictions.form,
+        "rows": len(predictions.table),
+    }
+    check_not_taken(target.run, record)
     if target.store is None:
         store = _own_store(predictions, target.out)
         tasks: list[EvaluationTask] = [external_task(store)]
@@ -156,12 +100,6 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
     predictor, unused = external_risk_predictor(
         predictions, store, outcomes=outcomes, patterns=patterns
     )
-    record = {
-        "predictions": predictions.file,
-        "sha256": predictions.sha256,
-        "form": predictions.form,
-        "rows": len(predictions.table),
-    }
     return _add(
         _Submission(
             predictor=predictor, store=store, tasks=tasks, record=record, notes=[*notes, *unused]
@@ -170,19 +108,34 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
     )
 
 
-def add_embeddings(file: Path, target: ExternalRun, *, objective: str) -> Benchmark:
+def add_embeddings(
+    file: Path, target: ExternalRun, *, objective: str, similarity: str | None = None
+) -> Benchmark:
     """Evaluate a file of embeddings, as `add_predictions` does with predictions.
 
     Args:
         file: the embeddings.
         target: the run to write.
         objective: name of the objective whose score ranks the candidates.
+        similarity: `cosine` to bring vectors to length 1, `dot` to use them as they are; None for
+            what the objective declares.
 
     Raises:
         DataError: the file or the folder is not as expected.
     """
     embeddings, store = read_embeddings(file), target.opened_store("Embeddings")
-    predictor = external_embedding_predictor(embeddings, store, objective=objective)
+    similarity = similarity or declared_similarity(objective)
+    record = {
+        "embeddings": embeddings.file,
+        "sha256": embeddings.sha256,
+        "scored_as": objective,
+        "similarity": similarity,
+        "rows": len(embeddings.z),
+    }
+    check_not_taken(target.run, record)
+    predictor, scaled = external_embedding_predictor(
+        embeddings, store, objective=objective, similarity=similarity
+    )
     embedded = set(embeddings.modalities)
     applicable, notes = applicable_tasks(target.catalog, store, patterns=target.tasks)
     tasks = [task for task in applicable if set(task.modalities) <= embedded]
@@ -191,19 +144,13 @@ def add_embeddings(file: Path, target: ExternalRun, *, objective: str) -> Benchm
         for task in applicable
         if task not in tasks
     ]
-    record = {
-        "embeddings": embeddings.file,
-        "sha256": embeddings.sha256,
-        "scored_as": objective,
-        "rows": len(embeddings.z),
-    }
     return _add(
         _Submission(
             predictor=predictor,
             store=store,
             tasks=tasks,
             record=record,
-            notes=[*target.relevant(notes), *lacking],
+            notes=[*embeddings.notes, *scaled, *target.relevant(notes), *lacking],
         ),
         target,
     )
@@ -220,6 +167,8 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
         DataError: the file or the folder is not as expected.
     """
     scores, store = read_pair_scores(file), target.opened_store("Scores")
+    record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
+    check_not_taken(target.run, record)
     applicable, _ = applicable_tasks(target.catalog, store, patterns=target.tasks)
     tasks = [task for task in applicable if isinstance(task, Retrieval)]
     if len(tasks) != 1:
@@ -229,9 +178,14 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
             code="CS-M013",
         )
     predictor, notes = external_pairs_predictor(scores, tasks[0], store)
-    record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
     return _add(
-        _Submission(predictor=predictor, store=store, tasks=tasks, record=record, notes=notes),
+        _Submission(
+            predictor=predictor,
+            store=store,
+            tasks=tasks,
+            record=record,
+            notes=[*scores.notes, *notes],
+        ),
         target,
     )
 
@@ -261,6 +215,8 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
                 target.run, task, submission.predictor, store, seed=0, missingness=None
             )
             progress(number, len(tasks))
+    if not target.run.results:
+        _refuse_without_results(target, submission)
     others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
     evaluated = EvaluatedRuns(
         out=target.out,
@@ -274,6 +230,33 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
         started=target.started,
     )
     return finalize_benchmark(evaluated, catalog=target.catalog, bar=target.bar)
+
+
+def _refuse_without_results(target: ExternalRun, submission: _Submission) -> None:
+    """Refuse a file without any result, with the reasons; nothing of it stays in the folder.
+
+    Raises:
+        DataError: always.
+    """
+    reasons = dict.fromkeys(row.reason for row in target.run.unscored)
+    file, store = next(iter(submission.record.values())), submission.store
+    rows = len(store.samples)
+    n_subjects = store.samples["subject"].nunique()
+    about = (
+        f"it has {_counted(rows, 'sample')} of {_counted(n_subjects, 'subject')}"
+        if is_prediction_store(store)
+        else f"the store has {_counted(n_subjects, 'subject')}"
+    )
+    problems = [f"{file}: no result can be computed; {about}: {reason}" for reason in reasons]
+    shutil.rmtree(target.run.path)
+    if not (target.out / BENCHMARK_FILE).is_file() and target.store is None:
+        # Otherwise its samples would be those that the next file must have.
+        shutil.rmtree(store.path)
+    raise DataError(*problems, code="CS-M027")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
@@ -303,18 +286,9 @@ def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
 
 
 def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:
-    """Write the record of an external model; that of the same file stays as it is.
-
-    Raises:
-        DataError: a run that was trained here has this name.
-    """
+    """Write the record of an external model; that of the same file stays as it is."""
     if (run.path / "run.toml").is_file():
         record = run.metadata
-        if "task" in record:
-            raise DataError(
-                f"{run.path}: a run that was trained here has this name. Give another --name.",
-                code="CS-M015",
-            )
         same = {**about, "store_digest": store.digest}
         if all(record.get(key) == value for key, value in same.items()):
             return

@@ -204,11 +204,12 @@ def _evaluate_file(options: argparse.Namespace) -> int:
     )
     from clinical_symile.cli.console import CONSOLE, show_benchmark
     from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.data.external.tables import file_stem
     from clinical_symile.tracking.progress import progress_bar
 
     file = options.predictions or options.embeddings or options.scores
     target = ExternalRun(
-        name=options.name or file.name.partition(".")[0].replace(" ", "_"),
+        name=options.name or file_stem(file).replace(" ", "_"),
         out=options.out,
         store=options.store,
         tasks=tuple(options.tasks),
@@ -220,7 +221,9 @@ def _evaluate_file(options: argparse.Namespace) -> int:
     elif options.scores:
         made = add_scores(file, target)
     else:
-        made = add_embeddings(file, target, objective=options.objective)
+        made = add_embeddings(
+            file, target, objective=options.objective, similarity=options.similarity
+        )
     show_benchmark(made, CONSOLE)
     return 0
 

@@ -64,14 +64,17 @@ def _check_evaluate(parser: argparse.ArgumentParser, options: argparse.Namespace
             "out": "it writes into RUN",
             "name": "RUN has one",
             "objective": "RUN was trained with one",
+            "similarity": "RUN was trained with one",
         },
         "predictions": {
             "objective": "predictions need no score to rank them",
+            "similarity": "predictions need no score to rank them",
             "missingness": "the column missingness of FILE says it",
         },
         "embeddings": {"missingness": "they are scored under the patterns of the tasks"},
         "scores": {
             "objective": "they are scores already",
+            "similarity": "they are scores already",
             "missingness": "the column missingness of FILE says it",
         },
     }
@@ -223,6 +226,11 @@ def _add_run_verbs(verbs: "argparse._SubParsersAction[_Parser]") -> None:
     verb.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
     verb.add_argument("--name", type=_run, help="of FILE's run; without it, from the file's name")
     verb.add_argument("--objective", metavar="NAME", help="whose score ranks FILE's embeddings")
+    verb.add_argument(
+        "--similarity",
+        choices=("cosine", "dot"),
+        help="FILE's embeddings to length 1, or as they are; without it, as the objective says",
+    )
     verb.add_argument(
         "--tasks", metavar="A,B", type=_names, default=_DEFAULT_TASKS, help=_TASKS_HELP
     )

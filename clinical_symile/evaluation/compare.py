@@ -238,7 +238,7 @@ def _comparison(
     store: CohortStore,
     margin: float | None,
 ) -> Comparison:
-    metric = primary_metric(task)
+    metric = primary_metric(task, outcome)
     subjects = store.samples["subject"].to_numpy()[outcome["row"]]
     pair = _Pair(metric, outcome, other, subjects, task.seed)
     one, against = pair.arrays

@@ -18,9 +18,11 @@ from clinical_symile.evaluation.fingerprint import result_fingerprints
 from clinical_symile.evaluation.predictors.base import Predictor, hide_parts_from
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.retrieval import RetrievalEvaluator
-from clinical_symile.evaluation.task_metrics import task_metrics
+from clinical_symile.evaluation.task_metrics import defined_parts, task_metrics
 from clinical_symile.evaluation.task_selection import check_applies
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import CLASSIFICATION_METRICS
 from clinical_symile.stats.bootstrap import Interval
 from clinical_symile.stats.metric_intervals import MetricSample, metric_intervals
 from clinical_symile.tracking.results import Result, SkippedResult
@@ -124,10 +126,11 @@ def _add_results(
     intervals = _intervals(task, evaluation.outcomes, store)
     for name, outcome in outcomes.items():
         about = {**context[name], **_sample_counts(task, parse_pattern(name), outcome, store)}
-        for metric in task_metrics(task):
+        for metric in task_metrics(task, outcome.per_sample):
             interval = intervals[name, metric.name]
             if isinstance(interval, ValueError):
-                skipped = SkippedResult(**context[name], reason=str(interval), metric=metric.name)
+                reason = f"{interval}{_left_out(task, metric.name, outcome.per_sample)}"
+                skipped = SkippedResult(**context[name], reason=reason, metric=metric.name)
                 evaluation.unscored.append(skipped)
                 continue
             chance = metric.chance
@@ -152,7 +155,8 @@ def _intervals(
 
     A `ValueError` in place of an interval says why the metric is undefined.
     """
-    metrics, subjects = task_metrics(task), store.samples["subject"].to_numpy()
+    metrics = {name: task_metrics(task, outcome) for name, outcome in outcomes.items()}
+    subjects = store.samples["subject"].to_numpy()
     by_rows: dict[bytes, list[str]] = {}
     for name, outcome in outcomes.items():
         by_rows.setdefault(outcome["row"].to_numpy().tobytes(), []).append(name)
@@ -166,7 +170,7 @@ def _intervals(
                 metric.weighted,
             )
             for name in names
-            for metric in metrics
+            for metric in metrics[name]
         }
         made = metric_intervals(
             list(numbers.values()),
@@ -175,6 +179,21 @@ def _intervals(
         )
         found |= dict(zip(numbers, made, strict=True))
     return found
+
+
+def _left_out(task: Retrieval | Classification, name: str, scored: pd.DataFrame) -> str:
+    """Say which mean is over fewer outcomes because the metric of one of them is undefined."""
+    metric, _, outcome = name.partition("/")
+    if not isinstance(task, Classification) or not outcome:
+        return ""
+    measured = resolve(metric, CLASSIFICATION_METRICS)
+    parts = tuple(task.questions)
+    defined = defined_parts(parts, measured, scored)
+    own = [part for part, question in task.questions.items() if question.outcome == outcome]
+    if set(own) & set(defined):
+        return ""
+    left = len({task.questions[part].outcome for part in defined})
+    return f" The mean {metric} is over the other {left} of {len(task.outcomes)} outcomes."
 
 
 def _sample_counts(

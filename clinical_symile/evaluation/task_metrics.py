@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Real, Shaped
 
 from clinical_symile.config.tasks.classification import Classification
@@ -16,27 +17,52 @@ from clinical_symile.stats.bootstrap import by_weights
 _METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
 
 
-def task_metrics(task: Retrieval | Classification) -> list[Metric]:
+def task_metrics(
+    task: Retrieval | Classification, scored: pd.DataFrame | None = None
+) -> list[Metric]:
     """Return the metrics of a task.
 
     For a task of several parts a metric is the mean over the parts; the column `part` of the
     outcome says which part a row belongs to. For several outcomes each outcome also has its own
     metric, named `metric/outcome`.
+
+    Args:
+        task: the task.
+        scored: the outcome of each sample. The mean leaves out the parts on which the metric is
+            undefined there, such as AUROC of an outcome that nobody has, unless none is left.
     """
     metrics = [resolve(name, _METRICS[type(task)]) for name in task.metrics]
     if isinstance(task, Retrieval) or len(task.questions) == 1:
         return metrics
     every = tuple(task.questions)
-    made = [_over(every, metric, name=metric.name) for metric in metrics]
+    made = [_over(defined_parts(every, m, scored), m, name=m.name) for m in metrics]
     for outcome in task.outcomes if len(task.outcomes) > 1 else ():
         own = [part for part, question in task.questions.items() if question.outcome == outcome]
         made += [_over(own, metric, name=f"{metric.name}/{outcome}") for metric in metrics]
     return made
 
 
-def primary_metric(task: Retrieval | Classification) -> Metric:
-    """Return the metric that the task names as primary."""
-    return next(metric for metric in task_metrics(task) if metric.name == task.primary)
+def primary_metric(task: Retrieval | Classification, scored: pd.DataFrame | None = None) -> Metric:
+    """Return the metric that the task names as primary; see `task_metrics`."""
+    return next(metric for metric in task_metrics(task, scored) if metric.name == task.primary)
+
+
+def defined_parts(
+    parts: Sequence[str], metric: Metric, scored: pd.DataFrame | None
+) -> tuple[str, ...]:
+    """Return the parts on which a metric is defined; all of them if it is on none."""
+    if scored is None:
+        return tuple(parts)
+    defined = [part for part in parts if _is_defined(metric, scored[scored["part"] == part])]
+    return tuple(defined or parts)
+
+
+def _is_defined(metric: Metric, scored: pd.DataFrame) -> bool:
+    try:
+        metric.compute(*(scored[column].to_numpy() for column in metric.columns))
+    except ValueError:
+        return False
+    return True
 
 
 def _over(parts: Sequence[str], metric: Metric, *, name: str) -> Metric:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import reduce
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +20,10 @@ class Objective(nn.Module):
     such as NaN, and neither the loss, nor a gradient, nor a score changes. A batch that the loss
     cannot be computed on raises an error.
 
+    Attributes:
+        similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
+            must have length 1, as those of the encoders here; `dot` if their lengths count.
+
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
         logit_scale_max: the learned scale never exceeds this; `inf` for no limit.
@@ -27,6 +32,7 @@ class Objective(nn.Module):
         ValueError: the temperature is not positive, or starts the scale above its maximum.
     """
 
+    similarity: ClassVar[str] = "cosine"
     # The rule of a product score for a missing query modality, and the train embeddings that it
     # averages over; see `objectives.missing_query`. None: `score` takes no bank.
     missing_query: str | None = None

@@ -175,6 +175,66 @@ def test_a_runs_own_embeddings_give_its_own_numbers(
         add_embeddings(tmp_path / "less.parquet", replace(target, name="less"), objective="clip")
 
 
+def test_embeddings_are_compared_by_direction_or_as_they_are_as_the_objective_or_the_user_says(
+    catalog: Catalog,
+    tmp_path: Path,
+    synthetic_store: CohortStore,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, columns = np.nonzero(synthetic_store.present)
+    z = rng.normal(size=(len(rows), 6)) * rng.uniform(0.1, 10, size=(len(rows), 1))
+    table = pd.DataFrame(
+        {
+            "sample": synthetic_store.samples["sample"].to_numpy()[rows],
+            "modality": np.array(synthetic_store.modalities)[columns],
+            "embedding": list(z.astype(np.float32)),
+        }
+    )
+    table.to_parquet(tmp_path / "theirs.parquet")
+    task = "retrieval/cxr_given_ecg_labs"
+
+    def numbers(name: str, similarity: str | None) -> tuple[list[float], list[str]]:
+        target = ExternalRun(
+            name=name,
+            out=tmp_path / name,
+            store=synthetic_store.path,
+            catalog=catalog,
+            tasks=(task,),
+            bar=quiet,
+        )
+        file = tmp_path / "theirs.parquet"
+        made = add_embeddings(file, target, objective="clip", similarity=similarity)
+        assert target.run.metadata["similarity"] in ("cosine", "dot")
+        return [row.value for row in made.results if row.run == name], list(made.notes)
+
+    def own(z: np.ndarray) -> list[float]:
+        whole = np.zeros((*synthetic_store.present.shape, 6), dtype=np.float32)
+        whole[rows, columns] = z
+        embeddings = Embeddings(
+            torch.from_numpy(whole),
+            torch.from_numpy(synthetic_store.present.copy()),
+            synthetic_store.modalities,
+            torch.arange(len(whole)),
+        )
+        predictor = EmbeddingPredictor(embeddings, resolve("clip", OBJECTIVES)(), synthetic_store)
+        made = _evaluated(catalog, task, predictor, synthetic_store)
+        return [row.value for row in made.results]
+
+    unit = own(z / np.linalg.norm(z, axis=1, keepdims=True))
+    as_given = own(z.astype(np.float32))
+    assert unit != as_given
+    values, notes = numbers("declared", None)
+    assert values == unit
+    assert any("were brought to length 1" in note for note in notes)
+    assert numbers("cosine", "cosine")[0] == unit
+    values, notes = numbers("dot", "dot")
+    assert values == as_given
+    assert not any("length 1" in note for note in notes)
+    monkeypatch.setattr(resolve("clip", OBJECTIVES), "similarity", "dot")
+    assert numbers("own", None)[0] == as_given
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -251,10 +311,14 @@ def test_files_as_they_are_get_a_report_and_are_compared_without_a_store(
     page = second.report.read_text(encoding="utf-8")
     assert "first" in page
     assert "second" in page
-    # The same file again changes nothing; another one under the same name takes its place.
+    # The same file again changes nothing; another one under the same name is refused.
     assert include(other, store=None, name="second").results == second.results
+    with pytest.raises(DataError, match=r"a run of predictions 'theirs.csv' has this name"):
+        include(table, store=None, name="second")
     with pytest.raises(DataError, match="labels are not those of the store"):
         include(table.assign(labels=1 - table["labels"]), store=None, name="third")
+    with pytest.raises(DataError, match="has a run 'second', whose name differs from 'Second'"):
+        include(table, store=None, name="Second")
 
 
 def test_how_many_labels_are_unknown_is_noted_once(
@@ -344,7 +408,7 @@ def test_a_benchmark_of_another_store_takes_no_more_runs(
         include(_predictions(own, synthetic_store, "complete"))
 
 
-@pytest.mark.parametrize("name", ["oracle", "prevalence", "../x", ".", "", "..hidden"])
+@pytest.mark.parametrize("name", ["oracle", "Oracle", "prevalence", "../x", ".", "", "..hidden"])
 def test_a_file_cannot_take_the_place_of_the_oracle_or_a_baseline(
     name: str, include: Callable, rng: np.random.Generator, tmp_path: Path
 ) -> None:

@@ -12,9 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clinical_symile.data.external.tables import parse_key, parse_number, read_table
+from clinical_symile.data.external.tables import (
+    parse_key,
+    parse_number,
+    read_table,
+    rounded_keys,
+    table_sha256,
+    unused_columns,
+)
 from clinical_symile.errors import DataError
-from clinical_symile.hashing import file_sha256
+
+_COLUMNS = ("query", "candidate", "score")
 
 
 @dataclass(frozen=True)
@@ -25,11 +33,13 @@ class PairScores:
         file: its name.
         sha256: the digest of its bytes.
         table: `query`, `candidate`, `score` and `missingness`, which may be empty.
+        notes: a note that names the columns that are not used.
     """
 
     file: str
     sha256: str
     table: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def read_pair_scores(path: Path) -> PairScores:
@@ -39,8 +49,8 @@ def read_pair_scores(path: Path) -> PairScores:
         DataError: the file cannot be read, lacks columns, or holds values that are not scores or
             two scores of one pair. Messages give numbers of rows.
     """
-    raw = read_table(path)
-    missing = [name for name in ("query", "candidate", "score") if name not in raw]
+    raw = read_table(path, known=_COLUMNS)
+    missing = [name for name in _COLUMNS if name not in raw]
     if missing:
         raise DataError(
             f"{path}: has no column {', '.join(missing)}; expected query, candidate and score, and "
@@ -69,11 +79,14 @@ def read_pair_scores(path: Path) -> PairScores:
             "repeat a pair of an earlier row; keep one of them",
         ),
     )
-    problems = [
+    problems = rounded_keys(path, raw, ["query", "candidate"])
+    problems += [
         f"{path}: {int(np.count_nonzero(at))} of {len(table)} scores {what}."
         for at, what in faults
         if np.count_nonzero(at)
     ]
     if problems:
         raise DataError(*problems, code="CS-M004")
-    return PairScores(path.name, file_sha256(path), table)
+    others = [name for name in raw.columns if name not in (*_COLUMNS, "missingness")]
+    notes = tuple(unused_columns(path.name, others))
+    return PairScores(path.name, table_sha256(path), table, notes)

@@ -19,14 +19,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from clinical_symile.data.external.tables import is_blank, parse_key, parse_number, read_table
+from clinical_symile.data.external.tables import (
+    NAMED,
+    is_blank,
+    parse_key,
+    parse_number,
+    read_table,
+    rounded_keys,
+    table_sha256,
+    unused_columns,
+)
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.hashing import file_sha256
 from clinical_symile.missingness.patterns import parse_pattern
 
 # Words that are no patterns, named in one message.
 _NAMED_WORDS = 3
 _COLUMNS = ("sample", "subject", "outcome", "missingness", "label", "probability")
+# One of these is in the first line of every known form.
+_KNOWN = ("sample", "probability", "subject_id", "predicted_boolean_probability", "predictions")
+# Columns of MEDS that a table keeps, or that say what another one says.
+_MEDS_OTHERS = ("prediction_time", "predicted_boolean_value")
 _FORMS_TEXT = (
     "sample and probability; or those of MEDS, subject_id and predicted_boolean_probability; or "
     "those of CareBench, predictions and labels, or pred_class_0 … and label_class_0 …"
@@ -44,12 +56,14 @@ class Predictions:
         table: one row for each sample, outcome and pattern. Columns: `probability`; perhaps
             `sample`, `subject`, `outcome`, `missingness` (may be empty) and `label`; and what else
             is known of a sample as `kept_<column>`.
+        notes: a note that names the columns that no result uses.
     """
 
     file: str
     sha256: str
     form: str
     table: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def has(self, column: str) -> bool:
         """Return True if the file has a column."""
@@ -63,7 +77,7 @@ def read_predictions(path: Path) -> Predictions:
         DataError: the file cannot be read, has no known form, or holds values that are no
             probability, label or pattern. Messages give numbers of rows.
     """
-    raw = read_table(path)
+    raw = read_table(path, known=_KNOWN)
     classes = [name for name in raw if str(name).startswith("pred_class_")]
     if classes and "labels" in raw:
         raise DataError(
@@ -74,13 +88,17 @@ def read_predictions(path: Path) -> Predictions:
     found = [(name, form(raw)) for name, form in _FORMS.items()]
     known = [(name, table) for name, table in found if table is not None]
     if not known:
+        some = ", ".join(str(name)[:60] for name in raw.columns[:NAMED])
+        rest = f" and {len(raw.columns) - NAMED} more" if len(raw.columns) > NAMED else ""
         raise DataError(
-            f"{path}: its columns are {', '.join(map(str, raw.columns))}; expected {_FORMS_TEXT}. "
-            "Rename them, or add what is missing.",
+            f"{path}: its columns are {some}{rest}; expected {_FORMS_TEXT}. Rename them, or add "
+            "what is missing.",
             code="CS-M002",
         )
     form, table = known[0]
-    problems = [
+    _check_columns(path, raw, form)
+    problems = rounded_keys(path, raw, ["sample", "subject_id"])
+    problems += [
         f"{path}: {count} of {len(table)} predictions {what}. {do}".rstrip()
         for count, what, do in _faults(table)
         if count
@@ -88,7 +106,68 @@ def read_predictions(path: Path) -> Predictions:
     problems += [f"{path}: {problem}" for problem in _unknown_patterns(table)]
     if problems:
         raise DataError(*problems, code="CS-M004")
-    return Predictions(path.name, file_sha256(path), form, table)
+    notes = tuple(_unused(path.name, raw, form))
+    return Predictions(path.name, table_sha256(path), form, table, notes)
+
+
+def _check_columns(path: Path, raw: pd.DataFrame, form: str) -> None:
+    """Refuse columns whose meaning is not certain.
+
+    Raises:
+        DataError: subjects are in a column of another name, a probability has no label of its
+            number, or two forms are in one file.
+    """
+    names = [str(name) for name in raw.columns]
+    problems = []
+    if "subject" in names:
+        problems.append(
+            f"{path}: has a column subject; expected subject_id, which says which rows are "
+            "resampled together. Rename it, or remove it."
+        )
+    forms = [name for name, key in _FORM_KEYS.items() if key in names]
+    if len(forms) > 1:
+        keys = " and ".join(_FORM_KEYS[name] for name in forms)
+        problems.append(
+            f"{path}: has probabilities in several columns, {keys}; expected one. Remove the "
+            "others."
+        )
+    if form == "meds" and {"label", "boolean_value"} <= set(names):
+        problems.append(
+            f"{path}: has labels in two columns, label and boolean_value; expected one. Remove the "
+            "other."
+        )
+    if form == "carebench":
+        numbers = {
+            start: {
+                name.removeprefix(start) for name in names if re.fullmatch(start + r"\d+", name)
+            }
+            for start in ("pred_class_", "label_class_")
+        }
+        alone = numbers["pred_class_"] ^ numbers["label_class_"]
+        if alone:
+            problems.append(
+                f"{path}: {len(alone)} classes have a probability or a label only; expected both. "
+                "Add what is missing, or remove the columns."
+            )
+    if problems:
+        raise DataError(*problems, code="CS-M002")
+
+
+def _unused(file: str, raw: pd.DataFrame, form: str) -> list[str]:
+    """Return notes that name the columns that no result uses."""
+    names = [str(name) for name in raw.columns]
+    if form == "ours":
+        others = [name for name in names if name not in (*_COLUMNS, "subject_id")]
+        return unused_columns(file, others, kept=True)
+    if form == "meds":
+        used = ("subject_id", "boolean_value", *_COLUMNS, *_MEDS_OTHERS)
+        others = [n for n in names if n not in (*used, "predicted_boolean_probability")]
+        return unused_columns(file, others)
+    columns = {column for _, *pair in _pairs(names) for column in pair}
+    ids = {"sample", "subject_id"}
+    meta = [name for name in names if name.startswith("meta_")]
+    others = [name for name in names if name not in {*columns, *ids, *meta}]
+    return unused_columns(file, others)
 
 
 def _ours(raw: pd.DataFrame) -> pd.DataFrame | None:
@@ -150,6 +229,11 @@ def _pairs(columns: Sequence[Any]) -> list[tuple[str, str, str]]:
     ]
 
 
+_FORM_KEYS = {
+    "ours": "probability",
+    "meds": "predicted_boolean_probability",
+    "carebench": "predictions",
+}
 _FORMS = {"ours": _ours, "meds": _meds, "carebench": _carebench}
 
 
@@ -217,7 +301,7 @@ def _unknown_patterns(table: pd.DataFrame) -> list[str]:
         try:
             parse_pattern(str(word) or "observed")
         except DefinitionError as error:
-            problems.append(f"{count} of {len(table)} predictions are under an {error.problems[0]}")
+            problems.append(f"{count} of {len(table)} predictions are under an {error}")
     rest = len(problems) - _NAMED_WORDS
     return problems[:_NAMED_WORDS] + (
         [f"{rest} more words are no pattern either."] if rest > 0 else []

@@ -87,7 +87,6 @@ def load_outcomes(
     run: Run, task: Retrieval | Classification, store: CohortStore
 ) -> dict[str, SampleOutcomes]:
     """Return the outcomes of a run on a task, by each pattern with a primary result."""
-    metric = primary_metric(task)
     subjects = store.samples["subject"].to_numpy()
     scored = {}
     for row in run.results:
@@ -98,7 +97,7 @@ def load_outcomes(
         scored[row.missingness] = SampleOutcomes(
             about={name: getattr(row, name) for name in names},
             task=task,
-            metric=metric,
+            metric=primary_metric(task, outcome),
             outcome=outcome,
             tuning=run.tuning_outcome(task.name, row.missingness),
             subjects=subjects[outcome["row"]],

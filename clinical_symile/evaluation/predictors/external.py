@@ -17,7 +17,7 @@ from clinical_symile.data.external.predictions import Predictions
 from clinical_symile.data.external.store import with_sample_keys
 from clinical_symile.data.external.tables import row_positions, unknown_samples
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.errors import CannotScore, DataError, DefinitionError
 from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.registry.base import resolve
@@ -26,6 +26,10 @@ from clinical_symile.registry.families import OBJECTIVES
 # Predictions that name no pattern were made with all that was recorded. They serve the two patterns
 # that hide nothing.
 _HIDE_NOTHING = ("observed", "complete")
+# How embeddings are compared: by their direction, or by the inner product as they are.
+SIMILARITIES = ("cosine", "dot")
+_UNIT_LENGTH_ERROR = 1e-3
+_NAMED_MODALITIES = 3
 
 
 @dataclass(frozen=True)
@@ -127,26 +131,53 @@ def external_risk_predictor(
     return ExternalRiskPredictor(file, store, by_question), notes
 
 
+def declared_similarity(objective: str) -> str:
+    """Return how an objective compares vectors: `cosine` or `dot`.
+
+    Args:
+        objective: the name of the objective.
+
+    Raises:
+        DefinitionError: the objective is unknown, or declares something else.
+    """
+    declared = getattr(resolve(objective, OBJECTIVES), "similarity", "cosine")
+    if declared not in SIMILARITIES:
+        raise DefinitionError(
+            f"objective '{objective}': similarity is '{declared}'; expected "
+            f"{' or '.join(SIMILARITIES)}. Correct it.",
+            code="CS-F020",
+        )
+    return declared
+
+
 def external_embedding_predictor(
-    vectors: ExternalEmbeddings, store: CohortStore, *, objective: str
-) -> EmbeddingPredictor:
-    """Match embeddings to a store and normalize them to length 1.
+    vectors: ExternalEmbeddings, store: CohortStore, *, objective: str, similarity: str
+) -> tuple[EmbeddingPredictor, list[str]]:
+    """Match embeddings to a store.
 
     Args:
         vectors: the file.
         store: holds the samples.
         objective: the name of the objective that scores a query with a candidate.
+        similarity: `cosine` brings the vectors to length 1, `dot` leaves them as they are.
+
+    Returns:
+        The predictor, and a note if this changed the vectors.
 
     Raises:
-        DataError: the store lacks a sample, a modality or a recording, or the file lacks the
-            embedding of a recording. Messages give numbers of rows.
+        DataError: the store lacks a sample, a modality or a recording, the file lacks the
+            embedding of a recording, or a vector without a direction is to be brought to length 1.
+            Messages give numbers of rows.
     """
     rows = row_positions(vectors.samples, store.samples["sample"].tolist())
+    strangers = sorted(set(vectors.modalities) - set(store.modalities))
     problems = [
-        f"{vectors.file}: modality '{name}'; expected one of {', '.join(store.modalities)}. Rename "
-        "it, or remove its rows."
-        for name in sorted(set(vectors.modalities) - set(store.modalities))
+        f"{vectors.file}: modality '{name[:40]}'; expected one of {', '.join(store.modalities)}. "
+        "Rename it, or remove its rows."
+        for name in strangers[:_NAMED_MODALITIES]
     ]
+    if len(strangers) > _NAMED_MODALITIES:
+        problems.append(f"{vectors.file}: {len(strangers) - _NAMED_MODALITIES} more like it.")
     problems += unknown_samples(vectors.file, rows, store, what="embeddings")
     if problems:
         raise DataError(*problems, code="CS-M007")
@@ -165,22 +196,30 @@ def external_embedding_predictor(
                 "embedded modality, and no others.",
                 code="CS-M007",
             )
-    length = np.linalg.norm(vectors.z, axis=1, keepdims=True)
-    if not length.all():
-        raise DataError(
-            f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected vectors "
-            "with a direction.",
-            code="CS-M004",
-        )
+    values, notes = vectors.z, []
+    if similarity == "cosine":
+        length = np.linalg.norm(values, axis=1, keepdims=True)
+        if not length.all():
+            raise DataError(
+                f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected vectors "
+                "with a direction. With --similarity dot, vectors are used as they are.",
+                code="CS-M004",
+            )
+        if np.abs(length - 1).max() > _UNIT_LENGTH_ERROR:
+            notes.append(
+                f"{vectors.file}: the vectors were brought to length 1, because '{objective}' "
+                "compares directions here (cosine). Give --similarity dot to use them as they are."
+            )
+        values = values / length
     z = np.zeros((*store.present.shape, vectors.z.shape[1]), dtype=np.float32)
-    z[rows, column] = vectors.z / length
+    z[rows, column] = values
     embeddings = Embeddings(
         z=torch.from_numpy(z),
         available=torch.from_numpy(present),
         modalities=store.modalities,
         rows=torch.arange(len(z)),
     )
-    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES)(), store)
+    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES)(), store), notes
 
 
 def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:
