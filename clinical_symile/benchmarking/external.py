@@ -80,8 +80,8 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
         "form": predictions.form,
         "rows": len(predictions.table),
     }
-    check_not_taken(target.run, record)
     if target.store is None:
+        check_not_taken(target.run, record)
         store = _own_store(predictions, target.out)
         tasks: list[EvaluationTask] = [external_task(store)]
         if not predictions.has("subject"):
@@ -132,7 +132,6 @@ def add_embeddings(
         "similarity": similarity,
         "rows": len(embeddings.z),
     }
-    check_not_taken(target.run, record)
     predictor, scaled = external_embedding_predictor(
         embeddings, store, objective=objective, similarity=similarity
     )
@@ -168,7 +167,6 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
     """
     scores, store = read_pair_scores(file), target.opened_store("Scores")
     record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
-    check_not_taken(target.run, record)
     applicable, _ = applicable_tasks(target.catalog, store, patterns=target.tasks)
     tasks = [task for task in applicable if isinstance(task, Retrieval)]
     if len(tasks) != 1:
@@ -207,6 +205,7 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
             code="CS-M013",
         )
     before = _benchmark_record(target.out, store)
+    check_not_taken(target.run, record)
     known = benchmark_tasks(before, catalog=target.catalog)
     _write_record(target.run, record, store)
     with target.bar(f"Evaluate {target.name}") as progress:
