@@ -1,6 +1,5 @@
 """Let one process make MLflow's default database while the others wait."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -33,7 +32,7 @@ def ensure_database(uri: str, create: Callable[[str], object]) -> None:
             aside = path.with_name(f".{path.name}.{uuid4().hex}")
             try:
                 create(f"{SQLITE}{aside.as_posix()}")
-                os.replace(aside, path)
+                aside.replace(path)
             finally:
                 for file in path.parent.glob(f"{aside.name}*"):
                     file.unlink(missing_ok=True)
