@@ -27,7 +27,16 @@ ColumnType = Annotated[
         "'timestamp:%d.%m.%Y %H:%M' or 'date:%d.%m.%Y'",
     ),
 ]
-Encoding = Literal["utf-8", "utf-16", "latin-1"]
+_ENCODINGS = ("utf-8", "utf-16", "latin-1")
+Encoding = Annotated[
+    str | dict[str, str],
+    accept_only(
+        lambda value: all(
+            one in _ENCODINGS for one in (value.values() if isinstance(value, dict) else [value])
+        ),
+        expected=f"{', '.join(_ENCODINGS)}, or a table of one of these for each table",
+    ),
+]
 
 
 class _Table(BaseModel):
@@ -208,7 +217,7 @@ class CohortFile(_Table):
     samples: Samples
     tables: dict[Name, Text] = {}
     types: dict[Name, dict[str, ColumnType]] = {}
-    encoding: Encoding | dict[Name, Encoding] = "utf-8"
+    encoding: Encoding = "utf-8"
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     outcomes: dict[Name, Outcome] = {}
     subgroups: dict[Name, Subgroup] = {}

@@ -15,12 +15,12 @@ from clinical_symile.data.ingest.manifest import write_manifest
 from clinical_symile.data.ingest.published_candidates import read_candidates, write_candidates
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
+from clinical_symile.data.ingest.source_tables import source_files
 from clinical_symile.data.ingest.store_writer import (
     write_array,
     write_note_tables,
     write_store_tables,
 )
-from clinical_symile.data.ingest.tables import source_files
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import digest_of, file_sha256

@@ -14,7 +14,7 @@ from clinical_symile.config.cohort_schema import Generator
 from clinical_symile.config.layouts import detect_layout
 from clinical_symile.config.overrides import parse_override
 from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
-from clinical_symile.data.ingest.tables import source_files
+from clinical_symile.data.ingest.source_tables import source_files
 from clinical_symile.data.prepare import prepare, refuse_other_folder
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError

@@ -50,6 +50,22 @@ def problems(hospital: Hospital) -> str:
             '[types.wards]\na = "BIGINT"\n[modalities.cxr]',
             "[types] names wards, not",
         ),
+        (
+            "[modalities.cxr]",
+            '[types.admissions]\nward = "timestamp:%d"\n[modalities.cxr]',
+            "or a date format such as 'timestamp:%d.%m.%Y %H:%M'",
+        ),
+        (
+            "[samples]",
+            'encoding = "cp500"\n[samples]',
+            "encoding is 'cp500'; expected utf-8, utf-16, latin-1",
+        ),
+        ("[samples]", "encoding = { admissions = [] }\n[samples]", "expected utf-8, utf-16"),
+        (
+            "[samples]",
+            'encoding = { wards = "latin-1" }\n[samples]',
+            "[encoding] names wards, not",
+        ),
         ("[modalities.cxr]", "[modalities.cxr]\ncandidates = 1", "candidates is no text"),
         (
             'split = "split"',

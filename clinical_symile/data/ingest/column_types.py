@@ -5,7 +5,7 @@ format is guessed, because 05/06/2031 is a day of May in one country and of June
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import duckdb
@@ -24,6 +24,7 @@ _DATE_FORMATS = [
     if time or separator == " "
 ]
 _DECIMAL_COMMA = r"[+-]?\d*,\d+"
+_FIRST_YEAR = 1000  # a date before it has a year of two digits
 
 
 def declared_format(kind: str) -> str | None:
@@ -39,30 +40,59 @@ def declared_format(kind: str) -> str | None:
 def conversion(column: str, kind: str, *, check: bool = False) -> str:
     """Return the SQL expression that converts a text column into a declared type.
 
-    Blank cells become NULL. A number with a fraction is not a BIGINT, and a date must have its year
-    first unless the type names a format.
+    Blank cells and NaN become NULL. A number with a fraction is not a BIGINT. A date has its year
+    first unless the type names a format, and no year is before 1000: DuckDB reads 5/12/31 as a day
+    of the year 5, and 10:00 PM as 10:00.
 
     Args:
         column: name of the column.
         kind: its declared type.
         check: return NULL for a value that does not convert, instead of an error.
     """
-    text = f"nullif(trim({sql_identifier(column)}), '')"
+    name = sql_identifier(column)
+    text = f"nullif(trim({name}), '')"
     cast = "TRY_CAST" if check else "CAST"
     if date_format := declared_format(kind):
-        parse = "try_strptime" if check else "strptime"
-        parsed = f"{parse}({text}, {sql_literal(date_format)})"
-        return parsed if kind.startswith("timestamp") else f"CAST({parsed} AS DATE)"
+        parsed = _parsed_date(text, date_format)
+        # A value that is not of the format is cast from a text that is no date, so that this fails.
+        time = f"if({text} IS NULL, NULL, coalesce({parsed}, {cast}('no' || {text} AS TIMESTAMP)))"
+        return time if kind.startswith("timestamp") else f"CAST({time} AS DATE)"
     if kind == "double:,":
-        text = f"if(contains({text}, '.'), 'point in {{decimal comma}}', replace({text}, ',', '.'))"
-        return f"{cast}({text} AS DOUBLE)"
+        number = f"if(contains({text}, '.'), 'no' || {text}, replace({text}, ',', '.'))"
+        return without_nan(f"{cast}({number} AS DOUBLE)")
+    if kind == "DOUBLE":
+        return without_nan(f"{cast}({non_blank(column)} AS DOUBLE)")
     if kind == "BIGINT":
-        fraction = f"contains({text}, '.') AND NOT regexp_full_match({text}, '[+-]?\\d+\\.0*')"
-        return f"{cast}(if({fraction}, 'fraction', {text}) AS BIGINT)"
+        fraction = f"contains({name}, '.') AND NOT regexp_full_match({text}, '[+-]?\\d+\\.0*')"
+        return f"{cast}(if({fraction}, 'no' || {text}, {non_blank(column)}) AS BIGINT)"
     if kind in ("DATE", "TIMESTAMP"):
-        is_iso = f"substr({text}, 5, 1) IN ('-', '/')"
-        return f"{cast}(if({text} IS NULL OR {is_iso}, {text}, 'year is not first') AS {kind})"
+        # The common case first, since it does not copy the text.
+        value = f"TRY_CAST({name} AS {kind})"
+        is_date = f"{name}[-1] BETWEEN '0' AND '9' AND {value} >= DATE '{_FIRST_YEAR}-01-01'"
+        trimmed = f"if(right({text}, 1) <= '9' OR right({text}, 1) IN ('Z', 'C'), {text}, 'no')"
+        other = f"TRY_CAST({trimmed} AS {kind})"
+        checked = f"if({other} >= DATE '{_FIRST_YEAR}-01-01', {other}, NULL)"
+        rest = f"coalesce({checked}, {cast}('no' || {text} AS {kind}))"
+        return f"CASE WHEN {is_date} THEN {value} WHEN {text} IS NOT NULL THEN {rest} END"
     return text if kind == "VARCHAR" else f"{cast}({text} AS {kind})"
+
+
+def non_blank(column: str) -> str:
+    """Return the SQL expression of a text column with NULL for blank cells."""
+    name = sql_identifier(column)
+    # A text from '!' on does not begin with a blank: it needs no copy to be trimmed.
+    return f"if({name} >= '!' OR trim({name}) <> '', {name}, NULL)"
+
+
+def without_nan(number: str) -> str:
+    """Return the SQL expression of a number with NULL for NaN."""
+    return f"nullif({number}, 'nan'::DOUBLE)"
+
+
+def _parsed_date(text: str, date_format: str) -> str:
+    """Return the SQL expression of a text as a date in a format; NULL if it has another."""
+    parsed = f"try_strptime({text}, {sql_literal(date_format)})"
+    return f"if({parsed} >= DATE '{_FIRST_YEAR}-01-01', {parsed}, NULL)"
 
 
 def failed_conversions(column: str, kind: str) -> str:
@@ -119,7 +149,7 @@ def date_formats(connection: duckdb.DuckDBPyConnection, text: str, column: str) 
     """
     name = f"nullif(trim({sql_identifier(column)}), '')"
     counts = ", ".join(
-        f"count(*) FILTER (try_strptime(v, {sql_literal(one)}) IS NULL)" for one in _DATE_FORMATS
+        f"count(*) FILTER ({_parsed_date('v', one)} IS NULL)" for one in _DATE_FORMATS
     )
     query = (
         f"SELECT count(*), {counts} FROM "
@@ -152,22 +182,26 @@ def format_advice(formats: list[str], column: str, where: str, *, what: str) -> 
         where: the table of `cohort.toml` to write to.
         what: `date` or `timestamp`.
     """
-    lines = " or ".join(f'{column} = "{what}:{one}"' for one in _distinct(formats))
-    if len([*_distinct(formats)]) > 1:
+    formats = distinct_formats(formats)
+    lines = " or ".join(f'{_key(column)} = "{what}:{one}"' for one in formats)
+    if len(formats) > 1:
         return (
-            "Its dates are ambiguous: the values fit day/month and month/day. Set "
-            f"{lines} in {where}."
+            f"The dates of {column} are ambiguous: every value fits {len(formats)} formats, which "
+            f"differ in day, month or year. Set {lines} in {where}."
         )
     return f"Every value fits the format {formats[0]}. Set {lines} in {where}."
 
 
-def _distinct(formats: list[str]) -> Iterator[str]:
-    """Leave out formats that read the same text the same way, such as %f beside %S."""
-    kept: list[str] = []
+def distinct_formats(formats: Sequence[str]) -> list[str]:
+    """Leave out formats that read the same text as another does, such as %I beside %H.
+
+    >>> distinct_formats(["%d.%m.%Y %H:%M", "%d.%m.%Y %I:%M"])
+    ['%d.%m.%Y %H:%M']
+    """
+    kept: dict[str, str] = {}
     for one in formats:
-        if not any(one.replace("%S.%f", "%S") == other for other in kept):
-            kept.append(one)
-            yield one
+        kept.setdefault(one.replace("%S.%f", "%S").replace("%I", "%H"), one)
+    return [*kept.values()]
 
 
 def inferred_types_block(table: str, types: Mapping[str, str], changed: Mapping[str, str]) -> str:

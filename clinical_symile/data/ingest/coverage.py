@@ -15,14 +15,12 @@ from jaxtyping import Int
 
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.data.ingest.query_lineage import QueryLineage
+from clinical_symile.data.ingest.source_tables import SourceTable, query_tables, split_tables
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
 from clinical_symile.data.ingest.tables import (
-    SourceTable,
     connect,
     count_rows,
     describe_read_errors,
-    query_tables,
-    split_tables,
     text_expression,
 )
 from clinical_symile.modalities.base import ValueSummary

@@ -14,6 +14,7 @@ from typing import Any
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 20
+_LONGEST_ROW = 2_000_000  # characters; of more, DuckDB reads no row
 _PYTHON_CODECS = {"utf-8": "utf-8-sig", "utf-16": "utf-16", "latin-1": "latin-1"}
 
 
@@ -24,10 +25,14 @@ class Dialect:
     Attributes:
         delimiter: the delimiter, from the first line.
         encoding: `utf-8`, `utf-16` or `latin-1`.
+        blank_lines: number of blank lines before the header.
+        header: cells of the header.
     """
 
     delimiter: str
     encoding: str
+    blank_lines: int
+    header: tuple[str, ...]
 
 
 def read_dialect(file: Path, encoding: str) -> Dialect:
@@ -39,10 +44,58 @@ def read_dialect(file: Path, encoding: str) -> Dialect:
     """
     with _open(file) as stream:
         head = stream.read(_HEAD_BYTES).decode(_PYTHON_CODECS[encoding], errors="replace")
-    line = head.splitlines()[0] if head.strip() else ""
+    lines = head.splitlines(keepends=True)
+    blank_lines = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    line = lines[blank_lines] if lines else ""
     outside_quotes = "".join(line.split('"')[::2])
     delimiter = max(_DELIMITERS, key=outside_quotes.count)
-    return Dialect(delimiter, encoding)
+    header = next(csv.reader(lines[blank_lines:], delimiter=delimiter), [])
+    return Dialect(delimiter, encoding, blank_lines, tuple(cell.strip() for cell in header))
+
+
+def head_problem(file: Path, encoding: str) -> str | None:
+    """Return a problem of the encoding that shows in the first bytes of a CSV file.
+
+    DuckDB would not report it: it reads such a file as nonsense.
+
+    Args:
+        file: CSV or CSV.gz.
+        encoding: the declared encoding.
+    """
+    with _open(file) as stream:
+        start = stream.read(_HEAD_BYTES)
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    zeros = start.count(0) > len(start) / 4  # of Latin letters, every second byte
+    is_utf_16 = start.startswith(marks) or zeros
+    if is_utf_16 and (start.startswith(codecs.BOM_UTF16_BE) or start[:1] == b"\0"):
+        return f"{file}: is encoded in big-endian UTF-16, which is not read. Save it as UTF-8."
+    if is_utf_16 and encoding != "utf-16":
+        return (
+            f"{file}: is encoded in UTF-16, not in {encoding.upper()}. Declare encoding = "
+            '"utf-16" in cohort.toml, or save the file as UTF-8.'
+        )
+    if not is_utf_16 and encoding == "utf-16" and start:
+        return (
+            f"{file}: is not encoded in UTF-16, which cohort.toml declares. Correct encoding, or "
+            "remove it if the file is UTF-8."
+        )
+    return None
+
+
+def is_utf_8_read_as_latin_1(file: Path, encoding: str) -> bool:
+    """Return True for a file that is declared as Latin-1 and has letters encoded in UTF-8."""
+    if encoding != "latin-1":
+        return False
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    is_ascii = True
+    try:
+        for chunk in _chunks(file):
+            is_ascii = is_ascii and chunk.isascii()
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return not is_ascii
 
 
 def csv_problem(file: Path, encoding: str) -> str | None:
@@ -56,7 +109,8 @@ def csv_problem(file: Path, encoding: str) -> str | None:
         One sentence and what to do; None if the file has none of these problems.
     """
     return (
-        _encoding_problem(file, encoding)
+        head_problem(file, encoding)
+        or _encoding_problem(file, encoding)
         or _cell_problem(file, read_dialect(file, encoding))
         or _line_end_problem(file, encoding)
     )
@@ -73,14 +127,6 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 
 def _encoding_problem(file: Path, encoding: str) -> str | None:
-    with _open(file) as stream:
-        start = stream.read(_HEAD_BYTES)
-    has_mark = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if encoding != "utf-16" and (has_mark or b"\0" in start):
-        return (
-            f'{file}: is encoded in UTF-16, not in {encoding}. Declare encoding = "utf-16" in '
-            "cohort.toml, or save the file as UTF-8."
-        )
     decoder = codecs.getincrementaldecoder(_PYTHON_CODECS[encoding])()
     lines = 1
     try:
@@ -113,6 +159,11 @@ def _cell_problem(file: Path, dialect: Dialect) -> str | None:
                         f"{file}: line {first} has {_cells(number)} where the header has "
                         f"{expected}. " + _remedy(number, expected)
                     )
+                if sum(map(len, row)) > _LONGEST_ROW:
+                    return (
+                        f"{file}: the row that begins in line {first} is longer than 2 MB. If it "
+                        "is not one row, a stray quote has joined several: double or remove it."
+                    )
                 first = last + 1
         except csv.Error:
             return (
@@ -127,6 +178,8 @@ def _cells(number: int) -> str:
 
 
 def _remedy(number: int, expected: int) -> str:
+    if expected == 1:
+        return "If the first line is a title, remove it; the header comes first."
     if number == 1:
         return "If it is a footer or a remark, remove the line."
     if number > expected:

@@ -7,13 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.source_tables import candidate_tables
 from clinical_symile.data.ingest.sql import sql_identifier
-from clinical_symile.data.ingest.tables import (
-    candidate_tables,
-    connect,
-    describe_read_errors,
-    reader_expression,
-)
+from clinical_symile.data.ingest.tables import connect, describe_read_errors, reader_expression
 from clinical_symile.errors import DataError
 
 

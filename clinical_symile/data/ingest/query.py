@@ -17,13 +17,12 @@ from clinical_symile.data.ingest.csv_headers import (
     without_candidates,
 )
 from clinical_symile.data.ingest.query_lineage import parse_query, query_nodes
+from clinical_symile.data.ingest.source_tables import source_files, split_tables
 from clinical_symile.data.ingest.tables import (
     connect,
     empty_tables,
     open_tables,
     reader_expression,
-    source_files,
-    split_tables,
     value_problems,
 )
 from clinical_symile.errors import DataError

@@ -1,8 +1,7 @@
 """Open the tables under a source folder in DuckDB, with a declared dialect, encoding and types."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,110 +11,27 @@ from clinical_symile.config.cohort import Cohort
 from clinical_symile.data.ingest.column_types import (
     conversion,
     date_formats,
+    distinct_formats,
     failed_conversions,
     format_advice,
     inferred_types_block,
+    non_blank,
     swapped,
     type_advice,
+    without_nan,
 )
-from clinical_symile.data.ingest.csv_files import csv_problem, read_dialect
+from clinical_symile.data.ingest.csv_files import csv_problem, head_problem, read_dialect
 from clinical_symile.data.ingest.csv_headers import header_for_message, known_column_names
+from clinical_symile.data.ingest.source_tables import (
+    SourceTable,
+    all_tables,
+    query_tables,
+    split_tables,
+)
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
 from clinical_symile.errors import DataError
 
-
-@dataclass(frozen=True)
-class SourceTable:
-    """A table under a source folder: one file, or all files that a name with a `*` matches.
-
-    Attributes:
-        name: its name in `[tables]`, or what it is for.
-        file: its file, CSV, CSV.gz or Parquet.
-        paths: the files that exist, in order.
-        encoding: encoding of a CSV file.
-        types: declared types of columns, the others being text; None to infer types.
-        has_types: True for a table of `[tables]`, which `[types]` can describe.
-    """
-
-    name: str
-    file: Path
-    paths: tuple[Path, ...]
-    encoding: str = "utf-8"
-    types: Mapping[str, str] | None = None
-    has_types: bool = True
-
-    @property
-    def is_parquet(self) -> bool:
-        """True for a table whose columns have types of their own."""
-        return self.file.suffix == ".parquet"
-
-
-def query_tables(cohort: Cohort, source: Path) -> dict[str, SourceTable]:
-    """Return the tables that a cohort's query reads, by name."""
-    return {
-        name: _source_table(cohort, source, name, file, has_types=True)
-        for name, file in cohort.tables.items()
-    }
-
-
-def split_tables(cohort: Cohort, source: Path) -> dict[str, SourceTable]:
-    """Return the tables of a cohort without a query, by split."""
-    return {
-        split: _source_table(cohort, source, split, file, has_types=False)
-        for split, file in cohort.samples.tables.items()
-    }
-
-
-def candidate_tables(cohort: Cohort, source: Path) -> dict[str, SourceTable]:
-    """Return the tables of published candidate lists, by split."""
-    return {
-        split: _source_table(cohort, source, split, lists.table, has_types=False)
-        for split, lists in cohort.candidates.items()
-    }
-
-
-def _source_table(
-    cohort: Cohort, source: Path, name: str, file: str, *, has_types: bool
-) -> SourceTable:
-    declared = cohort.encoding
-    return SourceTable(
-        name=name,
-        file=source / file,
-        paths=tuple(_files(source, file)),
-        encoding=declared if isinstance(declared, str) else declared.get(name, "utf-8"),
-        types=cohort.types.get(name) if has_types else None,
-        has_types=has_types,
-    )
-
-
-def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
-    """Return the tables of a cohort under the source folder: the key that names it, and the file.
-
-    A name with a `*` matches several files, which are read in order.
-
-    Raises:
-        DataError: tables are missing; all of them at once.
-    """
-    if not source.is_dir():
-        raise DataError(
-            f"{source}: no such folder; expected the files of '{cohort.name}'.", code="CS-D001"
-        )
-    tables = {f"tables.{name}": table for name, table in query_tables(cohort, source).items()}
-    tables |= {f"samples.tables.{name}": one for name, one in split_tables(cohort, source).items()}
-    tables |= {f"candidates.{name}": one for name, one in candidate_tables(cohort, source).items()}
-    missing = [
-        f"{table.file}: no such file; expected {key} of cohort '{cohort.name}'. Put it there, or "
-        "correct --source."
-        for key, table in tables.items()
-        if not table.paths
-    ]
-    if missing:
-        raise DataError(*missing, code="CS-D002")
-    return {
-        key if len(table.paths) == 1 else f"{key}[{number}]": path
-        for key, table in tables.items()
-        for number, path in enumerate(table.paths)
-    }
+_DATE_TYPES = ("DATE", "TIMESTAMP")
 
 
 def connect(config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
@@ -203,24 +119,10 @@ def reader_expression(
             holds dates of which day and month cannot be distinguished.
     """
     if table.is_parquet:
-        return f"read_parquet({sql_literal(table.file)})"
+        return _parquet_reader(table)
     if table.types is not None:
         return _typed_reader(table, table.types, frozenset(names))
-    columns, formats = _inferred(table, head=head)
-    as_text = {*text}
-    if formats and not table.has_types:  # their form is a guess, and nothing computes with them
-        as_text |= {column for column, kind in columns.items() if kind in ("DATE", "TIMESTAMP")}
-        formats = {}
-    _check_date_formats(table, columns, formats)
-    kinds = ", ".join(
-        f"{sql_literal(column)}: {sql_literal('VARCHAR' if column in as_text else kind)}"
-        for column, kind in columns.items()
-    )
-    options = "".join(f", {key} = {sql_literal(value)}" for key, value in formats.items())
-    return (
-        f"read_csv({sql_literal(table.file)}, auto_detect = false, header = true, "
-        f"columns = {{{kinds}}}, {_dialect_options(table)}{options})"
-    )
+    return _converted(table, _inferred_types(table, frozenset(text), head=head))
 
 
 def text_expression(table: SourceTable) -> str:
@@ -234,11 +136,28 @@ def text_expression(table: SourceTable) -> str:
 
 
 def _dialect_options(table: SourceTable) -> str:
-    """Return the options of `read_csv` that it would otherwise guess from the first rows."""
-    dialect = read_dialect(table.paths[0], table.encoding)
+    """Return the options of `read_csv` that it would otherwise guess from the first rows.
+
+    Raises:
+        DataError: the encoding is another than declared, or the files of the table differ.
+    """
+    problems = [head_problem(path, table.encoding) for path in table.paths]
+    if found := [problem for problem in problems if problem]:
+        raise DataError(*found, code="CS-D003")
+    first, *others = (read_dialect(path, table.encoding) for path in table.paths)
+    known = {cell.lower() for cell in first.header}
+    differing = [
+        f"{path}: lacks columns of {table.paths[0]}, or has another delimiter or lines before the "
+        "header. Correct the file."
+        for path, other in zip(table.paths[1:], others, strict=True)
+        if (other.delimiter, other.blank_lines) != (first.delimiter, first.blank_lines)
+        or not known <= {cell.lower() for cell in other.header}
+    ]
+    if differing:
+        raise DataError(*differing, code="CS-D029")
     return (
-        f"delim = {sql_literal(dialect.delimiter)}, quote = '\"', escape = '\"', "
-        f"encoding = {sql_literal(dialect.encoding)}"
+        f"delim = {sql_literal(first.delimiter)}, quote = '\"', escape = '\"', comment = '', "
+        f"skip = {first.blank_lines}, encoding = {sql_literal(first.encoding)}"
     )
 
 
@@ -253,93 +172,122 @@ def _typed_reader(table: SourceTable, types: Mapping[str, str], names: frozenset
             f"names; it has {header_for_message(columns, names)}. Correct the name.",
             code="CS-D008",
         )
-    replaced = ", ".join(
-        f"{conversion(column, kind)} AS {sql_identifier(column)}"
-        for column, kind in types.items()
-        if kind != "VARCHAR"
+    declared = {column.lower(): kind for column, kind in types.items()}
+    return _converted(table, {one: declared.get(one.lower(), "VARCHAR") for one in columns})
+
+
+def _converted(table: SourceTable, kinds: Mapping[str, str]) -> str:
+    """Return the expression that reads a CSV table as text and converts every column."""
+    converted = ", ".join(
+        f"{non_blank(column) if kind == 'VARCHAR' else conversion(column, kind)} "
+        f"AS {sql_identifier(column)}"
+        for column, kind in kinds.items()
     )
-    blank_to_null = f"(SELECT if(trim(COLUMNS(*)) = '', NULL, COLUMNS(*)) FROM {text})"
-    return f"(SELECT * REPLACE ({replaced}) FROM {blank_to_null})" if replaced else blank_to_null
+    return f"(SELECT {converted} FROM {text_expression(table)})"
 
 
-def _inferred(table: SourceTable, *, head: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Infer column types, and the formats of dates that are not in ISO form, from all files."""
+def _parquet_reader(table: SourceTable) -> str:
+    """Return the expression that reads Parquet with NULL for blank text and NaN."""
+    expression = f"read_parquet({sql_literal(table.file)})"
+    with describe_read_errors(table), connect() as connection:
+        relation = connection.sql(f"FROM {expression} LIMIT 0")
+        kinds = [
+            (name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)
+        ]
+    replaced = [
+        f"{non_blank(name) if kind == 'VARCHAR' else without_nan(sql_identifier(name))} "
+        f"AS {sql_identifier(name)}"
+        for name, kind in kinds
+        if kind in ("VARCHAR", "DOUBLE", "FLOAT")
+    ]
+    return (
+        f"(SELECT * REPLACE ({', '.join(replaced)}) FROM {expression})" if replaced else expression
+    )
+
+
+def _inferred_types(table: SourceTable, as_text: Collection[str], *, head: bool) -> dict[str, str]:
+    """Infer the types of a table's columns from all its files.
+
+    Raises:
+        DataError: the files have other columns, or dates of which day and month cannot be
+            distinguished.
+    """
     size = "" if head else ", sample_size = -1"
     columns: dict[str, str] = {}
-    formats: dict[str, str] = {}
+    formats: set[str] = set()
     for path in table.paths:
         with describe_read_errors(table), connect() as connection:
             query = (
                 "SELECT Columns, DateFormat, TimestampFormat FROM "
                 f"sniff_csv({sql_literal(path)}, header = true, {_dialect_options(table)}{size})"
             )
-            ((found, date, timestamp),) = connection.execute(query).fetchall()
+            ((found, *named),) = connection.execute(query).fetchall()
         kinds = {column["name"]: column["type"] for column in found}
-        if columns and [*kinds] != [*columns]:
+        if columns and {*kinds} != {*columns}:
             raise DataError(
                 f"{path}: its {len(kinds)} columns differ from the {len(columns)} of "
-                f"{table.paths[0]}; expected the same names in the same order. Correct the file.",
+                f"{table.paths[0]}; expected the same names. Correct the file.",
                 code="CS-D029",
             )
         columns = {
-            column: kind if columns.get(column, kind) == kind else _common(columns[column], kind)
-            for column, kind in kinds.items()
+            column: kinds[column] if kinds[column] == kind else _common(kind, kinds[column])
+            for column, kind in (columns or kinds).items()
         }
-        formats |= {"dateformat": date} if date else {}
-        formats |= {"timestampformat": timestamp} if timestamp else {}
-    return columns, formats
+        formats |= {one for one in named if one}
+    columns |= dict.fromkeys(as_text & columns.keys(), "VARCHAR")
+    dates = [column for column, kind in columns.items() if kind in _DATE_TYPES]
+    if formats and not table.has_types:  # their form is a guess, and nothing computes with them
+        return columns | dict.fromkeys(dates, "VARCHAR")
+    if not dates or (head and not any(map(swapped, formats))):
+        return columns
+    return columns | _date_types(table, columns, dates)
 
 
 def _common(one: str, other: str) -> str:
     return "DOUBLE" if {one, other} == {"BIGINT", "DOUBLE"} else "VARCHAR"
 
 
-def _check_date_formats(
-    table: SourceTable, columns: Mapping[str, str], formats: Mapping[str, str]
-) -> None:
-    """Raise if an inferred date format would fit all values with day and month exchanged, too."""
-    if not any(swapped(one) for one in formats.values()):
-        return
-    dates = [column for column, kind in columns.items() if kind in ("DATE", "TIMESTAMP")]
+def _date_types(
+    table: SourceTable, columns: Mapping[str, str], dates: Sequence[str]
+) -> dict[str, str]:
+    """Return the types of date columns, with a format where they are not in ISO form.
+
+    Raises:
+        DataError: the values of a column fit one format and the same with day and month exchanged.
+    """
+    text = text_expression(table)
+    types: dict[str, str] = {}
+    ambiguous: dict[str, list[str]] = {}
     with describe_read_errors(table), connect() as connection:
-        found = {
-            column: date_formats(connection, text_expression(table), column) for column in dates
-        }
-    orders = {
-        column: {one[:2] for one in fitting if swapped(one)} for column, fitting in found.items()
-    }
-    # One column that shows the order shows it for the others of the file.
-    if any(len(order) == 1 for order in orders.values()):
-        return
-    ambiguous = {column: found[column] for column, order in orders.items() if len(order) > 1}
+        counts = ", ".join(failed_conversions(column, columns[column]) for column in dates)
+        (failed,) = connection.execute(f"SELECT {counts} FROM {text}").fetchall()
+        for column, count in zip(dates, failed, strict=True):
+            if not count:
+                continue
+            fitting = distinct_formats(date_formats(connection, text, column))
+            what = columns[column].lower()
+            types[column] = f"{what}:{fitting[0]}" if fitting else "VARCHAR"
+            if len(fitting) > 1:
+                ambiguous[column] = fitting
     if not ambiguous:
-        return
-    changed = {
-        column: f"{'date' if columns[column] == 'DATE' else 'timestamp'}:{fitting[0]}"
-        for column, fitting in ambiguous.items()
-    }
+        return types
     advice = " ".join(
-        format_advice(
-            fitting, column, f"[types.{table.name}]", what=changed[column].partition(":")[0]
-        )
+        format_advice(fitting, column, f"[types.{table.name}]", what=columns[column].lower())
         for column, fitting in ambiguous.items()
     )
     raise DataError(
         f"{table.file}: columns {', '.join(ambiguous)} hold dates. {advice} With [types] the other "
-        "columns are text, so declare their types as well. For the first of the two formats that "
-        f"is:\n{inferred_types_block(table.name, columns, changed)}",
+        "columns are text, so declare their types as well. For the first of the formats that is:\n"
+        f"{inferred_types_block(table.name, columns, types)}",
         code="CS-D030",
     )
 
 
 def empty_tables(cohort: Cohort, source: Path) -> list[str]:
     """Return a problem for each file of the cohort without rows, such as a header alone."""
-    tables = {f"tables.{name}": table for name, table in query_tables(cohort, source).items()}
-    tables |= {f"samples.tables.{name}": one for name, one in split_tables(cohort, source).items()}
-    tables |= {f"candidates.{name}": one for name, one in candidate_tables(cohort, source).items()}
     return [
         f"{table.file}: has no rows; expected {key} of cohort '{cohort.name}'. Get the file again."
-        for key, table in tables.items()
+        for key, table in all_tables(cohort, source).items()
         if not count_rows(table, limit=1)
     ]
 
@@ -390,9 +338,3 @@ def _type_problems(table: SourceTable) -> list[str]:
                     f"which [types.{table.name}] declares. {advice}"
                 )
     return problems
-
-
-def _files(source: Path, file: str) -> list[Path]:
-    """Return the file of that name, or all that a name with a `*` matches."""
-    paths = sorted(source.glob(file)) if "*" in file else [source / file]
-    return [path for path in paths if path.is_file()]

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.data.ingest.csv_files import csv_problem, read_dialect
+from clinical_symile.data.ingest.csv_files import (
+    csv_problem,
+    head_problem,
+    is_utf_8_read_as_latin_1,
+    read_dialect,
+)
 
 ROWS = ["id,code,value", *(f"{n},K,4" for n in range(100))]
 
@@ -57,3 +62,40 @@ def test_a_whole_file_has_no_problem_compressed_or_not(tmp_path: Path) -> None:
 def test_the_delimiter_is_that_of_the_header(tmp_path: Path, delimiter: str) -> None:
     file = write(tmp_path / "a.csv", [delimiter.join(["id", '"a,b"', "value"]), "1;2,3"])
     assert read_dialect(file, "utf-8").delimiter == delimiter
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "told"),
+    [
+        ("utf-16", "utf-8", "is encoded in UTF-16, not in UTF-8"),
+        ("utf-16-le", "latin-1", "is encoded in UTF-16, not in LATIN-1"),
+        ("utf-16-be", "utf-16", "big-endian UTF-16"),
+        ("utf-8", "utf-16", "is not encoded in UTF-16"),
+    ],
+)
+def test_an_encoding_that_would_be_read_as_nonsense_is_named(
+    tmp_path: Path, encoding: str, declared: str, told: str
+) -> None:
+    problem = head_problem(write(tmp_path / "a.csv", ROWS, encoding), declared)
+    assert problem is not None
+    assert told in problem
+
+
+def test_utf_8_that_is_declared_as_latin_1_is_noticed(tmp_path: Path) -> None:
+    rows = [*ROWS, "100,männlich,1"]
+    assert is_utf_8_read_as_latin_1(write(tmp_path / "a.csv", rows), "latin-1")
+    assert not is_utf_8_read_as_latin_1(write(tmp_path / "b.csv", rows, "latin-1"), "latin-1")
+    assert not is_utf_8_read_as_latin_1(write(tmp_path / "c.csv", ROWS), "latin-1")
+
+
+def test_blank_lines_before_the_header_are_counted(tmp_path: Path) -> None:
+    dialect = read_dialect(write(tmp_path / "a.csv", ["", " ", *ROWS]), "utf-8")
+    assert dialect.blank_lines == 2
+    assert dialect.header == ("id", "code", "value")
+
+
+def test_a_row_of_more_than_two_megabytes_is_named(tmp_path: Path) -> None:
+    rows = [*ROWS, '100,"K', "x" * 2_100_000, '",1']
+    problem = csv_problem(write(tmp_path / "a.csv", rows), "utf-8")
+    assert problem is not None
+    assert "the row that begins in line 102 is longer than 2 MB" in problem
