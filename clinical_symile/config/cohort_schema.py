@@ -13,15 +13,16 @@ from clinical_symile.registry.base import unknown_name_message
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 SettingValue = Annotated[int | float, accept_only(is_number, expected="a number")]
 _COLUMN_TYPES = ("BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN", "double:,")
+# A format names year, month and day, in any order.
+_DATED_TYPE = re.compile(
+    r"(timestamp|date):(?=.*%[Yy])(?=.*(%j|%[mbB].*%d|%d.*%[mbB]))[^%]*(%[A-Za-z][^%]*)+"
+)
 ColumnType = Annotated[
     str,
     accept_only(
         lambda value: (
             isinstance(value, str)
-            and (
-                value in _COLUMN_TYPES
-                or re.fullmatch(r"(timestamp|date):.*%[YymdbjH].*", value) is not None
-            )
+            and (value in _COLUMN_TYPES or _DATED_TYPE.fullmatch(value) is not None)
         ),
         expected=f"{', '.join(_COLUMN_TYPES)}, or a date format such as "
         "'timestamp:%d.%m.%Y %H:%M' or 'date:%d.%m.%Y'",
