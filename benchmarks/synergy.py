@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from clinical_symile.benchmarking.run import benchmark
+from clinical_symile.benchmarking.run import complete_benchmark
 from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.reporting.benchmark_report import Benchmark
@@ -40,7 +40,7 @@ def measure(synergy: float, *, work: Path, overrides: list[str], subjects: int) 
         overrides=tuple(overrides),
     )
     out = work / f"synergy-{synergy:g}"
-    return benchmark(spec, catalog=open_catalog(), out=out, bar=progress_bar)
+    return complete_benchmark(spec, catalog=open_catalog(), out=out, bar=progress_bar)
 
 
 def complete(made: Benchmark) -> list[Result]:

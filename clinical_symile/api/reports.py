@@ -11,7 +11,7 @@ from clinical_symile.api._arguments import (
     choose_bar,
     open_definitions,
 )
-from clinical_symile.benchmarking.spec import BenchmarkSpec
+from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
 from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
@@ -68,11 +68,13 @@ def benchmark(
         spec = BenchmarkSpec(report=spec, cohort=cohort)
     elif cohort is not None:
         raise DefinitionError("a BenchmarkSpec names its cohort. Leave cohort out.", code="CS-F024")
-    from clinical_symile.benchmarking import run  # PyTorch takes seconds to load
+    definitions = open_definitions(catalog)
+    plan_benchmark(spec, catalog=definitions)
+    from clinical_symile.benchmarking.run import complete_benchmark  # PyTorch takes seconds
 
-    return run.benchmark(
+    return complete_benchmark(
         spec,
-        catalog=open_definitions(catalog),
+        catalog=definitions,
         out=Path(out),
         source=None if source is None else Path(source),
         bar=choose_bar(progress),

@@ -23,7 +23,7 @@ from clinical_symile.tracking.tracking_uri import tracking_uri
 from clinical_symile.training.train import train
 
 
-def benchmark(
+def complete_benchmark(
     spec: BenchmarkSpec,
     *,
     catalog: Catalog,

@@ -1,8 +1,11 @@
-"""`clinical-symile check`: read every definition and say every problem."""
+"""`clinical-symile check`: read every definition and report every problem."""
 
+import argparse
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from clinical_symile.cli.arguments import offer
+from clinical_symile.cli.parser import print_problems
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.component import unknown_objects
@@ -13,13 +16,61 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import Task, applicability_problems, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.ingest.query import binding_problems, syntax_problems
-from clinical_symile.errors import DefinitionError, as_problems
+from clinical_symile.errors import ClinicalSymileError, DefinitionError, Problem, as_problems
 from clinical_symile.registry.families import BASELINES, FAMILIES, SECTIONS
 from clinical_symile.registry.source import find_definition
 
 
-def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]]:
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `check`."""
+    parser.add_argument(
+        "--canary",
+        metavar="package.module:Name",
+        help="check a component of your own instead: hidden values must not reach its result",
+    )
+    parser.add_argument(
+        "--plugin",
+        metavar="PACKAGE",
+        help="check everything that an installed package registers instead",
+    )
+    cohort = parser.add_argument(
+        "--cohort", metavar="COHORT", help="also try this cohort's query on its tables"
+    )
+    offer(cohort, "cohorts")
+    parser.add_argument(
+        "--source", metavar="DIR", type=Path, help="the folder of that cohort's raw files"
+    )
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Print what was read, and every problem."""
+    if (options.cohort is None) != (options.source is None):
+        options.parser.error("check of a cohort's tables needs --cohort and --source")
+    if options.plugin is not None:
+        from clinical_symile.evaluation.leak_checks.plugin import check_plugin
+
+        print("\n".join(check_plugin(options.plugin)))
+        return 0
+    if options.canary is not None:
+        from clinical_symile.evaluation.leak_checks.check import check_no_leakage
+
+        print(check_no_leakage(options.canary))
+        return 0
+    problems, notes = check_definitions(options.catalog)
+    if options.cohort is not None:
+        found: Sequence[Problem]
+        try:
+            found = check_source(options.catalog, options.cohort, source=options.source)
+        except ClinicalSymileError as error:
+            found = error.problems
+        problems = list(dict.fromkeys([*problems, *found]))
+        notes += [f"{options.cohort}: its query fits the tables of {options.source}."] * (not found)
+    print("\n".join(notes), flush=True)
+    print_problems(problems)
+    return 1 if problems else 0
+
+
+def check_definitions(directories: Sequence[Path]) -> tuple[list[Problem], list[str]]:
     """Read all cohorts, tasks and reports.
 
     Args:
@@ -32,6 +83,8 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[str], list[str]
     Raises:
         DefinitionError: the catalogs themselves contradict each other.
     """
+    from clinical_symile.data.ingest.query import syntax_problems  # DuckDB takes a while
+
     catalog = open_catalog(directories)
     problems: list[str] = []
     told: list[Cohort] = []
@@ -102,7 +155,7 @@ def _generator_problems(cohort: Cohort, where: str) -> list[str]:
     return problems
 
 
-def check_source(directories: Sequence[Path], name: str, *, source: Path) -> list[str]:
+def check_source(directories: Sequence[Path], name: str, *, source: Path) -> list[Problem]:
     """Return what is wrong with a cohort's query on its tables, reading as little as possible.
 
     Args:
@@ -114,6 +167,8 @@ def check_source(directories: Sequence[Path], name: str, *, source: Path) -> lis
         DefinitionError: there is no such cohort, or it has problems of its own.
         DataError: tables are missing or cannot be read.
     """
+    from clinical_symile.data.ingest.query import binding_problems, syntax_problems
+
     cohort = read_cohort(open_catalog(directories).path("cohorts", name), name=name)
     if syntax_problems(cohort):
         return []  # told by `check_definitions`

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from clinical_symile.data.ingest.samples import SelectedSamples
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.formatting import format_p_value
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.reporting.results import Results
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult, is_significant
 from clinical_symile.tracking.run import Run
@@ -179,15 +179,11 @@ def show_training(run: Run, console: Console) -> None:
     )
 
 
-def show_evaluation(
-    run: Run, tasks: Sequence[EvaluationTask], notes: Sequence[str], console: Console
-) -> None:
-    """One run's numbers on some tasks."""
-    primary = {task.name: task.primary for task in tasks}
-    results = [row for row in run.results if row.task in primary]
-    unscored = [row for row in run.unscored if row.task in primary]
-    console.print(results_table(results, unscored, primary=primary))
-    show_unscored(unscored, notes, console)
+def show_results(results: Results, console: Console) -> None:
+    """Print the results of an evaluation, and what could not be scored."""
+    primary = dict(results.primary_metrics)
+    console.print(results_table(results.rows, results.skipped, primary=primary))
+    show_unscored(results.skipped, results.notes, console)
 
 
 def show_benchmark(made: Benchmark, console: Console) -> None:

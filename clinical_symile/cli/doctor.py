@@ -1,5 +1,6 @@
-"""`clinical-symile doctor`: what this machine has, and what is amiss."""
+"""`clinical-symile doctor`: check Python, packages, devices, disk, definitions and MLflow."""
 
+import argparse
 import os
 import platform
 import shutil
@@ -34,7 +35,22 @@ class DoctorFinding:
         return f"{'ok  ' if self.well else 'AMISS'} {self.sentence}"
 
 
-def run_doctor(directories: Sequence[Path], *, store: Path | None = None) -> list[DoctorFinding]:
+def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `doctor`."""
+    parser.add_argument(
+        "--store", metavar="STORE", type=Path, help="also read every file of this store"
+    )
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Print every finding."""
+    findings = check_machine(options.catalog, store=options.store)
+    for finding in findings:
+        print(finding)
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def check_machine(directories: Sequence[Path], *, store: Path | None = None) -> list[DoctorFinding]:
     """Look at Python, packages, devices, memory, disk, definitions and the tracking server.
 
     Args:

@@ -1,21 +1,39 @@
 """`clinical-symile explain`: say what an error code means and what to do."""
 
+import argparse
+import re
 from difflib import get_close_matches
 
+from clinical_symile.cli.arguments import complete_by
 from clinical_symile.errors import ClinicalSymileError, error_codes
+
+
+def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `explain`."""
+    code = parser.add_argument(
+        "code", metavar="CODE", nargs="?", help="such as CS-D015; without it, all are listed"
+    )
+    complete_by(code, lambda _: error_codes())
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Print the entry of a code, or all codes."""
+    print(list_codes() if options.code is None else explain_code(options.code))
+    return 0
 
 
 def explain_code(code: str) -> str:
     """Return the entry of a code: what happened, why, and what to do.
 
     Args:
-        code: such as `CS-D015`; `d015` is read as the same.
+        code: such as `CS-D015`; `d15` is read as the same.
 
     Raises:
         ClinicalSymileError: no error has this code.
     """
     known, wanted = error_codes(), code.strip("[]").upper()
-    wanted = wanted if wanted.startswith("CS-") else f"CS-{wanted}"
+    if short := re.fullmatch(r"(?:CS-)?([A-Z])(\d{1,3})", wanted):
+        wanted = f"CS-{short[1]}{short[2]:0>3}"
     if wanted not in known:
         close = get_close_matches(wanted, known, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else "."

@@ -1,11 +1,11 @@
-"""`clinical-symile init cohort`: a folder to begin a cohort of one's own with."""
+"""`clinical-symile init cohort`: write a folder with a cohort of your own to fill in."""
 
+import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from clinical_symile.config.catalog import builtin_folder, open_catalog
-from clinical_symile.data.wizard.propose import propose_cohort
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
 
@@ -14,6 +14,37 @@ TEMPLATES = {
     "tables": "CSV or Parquet tables of admissions, X-rays, ECGs and lab results",
     "meds": "labs, outcomes and splits in MEDS, tables of X-rays and ECGs",
 }
+
+
+def add_init_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `init`."""
+    parser.add_argument("what", choices=("cohort",), help="what to begin")
+    parser.add_argument("cohort", metavar="NAME", help="of the cohort, such as st_elsewhere")
+    parser.add_argument("--at", metavar="DIR", type=Path, required=True, help="the folder to write")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--like", choices=("tables", "meds"), default="tables", help="the form of its raw files"
+    )
+    either.add_argument(
+        "--from",
+        dest="raw",
+        metavar="RAW",
+        type=Path,
+        help="propose the cohort from the raw tables in this folder",
+    )
+
+
+def run_init(options: argparse.Namespace) -> int:
+    """Write the folder, and print its files and the next command."""
+    check = f"clinical-symile --catalog {options.at} check"
+    if options.raw is None:
+        written, notes = init_cohort(options.cohort, at=options.at, like=options.like), ()
+    else:
+        written, notes = init_cohort_from(options.cohort, at=options.at, raw=options.raw)
+        check += f" --cohort {options.cohort} --source {options.raw}"
+        notes = (*notes, "Search these files for TODO: the tables do not answer these questions.")
+    print("\n".join([*map(str, written), *notes, f"Next: `{check}`."]))
+    return 0
 
 
 def init_cohort(name: str, *, at: Path, like: str) -> list[Path]:
@@ -64,6 +95,8 @@ def init_cohort_from(name: str, *, at: Path, raw: Path) -> tuple[list[Path], tup
         DataError: the folder has no tables, no admissions, or no modality.
     """
     _check_name(name)
+    from clinical_symile.data.wizard.propose import propose_cohort  # pandas takes a while
+
     proposal = propose_cohort(name, raw)
     folder = at / "cohorts" / name
     written = _write_new({folder / file: text for file, text in proposal.files.items()})

@@ -1,5 +1,6 @@
-"""`clinical-symile list`: what there is to choose from, without loading what it names."""
+"""`clinical-symile list`: show what there is to choose from, without importing it."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,36 @@ from clinical_symile.missingness.patterns import PATTERN_FORMS, PATTERN_GROUPS
 from clinical_symile.registry.base import Family, describe
 from clinical_symile.registry.families import FAMILIES
 
+LISTS = (
+    "cohorts",
+    "tasks",
+    "reports",
+    "objectives",
+    "missing_modality",
+    "encoders",
+    "augmentations",
+    "modalities",
+    "probes",
+    "baselines",
+    "metrics",
+    "missingness",
+)
+
+
+def add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `list`."""
+    about = f"one of {', '.join(LISTS)}; without it, all of them"
+    parser.add_argument("what", metavar="KIND", nargs="?", choices=LISTS, help=about)
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """Print the names of some kinds."""
+    print(list_catalog(options.catalog, [options.what] if options.what else LISTS))
+    return 0
+
 
 def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
-    """The names of some kinds, each with what it is.
+    """Return the names of some kinds, each with its description.
 
     Args:
         directories: catalogs beside ours.

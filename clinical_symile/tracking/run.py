@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, warn_renamed
 from clinical_symile.tracking.analysis_tables import read_analysis
 from clinical_symile.tracking.names import check_name, check_path
 from clinical_symile.tracking.results import (
@@ -160,6 +160,9 @@ class Run:
         for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
             path = self.path / folder / f"{task}.digest"
             if path.is_file():
+                if folder == _ANALYSIS_BEFORE_0_2:
+                    old, new = f"the folder '{folder}/'", f"'{_ANALYSIS}/'"
+                    warn_renamed(old, new, where=str(self.path))
                 return path.read_text(encoding="utf-8")
         return None
 

@@ -9,7 +9,7 @@ import pytest
 
 from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.benchmarking.finalize import STAGES
-from clinical_symile.benchmarking.run import benchmark
+from clinical_symile.benchmarking.run import complete_benchmark
 from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -49,7 +49,7 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
                 "clinical_symile.evaluation.evaluate.metric_intervals",
                 partial(metric_intervals, resamples=50),
             )
-            return benchmark(SPEC, catalog=catalog, out=out, bar=bar)
+            return complete_benchmark(SPEC, catalog=catalog, out=out, bar=bar)
 
     return run
 
@@ -319,7 +319,7 @@ def test_an_unknown_baseline_is_told_before_anything_is_made(
     catalog: Catalog, tmp_path: Path
 ) -> None:
     with pytest.raises(DefinitionError, match="unknown baseline 'prevalense'; did you mean"):
-        benchmark(
+        complete_benchmark(
             replace(SPEC, baselines=("prevalense",)),
             catalog=catalog,
             out=tmp_path / "out",

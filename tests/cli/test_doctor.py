@@ -1,10 +1,11 @@
 """What `doctor` says of a store, and `prepare` of one that is there already."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from clinical_symile.cli.doctor import run_doctor
+from clinical_symile.cli.doctor import check_machine
 from clinical_symile.cli.main import main
 from tests.helpers.hospital import Hospital
 
@@ -19,7 +20,7 @@ def prepare(hospital: Hospital) -> None:
 
 def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixture[str]) -> None:
     prepare(hospital)
-    finding = run_doctor([], store=hospital.out)[-1]
+    finding = check_machine([], store=hospital.out)[-1]
     assert finding.well
     assert finding.sentence == f"store {hospital.out}: every file is as it was written"
     array = hospital.out / "ecg.npy"
@@ -31,7 +32,7 @@ def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixtu
 
 
 def test_a_folder_that_is_no_store_is_amiss(tmp_path: Path) -> None:
-    assert "no manifest.json" in run_doctor([], store=tmp_path)[-1].sentence
+    assert "no manifest.json" in check_machine([], store=tmp_path)[-1].sentence
 
 
 def test_prepare_says_when_nothing_was_read(
@@ -41,3 +42,23 @@ def test_prepare_says_when_nothing_was_read(
     assert "Already there" not in capsys.readouterr().out
     prepare(hospital)
     assert "Already there; nothing was read. Remove it to read" in capsys.readouterr().out
+
+
+def test_doctor_says_what_is_there(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    status, shown, _ = run("doctor")
+    assert status == 0
+    for part in ("Python 3", "torch", "CPU:", "disk:", "definitions:", "MLflow:"):
+        assert part in shown
+
+
+def test_doctor_says_what_is_amiss(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    status, shown, _ = run("doctor", "--catalog", tmp_path / "nowhere")
+    assert status == 1
+    assert "AMISS MLflow: the server" in shown
+    assert "AMISS definitions: catalog" in shown

@@ -18,12 +18,12 @@ def test_explain_says_what_happened_why_and_what_to_do(capsys: pytest.CaptureFix
     assert code.action in shown
 
 
-@pytest.mark.parametrize("written", ["cs-d015", "D015", "[CS-D015]", "d015"])
+@pytest.mark.parametrize("written", ["cs-d015", "D015", "[CS-D015]", "d15"])
 def test_a_code_may_be_written_in_short(written: str):
     assert explain_code(written) == explain_code("CS-D015")
 
 
-@pytest.mark.parametrize("written", ["CS-D15", "CS-X015", "D-015"])
+@pytest.mark.parametrize("written", ["CS-DD015", "CS-X015", "D-015"])
 def test_a_misspelled_code_is_answered_with_the_nearest(written: str):
     with pytest.raises(ClinicalSymileError, match=r"did you mean 'CS-[A-Z]015'") as caught:
         explain_code(written)

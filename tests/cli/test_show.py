@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.cli.check import check_definitions
-from clinical_symile.cli.show import definition_schema, show_definition
+from clinical_symile.cli.schema import definition_schema
+from clinical_symile.cli.show import show_definition
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.read import read_task, task_digest
 from clinical_symile.errors import DefinitionError

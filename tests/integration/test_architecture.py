@@ -18,6 +18,7 @@ MOST_ENTRIES = 24
 
 # Heavy or particular libraries, and the only packages and modules that load them.
 LOADED_BY = {
+    "argcomplete": {"cli.completion", "cli.main"},
     "torch": {
         "cli.doctor",
         "data.batch",
@@ -47,6 +48,8 @@ LOADED_BY = {
 }
 # These load them inside a function, so that importing the module costs nothing.
 ONLY_WHEN_CALLED = {
+    ("argcomplete", "cli.completion"),
+    ("argcomplete", "cli.main"),
     ("torch", "cli.doctor"),
     ("torch", "modalities._array_io"),
     ("mlflow", "tracking.mlflow"),

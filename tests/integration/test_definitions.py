@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.cli.check import check_definitions
-from clinical_symile.cli.list import list_catalog
-from clinical_symile.cli.parser import LISTS
+from clinical_symile.cli.list import LISTS, list_catalog
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import modality_adapters, read_cohort
 from clinical_symile.config.presets import cohort_names

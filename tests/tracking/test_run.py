@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, RenamedWordWarning
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import Result, SkippedResult
 from clinical_symile.tracking.run import Run
@@ -234,7 +234,8 @@ def test_a_run_of_version_0_1_opens(tmp_path: Path) -> None:
     assert run.is_trained
     assert run.is_finished
     assert run.mlflow_copy is None
-    assert run.analysis_digest(task) == "9cc5"
+    with pytest.warns(RenamedWordWarning, match=r"the folder 'told/' is called 'analysis/'"):
+        assert run.analysis_digest(task) == "9cc5"
     snapshot = run.snapshot()
     assert (snapshot.cohort, snapshot.results[0].value) == ("synthetic", 0.7)
     assert snapshot.history == [{"epoch": 1, "step": 18, "loss": 8.5}]

@@ -194,7 +194,7 @@ def test_init_writes_the_proposal_and_says_how_to_check_it(
     shown = capsys.readouterr().out
     assert stop.value.code == 0
     assert "Labor.csv: labs; 4 of 5 codes are in labs.csv." in shown
-    command = shown.splitlines()[-1].removeprefix("Now `").removesuffix("`.")
+    command = shown.splitlines()[-1].removeprefix("Next: `").removesuffix("`.")
     with pytest.raises(SystemExit) as stop:
         main(command.split()[1:])
     assert stop.value.code == 0

@@ -1,0 +1,167 @@
+"""Arguments that several verbs have, with their checks and their completion."""
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+COHORT = "a name from `list cohorts`, such as synthetic"
+REPORT = "a name from `list reports`, such as benchmark"
+STORE = "the folder that `prepare` wrote"
+NEW_STORE = "the folder of the store to write"
+RUNS = "the folder that holds the runs"
+MARGIN = "the loss that still counts as harmless, such as 0.02"
+_DEFAULT_TASKS = ("default",)
+
+
+def add_catalog(parser: argparse.ArgumentParser, destination: str) -> None:
+    """Add `--catalog`, before or after the verb."""
+    parser.add_argument(
+        "--catalog",
+        dest=destination,
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder with cohorts/, tasks/ or reports/ of your own; may be repeated",
+    )
+
+
+def add_store(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add `--store`."""
+    parser.add_argument("--store", metavar="STORE", type=Path, required=required, help=STORE)
+
+
+def add_tasks(parser: argparse.ArgumentParser) -> None:
+    """Add `--tasks` of evaluations and comparisons."""
+    added = parser.add_argument(
+        "--tasks",
+        metavar="A,B",
+        type=name_list,
+        default=list(_DEFAULT_TASKS),
+        help="names, patterns with *, or default; ! before a name leaves it out. Without it, the "
+        "default tasks",
+    )
+    offer(added, "tasks")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`."""
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="set a field of the pretraining task, such as epochs=10; may be repeated",
+    )
+
+
+def add_generate(parser: argparse.ArgumentParser) -> None:
+    """Add `--generate`."""
+    parser.add_argument(
+        "--generate",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="set a parameter of a synthetic cohort, such as synergy=0.5; may be repeated",
+    )
+
+
+def add_devices(parser: argparse.ArgumentParser) -> None:
+    """Add `--accelerator` and `--devices`."""
+    parser.add_argument(
+        "--accelerator",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to train; auto takes a GPU if there is one",
+    )
+    parser.add_argument(
+        "--devices", metavar="N", type=devices, default=1, help="number of GPUs; 1 without it"
+    )
+
+
+def offer(action: argparse.Action, kind: str) -> None:
+    """Let the shell complete an argument by the names of one kind of definition.
+
+    Args:
+        action: the argument.
+        kind: `cohorts`, `tasks` or `reports`.
+    """
+    complete_by(action, lambda options: defined_names(kind, options))
+
+
+def complete_by(
+    action: argparse.Action, words: Callable[[argparse.Namespace], Iterable[str]]
+) -> None:
+    """Let the shell complete an argument by words; of `a,b` the last part is completed."""
+
+    def complete(*, prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+        before = prefix[: prefix.rfind(",") + 1]
+        return [before + word for word in words(parsed_args)]
+
+    vars(action)["completer"] = complete  # read by argcomplete
+
+
+def defined_names(kind: str, options: argparse.Namespace) -> list[str]:
+    """Return the names of a kind of definition in the catalogs of a command."""
+    from clinical_symile.config.catalog import open_catalog
+
+    directories = [*options.catalog, *getattr(options, "further_catalog", [])]
+    found = getattr(open_catalog(directories), kind)
+    if kind != "cohorts":
+        return list(found)
+    from clinical_symile.config.presets import cohort_names
+
+    return [each for name, path in found.items() for each in cohort_names(path, name=name)]
+
+
+def name_list(text: str) -> list[str]:
+    """Return the names of a list with commas; at least one."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("is empty; expected one name or several with commas")
+    return found
+
+
+def optional_name_list(text: str) -> list[str]:
+    """Return the names of a list with commas; `none` for no name."""
+    return [] if text == "none" else name_list(text)
+
+
+def seed(text: str) -> int:
+    """Return a seed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 0")
+    return int(text)
+
+
+def seeds(text: str) -> list[int]:
+    """Return the seeds of a list with commas."""
+    return [seed(name) for name in name_list(text)]
+
+
+def margin(text: str) -> float:
+    """Return a margin of harmless loss."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a number above 0, such as 0.02")
+    return found
+
+
+def devices(text: str) -> int:
+    """Return a number of devices."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 1")
+    return int(text)
+
+
+def run_folder_name(text: str) -> str:
+    """Return a name that can be a folder of a run."""
+    if not re.fullmatch(r"[\w-]+", text, flags=re.ASCII):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected letters, digits, _ and - only")
+    return text

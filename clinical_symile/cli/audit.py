@@ -1,0 +1,33 @@
+"""`clinical-symile audit`: look for what could make the results of a store wrong."""
+
+import argparse
+from pathlib import Path
+
+from clinical_symile.cli.arguments import STORE
+
+
+def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `audit`."""
+    parser.add_argument("store", metavar="STORE", type=Path, help=STORE)
+    parser.add_argument(
+        "--pretraining",
+        metavar="FILE",
+        type=Path,
+        help="the names of recordings that an encoder was trained on, one per line",
+    )
+    parser.add_argument("--samples", action="store_true", help="name the samples of each finding")
+
+
+def run_audit(options: argparse.Namespace) -> int:
+    """Print every finding; the status is that of the most severe."""
+    from clinical_symile.data.audit.audit import audit_store
+    from clinical_symile.data.store import open_store
+
+    findings = audit_store(open_store(options.store), pretraining=options.pretraining)
+    for finding in findings:
+        print(finding)
+        if options.samples and finding.samples:
+            print(f"        samples {', '.join(map(str, finding.samples))}")
+    if not options.samples and any(finding.samples for finding in findings):
+        print("With --samples, this names the samples of each finding.")
+    return max(finding.severity for finding in findings).status

@@ -1,0 +1,74 @@
+"""`clinical-symile benchmark`: run everything that a report needs, and render it."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clinical_symile.cli.arguments import (
+    COHORT,
+    MARGIN,
+    REPORT,
+    add_devices,
+    add_generate,
+    add_overrides,
+    margin,
+    name_list,
+    offer,
+    optional_name_list,
+    seeds,
+)
+
+
+def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `benchmark`."""
+    offer(parser.add_argument("report", metavar="REPORT", help=REPORT), "reports")
+    cohort = parser.add_argument("--cohort", metavar="COHORT", required=True, help=COHORT)
+    offer(cohort, "cohorts")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder of all results"
+    )
+    parser.add_argument("--source", metavar="DIR", type=Path, help="the folder of raw files")
+    instead = "instead of the report's"
+    for option in ("--pretraining", "--tasks"):
+        added = parser.add_argument(option, metavar="A,B", type=name_list, help=instead)
+        offer(added, "tasks")
+    parser.add_argument(
+        "--baselines",
+        metavar="A,B",
+        type=optional_name_list,
+        help=f"{instead}; none for no baseline",
+    )
+    parser.add_argument("--seeds", metavar="I,J", type=seeds, help=instead)
+    parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
+    add_generate(parser)
+    add_overrides(parser)
+    add_devices(parser)
+
+
+def run_benchmark(options: argparse.Namespace) -> int:
+    """Run a benchmark and print its results."""
+    from clinical_symile.api.reports import benchmark
+    from clinical_symile.benchmarking.spec import BenchmarkSpec
+    from clinical_symile.cli.console import CONSOLE, show_benchmark
+
+    spec = BenchmarkSpec(
+        report=options.report,
+        cohort=options.cohort,
+        pretraining=_chosen(options.pretraining),
+        tasks=_chosen(options.tasks),
+        baselines=_chosen(options.baselines),
+        seeds=_chosen(options.seeds),
+        margin=options.margin,
+        generate=tuple(options.generate),
+        overrides=tuple(options.set),
+        accelerator=options.accelerator,
+        devices=options.devices,
+    )
+    made = benchmark(spec, out=options.out, source=options.source, catalog=options.catalog)
+    show_benchmark(made, CONSOLE)
+    return 0
+
+
+def _chosen(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)

@@ -1,0 +1,56 @@
+"""`clinical-symile prepare`: convert the raw files of a cohort into a store."""
+
+import argparse
+from pathlib import Path
+
+from clinical_symile.cli.arguments import COHORT, NEW_STORE, add_generate, offer
+
+
+def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `prepare`."""
+    offer(parser.add_argument("cohort", metavar="COHORT", help=COHORT), "cohorts")
+    parser.add_argument(
+        "--source", metavar="DIR", type=Path, required=True, help="the folder of raw files"
+    )
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--out", metavar="STORE", type=Path, help=NEW_STORE)
+    either.add_argument(
+        "--dry-run", action="store_true", help="read the tables and count, without a store"
+    )
+    add_generate(parser)
+
+
+def run_prepare(options: argparse.Namespace) -> int:
+    """Write the store, or count what would be read; print the counts."""
+    from clinical_symile.cli.console import CONSOLE, show_selected, show_store
+
+    if options.dry_run:
+        from clinical_symile.config.catalog import open_catalog
+        from clinical_symile.data.prepare_cohort import count_cohort
+        from clinical_symile.tracking.progress import progress_bar
+
+        selected = count_cohort(
+            open_catalog(options.catalog),
+            options.cohort,
+            source=options.source,
+            generate=options.generate,
+            bar=progress_bar,
+        )
+        show_selected(selected, CONSOLE)
+        return 0
+    from clinical_symile.api.cohorts import prepare
+
+    existed = (options.out / "manifest.json").is_file()
+    store = prepare(
+        options.cohort,
+        out=options.out,
+        source=options.source,
+        generate=options.generate,
+        catalog=options.catalog,
+    )
+    show_store(store, CONSOLE)
+    if existed:
+        CONSOLE.print(
+            "Already there; nothing was read. Remove it to read changed recordings again."
+        )
+    return 0

@@ -1,0 +1,51 @@
+"""Run commands as a user types them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.cli.main import main
+from tests.helpers.hospital import Hospital
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A function that runs one command: (exit status, standard output, standard error)."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def refused(run: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """A function that runs a command that must fail: what it says, a sentence for each problem."""
+
+    def refused(*arguments: str | Path) -> str:
+        status, shown, said = run(*arguments)
+        assert status == 1
+        assert shown == ""
+        assert all(line.startswith("error: ") for line in said.splitlines())
+        return said
+
+    return refused
+
+
+@pytest.fixture
+def prepare(hospital: Hospital, tmp_path: Path) -> list[str | Path]:
+    """The command that prepares the small hospital."""
+    command = ["prepare", "small", "--catalog", tmp_path, "--source", hospital.source]
+    return [*command, "--out", hospital.out]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "runs"
