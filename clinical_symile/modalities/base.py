@@ -75,10 +75,11 @@ class Modality(Protocol):
 
     Optional members:
 
-    - `named_by`: the columns that name the recording, if `columns` holds others than numbers and
-      these. Only they are reported for a rejected recording.
+    - `named_by`: the columns that name the recording, all of which must hold a value. Only they are
+      reported for a rejected recording. Without it that is every column that is not in `numbers`.
     - `values`: the columns with the measurement itself, if it is in the row and not in a file. The
-      row records the modality if any of them holds a value. Without it they are `numbers`.
+      row records the modality if any of them holds a value. Without it they are `numbers`, or all
+      columns if there is no `named_by` either.
     - `summarize_values(read)`: yields a `ValueSummary` of each part: see `Labs`.
     - `implausible(columns)`: counts by part the single values that are stored as missing: see
       `Labs`.

@@ -63,6 +63,7 @@ class CxrArray:
         self.shape = (1, size_px, size_px)
         self.parts = ("grey",)
         self.columns = self.array.columns
+        self.named_by = self.columns
         self.numbers = ()
 
     def read(

@@ -90,6 +90,7 @@ class Ecg:
         self.shape = (len(LEADS), _TIMES)
         self.parts = LEADS
         self.columns = file_columns(path)
+        self.named_by = self.columns
         self.numbers = ()
 
     def read(

@@ -47,6 +47,7 @@ class EcgArray:
         self.shape = (len(LEADS), _TIMES)
         self.parts = LEADS
         self.columns = self.array.columns
+        self.named_by = self.columns
         self.numbers = ()
 
     def read(

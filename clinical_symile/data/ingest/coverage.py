@@ -4,6 +4,7 @@ Each is a count that a later step would take for granted: `prepare` and its dry 
 `audit` reports it again from the manifest.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ import numpy as np
 from jaxtyping import Int
 
 from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.csv_files import (
+    Dialect,
+    is_utf_8_read_as_latin_1,
+    read_dialect,
+)
 from clinical_symile.data.ingest.query_lineage import QueryLineage
 from clinical_symile.data.ingest.source_tables import SourceTable, query_tables, split_tables
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
@@ -29,6 +35,7 @@ _WRONG_SHARE = 0.1  # of values that are not usable, from which a part is report
 _MAX_CODES_SHOWN = 8
 _MAX_PARTS_SHOWN = 10
 _MAX_CODE_LENGTH = 40
+_ROWS_AT_A_TIME = 1000
 _MAX_SCANNED_BYTES = 500_000_000  # larger CSV files are not searched for line breaks in cells
 
 
@@ -37,8 +44,8 @@ class CoverageProblem:
     """Something that no sample has, or that few samples have as the cohort states it.
 
     Attributes:
-        reason: `modality-missing`, `part-missing`, `not-numbers`, `implausible`, `column-empty` or
-            `line-breaks`.
+        reason: `modality-missing`, `part-missing`, `not-numbers`, `implausible`, `column-empty`,
+            `line-breaks` or `encoding`.
         modality: the modality; empty for columns and tables.
         part: the part of the modality, such as an analyte; empty for all of it.
         sentence: what was found, with counts, and what to do.
@@ -134,7 +141,7 @@ def coverage_problems(
         if recorded[name] and is_in_rows and hasattr(adapter, "summarize_values"):
             problems += _part_problems(samples, name, adapter)
     problems += _empty_columns(samples)
-    problems += [problem for table in samples.tables.values() for problem in _line_breaks(table)]
+    problems += [problem for table in samples.tables.values() for problem in _text_problems(table)]
     return problems
 
 
@@ -245,10 +252,13 @@ def _code_sentences(samples: _Samples, missing: Sequence[ValueSummary]) -> Itera
 
 def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
     cohort = samples.cohort
-    uses = {outcome.column: f"outcomes.{name}" for name, outcome in cohort.outcomes.items()}
+    outcomes = cohort.outcomes.items()
+    uses = {one.known: f"outcomes.{name}.known" for name, one in outcomes if one.known}
+    uses |= {outcome.column: f"outcomes.{name}" for name, outcome in outcomes}
     uses |= {one.column: f"subgroups.{name}" for name, one in cohort.subgroups.items()}
     uses |= {column: "samples.measured" for column in cohort.samples.measured}
     uses |= {column: "samples.keep" for column in cohort.samples.keep}
+    uses |= {column: "samples.required" for column in cohort.samples.required}
     columns = [column for column in uses if column in samples.columns]
     if not columns or not samples.rows:
         return
@@ -261,17 +271,40 @@ def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
             )
 
 
-def _line_breaks(table: SourceTable) -> Iterator[CoverageProblem]:
-    """Yield a problem for cells that hold line breaks, as a stray quote makes them."""
+def _text_problems(table: SourceTable) -> Iterator[CoverageProblem]:
+    """Yield a problem for rows in one cell, as a stray quote makes them, and a wrong encoding."""
     if table.is_parquet or sum(path.stat().st_size for path in table.paths) > _MAX_SCANNED_BYTES:
         return
-    cells = "contains(concat_ws('', *COLUMNS(*)), chr(10))"
+    for path in table.paths:
+        if is_utf_8_read_as_latin_1(path, table.encoding):
+            yield CoverageProblem(
+                reason="encoding",
+                sentence=f"table {table.file.name}: is declared as Latin-1, but {path.name} is "
+                "encoded in UTF-8. Remove its encoding from cohort.toml.",
+            )
+    dialect = read_dialect(table.paths[0], table.encoding)
+    cell = "concat_ws('', *COLUMNS(*))"
+    query = f"SELECT {cell} FROM {text_expression(table)} WHERE contains({cell}, chr(10))"
+    count = 0
     with describe_read_errors(table), connect() as connection:
-        query = f"SELECT count(*) FROM {text_expression(table)} WHERE {cells}"
-        ((count,),) = connection.execute(query).fetchall()
+        rows = connection.execute(query)
+        while batch := rows.fetchmany(_ROWS_AT_A_TIME):
+            count += sum(_holds_rows(text, dialect) for (text,) in batch)
     if count:
         yield CoverageProblem(
             reason="line-breaks",
-            sentence=f"table {table.file.name}: {count} rows hold line breaks inside a cell. If "
-            "its cells are single lines, a stray quote has joined rows: double or remove it.",
+            sentence=f"table {table.file.name}: {count} rows hold other rows inside a cell, as a "
+            "stray quote joins them. Double or remove the quote.",
         )
+
+
+def _holds_rows(text: str, dialect: Dialect) -> bool:
+    """Return True if a line inside a text has the delimiters of a row: prose may have line breaks.
+
+    The first and the last line are parts of rows, and are not looked at if there are others.
+    """
+    lines = text.splitlines()
+    inner = [line for line in lines[1:-1] if line.strip()] or lines[-1:]
+    between = re.compile(re.escape(dialect.delimiter) + "(?! )")  # in prose, a blank follows
+    rows = sum(len(between.findall(line)) == len(dialect.header) - 1 for line in inner)
+    return len(dialect.header) > 1 and rows * 2 >= len(inner)

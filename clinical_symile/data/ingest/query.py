@@ -139,7 +139,9 @@ def make_samples(
             *value_problems(cohort, source)
             or [
                 f"{where}: DuckDB stopped with a {type(error).__name__} on the tables under "
-                f"{source}. Run the query there to find the wrong value."
+                f"{source}. Often a join compares ids that are numbers in one table and text in "
+                "another, or a cast meets a text of another form. Declare the columns under "
+                "[types], or use TRY_CAST."
             ],
             code="CS-D005",
         ) from None

@@ -26,7 +26,9 @@ from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.errors import DataError
 
 _MAX_IDS_SHOWN = 5  # in one message
-_NO_ID = ("", "na", "n/a", "nan", "null", "none", "nil", "#n/a")  # cells that are no id
+# Cells that are no id, as spreadsheets, databases and statistics programs write them.
+_NO_ID = ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "nil")
+_NO_ID += (".", "-", "?", "unknown", "missing")
 MEMORY_LIMIT = "2500MB"  # of DuckDB; the rest goes to the scratch folder
 
 
@@ -207,8 +209,10 @@ def _make_rows(
 
 
 def _id_expression(column: str, kind: str) -> str:
-    """Return the SQL expression of an id: trimmed text, and NULL for `NA`, `NULL` and the like."""
+    """Return the SQL expression of an id: trimmed, and NULL for `NA`, NaN and the like."""
     name = sql_identifier(column)
+    if kind in ("DOUBLE", "FLOAT"):
+        return f"CASE WHEN NOT isnan({name}) THEN {name} END"
     if kind != "VARCHAR":
         return name
     words = ", ".join(map(sql_literal, _NO_ID))
@@ -243,14 +247,17 @@ def _recorded_condition(candidates: str | None, adapter: Any) -> str:
     """Return the SQL condition under which a row records a modality.
 
     All columns that name the recording must hold a value, and any of those with the measurement.
+    Without a statement of the adapter, any column will do: `read` decides what it needs.
     """
     if candidates:
         return f"coalesce(len({sql_identifier(candidates)}), 0) > 0"
+    named_by = getattr(adapter, "named_by", ())
     values = getattr(adapter, "values", adapter.numbers)
-    others = [column for column in adapter.columns if column not in values]
-    named_by = [has_value(column) for column in getattr(adapter, "named_by", others)]
+    if not named_by and not values:
+        values = adapter.columns
     any_value = " OR ".join(map(has_value, values))
-    return " AND ".join([*named_by, *([f"({any_value})"] if any_value else [])]) or "true"
+    needed = [has_value(column) for column in named_by]
+    return " AND ".join([*needed, *([f"({any_value})"] if any_value else [])]) or "true"
 
 
 def _check_numbers(
@@ -266,18 +273,36 @@ def _check_numbers(
     numeric = {name for name, kind, *_ in described if kind in NUMERIC_TYPES}
     for column in sorted({*columns} - numeric):
         text = f"trim(CAST({sql_identifier(column)} AS VARCHAR))"
-        ((count,),) = connection.execute(
-            f"SELECT count(*) FROM _samples "
-            f"WHERE {text} != '' AND TRY_CAST({text} AS DOUBLE) IS NULL"
+        no_number = f"{text} != '' AND TRY_CAST({text} AS DOUBLE) IS NULL"
+        has_comma = f"regexp_full_match({text}, '[<>≤≥=+-]*\\s*\\d*,\\d+')"
+        ((count, commas),) = connection.execute(
+            f"SELECT count(*), count(*) FILTER ({has_comma}) FROM _samples WHERE {no_number}"
         ).fetchall()
         if count:
             problems.append(
                 f"{where}: column '{column}' holds {count} values that are not numbers; expected "
-                "numbers, or an empty cell where a value is missing. Clean them in the query or "
-                "the table" + (", or set 'censored' of the modality." if column in values else ".")
+                "numbers, or an empty cell where a value is missing. "
+                + _advice_on_numbers(commas, count, is_value=column in values)
             )
     if problems:
         raise DataError(*problems, code="CS-D009")
+
+
+def _advice_on_numbers(commas: int, count: int, *, is_value: bool) -> str:
+    """Return what to do about values that are not numbers, some of them with a decimal comma."""
+    if commas:
+        advice = (
+            f"{commas} of them have a decimal comma: write replace(…, ',', '.') around the column "
+            'in the query, or declare it as "double:," in [types].'
+        )
+        if commas == count:
+            return advice
+        return f"{advice} For the others, clean the table" + (
+            ", or set 'censored' of the modality." if is_value else "."
+        )
+    return "Clean them in the query or the table" + (
+        ", or set 'censored' of the modality." if is_value else "."
+    )
 
 
 def _check_rows(connection: duckdb.DuckDBPyConnection, where: str, *, split_is_drawn: bool) -> None:
