@@ -1,37 +1,36 @@
 """Draw hidden entries: missing completely at random, at random, or not at random.
 
-A mechanism gives each sample and column a score, and hides the entries with the lowest scores. The
-score is
+A mechanism hides the entry of a sample and a column with probability
 
-    log(u / (1 - u)) - SLOPE · x,    u uniform on (0, 1).
+    p = 1 / (1 + exp(-(a + SLOPE · x))),
 
-For a threshold a, an entry is hidden with probability 1 / (1 + exp(-(a + SLOPE · x))): a logistic
-model of missingness with intercept a. With x = 0 it is missing completely at random (MCAR). With a
-covariate x that is always recorded it is missing at random (MAR). With x the hidden value itself,
-or an outcome, it is missing not at random (MNAR). The intercept is solved for, so that the hidden
-share is exact on the given samples, not only in expectation.
+a logistic model of missingness with intercept a, independently of all other entries given x. With
+x = 0 it is missing completely at random (MCAR). With a covariate x that is always recorded it is
+missing at random (MAR). With x the hidden value itself, or an outcome, it is missing not at random
+(MNAR). x has mean 0 and variance 1.
+
+An entry is hidden if log(u / (1 - u)) - SLOPE · x < a, with u uniform on (0, 1). The intercept of
+each column is solved for on the given samples, so that the hidden share is the rate to the nearest
+sample. A sample may lose all entries.
 
 u depends on the seed, the sample's name and the column's name alone: not on the order of rows, on
-other samples, or on the machine. Of two patterns with the same mechanism and seed, the one with
-the higher rate hides nearly all that the other hides, so that curves over rates are paired.
+other samples, on other columns, or on the machine. Of two patterns with the same mechanism and
+seed, the one with the higher rate hides all that the other hides, so that curves over rates are
+paired.
 
 Source: Rubin, "Inference and missing data", Biometrika 63, 1976, for the three kinds.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import root_scalar  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-from scipy.special import logit, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import logit, ndtri
+from scipy.stats import rankdata
 
 # The log odds of being hidden per standard deviation of x: exp(1.5) is about 4.5.
 SLOPE = 1.5
-
-_ROUNDS = 4
 
 
 def uniforms(
@@ -43,12 +42,12 @@ def uniforms(
     array([[0.641983]])
     """
     drawn = np.empty((len(samples), len(columns)))
-    for place, column in enumerate(columns):
+    for number, column in enumerate(columns):
         start = hashlib.blake2b(f"{seed}/{column}/".encode(), digest_size=8)
         for row, sample in enumerate(samples):
             hashed = start.copy()
             hashed.update(sample.encode())
-            drawn[row, place] = int.from_bytes(hashed.digest(), "big")
+            drawn[row, number] = int.from_bytes(hashed.digest(), "big")
     return (np.floor(drawn / 2**12) + 0.5) / 2**52
 
 
@@ -70,83 +69,21 @@ def draw_hidden(
     covariates: Float[np.ndarray, "sample column"],
     *,
     present: Bool[np.ndarray, "sample column"],
-    rate: float,
+    rates: Float[np.ndarray, " column"],
 ) -> Bool[np.ndarray, "sample column"]:
-    """Draw hidden entries: the share `rate` of each column, but never all entries of a sample.
+    """Draw hidden entries, independently given the covariates.
 
     Args:
         draws: uniform numbers, see `uniforms`.
         covariates: x of each entry; 0 for MCAR.
         present: True where there is an entry to hide.
-        rate: the share of each column's present entries. If fewer can be hidden, because each
-            sample keeps one, as many as possible are hidden.
+        rates: the share of each column's present entries to hide.
     """
-    place = _places(logit(draws) - SLOPE * covariates, present)
-    lift = np.zeros(draws.shape[1])
-    below = _solve(lambda b: _share(_below(place, present, b, lift), present) - rate, 0.0, 1.0)
-    for _ in range(_ROUNDS):
-        for column in range(draws.shape[1]):
-            lift[column] = _solve(
-                lambda one, c=column: (
-                    rate
-                    - _share(
-                        _below(place, present, below, _with(lift, c, one))[:, [c]],
-                        present[:, [c]],
-                    )
-                ),
-                -1.0,
-                1.0,
-            )
-    return _below(place, present, below, lift)
-
-
-def _places(
-    scores: Float[np.ndarray, "sample column"], present: Bool[np.ndarray, "sample column"]
-) -> Float[np.ndarray, "sample column"]:
-    """Return each score's rank among the present ones of its column, scaled to (0, 1)."""
-    places = np.ones(scores.shape)
-    for column in range(scores.shape[1]):
-        there = present[:, column]
-        places[there, column] = (rankdata(scores[there, column]) - 0.5) / max(there.sum(), 1)
-    return places
-
-
-def _below(
-    place: Float[np.ndarray, "sample column"],
-    present: Bool[np.ndarray, "sample column"],
-    below: float,
-    lift: Float[np.ndarray, " column"],
-) -> Bool[np.ndarray, "sample column"]:
-    """Return the present entries below a threshold; of a sample with none left, the highest stays.
-
-    `lift` is added to find the highest entry of a sample. It lets every column reach its rate.
-    """
-    taken = present & (place < below)
-    empty = np.flatnonzero((taken == present).all(axis=1) & present.any(axis=1))
-    raised = np.where(present[empty], place[empty] + lift, -np.inf)
-    taken[empty, raised.argmax(axis=1)] = False
-    return taken
-
-
-def _share(
-    taken: Bool[np.ndarray, "sample column"], present: Bool[np.ndarray, "sample column"]
-) -> float:
-    return taken.sum() / max(present.sum(), 1)
-
-
-def _with(
-    lift: Float[np.ndarray, " column"], column: int, value: float
-) -> Float[np.ndarray, " column"]:
-    changed = lift.copy()
-    changed[column] = value
-    return changed
-
-
-def _solve(excess: Callable[[float], float], low: float, high: float) -> float:
-    """Find where a rising step function crosses zero; return the nearer end if it never does."""
-    if excess(low) >= 0:
-        return low
-    if excess(high) <= 0:
-        return high
-    found = cast(Any, root_scalar)(excess, bracket=(low, high), method="bisect", xtol=1e-6)
-    return float(found.root)
+    scores = logit(draws) - SLOPE * covariates
+    hidden = np.zeros(draws.shape, dtype=bool)
+    for column, rate in enumerate(rates):
+        rows = np.flatnonzero(present[:, column])
+        count = int(np.floor(rate * len(rows) + 0.5))
+        lowest = np.argsort(scores[rows, column], kind="stable")[:count]
+        hidden[rows[lowest], column] = True
+    return hidden

@@ -1,24 +1,29 @@
 """Parse missingness patterns: words that say which modalities a query may use.
 
-| pattern | samples | available to a query |
-|---|---|---|
-| `observed` | those with anything present | what was recorded |
-| `complete` | those with every modality | all of them |
-| `without-ecg` | the same as `complete` | all but the ECG |
-| `only-labs`, `only-cxr-labs` | the same as `complete` | just these |
-| `mcar-30` | the same as `complete` | each hidden in 30 % of samples, by chance alone |
-| `mar-age-30` | the same as `complete` | each hidden in 30 %, more often the higher the age |
-| `mnar-30` | the same as `complete` | each hidden in 30 %, more often the more severe itself is |
-| `mnar-died-30` | the same as `complete` | each hidden in 30 %, more often with the outcome |
-| `site` | the same as `complete` | what a train sample, drawn at random, has |
-| `site-ward` | the same as `complete` | the same, drawn among those of the sample's ward |
-| `site-clinic` | the same as `complete` | what a line of the store's `sites/clinic.csv` has |
-| `mask-ours` | the same as `complete` | what the store's `masks/ours.csv` says of the sample |
-| `labs-mcar-50` | the same as `complete` | all, but half of the analytes in labs hidden |
+| pattern | available to a query |
+|---|---|
+| `observed` | every present modality; of all samples with anything present |
+| `complete` | all modalities; of the samples with every modality, as all further patterns |
+| `without-ecg` | all but the ECG |
+| `only-labs`, `only-cxr-labs` | only the named modalities |
+| `mcar-30` | each modality hidden in 30 % of samples, completely at random |
+| `mcar-ecg-50-labs-20` | the ECG hidden in 50 % of samples, labs in 20 %, others never |
+| `mcar-50-corr-60` | each hidden in 50 %; the hiding of any two modalities correlates at 0.60 |
+| `mar-age-30` | each hidden in 30 %, more often the higher the kept column `age` |
+| `mar-age-ecg-50-labs-20` | the same with a rate for each modality |
+| `mnar-30`, `mnar-ecg-50-labs-20` | more often the more severe the hidden measurement itself |
+| `mnar-died-30`, `mnar-died-ecg-50-labs-20` | more often with the outcome or column `died` |
+| `mcar-50@at-least-one` | one of the above, but every sample keeps one modality |
+| `site` | the modalities of a train sample drawn at random |
+| `site-ward` | the same, from train samples with the same value of the kept column `ward` |
+| `site-clinic` | a line of the store's table `sites/clinic.csv` |
+| `mask-ours` | what the store's table `masks/ours.csv` says |
+| `labs-mcar-50`, `labs-mar-age-50`, `labs-mnar-50` | all modalities; half of the analytes hidden |
 
-No pattern hides everything from a sample. Two words name several patterns: `every` all 2^M - 1
-patterns of M modalities, `grid` these with `mcar` and `mnar` at three rates and `site`.
-`mechanisms.py` and `masks.py` draw what is random.
+Modalities are hidden independently of one another, given what the mechanism depends on, unless the
+pattern says otherwise. A sample may lose all modalities. Two words name several patterns: `every`
+all 2^M - 1 fixed patterns of M modalities, `grid` these with `mcar` and `mnar` at three rates and
+`site`. `mechanisms.py` and `data/masks.py` draw what is random.
 """
 
 from collections.abc import Sequence
@@ -27,30 +32,36 @@ from difflib import get_close_matches
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
 
+# Every form of a pattern, with a sentence for `list missingness`. <rates> is one percentage, such
+# as 30, or one for each modality, such as ecg-50-labs-20.
 PATTERN_FORMS = {
-    "observed": "all with the target present; a query has what was recorded",
-    "complete": "those with every modality of the task; a query has all of them",
+    "observed": "all samples with the target present; a query has what was recorded",
+    "complete": "samples with every modality of the task; a query has all of them",
     "without-<modality>": "the same samples; a query has all but this one",
-    "only-<modality>": "the same samples; a query has just this one (or several: only-cxr-labs)",
-    "mcar-<percent>": "the same samples; each modality hidden so often, by chance; seeded",
-    "mar-<column>-<percent>": "the same, more often the higher a column that the cohort keeps",
-    "mnar-<percent>": "the same, more often the more severe the measurement itself",
-    "mnar-<outcome>-<percent>": "the same, more often with an outcome, or by a kept column",
-    "site": "the same samples; a query has what a train sample drawn at random has",
+    "only-<modality>": "the same samples; a query has only this one (or several: only-cxr-labs)",
+    "mcar-<rates>": "each modality hidden in so many percent, at random: mcar-30",
+    "mcar-<rates>-corr-<percent>": "the same; the hiding of two modalities correlates so much",
+    "mar-<column>-<rates>": "hidden more often the higher a column that the cohort keeps",
+    "mnar-<rates>": "hidden more often the more severe the measurement itself",
+    "mnar-<outcome>-<rates>": "hidden more often with an outcome, or by a kept column",
+    "<mechanism>@at-least-one": "mcar, mar or mnar; every sample keeps one modality",
+    "site": "a query has what a train sample drawn at random has",
     "site-<name>": "the same, by a kept column's value, or by the table sites/<name>.csv",
-    "mask-<name>": "the same samples; a query has what masks/<name>.csv says",
-    "<modality>-<mechanism>": "the same samples; parts of it hidden by one of these: labs-mcar-50",
+    "mask-<name>": "a query has what masks/<name>.csv says",
+    "<modality>-<mechanism>": "parts of it hidden by mcar, mar or mnar: labs-mcar-50",
 }
 PATTERN_GROUPS = {
-    "every": "stands for all 2^M - 1 patterns of complete, without and only",
-    "grid": "stands for every, mcar and mnar at 10, 30 and 50 %, and site",
+    "every": "all 2^M - 1 patterns of complete, without and only",
+    "grid": "every, mcar and mnar at 10, 30 and 50 %, and site",
 }
+AT_LEAST_ONE = "at-least-one"
 GRID_RATES = (10, 30, 50)
 DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
+_MECHANISMS = DRAWN_FORMS[:3]
 
 
 @dataclass(frozen=True)
@@ -59,13 +70,17 @@ class Pattern:
 
     Attributes:
         name: as written in a task.
-        complete: only complete samples are scored, so that patterns differ in nothing else.
-        without: modalities that are hidden.
-        only: the modalities that are not hidden; empty where the pattern does not say.
-        mechanism: one of `DRAWN_FORMS`, where what is hidden differs from sample to sample.
-        rate: the share of each modality that the mechanism hides; 0 where it does not say.
-        given: the column, outcome or table that the mechanism depends on; empty without.
-        within: the modality whose parts are hidden, not the modalities themselves; empty without.
+        complete: True if only complete samples are evaluated, so that patterns differ in nothing
+            else.
+        without: modalities that are hidden in all samples.
+        only: the modalities that are not hidden; empty for all.
+        mechanism: one of `DRAWN_FORMS` if hidden modalities differ from sample to sample.
+        rate: the share of each modality that the mechanism hides; 0 if `rates` has one for each.
+        rates: modalities and their own rates; other modalities are never hidden.
+        correlation: the correlation of the hiding of any two modalities.
+        at_least_one: True if every sample keeps a modality.
+        given: the column, outcome or table that the mechanism depends on; may be empty.
+        within: the modality whose parts are hidden, instead of modalities; may be empty.
     """
 
     name: str
@@ -74,6 +89,9 @@ class Pattern:
     only: tuple[str, ...] = ()
     mechanism: str = ""
     rate: float = 0.0
+    rates: tuple[tuple[str, float], ...] = ()
+    correlation: float = 0.0
+    at_least_one: bool = False
     given: str = ""
     within: str = ""
 
@@ -82,16 +100,21 @@ class Pattern:
         kept = [m for m in modalities if not self.only or m in self.only]
         return [m for m in kept if m not in self.without]
 
+    def rates_of(self, modalities: Sequence[str]) -> Float[np.ndarray, " modality"]:
+        """Return the rate of each modality."""
+        own = dict(self.rates)
+        return np.array([own.get(name, 0.0) if own else self.rate for name in modalities])
+
     def check(self, modalities: Sequence[str]) -> None:
         """Refuse a pattern that does not apply to queries with these modalities.
 
         Raises:
-            DefinitionError: it names a modality that they do not have, hides all of them, is
-                random where there is only one, or asks for more than can be hidden while each
-                sample keeps one.
+            DefinitionError: it names another modality, hides all modalities in all samples, or
+                has rates or a correlation that cannot be reached.
         """
-        problems: list[str] = []
-        for modality in (*self.without, *self.only, *([self.within] if self.within else [])):
+        problems = []
+        named = (*self.without, *self.only, *dict(self.rates), *([self.within] * bool(self.within)))
+        for modality in named:
             if modality not in modalities:
                 close = get_close_matches(modality, modalities, n=1)
                 hint = f"; did you mean '{close[0]}'?" if close else "."
@@ -104,25 +127,51 @@ class Pattern:
                 f"missingness pattern '{self.name}' hides all of {', '.join(modalities)}; "
                 "expected at least one to be left. Leave the pattern out."
             )
-        if self.mechanism and not self.within:
-            problems += self._too_many(modalities)
+        if not problems and self.at_least_one:
+            problems += self._at_least_one_problems(modalities)
+        if not problems and self.correlation:
+            problems += self._correlation_problems(modalities)
         if problems:
             raise DefinitionError(*problems, code="CS-F014")
 
-    def _too_many(self, modalities: Sequence[str]) -> list[str]:
-        if len(modalities) < 2:
+    def _at_least_one_problems(self, modalities: Sequence[str]) -> list[str]:
+        """Return a problem if some samples would have to lose all modalities."""
+        rates = self.rates_of(modalities)
+        if rates.sum() <= len(modalities) - 1 + 1e-9:
+            return []
+        if self.rates:
+            expected = f"a sum of at most {100 * (len(modalities) - 1)} %"
+        else:
+            expected = f"at most {100 * (1 - 1 / len(modalities)):.0f} %"
+        return [
+            f"missingness pattern '{self.name}' hides {_percents(rates)} of "
+            f"{', '.join(modalities)}; expected {expected}, since every sample keeps one. Lower "
+            f"the rate, or leave '@{AT_LEAST_ONE}' out."
+        ]
+
+    def _correlation_problems(self, modalities: Sequence[str]) -> list[str]:
+        """Return a problem if the rates do not allow the correlation."""
+        from clinical_symile.missingness.correlated import largest_correlation
+
+        rates = self.rates_of(modalities)
+        if (rates > 0).sum() < 2:
             return [
-                f"missingness pattern '{self.name}' never hides the only modality "
-                f"{', '.join(modalities)}; expected at least two. Use 'complete'."
+                f"missingness pattern '{self.name}' hides one modality, which correlates with no "
+                "other; expected at least two. Leave 'corr' out."
             ]
-        most = 1 - 1 / len(modalities)
-        if self.rate > most:
-            return [
-                f"missingness pattern '{self.name}' hides {100 * self.rate:.0f} % of each of "
-                f"{', '.join(modalities)}; expected at most {100 * most:.0f} %, since every sample "
-                "keeps one. Lower the rate."
-            ]
-        return []
+        largest = largest_correlation(rates)
+        if self.correlation <= largest + 1e-9:
+            return []
+        return [
+            f"missingness pattern '{self.name}': rates of {_percents(rates)} allow a correlation "
+            f"of at most {100 * largest:.0f} %. Lower 'corr', or bring the rates closer together."
+        ]
+
+
+def _percents(rates: Float[np.ndarray, " modality"]) -> str:
+    """Return rates as text: one if all are equal."""
+    distinct = dict.fromkeys(f"{100 * rate:.0f} %" for rate in rates)
+    return " and ".join(distinct)
 
 
 def parse_pattern(name: str) -> Pattern:
@@ -130,54 +179,97 @@ def parse_pattern(name: str) -> Pattern:
 
     >>> parse_pattern("mcar-30").rate
     0.3
+    >>> parse_pattern("mcar-ecg-50-labs-20").rates
+    (('ecg', 0.5), ('labs', 0.2))
     >>> parse_pattern("labs-mnar-50").within
     'labs'
 
     Raises:
-        DefinitionError: it is none of the forms above.
+        DefinitionError: it has none of the forms above.
     """
-    word, *rest = name.split("-")
-    if word in ("observed", "complete") and not rest:
-        return Pattern(name, complete=word == "complete")
-    if word in ("without", "only") and rest and all(rest) and len(set(rest)) == len(rest):
+    body, at, rule = name.partition("@")
+    word, *rest = body.split("-")
+    found = None
+    if at:
+        if rule == AT_LEAST_ONE and word in _MECHANISMS:
+            found = _parse_mechanism(name, word, rest)
+        if found is not None:
+            found = None if found.correlation else replace(found, at_least_one=True)
+    elif word in ("observed", "complete") and not rest:
+        found = Pattern(name, complete=word == "complete")
+    elif word in ("without", "only") and rest and all(rest) and len(set(rest)) == len(rest):
         named = tuple(rest)
-        return Pattern(name, without=named) if word == "without" else Pattern(name, only=named)
-    if word in DRAWN_FORMS:
-        found = _random(name, word, rest)
-    elif word and rest and rest[0] in ("mcar", "mar", "mnar"):
-        found = _random(name, rest[0], rest[1:])
-        found = found and replace(found, within=word)
-    else:
-        found = None
-    if found is not None:
-        return found
-    words = [form.split("-")[0] for form in PATTERN_FORMS]
-    close = get_close_matches(word, words, n=1)
-    meant = dict(zip(words, PATTERN_FORMS, strict=True))
-    hint = f"did you mean '{meant[close[0]]}'? " if close else ""
-    raise DefinitionError(
-        f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
-        "with several modalities as in only-cxr-labs and whole percents from 1 to 99. Correct the "
-        "name.",
-        code="CS-F013",
-    )
+        found = Pattern(name, without=named) if word == "without" else Pattern(name, only=named)
+    elif word in ("site", "mask"):
+        found = _parse_table(name, word, rest)
+    elif word in _MECHANISMS:
+        found = _parse_mechanism(name, word, rest)
+    elif word and rest and rest[0] in _MECHANISMS:
+        found = _parse_mechanism(name, rest[0], rest[1:])
+        if found is not None:
+            found = None if found.rates or found.correlation else replace(found, within=word)
+    if found is None:
+        raise DefinitionError(_unknown_pattern(name, word), code="CS-F013")
+    return found
 
 
-def _random(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
-    """Parse the words after a mechanism; return None if they do not fit it."""
-    if mechanism in ("site", "mask"):
-        named = len(rest) == 1 and bool(rest[0])
-        return (
-            Pattern(name, mechanism=mechanism, given="".join(rest))
-            if named or (mechanism == "site" and not rest)
-            else None
-        )
-    *given, percent = rest or [""]
-    right = percent.isdecimal() and percent.isascii() and 1 <= int(percent) <= 99
-    expected = {"mcar": (0,), "mar": (1,), "mnar": (0, 1)}[mechanism]
-    if not right or len(given) not in expected or not all(given):
+def _parse_table(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
+    """Parse `site`, `site-<name>` or `mask-<name>`; return None if it is none of these."""
+    if len(rest) == 1 and rest[0]:
+        return Pattern(name, mechanism=mechanism, given=rest[0])
+    return Pattern(name, mechanism=mechanism) if mechanism == "site" and not rest else None
+
+
+def _parse_mechanism(name: str, mechanism: str, words: Sequence[str]) -> Pattern | None:
+    """Parse what follows `mcar`, `mar` or `mnar`; return None if it does not fit.
+
+    A column comes before the rates. After `mnar` it may be left out: `mnar-x-30` depends on `x`,
+    `mnar-x-30-y-20` has rates of two modalities.
+    """
+    correlation = 0.0
+    if mechanism == "mcar" and len(words) > 2 and words[-2] == "corr":
+        if not _is_percent(words[-1], least=1):
+            return None
+        correlation, words = int(words[-1]) / 100, words[:-2]
+    pairs_alone = len(words) >= 4 and len(words) % 2 == 0
+    has_column = mechanism == "mar" or (mechanism == "mnar" and len(words) > 1 and not pairs_alone)
+    given, words = (words[0], words[1:]) if has_column and words else ("", words)
+    if has_column and (not given or given.isdecimal()):
         return None
-    return Pattern(name, mechanism=mechanism, rate=int(percent) / 100, given="".join(given))
+    about = {"mechanism": mechanism, "given": given, "correlation": correlation}
+    if len(words) == 1:
+        if not _is_percent(words[0], least=1):
+            return None
+        return Pattern(name, rate=int(words[0]) / 100, **about)
+    modalities, percents = words[::2], words[1::2]
+    is_rates = (
+        len(words) > 1
+        and len(modalities) == len(percents) == len(set(modalities))
+        and all(word and not word.isdecimal() for word in modalities)
+        and all(_is_percent(word, least=0) for word in percents)
+        and any(int(word) for word in percents)
+    )
+    if not is_rates:
+        return None
+    rates = tuple((m, int(p) / 100) for m, p in zip(modalities, percents, strict=True))
+    return Pattern(name, rates=rates, **about)
+
+
+def _is_percent(word: str, *, least: int) -> bool:
+    """Return whether a word is a whole percentage from `least` to 99."""
+    return word.isdecimal() and word.isascii() and least <= int(word) <= 99
+
+
+def _unknown_pattern(name: str, word: str) -> str:
+    """Return the error message for a name that has no form of a pattern."""
+    meant = {form.split("-")[0].split("@")[0]: form for form in reversed(PATTERN_FORMS)}
+    close = get_close_matches(word, meant, n=1)
+    hint = f"did you mean '{meant[close[0]]}'? " if close else ""
+    return (
+        f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
+        "with several modalities as in only-cxr-labs, rates as in mcar-30 or mcar-ecg-50-labs-20, "
+        "and whole percents from 1 to 99. Correct the name."
+    )
 
 
 def every_pattern(modalities: Sequence[str]) -> list[str]:
@@ -203,7 +295,8 @@ def expand(names: Sequence[str], modalities: Sequence[str]) -> tuple[str, ...]:
     """
     every = every_pattern(modalities)
     random = [f"{word}-{rate}" for word in ("mcar", "mnar") for rate in GRID_RATES] + ["site"]
-    grid = [*every, *(name for name in random if is_applicable(parse_pattern(name), modalities))]
+    # With one modality, a sample either has it or is answered at chance level.
+    grid = [*every, *(random if len(modalities) > 1 else [])]
     words = {"every": every, "grid": grid}
     return tuple(dict.fromkeys(one for name in names for one in words.get(name, [name])))
 
