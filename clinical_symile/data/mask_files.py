@@ -61,7 +61,7 @@ def read_mask(
     """Read which modalities a mask file leaves visible to each sample.
 
     Raises:
-        CannotScore: there is no such file, it lacks a modality, or it hides all of a sample.
+        CannotScore: there is no such file, or it lacks a modality.
         DataError: the file is wrong, or lacks a sample.
     """
     if not path.is_file():
@@ -81,16 +81,7 @@ def read_mask(
             "sample. Complete the file, with no sample twice.",
             code="CS-D024",
         )
-    visible = entries.loc[list(samples)].to_numpy(dtype=bool)
-    empty = int((~visible.any(axis=1)).sum())
-    if empty:
-        raise CannotScore(
-            f"'{pattern.name}': masks/{pattern.given}.csv leaves {empty} of {len(samples)} "
-            f"samples none of {', '.join(modalities)}; expected at least one modality each. Show "
-            "them one, or leave the pattern out of this task.",
-            code="CS-S013",
-        )
-    return visible
+    return entries.loc[list(samples)].to_numpy(dtype=bool)
 
 
 def _read_table(

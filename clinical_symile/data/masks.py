@@ -20,6 +20,13 @@ from clinical_symile.data.severity import severity
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import CannotScore
 from clinical_symile.hashing import digest_of
+from clinical_symile.missingness.at_least_one import (
+    UnreachableError,
+    draw_at_least_one,
+    kept_columns,
+)
+from clinical_symile.missingness.correlated import correlate
+from clinical_symile.missingness.mask_statistics import MaskStatistics, mask_statistics
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
 from clinical_symile.missingness.patterns import (
     Pattern,
@@ -40,6 +47,7 @@ class Mask:
         rows: the samples, as rows of the store.
         present: True where the store has a usable measurement.
         available: True where it is also visible under the pattern.
+        covariates: x of `mechanisms`; zero where the pattern depends on nothing.
     """
 
     pattern: str
@@ -48,6 +56,12 @@ class Mask:
     rows: Int[np.ndarray, " sample"]
     present: Bool[np.ndarray, "sample column"]
     available: Bool[np.ndarray, "sample column"]
+    covariates: Float[np.ndarray, "sample column"]
+
+    @property
+    def statistics(self) -> MaskStatistics:
+        """How much is hidden, together and depending on what."""
+        return mask_statistics(self.columns, self.present, self.available, self.covariates)
 
     @property
     def hidden_rate(self) -> dict[str, float]:
@@ -139,6 +153,7 @@ def _mask(
     present = store.present[rows][:, columns]
     available = apply_pattern(pattern, modalities=modalities, present=present)
     samples = _sample_names(store, rows)
+    covariates = np.zeros(present.shape)
     path = pattern_file(pattern, store)
     if pattern.mechanism == "site":
         available = available & _draw_site(pattern, store, rows, modalities, seed=seed)
@@ -148,11 +163,39 @@ def _mask(
         available = available & visible
     elif pattern.mechanism and not pattern.within and len(rows):
         covariates = _covariates(pattern, store, split, eligible, modalities)
-        draws = uniforms(seed, samples, modalities)
-        available = available & ~draw_hidden(draws, covariates, present=present, rate=pattern.rate)
-    for array in (rows, present, available):
+        hidden = _draw_mechanism(pattern, samples, modalities, covariates, present, seed=seed)
+        available = available & ~hidden
+    for array in (rows, present, available, covariates):
         array.flags.writeable = False
-    return Mask(pattern.name, modalities, samples, rows, present, available)
+    return Mask(pattern.name, modalities, samples, rows, present, available, covariates)
+
+
+def _draw_mechanism(
+    pattern: Pattern,
+    samples: tuple[str, ...],
+    modalities: tuple[str, ...],
+    covariates: Float[np.ndarray, "sample modality"],
+    present: Bool[np.ndarray, "sample modality"],
+    *,
+    seed: int,
+) -> Bool[np.ndarray, "sample modality"]:
+    """Draw the modalities that a mechanism hides, under the rule of its pattern.
+
+    Raises:
+        CannotScore: the rule does not allow the rates on these samples.
+    """
+    draws, rates = uniforms(seed, samples, modalities), pattern.rates_of(modalities)
+    if pattern.at_least_one and (rates > 0).all():
+        kept = uniforms(seed, samples, kept_columns(modalities))
+        try:
+            return draw_at_least_one(draws, kept, covariates, rates=rates)
+        except UnreachableError as error:
+            raise CannotScore(
+                f"'{pattern.name}': {error}. Lower the rate, or leave the rule out."
+            ) from error
+    if pattern.correlation:
+        draws = correlate(draws, rates, pattern.correlation)
+    return draw_hidden(draws, covariates, present=present, rates=rates)
 
 
 def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -> Mask:
@@ -190,8 +233,10 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
     else:
         covariates = np.zeros(values.shape)
     draws = uniforms(seed, samples, parts)
-    hidden = draw_hidden(draws, covariates, present=observed, rate=pattern.rate)
-    return Mask(pattern.name, parts, samples, rows, observed, observed & ~hidden)
+    rates = pattern.rates_of(parts)
+    hidden = draw_hidden(draws, covariates, present=observed, rates=rates)
+    available = observed & ~hidden
+    return Mask(pattern.name, parts, samples, rows, observed, available, covariates)
 
 
 def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:

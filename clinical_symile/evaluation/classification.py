@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.base import TaskOutcome
-from clinical_symile.evaluation.labels import labelled_request
+from clinical_symile.evaluation.labels import labelled_request, train_prevalence
 from clinical_symile.evaluation.predictors.base import Predictor, Request, RiskPredictor
 from clinical_symile.missingness.patterns import Pattern
 
@@ -77,10 +78,28 @@ class ClassificationEvaluator:
                 pattern,
             )
             label = np.append(label, tuning_label)
-        probability = predictor.predict_proba(request)
+        probability = self._probabilities(request, predictor)
         frame = pd.DataFrame({"row": request.rows, "label": label, "probability": probability})
         tuned = frame.iloc[scored:].reset_index(drop=True)
         return frame.iloc[:scored], tuned.iloc[:0] if tuned["probability"].isna().any() else tuned
+
+    def _probabilities(
+        self, request: Request[Classification], predictor: RiskPredictor
+    ) -> Float[np.ndarray, " sample"]:
+        """Predict the samples with a modality available; the others have the train prevalence.
+
+        Raises:
+            CannotScore: the model cannot predict, or the train split has no label.
+        """
+        informed = request.available.any(axis=1)
+        if informed.all():
+            return predictor.predict_proba(request)
+        probability = np.full(
+            len(informed), train_prevalence(request.task, self._store, request.pattern)
+        )
+        if informed.any():
+            probability[informed] = predictor.predict_proba(request.take(informed))
+        return probability
 
 
 def _joined(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -53,6 +53,21 @@ def training_samples(
     return train, tuning
 
 
+def train_prevalence(task: Classification, store: CohortStore, pattern: Pattern) -> float:
+    """Return the share of train samples with the outcome, among the labels that the task allows.
+
+    Raises:
+        CannotScore: the train split has no label.
+    """
+    label = _allowed(task, store, pattern, "train").label
+    if not len(label):
+        raise CannotScore(
+            "some samples have no modality available, and the train split has no label whose "
+            "prevalence could answer them."
+        )
+    return float(label.mean())
+
+
 def _allowed(
     task: Classification, store: CohortStore, pattern: Pattern, split: str
 ) -> LabelledRows:

@@ -9,6 +9,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, Gallery
 from clinical_symile.evaluation._blocks import candidate_blocks, query_blocks
 from clinical_symile.evaluation.predictors.base import Request, RetrievalPredictor
+from clinical_symile.evaluation.ranking import NoInformation
 
 WrongScores = Iterator[tuple[slice, Float[np.ndarray, "query candidate"]]]
 
@@ -35,10 +36,43 @@ def pooled_auc_per_query(
         predictor: the model.
         among: the candidates.
 
+    A query with no modality available is not given to the model. Its scores win half of all pairs.
+
     Returns:
         One component per query; NaN for all if there is no wrong candidate.
     """
+    informed = request.available.any(axis=1)
+    right_wins, wrong_wins, n_wrong = (np.zeros(len(informed)) for _ in range(3))
+    right_wins[informed], wrong_wins[informed], n_wrong[informed] = _pair_counts(
+        request.take(informed), predictor, among
+    )
+    if not informed.all():
+        # Nothing is known of these queries: half of all pairs with one of their scores are won.
+        uninformed = request.take(~informed)
+        n_wrong[~informed] = _pair_counts(uninformed, NoInformation(), among)[2]
+        right_wins[informed] += n_wrong[~informed].sum() / 2
+        wrong_wins[informed] += n_wrong[informed] * (~informed).sum() / 2
+        right_wins[~informed] = n_wrong.sum() / 2
+        wrong_wins[~informed] = n_wrong[~informed] * len(informed) / 2
+    total = n_wrong.sum()
+    if not total:
+        return np.full(len(informed), np.nan)
+    above = right_wins / total
+    return above + (wrong_wins - len(informed) * n_wrong * above.mean()) / total
+
+
+def _pair_counts(
+    request: Request[Retrieval], predictor: RetrievalPredictor, among: CandidateLists | Gallery
+) -> tuple[Float[np.ndarray, " query"], Float[np.ndarray, " query"], Float[np.ndarray, " query"]]:
+    """Count won pairs of right and wrong scores, ties half.
+
+    Returns:
+        For each query the pairs that its right score wins, the pairs that its wrong scores lose,
+        and the number of its wrong candidates.
+    """
     rows = request.rows
+    if not len(rows):
+        return np.zeros(0), np.zeros(0), np.zeros(0)
     right = np.concatenate(
         [
             predictor.score(request.take(block), rows[block, None])[:, 0]
@@ -47,7 +81,7 @@ def pooled_auc_per_query(
     )
     order = np.argsort(right, kind="stable")
     ordered = right[order]
-    wins, n_wrong = np.zeros(len(rows)), np.zeros(len(rows))
+    wrong_wins, n_wrong = np.zeros(len(rows)), np.zeros(len(rows))
     # Wrong scores counted by the number of right scores below them, and below or tied.
     below, level = np.zeros(len(rows) + 1), np.zeros(len(rows) + 1)
     for block, scores in _WRONG_SCORES[type(among)](request, predictor, among):
@@ -55,16 +89,14 @@ def pooled_auc_per_query(
         low = np.searchsorted(ordered, scores[is_wrong], side="left")
         high = np.searchsorted(ordered, scores[is_wrong], side="right")
         query = np.nonzero(is_wrong)[0]
-        wins[block] += np.bincount(query, len(rows) - (low + high) / 2, minlength=len(scores))
+        won = len(rows) - (low + high) / 2
+        wrong_wins[block] += np.bincount(query, won, minlength=len(scores))
         n_wrong[block] += is_wrong.sum(axis=1)
         below += np.bincount(low, minlength=len(below))
         level += np.bincount(high, minlength=len(level))
-    total = n_wrong.sum()
-    if not total:
-        return np.full(len(rows), np.nan)
-    above = np.empty(len(rows))
-    above[order] = (np.cumsum(below) + np.cumsum(level))[:-1] / (2 * total)
-    return above + (wins - len(rows) * n_wrong * above.mean()) / total
+    right_wins = np.empty(len(rows))
+    right_wins[order] = (np.cumsum(below) + np.cumsum(level))[:-1] / 2
+    return right_wins, wrong_wins, n_wrong
 
 
 def _wrong_in_lists(

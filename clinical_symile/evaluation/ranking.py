@@ -41,6 +41,8 @@ def rank(
 ) -> Ranking:
     """Rank the right candidate of each query among all of its candidates.
 
+    A query with no modality available is not given to the model: all its candidates tie.
+
     Args:
         request: the queries, among those of `among`; the task's seed breaks the ties of answers.
         predictor: the model.
@@ -49,7 +51,37 @@ def rank(
     Raises:
         ValueError: a score is NaN.
     """
-    return _RANK[type(among)](request, predictor, among)
+    rank_among = _RANK[type(among)]
+    informed = request.available.any(axis=1)
+    if informed.all():
+        return rank_among(request, predictor, among)
+    parts = [
+        (index, vars(rank_among(request.take(index), model, among)))
+        for index, model in ((informed, predictor), (~informed, NoInformation()))
+        if index.any()
+    ]
+    joined: dict[str, np.ndarray] = {}
+    for index, values in parts:
+        for name, value in values.items():
+            size = (len(informed), *value.shape[1:])
+            joined.setdefault(name, np.zeros(size, value.dtype))[index] = value
+    return Ranking(**joined)
+
+
+class NoInformation:
+    """A predictor that scores all candidates alike: its ranks have the chance level exactly."""
+
+    def score(
+        self, request: Request[Retrieval], candidates: Int[np.ndarray, "query candidate"]
+    ) -> Float[np.ndarray, "query candidate"]:
+        """Return 0 for every candidate."""
+        return np.where(candidates == PADDING, -np.inf, 0.0)
+
+    def score_shared(
+        self, request: Request[Retrieval], candidates: Int[np.ndarray, " candidate"]
+    ) -> Float[np.ndarray, "query candidate"]:
+        """Return 0 for every candidate."""
+        return np.zeros((len(request.rows), len(candidates)))
 
 
 class SharedRanks:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import brentq, least_squares
-from scipy.special import expit, logit, softmax
+from scipy.optimize import brentq, least_squares  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import expit, logit, softmax  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.missingness.mechanisms import SLOPE
 

@@ -10,9 +10,9 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
-from scipy.stats import multivariate_normal
+from scipy.optimize import brentq  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.stats import multivariate_normal  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 # The smallest eigenvalue of a latent correlation matrix.
 _LEAST_EIGENVALUE = 1e-9

@@ -26,8 +26,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import logit, ndtri
-from scipy.stats import rankdata
+from scipy.special import logit, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 # The log odds of being hidden per standard deviation of x: exp(1.5) is about 4.5.
 SLOPE = 1.5

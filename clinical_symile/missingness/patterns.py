@@ -112,7 +112,7 @@ class Pattern:
             DefinitionError: it names another modality, hides all modalities in all samples, or
                 has rates or a correlation that cannot be reached.
         """
-        problems = []
+        problems: list[str] = []
         named = (*self.without, *self.only, *dict(self.rates), *([self.within] * bool(self.within)))
         for modality in named:
             if modality not in modalities:
