@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from clinical_symile.missingness.mechanisms import SLOPE, draw_hidden, normal_scores, uniforms
+from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
 
 NAMES = [f"admission {n}" for n in range(10_000)]
 COLUMNS = ["cxr", "ecg", "labs"]
@@ -32,53 +32,42 @@ def test_another_seed_draws_others():
     assert (uniforms(1, NAMES[:100], COLUMNS) != DRAWS[:100]).all()
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.6])
-@pytest.mark.parametrize("columns", [2, 3])
-def test_every_column_reaches_its_rate_and_no_sample_loses_all(rate, columns):
-    if rate > 1 - 1 / columns:
-        return
+def _hidden(columns, rate, covariates=None, present=None):
+    shape = (len(NAMES), columns)
+    return draw_hidden(
+        DRAWS[:, :columns],
+        np.zeros(shape) if covariates is None else covariates,
+        present=np.ones(shape, dtype=bool) if present is None else present,
+        rates=np.full(columns, rate),
+    )
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.7, 0.99])
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_every_column_reaches_its_rate_to_the_nearest_sample(rate, columns):
     severe = np.random.default_rng(0).normal(size=(len(NAMES), 1)) + np.zeros(columns)
-    for pulls in (np.zeros_like(severe), severe):
-        gone = draw_hidden(DRAWS[:, :columns], pulls, present=ALL[:, :columns], rate=rate)
-        assert gone.mean(axis=0) == pytest.approx(rate, abs=0.001)
-        assert not gone.all(axis=1).any()
+    for covariates in (None, severe):
+        hidden = _hidden(columns, rate, covariates)
+        assert hidden.sum(axis=0).tolist() == [round(rate * len(NAMES))] * columns
 
 
-def test_where_less_can_be_hidden_as_much_is_hidden_as_can_be():
-    gone = draw_hidden(DRAWS[:, :2], np.zeros((len(NAMES), 2)), present=ALL[:, :2], rate=0.9)
-    assert (gone.sum(axis=1) == 1).all()
+def test_columns_have_rates_of_their_own():
+    hidden = draw_hidden(DRAWS, np.zeros(DRAWS.shape), present=ALL, rates=np.array([0.5, 0.2, 0.0]))
+    assert hidden.sum(axis=0).tolist() == [5_000, 2_000, 0]
 
 
-def test_only_what_is_measured_is_hidden_and_counted(rng):
+def test_only_what_is_present_is_hidden_and_counted(rng):
     present = rng.random(DRAWS.shape) < 0.6
-    gone = draw_hidden(DRAWS, np.zeros(DRAWS.shape), present=present, rate=0.2)
-    assert not (gone & ~present).any()
-    assert gone.sum(axis=0) / present.sum(axis=0) == pytest.approx(0.2, abs=0.001)
-    assert (present & ~gone).any(axis=1)[present.any(axis=1)].all()
+    hidden = _hidden(3, 0.2, present=present)
+    assert not (hidden & ~present).any()
+    assert hidden.sum(axis=0) / present.sum(axis=0) == pytest.approx(0.2, abs=0.001)
 
 
-def test_by_chance_alone_three_columns_are_hidden_as_three_coins_of_which_one_stays():
-    # With p the chance of a coin and r = p - p³ / 3 the rate, all are shown with (1 - p)³.
-    gone = draw_hidden(DRAWS, np.zeros(DRAWS.shape), present=ALL, rate=0.3)
-    p = 0.3 + 0.31**3 / 3
-    assert (~gone.any(axis=1)).mean() == pytest.approx((1 - p) ** 3, abs=0.015)
-
-
-def test_the_log_odds_of_being_hidden_rise_with_the_pull(rng):
-    # One column of which two halves differ by one standard deviation; another that is never short.
-    pulls = np.stack([np.repeat([0.0, 1.0], 5_000), np.zeros(10_000)], axis=1)
-    draws = np.stack([DRAWS[:, 0], np.ones(10_000) - 1e-9], axis=1)
-    present = ALL[:, :2].copy()
-    gone = draw_hidden(draws, pulls, present=present, rate=0.2)[:, 0]
-    low, high = gone[:5_000].mean(), gone[5_000:].mean()
-    odds = np.log(high / (1 - high)) - np.log(low / (1 - low))
-    assert odds == pytest.approx(SLOPE, abs=0.15)
-
-
-def test_a_higher_rate_hides_nearly_all_that_a_lower_one_does():
-    none = np.zeros(DRAWS.shape)
-    few, many = (draw_hidden(DRAWS, none, present=ALL, rate=rate) for rate in (0.1, 0.3))
-    assert (few & ~many).sum() / few.sum() < 0.05
+def test_a_higher_rate_hides_all_that_a_lower_one_does(rng):
+    severe = rng.normal(size=DRAWS.shape)
+    for covariates in (None, severe):
+        few, many = (_hidden(3, rate, covariates) for rate in (0.1, 0.3))
+        assert not (few & ~many).any()
 
 
 def test_normal_scores_are_standard_and_what_is_unknown_is_average(rng):
