@@ -45,5 +45,4 @@ def test_a_mask_that_is_kept_is_the_same_when_it_is_read(draw, panels, tmp_path)
             draw("mask-ours", store=replace(store))
     nothing = [*lines[:-1], lines[-1].partition(",")[0] + ",0,0,0"]
     (tmp_path / "masks" / "ours.csv").write_text("\n".join(nothing) + "\n")
-    with pytest.raises(CannotScore, match="leaves 1 of 10000 samples none of cxr, ecg, labs"):
-        draw("mask-ours", store=replace(store))
+    assert not draw("mask-ours", store=replace(store)).available[-1].any()
