@@ -191,7 +191,7 @@ def _draw_mechanism(
             return draw_at_least_one(draws, kept, covariates, rates=rates)
         except UnreachableError as error:
             raise CannotScore(
-                f"'{pattern.name}': {error}. Lower the rate, or leave the rule out."
+                f"'{pattern.name}': {error}. Lower the rate, or leave the rule out.", code="CS-S013"
             ) from error
     if pattern.correlation:
         draws = correlate(draws, rates, pattern.correlation)

@@ -63,7 +63,8 @@ def train_prevalence(task: Classification, store: CohortStore, pattern: Pattern)
     if not len(label):
         raise CannotScore(
             "some samples have no modality available, and the train split has no label whose "
-            "prevalence could answer them."
+            "prevalence could answer them.",
+            code="CS-S008",
         )
     return float(label.mean())
 

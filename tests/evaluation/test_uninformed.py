@@ -44,7 +44,7 @@ def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> Embed
 @pytest.fixture
 def request_of(catalog: Catalog, synthetic_store: CohortStore) -> Callable[..., Request]:
     def made(name: str, *, empty: slice) -> Request:
-        task = read_task(catalog.path("tasks", name), name=name)
+        task = read_task(catalog, name)
         request = draw_request(task, synthetic_store, parse_pattern("complete"))
         queries = candidate_lists(task, synthetic_store).queries
         request = request.take(np.isin(request.rows, queries))
@@ -98,7 +98,7 @@ def test_a_sample_with_nothing_has_the_prevalence_of_the_train_split(
     catalog, predictor, synthetic_store
 ):
     name = "classification/deterioration"
-    task = read_task(catalog.path("tasks", name), name=name)
+    task = read_task(catalog, name)
     pattern = parse_pattern("mcar-60")
     outcome = ClassificationEvaluator(task, predictor, synthetic_store).outcome(pattern)
     request = draw_request(task, synthetic_store, pattern)

@@ -107,7 +107,8 @@ def test_list_shows_everything_by_name(catalog: Catalog):
 def test_the_patterns_that_list_shows_are_patterns(form: str):
     for word in ("modality", "column", "outcome", "name"):
         form = form.replace(f"<{word}>", "ecg")
-    assert parse_pattern(form.replace("<percent>", "30").replace("<mechanism>", "mcar-30"))
+    form = form.replace("<mechanism>", "mcar-30")
+    assert parse_pattern(form.replace("<percent>", "30").replace("<rates>", "30"))
 
 
 def _blocks(page: Path) -> list[str]:
