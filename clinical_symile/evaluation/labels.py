@@ -39,10 +39,14 @@ def training_samples(
 ) -> tuple[LabelledRows, LabelledRows]:
     """Return the train and tuning samples whose labels the task allows, under a pattern.
 
+    Samples with no modality available are left out: no model is fitted to them.
+
     Raises:
         CannotScore: the train split lacks a class, or the tuning split has no labelled sample.
     """
-    train, tuning = (_allowed(task, store, pattern, split) for split in ("train", "tuning"))
+    train, tuning = (
+        _informed(_allowed(task, store, pattern, split)) for split in ("train", "tuning")
+    )
     if len(np.unique(train.label)) < 2 or not len(tuning.label):
         raise CannotScore(
             "no model can be fitted to the labels: under this pattern the train split needs "
@@ -75,6 +79,12 @@ def _allowed(
     request, label = labelled_request(task, store, pattern, split=split)
     kept = subsample_label_rows(label, task)
     return LabelledRows(request.rows[kept], request.available[kept], label[kept])
+
+
+def _informed(samples: LabelledRows) -> LabelledRows:
+    """Leave out samples with no modality available."""
+    kept = samples.available.any(axis=1)
+    return LabelledRows(samples.rows[kept], samples.available[kept], samples.label[kept])
 
 
 def subsample_label_rows(

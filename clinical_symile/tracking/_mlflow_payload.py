@@ -18,6 +18,8 @@ MetricPoint = tuple[str, float]
 # The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
+_ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
+
 KEY_TAG, NOTE_TAG = "clinical_symile.key", "mlflow.note.content"
 _SOURCE = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
@@ -168,10 +170,29 @@ def results_as_markdown(rows: Iterable[Result]) -> str:
 
 
 def mlflow_name(name: str) -> str:
-    """Return a name that MLflow accepts, with `_` for every other character."""
-    name = re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII)
-    parts = [part for part in name.split("/") if part.strip(".")]
-    return "/".join(parts)[:NAME_LENGTH] or "unnamed"
+    """Return a name that MLflow accepts; different names stay different.
+
+    MLflow accepts ASCII letters, digits and `_ - . space : /`. Any other character, and the colon,
+    becomes a word between colons. A name that is too long ends in its digest.
+
+    >>> mlflow_name("retrieval/x/mcar-50@at-least-one/recall_at_1")
+    'retrieval/x/mcar-50:at:at-least-one/recall_at_1'
+    """
+    parts = [
+        re.sub(r"[^\w\-. ]", _escape, part, flags=re.ASCII)
+        if part.strip(".")
+        else f":{len(part)}-dots:"
+        for part in name.split("/")
+    ]
+    accepted = "/".join(parts)
+    if len(accepted) > NAME_LENGTH:
+        accepted = f"{accepted[: NAME_LENGTH - 18]}::{payload_digest(name)[:16]}"
+    return accepted
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Return a word between colons for a character that MLflow does not accept."""
+    return f":{_ESCAPES.get(found[0], f'u{ord(found[0]):x}')}:"
 
 
 def milliseconds(time: Any) -> int:

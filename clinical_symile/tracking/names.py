@@ -5,7 +5,7 @@ import re
 from clinical_symile.errors import DataError
 
 # Letters of any script, digits and these; a name neither begins with a dot nor ends in a space.
-_NAME = re.compile(r"[\w<>=\-][\w<>=. \-]*(?<! )")
+_NAME = re.compile(r"[\w<>=\-][\w<>=@. \-]*(?<! )")
 
 
 def check_name(name: str, *, what: str, where: str) -> str:
@@ -22,7 +22,7 @@ def check_name(name: str, *, what: str, where: str) -> str:
     if not _NAME.fullmatch(name):
         raise DataError(
             f"{where}: {what} {name!r} cannot be a name; expected letters, digits, '_', '-', '.', "
-            "'<', '>', '=' and spaces, with no dot at the start and no space at the end. Rename "
+            "'<', '>', '=', '@' and spaces, with no dot at the start and no space at the end. Rename "
             "it.",
             code="CS-R014",
         )

@@ -67,8 +67,8 @@ def draw_degradation(
         legend=method_legend(
             methods, best=ORACLE_LABEL * has_oracle, dotted=CHANCE_LABEL, across=True
         ),
-        caption="A vertical line is a 95 % confidence interval over subjects. No admission loses "
-        "every modality." + " The dashed line is the oracle." * has_oracle + " “More often where "
+        caption="A vertical line is a 95 % confidence interval over subjects. An admission that "
+        "loses every modality is answered at chance level." + " The dashed line is the oracle." * has_oracle + " “More often where "
         "they are severe” means: the further a measurement departs from the average, in the "
         "direction in which patients differ most, the more often it is hidden."
         + oracle

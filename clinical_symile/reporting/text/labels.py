@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clinical_symile.errors import DefinitionError
 from clinical_symile.formatting import join_words
+from clinical_symile.missingness.patterns import Pattern, parse_pattern
 
 _MODALITIES = {"record": "whole record", "cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
 _OBJECTIVES = {"clip": "CLIP", "symile": "Symile"}
@@ -104,23 +106,30 @@ def pattern_label(name: str) -> str:
     """Return the display name of a missingness pattern: `without-ecg` is without ECG."""
     if name in ("complete", "observed"):
         return {"complete": "nothing missing", "observed": "as recorded"}[name]
-    form, _, rest = name.partition("-")
-    *given, rate = rest.split("-")
-    if form == "mcar" and rest.isdigit():
-        return f"{rest} % missing at random"
-    if form in ("mar", "mnar") and rate.isdigit():
-        by = " ".join(given).replace("_", " ")
-        return f"{rate} % missing, more often {f'by {by}' if by else 'if severe'}"
-    if form in ("site", "mask"):
-        of = f" of {rest.replace('_', ' ')}" if rest else ""
-        return f"as available at the site{of}" if form == "site" else f"the mask{of}"
-    if given and given[0] in ("mcar", "mar", "mnar"):
-        return f"{modality_label(form)}: {pattern_label(rest)}".replace(" %", " % of values", 1)
-    if form == "only" and rest:
-        return f"{join_words([modality_label(m) for m in rest.split('-')])} only"
-    if form == "without" and rest:
-        return f"without {join_words([modality_label(m) for m in rest.split('-')])}"
-    return name
+    try:
+        pattern = parse_pattern(name)
+    except DefinitionError:
+        return name
+    if pattern.mechanism in ("site", "mask"):
+        of = f" of {outcome_label(pattern.given)}" if pattern.given else ""
+        return {"site": f"as available at the site{of}", "mask": f"the mask{of}"}[pattern.mechanism]
+    if pattern.mechanism:
+        return _mechanism_label(pattern)
+    words = join_words([modality_label(m) for m in pattern.only or pattern.without])
+    return f"{words} only" if pattern.only else f"without {words}"
+
+
+def _mechanism_label(pattern: Pattern) -> str:
+    """Return the display name of a pattern that draws what it hides: rates, then dependence."""
+    each = [f"{modality_label(name)} {100 * rate:.0f} %" for name, rate in pattern.rates]
+    share = join_words(each) if each else f"{100 * pattern.rate:.0f} %"
+    if pattern.within:
+        share = f"{modality_label(pattern.within)}: {share} of values"
+    by = f"by {outcome_label(pattern.given)}" if pattern.given else "if severe"
+    words = {"mcar": "missing at random"}.get(pattern.mechanism, f"missing, more often {by}")
+    if pattern.correlation:
+        words += f", together (correlation {pattern.correlation:.2f})"
+    return f"{share} {words}{', never all' if pattern.at_least_one else ''}"
 
 
 def task_label(name: str, task: Mapping[str, Any]) -> str:

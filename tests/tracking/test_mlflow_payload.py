@@ -1,0 +1,44 @@
+"""Names in MLflow are accepted by MLflow, and different names stay different."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clinical_symile.tracking._mlflow_payload import NAME_LENGTH, mlflow_name
+
+names = st.text(st.sampled_from("ab9_-. /:@<>=%ö\n"), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("retrieval/x/mcar-50/auroc.low", "retrieval/x/mcar-50/auroc.low"),
+        ("x/mcar-50@at-least-one/auroc", "x/mcar-50:at:at-least-one/auroc"),
+        ("auroc/lactate<2", "auroc/lactate:lt:2"),
+        ("auroc/lactate>2", "auroc/lactate:gt:2"),
+        ("a/../b", "a/:2-dots:/b"),
+        ("größe", "gr:uf6::udf:e"),
+    ],
+)
+def test_a_character_that_mlflow_refuses_becomes_a_word(name: str, expected: str):
+    assert mlflow_name(name) == expected
+
+
+@given(names, names)
+def test_different_names_stay_different(first: str, second: str):
+    assert (mlflow_name(first) == mlflow_name(second)) == (first == second)
+
+
+@given(names)
+def test_a_name_has_only_characters_and_parts_that_mlflow_accepts(name: str):
+    found = mlflow_name(name)
+    assert set(found) <= {*string.ascii_letters, *string.digits, *"_-. :/"}
+    assert all(part.strip(".") for part in found.split("/"))
+
+
+def test_long_names_that_differ_at_the_end_stay_different():
+    first, second = ("a" * NAME_LENGTH + end for end in "xy")
+    assert mlflow_name(first) != mlflow_name(second)
+    assert len(mlflow_name(first)) == NAME_LENGTH
