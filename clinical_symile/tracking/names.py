@@ -22,8 +22,8 @@ def check_name(name: str, *, what: str, where: str) -> str:
     if not _NAME.fullmatch(name):
         raise DataError(
             f"{where}: {what} {name!r} cannot be a name; expected letters, digits, '_', '-', '.', "
-            "'<', '>', '=', '@' and spaces, with no dot at the start and no space at the end. Rename "
-            "it.",
+            "'<', '>', '=', '@' and spaces, with no dot at the start and no space at the end. "
+            "Rename it.",
             code="CS-R014",
         )
     return name

@@ -7,7 +7,8 @@ from clinical_symile.tracking.run import Run
 
 
 @pytest.mark.parametrize(
-    "name", ["auroc", "lactate<2", "größe_1", "in hospital", "a.b", "<2", "v-1", "mcar-50@at-least-one"]
+    "name",
+    ["auroc", "lactate<2", "größe_1", "in hospital", "a.b", "<2", "v-1", "mcar-50@at-least-one"],
 )
 def test_names_of_any_script_are_kept(name: str) -> None:
     assert check_name(name, what="outcome", where="theirs.csv") == name

@@ -68,7 +68,10 @@ def draw_degradation(
             methods, best=ORACLE_LABEL * has_oracle, dotted=CHANCE_LABEL, across=True
         ),
         caption="A vertical line is a 95 % confidence interval over subjects. An admission that "
-        "loses every modality is answered at chance level." + " The dashed line is the oracle." * has_oracle + " “More often where "
+        "loses every modality is answered at chance level."
+        + " The dashed line is the oracle."
+        * has_oracle
+        + " “More often where "
         "they are severe” means: the further a measurement departs from the average, in the "
         "direction in which patients differ most, the more often it is hidden."
         + oracle
