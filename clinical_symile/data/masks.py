@@ -60,7 +60,7 @@ class Mask:
 
     @property
     def statistics(self) -> MaskStatistics:
-        """How much is hidden, together and depending on what."""
+        """The shares, correlations and slopes of what is hidden."""
         return mask_statistics(self.columns, self.present, self.available, self.covariates)
 
     @property
