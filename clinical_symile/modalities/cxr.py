@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from clinical_symile.modalities._decoded_image import MIN_EDGE_PX
 from clinical_symile.modalities._grayscale import highest_level, no_statistics, scale_gray_levels
-from clinical_symile.modalities._image_io import MIN_EDGE_PX, open_image
+from clinical_symile.modalities._image_io import open_image
 from clinical_symile.modalities.base import (
     Note,
     Rejected,
@@ -76,12 +77,13 @@ class Cxr:
     ) -> UInt8[np.ndarray, "1 h w"] | None:
         """Read the sample's X-ray.
 
-        Notes: `coloured`, `inverted`, `window-ignored`, `view-unknown`.
+        Notes: `coloured`, `inverted`, `window-ignored`, `view-unknown`, `body-part-unknown`,
+        `zero-run`.
 
         Raises:
-            Rejected: `file-missing`, `not-readable`, `decoder-missing`, `truncated`, `too-large`,
-                `shape` (too small or too narrow to show a chest), `frames`, `view`, `not-chest` or
-                `constant`.
+            Rejected: `file-missing`, `not-readable`, `decoder-missing`, `truncated`, `damaged`,
+                `too-large`, `shape` (too small or too narrow to show a chest), `frames`, `view`,
+                `not-chest` or `constant`.
         """
         file = recorded_file(self.path, row, root)
         if file is None:

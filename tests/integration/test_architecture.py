@@ -40,8 +40,9 @@ LOADED_BY = {
     "duckdb": {"data.ingest"},
     "ucumvert": {"modalities._ucum"},
     "lark": {"modalities._ucum"},
+    "simplejpeg": {"modalities._image_damage"},
     "wfdb": {"modalities.waveform_files"},
-    "pydicom": {"modalities._image_io", "modalities.waveform_files"},
+    "pydicom": {"modalities._dicom_image", "modalities.waveform_files"},
     "matplotlib": {"reporting.figures"},
     "jinja2": {"reporting.render"},
     "rich": {"cli.console", "tracking.progress"},
@@ -55,7 +56,7 @@ ONLY_WHEN_CALLED = {
     ("mlflow", "tracking.mlflow"),
     ("rich", "tracking.progress"),
     ("wfdb", "modalities.waveform_files"),
-    ("pydicom", "modalities._image_io"),
+    ("pydicom", "modalities._dicom_image"),
     ("pydicom", "modalities.waveform_files"),
 }
 

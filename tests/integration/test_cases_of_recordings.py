@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-RECORDING_CASES = (12, 13, 15)
+RECORDING_CASES = (12, 13, 15, 17, 18, 20, 24)
 
 
 @pytest.mark.slow

@@ -12,10 +12,11 @@ SOURCES = [
 
 def spoken(call: str) -> set[str]:
     """The words that the sources hand to a function as its first argument."""
+    until = "[^,)]" if call == "note" else "[^,]"  # a note has one argument
     return {
         word
         for source in SOURCES
-        for arguments in re.findall(rf"\b{call}\(\s*(\"[^,]*)", source.read_text())
+        for arguments in re.findall(rf"\b{call}\(\s*(\"{until}*)", source.read_text())
         for word in re.findall(r'"([a-z-]+)"', arguments)
     }
 
