@@ -29,31 +29,8 @@ _RADIOGRAPH_MODALITIES = (
 # Beginnings of words for chest or lung in BodyPartExamined, and codes of the chest, in capitals and
 # without accents.
 _CHEST_WORDS = (
-    *(
-        "CHEST",
-        "THORA",
-        "TORA",
-        "LUNG",
-        "PULMO",
-        "PULMA",
-        "POUMON",
-        "POITRIN",
-        "PECHO",
-        "PEITO",
-        "PETTO",
-    ),
-    *(
-        "PETTO",
-        "BRUST",
-        "BORST",
-        "BRYST",
-        "BROST",
-        "HRUDN",
-        "KLATKA PIERSIOWA",
-        "GRUDN",
-        "RINTA",
-        "GOGUS",
-    ),
+    *("CHEST", "THORA", "TORA", "LUNG", "PULMO", "PULMA", "POUMON", "POITRIN", "PECHO", "PEITO"),
+    *("PETTO", "BRUST", "BORST", "BRYST", "BROST", "HRUDN", "KLATKA PIERSIOWA", "GRUDN", "GOGUS"),
     *("T-D3000", "T-28000", "51185008", "39607008"),
 )
 # Words for other parts, of DICOM PS3.16 (Annex L) and as other languages write them.
@@ -63,7 +40,7 @@ _OTHER_PARTS = (
     *("FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HEEL", "HIP", "HUMERUS", "JAW", "KNEE", "LEG"),
     *("MANDIB", "MAXILLA", "NECK", "NOSE", "ORBIT", "PATELLA", "PELVI", "RADIUS", "SACRUM"),
     *("SCAPULA", "SHOULDER", "SINUS", "SKULL", "THIGH", "THUMB", "TIBIA", "TOE", "TOOTH", "TEETH"),
-    *("ULNA", "WRIST", "BECKEN", "BEIN", "BRUSTDRUSE", "ELLENBOGEN", "FUSS", "HALS", "HUFTE"),
+    *("ULNA", "WRIST", "BECKEN", "BRUSTDRUSE", "ELLENBOGEN", "FUSS", "HALS", "HUFTE"),
     *("KNIE", "KOPF", "SCHADEL", "SCHULTER", "WIRBELSAULE", "BACIN", "BASSIN", "CABEZA", "CADERA"),
     *("COLUMNA", "COLUNA", "CRANEO", "CRANIO", "GENOU", "HOMBRO", "JOELHO", "MAIN", "MANO"),
     *("PIED", "PIEDE", "RODILLA", "GINOCCHIO", "BACINO", "SPALLA", "EPAULE", "HANCHE", "RACHIS"),
