@@ -1,308 +1,509 @@
-"""How often 95 % intervals hold the truth, and how often tests find what is not there.
+"""Measure how often intervals hold the truth and tests reject a true null, on a grid of studies.
 
-Each line is a thousand or more simulated studies whose truth is known. Run from a checkout:
-`.venv/bin/python benchmarks/coverage_study.py`; it writes `benchmarks/results/coverage_study.csv`.
+Subjects 12, 30, 60 and 300; one sample per subject, one to five, or one heavy subject; values from
+0.03 to 0.97; 5 to 200 events. Each cell has 2,000 simulated studies or more whose truth is known.
+The study calls the package's own functions. `bars` lists the cells that miss the stated bars.
+
+Run from a checkout: `.venv/bin/python benchmarks/coverage_study.py`; it takes about 15 minutes on
+one core and writes `benchmarks/results/coverage_study.csv`.
 """
 
+import argparse
 import csv
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, ndtr
+from scipy.special import expit, ndtr, ndtri
 
-from clinical_symile.metrics.calibration import slope_and_intercept
-from clinical_symile.metrics.classification import (
-    AUPRC,
-    AUROC,
-    BRIER,
-    EXPECTED_CALIBRATION_ERROR,
-)
-from clinical_symile.metrics.retrieval import AUC_PER_QUERY, MEAN_RECIPROCAL_RANK, RECALL_AT_1
-from clinical_symile.metrics.subgroups import subgroup_estimates
-from clinical_symile.stats.bootstrap import Resampled, jackknife, resample_metric
+from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
+from clinical_symile.metrics.decision_curve import net_benefit_estimate
+from clinical_symile.stats.auroc import area_moments, score_limits
+from clinical_symile.stats.bootstrap import Resampled
 from clinical_symile.stats.equivalence import noninferiority_test
-from clinical_symile.stats.hypothesis_tests import delong, mcnemar, sign_flip
+from clinical_symile.stats.estimate import weighted_sum
+from clinical_symile.stats.hypothesis_tests import (
+    auroc_difference,
+    delong,
+    mcnemar,
+    sign_flip,
+)
+from clinical_symile.stats.proportions import mean_estimate, paired_difference
 
 OUT = Path(__file__).parent / "results" / "coverage_study.csv"
-STUDIES, RESAMPLES = 1000, 499
-TESTS = 4000
-LARGE = 400
+STUDIES, RESAMPLES = 2000, 1000
+SUBJECTS = (12, 30, 60, 300)
+CLUSTERS = ("one", "several", "heavy")
+VALUES = (0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
+EVENTS = (5, 10, 20, 50, 100, 200)
+ICC = 0.3  # correlation of two samples of a subject
+LEVEL_95 = np.array([1.959964])
+_FEW_ABOVE = 5  # of successes and of failures, for the share of studies with an interval
 
 Rng = np.random.Generator
-Study = tuple[list[np.ndarray], np.ndarray]
-Form = Callable[..., np.ndarray]
-# Of a generator, and how many times larger than usual.
-Draw = Callable[[Rng, int], Study]
+Ends = tuple[float, float] | None
 
 
-def people(rng: Rng, n: int, most: int) -> np.ndarray:
-    """Whose sample it is: each of n people has one to so many."""
-    return np.repeat(np.arange(n), rng.integers(1, most + 1, n))
+@dataclass(frozen=True)
+class Cell:
+    """One line of the grid.
+
+    Attributes:
+        family: the interval or test.
+        subjects: their number.
+        cluster: samples per subject: `one`, `several` (one to five) or `heavy` (one subject has a
+            fifth of all samples).
+        value: the true value.
+        events: number of events, of discordant pairs, or of samples above the threshold.
+        kind: `coverage` of a 95 % interval, `size` of a test at 5 % (or 2.5 % for non-inferiority).
+        share: the measured share.
+        given: share of the studies with an interval or a test, among those with at least five
+            successes and failures.
+        studies: number of studies that `share` is over.
+    """
+
+    family: str
+    subjects: int
+    cluster: str
+    value: float
+    events: float
+    kind: str
+    share: float
+    given: float
+    studies: int
 
 
-def ranked(rng: Rng, scale: int, *, clustered: bool, ease: float = 1.0) -> Study:
-    """How many of nine wrong candidates score above the right one."""
-    subjects = people(rng, 80 * scale, 5) if clustered else np.arange(200 * scale)
-    person = rng.normal(0, 1.0, subjects.max() + 1)[subjects] if clustered else 0.0
-    strength = ease + person + rng.normal(0, 1, len(subjects))
-    above = (rng.normal(0, 1, (len(subjects), 9)) > strength[:, None]).sum(axis=1)
-    return [above, np.zeros_like(above)], subjects
+def cluster_of(rng: Rng, n: int, cluster: str) -> np.ndarray:
+    """Return the subject of each sample."""
+    sizes = np.ones(n, dtype=int)
+    if cluster == "several":
+        sizes = rng.integers(1, 6, n)
+    elif cluster == "heavy":
+        sizes[0] = max(3, n // 4)
+    return np.repeat(np.arange(n), sizes)
 
 
-def classified(
-    rng: Rng,
-    scale: int = 1,
-    *,
-    clustered: bool,
-    shift: float = 1.0,
-    models: int = 1,
-    prevalence: float = 0.4,
-) -> Study:
-    """Labels, and the risks that one model or two of equal worth give."""
-    subjects = people(rng, 120 * scale, 4) if clustered else np.arange(240 * scale)
-    label = (rng.random(len(subjects)) < prevalence).astype(int)
-    person = rng.normal(0, 0.8, subjects.max() + 1)[subjects] if clustered else 0.0
-    shared = shift * label + person + rng.normal(0, 0.6, len(subjects))
-    scores = [shared + _own(rng, subjects, clustered=clustered) for _ in range(models)]
-    return [label, *(expit(score) for score in scores)], subjects
+def binary(rng: Rng, subjects: np.ndarray, p: float, studies: int) -> np.ndarray:
+    """Draw 0 or 1 with mean p; two samples of a subject correlate by `ICC` (beta-binomial)."""
+    scale = (1 - ICC) / ICC
+    own = rng.beta(p * scale, (1 - p) * scale, (studies, subjects.max() + 1))
+    return (rng.random((studies, len(subjects))) < own[:, subjects]).astype(float)
 
 
-def _own(rng: Rng, subjects: np.ndarray, *, clustered: bool) -> np.ndarray:
-    """What one model alone makes of samples; of a person's, partly the same."""
-    person = rng.normal(0, 0.5, subjects.max() + 1)[subjects] if clustered else 0.0
-    return person + rng.normal(0, 0.8, len(subjects))
+def normal(rng: Rng, subjects: np.ndarray, studies: int) -> np.ndarray:
+    """Draw standard normal values; two samples of a subject correlate by `ICC`."""
+    person = rng.normal(0, np.sqrt(ICC), (studies, subjects.max() + 1))
+    return person[:, subjects] + rng.normal(0, np.sqrt(1 - ICC), (studies, len(subjects)))
 
 
-def lists(rng: Rng, scale: int, *, clustered: bool) -> Study:
-    """The same, and how many candidates there are."""
-    (above, tied), subjects = ranked(rng, scale, clustered=clustered)
-    return [above, tied, np.full(len(above), 10)], subjects
+def mean_intervals(values: np.ndarray, subjects: np.ndarray, rng: Rng) -> list[Ends]:
+    """Return the interval of each study's mean as results have it: own, or BCa of the bootstrap."""
+    found: list[Ends] = []
+    large = []
+    for study, row in enumerate(values):
+        estimate = mean_estimate(row, subjects)
+        if not estimate.is_preferred:
+            large.append(study)
+        found.append(estimate.interval()[1:3])
+    if large:
+        for study, ends in zip(large, _bca(values[large], subjects, rng), strict=True):
+            if ends[1] > ends[0]:
+                found[study] = ends
+    return found
 
 
-def calibrated(rng: Rng, scale: int) -> Study:
-    """Labels, and risks that are exactly right."""
-    log_odds = rng.normal(-0.5, 1.2, 400 * scale)
-    label = (rng.random(400 * scale) < expit(log_odds)).astype(int)
-    return [label, expit(log_odds)], np.arange(400 * scale)
-
-
-def slope(weights: np.ndarray, *arrays: np.ndarray) -> np.ndarray:
-    """The calibration slope."""
-    return slope_and_intercept(weights, arrays[0], arrays[1])[:, 0]
-
-
-def difference(form: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Of two models on the same labels."""
-    return lambda w, label, one, other: form(w, label, one) - form(w, label, other)
-
-
-def truth(form: Form, draw: Draw) -> float:
-    """The value of very large studies: what a small one estimates."""
-    rng, values = np.random.default_rng(10**6), []
-    for _ in range(8):
-        arrays, _ = draw(rng, LARGE)
-        values.append(form(np.ones((1, len(arrays[0]))), *arrays)[0])
-    return float(np.mean(values))
-
-
-def coverage(form: Form, draw: Draw, *, true: float) -> dict[str, float]:
-    """How often percentile and BCa intervals hold the truth."""
-    rng = np.random.default_rng(7)
-    held = {"percentile": 0, "BCa": 0}
-    for _ in range(STUDIES):
-        arrays, subjects = draw(rng, 1)
-        value = float(form(np.ones((1, len(subjects))), *arrays)[0])
-        values = resample_metric(form, arrays, subjects, rng=rng, resamples=RESAMPLES)
-        drawn = Resampled(value, values[~np.isnan(values)])
-        for name, interval in (
-            ("percentile", drawn.interval()),
-            ("BCa", drawn.bca_interval(jackknife(form, arrays, subjects))),
-        ):
-            held[name] += interval.low <= true <= interval.high
-    return {name: count / STUDIES for name, count in held.items()}
-
-
-def coverages() -> dict[str, tuple[Form, Draw, float | None]]:
-    """What is covered; the truth where it is known in closed form, else that of large studies."""
-    metrics = (AUROC, AUPRC, BRIER, EXPECTED_CALIBRATION_ERROR)
-    metrics += (AUC_PER_QUERY, RECALL_AT_1, MEAN_RECIPROCAL_RANK)
-    forms = {one.name: one.weighted for one in metrics if one.weighted is not None}
-    spread = np.sqrt(2 * (0.6**2 + 0.8**2))
-    return {
-        "recall@1": (forms["recall_at_1"], lambda r, s: ranked(r, s, clustered=False), None),
-        "recall@1, clustered": (
-            forms["recall_at_1"],
-            lambda r, s: ranked(r, s, clustered=True),
-            None,
-        ),
-        "recall@1 near 1": (
-            forms["recall_at_1"],
-            lambda r, s: ranked(r, s, clustered=False, ease=4.0),
-            None,
-        ),
-        "AUC per query, clustered": (
-            forms["auc_per_query"],
-            lambda r, s: lists(r, s, clustered=True),
-            None,
-        ),
-        "mean reciprocal rank, clustered": (
-            forms["mean_reciprocal_rank"],
-            lambda r, s: ranked(r, s, clustered=True),
-            None,
-        ),
-        "AUROC": (
-            forms["auroc"],
-            lambda r, s: classified(r, s, clustered=False),
-            float(ndtr(1.0 / spread)),
-        ),
-        "AUROC, clustered": (forms["auroc"], lambda r, s: classified(r, s, clustered=True), None),
-        "AUROC near 1": (
-            forms["auroc"],
-            lambda r, s: classified(r, s, clustered=False, shift=3.0),
-            float(ndtr(3.0 / spread)),
-        ),
-        "AUROC near 1, clustered": (
-            forms["auroc"],
-            lambda r, s: classified(r, s, clustered=True, shift=3.5),
-            None,
-        ),
-        "AUROC, one in ten": (
-            forms["auroc"],
-            lambda r, s: classified(r, s, clustered=False, prevalence=0.1),
-            float(ndtr(1.0 / spread)),
-        ),
-        "AUPRC, one in ten": (
-            forms["auprc"],
-            lambda r, s: classified(r, s, clustered=False, prevalence=0.1),
-            None,
-        ),
-        "expected calibration error": (
-            forms["expected_calibration_error"],
-            lambda r, s: classified(r, s, clustered=False),
-            None,
-        ),
-        "AUPRC": (forms["auprc"], lambda r, s: classified(r, s, clustered=False), None),
-        "Brier score, clustered": (
-            forms["brier"],
-            lambda r, s: classified(r, s, clustered=True),
-            None,
-        ),
-        "calibration slope": (slope, calibrated, 1.0),
-        "difference of AUROC": (
-            difference(forms["auroc"]),
-            lambda r, s: classified(r, s, clustered=False, models=2),
-            0.0,
-        ),
-        "difference of AUROC, clustered": (
-            difference(forms["auroc"]),
-            lambda r, s: classified(r, s, clustered=True, models=2),
-            0.0,
-        ),
-        "difference of AUPRC": (
-            difference(forms["auprc"]),
-            lambda r, s: classified(r, s, clustered=False, models=2),
-            0.0,
-        ),
-    }
-
-
-def hits(rng: Rng, *, clustered: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whether each of two runs of equal worth is right; they have much in common."""
-    subjects = people(rng, 150, 4) if clustered else np.arange(250)
-    own = [
-        _own(rng, subjects, clustered=clustered) + rng.normal(0, 0.5, len(subjects))
-        for _ in range(2)
+def _bca(values: np.ndarray, subjects: np.ndarray, rng: Rng) -> list[Ends]:
+    """Return BCa intervals of means; all studies share the drawn subjects."""
+    sizes = np.bincount(subjects).astype(float)
+    n = len(sizes)
+    sums = np.stack([np.bincount(subjects, row) for row in values])
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+    means = (sums @ drawn.T) / (drawn @ sizes)
+    left_out = (sums.sum(axis=1, keepdims=True) - sums) / (sizes.sum() - sizes)
+    observed = sums.sum(axis=1) / sizes.sum()
+    return [
+        Resampled(float(value), row).bca_interval(jack)[1:3]
+        for value, row, jack in zip(observed, means, left_out, strict=True)
     ]
-    shared = rng.normal(0, 1, len(subjects))
-    one, other = ((shared + each > 0).astype(float) for each in own)
-    return one, other, subjects
 
 
-def p_of_mcnemar(rng: Rng, *, clustered: bool) -> float:
-    """Two runs that are right equally often."""
-    return mcnemar(*hits(rng, clustered=clustered)).p_value
-
-
-def p_of_delong(rng: Rng, *, clustered: bool) -> float:
-    """Two models of equal AUROC."""
-    (label, one, other), subjects = classified(rng, clustered=clustered, models=2)
-    return delong(label, one, other, subjects).p_value
-
-
-def p_of_sign_flips(rng: Rng) -> float:
-    """Two runs of equal mean reciprocal rank."""
-    subjects = people(rng, 60, 3)
-    one, other = (_own(rng, subjects, clustered=True) for _ in range(2))
-    return sign_flip(expit(one), expit(other), subjects, rng=rng, permutations=499).p_value
-
-
-def p_of_margin(rng: Rng) -> float:
-    """A loss of exactly the margin, with the standard error of the bootstrap."""
-    one, other, subjects = hits(rng, clustered=True)
-
-    def lost(weights: np.ndarray, difference: np.ndarray) -> np.ndarray:
-        return weights @ difference / weights.sum(axis=1)
-
-    gone = one - other - 0.05
-    values = resample_metric(lost, [gone], subjects, rng=rng, resamples=300)
-    return noninferiority_test(float(gone.mean()), float(values.std()), margin=0.05).p_noninferior
-
-
-def p_of_gap(rng: Rng) -> float:
-    """Two groups in which a model does equally well; people have several samples."""
-    (label, risk), subjects = classified(rng, clustered=True)
-    group = np.where(rng.random(subjects.max() + 1) < 0.4, "a", "b")[subjects].astype(object)
-    assert AUROC.weighted is not None
-    made = subgroup_estimates(
-        AUROC.weighted,
-        [label, risk],
-        subjects,
-        group,
-        classes=label,
-        higher_is_better=True,
-        rng=rng,
+def coverage(
+    ends: Iterable[Ends], truth: float | np.ndarray, given: np.ndarray | None = None
+) -> tuple[float, float, int]:
+    """Return the share of intervals that hold the truth, the share given, and their number."""
+    ends = list(ends)
+    truths = np.broadcast_to(truth, len(ends))
+    inside = [e[0] <= t <= e[1] for e, t in zip(ends, truths, strict=True) if e is not None]
+    asked = np.ones(len(ends), dtype=bool) if given is None else given
+    have = np.array([e is not None for e in ends])
+    return (
+        float(np.mean(inside)) if inside else float("nan"),
+        float(have[asked].mean()) if asked.any() else 1.0,
+        len(inside),
     )
-    assert made[0].p_value is not None
-    return made[0].p_value
 
 
-SIZES: dict[str, tuple[Callable[[Rng], float], int]] = {
-    "DeLong": (lambda r: p_of_delong(r, clustered=False), TESTS),
-    "DeLong, clustered": (lambda r: p_of_delong(r, clustered=True), TESTS),
-    "McNemar, mid-p": (lambda r: p_of_mcnemar(r, clustered=False), TESTS),
-    "McNemar, clustered": (lambda r: p_of_mcnemar(r, clustered=True), TESTS),
-    "sign flips": (p_of_sign_flips, TESTS),
-    "non-inferiority at the margin": (p_of_margin, TESTS),
-    "gap of a subgroup": (p_of_gap, 2000),
+def proportions(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Intervals of proportions such as recall@1, and of graded means such as the Brier score."""
+    for n, cluster in _designs():
+        subjects = cluster_of(rng, n, cluster)
+        for p in VALUES:
+            values = binary(rng, subjects, p, studies)
+            few = np.minimum(values.sum(axis=1), (1 - values).sum(axis=1)) >= _FEW_ABOVE
+            found = coverage(mean_intervals(values, subjects, rng), p, few)
+            yield Cell("proportion", n, cluster, p, p * len(subjects), "coverage", *found)
+        for spread in (0.5, 1.5, 3.0):
+            risk = expit(spread * normal(rng, subjects, studies) - 1.0)
+            label = rng.random(risk.shape) < risk
+            truth = _expected(lambda x, s=spread: expit(s * x - 1) * (1 - expit(s * x - 1)))
+            found = coverage(mean_intervals((risk - label) ** 2, subjects, rng), truth)
+            yield Cell("Brier score", n, cluster, truth, float("nan"), "coverage", *found)
+
+
+def _expected(function: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Return the expectation of a function of a standard normal variable."""
+    points, weights = np.polynomial.hermite_e.hermegauss(80)
+    return float((weights * function(points)).sum() / weights.sum())
+
+
+def labels(rng: Rng, subjects: np.ndarray, events: int) -> np.ndarray:
+    """Place a number of events on samples, in at least two subjects of each class."""
+    while True:
+        label = np.zeros(len(subjects), dtype=int)
+        label[rng.choice(len(subjects), events, replace=False)] = 1
+        if all(len(np.unique(subjects[label == kind])) > 1 for kind in (0, 1)):
+            return label
+
+
+def area_truth(subjects: np.ndarray, label: np.ndarray, shift: float) -> float:
+    """Return the expected AUROC: pairs of one subject do not differ by the subject's effect."""
+    counts = [np.bincount(subjects[label == kind], minlength=subjects.max() + 1) for kind in (0, 1)]
+    within = float((counts[0] * counts[1]).sum() / (counts[0].sum() * counts[1].sum()))
+    apart, same = ndtr(shift / np.sqrt(2)), ndtr(shift / np.sqrt(2 * (1 - ICC)))
+    return float((1 - within) * apart + within * same)
+
+
+def area_cells() -> Iterator[tuple[int, str, int]]:
+    """Yield subjects, cluster and events; both classes have five samples or more."""
+    for n, cluster in _designs():
+        for events in EVENTS:
+            if events <= n - 5:
+                yield n, cluster, events
+
+
+def areas(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Intervals of AUROC."""
+    for n, cluster, events in area_cells():
+        subjects = cluster_of(rng, n, cluster)
+        label = labels(rng, subjects, events)
+        for value in (0.03, 0.3, 0.5, 0.7, 0.9, 0.97):
+            shift = float(np.sqrt(2) * ndtri(value))
+            scores = normal(rng, subjects, studies) + shift * label
+            ends = area_intervals(scores, label, subjects)
+            found = coverage(ends, area_truth(subjects, label, shift))
+            yield Cell("AUROC", n, cluster, value, events, "coverage", *found)
+
+
+def area_intervals(scores: np.ndarray, label: np.ndarray, subjects: np.ndarray) -> list[Ends]:
+    """Return the interval of each study's AUROC as results have it."""
+    starts = np.flatnonzero(np.diff(subjects, prepend=-1))
+    moments = area_moments(scores, np.broadcast_to(label, scores.shape), starts)
+    low, high = score_limits(moments, LEVEL_95)
+    ends: list[Ends] = [
+        None if np.isnan(v) else (float(a), float(b))
+        for v, a, b in zip(moments.variance, low[:, 0], high[:, 0], strict=True)
+    ]
+    return ends
+
+
+def _designs() -> Iterator[tuple[int, str]]:
+    for n in SUBJECTS:
+        for cluster in CLUSTERS:
+            yield n, cluster
+
+
+def gaps(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Tests of a subgroup's gap in a proportion and in AUROC, without a gap."""
+    for one, other in ((12, 18), (12, 48), (30, 30), (30, 270), (150, 150)):
+        for cluster in CLUSTERS:
+            groups = [cluster_of(rng, size, cluster) for size in (one, other)]
+            for p in VALUES:
+                rejected = [
+                    weighted_sum(*pair).p_value() < 0.05
+                    for pair in zip(
+                        *(
+                            [mean_estimate(row, who) for row in binary(rng, who, p, studies)]
+                            for who in groups
+                        ),
+                        strict=True,
+                    )
+                ]
+                yield _size("gap of a proportion", one + other, cluster, p, np.nan, rejected)
+    for (one, other), events in (((30, 30), 10), ((30, 270), 10), ((60, 240), 30)):
+        for cluster in CLUSTERS:
+            whose = [cluster_of(rng, size, cluster) for size in (one, other)]
+            marked = [labels(rng, who, events) for who in whose]
+            for value in (0.5, 0.7, 0.9, 0.97):
+                shift = float(np.sqrt(2) * ndtri(value))
+                limits = []
+                for who, label in zip(whose, marked, strict=True):
+                    scores = normal(rng, who, studies) + shift * label
+                    starts = np.flatnonzero(np.diff(who, prepend=-1))
+                    moments = area_moments(scores, np.broadcast_to(label, scores.shape), starts)
+                    low, high = score_limits(moments, LEVEL_95)
+                    limits.append((moments.area, low[:, 0], high[:, 0]))
+                (a, a_low, a_high), (b, b_low, b_high) = limits
+                low = a - b - np.hypot(a - a_low, b_high - b)
+                high = a - b + np.hypot(a_high - a, b - b_low)
+                rejected = ((low > 0) | (high < 0)).tolist()
+                yield _size("gap of AUROC", one + other, cluster, value, events, rejected)
+
+
+def _size(
+    family: str,
+    n: int,
+    cluster: str,
+    value: float,
+    events: float,
+    rejected: list[bool],
+    given: float = 1.0,
+) -> Cell:
+    share = float(np.mean(rejected)) if rejected else float("nan")
+    return Cell(family, n, cluster, value, events, "size", share, given, len(rejected))
+
+
+def benefits(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Intervals of net benefit and of its gain over treating everyone or no one."""
+    for n, cluster in _designs():
+        subjects = cluster_of(rng, n, cluster)
+        for threshold, centre in ((0.1, -2.0), (0.2, -2.0), (0.5, -1.0), (0.5, -2.0), (0.8, 0.0)):
+            weight = threshold / (1 - threshold)
+
+            def benefit(x: np.ndarray, c: float = centre, t: float = threshold, w: float = weight):
+                risk = expit(c + x)
+                return (risk >= t) * (risk - (1 - risk) * w)
+
+            truth = _fine(benefit)
+            everyone = _fine(lambda x, c=centre, w=weight: expit(c + x) - (1 - expit(c + x)) * w)
+            above = _fine(lambda x, c=centre, t=threshold: (expit(c + x) >= t).astype(float))
+            gain = truth - max(everyone, 0.0)
+            found: list[list[Ends]] = [[], []]
+            risks = expit(centre + normal(rng, subjects, studies))
+            drawn = (rng.random(risks.shape) < risks).astype(int)
+            for risk, label in zip(risks, drawn, strict=True):
+                pair = net_benefit_estimate(label, risk, subjects, threshold=threshold)
+                for ends, one in zip(found, pair, strict=True):
+                    ends.append(one.interval()[1:3])
+            for name, ends, true in zip(
+                ("net benefit", "gain of net benefit"), found, (truth, gain), strict=True
+            ):
+                where = n, cluster, threshold, above * len(subjects)
+                yield Cell(name, *where, "coverage", *coverage(ends, true))
+
+
+def _fine(function: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Return the expectation of a function with a step, of a standard normal variable."""
+    points = ndtri((np.arange(200_000) + 0.5) / 200_000)
+    return float(function(points).mean())
+
+
+def pairs(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Paired differences of proportions: interval, McNemar, sign flips, non-inferiority."""
+    margin = 0.1
+    for n, cluster in _designs():
+        subjects = cluster_of(rng, n, cluster)
+        for rate in (0.1, 0.3, 0.6):  # share of discordant pairs
+            events = rate * len(subjects)
+            changed = binary(rng, subjects, rate, studies)
+            favour = binary(rng, subjects, 0.5, studies)
+            difference = changed * (2 * favour - 1)
+            zero = np.zeros(len(subjects))
+            tests = [mcnemar(row, zero, subjects).p_value < 0.05 for row in difference]
+            yield _size("McNemar", n, cluster, rate, events, tests)
+            flips = [
+                sign_flip(row, zero, subjects, rng=rng, permutations=199).p_value < 0.05
+                for row in difference
+            ]
+            yield _size("sign flips", n, cluster, rate, events, flips)
+            ends: list[Ends] = []
+            for row in difference:
+                try:
+                    ends.append(paired_difference(row, subjects).interval()[1:3])
+                except ValueError:
+                    ends.append(None)
+            discordant = np.abs(difference).sum(axis=1) >= _FEW_ABOVE
+            where = n, cluster, rate, events
+            found = coverage(ends, 0.0, discordant)
+            yield Cell("paired difference", *where, "coverage", *found)
+            yield _noninferiority(rng, n, cluster, subjects, rate, margin, studies)
+
+
+def _noninferiority(
+    rng: Rng, n: int, cluster: str, subjects: np.ndarray, rate: float, margin: float, studies: int
+) -> Cell:
+    """Test non-inferiority where the loss is exactly the margin."""
+    changed = binary(rng, subjects, max(rate, margin), studies)
+    share = (1 - margin / max(rate, margin)) / 2
+    favour = binary(rng, subjects, share, studies) if share > 0 else np.zeros_like(changed)
+    rejected = []
+    for row in changed * (2 * favour - 1):
+        try:
+            own = paired_difference(row, subjects)
+        except ValueError:
+            continue
+        found = noninferiority_test(
+            own.centre, own.standard_error, margin=margin, degrees=own.degrees
+        )
+        rejected.append(found.p_noninferior < 0.025)
+    given = len(rejected) / studies
+    return _size("non-inferiority", n, cluster, rate, rate * len(subjects), rejected, given)
+
+
+def area_pairs(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Tests and intervals of the difference of two AUROCs (DeLong), without a difference."""
+    for n, cluster, events in area_cells():
+        subjects = cluster_of(rng, n, cluster)
+        label = labels(rng, subjects, events)
+        for value in (0.6, 0.8, 0.95):
+            shift = float(np.sqrt(2) * ndtri(value))
+            shared = normal(rng, subjects, studies)
+            scores = [
+                np.sqrt(0.5) * shared
+                + np.sqrt(0.5) * normal(rng, subjects, studies)
+                + shift * label
+                for _ in range(2)
+            ]
+            rejected, ends = [], []
+            for one, other in zip(*scores, strict=True):
+                with suppress(ValueError):
+                    rejected.append(delong(label, one, other, subjects).p_value < 0.05)
+                try:
+                    found = auroc_difference(label, one, other, subjects)
+                    ends.append(found.interval()[1:3])
+                except ValueError:
+                    ends.append(None)
+            given = len(rejected) / studies
+            yield _size("DeLong", n, cluster, value, events, rejected, given)
+            where = n, cluster, value, events
+            yield Cell("difference of AUROC", *where, "coverage", *coverage(ends, 0.0))
+
+
+def conformal(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Share of outcomes outside conformal sets that may miss one in ten."""
+    for n, cluster in _designs():
+        subjects = cluster_of(rng, n, cluster)
+        for spread in (0.5, 2.0):
+            missed = []
+            for _ in range(studies):
+                risk = expit(spread * normal(rng, subjects, 1)[0])
+                label = (rng.random(len(risk)) < risk).astype(int)
+                threshold = conformal_threshold(label, risk, subjects)
+                new = expit(spread * rng.normal(size=20))
+                outcome = (rng.random(20) < new).astype(int)
+                hit = covered(prediction_sets(new, threshold=threshold), outcome)
+                missed.append(1 - float(hit.mean()))
+            share = float(np.mean(missed))
+            yield Cell(
+                "conformal miss", n, cluster, spread, np.nan, "miss", share, 1.0, 20 * studies
+            )
+
+
+FAMILIES: dict[str, Callable[[Rng, int], Iterator[Cell]]] = {
+    "proportions": proportions,
+    "areas": areas,
+    "gaps": gaps,
+    "benefits": benefits,
+    "pairs": pairs,
+    "area_pairs": area_pairs,
+    "conformal": conformal,
 }
 
 
-def size(p_value: Callable[[Rng], float], studies: int) -> float:
-    """How often a test at 5 % rejects what is true."""
-    rng = np.random.default_rng(11)
-    return float(np.mean([p_value(rng) < 0.05 for _ in range(studies)]))
+def below_bar(cell: Cell) -> str | None:
+    """Return how a cell misses its bar; None if it keeps it."""
+    error = 3 / np.sqrt(max(cell.studies, 1))
+    if cell.kind == "coverage":
+        bar = 0.90 if cell.subjects < 30 else 0.93
+        least = bar - error * np.sqrt(bar * (1 - bar))
+        if cell.share < least:
+            return f"covers {cell.share:.3f}, bar {least:.3f}"
+        if cell.subjects >= 30 and cell.given < 0.9:
+            return f"given in {cell.given:.2f} of studies"
+        return None
+    if cell.kind == "miss":
+        most = 0.1 + error * 0.3
+        return f"misses {cell.share:.3f}, bar {most:.3f}" if cell.share > most else None
+    bar = 0.03 if cell.family == "non-inferiority" else 0.06
+    most = bar + error * np.sqrt(bar * (1 - bar))
+    if cell.subjects >= 30 and cell.share > most:
+        return f"rejects {cell.share:.3f}, bar {most:.3f}"
+    return None
+
+
+def bars(cells: Iterable[Cell]) -> list[str]:
+    """Return one line for each bar that is missed."""
+    cells = list(cells)
+    lines = [f"{asdict(cell)}: {why}" for cell in cells if (why := below_bar(cell)) is not None]
+    for family in dict.fromkeys(cell.family for cell in cells):
+        own = [cell for cell in cells if cell.family == family]
+        shares = [cell.share for cell in own if cell.kind == "coverage"]
+        if shares and np.nanmean(shares) > 0.97:
+            lines.append(f"{family}: mean coverage {np.nanmean(shares):.3f}, above 0.97")
+        sizes = [cell.share for cell in own if cell.kind == "size" and cell.events >= 20]
+        if sizes and family != "non-inferiority" and np.mean(sizes) < 0.03:
+            lines.append(f"{family}: mean size {np.mean(sizes):.3f} with 20 events or more")
+    return lines
+
+
+def run(families: Iterable[str], studies: int, *, seed: int = 1) -> list[Cell]:
+    """Simulate some families of the grid."""
+    cells: list[Cell] = []
+    for name in families:
+        start = time.perf_counter()
+        rng = np.random.default_rng([seed, list(FAMILIES).index(name)])
+        made = [replace(cell, share=round(cell.share, 4)) for cell in FAMILIES[name](rng, studies)]
+        cells += made
+        print(f"{name}: {len(made)} cells in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return cells
 
 
 def main() -> None:
-    """Simulate everything and write the table."""
-    rows: list[dict[str, Any]] = []
-    for name, (form, draw, known) in coverages().items():
-        found = coverage(form, draw, true=truth(form, draw) if known is None else known)
-        rows += [
-            {"what": f"95 % {kind} interval of {name}", "studies": STUDIES, "share": share}
-            for kind, share in found.items()
-        ]
-    for name, (p_value, studies) in SIZES.items():
-        what = f"rejected at 5 %, nothing there: {name}"
-        rows.append({"what": what, "studies": studies, "share": size(p_value, studies)})
-    with OUT.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["what", "studies", "share"], lineterminator="\n")
+    """Simulate the grid, write its table, and print the bars that are missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
+    parser.add_argument("--studies", type=int, default=STUDIES)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked = parser.parse_args()
+    cells = run(asked.families, asked.studies, seed=asked.seed)
+    write(cells, asked.out)
+    for family in dict.fromkeys(cell.family for cell in cells):
+        own = [cell for cell in cells if cell.family == family and not np.isnan(cell.share)]
+        for n in dict.fromkeys(cell.subjects for cell in own):
+            shares = [cell.share for cell in own if cell.subjects == n]
+            print(
+                f"{family}, {n} subjects: {min(shares):.3f} to {max(shares):.3f}, "
+                f"mean {np.mean(shares):.3f}"
+            )
+    for line in bars(cells):
+        print("MISSED", line)
+
+
+def write(cells: Iterable[Cell], path: Path) -> None:
+    """Write the grid as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        names = list(Cell.__dataclass_fields__)
+        writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
-    for row in rows:
-        print(f"{row['share']:.3f}  {row['what']}")
+        for cell in cells:
+            row: dict[str, Any] = asdict(cell)
+            numbers = ("value", "events", "share", "given")
+            writer.writerow(row | {name: f"{row[name]:.4g}" for name in numbers})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 SMALLEST_COUNT = 10  # smaller counts of people or samples are withheld
 DASH = "\N{EN DASH}"  # stands for a value that is not known
+NO_INTERVAL = "no interval"
 PERCENT = "\N{NO-BREAK SPACE}%"
 
 
@@ -37,16 +38,20 @@ def format_value(value: float | None, metric: str, *, exact: bool = False) -> st
     return f"{100 * value:.{1 if exact or value < 0.0995 else 0}f}{PERCENT}"
 
 
-def format_interval(low: float, high: float, metric: str, *, exact: bool = False) -> str:
+def format_interval(
+    low: float | None, high: float | None, metric: str, *, exact: bool = False
+) -> str:
     """Format an interval with the digits of `format_value`; its unit is written once."""
+    if low is None or high is None:
+        return NO_INTERVAL
     exact = exact or (is_percentage(metric) and low < 0.0995)
     ends = [format_value(end, metric, exact=exact) for end in (low, high)]
     return f"{ends[0].removesuffix(PERCENT)} to {ends[1]}"
 
 
-def format_difference(value: float, metric: str, *, signed: bool = True) -> str:
+def format_difference(value: float | None, metric: str, *, signed: bool = True) -> str:
     """Format a difference of two values; proportions differ by percentage points."""
-    if math.isnan(value):
+    if value is None or math.isnan(value):
         return DASH
     sign = "+" if signed else ""
     text = f"{100 * value:{sign}.1f}" if is_percentage(metric) else f"{value:{sign}.3f}"
@@ -57,6 +62,13 @@ def format_signed(text: str) -> str:
     """Return a formatted number with a true minus sign, and 0 without a sign."""
     is_zero = not text.strip("+-0.")
     return text.lstrip("+-") if is_zero else text.replace("-", "\N{MINUS SIGN}")
+
+
+def format_difference_interval(low: float | None, high: float | None, metric: str) -> str:
+    """Format the interval of a difference."""
+    if low is None or high is None:
+        return NO_INTERVAL
+    return f"{format_difference(low, metric)} to {format_difference(high, metric)}"
 
 
 def format_count(n: int) -> str:

@@ -12,7 +12,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
-from clinical_symile.evaluation.analysis.method_ranking import rank_and_decompose
+from clinical_symile.evaluation.analysis.method_ranking import compare_methods, rank_and_decompose
 from clinical_symile.evaluation.runner import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
@@ -135,6 +135,12 @@ def _ranks(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
     return {"seeds.jsonl": seeds, "ranks.jsonl": ranks}
 
 
+def _method_comparisons(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
+    rows = compare_methods(evaluated.models, evaluated.tasks, store=evaluated.store)
+    progress(1, 1)
+    return {"method_comparisons.jsonl": rows}
+
+
 def _masks(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
     rows = analyze_masks(evaluated.tasks, store=evaluated.store, progress=progress)
     return {"masks.jsonl": rows}
@@ -147,6 +153,7 @@ STAGES = (
     Stage("Compare with nothing missing", ("losses.jsonl",), _losses),
     Stage("Collect results", ("results.jsonl", "unscored.jsonl"), _results),
     Stage("Rank methods", ("seeds.jsonl", "ranks.jsonl"), _ranks),
+    Stage("Compare methods", ("method_comparisons.jsonl",), _method_comparisons),
     Stage("Predict from the mask alone", ("masks.jsonl",), _masks),
 )
 

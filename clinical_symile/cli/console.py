@@ -78,7 +78,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         right = heading in ("difference", "p", "Holm")
         table.add_column(heading, justify="right" if right else "left")
     for row in comparisons:
-        difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        difference = f"{row.difference:+.3f} {_ends(row.low, row.high, sign='+')}"
         table.add_row(
             row.task,
             row.missingness,
@@ -253,10 +253,16 @@ def _verdict(row: Comparison) -> str:
     return "" if row.margin is None else f"{row.verdict} ({row.margin:g})"
 
 
+def _ends(low: float | None, high: float | None, *, sign: str = "") -> str:
+    if low is None or high is None:
+        return "[no interval]"
+    return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
 def _cell(row: Result | None) -> str:
     if row is None:
         return "not scored"
-    return f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]".replace("[", r"\[")
+    return f"{row.value:.3f} {_ends(row.low, row.high)}".replace("[", r"\[")
 
 
 def _value(row: Result | None) -> str:

@@ -5,6 +5,7 @@ McNemar's for recall@1, and sign flips over subjects for other means over sample
 use a normal distribution with the standard error of the bootstrap.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -22,10 +23,23 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.metrics.base import Metric
-from clinical_symile.stats.bootstrap import Resampled, resample_difference
-from clinical_symile.stats.equivalence import minimum_detectable, noninferiority_test
-from clinical_symile.stats.hypothesis_tests import TestResult, delong, mcnemar, sign_flip
+from clinical_symile.stats.bootstrap import Interval, Resampled, resample_difference
+from clinical_symile.stats.equivalence import (
+    minimum_detectable,
+    noninferiority_test,
+    smallest_margin,
+)
+from clinical_symile.stats.estimate import StudentEstimate
+from clinical_symile.stats.hypothesis_tests import (
+    TestResult,
+    auroc_difference,
+    delong,
+    mcnemar,
+    sign_flip,
+)
+from clinical_symile.stats.metric_intervals import NO_WIDTH
 from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
+from clinical_symile.stats.proportions import paired_difference
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison
 from clinical_symile.tracking.run import Run
@@ -245,24 +259,53 @@ def _comparison(
     drawn = resample_difference(
         metric.compute, one, against, subjects, rng=pair.rng, weighted=metric.weighted
     )
-    interval, tested = drawn.interval(), _tested(pair, drawn)
+    own = _own_estimate(pair)
+    interval, no_interval = _interval(drawn, own)
+    own = own if own is not None and own.is_preferred else None
+    error = drawn.standard_error if own is None else own.standard_error
+    tested = _tested(pair, drawn)
     return Comparison(
         **about,
         cohort=store.cohort,
         task=task.name,
         split=task.split,
         metric=metric.name,
-        difference=interval.value,
-        low=interval.low,
-        high=interval.high,
+        difference=drawn.value,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
+        no_interval=no_interval,
         n_samples=len(outcome["row"].unique()),
         n_subjects=len(np.unique(subjects)),
-        standard_error=drawn.standard_error,
-        detectable=minimum_detectable(drawn.standard_error),
+        standard_error=error,
+        detectable=minimum_detectable(error),
         test=None if tested is None else tested.test,
         p_value=None if tested is None else tested.p_value,
-        **_margin(drawn, metric, task.margin if margin is None else margin),
+        **_margin(drawn, own, metric, task.margin if margin is None else margin),
     )
+
+
+def _own_estimate(pair: _Pair) -> StudentEstimate | None:
+    """Return the metric's estimate of a difference for few subjects; None if it has none."""
+    (one, other), each = pair.arrays, pair.metric.each
+    try:
+        if pair.metric.name == "auroc" and "part" not in pair.metric.columns:
+            return auroc_difference(one[0], one[1], other[1], pair.subjects)
+        if each is not None:
+            reach = pair.metric.high - pair.metric.low
+            return paired_difference(each(*one) - each(*other), pair.subjects, reach=reach)
+    except ValueError:  # too few subjects, or no difference on any sample
+        return None
+    return None
+
+
+def _interval(drawn: Resampled, own: StudentEstimate | None) -> tuple[Interval | None, str | None]:
+    """Return the interval of a difference, or the reason why there is none."""
+    if own is not None and own.is_preferred:
+        return own.interval(), None
+    interval = drawn.interval()
+    if interval.high > interval.low:
+        return interval, None
+    return (None, NO_WIDTH) if own is None else (own.interval(), None)
 
 
 def _tested(pair: _Pair, drawn: Resampled) -> TestResult | None:
@@ -295,13 +338,20 @@ def _by_bootstrap(drawn: Resampled) -> TestResult | None:
     return TestResult("bootstrap, normal", drawn.value, float(2 * ndtr(-z)))
 
 
-def _margin(drawn: Resampled, metric: Metric, margin: float | None) -> dict[str, Any]:
-    """Test whether the loss is within a margin; return nothing without a margin."""
-    if margin is None:
-        return {}
+def _margin(
+    drawn: Resampled, own: StudentEstimate | None, metric: Metric, margin: float | None
+) -> dict[str, Any]:
+    """Return the smallest margin that is shown, and the tests of a margin that is given."""
     sign = 1 if metric.higher_is_better else -1
-    found = noninferiority_test(sign * drawn.value, drawn.standard_error, margin=margin)
+    centre, error, degrees = drawn.value, drawn.standard_error, math.inf
+    if own is not None:
+        centre, error, degrees = own.centre, own.standard_error, own.degrees
+    least = smallest_margin(sign * centre, error, degrees=degrees)
+    if margin is None:
+        return {"least_margin": least}
+    found = noninferiority_test(sign * centre, error, margin=margin, degrees=degrees)
     return {
+        "least_margin": least,
         "margin": margin,
         "p_noninferior": found.p_noninferior,
         "p_equivalent": found.p_equivalent,

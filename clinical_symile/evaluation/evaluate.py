@@ -24,7 +24,7 @@ from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS
 from clinical_symile.stats.bootstrap import Interval
-from clinical_symile.stats.metric_intervals import MetricSample, metric_intervals
+from clinical_symile.stats.metric_intervals import MetricSample, NoInterval, metric_intervals
 from clinical_symile.tracking.results import Result, SkippedResult
 
 
@@ -134,13 +134,15 @@ def _add_results(
                 evaluation.unscored.append(skipped)
                 continue
             chance = metric.chance
+            known = isinstance(interval, Interval)
             result = Result(
                 **about,
                 metric=metric.name,
                 value=interval.value,
-                low=interval.low,
-                high=interval.high,
-                interval=interval.kind,
+                low=interval.low if known else None,
+                high=interval.high if known else None,
+                interval=interval.kind if known else "none",
+                no_interval=None if known else interval.reason,
                 chance=None if chance is None else chance(outcome.chance_inputs),
                 seed=seed,
                 **rule,
@@ -150,7 +152,7 @@ def _add_results(
 
 def _intervals(
     task: Retrieval | Classification, outcomes: Mapping[str, pd.DataFrame], store: CohortStore
-) -> dict[tuple[str, str], Interval | ValueError]:
+) -> dict[tuple[str, str], Interval | NoInterval | ValueError]:
     """Return the interval of each pattern and metric; patterns of the same samples share resamples.
 
     A `ValueError` in place of an interval says why the metric is undefined.
@@ -168,6 +170,7 @@ def _intervals(
                 [outcomes[name][column].to_numpy() for column in metric.columns],
                 task.interval or metric.interval,
                 metric.weighted,
+                metric.estimate,
             )
             for name in names
             for metric in metrics[name]

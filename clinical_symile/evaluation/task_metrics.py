@@ -96,6 +96,7 @@ def _over(parts: Sequence[str], metric: Metric, *, name: str) -> Metric:
         compute=compute,
         weighted=weighted,
         each=None,
+        limits=None,
         chance=None if metric.chance is None else chance,
     )
 

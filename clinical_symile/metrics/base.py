@@ -1,11 +1,14 @@
 """Define what every metric declares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
+
+from clinical_symile.stats.estimate import Estimate
+from clinical_symile.stats.proportions import mean_estimate
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Metric:
         weighted: `compute` for many resamples at once, from weights `[resample, sample]` and the
             same arrays; NaN where it is undefined. None if there is no such form: resampling is
             then slow.
+        limits: limits of the metric from `columns` and the subjects, for few subjects or events.
+            None for a mean of `each` in [0, 1], which has its own, and where there is no method.
     """
 
     name: str
@@ -40,6 +45,23 @@ class Metric:
     chance: Callable[[Any], float] | None
     each: Callable[..., Float[np.ndarray, " sample"]] | None = None
     weighted: Callable[..., Float[np.ndarray, " resample"]] | None = None
+    limits: Callable[..., Estimate] | None = None
+
+    def estimate(
+        self,
+        arrays: Sequence[Shaped[np.ndarray, " sample"]],
+        subjects: Shaped[np.ndarray, " sample"],
+    ) -> Estimate | None:
+        """Estimate the metric for few subjects or events; None if there is no such method.
+
+        Raises:
+            ValueError: the samples do not suffice, such as one subject.
+        """
+        if self.limits is not None:
+            return self.limits(*arrays, subjects)
+        if self.each is not None and (self.low, self.high) == (0.0, 1.0):
+            return mean_estimate(self.each(*arrays), subjects)
+        return None
 
 
 def weighted_mean(

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, Real
 from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.metrics.base import Metric, weighted_mean
+from clinical_symile.stats.auroc import auroc_estimate
 
 _Labels = Int[np.ndarray, " sample"]
 _Probabilities = Float[np.ndarray, " sample"]
@@ -153,6 +154,7 @@ AUROC = Metric(
     interval="bca",
     chance=lambda label: 0.5,
     weighted=_weighted_auroc,
+    limits=auroc_estimate,
 )
 """Area under the receiver operating characteristic."""
 

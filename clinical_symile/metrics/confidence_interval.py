@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import METRICS
 from clinical_symile.stats.bootstrap import Interval
-from clinical_symile.stats.metric_intervals import MetricSample, metric_intervals
+from clinical_symile.stats.metric_intervals import MetricSample, NoInterval, metric_intervals
 
 
 def bootstrap_ci(
@@ -46,11 +46,13 @@ def bootstrap_ci(
     """
     if isinstance(metric, str):
         found = resolve(metric, METRICS)
-        number = MetricSample(found.compute, arrays, found.interval, found.weighted)
+        number = MetricSample(found.compute, arrays, found.interval, found.weighted, found.estimate)
     else:
         number = MetricSample(metric, arrays, "percentile")
     rng = np.random.default_rng(seed)
     (interval,) = metric_intervals([number], subjects, rng=rng, resamples=resamples)
     if isinstance(interval, ValueError):
         raise interval
+    if isinstance(interval, NoInterval):
+        raise ValueError(interval.reason)
     return interval

@@ -15,7 +15,10 @@ models", Medical Decision Making 26, 2006. https://doi.org/10.1177/0272989X06295
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real, Shaped
+
+from clinical_symile.stats.estimate import Estimate, smaller, weighted_sum
+from clinical_symile.stats.proportions import mean_estimate
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
@@ -46,6 +49,47 @@ def treat_all(
 ) -> Float[np.ndarray, "resample threshold"]:
     """Compute the net benefit of acting on everyone."""
     return net_benefit(weights, label, np.ones(len(label)), thresholds=thresholds)
+
+
+def net_benefit_estimate(
+    label: Int[np.ndarray, " sample"],
+    probability: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    threshold: float,
+) -> tuple[Estimate, Estimate]:
+    """Estimate net benefit and its gain at one threshold, for few subjects or few above it.
+
+    Net benefit is the difference of two proportions: true positives, and false positives weighted
+    by t / (1 - t). Its gain over treating everyone is the weighted true negatives minus the false
+    negatives; its gain over treating no one is net benefit itself, and the smaller of the two is
+    the gain over the better alternative.
+
+    Returns:
+        Net benefit, and its gain over the better of treating everyone and treating no one.
+
+    Raises:
+        ValueError: there are fewer than two subjects.
+    """
+    weight = threshold / (1 - threshold)
+    acted = probability >= threshold
+    positive = label == 1
+    benefit = _contrast(acted & positive, acted & ~positive, (1.0, -weight), subjects)
+    spared = _contrast(~acted & ~positive, ~acted & positive, (weight, -1.0), subjects)
+    return benefit, smaller(benefit, spared)
+
+
+def _contrast(
+    one: Bool[np.ndarray, " sample"],
+    other: Bool[np.ndarray, " sample"],
+    weights: tuple[float, float],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> Estimate:
+    first, second = (mean_estimate(x.astype(float), subjects) for x in (one, other))
+    # Of exclusive categories; with clusters the correlation may differ, which matters little.
+    odds = first.value * second.value / max((1 - first.value) * (1 - second.value), 1e-12)
+    correlation = -float(np.sqrt(min(odds, 1.0)))
+    return weighted_sum(first, second, weights=weights, correlation=correlation)
 
 
 def _checked(thresholds: Sequence[float]) -> Float[np.ndarray, " threshold"]:

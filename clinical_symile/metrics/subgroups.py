@@ -12,7 +12,7 @@ Source: for resampling of groups and worst-group performance, Sagawa et al., 202
 https://arxiv.org/abs/1911.08731; for withholding below ten, the usual rule of disclosure control.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,16 @@ from clinical_symile.stats.bootstrap import (
     Weighted,
     resample_metric,
 )
+from clinical_symile.stats.estimate import (
+    ENOUGH_SUBJECTS,
+    Estimate,
+    StudentEstimate,
+    weighted_sum,
+)
+from clinical_symile.stats.proportions import cluster_sizes
+
+# Returns a metric's estimate for few subjects or events, from its arrays and the subjects.
+EstimateOf = Callable[[Arrays, np.ndarray], Estimate | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,7 @@ def subgroup_estimates(
     classes: Int[np.ndarray, " sample"] | None,
     higher_is_better: bool,
     rng: np.random.Generator,
+    estimate: EstimateOf | None = None,
 ) -> list[SubgroupEstimate]:
     """Compute a metric in each group, in the order of names, the lowest age band first.
 
@@ -86,6 +97,7 @@ def subgroup_estimates(
             classes.
         higher_is_better: the direction of improvement.
         rng: draws the resamples.
+        estimate: the metric's own method for few subjects or events, of arrays and subjects.
     """
     kinds = np.zeros(len(groups), dtype=int) if classes is None else classes
     levels = sorted({str(group) for group in groups if group is not None}, key=level_order)
@@ -109,13 +121,19 @@ def subgroup_estimates(
     values = numbers(np.ones((1, len(groups)), dtype=np.int64), *arrays)[0]
     drawn = resample_metric(numbers, arrays, subjects, rng=rng)
     worst = _worst(drawn[:, : len(shown)], higher_is_better=higher_is_better)
+    own = [_own(estimate, arrays, subjects, mask) for mask in masks]
     made = [SubgroupEstimate(level=level, withheld=reason) for level, reason in withheld.items()]
     for place, level in enumerate(shown):
         gap: dict[str, Any] = {}
-        low, high = _ends(drawn[:, place])
+        low, high = _ends(drawn[:, place], own[place])
         if level in rest:
             other = len(shown) + rest.index(level)
-            gap = _gap(values[place] - values[other], drawn[:, place] - drawn[:, other])
+            gap = _gap(
+                values[place] - values[other],
+                drawn[:, [place, other]],
+                (own[place], own[other]),
+                (subjects[masks[place]], subjects[masks[other]]),
+            )
         made.append(
             SubgroupEstimate(
                 level=level,
@@ -175,18 +193,79 @@ def _worst(
     return (is_worst / is_worst.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-def _ends(drawn: Float[np.ndarray, " resample"]) -> tuple[float | None, float | None]:
+def _own(
+    estimate: EstimateOf | None,
+    arrays: Arrays,
+    subjects: Shaped[np.ndarray, " sample"],
+    mask: Bool[np.ndarray, " sample"],
+) -> Estimate | None:
+    """Return the metric's estimate for few subjects; None if it has none."""
+    try:
+        return None if estimate is None else estimate([a[mask] for a in arrays], subjects[mask])
+    except ValueError:
+        return None
+
+
+def _ends(
+    drawn: Float[np.ndarray, " resample"], own: Estimate | None
+) -> tuple[float | None, float | None]:
+    if own is not None and own.is_preferred:
+        interval = own.interval()
+        return interval.low, interval.high
     known = drawn[~np.isnan(drawn)]
     if len(known) < (1 - UNDEFINED_SHARE) * len(drawn):
         return None, None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return (float(low), float(high)) if high > low else (None, None)
 
 
-def _gap(value: float, drawn: Float[np.ndarray, " resample"]) -> dict[str, float | None]:
-    low, high = _ends(drawn)
-    if low is None:
-        return {}
-    error = float(np.nanstd(drawn, ddof=1))
-    p_value = float(2 * ndtr(-abs(value) / error)) if error else float(value == 0)
-    return {"gap": float(value), "gap_low": low, "gap_high": high, "p_value": p_value}
+def _gap(
+    value: float,
+    drawn: Float[np.ndarray, "resample 2"],
+    own: tuple[Estimate | None, Estimate | None],
+    subjects: tuple[Shaped[np.ndarray, " group"], Shaped[np.ndarray, " other"]],
+) -> dict[str, float | None]:
+    """Return the gap between a group and the others, its interval and its p-value."""
+    group, others = own
+    if group is not None and others is not None and (group.is_preferred or others.is_preferred):
+        shared = np.isin(subjects[0], subjects[1]).any()
+        correlation = _correlation(drawn) if shared else 0.0
+        difference = weighted_sum(group, others, correlation=correlation)
+        interval = difference.interval()
+        return {
+            "gap": float(value),
+            "gap_low": interval.low,
+            "gap_high": interval.high,
+            "p_value": difference.p_value(),
+        }
+    apart = drawn[:, 0] - drawn[:, 1]
+    low, high = _ends(apart, None)
+    if low is None:  # undefined too often, or the same in every resample
+        return {"gap": float(value)} if np.isfinite(value) else {}
+    error = float(np.nanstd(apart, ddof=1))
+    kish = min(float(_kish(one)) for one in subjects)
+    if kish >= ENOUGH_SUBJECTS:
+        p_value = float(2 * ndtr(-abs(value) / error))
+        return {"gap": float(value), "gap_low": low, "gap_high": high, "p_value": p_value}
+    # Student's, since the bootstrap's standard error of few subjects is too small.
+    error = float(error * np.sqrt(kish / max(kish - 1, 1.0)))
+    few = StudentEstimate(float(value), float(value), error, max(kish - 1, 1.0), "Student", True)
+    interval = few.interval()
+    return {
+        "gap": float(value),
+        "gap_low": interval.low,
+        "gap_high": interval.high,
+        "p_value": few.p_value(),
+    }
+
+
+def _correlation(drawn: Float[np.ndarray, "resample 2"]) -> float:
+    known = drawn[~np.isnan(drawn).any(axis=1)]
+    if len(known) < 2 or not known.std(axis=0).all():
+        return 0.0
+    return float(np.corrcoef(known.T)[0, 1])
+
+
+def _kish(subjects: Shaped[np.ndarray, " sample"]) -> float:
+    _, sizes = cluster_sizes(subjects)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())

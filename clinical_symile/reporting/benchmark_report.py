@@ -22,7 +22,12 @@ from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.analysis_tables import merge_analyses, read_analysis, select_tasks
-from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import (
+    MaskAuroc,
+    MethodComparison,
+    MethodRank,
+    SeedComponents,
+)
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
@@ -94,7 +99,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     runs = [Run(out / "runs" / name) for name in record["runs"]]
     trained = [run for run in runs if run.is_trained]
     scored = benchmark_tasks(record, catalog=catalog)
-    results, masks = read_rows(out / "results.jsonl", Result), out / "masks.jsonl"
+    results = read_rows(out / "results.jsonl", Result)
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
     return ReportData(
         results=results,
@@ -102,7 +107,8 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         losses=read_rows(out / "losses.jsonl", Comparison),
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
-        masks=read_rows(masks, MaskAuroc) if masks.is_file() else (),
+        methods_compared=_read_if_there(out / "method_comparisons.jsonl", MethodComparison),
+        masks=_read_if_there(out / "masks.jsonl", MaskAuroc),
         analysis=select_tasks(
             merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
         ),
@@ -121,6 +127,11 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
     )
+
+
+def _read_if_there(path: Path, kind: type[Any]) -> list[Any]:
+    """Read a table that folders of earlier versions may lack."""
+    return read_rows(path, kind) if path.is_file() else []
 
 
 def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str, EvaluationTask]:

@@ -13,7 +13,12 @@ from clinical_symile.reporting.result_lookup import (
     method_series,
 )
 from clinical_symile.tracking.analysis_tables import RunAnalysis
-from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import (
+    MaskAuroc,
+    MethodComparison,
+    MethodRank,
+    SeedComponents,
+)
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
 
@@ -55,6 +60,7 @@ class ReportData:
         losses: each run under each pattern minus the same run with nothing missing.
         seeds: variance over seeds and over subjects, of methods with several seeds.
         ranks: of methods, over tasks.
+        methods_compared: differences of methods over subjects and seeds.
         masks: AUROC of outcomes predicted from the missingness mask alone.
         analysis: calibration, decision curves, modality values and subgroups, of all runs.
         results_by_rule: primary metric of retrieval by each rule for a missing query modality.
@@ -81,6 +87,7 @@ class ReportData:
     losses: Sequence[Comparison] = ()
     seeds: Sequence[SeedComponents] = ()
     ranks: Sequence[MethodRank] = ()
+    methods_compared: Sequence[MethodComparison] = ()
     masks: Sequence[MaskAuroc] = ()
     analysis: RunAnalysis = field(default_factory=RunAnalysis)
     results_by_rule: Sequence[Result] = ()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Results:
             hidden = record.pop("hidden")
             records.append(record | {f"hidden_{name}": share for name, share in hidden.items()})
         columns = [one.name for one in fields(Result) if one.name != "hidden"]
-        return pd.DataFrame(records) if records else pd.DataFrame(columns=columns)
+        known = [{k: nan if v is None else v for k, v in record.items()} for record in records]
+        return pd.DataFrame(known) if records else pd.DataFrame(columns=columns)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `to_frame` as CSV and return the path."""
@@ -283,12 +285,18 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def _ends(low: float | None, high: float | None, *, sign: str = "") -> str:
+    if low is None or high is None:
+        return "[no interval]"
+    return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
 def _result_cell(row: Result | None) -> str:
-    return "not scored" if row is None else f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+    return "not scored" if row is None else f"{row.value:.3f} {_ends(row.low, row.high)}"
 
 
 def _difference_cell(row: Comparison) -> str:
-    text = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+    text = f"{row.difference:+.3f} {_ends(row.low, row.high, sign='+')}"
     return rf"\textbf{{{text}}}" if is_significant(row) else text
 
 

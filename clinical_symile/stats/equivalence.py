@@ -10,13 +10,14 @@ Chow, Shao, Wang and Lokhnygina, "Sample Size Calculations in Clinical Research"
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 # On each side, so that verdicts agree with the 95 % interval.
 ALPHA = 0.025
 POWER = 0.8
+Claim = Literal["non-inferiority", "equivalence"]
 
 
 class NoninferiorityResult(NamedTuple):
@@ -39,7 +40,7 @@ class NoninferiorityResult(NamedTuple):
 
 
 def noninferiority_test(
-    difference: float, standard_error: float, *, margin: float
+    difference: float, standard_error: float, *, margin: float, degrees: float = math.inf
 ) -> NoninferiorityResult:
     """Test a difference against minus and plus a margin, each one-sided.
 
@@ -47,6 +48,7 @@ def noninferiority_test(
         difference: the estimate, signed so that more is better.
         standard_error: of the estimate.
         margin: the acceptable loss, above 0.
+        degrees: of freedom of the standard error; infinite for the normal distribution.
 
     Raises:
         ValueError: the margin is not above 0, or the standard error is negative.
@@ -55,9 +57,13 @@ def noninferiority_test(
     if standard_error == 0:
         lost, gained = float(difference <= -margin), float(difference >= margin)
     else:
-        lost = float(ndtr(-(difference + margin) / standard_error))
-        gained = float(ndtr((difference - margin) / standard_error))
+        lost = _upper_tail((difference + margin) / standard_error, degrees)
+        gained = _upper_tail(-(difference - margin) / standard_error, degrees)
     return NoninferiorityResult(lost, max(lost, gained))
+
+
+def _upper_tail(z: float, degrees: float) -> float:
+    return float(ndtr(-z)) if math.isinf(degrees) else float(stdtr(degrees, -z))
 
 
 def minimum_detectable(standard_error: float, *, power: float = POWER) -> float:
@@ -90,22 +96,47 @@ def subjects_to_detect(
 
 
 def subjects_for_margin(
-    margin: float, standard_error: float, n_subjects: int, *, power: float = POWER
+    margin: float,
+    standard_error: float,
+    n_subjects: int,
+    *,
+    claim: Claim,
+    power: float = POWER,
 ) -> int:
-    """Return the number of subjects that shows non-inferiority if nothing is lost in truth.
+    """Return the number of subjects that shows a claim if there is no difference in truth.
+
+    For equivalence both one-sided tests must succeed, so that each may fail with half of 1 - power
+    only; this takes more subjects than non-inferiority.
 
     Args:
         margin: as for `noninferiority_test`.
         standard_error: of a difference estimated on `n_subjects`.
         n_subjects: the number of subjects of that estimate.
+        claim: what is to be shown.
         power: the chance to show it.
 
     Raises:
         ValueError: the margin is not above 0, or the standard error is negative.
     """
     _check(margin, standard_error)
-    least = float(ndtri(1 - ALPHA) + ndtri(power)) * standard_error / margin
-    return max(2, math.ceil(n_subjects * least**2))
+    chance = power if claim == "non-inferiority" else (1 + power) / 2
+    reach = float(ndtri(1 - ALPHA) + ndtri(chance))
+    return max(2, math.ceil(n_subjects * (reach * standard_error / margin) ** 2))
+
+
+def smallest_margin(
+    difference: float, standard_error: float, *, degrees: float = math.inf
+) -> float:
+    """Return the smallest margin for which `noninferiority_test` shows non-inferiority.
+
+    Args:
+        difference: the estimate, signed so that more is better.
+        standard_error: of the estimate.
+        degrees: of freedom of the standard error; infinite for the normal distribution.
+    """
+    infinite = math.isinf(degrees)
+    quantile = ndtri(1 - ALPHA) if infinite else stdtrit(degrees, 1 - ALPHA)
+    return max(0.0, float(quantile * standard_error - difference))
 
 
 def _check(margin: float, standard_error: float) -> None:

@@ -20,14 +20,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy.special import ndtr  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.special import ndtr, stdtr  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from scipy.stats import binom, rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+from clinical_symile.stats.estimate import ENOUGH_SUBJECTS, StudentEstimate
 
 PERMUTATIONS = 9_999
 # Up to this number of subjects, all sign assignments are enumerated.
 ENUMERATED = 12
 # Sums of the same terms in another order differ in their last digits; they count as equal.
 _TOLERANCE = 1e-12
+# Degrees of freedom of the variance of an AUROC per subject of the rarer class, by simulation.
+_DEGREES_PER_SUBJECT = 1.5
 
 
 class TestResult(NamedTuple):
@@ -44,26 +48,63 @@ def delong(
     baseline: Float[np.ndarray, " sample"],
     subjects: Shaped[np.ndarray, " sample"],
 ) -> TestResult:
-    """Test the difference of two AUROCs by its asymptotic normal distribution (DeLong).
+    """Test the difference of two AUROCs by its variance over subjects (DeLong, Obuchowski).
 
-    The test needs some tens of subjects of each class.
+    The distribution is normal; with fewer than 100 effective subjects of a class it is Student's,
+    see `auroc_difference`.
 
     Raises:
         ValueError: one class only, fewer than two subjects in a class, or two different areas
             without variance, such as 1 and 0.
     """
-    areas, covariance = auroc_covariance(label, np.stack([probability, baseline]), subjects)
-    difference = float(areas[0] - areas[1])
-    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     name = "DeLong" if len(np.unique(subjects)) == len(subjects) else "DeLong, clustered"
+    areas, variances = _area_variances(label, np.stack([probability, baseline]), subjects)
+    difference = float(areas[0] - areas[1])
     if abs(difference) < _TOLERANCE:
         return TestResult(name, 0.0, 1.0)
-    if variance < _TOLERANCE**2:
+    if variances.total < _TOLERANCE**2:
         raise ValueError(
             f"AUROCs differ by {difference:+.3f} and DeLong's variance is 0; expected areas that "
             "vary between subjects. Evaluate on more samples."
         )
-    return TestResult(name, difference, float(2 * ndtr(-abs(difference) / np.sqrt(variance))))
+    z = abs(difference) / np.sqrt(variances.total)
+    if not variances.is_preferred:
+        return TestResult(name, difference, float(2 * ndtr(-z)))
+    return TestResult(f"{name}, Student", difference, float(2 * stdtr(variances.degrees, -z)))
+
+
+def auroc_difference(
+    label: Int[np.ndarray, " sample"],
+    probability: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> StudentEstimate:
+    """Estimate the difference of two AUROCs on the same samples, with Student's limits.
+
+    The degrees of freedom are Satterthwaite's for the variances of positives and negatives, and at
+    most 1.5 (k - 1), with k the effective number of subjects of the rarer class. The choice is from
+    simulation, see `docs/explanation/statistics.md`.
+
+    Raises:
+        ValueError: one class only, fewer than two subjects in a class, or no variance.
+    """
+    areas, variances = _area_variances(label, np.stack([probability, baseline]), subjects)
+    if variances.total < _TOLERANCE**2:
+        raise ValueError(
+            "the difference of the two AUROCs does not vary between subjects. Evaluate on more "
+            "samples."
+        )
+    difference = float(areas[0] - areas[1])
+    error = float(np.sqrt(variances.total))
+    return StudentEstimate(
+        difference,
+        difference,
+        error,
+        variances.degrees,
+        "DeLong, Student",
+        variances.is_preferred,
+        1.0,
+    )
 
 
 def auroc_covariance(
@@ -75,8 +116,8 @@ def auroc_covariance(
 
     With placements V (of a positive: the share of negatives below it, ties half; of a negative: the
     share of positives above it), X and Y their sums over the positives and negatives of a subject,
-    m and n how many these are (M and N in all), I the number of subjects, with I₁ and I₀ those
-    that have a positive and a negative, and θ the area,
+    m and n their numbers (M and N in all), I the number of subjects, with I₁ and I₀ those that have
+    a positive and a negative, and θ the area,
 
     cov = S₁₁ / M + S₀₀ / N + (S₁₀ + S₁₀ᵀ) / (M N), where
     S₁₁ = I₁ / ((I₁ - 1) M) Σ (X - mθ)(X - mθ)ᵀ, S₀₀ the same of Y, and
@@ -85,6 +126,39 @@ def auroc_covariance(
     Raises:
         ValueError: one class only, or fewer than two subjects in a class.
     """
+    areas, within, across, _ = _area_covariances(label, scores, subjects)
+    return areas, within[0] + within[1] + across + across.T
+
+
+class _AreaVariances(NamedTuple):
+    """The variance of a difference of areas and its degrees of freedom."""
+
+    total: float
+    degrees: float
+    is_preferred: bool
+
+
+def _area_variances(
+    label: Int[np.ndarray, " sample"],
+    scores: Float[np.ndarray, "model sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> tuple[Float[np.ndarray, " model"], _AreaVariances]:
+    areas, within, across, kish = _area_covariances(label, scores, subjects)
+    contrast = np.array([1.0, -1.0])
+    parts = [float(contrast @ one @ contrast) for one in within]
+    total = sum(parts) + 2 * float(contrast @ across @ contrast)
+    squares = sum(part**2 / max(k - 1, 0.5) for part, k in zip(parts, kish, strict=True))
+    satterthwaite = sum(parts) ** 2 / squares if squares else np.inf
+    degrees = max(min(satterthwaite, _DEGREES_PER_SUBJECT * (min(kish) - 1)), 1.0)
+    return areas, _AreaVariances(total, float(degrees), min(kish) < ENOUGH_SUBJECTS)
+
+
+def _area_covariances(
+    label: Int[np.ndarray, " sample"],
+    scores: Float[np.ndarray, "model sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, list[float]]:
+    """Return areas, covariances of positives, of negatives and across, and effective subjects."""
     positive = label == 1
     people, codes = np.unique(subjects, return_inverse=True)
     counts = [np.bincount(codes[where], minlength=len(people)) for where in (positive, ~positive)]
@@ -109,7 +183,8 @@ def auroc_covariance(
         for holder, total, one in zip(holders, totals, sums, strict=True)
     ]
     across = len(people) / (len(people) - 1) * (sums[0] @ sums[1].T) / (totals[0] * totals[1])
-    return areas, within[0] + within[1] + across + across.T
+    kish = [total**2 / float((c**2).sum()) for total, c in zip(totals, counts, strict=True)]
+    return areas, within, across, kish
 
 
 def mcnemar(

@@ -21,14 +21,14 @@ class Rank(NamedTuple):
 
     Attributes:
         rank: on all samples.
-        low: lower end of the 95 % interval over resamples.
+        low: lower end of the 95 % interval over resamples; None if all of them give the same rank.
         high: its upper end.
         best: share of the resamples in which it ranks first.
     """
 
     rank: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     best: float
 
 
@@ -51,4 +51,12 @@ def rank_methods(
     first = drawn == drawn.min(axis=1, keepdims=True)
     best = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return [Rank(*map(float, row)) for row in zip(observed, low, high, best, strict=True)]
+    return [
+        Rank(
+            float(rank),
+            float(start) if start < end else None,
+            float(end) if start < end else None,
+            float(share),
+        )
+        for rank, start, end, share in zip(observed, low, high, best, strict=True)
+    ]

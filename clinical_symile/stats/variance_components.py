@@ -18,10 +18,12 @@ Source: Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4 (c
 effects).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtr, stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from scipy.stats import chi2, t  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 
@@ -87,6 +89,85 @@ def variance_components(
         float(ends[0]),
         float(ends[1]),
     )
+
+
+class SeedDifference(NamedTuple):
+    """The difference of two methods over subjects and seeds.
+
+    Attributes:
+        difference: mean over the seeds of the first method minus that of the second.
+        low: lower end of the 95 % interval.
+        high: its upper end.
+        p_value: of the test that there is no difference.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def difference_over_seeds(
+    values: Sequence[Float[np.ndarray, " seed"]],
+    resampled: Sequence[Float[np.ndarray, "resample seed"]],
+    *,
+    n_subjects: float,
+) -> SeedDifference:
+    """Test the difference of two methods over subjects and seeds together.
+
+    The variance has a part of subjects, from the bootstrap of the difference of means, and a part
+    of each method's seeds. The interaction of seeds and subjects is in both; it is taken out of
+    one, once of the seeds and once of the subjects, and the larger variance with the fewer degrees
+    of freedom is used, so that the test keeps its size with few seeds. The distribution is
+    Student's with Satterthwaite's degrees of freedom.
+
+    Args:
+        values: of two methods, the metric of each run on all samples.
+        resampled: the same on resamples of subjects, shared by both methods.
+        n_subjects: number of subjects, or Kish's effective number.
+
+    Raises:
+        ValueError: a method has only one seed, or nothing varies.
+    """
+    if min(len(one) for one in values) < 2:
+        raise ValueError(
+            "a test over seeds needs at least 2 seeds of each method. Train with more seeds."
+        )
+    difference = float(values[0].mean() - values[1].mean())
+    means = resampled[0].mean(axis=1) - resampled[1].mean(axis=1)
+    joint = float(means.var(ddof=1)) * n_subjects / max(n_subjects - 1, 1)
+    between = [float(one.var(ddof=1)) for one in values]
+    both = [
+        max(0.0, float(one.var(axis=1, ddof=1).mean()) - all_)
+        for one, all_ in zip(resampled, between, strict=True)
+    ]
+    counts = [len(one) for one in values]
+    alone = [max(0.0, all_ - inner) for all_, inner in zip(between, both, strict=True)]
+    people = max(0.0, joint - sum(b / n for b, n in zip(both, counts, strict=True)))
+    choices = [
+        _sum_of_variances(part, seeds, counts, n_subjects)
+        for part, seeds in ((joint, alone), (people, between))
+    ]
+    variance, degrees = max(v for v, _ in choices), min(d for _, d in choices)
+    if variance <= 0:
+        raise ValueError(
+            "the difference of the two methods varies neither with subjects nor seeds."
+        )
+    error = float(np.sqrt(variance))
+    reach = float(stdtrit(degrees, 0.975)) * error
+    p_value = float(2 * stdtr(degrees, -abs(difference) / error))
+    return SeedDifference(difference, difference - reach, difference + reach, p_value)
+
+
+def _sum_of_variances(
+    people: float, seeds: Sequence[float], counts: Sequence[int], n_subjects: float
+) -> tuple[float, float]:
+    """Return the variance of a difference of means and its degrees of freedom."""
+    parts = [(people, max(n_subjects - 1, 1.0))]
+    parts += [(one / n, n - 1.0) for one, n in zip(seeds, counts, strict=True)]
+    variance = sum(part for part, _ in parts)
+    squares = sum(part**2 / degrees for part, degrees in parts)
+    return variance, variance**2 / squares if squares else np.inf
 
 
 def _quantile(people: float, seeds: float, n: int) -> float:

@@ -7,6 +7,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from clinical_symile.formatting import format_interval
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.results import Result, question_digest
@@ -113,6 +114,7 @@ def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
         (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}{end}"), value)
         for row in rows
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+        if value is not None
     ]
 
 
@@ -164,7 +166,8 @@ def results_as_markdown(rows: Iterable[Result]) -> str:
     """Return results as a table in Markdown."""
     lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
     for row in rows:
-        numbers = f"{row.value:.3f} | {row.low:.3f} to {row.high:.3f}"
+        ends = format_interval(row.low, row.high, "", exact=True)
+        numbers = f"{row.value:.3f} | {ends}"
         lines.append(f"| {row.task} | {row.missingness} | {row.metric} | {numbers} |")
     return "\n".join(lines)
 

@@ -102,12 +102,12 @@ class NetBenefit:
     part: str | None
     threshold: float
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     treat_all: float
     gain: float
-    gain_low: float
-    gain_high: float
+    gain_low: float | None
+    gain_high: float | None
     n_samples: int
     digest: str
 
@@ -137,8 +137,8 @@ class ModalityValue:
     quantity: str
     modalities: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n_samples: int
     n_subjects: int
     digest: str

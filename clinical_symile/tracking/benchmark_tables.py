@@ -1,4 +1,4 @@
-"""Define the rows of a benchmark's tables `masks.jsonl`, `seeds.jsonl` and `ranks.jsonl`."""
+"""Define the rows of a benchmark's tables of masks, seeds, ranks and method comparisons."""
 
 from dataclasses import dataclass
 
@@ -83,7 +83,8 @@ class MethodRank:
         missingness: the pattern; `all` for the mean over all patterns.
         tasks: the tasks that the mean is over, once for each pattern.
         rank: mean rank on all samples.
-        low: lower end of its 95 % interval, by bootstrap over subjects.
+        low: lower end of its 95 % interval, by bootstrap over subjects; None if all resamples
+            give the same rank.
         high: upper end of that interval.
         best: share of the resamples in which the method ranks first.
     """
@@ -93,6 +94,47 @@ class MethodRank:
     missingness: str
     tasks: list[str]
     rank: float
+    low: float | None
+    high: float | None
+    best: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodComparison:
+    """The difference of two methods on a task, over subjects and seeds.
+
+    Attributes:
+        cohort: the cohort's name.
+        task: the task's name.
+        missingness: the pattern.
+        metric: the task's primary metric.
+        method: the pretraining task.
+        baseline: the pretraining task of the other method.
+        n_seeds: number of runs of the method.
+        n_baseline_seeds: number of runs of the other method.
+        difference: mean over seeds of `method` minus that of `baseline`.
+        low: lower end of the 95 % interval, over subjects and seeds.
+        high: its upper end.
+        p_value: of the test that there is no difference.
+        p_holm: adjusted for all comparisons of methods.
+        n_samples: number of evaluated samples.
+        n_subjects: number of their subjects.
+        digest: of task, cohort, store and candidate lists.
+    """
+
+    cohort: str
+    task: str
+    missingness: str
+    metric: str
+    method: str
+    baseline: str
+    n_seeds: int
+    n_baseline_seeds: int
+    difference: float
     low: float
     high: float
-    best: float
+    p_value: float
+    p_holm: float
+    n_samples: int
+    n_subjects: int
+    digest: str

@@ -21,9 +21,10 @@ class Result:
         missingness: the pattern that decides which modalities are visible.
         metric: the metric's name.
         value: the metric's value.
-        low: lower end of the 95 % interval, by bootstrap over subjects.
+        low: lower end of the 95 % interval over subjects; None where there is none.
         high: upper end of that interval.
-        interval: method of the interval: `bca` or `percentile`.
+        interval: method of the interval: `bca`, `percentile`, `Wilson` or `score`; `none`
+            without one.
         chance: chance level of the metric; None where it has none.
         n_samples: number of evaluated samples.
         n_subjects: number of their subjects.
@@ -36,6 +37,7 @@ class Result:
         missing_query: the rule by which a retrieval score replaces a missing query modality; None
             for classification and for scores without such a rule.
         bank_size: number of train embeddings that the rule averages over; None where it uses none.
+        no_interval: the reason, where there is no interval.
     """
 
     run: str
@@ -45,8 +47,8 @@ class Result:
     missingness: str
     metric: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     interval: str
     chance: float | None
     n_samples: int
@@ -57,6 +59,7 @@ class Result:
     digest: str
     missing_query: str | None = None
     bank_size: int | None = None
+    no_interval: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +70,10 @@ class Comparison:
         run: the run in question.
         baseline: the run it is compared with.
         difference: value of `run` minus value of `baseline`.
-        low: lower end of the 95 % interval, by paired bootstrap over subjects.
+        low: lower end of the 95 % interval over subjects, paired; None where there is none.
         high: upper end of that interval.
         against: the pattern of the baseline, where it differs.
-        standard_error: standard error of the difference, over resamples.
+        standard_error: standard error of the difference.
         detectable: smallest true difference that such data detect with a power of 80 %.
         test: the test that gives `p_value`; None where none applies.
         p_value: two-sided p-value that there is no difference.
@@ -81,6 +84,8 @@ class Comparison:
         p_noninferior: p-value of the claim that the loss is below the margin.
         p_equivalent: p-value of the claim that the difference is below the margin either way.
         verdict: `equivalent`, `non-inferior` or `not shown`, at 2.5 % on each side.
+        no_interval: the reason, where there is no interval.
+        least_margin: smallest margin for which these data show non-inferiority.
 
     The other fields are those of `Result`.
     """
@@ -93,8 +98,8 @@ class Comparison:
     missingness: str
     metric: str
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n_samples: int
     n_subjects: int
     digest: str
@@ -110,6 +115,8 @@ class Comparison:
     p_noninferior: float | None = None
     p_equivalent: float | None = None
     verdict: str | None = None
+    no_interval: str | None = None
+    least_margin: float | None = None
 
 
 def question_digest(digest: str) -> str:
@@ -119,6 +126,8 @@ def question_digest(digest: str) -> str:
 
 def is_significant(row: Comparison) -> bool:
     """Return whether the interval excludes 0 and the adjusted p-value is below 0.05."""
+    if row.low is None or row.high is None:
+        return False
     apart = row.low > 0 or row.high < 0
     return apart and (row.p_holm is None or row.p_holm < 0.05)
 
@@ -163,7 +172,7 @@ def write_rows(path: Path, rows: Iterable[DataclassInstance]) -> None:
 
 
 def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
-    """Read what `write_rows` wrote.
+    """Read what `write_rows` wrote; a field with a default may be missing in older files.
 
     Raises:
         DataError: the file is missing, or a line is not such a row; one message per kind.

@@ -78,12 +78,14 @@ def _run(
 def test_the_difference_is_that_of_the_two_values(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
-    # Recall at 1 is 3 / 4 for the one, 1 / 4 for the other; no resample leaves [0, 1].
+    # Recall at 1 is 3 / 4 for the one, 1 / 4 for the other.
     run = _run(tmp_path / "symile-0", synthetic_store, task, [0, 0, 0, 4])
     other = _run(tmp_path / "clip-0", synthetic_store, task, [1, 0, 2, 4])
     (made,) = compare(run, other, task, store=synthetic_store)
     assert made.difference == 0.5
-    assert 0 <= made.low <= made.difference <= made.high <= 1
+    assert made.low is not None
+    assert made.high is not None
+    assert -1 <= made.low < made.difference < made.high <= 1
     assert (made.run, made.baseline, made.metric) == ("symile-0", "clip-0", "recall_at_1")
     assert (made.n_samples, made.split) == (4, "held_out")
     assert made.digest == expected_fingerprints(task, synthetic_store)("complete")
@@ -93,23 +95,27 @@ def test_the_difference_is_that_of_the_two_values(
     assert (back.low, back.high) == pytest.approx((-made.high, -made.low))
 
 
-def test_a_difference_that_is_the_same_for_everyone_is_certain(
+def test_a_difference_that_is_the_same_for_six_samples_is_not_certain(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     run = _run(tmp_path / "symile-0", synthetic_store, task, [0] * 6)
     other = _run(tmp_path / "clip-0", synthetic_store, task, [1] * 6)
     (made,) = compare(run, other, task, store=synthetic_store)
-    assert (made.difference, made.low, made.high) == (1, 1, 1)
+    assert made.difference == made.high == 1
+    assert made.low is not None
+    assert made.low < 0.9
 
 
-def test_identical_runs_do_not_differ(
+def test_identical_runs_do_not_differ_and_have_no_interval_but_a_reason(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     run, other = [
         _run(tmp_path / name, synthetic_store, task, [0, 3, 1, 0, 0]) for name in ("a-0", "b-0")
     ]
     (made,) = compare(run, other, task, store=synthetic_store)
-    assert (made.difference, made.low, made.high) == (0, 0, 0)
+    assert (made.difference, made.low, made.high) == (0, None, None)
+    assert made.no_interval is not None
+    assert "say nothing of its variation" in made.no_interval
 
 
 def test_only_patterns_of_both_are_compared(
@@ -185,7 +191,7 @@ def test_auroc_is_compared_by_delong_and_by_the_bootstrap_where_a_class_has_one_
     name = "classification/deterioration"
     task = read_task(catalog, name)
     assert isinstance(task, Classification)
-    for positives, expected in ((30, "DeLong, clustered"), (1, "bootstrap, normal")):
+    for positives, expected in ((30, "DeLong, clustered, Student"), (1, "bootstrap, normal")):
         label = (np.arange(100) < positives).astype(int)
         runs = []
         for run_name in ("a-0", "b-0"):

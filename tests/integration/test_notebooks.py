@@ -51,5 +51,5 @@ def test_a_tutorial_says_nothing_of_the_machine_it_was_made_on(name: str):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_tutorial_is_small(name: str):
+def test_a_tutorial_is_preferred(name: str):
     assert (TUTORIALS / f"{name}.ipynb").stat().st_size < 250_000

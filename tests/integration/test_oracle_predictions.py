@@ -276,7 +276,7 @@ def test_the_net_benefit_of_the_oracle_is_that_of_enumeration(
 
 
 def test_the_sets_of_the_oracle_hold_what_enumeration_says_of_their_threshold(
-    oracle: tuple[Run, RunAnalysis],
+    oracle: tuple[Run, RunAnalysis], people: CohortStore
 ) -> None:
     run, told = oracle
     found = {(row.missingness, row.measure): row for row in told.measures}
@@ -286,7 +286,9 @@ def test_the_sets_of_the_oracle_hold_what_enumeration_says_of_their_threshold(
         tuning = run.tuning_outcome(DETERIORATION, pattern)
         assert tuning is not None
         threshold = conformal_threshold(
-            tuning["label"].to_numpy(), tuning["probability"].to_numpy()
+            tuning["label"].to_numpy(),
+            tuning["probability"].to_numpy(),
+            people.samples["subject"].to_numpy()[tuning["row"]],
         )
         p, mass = risks(pattern)
         sets = prediction_sets(p, threshold=threshold)

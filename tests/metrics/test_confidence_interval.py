@@ -29,14 +29,21 @@ def test_a_named_metric_has_the_interval_of_its_results(data):
     positive, negative = probability[label == 1], probability[label == 0]
     above = (positive[:, None] > negative).mean() + (positive[:, None] == negative).mean() / 2
     assert found.value == pytest.approx(above)
-    assert found.kind == "bca"
+    assert found.kind == "score"
     assert found.low < found.value < found.high
+
+
+def test_a_mean_of_many_subjects_has_the_interval_of_the_bootstrap(rng):
+    label = np.arange(400) % 2
+    probability = np.clip(0.3 * label + rng.random(400) * 0.7, 0, 1)
+    found = bootstrap_ci("brier", label, probability, subjects=np.arange(400))
+    assert found.kind == "percentile"
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another(data):
     label, probability, subjects = data
     one, again, other = (
-        bootstrap_ci("auroc", label, probability, subjects=subjects, seed=seed)
+        bootstrap_ci("auprc", label, probability, subjects=subjects, seed=seed)
         for seed in (0, 0, 1)
     )
     assert one == again

@@ -9,12 +9,18 @@ from clinical_symile.metrics.conformal import conformal_threshold, covered, pred
 def test_the_threshold_by_hand():
     # Strangeness of the true class: 0.1, 0.2, 0.4, 0.7. k = ceil(5 x 0.75) = 4; at 0.5, ceil(2.5).
     label, probability = np.array([1, 0, 1, 0]), np.array([0.9, 0.2, 0.6, 0.7])
-    assert conformal_threshold(label, probability, miscoverage=0.25) == pytest.approx(0.7)
-    assert conformal_threshold(label, probability, miscoverage=0.5) == pytest.approx(0.4)
+    assert conformal_threshold(label, probability, np.arange(4), miscoverage=0.25) == pytest.approx(
+        0.7
+    )
+    assert conformal_threshold(label, probability, np.arange(4), miscoverage=0.5) == pytest.approx(
+        0.4
+    )
 
 
 def test_with_too_few_tuning_samples_every_set_holds_both():
-    threshold = conformal_threshold(np.array([1, 0]), np.array([0.9, 0.2]), miscoverage=0.1)
+    threshold = conformal_threshold(
+        np.array([1, 0]), np.array([0.9, 0.2]), np.arange(2), miscoverage=0.1
+    )
     assert threshold == math.inf
     assert prediction_sets(np.array([0.0, 1.0]), threshold=threshold).all()
 
@@ -35,7 +41,8 @@ def test_sets_of_exchangeable_samples_hold_the_truth_as_often_as_promised(miscov
         log_odds = rng.normal(0, 1.5, 150)
         label = (rng.random(150) < 1 / (1 + np.exp(-log_odds))).astype(int)
         probability = 1 / (1 + np.exp(-wrong * log_odds))
-        threshold = conformal_threshold(label[:99], probability[:99], miscoverage=miscoverage)
+        tuned = label[:99], probability[:99], np.arange(99)
+        threshold = conformal_threshold(*tuned, miscoverage=miscoverage)
         sets = prediction_sets(probability[99:], threshold=threshold)
         rates.append(covered(sets, label[99:]).mean())
     assert np.mean(rates) == pytest.approx(1 - miscoverage, abs=0.01)
@@ -44,4 +51,16 @@ def test_sets_of_exchangeable_samples_hold_the_truth_as_often_as_promised(miscov
 @pytest.mark.parametrize("miscoverage", [0.0, 1.0])
 def test_a_promise_of_all_or_nothing_is_refused(miscoverage):
     with pytest.raises(ValueError, match="expected a number between 0 and 1"):
-        conformal_threshold(np.array([1]), np.array([0.5]), miscoverage=miscoverage)
+        conformal_threshold(np.array([1]), np.array([0.5]), np.array([0]), miscoverage=miscoverage)
+
+
+def test_copies_of_a_sample_change_no_threshold(rng):
+    label, probability = rng.integers(2, size=15), rng.random(15)
+    alone = conformal_threshold(label, probability, np.arange(15))
+    copies = [np.repeat(x, [9] + [1] * 14) for x in (label, probability, np.arange(15))]
+    assert conformal_threshold(*copies) == alone
+
+
+def test_one_subject_of_many_samples_is_one_subject():
+    label, probability = np.ones(40, dtype=int), np.linspace(0.5, 1, 40)
+    assert conformal_threshold(label, probability, np.zeros(40, dtype=int)) == math.inf

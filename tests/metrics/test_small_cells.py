@@ -33,5 +33,5 @@ def test_large_cells_are_all_shown():
     assert withheld_cells(cells(10, 20), count) == {}
 
 
-def test_where_every_cell_is_small_all_are_withheld():
+def test_where_every_cell_is_preferred_all_are_withheld():
     assert set(withheld_cells(cells(3, 4), count)) == {0, 1}

@@ -7,6 +7,7 @@ from statsmodels.stats.weightstats import ztost
 from clinical_symile.stats.equivalence import (
     minimum_detectable,
     noninferiority_test,
+    smallest_margin,
     subjects_for_margin,
     subjects_to_detect,
 )
@@ -59,11 +60,24 @@ def test_the_sample_size_for_a_difference_finds_it_so_often(rng):
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 
 
-def test_the_sample_size_for_a_margin_shows_it_so_often(rng):
-    n = subjects_for_margin(0.1, 0.05, 100)
-    drawn = rng.normal(0, 0.05 * np.sqrt(100 / n), 20_000)
-    shown = drawn - scipy.stats.norm.ppf(0.975) * 0.05 * np.sqrt(100 / n) > -0.1
+@pytest.mark.parametrize("claim", ["non-inferiority", "equivalence"])
+def test_the_sample_size_for_a_margin_shows_the_claim_so_often(rng, claim):
+    n = subjects_for_margin(0.1, 0.05, 100, claim=claim)
+    error = 0.05 * np.sqrt(100 / n)
+    drawn = rng.normal(0, error, 20_000)
+    reach = scipy.stats.norm.ppf(0.975) * error
+    shown = drawn - reach > -0.1
+    if claim == "equivalence":
+        shown &= drawn + reach < 0.1
     assert shown.mean() == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("degrees", [np.inf, 11.0])
+def test_non_inferiority_is_shown_just_above_the_smallest_margin_and_not_below(degrees):
+    least = smallest_margin(-0.02, 0.03, degrees=degrees)
+    for margin, shown in ((least + 1e-9, True), (least - 1e-9, False)):
+        found = noninferiority_test(-0.02, 0.03, margin=margin, degrees=degrees)
+        assert (found.p_noninferior < 0.025) is shown
 
 
 def test_the_sample_size_and_the_minimum_detectable_difference_undo_each_other():
@@ -83,4 +97,4 @@ def test_a_negative_standard_error_is_refused():
     with pytest.raises(ValueError, match="the standard error is -1; expected 0 or more"):
         noninferiority_test(0.0, -1.0, margin=0.1)
     with pytest.raises(ValueError, match="the standard error is -1"):
-        subjects_for_margin(0.1, -1.0, 9)
+        subjects_for_margin(0.1, -1.0, 9, claim="equivalence")

@@ -6,7 +6,13 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from clinical_symile.stats.hypothesis_tests import auroc_covariance, delong, mcnemar, sign_flip
+from clinical_symile.stats.hypothesis_tests import (
+    auroc_covariance,
+    auroc_difference,
+    delong,
+    mcnemar,
+    sign_flip,
+)
 
 
 def classified(rng, n=120, *, people=None):
@@ -75,8 +81,9 @@ def test_delong_is_the_paper_in_loops(rng):
         np.testing.assert_allclose(covariance, expected, atol=1e-12)
         z = (areas[0] - areas[1]) / np.sqrt(expected[0, 0] + expected[1, 1] - 2 * expected[0, 1])
         tested = delong(label, one, other, subjects)
-        assert tested.test == "DeLong"
-        assert tested.p_value == pytest.approx(2 * scipy.stats.norm.sf(abs(z)), abs=1e-12)
+        assert tested.test == "DeLong, Student"  # fewer than 100 subjects of a class
+        degrees = auroc_difference(label, one, other, subjects).degrees
+        assert tested.p_value == pytest.approx(2 * scipy.stats.t.sf(abs(z), degrees), abs=1e-12)
         difference = roc_auc_score(label, one) - roc_auc_score(label, other)
         assert tested.difference == pytest.approx(difference, abs=1e-12)
 
@@ -88,7 +95,7 @@ def test_with_repeated_subjects_delong_is_obuchowskis_in_loops(rng):
         expected_areas, expected = obuchowski_in_loops(label, one, other, subjects)
         assert areas == pytest.approx(expected_areas, abs=1e-12)
         np.testing.assert_allclose(covariance, expected, atol=1e-12)
-        assert delong(label, one, other, subjects).test == "DeLong, clustered"
+        assert delong(label, one, other, subjects).test == "DeLong, clustered, Student"
 
 
 def test_samples_that_are_copies_of_each_other_are_not_more_evidence(rng):

@@ -6,7 +6,13 @@ import pytest
 from clinical_symile.metrics.classification import AUROC, BRIER
 from clinical_symile.metrics.retrieval import MEDIAN_RANK
 from clinical_symile.stats.bootstrap import bootstrap, by_weights, jackknife, resample
-from clinical_symile.stats.metric_intervals import INTERVALS, MetricSample, metric_intervals
+from clinical_symile.stats.metric_intervals import (
+    INTERVALS,
+    NO_WIDTH,
+    MetricSample,
+    NoInterval,
+    metric_intervals,
+)
 
 RESAMPLES = 200
 
@@ -86,7 +92,8 @@ def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_wi
     first, alone, second, last = _all([numbers[0], one_class, often, numbers[1]], subjects)
     assert [first, last] == _all(numbers[:2], subjects)
     assert "AUROC needs both classes" in str(alone)
-    assert "undefined in too many of 200 resamples" in str(second)
+    assert isinstance(second, NoInterval)
+    assert "undefined in too many of 200 resamples" in second.reason
     assert all(isinstance(one, ValueError) for one in _all([one_class], subjects))
 
 
@@ -96,8 +103,12 @@ def test_without_two_people_no_number_has_an_interval(people):
     assert all("needs at least 2 of them" in str(error) for error in made)
 
 
-def test_where_bca_is_not_defined_the_interval_says_that_it_is_a_percentile_one():
+def test_an_interval_without_a_width_is_never_given():
     label = np.arange(40) % 2
-    perfect = MetricSample(AUROC.compute, [label, label.astype(float)], "bca", AUROC.weighted)
-    (interval,) = _all([perfect], np.arange(40))
-    assert interval == (1.0, 1.0, 1.0, "percentile")
+    arrays = [label, label.astype(float)]
+    perfect = MetricSample(AUROC.compute, arrays, "bca", AUROC.weighted)
+    assert _all([perfect], np.arange(40)) == [NoInterval(1.0, NO_WIDTH)]
+    own = MetricSample(AUROC.compute, arrays, "bca", AUROC.weighted, AUROC.estimate)
+    (interval,) = _all([own], np.arange(40))
+    assert interval.kind == "score"
+    assert interval.low < interval.value == interval.high == 1.0

@@ -11,9 +11,9 @@ from clinical_symile.data.masks import Mask, draw_mask
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.metrics.classification import AUROC
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
-from clinical_symile.stats.bootstrap import Interval, bootstrap
+from clinical_symile.stats.auroc import auroc_estimate
+from clinical_symile.stats.bootstrap import Interval
 from clinical_symile.tracking.benchmark_tables import MaskAuroc
 from clinical_symile.tracking.progress import Progress
 
@@ -120,7 +120,7 @@ def mask_auroc(
     known, label = _known_labels(scored, store.outcome(outcome, uncertain=uncertain))
     predicted = risk[_set_numbers(scored)[known]]
     subjects = store.samples["subject"].to_numpy()[scored.rows[known]]
-    return bootstrap(AUROC.compute, [label, predicted], subjects, rng=np.random.default_rng(seed))
+    return auroc_estimate(label, predicted, subjects).interval()
 
 
 def _set_numbers(mask: Mask) -> Int[np.ndarray, " sample"]:

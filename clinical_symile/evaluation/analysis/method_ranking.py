@@ -1,6 +1,8 @@
 """Compare training methods: the variance between seeds, and ranks with their uncertainty."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,9 +14,17 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes, load_outcomes
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.stats.bootstrap import RESAMPLES, resample_metric
+from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.stats.rank_uncertainty import rank_methods
-from clinical_symile.stats.variance_components import variance_components
-from clinical_symile.tracking.benchmark_tables import MethodRank, SeedComponents
+from clinical_symile.stats.variance_components import (
+    difference_over_seeds,
+    variance_components,
+)
+from clinical_symile.tracking.benchmark_tables import (
+    MethodComparison,
+    MethodRank,
+    SeedComponents,
+)
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
@@ -64,6 +74,66 @@ def rank_and_decompose(
     return made, _ranks(cells, lambda done: progress(RESAMPLES * len(several) + done, total))
 
 
+def compare_methods(
+    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+) -> list[MethodComparison]:
+    """Compare methods with several seeds, over subjects and seeds together.
+
+    Args:
+        runs: trained ones; runs of one pretraining task are the seeds of a method.
+        tasks: the tasks to compare them on.
+        store: the store of all runs.
+
+    Returns:
+        One row for each task, pattern and pair of methods; p-values are adjusted for all rows.
+
+    Raises:
+        DataError: runs were not evaluated on the same samples.
+    """
+    made = [
+        row
+        for methods in _cells(runs, tasks, store).values()
+        for one, other in combinations(
+            [name for name, seeds in methods.items() if len(seeds) > 1], 2
+        )
+        if (row := _comparison(one, other, methods)) is not None
+    ]
+    adjusted = holm([row.p_value for row in made])
+    return [replace(row, p_holm=p) for row, p in zip(made, adjusted, strict=True)]
+
+
+def _comparison(
+    one: str, other: str, methods: Mapping[str, Sequence[SampleOutcomes]]
+) -> MethodComparison | None:
+    """Compare two methods on one task under one pattern; None if their difference never varies."""
+    both = methods[one], methods[other]
+    first = both[0][0]
+    resampled = [_resample(several) for several in both]
+    known = ~np.isnan(np.concatenate([drawn for _, drawn in resampled], axis=1)).any(axis=1)
+    sizes = np.unique(first.subjects, return_counts=True)[1].astype(float)
+    try:
+        found = difference_over_seeds(
+            [values for values, _ in resampled],
+            [drawn[known] for _, drawn in resampled],
+            n_subjects=float(sizes.sum() ** 2 / (sizes**2).sum()),
+        )
+    except ValueError:
+        return None
+    about = {name: first.about[name] for name in ("cohort", "task", "missingness", "digest")}
+    return MethodComparison(
+        **about,
+        metric=first.metric.name,
+        method=one,
+        baseline=other,
+        n_seeds=len(both[0]),
+        n_baseline_seeds=len(both[1]),
+        **found._asdict(),
+        p_holm=found.p_value,
+        n_samples=first.n_samples,
+        n_subjects=len(sizes),
+    )
+
+
 def _cells(
     runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], store: CohortStore
 ) -> _Cells:
@@ -87,7 +157,10 @@ def _cells(
     return cells
 
 
-def _seed_components(method: str, several: Sequence[SampleOutcomes]) -> SeedComponents:
+def _resample(
+    several: Sequence[SampleOutcomes],
+) -> tuple[Float[np.ndarray, " seed"], Float[np.ndarray, "resample seed"]]:
+    """Compute the metric of each seed, on all samples and on shared resamples of subjects."""
     first, width = several[0], len(several[0].arrays)
 
     def numbers(weights: np.ndarray, *arrays: np.ndarray) -> Float[np.ndarray, "resample seed"]:
@@ -96,7 +169,12 @@ def _seed_components(method: str, several: Sequence[SampleOutcomes]) -> SeedComp
 
     arrays = [array for one in several for array in one.arrays]
     values = numbers(np.ones((1, len(first.rows)), dtype=np.int64), *arrays)[0]
-    drawn = resample_metric(numbers, arrays, first.subjects, rng=first.rng)
+    return values, resample_metric(numbers, arrays, first.subjects, rng=first.rng)
+
+
+def _seed_components(method: str, several: Sequence[SampleOutcomes]) -> SeedComponents:
+    first = several[0]
+    values, drawn = _resample(several)
     found = variance_components(values, drawn[~np.isnan(drawn).any(axis=1)])
     about = {name: first.about[name] for name in ("cohort", "task", "missingness", "digest")}
     return SeedComponents(

@@ -121,8 +121,8 @@ def _rows(
             quantity=quantity,
             modalities=which,
             value=float(value[place]),
-            low=float(low[place]),
-            high=float(high[place]),
+            low=float(low[place]) if low[place] < high[place] else None,
+            high=float(high[place]) if low[place] < high[place] else None,
             n_samples=some.n_samples,
             n_subjects=len(np.unique(some.subjects)),
         )

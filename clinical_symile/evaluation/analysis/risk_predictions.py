@@ -1,6 +1,7 @@
 """Measure how reliable predicted risks are: calibration, net benefit, conformal sets."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,12 @@ from clinical_symile.metrics.calibration import (
 )
 from clinical_symile.metrics.classification import BRIER, EXPECTED_CALIBRATION_ERROR
 from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
-from clinical_symile.metrics.decision_curve import THRESHOLDS, net_benefit, treat_all
+from clinical_symile.metrics.decision_curve import (
+    THRESHOLDS,
+    net_benefit,
+    net_benefit_estimate,
+    treat_all,
+)
 from clinical_symile.metrics.high_confidence_errors import (
     confidence,
     high_confidence_error_gap,
@@ -25,6 +31,8 @@ from clinical_symile.metrics.high_confidence_errors import (
 )
 from clinical_symile.metrics.small_cells import SMALLEST, withheld_cells
 from clinical_symile.stats.bootstrap import LEVEL, UNDEFINED_SHARE, resample_metric
+from clinical_symile.stats.estimate import Estimate, StudentEstimate, shift
+from clinical_symile.stats.proportions import mean_estimate, paired_difference
 from clinical_symile.tracking.analysis_tables import (
     CalibrationBin,
     Measure,
@@ -85,6 +93,8 @@ def risk_measures(
         return np.stack([*_measures(weights, risks).values()], axis=1)
 
     value, low, high = _resampled(numbers, one)
+    for name, (start, end) in _small_sample_ends(one, risks).items():
+        low[names.index(name)], high[names.index(name)] = start, end
     rows = [
         Measure(
             **about,
@@ -105,12 +115,53 @@ def risk_measures(
     )
 
 
+def _small_sample_ends(one: SampleOutcomes, risks: _Risks) -> dict[str, tuple[float, float]]:
+    """Return the intervals of those measures whose subjects or events are few."""
+    label, probability, subjects = risks.label, risks.probability, one.subjects
+    everyone = np.ones(len(label), dtype=bool)
+    means = {
+        "calibration/brier": ((probability - label) ** 2, everyone),
+        "high_confidence_errors/accuracy": (is_correct(label, probability), everyone),
+        "high_confidence_errors/confidence": (confidence(probability), everyone),
+    }
+    if risks.threshold is not None:
+        sets = prediction_sets(probability, threshold=risks.threshold)
+        hit, size = covered(sets, label), sets.sum(axis=1)
+        means |= {
+            "conformal/coverage": (hit, everyone),
+            "conformal/coverage_positive": (hit, label == 1),
+            "conformal/coverage_negative": (hit, label == 0),
+            "conformal/cannot_tell": (size == 2, everyone),
+            "conformal/empty": (size == 0, everyone),
+        }
+    found: dict[str, Estimate | StudentEstimate] = {}
+    for name, (values, which) in means.items():
+        with suppress(ValueError):  # one subject only
+            found[name] = mean_estimate(values[which].astype(float), subjects[which])
+    with suppress(ValueError):
+        prevalence = mean_estimate(label.astype(float), subjects)
+        found["calibration/observed_minus_predicted"] = shift(prevalence, -probability.mean())
+        if risks.recalibrated is not None:
+            found["recalibrated/observed_minus_predicted"] = shift(
+                prevalence, -risks.recalibrated.mean()
+            )
+    if risks.complete is not None:
+        falls = high_confidence_error_gap(label, probability, risks.complete)
+        for place, name in enumerate(("accuracy_fall", "confidence_fall", "gap")):
+            with suppress(ValueError):  # no fall on any sample
+                found[f"high_confidence_errors/{name}"] = paired_difference(
+                    falls[:, place], subjects, reach=2.0 if name == "gap" else 1.0
+                )
+    intervals = {name: each.interval() for name, each in found.items() if each.is_preferred}
+    return {name: (interval.low, interval.high) for name, interval in intervals.items()}
+
+
 def _risks(one: SampleOutcomes, complete: SampleOutcomes | None) -> _Risks:
     label, probability = one.outcome["label"].to_numpy(), one.outcome["probability"].to_numpy()
     recalibrated = threshold = None
     if one.tuning is not None and len(one.tuning):
         tuned = one.tuning["label"].to_numpy(), one.tuning["probability"].to_numpy()
-        threshold = conformal_threshold(*tuned)
+        threshold = conformal_threshold(*tuned, one.tuning["subject"].to_numpy())
         try:
             recalibrated = recalibrate(*tuned, other=probability)
         except ValueError:  # for example, all tuning samples are of one class
@@ -203,6 +254,12 @@ def _curve(
         return np.divide(rate, counts, out=np.full_like(counts, np.nan), where=counts > 0)
 
     value, low, high = _resampled(observed, one)
+    for number in range(held.shape[1]):
+        with suppress(ValueError):
+            cell = held[:, number]
+            own = mean_estimate(label[cell].astype(float), one.subjects[cell])
+            if own.is_preferred:
+                low[number], high[number] = own.interval()[1:3]
     withheld = withheld_cells([*held.T], lambda cell: _subject_count(one, cell))
     return [
         CalibrationBin(
@@ -233,17 +290,25 @@ def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -
 
     value, low, high = _resampled(benefits, one)
     several = len(THRESHOLDS)
+    with suppress(ValueError):  # one subject only
+        for place, threshold in enumerate(THRESHOLDS):
+            benefit, gain = net_benefit_estimate(
+                risks.label, risks.probability, one.subjects, threshold=threshold
+            )
+            for at, own in ((place, benefit), (2 * several + place, gain)):
+                if own.is_preferred:
+                    low[at], high[at] = own.interval()[1:3]
     return [
         NetBenefit(
             **about,
             threshold=threshold,
             value=float(value[place]),
-            low=float(low[place]),
-            high=float(high[place]),
+            low=_or_none(low[place]),
+            high=_or_none(high[place]),
             treat_all=float(value[several + place]),
             gain=float(value[2 * several + place]),
-            gain_low=float(low[2 * several + place]),
-            gain_high=float(high[2 * several + place]),
+            gain_low=_or_none(low[2 * several + place]),
+            gain_high=_or_none(high[2 * several + place]),
             n_samples=len(risks.label),
         )
         for place, threshold in enumerate(THRESHOLDS)
@@ -251,13 +316,14 @@ def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -
 
 
 def _resampled(numbers: Any, one: SampleOutcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return values and interval ends; NaN where too many resamples leave a number undefined."""
+    """Return values and interval ends; NaN where undefined too often, or without a width."""
     value = numbers(np.ones((1, len(one.rows)), dtype=np.int64), one.rows)[0]
     drawn = resample_metric(numbers, [one.rows], one.subjects, rng=one.rng)
     enough = np.isnan(drawn).mean(axis=0) <= UNDEFINED_SHARE
     ends = np.full((2, drawn.shape[1]), np.nan)
     levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends[:, enough] = np.nanquantile(drawn[:, enough], levels, axis=0)
+    ends[:, ends[0] >= ends[1]] = np.nan  # without a width, resamples say nothing
     return value, ends[0], ends[1]
 
 

@@ -26,7 +26,8 @@ class SampleOutcomes:
         task: the evaluated task.
         metric: the task's primary metric.
         outcome: one row for each sample; see `TaskOutcome.per_sample`.
-        tuning: the same for the tuning split; None where it was not predicted.
+        tuning: the same for the tuning split, with the `subject` of each sample; None where it was
+            not predicted.
         subjects: the subject of each row of `outcome`.
     """
 
@@ -93,13 +94,16 @@ def load_outcomes(
         if (row.task, row.metric) != (task.name, task.primary):
             continue
         outcome = run.outcome(task.name, row.missingness)
+        tuning = run.tuning_outcome(task.name, row.missingness)
+        if tuning is not None:
+            tuning = tuning.assign(subject=subjects[tuning["row"]])
         names = ("run", "cohort", "task", "missingness", "digest")
         scored[row.missingness] = SampleOutcomes(
             about={name: getattr(row, name) for name in names},
             task=task,
             metric=primary_metric(task, outcome),
             outcome=outcome,
-            tuning=run.tuning_outcome(task.name, row.missingness),
+            tuning=tuning,
             subjects=subjects[outcome["row"]],
         )
     return scored

@@ -41,6 +41,7 @@ def subgroup_results(
                 classes=_classes(one),
                 higher_is_better=one.metric.higher_is_better,
                 rng=one.rng,
+                estimate=one.metric.estimate,
             )
             found.append((one, name, [_with_sample_count(group, one, groups) for group in made]))
     tests = [

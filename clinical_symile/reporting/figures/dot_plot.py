@@ -38,16 +38,23 @@ class Mark:
     Attributes:
         family: decides colour and marker; None is grey.
         value: the number.
-        low: lower end of its interval.
+        low: lower end of its interval; None if it has none.
         high: upper end.
         label: text beside it; may be empty.
     """
 
     family: int | None
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     label: str = ""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends of the interval; the value itself where there is none."""
+        if self.low is None or self.high is None:
+            return self.value, self.value
+        return self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -140,14 +147,15 @@ def _draw_row(
         if mark.family is not None:
             colour = PALETTE[mark.family % len(PALETTE)]
             marker = MARKERS[mark.family % len(MARKERS)]
-        axes.plot([mark.low, mark.high], [at, at], color=colour, linewidth=2)
+        start, end = mark.ends
+        axes.plot([start, end], [at, at], color=colour, linewidth=2)
         edge, width = (colour, 0.2) if marker in THIN_MARKERS else (PAPER, 0.8)
         axes.plot([mark.value], [at], marker, color=colour, markersize=7, mec=edge, mew=width)
         if mark.label:
             gap = 0.02 * (high - low)
-            x, side = (mark.high + gap, "left")
-            if mark.low > low + 0.3 * (high - low):
-                x, side = (mark.low - gap, "right")
+            x, side = (end + gap, "left")
+            if start > low + 0.3 * (high - low):
+                x, side = (start - gap, "right")
             axes.text(x, at, mark.label, ha=side, va="center", fontweight="bold")
 
 

@@ -155,7 +155,7 @@ def difference_plot(rows: Sequence[Comparison]) -> Plot:
         raise ValueError("there are no comparisons to plot; expected at least one.")
     with mpl.rc_context(_STYLE):
         figure, panel = _rows_figure(len(rows))
-        ends = [(row.difference, row.low, row.high) for row in rows]
+        ends = [_with_ends(row.difference, row.low, row.high) for row in rows]
         _draw_intervals(panel, [float(at) for at in range(len(rows))], ends, 0, label="")
         panel.axvline(0, color=MUTED, linewidth=0.8)
         panel.set_yticks(range(len(rows)), [_difference_label(row) for row in rows])
@@ -196,8 +196,13 @@ def _rows_figure(count: int) -> tuple[Figure, Axes]:
     return figure, panel
 
 
+def _with_ends(value: float, low: float | None, high: float | None) -> tuple[float, float, float]:
+    """Return a value with the ends of its interval; the value itself where it has none."""
+    return (value, value, value) if low is None or high is None else (value, low, high)
+
+
 def _ends(rows: Sequence[Result]) -> list[tuple[float, float, float]]:
-    return [(row.value, row.low, row.high) for row in rows]
+    return [_with_ends(row.value, row.low, row.high) for row in rows]
 
 
 def _draw_points(
@@ -205,7 +210,8 @@ def _draw_points(
 ) -> None:
     style = _series_style(number)
     values = [row.value for row in rows]
-    panel.vlines(places, [r.low for r in rows], [r.high for r in rows], color=style["color"])
+    ends = _ends(rows)
+    panel.vlines(places, [e[1] for e in ends], [e[2] for e in ends], color=style["color"])
     panel.plot(places, values, **style, linewidth=1, markersize=4, label=label)
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from clinical_symile.formatting import (
     format_count,
     format_difference,
+    format_difference_interval,
     format_p_value,
     is_percentage,
     join_words,
@@ -78,7 +79,12 @@ def difference_panels(
                 pair = (by_run[row.run].method, by_run[row.baseline].method)
                 pairs.setdefault(pair, []).append(row)
         same = [row for row in comparisons if row.metric == task["primary"]]
-        reach = max(abs(end) for end in axis_limits([end for r in same for end in (r.low, r.high)]))
+        reach = max(
+            abs(end)
+            for end in axis_limits(
+                [end for r in same for end in (r.low, r.high, r.difference) if end is not None]
+            )
+        )
         for pair, rows in pairs.items():
             panels.append(_panel(rows, pair, name, task, by_run, reach=reach))
     return panels
@@ -123,7 +129,7 @@ def _panel(
             pattern_label(row.missingness),
             f"{by_run[row.run].label} \N{MINUS SIGN} {by_run[row.baseline].label}",
             format_difference(row.difference, metric),
-            f"{format_difference(row.low, metric)} to {format_difference(row.high, metric)}",
+            format_difference_interval(row.low, row.high, metric),
             format_p_value(row.p_value),
             format_p_value(row.p_holm),
             format_count(row.n_samples),

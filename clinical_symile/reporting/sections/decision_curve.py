@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clinical_symile.formatting import DASH, format_signed
+from clinical_symile.formatting import DASH, NO_INTERVAL, format_signed
 from clinical_symile.reporting.figures.line_chart import Line, curves
 from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables, mechanism_rates
 from clinical_symile.reporting.sections.base import (
@@ -118,6 +118,11 @@ def _line(rows: Sequence[NetBenefit], family: int | None, style: int) -> Line:
 def _gain(row: NetBenefit | None) -> str:
     if row is None:
         return DASH
-    ends = (row.gain, row.gain_low, row.gain_high)
-    value, low, high = (format_signed(f"{100 * end:+.1f}") for end in ends)
-    return f"{value} ({low} to {high})"
+    value = _per_hundred(row.gain)
+    if row.gain_low is None or row.gain_high is None:
+        return f"{value} ({NO_INTERVAL})"
+    return f"{value} ({_per_hundred(row.gain_low)} to {_per_hundred(row.gain_high)})"
+
+
+def _per_hundred(value: float) -> str:
+    return format_signed(f"{100 * value:+.1f}")

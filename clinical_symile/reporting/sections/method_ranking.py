@@ -107,7 +107,7 @@ def seed_panels(
         shown = "complete" if "complete" in patterns else next(iter(patterns))
         here, metric = [row for row in of if row.missingness == shown], of[0].metric
         lines = [DotRow(methods[row.method].method, _deviations(row, methods)) for row in here]
-        most = max(mark.high for line in lines for mark in line.marks)
+        most = max(mark.ends[1] for line in lines for mark in line.marks)
         title = f"{task_label(name, task)}: {pattern_label(shown)}"
         picture = dots(
             lines,
@@ -139,7 +139,10 @@ def seed_panels(
 def _rank(row: MethodRank | None) -> str:
     if row is None:
         return DASH
-    return f"{row.rank:.1f} ({row.low:.1f} to {row.high:.1f}), {100 * row.best:.0f} %"
+    ends = "no interval"
+    if row.low is not None and row.high is not None:
+        ends = f"{row.low:.1f} to {row.high:.1f}"
+    return f"{row.rank:.1f} ({ends}), {100 * row.best:.0f} %"
 
 
 def _words(pattern: str) -> str:

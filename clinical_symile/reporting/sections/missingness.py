@@ -294,8 +294,8 @@ def _band(
         family,
         [float(x) for x in known],
         [row.value for row in rows],
-        [row.low for row in rows],
-        [row.high for row in rows],
+        [row.value if row.low is None else row.low for row in rows],
+        [row.value if row.high is None else row.high for row in rows],
     )
 
 

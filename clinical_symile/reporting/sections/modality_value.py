@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from clinical_symile.formatting import DASH, format_difference, is_percentage, join_words
+from clinical_symile.formatting import (
+    DASH,
+    format_difference,
+    format_difference_interval,
+    is_percentage,
+    join_words,
+)
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
@@ -84,7 +90,9 @@ def modality_value_panels(
         drawn = [line for line in lines if line.marks]
         if not drawn:  # only runs that this report does not show have values
             continue
-        ends = [end for row in rows for end in (row.low, row.high, 0.0)]
+        ends = [
+            end for row in rows for end in (row.low, row.high, row.value, 0.0) if end is not None
+        ]
         reach = max(abs(end) for end in axis_limits(ends))
         title = f"{task_label(name, task)}: contribution of each modality"
         picture = dots(
@@ -113,8 +121,8 @@ def _values(of: Iterable[ModalityValue], series: Sequence[Series], metric: str) 
         cells.append(
             "not scored"
             if row is None
-            else f"{_signed(row.value, metric)} ({_signed(row.low, metric)} to "
-            f"{_signed(row.high, metric)})"
+            else f"{_signed(row.value, metric)} "
+            f"({format_difference_interval(row.low, row.high, metric)})"
         )
     return cells
 

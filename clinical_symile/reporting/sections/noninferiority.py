@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scipy.special import ndtri
-
-from clinical_symile.formatting import DASH, format_difference, format_p_value, is_percentage
+from clinical_symile.formatting import (
+    DASH,
+    format_difference,
+    format_difference_interval,
+    format_p_value,
+    is_percentage,
+)
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
@@ -21,7 +25,7 @@ from clinical_symile.reporting.text.labels import (
     pattern_label,
     task_label,
 )
-from clinical_symile.stats.equivalence import ALPHA
+from clinical_symile.stats.equivalence import smallest_margin
 from clinical_symile.tracking.results import Comparison
 
 
@@ -110,7 +114,7 @@ def loss_panels(
                     margin_line,
                 )
             )
-        ends = [end for line in lines for mark in line.marks for end in (mark.low, mark.high)]
+        ends = [end for line in lines for mark in line.marks for end in mark.ends]
         ends += [line.best for line in lines if line.best is not None]
         ends += [0.0] if margin is None else [0.0, -margin]
         title = f"{task_label(name, task)}: loss without a modality"
@@ -141,17 +145,23 @@ def loss_panels(
 def least_margin(row: Comparison, sign: int) -> float | None:
     """Return the smallest margin for which the run is non-inferior; None if unknown.
 
-    It is the end of the 95 % normal interval: a test of non-inferiority at 2.5 % succeeds for
-    every larger margin.
+    A test of non-inferiority at 2.5 % succeeds for every larger margin. Tables of earlier versions
+    have the standard error only.
     """
-    if row.standard_error is None:
-        return None
-    return max(0.0, float(-ndtri(ALPHA)) * row.standard_error - sign * row.difference)
+    if row.least_margin is not None or row.standard_error is None:
+        return row.least_margin
+    return smallest_margin(sign * row.difference, row.standard_error)
 
 
 def _mark(row: Comparison, sign: int, family: int) -> Mark:
+    return Mark(family, sign * row.difference, *_signed_ends(row, sign))
+
+
+def _signed_ends(row: Comparison, sign: int) -> tuple[float | None, float | None]:
+    if row.low is None or row.high is None:
+        return None, None
     low, high = sorted((sign * row.low, sign * row.high))
-    return Mark(family, sign * row.difference, low, high)
+    return low, high
 
 
 def _best(scores: ResultTable, task: str, metric: str, pattern: str) -> float | None:
@@ -161,10 +171,9 @@ def _best(scores: ResultTable, task: str, metric: str, pattern: str) -> float | 
 
 def _cells(row: Comparison, sign: int) -> list[str]:
     least, metric = least_margin(row, sign), row.metric
-    low, high = sorted((sign * row.low, sign * row.high))
     return [
         format_difference(sign * row.difference, metric),
-        f"{format_difference(low, metric)} to {format_difference(high, metric)}",
+        format_difference_interval(*_signed_ends(row, sign), metric),
         DASH if least is None else format_difference(least, metric, signed=False),
         format_p_value(row.p_holm),
         row.verdict or DASH,

@@ -18,6 +18,7 @@ from clinical_symile.reporting.text.findings import (
     oracle_sentences,
     retained_sentences,
 )
+from clinical_symile.tracking.benchmark_tables import MethodComparison
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
 
@@ -29,11 +30,20 @@ def draw_findings(
     series: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, str],
+    methods_compared: Sequence[MethodComparison],
+    methods_by_task: Mapping[str, Series],
 ) -> Content:
     """Return the main sentences of the report."""
     # Baselines are in figures and tables; a sentence on each pair would hide the others.
     without_baselines = [one for one in series if one.run not in baselines]
-    sentences = finding_sentences(scores, comparisons, tasks=tasks, series=without_baselines)
+    sentences = finding_sentences(
+        scores,
+        comparisons,
+        tasks=tasks,
+        series=without_baselines,
+        methods_compared=methods_compared,
+        methods=methods_by_task,
+    )
     return Content(caption=_seed_caveat(series, runs), values={"sentences": sentences})
 
 
@@ -147,7 +157,16 @@ _PROVENANCE_NEEDS = ("runs", "results", "series", "tasks", "cohort", "versions",
 
 FINDING_SENTENCES = Section(
     "findings",
-    ("scores", "comparisons", "tasks", "series", "runs", "baselines"),
+    (
+        "scores",
+        "comparisons",
+        "tasks",
+        "series",
+        "runs",
+        "baselines",
+        "methods_compared",
+        "methods_by_task",
+    ),
     draw_findings,
     "sections/sentences.j2",
 )

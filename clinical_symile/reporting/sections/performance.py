@@ -219,7 +219,9 @@ def _limits(scores: ResultTable, tasks: TaskTables, kind: str, metric: str) -> t
     for name, task in tasks.items():
         if task["kind"] == kind and task["primary"] == metric:
             rows = scores.of(task=name, metric=metric)
-            values += [end for row in rows for end in (row.low, row.high, row.value)]
+            values += [
+                end for row in rows for end in (row.low, row.high, row.value) if end is not None
+            ]
             values += [row.chance for row in rows if row.chance is not None]
     return axis_limits(values)
 

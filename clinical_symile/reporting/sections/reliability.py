@@ -273,7 +273,7 @@ def _dots(
             rows.append(DotRow(pattern_label(pattern), marks, best_value, quantity.target))
     if not rows:
         return None
-    ends = [end for row in rows for mark in row.marks for end in (mark.low, mark.high)]
+    ends = [end for row in rows for mark in row.marks for end in mark.ends]
     ends += [row.best for row in rows if row.best is not None]
     ends += [] if quantity.target is None else [quantity.target]
     low, high = axis_limits(ends)

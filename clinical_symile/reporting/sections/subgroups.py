@@ -94,7 +94,7 @@ def subgroup_panels(
             continue
         metric = rows[0].metric
         title = f"{task_label(name, task)}: by group of patients"
-        ends = [end for line in drawn for mark in line.marks for end in (mark.low, mark.high)]
+        ends = [end for line in drawn for mark in line.marks for end in mark.ends]
         picture = dots(
             drawn,
             name=picture_name("subgroups", name),

@@ -7,6 +7,7 @@ from typing import Any
 from clinical_symile.formatting import (
     capitalize_first,
     format_difference,
+    format_difference_interval,
     is_percentage,
     join_words,
 )
@@ -35,13 +36,12 @@ def above_oracle_sentences(
         heading = task_label(row.task, task)
         if better_sign(row, task=task) > 0:
             unit = " points" if is_percentage(metric) else ""
-            size, low, high = (
-                format_difference(end, metric) for end in (row.difference, row.low, row.high)
-            )
+            size = format_difference(row.difference, metric)
+            ends = format_difference_interval(row.low, row.high, metric)
             sentences.append(
                 f"{labels[row.run]}, {heading[:1].lower()}{heading[1:]}, "
                 f"{pattern_label(row.missingness)}: {metric_label(metric)} differs from the "
-                f"oracle by {size}{unit} ({low} to {high})."
+                f"oracle by {size}{unit} ({ends})."
             )
     return sentences
 

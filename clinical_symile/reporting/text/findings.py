@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from clinical_symile.formatting import (
     capitalize_first,
+    format_count,
     format_difference,
+    format_difference_interval,
     format_interval,
     format_p_value,
     format_value,
@@ -22,8 +24,11 @@ from clinical_symile.reporting.text.labels import (
     pattern_label,
     task_label,
 )
-from clinical_symile.tracking.results import Comparison, is_significant
+from clinical_symile.tracking.benchmark_tables import MethodComparison
+from clinical_symile.tracking.results import Comparison, Result, is_significant
 
+_ALPHA = 0.05
+_ENOUGH_SUBJECTS = 30  # with fewer, a headline says so
 _NOTHING_HIDDEN = ("complete", "observed")
 
 
@@ -33,6 +38,8 @@ def finding_sentences(
     *,
     tasks: TaskTables,
     series: Sequence[Series],
+    methods_compared: Sequence[MethodComparison] = (),
+    methods: Mapping[str, Series] | None = None,
 ) -> list[str]:
     """Describe level, differences and largest loss, for the first task of each kind with results.
 
@@ -41,6 +48,9 @@ def finding_sentences(
         comparisons: all differences.
         tasks: definitions, in the order of the report.
         series: the runs.
+        methods_compared: differences of methods over subjects and seeds; these replace sentences
+            on single seeds.
+        methods: the methods by the names of `methods_compared`.
     """
     comparisons, by_run = list(comparisons), {one.run: one for one in series}
     sentences = []
@@ -64,9 +74,22 @@ def finding_sentences(
         parts = [_level(scores, name=name, task=task, pattern=reference, series=series)]
         if worst is not None:
             parts.append(_loss(scores, name=name, metric=metric, pattern=worst, series=series))
+        over_seeds = [
+            row
+            for row in methods_compared
+            if (row.task, row.metric) == (name, metric)
+            and {row.method, row.baseline} <= (methods or {}).keys()
+        ]
         for pattern, sentence in zip((reference, worst), parts, strict=False):
             rows = [row for row in paired if row.missingness == pattern]
-            sentences.append(" ".join([sentence, *_differences(rows, task=task, runs=by_run)]))
+            compared = [row for row in over_seeds if row.missingness == pattern]
+            pairs = [(row.method, row.baseline) for row in compared]
+            known_pairs = {frozenset((methods or {})[m].method for m in pair) for pair in pairs}
+            words = [_over_seeds(row, task=task, methods=methods or {}) for row in compared]
+            words += _differences(rows, task=task, runs=by_run, without=known_pairs)
+            if pattern is not None:
+                words += _limits_of_knowledge(scores, name, pattern, metric, series)
+            sentences.append(" ".join([sentence, *words]))
     return sentences
 
 
@@ -171,13 +194,66 @@ def _by_method(
     return parts
 
 
-def _differences(
-    rows: Iterable[Comparison], *, task: Mapping[str, Any], runs: Mapping[str, Series]
+def _over_seeds(
+    row: MethodComparison, *, task: Mapping[str, Any], methods: Mapping[str, Series]
+) -> str:
+    """Describe the difference of two methods over subjects and seeds."""
+    one, other = methods[row.method].method, methods[row.baseline].method
+    unit = " points" if is_percentage(row.metric) else ""
+    start = f"Over subjects and seeds ({row.n_seeds} and {row.n_baseline_seeds}), "
+    p_value = f"p {format_p_value(row.p_holm)}".replace("p <", "p < ")
+    if row.p_holm >= _ALPHA or row.low <= 0 <= row.high:
+        ends = format_difference_interval(row.low, row.high, row.metric)
+        return (
+            f"{start}{one} minus {other} is {format_difference(row.difference, row.metric)}{unit} "
+            f"({ends}; {p_value}), so these data do not tell which is better."
+        )
+    better = (row.difference > 0) == task["higher_is_better"]
+    first, second = (one, other) if better else (other, one)
+    ends = sorted((abs(row.low), abs(row.high)))
+    size, low, high = (
+        format_difference(end, row.metric, signed=False) for end in (abs(row.difference), *ends)
+    )
+    return f"{start}{first} is better than {second} by {size}{unit} ({low} to {high}; {p_value})."
+
+
+def _limits_of_knowledge(
+    scores: ResultTable, name: str, pattern: str, metric: str, series: Sequence[Series]
 ) -> list[str]:
-    """Describe for each pair of methods which is better, or with how many seeds."""
+    """Say where no run differs from chance level, and where there are few subjects."""
+    rows = [
+        row for one in series if (row := scores.get(one.run, name, pattern, metric)) is not None
+    ]
+    words = []
+    known = [row for row in rows if row.chance is not None and row.low is not None]
+    if rows and len(known) == len(rows) and all(_includes_chance(row) for row in known):
+        words.append("None can be told from chance level.")
+    subjects = min((row.n_subjects for row in rows), default=_ENOUGH_SUBJECTS)
+    if subjects < _ENOUGH_SUBJECTS:
+        words.append(f"This rests on {format_count(subjects)} subjects only.")
+    return words
+
+
+def _includes_chance(row: Result) -> bool:
+    return row.low is None or row.high is None or row.low <= (row.chance or 0.0) <= row.high
+
+
+def _differences(
+    rows: Iterable[Comparison],
+    *,
+    task: Mapping[str, Any],
+    runs: Mapping[str, Series],
+    without: Collection[frozenset[str]] = (),
+) -> list[str]:
+    """Describe for each pair of methods which is better, or with how many seeds.
+
+    Pairs in `without` are described over seeds already.
+    """
     by_pair: dict[tuple[str, str], list[Comparison]] = {}
     for row in rows:
         pair = (runs[row.run].method, runs[row.baseline].method)
+        if frozenset(pair) in without:
+            continue
         by_pair.setdefault(pair, []).append(row)
     sentences = []
     for (one, other), pairs in by_pair.items():
@@ -212,20 +288,21 @@ def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any
     better = better_sign(row, task=task)
     if better:
         first, second = (one, other) if better > 0 else (other, one)
+        ends = sorted((end for end in (row.low, row.high) if end is not None), key=abs)
         size, low, high = (
-            format_difference(abs(end), metric, signed=False)
-            for end in (row.difference, *sorted((row.low, row.high), key=abs))
+            format_difference(abs(end), metric, signed=False) for end in (row.difference, *ends)
         )
         start = f"On the same samples, {first} is better than {second} by"
         return f"{start} {size}{unit} ({low} to {high})."
-    size, low, high = (
-        format_difference(end, metric) for end in (row.difference, row.low, row.high)
-    )
+    size = format_difference(row.difference, metric)
+    ends = format_difference_interval(row.low, row.high, metric)
     why = "the interval includes 0"
-    if row.low > 0 or row.high < 0:
+    if row.low is None or row.high is None:
+        why = row.no_interval or "there is no interval"
+    elif row.low > 0 or row.high < 0:
         why = f"p is {format_p_value(row.p_holm)} after adjusting for {row.family}"
     return (
-        f"On the same samples, {one} minus {other} is {size}{unit} ({low} to {high}): {why}, so "
+        f"On the same samples, {one} minus {other} is {size}{unit} ({ends}): {why.rstrip('.')}, so "
         "these data do not tell which is better."
     )
 

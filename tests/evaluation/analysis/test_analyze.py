@@ -18,6 +18,7 @@ from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error
 from clinical_symile.metrics.shapley import interaction, shapley_values
 from clinical_symile.stats.bootstrap import bootstrap
+from clinical_symile.stats.proportions import mean_estimate
 from clinical_symile.synthetic.world import WORLD_MODALITIES
 from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES, RunAnalysis, read_analysis
 from clinical_symile.tracking.results import Result
@@ -142,20 +143,23 @@ def test_measures_are_those_of_the_outcomes(
         assert row.low <= row.high
 
 
-def test_the_intervals_are_the_bootstrap_over_subjects(
+def test_the_intervals_are_the_bootstrap_over_subjects_or_those_for_few_subjects(
     classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
 ) -> None:
     outcome = predicted(rng, np.arange(100))
     run = scored_run(tmp_path / "a-0", classification, {"complete": outcome})
     told = analyze_run(run, [classification], store=synthetic_store)
-    expected = bootstrap(
-        BRIER.compute,
-        [outcome["label"].to_numpy(), outcome["probability"].to_numpy()],
-        synthetic_store.samples["subject"].to_numpy()[:100],
-        rng=np.random.default_rng(classification.seed),
-    )
-    (row,) = [row for row in told.measures if row.measure == "calibration/brier"]
+    subjects = synthetic_store.samples["subject"].to_numpy()[:100]
+    label, probability = outcome["label"].to_numpy(), outcome["probability"].to_numpy()
+    rng = np.random.default_rng(classification.seed)
+    expected = bootstrap(expected_calibration_error, [label, probability], subjects, rng=rng)
+    rows = {row.measure: row for row in told.measures}
+    row = rows["calibration/expected_error"]
     assert (row.value, row.low, row.high) == pytest.approx(expected[:3])
+    # Fewer than 100 subjects: a mean has the interval for few subjects.
+    few = mean_estimate((label - probability) ** 2, subjects).interval()
+    row = rows["calibration/brier"]
+    assert (row.value, row.low, row.high) == pytest.approx(few[:3])
 
 
 def test_without_tuning_predictions_nothing_is_recalibrated_and_no_sets_are_made(

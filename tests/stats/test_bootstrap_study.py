@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage_study.py"
+FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "bootstrap_study.py"
 
 # Where an interval is known to be too narrow at the sizes of the study, as
 # docs/explanation/statistics.md says.
@@ -22,7 +22,7 @@ KNOWN = {
 
 
 def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("coverage_study", FILE)
+    spec = importlib.util.spec_from_file_location("bootstrap_study", FILE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+from clinical_symile.metrics.classification import auroc
+from clinical_symile.stats.auroc import auroc_estimate
+
+
+def test_a_perfect_area_has_an_interval_with_a_width():
+    label = np.repeat([0, 1], [56, 4])
+    interval = auroc_estimate(label, label.astype(float), np.arange(60)).interval()
+    assert interval.value == interval.high == 1
+    assert 0.5 < interval.low < 0.95
+
+
+def test_the_value_is_the_area_with_ties_half(rng: np.random.Generator):
+    label, probability = rng.integers(2, size=50), rng.integers(5, size=50) / 5
+    found = auroc_estimate(label, probability, np.arange(50))
+    assert found.value == pytest.approx(auroc(label, probability))
+
+
+def test_one_subject_of_a_class_is_refused():
+    label = np.array([1, 1, 0, 0])
+    with pytest.raises(ValueError, match="needs 2 of each"):
+        auroc_estimate(label, np.arange(4) / 4, np.array([0, 0, 1, 2]))
