@@ -23,7 +23,7 @@ from scipy.special import expit, ndtr, ndtri
 
 from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
 from clinical_symile.metrics.decision_curve import net_benefit_estimate
-from clinical_symile.stats.auroc import area_moments, score_limits
+from clinical_symile.stats.area_intervals import area_moments, score_limits
 from clinical_symile.stats.bootstrap import Resampled
 from clinical_symile.stats.equivalence import noninferiority_test
 from clinical_symile.stats.estimate import weighted_sum

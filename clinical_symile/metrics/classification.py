@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Real
 from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.metrics.base import Metric, weighted_mean
-from clinical_symile.stats.auroc import auroc_estimate
+from clinical_symile.stats.area_intervals import auroc_estimate
 
 _Labels = Int[np.ndarray, " sample"]
 _Probabilities = Float[np.ndarray, " sample"]

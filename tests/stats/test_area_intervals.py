@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from clinical_symile.metrics.classification import auroc
-from clinical_symile.stats.auroc import auroc_estimate
+from clinical_symile.stats.area_intervals import auroc_estimate
 
 
 def test_a_perfect_area_has_an_interval_with_a_width():
