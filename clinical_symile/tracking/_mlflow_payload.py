@@ -20,6 +20,11 @@ MetricPoint = tuple[str, float]
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
+# MLflow does not show a tag that begins with `mlflow.`. These say which metrics and which note a
+# sync sent: others are the user's. A tag holds so many marks.
+_NAMES_TAG, NOTE_SENT_TAG = "mlflow.clinical_symile.names.", "mlflow.clinical_symile.note"
+_MARK_DIGITS, _MARKS_PER_TAG = 8, 500
+_KINDS = ("classification/", "retrieval/")
 
 KEY_TAG, NOTE_TAG = "clinical_symile.key", "mlflow.note.content"
 _SOURCE = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
@@ -49,6 +54,7 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
     """Return the tags of a run: its key, and what identifies its inputs and its code."""
     metadata = run.metadata
     tags = {KEY_TAG: run_key(run), **_SOURCE, "cohort": run.cohort, "seed": metadata.get("seed")}
+    tags["trained_on"] = metadata.get("trained_on")
     tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
     if (commit := metadata.get("git_commit")) is not None:
         tags |= {"commit": commit, "mlflow.source.git.commit": commit}
@@ -108,10 +114,50 @@ def metric_names(run: RunSnapshot) -> set[str]:
     return {name for name, _ in points} | {mlflow_name(key) for line in run.history for key in line}
 
 
+def own_metrics(tags: Mapping[str, str], names: Iterable[str]) -> set[str]:
+    """Return the names of a copy's metrics that a sync sent; the others are the user's.
+
+    Copies of version 0.2.0 and earlier do not say it: there, names of tasks are those of a sync.
+
+    Args:
+        tags: of the copy.
+        names: of the copy's metrics.
+    """
+    if f"{_NAMES_TAG}0" not in tags:
+        return {name for name in names if name.startswith(_KINDS)}
+    marks = {m for tag in tags if tag.startswith(_NAMES_TAG) for m in tags[tag].split()}
+    return {name for name in names if _mark(name) in marks}
+
+
+def name_tags(tags: Mapping[str, str], there: Iterable[str], sent: Iterable[str]) -> dict[str, str]:
+    """Return the tags that say which metrics a sync sent.
+
+    Args:
+        tags: of the copy.
+        there: names of the copy's metrics.
+        sent: names of the metrics that are sent now.
+    """
+    marks = sorted({_mark(name) for name in {*sent, *own_metrics(tags, there)}})
+    return {
+        f"{_NAMES_TAG}{number}": " ".join(marks[start : start + _MARKS_PER_TAG])
+        for number, start in enumerate(range(0, max(len(marks), 1), _MARKS_PER_TAG))
+    }
+
+
+def has_users_note(tags: Mapping[str, str]) -> bool:
+    """Return True if the note is not the one that the last sync wrote."""
+    note = tags.get(NOTE_TAG, "")
+    return note != "" and NOTE_SENT_TAG in tags and payload_digest(note) != tags[NOTE_SENT_TAG]
+
+
+def _mark(name: str) -> str:
+    return payload_digest(name)[:_MARK_DIGITS]
+
+
 def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
     """Return each result and the ends of its interval."""
     return [
-        (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}{end}"), value)
+        (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}", end=end), value)
         for row in rows
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
         if value is not None
@@ -131,7 +177,7 @@ def analysis_metrics(analysis: RunAnalysis, task: str) -> list[MetricPoint]:
         if row.task == task
     ]
     return [
-        (mlflow_name(f"{task}/{name}{end}"), value)
+        (mlflow_name(f"{task}/{name}", end=end), value)
         for name, row in named
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
         if value is not None
@@ -172,25 +218,29 @@ def results_as_markdown(rows: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def mlflow_name(name: str) -> str:
+def mlflow_name(name: str, *, end: str = "") -> str:
     """Return a name that MLflow accepts; different names stay different.
 
-    MLflow accepts ASCII letters, digits and `_ - . space : /`. Any other character, and the colon,
-    becomes a word between colons. A name that is too long ends in its digest.
+    MLflow accepts letters of any script, digits and `_ - . space : /`. Any other character, and the
+    colon, becomes a word between colons. A name that is too long ends in its digest.
 
     >>> mlflow_name("retrieval/x/mcar-50@at-least-one/recall_at_1")
     'retrieval/x/mcar-50:at:at-least-one/recall_at_1'
+    >>> mlflow_name("auroc/größe<2", end=".low")
+    'auroc/größe:lt:2.low'
+
+    Args:
+        name: the name.
+        end: what follows it and is never cut, such as `.low`.
     """
     parts = [
-        re.sub(r"[^\w\-. ]", _escape, part, flags=re.ASCII)
-        if part.strip(".")
-        else f":{len(part)}-dots:"
+        re.sub(r"[^\w\-. ]", _escape, part) if part.strip(".") else f":{len(part)}-dots:"
         for part in name.split("/")
     ]
     accepted = "/".join(parts)
-    if len(accepted) > NAME_LENGTH:
-        accepted = f"{accepted[: NAME_LENGTH - 18]}::{payload_digest(name)[:16]}"
-    return accepted
+    if len(accepted + end) > NAME_LENGTH:
+        accepted = f"{accepted[: NAME_LENGTH - 18 - len(end)]}::{payload_digest(name)[:16]}"
+    return accepted + end
 
 
 def _escape(found: re.Match[str]) -> str:

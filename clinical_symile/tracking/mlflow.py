@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,16 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.hashing import payload_digest
+from clinical_symile.tracking._database_creation import ensure_database
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
+    NOTE_SENT_TAG,
     NOTE_TAG,
     TAG_LENGTH,
     analysis_metrics,
     flatten_parameters,
+    has_users_note,
     history_points,
     is_complete,
     metric_names,
     milliseconds,
+    name_tags,
+    own_metrics,
     result_metrics,
     results_as_markdown,
     run_description,
@@ -105,10 +110,12 @@ def sync_run(run: Run, *, uri: str | None = None, report: Path | None = None) ->
         with _quiet_mlflow():
             return _sync(run, snapshot, uri, report)
     except Exception as error:  # whatever MLflow and its drivers raise, the run goes on
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        mend = "Sync it again when MLflow can be reached."
+        if isinstance(error, ImportError):
+            mend = f"Install {error.name or 'the missing package'}, then sync it again."
         problem = (
-            f"run '{run.name}' could not be synced to {uri}: {reason[:300]}. Nothing is lost: "
-            f"everything is in {run.path}. Sync it again when MLflow can be reached. [CS-L001]"
+            f"run '{run.name}' could not be synced to {uri}: {_first_line(error)}. Nothing is "
+            f"lost: everything is in {run.path}. {mend} [CS-L001]"
         )
         return SyncResult(uri=without_credentials(uri), problem=redact(problem, uri))
 
@@ -116,33 +123,32 @@ def sync_run(run: Run, *, uri: str | None = None, report: Path | None = None) ->
 def _sync(run: Run, snapshot: RunSnapshot, uri: str, report: Path | None) -> SyncResult:
     from mlflow.tracking import MlflowClient
 
+    ensure_database(uri, lambda aside: MlflowClient(tracking_uri=aside).search_experiments())
     client = MlflowClient(tracking_uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_PROBE_TIMEOUT_S):
         experiment = _experiment(client, snapshot.cohort, uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_REQUEST_TIMEOUT_S):
         copy = _find(client, experiment, run_key(snapshot))
-        if copy is not None and not _continues(copy, snapshot):
-            client.delete_run(copy.info.run_id)
-            copy = None
-        copy = copy or _create(client, experiment, snapshot)
+        if copy is None or not _continues(copy, snapshot):
+            copy = _create_anew(client, experiment, snapshot, earlier=copy)
         place = without_credentials(uri)
         run.write_mlflow_copy(
             MlflowCopy(tracking_uri=place, experiment=snapshot.cohort, run_id=copy.info.run_id)
         )
-        sent = _sent(copy)
+        sent, problem = _sent(copy), None
         _send_history(client, copy, snapshot, sent)
         _send_results(client, copy, snapshot, sent)
         if is_complete(snapshot):
             files = {**snapshot.files, "run.toml": (run.path / "run.toml").read_bytes()}
             if report is not None:
                 files["report.html"] = report.read_bytes()
-            _send_files(client, copy, files, sent)
+            problem = _send_files(client, copy, files, sent, uri=uri)
             if copy.info.status != "FINISHED":
                 end = milliseconds(snapshot.metadata.get("finished")) or snapshot.evaluated_ms
                 client.set_terminated(copy.info.run_id, "FINISHED", end)
     page = f"#/experiments/{experiment}/runs"
     url = f"{place.rstrip('/')}/{page}/{copy.info.run_id}" if uri.startswith("http") else None
-    return SyncResult(uri=place, run_id=copy.info.run_id, url=url, page=page)
+    return SyncResult(uri=place, run_id=copy.info.run_id, url=url, page=page, problem=problem)
 
 
 def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
@@ -182,8 +188,61 @@ def _continues(copy: Copy, run: RunSnapshot) -> bool:
             "history" not in sent
             or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
-        and set(copy.data.metrics) <= metric_names(run)
+        and own_metrics(copy.data.tags, copy.data.metrics) <= metric_names(run)
     )
+
+
+def _remember_names(client: MlflowClient, copy: Copy, names: Iterable[str]) -> None:
+    """Note on the copy which metrics a sync sends, before it sends them."""
+    for tag, value in name_tags(copy.data.tags, copy.data.metrics, names).items():
+        if copy.data.tags.get(tag) != value:
+            client.set_tag(copy.info.run_id, tag, value)
+
+
+def _create_anew(
+    client: MlflowClient, experiment: str, run: RunSnapshot, *, earlier: Copy | None
+) -> Copy:
+    """Create a copy; an earlier one goes to the bin with its children, what the user added stays.
+
+    Tags, metrics, the note and the name that a sync did not send are the user's.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    copy = _create(client, experiment, run)
+    if earlier is None:
+        return copy
+    own, tags = own_metrics(earlier.data.tags, earlier.data.metrics), run_tags(run)
+    added = [
+        Metric(point.key, point.value, point.timestamp, point.step)
+        for name in sorted(set(earlier.data.metrics) - own)
+        for point in client.get_metric_history(earlier.info.run_id, name)
+    ]
+    for some in _batches(added, _METRICS_PER_CALL):
+        client.log_batch(copy.info.run_id, metrics=some)
+    kept = {
+        key: value
+        for key, value in earlier.data.tags.items()
+        if not key.startswith("mlflow.") and key not in tags
+    }
+    if has_users_note(earlier.data.tags):
+        kept |= {tag: earlier.data.tags[tag] for tag in (NOTE_TAG, NOTE_SENT_TAG)}
+    if earlier.info.run_name not in (None, run.name):
+        kept["mlflow.runName"] = earlier.info.run_name
+    for some in _batches([RunTag(*pair) for pair in kept.items()], _PARAMETERS_PER_CALL):
+        client.log_batch(copy.info.run_id, tags=some)
+    children = f"tags.`mlflow.parentRunId` = '{earlier.info.run_id}'"
+    for child in client.search_runs([experiment], children):
+        client.delete_run(child.info.run_id)
+    client.delete_run(earlier.info.run_id)
+    return client.get_run(copy.info.run_id)
+
+
+def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:
+    """Replace the note, unless the user has written another one."""
+    if has_users_note(copy.data.tags):
+        return
+    client.set_tag(copy.info.run_id, NOTE_SENT_TAG, payload_digest(note[:TAG_LENGTH]))
+    client.set_tag(copy.info.run_id, NOTE_TAG, note[:TAG_LENGTH])
 
 
 def _create(client: MlflowClient, experiment: str, run: RunSnapshot) -> Copy:
@@ -209,6 +268,7 @@ def _send_history(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict
     points = history_points(run, skip=int(sent.get("lines", 0)))
     if not points:
         return
+    _remember_names(client, copy, metric_names(run))
     sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
     metrics = [Metric(*point) for point in points]
     for some in _batches(metrics, _METRICS_PER_CALL):
@@ -223,27 +283,31 @@ def _send_results(client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict
     digest = payload_digest(*(run.files.get(name, b"") for name in SHAREABLE_FILES[2:]))
     if not run.results or sent.get("results") == digest:
         return
+    _remember_names(client, copy, metric_names(run))
     for task, group in groupby(sorted(run.results, key=attrgetter("task")), attrgetter("task")):
         rows, tags = list(group), task_tags(run, task, parent=copy.info.run_id)
         child = _find(client, copy.info.experiment_id, tags[KEY_TAG]) or client.create_run(
             copy.info.experiment_id, run.evaluated_ms, tags, f"{task} · {run.name}"
         )
-        client.set_tag(child.info.run_id, NOTE_TAG, results_as_markdown(rows)[:TAG_LENGTH])
+        _set_note(client, child, results_as_markdown(rows))
         numbers = [*result_metrics(rows), *analysis_metrics(run.analysis, task)]
         metrics = [Metric(name, value, run.evaluated_ms, 0) for name, value in numbers]
         for some in _batches(metrics, _METRICS_PER_CALL):
             client.log_batch(child.info.run_id, metrics=some)
             client.log_batch(copy.info.run_id, metrics=some)
         client.set_terminated(child.info.run_id, "FINISHED", run.evaluated_ms)
-    client.set_tag(copy.info.run_id, NOTE_TAG, run_description(run)[:TAG_LENGTH])
+    _set_note(client, copy, run_description(run))
     sent["results"] = digest
     client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
 
 
 def _send_files(
-    client: MlflowClient, copy: Copy, files: Mapping[str, bytes], sent: dict[str, str]
-) -> None:
-    """Upload the files that changed since they were last sent."""
+    client: MlflowClient, copy: Copy, files: Mapping[str, bytes], sent: dict[str, str], *, uri: str
+) -> str | None:
+    """Upload the files that changed since they were last sent; return why they cannot be stored.
+
+    A server may keep its files where this machine cannot write. Its numbers are complete then.
+    """
     for name, content in files.items():
         digest = payload_digest(content)
         if sent.get(name) == digest:
@@ -251,9 +315,25 @@ def _send_files(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             path.write_bytes(content)
-            client.log_artifact(copy.info.run_id, str(path))
+            try:
+                client.log_artifact(copy.info.run_id, str(path))
+            except Exception as error:  # of any of MLflow's stores
+                place = without_credentials(copy.info.artifact_uri or "its artifact location")
+                problem = (
+                    f"run '{copy.info.run_name}' is in {without_credentials(uri)} with its "
+                    f"parameters and metrics, but its files could not be stored at {place}: "
+                    f"{_first_line(error)}. They are in the run's folder. Let the server serve "
+                    "artifacts, or choose a location that this machine can write; then sync "
+                    "again. [CS-L002]"
+                )
+                return redact(problem, uri)
         sent[name] = digest
         client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:

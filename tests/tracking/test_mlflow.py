@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import pytest
 import tomli_w
 
 from clinical_symile.errors import DataError
+from clinical_symile.tracking._mlflow_payload import mlflow_name
 from clinical_symile.tracking.analysis_tables import (
     Measure,
     ModalityValue,
@@ -493,3 +495,124 @@ def test_a_number_that_is_gone_is_not_shown_beside_those_that_are_there(
     assert first != second
     assert not any("without-ecg" in name for name in parent_of(database).data.metrics)
     assert sync_run(Run(folder), uri=database).run_id == second
+
+
+@pytest.mark.parametrize("names", [("lactate<2", "lactate>2"), ("Ä", "Ö"), ("a:b", "a;b")])
+def test_two_outcomes_have_two_metrics_with_their_intervals(
+    names: tuple[str, str], tmp_path: Path, database: str
+):
+    folder = write_run(tmp_path / "two-0")
+    rows = [
+        replace(RESULT, metric=f"auroc/{name}", value=value, low=value - 0.1, high=value + 0.1)
+        for name, value in zip(names, (0.866, 0.134), strict=True)
+    ]
+    write_rows(folder / "results.jsonl", rows)
+    assert sync_run(Run(folder), uri=database).problem is None
+    found = {k: v for k, v in parent_of(database).data.metrics.items() if "/auroc/" in k}
+    assert sorted(found.values()) == pytest.approx([0.034, 0.134, 0.234, 0.766, 0.866, 0.966])
+    whole = {k: v for k, v in found.items() if not k.endswith((".low", ".high"))}
+    assert {(found[f"{k}.low"], v, found[f"{k}.high"]) for k, v in whole.items()} == {
+        (row.low, row.value, row.high) for row in rows
+    }
+    sync_run(Run(folder), uri=database)
+    assert parent_of(database).data.metrics.keys() >= found.keys()
+
+
+def test_names_stay_different_and_keep_their_ends_when_they_are_cut():
+    names = [f"{'x' * 300}{end}" for end in ("a", "b")] + ["größe", "a//b", "a/b", "../a", "a", ""]
+    for end in ("", ".low", ".high"):
+        made = [mlflow_name(name, end=end) for name in names]
+        assert len(set(made)) == len(names)
+        assert all(name.endswith(end) and len(name) <= 250 for name in made)
+    assert mlflow_name("größe") == "größe"
+
+
+def test_what_a_user_added_to_a_copy_stays(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    folder, client = write_run(tmp_path / "symile-0"), MlflowClient(database)
+    first = sync_run(Run(folder), uri=database).run_id
+    client.log_metric(first, "external/auroc", 0.77)
+    client.set_tag(first, "reviewed_by", "Dr X")
+    client.set_tag(first, "mlflow.note.content", "chosen for the paper")
+    client.update_run(first, name="the best")
+
+    def check() -> str:
+        copy = parent_of(database)
+        assert copy.data.metrics["external/auroc"] == 0.77
+        assert copy.data.tags["reviewed_by"] == "Dr X"
+        assert copy.data.tags["mlflow.note.content"] == "chosen for the paper"
+        assert copy.info.run_name == "the best"
+        return copy.info.run_id
+
+    rows = [replace(row, value=0.71) for row in RESULTS]
+    write_rows(folder / "results.jsonl", rows)
+    assert sync_run(Run(folder), uri=database).problem is None
+    assert check() == first
+    # Numbers that a sync sent are gone now: the copy is made anew, with what the user added.
+    write_rows(folder / "results.jsonl", rows[:1])
+    second = sync_run(Run(folder), uri=database).run_id
+    assert check() == second != first
+    assert not any("without-ecg" in name for name in parent_of(database).data.metrics)
+    children = [run for run in runs_of(database) if "mlflow.parentRunId" in run.data.tags]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {second}
+
+
+def test_a_driver_that_is_not_installed_is_named_and_training_goes_on(tmp_path: Path):
+    pytest.importorskip("sqlalchemy")
+    uri = "postgresql+psycopg2://u:secret@127.0.0.1:1/db"
+    if importlib.util.find_spec("psycopg2"):
+        pytest.skip("psycopg2 is installed here; this tries what happens without it")
+    found = sync_run(Run(write_run(tmp_path / "symile-0")), uri=uri)
+    assert found.run_id is None
+    assert "Install psycopg2, then sync it again" in str(found.problem)
+    assert "Nothing is lost" in str(found.problem)
+    assert "secret" not in str(found)
+
+
+def test_a_place_of_files_that_cannot_be_written_is_named_and_the_run_ends(
+    tmp_path: Path, database: str
+):
+    from mlflow.tracking import MlflowClient
+
+    MlflowClient(database).create_experiment(
+        "synthetic", artifact_location="/proc/srvonly/artifacts"
+    )
+    folder = write_run(tmp_path / "symile-0")
+    for _ in range(2):
+        found = sync_run(Run(folder), uri=database)
+        assert "parameters and metrics, but its files could not be stored at" in str(found.problem)
+        assert "/proc/srvonly/artifacts" in str(found.problem)
+        copy = parent_of(database)
+        assert (copy.info.run_id, copy.info.status) == (found.run_id, "FINISHED")
+        assert copy.data.metrics["retrieval/cxr_given_ecg_labs/complete/recall_at_1"] == 0.7
+
+
+@pytest.mark.slow
+def test_runs_that_are_synced_at_once_into_a_new_database_all_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folders = [
+        write_run(tmp_path / f"symile-{n}", seed=n, started=f"2026-03-0{n + 1}T10:00:00+00:00")
+        for n in range(4)
+    ]
+    code = (
+        "import sys; from pathlib import Path; "
+        "from clinical_symile.tracking.mlflow import sync_run; "
+        "from clinical_symile.tracking.run import Run; "
+        "found = sync_run(Run(Path(sys.argv[1]))); sys.exit(found.problem)"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.PIPE)
+        for folder in folders
+    ]
+    for process in started:
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error
+    parents = [
+        run for run in runs_of(tracking_uri(tmp_path)) if "mlflow.parentRunId" not in run.data.tags
+    ]
+    assert sorted(run.info.run_name for run in parents) == [f"symile-{n}" for n in range(4)]
+    assert not list(tmp_path.glob("*.lock"))
+    assert not list(tmp_path.glob(".mlflow*"))
