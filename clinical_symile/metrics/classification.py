@@ -79,43 +79,48 @@ def _bins(probability: _Probabilities) -> Int[np.ndarray, " sample"]:
 
 
 def _weighted_auroc(weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
-    positive, negative = _by_probability(
-        weights, label, np.unique(probability, return_inverse=True)
-    )
-    below = np.cumsum(negative, axis=1) - negative / 2
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    return _ratio((positive * below).sum(axis=1), pairs)
+    positive, negative = _by_probability(weights, label, probability)
+    # Twice the negatives below, and those level: halves would be rounded.
+    below = np.cumsum(negative, axis=1)
+    below *= 2
+    below -= negative
+    wins = np.einsum("ij,ij->i", positive, below) / 2
+    return _ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def _weighted_auprc(weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
-    falling = np.unique(-probability, return_inverse=True)
-    positive, negative = _by_probability(weights, label, falling)
+    positive, negative = _by_probability(weights, label, -probability)
+    called = positive + negative
+    np.cumsum(called, axis=1, out=called)
     true_positives = np.cumsum(positive, axis=1)
-    called = true_positives + np.cumsum(negative, axis=1)
-    area = (positive * true_positives / np.maximum(called, 1e-300)).sum(axis=1)
-    both = positive.sum(axis=1) * negative.sum(axis=1)
-    return np.where(both > 0, _ratio(area, positive.sum(axis=1)), np.nan)
+    np.maximum(called, 1e-300, out=called)
+    true_positives /= called
+    area = np.einsum("ij,ij->i", positive, true_positives)
+    held = positive.sum(axis=1)
+    both = held * negative.sum(axis=1)
+    return np.where(both > 0, _ratio(area, held), np.nan)
 
 
 def _weighted_calibration_error(
     weights: _Weights, label: _Labels, probability: _Probabilities
 ) -> _Values:
     in_bin = _bins(probability)[:, None] == np.arange(_CALIBRATION_BINS)
-    excess = weights @ (in_bin * (probability - label)[:, None])
+    excess = np.asarray(weights, np.float64) @ (in_bin * (probability - label)[:, None])
     return np.abs(excess).sum(axis=1) / weights.sum(axis=1)
 
 
 def _by_probability(
-    weights: _Weights, label: _Labels, places: tuple[np.ndarray, np.ndarray]
+    weights: _Weights, label: _Labels, value: Float[np.ndarray, " sample"]
 ) -> tuple[Float[np.ndarray, "resample distinct"], Float[np.ndarray, "resample distinct"]]:
-    """Return the weight of positives and of negatives at each distinct probability."""
-    order = np.argsort(places[1], kind="stable")
-    first = np.searchsorted(places[1][order], np.arange(len(places[0])))
-    ordered, positive = weights[:, order].astype(float), label[order] == 1
-    return (
-        np.add.reduceat(ordered * positive, first, axis=1),
-        np.add.reduceat(ordered * ~positive, first, axis=1),
-    )
+    """Return the weight of positives and of negatives at each distinct value, in rising order."""
+    order = np.argsort(value, kind="stable")
+    first = np.flatnonzero(np.diff(value[order], prepend=-np.inf))
+    negative = weights[:, order].astype(np.float64)
+    positive = negative * label[order]
+    negative -= positive
+    if len(first) < len(order):
+        positive, negative = (np.add.reduceat(held, first, axis=1) for held in (positive, negative))
+    return positive, negative
 
 
 def _ratio(numerator: _Values, denominator: _Values) -> _Values:
