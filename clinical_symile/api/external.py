@@ -8,11 +8,14 @@ from clinical_symile.api._arguments import (
     PathLike,
     Paths,
     as_names,
+    as_run,
     choose_bar,
     open_definitions,
 )
 from clinical_symile.data.external.tables import file_stem
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.tracking.run import Run
 
 
 def evaluate_file(
@@ -73,3 +76,56 @@ def evaluate_file(
     if scores is not None:
         return external.add_scores(file, target)
     return external.add_embeddings(file, target, objective=str(objective), similarity=similarity)
+
+
+def add_run_to_benchmark(
+    run: PathLike | Run,
+    store: PathLike | CohortStore,
+    *,
+    out: PathLike,
+    name: str | None = None,
+    training_store: PathLike | CohortStore | None = None,
+    tasks: str | Sequence[str] = DEFAULT_TASKS,
+    catalog: Paths = (),
+    progress: bool = True,
+) -> Benchmark:
+    """Evaluate a run on another cohort beside the runs of that cohort's benchmark.
+
+    Args:
+        run: a run that was trained on another cohort, or its folder.
+        store: the cohort to evaluate on.
+        out: the benchmark's folder, or a new one.
+        name: of the results; without it, the run's and that of the training cohort.
+        training_store: the store that the run was trained on; without it, its recorded place.
+        tasks: names or patterns such as `retrieval/*`.
+        catalog: folders with definitions of your own.
+        progress: show progress bars on a terminal or in a notebook.
+
+    Returns:
+        The folder's results with the run among them.
+
+    Raises:
+        DataError: the store is of the run's own cohort, the cohorts differ in what cannot be
+            reconciled, or the folder is of another store.
+    """
+    from clinical_symile.benchmarking import external  # PyTorch takes seconds to load
+    from clinical_symile.evaluation.external_validation import (
+        check_own_options,
+        is_other_cohort,
+        open_validation,
+    )
+
+    trained, opened = as_run(run), open_store(store)
+    if not is_other_cohort(trained, opened):
+        check_own_options(opened, {"out": out})
+    training = None if training_store is None else open_store(training_store)
+    validation = open_validation(trained, opened, training=training)
+    target = external.ExternalRun(
+        name=name or validation.name,
+        out=Path(out),
+        store=opened.path,
+        tasks=tuple(as_names(tasks)),
+        catalog=open_definitions(catalog),
+        bar=choose_bar(progress),
+    )
+    return external.add_run_of_another_cohort(validation, target)

@@ -141,12 +141,15 @@ def evaluate(
     objective: str | Any | None = None,
     name: str | None = None,
     out: PathLike | None = None,
+    training_store: PathLike | CohortStore | None = None,
     catalog: Paths = (),
     progress: bool = True,
 ) -> Results:
     """Evaluate a run, or any object that embeds samples, on tasks under missingness patterns.
 
-    A run keeps its results in its folder, and what was scored before is not scored again.
+    A run keeps its results in its folder, and what was scored before is not scored again. On
+    another cohort than it was trained on (external validation), its results are kept in a folder of
+    their own, whose name has the training cohort.
 
     Args:
         model: a run, its folder, or an object with `embed(store, rows) -> Embeddings`.
@@ -159,9 +162,12 @@ def evaluate(
             `symile`.
         objective: for an object and retrieval tasks: the objective whose score ranks candidates,
             such as `clip`. Without it, the object's attribute `objective`.
-        name: of an object in the results; without it, the name of its class.
-        out: for an object: a folder of runs that keeps its results, so that `compare` can read
-            them.
+        name: of an object in the results; without it, the name of its class. Also of the results
+            of a run on another cohort.
+        out: for an object or another cohort: a folder of runs that keeps the results, so that
+            `compare` can read them.
+        training_store: for another cohort: the store that the run was trained on; without it, its
+            recorded place.
         catalog: folders with definitions of your own.
         progress: show a progress bar on a terminal or in a notebook.
 
@@ -187,9 +193,12 @@ def evaluate(
         notes += not_applicable
     if isinstance(model, str | Path | Run):
         run = as_run(model)
-        results, skipped = _evaluate_run(
-            run, selected, opened, patterns, missing_query, choose_bar(progress)
+        elsewhere = {"training_store": training_store, "out": out, "name": name}
+        run, differences = _evaluate_run(
+            run, selected, opened, patterns, missing_query, elsewhere, choose_bar(progress)
         )
+        results, skipped = run.results, run.unscored
+        notes = [*differences, *notes]
     elif missing_query is not None:
         raise DefinitionError(
             "missing_query is for runs; expected None for an object. Set `missing_query` of the "
@@ -281,23 +290,50 @@ def _evaluate_run(
     store: CohortStore,
     patterns: Mapping[str, Sequence[str]] | None,
     missing_query: str | None,
+    elsewhere: Mapping[str, Any],
     bar: ProgressBar,
-) -> tuple[Sequence[Any], Sequence[Any]]:
+) -> tuple[Run, Sequence[str]]:
+    """Evaluate a run on its own cohort or on another one; return the run with the results."""
     from clinical_symile.evaluation.analysis.analyze import analyze_run
+    from clinical_symile.evaluation.external_validation import (
+        check_own_options,
+        evaluate_elsewhere,
+        is_other_cohort,
+        open_validation,
+        other_cohort_folder,
+    )
     from clinical_symile.evaluation.runner import evaluate_run
 
-    with bar(f"Evaluate {run.name}") as update:
-        evaluate_run(
+    made, notes = run, ()
+    if is_other_cohort(run, store):
+        given = elsewhere["training_store"]
+        validation = open_validation(
             run,
-            tasks,
-            store=store,
-            missingness=patterns,
+            store,
+            training=None if given is None else open_store(given),
             missing_query=missing_query,
-            progress=update,
         )
-    with bar(f"Analyze {run.name}") as update:
-        analyze_run(run, tasks, store=store, progress=update)
-    return run.results, run.unscored
+        out, name = elsewhere["out"], elsewhere["name"]
+        made = other_cohort_folder(validation, out=None if out is None else Path(out), name=name)
+        store, notes = validation.store, validation.notes
+        with bar(f"Evaluate {made.name}") as update:
+            evaluate_elsewhere(
+                validation, tasks, target=made, missingness=patterns, progress=update
+            )
+    else:
+        check_own_options(store, elsewhere)
+        with bar(f"Evaluate {run.name}") as update:
+            evaluate_run(
+                run,
+                tasks,
+                store=store,
+                missingness=patterns,
+                missing_query=missing_query,
+                progress=update,
+            )
+    with bar(f"Analyze {made.name}") as update:
+        analyze_run(made, tasks, store=store, progress=update)
+    return made, notes
 
 
 def _evaluate_object(

@@ -24,6 +24,10 @@ from clinical_symile.data.external.store import (
 )
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.evaluation.external_validation import (
+    ExternalValidation,
+    write_validation_record,
+)
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.external import (
     declared_similarity,
@@ -183,6 +187,39 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
             tasks=tasks,
             record=record,
             notes=[*scores.notes, *notes],
+        ),
+        target,
+    )
+
+
+def add_run_of_another_cohort(validation: ExternalValidation, target: ExternalRun) -> Benchmark:
+    """Evaluate a run that was trained on another cohort, as `add_predictions` does with a file.
+
+    Args:
+        validation: the run, and the cohort as its encoders read it.
+        target: the run to write.
+
+    Raises:
+        DataError: the folder is of another store, or samples count as missing that the store has.
+    """
+    store, before = validation.store, open_store(validation.store.path)
+    if store.digest != before.digest:
+        raise DataError(
+            f"{before.path}: some samples have no analyte that '{validation.run.name}' reads, so "
+            "that its results are of other samples than those of other runs. Leave --out out.",
+            code="CS-R016",
+        )
+    _benchmark_record(target.out, store)
+    applicable, unfit = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    tasks = [task for task in applicable if set(task.modalities) <= {*validation.modalities}]
+    write_validation_record(validation, target.run)
+    return _add(
+        _Submission(
+            predictor=validation.predictor(),
+            store=store,
+            tasks=tasks,
+            record=validation.record(),
+            notes=[*validation.notes, *target.relevant(unfit)],
         ),
         target,
     )

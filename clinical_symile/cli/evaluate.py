@@ -14,20 +14,23 @@ _NEEDS = {
 }
 _IGNORES = {
     "run": {
-        "out": "it writes into RUN",
-        "name": "RUN has one",
         "objective": "RUN was trained with one",
         "similarity": "RUN was trained with one",
     },
     "predictions": {
         "objective": "predictions need no score to rank them",
         "similarity": "predictions need no score to rank them",
+        "training_store": "only a RUN has one",
         "missingness": "the column missingness of FILE says it",
     },
-    "embeddings": {"missingness": "they are scored under the patterns of the tasks"},
+    "embeddings": {
+        "missingness": "they are scored under the patterns of the tasks",
+        "training_store": "only a RUN has one",
+    },
     "scores": {
         "objective": "they are scores already",
         "similarity": "they are scores already",
+        "training_store": "only a RUN has one",
         "missingness": "the column missingness of FILE says it",
     },
 }
@@ -49,9 +52,20 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", metavar="STORE", type=Path, help=f"{STORE}; not needed if FILE has labels"
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, help="of FILE: a benchmark's folder")
     parser.add_argument(
-        "--name", type=run_folder_name, help="of FILE's run; without it, from the file's name"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="a benchmark's folder, for FILE, or for RUN on another cohort",
+    )
+    parser.add_argument(
+        "--name", type=run_folder_name, help="of the new run; without it, from FILE or RUN"
+    )
+    parser.add_argument(
+        "--training-store",
+        metavar="STORE",
+        type=Path,
+        help="of RUN on another cohort: what it was trained on; without it, the recorded place",
     )
     objective = parser.add_argument(
         "--objective", metavar="NAME", help="of FILE's embeddings: whose score ranks them"
@@ -85,22 +99,40 @@ def _check_options(options: argparse.Namespace) -> None:
         options.parser.error(f"evaluate of {model} needs {needed}")
     for name, reason in _IGNORES[given].items():
         if getattr(options, name) is not None:
-            options.parser.error(f"evaluate of {model} takes no --{name}: {reason}")
+            option = name.replace("_", "-")
+            options.parser.error(f"evaluate of {model} takes no --{option}: {reason}")
 
 
 def _evaluate_run(options: argparse.Namespace) -> int:
+    from clinical_symile.api.external import add_run_to_benchmark
     from clinical_symile.api.runs import evaluate, sync_mlflow
-    from clinical_symile.cli.console import CONSOLE, show_results, show_synced
+    from clinical_symile.cli.console import CONSOLE, show_benchmark, show_results, show_synced
 
+    if options.out is not None:
+        made = add_run_to_benchmark(
+            options.run,
+            options.store,
+            out=options.out,
+            name=options.name,
+            training_store=options.training_store,
+            tasks=options.tasks,
+            catalog=options.catalog,
+        )
+        show_benchmark(made, CONSOLE)
+        return 0
     results = evaluate(
         options.run,
         options.store,
         tasks=options.tasks,
         missingness=options.missingness,
+        name=options.name,
+        training_store=options.training_store,
         catalog=options.catalog,
     )
     show_results(results, CONSOLE)
-    show_synced(sync_mlflow(options.run), CONSOLE)
+    # On another cohort than its own, a run's results are in a folder beside it.
+    (folder,) = {row.run for row in (*results.rows, *results.skipped)}
+    show_synced(sync_mlflow(options.run.resolve().parent / folder), CONSOLE)
     return 0
 
 

@@ -45,6 +45,8 @@ class CohortStore:
         present: True where the store has a usable measurement of a modality.
         candidates: query, candidate (rows) and split of published lists; None if there are none.
         withheld: for some modalities, True for parts of measurements that encoders may not read.
+        converted: for some modalities, measurements that replace those on disk, such as labs in
+            the panel of another cohort.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class CohortStore:
     present: Bool[np.ndarray, "sample modality"]
     candidates: pd.DataFrame | None
     withheld: Mapping[str, Bool[np.ndarray, "sample part"]] = field(default_factory=dict)
+    converted: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def cohort(self) -> str:
@@ -91,6 +94,8 @@ class CohortStore:
 
     def array(self, modality: str) -> np.ndarray:
         """Return the stored measurements of a modality, one per sample, mapped from disk."""
+        if modality in self.converted:
+            return self.converted[modality]
         return np.load(self.path / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
 
     def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:

@@ -16,6 +16,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, task_digest
 from clinical_symile.config.tasks.retrieval import Retrieval
+from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.evaluate import evaluate
@@ -63,12 +64,13 @@ def evaluate_run(
     Raises:
         DataError: the run was not trained, was trained on another store, or is not finished.
     """
-    record = _training_record(run)
+    record = training_record(run)
     if record["store_digest"] != store.digest:
         raise DataError(
             f"{run.path}: was trained on store {record['store_digest']} of cohort "
             f"'{record['cohort']}'; this is store {store.digest} of '{store.cohort}', whose "
-            "subjects may have been in training. Give the store that it was trained on.",
+            "subjects may have been in training. Give the store that it was trained on; a store of "
+            "another hospital needs a cohort of another name.",
             code="CS-R006",
         )
     if not run.is_finished:
@@ -79,23 +81,25 @@ def evaluate_run(
         )
     task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
+    if not (run.path / INPUTS_FILE).is_file():
+        write_inputs(run.path, store)  # runs of version 0.2.0 have none
     learner = load_learner(run, task, store)
-    _set_missing_query(learner.objective, missing_query, run)
+    set_missing_query(learner.objective, missing_query, run)
     predictor: Predictor | None = None
     for number, evaluated in enumerate(tasks, start=1):
         unknown = [name for name in evaluated.modalities if name not in task.modalities]
         if unknown:
-            _skip_task(run, evaluated, store, unknown)
+            skip_task(run, evaluated, store, unknown)
         elif missingness is not None or not _is_evaluated(
             run, evaluated, store, missing_query=_missing_query(learner, evaluated)
         ):
-            predictor = predictor or _run_predictor(run, learner, store, seed=record["seed"])
+            predictor = predictor or trained_predictor(run, learner, store, seed=record["seed"])
             patterns = None if missingness is None else missingness[evaluated.name]
             evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
         progress(number, len(tasks))
 
 
-def _set_missing_query(objective: Objective, rule: str | None, run: Run) -> None:
+def set_missing_query(objective: Objective, rule: str | None, run: Run) -> None:
     """Replace an objective's rule for a missing query modality.
 
     Raises:
@@ -116,7 +120,7 @@ def _set_missing_query(objective: Objective, rule: str | None, run: Run) -> None
     objective.missing_query = rule
 
 
-def _run_predictor(
+def trained_predictor(
     run: Run, learner: Learner, store: CohortStore, *, seed: int
 ) -> EmbeddingPredictor:
     """Embed the store by a run's encoders; the bank of train embeddings is kept with the run."""
@@ -144,7 +148,7 @@ def _missing_query(learner: Learner, task: EvaluationTask) -> str | None:
     return learner.objective.missing_query
 
 
-def _training_record(run: Run) -> dict[str, Any]:
+def training_record(run: Run) -> dict[str, Any]:
     """Return the metadata of a run that was trained or imported.
 
     Raises:
@@ -175,7 +179,7 @@ def _training_record(run: Run) -> dict[str, Any]:
     )
 
 
-def _skip_task(run: Run, task: EvaluationTask, store: CohortStore, unknown: Sequence[str]) -> None:
+def skip_task(run: Run, task: EvaluationTask, store: CohortStore, unknown: Sequence[str]) -> None:
     """Save the reason why a run is not evaluated on a task: modalities without an encoder."""
     about = {"run": run.name, "cohort": store.cohort, "task": task.name}
     reason = f"the run has no encoder for {', '.join(unknown)}, which the task needs."

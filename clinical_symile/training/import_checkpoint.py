@@ -9,6 +9,7 @@ from torch import Tensor
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, pretraining_task
+from clinical_symile.data.external.training_inputs import write_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import file_sha256
@@ -92,6 +93,7 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
     run.path.mkdir(parents=True)
     save_weights(learner, run)
     run.write_metadata(record)
+    write_inputs(run.path, store)
     return notes
 
 

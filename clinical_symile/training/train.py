@@ -14,6 +14,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch import Batch
+from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.loader import BatchLoader, open_loader, prefetch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import TrainingView, build_training_view
@@ -80,6 +81,8 @@ def train(
         training.history.append(_train_epoch(training, epoch, progress))
         if fabric.is_global_zero:
             run.write_metadata(record)  # only now: a run that fails at once leaves no folder
+            if not (run.path / INPUTS_FILE).is_file():
+                write_inputs(run.path, store)
             is_best = _is_best(training.history, task)
             save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
             on_epoch(run)

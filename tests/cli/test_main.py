@@ -53,8 +53,15 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("evaluate --predictions a.csv --out b", "a.csv: no such file"),
         ("evaluate a", "`clinical-symile evaluate --help` shows how it is used."),
         ("evaluate a --stor b --blur", "`clinical-symile evaluate --help` shows"),
-        ("evaluate a --store b --out c", "evaluate of a run takes no --out: it writes into RUN."),
-        ("evaluate a --store b --name c", "takes no --name: RUN has one."),
+        ("evaluate a --store b --out c --name d --training-store e", "b: no manifest.json"),
+        (
+            "evaluate --predictions a --out b --training-store c",
+            "takes no --training-store: only a RUN has one.",
+        ),
+        (
+            "evaluate --scores a --store s --out b --similarity dot",
+            "takes no --similarity: they are scores already.",
+        ),
         (
             "evaluate a --store b --objective clip",
             "takes no --objective: RUN was trained with one.",

@@ -37,6 +37,7 @@ PRACTICAL = {
     "docs/guides/audit.md",
     "docs/guides/cluster.md",
     "docs/guides/external_model.md",
+    "docs/guides/external_validation.md",
     "docs/guides/mimic_iv.md",
     "docs/guides/missing_data_study.md",
     "docs/guides/own_cohort.md",

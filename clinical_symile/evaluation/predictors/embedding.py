@@ -1,8 +1,9 @@
 """Predict from embeddings: an objective scores candidates, and a probe predicts outcomes."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import isqrt
 from typing import cast
 
@@ -51,6 +52,8 @@ class EmbeddingPredictor:
         embedder: a user's own encoder that made the embeddings; None for others.
         bank: train embeddings for missing query modalities; None to draw one where the objective
             needs it.
+        source: of a model that was trained on another cohort, returns the same model on that
+            cohort: the probe is fitted there, and the bank drawn. None if `store` is that cohort.
     """
 
     embeddings: Embeddings
@@ -59,6 +62,7 @@ class EmbeddingPredictor:
     encoders: Encoders | None = None
     embedder: Embedder | None = None
     bank: Bank | None = None
+    source: "Callable[[], EmbeddingPredictor] | None" = None
 
     @property
     def missing_query(self) -> str | None:
@@ -80,6 +84,8 @@ class EmbeddingPredictor:
             return None
         if self.bank is not None:
             return self.bank
+        if self.source is not None:
+            return self.source()._used_bank
         size = self.objective.bank_size
         return draw_bank(self.embeddings, self.store, size=size, seed=0)
 
@@ -177,14 +183,24 @@ class EmbeddingPredictor:
                 embeddings, or the probe cannot predict.
         """
         task = request.task
-        train, tuning = training_samples(task, self.store, request.pattern)
+        trained = self if self.source is None else self.source()
+        if task.outcome not in trained.store.outcomes:
+            raise CannotScore(
+                f"the probe is fitted on cohort '{trained.store.cohort}', which has no outcome "
+                f"'{task.outcome}'.",
+                code="CS-S016",
+            )
+        train, tuning = training_samples(task, trained.store, request.pattern)
+        encoders = trained.encoders
+        if self.source is not None and encoders is not None:
+            encoders = replace(encoders, applied=self.store)
         probe = resolve(task.probe.name, PROBES)(**task.probe.arguments)
         return probe.predict(
             ProbeInputs(
-                train=self._labelled(train, task.inputs),
-                tuning=self._labelled(tuning, task.inputs),
+                train=trained._labelled(train, task.inputs),
+                tuning=trained._labelled(tuning, task.inputs),
                 samples=self._embedded(request.rows, request.available, task.inputs),
-                encoders=self.encoders,
+                encoders=encoders,
                 seed=task.seed,
             )
         )
@@ -213,7 +229,14 @@ class EmbeddingPredictor:
             store=store,
             encoders=replace(self.encoders, store=store),
             bank=self._used_bank,
+            source=None if self.source is None else self._source_without(pattern, seed=seed),
         )
+
+    def _source_without(self, pattern: Pattern, *, seed: int) -> "Callable[[], EmbeddingPredictor]":
+        """Return the model on its own cohort, also without the parts that a pattern hides."""
+        assert self.source is not None
+        source = self.source
+        return cache(lambda: source().with_parts_hidden(pattern, seed=seed))
 
     def _columns(self, modalities: tuple[str, ...]) -> list[int]:
         """Return the columns of some modalities.

@@ -60,10 +60,12 @@ class Encoders:
     Attributes:
         learner: the run's weights; a probe works on a copy.
         store: the cohort whose rows they encode; a probe must read only what is available.
+        applied: the cohort of the samples to predict, if it is another one.
     """
 
     learner: Learner
     store: CohortStore
+    applied: CohortStore | None = None
 
 
 @dataclass(frozen=True)

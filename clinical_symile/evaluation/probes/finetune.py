@@ -85,4 +85,5 @@ class FineTune:
             seed=inputs.seed,
             keep_statistics=True,
         )
-        return expit(predict_log_odds(classifier, encoders.store, samples.rows, samples.available))
+        store = encoders.applied or encoders.store
+        return expit(predict_log_odds(classifier, store, samples.rows, samples.available))

@@ -1,0 +1,261 @@
+"""Evaluate a run on another cohort than it was trained on: external validation.
+
+Encoders, statistics and probes are those of the training cohort. Nothing is fitted to the other
+cohort; only recalibration uses its tuning split, and says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clinical_symile import __version__
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import parse_task
+from clinical_symile.data.external.training_inputs import (
+    read_inputs,
+    read_like_training,
+    store_inputs,
+    training_store,
+)
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import CannotScore, DataError
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.probes.base import Encoders
+from clinical_symile.evaluation.runner import (
+    evaluate_and_save,
+    set_missing_query,
+    skip_task,
+    trained_predictor,
+    training_record,
+)
+from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.hashing import file_sha256
+from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.tracking.progress import Progress
+from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.learner import Learner, load_learner
+
+
+@dataclass(frozen=True)
+class ExternalValidation:
+    """A run that is ready to be evaluated on another cohort.
+
+    Attributes:
+        run: the run.
+        store: the other cohort, as the run's encoders read it.
+        modalities: those of the run.
+        trained_on: name of the training cohort.
+        seed: of the training.
+        predictor: made when it is first needed.
+        notes: how the cohorts differ, and how this was reconciled.
+    """
+
+    run: Run
+    store: CohortStore
+    modalities: tuple[str, ...]
+    trained_on: str
+    seed: int
+    predictor: Callable[[], EmbeddingPredictor]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """The name of the run of the results; it has the training cohort's."""
+        return f"{self.run.name}-from-{self.trained_on}"
+
+    def record(self) -> dict[str, Any]:
+        """Return what identifies the evaluated model."""
+        return {
+            "run": self.run.name,
+            "trained_on": self.trained_on,
+            "training_store_digest": self.run.metadata["store_digest"],
+            "weights_sha256": file_sha256(self.run.weights),
+            "store_digest": self.store.digest,
+        }
+
+
+def is_other_cohort(run: Run, store: CohortStore) -> bool:
+    """Return True if a run was trained on another cohort than a store's."""
+    record = run.metadata
+    trained = "task" in record and "store_digest" in record
+    return trained and record["store_digest"] != store.digest and record["cohort"] != store.cohort
+
+
+def check_own_options(store: CohortStore, options: Mapping[str, Any]) -> None:
+    """Refuse options that only another cohort than the run's has a use for.
+
+    Args:
+        store: of the run's own cohort.
+        options: by name; None where not given.
+
+    Raises:
+        DataError: one is given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise DataError(
+            f"{', '.join(given)}: '{store.cohort}' is the cohort that the run was trained on, and "
+            "its results are kept with it; expected none of these. Leave them out, or give the "
+            "store of another cohort.",
+            code="CS-F024",
+        )
+
+
+def open_validation(
+    run: Run,
+    store: CohortStore,
+    *,
+    training: CohortStore | None = None,
+    missing_query: str | None = None,
+) -> ExternalValidation:
+    """Prepare the evaluation of a run on another cohort.
+
+    Args:
+        run: a finished run.
+        store: the other cohort.
+        training: the store that the run was trained on; None for its recorded place. Without it,
+            tasks that fit a probe cannot be scored.
+        missing_query: the rule for a missing query modality, instead of the objective's own.
+
+    Raises:
+        DataError: the run is not finished, its statistics are unknown, `training` is another store,
+            or the cohorts differ in what cannot be reconciled.
+    """
+    record = training_record(run)
+    if not run.is_finished:
+        raise DataError(
+            f"{run.path}: its training is not finished. Run the same `clinical-symile train` again "
+            "to continue it.",
+            code="CS-R005",
+        )
+    if training is not None and training.digest != record["store_digest"]:
+        raise DataError(
+            f"{training.path}: store {training.digest} of cohort '{training.cohort}'; expected "
+            f"store {record['store_digest']}, which {run.path} was trained on. Name that one.",
+            code="CS-R006",
+        )
+    task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
+    assert isinstance(task, Pretraining)
+    if training is None:
+        inputs = read_inputs(run.path, store_digest=record["store_digest"])
+        training = training_store(inputs, folder=run.path)
+    else:
+        inputs = store_inputs(training, folder=run.path)
+    there, notes = read_like_training(store, inputs, task.modalities)
+    about = (
+        f"'{run.name}' was trained on cohort '{record['cohort']}' and is evaluated on "
+        f"'{store.cohort}', with the statistics and probes of '{record['cohort']}'."
+    )
+    learner = load_learner(run, task, there)
+    set_missing_query(learner.objective, missing_query, run)
+    return ExternalValidation(
+        run=run,
+        store=there,
+        modalities=task.modalities,
+        trained_on=record["cohort"],
+        seed=record["seed"],
+        predictor=cache(lambda: _predictor(run, learner, there, training, seed=record["seed"])),
+        notes=(about, *notes),
+    )
+
+
+def evaluate_elsewhere(
+    validation: ExternalValidation,
+    tasks: Sequence[EvaluationTask],
+    *,
+    target: Run,
+    missingness: Mapping[str, Sequence[str]] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Evaluate a run on another cohort and save the results in a folder of their own.
+
+    Args:
+        validation: the run and the cohort.
+        tasks: tasks of the other cohort.
+        target: the folder of the results.
+        missingness: by task, patterns instead of its own.
+        progress: called with tasks done and all tasks.
+
+    Raises:
+        DataError: the folder holds another run.
+    """
+    write_validation_record(validation, target)
+    for number, task in enumerate(tasks, start=1):
+        unknown = [name for name in task.modalities if name not in validation.modalities]
+        if unknown:
+            skip_task(target, task, validation.store, unknown)
+        else:
+            patterns = None if missingness is None else missingness[task.name]
+            evaluate_and_save(
+                target, task, validation.predictor(), validation.store, validation.seed, patterns
+            )
+        progress(number, len(tasks))
+
+
+def write_validation_record(validation: ExternalValidation, target: Run) -> None:
+    """Write `run.toml` of the results of an external validation.
+
+    Raises:
+        DataError: the folder holds another run.
+    """
+    same, store = validation.record(), validation.store
+    if target.path.exists():
+        there = target.metadata if (target.path / "run.toml").is_file() else {}
+        other = [key for key, value in same.items() if there.get(key) != value]
+        if other:
+            raise DataError(
+                f"{target.path}: holds a run of another {', '.join(other)}. Give another name with "
+                "--name, or remove the folder.",
+                code="CS-M015",
+            )
+        return
+    target.write_metadata(
+        {
+            "name": target.name,
+            **same,
+            "cohort": store.cohort,
+            "seed": validation.seed,
+            "version": __version__,
+            "started": now(),
+            **provenance(),
+            "finished": now(),
+            "reconciled": list(validation.notes[1:]),
+            "definition": {"description": validation.notes[0]},
+        }
+    )
+
+
+def other_cohort_folder(
+    validation: ExternalValidation, *, out: Path | None = None, name: str | None = None
+) -> Run:
+    """Return the folder of the results: in `out`, or beside the run."""
+    return Run((out or validation.run.path.parent) / (name or validation.name))
+
+
+def _predictor(
+    run: Run, learner: Learner, store: CohortStore, training: CohortStore | None, *, seed: int
+) -> EmbeddingPredictor:
+    """Embed the other cohort; the training cohort is embedded when a probe or the bank needs it."""
+
+    @cache
+    def source() -> EmbeddingPredictor:
+        if training is None:
+            raise CannotScore(
+                "the probe is fitted on the training store, which is not at its recorded place. "
+                "Name it with --training-store.",
+                code="CS-S016",
+            )
+        return trained_predictor(run, learner, training, seed=seed)
+
+    return EmbeddingPredictor(
+        embed_rows(learner.model, store, np.arange(len(store.samples))),
+        learner.objective,
+        store,
+        encoders=Encoders(learner, store),
+        source=source,
+    )
