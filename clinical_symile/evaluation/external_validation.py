@@ -246,8 +246,8 @@ def _predictor(
     def source() -> EmbeddingPredictor:
         if training is None:
             raise CannotScore(
-                "the probe is fitted on the training store, which is not at its recorded place. "
-                "Name it with --training-store.",
+                "probes and the replacement of missing query modalities need the training store, "
+                "which is not at its recorded place. Name it with --training-store.",
                 code="CS-S016",
             )
         return trained_predictor(run, learner, training, seed=seed)

@@ -104,8 +104,8 @@ def _weighted_auprc(weights: _Weights, label: _Labels, probability: _Probabiliti
 def _weighted_calibration_error(
     weights: _Weights, label: _Labels, probability: _Probabilities
 ) -> _Values:
-    in_bin = _bins(probability)[:, None] == np.arange(_CALIBRATION_BINS)
-    excess = np.asarray(weights, np.float64) @ (in_bin * (probability - label)[:, None])
+    in_bin, missed = _bins(probability), probability - label
+    excess = np.stack([np.bincount(in_bin, row * missed, _CALIBRATION_BINS) for row in weights])
     return np.abs(excess).sum(axis=1) / weights.sum(axis=1)
 
 

@@ -36,9 +36,16 @@ def net_benefit(
         ValueError: a threshold is not above 0 and below 1.
     """
     t = _checked(thresholds)
-    acted = probability[:, None] >= t
-    worth = label[:, None] - (1 - label[:, None]) * t / (1 - t)
-    return weights @ (acted * worth) / weights.sum(axis=1, keepdims=True)
+    rising = np.argsort(t, kind="stable")
+    # How many thresholds a probability reaches; above all of them, an even code is a negative.
+    code = 2 * np.searchsorted(t[rising], probability, side="right") + label
+    held = np.stack(
+        [np.bincount(code, weights=row, minlength=2 * (len(t) + 1)) for row in weights]
+    ).reshape(len(weights), len(t) + 1, 2)
+    acted = np.cumsum(held[:, ::-1], axis=1)[:, -2::-1]
+    benefit = np.empty((len(weights), len(t)))
+    benefit[:, rising] = acted[:, :, 1] - acted[:, :, 0] * (t / (1 - t))[rising]
+    return benefit / held.sum(axis=(1, 2))[:, None]
 
 
 def treat_all(

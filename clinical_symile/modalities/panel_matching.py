@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from clinical_symile.modalities._ucum import unit_factor
 
+_DIGITS = 6
+
 
 @dataclass(frozen=True)
 class PanelMatch:
@@ -30,12 +32,27 @@ class PanelMatch:
     def apply(
         self, values: Float[np.ndarray, "sample stored"]
     ) -> Float[np.ndarray, "sample wanted"]:
-        """Return stored values as values of the wanted panel, NaN for what is lacking."""
+        """Return stored values as values of the wanted panel, NaN for what is lacking.
+
+        Converted values are rounded to the digits that a float32 holds, so that 0.97 g/L is as much
+        as 97 mg/dL, and not a little less than all train values of 97.
+        """
         found = np.full((len(values), len(self.columns)), np.nan, dtype=values.dtype)
         for place, (column, factor) in enumerate(zip(self.columns, self.factors, strict=True)):
-            if column >= 0:
-                found[:, place] = values[:, column] * factor
+            if column >= 0 and factor == 1:
+                found[:, place] = values[:, column]
+            elif column >= 0:
+                found[:, place] = _rounded(values[:, column].astype(np.float64) * factor)
         return found
+
+
+def _rounded(values: Float[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
+    """Round to six significant digits; NaN, 0 and infinity stay."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = np.floor(np.log10(np.abs(values)))
+        scale = 10.0 ** (_DIGITS - 1 - exponent)
+        rounded = np.round(values * scale) / scale
+    return np.where(np.isfinite(rounded), rounded, values)
 
 
 def match_panels(wanted: Mapping[str, str], stored: Mapping[str, str]) -> PanelMatch:

@@ -218,7 +218,7 @@ def resample_metric(
         drawn = rng.integers(people, size=(rows, people))
         drawn += people * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * people).reshape(rows, people)
-        parts.append(weighted(counts[:, codes], *arrays))
+        parts.append(weighted(counts.take(codes, axis=1), *arrays))
     return np.concatenate(parts)
 
 

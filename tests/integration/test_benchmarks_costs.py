@@ -96,3 +96,20 @@ def test_a_step_of_the_papers_towers_is_timed_both_ways(
     text = (tmp_path / "throughput.md").read_text(encoding="utf-8")
     assert re.search(r"A step of 4 samples: ResNet-50 at 32 px, ResNet-18 over 12 x 64", text)
     assert re.search(r"Ours is \d+\.\d+ times as fast", text)
+
+
+def test_predictions_are_timed_to_the_report(
+    script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictions = script("predictions")
+    line = predictions.measure(300)
+    cells = [cell.strip() for cell in line.strip("|\n").split("|")]
+    assert cells[0] == "300"
+    assert 2 <= int(cells[1]) <= 180
+    assert float(cells[4]) > 0
+    monkeypatch.setattr(predictions, "measure", lambda n: f"| {n} | 5 | 1 | 1 | 0.1 |\n")
+    monkeypatch.setattr(
+        sys, "argv", ["predictions.py", "--rows", "7", "--out", str(tmp_path / "t")]
+    )
+    predictions.main()
+    assert rows(tmp_path / "t") == [["7", "5", "1", "1", "0.1"]]

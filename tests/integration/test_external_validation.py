@@ -266,7 +266,7 @@ def test_without_the_training_store_only_what_needs_no_probe_is_scored(
     request, _ = labelled_request(
         task, validation.store, parse_pattern("observed"), split="held_out"
     )
-    with pytest.raises(CannotScore, match="the probe is fitted on the training store"):
+    with pytest.raises(CannotScore, match="need the training store, which is not"):
         validation.predictor().predict_proba(request)
     results = cs.evaluate(
         alone,
@@ -285,7 +285,7 @@ def test_what_cannot_be_reconciled_is_refused_all_at_once(
     with pytest.raises(DataError) as caught:
         open_validation(run, prepare("hospital_d"))
     message = "\n".join(caught.value.problems)
-    assert "shape of cxr is [32, 32]" in message
+    assert "shape of cxr is [1, 32, 32]; expected [1, 64, 64]" in message
     assert "sodium" in message
     assert "recorded_unit" in message
     with pytest.raises(DataError, match=r"which .* was trained on\. Name that one"):

@@ -85,7 +85,10 @@ class EmbeddingPredictor:
         if self.bank is not None:
             return self.bank
         if self.source is not None:
-            return self.source()._used_bank
+            try:
+                return self.source()._used_bank
+            except CannotScore:  # said where a query needs the bank
+                return Bank({})
         size = self.objective.bank_size
         return draw_bank(self.embeddings, self.store, size=size, seed=0)
 
@@ -168,6 +171,8 @@ class EmbeddingPredictor:
         missing = self._missing(request)
         unknown = [name for name, gone in missing.items() if gone.any() and name not in bank.z]
         if unknown:
+            if self.source is not None:
+                self.source()  # says why it cannot be reached
             raise CannotScore(
                 f"no train sample has embeddings of {', '.join(unknown)} to replace those that a "
                 "query misses. Use missing_query = 'drop'.",
