@@ -209,17 +209,7 @@ def evaluate(
         results, skipped = _evaluate_object(
             model, selected, opened, patterns, objective, name, out, choose_bar(progress)
         )
-    wanted = {
-        (task.name, pattern)
-        for task in selected
-        for pattern in (task.missingness if patterns is None else patterns[task.name])
-    }
-    return Results(
-        tuple(row for row in results if (row.task, row.missingness) in wanted),
-        tuple(row for row in skipped if (row.task, row.missingness) in wanted),
-        {task.name: task.primary for task in selected},
-        tuple(notes),
-    )
+    return _selected_results(selected, patterns, results, skipped, notes)
 
 
 def compare(
@@ -282,6 +272,27 @@ def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncRe
         True
     """
     return mlflow.sync_run(as_run(run), uri=uri)
+
+
+def _selected_results(
+    selected: Sequence[EvaluationTask],
+    patterns: Mapping[str, Sequence[str]] | None,
+    results: Sequence[Any],
+    skipped: Sequence[Any],
+    notes: Sequence[str],
+) -> Results:
+    """Return the results of the selected tasks and patterns alone."""
+    wanted = {
+        (task.name, pattern)
+        for task in selected
+        for pattern in (task.missingness if patterns is None else patterns[task.name])
+    }
+    return Results(
+        tuple(row for row in results if (row.task, row.missingness) in wanted),
+        tuple(row for row in skipped if (row.task, row.missingness) in wanted),
+        {task.name: task.primary for task in selected},
+        tuple(notes),
+    )
 
 
 def _evaluate_run(
