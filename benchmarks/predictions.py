@@ -1,4 +1,4 @@
-"""How long `evaluate --predictions` takes, and how much memory it holds, by the number of rows.
+"""Measure time and memory of `evaluate --predictions` by the number of rows.
 
 Run with `.venv/bin/python benchmarks/predictions.py`, which writes
 `benchmarks/results/predictions.md`.

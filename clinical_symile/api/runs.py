@@ -193,9 +193,9 @@ def evaluate(
         notes += not_applicable
     if isinstance(model, str | Path | Run):
         run = as_run(model)
-        elsewhere = {"training_store": training_store, "out": out, "name": name}
+        options = {"training_store": training_store, "out": out, "name": name}
         run, differences = _evaluate_run(
-            run, selected, opened, patterns, missing_query, elsewhere, choose_bar(progress)
+            run, selected, opened, patterns, missing_query, options, choose_bar(progress)
         )
         results, skipped = run.results, run.unscored
         notes = [*differences, *notes]
@@ -301,14 +301,14 @@ def _evaluate_run(
     store: CohortStore,
     patterns: Mapping[str, Sequence[str]] | None,
     missing_query: str | None,
-    elsewhere: Mapping[str, Any],
+    options: Mapping[str, Any],
     bar: ProgressBar,
 ) -> tuple[Run, Sequence[str]]:
     """Evaluate a run on its own cohort or on another one; return the run with the results."""
     from clinical_symile.evaluation.analysis.analyze import analyze_run
     from clinical_symile.evaluation.external_validation import (
         check_own_options,
-        evaluate_elsewhere,
+        evaluate_other_cohort,
         is_other_cohort,
         open_validation,
         other_cohort_folder,
@@ -317,22 +317,22 @@ def _evaluate_run(
 
     made, notes = run, ()
     if is_other_cohort(run, store):
-        given = elsewhere["training_store"]
+        given = options["training_store"]
         validation = open_validation(
             run,
             store,
             training=None if given is None else open_store(given),
             missing_query=missing_query,
         )
-        out, name = elsewhere["out"], elsewhere["name"]
+        out, name = options["out"], options["name"]
         made = other_cohort_folder(validation, out=None if out is None else Path(out), name=name)
         store, notes = validation.store, validation.notes
         with bar(f"Evaluate {made.name}") as update:
-            evaluate_elsewhere(
+            evaluate_other_cohort(
                 validation, tasks, target=made, missingness=patterns, progress=update
             )
     else:
-        check_own_options(store, elsewhere)
+        check_own_options(store, options)
         with bar(f"Evaluate {run.name}") as update:
             evaluate_run(
                 run,

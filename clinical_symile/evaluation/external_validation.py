@@ -164,7 +164,7 @@ def open_validation(
     )
 
 
-def evaluate_elsewhere(
+def evaluate_other_cohort(
     validation: ExternalValidation,
     tasks: Sequence[EvaluationTask],
     *,

@@ -13,7 +13,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class PanelMatch:
-    """How stored values of one panel become those of another.
+    """The conversion of stored values of one panel into those of another.
 
     Attributes:
         columns: for each wanted analyte its column in the stored values; -1 where it is lacking.
