@@ -1,18 +1,19 @@
 """`clinical-symile list`: show what there is to choose from, without importing it."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clinical_symile.config.catalog import open_catalog, read_toml
+from clinical_symile.config.catalog import Catalog, open_catalog, read_report_table, read_toml
 from clinical_symile.config.presets import apply_preset, cohort_names
-from clinical_symile.config.report_file import read_requirements
 from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness.patterns import PATTERN_FORMS, PATTERN_GROUPS
+from clinical_symile.formatting import join_words
 from clinical_symile.registry.base import Family, describe
-from clinical_symile.registry.families import FAMILIES
+from clinical_symile.registry.families import FAMILIES, PARTS
+from clinical_symile.registry.source import Description, read_constant
 
 LISTS = (
     "cohorts",
@@ -26,6 +27,8 @@ LISTS = (
     "probes",
     "baselines",
     "metrics",
+    "kernels",
+    "sections",
     "missingness",
 )
 
@@ -53,24 +56,35 @@ def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
         DefinitionError: a catalog or a definition cannot be read.
     """
     catalog = open_catalog(directories)
-    tables: dict[str, Mapping[str, str]] = {
-        "cohorts": {
-            each: _said(
-                apply_preset(read_toml(path), name=each, where=str(path)), "title", "access"
-            )
-            for name, path in catalog.cohorts.items()
-            for each in cohort_names(path, name=name)
-        },
-        "tasks": {
+    tables: dict[str, Callable[[], Mapping[str, str]]] = {
+        "cohorts": lambda: _cohorts(catalog),
+        "tasks": lambda: {
             name: _task_sentence(resolve_task_table(catalog, name)) for name in catalog.tasks
         },
-        "reports": {
-            name: read_requirements(path).description for name, path in catalog.reports.items()
+        "reports": lambda: {
+            name: _said(read_report_table(path), "description")
+            for name, path in catalog.reports.items()
         },
-        **{kind: _objects(family) for kind, family in FAMILIES.items()},
-        "missingness": {**PATTERN_FORMS, **PATTERN_GROUPS},
+        **{kind: partial(_objects, family) for kind, family in {**FAMILIES, **PARTS}.items()},
+        "missingness": _missingness_patterns,
     }
-    return "\n\n".join(_table(kind, tables[kind]) for kind in kinds)
+    return "\n\n".join(_table(kind, tables[kind]()) for kind in kinds)
+
+
+def _cohorts(catalog: Catalog) -> dict[str, str]:
+    return {
+        each: _said(apply_preset(read_toml(path), name=each, where=str(path)), "title", "access")
+        for name, path in catalog.cohorts.items()
+        for each in cohort_names(path, name=name)
+    }
+
+
+def _missingness_patterns() -> dict[str, str]:
+    """The forms of patterns, read without loading NumPy."""
+    module = "clinical_symile.missingness.patterns"
+    names = ("PATTERN_FORMS", "PATTERN_GROUPS")
+    tables = [read_constant(f"{module}:{name}", what="missingness patterns") for name in names]
+    return {pattern: about for table in tables for pattern, about in table.items()}
 
 
 def _said(definition: Mapping[str, Any], *keys: str) -> str:
@@ -83,19 +97,27 @@ def _task_sentence(table: Mapping[str, Any]) -> str:
 
 
 def _objects(family: Family) -> dict[str, str]:
-    """The description of every object of a family; a plug-in's with its package."""
+    """How every object of a family describes itself; a plug-in's with its package."""
     found = {}
     for name in family:
         packages = [one.package for one in family.plugins(name)]
         try:
-            about = describe(name, family)
-            sentence = about.description
-            if about.needs:
-                sentence += f" Needs {', '.join(about.needs)}."
+            sentence = _described(name, describe(name, family))
         except DefinitionError as error:
             sentence = f"Cannot be used: {error}"
         found[name] = f"{sentence} [{', '.join(packages)}]" if packages else sentence
     return found
+
+
+def _described(name: str, about: Description) -> str:
+    words = [about.description]
+    if about.display_name != name:
+        words.insert(0, f"{about.display_name} ·")
+    if about.needs:
+        words.append(f"Needs {join_words(about.needs)}.")
+    if about.source:
+        words.append(f"Source: {about.source}.")
+    return " ".join(words)
 
 
 def _table(kind: str, rows: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Find definitions in catalogs, and read a definition's file.
+"""Find definitions in catalogs, and read a definition's file without checking it.
 
 A catalog is a directory with any of `cohorts/`, `tasks/`, `reports/`. Ours, those of installed
 packages (entry point `clinical_symile.catalogs`) and those that are named (in the environment
@@ -9,22 +9,19 @@ them is an error, so their order decides nothing.
 import importlib.util
 import os
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ValidationError
-
-from clinical_symile.errors import DefinitionError
-from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.errors import DefinitionError, warn_renamed
+from clinical_symile.registry.base import installed_plugins
 
 Kind = Literal["cohorts", "tasks", "reports"]
 
 ENVIRONMENT_VARIABLE = "CLINICAL_SYMILE_CATALOG"
-ENTRY_POINTS = "clinical_symile.catalogs"
+REPORT_FILE = "report.toml"
 
 
 @dataclass(frozen=True)
@@ -115,65 +112,25 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DefinitionError(f"{path}: not valid TOML: {error}.", code="CS-F002") from None
 
 
-DefinitionModel = TypeVar("DefinitionModel", bound=BaseModel)
-
-
-def read_definition(
-    model: type[DefinitionModel], table: Mapping[str, Any], *, where: str
-) -> DefinitionModel:
-    """Check a definition against its model.
+def read_report_table(path: Path) -> dict[str, Any]:
+    """Read the definition of a report, unchecked.
 
     Args:
-        model: a pydantic model that forbids unknown keys.
-        table: what the file says.
-        where: the file, as it stands in messages.
+        path: a `report.toml`; or, until 0.3.0, a template whose first comment is the definition.
 
     Raises:
-        DefinitionError: with every problem of the file.
+        DefinitionError: the definition is missing or not TOML.
     """
-    try:
-        return model.model_validate(table)
-    except ValidationError as error:
-        found = error.errors()
-    # What only whole definitions are asked is not asked beside an unknown key: leave those out.
-    strangers = {one["loc"] for one in found if one["type"] == "extra_forbidden"}
-    if strangers:
-        try:
-            model.model_validate(_leaving_out(table, strangers))
-        except ValidationError as error:
-            found += [one for one in error.errors() if one not in found]
-    told = [one for one in found if not _follows(one, found)]
-    problems = [problem for one in told for problem in _problems(one, model, table, where)]
-    raise DefinitionError(*dict.fromkeys(problems), code="CS-F003")
-
-
-def _follows(one: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
-    """Return True if a list is too short only because its invalid entries do not count."""
-    place = one["loc"]
-    return one["type"] == "too_short" and any(
-        place == other["loc"][: len(place)] for other in found if len(other["loc"]) > len(place)
+    if path.name == REPORT_FILE:
+        return read_toml(path)
+    table = _first_comment(path)
+    folder = path.name.removesuffix(".html.j2")
+    warn_renamed(
+        "the first comment of a template",
+        f"{folder}/{REPORT_FILE} beside {folder}/template.html.j2",
+        where=str(path),
     )
-
-
-def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
-    """What a file says without the keys at some places, which are ways into tables and lists."""
-    inside = {place[0] for place in places if place}
-
-    def below(key: int | str) -> list[tuple[int | str, ...]]:
-        return [place[1:] for place in places if place[:1] == (key,)]
-
-    if isinstance(value, Mapping):
-        kept = {key: entry for key, entry in value.items() if (key,) not in places}
-        return {
-            key: _leaving_out(entry, below(key)) if key in inside else entry
-            for key, entry in kept.items()
-        }
-    if isinstance(value, list):
-        return [
-            _leaving_out(entry, below(key)) if key in inside else entry
-            for key, entry in enumerate(value)
-        ]
-    return value
+    return table
 
 
 def builtin_folder(folder: str) -> Path:
@@ -200,11 +157,11 @@ def builtin_catalog_directory() -> Path:
 
 def _installed() -> list[Path]:
     directories = []
-    for point in entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(point.value)
+    for point in installed_plugins("catalogs"):
+        spec = importlib.util.find_spec(point.path)
         if spec is None or spec.origin is None:
             raise DefinitionError(
-                f"installed catalog '{point.name}': package '{point.value}' cannot be found. "
+                f"installed catalog '{point.name}': package '{point.path}' cannot be found. "
                 "Install it again, or uninstall what declares it.",
                 code="CS-F005",
             )
@@ -228,51 +185,20 @@ def _definitions(folder: Path, kind: str) -> list[tuple[str, Path]]:
     ]
 
 
-def _problems(
-    error: Mapping[str, Any], model: type[BaseModel], table: Mapping[str, Any], where: str
-) -> list[str]:
-    """One of pydantic's findings in our words; a validator of ours may have found several."""
-    *parents, key = error["loc"] or ("",)
-    place, name = _place(parents), _place(error["loc"])
-    if error["type"] == "missing":
-        return [f"{where}: {place or 'the file'} has no '{key}'. Add it."]
-    if error["type"] == "extra_forbidden":
-        sentence = unknown_name_message(str(key), _fields(model, table, error["loc"]), what="key")
-        return [f"{where}: {place + ': ' if place else ''}{sentence}"]
-    if error["type"] == "value_error":
-        sentences = error["msg"].removeprefix("Value error, ").splitlines()
-        return [
-            f"{where}: {name + (' ' if sentence.startswith('is ') else ': ') if name else ''}"
-            f"{sentence}"
-            for sentence in sentences
-        ]
-    wrong = error["msg"].removeprefix(error["msg"].partition("should ")[0])
-    return [f"{where}: {name} is {error['input']!r}; it {wrong}."]
-
-
-def _place(parts: Sequence[int | str]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
-
-
-def _fields(model: type[BaseModel], table: Any, place: Sequence[int | str]) -> dict[str, Any]:
-    """The keys that a table inside a definition may have, where one at `place` is unknown.
-
-    Of several kinds of table it is of that which most of its keys are of, and the unknown is not.
-    """
-    *parents, key = place
-    for depth, parent in enumerate(parents):
-        table = table[parent]
-        field = model.model_fields.get(str(parent))
-        kinds = [] if field is None else _models(field.annotation)
-        if depth == len(parents) - 1:
-            kinds = [kind for kind in kinds if key not in kind.model_fields]
-        if kinds:
-            model = max(kinds, key=lambda kind: sum(name in table for name in kind.model_fields))
-    return dict(model.model_fields)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The pydantic models inside an annotation such as `dict[str, Outcome]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for part in get_args(annotation) for found in _models(part)]
+def _first_comment(template: Path) -> dict[str, Any]:
+    text = template.read_text(encoding="utf-8")
+    start, _, rest = text.partition("{#")
+    if start.strip() or "#}" not in rest:
+        raise DefinitionError(
+            f"{template}: has no definition; expected {REPORT_FILE} beside template.html.j2. "
+            "reports/README.md shows one.",
+            code="CS-F009",
+        )
+    try:
+        return tomllib.loads(rest.partition("#}")[0])
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(
+            f"{template}: its first comment is not valid TOML: {error}. Correct it, or move it to "
+            f"{REPORT_FILE}.",
+            code="CS-F002",
+        ) from None

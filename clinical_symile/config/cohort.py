@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from clinical_symile.config.catalog import read_definition, read_toml
+from clinical_symile.config.catalog import read_toml
 from clinical_symile.config.cohort_schema import (
     CandidateTable,
     CohortFile,
@@ -16,6 +16,7 @@ from clinical_symile.config.cohort_schema import (
     Split,
     Subgroup,
 )
+from clinical_symile.config.definition import read_definition
 from clinical_symile.config.presets import apply_preset
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of, digest_of_folder

@@ -1,17 +1,15 @@
 """Read `report.toml`: what a report needs and which sections it shows."""
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from clinical_symile.config.catalog import read_definition, read_toml
-from clinical_symile.errors import DefinitionError, warn_renamed
+from clinical_symile.config.catalog import read_report_table
+from clinical_symile.config.definition import read_definition
+from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.registry.families import SECTIONS
-
-REPORT_FILE = "report.toml"
 
 
 class ReportRequirements(BaseModel):
@@ -62,16 +60,7 @@ def read_requirements(path: Path) -> ReportRequirements:
     Raises:
         DefinitionError: the definition is missing or has a problem.
     """
-    if path.name == REPORT_FILE:
-        return read_definition(ReportRequirements, read_toml(path), where=str(path))
-    table = _first_comment(path)
-    folder = path.name.removesuffix(".html.j2")
-    warn_renamed(
-        "the first comment of a template",
-        f"{folder}/{REPORT_FILE} beside {folder}/template.html.j2",
-        where=str(path),
-    )
-    return read_definition(ReportRequirements, table, where=str(path))
+    return read_definition(ReportRequirements, read_report_table(path), where=str(path))
 
 
 def benchmark_requirements(path: Path) -> ReportRequirements:
@@ -88,22 +77,3 @@ def benchmark_requirements(path: Path) -> ReportRequirements:
             code="CS-F009",
         )
     return required
-
-
-def _first_comment(template: Path) -> dict[str, object]:
-    text = template.read_text(encoding="utf-8")
-    start, _, rest = text.partition("{#")
-    if start.strip() or "#}" not in rest:
-        raise DefinitionError(
-            f"{template}: has no definition; expected {REPORT_FILE} beside template.html.j2. "
-            "reports/README.md shows one.",
-            code="CS-F009",
-        )
-    try:
-        return tomllib.loads(rest.partition("#}")[0])
-    except tomllib.TOMLDecodeError as error:
-        raise DefinitionError(
-            f"{template}: its first comment is not valid TOML: {error}. Correct it, or move it to "
-            f"{REPORT_FILE}.",
-            code="CS-F002",
-        ) from None

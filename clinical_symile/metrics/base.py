@@ -46,6 +46,9 @@ class Metric:
     each: Callable[..., Float[np.ndarray, " sample"]] | None = None
     weighted: Callable[..., Float[np.ndarray, " resample"]] | None = None
     limits: Callable[..., Estimate] | None = None
+    display_name: str = ""
+    description: str = ""
+    source: str = ""
 
     def estimate(
         self,

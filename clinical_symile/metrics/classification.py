@@ -160,6 +160,11 @@ AUROC = Metric(
     chance=lambda label: 0.5,
     weighted=_weighted_auroc,
     limits=auroc_estimate,
+    display_name="AUROC",
+    description=(
+        "AUROC is how often a patient with the outcome gets a higher risk than one "
+        "without: 0.5 is chance level, 1 is perfect."
+    ),
 )
 """Area under the receiver operating characteristic."""
 
@@ -173,6 +178,11 @@ AUPRC = Metric(
     interval="percentile",
     chance=_prevalence,
     weighted=_weighted_auprc,
+    display_name="AUPRC",
+    description=(
+        "AUPRC is the precision of alarms, averaged as the alarm threshold is lowered; "
+        "its chance level is the prevalence of the outcome."
+    ),
 )
 """Average precision: the area under precision and recall."""
 
@@ -187,6 +197,12 @@ BRIER = Metric(
     chance=lambda label: _prevalence(label) * (1 - _prevalence(label)),
     each=_squared_errors,
     weighted=weighted_mean(_squared_errors),
+    display_name="Brier score",
+    description=(
+        "The Brier score is the mean squared distance between predicted risk and "
+        "outcome: lower is better."
+    ),
+    source=('Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950'),
 )
 """Mean squared difference of probability and label; lower is better."""
 
@@ -200,5 +216,14 @@ EXPECTED_CALIBRATION_ERROR = Metric(
     interval="percentile",
     chance=None,
     weighted=_weighted_calibration_error,
+    display_name="calibration error",
+    description=(
+        "Calibration error is the distance between predicted risks and observed "
+        "frequencies: lower is better."
+    ),
+    source=(
+        'Guo et al., "On Calibration of Modern Neural Networks", 2017, '
+        "https://arxiv.org/abs/1706.04599"
+    ),
 )
 """Mean distance of predicted and observed frequency, over ten bins; lower is better."""

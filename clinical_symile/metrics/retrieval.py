@@ -200,7 +200,7 @@ def _check_not_empty(queries: np.ndarray) -> None:
         raise ValueError("there are no queries; expected at least one.")
 
 
-def _recall_metric(k: int) -> Metric:
+def _recall_metric(k: int, *, display_name: str, description: str) -> Metric:
     return Metric(
         name=f"recall_at_{k}",
         compute=_recall_at(k),
@@ -212,16 +212,30 @@ def _recall_metric(k: int) -> Metric:
         chance=_recall_chance(k),
         each=_hits_at(k),
         weighted=weighted_mean(_hits_at(k)),
+        display_name=display_name,
+        description=description,
     )
 
 
-RECALL_AT_1 = _recall_metric(1)
+RECALL_AT_1 = _recall_metric(
+    1,
+    display_name="recall@1",
+    description="Recall@1 is how often the correct candidate is ranked first.",
+)
 """Share of queries whose correct candidate ranks first."""
 
-RECALL_AT_5 = _recall_metric(5)
+RECALL_AT_5 = _recall_metric(
+    5,
+    display_name="recall@5",
+    description="Recall@5 is how often the correct candidate is among the first 5.",
+)
 """Share of queries whose correct candidate is among the first 5."""
 
-RECALL_AT_10 = _recall_metric(10)
+RECALL_AT_10 = _recall_metric(
+    10,
+    display_name="recall@10",
+    description="Recall@10 is how often the correct candidate is among the first 10.",
+)
 """Share of queries whose correct candidate is among the first 10."""
 
 MEAN_RECIPROCAL_RANK = Metric(
@@ -235,6 +249,8 @@ MEAN_RECIPROCAL_RANK = Metric(
     chance=_reciprocal_rank_chance,
     each=_reciprocal_ranks,
     weighted=weighted_mean(_reciprocal_ranks),
+    display_name="mean reciprocal rank",
+    description="The mean reciprocal rank averages 1 / the rank of the correct candidate.",
 )
 """Mean over queries of 1 / rank of the correct candidate."""
 
@@ -247,6 +263,10 @@ MEDIAN_RANK = Metric(
     high=math.inf,
     interval="percentile",
     chance=_median_rank_chance,
+    display_name="median rank",
+    description=(
+        "The median rank is the rank of the correct candidate in the median query: lower is better."
+    ),
 )
 """Median over queries of the rank of the correct candidate; lower is better."""
 
@@ -261,6 +281,11 @@ AUC_PER_QUERY = Metric(
     chance=_half,
     each=_shares_below,
     weighted=weighted_mean(_shares_below),
+    display_name="AUC per query",
+    description=(
+        "The AUC per query is the share of wrong candidates that score below the correct "
+        "one: 0.5 is chance level."
+    ),
 )
 """Mean share of a query's wrong candidates that score below the correct one."""
 
@@ -275,5 +300,10 @@ AUC_OVER_SCORES = Metric(
     chance=_half,
     each=_itself,
     weighted=weighted_mean(_itself),
+    display_name="AUC over scores",
+    description=(
+        "The AUC over scores is how often a correct pair scores above a wrong one, over "
+        "all queries: 0.5 is chance level; at 1 one threshold separates all pairs."
+    ),
 )
 """Probability that a correct pair scores above a wrong pair of any query."""

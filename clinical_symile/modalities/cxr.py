@@ -41,6 +41,9 @@ class Cxr:
             states the view.
     """
 
+    display_name = "chest X-ray"
+    description = "Reads chest X-rays from DICOM, JPEG or PNG files; crops them to a square."
+
     dtype = "uint8"
     unit = "grey level"
     encoder = "small_cnn"

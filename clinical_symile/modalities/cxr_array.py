@@ -36,6 +36,9 @@ class CxrArray:
         sd: value by which each channel was then divided.
     """
 
+    display_name = "chest X-ray"
+    description = "Reads chest X-rays from one array of scaled images, `[sample, channel, h, w]`."
+
     dtype = "uint8"
     unit = "grey level"
     encoder = "small_cnn"

@@ -62,6 +62,8 @@ class Ecg:
             `refused`.
     """
 
+    display_name = "ECG"
+
     dtype = "int16"
     unit = "uV"
     encoder = "resnet1d"

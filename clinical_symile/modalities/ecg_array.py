@@ -35,6 +35,11 @@ class EcgArray:
         leads: the order of the leads in the array.
     """
 
+    display_name = "ECG"
+    description = (
+        "Reads 12-lead ECGs from one array of scaled recordings, `[sample, 1, time, lead]`."
+    )
+
     dtype = "uint16"
     unit = "normalised"
     encoder = "resnet1d"

@@ -40,6 +40,9 @@ class Labs:
         DefinitionError: the panel has problems; all of them at once.
     """
 
+    display_name = "labs"
+    description = "Reads a panel of blood labs; missing for a sample without any observed analyte."
+
     dtype = "float32"
     unit = "as in the panel"
     encoder = "mlp"

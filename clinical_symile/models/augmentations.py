@@ -36,6 +36,11 @@ class ShiftImage:
         ValueError: it is not positive.
     """
 
+    display_name = "shift of the image"
+    description = (
+        "Shifts each image vertically and horizontally by whole pixels; edges are repeated."
+    )
+
     def __init__(self, *, most_px: int):
         self.most = _positive("most_px", most_px)
 
@@ -60,6 +65,9 @@ class ShiftSignal:
     Raises:
         ValueError: the largest shift is less than the time between two stored values.
     """
+
+    display_name = "shift of the signal"
+    description = "Shifts each recording in time, all leads together; its ends are repeated."
 
     def __init__(self, *, most_ms: int):
         self.most = _positive("most_ms", most_ms * _STORED_RATE_HZ // 1000)

@@ -115,6 +115,13 @@ class Clip(Objective):
         ValueError: no two samples of the batch have the same two modalities.
     """
 
+    display_name = "CLIP"
+    description = "Contrasts every pair of modalities."
+    source = (
+        'Radford et al., "Learning Transferable Visual Models From Natural Language '
+        'Supervision", 2021, https://arxiv.org/abs/2103.00020'
+    )
+
     def __init__(
         self,
         *,

@@ -217,6 +217,12 @@ class Symile(Objective):
         ValueError: fewer than two complete samples in the batch.
     """
 
+    display_name = "Symile"
+    description = "Contrasts every modality with the product of all others."
+    source = (
+        'Saporta et al., "Contrasting with Symile", NeurIPS 2024, https://arxiv.org/abs/2411.01053'
+    )
+
     def __init__(
         self,
         *,

@@ -100,11 +100,28 @@ class Family(Mapping[str, str]):
         return found
 
 
-@cache
 def installed_plugins(group: str) -> tuple[Plugin, ...]:
     """Return the entry points of a group, without importing what they name."""
-    points = entry_points(group=f"clinical_symile.{group}")
-    return tuple(Plugin(point.name, point.value, _package(point)) for point in points)
+    return _all_plugins().get(group, ())
+
+
+@cache
+def _all_plugins() -> dict[str, tuple[Plugin, ...]]:
+    """The plug-ins of every group; the metadata of all installed packages is read once."""
+    points = entry_points()
+    prefix = "clinical_symile."
+    return {
+        group.removeprefix(prefix): tuple(
+            Plugin(point.name, point.value, _package(point)) for point in points.select(group=group)
+        )
+        for group in points.groups
+        if group.startswith(prefix)
+    }
+
+
+def forget_plugins() -> None:
+    """Read the installed plug-ins again at the next look-up, after an installation."""
+    _all_plugins.cache_clear()
 
 
 def unknown_name_message(name: str, names: Mapping[str, Any], *, what: str) -> str:

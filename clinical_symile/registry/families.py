@@ -187,3 +187,6 @@ FAMILIES: dict[str, Family] = {
     "metrics": METRICS,
 }
 """Families by the word that `list` and the entry-point groups use."""
+
+PARTS: dict[str, Family] = {"kernels": KERNELS, "sections": SECTIONS}
+"""Further families by the word that `list` uses; plug-ins cannot add to them."""

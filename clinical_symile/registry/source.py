@@ -2,10 +2,11 @@
 
 import ast
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clinical_symile.errors import DefinitionError
 
@@ -25,6 +26,26 @@ class Description:
     description: str
     source: str = ""
     needs: tuple[str, ...] = ()
+
+
+_Described = TypeVar("_Described", bound=Callable[..., Any])
+
+
+def describe_as(
+    *, display_name: str, description: str, source: str = "", needs: tuple[str, ...] = ()
+) -> Callable[[_Described], _Described]:
+    """Return a decorator that leaves a function unchanged; its arguments describe the function.
+
+    `read_description` reads the arguments from the source, so they must be literals.
+
+    Args:
+        display_name: see `Description`.
+        description: see `Description`.
+        source: see `Description`.
+        needs: see `Description`.
+    """
+    del display_name, description, source, needs
+    return lambda function: function
 
 
 def read_keyword_arguments(path: str, *, what: str) -> tuple[set[str], set[str]]:
@@ -47,12 +68,14 @@ def read_keyword_arguments(path: str, *, what: str) -> tuple[set[str], set[str]]
     return set(defaults), {key for key, default in defaults.items() if default is None}
 
 
+@cache
 def read_description(path: str, *, name: str, what: str) -> Description:
     """Return how an object describes itself.
 
     These are the literals `display_name`, `description`, `source` and `needs`: attributes of a
-    class, or keyword arguments of the call that makes a constant. Without a description it is the
-    first line of the docstring; without a display name it is the name.
+    class, keyword arguments of the call that makes a constant, or keyword arguments of a function's
+    decorator `describe_as`. Without a description it is the first line of the docstring; without a
+    display name it is the name.
 
     Args:
         path: `package.module:Name`.
@@ -79,6 +102,31 @@ def read_literal(path: str, name: str, *, what: str) -> Any:
         DefinitionError: the module cannot be found, or does not define the name.
     """
     return _literals(find_definition(path, what=what)[0]).get(name)
+
+
+def read_constant(path: str, *, what: str) -> Any:
+    """Return the value of a constant that is a literal, without importing its module.
+
+    Args:
+        path: `package.module:NAME`.
+        what: what the constant is for, for messages.
+
+    Raises:
+        DefinitionError: the module cannot be found, or does not define the name as a literal.
+    """
+    node = find_definition(path, what=what)[0]
+    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    try:
+        return ast.literal_eval(value) if value is not None else _no_literal(path, what)
+    except ValueError:
+        return _no_literal(path, what)
+
+
+def _no_literal(path: str, what: str) -> Any:
+    raise DefinitionError(
+        f"{what}: '{path}' is not a literal; expected a constant of strings and numbers. "
+        "Write its value out."
+    )
 
 
 def find_definition(path: str, *, what: str) -> list[ast.stmt]:
@@ -125,7 +173,7 @@ def _parsed(module: str) -> list[ast.stmt] | None:
 
 
 def _literals(node: ast.stmt) -> dict[str, Any]:
-    """The literal values that a class or the call of a constant has, by name."""
+    """The literal values of a class, the call of a constant or `describe_as`, by name."""
     pairs: list[tuple[str, ast.expr | None]] = []
     if isinstance(node, ast.ClassDef):
         for line in node.body:
@@ -134,7 +182,11 @@ def _literals(node: ast.stmt) -> dict[str, Any]:
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 pairs.append((line.target.id, line.value))
     elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
-        pairs = [(keyword.arg or "", keyword.value) for keyword in node.value.keywords]
+        pairs = _keywords(node.value)
+    elif isinstance(node, ast.FunctionDef):
+        calls = [call for call in node.decorator_list if isinstance(call, ast.Call)]
+        named = [call for call in calls if ast.unparse(call.func).endswith("describe_as")]
+        pairs = [pair for call in named for pair in _keywords(call)]
     found = {}
     for name, value in pairs:
         try:
@@ -142,6 +194,10 @@ def _literals(node: ast.stmt) -> dict[str, Any]:
         except ValueError:
             continue
     return found
+
+
+def _keywords(call: ast.Call) -> list[tuple[str, ast.expr | None]]:
+    return [(keyword.arg or "", keyword.value) for keyword in call.keywords]
 
 
 def _first_line(statements: list[ast.stmt]) -> str:

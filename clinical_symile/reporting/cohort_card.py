@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.config.report_file import REPORT_FILE
+from clinical_symile.config.catalog import REPORT_FILE
 from clinical_symile.data.external.tables import is_blank
 from clinical_symile.data.store import CohortStore
 from clinical_symile.formatting import (

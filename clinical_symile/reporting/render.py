@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 
 from clinical_symile import formatting
-from clinical_symile.config.catalog import builtin_catalog_directory
-from clinical_symile.config.report_file import REPORT_FILE, read_requirements
+from clinical_symile.config.catalog import REPORT_FILE, builtin_catalog_directory
+from clinical_symile.config.report_file import read_requirements
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.registry.base import resolve, unknown_name_message
 from clinical_symile.registry.families import SECTIONS

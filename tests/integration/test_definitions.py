@@ -15,7 +15,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import applicability_problems, parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.missingness.patterns import PATTERN_FORMS, parse_pattern
+from clinical_symile.missingness.patterns import PATTERN_FORMS, PATTERN_GROUPS, parse_pattern
 from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import (
     CLASSIFICATION_METRICS,
@@ -99,7 +99,9 @@ def test_check_finds_nothing_wrong_here():
 
 def test_list_shows_everything_by_name(catalog: Catalog):
     shown = list_catalog([], LISTS)
-    for name in (*catalog.cohorts, *catalog.tasks, *catalog.reports, *ENCODERS, *MODALITIES):
+    objects = [name for family in {**FAMILIES, **PARTS}.values() for name in family]
+    patterns = [*PATTERN_FORMS, *PATTERN_GROUPS]
+    for name in (*catalog.cohorts, *catalog.tasks, *catalog.reports, *objects, *patterns):
         assert name in shown
 
 

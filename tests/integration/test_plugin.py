@@ -69,6 +69,7 @@ def test_list_shows_what_the_plug_in_adds_and_where_it_comes_from(
     assert len(line.split()) > 2, "a name without a description"
     if kind != "tasks":
         assert NAME in line
+        assert " · " in line, "a plug-in's object without its display name"
     assert ADDED[kind] not in _command(None, tmp_path, "list", kind)
 
 
@@ -83,6 +84,20 @@ def test_check_holds_everything_that_the_plug_in_registers_to_its_contract(
     for kind, name in ADDED.items():
         if kind != "tasks":
             assert name in shown
+
+
+def test_reports_show_the_plug_ins_own_words(installed: Path, tmp_path: Path):
+    code = (
+        "from clinical_symile.reporting.text import labels\n"
+        "print(labels.metric_label('recall_at_3'), labels.objective_label('pairwise_sigmoid'))\n"
+        "print(labels.missing_modality_label('running_mean'))\n"
+        "print(labels.metric_description('recall_at_3'))\n"
+    )
+    assert _run(installed, tmp_path, "-c", code).stdout.splitlines() == [
+        "recall@3 pairwise sigmoid",
+        "puts the running mean of a modality's embeddings where it is missing",
+        "Recall@3 is how often the correct candidate is among the first 3.",
+    ]
 
 
 def test_it_trains_and_evaluates_with_what_the_plug_in_adds(installed: Path, tmp_path: Path):

@@ -9,7 +9,7 @@ from clinical_symile.cli.list import list_catalog
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import (
     describe,
-    installed_plugins,
+    forget_plugins,
     load_object,
     name_problems,
     resolve,
@@ -42,11 +42,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
         lines = [f"[clinical_symile.{group}]\n{points}\n" for group, points in groups.items()]
         (about / "entry_points.txt").write_text("".join(lines))
-        installed_plugins.cache_clear()
+        forget_plugins()
 
     monkeypatch.syspath_prepend(tmp_path)
     yield install
-    installed_plugins.cache_clear()
+    forget_plugins()
 
 
 def test_code_outside_the_package_is_named_as_module_and_attribute():

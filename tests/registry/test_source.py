@@ -9,7 +9,9 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import describe, keyword_arguments
 from clinical_symile.registry.families import ENCODERS
 from clinical_symile.registry.source import (
+    describe_as,
     find_definition,
+    read_constant,
     read_description,
     read_keyword_arguments,
     read_literal,
@@ -46,6 +48,15 @@ MADE = make(name="made", display_name="Made", columns=("label", "probability"), 
 
 def function(*, size, width=3):
     """Make it."""
+
+
+@unknown
+@nowhere_at_all.describe_as(display_name="Built", description="Builds it.", needs=("a GPU",))
+def described(*, size):
+    """Make it."""
+
+
+COMPUTED = COLUMNS + ("value",)
 '''
 
 
@@ -91,6 +102,28 @@ def test_a_constant_describes_itself_by_the_arguments_of_its_call(module: str):
     assert (about.display_name, about.description) == ("Made", "A line below.")
     assert read_literal(f"{module}:MADE", "columns", what="metric") == ("label", "probability")
     assert read_literal(f"{module}:MADE", "compute", what="metric") is None
+
+
+def test_a_function_describes_itself_by_its_decorator(module: str):
+    about = read_description(f"{module}:described", name="built", what="encoder")
+    assert (about.display_name, about.description) == ("Built", "Builds it.")
+    assert about.needs == ("a GPU",)
+    plain = read_description(f"{module}:function", name="plain", what="encoder")
+    assert (plain.display_name, plain.description) == ("plain", "Make it.")
+
+
+def test_the_decorator_leaves_the_function_as_it_is():
+    def build() -> int:
+        return 3
+
+    assert describe_as(display_name="Built", description="Builds it.")(build) is build
+
+
+def test_a_literal_constant_is_read_and_a_computed_one_is_refused(module: str):
+    assert read_constant(f"{module}:COLUMNS", what="columns") == ("label",)
+    for name in ("COMPUTED", "function"):
+        with pytest.raises(DefinitionError, match=f"{module}:{name}' is not a literal"):
+            read_constant(f"{module}:{name}", what="columns")
 
 
 def test_a_functions_keywords_are_its_own(module: str):

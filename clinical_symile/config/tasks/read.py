@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clinical_symile.config.catalog import Catalog, read_definition
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.definition import read_definition
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.overrides import apply_override, parse_override
 from clinical_symile.config.tasks.classification import Classification

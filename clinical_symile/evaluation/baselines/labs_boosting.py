@@ -19,6 +19,9 @@ class LabsBoosting:
     tuning samples is used.
     """
 
+    display_name = "labs, boosted trees"
+    needs = ("a tabular modality",)
+
     description = "Gradient boosting on the labs as they were measured."
     learns_from_all = False
 

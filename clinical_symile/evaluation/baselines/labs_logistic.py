@@ -17,6 +17,9 @@ class LabsLogistic:
     A missing value is replaced by the median of the training samples, and an indicator marks it.
     """
 
+    display_name = "labs, logistic"
+    needs = ("a tabular modality",)
+
     description = "Logistic regression on the labs as they were measured."
     learns_from_all = False
 

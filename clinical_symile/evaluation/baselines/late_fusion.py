@@ -27,6 +27,9 @@ class LateFusion:
     available modalities, so that under `only-cxr` it is the X-ray's model alone.
     """
 
+    display_name = "supervised, late fusion"
+    needs = ("the encoders of a pretraining task",)
+
     description = "A supervised model for each modality alone; their log odds are averaged."
     learns_from_all = True
 

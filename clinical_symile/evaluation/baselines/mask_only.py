@@ -18,6 +18,8 @@ class MaskOnly:
     else.
     """
 
+    display_name = "missingness mask only"
+
     description = "Which measurements are available, and no value of any."
     learns_from_all = False
 

@@ -9,6 +9,8 @@ from clinical_symile.evaluation.baselines.base import BaselineInputs
 class Prevalence:
     """The share of training samples with the outcome."""
 
+    display_name = "prevalence"
+
     description = "The same risk for every sample: the prevalence of the outcome in training."
     learns_from_all = False
 

@@ -35,6 +35,10 @@ class FineTune:
         ValueError: `epochs` or `batch_size` is below 1.
     """
 
+    display_name = "fine-tuning"
+    description = "Trains the run's encoders further for the outcome, with one layer on top."
+    needs = ("the weights of the run",)
+
     def __init__(
         self,
         *,

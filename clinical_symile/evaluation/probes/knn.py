@@ -26,6 +26,9 @@ class NearestNeighbours:
         ValueError: `k` is empty or has a number below 1.
     """
 
+    display_name = "nearest neighbours"
+    description = "The share of the most similar training samples that have the outcome."
+
     def __init__(self, *, k: Sequence[int]):
         if not k or min(k) < 1:
             raise ValueError(f"k is {list(k)}; expected whole numbers from 1.")

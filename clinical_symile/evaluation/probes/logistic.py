@@ -20,6 +20,9 @@ class Logistic:
         ValueError: a strength is not above 0.
     """
 
+    display_name = "logistic regression"
+    description = "Logistic regression on the available embeddings, and on which are available."
+
     def __init__(self, *, strengths: Sequence[float]):
         if not strengths or min(strengths) <= 0:
             raise ValueError(f"strengths are {list(strengths)}; expected numbers above 0.")

@@ -25,6 +25,11 @@ class Prototype:
     https://arxiv.org/abs/1703.05175
     """
 
+    display_name = "class prototypes"
+    description = (
+        "Similarity to the mean of the positive class minus that to the mean of the negative class."
+    )
+
     def __init__(self, *, shared: bool = False):
         self._shared = shared
 

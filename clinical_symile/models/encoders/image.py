@@ -20,6 +20,7 @@ from torchvision.models import ResNet as TorchvisionResNet
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.encoders._validation import require_counts, require_lists
+from clinical_symile.registry.source import describe_as
 
 # Mean and standard deviation of ImageNet's channels, in the order of torchvision's weights.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -44,6 +45,11 @@ class SmallCnn(nn.Module):
         ValueError: a size is no whole number of 1 or more, there is no convolution, or the image is
             too small to be halved by each convolution.
     """
+
+    display_name = "small CNN"
+    description = (
+        "A few convolutions, each halving the image, and a linear layer over all positions."
+    )
 
     def __init__(
         self,
@@ -83,6 +89,14 @@ class SmallCnn(nn.Module):
         return self.network((image - IMAGENET_MEAN[1]) / IMAGENET_STD[1])
 
 
+@describe_as(
+    display_name="ResNet-18",
+    description="The ResNet-18 of torchvision on the grey image, repeated over three channels.",
+    source=(
+        'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, '
+        "https://arxiv.org/abs/1512.03385"
+    ),
+)
 def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
     """Build torchvision's ResNet-18 on the gray image, repeated over three channels.
 
@@ -98,6 +112,16 @@ def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) ->
     return _GrayInput(_with_weights(torchvision.models.resnet18(), dim, weights))
 
 
+@describe_as(
+    display_name="ResNet-50",
+    description=(
+        "The ResNet-50 of torchvision, the X-ray encoder of the Symile paper (section 5.3)."
+    ),
+    source=(
+        'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, '
+        "https://arxiv.org/abs/1512.03385"
+    ),
+)
 def resnet50(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
     """Build torchvision's ResNet-50, the X-ray encoder of Saporta et al. 2024, section 5.3.
 

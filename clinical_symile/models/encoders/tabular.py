@@ -28,6 +28,13 @@ class Mlp(nn.Module):
         ValueError: a width is no whole number of 1 or more.
     """
 
+    display_name = "MLP"
+    description = "A multilayer perceptron with GELU between its layers."
+    source = (
+        'Saporta et al., "Contrasting with Symile", NeurIPS 2024, '
+        "https://arxiv.org/abs/2411.01053 (section 5.3, labs encoder)"
+    )
+
     def __init__(
         self,
         shape: tuple[int, ...],

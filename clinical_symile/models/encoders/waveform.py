@@ -34,6 +34,13 @@ class ResNet1d(nn.Module):
         ValueError: a setting is no whole number of 1 or more, or the rate does not divide 500 Hz.
     """
 
+    display_name = "1-D ResNet"
+    description = "A residual network over time with the leads as channels."
+    source = (
+        'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, '
+        "https://arxiv.org/abs/1512.03385, here in one dimension"
+    )
+
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -85,6 +92,13 @@ class ResNet18Raster(nn.Module):
         dim: width of the output; replaces the classes.
     """
 
+    display_name = "ResNet-18 on a raster"
+    description = "ResNet-18 on the signal as a one-channel image of time by lead."
+    source = (
+        'Saporta et al., "Contrasting with Symile", NeurIPS 2024, '
+        "https://arxiv.org/abs/2411.01053 (section 5.3, ECG encoder)"
+    )
+
     def __init__(self, shape: tuple[int, ...], dim: int):
         super().__init__()
         network = torchvision.models.resnet18()
@@ -115,6 +129,13 @@ class StretchedRaster(nn.Module):
     Raises:
         ValueError: a lead has no standard deviation or no position.
     """
+
+    display_name = "ResNet-18 on a scaled raster"
+    description = (
+        "The ECG encoder of the released Symile-MIMIC model: `resnet18_raster` on scaled "
+        "recordings."
+    )
+    source = "https://doi.org/10.13026/3vvj-s428"
 
     scale: Tensor
 

@@ -124,12 +124,19 @@ class MissingModalityMethod:
         dropout_rate: the share of available modalities that each epoch hides anew. Every sample
             keeps at least one.
         wrap_objective: makes the objective from a function that makes the task's own.
+        display_name: a short name.
+        description: one sentence whose subject is the model, such as "Trains on all admissions.";
+            reports show it.
+        source: the publication; empty if there is none.
     """
 
     handler: Callable[[int, int], nn.Module]
     min_modalities: int | None = 2
     dropout_rate: float = 0.0
     wrap_objective: Callable[[Callable[[], Objective], int], Objective] = keep_objective
+    display_name: str = ""
+    description: str = ""
+    source: str = ""
 
 
 def missing_modality_method(name: str) -> MissingModalityMethod:

@@ -40,5 +40,14 @@ class Indicator(nn.Module):
         return torch.where(available[:, None], z[:-1], torch.zeros_like(z[:-1])), z[-1]
 
 
-INDICATOR = MissingModalityMethod(handler=Indicator, min_modalities=1)
+INDICATOR = MissingModalityMethod(
+    handler=Indicator,
+    min_modalities=1,
+    display_name="missing indicator",
+    description="Receives an indicator of each missing modality, and trains on all admissions.",
+    source=(
+        'Saporta et al., "Contrasting with Symile", NeurIPS 2024, '
+        "https://arxiv.org/abs/2411.01053 (on missing modalities)"
+    ),
+)
 """As the paper does it: zeros and an indicator enter the encoder, all rows are in the loss."""

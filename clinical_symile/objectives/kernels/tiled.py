@@ -74,11 +74,16 @@ from clinical_symile.objectives.kernels.base import (
     order_by_size,
     refuse_second_derivative,
 )
+from clinical_symile.registry.source import describe_as
 
 # Memory for exponentials of the first tiles, which the backward pass need not compute again.
 KEPT_BYTES = 56 * 2**20
 
 
+@describe_as(
+    display_name="tiles",
+    description="Computes the logits of all combinations in tiles, on any device.",
+)
 def product_logsumexp(
     matrices: Sequence[Float[Tensor, "_ dim"]],
     scale: float | Float[Tensor, ""],

@@ -35,6 +35,7 @@ from clinical_symile.objectives.kernels.base import (
     order_by_size,
     refuse_second_derivative,
 )
+from clinical_symile.registry.source import describe_as
 
 # Triton's names of the precisions of `matmul`.
 _PRECISIONS = {"highest": "ieee", "high": "tf32"}
@@ -42,6 +43,11 @@ _PRECISIONS = {"highest": "ieee", "high": "tf32"}
 SLICE_LOGITS = 2**24
 
 
+@describe_as(
+    display_name="fused kernel",
+    description=("Computes the logits of all combinations of three modalities in one GPU kernel."),
+    needs=("a CUDA device", "the package triton"),
+)
 def fused_product_logsumexp(
     matrices: Sequence[Float[Tensor, "_ dim"]],
     scale: float | Float[Tensor, ""],

@@ -80,12 +80,16 @@ class Section:
         needs: the attributes of `ReportData` that `draw` takes, as keyword arguments.
         draw: returns the content; None where there is nothing to show.
         template: the template of one section, below `reports/`.
+        display_name: a short name.
+        description: one sentence, for `clinical-symile list sections`.
     """
 
     name: str
     needs: tuple[str, ...]
     draw: Callable[..., Content | None]
     template: str = "sections/figures.j2"
+    display_name: str = ""
+    description: str = ""
 
 
 def method_legend(

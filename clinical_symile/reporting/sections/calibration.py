@@ -38,7 +38,13 @@ def draw_calibration(
     )
 
 
-CALIBRATION = Section("calibration", ("analysis", "tasks", "series", "methods"), draw_calibration)
+CALIBRATION = Section(
+    "calibration",
+    ("analysis", "tasks", "series", "methods"),
+    draw_calibration,
+    display_name="calibration",
+    description="Shows predicted risks against observed frequencies, and calibration slopes.",
+)
 
 
 def calibration_panels(

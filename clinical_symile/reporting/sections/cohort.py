@@ -26,7 +26,16 @@ def draw_cohort(*, cohort: Mapping[str, Any]) -> Content | None:
     )
 
 
-COHORT_COUNTS = Section("cohort", ("cohort",), draw_cohort, "sections/cohort.j2")
+COHORT_COUNTS = Section(
+    "cohort",
+    ("cohort",),
+    draw_cohort,
+    "sections/cohort.j2",
+    display_name="cohort",
+    description=(
+        "Counts samples by split and by available modalities, and lists who was left out."
+    ),
+)
 
 
 def presence_panel(cohort: Mapping[str, Any]) -> ReportPanel:

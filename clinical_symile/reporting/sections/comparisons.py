@@ -55,7 +55,11 @@ def draw_differences(
 
 
 DIFFERENCES = Section(
-    "differences", ("comparisons", "tasks", "series", "baselines"), draw_differences
+    "differences",
+    ("comparisons", "tasks", "series", "baselines"),
+    draw_differences,
+    display_name="paired differences",
+    description="Shows the differences between methods, each with its interval and test.",
 )
 
 

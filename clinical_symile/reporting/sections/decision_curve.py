@@ -46,7 +46,11 @@ def draw_decision_curve(
 
 
 DECISION_CURVE = Section(
-    "decision_curve", ("analysis", "tasks", "series", "methods", "has_oracle"), draw_decision_curve
+    "decision_curve",
+    ("analysis", "tasks", "series", "methods", "has_oracle"),
+    draw_decision_curve,
+    display_name="decision curves",
+    description="Shows the net benefit of acting on predicted risks.",
 )
 
 

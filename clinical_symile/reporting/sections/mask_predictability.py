@@ -34,7 +34,11 @@ def draw_mask_predictability(
 
 
 MASK_PREDICTABILITY = Section(
-    "mask_predictability", ("masks", "scores", "tasks"), draw_mask_predictability
+    "mask_predictability",
+    ("masks", "scores", "tasks"),
+    draw_mask_predictability,
+    display_name="predictability from the mask",
+    description="Shows how well the missingness mask alone predicts each outcome.",
 )
 
 

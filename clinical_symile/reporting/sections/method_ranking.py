@@ -47,7 +47,11 @@ def draw_method_ranking(
 
 
 METHOD_RANKING = Section(
-    "method_ranking", ("ranks", "seeds", "methods_by_task", "tasks"), draw_method_ranking
+    "method_ranking",
+    ("ranks", "seeds", "methods_by_task", "tasks"),
+    draw_method_ranking,
+    display_name="ranks of methods",
+    description="Shows the ranks of methods, and the variation over seeds and over subjects.",
 )
 
 

@@ -66,6 +66,8 @@ MISSING_QUERY = Section(
     "missing_query",
     ("results_by_rule", "scores", "tasks", "series", "has_oracle"),
     draw_missing_query,
+    display_name="missing query modality",
+    description="Compares the rules by which a product score treats a missing query modality.",
 )
 
 

@@ -129,13 +129,25 @@ def draw_retained_share(
 
 
 DEGRADATION = Section(
-    "degradation", ("scores", "tasks", "series", "methods", "has_oracle"), draw_degradation
+    "degradation",
+    ("scores", "tasks", "series", "methods", "has_oracle"),
+    draw_degradation,
+    display_name="degradation",
+    description="Shows each task's primary metric against the rate of missing modalities.",
 )
 TRAINED_WITH = Section(
-    "trained_with", ("scores", "comparisons", "tasks", "series"), draw_trained_with
+    "trained_with",
+    ("scores", "comparisons", "tasks", "series"),
+    draw_trained_with,
+    display_name="training method against pattern",
+    description="Shows each task's primary metric by training method and missingness pattern.",
 )
 RETAINED_SHARE = Section(
-    "retained_share", ("scores", "tasks", "series", "methods", "has_oracle"), draw_retained_share
+    "retained_share",
+    ("scores", "tasks", "series", "methods", "has_oracle"),
+    draw_retained_share,
+    display_name="retained performance",
+    description="Shows the share of performance above chance that each run retains.",
 )
 
 

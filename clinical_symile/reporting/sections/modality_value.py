@@ -53,7 +53,11 @@ def draw_modality_value(
 
 
 MODALITY_VALUE = Section(
-    "modality_value", ("analysis", "tasks", "series", "methods", "has_oracle"), draw_modality_value
+    "modality_value",
+    ("analysis", "tasks", "series", "methods", "has_oracle"),
+    draw_modality_value,
+    display_name="value of each modality",
+    description="Shows Shapley values and interactions of the modalities.",
 )
 
 

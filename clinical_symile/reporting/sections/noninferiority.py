@@ -63,6 +63,10 @@ NONINFERIORITY = Section(
     "noninferiority",
     ("losses", "scores", "tasks", "series", "methods", "baselines", "has_oracle"),
     draw_noninferiority,
+    display_name="cost of a missing modality",
+    description=(
+        "Shows the loss without each modality, and the largest loss that the data can rule out."
+    ),
 )
 
 

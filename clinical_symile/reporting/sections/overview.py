@@ -169,20 +169,64 @@ FINDING_SENTENCES = Section(
     ),
     draw_findings,
     "sections/sentences.j2",
+    display_name="findings",
+    description="States the main findings in sentences.",
 )
 RETAINED = Section(
-    "retained", ("scores", "tasks", "series", "runs"), draw_retained, "sections/sentences.j2"
+    "retained",
+    ("scores", "tasks", "series", "runs"),
+    draw_retained,
+    "sections/sentences.j2",
+    display_name="retained performance, in sentences",
+    description="States how much performance is retained when modalities are missing.",
 )
 ABOVE_ORACLE = Section(
     "above_oracle",
     ("above_best", "tasks", "series", "tested"),
     draw_above_oracle,
     "sections/above_oracle.j2",
+    display_name="results above the oracle",
+    description=(
+        "Warns of results that are better than the oracle's by more than chance explains."
+    ),
 )
-METHODS = Section("methods", ("runs", "series"), draw_methods, "sections/methods.j2")
-ORACLE_VALUES = Section("oracle", ("oracle", "cohort", "tasks"), draw_oracle, "sections/oracle.j2")
+METHODS = Section(
+    "methods",
+    ("runs", "series"),
+    draw_methods,
+    "sections/methods.j2",
+    display_name="methods",
+    description="Describes how each run treats missing modalities.",
+)
+ORACLE_VALUES = Section(
+    "oracle",
+    ("oracle", "cohort", "tasks"),
+    draw_oracle,
+    "sections/oracle.j2",
+    display_name="exact values",
+    description="States the exact values of the synthetic cohort's distribution.",
+)
 NOT_SCORED = Section(
-    "not_scored", ("unscored", "notes", "synthetic"), draw_not_scored, "sections/not_scored.j2"
+    "not_scored",
+    ("unscored", "notes", "synthetic"),
+    draw_not_scored,
+    "sections/not_scored.j2",
+    display_name="missing results",
+    description="Lists the results that could not be computed, with the reason.",
 )
-PROVENANCE = Section("provenance", _PROVENANCE_NEEDS, draw_provenance, "sections/provenance.j2")
-HIDDEN = Section("hidden", _PROVENANCE_NEEDS, draw_provenance, "sections/hidden.j2")
+PROVENANCE = Section(
+    "provenance",
+    _PROVENANCE_NEEDS,
+    draw_provenance,
+    "sections/provenance.j2",
+    display_name="provenance",
+    description="Lists runs, digests, versions, and how intervals were computed.",
+)
+HIDDEN = Section(
+    "hidden",
+    _PROVENANCE_NEEDS,
+    draw_provenance,
+    "sections/hidden.j2",
+    display_name="hidden measurements",
+    description="Lists the runs, and the share of each modality that each pattern hides.",
+)

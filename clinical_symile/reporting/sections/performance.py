@@ -111,10 +111,29 @@ def draw_classification(
     )
 
 
-RETRIEVAL = Section("retrieval", _NEEDS, draw_retrieval)
-RETRIEVAL_MISSING = Section("retrieval_missing", _NEEDS, draw_retrieval_missing)
+RETRIEVAL = Section(
+    "retrieval",
+    _NEEDS,
+    draw_retrieval,
+    display_name="retrieval",
+    description="Shows the retrieval tasks with nothing missing, one row for each run.",
+)
+RETRIEVAL_MISSING = Section(
+    "retrieval_missing",
+    _NEEDS,
+    draw_retrieval_missing,
+    display_name="retrieval with missing modalities",
+    description="Shows the retrieval tasks under every pattern, one row for each pattern.",
+)
 CLASSIFICATION = Section(
-    "classification", _NEEDS, draw_classification, "sections/classification.j2"
+    "classification",
+    _NEEDS,
+    draw_classification,
+    "sections/classification.j2",
+    display_name="classification",
+    description=(
+        "Shows the classification tasks under every pattern, and all metrics with nothing missing."
+    ),
 )
 
 

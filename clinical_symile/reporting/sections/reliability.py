@@ -156,9 +156,29 @@ def draw_conformal(
     )
 
 
-CALIBRATION_MISSING = Section("calibration_missing", _NEEDS, draw_calibration_missing)
-HIGH_CONFIDENCE_ERRORS = Section("high_confidence_errors", _NEEDS, draw_high_confidence_errors)
-CONFORMAL = Section("conformal", _NEEDS, draw_conformal)
+CALIBRATION_MISSING = Section(
+    "calibration_missing",
+    _NEEDS,
+    draw_calibration_missing,
+    display_name="calibration with missing modalities",
+    description=(
+        "Shows calibration slope and calibration-in-the-large under every missingness pattern."
+    ),
+)
+HIGH_CONFIDENCE_ERRORS = Section(
+    "high_confidence_errors",
+    _NEEDS,
+    draw_high_confidence_errors,
+    display_name="errors with high confidence",
+    description="Shows how much further accuracy falls than confidence under every pattern.",
+)
+CONFORMAL = Section(
+    "conformal",
+    _NEEDS,
+    draw_conformal,
+    display_name="conformal prediction sets",
+    description="Shows coverage and size of conformal prediction sets under every pattern.",
+)
 
 
 def quantity_panels(

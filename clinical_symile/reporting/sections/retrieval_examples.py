@@ -68,6 +68,8 @@ RETRIEVAL_EXAMPLES = Section(
     ("gallery", "tasks", "series", "synthetic"),
     draw_retrieval_examples,
     "sections/retrieval_examples.j2",
+    display_name="example answers",
+    description="Shows example queries and the answers of each run, of synthetic subjects only.",
 )
 
 

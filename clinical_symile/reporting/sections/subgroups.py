@@ -56,7 +56,11 @@ def draw_subgroups(
 
 
 SUBGROUPS = Section(
-    "subgroups", ("analysis", "tasks", "series", "methods", "has_oracle"), draw_subgroups
+    "subgroups",
+    ("analysis", "tasks", "series", "methods", "has_oracle"),
+    draw_subgroups,
+    display_name="subgroups",
+    description="Shows the primary metric in groups of patients, with gaps and their tests.",
 )
 
 

@@ -39,7 +39,11 @@ def draw_training(
 
 
 TRAINING = Section(
-    "training", ("histories", "series", "methods", "baselines", "oracle"), draw_training
+    "training",
+    ("histories", "series", "methods", "baselines", "oracle"),
+    draw_training,
+    display_name="training curves",
+    description="Shows the loss and the tuning metrics after each epoch.",
 )
 
 

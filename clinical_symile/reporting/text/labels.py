@@ -1,90 +1,70 @@
-"""Return the display names of modalities, metrics, patterns and tasks."""
+"""Return the display names of modalities, metrics, patterns and tasks.
 
-import re
+The names of registered objects are the literals of these objects, see `registry.base.describe`;
+an object of an installed plug-in brings its own. A name that is not registered is its own label,
+such as that of a plug-in that has been uninstalled since.
+"""
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.formatting import join_words
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.registry.base import Family, describe
+from clinical_symile.registry.families import (
+    BASELINES,
+    METRICS,
+    MISSING_MODALITY_METHODS,
+    MODALITIES,
+    OBJECTIVES,
+)
+from clinical_symile.registry.source import Description
 
-_MODALITIES = {"record": "whole record", "cxr": "chest X-ray", "ecg": "ECG", "labs": "labs"}
-_OBJECTIVES = {"clip": "CLIP", "symile": "Symile"}
-_BASELINES = {
-    "availability": "missingness mask only",
-    "labs-boosting": "labs, boosted trees",
-    "labs-logistic": "labs, logistic",
-    "late-fusion": "supervised, late fusion",
-    "prevalence": "prevalence",
-}
-_METRICS = {
-    "auc_over_scores": "AUC over scores",
-    "auc_per_query": "AUC per query",
-    "auprc": "AUPRC",
-    "auroc": "AUROC",
-    "brier": "Brier score",
-    "expected_calibration_error": "calibration error",
-    "mean_reciprocal_rank": "mean reciprocal rank",
-    "tc_estimate": "total correlation in nats, estimated",
-}
-_DESCRIPTIONS = {
-    "auprc": "AUPRC is the precision of alarms, averaged as the alarm threshold is lowered; "
-    "its chance level is the prevalence of the outcome.",
-    "auroc": "AUROC is how often a patient with the outcome gets a higher risk than one without: "
-    "0.5 is chance level, 1 is perfect.",
-    "brier": "The Brier score is the mean squared distance between predicted risk and outcome: "
-    "lower is better.",
-    "expected_calibration_error": "Calibration error is the distance between predicted risks and "
-    "observed frequencies: lower is better.",
-    "auc_over_scores": "The AUC over scores is how often a correct pair scores above a wrong one, "
-    "over all queries: 0.5 is chance level; at 1 one threshold separates all pairs.",
-    "auc_per_query": "The AUC per query is the share of wrong candidates that score below the "
-    "correct one: 0.5 is chance level.",
-    "median_rank": "The median rank is the rank of the correct candidate in the median query: "
-    "lower is better.",
-    "mean_reciprocal_rank": "The mean reciprocal rank averages 1 / the rank of the correct "
-    "candidate.",
-}
-_MISSING_MODALITY = {
-    "complete": "trains on complete admissions only",
-    "dropout": "puts a learned placeholder where a modality is missing, and hides some modalities "
-    "on purpose during training",
-    "indicator": "receives an indicator of each missing modality, and trains on all admissions",
-    "learned": "puts a learned placeholder where a modality is missing",
-    "drop": "trains on all admissions, and leaves missing modalities out of its comparisons",
-    "subsets": "trains on every combination of the modalities that an admission has",
-}
 ORACLE_LABEL = "oracle (best possible)"
 CHANCE_LABEL = "chance level"
 SPLIT_LABELS = {"train": "training", "tuning": "tuning", "held_out": "held out"}
 
 
+# Quantities that are recorded in training and are no registered metric; and the name of a store's
+# one modality where the predictions are of an external file.
+_UNREGISTERED = {
+    "record": "whole record",
+    "tc_estimate": "total correlation in nats, estimated",
+}
+
+
 def modality_label(name: str) -> str:
     """Return the display name of a modality; an unknown name without its underscores."""
-    return _MODALITIES.get(name, name.replace("_", " "))
+    return _display_name(name, MODALITIES) or _plain_words(name)
 
 
 def objective_label(name: str) -> str:
     """Return the display name of an objective; of `package.module:Name` the last part."""
-    return _OBJECTIVES.get(name, name.rpartition(":")[2].rpartition("/")[2])
+    return _display_name(name, OBJECTIVES) or name.rpartition(":")[2].rpartition("/")[2]
 
 
 def baseline_label(name: str) -> str:
     """Return the display name of a baseline; the name itself if it is unknown."""
-    return _BASELINES.get(name, name)
+    return _display_name(name, BASELINES) or name
 
 
 def metric_label(name: str) -> str:
     """Return the display name of a metric: `auroc/edema` is AUROC, edema."""
     name, _, part = name.partition("/")
-    words = re.sub(r"^recall_at_(\d+)$", r"recall@\1", name).replace("_", " ")
-    words = _METRICS.get(name, words)
+    words = _display_name(name, METRICS) or _plain_words(name)
     return f"{words}, {outcome_label(part)}" if part else words
 
 
 def missing_modality_label(name: str) -> str:
-    """Return what a method does with missing modalities; the name itself if it is unknown."""
-    return _MISSING_MODALITY.get(name, name)
+    """Return what a method does with missing modalities, as words without a subject.
+
+    It is the method's description; the name itself if it is unknown or does not describe itself.
+    """
+    sentence = _about(name, MISSING_MODALITY_METHODS)
+    if sentence is None or not sentence.description:
+        return name
+    return sentence.description[0].lower() + sentence.description[1:].rstrip(".")
 
 
 def outcome_label(names: str | Sequence[str]) -> str:
@@ -95,11 +75,27 @@ def outcome_label(names: str | Sequence[str]) -> str:
 
 def metric_description(name: str) -> str:
     """Return one sentence that explains a metric; empty if it is unknown."""
-    if recall := re.fullmatch(r"recall_at_(\d+)", name):
-        k = int(recall[1])
-        place = "is ranked first" if k == 1 else f"is among the first {k}"
-        return f"Recall@{k} is how often the correct candidate {place}."
-    return _DESCRIPTIONS.get(name, "")
+    about = _about(name, METRICS)
+    return about.description if about else ""
+
+
+def _about(name: str, family: Family) -> Description | None:
+    """Return how a registered object describes itself; None if its name means nothing here."""
+    if name not in family and ":" not in name:
+        return None
+    try:
+        return describe(name, family)
+    except DefinitionError:
+        return None  # a report of results is rendered also where the plug-in is missing
+
+
+def _display_name(name: str, family: Family) -> str:
+    about = _about(name, family)
+    return about.display_name if about else ""
+
+
+def _plain_words(name: str) -> str:
+    return _UNREGISTERED.get(name, name.replace("_", " "))
 
 
 def pattern_label(name: str) -> str:

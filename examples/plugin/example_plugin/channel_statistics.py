@@ -16,6 +16,8 @@ class ChannelStatistics(nn.Module):
         hidden: width of the hidden layer.
     """
 
+    display_name = "channel statistics"
+
     def __init__(self, shape: tuple[int, ...], dim: int, *, hidden: int = 32):
         super().__init__()
         self.layers = nn.Sequential(

@@ -34,6 +34,13 @@ class PairwiseSigmoid(Objective):
         ValueError: the temperature is not positive.
     """
 
+    display_name = "pairwise sigmoid"
+    description = "Contrasts every pair of modalities by a sigmoid loss."
+    source = (
+        'Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023, '
+        "https://arxiv.org/abs/2303.15343"
+    )
+
     def __init__(self, *, temperature: float = 0.1, bias: float = -10.0):
         super().__init__(temperature=temperature, logit_scale_max=100.0)
         self.bias = torch.nn.Parameter(torch.tensor(bias))

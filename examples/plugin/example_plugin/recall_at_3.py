@@ -39,5 +39,7 @@ RECALL_AT_3 = Metric(
     chance=chance_at_3,
     each=hits_at_3,
     weighted=weighted_mean(hits_at_3),
+    display_name="recall@3",
+    description="Recall@3 is how often the correct candidate is among the first 3.",
 )
 """The share of queries whose matching candidate ranks among the first three."""

@@ -49,5 +49,8 @@ class RunningMean(nn.Module):
         return z, norm(self.mean[column][None])[0]
 
 
-RUNNING_MEAN = MissingModalityMethod(handler=RunningMean)
-"""The running mean of a modality's embeddings in place of a missing one."""
+RUNNING_MEAN = MissingModalityMethod(
+    handler=RunningMean,
+    display_name="running mean",
+    description="Puts the running mean of a modality's embeddings where it is missing.",
+)

@@ -51,9 +51,26 @@ def test_a_metric_of_an_outcome_names_both():
     assert outcome_label(["edema", "cardiac_arrest"]) == "edema and cardiac arrest"
 
 
-def test_recall_is_explained_for_every_k():
+def test_every_recall_is_explained_with_its_k():
     assert metric_description("recall_at_1").endswith("candidate is ranked first.")
-    assert metric_description("recall_at_7").endswith("is among the first 7.")
+    for k in (5, 10):
+        assert metric_description(f"recall_at_{k}").endswith(f"is among the first {k}.")
+        assert metric_label(f"recall_at_{k}") == f"recall@{k}"
+
+
+def test_registered_objects_bring_their_own_words():
+    assert modality_label("cxr") == "chest X-ray"
+    assert objective_label("clip") == "CLIP"
+    assert baseline_label("labs-boosting") == "labs, boosted trees"
+    assert metric_label("expected_calibration_error") == "calibration error"
+    assert missing_modality_label("complete") == "trains on complete admissions only"
+
+
+def test_an_object_named_by_its_path_describes_itself_and_a_missing_one_is_its_name():
+    path = "clinical_symile.models.missing_modality.complete:COMPLETE"
+    assert missing_modality_label(path) == "trains on complete admissions only"
+    assert missing_modality_label("no_such_package:WAY") == "no_such_package:WAY"
+    assert objective_label("clinical_symile.objectives.symile:Symile") == "Symile"
 
 
 def test_a_task_is_a_heading():
