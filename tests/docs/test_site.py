@@ -8,7 +8,6 @@ import pytest
 
 import clinical_symile
 from clinical_symile.cli.parser import build_parser
-from clinical_symile.config.catalog import ENTRY_POINTS
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
@@ -66,7 +65,7 @@ def test_every_public_function_is_on_the_python_page():
         assert name == "__version__" or re.search(rf"(?m)^::: [\w.]+\.{name}$", page), name
 
 
-GROUPS = {ENTRY_POINTS} | {
+GROUPS = {"clinical_symile.catalogs"} | {
     f"clinical_symile.{family.group}" for family in TABLES.values() if family.group
 }
 
