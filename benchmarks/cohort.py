@@ -35,7 +35,7 @@ WHOLE = {
 }
 SIZES = {"small": SMALL, "whole": WHOLE}
 RESULTS = Path(__file__).parent / "results" / "cohort.md"
-SPREAD_DAYS = 2500  # of what was measured away from an admission
+SPREAD_DAYS = 2500  # of measurements outside an admission
 FINDINGS = (
     "Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,Lung Lesion,"
     "Lung Opacity,No Finding,Pleural Effusion,Pleural Other,Pneumonia,Pneumothorax,Support Devices"
@@ -116,7 +116,7 @@ HOUR, DAY = 3600, 86400
 
 
 def write_tables(folder: Path, sizes: dict[str, int]) -> None:
-    """Write tables of these sizes, the labs in the order of people as MIMIC has them."""
+    """Write tables of these sizes, the labs in the order of subjects, as in MIMIC."""
     measured = {
         "lab": {"rows": sizes["labs"], "inside": 25, "first": -DAY, "width": 2 * DAY},
         "ecg": {"rows": sizes["ecgs"], "inside": 40, "first": -DAY, "width": 2 * DAY},
@@ -161,7 +161,7 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, file: Path) -> Non
 
 
 def measure(preset: str, source: Path) -> dict[str, float]:
-    """Seconds, peak memory of this process and what was chosen."""
+    """Return seconds, the peak memory of this process, and the selection."""
     name = f"mimic_iv/{preset}"
     cohort = read_cohort(open_catalog().path("cohorts", name), name=name)
     start, spent = time.perf_counter(), time.process_time()

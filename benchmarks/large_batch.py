@@ -82,7 +82,7 @@ def resident(field: str) -> float:
 
 
 def measure(way: Way, batch: int, at_a_time: int) -> dict[str, float]:
-    """What the process that is asked for one step finds."""
+    """Measure one step in a process of its own."""
     task, generator = read(), torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     encoders = {

@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _repeated(store: CohortStore, folder: Path) -> CohortStore:
-    """The store with its complete samples repeated as other people's, all of them held out."""
+    """Return the store with its complete samples repeated as further subjects, all held out."""
     whole = np.flatnonzero(store.present.all(axis=1))
     rows = np.resize(whole, SAMPLES)
     for modality in store.modalities:

@@ -80,7 +80,7 @@ def operations(n: int, d: int, modalities: int) -> float:
 
 
 def needed(step: str, n: int, d: int, modalities: int) -> float:
-    """About how many bytes a step holds at its peak, from the sizes of what it keeps."""
+    """Estimate the peak memory of a step in bytes, from the sizes of the tensors that it keeps."""
     products, cube = n ** (modalities - 1) * d, n**modalities
     if step == "official":
         return 4.0 * (8 * products + 9 * cube) * modalities / 3
@@ -102,7 +102,7 @@ def timed(work: Callable[[], object], device: str) -> tuple[float, float]:
 
 
 def forget_peak(device: str) -> float:
-    """What is held now, in bytes; peaks are told from here on."""
+    """Return the allocated bytes, and measure peaks from here on."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
@@ -113,7 +113,7 @@ def forget_peak(device: str) -> float:
 def measure(
     step: str, n: int, d: int, modalities: int, *, repeats: int, device: str
 ) -> dict[str, float]:
-    """What the process that is asked for one step finds."""
+    """Measure one step in a process of its own."""
     generator = torch.Generator().manual_seed(0)
 
     def work(n: int = n) -> None:
@@ -174,7 +174,7 @@ def line(
 
 
 def compare(case: tuple[int, int, int], threads: int, options: argparse.Namespace) -> list[str]:
-    """A line for each step, and what they are compared."""
+    """Return a line for each step, and lines that compare them."""
     found: dict[str, dict[str, float]] = {}
     lines, ratios = [], []
     for step in ("official", "dense", "ours"):

@@ -28,7 +28,7 @@ from clinical_symile.objectives.symile import symile_loss
 BITS = {"highest": 23, "high": 10, "medium": 7}
 CASES = ((64, 128), (256, 128), (128, 1024), (64, 8192))
 LOGITS = (1.0, 10.0, 100.0)
-# Where the two operands of a product stand among the arguments of what computes it.
+# The positions of the two operands among the arguments of each matrix product.
 OPERANDS = {"mm": (0, 1), "addmm": (1, 2), "addmm_": (1, 2)}
 HEAD = (
     "| objective | n | d | largest logit | `matmul` | loss | its error | error of the embeddings' "
@@ -37,7 +37,7 @@ HEAD = (
 
 
 def rounded(values: Tensor, bits: int) -> Tensor:
-    """The nearest numbers with so many bits of mantissa, ties to even."""
+    """Round to a number of mantissa bits, ties to even."""
     dropped = 23 - bits
     raw = values.contiguous().view(torch.int32)
     half = (1 << (dropped - 1)) - 1 + ((raw >> dropped) & 1)

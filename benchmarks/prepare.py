@@ -72,7 +72,7 @@ def cheap_cohort(folder: Path) -> Cohort:
 def measure(admissions: int, folder: Path) -> dict[str, Any]:
     """Seconds and peak memory of one `prepare`, in this process and in those that read.
 
-    Selection is until the first samples are read. Linux tells what a process has held at most.
+    Selection ends when the first samples are read. Linux reports the peak memory of a process.
     """
     cohort, start, out = cheap_cohort(folder), time.perf_counter(), folder / "store"
     shutil.rmtree(out, ignore_errors=True)

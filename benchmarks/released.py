@@ -39,7 +39,7 @@ def write_release(folder: Path) -> None:
     number = sum(ADMISSIONS.values()) + UNUSED
     whole = pd.DataFrame({"subject_id": 10_000_000 + np.arange(number)})
     whole["hadm_id"] = 20_000_000 + rng.permutation(number)
-    whole.loc[number - UNUSED :, "subject_id"] = 10_000_000  # of somebody in train
+    whole.loc[number - UNUSED :, "subject_id"] = 10_000_000  # of a subject of train
     whole["cxr_path"] = whole["ecg_path"] = "files/" + whole["hadm_id"].astype(str)
     labs = rng.normal(50, 20, (number, len(panel))).round(1)
     labs[rng.random(labs.shape) < 0.3] = np.nan

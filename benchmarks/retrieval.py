@@ -48,7 +48,7 @@ def measure(candidates: int, *, queries: int, dim: int) -> str:
     )
     task = read_task(open_catalog(), TASK)
     assert isinstance(task, Retrieval)
-    nowhere: Any = None  # the store is for labels, which nobody asks for here
+    nowhere: Any = None  # the store gives labels, which are not needed here
     predictor = EmbeddingPredictor(embeddings, Symile(), nowhere)
     everyone = np.arange(candidates)
     available = np.ones((queries, 2), dtype=bool)

@@ -216,7 +216,7 @@ def measure(way: Way, sizes: Sizes, device: torch.device, steps: int) -> dict[st
 
 
 def now(device: torch.device) -> float:
-    """Seconds, when all that was asked of a device is done."""
+    """Wait until the device has finished, and return the time in seconds."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -274,7 +274,7 @@ def main() -> None:
         found[name] = in_a_process(name, options, sizes)
         rows.append(row(name, sizes, found[name]))
         print(rows[-1], end="", flush=True)
-    # The same weights, and samples of one made-up store, perhaps not the same ones.
+    # The same weights; samples of one synthetic store, perhaps in another order.
     assert abs(found["ours"]["value"] - found["plain"]["value"]) < 0.1
     ours, plain = (sum(found[name][part] for part in PARTS) for name in ("ours", "plain"))
     device = platform.machine()

@@ -1,8 +1,8 @@
-"""A store described for machines: Croissant, a vocabulary of data sets in JSON-LD.
+"""Describe a store in Croissant, a JSON-LD vocabulary of data sets.
 
 Source: Akhtar et al., "Croissant: A Metadata Format for ML-Ready Datasets", 2024, version 1.0,
-https://docs.mlcommons.org/croissant/docs/croissant-spec.html. It names files, columns and their
-types; no row of a patient is in it.
+https://docs.mlcommons.org/croissant/docs/croissant-spec.html. The description
+names files, columns and their types; it contains no row of a patient.
 """
 
 import json
@@ -76,7 +76,7 @@ def write_croissant(store: CohortStore, *, out: Path) -> None:
 
 
 def croissant(store: CohortStore) -> dict[str, Any]:
-    """The description as JSON-LD."""
+    """Return the description as JSON-LD."""
     manifest = store.manifest
     sums = {f"{name}.npy": about["sha256"] for name, about in manifest["modalities"].items()}
     sums |= manifest["checksums"]

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as parquet
 from jaxtyping import Int
 
-from clinical_symile.data.audit import near_duplicates as likeness
+from clinical_symile.data.audit import near_duplicates
 from clinical_symile.data.audit.leakage import (
     FEWEST,
     availability_leaks,
@@ -24,7 +24,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 
-PART = 64  # measurements that are read at a time
+PART = 64  # measurements that are read at once
 FEW_OBSERVED = 8  # analytes; vectors of fewer may agree by chance
 AVAILABILITY_LOW = 0.55  # lower end of an AUROC that is worth a warning
 EXTENSIONS = (".hea", ".dat", ".mat", ".dcm", ".png", ".jpg", ".jpeg", ".npy")
@@ -40,7 +40,7 @@ class Severity(IntEnum):
 
     @property
     def status(self) -> int:
-        """The exit status for this worst severity; 1 is left for an audit that could not run."""
+        """The exit status for this worst severity; 1 means that the audit could not run."""
         return self.value if self >= Severity.WARNING else 0
 
 
@@ -67,22 +67,22 @@ class AuditFinding:
 def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[AuditFinding]:
     """Run every check of a store.
 
-    Memory is bounded by the tables of the store; measurements are read some at a time.
+    Memory is bounded by the tables of the store; measurements are read in parts.
 
     Args:
-        store: what to look at.
-        pretraining: a text file with the name of one recording per line, with or without folders
-            and extension, from which an encoder has learned already.
+        store: the prepared cohort.
+        pretraining: a text file of the recordings that an encoder was pretrained on: one name per
+            line, with or without folders and extension.
 
     Raises:
-        DataError: `pretraining` cannot be read, or the store does not say which files it is of, or
-            it was made of predictions.
+        DataError: `pretraining` cannot be read, or the store does not name its files, or it was
+            made from predictions.
     """
     if is_prediction_store(store):
         raise DataError(
-            f"{store.path}: was made of a file of predictions, and has neither recordings nor "
-            "training samples to look at; expected a store that `prepare` made. Audit that one; "
-            "`card` tells who is in this one.",
+            f"{store.path}: was made from a file of predictions, without recordings and "
+            "training samples; expected a store that `prepare` made. Audit that one; `card` "
+            "describes this one.",
             code="CS-D019",
         )
     findings: list[AuditFinding] = []
@@ -119,7 +119,7 @@ def _same(store: CohortStore) -> Iterator[AuditFinding]:
             )
             rows, what = rows[observed >= FEW_OBSERVED], f"{FEW_OBSERVED} or more values"
         yield from _repeated(
-            store, modality, likeness.exact_duplicates(array, rows), f"the same {what}"
+            store, modality, near_duplicates.exact_duplicates(array, rows), f"the same {what}"
         )
     for modality, names in _files(store).items():
         places: dict[str, list[int]] = {}
@@ -138,11 +138,11 @@ def _repeated(
     kinds: dict[tuple[Severity, str], list[int]] = {}
     for group in groups:
         if len({split[row] for row in group}) > 1:
-            kind = Severity.ERROR, "of different splits: held-out samples are not unseen"
+            kind = Severity.ERROR, "of different splits: training has read held-out samples"
         elif len({subject[row] for row in group}) > 1:
-            kind = Severity.WARNING, "of different people: one of them is not theirs"
+            kind = Severity.WARNING, "of different subjects: it belongs to one of them at most"
         else:
-            kind = Severity.NOTE, "of one person: it counts more than once"
+            kind = Severity.NOTE, "of one subject: it counts more than once"
         kinds.setdefault(kind, []).extend(group)
     for (severity, why), rows in sorted(kinds.items(), key=lambda item: -item[0][0]):
         yield AuditFinding(
@@ -158,18 +158,18 @@ def _alike(store: CohortStore) -> Iterator[AuditFinding]:
     split = _codes(store, "split")
     for modality in store.modalities:
         array, rows = store.array(modality), _present(store, modality)
-        if not likeness.supports_near_duplicates(array.shape[1:]):
+        if not near_duplicates.supports_near_duplicates(array.shape[1:]):
             continue
-        again = {row for same in likeness.exact_duplicates(array, rows) for row in same[1:]}
+        again = {row for same in near_duplicates.exact_duplicates(array, rows) for row in same[1:]}
         rows = np.array([row for row in rows if int(row) not in again], dtype=np.int64)
-        pairs = likeness.near_duplicate_pairs(array, rows, split[rows])
+        pairs = near_duplicates.near_duplicate_pairs(array, rows, split[rows])
         if pairs:
             yield AuditFinding(
                 check="alike",
                 severity=Severity.ERROR,
                 sentence=f"{modality}: {len(pairs)} pairs of different splits are nearly the same "
-                f"(correlation of {likeness.ALIKE} or more); expected none. Look at them, and move "
-                "copies into one split.",
+                f"(correlation of {near_duplicates.ALIKE} or more); expected none. Look at them, and "
+                "move copies into one split.",
                 samples=_ids(store, sorted({row for pair in pairs for row in pair})),
             )
 
@@ -179,7 +179,7 @@ def _labels(store: CohortStore) -> Iterator[AuditFinding]:
         yield AuditFinding(
             check="labels",
             severity=Severity.ERROR if leak.certain else Severity.WARNING,
-            sentence=f"outcome {leak.outcome} is told by {leak.column} alone: AUROC "
+            sentence=f"outcome {leak.outcome} is predicted by {leak.column} alone: AUROC "
             f"{leak.auroc:.3f} [{leak.low:.3f}, {leak.high:.3f}] on {leak.samples} training "
             "samples. Is it how the outcome is defined, or measured after it? Take it out of the "
             "panel, or the outcome out of the tasks.",
@@ -189,30 +189,30 @@ def _labels(store: CohortStore) -> Iterator[AuditFinding]:
             check="labels",
             severity=Severity.NOTE,
             sentence=f"outcome {outcome}: fewer than {FEWEST} training samples of a class, so it "
-            "is not known whether a single column gives it away.",
+            "is not known whether a single column predicts it.",
         )
 
 
 def _availability(store: CohortStore) -> Iterator[AuditFinding]:
-    for told in availability_leaks(store):
-        if told.interval is None:
+    for leak in availability_leaks(store):
+        if leak.interval is None:
             yield AuditFinding(
                 check="availability",
                 severity=Severity.NOTE,
-                sentence=f"outcome {told.outcome}: {told.why}, so it is not known whether {told.of}"
-                " foretells it.",
+                sentence=f"outcome {leak.outcome}: {leak.why}, so it is not known whether {leak.of}"
+                " predicts it.",
             )
             continue
-        value, low, high, _ = told.interval
-        foretells = low > AVAILABILITY_LOW
+        value, low, high, _ = leak.interval
+        predicts = low > AVAILABILITY_LOW
         yield AuditFinding(
             check="availability",
-            severity=Severity.WARNING if foretells else Severity.NOTE,
-            sentence=f"outcome {told.outcome} from {told.of} alone: AUROC {value:.3f} "
-            f"[{low:.3f}, {high:.3f}] on {told.samples} samples of {told.split}"
+            severity=Severity.WARNING if predicts else Severity.NOTE,
+            sentence=f"outcome {leak.outcome} from {leak.of} alone: AUROC {value:.3f} "
+            f"[{low:.3f}, {high:.3f}] on {leak.samples} samples of {leak.split}"
             + (
-                ". Whatever is scored here may have learned who is examined; compare with it."
-                if foretells
+                ". A model may have learned who is examined; compare it with this value."
+                if predicts
                 else ""
             ),
         )
@@ -242,10 +242,10 @@ def _statistics(store: CohortStore) -> Iterator[AuditFinding]:
 
 def _coverage(store: CohortStore) -> Iterator[AuditFinding]:
     for problem in store.manifest.get("coverage", ()):
-        nobody = problem["reason"] == "modality-missing"
+        is_missing = problem["reason"] == "modality-missing"
         yield AuditFinding(
             check="coverage",
-            severity=Severity.ERROR if nobody else Severity.WARNING,
+            severity=Severity.ERROR if is_missing else Severity.WARNING,
             sentence=problem["sentence"],
         )
     for place, modality in enumerate(store.modalities):
@@ -265,12 +265,12 @@ def _ranges(store: CohortStore) -> Iterator[AuditFinding]:
         yield AuditFinding(
             check="ranges",
             severity=Severity.NOTE,
-            sentence="the cohort declares none, so no column was looked at. Name the lowest and "
-            "the highest of kept numbers in 'ranges' of [samples].",
+            sentence="the cohort declares none, so no column was checked. State the lowest and "
+            "the highest plausible value of kept columns in 'ranges' of [samples].",
         )
     for column, (low, high) in declared.items():
-        said = store.samples[f"kept_{column}"]
-        values = np.asarray(pd.to_numeric(said, errors="coerce"), dtype=np.float64)
+        kept = store.samples[f"kept_{column}"]
+        values = np.asarray(pd.to_numeric(kept, errors="coerce"), dtype=np.float64)
         missing = int(np.isnan(values).sum())
         beyond = np.flatnonzero((values < low) | (values > high))
         if len(beyond):
@@ -304,7 +304,7 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
     files = _files(store)
     if not files:
         raise DataError(
-            f"{store.path}: does not say which files it was made of, so nothing can be compared "
+            f"{store.path}: does not name the files it was made from, so nothing can be compared "
             f"with {file}. Prepare it again.",
             code="CS-D021",
         )
@@ -334,11 +334,11 @@ CHECKS: dict[str, Callable[[CohortStore], Iterator[AuditFinding]]] = {
 }
 FINE = {
     "subjects": "every subject is in one split",
-    "same": "no measurement and no file is under two samples",
-    "alike": "no picture or signal of one split is nearly one of another",
-    "labels": "no single column of a panel gives an outcome away",
-    "availability": "no outcome is coded, or nothing is ever missing",
-    "statistics": "normalisation is fitted on training samples alone",
+    "same": "no two samples share a measurement or a file",
+    "alike": "no image or signal of one split is nearly equal to one of another",
+    "labels": "no single column of a panel predicts an outcome",
+    "availability": "there is no outcome, or nothing is missing",
+    "statistics": "normalization is fitted on training samples alone",
     "coverage": "every modality and analyte has values, in its unit",
     "ranges": "every kept column with a declared range is within it",
 }

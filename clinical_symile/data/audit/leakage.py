@@ -15,12 +15,12 @@ GIVEN_AWAY = 0.95  # AUROC of a single column from which it is suspicious
 CERTAIN = 0.98  # from which, with the lower end of the interval above the former, it is a leak
 FEWEST = 20  # samples of each class
 SEED = 0
-MOST_ROWS = 20_000  # for the model of what was observed; more would tell no more
+MOST_ROWS = 20_000  # for the regression on availability; more samples would not change the estimate
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A column of a panel that tells an outcome by itself."""
+    """A column of a panel that predicts an outcome by itself."""
 
     outcome: str
     column: str
@@ -48,7 +48,7 @@ class AvailabilityLeak:
 
 
 def label_leaks(store: CohortStore) -> Iterator[Leak]:
-    """Columns of panels that alone tell an outcome of the training samples."""
+    """Yield the columns of panels that alone predict an outcome of the training samples."""
     train = store.rows("train")
     subject = store.samples["subject"].to_numpy()
     for modality in store.modalities:
@@ -63,12 +63,12 @@ def label_leaks(store: CohortStore) -> Iterator[Leak]:
                 known = ~np.isnan(label) & ~np.isnan(values)
                 leak = _leak(label[known], values[known], subject[rows[known]])
                 if leak is not None:
-                    told = leak.value, leak.low, leak.high
-                    yield Leak(outcome, f"{modality} {part}", *told, int(known.sum()))
+                    ends = leak.value, leak.low, leak.high
+                    yield Leak(outcome, f"{modality} {part}", *ends, int(known.sum()))
 
 
 def unchecked_outcomes(store: CohortStore) -> list[str]:
-    """Outcomes of which training has too few labels for `label_leaks` to look."""
+    """Return the outcomes with too few training labels for `label_leaks`."""
     rows = store.rows("train")
     return [name for name in store.outcomes if not _both(store.outcome(name)[rows])]
 
@@ -76,7 +76,7 @@ def unchecked_outcomes(store: CohortStore) -> list[str]:
 def _leak(
     label: Float[np.ndarray, " sample"], values: Float[np.ndarray, " sample"], subject: np.ndarray
 ) -> Interval | None:
-    """The AUROC of a column in the better direction, where it is suspicious."""
+    """Return the AUROC of a column in its better direction; None unless it is suspicious."""
     label = label.astype(np.int64)
     if min((label == 1).sum(), (label == 0).sum()) < FEWEST:
         return None
@@ -90,8 +90,8 @@ def _leak(
 def availability_leaks(store: CohortStore) -> Iterator[AvailabilityLeak]:
     """Compute how well availability alone, of modalities and of analytes, predicts each outcome.
 
-    A logistic regression of the outcome on what was observed, fitted on training samples and scored
-    on held-out ones, or on tuning ones where those have no labels.
+    A logistic regression predicts the outcome from availability. It is fitted on training samples
+    and evaluated on held-out ones, or on tuning ones if held-out ones have too few labels.
     """
     masks = _masks(store)
     for outcome in store.outcomes:

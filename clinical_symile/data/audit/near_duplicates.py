@@ -1,8 +1,8 @@
-"""Measurements that are the same, or nearly: exact digests, and hashes that likeness survives.
+"""Find equal and nearly equal measurements, by exact digests and locality-sensitive hashes.
 
-A picture is looked at as 32 by 32 means without its broad shades, a signal as 25 means a second of
-each lead; both standardised. The hash has one bit for each of 128 random directions, on which side
-of it the measurement lies: two whose correlation is r differ in a share arccos(r) / π of the bits
+An image is reduced to 32 by 32 means without its broad shades, a signal to 25 means per second of
+each lead; both are standardized. The hash has one bit for each of 128 random directions: the sign
+of the projection. Two measurements with correlation r differ in a share arccos(r) / π of the bits
 (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002,
 https://doi.org/10.1145/509907.509965). Pairs that agree in one of eight parts of the hash and
 differ in few bits are then compared in full.
@@ -16,9 +16,9 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from scipy.ndimage import uniform_filter1d
 
 BITS = 128
-BANDS = 8  # so that of up to seven bits that differ, some part is without one
+BANDS = 8  # up to seven different bits leave at least one part equal
 FEW_BITS = 16
-ALIKE = 0.98  # correlation from which two measurements count as copies of one
+ALIKE = 0.98  # correlation from which two measurements count as copies
 ONES = np.array([number.bit_count() for number in range(256)])
 AT_A_TIME = 64
 SIDE = 32
@@ -28,7 +28,7 @@ Rows = Int[np.ndarray, " row"]
 
 
 def row_digests(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> dict[bytes, list[int]]:
-    """The rows that hold one measurement, by its digest."""
+    """Return the rows of each measurement, by its digest."""
     found: dict[bytes, list[int]] = {}
     for row in rows:
         content = np.ascontiguousarray(array[row]).tobytes()
@@ -37,7 +37,7 @@ def row_digests(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> dict[byt
 
 
 def exact_duplicates(array: Shaped[np.ndarray, "sample ..."], rows: Rows) -> list[list[int]]:
-    """Rows that hold the same measurement, where there are several."""
+    """Return each group of two rows or more with the same measurement."""
     return [same for same in row_digests(array, rows).values() if len(same) > 1]
 
 
@@ -49,12 +49,12 @@ def supports_near_duplicates(shape: tuple[int, ...]) -> bool:
 def near_duplicate_pairs(
     array: Shaped[np.ndarray, "sample ..."], rows: Rows, group: Int[np.ndarray, " row"]
 ) -> list[tuple[int, int]]:
-    """Pairs of rows of different groups whose measurements are nearly the same.
+    """Return pairs of rows of different groups whose measurements are nearly the same.
 
     Args:
-        array: of pictures [1, h, w] or signals [lead, time at 500 Hz].
-        rows: which to look at.
-        group: of each of them, such as its split.
+        array: images [1, h, w] or signals [lead, time at 500 Hz].
+        rows: the rows to compare.
+        group: the group of each row, such as its split.
     """
     if not len(rows):
         return []
@@ -79,7 +79,7 @@ def _parts(rows: Rows) -> Iterator[Rows]:
 
 
 def _features(measured: Shaped[np.ndarray, "row ..."]) -> Float[np.ndarray, "row feature"]:
-    """What is compared, with mean 0 and mean square 1."""
+    """Return the compared features, with mean 0 and mean square 1."""
     values = measured.astype(np.float32)
     if values.ndim == 4:
         values = _means(_means(values[:, 0], 1, SIDE), 2, SIDE)
@@ -93,7 +93,7 @@ def _features(measured: Shaped[np.ndarray, "row ..."]) -> Float[np.ndarray, "row
 
 
 def _means(values: np.ndarray, axis: int, number: int) -> np.ndarray:
-    """Means over so many stretches along an axis."""
+    """Average over a number of equal segments along an axis."""
     edges = np.linspace(0, values.shape[axis], number + 1).astype(int)[:-1]
     widths = np.diff(np.append(edges, values.shape[axis]))
     shape = [-1 if place == axis else 1 for place in range(values.ndim)]
@@ -116,7 +116,7 @@ def _hashes(features: Float[np.ndarray, "row feature"]) -> UInt8[np.ndarray, "ro
 def _close(
     hashes: UInt8[np.ndarray, "row byte"], band: slice, group: Int[np.ndarray, " row"]
 ) -> Iterable[tuple[int, int]]:
-    """Pairs of different groups that agree in one part of the hash and differ in few bits."""
+    """Yield pairs of different groups that agree in one part of the hash and differ in few bits."""
     part = hashes[:, band].astype(np.int64) @ (256 ** np.arange(band.stop - band.start))
     order = np.argsort(part, kind="stable")
     starts = np.flatnonzero(np.diff(part[order], prepend=-1))

@@ -211,7 +211,7 @@ def test_an_outcome_that_one_lab_gives_away_is_an_error(
     made.arrays["labs"][:, 4] = 5 + sign * (label + np.linspace(0, 0.5, len(label)))
     (finding,) = found(made.write(tmp_path / "store"), "labels")
     assert finding.severity == Severity.ERROR
-    assert "outcome died is told by labs lab 4 alone: AUROC 1.000" in finding.sentence
+    assert "outcome died is predicted by labs lab 4 alone: AUROC 1.000" in finding.sentence
 
 
 def test_an_outcome_that_one_lab_almost_gives_away_is_a_warning(made: Made, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_that_no_range_is_declared_is_a_note_and_not_fine(made: Made, tmp_path: 
     made.ranges = {}
     (finding,) = found(made.write(tmp_path / "store"), "ranges")
     assert finding.severity == Severity.NOTE
-    assert finding.sentence.startswith("the cohort declares none, so no column was looked at.")
+    assert finding.sentence.startswith("the cohort declares none, so no column was checked.")
 
 
 def test_an_outcome_that_is_told_by_who_was_examined_is_a_warning(

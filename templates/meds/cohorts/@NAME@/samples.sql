@@ -1,5 +1,5 @@
 -- One row per admission, in DuckDB's SQL, from MEDS events: subject_id, time, code, numeric_value. Codes are
--- a site's own: correct those that stand here in quotes.
+-- a site's own: correct those in quotes.
 
 WITH admitted AS (
     SELECT
@@ -53,7 +53,7 @@ stays AS (
         subject_id || '-' || strftime(admitted, '%Y%m%d%H%M%S') AS admission,
         subject_id, admitted, discharged,
         CASE
-            WHEN after_death THEN NULL       -- as of organ donors: nobody survives it
+            WHEN after_death THEN NULL       -- such as that of an organ donor
             WHEN left_dead OR left_at IS NULL OR died_at = discharged THEN true
             WHEN died_at IS NULL THEN false
             WHEN NOT by_day THEN died_at < discharged

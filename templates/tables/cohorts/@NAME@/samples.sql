@@ -48,7 +48,7 @@ first_labs AS (
     GROUP BY admission
 )
 
--- Where labs stand in one table with a column for each ("wide"), join that instead of first_labs.
+-- If labs are in one table with a column for each analyte ("wide"), join that instead of first_labs.
 SELECT
     a.admission, a.person, a.sex,
     -- an admission that begins after the death, as of organ donors, has no survivor
