@@ -33,6 +33,9 @@ class Metric:
             then slow.
         limits: limits of the metric from `columns` and the subjects, for few subjects or events.
             None for a mean of `each` in [0, 1], which has its own, and where there is no method.
+        display_name: the name in reports.
+        description: one sentence, which reports show.
+        source: the publication; empty if there is none.
     """
 
     name: str

@@ -168,8 +168,8 @@ def _alike(store: CohortStore) -> Iterator[AuditFinding]:
                 check="alike",
                 severity=Severity.ERROR,
                 sentence=f"{modality}: {len(pairs)} pairs of different splits are nearly the same "
-                f"(correlation of {near_duplicates.ALIKE} or more); expected none. Look at them, and "
-                "move copies into one split.",
+                f"(correlation of {near_duplicates.ALIKE} or more); expected none. Look at "
+                "them, and move copies into one split.",
                 samples=_ids(store, sorted({row for pair in pairs for row in pair})),
             )
 
