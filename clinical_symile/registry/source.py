@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -112,21 +113,14 @@ def read_constant(path: str, *, what: str) -> Any:
         what: what the constant is for, for messages.
 
     Raises:
-        DefinitionError: the module cannot be found, or does not define the name as a literal.
+        DefinitionError: the module cannot be found, or does not define the name.
+        ValueError: its value is not written out as a literal.
     """
     node = find_definition(path, what=what)[0]
-    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-    try:
-        return ast.literal_eval(value) if value is not None else _no_literal(path, what)
-    except ValueError:
-        return _no_literal(path, what)
-
-
-def _no_literal(path: str, what: str) -> Any:
-    raise DefinitionError(
-        f"{what}: '{path}' is not a literal; expected a constant of strings and numbers. "
-        "Write its value out."
-    )
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+        with suppress(ValueError):
+            return ast.literal_eval(node.value)
+    raise ValueError(f"{what}: '{path}' is not a literal; expected a value that is written out.")
 
 
 def find_definition(path: str, *, what: str) -> list[ast.stmt]:

@@ -122,7 +122,7 @@ def test_the_decorator_leaves_the_function_as_it_is():
 def test_a_literal_constant_is_read_and_a_computed_one_is_refused(module: str):
     assert read_constant(f"{module}:COLUMNS", what="columns") == ("label",)
     for name in ("COMPUTED", "function"):
-        with pytest.raises(DefinitionError, match=f"{module}:{name}' is not a literal"):
+        with pytest.raises(ValueError, match=f"{module}:{name}' is not a literal"):
             read_constant(f"{module}:{name}", what="columns")
 
 
