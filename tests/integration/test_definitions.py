@@ -20,8 +20,10 @@ from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import (
     CLASSIFICATION_METRICS,
     ENCODERS,
+    FAMILIES,
     MODALITIES,
     OBJECTIVES,
+    PARTS,
     RETRIEVAL_METRICS,
 )
 
