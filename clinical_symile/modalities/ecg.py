@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int16
 
+from clinical_symile.modalities._dead_time import lost_stretches, recorded_range
 from clinical_symile.modalities._ecg_format import DURATION_S, LEADS, SAMPLING_RATE_HZ
 from clinical_symile.modalities.base import (
     Note,
@@ -22,6 +23,7 @@ from clinical_symile.modalities.waveform_files.detect import open_waveform
 
 _MIN_SAMPLING_RATE_HZ = 100
 _MAX_DENOMINATOR = 2500  # of the ratio of rates: off by less than one time point in ten seconds
+_SEARCHED_S = 120  # longer recordings are cropped before padding is looked for
 _MIN_DURATION_S = 1  # smallest value of shortest_s
 
 # The swing is the range of 99.8 % of a lead's values, as the median over leads. Real recordings
@@ -100,18 +102,23 @@ class Ecg:
     ) -> Int16[np.ndarray, "lead time"] | None:
         """Read the sample's ECG.
 
-        Notes: `cropped`, `padded`, `resampled`, `gap-filled`, `flat-leads`, `amplitude`,
-        `artefact`, `limb-leads`.
+        Notes: `cropped`, `padded`, `padding-removed`, `hole`, `resampled`, `gap-filled`,
+        `flat-leads`, `amplitude`, `artefact`, `limb-leads`.
 
         Raises:
-            Rejected: `file-missing`, `not-readable`, `leads-missing`, `leads-repeated`, `unit`,
-                `sampling-rate`, `too-short`, `too-long`, `nan`, `all-zero`, `flat`, `flat-leads`,
-                `limb-leads` or `amplitude`.
+            Rejected: `file-missing`, `not-readable`, `checksum`, `too-large`, `leads-missing`,
+                `leads-repeated`, `unit`, `sampling-rate`, `too-short`, `too-long`, `nan`,
+                `all-zero`, `flat`, `flat-leads`, `limb-leads` or `amplitude`.
         """
         file = recorded_file(self.path, row, root)
         if file is None:
             return None
         signal, rate = self._taken(open_waveform(file, seconds=DURATION_S), note)
+        lost, doubtful = lost_stretches(signal, rate)
+        for first, end in lost:
+            signal[:, first:end] = np.nan
+        if doubtful:
+            note("hole")
         signal = _filled(signal, longest=self.gap_s, rate=rate, note=note)
         flat = np.isnan(signal[:, 0]) | (signal == signal[:, :1]).all(axis=1)
         if flat.all():
@@ -136,11 +143,26 @@ class Ecg:
         wanted, shortest_s = math.ceil(rate * DURATION_S), min(self.shortest_s, DURATION_S)
         if times < math.floor(rate * shortest_s):
             raise Rejected("too-short", f"{times / rate:.3g} s; expected {shortest_s:g} s")
-        first = 0
-        if times > wanted:
+        if times > rate * _SEARCHED_S:
             first = self._first(times, wanted)
             note("cropped")
-        return waveform.millivolts(LEADS, first, min(first + wanted, times)), rate
+            return waveform.millivolts(LEADS, first, first + wanted), rate
+        signal = waveform.millivolts(LEADS, 0, times)
+        start, end = recorded_range(signal, rate)
+        if end - start < times:
+            note("padding-removed")
+            if end - start < math.floor(rate * shortest_s):
+                raise Rejected(
+                    "too-short",
+                    f"{(end - start) / rate:.3g} s, and no lead changes before or after; expected "
+                    f"{shortest_s:g} s",
+                )
+        signal = signal[:, start:end]
+        if signal.shape[1] > wanted:
+            first = self._first(signal.shape[1], wanted)
+            note("cropped")
+            signal = signal[:, first : first + wanted]
+        return signal, rate
 
     @staticmethod
     def fit(parts: Iterable[np.ndarray]) -> dict[str, Any]:

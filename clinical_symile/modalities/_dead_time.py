@@ -1,0 +1,63 @@
+"""Find the parts of an ECG in which no lead changes: padding, and lost blocks."""
+
+import numpy as np
+from jaxtyping import Float
+
+# Leads of a heart change together at nearly every time point: 40 real records rest for at most 13
+# time points inside, and for 56 at their ends, where some carts hold the last value.
+_FEWEST_POINTS = 20
+_LONGEST_REST_S = 0.2
+_FEWEST_LEADS = 4  # leads that must change somewhere, to judge a common rest
+
+
+def dead_stretches(signal: Float[np.ndarray, "lead t"]) -> list[tuple[int, int]]:
+    """Return the stretches of at least 20 time points in which no lead changes, as first and end.
+
+    Leads that never change, or that have gaps, are left aside.
+    """
+    whole = signal[np.isfinite(signal).all(axis=1)]
+    changing = whole[(whole != whole[:, :1]).any(axis=1)]
+    if len(changing) < _FEWEST_LEADS:
+        return []
+    rests = np.concatenate([[False], (np.diff(changing, axis=1) == 0).all(axis=0), [False]])
+    edges = np.flatnonzero(rests[1:] != rests[:-1]).reshape(-1, 2)
+    return [(first, end + 1) for first, end in edges.tolist() if end + 1 - first >= _FEWEST_POINTS]
+
+
+def recorded_range(signal: Float[np.ndarray, "lead t"], rate: float) -> tuple[int, int]:
+    """Return the first time point and the end of what was recorded, without padding at the ends.
+
+    Padding is a stretch of 0.2 s or more at an end in which no lead changes.
+    """
+    first, end = 0, signal.shape[1]
+    for begin, finish in dead_stretches(signal):
+        if finish - begin < _LONGEST_REST_S * rate:
+            continue
+        if begin == 0:
+            first = finish - _own_points(signal, begin, finish)
+        elif finish == signal.shape[1]:
+            end = begin + _own_points(signal, begin, finish)
+    return first, end
+
+
+def lost_stretches(
+    signal: Float[np.ndarray, "lead t"], rate: float
+) -> tuple[list[tuple[int, int]], bool]:
+    """Return the stretches inside a recording that were lost, and True if others may have been.
+
+    A stretch of 0.2 s or more counts as lost. A shorter one may be lost, unless it is at an end
+    and holds another value than zero.
+    """
+    lost, doubtful = [], False
+    for first, end in dead_stretches(signal):
+        inside = first > 0 and end < signal.shape[1]
+        if inside and end - first >= _LONGEST_REST_S * rate:
+            lost.append((first, end))
+        elif inside or not _own_points(signal, first, end):
+            doubtful = True
+    return lost, doubtful
+
+
+def _own_points(signal: Float[np.ndarray, "lead t"], first: int, end: int) -> int:
+    """Return 1 if a stretch repeats a recorded value, which is the signal's own; 0 for zeros."""
+    return int(np.nan_to_num(signal[:, first:end]).any())
