@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 
 SMALLEST_COUNT = 10  # smaller counts of people or samples are withheld
 DASH = "\N{EN DASH}"  # stands for a value that is not known
@@ -119,3 +120,17 @@ def format_duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     words = [f"{hours} h"] * (hours > 0) + [f"{minutes} min"] * (minutes > 0 or hours > 0)
     return " ".join([*words, f"{rest} s"] if hours == 0 else words)
+
+
+def html_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a small HTML table for notebooks; every text is escaped.
+
+    Args:
+        title: the caption.
+        head: the column names.
+        rows: the cells.
+    """
+    lines = ["".join(f"<th>{escape(name)}</th>" for name in head)]
+    lines += ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><caption>{escape(title)}</caption>{body}</table>"

@@ -8,6 +8,7 @@ from clinical_symile.formatting import (
     format_part,
     format_parts,
     format_value,
+    html_table,
     join_words,
     mask_small_counts,
 )
@@ -57,3 +58,11 @@ def test_p_values_durations_and_lists_are_short():
     assert format_duration(95.0) == "1 min 35 s"
     assert format_duration(3700.0) == "1 h 1 min"
     assert join_words(["a"]) == "a"
+
+
+def test_every_text_of_a_table_for_notebooks_is_escaped():
+    shown = html_table("<t>", ["<h>"], [["<c>"], [3]])
+    assert "<t>" not in shown
+    assert "<h>" not in shown
+    assert "&lt;c&gt;" in shown
+    assert "<td>3</td>" in shown

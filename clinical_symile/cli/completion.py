@@ -2,6 +2,8 @@
 
 import argparse
 
+from clinical_symile.registry.extras import missing_extra
+
 SHELLS = ("bash", "zsh", "fish")
 COMMAND = "clinical-symile"
 
@@ -22,7 +24,12 @@ def completion_script(shell: str) -> str:
 
     Args:
         shell: one of `SHELLS`.
-    """
-    from argcomplete.shell_integration import shellcode
 
+    Raises:
+        MissingExtraError: the extra `completion` is not installed.
+    """
+    try:
+        from argcomplete.shell_integration import shellcode
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, what="completion in a shell") from error
     return shellcode([COMMAND], shell=shell)

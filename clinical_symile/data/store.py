@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.errors import DataError
+from clinical_symile.formatting import format_count, html_table
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
@@ -57,6 +58,16 @@ class CohortStore:
     candidates: pd.DataFrame | None
     withheld: Mapping[str, Bool[np.ndarray, "sample part"]] = field(default_factory=dict)
     converted: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """Return the counts of each split for a notebook; small counts are withheld."""
+        head = ["split", "samples", "subjects", *(f"with {name}" for name in self.modalities)]
+        rows = [
+            [split, *map(format_count, (counts["samples"], counts["subjects"]))]
+            + [format_count(counts["present"][name]) for name in self.modalities]
+            for split, counts in self.manifest["counts"].items()
+        ]
+        return html_table(f"{self.cohort}, store {self.digest}", head, rows)
 
     @property
     def cohort(self) -> str:

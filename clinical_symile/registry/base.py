@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
+from clinical_symile.registry.extras import missing_extra
 from clinical_symile.registry.source import (
     Description,
     find_definition,
@@ -158,11 +159,18 @@ def load_object(path: str, *, what: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not _is_part_of(error.name, module):
+            raise missing_extra(error, what=what) from error
         raise DefinitionError(
             f"{what}: {error}; expected an importable 'package.module:Name'. "
             "Install the package that has it, or correct the name.",
             code="CS-F019",
         ) from error
+
+
+def _is_part_of(package: str | None, module: str) -> bool:
+    """Return True if a package is on the path of a module: then the path itself is wrong."""
+    return package is None or f"{module}.".startswith(f"{package}.")
 
 
 def name_problems(name: str, family: Family) -> list[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError, warn_renamed
+from clinical_symile.formatting import html_table
 from clinical_symile.tracking.analysis_tables import read_analysis
 from clinical_symile.tracking.names import check_name, check_path
 from clinical_symile.tracking.results import (
@@ -25,6 +26,8 @@ from clinical_symile.tracking.results import (
 from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
 
 _MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
+# The keys of `run.toml` that a notebook shows.
+_SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 
 
@@ -49,6 +52,19 @@ class Run:
     def name(self) -> str:
         """The run's name."""
         return self.path.name
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run: its record and how much was evaluated."""
+        record, results = self._metadata_or_empty(), self.results
+        about = [(key, record[key]) for key in _SHOWN if key in record]
+        rows = [
+            *about,
+            ("finished", "yes" if self.is_finished else "no"),
+            ("epochs", len(self.history)),
+            ("evaluated tasks", len({row.task for row in results})),
+            ("results", len(results)),
+        ]
+        return html_table(f"run {self.name}", ("", ""), rows)
 
     @property
     def weights(self) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from clinical_symile.cli.main import main
 from tests.helpers.hospital import Hospital
+from tests.helpers.synthetic import TINY
 
 
 @pytest.fixture
@@ -49,3 +50,20 @@ def prepare(hospital: Hospital, tmp_path: Path) -> list[str | Path]:
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small benchmark of two runs, which `benchmark` wrote."""
+    out = tmp_path_factory.mktemp("benchmark") / "out"
+    words = [word for setting in TINY for word in ("--set", setting)]
+    words += ["--generate", "subjects=60", "--baselines", "none", "--accelerator", "cpu"]
+    words += ["--pretraining", "pretraining/symile,pretraining/clip", "--seeds", "0"]
+    words += ["--tasks", "retrieval/cxr_given_ecg_labs"]
+    command = ["benchmark", "benchmark", "--cohort", "synthetic", "--out", str(out), *words]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        with pytest.raises(SystemExit) as stop:
+            main(command)
+    assert stop.value.code == 0
+    return out

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.cli.completion import COMMAND, SHELLS, completion_script
+from clinical_symile.registry import extras
 
 # What is typed, what must be offered, and what must not.
 CASES = [
@@ -123,3 +124,19 @@ ASK: dict[str, Callable[[str, Path, dict[str, str]], str]] = {
     "fish": _ask_fish,
     "zsh": _ask_zsh,
 }
+
+
+def _without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+
+
+def test_completion_without_its_extra_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
+):
+    _without(monkeypatch, "argcomplete")
+    monkeypatch.setattr(extras, "requires", lambda _: ["argcomplete>=3.5; extra == 'completion'"])
+    status, shown, said = run("completion", "bash")
+    assert (status, shown) == (1, "")
+    assert "pip install 'clinical-symile[completion]'" in said

@@ -112,3 +112,13 @@ def test_absent_measurements_take_no_room(store: CohortStore) -> None:
     file = store.path / "ecg.npy"
     whole, absent = file.stat().st_size, 12 * 5000 * 2
     assert file.stat().st_blocks * 512 <= whole - absent + 2 * 4096
+
+
+def test_a_notebook_shows_counts_alone_and_withholds_small_ones(store: CohortStore) -> None:
+    shown = store._repr_html_()
+    assert "<td>train</td><td>&lt;10</td>" in shown
+    assert "with cxr" in shown
+    assert store.digest in shown
+    for column in ("sample", "subject"):
+        for value in store.samples[column].astype(str):
+            assert f">{value}<" not in shown

@@ -249,6 +249,12 @@ def errors_without_a_code() -> list[str]:
         if isinstance(value, type)
         and issubclass(value, errors.ClinicalSymileError | errors.CannotScore)
     }
+    kinds |= {
+        node.name
+        for tree in MODULES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and kinds & {ast.unparse(base) for base in node.bases}
+    }
     known, found = errors.error_codes(), []
     for module, tree in MODULES.items():
         for node in ast.walk(tree):

@@ -131,3 +131,12 @@ def test_empty_results_are_an_empty_frame():
 def test_an_unknown_plot_is_named_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'degradation'"):
         RESULTS.plot("degredation")
+
+
+def test_names_in_a_notebook_are_escaped():
+    rows = (replace(RESULT, run="<script>"),)
+    skipped = (replace(SKIPPED, reason="<i>why</i>"),)
+    shown = Results(rows, skipped, {RESULT.task: RESULT.metric}, ("<note>",))._repr_html_()
+    for word in ("<script>", "<i>", "<note>"):
+        assert word not in shown
+    assert "&lt;script&gt;" in shown

@@ -267,3 +267,16 @@ def test_a_table_that_is_no_record_of_a_copy_is_refused(run: Run) -> None:
         file.write('[mlflow]\nrun_id = "42"\n')
     with pytest.raises(DataError, match=r"\[mlflow\] has run_id; expected the texts experiment"):
         _ = run.mlflow_copy
+
+
+def test_a_notebook_shows_the_record_of_a_run_escaped(run: Run) -> None:
+    run.write_metadata({"name": run.name, "seed": 0, "task": "<b>x</b>", "cohort": "synthetic"})
+    shown = run._repr_html_()
+    assert "run symile-0" in shown
+    assert "&lt;b&gt;x&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+    assert str(run.path) not in shown
+
+
+def test_a_notebook_shows_a_folder_that_is_no_run_yet(tmp_path: Path) -> None:
+    assert "<td>finished</td><td>no</td>" in Run(tmp_path / "new")._repr_html_()
