@@ -1,0 +1,65 @@
+"""Every name of a benchmark is resolved before anything is written."""
+
+import pytest
+
+from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.report_file import benchmark_requirements
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DefinitionError
+
+
+def test_without_choices_a_benchmark_is_what_its_report_needs(catalog: Catalog):
+    plan = plan_benchmark(BenchmarkSpec(cohort="synthetic"), catalog=catalog)
+    needed = benchmark_requirements(catalog.path("reports", "benchmark"))
+    assert tuple(task.name for task in plan.pretraining) == needed.pretraining
+    assert (plan.tasks, plan.baselines, plan.seeds) == (
+        needed.tasks,
+        needed.baselines,
+        needed.seeds,
+    )
+
+
+def test_a_choice_replaces_what_the_report_needs_also_by_nothing(catalog: Catalog):
+    chosen = BenchmarkSpec(
+        cohort="synthetic", pretraining=("pretraining/clip",), baselines=(), seeds=(3, 4)
+    )
+    plan = plan_benchmark(chosen, catalog=catalog)
+    assert [task.name for task in plan.pretraining] == ["pretraining/clip"]
+    assert plan.baselines == ()
+    assert plan.seeds == (3, 4)
+
+
+def test_an_override_is_applied_to_every_pretraining_task(catalog: Catalog):
+    spec = BenchmarkSpec(cohort="synthetic", overrides=("epochs=7",))
+    plan = plan_benchmark(spec, catalog=catalog)
+    assert plan.pretraining
+    assert {task.epochs for task in plan.pretraining} == {7}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"report": "benchmrk"}, "did you mean 'benchmark'"),
+        ({"cohort": "syntetic"}, "did you mean 'synthetic'"),
+        ({"pretraining": ("pretraining/symil",)}, "did you mean 'pretraining/symile'"),
+        ({"baselines": ("prevalenc",)}, "unknown baseline 'prevalenc'; did you mean 'prevalence'"),
+        ({"overrides": ("epoch=3",)}, "epoch"),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_the_nearest_one(
+    wrong: dict, message: str, catalog: Catalog
+):
+    with pytest.raises(DefinitionError, match=message):
+        plan_benchmark(BenchmarkSpec(**{"cohort": "synthetic", **wrong}), catalog=catalog)
+
+
+def test_a_report_with_patterns_replaces_those_of_its_tasks(
+    catalog: Catalog, synthetic_store: CohortStore
+):
+    plan = plan_benchmark(BenchmarkSpec(report="missingness", cohort="synthetic"), catalog=catalog)
+    assert plan.missingness
+    tasks, _ = plan.applicable_tasks(catalog, synthetic_store)
+    assert tasks
+    for task in tasks:
+        assert set(task.missingness) <= set(plan.missingness)
