@@ -88,6 +88,12 @@ def own_modules(names: set[str]) -> set[str]:
     return {name for name in short if name in MODULES or f"{name}.__init__" in MODULES}
 
 
+def test_file(module: str) -> str:
+    """The test file of a module's name, below `tests/`."""
+    folder, _, name = module.replace(".", "/").rpartition("/")
+    return f"{folder}/test_{name}.py".removeprefix("/")
+
+
 def package_of(module: str) -> str:
     return module.split(".")[0]
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.helpers import source
-from tests.helpers.source import MODULES, PACKAGE, at_import, imported
+from tests.helpers.source import MODULES, PACKAGE, ROOT, at_import, imported
 
 # How many offenders of a rule are left: only ever fewer.
 REMAINING = {"old words of availability": 1}  # `samples.measured`, a key of cohort.toml
@@ -47,6 +47,30 @@ LOADED_BY = {
     "jinja2": {"reporting.render"},
     "rich": {"cli.console", "tracking.progress"},
 }
+# Modules without a test file of their name, and the file that tests them: members of a family that
+# its contract tests cover, verbs that are thin layers over the API, and schemas of definitions.
+TESTED_BY = {
+    "api.cohorts": "api/test_runs.py",
+    "api.external": "api/test_runs.py",
+    "api.reports": "api/test_runs.py",
+    "benchmarking.external_run": "benchmarking/test_external.py",
+    "benchmarking.finalize": "benchmarking/test_run.py",
+    "config.tasks.classification": "config/tasks/test_read.py",
+    "config.tasks.pretraining": "config/tasks/test_read.py",
+    "config.tasks.retrieval": "config/tasks/test_read.py",
+    "data.external.pair_scores": "evaluation/predictors/test_external_pairs.py",
+    "data.ingest.query_lineage": "data/ingest/test_query.py",
+    "data.ingest.source_tables": "data/ingest/test_tables.py",
+    "data.wizard.render": "data/wizard/test_propose.py",
+    "data.wizard.roles": "data/wizard/test_propose.py",
+    "evaluation.own_model": "evaluation/predictors/test_user_model.py",
+    "evaluation.predictors.bank": "evaluation/predictors/test_embedding.py",
+    "modalities.waveform_files": "modalities/test_ecg.py",
+    "models.missing_modality": "models/missing_modality/test_every_method.py",
+    "objectives.base": "objectives/test_every_objective.py",
+    "objectives.kernels.base": "objectives/kernels/test_tiled.py",
+    "reporting.benchmark_report": "benchmarking/test_run.py",
+}
 # These load them inside a function, so that importing the module costs nothing.
 ONLY_WHEN_CALLED = {
     ("argcomplete", "cli.completion"),
@@ -65,6 +89,24 @@ ONLY_WHEN_CALLED = {
 def test_the_house_has_no_more_offenders_than_it_had(rule: str):
     offenders = source.RULES[rule]()
     assert len(offenders) <= REMAINING.get(rule, 0), "\n".join(offenders)
+
+
+def test_a_reader_finds_the_tests_of_a_module_by_its_name():
+    tests = ROOT / "tests"
+    nameless = {
+        module
+        for module in MODULES
+        if not module.rpartition(".")[2].startswith("_")
+        and not (tests / source.test_file(module)).is_file()
+    }
+    listed = {one for one in nameless if any(f"{one}.".startswith(f"{m}.") for m in TESTED_BY)}
+    # The verbs of the command line have tests by what they do; see tests/cli.
+    missing = {module for module in nameless - listed if not module.startswith("cli.")}
+    assert not missing, f"no tests/{source.test_file(min(missing))}"
+    for module, file in TESTED_BY.items():
+        covered = {one for one in nameless if f"{one}.".startswith(f"{module}.")}
+        assert covered, f"{module} has a test file of its name: take it off the list"
+        assert (tests / file).is_file(), file
 
 
 def test_few_pairs_of_packages_depend_on_each_other():
