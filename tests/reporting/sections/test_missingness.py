@@ -9,52 +9,19 @@ from clinical_symile.reporting.sections.missingness import (
     retained_share_panels,
     trained_with_panels,
 )
-from clinical_symile.tracking.results import Comparison, Result
+from clinical_symile.tracking.results import Comparison
 from tests.helpers.figures import svg_of
+from tests.helpers.one_risk_task import ABOUT, PATTERNS, RESULT, TASKS, falling_scores
 
-TASKS: dict[str, Any] = {
-    "classification/died": {
-        "kind": "classification",
-        "inputs": ("cxr", "ecg"),
-        "outcome": "died",
-        "primary": "auroc",
-        "higher_is_better": True,
-    }
-}
 SERIES = [
     Series("a-0", "masked cube", "masked cube", 0, 0),
     Series("b-0", "learned", "learned", 1, 0),
 ]
-PATTERNS = ["complete", "without-ecg", "mcar-10", "mcar-50", "mnar-50", "site"]
-ABOUT: dict[str, Any] = {"cohort": "c", "task": "classification/died", "digest": "d"}
-RESULT = Result(
-    run="a-0",
-    **ABOUT,
-    split="held_out",
-    missingness="complete",
-    metric="auroc",
-    value=0.8,
-    low=0.75,
-    high=0.85,
-    interval="bca",
-    chance=0.5,
-    n_samples=100,
-    n_subjects=90,
-    hidden={"ecg": 0.0, "labs": 0.0},
-    mask="0123",
-    seed=0,
-)
 
 
 @pytest.fixture
 def scores() -> ResultTable:
-    return ResultTable(
-        replace(
-            RESULT, run=run, missingness=pattern, value=0.8 - 0.05 * place - 0.1 * (run == "b-0")
-        )
-        for run in ("a-0", "b-0", "oracle")
-        for place, pattern in enumerate(PATTERNS)
-    )
+    return falling_scores()
 
 
 def test_degradation_goes_from_nothing_missing_to_the_highest_rate_of_a_mechanism(scores):

@@ -11,17 +11,8 @@ from clinical_symile.reporting.sections.reliability import (
 )
 from clinical_symile.tracking.analysis_tables import Measure
 from tests.helpers.figures import svg_of
+from tests.helpers.one_risk_task import TASK, TASKS
 
-TASK = "classification/died"
-TASKS: dict[str, Any] = {
-    TASK: {
-        "kind": "classification",
-        "inputs": ("cxr", "ecg"),
-        "outcome": "died",
-        "primary": "auroc",
-        "higher_is_better": True,
-    }
-}
 SERIES = [Series("a-0", "dropout", "dropout", 0, 0)]
 ABOUT: dict[str, Any] = {"cohort": "c", "task": TASK, "part": None, "digest": "d"}
 GRID = ("complete", "without-ecg", "mcar-10", "mcar-50", "mnar-50")
