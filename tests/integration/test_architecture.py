@@ -65,11 +65,15 @@ TESTED_BY = {
     "data.wizard.roles": "data/wizard/test_propose.py",
     "evaluation.own_model": "evaluation/predictors/test_user_model.py",
     "evaluation.predictors.bank": "evaluation/predictors/test_embedding.py",
+    "missingness.at_least_one": "missingness/test_simulated_masks.py",
+    "missingness.correlated": "missingness/test_simulated_masks.py",
+    "missingness.mask_statistics": "missingness/test_simulated_masks.py",
     "modalities.waveform_files": "modalities/test_ecg.py",
     "models.missing_modality": "models/missing_modality/test_every_method.py",
     "objectives.base": "objectives/test_every_objective.py",
     "objectives.kernels.base": "objectives/kernels/test_tiled.py",
     "reporting.benchmark_report": "benchmarking/test_run.py",
+    "stats.estimate": "stats/test_proportions.py",
 }
 # These load them inside a function, so that importing the module costs nothing.
 ONLY_WHEN_CALLED = {
