@@ -112,7 +112,9 @@ def test_labels_that_contradict_the_store_are_refused(
 def test_a_sample_with_two_predictions_and_a_missing_outcome_are_refused(
     synthetic_store: CohortStore, table: pd.DataFrame
 ):
-    with pytest.raises(DataError, match="1 of .* predictions are of a sample that already has one"):
+    with pytest.raises(
+        DataError, match=r"1 of .* predictions are of a sample that already has one"
+    ):
         _matched(pd.concat([table, table.iloc[:1]]), synthetic_store)
     with pytest.raises(DataError, match="does not say which outcome it predicts"):
         _matched(table, synthetic_store, outcomes=(OUTCOME, "another"))
