@@ -26,12 +26,12 @@ REPORT_FILE = "report.toml"
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every definition there is, by kind and name.
+    """All definitions, by kind and name.
 
     Attributes:
         cohorts: `cohort.toml` of each cohort.
         tasks: the TOML file of each task.
-        reports: the template of each report.
+        reports: the definition of each report.
     """
 
     cohorts: Mapping[str, Path]
@@ -39,7 +39,7 @@ class Catalog:
     reports: Mapping[str, Path]
 
     def path(self, kind: Kind, name: str) -> Path:
-        """The file that defines a name; a cohort's may end in a slash and a preset.
+        """Return the file that defines a name; a cohort's name may end in a slash and a preset.
 
         Raises:
             DefinitionError: there is none; the message has the nearest name.
@@ -57,12 +57,12 @@ class Catalog:
         return files[name]
 
     def of(self, kind: Kind) -> Mapping[str, Path]:
-        """The definitions of one kind."""
+        """Return the definitions of one kind."""
         return {"cohorts": self.cohorts, "tasks": self.tasks, "reports": self.reports}[kind]
 
 
 def open_catalog(directories: Sequence[Path] = ()) -> Catalog:
-    """All definitions: ours, installed ones, and those in `directories`.
+    """Find all definitions: ours, installed ones, and those in `directories`.
 
     Args:
         directories: further catalogs, as after `--catalog`; the ones in the environment variable
@@ -76,7 +76,7 @@ def open_catalog(directories: Sequence[Path] = ()) -> Catalog:
         Path(part) for part in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep) if part
     ]
     found: dict[str, dict[str, Path]] = {kind: {} for kind in get_args(Kind)}
-    problems = []
+    problems: list[str] = []
     for directory in dict.fromkeys(
         [builtin_catalog_directory(), *_installed(), *named, *directories]
     ):
@@ -134,7 +134,7 @@ def read_report_table(path: Path) -> dict[str, Any]:
 
 
 def builtin_folder(folder: str) -> Path:
-    """A folder that comes with this package, beside the definitions."""
+    """Return a folder that comes with this package, beside the definitions."""
     return builtin_catalog_directory() / folder
 
 
@@ -156,7 +156,7 @@ def builtin_catalog_directory() -> Path:
 
 
 def _installed() -> list[Path]:
-    directories = []
+    directories: list[Path] = []
     for point in installed_plugins("catalogs"):
         spec = importlib.util.find_spec(point.path)
         if spec is None or spec.origin is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from clinical_symile.config._tables import is_table
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.config.cohort_schema import (
     CandidateTable,
@@ -129,14 +130,15 @@ def _check_the_rest(
         DefinitionError: with all problems.
     """
     samples, modalities = table.get("samples"), table.get("modalities")
-    query = samples.get("sql") if isinstance(samples, dict) else None
+    query = samples.get("sql") if is_table(samples) else None
     if not _query_is_there(query, path):
         problems.append(
             f"{where}: samples.sql is '{query}', which is not beside it. Add the query."
         )
-    for key, arguments in (modalities if isinstance(modalities, dict) else {}).items():
+    named: Mapping[str, Any] = modalities if is_table(modalities) else {}
+    for key, arguments in named.items():
         found: list[str] = []
-        if isinstance(arguments, dict):
+        if is_table(arguments):
             definition = _modality(key, arguments, where, found)
             if not found:
                 try:
@@ -175,7 +177,8 @@ def modality_adapters(cohort: Cohort) -> dict[str, Any]:
     Raises:
         DefinitionError: adapters reject their arguments; all problems at once.
     """
-    adapters, problems = {}, []
+    adapters: dict[str, Any] = {}
+    problems: list[str] = []
     for name in cohort.modalities:
         try:
             adapters[name] = modality_adapter(cohort, name)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from clinical_symile.config._tables import is_table
 from clinical_symile.config._validators import accept_only, is_number
 from clinical_symile.config.splits import Code, Split, Splitting, Text
 from clinical_symile.registry.base import unknown_name_message
@@ -33,7 +34,7 @@ Encoding = Annotated[
     str | dict[str, str],
     accept_only(
         lambda value: all(
-            one in _ENCODINGS for one in (value.values() if isinstance(value, dict) else [value])
+            one in _ENCODINGS for one in (value.values() if is_table(value) else [value])
         ),
         expected=f"{', '.join(_ENCODINGS)}, or a table of one of these for each table",
     ),
@@ -236,7 +237,7 @@ class CohortFile(_Table):
             raise ValueError(
                 f"[types] names {', '.join(unknown)}, not in [tables]. Correct the name."
             )
-        named = {*self.encoding} if isinstance(self.encoding, dict) else set()
+        named: set[str] = {*self.encoding} if is_table(self.encoding) else set()
         if unknown := sorted(named - self.tables.keys() - self.samples.tables.keys()):
             raise ValueError(
                 f"[encoding] names {', '.join(unknown)}, not in [tables]. Correct the name."

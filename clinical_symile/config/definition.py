@@ -5,6 +5,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from clinical_symile.config._tables import is_list, is_table
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
 
@@ -28,15 +29,15 @@ def read_definition(
         return model.model_validate(table)
     except ValidationError as error:
         found = error.errors()
-    # What only whole definitions are asked is not asked beside an unknown key: leave those out.
-    strangers = {one["loc"] for one in found if one["type"] == "extra_forbidden"}
-    if strangers:
+    # Checks of a whole definition do not run beside an unknown key: check again without these.
+    unknown = {one["loc"] for one in found if one["type"] == "extra_forbidden"}
+    if unknown:
         try:
-            model.model_validate(_leaving_out(table, strangers))
+            model.model_validate(_leaving_out(table, unknown))
         except ValidationError as error:
             found += [one for one in error.errors() if one not in found]
-    told = [one for one in found if not _follows(one, found)]
-    problems = [problem for one in told for problem in _problems(one, model, table, where)]
+    reported = [one for one in found if not _follows(one, found)]
+    problems = [problem for one in reported for problem in _problems(one, model, table, where)]
     raise DefinitionError(*dict.fromkeys(problems), code="CS-F003")
 
 
@@ -49,19 +50,19 @@ def _follows(one: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool
 
 
 def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
-    """What a file says without the keys at some places, which are ways into tables and lists."""
+    """Return a table without the keys at some places; a place is a path into tables and lists."""
     inside = {place[0] for place in places if place}
 
     def below(key: int | str) -> list[tuple[int | str, ...]]:
         return [place[1:] for place in places if place[:1] == (key,)]
 
-    if isinstance(value, Mapping):
+    if is_table(value):
         kept = {key: entry for key, entry in value.items() if (key,) not in places}
         return {
             key: _leaving_out(entry, below(key)) if key in inside else entry
             for key, entry in kept.items()
         }
-    if isinstance(value, list):
+    if is_list(value):
         return [
             _leaving_out(entry, below(key)) if key in inside else entry
             for key, entry in enumerate(value)

@@ -17,7 +17,7 @@ class RenamedWords:
     """
 
     keys: Mapping[str, str]
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 
     def update(self, table: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         """Return the table in today's words; warn once for each old word.
@@ -38,7 +38,7 @@ class RenamedWords:
                 ),
                 code="CS-F007",
             )
-        updated = {}
+        updated: dict[str, Any] = {}
         for key, value in table.items():
             name = self.keys.get(key, key)
             if name != key:

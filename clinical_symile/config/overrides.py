@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clinical_symile.config._tables import is_table
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
 
@@ -43,8 +44,8 @@ def _replaced(
     if not rest:
         return {**table, key: value}
     inner = table.get(key)
-    if not isinstance(inner, Mapping):
-        tables = {name: None for name, entry in table.items() if isinstance(entry, Mapping)}
+    if not is_table(inner):
+        tables = {name: None for name, entry in table.items() if is_table(entry)}
         raise DefinitionError(
             f"--set {setting}: {unknown_name_message(key, tables, what='table')}", code="CS-F008"
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clinical_symile.config._tables import is_table
 from clinical_symile.config.catalog import read_toml
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
@@ -42,7 +43,7 @@ def apply_preset(table: Mapping[str, Any], *, name: str, where: str) -> dict[str
     """
     cohort, _, preset = name.partition("/")
     presets = table.get(_PRESETS_KEY, {})
-    if not isinstance(presets, dict) or not all(isinstance(p, dict) for p in presets.values()):
+    if not is_table(presets) or not all(map(is_table, presets.values())):
         raise DefinitionError(
             f"{where}: presets: expected tables. Write [presets.<name>].", code="CS-F003"
         )
@@ -63,6 +64,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     """Merge tables key by key; replace any other value."""
     joined = dict(below)
     for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(below.get(key), dict)
-        joined[key] = _merged(below[key], value) if both else value
+        before = below.get(key)
+        if is_table(value) and is_table(before):
+            value = _merged(before, value)
+        joined[key] = value
     return joined

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clinical_symile.config._tables import is_list
 from clinical_symile.config._validators import accept_only, is_text
 from clinical_symile.config.component import unknown_objects
 from clinical_symile.config.splits import Split
@@ -30,8 +31,7 @@ Outcomes = Annotated[
     str | tuple[str, ...],
     accept_only(
         lambda value: (
-            is_text(value)
-            or (isinstance(value, list | tuple) and len(value) > 0 and all(map(is_text, value)))
+            is_text(value) or (is_list(value) and len(value) > 0 and all(map(is_text, value)))
         ),
         expected="the name of an outcome, or a list of names",
     ),
@@ -92,7 +92,7 @@ class EvaluationFields(TaskTable):
 
 def pattern_problems(patterns: Sequence[str], modalities: Sequence[str]) -> list[str]:
     """Return what is wrong with missingness patterns of some modalities, a sentence each."""
-    problems = []
+    problems: list[str] = []
     for pattern in patterns:
         try:
             parse_pattern(pattern).check(tuple(modalities))

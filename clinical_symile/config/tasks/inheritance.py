@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clinical_symile.config._tables import is_table
 from clinical_symile.config.catalog import Catalog, read_toml
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.errors import DefinitionError
@@ -34,7 +35,7 @@ def merge_task_tables(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> d
     merged = dict(inherited)
     for key, value in own.items():
         before = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
+        if is_table(value) and is_table(before):
             another = value.get("name", before.get("name")) != before.get("name")
             value = value if another else merge_task_tables(before, value)
         merged[key] = value

@@ -104,7 +104,7 @@ def applicability_problems(
         outcomes: the outcomes that the cohort defines.
     """
     wanted = task.outcomes if isinstance(task, Classification) else ()
-    problems = []
+    problems: list[str] = []
     if absent := [f"'{name}'" for name in task.modalities if name not in modalities]:
         problems.append(f"it has no modality {', '.join(absent)}, only {', '.join(modalities)}.")
     if uncoded := [f"'{name}'" for name in wanted if name not in outcomes]:
