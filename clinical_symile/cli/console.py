@@ -67,7 +67,7 @@ def results_table(
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """The difference of each pair of runs, with its paired interval."""
+    """Return a table of the difference of each pair of runs, with its paired interval."""
     table = Table(
         title="Differences on the same queries, 95 % intervals by paired bootstrap over subjects",
         title_justify="left",
@@ -187,7 +187,7 @@ def show_results(results: Results, console: Console) -> None:
 
 
 def show_benchmark(made: Benchmark, console: Console) -> None:
-    """The numbers, what could not be had, and how to look at the rest."""
+    """Print results, missing results and the next commands."""
     primary = {task.name: task.primary for task in made.tasks}
     beside = {run.name for run in made.runs if run.is_baseline}
     learned = [row for row in made.results if row.run not in beside]
@@ -207,7 +207,7 @@ def show_benchmark(made: Benchmark, console: Console) -> None:
 
 
 def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
-    """Of more differences than can be read one by one: how many were told apart, by task."""
+    """Print for each task how many of many differences are significant."""
     console.print("Differences of each two runs on the same queries, all in comparisons.jsonl:")
     for task in dict.fromkeys(row.task for row in comparisons):
         of = [row for row in comparisons if row.task == task]

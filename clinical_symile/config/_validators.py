@@ -7,11 +7,11 @@ from pydantic import BeforeValidator
 
 
 def accept_only(accepted: Callable[[Any], bool], *, expected: str) -> BeforeValidator:
-    """Refuse a value that is of no kind of its field before each kind does so for itself.
+    """Return a validator that refuses a value in one sentence, before the types of its field do.
 
     Args:
-        accepted: whether it is of one of them.
-        expected: what they are, in words.
+        accepted: returns True for a value of one of the types.
+        expected: the types, in words.
     """
 
     def refuse(value: Any) -> Any:

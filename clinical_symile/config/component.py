@@ -1,4 +1,4 @@
-"""`ComponentConfig`: a named object with its keyword arguments, as definitions write it."""
+"""Define a named object with its keyword arguments, as definitions write it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

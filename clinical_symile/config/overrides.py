@@ -1,4 +1,4 @@
-"""Fields that are set on the command line: `--set epochs=3`, `--set encoders.ecg.width=32`."""
+"""Apply fields that are set on the command line, such as `--set encoders.ecg.width=32`."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from clinical_symile.registry.base import unknown_name_message
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """A field and its value from `field=value`; the value is TOML, or a string if it is not.
+    """Parse `field=value`; the value is TOML, or a string if it is not.
 
     >>> parse_override("epochs=3")
     ('epochs', 3)
@@ -28,10 +28,10 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def apply_override(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
-    """The table with a field set, by `field=value` with dots into tables that are there.
+    """Return the table with a field set by `field=value`; dots lead into existing tables.
 
     Raises:
-        DefinitionError: it is not of this form, or a table is not there.
+        DefinitionError: it has another form, or a table does not exist.
     """
     keys, value = parse_override(setting)
     return _replaced(table, keys.split("."), value, setting)

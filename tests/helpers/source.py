@@ -27,6 +27,21 @@ MOST_LINES_OF_A_FILE = 400
 MOST_CHARACTERS_OF_A_FIRST_LINE = 100
 # The beginnings of a docstring that say nothing of what is done.
 QUESTIONS = ("What", "Whether", "Who", "Whom", "Whose", "How", "Where", "From", "Which")
+# The beginnings of a function's docstring that name a thing instead of saying what it does.
+NOUN_STARTS = (
+    "A",
+    "All",
+    "An",
+    "Each",
+    "Every",
+    "Of",
+    "One",
+    "Pairs",
+    "Rows",
+    "The",
+    "Those",
+    "Two",
+)
 # Words that the glossary replaces: as a word of a public name.
 FORBIDDEN = {
     *("anybody", "nobody", "somebody", "whoever", "people", "persons", "person"),
@@ -303,6 +318,18 @@ def questions_in_docstrings() -> list[str]:
     ]
 
 
+def functions_without_a_verb() -> list[str]:
+    """Public functions whose docstring begins with a noun; properties are named like values."""
+    return [
+        f"{module}.{name}: {text.partition(chr(10))[0]}"
+        for module in MODULES
+        for name, node in functions(module, nested=False)
+        if not any(part.startswith("_") for part in name.split("."))
+        and not any("property" in ast.unparse(one) for one in node.decorator_list)
+        and (text := ast.get_docstring(node) or "").split(" ")[0].rstrip(",:") in NOUN_STARTS
+    ]
+
+
 def _below_the_api() -> list[str]:
     """All modules but the public API's: its functions bear the names of what they call."""
     return [module for module in MODULES if package_of(module) != "api"]
@@ -398,6 +425,7 @@ RULES = {
     "long functions": long_functions,
     "long files": long_files,
     "docstrings that ask": questions_in_docstrings,
+    "functions without a verb": functions_without_a_verb,
     "names defined twice": names_defined_twice,
     "functions named like a module": functions_named_like_a_module,
     "first lines": bad_first_lines,

@@ -14,7 +14,8 @@ from clinical_symile.cli.check import check_definitions
 from clinical_symile.cli.init import PLACE, TEMPLATES, init_cohort
 from clinical_symile.cli.main import main
 from clinical_symile.config.catalog import open_catalog
-from clinical_symile.data.audit.audit import Severity, audit_store
+from clinical_symile.data.audit.audit import audit_store
+from clinical_symile.data.audit.finding import Severity
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError, DefinitionError

@@ -1,17 +1,23 @@
 """Audit a prepared store for errors that would make its results wrong."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as parquet
 from jaxtyping import Int
 
-from clinical_symile.data.audit import near_duplicates
+from clinical_symile.data.audit.duplicates import check_exact_duplicates, check_near_duplicates
+from clinical_symile.data.audit.finding import (
+    AuditFinding,
+    Severity,
+    file_names,
+    in_parts,
+    present_rows,
+    sample_ids,
+    value_codes,
+)
 from clinical_symile.data.audit.leakage import (
     FEWEST,
     availability_leaks,
@@ -24,44 +30,8 @@ from clinical_symile.errors import DataError
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 
-PART = 64  # measurements that are read at once
-FEW_OBSERVED = 8  # analytes; vectors of fewer may agree by chance
 AVAILABILITY_LOW = 0.55  # lower end of an AUROC that is worth a warning
 EXTENSIONS = (".hea", ".dat", ".mat", ".dcm", ".png", ".jpg", ".jpeg", ".npy")
-
-
-class Severity(IntEnum):
-    """The severity of a finding."""
-
-    FINE = 0
-    NOTE = 1
-    WARNING = 2
-    ERROR = 3
-
-    @property
-    def status(self) -> int:
-        """The exit status for this worst severity; 1 means that the audit could not run."""
-        return self.value if self >= Severity.WARNING else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditFinding:
-    """The outcome of one check.
-
-    Attributes:
-        check: name of the check.
-        severity: severity of the finding.
-        sentence: the finding, with counts, and what to do; no id and no value of a subject.
-        samples: the samples concerned.
-    """
-
-    check: str
-    severity: Severity
-    sentence: str
-    samples: tuple[Any, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.severity.name.lower():7} {self.check}: {self.sentence}"
 
 
 def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[AuditFinding]:
@@ -95,7 +65,7 @@ def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[
 
 
 def _subjects(store: CohortStore) -> Iterator[AuditFinding]:
-    subject, split = _codes(store, "subject"), _codes(store, "split")
+    subject, split = value_codes(store, "subject"), value_codes(store, "split")
     pairs = np.unique(np.stack([subject, split], axis=1), axis=0)
     several = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
     if len(several):
@@ -105,73 +75,8 @@ def _subjects(store: CohortStore) -> Iterator[AuditFinding]:
             severity=Severity.ERROR,
             sentence=f"{len(several)} subjects are in several splits; expected each in one. Move "
             "a subject's samples together and prepare again.",
-            samples=_ids(store, rows),
+            samples=sample_ids(store, rows),
         )
-
-
-def _same(store: CohortStore) -> Iterator[AuditFinding]:
-    for modality in store.modalities:
-        array, rows = store.array(modality), _present(store, modality)
-        what = "measurement"
-        if array.ndim == 2:
-            observed = np.concatenate(
-                [(~np.isnan(array[part])).sum(axis=1) for part in _parts(rows)] or [rows]
-            )
-            rows, what = rows[observed >= FEW_OBSERVED], f"{FEW_OBSERVED} or more values"
-        yield from _repeated(
-            store, modality, near_duplicates.exact_duplicates(array, rows), f"the same {what}"
-        )
-    for modality, names in _files(store).items():
-        places: dict[str, list[int]] = {}
-        for row, name in enumerate(names):
-            if name:
-                places.setdefault(name, []).append(row)
-        same = [rows for rows in places.values() if len(rows) > 1]
-        yield from _repeated(store, modality, same, "the same file")
-
-
-def _repeated(
-    store: CohortStore, modality: str, groups: Sequence[Sequence[int]], what: str
-) -> Iterator[AuditFinding]:
-    """Yield findings on samples with equal content, by how separate they should be."""
-    subject, split = _codes(store, "subject"), _codes(store, "split")
-    kinds: dict[tuple[Severity, str], list[int]] = {}
-    for group in groups:
-        if len({split[row] for row in group}) > 1:
-            kind = Severity.ERROR, "of different splits: training has read held-out samples"
-        elif len({subject[row] for row in group}) > 1:
-            kind = Severity.WARNING, "of different subjects: it belongs to one of them at most"
-        else:
-            kind = Severity.NOTE, "of one subject: it counts more than once"
-        kinds.setdefault(kind, []).extend(group)
-    for (severity, why), rows in sorted(kinds.items(), key=lambda item: -item[0][0]):
-        yield AuditFinding(
-            check="same",
-            severity=severity,
-            sentence=f"{modality}: {len(rows)} samples share {what} with another {why}. Choose "
-            "one in the query, or move them into one split.",
-            samples=_ids(store, rows),
-        )
-
-
-def _alike(store: CohortStore) -> Iterator[AuditFinding]:
-    split = _codes(store, "split")
-    for modality in store.modalities:
-        array, rows = store.array(modality), _present(store, modality)
-        if not near_duplicates.supports_near_duplicates(array.shape[1:]):
-            continue
-        again = {row for same in near_duplicates.exact_duplicates(array, rows) for row in same[1:]}
-        rows = np.array([row for row in rows if int(row) not in again], dtype=np.int64)
-        pairs = near_duplicates.near_duplicate_pairs(array, rows, split[rows])
-        if pairs:
-            yield AuditFinding(
-                check="alike",
-                severity=Severity.ERROR,
-                sentence=f"{modality}: {len(pairs)} pairs of different splits are nearly the same "
-                f"(correlation of {near_duplicates.ALIKE} or more); expected none. Look at "
-                "them, and move copies into one split.",
-                samples=_ids(store, sorted({row for pair in pairs for row in pair})),
-            )
 
 
 def _labels(store: CohortStore) -> Iterator[AuditFinding]:
@@ -223,10 +128,10 @@ def _statistics(store: CohortStore) -> Iterator[AuditFinding]:
     for modality in store.modalities:
         about = store.manifest["modalities"][modality]
         adapter = resolve(about["adapter"], MODALITIES)
-        array, rows = store.array(modality), _present(store, modality)
+        array, rows = store.array(modality), present_rows(store, modality)
 
         def fitted(taken: Int[np.ndarray, " row"], adapter=adapter, array=array) -> Any:
-            return adapter.fit(array[part] for part in _parts(taken))
+            return adapter.fit(array[part] for part in in_parts(taken))
 
         if fitted(rows[train[rows]]) == about["statistics"]:
             continue
@@ -279,7 +184,7 @@ def _ranges(store: CohortStore) -> Iterator[AuditFinding]:
                 severity=Severity.WARNING,
                 sentence=f"{column}: {len(beyond)} samples are not from {low:g} to {high:g}. "
                 "Correct the query or the table.",
-                samples=_ids(store, beyond),
+                samples=sample_ids(store, beyond),
             )
         if missing:
             yield AuditFinding(
@@ -301,7 +206,7 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
         raise DataError(
             f"{file}: is empty; expected the name of one recording per line.", code="CS-D020"
         )
-    files = _files(store)
+    files = file_names(store)
     if not files:
         raise DataError(
             f"{store.path}: does not name the files it was made from, so nothing can be compared "
@@ -318,14 +223,14 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
             sentence=f"{modality}: {len(rows)} recordings of tuning and held_out are in the list "
             f"of {len(known)}, {int((is_listed & ~scored).sum())} of train"
             + (". Score with an encoder that has not seen them." if len(rows) else ""),
-            samples=_ids(store, rows),
+            samples=sample_ids(store, rows),
         )
 
 
 CHECKS: dict[str, Callable[[CohortStore], Iterator[AuditFinding]]] = {
     "subjects": _subjects,
-    "same": _same,
-    "alike": _alike,
+    "same": check_exact_duplicates,
+    "alike": check_near_duplicates,
     "labels": _labels,
     "availability": _availability,
     "statistics": _statistics,
@@ -342,32 +247,6 @@ FINE = {
     "coverage": "every modality and analyte has values, in its unit",
     "ranges": "every kept column with a declared range is within it",
 }
-
-
-def _files(store: CohortStore) -> dict[str, list[str]]:
-    """Return, for each modality read from files, the file of each sample; empty without one."""
-    file = store.path / "files.parquet"
-    if not file.is_file():
-        return {}
-    table = parquet.read_table(file)
-    return {name: table[name].to_pylist() for name in table.column_names}
-
-
-def _codes(store: CohortStore, column: str) -> Int[np.ndarray, " sample"]:
-    """Return an integer code of a column's value for each sample."""
-    return np.asarray(pd.factorize(store.samples[column])[0], dtype=np.int64)
-
-
-def _present(store: CohortStore, modality: str) -> Int[np.ndarray, " row"]:
-    return np.flatnonzero(store.present[:, store.modalities.index(modality)])
-
-
-def _parts(rows: Int[np.ndarray, " row"]) -> Iterator[Int[np.ndarray, " part"]]:
-    yield from (rows[first : first + PART] for first in range(0, len(rows), PART))
-
-
-def _ids(store: CohortStore, rows: Any) -> tuple[Any, ...]:
-    return tuple(store.samples["sample"].iloc[list(rows)])
 
 
 def _stem(name: str) -> str:

@@ -1,109 +1,18 @@
 """Each check of an audit, on a store in which the fault is planted and on one without."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from clinical_symile.cli.main import main
-from clinical_symile.data.audit.audit import CHECKS, AuditFinding, Severity, audit_store
-from clinical_symile.data.store import VERSION, CohortStore, open_store
+from clinical_symile.data.audit.audit import CHECKS, audit_store
+from clinical_symile.data.audit.finding import Severity
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.modalities.ecg import LEADS, Ecg
+from clinical_symile.modalities.ecg import Ecg
 from clinical_symile.modalities.labs import Labs
-
-SPLITS = ["train"] * 120 + ["tuning"] * 20 + ["held_out"] * 120
-NAN = float("nan")
-
-
-@dataclass
-class Made:
-    """What a store is made of, before it is written."""
-
-    samples: pd.DataFrame
-    arrays: dict[str, np.ndarray]
-    files: pd.DataFrame
-    ranges: dict[str, list[float]] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
-
-    def write(self, folder: Path) -> CohortStore:
-        folder.mkdir()
-        self.samples.to_parquet(folder / "samples.parquet", index=False)
-        self.files.to_parquet(folder / "files.parquet", index=False)
-        for name, array in self.arrays.items():
-            np.save(folder / f"{name}.npy", array)
-        train = (self.samples["split"] == "train").to_numpy()
-        parts = {"cxr": ["grey"], "ecg": list(LEADS), "labs": [f"lab {n}" for n in range(10)]}
-        fitted = {"cxr": {}} | {
-            name: adapter.fit([self.arrays[name][train & self.samples[f"present_{name}"]]])
-            for name, adapter in (("ecg", Ecg), ("labs", Labs))
-        }
-        modalities = {
-            name: {"adapter": name, "parts": parts[name], "statistics": statistics}
-            for name, statistics in (fitted | self.statistics).items()
-        }
-        manifest = {
-            "version": VERSION,
-            "cohort": "made",
-            "modalities": modalities,
-            "ranges": self.ranges,
-            "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
-        }
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-        return open_store(folder)
-
-
-@pytest.fixture
-def made(rng: np.random.Generator) -> Made:
-    """Pictures, signals and labs of 260 people, without any fault."""
-    n = len(SPLITS)
-    coarse = rng.normal(128, 30, (n, 1, 16, 16))
-    cxr = np.clip(np.kron(coarse, np.ones((1, 1, 4, 4))), 0, 255).astype(np.uint8)
-    ecg = np.kron(rng.normal(0, 300, (n, 12, 25)), np.ones((1, 1, 20))).astype(np.int16)
-    labs = rng.gamma(2, 1, (n, 10)).astype(np.float32)
-    labs[rng.random(labs.shape) < 0.1] = NAN
-    present = rng.random((n, 2)) < 0.9
-    cxr[~present[:, 0]], ecg[~present[:, 1]] = 0, 0
-    samples = pd.DataFrame(
-        {
-            "sample": range(5000, 5000 + n),
-            "subject": range(n),
-            "split": SPLITS,
-            "present_cxr": present[:, 0],
-            "present_ecg": present[:, 1],
-            "present_labs": True,
-            "outcome_died": (rng.random(n) < 0.5).astype(float),
-            "kept_age": rng.integers(18, 90, n).astype(float),
-        }
-    )
-    files = pd.DataFrame(
-        {
-            "cxr": [f"files/p{row}/{row}x.jpg" if p else "" for row, p in enumerate(present[:, 0])],
-            "ecg": [
-                f"files/p{row}/s{row}/{row}" if p else "" for row, p in enumerate(present[:, 1])
-            ],
-        }
-    )
-    return Made(samples, {"cxr": cxr, "ecg": ecg, "labs": labs}, files, {"age": [0, 120]})
-
-
-def rows(made: Made, modality: str, split: str, number: int) -> list[int]:
-    """The first rows of a split that have a modality."""
-    there = made.samples["split"].eq(split) & made.samples[f"present_{modality}"]
-    return np.flatnonzero(there)[:number].tolist()
-
-
-def found(store: CohortStore, check: str, **options: Any) -> list[AuditFinding]:
-    return [finding for finding in audit_store(store, **options) if finding.check == check]
-
-
-def worst(store: CohortStore, check: str) -> Severity:
-    return max(finding.severity for finding in found(store, check))
+from tests.helpers.audited import NAN, Made, found, rows, worst
 
 
 def test_a_store_without_fault_has_nothing_worse_than_notes(made: Made, tmp_path: Path) -> None:
@@ -121,82 +30,6 @@ def test_a_subject_in_two_splits_is_an_error(made: Made, tmp_path: Path) -> None
     assert finding.severity == Severity.ERROR
     assert "1 subjects are in several splits" in finding.sentence
     assert finding.samples == (5003, 5007, 5250)
-
-
-def copy(made: Made, modality: str, one: int, other: int, *, same_subject: bool = False) -> None:
-    made.arrays[modality][other] = made.arrays[modality][one]
-    if same_subject:
-        made.samples.loc[other, "subject"] = made.samples.loc[one, "subject"]
-
-
-@pytest.mark.parametrize("modality", ["cxr", "ecg", "labs"])
-def test_one_measurement_under_two_samples_is_an_error_across_splits(
-    made: Made, tmp_path: Path, modality: str
-) -> None:
-    made.arrays["labs"][:4] = np.arange(10)[None] + np.arange(4)[:, None]  # ten values each
-    (one,), (other,) = rows(made, modality, "train", 1), rows(made, modality, "held_out", 1)
-    copy(made, modality, one, other)
-    (finding,) = found(made.write(tmp_path / "store"), "same")
-    assert finding.severity == Severity.ERROR
-    assert f"{modality}: 2 samples share the same" in finding.sentence
-    assert finding.samples == (5000 + one, 5000 + other)
-
-
-@pytest.mark.parametrize(
-    ("same_subject", "severity"), [(True, Severity.NOTE), (False, Severity.WARNING)]
-)
-def test_one_measurement_twice_in_a_split_is_a_note_or_a_warning(
-    made: Made, tmp_path: Path, same_subject: bool, severity: Severity
-) -> None:
-    one, other = rows(made, "ecg", "train", 2)
-    copy(made, "ecg", one, other, same_subject=same_subject)
-    assert [f.severity for f in found(made.write(tmp_path / "store"), "same")] == [severity]
-
-
-def test_labs_of_few_values_may_agree_by_chance(made: Made, tmp_path: Path) -> None:
-    made.arrays["labs"][[0, 250], 3:] = NAN
-    made.arrays["labs"][[0, 250], :3] = [1, 2, 3]
-    assert worst(made.write(tmp_path / "store"), "same") == Severity.FINE
-
-
-def test_one_file_under_two_samples_is_an_error_across_splits(made: Made, tmp_path: Path) -> None:
-    (one,), (other,) = rows(made, "cxr", "train", 1), rows(made, "cxr", "tuning", 1)
-    made.files.loc[other, "cxr"] = made.files.loc[one, "cxr"]
-    (finding,) = found(made.write(tmp_path / "store"), "same")
-    assert finding.severity == Severity.ERROR
-    assert "cxr: 2 samples share the same file" in finding.sentence
-
-
-CHANGES: dict[str, tuple[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
-    "compressed": ("cxr", lambda x, rng: x + rng.normal(0, 3, x.shape)),
-    "brighter": ("cxr", lambda x, rng: x * 0.7 + 40),
-    "blurred": ("cxr", lambda x, rng: (2 * x + np.roll(x, 1, axis=1) + np.roll(x, -1, axis=1)) / 4),
-    "gain": ("ecg", lambda x, rng: x * 2.5),
-    "baseline": ("ecg", lambda x, rng: x + np.arange(12)[:, None] * 100),
-    "noise": ("ecg", lambda x, rng: x + rng.normal(0, 20, x.shape)),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_copy_that_was_changed_is_an_error_across_splits(
-    made: Made, tmp_path: Path, rng: np.random.Generator, change: str
-) -> None:
-    modality, alter = CHANGES[change]
-    array = made.arrays[modality]
-    sources, copies = (rows(made, modality, split, 5) for split in ("train", "held_out"))
-    for one, other in zip(sources, copies, strict=True):
-        altered = np.rint(alter(array[one].astype(float), rng))
-        array[other] = np.clip(altered, 0, 255) if modality == "cxr" else altered
-    (finding,) = found(made.write(tmp_path / "store"), "alike")
-    assert finding.severity == Severity.ERROR
-    assert f"{modality}: 5 pairs of different splits are nearly the same" in finding.sentence
-    assert set(finding.samples) == {5000 + row for row in (*sources, *copies)}
-
-
-def test_copies_within_a_split_are_not_looked_for(made: Made, tmp_path: Path) -> None:
-    one, other = rows(made, "ecg", "train", 2)
-    made.arrays["ecg"][other] = made.arrays["ecg"][one] * 2
-    assert worst(made.write(tmp_path / "store"), "alike") == Severity.FINE
 
 
 def test_measurements_of_the_made_up_hospital_are_not_alike(synthetic_store: CohortStore) -> None:

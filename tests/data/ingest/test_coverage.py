@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from clinical_symile.cli.main import main
-from clinical_symile.data.audit.audit import Severity, audit_store
+from clinical_symile.data.audit.audit import audit_store
+from clinical_symile.data.audit.finding import Severity
 from tests.helpers.hospital import Hospital, run
 
 
