@@ -54,12 +54,12 @@ CONTEXT: dict[str, Any] = {
 TABLE = "samples.parquet"
 FORMATS = {".parquet": "application/x-parquet", ".npy": "application/x-npy"}
 MEANINGS = {
-    "sample": "what tells samples apart",
-    "subject": "the person, who is in one split only",
+    "sample": "identifier of the sample",
+    "subject": "identifier of the subject; each subject is in one split",
     "split": "train, tuning or held_out",
-    "present_": "whether there is a measurement of",
-    "outcome_": "1 where the outcome is there, 0 where not, NaN where unknown:",
-    "kept_": "a further column of the source:",
+    "present_": "True if the store has a measurement of",
+    "outcome_": "1 if positive, 0 if negative, NaN if unknown: the outcome",
+    "kept_": "further column of the source:",
 }
 
 
@@ -108,7 +108,7 @@ def croissant(store: CohortStore) -> dict[str, Any]:
                 "@type": "cr:RecordSet",
                 "@id": "samples",
                 "name": "samples",
-                "description": "One row per sample; its number is the place in every array.",
+                "description": "One row per sample; its position is its index in every array.",
                 "key": {"@id": "samples/sample"},
                 "field": [_field(field) for field in parquet.read_schema(store.path / TABLE)],
             }
