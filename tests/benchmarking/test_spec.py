@@ -7,6 +7,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
+from clinical_symile.missingness.patterns import expand
 
 
 def test_without_choices_a_benchmark_is_what_its_report_needs(catalog: Catalog):
@@ -62,4 +63,4 @@ def test_a_report_with_patterns_replaces_those_of_its_tasks(
     tasks, _ = plan.applicable_tasks(catalog, synthetic_store)
     assert tasks
     for task in tasks:
-        assert set(task.missingness) <= set(plan.missingness)
+        assert set(task.missingness) <= {*expand(plan.missingness, task.input_modalities)}

@@ -58,6 +58,8 @@ TESTED_BY = {
     "config.tasks.classification": "config/tasks/test_read.py",
     "config.tasks.pretraining": "config/tasks/test_read.py",
     "config.tasks.retrieval": "config/tasks/test_read.py",
+    "data.external.training_inputs": "integration/test_external_validation.py",
+    "evaluation.external_validation": "integration/test_external_validation.py",
     "data.external.pair_scores": "evaluation/predictors/test_external_pairs.py",
     "data.ingest.query_lineage": "data/ingest/test_query.py",
     "data.ingest.source_tables": "data/ingest/test_tables.py",

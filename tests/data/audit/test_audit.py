@@ -144,7 +144,7 @@ def test_a_list_that_cannot_be_read_is_told(made: Made, tmp_path: Path) -> None:
         audit_store(store, pretraining=tmp_path / "none.txt")
     (store.path / "files.parquet").unlink()
     (tmp_path / "none.txt").write_text("a\n")
-    with pytest.raises(DataError, match="does not say which files it was made of"):
+    with pytest.raises(DataError, match="does not name the files it was made from"):
         audit_store(store, pretraining=tmp_path / "none.txt")
 
 

@@ -23,7 +23,7 @@ def test_correct_risks_have_slope_one_and_no_offset(risk_task: Classification):
     one = sample_outcomes(risk_task, _outcome(PROBABILITY))
     made = {row.measure: row for row in risk_measures(one, complete=None, part=None).measures}
     assert made["calibration/slope"].value == pytest.approx(1, abs=1e-6)
-    assert made["calibration/in_the_large"].value == pytest.approx(0, abs=1e-6)
+    assert made["calibration/observed_minus_predicted"].value == pytest.approx(0, abs=1e-6)
     for row in made.values():
         assert row.n_samples <= 200
         assert row.low is None or row.low <= row.value + 1e-9

@@ -142,25 +142,28 @@ def _vectors(store: CohortStore, *, skip: int = 0, length: float = 3.0) -> Exter
     )
 
 
-def test_embeddings_are_scaled_to_length_one_and_available_where_the_store_has_them(
-    synthetic_store: CohortStore,
+def _embedded(vectors: ExternalEmbeddings, store: CohortStore, similarity: str = "cosine"):
+    predictor, _ = external_embedding_predictor(
+        vectors, store, objective="clip", similarity=similarity
+    )
+    return predictor.embeddings
+
+
+@pytest.mark.parametrize(("similarity", "length"), [("cosine", 1.0), ("dot", 3.0)])
+def test_only_cosine_similarity_scales_embeddings_to_length_one(
+    similarity: str, length: float, synthetic_store: CohortStore
 ):
-    made = external_embedding_predictor(
-        _vectors(synthetic_store), synthetic_store, objective="clip"
-    ).embeddings
+    made = _embedded(_vectors(synthetic_store), synthetic_store, similarity)
     np.testing.assert_array_equal(made.available.numpy(), synthetic_store.present)
-    length = made.z.norm(dim=2).numpy()
-    np.testing.assert_allclose(length, synthetic_store.present.astype(float))
+    lengths = made.z.norm(dim=2).numpy()
+    np.testing.assert_allclose(lengths, length * synthetic_store.present, rtol=1e-6)
 
 
-def test_a_recording_without_an_embedding_and_a_zero_vector_are_refused(
-    synthetic_store: CohortStore,
-):
+def test_a_recording_without_an_embedding_is_refused(synthetic_store: CohortStore):
     with pytest.raises(DataError, match="1 recordings of the store have no embedding"):
-        external_embedding_predictor(
-            _vectors(synthetic_store, skip=1), synthetic_store, objective="clip"
-        )
-    with pytest.raises(DataError, match="embeddings are zero"):
-        external_embedding_predictor(
-            _vectors(synthetic_store, length=0.0), synthetic_store, objective="clip"
-        )
+        _embedded(_vectors(synthetic_store, skip=1), synthetic_store)
+
+
+def test_a_vector_without_a_direction_has_no_cosine_similarity(synthetic_store: CohortStore):
+    with pytest.raises(DataError, match="direction"):
+        _embedded(_vectors(synthetic_store, length=0.0), synthetic_store)
