@@ -57,7 +57,7 @@ def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
 
 
 @pytest.mark.parametrize(("old", "new"), [("size_px = 32", "size_px = 0")])
-def test_arguments_that_an_adapter_refuses_are_told_with_their_place(
+def test_arguments_that_an_adapter_refuses_are_reported_with_their_place(
     hospital: Hospital, old: str, new: str
 ) -> None:
     hospital.edit(old, new)
@@ -65,7 +65,7 @@ def test_arguments_that_an_adapter_refuses_are_told_with_their_place(
         modality_adapter(read(hospital), "cxr")
 
 
-def test_the_problems_of_all_adapters_are_told_at_once(hospital: Hospital) -> None:
+def test_the_problems_of_all_adapters_are_reported_at_once(hospital: Hospital) -> None:
     hospital.edit("size_px = 32", "size_px = 0")
     (hospital.definition.parent / "labs.csv").unlink()
     with pytest.raises(DefinitionError) as caught:
@@ -97,6 +97,6 @@ def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
         assert read_cohort(tmp_path / "cohort.toml", name=name).samples.at_least == number
 
 
-def test_a_missing_cohort_is_told(tmp_path: Path) -> None:
+def test_a_missing_cohort_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="no such file"):
         read_cohort(tmp_path / "cohort.toml", name="none")

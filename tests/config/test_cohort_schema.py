@@ -74,7 +74,7 @@ def problems(hospital: Hospital) -> str:
         ),
     ],
 )
-def test_what_is_wrong_with_a_cohort_is_told(
+def test_what_is_wrong_with_a_cohort_is_reported(
     hospital: Hospital, old: str, new: str, told: str
 ) -> None:
     hospital.edit(old, new)
@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_cohort_is_told(
     assert str(hospital.definition) in message
 
 
-def test_all_problems_of_a_cohort_are_told_at_once(hospital: Hospital) -> None:
+def test_all_problems_of_a_cohort_are_reported_at_once(hospital: Hospital) -> None:
     hospital.edit("size_px", "size")
     hospital.edit('path = "ecg/{ecg}"', "")
     hospital.edit('"samples.sql"', '"sample.sql"')

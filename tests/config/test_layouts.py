@@ -69,7 +69,7 @@ def test_the_layout_is_part_of_what_a_store_was_made_from(several: Hospital) -> 
     assert modality_adapters(after)["cxr"].size_px == 48
 
 
-def test_a_layout_of_a_modality_that_there_is_not_is_told(several: Hospital) -> None:
+def test_a_layout_of_a_modality_that_there_is_not_is_reported(several: Hospital) -> None:
     several.edit("[layouts.films.modalities.cxr]", "[layouts.films.modalities.cxrs]")
     with pytest.raises(DefinitionError, match=r"layouts.films.modalities: unknown modality 'cxrs'"):
         read_cohort(several.definition, name="small")

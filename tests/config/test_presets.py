@@ -72,7 +72,7 @@ def test_a_cohort_without_presets_has_none(hospital: Hospital) -> None:
         read(hospital, "small/whole")
 
 
-def test_what_is_wrong_in_a_preset_is_told_with_its_name(presets: Hospital) -> None:
+def test_what_is_wrong_in_a_preset_is_reported_with_its_name(presets: Hospital) -> None:
     presets.edit("at_least = 3", "at_last = 3")
     with pytest.raises(DefinitionError, match="preset whole: samples: unknown key 'at_last'"):
         read(presets, "small/whole")

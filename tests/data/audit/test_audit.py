@@ -86,7 +86,7 @@ def test_that_no_range_is_declared_is_a_note_and_not_fine(made: Made, tmp_path: 
     assert finding.sentence.startswith("the cohort declares none, so no column was checked.")
 
 
-def test_an_outcome_that_is_told_by_who_was_examined_is_a_warning(
+def test_an_outcome_that_is_predicted_by_who_was_examined_is_a_warning(
     made: Made, tmp_path: Path
 ) -> None:
     died = made.samples["outcome_died"].to_numpy() == 1
@@ -102,7 +102,7 @@ def test_an_outcome_that_is_told_by_who_was_examined_is_a_warning(
     assert labs.severity == Severity.NOTE
 
 
-def test_an_outcome_that_is_told_by_which_labs_were_measured_is_a_warning(
+def test_an_outcome_that_is_predicted_by_which_labs_were_measured_is_a_warning(
     made: Made, tmp_path: Path
 ) -> None:
     died = made.samples["outcome_died"].to_numpy() == 1
@@ -135,7 +135,7 @@ def test_held_out_recordings_that_an_encoder_has_seen_are_an_error(
     assert ecg.severity == Severity.FINE
 
 
-def test_a_list_that_cannot_be_read_is_told(made: Made, tmp_path: Path) -> None:
+def test_a_list_that_cannot_be_read_is_reported(made: Made, tmp_path: Path) -> None:
     store = made.write(tmp_path / "store")
     with pytest.raises(DataError, match="cannot be read; expected the name of one recording"):
         audit_store(store, pretraining=tmp_path / "none.txt")
