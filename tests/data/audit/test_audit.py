@@ -55,7 +55,9 @@ def test_an_outcome_that_one_lab_almost_gives_away_is_a_warning(made: Made, tmp_
     assert finding.severity == Severity.WARNING
 
 
-def test_statistics_of_all_splits_are_an_error_and_told_as_such(made: Made, tmp_path: Path) -> None:
+def test_statistics_of_all_splits_are_an_error_and_named_as_such(
+    made: Made, tmp_path: Path
+) -> None:
     there = made.samples["present_ecg"].to_numpy()
     made.statistics = {
         "ecg": Ecg.fit([made.arrays["ecg"][there]]),
@@ -112,7 +114,9 @@ def test_an_outcome_that_is_predicted_by_which_labs_were_measured_is_a_warning(
     assert "from which labs were measured alone: AUROC 1.000" in labs.sentence
 
 
-def test_an_outcome_that_is_too_rare_to_tell_is_a_note_with_why(made: Made, tmp_path: Path) -> None:
+def test_an_outcome_that_is_too_rare_to_check_is_a_note_with_why(
+    made: Made, tmp_path: Path
+) -> None:
     made.samples["outcome_died"] = 0.0
     made.samples.loc[:9, "outcome_died"] = 1.0
     findings = found(made.write(tmp_path / "store"), "availability")
