@@ -29,7 +29,7 @@ from clinical_symile.data.ingest.source_tables import (
     split_tables,
 )
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, Problem
 
 _DATE_TYPES = ("DATE", "TIMESTAMP")
 
@@ -96,7 +96,7 @@ def file_problems(table: SourceTable) -> list[str]:
     if table.is_parquet:
         return []
     found = (csv_problem(path, table.encoding) for path in table.paths)
-    return [problem for problem in found if problem]
+    return [Problem(problem, "CS-D003") for problem in found if problem]
 
 
 def reader_expression(
@@ -334,7 +334,10 @@ def _type_problems(table: SourceTable) -> list[str]:
             if count:
                 advice = type_advice(connection, text, column, kind, table.name)
                 problems.append(
-                    f"{table.file}: column '{column}' holds {count} values that are no {kind}, "
-                    f"which [types.{table.name}] declares. {advice}"
+                    Problem(
+                        f"{table.file}: column '{column}' holds {count} values that are no {kind}, "
+                        f"which [types.{table.name}] declares. {advice}",
+                        "CS-D031",
+                    )
                 )
     return problems
