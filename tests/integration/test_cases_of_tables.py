@@ -1,5 +1,6 @@
 """Tables with which cohorts went wrong without a word: each case of ../shared/cases/files."""
 
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
