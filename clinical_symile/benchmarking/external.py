@@ -251,7 +251,7 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
                 target.run, task, submission.predictor, store, seed=0, missingness=None
             )
             progress(number, len(tasks))
-    if not target.run.results:
+    if all(row.low is None for row in target.run.results):
         _refuse_without_results(target, submission)
     others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
     evaluated = EvaluatedRuns(
@@ -269,12 +269,20 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
 
 
 def _refuse_without_results(target: ExternalRun, submission: _Submission) -> None:
-    """Refuse a file without any result, with the reasons; nothing of it stays in the folder.
+    """Refuse a file without any interval, with the reasons; nothing of it stays in the folder.
 
     Raises:
         DataError: always.
     """
-    reasons = dict.fromkeys(row.reason for row in target.run.unscored)
+    run = target.run
+    reasons = dict.fromkeys(
+        reason
+        for reason in (
+            *(row.no_interval for row in run.results),
+            *(row.reason for row in run.unscored),
+        )
+        if reason
+    )
     file, store = next(iter(submission.record.values())), submission.store
     rows = len(store.samples)
     n_subjects = store.samples["subject"].nunique()
@@ -283,7 +291,7 @@ def _refuse_without_results(target: ExternalRun, submission: _Submission) -> Non
         if is_prediction_store(store)
         else f"the store has {_counted(n_subjects, 'subject')}"
     )
-    problems = [f"{file}: no result can be computed; {about}: {reason}" for reason in reasons]
+    problems = [f"{file}: no interval can be computed; {about}: {reason}" for reason in reasons]
     shutil.rmtree(target.run.path)
     if not (target.out / BENCHMARK_FILE).is_file() and target.store is None:
         # Otherwise its samples would be those that the next file must have.

@@ -118,22 +118,17 @@ def _bootstrap_intervals(
 ) -> dict[int, Interval | NoInterval]:
     arrays = [array for number in numbers.values() for array in number.arrays]
 
-    def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
-        as_floats = weights.astype(np.float64)  # converted once for all metrics
-        return np.stack(
-            [
-                by_weights(number.compute)(weights, *number.arrays)
-                if number.weighted is None
-                else number.weighted(as_floats, *number.arrays)
-                for number in numbers.values()
-            ],
-            axis=1,
-        )
-
+    places: dict[str, list[int]] = {}
+    for place, number in numbers.items():
+        places.setdefault(number.interval, []).append(place)
     try:
+        together = _jointly(list(numbers.values()))
         drawn = resample_metric(together, arrays, subjects, rng=rng, resamples=resamples)
-        kinds = dict.fromkeys(number.interval for number in numbers.values())
-        ends = {kind: INTERVALS[kind](together, arrays, subjects) for kind in kinds}
+        ends = {
+            # What an interval needs besides resamples is computed for its own metrics alone.
+            kind: INTERVALS[kind](_jointly([numbers[place] for place in some]), arrays, subjects)
+            for kind, some in places.items()
+        }
     except ValueError as error:
         return {place: NoInterval(values[place], str(error)) for place in numbers}
     made: dict[int, Interval | NoInterval] = {}
@@ -143,14 +138,33 @@ def _bootstrap_intervals(
         except ValueError as error:
             made[place] = NoInterval(values[place], str(error))
             continue
-        interval = ends[number.interval](Resampled(values[place], kept), column)
+        at = places[number.interval].index(place)
+        interval = ends[number.interval](Resampled(values[place], kept), at)
         made[place] = interval
         if not interval.high > interval.low:
             made[place] = NoInterval(values[place], NO_WIDTH)
     return made
 
 
-# Maps the resampled values of a metric and its column to the interval.
+def _jointly(numbers: Sequence[MetricSample]) -> Weighted:
+    """Return several metrics as one of weights: a column for each."""
+
+    def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        as_floats = weights.astype(np.float64)  # converted once for all metrics
+        return np.stack(
+            [
+                by_weights(number.compute)(weights, *number.arrays)
+                if number.weighted is None
+                else number.weighted(as_floats, *number.arrays)
+                for number in numbers
+            ],
+            axis=1,
+        )
+
+    return together
+
+
+# Maps the resampled values of a metric and its column among those of its kind to the interval.
 Ends = Callable[[Resampled, int], Interval]
 
 

@@ -246,11 +246,14 @@ def _curve(
 ) -> list[CalibrationBin]:
     bins = curve_bins(probability)
     held = bins[:, None] == np.arange(bins.max() + 1)
+    code = 2 * bins + label
 
     def observed(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample bin"]:
         del row
-        counts = weights @ held.astype(float)
-        rate = weights @ (held * label[:, None]).astype(float)
+        several = held.shape[1]
+        summed = np.stack([np.bincount(code, drawn, 2 * several) for drawn in weights])
+        negative, rate = summed.reshape(len(weights), several, 2).transpose(2, 0, 1)
+        counts = negative + rate
         return np.divide(rate, counts, out=np.full_like(counts, np.nan), where=counts > 0)
 
     value, low, high = _resampled(observed, one)
