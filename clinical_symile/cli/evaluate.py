@@ -22,9 +22,11 @@ _IGNORES = {
         "similarity": "predictions need no score to rank them",
         "training_store": "only a RUN has one",
         "missingness": "the column missingness of FILE says it",
+        "missing_query": "FILE has been scored",
     },
     "embeddings": {
         "missingness": "they are scored under the patterns of the tasks",
+        "missing_query": "the objective has its own rule",
         "training_store": "only a RUN has one",
     },
     "scores": {
@@ -32,6 +34,7 @@ _IGNORES = {
         "similarity": "they are scores already",
         "training_store": "only a RUN has one",
         "missingness": "the column missingness of FILE says it",
+        "missing_query": "FILE has been scored",
     },
 }
 
@@ -81,6 +84,12 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missingness", metavar="P,Q", type=name_list, help="patterns instead of the tasks' own"
     )
+    parser.add_argument(
+        "--missing-query",
+        choices=("marginalize", "mean_bank", "drop"),
+        help="of RUN: the rule by which the score treats a missing query modality; without it, "
+        "the objective's own",
+    )
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -109,6 +118,10 @@ def _evaluate_run(options: argparse.Namespace) -> int:
     from clinical_symile.cli.console import CONSOLE, show_benchmark, show_results, show_synced
 
     if options.out is not None:
+        for name in ("missingness", "missing_query"):
+            if getattr(options, name) is not None:
+                option = name.replace("_", "-")
+                options.parser.error(f"evaluate of a run with --out takes no --{option}")
         made = add_run_to_benchmark(
             options.run,
             options.store,
@@ -125,6 +138,7 @@ def _evaluate_run(options: argparse.Namespace) -> int:
         options.store,
         tasks=options.tasks,
         missingness=options.missingness,
+        missing_query=options.missing_query,
         name=options.name,
         training_store=options.training_store,
         catalog=options.catalog,

@@ -42,7 +42,22 @@ def test_a_file_of_predictions_with_labels_needs_no_store(
     assert frame.loc[frame["metric"] == "auroc", "value"].tolist() == [1.0]
 
 
-def test_options_that_would_be_ignored_are_refused(run: Callable[..., tuple[int, str, str]]):
-    status, _, said = run("evaluate", "a", "--store", "b", "--out", "c")
+def test_the_rule_for_a_missing_query_modality_reaches_the_results(
+    run: Callable[..., tuple[int, str, str]], benchmark_folder: Path
+):
+    store = benchmark_folder / "store"
+    command = ["--store", store, "--tasks", TASK, "--missing-query", "marginalize"]
+    assert run("evaluate", benchmark_folder / "runs/symile-0", *command)[0] == 0
+    status, _, said = run("evaluate", benchmark_folder / "runs/clip-0", *command)
     assert status == 1
-    assert "takes no --out: it writes into RUN" in said
+    assert "missing query" in said or "missing_query" in said
+
+
+def test_options_that_would_be_ignored_are_refused(run: Callable[..., tuple[int, str, str]]):
+    status, _, said = run("evaluate", "a", "--store", "b", "--objective", "clip")
+    assert status == 1
+    assert "takes no --objective: RUN was trained with one" in said
+    there = ["evaluate", "a", "--store", "b", "--out", "c", "--missing-query", "drop"]
+    assert "with --out takes no --missing-query" in run(*there)[2]
+    file = ["evaluate", "--predictions", "a.csv", "--out", "b", "--missing-query", "drop"]
+    assert "takes no --missing-query: FILE has been scored" in run(*file)[2]

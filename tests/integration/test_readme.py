@@ -36,6 +36,7 @@ PRACTICAL = {
     "docs/getting_started/mlflow.md",
     "docs/guides/audit.md",
     "docs/guides/cluster.md",
+    "docs/guides/command_line.md",
     "docs/guides/external_model.md",
     "docs/guides/external_validation.md",
     "docs/guides/mimic_iv.md",
@@ -59,6 +60,7 @@ PRACTICAL = {
 # What is typed besides our own command.
 OTHERS = (
     "pip install .",
+    "pip install clinical-symile[completion]",
     "pip install examples/plugin",
     "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db",
 )
