@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int, Real, Shaped
 from clinical_symile.stats.estimate import Estimate, smaller, weighted_sum
 from clinical_symile.stats.proportions import mean_estimate
 
+LEAST_ABOVE = 5  # samples above a threshold that an interval needs
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
@@ -76,10 +77,15 @@ def net_benefit_estimate(
         Net benefit, and its gain over the better of treating everyone and treating no one.
 
     Raises:
-        ValueError: there are fewer than two subjects.
+        ValueError: there are fewer than two subjects, or fewer than five samples above the
+            threshold: the interval would say nothing.
     """
     weight = threshold / (1 - threshold)
     acted = probability >= threshold
+    if acted.sum() < LEAST_ABOVE:
+        raise ValueError(
+            f"fewer than {LEAST_ABOVE} samples are above the threshold, too few for an interval."
+        )
     positive = label == 1
     benefit = _contrast(acted & positive, acted & ~positive, (1.0, -weight), subjects)
     spared = _contrast(~acted & ~positive, ~acted & positive, (weight, -1.0), subjects)

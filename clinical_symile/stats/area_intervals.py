@@ -170,9 +170,12 @@ def _placements(
     n: Float[np.ndarray, " study"],
 ) -> Float[np.ndarray, "study sample"]:
     """Return each sample's share of samples of the other class on its right side, ties half."""
-    placed = np.empty(scores.shape)
-    for study, (row, classes) in enumerate(zip(scores, label == 1, strict=True)):
-        ranks = rankdata(row)
-        placed[study, classes] = (ranks[classes] - rankdata(row[classes])) / n[study]
-        placed[study, ~classes] = 1 - (ranks[~classes] - rankdata(row[~classes])) / m[study]
-    return placed
+    positive = label == 1
+    ranks = _ranks(scores)
+    above = (ranks - _ranks(np.where(positive, scores, np.inf))) / n[:, None]
+    below = 1 - (ranks - _ranks(np.where(positive, np.inf, scores))) / m[:, None]
+    return np.where(positive, above, below)
+
+
+def _ranks(scores: Float[np.ndarray, "study sample"]) -> Float[np.ndarray, "study sample"]:
+    return rankdata(scores, axis=1)

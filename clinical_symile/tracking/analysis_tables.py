@@ -93,6 +93,7 @@ class NetBenefit:
         gain_high: upper end of that interval.
 
     The other fields are those of `Measure`.
+        no_interval: the reason, where there is no interval.
     """
 
     run: str
@@ -110,6 +111,7 @@ class NetBenefit:
     gain_high: float | None
     n_samples: int
     digest: str
+    no_interval: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -293,14 +293,21 @@ def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -
 
     value, low, high = _resampled(benefits, one)
     several = len(THRESHOLDS)
-    with suppress(ValueError):  # one subject only
-        for place, threshold in enumerate(THRESHOLDS):
-            benefit, gain = net_benefit_estimate(
+    reasons: list[str | None] = [None] * several
+    for place, threshold in enumerate(THRESHOLDS):
+        ends = [(place, None), (2 * several + place, None)]
+        try:
+            both = net_benefit_estimate(
                 risks.label, risks.probability, one.subjects, threshold=threshold
             )
-            for at, own in ((place, benefit), (2 * several + place, gain)):
-                if own.is_preferred:
-                    low[at], high[at] = own.interval()[1:3]
+            ends = [(at, own) for (at, _), own in zip(ends, both, strict=True)]
+        except ValueError as error:  # too few above the threshold, or one subject only
+            reasons[place] = str(error)
+        for at, own in ends:
+            if own is None:
+                low[at] = high[at] = np.nan
+            elif own.is_preferred:
+                low[at], high[at] = own.interval()[1:3]
     return [
         NetBenefit(
             **about,
@@ -312,6 +319,7 @@ def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -
             gain=float(value[2 * several + place]),
             gain_low=_or_none(low[2 * several + place]),
             gain_high=_or_none(high[2 * several + place]),
+            no_interval=reasons[place],
             n_samples=len(risks.label),
         )
         for place, threshold in enumerate(THRESHOLDS)
