@@ -8,18 +8,25 @@ from rich.table import Table
 
 from clinical_symile.data.ingest.samples import SelectedSamples
 from clinical_symile.data.store import CohortStore
-from clinical_symile.formatting import format_p_value
+from clinical_symile.formatting import SMALLEST_COUNT, format_p_value, mask_small_counts
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.reporting.results import Results
 from clinical_symile.tracking.mlflow import SyncResult
-from clinical_symile.tracking.results import Comparison, Result, SkippedResult, is_significant
+from clinical_symile.tracking.results import (
+    Comparison,
+    Result,
+    SkippedResult,
+    is_significant,
+    is_withheld,
+)
 from clinical_symile.tracking.run import Run
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
 # More runs leave no room for intervals beside each other; more differences are not read here.
 MOST_RUNS, MOST_DIFFERENCES = 5, 60
+_WITHHELD = "withheld (<10)"
 
 
 def results_table(
@@ -58,7 +65,9 @@ def results_table(
             task if task != last else "",
             missingness,
             primary.get(task, ""),
-            str(some.n_samples) if some else "",
+            str(some.n_samples)
+            if some and some.n_samples >= SMALLEST_COUNT
+            else "<10" * bool(some),
             *(_cell(row) if few else _value(row) for row in found),
             _chance(some),
         )
@@ -79,6 +88,8 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         table.add_column(heading, justify="right" if right else "left")
     for row in comparisons:
         difference = f"{row.difference:+.3f} {_ends(row.low, row.high, sign='+')}"
+        if min(row.n_samples, row.n_subjects) < SMALLEST_COUNT:
+            difference = _WITHHELD
         table.add_row(
             row.task,
             row.missingness,
@@ -225,7 +236,8 @@ def show_unscored(
     for (task, reason), alike in rows.items():
         patterns = ", ".join(dict.fromkeys(row.missingness for row in alike))
         runs = ", ".join(dict.fromkeys(row.run for row in alike))
-        console.print(f"not scored: {task}, {patterns} ({runs}): {reason}", markup=False)
+        words = mask_small_counts(reason)
+        console.print(f"not scored: {task}, {patterns} ({runs}): {words}", markup=False)
     for note in notes:
         console.print(note, markup=False)
 
@@ -260,13 +272,15 @@ def _ends(low: float | None, high: float | None, *, sign: str = "") -> str:
 
 
 def _cell(row: Result | None) -> str:
-    if row is None:
-        return "not scored"
+    if row is None or is_withheld(row):
+        return "not scored" if row is None else _WITHHELD
     return f"{row.value:.3f} {_ends(row.low, row.high)}".replace("[", r"\[")
 
 
 def _value(row: Result | None) -> str:
-    return "not scored" if row is None else f"{row.value:.3f}"
+    if row is None or is_withheld(row):
+        return "not scored" if row is None else _WITHHELD
+    return f"{row.value:.3f}"
 
 
 def _short(runs: Sequence[str]) -> dict[str, str]:
@@ -281,5 +295,12 @@ def _short(runs: Sequence[str]) -> dict[str, str]:
     return {run: "-".join(words) for run, words in some.items()}
 
 
+def _count(row: Result | None) -> str:
+    if row is None:
+        return ""
+    return str(row.n_samples) if row.n_samples >= SMALLEST_COUNT else f"<{SMALLEST_COUNT}"
+
+
 def _chance(row: Result | None) -> str:
-    return "" if row is None or row.chance is None else f"{row.chance:.3f}"
+    unknown = row is None or row.chance is None or is_withheld(row)
+    return "" if unknown else f"{row.chance:.3f}"

@@ -215,4 +215,14 @@ def _sample_counts(
         "n_subjects": store.samples["subject"].iloc[rows].nunique(),
         "mask": mask.digest,
         "hidden": mask.hidden_rate_among(rows),
+        "n_smallest_class": _smallest_class(outcome.per_sample),
     }
+
+
+def _smallest_class(scored: pd.DataFrame) -> int | None:
+    """Return the smallest number of samples of a class, of any outcome; None without labels."""
+    if "label" not in scored:
+        return None
+    of = [part for _, part in scored.groupby("part")] if "part" in scored else [scored]
+    counts = [int((one["label"] == kind).sum()) for one in of for kind in (0, 1)]
+    return min(counts)

@@ -29,7 +29,13 @@ from clinical_symile.tracking.benchmark_tables import (
     SeedComponents,
 )
 from clinical_symile.tracking.mlflow import SyncResult
-from clinical_symile.tracking.results import Comparison, Result, SkippedResult, read_rows
+from clinical_symile.tracking.results import (
+    Comparison,
+    Result,
+    SkippedResult,
+    is_withheld,
+    read_rows,
+)
 from clinical_symile.tracking.run import Run
 
 BENCHMARK_FILE = "benchmark.json"
@@ -99,7 +105,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     runs = [Run(out / "runs" / name) for name in record["runs"]]
     trained = [run for run in runs if run.is_trained]
     scored = benchmark_tasks(record, catalog=catalog)
-    results = read_rows(out / "results.jsonl", Result)
+    results, withheld = _without_withheld(read_rows(out / "results.jsonl", Result))
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
     return ReportData(
         results=results,
@@ -113,7 +119,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
             merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
         ),
         results_by_rule=[row for run in runs for row in run.results_by_rule if row.task in scored],
-        unscored=read_rows(out / "unscored.jsonl", SkippedResult),
+        unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],
         notes=record["notes"],
         baselines={r.name: r.metadata["definition"]["description"] for r in runs if r.is_baseline},
         runs=[_with_current_words(run) for run in trained],
@@ -127,6 +133,25 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
     )
+
+
+def _without_withheld(results: list[Result]) -> tuple[list[Result], list[SkippedResult]]:
+    """Split results into those that may be shown, and the reason for the others."""
+    reason = "fewer than 10 samples, subjects, or samples of a class: withheld."
+    withheld = [
+        SkippedResult(
+            run=row.run,
+            cohort=row.cohort,
+            task=row.task,
+            missingness=row.missingness,
+            metric=row.metric,
+            reason=reason,
+            digest=row.digest,
+        )
+        for row in results
+        if is_withheld(row)
+    ]
+    return [row for row in results if not is_withheld(row)], withheld
 
 
 def _read_if_there(path: Path, kind: type[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinical_symile.errors import DataError
+from clinical_symile.formatting import SMALLEST_COUNT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Result:
             for classification and for scores without such a rule.
         bank_size: number of train embeddings that the rule averages over; None where it uses none.
         no_interval: the reason, where there is no interval.
+        n_smallest_class: the smallest number of samples of a class; None for retrieval.
     """
 
     run: str
@@ -60,6 +62,7 @@ class Result:
     missing_query: str | None = None
     bank_size: int | None = None
     no_interval: str | None = None
+    n_smallest_class: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,16 @@ class Comparison:
 def question_digest(digest: str) -> str:
     """Return the part of a result's digest that does not depend on its pattern."""
     return digest.partition(".")[0]
+
+
+def is_withheld(row: Result) -> bool:
+    """Return whether a result rests on fewer than ten samples, subjects or samples of a class.
+
+    Its value could tell who had the outcome. It stays in the run's folder.
+    """
+    counts = [row.n_samples, row.n_subjects]
+    counts += [] if row.n_smallest_class is None else [row.n_smallest_class]
+    return min(counts) < SMALLEST_COUNT
 
 
 def is_significant(row: Comparison) -> bool:

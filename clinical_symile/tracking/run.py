@@ -23,7 +23,12 @@ from clinical_symile.tracking.results import (
     read_rows,
     write_rows,
 )
-from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
+from clinical_symile.tracking.snapshot import (
+    SHAREABLE_FILES,
+    MlflowCopy,
+    RunSnapshot,
+    without_small_counts,
+)
 
 _MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
 # The keys of `run.toml` that a notebook shows.
@@ -198,7 +203,7 @@ class Run:
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def snapshot(self) -> RunSnapshot:
-        """Read what may leave the folder.
+        """Read what may leave the folder: no number of fewer than ten subjects, see `is_withheld`.
 
         Raises:
             DataError: the folder is not a run's, or its history holds anything but numbers.
@@ -218,7 +223,7 @@ class Run:
             )
         self._check_history(history)
         at = int(1000 * (self.path / "results.jsonl").stat().st_mtime) if results else 0
-        return RunSnapshot(
+        snapshot = RunSnapshot(
             name=self.name,
             cohort=str(metadata["cohort"] if "cohort" in metadata else results[0].cohort),
             metadata=metadata,
@@ -228,6 +233,7 @@ class Run:
             evaluated_ms=at,
             files=files,
         )
+        return without_small_counts(snapshot)
 
     def write_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Replace what `run.toml` says of the run; None has no form in TOML and is left out."""

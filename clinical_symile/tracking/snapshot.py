@@ -1,5 +1,6 @@
 """Describe what may leave a run's folder, and where MLflow has a copy of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.analysis_tables import RunAnalysis
-from clinical_symile.tracking.results import Result
+from clinical_symile.tracking.results import Result, is_withheld
 
 SQLITE = "sqlite:///"
 
@@ -97,3 +98,37 @@ class RunSnapshot:
     analysis: RunAnalysis
     evaluated_ms: int
     files: Mapping[str, bytes]
+
+
+def without_small_counts(snapshot: RunSnapshot) -> RunSnapshot:
+    """Leave out results on fewer than ten subjects, and all that was computed beside them."""
+    small = {(row.task, row.missingness) for row in snapshot.results if is_withheld(row)}
+    tasks = {task for task, _ in small}
+    if not small:
+        return snapshot
+    files = {
+        name: _without(content, small, tasks) if name.endswith(".jsonl") else content
+        for name, content in snapshot.files.items()
+    }
+    analysis = snapshot.analysis
+    return replace(
+        snapshot,
+        results=[row for row in snapshot.results if (row.task, row.missingness) not in small],
+        analysis=replace(
+            analysis,
+            measures=[r for r in analysis.measures if (r.task, r.missingness) not in small],
+            modality_value=[row for row in analysis.modality_value if row.task not in tasks],
+        ),
+        files=files,
+    )
+
+
+def _without(content: bytes, small: set[tuple[str, str]], tasks: set[str]) -> bytes:
+    """Drop lines of a pattern in `small`, and lines without a pattern of its tasks."""
+    kept = []
+    for line in content.splitlines(keepends=True):
+        row = json.loads(line)
+        task, pattern = row.get("task"), row.get("missingness")
+        if (task, pattern) not in small and not (pattern is None and task in tasks):
+            kept.append(line)
+    return b"".join(kept)

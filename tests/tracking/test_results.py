@@ -11,6 +11,7 @@ from clinical_symile.tracking.results import (
     Result,
     SkippedResult,
     is_significant,
+    is_withheld,
     read_rows,
     write_rows,
 )
@@ -130,3 +131,10 @@ def test_a_difference_is_settled_by_its_interval_and_after_adjusting() -> None:
     cases = [(0.01, None, True), (-0.01, None, False), (0.01, 0.04, True), (0.01, 0.06, False)]
     for low, p_holm, settled in [*cases, (-0.01, 0.04, False)]:
         assert is_significant(row(low, p_holm)) == settled
+
+
+def test_a_result_on_fewer_than_ten_is_withheld() -> None:
+    assert not is_withheld(RESULT)
+    for few in ({"n_samples": 9}, {"n_subjects": 9}, {"n_smallest_class": 9}):
+        assert is_withheld(replace(RESULT, **few))
+    assert not is_withheld(replace(RESULT, n_smallest_class=10))

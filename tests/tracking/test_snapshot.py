@@ -1,12 +1,24 @@
 """Runs find their copy in MLflow again, also after folder and database were moved together."""
 
+import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from clinical_symile.errors import DataError
-from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy
+from clinical_symile.tracking.analysis_tables import Measure, ModalityValue, RunAnalysis
+from clinical_symile.tracking.results import Result
+from clinical_symile.tracking.snapshot import (
+    SHAREABLE_FILES,
+    MlflowCopy,
+    RunSnapshot,
+    without_small_counts,
+)
+
+
+ABOUT = {"run": "symile-0", "cohort": "synthetic", "digest": "aaaa"}
 
 
 def _copy(uri: str) -> MlflowCopy:
@@ -55,3 +67,86 @@ def test_no_file_with_rows_of_samples_or_weights_may_leave_a_run():
         name.endswith((".parquet", ".safetensors", ".csv", ".npy")) for name in SHAREABLE_FILES
     )
     assert "outcomes" not in "".join(SHAREABLE_FILES)
+
+
+def _result(task: str, n_samples: int, n_smallest_class: int | None = None) -> Result:
+    return Result(
+        **ABOUT,
+        task=task,
+        split="held_out",
+        missingness="complete",
+        metric="brier",
+        value=0.125,
+        low=0.1,
+        high=0.2,
+        interval="Wilson",
+        chance=0.25,
+        n_samples=n_samples,
+        n_subjects=n_samples,
+        hidden={},
+        mask="0123",
+        seed=0,
+        n_smallest_class=n_smallest_class,
+    )
+
+
+def _measure(task: str) -> Measure:
+    return Measure(
+        **ABOUT,
+        task=task,
+        missingness="complete",
+        part=None,
+        measure="calibration/brier",
+        value=0.125,
+        low=0.1,
+        high=0.2,
+        n_samples=40,
+    )
+
+
+def _worth(task: str) -> ModalityValue:
+    return ModalityValue(
+        **ABOUT,
+        task=task,
+        metric="brier",
+        quantity="shapley",
+        modalities="ecg",
+        value=0.1,
+        low=0.0,
+        high=0.2,
+        n_samples=40,
+        n_subjects=40,
+    )
+
+
+def _lines(rows: list) -> bytes:
+    return "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+
+
+def test_what_rests_on_few_subjects_or_few_of_a_class_stays_in_the_folder():
+    results = [_result("large", 40, 12), _result("few", 9), _result("rare", 40, 4)]
+    tasks = ("large", "few", "rare")
+    measures, worth = [_measure(task) for task in tasks], [_worth(task) for task in tasks]
+    snapshot = RunSnapshot(
+        name="symile-0",
+        cohort="synthetic",
+        metadata={},
+        history=[],
+        results=results,
+        analysis=RunAnalysis(measures=measures, modality_value=worth),
+        evaluated_ms=0,
+        files={
+            "run.toml": b"",
+            "results.jsonl": _lines(results),
+            "measures.jsonl": _lines(measures),
+            "modality_value.jsonl": _lines(worth),
+        },
+    )
+    shared = without_small_counts(snapshot)
+    assert [row.task for row in shared.results] == ["large"]
+    assert [row.task for row in shared.analysis.measures] == ["large"]
+    assert [row.task for row in shared.analysis.modality_value] == ["large"]
+    assert shared.files["results.jsonl"] == _lines(results[:1])
+    assert shared.files["measures.jsonl"] == _lines(measures[:1])
+    assert shared.files["modality_value.jsonl"] == _lines(worth[:1])
+    assert shared.files["run.toml"] == b""
