@@ -17,7 +17,6 @@ from clinical_symile.tracking.snapshot import (
     without_small_counts,
 )
 
-
 ABOUT = {"run": "symile-0", "cohort": "synthetic", "digest": "aaaa"}
 
 
