@@ -170,7 +170,7 @@ def _intervals(
                 [outcomes[name][column].to_numpy() for column in metric.columns],
                 task.interval or metric.interval,
                 metric.weighted,
-                metric.estimate,
+                metric.estimate if task.interval is None else None,
             )
             for name in names
             for metric in metrics[name]

@@ -367,7 +367,7 @@ def test_each_metric_has_the_interval_that_holds_or_the_one_that_the_task_names(
     metrics = 'metrics=["auroc", "auprc", "brier"]'
     predictor = _random(synthetic_store)
     for asked, expected in (
-        ([], {"auroc": "bca", "auprc": "percentile", "brier": "percentile"}),
+        ([], {"auroc": "score", "auprc": "percentile", "brier": "Wilson"}),
         (["interval=bca"], dict.fromkeys(("auroc", "auprc", "brier"), "bca")),
         (["interval=percentile"], dict.fromkeys(("auroc", "auprc", "brier"), "percentile")),
     ):
