@@ -1,7 +1,8 @@
 """Read 12-lead ECGs as ten seconds of microvolts with leads in a fixed order."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from clinical_symile.modalities.base import (
     Rejected,
     file_columns,
     ignore_note,
+    is_empty,
     recorded_file,
 )
+from clinical_symile.modalities.waveform_files.array_file import ArrayLayout
 from clinical_symile.modalities.waveform_files.base import Waveform
 from clinical_symile.modalities.waveform_files.detect import open_waveform
 
@@ -52,7 +55,7 @@ class Ecg:
     Args:
         folder: folder of the cohort; not read.
         path: pattern of the recording under the source folder, with columns in braces: a DICOM
-            waveform, or a WFDB record with or without its extension.
+            waveform, a WFDB record with or without its extension, XML, SCP, HDF5 or NumPy.
         longer: the part of a longer recording that is stored: its `first` ten seconds, its
             `middle`, or none (`refused`).
         shortest_s: shorter recordings are refused; those below ten seconds are padded at their end
@@ -62,6 +65,13 @@ class Ecg:
             and for leads that are missing; or the recording is `refused`.
         limb_leads: limb leads that contradict each other are `noted`, or the recording is
             `refused`.
+        array_id: column of the sample's row with the recording's id in an HDF5 or NumPy file of
+            many; empty for files of one recording.
+        array_values: name of the array of values in such a file.
+        array_ids: name of the array of ids.
+        array_leads: names of the leads, in the order of the array.
+        array_rate_hz: sampling rate of the array.
+        array_unit: unit of the array: V, mV, uV or nV.
     """
 
     display_name = "ECG"
@@ -80,6 +90,12 @@ class Ecg:
         gap_s: int | float = 0,
         flat_leads: str = "kept",
         limb_leads: str = "noted",
+        array_id: str = "",
+        array_values: str = "tracings",
+        array_ids: str = "exam_id",
+        array_leads: Sequence[str] = (),
+        array_rate_hz: int | float = 0,
+        array_unit: str = "",
     ):
         _check_word("longer", longer, _LONGER_RULES)
         _check_word("flat_leads", flat_leads, _FLAT_LEAD_RULES)
@@ -93,7 +109,15 @@ class Ecg:
         self._on_limb_leads = _LIMB_LEAD_RULES[limb_leads]
         self.shape = (len(LEADS), _TIMES)
         self.parts = LEADS
-        self.columns = file_columns(path)
+        self.columns = (*file_columns(path), *([array_id] if array_id else []))
+        self._array_id = array_id
+        self._layout = ArrayLayout(
+            values=array_values,
+            ids=array_ids,
+            leads=tuple(array_leads),
+            sampling_rate_hz=float(array_rate_hz),
+            unit=array_unit,
+        )
         self.named_by = self.columns
         self.numbers = ()
 
@@ -102,18 +126,25 @@ class Ecg:
     ) -> Int16[np.ndarray, "lead time"] | None:
         """Read the sample's ECG.
 
-        Notes: `cropped`, `padded`, `padding-removed`, `hole`, `resampled`, `gap-filled`,
-        `flat-leads`, `amplitude`, `artefact`, `limb-leads`.
+        Notes: `leads-derived`, `cropped`, `padded`, `padding-removed`, `hole`, `resampled`,
+        `gap-filled`, `flat-leads`, `amplitude`, `artefact`, `limb-leads`.
 
         Raises:
             Rejected: `file-missing`, `not-readable`, `checksum`, `too-large`, `leads-missing`,
+                `decoder-missing`, `not-in-array`,
                 `leads-repeated`, `unit`, `sampling-rate`, `too-short`, `too-long`, `nan`,
                 `all-zero`, `flat`, `flat-leads`, `limb-leads` or `amplitude`.
         """
         file = recorded_file(self.path, row, root)
-        if file is None:
+        recording = row[self._array_id] if self._array_id else ""
+        if file is None or (self._array_id and is_empty(recording)):
             return None
-        signal, rate = self._taken(open_waveform(file, seconds=DURATION_S), note)
+        layout = replace(self._layout, recording=str(recording))
+        waveform = open_waveform(file, seconds=DURATION_S, layout=layout)
+        if waveform.needs_derived_leads():
+            waveform = waveform.with_derived_leads()
+            note("leads-derived")
+        signal, rate = self._taken(waveform, note)
         lost, doubtful = lost_stretches(signal, rate)
         for first, end in lost:
             signal[:, first:end] = np.nan

@@ -40,6 +40,8 @@ LOADED_BY = {
     "duckdb": {"data.ingest"},
     "ucumvert": {"modalities._ucum"},
     "lark": {"modalities._ucum"},
+    "ecgdatakit": {"modalities.waveform_files"},
+    "h5py": {"modalities.waveform_files"},
     "simplejpeg": {"modalities._image_damage"},
     "wfdb": {"modalities.waveform_files"},
     "pydicom": {"modalities._dicom_image", "modalities.waveform_files"},

@@ -1,0 +1,67 @@
+"""Read the files of ECG carts, XML (MUSE, HL7 aECG, Philips) and SCP-ECG, by ecgdatakit."""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from clinical_symile.modalities.base import Rejected, decoder_verdict, is_file_error
+from clinical_symile.modalities.waveform_files.base import Waveform, lead_name
+
+_MAX_BYTES = 100_000_000
+INSTALL_ECG_EXTRA = "pip install 'clinical-symile[ecg]'"
+
+
+def is_vendor_file(head: bytes) -> bool:
+    """Return True if a file begins like XML or SCP-ECG.
+
+    Args:
+        head: the first 32 bytes, or all of a shorter file.
+    """
+    text = head.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
+    # SCP-ECG: section 0 follows the checksum and size of the record; its id is 0.
+    is_scp = len(head) >= 32 and head[8:10] == b"\0\0" and head[16:22] in (b"SCPECG", bytes(6))
+    return text.startswith(b"<") or is_scp
+
+
+def open_vendor_file(file: Path) -> Waveform:
+    """Open an ECG in XML or SCP-ECG.
+
+    The library reads no entities and no network. A checksum of the file that does not hold counts
+    as an error.
+
+    Raises:
+        Rejected: `decoder-missing`, `not-readable`, `too-large`, `checksum` or `sampling-rate`.
+    """
+    try:
+        from ecgdatakit import ChecksumWarning, FileParser
+    except ImportError:
+        raise Rejected(
+            "decoder-missing", f"ECGs in XML or SCP need another package: {INSTALL_ECG_EXTRA}"
+        ) from None
+    if file.stat().st_size > _MAX_BYTES:
+        raise Rejected("too-large", f"expected a file of at most {_MAX_BYTES} bytes")
+    try:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            record = FileParser.parse(file, units="mV")
+    except Exception as error:  # whatever a broken file makes the library raise
+        if is_file_error(error):
+            raise
+        raise decoder_verdict("ecgdatakit", error) from None
+    if any(issubclass(warning.category, ChecksumWarning) for warning in heard):
+        raise Rejected("checksum", "a checksum in the file does not hold: it is damaged")
+    leads = record.leads
+    lengths, rates = ({len(lead.samples) for lead in leads}, {lead.sampling_rate for lead in leads})
+    if len(lengths) != 1 or len(rates) != 1:
+        raise Rejected("not-readable", "no leads of one length and one sampling rate")
+    values = np.stack([np.asarray(lead.samples, dtype=np.float64) for lead in leads], axis=1)
+    return Waveform(
+        # The library numbers repeated leads: II, II_2.
+        names=[lead_name(re.sub(r"_\d+$", "", lead.label)) for lead in leads],
+        units=[lead.units if lead.units and not lead.is_raw else "count" for lead in leads],
+        sampling_rate_hz=float(rates.pop()),
+        times=lengths.pop(),
+        load=lambda first, last: values[first:last],
+    )
