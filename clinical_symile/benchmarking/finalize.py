@@ -15,6 +15,7 @@ from clinical_symile.evaluation.analysis.mask_predictability import analyze_mask
 from clinical_symile.evaluation.analysis.method_ranking import compare_methods, rank_and_decompose
 from clinical_symile.evaluation.runner import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.files import write_text
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
@@ -211,8 +212,7 @@ def _write_benchmark_record(evaluated: EvaluatedRuns) -> None:
         "margin": evaluated.margin,
         "elapsed_s": time.perf_counter() - evaluated.started,
     }
-    text = json.dumps(record, indent=1) + "\n"
-    (evaluated.out / BENCHMARK_FILE).write_text(text, encoding="utf-8")
+    write_text(evaluated.out / BENCHMARK_FILE, json.dumps(record, indent=1) + "\n")
 
 
 def _sync(evaluated: EvaluatedRuns, page: Path, progress: Progress) -> SyncResult:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clinical_symile.config.catalog import builtin_folder, open_catalog
 from clinical_symile.errors import DefinitionError
+from clinical_symile.files import write_text
 from clinical_symile.registry.base import unknown_name_message
 
 PLACE = "@NAME@"  # where the cohort's name goes, in files and in their names
@@ -123,6 +124,5 @@ def _write_new(files: Mapping[Path, str]) -> list[Path]:
             f"{', '.join(there)}: there already. Give another folder after --at.", code="CS-F023"
         )
     for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_text(file, text)
     return list(files)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from clinical_symile.data.store import CohortStore
+from clinical_symile.files import write_text
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 CONTEXT: dict[str, Any] = {
@@ -70,9 +71,7 @@ def write_croissant(store: CohortStore, *, out: Path) -> None:
         store: the prepared cohort.
         out: the JSON file.
     """
-    text = json.dumps(croissant(store), indent=1, ensure_ascii=False) + "\n"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    write_text(out, json.dumps(croissant(store), indent=1, ensure_ascii=False) + "\n")
 
 
 def croissant(store: CohortStore) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from clinical_symile.data.mask_files import pattern_file, read_mask, read_site_t
 from clinical_symile.data.severity import severity
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import CannotScore
+from clinical_symile.files import write_file
 from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.at_least_one import (
     UnreachableError,
@@ -90,10 +91,7 @@ class Mask:
         """Write the mask as CSV: `sample`, and for each column 1 where it is available."""
         table = pd.DataFrame(self.available.astype(int), columns=list(self.columns))
         table.insert(0, "sample", self.samples)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        table.to_csv(partial, index=False, lineterminator="\n")
-        partial.replace(path)
+        write_file(path, lambda file: table.to_csv(file, index=False, lineterminator="\n"))
 
 
 def draw_mask(

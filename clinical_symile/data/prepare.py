@@ -23,6 +23,7 @@ from clinical_symile.data.ingest.store_writer import (
 )
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.files import lock_folder, rename_folder, write_file, write_text
 from clinical_symile.hashing import digest_of, file_sha256
 from clinical_symile.tracking.progress import Progress
 
@@ -66,6 +67,20 @@ def prepare(
     adapters = modality_adapters(cohort)
     files = source_files(cohort, source)
     key = digest_of(__version__, cohort.digest, *(file_sha256(file) for file in files.values()))
+    with lock_folder(out):
+        return _prepare(cohort, adapters, key, source=source, out=out, progress=progress)
+
+
+def _prepare(
+    cohort: Cohort,
+    adapters: Mapping[str, Any],
+    key: str,
+    *,
+    source: Path,
+    out: Path,
+    progress: Progress,
+) -> CohortStore:
+    """Write the store, or resume writing it; no other process does so at the same time."""
     work = out.with_name(out.name + ".partial")
     _remove(_waste_folder(work))  # left by a run that was killed while it removed it
     refuse_other_folder(out)
@@ -89,7 +104,7 @@ def prepare(
     )
     if out.is_dir():
         out.rmdir()
-    store.replace(out)
+    rename_folder(store, out)
     _remove(work)
     return open_store(out)
 
@@ -182,11 +197,13 @@ def _select_samples(
     """Select the samples, or read the earlier selection, so that a resumed run uses its rows."""
     file, counts = work / _ROW_FILE, work / "selected.json"
     if not file.exists():
-        partial = work / f"{_ROW_FILE}.partial"
         scratch = work / "scratch"
-        selected = read_samples(cohort, adapters, source=source, scratch=scratch, out=partial)
-        counts.write_text(json.dumps(asdict(selected)), encoding="utf-8")
-        partial.replace(file)
+
+        def select(partial: Path) -> None:
+            selected = read_samples(cohort, adapters, source=source, scratch=scratch, out=partial)
+            write_text(counts, json.dumps(asdict(selected)))
+
+        write_file(file, select)
     return SelectedSamples(**json.loads(counts.read_text(encoding="utf-8")))
 
 
@@ -216,7 +233,7 @@ def _open_work_folder(work: Path, key: str) -> None:
         _remove(work)
     new = _waste_folder(work)  # so that the folder never exists without its key
     new.mkdir(parents=True)
-    (new / file.name).write_text(key, encoding="utf-8")
+    write_text(new / file.name, key)
     new.replace(work)
 
 

@@ -18,6 +18,7 @@ from clinical_symile.data.ingest.source_tables import source_files
 from clinical_symile.data.prepare import prepare, refuse_other_folder
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.files import lock_folder, rename_folder, write_text
 from clinical_symile.hashing import digest_of
 from clinical_symile.registry.base import load_object, unknown_name_message
 from clinical_symile.tracking.progress import ProgressBar
@@ -141,6 +142,13 @@ def _write_source(
     bar: ProgressBar,
 ) -> None:
     """Write the raw files, unless they exist with the same parameters."""
+    with lock_folder(source):
+        _write_source_locked(cohort, generator, source, bar)
+
+
+def _write_source_locked(
+    cohort: Cohort, generator: Generator, source: Path, bar: ProgressBar
+) -> None:
     wanted = json.dumps({"version": __version__, **generator.parameters}, sort_keys=True)
     record = source / PARAMETERS_FILE
     if record.is_file():
@@ -163,8 +171,8 @@ def _write_source(
     try:
         with bar(f"Write {cohort.name}") as progress:
             write(partial, **generator.parameters, progress=progress)
-        (partial / PARAMETERS_FILE).write_text(wanted, encoding="utf-8")
-        partial.rename(source)
+        write_text(partial / PARAMETERS_FILE, wanted)
+        rename_folder(partial, source)
     except (TypeError, ValueError) as error:
         raise DefinitionError(
             f"cohort '{cohort.name}': generator: {error}", code="CS-F012"

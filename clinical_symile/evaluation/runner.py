@@ -29,6 +29,7 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.files import write_text
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import RULES
@@ -255,9 +256,7 @@ def evaluate_oracle(
         if not _is_evaluated(run, task, store):
             evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
         progress(number, len(tasks))
-    (run.path / "oracle.json").write_text(
-        json.dumps(_population(oracle, tasks), indent=1) + "\n", encoding="utf-8"
-    )
+    write_text(run.path / "oracle.json", json.dumps(_population(oracle, tasks), indent=1) + "\n")
     return run
 
 

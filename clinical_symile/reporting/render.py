@@ -12,6 +12,7 @@ from clinical_symile import formatting
 from clinical_symile.config.catalog import REPORT_FILE, builtin_catalog_directory
 from clinical_symile.config.report_file import read_requirements
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.files import write_text
 from clinical_symile.registry.base import resolve, unknown_name_message
 from clinical_symile.registry.families import SECTIONS
 from clinical_symile.reporting.report_data import ReportData, data_names
@@ -121,10 +122,7 @@ def render_page(template: Path | None, *, context: Mapping[str, Any], out: Path)
             f"{where}: {error}. reports/README.md lists the variables of a template.",
             code="CS-F022",
         ) from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(out)
+    write_text(out, text)
 
 
 def _with_unique_name(panel: Any, used: Counter[str]) -> Any:

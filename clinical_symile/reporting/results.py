@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from clinical_symile.files import write_text
 from clinical_symile.formatting import format_p_value
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.figures.plots import RESULT_PLOTS, Plot, difference_plot
@@ -112,11 +113,10 @@ class Results:
             The folder.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / "results.jsonl", self.rows)
         write_rows(folder / "unscored.jsonl", self.skipped)
         about = {"primary_metrics": dict(self.primary_metrics), "notes": list(self.notes)}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        write_text(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
         return folder
 
     def _repr_html_(self) -> str:
@@ -268,8 +268,7 @@ def _write_latex(
         ]
     )
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8")
+        write_text(Path(path), text)
     return text
 
 

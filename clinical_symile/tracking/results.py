@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinical_symile.errors import DataError
+from clinical_symile.files import write_text
 from clinical_symile.formatting import SMALLEST_COUNT
 
 
@@ -178,10 +179,7 @@ _Row = TypeVar("_Row", bound=DataclassInstance)
 
 def write_rows(path: Path, rows: Iterable[DataclassInstance]) -> None:
     """Write one JSON object per line; the file appears only when it is complete."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
-    partial.replace(path)
+    write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
 
 
 def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:

@@ -13,6 +13,7 @@ import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError, warn_renamed
+from clinical_symile.files import write_file, write_text
 from clinical_symile.formatting import html_table
 from clinical_symile.tracking.analysis_tables import read_analysis
 from clinical_symile.tracking.names import check_name, check_path
@@ -190,7 +191,7 @@ class Run:
     def write_analysis_digest(self, task: str, digest: str) -> None:
         """Record what a task's analysis was computed from."""
         self.remove_analysis_digest(task)
-        _replace(self.path / _ANALYSIS / f"{task}.digest", digest)
+        write_text(self.path / _ANALYSIS / f"{task}.digest", digest)
 
     def remove_analysis_digest(self, task: str) -> None:
         """Mark the analysis of a task as outdated."""
@@ -249,7 +250,7 @@ class Run:
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Replace `history.jsonl`."""
         lines = "".join(json.dumps(dict(epoch)) + "\n" for epoch in history)
-        _replace(self.path / "history.jsonl", lines)
+        write_text(self.path / "history.jsonl", lines)
 
     def write_evaluation(
         self,
@@ -288,11 +289,11 @@ class Run:
         self.remove_analysis_digest(task)
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
             for pattern, table in tables.items():
-                _replace_table(self.path / folder / task / f"{pattern}.parquet", table)
+                _write_table(self.path / folder / task / f"{pattern}.parquet", table)
         for pattern in set(outcomes) - set(tuning):
             (self.path / "tuning" / task / f"{pattern}.parquet").unlink(missing_ok=True)
         if len(candidates):
-            _replace_table(self.path / "candidates" / f"{task}.parquet", candidates)
+            _write_table(self.path / "candidates" / f"{task}.parquet", candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}
         questions = {question_digest(row.digest) for row in (*results, *unscored)}
         patterns = set(outcomes)
@@ -334,7 +335,7 @@ class Run:
 
     def _write_toml(self, table: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        _replace(self.path / "run.toml", tomli_w.dumps(_without_none(table)))
+        write_text(self.path / "run.toml", tomli_w.dumps(_without_none(table)))
 
     def _metadata_or_empty(self) -> dict[str, Any]:
         return {key: value for key, value in (self._toml() or {}).items() if key != _MLFLOW}
@@ -364,15 +365,5 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _replace_table(path: Path, table: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    table.to_parquet(partial, index=False)
-    partial.replace(path)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_file(path, lambda file: table.to_parquet(file, index=False))

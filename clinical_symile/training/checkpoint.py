@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from clinical_symile.files import write_file
 from clinical_symile.tracking.run import Run
 
 # Prefixes of weight names in version 0.1, and their current names.
@@ -79,11 +80,8 @@ def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> li
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors to a file that appears only when it is complete."""
-    partial = path.with_name(path.name + ".partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, partial)
-    partial.replace(path)
+    write_file(path, lambda file: save_file(whole, file))
 
 
 def _current_name(name: str) -> str:

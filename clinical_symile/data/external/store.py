@@ -17,6 +17,7 @@ from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.predictions import Predictions
 from clinical_symile.data.store import VERSION, CohortStore, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.files import rename_folder, write_text
 from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of, file_sha256
 
@@ -139,8 +140,8 @@ def _write(samples: pd.DataFrame, predictions: Predictions, out: Path) -> Cohort
         samples.to_parquet(made / "samples.parquet", index=False)
         np.save(made / f"{_RECORD}.npy", np.zeros((len(samples), 0), dtype=np.uint8))
         manifest = _manifest(samples, predictions, made)
-        (made / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-        made.rename(out)
+        write_text(made / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+        rename_folder(made, out)
     return open_store(out)
 
 

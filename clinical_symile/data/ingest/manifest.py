@@ -18,6 +18,7 @@ from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.data.ingest.store_writer import in_split
 from clinical_symile.data.store import UNCERTAIN, VERSION
+from clinical_symile.files import write_text
 from clinical_symile.hashing import digest_of_stream, file_sha256
 
 _READER_PACKAGES = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "pillow", "pydicom", "wfdb")
@@ -98,7 +99,7 @@ def write_manifest(
         "versions": {"python": platform.python_version(), "clinical-symile": __version__}
         | {name: version(name) for name in _READER_PACKAGES},
     }
-    (store / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_text(store / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
 def _digest(samples: Path, *others: str) -> str:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.files import write_file
 from clinical_symile.objectives.missing_query import Bank
 
 FILE_NAME = "bank.safetensors"
@@ -40,9 +41,8 @@ def draw_bank(embeddings: Embeddings, store: CohortStore, *, size: int, seed: in
 def write_bank(bank: Bank, folder: Path) -> None:
     """Keep a bank in a run's folder; it holds vectors without the names of their samples."""
     tensors = {name: z.contiguous() for name, z in bank.z.items()}
-    partial = folder / f"{FILE_NAME}.partial"
-    save_file(tensors, partial, metadata={"seed": str(bank.seed)})
-    partial.replace(folder / FILE_NAME)
+    about = {"seed": str(bank.seed)}
+    write_file(folder / FILE_NAME, lambda file: save_file(tensors, file, metadata=about))
 
 
 def read_bank(folder: Path, *, seed: int) -> Bank | None:

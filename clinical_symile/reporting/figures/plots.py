@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from clinical_symile.files import write_bytes
 from clinical_symile.reporting.figures.picture import INK, MARKERS, MUTED, PALETTE, RULE
 from clinical_symile.tracking.results import Comparison, Result
 
@@ -69,8 +70,7 @@ class Plot:
         form = path.suffix.removeprefix(".").lower()
         if form not in PLOT_FORMATS:
             raise ValueError(f"{path}: '{path.suffix}' is no format; expected .png, .svg or .pdf.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self._bytes(form))
+        write_bytes(path, self._bytes(form))
         return path
 
     def _bytes(self, form: str) -> bytes:

@@ -1,0 +1,133 @@
+"""Write files whole, so that a power cut leaves the old or the new, and lock folders.
+
+Every file of a store, run, benchmark or report is written by `write_file`. A test holds this.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PARTIAL = ".partial"
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, flush it to disk, and rename it.
+
+    The folder is created if needed. If `write` fails, the earlier file stays as it was.
+
+    Args:
+        path: the file.
+        write: called with the path to write to.
+
+    Raises:
+        OSError: the disk is full or not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        write(partial)
+        _flush(partial)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.replace(path)
+    _flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file; see `write_file`."""
+    write_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file; see `write_file`."""
+    write_file(path, lambda partial: partial.write_bytes(content))
+
+
+def rename_folder(folder: Path, target: Path) -> None:
+    """Flush a folder and all that it holds to disk, and rename it.
+
+    Args:
+        folder: the finished folder.
+        target: its new name, on the same disk; must not exist.
+    """
+    for path in [folder, *folder.rglob("*")]:
+        _flush(path)
+    folder.replace(target)
+    _flush(target.parent)
+
+
+@contextmanager
+def lock_folder(folder: Path, *, notify: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Let one process at a time write a folder; a second one waits for the first.
+
+    The lock is the file `.<name>.lock` beside the folder. The operating system releases it when
+    its process ends, however it ends. The same process may take the lock several times. Processes
+    that one training starts on several devices share the lock of the first.
+
+    Args:
+        folder: the folder; need not exist.
+        notify: told in one sentence who holds the lock, if this process has to wait; by default
+            the sentence goes to standard error.
+
+    Raises:
+        OSError: the folder's parent cannot be written.
+    """
+    if int(os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or 0):
+        yield
+        return
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = folder.with_name(f".{folder.name}.lock")
+    holder = folder.with_name(f".{folder.name}.holder")
+    lock = FileLock(place, is_singleton=True, thread_local=False)
+    is_inner = lock.is_locked
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        (notify or _print)(f"{folder}: {_describe(holder)} is writing it; waiting until it ends.")
+        lock.acquire()
+    try:
+        if not is_inner:
+            about = {"process": os.getpid(), "host": socket.gethostname(), "since": _now()}
+            holder.write_text(json.dumps(about), encoding="utf-8")
+        yield
+    finally:
+        if not is_inner:
+            holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(holder: Path) -> str:
+    """Return who holds a lock and since when, as far as the file beside it says so."""
+    try:
+        about = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {about['process']} on {about['host']}, since {about['since']},"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _print(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file or folder to disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
