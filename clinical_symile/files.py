@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 PARTIAL = ".partial"
 
 
@@ -83,6 +81,8 @@ def lock_folder(folder: Path, *, notify: Callable[[str], object] | None = None) 
     if int(os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or 0):
         yield
         return
+    from filelock import FileLock, Timeout  # takes longer to import than a small command runs
+
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = folder.with_name(f".{folder.name}.lock")

@@ -15,6 +15,7 @@ from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
+from clinical_symile.files import lock_folder
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar
@@ -47,30 +48,31 @@ def complete_benchmark(
         DataError: the raw files, the store or a run's folder are not as expected.
     """
     started = time.perf_counter()
-    plan = plan_benchmark(spec, catalog=catalog)
-    store = prepare_cohort(
-        catalog,
-        spec.cohort,
-        source=source or out / "source",
-        out=out / "store",
-        generate=spec.generate,
-        bar=bar,
-    )
-    tasks, notes = plan.applicable_tasks(catalog, store)
-    runs = train_and_evaluate(plan, tasks, store=store, out=out, bar=bar)
-    runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=bar)
-    evaluated = EvaluatedRuns(
-        out=out,
-        report=spec.report,
-        store=store,
-        runs=tuple(runs),
-        tasks=tuple(tasks),
-        notes=tuple(notes),
-        description=plan.description,
-        margin=spec.margin,
-        started=started,
-    )
-    return finalize_benchmark(evaluated, catalog=catalog, bar=bar)
+    with lock_folder(out):
+        plan = plan_benchmark(spec, catalog=catalog)
+        store = prepare_cohort(
+            catalog,
+            spec.cohort,
+            source=source or out / "source",
+            out=out / "store",
+            generate=spec.generate,
+            bar=bar,
+        )
+        tasks, notes = plan.applicable_tasks(catalog, store)
+        runs = train_and_evaluate(plan, tasks, store=store, out=out, bar=bar)
+        runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=bar)
+        evaluated = EvaluatedRuns(
+            out=out,
+            report=spec.report,
+            store=store,
+            runs=tuple(runs),
+            tasks=tuple(tasks),
+            notes=tuple(notes),
+            description=plan.description,
+            margin=spec.margin,
+            started=started,
+        )
+        return finalize_benchmark(evaluated, catalog=catalog, bar=bar)
 
 
 def train_and_evaluate(

@@ -10,6 +10,7 @@ from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.predictors.user_model import as_predictor
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.files import lock_folder
 from clinical_symile.objectives.base import Objective
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
@@ -56,7 +57,8 @@ def evaluate_model(
             results += made.results
             skipped += made.unscored
         else:
-            evaluate_and_save(run, task, predictor, store, 0, patterns)
+            with lock_folder(run.path):
+                evaluate_and_save(run, task, predictor, store, 0, patterns)
         progress(number, len(tasks))
     if run is None:
         return results, skipped

@@ -29,7 +29,7 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.files import write_text
+from clinical_symile.files import lock_folder, write_text
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import RULES
@@ -86,18 +86,19 @@ def evaluate_run(
         write_inputs(run.path, store)  # runs of version 0.2.0 have none
     learner = load_learner(run, task, store)
     set_missing_query(learner.objective, missing_query, run)
-    predictor: Predictor | None = None
-    for number, evaluated in enumerate(tasks, start=1):
-        unknown = [name for name in evaluated.modalities if name not in task.modalities]
-        if unknown:
-            skip_task(run, evaluated, store, unknown)
-        elif missingness is not None or not _is_evaluated(
-            run, evaluated, store, missing_query=_missing_query(learner, evaluated)
-        ):
-            predictor = predictor or trained_predictor(run, learner, store, seed=record["seed"])
-            patterns = None if missingness is None else missingness[evaluated.name]
-            evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
-        progress(number, len(tasks))
+    with lock_folder(run.path):
+        predictor: Predictor | None = None
+        for number, evaluated in enumerate(tasks, start=1):
+            unknown = [name for name in evaluated.modalities if name not in task.modalities]
+            if unknown:
+                skip_task(run, evaluated, store, unknown)
+            elif missingness is not None or not _is_evaluated(
+                run, evaluated, store, missing_query=_missing_query(learner, evaluated)
+            ):
+                predictor = predictor or trained_predictor(run, learner, store, seed=record["seed"])
+                patterns = None if missingness is None else missingness[evaluated.name]
+                evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
+            progress(number, len(tasks))
 
 
 def set_missing_query(objective: Objective, rule: str | None, run: Run) -> None:
@@ -227,15 +228,18 @@ def evaluate_baseline(
         "version": __version__,
         "encoders_digest": task_digest(pretraining[0]),
     }
-    if not run.is_finished or any(run.metadata.get(key) != value for key, value in same.items()):
-        shutil.rmtree(run.path, ignore_errors=True)
-        about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
-        definition = {"description": baseline.description}
-        run.write_metadata({"name": run.name, **same, **about, "definition": definition})
-    for number, task in enumerate(classifications, start=1):
-        if not _is_evaluated(run, task, store):
-            evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
-        progress(number, len(classifications))
+    with lock_folder(run.path):
+        if not run.is_finished or any(
+            run.metadata.get(key) != value for key, value in same.items()
+        ):
+            shutil.rmtree(run.path, ignore_errors=True)
+            about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
+            definition = {"description": baseline.description}
+            run.write_metadata({"name": run.name, **same, **about, "definition": definition})
+        for number, task in enumerate(classifications, start=1):
+            if not _is_evaluated(run, task, store):
+                evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
+            progress(number, len(classifications))
     return True
 
 
@@ -252,11 +256,14 @@ def evaluate_oracle(
         return None
     oracle = load_object(generator["oracle"], what="oracle")(store)
     predictor = OraclePredictor(oracle, store)
-    for number, task in enumerate(tasks, start=1):
-        if not _is_evaluated(run, task, store):
-            evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
-        progress(number, len(tasks))
-    write_text(run.path / "oracle.json", json.dumps(_population(oracle, tasks), indent=1) + "\n")
+    with lock_folder(run.path):
+        for number, task in enumerate(tasks, start=1):
+            if not _is_evaluated(run, task, store):
+                evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
+            progress(number, len(tasks))
+        write_text(
+            run.path / "oracle.json", json.dumps(_population(oracle, tasks), indent=1) + "\n"
+        )
     return run
 
 

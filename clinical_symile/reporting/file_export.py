@@ -6,6 +6,7 @@ from typing import Any
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
+from clinical_symile.files import write_text
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE
 from clinical_symile.reporting.figure_files import export_report_figures
 from clinical_symile.reporting.figures.plots import (
@@ -57,7 +58,7 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
         written = [results.to_csv(into / "results.csv")]
         for name, rows in tables.items():
             path = into / f"{name}.csv"
-            rows_frame(rows).to_csv(path, index=False, lineterminator="\n")
+            write_text(path, rows_frame(rows).to_csv(index=False, lineterminator="\n"))
             written.append(path)
         return written
     results.primary.to_latex(into / "results.tex")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from clinical_symile.files import write_text
+from clinical_symile.files import write_file, write_text
 from clinical_symile.formatting import format_p_value
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.figures.plots import RESULT_PLOTS, Plot, difference_plot
@@ -246,8 +246,7 @@ def frame_latex(frame: pd.DataFrame, path: Path) -> None:
 
 def _write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n")
+    write_file(path, lambda file: frame.to_csv(file, index=False, lineterminator="\n"))
     return path
 
 

@@ -19,6 +19,7 @@ from clinical_symile.data.loader import BatchLoader, open_loader, prefetch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import TrainingView, build_training_view
 from clinical_symile.errors import ClinicalSymileError, DataError
+from clinical_symile.files import lock_folder
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.tracking.provenance import now
@@ -69,27 +70,16 @@ def train(
         DefinitionError: see `build_learner`.
         ClinicalSymileError: the machine has fewer GPUs than `devices`.
     """
-    record = read_or_new_record(run, task, store, seed=seed)
-    if "finished" in record:
-        return run
-    method = missing_modality_method(task.missing_modality)
-    view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
-    _check_devices(accelerator, devices)
-    fabric = _launch(task, accelerator, devices)
-    training = _set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
-    for epoch in range(len(training.history) + 1, task.epochs + 1):
-        training.history.append(_train_epoch(training, epoch, progress))
-        if fabric.is_global_zero:
-            run.write_metadata(record)  # only now: a run that fails at once leaves no folder
-            if not (run.path / INPUTS_FILE).is_file():
-                write_inputs(run.path, store)
-            is_best = _is_best(training.history, task)
-            save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
-            on_epoch(run)
-        fabric.barrier()
-    if fabric.is_global_zero:
-        run.write_metadata({**record, "finished": now()})
-    _end_other_processes(fabric)
+    with lock_folder(run.path):
+        record = read_or_new_record(run, task, store, seed=seed)
+        if "finished" in record:
+            return run
+        method = missing_modality_method(task.missing_modality)
+        view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
+        _check_devices(accelerator, devices)
+        fabric = _launch(task, accelerator, devices)
+        training = _set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
+        _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)
     return run
 
 
@@ -184,6 +174,31 @@ def _set_up(
         augmentations=augmentations,
         history=history,
     )
+
+
+def _train_epochs(
+    training: _Training,
+    run: Run,
+    record: Mapping[str, Any],
+    *,
+    on_epoch: Callable[[Run], object],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Train the epochs that are left, and write each."""
+    task, fabric = training.task, training.fabric
+    for epoch in range(len(training.history) + 1, task.epochs + 1):
+        training.history.append(_train_epoch(training, epoch, progress))
+        if fabric.is_global_zero:
+            run.write_metadata(record)  # only now: a run that fails at once leaves no folder
+            if not (run.path / INPUTS_FILE).is_file():
+                write_inputs(run.path, training.view.store)
+            is_best = _is_best(training.history, task)
+            save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
+            on_epoch(run)
+        fabric.barrier()
+    if fabric.is_global_zero:
+        run.write_metadata({**record, "finished": now()})
+    _end_other_processes(fabric)
 
 
 def _train_epoch(

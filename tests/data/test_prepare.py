@@ -1,4 +1,7 @@
+import errno
+import os
 import shutil
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +162,25 @@ def test_a_cohort_without_any_usable_recording_is_refused(hospital: Hospital) ->
 def test_a_modality_that_cannot_be_made_stops_before_anything_is_read(hospital: Hospital) -> None:
     (hospital.definition.parent / "labs.csv").unlink()
     assert "expected a lab panel" in refusal(hospital, DefinitionError)
+
+
+def test_a_full_disk_ends_with_an_error_and_costs_no_recording(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(hospital)
+    expected = files(hospital.out)
+    shutil.rmtree(whole.path)
+    reserve, calls = os.posix_fallocate, count()
+
+    def fill_up(descriptor: int, offset: int, length: int) -> None:
+        if next(calls) >= 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        reserve(descriptor, offset, length)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", fill_up)
+        with pytest.raises(OSError, match="No space left"):
+            run(hospital)
+    assert not hospital.out.exists()
+    run(hospital)
+    assert files(hospital.out) == expected

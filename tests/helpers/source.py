@@ -17,7 +17,7 @@ NAME = PACKAGE.name
 LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][
     0
 ]["layers"]
-OPEN = ("errors", "formatting", "hashing", "registry")
+OPEN = ("errors", "files", "formatting", "hashing", "registry")
 # What leads into the package: `import clinical_symile` and `python -m clinical_symile`.
 DOORS = ("__init__", "__main__")
 OUTSIDE = {*DOORS, "api", *OPEN}
@@ -421,7 +421,58 @@ def siblings() -> list[str]:
     ]
 
 
+# Calls that write a file by themselves, and modules that may: what they write lies in a folder that
+# `files.rename_folder` flushes and names, or that is removed again.
+_WRITES = {"write_text", "write_bytes", "to_parquet", "to_csv", "to_json", "save_file", "savefig"}
+_MAY_WRITE = (
+    "data.external.store",
+    "data.ingest",
+    "files",
+    "modalities.waveform_files",
+    "synthetic",
+    "tracking.mlflow",
+)
+
+
+def writes_of_their_own() -> list[str]:
+    """Files that are not written by `clinical_symile.files`, so that a power cut may halve them."""
+    found = []
+    for module, tree in MODULES.items():
+        if any(module == name or module.startswith(f"{name}.") for name in _MAY_WRITE):
+            continue
+        through = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "write_file"
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and id(node) not in through and _writes(node):
+                found.append(f"{module}, line {node.lineno}: {ast.unparse(node)[:60]}")
+    return found
+
+
+def _writes(call: ast.Call) -> bool:
+    """Whether a call writes to a path: `x.write_text(…)`, `open(…, "w")` and the like."""
+    name = ast.unparse(call.func)
+    method = name.rpartition(".")[2] if isinstance(call.func, ast.Attribute) else ""
+    modes = [*call.args[:2], *(one.value for one in call.keywords if one.arg == "mode")]
+    opens = name == "open" or method == "open"
+    if opens:
+        return any(
+            isinstance(mode, ast.Constant)
+            and str(mode.value)[:1] in ("w", "a", "x")
+            and len(str(mode.value)) <= 3
+            for mode in modes
+        )
+    if name == "save_file" or name in ("os.replace", "np.save", "np.savez", "shutil.move"):
+        return True
+    into = ast.unparse(call.args[0]) if call.args else ""
+    return method in _WRITES and into not in ("", "buffer") and name != "results.to_csv"
+
+
 RULES = {
+    "writes of their own": writes_of_their_own,
     "long functions": long_functions,
     "long files": long_files,
     "docstrings that ask": questions_in_docstrings,

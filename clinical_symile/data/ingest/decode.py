@@ -1,7 +1,8 @@
 """Decode recordings into one array per modality, in parallel, and resume after an interruption."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -130,6 +131,25 @@ def create_array(file: Path, adapter: Any, *, samples: int) -> np.memmap:
     return np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(adapter.dtype), shape=shape)
 
 
+def reserve_rows(array: np.memmap, rows: Iterable[int]) -> None:
+    """Reserve disk space for rows of a mapped file before they are written.
+
+    Without it, writing to a full disk through the map kills the process.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return  # not on macOS and Windows
+    size = array.nbytes // len(array)
+    descriptor = os.open(str(array.filename), os.O_RDWR)
+    try:
+        for row in rows:
+            os.posix_fallocate(descriptor, array.offset + int(row) * size, size)
+    finally:
+        os.close(descriptor)
+
+
 def _decode_chunk(
     cohort: Cohort,
     source: Path,
@@ -161,6 +181,7 @@ def _decode_chunk(
                         f"modality adapter '{cohort.modalities[name].adapter}' reads shape "
                         f"{measurement.shape}; expected its own {array.shape[1:]}"
                     )
+                reserve_rows(array, [first + place])
                 array[first + place] = measurement
                 stored[place][column] = number
                 noted.extend([first + place, name, word] for word in notes)

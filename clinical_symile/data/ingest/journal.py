@@ -29,10 +29,12 @@ class Journal:
             os.truncate(file, end)
 
     def add(self, verdict: Mapping[str, Any]) -> None:
-        """Append a verdict and hand it to the operating system."""
+        """Append a verdict and have the operating system write it to disk."""
         self._offsets[verdict["first"]] = self.file.stat().st_size
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(verdict) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def verdicts(self) -> Iterator[dict[str, Any]]:
         """Yield all verdicts in the order of samples."""

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.cohort_schema import Outcome, Subgroup
-from clinical_symile.data.ingest.decode import Decoded, create_array
+from clinical_symile.data.ingest.decode import Decoded, create_array, reserve_rows
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import too_few_message
 from clinical_symile.data.ingest.worker_pool import CHUNK_SIZE
@@ -137,7 +137,9 @@ def write_array(
     present = table[f"present_{name}"].to_numpy()
     train = in_split(table["split"], "train").to_numpy()
     for rows in _chunks(np.flatnonzero(present)):
-        np.load(target, mmap_mode="r+")[rows] = np.load(source, mmap_mode="r")[kept[rows]]
+        array = np.load(target, mmap_mode="r+")
+        reserve_rows(array, rows.tolist())
+        array[rows] = np.load(source, mmap_mode="r")[kept[rows]]
     training = np.flatnonzero(present & train)
     return {
         "adapter": cohort.modalities[name].adapter,

@@ -20,6 +20,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     split_by_outcome,
 )
 from clinical_symile.evaluation.analysis.subgroups import subgroup_results
+from clinical_symile.files import lock_folder
 from clinical_symile.hashing import digest_of
 from clinical_symile.tracking.analysis_tables import (
     RunAnalysis,
@@ -53,20 +54,21 @@ def analyze_run(
     Returns:
         The analysis of these tasks.
     """
-    digests = {task.name: _digest(run, task.name) for task in tasks}
-    saved = _saved_analysis(run)
-    due = [task for task in tasks if run.analysis_digest(task.name) != digests[task.name]]
-    if due:
-        made = []
-        for number, task in enumerate(due, start=1):
-            made.append(_analyze_task(run, task, store))
-            progress(number, len(due))
-        names = {task.name for task in due}
-        saved = merge_analyses([select_tasks(saved, lambda name: name not in names), *made])
-        write_analysis(run.path, saved)
-        for name in names:
-            run.write_analysis_digest(name, digests[name])
-    return select_tasks(saved, lambda name: name in digests)
+    with lock_folder(run.path):
+        digests = {task.name: _digest(run, task.name) for task in tasks}
+        saved = _saved_analysis(run)
+        due = [task for task in tasks if run.analysis_digest(task.name) != digests[task.name]]
+        if due:
+            made = []
+            for number, task in enumerate(due, start=1):
+                made.append(_analyze_task(run, task, store))
+                progress(number, len(due))
+            names = {task.name for task in due}
+            saved = merge_analyses([select_tasks(saved, lambda name: name not in names), *made])
+            write_analysis(run.path, saved)
+            for name in names:
+                run.write_analysis_digest(name, digests[name])
+        return select_tasks(saved, lambda name: name in digests)
 
 
 def _saved_analysis(run: Run) -> RunAnalysis:

@@ -19,6 +19,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from clinical_symile.files import write_bytes
+
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7a5195")
 INK, MUTED, RULE, PAPER = "#1b1b1a", "#6b6b66", "#d8d8d2", "#fffffe"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -109,14 +111,14 @@ class Picture:
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
         # Text becomes outlines in an SVG file, so that it looks the same on every machine.
         standalone: dict[Any, Any] = {"svg.hashsalt": self.name, "svg.fonttype": "path"}
+        buffer = io.BytesIO()
         with mpl.rc_context({**STYLE, **standalone}):
             added = _heading(self.figure, heading)
             added += _legend(self.figure, legend, self.families)
             try:
                 self.figure.patch.set_visible(True)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 self.figure.savefig(
-                    path,
+                    buffer,
                     format=file_format,
                     dpi=_RESOLUTION_DPI,
                     facecolor="white",
@@ -128,6 +130,7 @@ class Picture:
                 self.figure.patch.set_visible(False)
                 for artist in added:
                     artist.remove()
+        write_bytes(path, buffer.getvalue())
 
 
 def canvas(height: int) -> tuple[Figure, Axes]:
@@ -200,10 +203,10 @@ def _legend(
 
 
 def _inline_svg(figure: Figure, *, name: str, title: str) -> str:
-    file = io.StringIO()
+    buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")

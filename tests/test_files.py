@@ -1,0 +1,137 @@
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from clinical_symile import files
+from clinical_symile.files import lock_folder, rename_folder, write_bytes, write_file, write_text
+
+
+def test_a_file_is_written_in_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b.txt", "µ\n")
+    write_bytes(tmp_path / "a" / "c.bin", b"\x00")
+    assert (tmp_path / "a" / "b.txt").read_bytes() == "µ\n".encode()
+    assert (tmp_path / "a" / "c.bin").read_bytes() == b"\x00"
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["b.txt", "c.bin"]
+
+
+def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    write_text(file, "before")
+
+    def half(partial: Path) -> None:
+        partial.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_file(file, half)
+    assert file.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_and_its_folder_are_flushed_around_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    flush, replace = os.fsync, Path.replace
+
+    def record_flush(descriptor: int) -> None:
+        steps.append(f"flush {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        flush(descriptor)
+
+    def record_replace(self: Path, target: Path) -> Path:
+        steps.append(f"rename {self.name} to {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", record_flush)
+    monkeypatch.setattr(Path, "replace", record_replace)
+    write_text(tmp_path / "run.toml", "")
+    assert steps == [
+        "flush run.toml.partial",
+        "rename run.toml.partial to run.toml",
+        f"flush {tmp_path.name}",
+    ]
+
+
+def test_a_folder_is_flushed_with_all_that_it_holds_before_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(files, "_flush", lambda path: flushed.append(path.name))
+    (tmp_path / "partial" / "in").mkdir(parents=True)
+    (tmp_path / "partial" / "in" / "x.npy").write_bytes(b"x")
+    rename_folder(tmp_path / "partial", tmp_path / "store")
+    assert set(flushed) == {"partial", "in", "x.npy", tmp_path.name}
+    assert flushed[-1] == tmp_path.name
+    assert (tmp_path / "store" / "in" / "x.npy").read_bytes() == b"x"
+
+
+_SECOND = """
+    import sys
+    from pathlib import Path
+    from clinical_symile.files import lock_folder
+
+    folder = Path(sys.argv[1])
+    with lock_folder(folder):
+        with (folder / "order.txt").open("a") as file:
+            file.write("second\\n")
+"""
+
+
+def _start_second(folder: Path, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_SECOND), str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_second_process_says_who_writes_the_folder_and_waits(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with ExitStack() as stack:
+        with lock_folder(folder):
+            second = stack.enter_context(_start_second(folder))
+            assert second.stderr is not None
+            sentence = second.stderr.readline()
+            (folder / "order.txt").write_text("first\n")
+        assert second.wait(timeout=60) == 0
+    assert f"{folder}: process {os.getpid()} on " in sentence
+    assert ", since 20" in sentence
+    assert "waiting until it ends" in sentence
+    assert (folder / "order.txt").read_text() == "first\nsecond\n"
+
+
+def test_a_process_that_is_killed_holds_no_lock(tmp_path: Path) -> None:
+    script = "from pathlib import Path; import sys, time\n"
+    script += "from clinical_symile.files import lock_folder\n"
+    script += "with lock_folder(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "store")], stdout=subprocess.PIPE, text=True
+    ) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "held\n"
+        killed.kill()
+    said: list[str] = []
+    with lock_folder(tmp_path / "store", notify=said.append):
+        pass
+    assert said == []
+
+
+def test_the_same_process_may_take_a_lock_again(tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "run"), lock_folder(tmp_path / "run"):
+        pass
+    assert not list(tmp_path.glob("*.holder"))
+
+
+def test_processes_of_one_training_share_the_lock_of_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with lock_folder(folder), _start_second(folder, LOCAL_RANK="1") as second:
+        assert second.wait(timeout=60) == 0
