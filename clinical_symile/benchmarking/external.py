@@ -242,33 +242,6 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
             "--tasks, or leave --store out if the file has labels.",
             code="CS-M013",
         )
-<<<<<<< HEAD
-    before = _benchmark_record(target.out, store)
-    check_not_taken(target.run, record)
-    known = benchmark_tasks(before, catalog=target.catalog)
-    _write_record(target.run, record, store)
-    with target.bar(f"Evaluate {target.name}") as progress:
-        for number, task in enumerate(tasks, start=1):
-            evaluate_and_save(
-                target.run, task, submission.predictor, store, seed=0, missingness=None
-            )
-            progress(number, len(tasks))
-    if all(row.low is None for row in target.run.results):
-        _refuse_without_results(target, submission)
-    others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
-    evaluated = EvaluatedRuns(
-        out=target.out,
-        report=before["report"],
-        store=store,
-        runs=(*(Run(target.out / "runs" / name) for name in others), target.run),
-        tasks=tuple({**known, **{task.name: task for task in tasks}}.values()),
-        notes=tuple(dict.fromkeys([*before["notes"], *submission.notes])),
-        description=before["description"],
-        margin=before.get("margin"),
-        started=target.started,
-    )
-    return finalize_benchmark(evaluated, catalog=target.catalog, bar=target.bar)
-=======
     with lock_folder(target.out):
         before = _benchmark_record(target.out, store)
         check_not_taken(target.run, record)
@@ -280,7 +253,7 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
                     target.run, task, submission.predictor, store, seed=0, missingness=None
                 )
                 progress(number, len(tasks))
-        if not target.run.results:
+        if all(row.low is None for row in target.run.results):
             _refuse_without_results(target, submission)
         others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
         evaluated = EvaluatedRuns(
@@ -295,7 +268,6 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
             started=target.started,
         )
         return finalize_benchmark(evaluated, catalog=target.catalog, bar=target.bar)
->>>>>>> a004d0d (Lock folders that are written, and write files whole and flushed)
 
 
 def _refuse_without_results(target: ExternalRun, submission: _Submission) -> None:
