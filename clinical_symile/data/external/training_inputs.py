@@ -15,6 +15,7 @@ import numpy as np
 
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError, Problem
+from clinical_symile.files import write_text
 from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of
 from clinical_symile.modalities.panel_matching import match_panels
@@ -46,9 +47,8 @@ def store_inputs(store: CohortStore, *, folder: Path) -> dict[str, Any]:
 
 def write_inputs(folder: Path, store: CohortStore) -> None:
     """Write `inputs.json` into a run's folder."""
-    partial = folder / f"{INPUTS_FILE}.partial"
-    partial.write_text(json.dumps(store_inputs(store, folder=folder)), encoding="utf-8")
-    partial.replace(folder / INPUTS_FILE)
+    text = json.dumps(store_inputs(store, folder=folder))
+    write_text(folder / INPUTS_FILE, text)
 
 
 def read_inputs(folder: Path, *, store_digest: str) -> dict[str, Any]:
