@@ -3,6 +3,7 @@
 Every file of a store, run, benchmark or report is written by `write_file`. A test holds this.
 """
 
+import errno
 import json
 import os
 import socket
@@ -84,7 +85,10 @@ def lock_folder(folder: Path, *, notify: Callable[[str], object] | None = None) 
     from filelock import FileLock, Timeout  # takes longer to import than a small command runs
 
     folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", error.filename) from None
     place = folder.with_name(f".{folder.name}.lock")
     holder = folder.with_name(f".{folder.name}.holder")
     lock = FileLock(place, is_singleton=True, thread_local=False)
