@@ -17,7 +17,7 @@ def test_nothing_half_written_is_left(catalog, tmp_path, monkeypatch):
         patch.setattr(synthetic, "write_tables", fail)
         with pytest.raises(RuntimeError, match="disk full"):
             count_cohort(catalog, "synthetic", **few)
-    assert [path.name for path in tmp_path.iterdir()] == [".source.lock"]
+    assert {path.name for path in tmp_path.iterdir()} <= {".source.lock"}
     count_cohort(catalog, "synthetic", **few)
     assert {path.name for path in tmp_path.iterdir()} == {"source", ".source.lock"}
 
@@ -37,4 +37,4 @@ def test_a_parameter_that_is_refused_leaves_nothing(catalog, tmp_path, generate,
         count_cohort(
             catalog, "synthetic", source=tmp_path / "source", generate=[generate], bar=quiet
         )
-    assert [path.name for path in tmp_path.iterdir()] == [".source.lock"]
+    assert {path.name for path in tmp_path.iterdir()} <= {".source.lock"}
