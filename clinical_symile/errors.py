@@ -1,7 +1,7 @@
 """Exceptions for user-facing errors, grouped by who can fix them, and the codes of their kinds.
 
 A message reads `<where>: <what is wrong, with the value>; expected <what>. <What to do.> [<code>]`.
-Code that finds several problems raises them together. `error_codes.toml` beside this module says
+Code that finds several problems raises them together. `registry/error_codes.toml` says
 what each code means and what to do.
 """
 
@@ -126,7 +126,7 @@ def error_codes() -> dict[str, ErrorCode]:
     import tomllib  # here: only whoever looks up a code waits for it
     from importlib.resources import files
 
-    text = files("clinical_symile").joinpath("error_codes.toml").read_text(encoding="utf-8")
+    text = files("clinical_symile.registry").joinpath("error_codes.toml").read_text(encoding="utf-8")
     groups = tomllib.loads(text)
     return {
         code: ErrorCode(code, *words) for group in groups.values() for code, words in group.items()

@@ -20,7 +20,7 @@ from clinical_symile.errors import (
 from tests.helpers.source import PACKAGE, errors_without_a_code
 
 CODE = re.compile(r"CS-[A-Z]\d{3}")
-TOML = PACKAGE / "error_codes.toml"
+TOML = PACKAGE / "registry" / "error_codes.toml"
 
 
 def _used() -> set[str]:
