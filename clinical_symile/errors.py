@@ -126,7 +126,9 @@ def error_codes() -> dict[str, ErrorCode]:
     import tomllib  # here: only whoever looks up a code waits for it
     from importlib.resources import files
 
-    text = files("clinical_symile.registry").joinpath("error_codes.toml").read_text(encoding="utf-8")
+    text = (
+        files("clinical_symile.registry").joinpath("error_codes.toml").read_text(encoding="utf-8")
+    )
     groups = tomllib.loads(text)
     return {
         code: ErrorCode(code, *words) for group in groups.values() for code, words in group.items()

@@ -287,7 +287,8 @@ def errors_without_a_code() -> list[str]:
                 found.append(
                     f"{module}, line {node.lineno}: {ast.unparse(node.func)}(…) has "
                     f'{f"the unknown code {code}" if code else "no code"}; expected code="CS-…", '
-                    "a kind of clinical_symile/registry/error_codes.toml. Use one that fits, or add a line."
+                    "a kind of clinical_symile/registry/error_codes.toml. Use one that fits, or "
+                    "add a line."
                 )
     return found
 
