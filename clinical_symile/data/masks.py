@@ -62,7 +62,17 @@ class Mask:
     @property
     def statistics(self) -> MaskStatistics:
         """The shares, correlations and slopes of what is hidden."""
-        return mask_statistics(self.columns, self.present, self.available, self.covariates)
+        return self.statistics_among(self.rows)
+
+    def statistics_among(self, rows: Int[np.ndarray, " selected"]) -> MaskStatistics:
+        """Return the shares, correlations and slopes of what is hidden among some rows."""
+        selected = np.isin(self.rows, rows)
+        return mask_statistics(
+            self.columns,
+            self.present[selected],
+            self.available[selected],
+            self.covariates[selected],
+        )
 
     @property
     def hidden_rate(self) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 The score is the position of a measurement along the first principal direction of its modality's
 train measurements: the direction in which samples differ most. Its sign makes the largest loading
-positive. Since nothing else enters, what is hidden by this score is missing not at random in the
-strictest sense.
+positive, and is arbitrary in clinical terms: a high score is not necessarily worse. Since nothing
+else enters, what is hidden by this score is missing not at random in the strictest sense.
 """
 
 from collections.abc import Iterator

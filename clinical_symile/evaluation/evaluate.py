@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.masks import draw_mask, draw_parts
+from clinical_symile.data.masks import Mask, draw_mask, draw_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
+from clinical_symile.evaluation.analysis.mask_predictability import mask_only_auroc
 from clinical_symile.evaluation.base import Evaluator, TaskOutcome
 from clinical_symile.evaluation.classification import ClassificationEvaluator
 from clinical_symile.evaluation.fingerprint import result_fingerprints
@@ -216,6 +218,7 @@ def _sample_counts(
         "mask": mask.digest,
         "hidden": mask.hidden_rate_among(rows),
         "n_smallest_class": _smallest_class(outcome.per_sample),
+        "mask_statistics": _mask_statistics(task, pattern, mask, rows, store),
     }
 
 
@@ -226,3 +229,19 @@ def _smallest_class(scored: pd.DataFrame) -> int | None:
     of = [part for _, part in scored.groupby("part")] if "part" in scored else [scored]
     counts = [int((one["label"] == kind).sum()) for one in of for kind in (0, 1)]
     return min(counts)
+
+
+def _mask_statistics(
+    task: Retrieval | Classification,
+    pattern: Pattern,
+    mask: Mask,
+    rows: Int[np.ndarray, " evaluated"],
+    store: CohortStore,
+) -> dict[str, float | None]:
+    """Return the statistics of a mask that draws modalities; none of other masks."""
+    if not pattern.mechanism or pattern.within:
+        return {}
+    numbers = mask.statistics_among(rows).to_numbers()
+    if isinstance(task, Classification) and len(task.outcomes) == 1:
+        numbers["auroc"] = mask_only_auroc(pattern, store, task=task)
+    return numbers

@@ -19,7 +19,7 @@ class MaskStatistics:
         whole_share: the share of samples in which every column is available.
         empty_share: the share of samples in which no column is available; these are answered at
             chance level.
-        correlation: for each pair of columns, as `ecg,labs`, the correlation of their hiding; None
+        correlation: for each pair of columns, as `ecg-labs`, the correlation of their hiding; None
             if either is hidden in no or in all samples.
         slope: for each column the slope of a logistic regression of hiding on the covariate; None
             if the pattern depends on nothing.
@@ -29,6 +29,15 @@ class MaskStatistics:
     empty_share: float
     correlation: Mapping[str, float | None]
     slope: Mapping[str, float | None]
+
+    def to_numbers(self) -> dict[str, float | None]:
+        """Return all statistics by name: `whole_share`, `correlation/ecg-labs`, `slope/ecg`."""
+        return {
+            "whole_share": self.whole_share,
+            "empty_share": self.empty_share,
+            **{f"correlation/{pair}": value for pair, value in self.correlation.items()},
+            **{f"slope/{name}": value for name, value in self.slope.items()},
+        }
 
 
 def mask_statistics(
@@ -47,7 +56,7 @@ def mask_statistics(
     """
     hidden = present & ~available
     correlation = {
-        f"{columns[a]},{columns[b]}": _correlation(hidden[both, a], hidden[both, b])
+        f"{columns[a]}-{columns[b]}": _correlation(hidden[both, a], hidden[both, b])
         for a, b in combinations(range(len(columns)), 2)
         for both in [present[:, a] & present[:, b]]
     }

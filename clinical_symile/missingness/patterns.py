@@ -11,7 +11,7 @@
 | `mcar-50-corr-60` | each hidden in 50 %; the hiding of any two modalities correlates at 0.60 |
 | `mar-age-30` | each hidden in 30 %, more often the higher the kept column `age` |
 | `mar-age-ecg-50-labs-20` | the same with a rate for each modality |
-| `mnar-30`, `mnar-ecg-50-labs-20` | more often the more severe the hidden measurement itself |
+| `mnar-30`, `mnar-ecg-50-labs-20` | more often by the hidden measurement itself |
 | `mnar-died-30`, `mnar-died-ecg-50-labs-20` | more often with the outcome or column `died` |
 | `mcar-50@at-least-one` | one of the above, but every sample keeps one modality |
 | `site` | the modalities of a train sample drawn at random |
@@ -46,7 +46,7 @@ PATTERN_FORMS = {
     "mcar-<rates>": "each modality hidden in so many percent, at random: mcar-30",
     "mcar-<rates>-corr-<percent>": "the same; the hiding of two modalities correlates so much",
     "mar-<column>-<rates>": "hidden more often the higher a column that the cohort keeps",
-    "mnar-<rates>": "hidden more often the more severe the measurement itself",
+    "mnar-<rates>": "hidden more often by the measurement itself; which end is worse is arbitrary",
     "mnar-<outcome>-<rates>": "hidden more often with an outcome, or by a kept column",
     "<mechanism>@at-least-one": "mcar, mar or mnar; every sample keeps one modality",
     "site": "a query has what a train sample drawn at random has",

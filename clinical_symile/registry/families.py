@@ -155,6 +155,7 @@ SECTIONS = Family(
         "mask_predictability": (
             "clinical_symile.reporting.sections.mask_predictability:MASK_PREDICTABILITY"
         ),
+        "mask_statistics": "clinical_symile.reporting.sections.mask_statistics:MASK_STATISTICS",
         "method_ranking": "clinical_symile.reporting.sections.method_ranking:METHOD_RANKING",
         "methods": "clinical_symile.reporting.sections.overview:METHODS",
         "missing_query": "clinical_symile.reporting.sections.missing_query:MISSING_QUERY",

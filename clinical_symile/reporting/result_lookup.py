@@ -10,7 +10,7 @@ from clinical_symile.reporting.text.labels import baseline_label, objective_labe
 from clinical_symile.tracking.results import Result
 
 ORACLE = "oracle"
-_TRAINED_WITH = {"mcar": "", "mnar": " if severe"}
+_TRAINED_WITH = {"mcar": "", "mnar": " by value"}
 
 TaskTables = Mapping[str, Mapping[str, Any]]  # definitions of tasks as tables, by name
 

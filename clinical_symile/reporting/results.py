@@ -51,13 +51,20 @@ class Results:
         return replace(self, rows=kept)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per result; `hidden_<modality>` is the share that the pattern hid."""
+        """Return one row per result.
+
+        `hidden_<modality>` is the share that the pattern hid, and `mask_<name>` a statistic of its
+        mask; see `Result`.
+        """
         records = []
         for row in self.rows:
             record = asdict(row)
             hidden = record.pop("hidden")
-            records.append(record | {f"hidden_{name}": share for name, share in hidden.items()})
-        columns = [one.name for one in fields(Result) if one.name != "hidden"]
+            masks = record.pop("mask_statistics")
+            record |= {f"hidden_{name}": share for name, share in hidden.items()}
+            records.append(record | {f"mask_{name}": value for name, value in masks.items()})
+        nested = ("hidden", "mask_statistics")
+        columns = [one.name for one in fields(Result) if one.name not in nested]
         known = [{k: nan if v is None else v for k, v in record.items()} for record in records]
         return pd.DataFrame(known) if records else pd.DataFrame(columns=columns)
 

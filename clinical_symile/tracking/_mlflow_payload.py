@@ -155,8 +155,15 @@ def _mark(name: str) -> str:
 
 
 def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
-    """Return each result and the ends of its interval."""
-    return [
+    """Return each result with the ends of its interval, and the statistics of each mask."""
+    rows = list(rows)
+    masks = {
+        mlflow_name(f"{row.task}/{row.missingness}/mask/{name}"): value
+        for row in rows
+        for name, value in row.mask_statistics.items()
+        if value is not None
+    }
+    return [*masks.items()] + [
         (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}", end=end), value)
         for row in rows
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))

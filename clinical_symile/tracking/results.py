@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +41,11 @@ class Result:
         bank_size: number of train embeddings that the rule averages over; None where it uses none.
         no_interval: the reason, where there is no interval.
         n_smallest_class: the smallest number of samples of a class; None for retrieval.
+        mask_statistics: of a pattern that draws modalities, in the evaluated samples: the shares of
+            samples with all (`whole_share`) and with no query modality (`empty_share`); for each
+            pair the correlation of their hiding (`correlation/ecg-labs`); for each modality the
+            slope of the log odds of hiding (`slope/ecg`); for one outcome the AUROC of the mask
+            alone (`auroc`). None where undefined.
     """
 
     run: str
@@ -64,6 +69,7 @@ class Result:
     bank_size: int | None = None
     no_interval: str | None = None
     n_smallest_class: int | None = None
+    mask_statistics: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

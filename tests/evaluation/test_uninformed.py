@@ -13,9 +13,11 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.classification import ClassificationEvaluator
 from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
+from clinical_symile.evaluation.labels import training_samples
 from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.ranking import rank
+from clinical_symile.evaluation.retrieval import RetrievalEvaluator
 from clinical_symile.metrics.retrieval import (
     AUC_PER_QUERY,
     MEAN_RECIPROCAL_RANK,
@@ -23,7 +25,7 @@ from clinical_symile.metrics.retrieval import (
     RECALL_AT_1,
     RECALL_AT_10,
 )
-from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.missingness.patterns import is_applicable, parse_pattern
 from clinical_symile.objectives.clip import Clip
 
 TASKS = ["retrieval/cxr_given_ecg_labs", "retrieval/more/cxr_given_ecg_labs_among_all"]
@@ -92,6 +94,44 @@ def test_half_of_the_pooled_pairs_with_a_query_with_nothing_are_won(
     assert found == pytest.approx(share * alone + (1 - share) / 2)
     nothing = request_of(name, empty=slice(None))
     assert pooled_auc_per_query(nothing, predictor, among=lists) == pytest.approx(0.5)
+
+
+DRAWN = (
+    "without-ecg",
+    "mcar-60",
+    "mcar-ecg-90-labs-20",
+    "mcar-60-corr-60",
+    "mcar-50@at-least-one",
+    "mnar-60",
+    "mnar-deterioration-60",
+    "site",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluator"),
+    [
+        ("retrieval/cxr_given_ecg_labs", RetrievalEvaluator),
+        ("classification/deterioration", ClassificationEvaluator),
+    ],
+)
+def test_all_patterns_keep_the_samples_of_complete(
+    name, evaluator, catalog, predictor, synthetic_store
+):
+    asked = evaluator(read_task(catalog, name), predictor, synthetic_store)
+    expected = asked.outcome(parse_pattern("complete")).per_sample["row"].tolist()
+    assert expected
+    for pattern in map(parse_pattern, DRAWN):
+        if is_applicable(pattern, asked._task.input_modalities):
+            assert asked.outcome(pattern).per_sample["row"].tolist() == expected, pattern.name
+
+
+def test_no_model_is_fitted_to_samples_with_nothing(catalog, synthetic_store):
+    task = read_task(catalog, "classification/deterioration")
+    fitted = training_samples(task, synthetic_store, parse_pattern("mcar-60"))
+    allowed = draw_request(task, synthetic_store, parse_pattern("mcar-60"), split="train")
+    assert not allowed.available.any(axis=1).all()
+    assert all(samples.available.any(axis=1).all() for samples in fitted)
 
 
 def test_a_sample_with_nothing_has_the_prevalence_of_the_train_split(

@@ -11,6 +11,7 @@ from clinical_symile.data.masks import Mask, draw_mask
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.metrics.classification import AUROC
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.stats.area_intervals import auroc_estimate
 from clinical_symile.stats.bootstrap import Interval
@@ -108,19 +109,56 @@ def mask_auroc(
         CannotScore: the pattern cannot be drawn on this cohort.
         ValueError: the AUROC is undefined, because a class has no samples.
     """
+    label, predicted, rows = _mask_risks(
+        pattern,
+        store,
+        outcome=store.outcome(outcome, uncertain=uncertain),
+        split=split,
+        modalities=modalities,
+        seed=seed,
+    )
+    subjects = store.samples["subject"].to_numpy()[rows]
+    return auroc_estimate(label, predicted, subjects).interval()
+
+
+def mask_only_auroc(pattern: Pattern, store: CohortStore, *, task: Classification) -> float | None:
+    """Compute `mask_auroc` of a task's one outcome without an interval; None if it is undefined."""
+    label, predicted, _ = _mask_risks(
+        pattern,
+        store,
+        outcome=store.outcome(task.outcomes[0], uncertain=task.uncertain),
+        split=task.split,
+        modalities=task.inputs,
+        seed=task.seed,
+    )
+    return float(AUROC.compute(label, predicted)) if len(np.unique(label)) == 2 else None
+
+
+def _mask_risks(
+    pattern: Pattern,
+    store: CohortStore,
+    *,
+    outcome: Float[np.ndarray, " row"],
+    split: str,
+    modalities: tuple[str, ...],
+    seed: int,
+) -> tuple[Int[np.ndarray, " known"], Float[np.ndarray, " known"], Int[np.ndarray, " known"]]:
+    """Predict an outcome from the availability alone.
+
+    Returns:
+        The known labels of the split, their predicted risks, and their rows of the store.
+    """
     train, scored = (
         draw_mask(pattern, store, split=name, modalities=modalities, seed=seed)
         for name in ("train", split)
     )
-    known, label = _known_labels(train, store.outcome(outcome, uncertain=uncertain))
+    known, label = _known_labels(train, outcome)
     sets, n_sets = _set_numbers(train)[known], 2 ** len(modalities)
     prevalence = label.mean() if len(label) else 0.5
     positives, counts = (np.bincount(sets, weights, n_sets) for weights in (label, None))
     risk = (positives + prevalence) / (counts + 1)
-    known, label = _known_labels(scored, store.outcome(outcome, uncertain=uncertain))
-    predicted = risk[_set_numbers(scored)[known]]
-    subjects = store.samples["subject"].to_numpy()[scored.rows[known]]
-    return auroc_estimate(label, predicted, subjects).interval()
+    known, label = _known_labels(scored, outcome)
+    return label, risk[_set_numbers(scored)[known]], scored.rows[known]
 
 
 def _set_numbers(mask: Mask) -> Int[np.ndarray, " sample"]:

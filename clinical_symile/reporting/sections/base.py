@@ -12,7 +12,7 @@ from clinical_symile.reporting.text.labels import metric_description, outcome_la
 from clinical_symile.tracking.results import Result
 
 # How the drawn patterns of a mechanism hide measurements.
-MECHANISM_LABELS = {"mcar": "completely at random", "mnar": "more often where they are severe"}
+MECHANISM_LABELS = {"mcar": "completely at random", "mnar": "more often by their own values"}
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,9 @@ def draw_degradation(
         "loses every modality is answered at chance level."
         + " The dashed line is the oracle."
         * has_oracle
-        + " “More often where "
-        "they are severe” means: the further a measurement departs from the average, in the "
-        "direction in which patients differ most, the more often it is hidden."
-        + oracle
-        * has_oracle,
+        + " “More often by their own values” means: the further a measurement lies towards one end "
+        "of the direction in which patients differ most, the more often it is hidden. Which end is "
+        "worse is arbitrary." + oracle * has_oracle,
     )
 
 

@@ -121,7 +121,7 @@ def _mechanism_label(pattern: Pattern) -> str:
     share = join_words(each) if each else f"{100 * pattern.rate:.0f} %"
     if pattern.within:
         share = f"{modality_label(pattern.within)}: {share} of values"
-    by = f"by {outcome_label(pattern.given)}" if pattern.given else "if severe"
+    by = f"by {outcome_label(pattern.given)}" if pattern.given else "by its value"
     words = {"mcar": "missing at random"}.get(pattern.mechanism, f"missing, more often {by}")
     if pattern.correlation:
         words += f", together (correlation {pattern.correlation:.2f})"

@@ -7,7 +7,8 @@ from tests.helpers.figures import svg_of
 
 
 @pytest.mark.parametrize(
-    "label", ["labs: 50 % of values missing, more often if severe", "without ECG", "as at the site"]
+    "label",
+    ["labs: 50 % of values missing, more often by its value", "without ECG", "as at the site"],
 )
 def test_the_label_of_a_row_of_shades_has_two_lines_at_most(label: str):
     picture = heat(

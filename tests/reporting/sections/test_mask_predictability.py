@@ -23,6 +23,6 @@ def test_what_a_mask_gives_away_stands_beside_what_it_should_and_the_weakest_run
     # Of the runs of PATTERNS at mcar-50: 0.65, 0.55 and 0.65.
     assert panel.body == [
         ["50 % missing at random", "0.510 (0.460 to 0.550)", "0.500", "0.550"],
-        ["50 % missing, more often if severe", "0.600 (0.460 to 0.550)", "\N{EN DASH}", "0.500"],
+        ["50 % missing, more often by its value", "0.600 (0.460 to 0.550)", "\N{EN DASH}", "0.500"],
     ]
     assert mask_predictability_panels([], scores, tasks=TASKS) == []

@@ -1,0 +1,83 @@
+"""Show what the drawn masks hide: how much, how often together, and depending on what."""
+
+from collections.abc import Mapping
+
+from clinical_symile.formatting import DASH, join_words
+from clinical_symile.reporting.result_lookup import ResultTable, TaskTables
+from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
+from clinical_symile.reporting.text.labels import modality_label, pattern_label, task_label
+
+_HEAD = (
+    "modalities",
+    "with all of them",
+    "with none",
+    "correlation of hiding",
+    "slope",
+    "AUROC of the mask alone",
+)
+
+
+def draw_mask_statistics(*, scores: ResultTable, tasks: TaskTables) -> Content | None:
+    """Show the statistics of each drawn mask in one table per task."""
+    panels = mask_statistics_panels(scores, tasks=tasks)
+    if not panels:
+        return None
+    return Content(
+        heading="What do the masks hide?",
+        text="The share of admissions with all and with none of their query modalities, the "
+        "correlation of the hiding of two modalities, the slope of the log odds of hiding per "
+        "standard deviation of what it depends on, and how well the mask alone predicts the "
+        "outcome. An admission with none is answered at chance level.",
+        panels=panels,
+    )
+
+
+MASK_STATISTICS = Section("mask_statistics", ("scores", "tasks"), draw_mask_statistics)
+
+
+def mask_statistics_panels(scores: ResultTable, *, tasks: TaskTables) -> list[ReportPanel]:
+    """Return one table for each task with drawn patterns, one row for each pattern."""
+    panels = []
+    for name, task in tasks.items():
+        body = []
+        for pattern in scores.patterns(name):
+            found = [r.mask_statistics for r in scores.of(task=name, pattern=pattern)]
+            numbers = next((one for one in found if one), None)
+            if numbers is not None:
+                body.append([pattern_label(pattern), *_cells(numbers)])
+        if body:
+            panels.append(ReportPanel(f"{task_label(name, task)}: masks", None, _HEAD, body))
+    return panels
+
+
+def _cells(numbers: Mapping[str, float | None]) -> list[str]:
+    """Return a row of the table without its heading."""
+    return [
+        _percent(numbers.get("whole_share")),
+        _percent(numbers.get("empty_share")),
+        _by_name(numbers, "correlation/"),
+        _by_name(numbers, "slope/"),
+        _decimal(numbers.get("auroc")),
+    ]
+
+
+def _by_name(numbers: Mapping[str, float | None], prefix: str) -> str:
+    """Return the numbers of one statistic, each with the modalities that it is of."""
+    known = {
+        name.removeprefix(prefix): value
+        for name, value in numbers.items()
+        if name.startswith(prefix) and value is not None
+    }
+    named = [
+        f"{join_words([modality_label(one) for one in name.split('-')])} {_decimal(value)}"
+        for name, value in known.items()
+    ]
+    return "; ".join(named) or DASH
+
+
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{100 * value:.0f} %"
+
+
+def _decimal(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2f}"
