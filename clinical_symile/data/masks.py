@@ -21,12 +21,8 @@ from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import CannotScore
 from clinical_symile.files import write_file
 from clinical_symile.hashing import digest_of
-from clinical_symile.missingness.at_least_one import (
-    UnreachableError,
-    draw_at_least_one,
-    kept_columns,
-)
-from clinical_symile.missingness.correlated import correlate
+from clinical_symile.missingness.at_least_one import UnreachableError
+from clinical_symile.missingness.draw import draw_pattern
 from clinical_symile.missingness.mask_statistics import MaskStatistics, mask_statistics
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
 from clinical_symile.missingness.patterns import (
@@ -187,23 +183,17 @@ def _draw_mechanism(
     *,
     seed: int,
 ) -> Bool[np.ndarray, "sample modality"]:
-    """Draw the modalities that a mechanism hides, under the rule of its pattern.
+    """Draw the modalities that a mechanism hides.
 
     Raises:
-        CannotScore: the rule does not allow the rates on these samples.
+        CannotScore: the rule of the pattern does not allow the rates on these samples.
     """
-    draws, rates = uniforms(seed, samples, modalities), pattern.rates_of(modalities)
-    if pattern.at_least_one and (rates > 0).all():
-        kept = uniforms(seed, samples, kept_columns(modalities))
-        try:
-            return draw_at_least_one(draws, kept, covariates, rates=rates)
-        except UnreachableError as error:
-            raise CannotScore(
-                f"'{pattern.name}': {error}. Lower the rate, or leave the rule out.", code="CS-S013"
-            ) from error
-    if pattern.correlation:
-        draws = correlate(draws, rates, pattern.correlation)
-    return draw_hidden(draws, covariates, present=present, rates=rates)
+    try:
+        return draw_pattern(pattern, samples, modalities, covariates, present, seed=seed)
+    except UnreachableError as error:
+        raise CannotScore(
+            f"'{pattern.name}': {error}. Lower the rate, or leave the rule out.", code="CS-S013"
+        ) from error
 
 
 def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -> Mask:

@@ -25,7 +25,9 @@ from clinical_symile.missingness.mechanisms import SLOPE
 
 _RATE_TOLERANCE, _SLOPE_TOLERANCE = 0.002, 0.02
 _HIGHEST_INTERCEPT, _HIGHEST_SLOPE = 30.0, 20.0
-_ROUNDS, _HALVINGS = 3, 24
+_ROUNDS, _HALVINGS = 3, 18
+# Rows that intercepts and slopes are solved on, and evaluations of the equations.
+_ROWS_SOLVED, _EVALUATIONS = 4096, 60
 
 
 class UnreachableError(ValueError):
@@ -74,6 +76,7 @@ def solve(
     Raises:
         UnreachableError: there are none; the message has the reachable range.
     """
+    covariates = _representative(covariates)
     solution = _solve(covariates, rates)
     if solution is not None:
         return solution
@@ -125,7 +128,9 @@ def _solve(
     limits = np.append(
         np.full(columns, _HIGHEST_INTERCEPT), np.full(columns if depends else 0, _HIGHEST_SLOPE)
     )
-    found = least_squares(residuals, start, bounds=(-limits, limits), xtol=1e-12, ftol=1e-12)
+    found = least_squares(
+        residuals, start, bounds=(-limits, limits), xtol=1e-10, ftol=1e-10, max_nfev=_EVALUATIONS
+    )
     error = np.abs(residuals(found.x))
     tolerances = np.append(
         np.full(columns, _RATE_TOLERANCE), np.abs(targets) * _SLOPE_TOLERANCE if depends else []
@@ -133,6 +138,16 @@ def _solve(
     if (error > tolerances).any():
         return None
     return found.x[:columns], found.x[columns:] if depends else np.zeros(columns)
+
+
+def _representative(
+    covariates: Float[np.ndarray, "sample column"],
+) -> Float[np.ndarray, "selected column"]:
+    """Select at most `_ROWS_SOLVED` rows, evenly by rank, whatever the order of the rows."""
+    if len(covariates) <= _ROWS_SOLVED:
+        return covariates
+    order = np.lexsort(covariates.T[::-1])
+    return covariates[order[np.linspace(0, len(order) - 1, _ROWS_SOLVED).round().astype(int)]]
 
 
 def _target_moment(x: Float[np.ndarray, " sample"], rate: float) -> float:

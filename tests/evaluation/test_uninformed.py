@@ -12,8 +12,8 @@ from clinical_symile.data.candidates import candidate_lists
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.classification import ClassificationEvaluator
-from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
 from clinical_symile.evaluation.labels import training_samples
+from clinical_symile.evaluation.pooled_auc import pooled_auc_per_query
 from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.ranking import rank
