@@ -1,24 +1,7 @@
 """Parse missingness patterns: words that say which modalities a query may use.
 
-| pattern | available to a query |
-|---|---|
-| `observed` | every present modality; of all samples with anything present |
-| `complete` | all modalities; of the samples with every modality, as all further patterns |
-| `without-ecg` | all but the ECG |
-| `only-labs`, `only-cxr-labs` | only the named modalities |
-| `mcar-30` | each modality hidden in 30 % of samples, completely at random |
-| `mcar-ecg-50-labs-20` | the ECG hidden in 50 % of samples, labs in 20 %, others never |
-| `mcar-50-corr-60` | each hidden in 50 %; the hiding of any two modalities correlates at 0.60 |
-| `mar-age-30` | each hidden in 30 %, more often the higher the kept column `age` |
-| `mar-age-ecg-50-labs-20` | the same with a rate for each modality |
-| `mnar-30`, `mnar-ecg-50-labs-20` | more often by the hidden measurement itself |
-| `mnar-died-30`, `mnar-died-ecg-50-labs-20` | more often with the outcome or column `died` |
-| `mcar-50@at-least-one` | one of the above, but every sample keeps one modality |
-| `site` | the modalities of a train sample drawn at random |
-| `site-ward` | the same, from train samples with the same value of the kept column `ward` |
-| `site-clinic` | a line of the store's table `sites/clinic.csv` |
-| `mask-ours` | what the store's table `masks/ours.csv` says |
-| `labs-mcar-50`, `labs-mar-age-50`, `labs-mnar-50` | all modalities; half of the analytes hidden |
+`PATTERN_FORMS` has every form; the table of examples is in docs/explanation/missingness.md, and a
+test parses it.
 
 Modalities are hidden independently of one another, given what the mechanism depends on, unless the
 pattern says otherwise. A sample may lose all modalities. Two words name several patterns: `every`
@@ -62,6 +45,7 @@ AT_LEAST_ONE = "at-least-one"
 GRID_RATES = (10, 30, 50)
 DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
 _MECHANISMS = DRAWN_FORMS[:3]
+_WORDS = ("observed", "complete", "without", "only", "corr", *DRAWN_FORMS)
 
 
 @dataclass(frozen=True)
@@ -187,30 +171,35 @@ def parse_pattern(name: str) -> Pattern:
     Raises:
         DefinitionError: it has none of the forms above.
     """
+    found = _parse(name)
+    if found is None:
+        raise DefinitionError(_unknown_pattern(name), code="CS-F013")
+    return found
+
+
+def _parse(name: str) -> Pattern | None:
+    """Parse a pattern's name; return None if it has none of the forms."""
     body, at, rule = name.partition("@")
     word, *rest = body.split("-")
-    found = None
     if at:
-        if rule == AT_LEAST_ONE and word in _MECHANISMS:
-            found = _parse_mechanism(name, word, rest)
-        if found is not None:
-            found = None if found.correlation else replace(found, at_least_one=True)
-    elif word in ("observed", "complete") and not rest:
-        found = Pattern(name, complete=word == "complete")
-    elif word in ("without", "only") and rest and all(rest) and len(set(rest)) == len(rest):
+        found = _parse_mechanism(name, word, rest) if word in _MECHANISMS else None
+        if found is None or found.correlation or rule != AT_LEAST_ONE:
+            return None
+        return replace(found, at_least_one=True)
+    if word in ("observed", "complete") and not rest:
+        return Pattern(name, complete=word == "complete")
+    if word in ("without", "only") and rest and all(rest) and len(set(rest)) == len(rest):
         named = tuple(rest)
-        found = Pattern(name, without=named) if word == "without" else Pattern(name, only=named)
-    elif word in ("site", "mask"):
-        found = _parse_table(name, word, rest)
-    elif word in _MECHANISMS:
-        found = _parse_mechanism(name, word, rest)
-    elif word and rest and rest[0] in _MECHANISMS:
+        return Pattern(name, without=named) if word == "without" else Pattern(name, only=named)
+    if word in ("site", "mask"):
+        return _parse_table(name, word, rest)
+    if word in _MECHANISMS:
+        return _parse_mechanism(name, word, rest)
+    if word and rest and rest[0] in _MECHANISMS:
         found = _parse_mechanism(name, rest[0], rest[1:])
-        if found is not None:
-            found = None if found.rates or found.correlation else replace(found, within=word)
-    if found is None:
-        raise DefinitionError(_unknown_pattern(name, word), code="CS-F013")
-    return found
+        if found is not None and not found.rates and not found.correlation:
+            return replace(found, within=word)
+    return None
 
 
 def _parse_table(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
@@ -260,16 +249,32 @@ def _is_percent(word: str, *, least: int) -> bool:
     return word.isdecimal() and word.isascii() and least <= int(word) <= 99
 
 
-def _unknown_pattern(name: str, word: str) -> str:
+def _unknown_pattern(name: str) -> str:
     """Return the error message for a name that has no form of a pattern."""
-    meant = {form.split("-")[0].split("@")[0]: form for form in reversed(PATTERN_FORMS)}
-    close = get_close_matches(word, meant, n=1)
-    hint = f"did you mean '{meant[close[0]]}'? " if close else ""
+    word = name.partition("@")[0].partition("-")[0]
+    forms = {form.split("-")[0].split("@")[0]: form for form in reversed(PATTERN_FORMS)}
+    close = get_close_matches(word, forms, n=1)
+    meant = _similar_pattern(name) or (forms[close[0]] if close else "")
+    hint = f"did you mean '{meant}'? " if meant else ""
     return (
         f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
         "with several modalities as in only-cxr-labs, rates as in mcar-30 or mcar-ecg-50-labs-20, "
         "and whole percents from 1 to 99. Correct the name."
     )
+
+
+def _similar_pattern(name: str) -> str:
+    """Return a pattern that differs from a name in the spelling of one word; empty if none."""
+    body, at, rule = name.partition("@")
+    words = body.split("-")
+    if at and rule != AT_LEAST_ONE and _parse(f"{body}@{AT_LEAST_ONE}"):
+        return f"{body}@{AT_LEAST_ONE}"
+    for place, word in enumerate(words):
+        for other in get_close_matches(word, _WORDS, n=3):
+            meant = "-".join([*words[:place], other, *words[place + 1 :]]) + at + rule
+            if meant != name and _parse(meant):
+                return meant
+    return ""
 
 
 def every_pattern(modalities: Sequence[str]) -> list[str]:
