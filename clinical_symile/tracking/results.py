@@ -201,7 +201,11 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
         )
     ordered = [field.name for field in fields(kind)]
     names = {*ordered}
-    required = {field.name for field in fields(kind) if field.default is MISSING}
+    required = {
+        one.name
+        for one in fields(kind)
+        if one.default is MISSING and one.default_factory is MISSING
+    }
     what = kind.__name__.lower()
     rows: list[_Row] = []
     others: dict[str, int] = {}

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from clinical_symile.reporting.result_lookup import ResultTable
 from clinical_symile.reporting.sections.mask_statistics import draw_mask_statistics
-from tests.reporting.sections.test_mask_predictability import RESULT, TASKS
+from tests.helpers.one_risk_task import RESULT, TASKS
 
 NUMBERS = {
     "whole_share": 0.25,
