@@ -488,7 +488,7 @@ def run(families: Iterable[str], studies: int, *, seed: int = 1) -> list[Cell]:
 
 def main() -> None:
     """Simulate the grid, write its table, and print the bars that are missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--studies", type=int, default=STUDIES)
     parser.add_argument("--seed", type=int, default=1)

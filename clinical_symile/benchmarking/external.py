@@ -287,7 +287,7 @@ def _refuse_without_results(target: ExternalRun, submission: _Submission) -> Non
     )
     file, store = next(iter(submission.record.values())), submission.store
     rows = len(store.samples)
-    n_subjects = store.samples["subject"].nunique()
+    n_subjects = len(store.samples["subject"].unique())
     about = (
         f"it has {_counted(rows, 'sample')} of {_counted(n_subjects, 'subject')}"
         if is_prediction_store(store)

@@ -302,5 +302,6 @@ def _count(row: Result | None) -> str:
 
 
 def _chance(row: Result | None) -> str:
-    unknown = row is None or row.chance is None or is_withheld(row)
-    return "" if unknown else f"{row.chance:.3f}"
+    if row is None or row.chance is None or is_withheld(row):
+        return ""
+    return f"{row.chance:.3f}"

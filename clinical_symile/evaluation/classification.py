@@ -91,7 +91,7 @@ class ClassificationEvaluator:
         Raises:
             CannotScore: the model cannot predict, or the train split has no label.
         """
-        informed = request.available.any(axis=1)
+        informed = np.asarray(request.available.any(axis=1))
         if informed.all():
             return predictor.predict_proba(request)
         probability = np.full(

@@ -227,7 +227,7 @@ def _smallest_class(scored: pd.DataFrame) -> int | None:
     if "label" not in scored:
         return None
     of = [part for _, part in scored.groupby("part")] if "part" in scored else [scored]
-    counts = [int((one["label"] == kind).sum()) for one in of for kind in (0, 1)]
+    counts = [np.count_nonzero(one["label"].to_numpy() == kind) for one in of for kind in (0, 1)]
     return min(counts)
 
 

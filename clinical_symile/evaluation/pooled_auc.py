@@ -41,7 +41,7 @@ def pooled_auc_per_query(
     Returns:
         One component per query; NaN for all if there is no wrong candidate.
     """
-    informed = request.available.any(axis=1)
+    informed = np.asarray(request.available.any(axis=1))
     right_wins, wrong_wins, n_wrong = (np.zeros(len(informed)) for _ in range(3))
     right_wins[informed], wrong_wins[informed], n_wrong[informed] = _pair_counts(
         request.take(informed), predictor, among

@@ -52,7 +52,7 @@ def rank(
         ValueError: a score is NaN.
     """
     rank_among = _RANK[type(among)]
-    informed = request.available.any(axis=1)
+    informed = np.asarray(request.available.any(axis=1))
     if informed.all():
         return rank_among(request, predictor, among)
     parts = [

@@ -53,7 +53,8 @@ def defined_parts(
     """Return the parts on which a metric is defined; all of them if it is on none."""
     if scored is None:
         return tuple(parts)
-    defined = [part for part in parts if _is_defined(metric, scored[scored["part"] == part])]
+    defined = [part for part, one in scored.groupby("part") if _is_defined(metric, one)]
+    defined = [part for part in parts if part in defined]
     return tuple(defined or parts)
 
 

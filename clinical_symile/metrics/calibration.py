@@ -160,7 +160,7 @@ def _fits(
     whole = np.ones((1, len(z)))
     near = _newton(whole, label, z, _at_prevalence(whole, label)) if len(weights) > 1 else None
     at_once = max(1, _CACHED // max(len(z), 1))
-    parts = []
+    parts: list[Float[np.ndarray, "resample two"]] = []
     for start in range(0, len(weights), at_once):
         some = weights[start : start + at_once].astype(np.float64)
         found = np.full((len(some), 2), np.nan)

@@ -15,6 +15,7 @@ all rates allow this: at high rates most samples keep exactly one entry, whateve
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -128,7 +129,7 @@ def _solve(
     limits = np.append(
         np.full(columns, _HIGHEST_INTERCEPT), np.full(columns if depends else 0, _HIGHEST_SLOPE)
     )
-    found = least_squares(
+    found: Any = least_squares(
         residuals, start, bounds=(-limits, limits), xtol=1e-10, ftol=1e-10, max_nfev=_EVALUATIONS
     )
     error = np.abs(residuals(found.x))
@@ -160,7 +161,7 @@ def _target_moment(x: Float[np.ndarray, " sample"], rate: float) -> float:
     def excess(intercept: float) -> float:
         return float(expit(intercept + SLOPE * x).mean() - rate)
 
-    intercept = brentq(excess, -_HIGHEST_INTERCEPT, _HIGHEST_INTERCEPT)
+    intercept: Any = brentq(excess, -_HIGHEST_INTERCEPT, _HIGHEST_INTERCEPT)
     return float((x * expit(intercept + SLOPE * x)).mean())
 
 

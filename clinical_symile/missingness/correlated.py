@@ -7,6 +7,7 @@ that the hiding itself, a variable of 0 and 1, has the stated correlation.
 
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -92,12 +93,12 @@ def _latent_correlation(first: float, second: float, correlation: float) -> floa
     limits = ndtri([first, second])
 
     def excess(latent: float) -> float:
-        cdf = multivariate_normal.cdf(
-            limits, cov=[[1.0, latent], [latent, 1.0]], allow_singular=True
-        )
+        normal: Any = multivariate_normal  # its stubs take `cov` for a number
+        cdf = normal.cdf(limits, cov=[[1.0, latent], [latent, 1.0]], allow_singular=True)
         return float(cdf) - wanted
 
     highest = 1 - 1e-9
     if excess(highest) <= 0:
         return highest
-    return float(brentq(excess, 0.0, highest, xtol=1e-6))
+    root: Any = brentq(excess, 0.0, highest, xtol=1e-6)
+    return float(root)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -90,7 +91,7 @@ def _slope(hidden: Bool[np.ndarray, " sample"], x: Float[np.ndarray, " sample"])
     design = np.stack([np.ones(len(x)), x], axis=1)
     weights = np.zeros(2)
     for _ in range(_NEWTON_STEPS):
-        p = expit(design @ weights)
+        p: Any = expit(design @ weights)
         curvature = design.T @ (design * (p * (1 - p))[:, None])
         if np.linalg.cond(curvature) > 1e12:
             return None  # hidden and available samples are separated by x

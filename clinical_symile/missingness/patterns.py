@@ -12,6 +12,7 @@ all 2^M - 1 fixed patterns of M modalities, `grid` these with `mcar` and `mnar` 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -225,11 +226,11 @@ def _parse_mechanism(name: str, mechanism: str, words: Sequence[str]) -> Pattern
     given, words = (words[0], words[1:]) if has_column and words else ("", words)
     if has_column and (not given or given.isdecimal()):
         return None
-    about = {"mechanism": mechanism, "given": given, "correlation": correlation}
+    pattern = partial(Pattern, name, mechanism=mechanism, given=given, correlation=correlation)
     if len(words) == 1:
         if not _is_percent(words[0], least=1):
             return None
-        return Pattern(name, rate=int(words[0]) / 100, **about)
+        return pattern(rate=int(words[0]) / 100)
     modalities, percents = words[::2], words[1::2]
     is_rates = (
         len(words) > 1
@@ -241,7 +242,7 @@ def _parse_mechanism(name: str, mechanism: str, words: Sequence[str]) -> Pattern
     if not is_rates:
         return None
     rates = tuple((m, int(p) / 100) for m, p in zip(modalities, percents, strict=True))
-    return Pattern(name, rates=rates, **about)
+    return pattern(rates=rates)
 
 
 def _is_percent(word: str, *, least: int) -> bool:
