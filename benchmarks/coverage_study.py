@@ -110,7 +110,7 @@ def mean_intervals(values: np.ndarray, subjects: np.ndarray, rng: Rng) -> list[E
         found.append(estimate.interval()[1:3])
     if large:
         for study, ends in zip(large, _bca(values[large], subjects, rng), strict=True):
-            if ends[1] > ends[0]:
+            if ends[1] > ends[0]:  # pyright: ignore[reportOptionalSubscript]
                 found[study] = ends
     return found
 

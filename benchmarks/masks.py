@@ -154,12 +154,12 @@ def _given_common_cause(form: str, rate: float) -> tuple[np.ndarray, np.ndarray]
         def p(latent: float) -> np.ndarray:
             return ndtr((ndtri(rate) - np.sqrt(latent) * Z) / np.sqrt(1 - latent))
 
-        return p(_root(lambda latent: W @ p(latent) ** 2 - wanted, 0, 0.99)), W
+        return p(_root(lambda latent: W @ p(latent) ** 2 - wanted, 0, 0.99)), W  # pyright: ignore[reportArgumentType]
     return np.array([rate]), np.array([1.0])
 
 
 def _root(excess: Callable[[float], float], low: float = 0.0, high: float = 1.0) -> float:
-    return float(brentq(excess, low, high))
+    return float(brentq(excess, low, high))  # pyright: ignore[reportArgumentType]
 
 
 def _correlation(both: float, rate: float) -> float:

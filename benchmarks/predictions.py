@@ -55,6 +55,7 @@ def measure(rows: int) -> str:
             env=environment,
         )
         _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
     if status:
         raise SystemExit(f"evaluate ended with status {os.waitstatus_to_exitcode(status)}")

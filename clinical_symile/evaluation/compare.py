@@ -256,9 +256,22 @@ def _comparison(
     subjects = store.samples["subject"].to_numpy()[outcome["row"]]
     pair = _Pair(metric, outcome, other, subjects, task.seed)
     one, against = pair.arrays
-    drawn = resample_difference(
-        metric.compute, one, against, subjects, rng=pair.rng, weighted=metric.weighted
-    )
+    counts = {
+        "cohort": store.cohort,
+        "task": task.name,
+        "split": task.split,
+        "metric": metric.name,
+        "n_samples": len(outcome["row"].unique()),
+        "n_subjects": len(np.unique(subjects)),
+    }
+    try:
+        drawn = resample_difference(
+            metric.compute, one, against, subjects, rng=pair.rng, weighted=metric.weighted
+        )
+    except ValueError as error:  # a class is so rare that resamples lack it
+        difference = metric.compute(*one) - metric.compute(*against)
+        nothing = {"low": None, "high": None, "no_interval": str(error)}
+        return Comparison(**about, **counts, difference=difference, **nothing)
     own = _own_estimate(pair)
     interval, no_interval = _interval(drawn, own)
     own = own if own is not None and own.is_preferred else None
@@ -266,16 +279,11 @@ def _comparison(
     tested = _tested(pair, drawn)
     return Comparison(
         **about,
-        cohort=store.cohort,
-        task=task.name,
-        split=task.split,
-        metric=metric.name,
+        **counts,
         difference=drawn.value,
         low=None if interval is None else interval.low,
         high=None if interval is None else interval.high,
         no_interval=no_interval,
-        n_samples=len(outcome["row"].unique()),
-        n_subjects=len(np.unique(subjects)),
         standard_error=error,
         detectable=minimum_detectable(error),
         test=None if tested is None else tested.test,

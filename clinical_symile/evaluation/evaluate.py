@@ -228,7 +228,7 @@ def _smallest_class(scored: pd.DataFrame) -> int | None:
         return None
     of = [part for _, part in scored.groupby("part")] if "part" in scored else [scored]
     counts = [np.count_nonzero(one["label"].to_numpy() == kind) for one in of for kind in (0, 1)]
-    return min(counts)
+    return int(min(counts))
 
 
 def _mask_statistics(

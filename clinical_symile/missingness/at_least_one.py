@@ -129,16 +129,16 @@ def _solve(
     limits = np.append(
         np.full(columns, _HIGHEST_INTERCEPT), np.full(columns if depends else 0, _HIGHEST_SLOPE)
     )
-    found: Any = least_squares(
+    found: Any = least_squares(  # pyright: ignore[reportUnknownVariableType]
         residuals, start, bounds=(-limits, limits), xtol=1e-10, ftol=1e-10, max_nfev=_EVALUATIONS
     )
-    error = np.abs(residuals(found.x))
+    error = np.abs(residuals(found.x))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     tolerances = np.append(
         np.full(columns, _RATE_TOLERANCE), np.abs(targets) * _SLOPE_TOLERANCE if depends else []
     )
     if (error > tolerances).any():
         return None
-    return found.x[:columns], found.x[columns:] if depends else np.zeros(columns)
+    return found.x[:columns], found.x[columns:] if depends else np.zeros(columns)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def _representative(
@@ -161,7 +161,7 @@ def _target_moment(x: Float[np.ndarray, " sample"], rate: float) -> float:
     def excess(intercept: float) -> float:
         return float(expit(intercept + SLOPE * x).mean() - rate)
 
-    intercept: Any = brentq(excess, -_HIGHEST_INTERCEPT, _HIGHEST_INTERCEPT)
+    intercept: Any = brentq(excess, -_HIGHEST_INTERCEPT, _HIGHEST_INTERCEPT)  # pyright: ignore[reportUnknownVariableType]
     return float((x * expit(intercept + SLOPE * x)).mean())
 
 

@@ -100,5 +100,5 @@ def _latent_correlation(first: float, second: float, correlation: float) -> floa
     highest = 1 - 1e-9
     if excess(highest) <= 0:
         return highest
-    root: Any = brentq(excess, 0.0, highest, xtol=1e-6)
-    return float(root)
+    root: Any = brentq(excess, 0.0, highest, xtol=1e-6)  # pyright: ignore[reportUnknownVariableType]
+    return float(root)  # pyright: ignore[reportUnknownArgumentType]

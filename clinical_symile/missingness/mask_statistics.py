@@ -95,8 +95,8 @@ def _slope(hidden: Bool[np.ndarray, " sample"], x: Float[np.ndarray, " sample"])
         curvature = design.T @ (design * (p * (1 - p))[:, None])
         if np.linalg.cond(curvature) > 1e12:
             return None  # hidden and available samples are separated by x
-        step = np.linalg.solve(curvature, design.T @ (hidden - p))
-        weights = weights + step
-        if np.abs(step).max() < 1e-10:
-            return float(weights[1])
+        step = np.linalg.solve(curvature, design.T @ (hidden - p))  # pyright: ignore[reportUnknownVariableType]
+        weights = weights + step  # pyright: ignore[reportUnknownVariableType]
+        if np.abs(step).max() < 1e-10:  # pyright: ignore[reportUnknownArgumentType]
+            return float(weights[1])  # pyright: ignore[reportUnknownArgumentType]
     return None

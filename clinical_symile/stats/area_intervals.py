@@ -70,8 +70,8 @@ def auroc_estimate(
     """
     codes = np.unique(subjects, return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")
-    starts: Any = np.searchsorted(codes[order], np.arange(codes.max() + 1))
-    moments = area_moments(probability[None, order], label[None, order], starts)
+    starts: Any = np.searchsorted(codes[order], np.arange(codes.max() + 1))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    moments = area_moments(probability[None, order], label[None, order], starts)  # pyright: ignore[reportUnknownArgumentType]
     if np.isnan(moments.variance[0]):
         raise ValueError(
             "fewer than 2 subjects have a positive sample, or a negative one; an interval of AUROC "

@@ -115,7 +115,7 @@ def test_runs_of_the_same_seed_are_compared_under_every_pattern(made: Benchmark)
         assert (row.run, row.baseline) == RUNS
         of_run, of_baseline = [values[r, row.task, row.missingness] for r in RUNS]
         assert row.difference == pytest.approx(of_run - of_baseline)
-        assert row.low <= row.difference <= row.high
+        assert row.low <= row.difference <= row.high  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
 
 
 def test_no_sample_or_subject_is_in_what_leaves_the_folder(made: Benchmark) -> None:

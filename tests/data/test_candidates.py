@@ -172,9 +172,7 @@ def test_published_lists_that_are_not_there_are_told(
     task: Retrieval, synthetic_store: CohortStore
 ) -> None:
     published = _with(task, candidates="published")
-    with pytest.raises(
-        DataError, match=r"not applicable to cohort 'synthetic': it publishes no candidate lists\.$"
-    ):
+    with pytest.raises(DataError, match=r"it publishes no candidate lists\. \[CS-D023\]$"):
         candidate_lists(published, synthetic_store)
     a, b = (int(row) for row in _gallery(synthetic_store)[:2])
     store = _published(synthetic_store, {a: [a, b]})

@@ -76,7 +76,7 @@ def test_tuning_samples_that_are_not_all_predicted_are_not_used(
     predictor = _ByRow(len(synthetic_store.samples), unknown=tuning)
     made = _evaluator(task, synthetic_store, predictor).outcome(COMPLETE)
     assert made.tuning is None
-    assert not made.per_sample["probability"].isna().any()
+    assert not made.per_sample["probability"].isna().any()  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def test_with_a_share_of_the_labels_no_tuning_sample_is_predicted(

@@ -293,7 +293,7 @@ def test_what_is_lost_under_a_pattern_is_paired_with_nothing_missing(
         *("without-ecg", "complete"),
     )
     assert made.difference == -0.5
-    assert made.high < 0
+    assert made.high < 0  # pyright: ignore[reportOptionalOperand]
     few = pd.DataFrame({"row": range(39), "above": 0, "tied": 0})
     few.to_parquet(run.path / "outcomes" / task.name / "without-ecg.parquet")
     assert losses_under_missingness(run, task, store=synthetic_store) == []

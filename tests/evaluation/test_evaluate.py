@@ -148,7 +148,7 @@ def test_a_result_says_where_it_is_from(read: Callable, synthetic_store: CohortS
             "held_out",
             "complete",
         )
-        assert result.low <= result.value <= result.high
+        assert result.low <= result.value <= result.high  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
         outcome = made.outcomes["complete"]
         assert result.n_samples == len(outcome)
         subjects = synthetic_store.samples["subject"][outcome["row"]]

@@ -58,9 +58,9 @@ def test_a_model_that_knows_the_answer_has_nothing_above_it(
     task: Retrieval, synthetic_store: CohortStore
 ):
     evaluator, made = _outcome(task, synthetic_store, _ByDistance())
-    assert not made["above"].any()
-    assert not made["tied"].any()
-    assert (made["answer_1"] == made["row"]).all()
+    assert not made["above"].any()  # pyright: ignore[reportGeneralTypeIssues]
+    assert not made["tied"].any()  # pyright: ignore[reportGeneralTypeIssues]
+    assert (made["answer_1"] == made["row"]).all()  # pyright: ignore[reportGeneralTypeIssues]
     assert set(made["row"]) <= set(synthetic_store.rows(task.split))
     lengths = evaluator.candidates.groupby("query").size()
     assert set(made["candidates"]) <= set(lengths)
@@ -77,7 +77,7 @@ def test_a_model_with_one_score_for_all_ties_with_all_others(
     task: Retrieval, synthetic_store: CohortStore
 ):
     _, made = _outcome(task, synthetic_store, _ByDistance(value=0.5))
-    assert not made["above"].any()
+    assert not made["above"].any()  # pyright: ignore[reportGeneralTypeIssues]
     np.testing.assert_array_equal(made["tied"], made["candidates"] - 1)
 
 

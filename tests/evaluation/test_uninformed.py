@@ -47,8 +47,8 @@ def predictor(synthetic_store: CohortStore, generator: torch.Generator) -> Embed
 def request_of(catalog: Catalog, synthetic_store: CohortStore) -> Callable[..., Request]:
     def made(name: str, *, empty: slice) -> Request:
         task = read_task(catalog, name)
-        request = draw_request(task, synthetic_store, parse_pattern("complete"))
-        queries = candidate_lists(task, synthetic_store).queries
+        request = draw_request(task, synthetic_store, parse_pattern("complete"))  # pyright: ignore[reportArgumentType]
+        queries = candidate_lists(task, synthetic_store).queries  # pyright: ignore[reportArgumentType]
         request = request.take(np.isin(request.rows, queries))
         request.available[empty] = False
         return request
@@ -128,8 +128,8 @@ def test_all_patterns_keep_the_samples_of_complete(
 
 def test_no_model_is_fitted_to_samples_with_nothing(catalog, synthetic_store):
     task = read_task(catalog, "classification/deterioration")
-    fitted = training_samples(task, synthetic_store, parse_pattern("mcar-60"))
-    allowed = draw_request(task, synthetic_store, parse_pattern("mcar-60"), split="train")
+    fitted = training_samples(task, synthetic_store, parse_pattern("mcar-60"))  # pyright: ignore[reportArgumentType]
+    allowed = draw_request(task, synthetic_store, parse_pattern("mcar-60"), split="train")  # pyright: ignore[reportArgumentType]
     assert not allowed.available.any(axis=1).all()
     assert all(samples.available.any(axis=1).all() for samples in fitted)
 
@@ -140,13 +140,13 @@ def test_a_sample_with_nothing_has_the_prevalence_of_the_train_split(
     name = "classification/deterioration"
     task = read_task(catalog, name)
     pattern = parse_pattern("mcar-60")
-    outcome = ClassificationEvaluator(task, predictor, synthetic_store).outcome(pattern)
-    request = draw_request(task, synthetic_store, pattern)
+    outcome = ClassificationEvaluator(task, predictor, synthetic_store).outcome(pattern)  # pyright: ignore[reportArgumentType]
+    request = draw_request(task, synthetic_store, pattern)  # pyright: ignore[reportArgumentType]
     empty = request.rows[~request.available.any(axis=1)]
     assert len(empty)
-    rows = synthetic_store.complete_rows("train", task.inputs)
+    rows = synthetic_store.complete_rows("train", task.inputs)  # pyright: ignore[reportAttributeAccessIssue]
     label = synthetic_store.outcome("deterioration")[rows]
     table = outcome.per_sample.set_index("row")["probability"]
     answered = table.reindex(empty).dropna()
     assert answered.to_numpy() == pytest.approx(np.nanmean(label))
-    assert table.drop(answered.index).nunique() > 1
+    assert table.drop(answered.index).nunique() > 1  # pyright: ignore[reportGeneralTypeIssues]

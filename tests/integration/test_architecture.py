@@ -35,7 +35,7 @@ LOADED_BY = {
     "lightning_fabric": {"training"},
     "monai": {"models.encoders"},
     "torchvision": {"models.encoders"},
-    "safetensors": {"models.encoders", "training"},
+    "safetensors": {"evaluation.predictors.bank", "models.encoders", "training"},
     "sklearn": {"data.audit.leakage", "evaluation.baselines", "evaluation.probes"},
     "duckdb": {"data.ingest"},
     "ucumvert": {"modalities._ucum"},

@@ -53,5 +53,5 @@ def test_the_advice_on_dates_works_to_the_letter(cases: ModuleType, tmp_path: Pa
         after = re.sub(rf"^{column} = \S+", f"{column} = {kind}", after, count=1, flags=re.M)
         definition.write_text(f"{before}[{table}]\n{after}")
     store = prepared()
-    assert store.samples["present_labs"].all()
+    assert store.samples["present_labs"].all()  # pyright: ignore[reportGeneralTypeIssues]
     assert (store.array("labs") > 0).all()

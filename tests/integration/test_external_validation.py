@@ -180,7 +180,7 @@ def test_the_probe_is_that_of_the_training_cohort(
     source = replace(
         synthetic_store, samples=synthetic_store.samples.assign(outcome_deterioration=inverted)
     )
-    trained = predictor.source()
+    trained = predictor.source()  # pyright: ignore[reportOptionalCall]
     flipped = replace(predictor, source=lambda: replace(trained, store=source))
     assert np.corrcoef(flipped.predict_proba(request), risk)[0, 1] < 0
     assert label.mean() < synthetic_store.samples["outcome_deterioration"].mean()
@@ -228,7 +228,7 @@ def test_results_bear_both_cohorts_in_files_mlflow_report_and_python(
     experiment = client.get_experiment_by_name(OTHER)
     (copy,) = [
         found
-        for found in client.search_runs([experiment.experiment_id])
+        for found in client.search_runs([experiment.experiment_id])  # pyright: ignore[reportOptionalMemberAccess]
         if "mlflow.parentRunId" not in found.data.tags
     ]
     assert (copy.data.tags["trained_on"], copy.data.tags["cohort"]) == (OWN, OTHER)

@@ -111,7 +111,7 @@ def test_the_ceilings_of_all_patterns_are_those_of_enumeration(
             continue
         shown = frozenset(parse_pattern(row.missingness).visible_modalities(modalities))
         exact = enumerated(row.metric)[shown]
-        reach = (row.high - row.low) / 2
+        reach = (row.high - row.low) / 2  # pyright: ignore[reportOperatorIssue]
         assert row.value == pytest.approx(exact, abs=1.5 * reach), row.missingness
         available += 1
     assert available == 7 + 4
@@ -126,13 +126,13 @@ def test_shapley_values_and_interactions_of_the_oracle_are_those_of_enumeration(
     exact = contribution_values(enumerated(metric), modalities)
     assert {(row.quantity, row.modalities) for row in told} == {*exact}
     for row in told:
-        reach = (row.high - row.low) / 2
+        reach = (row.high - row.low) / 2  # pyright: ignore[reportOperatorIssue]
         assert row.value == pytest.approx(exact[row.quantity, row.modalities], abs=1.5 * reach), (
             row.quantity
         )
     if metric == "recall_at_1":
         (pair,) = [row for row in told if row.quantity == "interaction"]
-        assert pair.low > 0.3  # three factors of the X-ray are XORs: the pair is synergistic
+        assert pair.low > 0.3  # three factors of the X-ray are XORs: the pair is synergistic  # pyright: ignore[reportOptionalOperand]
 
 
 def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
@@ -157,9 +157,10 @@ def test_the_oracle_is_calibrated_covers_what_it_promises_and_is_never_silent(
             "only-"
         ):
             assert row.value > 0
-    assert len(patterns) == 8
+    # Not `mcar-30`: it leaves some people nothing, and there is no train split to know prevalence.
+    assert len(patterns) == 7
     for name, values in beyond.items():
-        # Of eight patterns on the same people nearly all reach the truth, and none is far from it.
+        # Of seven patterns on the same people nearly all reach the truth, and none is far from it.
         assert sum(value > 1 for value in values) <= 2, name
         assert max(values) < 1.7, name
 
@@ -169,15 +170,15 @@ def test_the_decisions_of_the_oracle_are_worth_more_than_treating_all_or_none(
 ) -> None:
     gains = [row for row in oracle[1].net_benefit if row.missingness == "complete"]
     assert len(gains) == 19
-    assert all(row.gain_high >= 0 for row in gains)
-    assert max(row.gain_low for row in gains) > 0.05
+    assert all(row.gain_high >= 0 for row in gains)  # pyright: ignore[reportOptionalOperand]
+    assert max(row.gain_low for row in gains) > 0.05  # pyright: ignore[reportArgumentType]
 
 
 def test_no_group_of_the_made_up_people_is_found_to_be_worse(
     oracle: tuple[Run, RunAnalysis],
 ) -> None:
     gaps = [row.p_holm for row in oracle[1].subgroups if row.subgroup == "sex"]
-    assert len(gaps) == 2 * (8 + 5)
+    assert len(gaps) == 2 * (7 + 5)  # without `mcar-30`, as above
     assert all(p is not None and p > 0.05 for p in gaps)
 
 
@@ -268,7 +269,7 @@ def test_the_net_benefit_of_the_oracle_is_that_of_enumeration(
         t = row.threshold
         worth = p - (1 - p) * t / (1 - t)
         everybody.append(abs(row.treat_all - float(worth @ mass)))
-        if row.high > row.low:
+        if row.low is not None and row.high is not None:
             rows.append((row.value, row.low, row.high, float((worth * (p >= t)) @ mass)))
     assert len(rows) > 100
     lie_where_they_should([row for row in rows if row[0] > 0.02])

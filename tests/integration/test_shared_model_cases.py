@@ -50,7 +50,7 @@ def _results(folder: Path, name: str) -> dict[tuple[str, str, str], Result]:
 
 
 def _numbers(folder: Path, name: str) -> dict[tuple[str, str, str], tuple[float, float, float]]:
-    return {key: (r.value, r.low, r.high) for key, r in _results(folder, name).items()}
+    return {key: (r.value, r.low, r.high) for key, r in _results(folder, name).items()}  # pyright: ignore[reportReturnType]
 
 
 @pytest.mark.parametrize("stray", ["label", "subject_id", "Unnamed: 0"])

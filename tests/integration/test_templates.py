@@ -127,7 +127,7 @@ def test_a_death_known_by_its_day_is_not_compared_with_a_time(
         events.append((death, "MEDS_DEATH", None))
     found = from_meds(tmp_path, *events)
     assert found["discharged_h"].tolist() == [hours]
-    assert found["left_out"].isna().all()
+    assert found["left_out"].isna().all()  # pyright: ignore[reportGeneralTypeIssues]
     (value,) = found["died"]
     assert (None if pd.isna(value) else bool(value)) is died
 

@@ -70,7 +70,7 @@ def test_a_result_above_the_oracle_is_returned_with_its_paired_difference(
     assert tested == 2
     assert (above.run, above.baseline) == ("leaks", "oracle")
     assert above.difference == pytest.approx(24 / SAMPLES)
-    assert 0 < above.low < above.difference < above.high
+    assert 0 < above.low < above.difference < above.high  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
 
 
 def test_intervals_widen_with_the_number_of_tested_results(
@@ -81,7 +81,7 @@ def test_intervals_widen_with_the_number_of_tested_results(
     more = [_scored(tmp_path, f"other-{n}", task, 10) for n in range(20)]
     (among,), tested = _compared([*runs, *more], task, store)
     assert tested == 21
-    assert among.high - among.low > alone.high - alone.low
+    assert among.high - among.low > alone.high - alone.low  # pyright: ignore[reportOperatorIssue]
 
 
 def test_other_metrics_and_other_questions_are_not_tested(

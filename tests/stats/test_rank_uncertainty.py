@@ -27,4 +27,4 @@ def test_a_method_that_is_far_ahead_is_first_in_every_resample(rng):
     drawn = rng.standard_normal((500, 2, 3)) + np.array([9.0, 0.0, 0.0])
     first, *others = rank_methods(np.array([[9.0, 0.0, 1.0]] * 2), drawn, higher_is_better=True)
     assert first == (1, None, None, 1)  # the same rank in every resample: no interval
-    assert all(row.low > 1 and row.best == 0 for row in others)
+    assert all(row.low > 1 and row.best == 0 for row in others)  # pyright: ignore[reportOptionalOperand]

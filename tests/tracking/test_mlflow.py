@@ -532,10 +532,10 @@ def test_what_a_user_added_to_a_copy_stays(tmp_path: Path, database: str):
 
     folder, client = write_run(tmp_path / "symile-0"), MlflowClient(database)
     first = sync_run(Run(folder), uri=database).run_id
-    client.log_metric(first, "external/auroc", 0.77)
-    client.set_tag(first, "reviewed_by", "Dr X")
-    client.set_tag(first, "mlflow.note.content", "chosen for the paper")
-    client.update_run(first, name="the best")
+    client.log_metric(first, "external/auroc", 0.77)  # pyright: ignore[reportArgumentType]
+    client.set_tag(first, "reviewed_by", "Dr X")  # pyright: ignore[reportArgumentType]
+    client.set_tag(first, "mlflow.note.content", "chosen for the paper")  # pyright: ignore[reportArgumentType]
+    client.update_run(first, name="the best")  # pyright: ignore[reportArgumentType]
 
     def check() -> str:
         copy = parent_of(database)

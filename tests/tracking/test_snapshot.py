@@ -70,7 +70,7 @@ def test_no_file_with_rows_of_samples_or_weights_may_leave_a_run():
 
 def _result(task: str, n_samples: int, n_smallest_class: int | None = None) -> Result:
     return Result(
-        **ABOUT,
+        **ABOUT,  # pyright: ignore[reportArgumentType]
         task=task,
         split="held_out",
         missingness="complete",

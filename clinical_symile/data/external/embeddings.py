@@ -114,7 +114,7 @@ def _vector_columns(path: Path, raw: pd.DataFrame) -> list[Any]:
         DataError: several sets of columns could be the vector, or numbers are missing between.
     """
     others = [name for name in raw.columns if name not in _IDS]
-    lists = [name for name in others if _holds_lists(raw[name])]
+    lists = [name for name in others if _holds_lists(raw[name])]  # pyright: ignore[reportArgumentType]
     families: dict[str, dict[int, Any]] = {}
     repeated = set()
     for name in others:

@@ -64,7 +64,7 @@ def test_a_store_of_predictions_has_a_card_and_nothing_to_audit(
     assert recorded_words(store.manifest) == [("whole record", "<10")]
     names = {part["name"] for part in croissant(store)["distribution"]}
     assert names == {"record.npy", "samples.parquet"}
-    with pytest.raises(DataError, match="has neither recordings nor training samples"):
+    with pytest.raises(DataError, match="without recordings and training samples"):
         audit_store(store)
 
 

@@ -44,7 +44,7 @@ def test_the_same_admissions_are_selected_whatever_censored_says(
     hospital.edit('panel = "labs.csv"', f'panel = "labs.csv"\ncensored = "{censored}"')
     store = run(hospital)
     assert store.samples["sample"].tolist() == list(range(100, 108))
-    assert store.samples["present_labs"].sum() == 7
+    assert store.samples["present_labs"].sum() == 7  # pyright: ignore[reportGeneralTypeIssues]
     assert sum(store.manifest["recorded"].values()) == 9
 
 

@@ -21,7 +21,7 @@ def ask(hospital: Hospital, query: str) -> list[str]:
 
 def tried(hospital: Hospital, query: str = "SELECT * FROM admissions") -> list[str]:
     (hospital.definition.parent / "samples.sql").write_text(query)
-    return check_source([hospital.definition.parents[2]], "small", source=hospital.source)
+    return check_source([hospital.definition.parents[2]], "small", source=hospital.source)  # pyright: ignore[reportReturnType]
 
 
 def test_a_syntax_error_is_a_finding_of_check_with_all_others(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_dry_run_counts_what_prepare_stores_of_tables_with_missing_analytes(
         name: n for name, n in selected.recorded.items() if name.count("+") >= at_least - 1
     } == (patterns(store) | ({"": 1} if at_least == 1 else {}))
     labelled = sum(n for name, n in selected.recorded.items() if "labs" in name)
-    assert labelled == any_lab.sum()
+    assert labelled == any_lab.sum()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -122,8 +122,8 @@ def test_a_modality_of_several_columns_is_recorded_if_any_has_a_value(
     hospital.write(table)
     any_value = table[[*Vitals.columns]].eq("80").any(axis=1)
     selected, store = dry_run(hospital), run(hospital)
-    assert sum(n for name, n in selected.recorded.items() if "vitals" in name) == any_value.sum()
-    assert int(store.samples["present_vitals"].sum()) == any_value.sum()
+    assert sum(n for name, n in selected.recorded.items() if "vitals" in name) == any_value.sum()  # pyright: ignore[reportAttributeAccessIssue]
+    assert int(store.samples["present_vitals"].sum()) == any_value.sum()  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
     assert selected.samples == len(store.samples)
 
 
@@ -132,7 +132,7 @@ def test_a_recording_in_two_columns_is_recorded_if_both_name_it(hospital: Hospit
     hospital.write(hospital.admissions.assign(folder=["ecg"] * 4 + [""] * 5))
     selected, store = dry_run(hospital), run(hospital)
     assert sum(n for name, n in selected.recorded.items() if "ecg" in name) == 3
-    assert int(store.samples["present_ecg"].sum()) == 3
+    assert int(store.samples["present_ecg"].sum()) == 3  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("word", ["NA", "null", " ", "", "NaN", "<NA>", "#N/A", "."])

@@ -268,7 +268,7 @@ def test_shapley_values_are_those_of_the_metric_under_each_pattern(
     assert found["interaction", "ecg+labs"] == pytest.approx(interaction(values, ["ecg", "labs"]))
     total = sum(found["shapley", name] for name in WORLD_MODALITIES)
     assert found["total", "cxr+ecg+labs"] == pytest.approx(total)
-    assert all(row.low <= row.value <= row.high for row in told.modality_value)
+    assert all(row.low <= row.value <= row.high for row in told.modality_value)  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
 
 
 def test_shapley_values_need_every_combination_on_the_same_samples(

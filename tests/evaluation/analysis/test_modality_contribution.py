@@ -51,7 +51,7 @@ def test_the_values_are_those_worked_by_hand(at_1: Retrieval):
     }
     assert found == pytest.approx(expected)
     assert ecg + labs == pytest.approx(expected["total", "ecg+labs"])
-    assert all(row.low <= row.value <= row.high for row in made)
+    assert all(row.low <= row.value <= row.high for row in made)  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
     assert {row.n_samples for row in made} == {SAMPLES}
 
 
