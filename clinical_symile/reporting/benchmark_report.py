@@ -106,11 +106,12 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     trained = [run for run in runs if run.is_trained]
     scored = benchmark_tasks(record, catalog=catalog)
     results, withheld = _without_withheld(read_rows(out / "results.jsonl", Result))
+    hidden = {(row.run, row.task, row.missingness) for row in withheld}
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
     return ReportData(
         results=results,
-        comparisons=read_rows(out / "comparisons.jsonl", Comparison),
-        losses=read_rows(out / "losses.jsonl", Comparison),
+        comparisons=_shown(read_rows(out / "comparisons.jsonl", Comparison), hidden),
+        losses=_shown(read_rows(out / "losses.jsonl", Comparison), hidden),
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
         methods_compared=_read_if_there(out / "method_comparisons.jsonl", MethodComparison),
@@ -118,7 +119,12 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         analysis=select_tasks(
             merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
         ),
-        results_by_rule=[row for run in runs for row in run.results_by_rule if row.task in scored],
+        results_by_rule=[
+            row
+            for run in runs
+            for row in run.results_by_rule
+            if row.task in scored and not is_withheld(row)
+        ],
         unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],
         notes=record["notes"],
         baselines={r.name: r.metadata["definition"]["description"] for r in runs if r.is_baseline},
@@ -152,6 +158,15 @@ def _without_withheld(results: list[Result]) -> tuple[list[Result], list[Skipped
         if is_withheld(row)
     ]
     return [row for row in results if not is_withheld(row)], withheld
+
+
+def _shown(rows: list[Comparison], hidden: set[tuple[str, str, str]]) -> list[Comparison]:
+    """Leave out comparisons of results that are withheld."""
+    return [
+        row
+        for row in rows
+        if not {(name, row.task, row.missingness) for name in (row.run, row.baseline)} & hidden
+    ]
 
 
 def _read_if_there(path: Path, kind: type[Any]) -> list[Any]:

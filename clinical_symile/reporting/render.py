@@ -50,7 +50,7 @@ def render(report: Path, *, data: ReportData, out: Path) -> None:
         DefinitionError: the report names an unknown section, or its template cannot be rendered.
         DataError: there are no results.
     """
-    if not data.results:
+    if not data.results and not data.unscored:
         raise DataError(f"{out}: no results to report. Train and evaluate first.", code="CS-R011")
     required = read_requirements(report)
     if report.name != REPORT_FILE:
