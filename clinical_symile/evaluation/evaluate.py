@@ -197,8 +197,7 @@ def _left_out(task: Retrieval | Classification, name: str, scored: pd.DataFrame)
     own = [part for part, question in task.questions.items() if question.outcome == outcome]
     if set(own) & set(defined):
         return ""
-    left = len({task.questions[part].outcome for part in defined})
-    return f" The mean {metric} is over the other {left} of {len(task.outcomes)} outcomes."
+    return f" The mean {metric} leaves this outcome out."
 
 
 def _sample_counts(

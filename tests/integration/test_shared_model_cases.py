@@ -128,7 +128,7 @@ def test_06_an_outcome_that_nobody_has_does_not_silence_the_others(
     status, shown = evaluate("--predictions", file, "--out", tmp_path, "--name", "several")
     assert status == 0
     assert "class_1: AUROC needs both classes" in shown
-    assert "The mean auroc is over the other 2 of 3 outcomes." in shown
+    assert "The mean auroc leaves this outcome out." in shown
     found = {metric: row.value for (_, _, metric), row in _results(tmp_path, "several").items()}
     table = pd.read_csv(file)
     for metric in ("auroc", "auprc", "brier"):
