@@ -123,7 +123,7 @@ class ErrorCode:
 @cache
 def error_codes() -> dict[str, ErrorCode]:
     """Return every kind of error by its code, in the order of `error_codes.toml`."""
-    import tomllib  # here: only whoever looks up a code waits for it
+    import tomllib  # here, so that only looking up a code pays for it
     from importlib.resources import files
 
     text = (

@@ -97,7 +97,7 @@ def _task_sentence(table: Mapping[str, Any]) -> str:
 
 
 def _objects(family: Family) -> dict[str, str]:
-    """How every object of a family describes itself; a plug-in's with its package."""
+    """Return the sentence of each object of a family; a plug-in's with its package."""
     found = {}
     for name in family:
         packages = [one.package for one in family.plugins(name)]

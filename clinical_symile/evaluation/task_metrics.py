@@ -29,7 +29,7 @@ def task_metrics(
     Args:
         task: the task.
         scored: the outcome of each sample. The mean leaves out the parts on which the metric is
-            undefined there, such as AUROC of an outcome that nobody has, unless none is left.
+            undefined there, such as AUROC of an outcome without positives, unless none is left.
     """
     metrics = [resolve(name, _METRICS[type(task)]) for name in task.metrics]
     if isinstance(task, Retrieval) or len(task.questions) == 1:

@@ -110,12 +110,12 @@ def sync_run(run: Run, *, uri: str | None = None, report: Path | None = None) ->
         with _quiet_mlflow():
             return _sync(run, snapshot, uri, report)
     except Exception as error:  # whatever MLflow and its drivers raise, the run goes on
-        mend = "Sync it again when MLflow can be reached."
+        action = "Sync it again when MLflow can be reached."
         if isinstance(error, ImportError):
-            mend = f"Install {error.name or 'the missing package'}, then sync it again."
+            action = f"Install {error.name or 'the missing package'}, then sync it again."
         problem = (
             f"run '{run.name}' could not be synced to {uri}: {_first_line(error)}. Nothing is "
-            f"lost: everything is in {run.path}. {mend} [CS-L001]"
+            f"lost: everything is in {run.path}. {action} [CS-L001]"
         )
         return SyncResult(uri=without_credentials(uri), problem=redact(problem, uri))
 
