@@ -5,15 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import (
-    ComputedRadiographyImageStorage,
-    ExplicitVRLittleEndian,
-    generate_uid,
-)
 
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr import Cxr
+from tests.helpers.dicom_files import write_dicom
 
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))  # dark left, bright right
 
@@ -30,25 +25,6 @@ def rejection(file: Path) -> Rejected:
     with pytest.raises(Rejected) as caught:
         read(file)
     return caught.value
-
-
-def write_dicom(file: Path, pixels: np.ndarray, **tags: object) -> None:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["test"])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset(str(file), {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID = ComputedRadiographyImageStorage
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.BitsAllocated = dataset.BitsStored = pixels.dtype.itemsize * 8
-    dataset.HighBit = dataset.BitsStored - 1
-    dataset.PixelRepresentation = 0
-    dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.PixelData = pixels.tobytes()
-    for tag, value in tags.items():
-        setattr(dataset, tag, value)
-    dataset.save_as(file, enforce_file_format=True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tables with which cohorts went wrong without a word: each case of ../shared/cases/files."""
+"""Files with which cohorts went wrong without a word: each case of ../shared/cases/files."""
 
 import re
 import sys
@@ -15,11 +15,12 @@ from clinical_symile.errors import DataError
 from tests.helpers.synthetic import quiet
 
 TABLE_CASES = (1, 3, 5, 6, 7, 8, 10, 11, 23, 26)
+RECORDING_CASES = (12, 13, 15, 17, 18, 20, 24)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", TABLE_CASES)
-def test_a_table_is_read_right_or_its_fault_is_named(
+@pytest.mark.parametrize("number", [*TABLE_CASES, *RECORDING_CASES])
+def test_a_file_is_read_right_or_its_fault_is_named(
     cases: ModuleType, number: int, tmp_path: Path
 ) -> None:
     (folder,) = cases.HERE.glob(f"{number:02d}_*")
