@@ -91,7 +91,7 @@ def rule_panels(
         }
         known = [one for one in series if any(run == one.run for run, _, _ in cells)]
         lines, body = [], []
-        for pattern in dict.fromkeys(pattern for _, pattern, _ in cells):
+        for pattern in scores.patterns(name):
             best = scores.best(name, pattern, task["primary"])
             chance = scores.chance(name, pattern, task["primary"])
             for one in known:
@@ -121,7 +121,7 @@ def rule_panels(
             lines,
             name=picture_name("missing_query", name),
             title=f"{title} by rule, {metric_label(task['primary'])}; the table has the numbers",
-            limits=axis_limits(ends),
+            limits=(0.0, 1.0) if is_percentage(task["primary"]) else axis_limits(ends),
             percent=is_percentage(task["primary"]),
             x_label=metric_label(task["primary"]),
         )
