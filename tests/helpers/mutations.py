@@ -1,7 +1,7 @@
 """Damage files as disks, transfers, editors and attackers do: seeded, by named kinds.
 
-    mutate(data, rng, "flip_bits")          # bytes -> bytes, never equal to data
-    for kind in KINDS: ...                  # every kind fits every file, text or binary
+mutate(data, rng, "flip_bits")          # bytes -> bytes, never equal to data
+for kind in KINDS: ...                  # every kind fits every file, text or binary
 """
 
 import re
