@@ -32,7 +32,14 @@ def draw_mask_statistics(*, scores: ResultTable, tasks: TaskTables) -> Content |
     )
 
 
-MASK_STATISTICS = Section("mask_statistics", ("scores", "tasks"), draw_mask_statistics)
+MASK_STATISTICS = Section(
+    "mask_statistics",
+    ("scores", "tasks"),
+    draw_mask_statistics,
+    display_name="statistics of the masks",
+    description="Shows how much each mask hides, how often together, and what the hiding depends "
+    "on.",
+)
 
 
 def mask_statistics_panels(scores: ResultTable, *, tasks: TaskTables) -> list[ReportPanel]:
