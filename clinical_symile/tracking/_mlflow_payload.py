@@ -229,7 +229,8 @@ def mlflow_name(name: str, *, end: str = "") -> str:
     """Return a name that MLflow accepts; different names stay different.
 
     MLflow accepts letters of any script, digits and `_ - . space : /`. Any other character, and the
-    colon, becomes a word between colons. A name that is too long ends in its digest.
+    colon, becomes a word between colons, as do the dots of a part that has nothing else or begins
+    with two of them: MLflow takes these for a path. A name that is too long ends in its digest.
 
     >>> mlflow_name("retrieval/x/mcar-50@at-least-one/recall_at_1")
     'retrieval/x/mcar-50:at:at-least-one/recall_at_1'
@@ -240,14 +241,18 @@ def mlflow_name(name: str, *, end: str = "") -> str:
         name: the name.
         end: what follows it and is never cut, such as `.low`.
     """
-    parts = [
-        re.sub(r"[^\w\-. ]", _escape, part) if part.strip(".") else f":{len(part)}-dots:"
-        for part in name.split("/")
-    ]
-    accepted = "/".join(parts)
+    accepted = "/".join(map(_accepted_part, name.split("/")))
     if len(accepted + end) > NAME_LENGTH:
         accepted = f"{accepted[: NAME_LENGTH - 18 - len(end)]}::{payload_digest(name)[:16]}"
     return accepted + end
+
+
+def _accepted_part(part: str) -> str:
+    """Return what stands between two slashes as MLflow accepts it."""
+    rest = part.lstrip(".")
+    dots = len(part) - len(rest)
+    words = f":{dots}-dots:" if dots > 1 or not rest else "." * dots
+    return words + re.sub(r"[^\w\-. ]", _escape, rest)
 
 
 def _escape(found: re.Match[str]) -> str:

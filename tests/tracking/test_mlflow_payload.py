@@ -9,7 +9,8 @@ from mlflow.utils.validation import _validate_metric_name
 
 from clinical_symile.tracking._mlflow_payload import NAME_LENGTH, mlflow_name
 
-names = st.text(st.sampled_from("ab9_-. /:@<>=%ö\n"), max_size=12)
+names = st.text(st.sampled_from("ab9_-../:@<>=%ö\n "), max_size=12)
+long_names = st.builds(str.__mul__, names, st.integers(1, 60))
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,11 @@ names = st.text(st.sampled_from("ab9_-. /:@<>=%ö\n"), max_size=12)
         ("auroc/lactate<2", "auroc/lactate:lt:2"),
         ("auroc/lactate>2", "auroc/lactate:gt:2"),
         ("a/../b", "a/:2-dots:/b"),
+        ("..9", ":2-dots:9"),
+        ("...9/x", ":3-dots:9/x"),
+        (".9..", ".9.."),
+        ("a/.9", "a/.9"),
+        ("", ":0-dots:"),
         ("größe", "größe"),
     ],
 )
@@ -32,12 +38,14 @@ def test_different_names_stay_different(first: str, second: str):
     assert (mlflow_name(first) == mlflow_name(second)) == (first == second)
 
 
-@given(names)
+@given(st.one_of(names, long_names))
 def test_a_name_has_only_characters_and_parts_that_mlflow_accepts(name: str):
     found = mlflow_name(name)
     assert set(found) <= {*string.ascii_letters, *string.digits, *"ö_-. :/"}
     _validate_metric_name(found)
+    _validate_metric_name(mlflow_name(name, end=".low"))
     assert all(part.strip(".") for part in found.split("/"))
+    assert len(found) <= NAME_LENGTH
 
 
 def test_long_names_that_differ_at_the_end_stay_different():
