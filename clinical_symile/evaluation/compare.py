@@ -21,7 +21,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.evaluation.task_metrics import check_class_sizes, primary_metric
 from clinical_symile.metrics.base import Metric
 from clinical_symile.stats.bootstrap import Interval, Resampled, resample_difference
 from clinical_symile.stats.equivalence import (
@@ -264,31 +264,27 @@ def _comparison(
         "n_samples": len(outcome["row"].unique()),
         "n_subjects": len(np.unique(subjects)),
     }
+    difference = metric.compute(*one) - metric.compute(*against)
+    own = _own_estimate(pair)
     try:
-        drawn = resample_difference(
-            metric.compute, one, against, subjects, rng=pair.rng, weighted=metric.weighted
-        )
-    except ValueError as error:  # a class is so rare that resamples lack it
-        difference = metric.compute(*one) - metric.compute(*against)
+        spread = own if own is not None and own.is_preferred else _resampled(pair)
+    except ValueError as error:
         nothing = {"low": None, "high": None, "no_interval": str(error)}
         return Comparison(**about, **counts, difference=difference, **nothing)
-    own = _own_estimate(pair)
-    interval, no_interval = _interval(drawn, own)
-    own = own if own is not None and own.is_preferred else None
-    error = drawn.standard_error if own is None else own.standard_error
-    tested = _tested(pair, drawn)
+    interval, no_interval = _interval(spread, own)
+    tested = _tested(pair, spread)
     return Comparison(
         **about,
         **counts,
-        difference=drawn.value,
+        difference=difference,
         low=None if interval is None else interval.low,
         high=None if interval is None else interval.high,
         no_interval=no_interval,
-        standard_error=error,
-        detectable=minimum_detectable(error),
+        standard_error=spread.standard_error,
+        detectable=minimum_detectable(spread.standard_error),
         test=None if tested is None else tested.test,
         p_value=None if tested is None else tested.p_value,
-        **_margin(drawn, own, metric, task.margin if margin is None else margin),
+        **_margin(spread, own, metric, task.margin if margin is None else margin),
     )
 
 
@@ -306,17 +302,32 @@ def _own_estimate(pair: _Pair) -> StudentEstimate | None:
     return None
 
 
-def _interval(drawn: Resampled, own: StudentEstimate | None) -> tuple[Interval | None, str | None]:
+def _resampled(pair: _Pair) -> Resampled:
+    """Resample a difference by subject.
+
+    Raises:
+        ValueError: there are fewer than two subjects, or too many resamples would lack what the
+            metric needs, such as a positive sample. A class decides this by its subjects, never by
+            the resamples that are drawn.
+    """
+    metric, (one, other) = pair.metric, pair.arrays
+    check_class_sizes(metric, pair.one, pair.subjects)
+    return resample_difference(
+        metric.compute, one, other, pair.subjects, rng=pair.rng, weighted=metric.weighted
+    )
+
+
+def _interval(
+    spread: Resampled | StudentEstimate, own: StudentEstimate | None
+) -> tuple[Interval | None, str | None]:
     """Return the interval of a difference, or the reason why there is none."""
-    if own is not None and own.is_preferred:
-        return own.interval(), None
-    interval = drawn.interval()
+    interval = spread.interval()
     if interval.high > interval.low:
         return interval, None
     return (None, NO_WIDTH) if own is None else (own.interval(), None)
 
 
-def _tested(pair: _Pair, drawn: Resampled) -> TestResult | None:
+def _tested(pair: _Pair, spread: Resampled | StudentEstimate) -> TestResult | None:
     """Test the difference by the metric's own test, or else by the bootstrap.
 
     Returns:
@@ -329,15 +340,15 @@ def _tested(pair: _Pair, drawn: Resampled) -> TestResult | None:
         try:
             return delong(one[0], one[1], other[1], pair.subjects)
         except ValueError:  # too few subjects of a class
-            return _by_bootstrap(drawn)
+            return _by_bootstrap(spread)
     if each is None:
-        return _by_bootstrap(drawn)
+        return _by_bootstrap(spread)
     if pair.metric.name == "recall_at_1":
         return mcnemar(each(*one), each(*other), pair.subjects)
     return sign_flip(each(*one), each(*other), pair.subjects, rng=pair.rng)
 
 
-def _by_bootstrap(drawn: Resampled) -> TestResult | None:
+def _by_bootstrap(drawn: Resampled | StudentEstimate) -> TestResult | None:
     if drawn.value == 0:
         return TestResult("bootstrap, normal", 0.0, 1.0)
     if drawn.standard_error == 0:
@@ -347,11 +358,14 @@ def _by_bootstrap(drawn: Resampled) -> TestResult | None:
 
 
 def _margin(
-    drawn: Resampled, own: StudentEstimate | None, metric: Metric, margin: float | None
+    spread: Resampled | StudentEstimate,
+    own: StudentEstimate | None,
+    metric: Metric,
+    margin: float | None,
 ) -> dict[str, Any]:
     """Return the smallest margin that is shown, and the tests of a margin that is given."""
     sign = 1 if metric.higher_is_better else -1
-    centre, error, degrees = drawn.value, drawn.standard_error, math.inf
+    centre, error, degrees = spread.value, spread.standard_error, math.inf
     if own is not None:
         centre, error, degrees = own.centre, own.standard_error, own.degrees
     least = smallest_margin(sign * centre, error, degrees=degrees)

@@ -14,6 +14,8 @@ from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 from clinical_symile.stats.bootstrap import by_weights
 
+# With 3 subjects of a class, 5 % of the resamples lack it, which is the limit; with 4, 2 %.
+_LEAST_SUBJECTS = 4
 _METRICS = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
 
 
@@ -56,6 +58,35 @@ def defined_parts(
     defined = [part for part, one in scored.groupby("part") if _is_defined(metric, one)]
     defined = [part for part in parts if part in defined]
     return tuple(defined or parts)
+
+
+def check_class_sizes(
+    metric: Metric, scored: pd.DataFrame, subjects: Shaped[np.ndarray, " row"]
+) -> None:
+    """Refuse to resample by subject if a class is small and the metric is undefined without it.
+
+    Of n subjects with k of the class, a resample lacks the class with probability (1 - k / n)^n,
+    which is below exp(-k).
+
+    Args:
+        metric: a metric of the task.
+        scored: the outcome of each sample.
+        subjects: the subject of each row of it.
+
+    Raises:
+        ValueError: there is such a class, of fewer than 4 subjects.
+    """
+    if "label" not in metric.columns:
+        return
+    kinds = [name for name in ("part", "label") if name in metric.columns]
+    for rows in scored.groupby(kinds).indices.values():
+        few = len(np.unique(subjects[rows])) < _LEAST_SUBJECTS
+        if few and not _is_defined(metric, scored.drop(scored.index[rows])):
+            raise ValueError(
+                f"{metric.name} needs positive and negative samples, and fewer than "
+                f"{_LEAST_SUBJECTS} subjects have one of the two; too many resamples by subject "
+                "would have none. Evaluate on more subjects."
+            )
 
 
 def _is_defined(metric: Metric, scored: pd.DataFrame) -> bool:

@@ -15,7 +15,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.compare import compare, compare_all, losses_under_missingness
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.stats.hypothesis_tests import mcnemar
+from clinical_symile.stats.hypothesis_tests import auroc_difference, delong, mcnemar
 from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
 from clinical_symile.tracking.results import Comparison, Result, read_rows
 from clinical_symile.tracking.run import Run
@@ -185,28 +185,102 @@ def test_a_difference_has_the_test_of_its_metric(
     assert made.detectable == pytest.approx(2.801585 * made.standard_error, rel=1e-6)
 
 
-def test_auroc_is_compared_by_delong_and_by_the_bootstrap_where_a_class_has_one_person(
-    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, rng
-) -> None:
-    name = "classification/deterioration"
-    task = read_task(catalog, name)
+def _risk_runs(
+    folder: Path, store: CohortStore, task: Classification, label: np.ndarray, risks: np.ndarray
+) -> list[Run]:
+    """Two runs that give the samples these risks."""
+    runs = []
+    for name, risk in zip(("a-0", "b-0"), risks, strict=True):
+        run = _run(folder / name, store, task, [0] * len(label))
+        frame = pd.DataFrame({"row": range(len(label)), "label": label, "probability": risk})
+        frame.to_parquet(run.path / "outcomes" / task.name / "complete.parquet")
+        runs.append(run)
+    return runs
+
+
+@pytest.fixture
+def risk_task(catalog: Catalog) -> Classification:
+    task = read_task(catalog, "classification/deterioration")
     assert isinstance(task, Classification)
-    for positives, expected in ((30, "DeLong, clustered, Student"), (1, "bootstrap, normal")):
-        label = (np.arange(100) < positives).astype(int)
-        runs = []
-        for run_name in ("a-0", "b-0"):
-            run = _run(tmp_path / str(positives) / run_name, synthetic_store, task, [0] * 100)
-            frame = pd.DataFrame(
-                {"row": range(100), "label": label, "probability": rng.random(100)}
-            )
-            frame.to_parquet(run.path / "outcomes" / name / "complete.parquet")
-            runs.append(run)
-        if positives > 1:
-            (made,) = compare(runs[0], runs[1], task, store=synthetic_store)
-            assert made.test == expected
-        else:
-            with pytest.raises(ValueError, match="undefined in too many of 1000 resamples"):
-                compare(runs[0], runs[1], task, store=synthetic_store)
+    return task
+
+
+def _of_subjects(store: CohortStore, number: int) -> np.ndarray:
+    """Return which of the first 100 samples are of the first so many subjects, one sample each."""
+    subjects = store.samples["subject"].to_numpy()[:100]
+    first = np.unique(subjects, return_index=True)[1]
+    return np.isin(np.arange(100), np.sort(first)[:number])
+
+
+@pytest.mark.parametrize("positives", [2, 3, 30])
+def test_auroc_is_compared_by_delong_if_two_subjects_have_a_sample_of_each_class(
+    positives: int, risk_task: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    label = _of_subjects(synthetic_store, positives).astype(int)
+    risks = rng.random((2, 100))
+    runs = _risk_runs(tmp_path, synthetic_store, risk_task, label, risks)
+    (made,) = compare(*runs, risk_task, store=synthetic_store)
+    assert made.test == "DeLong, clustered, Student"
+    subjects = synthetic_store.samples["subject"].to_numpy()[:100]
+    by_hand = auroc_difference(label, risks[0], risks[1], subjects)
+    assert (made.low, made.high) == by_hand.interval()[1:3]
+    assert made.difference == pytest.approx(by_hand.value)
+    assert made.p_value == pytest.approx(delong(label, *risks, subjects).p_value)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_auroc_has_neither_interval_nor_p_value_if_one_subject_has_all_samples_of_a_class(
+    seed: int, flipped: bool, risk_task: Classification, synthetic_store: CohortStore, tmp_path
+) -> None:
+    task = risk_task.model_copy(update={"seed": seed})
+    risks = np.random.default_rng(seed).random((2, 100))
+    label = (_of_subjects(synthetic_store, 1) != flipped).astype(int)
+    (made,) = compare(
+        *_risk_runs(tmp_path, synthetic_store, task, label, risks), task, store=synthetic_store
+    )
+    one = np.flatnonzero(label != flipped)[0]
+    # With one positive the area is the share of negatives below it.
+    of_one = (risks < risks[:, [one]]).sum(axis=1) / 99
+    assert made.difference == pytest.approx((of_one[0] - of_one[1]) * (-1 if flipped else 1))
+    assert (made.low, made.high, made.standard_error, made.p_value) == (None,) * 4
+    assert made.no_interval is not None
+    assert "fewer than 4 subjects have one of the two" in made.no_interval
+
+
+@pytest.mark.parametrize(("positives", "has_interval"), [(1, False), (3, False), (4, True)])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_subjects_of_a_class_decide_whether_to_resample_whatever_the_seed(
+    seed: int,
+    positives: int,
+    has_interval: bool,
+    risk_task: Classification,
+    synthetic_store,
+    tmp_path,
+) -> None:
+    # Of resamples, 5 % lack a class of three subjects: their number is above or below the limit by
+    # chance.
+    task = risk_task.model_copy(update={"seed": seed, "primary": "auprc", "metrics": ("auprc",)})
+    label = _of_subjects(synthetic_store, positives).astype(int)
+    risks = np.random.default_rng(0).random((2, 100))
+    (made,) = compare(
+        *_risk_runs(tmp_path, synthetic_store, task, label, risks), task, store=synthetic_store
+    )
+    assert (made.low is not None) == has_interval
+    assert (made.p_value is not None) == has_interval
+
+
+def test_a_metric_of_single_samples_is_compared_whatever_the_classes_are(
+    risk_task: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    task = risk_task.model_copy(update={"primary": "brier", "metrics": ("brier",)})
+    label, risks = np.zeros(100, dtype=int), rng.random((2, 100))
+    label[0] = 1
+    (made,) = compare(
+        *_risk_runs(tmp_path, synthetic_store, task, label, risks), task, store=synthetic_store
+    )
+    assert made.low is not None
+    assert made.test == "sign flips"
 
 
 def test_a_mean_over_several_outcomes_is_compared_as_a_mean(
