@@ -127,7 +127,8 @@ class Ecg:
         """Read the sample's ECG.
 
         Notes: `leads-derived`, `cropped`, `padded`, `padding-removed`, `hole`, `resampled`,
-        `gap-filled`, `flat-leads`, `amplitude`, `artefact`, `limb-leads`.
+        `gap-filled`, `flat-leads`, `amplitude`, `artefact`, `limb-leads`, `checksum-unknown`,
+        `partly-read`.
 
         Raises:
             Rejected: `file-missing`, `not-readable`, `checksum`, `too-large`, `leads-missing`,
@@ -141,6 +142,8 @@ class Ecg:
             return None
         layout = replace(self._layout, recording=str(recording))
         waveform = open_waveform(file, seconds=DURATION_S, layout=layout)
+        for word in waveform.notes:
+            note(word)
         if waveform.needs_derived_leads():
             waveform = waveform.with_derived_leads()
             note("leads-derived")

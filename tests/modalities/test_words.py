@@ -21,6 +21,13 @@ def spoken(call: str) -> set[str]:
     }
 
 
+def notes_of_files() -> set[str]:
+    """The words that a reader of files returns as notes."""
+    texts = [source.read_text() for source in SOURCES if source.parent.name == "waveform_files"]
+    pattern = r'(?:notes=|return )\("([a-z-]+)",\)'
+    return {word for text in texts for word in re.findall(pattern, text)}
+
+
 def told(heading: str) -> set[str]:
     """The words in the first column of a section's table."""
     text = (ROOT / "docs/reference/recordings.md").read_text()
@@ -37,6 +44,6 @@ def test_every_reason_of_refusal_is_told() -> None:
 
 def test_every_note_is_told() -> None:
     labs = (ROOT / "clinical_symile/modalities/labs.py").read_text()
-    notes = spoken("note") | set(re.findall(r'notes\["([a-z-]+)"\]', labs))
+    notes = spoken("note") | notes_of_files() | set(re.findall(r'notes\["([a-z-]+)"\]', labs))
     assert {"cropped", "inverted"} <= notes
     assert told("Notes") == notes

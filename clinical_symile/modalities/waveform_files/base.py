@@ -36,6 +36,7 @@ class Waveform:
         times: number of time points.
         load: returns the values of all leads in a range of time points, in their units, with NaN
             in gaps.
+        notes: words on what is odd about the file.
     """
 
     names: Sequence[str]
@@ -43,6 +44,7 @@ class Waveform:
     sampling_rate_hz: float
     times: int
     load: Callable[[int, int], Float[np.ndarray, "time lead"]]
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         rate = self.sampling_rate_hz

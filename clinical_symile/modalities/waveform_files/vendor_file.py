@@ -3,13 +3,14 @@
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from clinical_symile.modalities.base import Rejected, decoder_verdict, is_file_error
 from clinical_symile.modalities.waveform_files.base import Waveform, lead_name
 
-_MAX_BYTES = 100_000_000
+MAX_BYTES = 20_000_000  # of an ECG of some minutes; of more, XML takes gigabytes of memory
 INSTALL_ECG_EXTRA = "pip install 'clinical-symile[ecg]'"
 
 
@@ -40,8 +41,8 @@ def open_vendor_file(file: Path) -> Waveform:
         raise Rejected(
             "decoder-missing", f"ECGs in XML or SCP need another package: {INSTALL_ECG_EXTRA}"
         ) from None
-    if file.stat().st_size > _MAX_BYTES:
-        raise Rejected("too-large", f"expected a file of at most {_MAX_BYTES} bytes")
+    if file.stat().st_size > MAX_BYTES:
+        raise Rejected("too-large", f"expected a file of at most {MAX_BYTES} bytes")
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
@@ -52,16 +53,38 @@ def open_vendor_file(file: Path) -> Waveform:
         raise decoder_verdict("ecgdatakit", error) from None
     if any(issubclass(warning.category, ChecksumWarning) for warning in heard):
         raise Rejected("checksum", "a checksum in the file does not hold: it is damaged")
+    return _waveform(record, is_partly_read=any(_is_partial(one) for one in heard))
+
+
+def _is_partial(warning: warnings.WarningMessage) -> bool:
+    """Return True for a warning of the library that it left a part of the recording out."""
+    return "only the first is read" in str(warning.message)
+
+
+def _waveform(record: Any, *, is_partly_read: bool) -> Waveform:
     leads = record.leads
     lengths, rates = ({len(lead.samples) for lead in leads}, {lead.sampling_rate for lead in leads})
-    if len(lengths) != 1 or len(rates) != 1:
-        raise Rejected("not-readable", "no leads of one length and one sampling rate")
+    starts = {lead.annotations.get("start_sample", "1") for lead in leads}
+    if len(lengths) != 1 or len(rates) != 1 or len(starts) != 1:
+        raise Rejected("not-readable", "no leads of one start, one length and one sampling rate")
     values = np.stack([np.asarray(lead.samples, dtype=np.float64) for lead in leads], axis=1)
     return Waveform(
         # The library numbers repeated leads: II, II_2.
         names=[lead_name(re.sub(r"_\d+$", "", lead.label)) for lead in leads],
         units=[lead.units if lead.units and not lead.is_raw else "count" for lead in leads],
-        sampling_rate_hz=float(rates.pop()),
+        sampling_rate_hz=_exact_rate(record.raw_metadata) or float(rates.pop()),
         times=lengths.pop(),
         load=lambda first, last: values[first:last],
+        notes=("partly-read",) if is_partly_read else (),
     )
+
+
+def _exact_rate(metadata: dict[str, Any]) -> float:
+    """Return the sampling rate that SCP-ECG and aECG state by an interval; 0 for other formats.
+
+    The library rounds it to a whole number.
+    """
+    interval_us = metadata.get("rhythm_sample_interval_us")
+    if interval_us:
+        return 1e6 / interval_us
+    return float(metadata.get("rhythm_time", {}).get("sampling_rate_exact", 0))

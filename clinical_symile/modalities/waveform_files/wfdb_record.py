@@ -5,7 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,11 @@ def _open_one(stem: Path, header: _Header) -> Waveform:
         # Once: most of the time goes into the header.
         record = _wfdb(wfdb.rdrecord, stem, physical=False, smooth_frames=False, ignore_skew=True)
         _check_rate(record, header)
-        _check_initial_values(record, record.e_d_signal)
-        _check_sums(record, [np.sum(values) for values in record.e_d_signal])
+        sums = [int(np.sum(values)) for values in record.e_d_signal]
+        notes = _check_statements(record, record.e_d_signal, sums)
         if any(record.skew) or any(count != 1 for count in record.samps_per_frame):
-            return _loaded_smoothly(stem, header)
-        return _loaded(record, header)
+            return replace(_loaded_smoothly(stem, header), notes=notes)
+        return replace(_loaded(record, header), notes=notes)
     return _open_long(stem, header)
 
 
@@ -97,6 +97,7 @@ def _open_long(stem: Path, header: _Header) -> Waveform:
     described = _wfdb(wfdb.rdheader, stem)
     _check_rate(described, header)
     sums = np.zeros(header.signals, dtype=np.int64)
+    begun: list[Any] = []
     for first, last in _parts(header.times, sum(described.samps_per_frame)):
         part = _wfdb(
             wfdb.rdrecord,
@@ -104,11 +105,10 @@ def _open_long(stem: Path, header: _Header) -> Waveform:
             **{"sampfrom": first, "sampto": last, "physical": False, "smooth_frames": False},
             ignore_skew=True,
         )
-        if not first:
-            _check_initial_values(described, part.e_d_signal)
+        begun = begun or [values[:1].copy() for values in part.e_d_signal]
         sums += [int(np.sum(values)) for values in part.e_d_signal]
-    _check_sums(described, list(sums))
-    return _described(described, header, _loader(stem))
+    notes = _check_statements(described, begun, sums.tolist())
+    return replace(_described(described, header, _loader(stem)), notes=notes)
 
 
 def _open_segments(stem: Path, header: _Header, seconds: int | float) -> Waveform:
@@ -121,6 +121,7 @@ def _open_segments(stem: Path, header: _Header, seconds: int | float) -> Wavefor
     part = min(whole, round(seconds * header.sampling_rate_hz))
     begin = 0
     calibrated: dict[str, bool] = {}
+    notes: dict[str, None] = {}
     for name, length in zip(described.seg_name, described.seg_len, strict=True):
         if begin >= part:
             break
@@ -130,6 +131,7 @@ def _open_segments(stem: Path, header: _Header, seconds: int | float) -> Wavefor
             if part_header.segments:
                 raise Rejected("not-readable", "a segment that consists of segments")
             segment = _open_one(stem.with_name(name), part_header)
+            notes |= dict.fromkeys(segment.notes)
             for lead, unit in zip(segment.names, segment.units, strict=True):
                 calibrated[lead] = calibrated.get(lead, True) and unit != _UNCALIBRATED
     record = _wfdb(wfdb.rdrecord, stem, sampto=part)
@@ -137,7 +139,8 @@ def _open_segments(stem: Path, header: _Header, seconds: int | float) -> Wavefor
         unit if calibrated.get(lead_name(name or ""), True) else _UNCALIBRATED
         for name, unit in zip(record.sig_name, record.units, strict=True)
     ]
-    return _waveform(record.sig_name, units, header.sampling_rate_hz, whole, _loader(stem))
+    opened = _waveform(record.sig_name, units, header.sampling_rate_hz, whole, _loader(stem))
+    return replace(opened, notes=tuple(notes))
 
 
 def _loader(stem: Path) -> Callable[[int, int], np.ndarray]:
@@ -322,10 +325,26 @@ def _check_initial_values(record: Any, signals: list[Any]) -> None:
             _raise_mismatch(lead, "first sample", "initial value")
 
 
-def _check_sums(record: Any, sums: list[Any]) -> None:
+def _check_statements(record: Any, signals: list[Any], sums: list[int]) -> tuple[str, ...]:
+    """Hold signals to the initial values and checksums of their header; return notes.
+
+    Some writers put 0 where they compute no checksum. If every signal states 0 and no sum is 0,
+    the header states none, nor initial values where these are all 0 too.
+
+    Raises:
+        Rejected: `checksum`.
+    """
+    stated = [checksum for checksum in record.checksum if checksum is not None]
+    is_placeholder = len(stated) > 1 and not any(stated)
+    if is_placeholder and all(total % _CHECKSUM_MODULUS for total in sums):
+        if any(record.init_value):
+            _check_initial_values(record, signals)
+        return ("checksum-unknown",)
+    _check_initial_values(record, signals)
     for lead, total, checksum in zip(record.sig_name, sums, record.checksum, strict=True):
-        if checksum is not None and (int(total) - checksum) % _CHECKSUM_MODULUS:
+        if checksum is not None and (total - checksum) % _CHECKSUM_MODULUS:
             _raise_mismatch(lead, "samples", "checksum")
+    return ()
 
 
 def _raise_mismatch(lead: str | None, found: str, stated: str) -> None:

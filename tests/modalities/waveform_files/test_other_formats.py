@@ -12,6 +12,7 @@ import pytest
 
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.ecg import LEADS, Ecg
+from clinical_symile.modalities.waveform_files import array_file
 
 TIME_S = np.arange(5000) / 500
 ONE, TWO = (np.sin(2 * np.pi * rate * TIME_S + 0.5) for rate in (1.3, 1.7))
@@ -152,3 +153,65 @@ def test_any_other_format_is_refused_with_the_formats_that_are_read(
     verdict = rejection(tmp_path / "a.edf")
     assert verdict.reason == "not-readable"
     assert "EDF is no format of ECGs that is read; expected WFDB" in verdict.detail
+
+
+def test_the_ids_of_a_file_are_read_once_for_all_its_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    own_array = array_file._own_array
+
+    def counting(arrays: Any, name: str, file: Path) -> Any:
+        opened.append(name)
+        return own_array(arrays, name, file)
+
+    monkeypatch.setattr(array_file, "_own_array", counting)
+    write_arrays(tmp_path / "a.h5", np.stack([HEART, HEART * 0.5]), np.array([1, 2]))
+    for exam in (1, 2, 1):
+        read(tmp_path / "a.h5", {"exam": exam}, array_id="exam", **ARRAY)
+    assert opened.count("exam_id") == 1
+    write_arrays(tmp_path / "a.h5", np.stack([HEART, HEART * 0.5, HEART]), np.array([2, 1, 3]))
+    values, _ = read(tmp_path / "a.h5", {"exam": 2}, array_id="exam", **ARRAY)
+    np.testing.assert_allclose(values, HEART.T * 1000, atol=1)
+    assert opened.count("exam_id") == 2
+
+
+def test_an_hdf5_file_that_refers_to_another_file_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["tracings"] = HEART
+    HEART.tofile(tmp_path / "raw.bin")
+    with h5py.File(tmp_path / "link.h5", "w") as linked:
+        linked["tracings"] = h5py.ExternalLink("other.h5", "/tracings")
+    with h5py.File(tmp_path / "external.h5", "w") as external:
+        place = [(str(tmp_path / "raw.bin"), 0, HEART.nbytes)]
+        external.create_dataset("tracings", HEART.shape, HEART.dtype, external=place)
+    with h5py.File(tmp_path / "virtual.h5", "w") as virtual:
+        layout = h5py.VirtualLayout(HEART.shape, HEART.dtype)
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "tracings", HEART.shape)
+        virtual.create_virtual_dataset("tracings", layout)
+    assert read(tmp_path / "other.h5", **ARRAY)[0] is not None
+    for name in ("link.h5", "external.h5", "virtual.h5"):
+        assert rejection(tmp_path / name, **ARRAY).reason == "outside-source"
+
+
+def test_an_array_that_unpacks_to_far_more_than_it_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as opened:  # a terabyte of a value that fills it
+        opened.create_dataset("tracings", (10**10, 12), "f8", chunks=(1000, 12), fillvalue=1.0)
+    np.savez_compressed(tmp_path / "a.npz", tracings=HEART, other=np.zeros(10**6))
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**12, 12)}
+    with (tmp_path / "a.npy").open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(HEART.tobytes())
+    assert rejection(tmp_path / "a.h5", **ARRAY).reason == "too-large"
+    assert rejection(tmp_path / "a.npy", **ARRAY).reason == "not-readable"
+    assert read(tmp_path / "a.npz", **ARRAY)[0] is not None
+    monkeypatch.setattr(array_file, "_MAX_UNPACKED_BYTES", 8_000_000)
+    assert rejection(tmp_path / "a.npz", **ARRAY).reason == "too-large"
+
+
+@pytest.mark.parametrize("dtype", ["U8", "complex64", "datetime64[s]"])
+def test_an_array_of_something_else_than_numbers_is_refused(tmp_path: Path, dtype: str) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5000, 12), dtype=dtype))
+    assert rejection(tmp_path / "a.npy", **ARRAY).reason == "not-readable"

@@ -97,6 +97,58 @@ def test_negative_checksums_mean_the_same(tmp_path: Path, write_ecg: Callable[..
     np.testing.assert_array_equal(read(tmp_path / "a"), expected)
 
 
+def with_sum_of_zero(waves: np.ndarray) -> np.ndarray:
+    """The same record with values at its end that make the sum of each signal 0."""
+    counts = np.rint(waves * 1000).astype(int)
+    for lead in counts.T:
+        for place in range(2000):
+            step = int(np.clip(lead.sum(), -90, 90))
+            lead[2500 + place] -= step
+    assert not counts.sum(axis=0).any()
+    return counts / 1000
+
+
+def test_a_checksum_of_0_is_accepted_where_it_holds_and_refused_where_it_does_not(
+    tmp_path: Path, write_ecg: Callable[..., None]
+) -> None:
+    write_ecg(tmp_path / "a", with_sum_of_zero(WAVES))
+    lines = (tmp_path / "a.hea").read_text().splitlines()[1:13]
+    assert {line.split()[6] for line in lines} == {"0"}
+    notes: list[str] = []
+    Ecg(tmp_path, path="{file}").read({"file": "a"}, tmp_path, notes.append)
+    assert "checksum-unknown" not in notes
+    counts = np.fromfile(tmp_path / "a.dat", dtype="<i2")
+    counts[30] += 1
+    counts.tofile(tmp_path / "a.dat")
+    assert rejection(tmp_path / "a").reason == "checksum"
+
+
+@pytest.mark.parametrize("long_bytes", [50_000_000, 1000])
+def test_a_header_with_0_for_every_checksum_of_which_none_holds_is_read_and_noted(
+    tmp_path: Path,
+    write_ecg: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    long_bytes: int,
+) -> None:
+    monkeypatch.setattr(wfdb_record, "LONG_RECORDING_BYTES", long_bytes)
+    write_ecg(tmp_path / "a", WAVES + 0.1)
+    expected = read(tmp_path / "a")
+
+    def zeroed(line: str, initial: str | None = "0") -> str:
+        words = line.split()
+        return " ".join([*words[:5], initial or words[5], "0", *words[7:]])
+
+    change_header(tmp_path / "a", lambda lines: [lines[0], *map(zeroed, lines[1:])])
+    notes: list[str] = []
+    values = Ecg(tmp_path, path="{file}").read({"file": "a"}, tmp_path, notes.append)
+    np.testing.assert_array_equal(values, expected)
+    assert notes == ["checksum-unknown"]
+    change_header(  # an initial value that is stated must hold all the same
+        tmp_path / "a", lambda lines: [*lines[:12], zeroed(lines[12], "7")]
+    )
+    assert rejection(tmp_path / "a").reason == "checksum"
+
+
 @pytest.mark.parametrize("gain", ["0", "0(0)/mV", "-1000/mV", "1e999/mV", "nan/mV"])
 def test_a_gain_that_is_not_positive_and_finite_is_no_unit(
     tmp_path: Path, write_ecg: Callable[..., None], gain: str
