@@ -76,28 +76,32 @@ class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
     Args:
         reason: one sentence.
         code: the code of its kind, in `error_codes.toml`.
+
+    Attributes:
+        reason: the sentence, with its code beside it; as text, the error has the code at the end.
     """
 
     def __init__(self, reason: str, *, code: str | None = None):
-        super().__init__(reason)
-        self.code = code
+        self.reason = Problem(reason, code)
+        super().__init__(self.reason.with_code())
 
 
 class RenamedWordWarning(FutureWarning):
     """A definition or a file uses a word that has a new name; the old one is read until 0.3.0."""
 
 
-def warn_renamed(old: str, new: str, *, where: str) -> None:
+def warn_renamed(old: str, new: str, *, where: str, since: str = "0.2.0") -> None:
     """Warn that a word of an earlier version was read, and name the word that replaces it.
 
     Args:
         old: the word that was read, with its kind, such as `key 'absent'`.
         new: the word to use instead, in quotes.
         where: the file or folder.
+        since: the version that has the new word.
     """
     warnings.warn(
-        f"{where}: {old} is called {new} since 0.2.0. The old name is read until 0.3.0. Rename it. "
-        f"[{RENAMED_WORD}]",
+        f"{where}: {old} is called {new} since {since}. The old name is read until 0.3.0. Rename "
+        f"it. [{RENAMED_WORD}]",
         RenamedWordWarning,
         stacklevel=3,
     )

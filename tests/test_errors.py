@@ -92,9 +92,11 @@ def test_an_error_can_leave_a_worker_and_be_copied():
         assert [one.code for one in made.problems] == ["CS-D015", "CS-F003"]
 
 
-def test_a_verdict_has_a_plain_reason_and_a_code():
+def test_a_verdict_prints_its_code_and_keeps_a_plain_reason():
     verdict = CannotScore("no sample.", code="CS-S007")
-    assert (str(verdict), verdict.code) == ("no sample.", "CS-S007")
+    for one in (verdict, pickle.loads(pickle.dumps(verdict))):
+        assert str(one) == "no sample. [CS-S007]"
+        assert (one.reason, one.reason.code) == ("no sample.", "CS-S007")
 
 
 def test_a_warning_of_a_renamed_word_names_its_code():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from clinical_symile.api._arguments import (
@@ -12,11 +13,20 @@ from clinical_symile.api._arguments import (
     open_definitions,
 )
 from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
-from clinical_symile.config.tasks.inheritance import resolve_task_table
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import unknown_name_message
-from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
+from clinical_symile.reporting.benchmark_report import (
+    BENCHMARK_FILE,
+    Benchmark,
+    benchmark_tasks,
+    load_benchmark,
+    render_report,
+)
 from clinical_symile.reporting.results import Results, saved_about
+from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
 
@@ -122,16 +132,23 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
     path = folder / "unscored.jsonl"
     skipped = read_rows(path, SkippedResult) if path.is_file() else []
     definitions, (saved, notes) = open_definitions(catalog), saved_about(folder)
-    primary: dict[str, str] = {}
-    for row in rows:
-        if row.task not in primary and row.task in definitions.tasks:
-            primary[row.task] = resolve_task_table(definitions, row.task)["primary"]
-    record = folder / BENCHMARK_FILE
-    if record.is_file():
+    names = dict.fromkeys(row.task for row in rows if row.task in definitions.tasks)
+    tasks = {name: read_task(definitions, name) for name in names}
+    is_benchmark = (record := folder / BENCHMARK_FILE).is_file()
+    if is_benchmark:
         about = json.loads(record.read_text(encoding="utf-8"))
-        primary |= {name: task["primary"] for name, task in about["definitions"].items()}
-        notes = tuple(about["notes"])
-    return Results(tuple(rows), tuple(skipped), primary | saved, notes)
+        tasks, notes = benchmark_tasks(about, catalog=definitions), tuple(about["notes"])
+    tables = {
+        name: task_table(task)
+        for name, task in tasks.items()
+        if isinstance(task, Retrieval | Classification)
+    }
+    data = (
+        partial(load_benchmark, folder, catalog=definitions)
+        if is_benchmark
+        else partial(read_runs, [Run(folder)], tables)
+    )
+    return Results(tuple(rows), tuple(skipped), saved | tables, notes, data)
 
 
 def export(
@@ -177,7 +194,5 @@ def export(
         if form in file_export.TABLE_FORMATS:
             written += file_export.export_tables(folder, results, into=target, form=form)
         else:
-            written += file_export.export_figures(
-                folder, results, into=target, form=form, catalog=open_definitions(catalog)
-            )
+            written += file_export.export_folder_figures(folder, results, into=target, form=form)
     return written

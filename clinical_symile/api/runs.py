@@ -1,6 +1,8 @@
 """Train, evaluate and compare runs and your own models."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from clinical_symile.evaluation.task_selection import (
     run_name,
 )
 from clinical_symile.reporting.results import Comparisons, Results
+from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking import mlflow
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
@@ -191,6 +194,7 @@ def evaluate(
         patterns, not_applicable = applicable_patterns(selected, as_names(missingness))
         selected = [task for task in selected if patterns[task.name]]
         notes += not_applicable
+    data = None
     if isinstance(model, str | Path | Run):
         run = as_run(model)
         options = {"training_store": training_store, "out": out, "name": name}
@@ -199,6 +203,7 @@ def evaluate(
         )
         results, skipped = run.results, run.unscored
         notes = [*differences, *notes]
+        data = partial(read_runs, [run], _task_tables(selected))
     elif missing_query is not None:
         raise DefinitionError(
             "missing_query is for runs; expected None for an object. Set `missing_query` of the "
@@ -209,7 +214,8 @@ def evaluate(
         results, skipped = _evaluate_object(
             model, selected, opened, patterns, objective, name, out, choose_bar(progress)
         )
-    return _selected_results(selected, patterns, results, skipped, notes)
+    found = _selected_results(selected, patterns, results, skipped, notes)
+    return replace(found, report_data=data)
 
 
 def compare(
@@ -246,11 +252,11 @@ def compare(
 
     opened = open_store(store)
     selected, notes = applicable_tasks(open_definitions(catalog), opened, patterns=as_names(tasks))
+    compared, tables = [as_run(run) for run in runs], _task_tables(selected)
     with choose_bar(progress)("Compare") as update:
-        rows, losses = compare_all(
-            [as_run(run) for run in runs], selected, store=opened, margin=margin, progress=update
-        )
-    return Comparisons(tuple(rows), tuple(losses), tuple(notes))
+        rows, losses = compare_all(compared, selected, store=opened, margin=margin, progress=update)
+    data = partial(read_runs, compared, tables)
+    return Comparisons(tuple(rows), tuple(losses), tuple(notes), tables, data)
 
 
 def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncResult:
@@ -290,9 +296,13 @@ def _selected_results(
     return Results(
         tuple(row for row in results if (row.task, row.missingness) in wanted),
         tuple(row for row in skipped if (row.task, row.missingness) in wanted),
-        {task.name: task.primary for task in selected},
+        _task_tables(selected),
         tuple(notes),
     )
+
+
+def _task_tables(tasks: Sequence[EvaluationTask]) -> dict[str, dict[str, Any]]:
+    return {task.name: task_table(task) for task in tasks}
 
 
 def _evaluate_run(

@@ -232,7 +232,7 @@ def show_unscored(
     """Print what could not be evaluated, once for each reason."""
     rows: dict[tuple[str, str], list[SkippedResult]] = {}
     for row in unscored:
-        rows.setdefault((row.task, row.reason), []).append(row)
+        rows.setdefault((row.task, str(row)), []).append(row)
     for (task, reason), alike in rows.items():
         patterns = ", ".join(dict.fromkeys(row.missingness for row in alike))
         runs = ", ".join(dict.fromkeys(row.run for row in alike))

@@ -56,8 +56,8 @@ def build_training_view(
         mask = draw_mask(
             pattern, visible_store, split="train", modalities=task.modalities, seed=seed
         )
-    except CannotScore as reason:
-        raise DataError(f"task '{task.name}': {reason}", code="CS-F015") from reason
+    except CannotScore as verdict:
+        raise DataError(verdict.reason.at(f"task '{task.name}'"), code="CS-F015") from verdict
     if min_modalities is None:
         min_modalities = len(pattern.visible_modalities(task.modalities))
     is_used = mask.available.sum(axis=1) >= min_modalities

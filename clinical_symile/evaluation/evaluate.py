@@ -91,8 +91,9 @@ def evaluate(
                 outcome = _evaluator(task, reduced, store).outcome(pattern)
             else:
                 outcome = evaluator.outcome(pattern)
-        except CannotScore as reason:
-            skipped = SkippedResult(**context[pattern.name], reason=str(reason))
+        except CannotScore as verdict:
+            reason = verdict.reason
+            skipped = SkippedResult(**context[pattern.name], reason=str(reason), code=reason.code)
             evaluation.unscored.append(skipped)
             continue
         outcomes[pattern.name] = outcome
@@ -132,8 +133,11 @@ def _add_results(
             interval = intervals[name, metric.name]
             if isinstance(interval, ValueError):
                 reason = f"{interval}{_left_out(task, metric.name, outcome.per_sample)}"
-                skipped = SkippedResult(**context[name], reason=reason, metric=metric.name)
-                evaluation.unscored.append(skipped)
+                evaluation.unscored.append(
+                    SkippedResult(
+                        **context[name], reason=reason, metric=metric.name, code="CS-S014"
+                    )
+                )
                 continue
             chance = metric.chance
             known = isinstance(interval, Interval)

@@ -187,7 +187,13 @@ def skip_task(run: Run, task: EvaluationTask, store: CohortStore, unknown: Seque
     reason = f"the run has no encoder for {', '.join(unknown)}, which the task needs."
     fingerprint = expected_fingerprints(task, store)
     unscored = [
-        SkippedResult(**about, missingness=pattern, reason=reason, digest=fingerprint(pattern))
+        SkippedResult(
+            **about,
+            missingness=pattern,
+            reason=reason,
+            digest=fingerprint(pattern),
+            code="CS-S009",
+        )
         for pattern in task.missingness
     ]
     run.write_evaluation(

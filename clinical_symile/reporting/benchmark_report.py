@@ -2,26 +2,24 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import ORACLE
-from clinical_symile.tracking.analysis_tables import merge_analyses, read_analysis, select_tasks
+from clinical_symile.reporting.run_data import read_runs, task_table, without_withheld
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodComparison,
@@ -33,7 +31,6 @@ from clinical_symile.tracking.results import (
     Comparison,
     Result,
     SkippedResult,
-    is_withheld,
     read_rows,
 )
 from clinical_symile.tracking.run import Run
@@ -103,12 +100,12 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     record = json.loads((out / BENCHMARK_FILE).read_text(encoding="utf-8"))
     store = open_store(Path(record["store"]))
     runs = [Run(out / "runs" / name) for name in record["runs"]]
-    trained = [run for run in runs if run.is_trained]
     scored = benchmark_tasks(record, catalog=catalog)
-    results, withheld = _without_withheld(read_rows(out / "results.jsonl", Result))
+    results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
     hidden = {(row.run, row.task, row.missingness) for row in withheld}
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
-    return ReportData(
+    return replace(
+        read_runs(runs, {name: task_table(task) for name, task in scored.items()}),
         results=results,
         comparisons=_shown(read_rows(out / "comparisons.jsonl", Comparison), hidden),
         losses=_shown(read_rows(out / "losses.jsonl", Comparison), hidden),
@@ -116,48 +113,16 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
         methods_compared=_read_if_there(out / "method_comparisons.jsonl", MethodComparison),
         masks=_read_if_there(out / "masks.jsonl", MaskAuroc),
-        analysis=select_tasks(
-            merge_analyses(read_analysis(run.path) for run in runs), scored.__contains__
-        ),
-        results_by_rule=[
-            row
-            for run in runs
-            for row in run.results_by_rule
-            if row.task in scored and not is_withheld(row)
-        ],
         unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],
         notes=record["notes"],
-        baselines={r.name: r.metadata["definition"]["description"] for r in runs if r.is_baseline},
-        runs=[_with_current_words(run) for run in trained],
-        histories={run.name: run.history for run in trained},
         cohort={**store.manifest, "description": record["description"]},
-        tasks={name: _about(task) for name, task in scored.items()},
         above_best=above_best,
         tested=tested,
         oracle=_oracle(out / "runs" / ORACLE / "oracle.json"),
-        gallery=query_examples(store, trained, scored),
+        gallery=query_examples(store, [run for run in runs if run.is_trained], scored),
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
     )
-
-
-def _without_withheld(results: list[Result]) -> tuple[list[Result], list[SkippedResult]]:
-    """Split results into those that may be shown, and the reason for the others."""
-    reason = "fewer than 10 samples, subjects, or samples of a class: withheld."
-    withheld = [
-        SkippedResult(
-            run=row.run,
-            cohort=row.cohort,
-            task=row.task,
-            missingness=row.missingness,
-            metric=row.metric,
-            reason=reason,
-            digest=row.digest,
-        )
-        for row in results
-        if is_withheld(row)
-    ]
-    return [row for row in results if not is_withheld(row)], withheld
 
 
 def _shown(rows: list[Comparison], hidden: set[tuple[str, str, str]]) -> list[Comparison]:
@@ -192,18 +157,5 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
     return tasks
 
 
-def _with_current_words(run: Run) -> dict[str, Any]:
-    """Return a run's record with its definition in today's words."""
-    record = run.metadata
-    if "definition" not in record:
-        return record
-    definition = PRETRAINING_WORDS.update(record["definition"], where=str(run.path / "run.toml"))
-    return {**record, "definition": definition}
-
-
 def _oracle(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _about(task: Retrieval | Classification) -> dict[str, Any]:
-    return {**task.model_dump(), "higher_is_better": primary_metric(task).higher_is_better}

@@ -1,13 +1,16 @@
-"""Write the figures of a report as files of their own, with fonts, colours and a legend."""
+"""Draw the figures of a report as files of their own, with fonts, colours and a legend."""
 
-from collections.abc import Sequence
+import base64
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.files import write_bytes
 from clinical_symile.registry.base import unknown_name_message
-from clinical_symile.reporting.benchmark_report import load_benchmark
+from clinical_symile.reporting.figures.picture import FILE_FORMATS
+from clinical_symile.reporting.figures.sheet import SheetFigure, sheet
 from clinical_symile.reporting.render import draw_sections
 from clinical_symile.reporting.report_data import ReportData
 
@@ -33,57 +36,62 @@ FIGURE_KINDS = {
 }
 
 
-def export_report_figures(
-    out: Path,
-    *,
-    directory: Path,
-    catalog: Catalog,
-    file_format: str = "svg",
-    kinds: Sequence[str] | None = None,
-) -> list[Path]:
-    """Write every figure of a finished benchmark as a file; a figure keeps its file name.
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """The figures of one kind, which a notebook shows and which can be written to a file.
 
-    Args:
-        out: the benchmark's folder.
-        directory: where the files are written.
-        catalog: where the tasks are.
-        file_format: `svg`, `png` or `pdf`.
-        kinds: names of `FIGURE_KINDS`; None for all.
-
-    Returns:
-        The files, in the order of the report.
-
-    Raises:
-        DataError: the folder is not one of a finished benchmark.
-        DefinitionError: a kind is unknown.
-        ValueError: the format is unknown.
+    Attributes:
+        kind: a name of `FIGURE_KINDS`.
+        figures: one for each task, and where it applies for each mechanism or pair of methods.
     """
-    data = load_benchmark(out, catalog=catalog)
-    written: list[Path] = []
-    for kind in FIGURE_KINDS if kinds is None else kinds:
-        for name, save in _figures(data, kind):
-            path = directory / f"{name}.{file_format}"
-            save(path)
-            written.append(path)
-    return written
+
+    kind: str
+    figures: Sequence[SheetFigure]
+
+    def __len__(self) -> int:
+        return len(self.figures)
+
+    def __iter__(self) -> Iterator[SheetFigure]:
+        return iter(self.figures)
+
+    def save(self, path: str | Path) -> Path:
+        """Write all figures into one file; its suffix is the format.
+
+        Several figures are drawn in two columns in SVG and PNG, and on a page each in PDF. The
+        verb `export` writes each figure into a file of its own.
+
+        Args:
+            path: a file that ends in `.png`, `.svg` or `.pdf`.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: the suffix is another.
+        """
+        path = Path(path)
+        write_bytes(path, sheet(self.figures, _file_format(path)))
+        return path
+
+    def _repr_html_(self) -> str:
+        images = []
+        for one in self.figures:
+            data = base64.b64encode(one.content("png")).decode()
+            about = html.escape(one.picture.title)
+            images.append(f'<img alt="{about}" width="480" src="data:image/png;base64,{data}">')
+        return "\n".join(images)
 
 
-def save_figures(data: ReportData, kind: str, path: Path) -> list[Path]:
-    """Write the figures of one kind.
+def draw_figures(data: ReportData, kind: str) -> Plot:
+    """Draw the figures of one kind.
 
     Args:
         data: results and tasks; other fields as the kind needs them.
         kind: a name of `FIGURE_KINDS`.
-        path: ends in `.svg`, `.png` or `.pdf`. Where there are several figures, each figure's name
-            is appended to the stem.
-
-    Returns:
-        The files.
 
     Raises:
         DefinitionError: the kind is unknown.
         DataError: the data do not suffice for a figure of this kind.
-        ValueError: the path has another ending.
     """
     figures = _figures(data, kind)
     if not figures:
@@ -92,32 +100,54 @@ def save_figures(data: ReportData, kind: str, path: Path) -> list[Path]:
             "tasks and missingness patterns that it needs, or choose another kind.",
             code="CS-S005",
         )
+    return Plot(kind, figures)
+
+
+def export_figures(data: ReportData, *, into: Path, file_format: str) -> list[Path]:
+    """Write every figure of a report into a file of its own; a figure keeps its file name.
+
+    Args:
+        data: what figures are made from.
+        into: the folder of the files.
+        file_format: `svg`, `png` or `pdf`.
+
+    Returns:
+        The files, in the order of the report.
+
+    Raises:
+        DataError: not one figure can be drawn from the data.
+    """
     written = []
-    for name, save in figures:
-        suffix = f"-{name.removeprefix(f'{kind}-')}" if len(figures) > 1 else ""
-        own = path.with_name(f"{path.stem}{suffix}{path.suffix}")
-        save(own)
-        written.append(own)
+    for kind in FIGURE_KINDS:
+        for one in _figures(data, kind):
+            path = into / f"{one.picture.name}.{file_format}"
+            write_bytes(path, one.content(file_format))
+            written.append(path)
+    if not written:
+        raise DataError(
+            f"{into}: no figure can be drawn from these results. Evaluate more tasks, or export "
+            "tables instead.",
+            code="CS-S005",
+        )
     return written
 
 
-def _figures(data: ReportData, kind: str) -> list[tuple[str, Any]]:
-    """Return the name of each figure of a kind, and a function that saves it."""
+def _file_format(path: Path) -> str:
+    file_format = path.suffix.removeprefix(".").lower()
+    if file_format not in FILE_FORMATS:
+        raise ValueError(f"{path}: expected a file name that ends in .png, .svg or .pdf")
+    return file_format
+
+
+def _figures(data: ReportData, kind: str) -> list[SheetFigure]:
+    """Return each figure of a kind, with its heading and legend."""
     if kind not in FIGURE_KINDS:
         raise DefinitionError(
             unknown_name_message(kind, FIGURE_KINDS, what="kind of figure"), code="CS-F017"
         )
-    figures = []
-    for section in draw_sections(FIGURE_KINDS[kind], data):
-        legend = section.content.legend
-        for panel in (*section.content.panels, *section.content.more):
-            if panel.picture is not None:
-                figures.append((panel.picture.name, _saver(panel, legend)))
-    return figures
-
-
-def _saver(panel: Any, legend: Any):
-    def save(path: Path) -> None:
-        panel.picture.save(path, heading=panel.title, legend=legend)
-
-    return save
+    return [
+        SheetFigure(panel.picture, panel.title, section.content.legend)
+        for section in draw_sections(FIGURE_KINDS[kind], data)
+        for panel in (*section.content.panels, *section.content.more)
+        if panel.picture is not None
+    ]

@@ -1,20 +1,14 @@
 """Export tables and figures of a benchmark or a run as CSV, LaTeX, PNG, SVG or PDF."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.files import write_text
-from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE
-from clinical_symile.reporting.figure_files import export_report_figures
-from clinical_symile.reporting.figures.plots import (
-    PLOT_FORMATS,
-    degradation_plot,
-    difference_plot,
-    interval_plot,
-)
+from clinical_symile.reporting.figure_files import export_figures
+from clinical_symile.reporting.figures.picture import FILE_FORMATS
 from clinical_symile.reporting.results import (
     Comparisons,
     Results,
@@ -26,7 +20,7 @@ from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, See
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
 
 TABLE_FORMATS = ("csv", "latex")
-EXPORT_FORMATS = (*TABLE_FORMATS, *PLOT_FORMATS)
+EXPORT_FORMATS = (*TABLE_FORMATS, *FILE_FORMATS)
 
 # The tables that a folder may hold beside its results.
 _TABLES: Mapping[str, type[Any]] = {
@@ -73,37 +67,25 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
     return written
 
 
-def export_figures(
-    folder: Path, results: Results, *, into: Path, form: str, catalog: Catalog
-) -> list[Path]:
-    """Write every figure of a folder as a file that stands alone.
+def export_folder_figures(folder: Path, results: Results, *, into: Path, form: str) -> list[Path]:
+    """Write every figure that a report can draw of a folder, each as a file that stands alone.
 
     Args:
         folder: of a benchmark or a run.
         results: of that folder.
         into: the folder to write into.
         form: `png`, `svg` or `pdf`.
-        catalog: where the tasks of a benchmark are.
 
     Returns:
-        The files: of a benchmark every figure that its reports can show; of a run its results and
-        differences.
+        The files.
     """
-    if (folder / BENCHMARK_FILE).is_file():
-        return export_report_figures(folder, directory=into, catalog=catalog, file_format=form)
-    written, primary = [], results.primary.rows
-    for task in dict.fromkeys(row.task for row in primary):
-        rows = [row for row in primary if row.task == task]
-        name = task.replace("/", "-")
-        written.append(degradation_plot(rows).save(into / f"degradation-{name}.{form}"))
-        written.append(interval_plot(rows).save(into / f"intervals-{name}.{form}"))
-    tables = _read_tables(folder)
-    for name in ("comparisons", "losses"):
-        for task in dict.fromkeys(row.task for row in tables.get(name, ())):
-            rows = [row for row in tables[name] if row.task == task]
-            path = into / f"{name}-{task.replace('/', '-')}.{form}"
-            written.append(difference_plot(rows).save(path))
-    return written
+    data = results.figure_data()
+    if not data.comparisons:  # a run's own comparisons
+        tables = _read_tables(folder)
+        data = replace(
+            data, comparisons=tables.get("comparisons", ()), losses=tables.get("losses", ())
+        )
+    return export_figures(data, into=into, file_format=form)
 
 
 def _read_tables(folder: Path) -> dict[str, Sequence[Any]]:

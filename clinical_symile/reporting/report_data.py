@@ -112,7 +112,9 @@ class ReportData:
     @cached_property
     def series(self) -> list[Series]:
         """Each run with its label and colour."""
-        return method_series(self.runs, self.results)
+        compared = (name for row in self.comparisons for name in (row.run, row.baseline))
+        lost = (row.run for row in self.losses)
+        return method_series(self.runs, [*(row.run for row in self.results), *compared, *lost])
 
     @cached_property
     def methods(self) -> list[Series]:

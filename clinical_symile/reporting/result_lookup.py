@@ -96,16 +96,15 @@ def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def method_series(runs: Sequence[Mapping[str, Any]], results: Iterable[Result]) -> list[Series]:
-    """Return a colour and a label for each run: those of `runs` first, then others with results.
+def method_series(runs: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[Series]:
+    """Return a colour and a label for each run: those of `runs` first, then others by name.
 
     Args:
         runs: the `run.toml` of each run.
-        results: of these runs and perhaps others.
+        names: of these runs and perhaps others, as results and comparisons have them.
     """
     records = {str(record["name"]): record for record in runs}
-    others = (row.run for row in results if row.run != ORACLE)
-    names = list(dict.fromkeys([*records, *others]))
+    names = list(dict.fromkeys([*records, *(name for name in names if name != ORACLE)]))
     tasks = {name: str(records.get(name, {}).get("task", name)) for name in names}
     families = list(dict.fromkeys(tasks.values()))
     short = {tasks[name]: _objective(records.get(name), name) for name in names}

@@ -1,7 +1,7 @@
 """`Results` and `Comparisons`: rows as data frames, CSV, LaTeX, figures and notebook tables."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import nan
 from pathlib import Path
@@ -9,10 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from clinical_symile.errors import DataError, warn_renamed
 from clinical_symile.files import write_file, write_text
 from clinical_symile.formatting import format_p_value
-from clinical_symile.registry.base import unknown_name_message
-from clinical_symile.reporting.figures.plots import RESULT_PLOTS, Plot, difference_plot
+from clinical_symile.reporting.figure_files import Plot, draw_figures
+from clinical_symile.reporting.report_data import ReportData
+from clinical_symile.reporting.result_lookup import TaskTables
+from clinical_symile.reporting.run_data import without_withheld
 from clinical_symile.tracking.results import (
     Comparison,
     Result,
@@ -22,6 +25,7 @@ from clinical_symile.tracking.results import (
 )
 
 _ABOUT = "about.json"
+_RENAMED_KINDS = {"intervals": "performance", "losses": "noninferiority"}  # read until 0.3.0
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
 
 
@@ -32,22 +36,31 @@ class Results:
     Attributes:
         rows: one for each run, task, missingness pattern and metric.
         skipped: what could not be scored, and why.
-        primary_metrics: for each task the metric to look at first.
+        tasks: the definition of each task, with the metric to look at first under `primary`.
         notes: what else to know, such as tasks that do not apply to the cohort.
+        report_data: reads what figures show besides the rows, such as training curves; None where
+            there is nothing else.
     """
 
     rows: tuple[Result, ...]
     skipped: tuple[SkippedResult, ...] = ()
-    primary_metrics: Mapping[str, str] = field(default_factory=dict)
+    tasks: TaskTables = field(default_factory=dict[str, Mapping[str, Any]])
     notes: tuple[str, ...] = ()
+    report_data: Callable[[], ReportData] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
+    def primary_metrics(self) -> dict[str, str]:
+        """For each task the metric to look at first."""
+        return {name: task["primary"] for name, task in self.tasks.items()}
+
+    @property
     def primary(self) -> "Results":
         """The rows of each task's primary metric."""
-        kept = tuple(r for r in self.rows if r.metric == self.primary_metrics.get(r.task, r.metric))
+        primary = self.primary_metrics
+        kept = tuple(r for r in self.rows if r.metric == primary.get(r.task, r.metric))
         return replace(self, rows=kept)
 
     def to_frame(self) -> pd.DataFrame:
@@ -90,25 +103,35 @@ class Results:
         return _write_latex(head, lines, aligned="lllr" + "r" * len(runs) + "r", path=path)
 
     def plot(self, kind: str, path: str | Path | None = None) -> Plot:
-        """Draw each task's primary metric.
+        """Draw the figures that a report draws of these results.
+
+        Results on too few subjects are left out, as in a report.
 
         Args:
-            kind: `degradation` (a metric by missingness pattern) or `intervals` (a row for each
-                task and pattern).
-            path: a file to write as well: `.png`, `.svg` or `.pdf`.
+            kind: such as `performance` (values with intervals), `degradation` (by the rate of
+                missing modalities), `retained_share` or `trained_with`; also `calibration`,
+                `training` and others, where the results come from a run or a benchmark.
+            path: a file to write as well: `.png`, `.svg` or `.pdf`. It holds all figures.
 
         Returns:
-            The figure; a notebook shows it.
+            The figures; a notebook shows them.
 
         Raises:
-            ValueError: there is no such kind or format, or there are no results.
+            DefinitionError: there is no such kind.
+            DataError: the results do not suffice for it, or a task's definition is not known.
+            ValueError: the path has another ending.
         """
-        if kind not in RESULT_PLOTS:
-            raise ValueError(unknown_name_message(kind, RESULT_PLOTS, what="plot"))
-        plot = RESULT_PLOTS[kind](self.primary.rows)
-        if path is not None:
-            plot.save(path)
-        return plot
+        return _plot(self.figure_data(), kind, path)
+
+    def figure_data(self) -> ReportData:
+        """Return what figures are drawn from.
+
+        Raises:
+            DataError: the definition of a task is not known.
+        """
+        shown, _ = without_withheld(self.rows)
+        data = self.report_data() if self.report_data else ReportData(results=(), tasks={})
+        return replace(data, results=shown, tasks=_known(self.tasks, self.rows))
 
     def save(self, folder: str | Path) -> Path:
         """Write the rows as JSON lines into a folder, from which `open_results` reads them.
@@ -122,7 +145,7 @@ class Results:
         folder = Path(folder)
         write_rows(folder / "results.jsonl", self.rows)
         write_rows(folder / "unscored.jsonl", self.skipped)
-        about = {"primary_metrics": dict(self.primary_metrics), "notes": list(self.notes)}
+        about = {"tasks": self.tasks, "notes": list(self.notes)}
         write_text(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
         return folder
 
@@ -135,7 +158,7 @@ class Results:
         )
 
     def _reasons(self) -> list[str]:
-        said = (f"{row.task}, {row.missingness}: {row.reason}" for row in self.skipped)
+        said = (f"{row.task}, {row.missingness}: {row}" for row in self.skipped)
         return list(dict.fromkeys(said))
 
 
@@ -150,11 +173,16 @@ class Comparisons:
         rows: a difference for each pair of runs, task and missingness pattern.
         losses: for each run, task and pattern the value minus the value with nothing missing.
         notes: what else to know.
+        tasks: the definition of each task.
+        report_data: reads what figures show besides the rows, such as the runs' labels; None where
+            there is nothing else.
     """
 
     rows: tuple[Comparison, ...]
     losses: tuple[Comparison, ...] = ()
     notes: tuple[str, ...] = ()
+    tasks: TaskTables = field(default_factory=dict[str, Mapping[str, Any]])
+    report_data: Callable[[], ReportData] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -191,25 +219,25 @@ class Comparisons:
         return _write_latex(head, lines, aligned="lllllrrr", path=path)
 
     def plot(self, kind: str = "differences", path: str | Path | None = None) -> Plot:
-        """Draw the differences with their 95 % intervals.
+        """Draw the figures that a report draws of these comparisons.
 
         Args:
-            kind: `differences` between runs, or `losses` under missingness.
-            path: a file to write as well: `.png`, `.svg` or `.pdf`.
+            kind: `differences` between runs, or `noninferiority` for the loss without a modality.
+            path: a file to write as well: `.png`, `.svg` or `.pdf`. It holds all figures.
 
         Returns:
-            The figure; a notebook shows it.
+            The figures; a notebook shows them.
 
         Raises:
-            ValueError: there is no such kind or format, or there are no rows.
+            DefinitionError: there is no such kind.
+            DataError: the comparisons do not suffice, or a task's definition is not known.
+            ValueError: the path has another ending.
         """
-        kinds = {"differences": self.rows, "losses": self.losses}
-        if kind not in kinds:
-            raise ValueError(unknown_name_message(kind, kinds, what="plot"))
-        plot = difference_plot(kinds[kind])
-        if path is not None:
-            plot.save(path)
-        return plot
+        data = self.report_data() if self.report_data else ReportData(results=(), tasks={})
+        tasks = _known(self.tasks, (*self.rows, *self.losses))
+        return _plot(
+            replace(data, comparisons=self.rows, losses=self.losses, tasks=tasks), kind, path
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write `comparisons.jsonl` and `losses.jsonl` into a folder and return the folder."""
@@ -225,13 +253,13 @@ class Comparisons:
         return _html(frame, self.notes)
 
 
-def saved_about(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Read the primary metrics and notes that `Results.save` wrote; empty without them."""
+def saved_about(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Read the tasks and notes that `Results.save` wrote; empty without them."""
     path = folder / _ABOUT
     if not path.is_file():
         return {}, ()
     about = json.loads(path.read_text(encoding="utf-8"))
-    return about["primary_metrics"], tuple(about["notes"])
+    return about.get("tasks", {}), tuple(about["notes"])
 
 
 def rows_frame(rows: Sequence[Any]) -> pd.DataFrame:
@@ -249,6 +277,29 @@ def frame_latex(frame: pd.DataFrame, path: Path) -> None:
     lines = [[_cell(value) for value in line] for line in frame.itertuples(index=False, name=None)]
     aligned = "".join("r" if right else "l" for right in numeric)
     _write_latex(list(map(str, frame.columns)), lines, aligned=aligned, path=path)
+
+
+def _plot(data: ReportData, kind: str, path: str | Path | None) -> Plot:
+    if kind in _RENAMED_KINDS:
+        new = _RENAMED_KINDS[kind]
+        warn_renamed(f"kind of figure '{kind}'", f"'{new}'", where="plot", since="0.2.1")
+        kind = new
+    plot = draw_figures(data, kind)
+    if path is not None:
+        plot.save(path)
+    return plot
+
+
+def _known(tasks: TaskTables, rows: Sequence[Result | Comparison]) -> TaskTables:
+    """Return the definitions of the tasks that have rows."""
+    names = dict.fromkeys(row.task for row in rows)
+    if unknown := [name for name in names if name not in tasks]:
+        raise DataError(
+            f"{', '.join(unknown)}: the definition is not known; a figure needs it. Name the "
+            "folder of your own definitions with `catalog` or --catalog.",
+            code="CS-S005",
+        )
+    return {name: task for name, task in tasks.items() if name in names}
 
 
 def _write_csv(frame: pd.DataFrame, path: str | Path) -> Path:

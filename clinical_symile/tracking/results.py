@@ -6,7 +6,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, Problem
 from clinical_symile.files import write_text
 from clinical_symile.formatting import SMALLEST_COUNT
 
@@ -164,6 +164,7 @@ class SkippedResult:
         reason: one sentence.
         metric: the metric; None where no metric of the pattern could be computed.
         digest: fingerprint of task, cohort, store and candidate lists.
+        code: the code of its kind of reason, which `explain` explains; None if it has none.
     """
 
     run: str
@@ -173,6 +174,10 @@ class SkippedResult:
     reason: str
     digest: str
     metric: str | None = None
+    code: str | None = None
+
+    def __str__(self) -> str:
+        return Problem(self.reason, self.code).with_code()
 
 
 if TYPE_CHECKING:

@@ -6,16 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
-from clinical_symile.reporting.file_export import check_exportable, export_figures, export_tables
+from clinical_symile.reporting.file_export import (
+    check_exportable,
+    export_folder_figures,
+    export_tables,
+)
 from clinical_symile.reporting.results import Results
 from clinical_symile.tracking.results import write_rows
-from tests.reporting.test_results import LESS, OTHER_METRIC, OTHER_RUN, RESULT
+from tests.reporting.test_results import COMPARISON, LESS, OTHER_METRIC, OTHER_RUN, RESULT, TASKS
 
-RESULTS = Results(
-    (RESULT, OTHER_METRIC, OTHER_RUN, LESS), primary_metrics={RESULT.task: "recall_at_1"}
-)
+RESULTS = Results((RESULT, OTHER_METRIC, OTHER_RUN, LESS), tasks=TASKS)
 
 
 @pytest.fixture
@@ -51,19 +52,19 @@ def test_latex_holds_primary_results_alone(folder: Path, tmp_path: Path):
     assert "tabular" in text
 
 
-def test_figures_of_a_run_are_one_of_each_task_and_kind(
-    folder: Path, tmp_path: Path, catalog: Catalog
-):
+def test_figures_of_a_run_are_those_that_a_report_draws(folder: Path, tmp_path: Path):
     into = tmp_path / "figures"
-    into.mkdir()
-    rows = tuple(replace(row, run="symile-0") for row in (RESULT, LESS))
-    results = Results(rows, primary_metrics={RESULT.task: "recall_at_1"})
-    (folder / "losses.jsonl").unlink()
-    written = export_figures(folder, results, into=into, form="svg", catalog=catalog)
+    comparison = replace(COMPARISON, missingness="mcar-30")
+    write_rows(folder / "comparisons.jsonl", [comparison])
+    results = replace(RESULTS, rows=(RESULT, LESS, OTHER_RUN))
+    written = export_folder_figures(folder, results, into=into, form="svg")
     name = RESULT.task.replace("/", "-")
-    assert [path.name for path in written] == [f"degradation-{name}.svg", f"intervals-{name}.svg"]
+    assert {f"{name}-complete.svg", f"degradation-{name}-mcar.svg"} < {
+        path.name for path in written
+    }
+    assert any(path.name.startswith(f"differences-{name}") for path in written)
     for path in written:
-        assert path.read_text(encoding="utf-8").lstrip().startswith("<")
+        assert path.read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path):

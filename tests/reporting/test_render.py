@@ -66,7 +66,8 @@ def test_what_is_lost_is_told_with_pictures_and_their_tables(tmp_path: Path):
     assert "hidden rate digest of the mask" in masks
     assert "ecg 0.0 %, labs 0.0 % 0123" in masks
     assert len(re.findall("<figure", text)) == text.count("<table>") > 0
-    about: dict[str, Any] = {"tasks": data.tasks, "series": method_series(data.runs, data.results)}
+    series = method_series(data.runs, [row.run for row in data.results])
+    about: dict[str, Any] = {"tasks": data.tasks, "series": series}
     met = trained_with_panels(ResultTable(data.results), data.comparisons, **about)
     assert all(panel.title in html.unescape(text) for panel in met)
     said = words(text)

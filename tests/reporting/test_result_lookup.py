@@ -30,5 +30,5 @@ def test_two_tasks_of_one_objective_are_told_apart_by_their_names():
 
 def test_a_run_without_a_record_keeps_its_own_name():
     data = made_data()
-    others = method_series([], data.results)
+    others = method_series([], [row.run for row in data.results])
     assert [one.label for one in others] == ["symile-0", "clip-0"]

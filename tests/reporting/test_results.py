@@ -1,12 +1,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pandas as pd
 import pytest
 
+from clinical_symile.errors import DataError, DefinitionError, RenamedWordWarning
+from clinical_symile.reporting.figure_files import draw_figures
 from clinical_symile.reporting.results import Comparisons, Results
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
+from tests.helpers.report_data import made_data
 
 RESULT = Result(
     run="symile-0",
@@ -37,10 +41,18 @@ SKIPPED = SkippedResult(
     missingness="site",
     reason="no <site> is kept.",
     digest="d",
+    code="CS-S013",
 )
-RESULTS = Results(
-    (RESULT, OTHER_METRIC, OTHER_RUN, LESS), (SKIPPED,), {RESULT.task: "recall_at_1"}, ("a note",)
-)
+TASK = {
+    "kind": "retrieval",
+    "description": "Find the X-ray.",
+    "query": ["ecg", "labs"],
+    "target": "cxr",
+    "primary": "recall_at_1",
+    "higher_is_better": True,
+}
+TASKS = {RESULT.task: TASK}
+RESULTS = Results((RESULT, OTHER_METRIC, OTHER_RUN, LESS), (SKIPPED,), TASKS, ("a note",))
 COMPARISON = Comparison(
     run="symile-0",
     baseline="clip_0",
@@ -98,7 +110,9 @@ def test_a_comparison_in_bold_is_significant_after_holm():
 def test_saved_results_are_read_again(tmp_path: Path):
     from clinical_symile import open_results
 
-    assert open_results(RESULTS.save(tmp_path / "kept")) == RESULTS
+    read = open_results(RESULTS.save(tmp_path / "kept"))
+    assert read.tasks[RESULT.task].items() >= {**TASK, "description": ANY}.items()
+    assert replace(read, tasks=TASKS) == RESULTS
     lines = (tmp_path / "kept" / "results.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["value"] == 0.5
 
@@ -115,7 +129,7 @@ def test_a_notebook_shows_primary_results_notes_and_what_was_not_scored():
     html = RESULTS._repr_html_()
     assert html.count("<tr") == 4
     assert "a note" in html
-    assert "no &lt;site&gt; is kept." in html
+    assert "no &lt;site&gt; is kept. [CS-S013]" in html
     assert "0.500" in html
     assert "symile-0" in Comparisons((COMPARISON,))._repr_html_()
 
@@ -124,19 +138,75 @@ def test_empty_results_are_an_empty_frame():
     empty = Results(())
     assert list(empty.to_frame()["value"]) == []
     assert "<table" in empty._repr_html_()
-    with pytest.raises(ValueError, match="no results to plot"):
+    with pytest.raises(DataError, match="'degradation' can be drawn: these results lack"):
         empty.plot("degradation")
 
 
 def test_an_unknown_plot_is_named_with_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'degradation'"):
+    with pytest.raises(DefinitionError, match="did you mean 'degradation'"):
         RESULTS.plot("degredation")
+
+
+def test_a_plot_is_the_figure_of_the_report_with_the_same_numbers(tmp_path: Path):
+    data = made_data()
+    drawn = draw_figures(data, "degradation")
+    own = Results(tuple(data.results), tasks=data.tasks, report_data=lambda: data)
+    plot = own.plot("degradation", tmp_path / "figure.svg")
+    assert [one.picture.name for one in plot] == [one.picture.name for one in drawn]
+    assert [one.content("svg") for one in plot] == [one.content("svg") for one in drawn]
+    assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("kind", ["performance", "degradation", "retained_share", "trained_with"])
+def test_results_alone_suffice_for_the_figures_of_results(kind: str):
+    assert [one.picture.name for one in RESULTS.plot(kind)]
+
+
+def test_comparisons_alone_suffice_for_the_figures_of_differences():
+    loss = replace(
+        COMPARISON, baseline=COMPARISON.run, against="complete", missingness="without-ecg"
+    )
+    comparisons = Comparisons((COMPARISON, SIGNIFICANT), (loss,), tasks=TASKS)
+    (difference,) = comparisons.plot()
+    assert difference.heading == "Find the chest X-ray from ECG and labs: symile-0 or clip_0?"
+    (cost,) = comparisons.plot("noninferiority")
+    assert cost.heading == "Find the chest X-ray from ECG and labs: loss without a modality"
+
+
+def test_results_on_too_few_subjects_are_not_drawn():
+    few = replace(RESULT, n_subjects=9)
+    with pytest.raises(DataError, match="'performance' can be drawn"):
+        Results((few,), tasks=TASKS).plot("performance")
+
+
+def test_a_figure_of_a_task_without_a_definition_is_refused_with_what_to_do():
+    with pytest.raises(DataError, match=r"retrieval/cxr_given_ecg_labs: .* with `catalog`"):
+        Results((RESULT,)).plot("performance")
+    with pytest.raises(DataError, match=r"retrieval/cxr_given_ecg_labs: .* with `catalog`"):
+        Comparisons((COMPARISON,)).plot()
+
+
+def test_a_kind_of_figure_is_read_by_its_old_name_with_a_warning():
+    with pytest.warns(RenamedWordWarning, match="'intervals' is called 'performance' since 0.2.1"):
+        plot = RESULTS.plot("intervals")
+    assert plot.kind == "performance"
+
+
+def test_results_that_0_2_0_saved_are_read_with_the_tasks_of_the_catalog(tmp_path: Path):
+    from clinical_symile import open_results
+
+    folder = RESULTS.save(tmp_path)
+    about = {"primary_metrics": {RESULT.task: "recall_at_1"}, "notes": ["a note"]}
+    (folder / "about.json").write_text(json.dumps(about))
+    assert open_results(folder).primary == replace(
+        RESULTS.primary, tasks=open_results(folder).tasks
+    )
 
 
 def test_names_in_a_notebook_are_escaped():
     rows = (replace(RESULT, run="<script>"),)
     skipped = (replace(SKIPPED, reason="<i>why</i>"),)
-    shown = Results(rows, skipped, {RESULT.task: RESULT.metric}, ("<note>",))._repr_html_()
+    shown = Results(rows, skipped, TASKS, ("<note>",))._repr_html_()
     for word in ("<script>", "<i>", "<note>"):
         assert word not in shown
     assert "&lt;script&gt;" in shown

@@ -10,22 +10,25 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-
-from clinical_symile.files import write_bytes
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7a5195")
 INK, MUTED, RULE, PAPER = "#1b1b1a", "#6b6b66", "#d8d8d2", "#fffffe"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)))
-_FORMATS = ("svg", "png", "pdf")
+FILE_FORMATS = ("png", "svg", "pdf")
+NO_DATE: dict[str, dict[str, Any]] = {  # so that equal figures are equal files
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+}
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -53,7 +56,7 @@ _VARIABLES = {colour: f"--series-{n}" for n, colour in enumerate(PALETTE)} | {
     RULE: "--rule",
     PAPER: "--paper",
 }
-_RESOLUTION_DPI = 300
+RESOLUTION_DPI = 300
 _TITLE_COLUMNS = 62
 
 
@@ -94,43 +97,42 @@ class Picture:
         """Return the SVG element that a page holds."""
         return _inline_svg(self.figure, name=self.name, title=self.title)
 
-    def save(self, path: Path, *, heading: str = "", legend: Legend | None = None) -> None:
-        """Write the figure as a file that needs nothing else: fonts and colours are in it.
+    def write(
+        self,
+        target: io.BytesIO | PdfPages,
+        file_format: str,
+        *,
+        heading: str = "",
+        legend: Legend | None = None,
+    ) -> None:
+        """Write a file that needs nothing else: fonts and colours are in it.
 
         Args:
-            path: ends in `.svg`, `.png` or `.pdf`.
+            target: the file, or a PDF file that gets a page.
+            file_format: one of `FILE_FORMATS`.
             heading: written above the figure.
             legend: drawn below the figure.
-
-        Raises:
-            ValueError: the path has another ending.
         """
-        file_format = path.suffix.removeprefix(".").lower()
-        if file_format not in _FORMATS:
-            raise ValueError(f"{path}: expected a file name that ends in .svg, .png or .pdf")
-        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
         # Text becomes outlines in an SVG file, so that it looks the same on every machine.
         standalone: dict[Any, Any] = {"svg.hashsalt": self.name, "svg.fonttype": "path"}
-        buffer = io.BytesIO()
         with mpl.rc_context({**STYLE, **standalone}):
             added = _heading(self.figure, heading)
             added += _legend(self.figure, legend, self.families)
             try:
                 self.figure.patch.set_visible(True)
                 self.figure.savefig(
-                    buffer,
+                    cast(Any, target),
                     format=file_format,
-                    dpi=_RESOLUTION_DPI,
+                    dpi=RESOLUTION_DPI,
                     facecolor="white",
                     bbox_inches="tight",
                     pad_inches=0.12,
-                    metadata=metadata[file_format],
+                    metadata=NO_DATE[file_format],
                 )
             finally:
                 self.figure.patch.set_visible(False)
                 for artist in added:
                     artist.remove()
-        write_bytes(path, buffer.getvalue())
 
 
 def canvas(height: int) -> tuple[Figure, Axes]:

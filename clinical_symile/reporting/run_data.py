@@ -1,0 +1,81 @@
+"""Read what a report shows of runs from their folders: results, curves and analyses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from clinical_symile.config.deprecated import PRETRAINING_WORDS
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.retrieval import Retrieval
+from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.reporting.report_data import ReportData
+from clinical_symile.reporting.result_lookup import TaskTables
+from clinical_symile.tracking.analysis_tables import merge_analyses, read_analysis, select_tasks
+from clinical_symile.tracking.results import Result, SkippedResult, is_withheld
+from clinical_symile.tracking.run import Run
+
+
+def read_runs(runs: Sequence[Run], tasks: TaskTables) -> ReportData:
+    """Read the results of runs on some tasks, and what else their folders hold for a report.
+
+    Results on too few subjects are withheld, as in every report.
+
+    Args:
+        runs: evaluated runs.
+        tasks: the tables of the tasks, by name; see `task_table`.
+    """
+    trained = [run for run in runs if run.is_trained]
+    results, withheld = without_withheld(
+        [row for run in runs for row in run.results if row.task in tasks]
+    )
+    return ReportData(
+        results=results,
+        tasks=tasks,
+        analysis=select_tasks(
+            merge_analyses(read_analysis(run.path) for run in runs), tasks.__contains__
+        ),
+        results_by_rule=[
+            row
+            for run in runs
+            for row in run.results_by_rule
+            if row.task in tasks and not is_withheld(row)
+        ],
+        unscored=[*(row for run in runs for row in run.unscored if row.task in tasks), *withheld],
+        baselines={r.name: r.metadata["definition"]["description"] for r in runs if r.is_baseline},
+        runs=[_with_current_words(run) for run in trained],
+        histories={run.name: run.history for run in trained},
+    )
+
+
+def task_table(task: Retrieval | Classification) -> dict[str, Any]:
+    """Return a task as a report reads it: its fields, and the direction of its primary metric."""
+    table = task.model_dump(mode="json")
+    return {**table, "higher_is_better": primary_metric(task).higher_is_better}
+
+
+def without_withheld(results: Sequence[Result]) -> tuple[list[Result], list[SkippedResult]]:
+    """Split results into those that may be shown, and the reason for the others."""
+    reason = "fewer than 10 samples, subjects, or samples of a class: withheld."
+    withheld = [
+        SkippedResult(
+            run=row.run,
+            cohort=row.cohort,
+            task=row.task,
+            missingness=row.missingness,
+            metric=row.metric,
+            reason=reason,
+            digest=row.digest,
+            code="CS-S017",
+        )
+        for row in results
+        if is_withheld(row)
+    ]
+    return [row for row in results if not is_withheld(row)], withheld
+
+
+def _with_current_words(run: Run) -> dict[str, Any]:
+    """Return a run's record with its definition in today's words."""
+    record = run.metadata
+    if "definition" not in record:
+        return record
+    definition = PRETRAINING_WORDS.update(record["definition"], where=str(run.path / "run.toml"))
+    return {**record, "definition": definition}
