@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ class Picture:
 
     def write(
         self,
-        target: io.BytesIO | PdfPages,
+        buffer: io.BytesIO | PdfPages,
         file_format: str,
         *,
         heading: str = "",
@@ -108,7 +108,7 @@ class Picture:
         """Write a file that needs nothing else: fonts and colours are in it.
 
         Args:
-            target: the file, or a PDF file that gets a page.
+            buffer: the file, or a PDF file that gets a page.
             file_format: one of `FILE_FORMATS`.
             heading: written above the figure.
             legend: drawn below the figure.
@@ -121,7 +121,7 @@ class Picture:
             try:
                 self.figure.patch.set_visible(True)
                 self.figure.savefig(
-                    cast(Any, target),
+                    buffer,  # pyright: ignore[reportArgumentType], stubs do not know PdfPages
                     format=file_format,
                     dpi=RESOLUTION_DPI,
                     facecolor="white",
