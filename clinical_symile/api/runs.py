@@ -1,7 +1,6 @@
 """Train, evaluate and compare runs and your own models."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -194,16 +193,14 @@ def evaluate(
         patterns, not_applicable = applicable_patterns(selected, as_names(missingness))
         selected = [task for task in selected if patterns[task.name]]
         notes += not_applicable
-    data = None
-    if isinstance(model, str | Path | Run):
-        run = as_run(model)
+    run = as_run(model) if isinstance(model, str | Path | Run) else None
+    if run is not None:
         options = {"training_store": training_store, "out": out, "name": name}
         run, differences = _evaluate_run(
             run, selected, opened, patterns, missing_query, options, choose_bar(progress)
         )
         results, skipped = run.results, run.unscored
         notes = [*differences, *notes]
-        data = partial(read_runs, [run], _task_tables(selected))
     elif missing_query is not None:
         raise DefinitionError(
             "missing_query is for runs; expected None for an object. Set `missing_query` of the "
@@ -214,8 +211,7 @@ def evaluate(
         results, skipped = _evaluate_object(
             model, selected, opened, patterns, objective, name, out, choose_bar(progress)
         )
-    found = _selected_results(selected, patterns, results, skipped, notes)
-    return replace(found, report_data=data)
+    return _selected_results(selected, patterns, results, skipped, notes, run)
 
 
 def compare(
@@ -286,8 +282,10 @@ def _selected_results(
     results: Sequence[Any],
     skipped: Sequence[Any],
     notes: Sequence[str],
+    run: Run | None,
 ) -> Results:
-    """Return the results of the selected tasks and patterns alone."""
+    """Return the results of the selected tasks and patterns alone; `run` has what they are of."""
+    tables = _task_tables(selected)
     wanted = {
         (task.name, pattern)
         for task in selected
@@ -296,8 +294,9 @@ def _selected_results(
     return Results(
         tuple(row for row in results if (row.task, row.missingness) in wanted),
         tuple(row for row in skipped if (row.task, row.missingness) in wanted),
-        _task_tables(selected),
+        tables,
         tuple(notes),
+        None if run is None else partial(read_runs, [run], tables),
     )
 
 
