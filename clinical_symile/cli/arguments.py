@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-COHORT = "a name from `list cohorts`, such as synthetic"
-REPORT = "a name from `list reports`, such as benchmark"
-STORE = "the folder that `prepare` wrote"
-NEW_STORE = "the folder of the store to write"
-RUNS = "the folder that holds the runs"
-MARGIN = "the loss that still counts as harmless, such as 0.02"
+COHORT = "name of the cohort, such as synthetic; `list cohorts` shows all"
+REPORT = "name of the report, such as benchmark; `list reports` shows all"
+STORE = "folder of the store that `prepare` wrote"
+NEW_STORE = "folder where the store is written"
+RUNS = "folder that holds all runs; each run gets a folder in it"
+MARGIN = "largest loss of the primary metric that still counts as harmless, such as 0.02"
 _DEFAULT_TASKS = ("default",)
 
 
@@ -25,7 +25,7 @@ def add_catalog(parser: argparse.ArgumentParser, destination: str) -> None:
         type=Path,
         action="append",
         default=[],
-        help="a folder with cohorts/, tasks/ or reports/ of your own; may be repeated",
+        help="folder with your own cohorts/, tasks/ or reports/; may be repeated",
     )
 
 
@@ -41,8 +41,8 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         type=name_list,
         default=list(_DEFAULT_TASKS),
-        help="names, patterns with *, or default; ! before a name leaves it out. Without it, the "
-        "default tasks",
+        help="names of tasks, or patterns such as retrieval/*; ! before a name leaves it out "
+        "(default: the tasks that are not marked `default = false`)",
     )
     offer(added, "tasks")
 
@@ -54,7 +54,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         action="append",
         default=[],
-        help="set a field of the pretraining task, such as epochs=10; may be repeated",
+        help="change a field of the pretraining task, such as epochs=10; may be repeated",
     )
 
 
@@ -65,7 +65,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         action="append",
         default=[],
-        help="set a parameter of a synthetic cohort, such as synergy=0.5; may be repeated",
+        help="change a parameter of a synthetic cohort, such as synergy=0.5; may be repeated",
     )
 
 
@@ -75,10 +75,10 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
         "--accelerator",
         choices=("auto", "cpu", "cuda"),
         default="auto",
-        help="where to train; auto takes a GPU if there is one",
+        help="device to train on; auto uses a GPU if there is one (default: auto)",
     )
     parser.add_argument(
-        "--devices", metavar="N", type=devices, default=1, help="number of GPUs; 1 without it"
+        "--devices", metavar="N", type=devices, default=1, help="number of GPUs (default: 1)"
     )
 
 

@@ -1,4 +1,4 @@
-"""`clinical-symile audit`: look for what could make the results of a store wrong."""
+"""`clinical-symile audit`: search a store for problems that would bias results."""
 
 import argparse
 from pathlib import Path
@@ -13,9 +13,11 @@ def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
         "--pretraining",
         metavar="FILE",
         type=Path,
-        help="the names of recordings that an encoder was trained on, one per line",
+        help="text file with the recordings that an encoder was pretrained on, one name per line",
     )
-    parser.add_argument("--samples", action="store_true", help="name the samples of each finding")
+    parser.add_argument(
+        "--samples", action="store_true", help="also print the ids of the samples of each finding"
+    )
 
 
 def run_audit(options: argparse.Namespace) -> int:

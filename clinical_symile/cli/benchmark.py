@@ -1,4 +1,4 @@
-"""`clinical-symile benchmark`: run everything that a report needs, and render it."""
+"""`clinical-symile benchmark`: prepare, train, evaluate, compare and report."""
 
 import argparse
 from collections.abc import Sequence
@@ -26,20 +26,27 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     cohort = parser.add_argument("--cohort", metavar="COHORT", required=True, help=COHORT)
     offer(cohort, "cohorts")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="the folder of all results"
+        "--out", metavar="DIR", type=Path, required=True, help="folder of all results"
     )
-    parser.add_argument("--source", metavar="DIR", type=Path, help="the folder of raw files")
-    instead = "instead of the report's"
-    for option in ("--pretraining", "--tasks"):
-        added = parser.add_argument(option, metavar="A,B", type=name_list, help=instead)
+    parser.add_argument("--source", metavar="DIR", type=Path, help="folder of the raw files")
+    for option, about in (
+        ("--pretraining", "pretraining tasks to train, instead of the report's"),
+        ("--tasks", "tasks to evaluate, instead of the report's; patterns such as retrieval/*"),
+    ):
+        added = parser.add_argument(option, metavar="A,B", type=name_list, help=about)
         offer(added, "tasks")
     parser.add_argument(
         "--baselines",
         metavar="A,B",
         type=optional_name_list,
-        help=f"{instead}; none for no baseline",
+        help="baselines, instead of the report's; none for no baseline",
     )
-    parser.add_argument("--seeds", metavar="I,J", type=seeds, help=instead)
+    parser.add_argument(
+        "--seeds",
+        metavar="I,J",
+        type=seeds,
+        help="seeds to train with, such as 0,1,2, instead of the report's",
+    )
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
     add_generate(parser)
     add_overrides(parser)

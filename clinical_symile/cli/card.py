@@ -10,7 +10,11 @@ def add_card_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `card`."""
     parser.add_argument("store", metavar="STORE", type=Path, help=STORE)
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, required=True, help="the page, such as card.html"
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="HTML file to write, such as card.html",
     )
 
 

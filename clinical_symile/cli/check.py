@@ -26,19 +26,19 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--canary",
         metavar="package.module:Name",
-        help="check a component of your own instead: hidden values must not reach its result",
+        help="only run the leakage check on your own component: does it read hidden values?",
     )
     parser.add_argument(
         "--plugin",
         metavar="PACKAGE",
-        help="check everything that an installed package registers instead",
+        help="only check what this installed package registers",
     )
     cohort = parser.add_argument(
-        "--cohort", metavar="COHORT", help="also try this cohort's query on its tables"
+        "--cohort", metavar="COHORT", help="also try the query of this cohort on its raw tables"
     )
     offer(cohort, "cohorts")
     parser.add_argument(
-        "--source", metavar="DIR", type=Path, help="the folder of that cohort's raw files"
+        "--source", metavar="DIR", type=Path, help="folder of the raw files of that cohort"
     )
 
 

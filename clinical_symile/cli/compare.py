@@ -9,13 +9,16 @@ from clinical_symile.cli.arguments import MARGIN, add_store, add_tasks, margin
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `compare`."""
     parser.add_argument(
-        "runs", metavar="RUN", type=Path, nargs="+", help="the folders of two or more runs"
+        "runs", metavar="RUN", type=Path, nargs="+", help="folders of two or more runs"
     )
     add_store(parser)
     add_tasks(parser)
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="where to write; without it, beside the first run"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="folder to write into (default: beside the first run)",
     )
 
 

@@ -10,7 +10,7 @@ COMMAND = "clinical-symile"
 
 def add_completion_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `completion`."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    parser.add_argument("shell", choices=SHELLS, help="your shell")
 
 
 def run_completion(options: argparse.Namespace) -> int:

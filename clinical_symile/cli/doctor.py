@@ -21,29 +21,32 @@ SERVER_TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """One thing that was looked at.
+    """The outcome of one check.
 
     Attributes:
         well: False if something must be done.
-        sentence: what was found, and what to do.
+        sentence: what was found; for a problem also what to do.
     """
 
     well: bool
     sentence: str
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.well else 'AMISS'} {self.sentence}"
+        return f"{'ok     ' if self.well else 'PROBLEM'} {self.sentence}"
 
 
 def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `doctor`."""
     parser.add_argument(
-        "--store", metavar="STORE", type=Path, help="also read every file of this store"
+        "--store",
+        metavar="STORE",
+        type=Path,
+        help="also compare every file of this store with its checksum",
     )
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    """Print every finding."""
+    """Print the outcome of every check; exit with 1 if there is a problem."""
     findings = check_machine(options.catalog, store=options.store)
     for finding in findings:
         print(finding)
@@ -51,11 +54,11 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def check_machine(directories: Sequence[Path], *, store: Path | None = None) -> list[DoctorFinding]:
-    """Look at Python, packages, devices, memory, disk, definitions and the tracking server.
+    """Check Python, packages, devices, disk space, definitions and the tracking server.
 
     Args:
-        directories: of the catalog, besides ours.
-        store: a store whose every file is read and compared with its checksum.
+        directories: folders with definitions of your own.
+        store: a store whose files are compared with their checksums; None for none.
     """
     return [
         DoctorFinding(True, f"Python {platform.python_version()}, {platform.platform(terse=True)}"),
@@ -72,18 +75,20 @@ def _package(name: str) -> DoctorFinding:
     try:
         return DoctorFinding(True, f"{name} {version(name)}")
     except PackageNotFoundError:
-        return DoctorFinding(False, f"{name} is not installed. Run `pip install clinical-symile`.")
+        return DoctorFinding(False, f"{name} is not installed. Install clinical-symile again.")
 
 
 def _devices() -> list[DoctorFinding]:
     try:
         import torch
     except ImportError as error:
-        return [DoctorFinding(False, f"PyTorch does not load: {error}. Install it again.")]
+        return [DoctorFinding(False, f"PyTorch cannot be imported: {error}. Install it again.")]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    findings = [DoctorFinding(True, f"CPU: {cores} cores, PyTorch uses {torch.get_num_threads()}")]
+    findings = [
+        DoctorFinding(True, f"CPU: {cores} cores; PyTorch uses {torch.get_num_threads()} threads")
+    ]
     if not torch.cuda.is_available():
-        return [*findings, DoctorFinding(True, "GPU: none; training runs on the CPU")]
+        return [*findings, DoctorFinding(True, "GPU: PyTorch finds none; training runs on the CPU")]
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
         memory = about.total_memory / 2**30
@@ -96,10 +101,10 @@ def _disk() -> DoctorFinding:
     if free < LOW_DISK_GB:
         return DoctorFinding(
             False,
-            f"disk: {free:.1f} GB free in this folder; stores take up to 0.25 MB for each sample. "
-            "Make room, or work elsewhere.",
+            f"disk: {free:.1f} GB are free in this folder; a store needs up to 0.25 MB per sample. "
+            "Remove files, or work on another disk.",
         )
-    return DoctorFinding(True, f"disk: {free:.0f} GB free in this folder")
+    return DoctorFinding(True, f"disk: {free:.0f} GB are free in this folder")
 
 
 def _definitions(directories: Sequence[Path]) -> DoctorFinding:
@@ -110,7 +115,7 @@ def _definitions(directories: Sequence[Path]) -> DoctorFinding:
     return DoctorFinding(
         True,
         f"definitions: {len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
-        f"{len(catalog.reports)} reports; `clinical-symile check` reads them",
+        f"{len(catalog.reports)} reports found; `clinical-symile check` checks their content",
     )
 
 
@@ -121,21 +126,25 @@ def _store(path: Path) -> list[DoctorFinding]:
         check_files(path)
     except DataError as error:
         return [DoctorFinding(False, f"store {problem.with_code()}") for problem in error.problems]
-    return [DoctorFinding(True, f"store {path}: every file is as it was written")]
+    return [DoctorFinding(True, f"store {path}: all files match their checksums")]
 
 
 def _tracking() -> DoctorFinding:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
-        return DoctorFinding(True, "MLflow: an SQLite database beside the runs")
+        return DoctorFinding(
+            True,
+            "MLflow: MLFLOW_TRACKING_URI is not set; runs go to an SQLite database beside them",
+        )
     if not uri.startswith(("http://", "https://")):
-        return DoctorFinding(True, "MLflow: MLFLOW_TRACKING_URI names a store that is not a server")
+        return DoctorFinding(True, "MLflow: MLFLOW_TRACKING_URI names a local database or folder")
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
-            return DoctorFinding(True, "MLflow: the server of MLFLOW_TRACKING_URI answers")
+            return DoctorFinding(True, "MLflow: the server in MLFLOW_TRACKING_URI answers")
     except OSError as error:
         return DoctorFinding(
             False,
-            f"MLflow: the server of MLFLOW_TRACKING_URI does not answer ({error}). Start it, or "
-            "unset the variable; runs are kept in their folders and mirrored when it is back.",
+            f"MLflow: the server in MLFLOW_TRACKING_URI does not answer ({error}). Start it, or "
+            "unset the variable. Nothing is lost meanwhile: runs stay in their folders, and "
+            "running a command again copies them.",
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clinical_symile.cli.arguments import STORE, add_tasks, complete_by, name_list, run_folder_name
 
-# What each kind of model needs, and what it takes no notice of and why.
+# The options that each kind of model needs, and those that it would ignore, with the reason.
 _NEEDS = {
     "run": ("store",),
     "predictions": ("out",),
@@ -21,11 +21,11 @@ _IGNORES = {
         "objective": "predictions need no score to rank them",
         "similarity": "predictions need no score to rank them",
         "training_store": "only a RUN has one",
-        "missingness": "the column missingness of FILE says it",
-        "missing_query": "FILE has been scored",
+        "missingness": "the column missingness of FILE names the pattern",
+        "missing_query": "FILE has finished scores",
     },
     "embeddings": {
-        "missingness": "they are scored under the patterns of the tasks",
+        "missingness": "embeddings are scored under the patterns of the tasks",
         "missing_query": "the objective has its own rule",
         "training_store": "only a RUN has one",
     },
@@ -33,8 +33,8 @@ _IGNORES = {
         "objective": "they are scores already",
         "similarity": "they are scores already",
         "training_store": "only a RUN has one",
-        "missingness": "the column missingness of FILE says it",
-        "missing_query": "FILE has been scored",
+        "missingness": "the column missingness of FILE names the pattern",
+        "missing_query": "FILE has finished scores",
     },
 }
 
@@ -42,53 +42,73 @@ _IGNORES = {
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `evaluate`."""
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("run", metavar="RUN", type=Path, nargs="?", help="a run's folder")
+    model.add_argument("run", metavar="RUN", type=Path, nargs="?", help="folder of a trained run")
     model.add_argument(
-        "--predictions", metavar="FILE", type=Path, help="probabilities, as CSV or Parquet"
+        "--predictions",
+        metavar="FILE",
+        type=Path,
+        help="probabilities of an external model, as CSV or Parquet",
     )
     model.add_argument(
-        "--embeddings", metavar="FILE", type=Path, help="embeddings, as CSV or Parquet"
+        "--embeddings",
+        metavar="FILE",
+        type=Path,
+        help="embeddings of an external model, as CSV or Parquet",
     )
     model.add_argument(
-        "--scores", metavar="FILE", type=Path, help="scores of candidates, as CSV or Parquet"
+        "--scores",
+        metavar="FILE",
+        type=Path,
+        help="scores of candidates by an external model, as CSV or Parquet",
     )
     parser.add_argument(
-        "--store", metavar="STORE", type=Path, help=f"{STORE}; not needed if FILE has labels"
+        "--store",
+        metavar="STORE",
+        type=Path,
+        help=f"{STORE}; not needed for predictions with labels",
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=Path,
-        help="a benchmark's folder, for FILE, or for RUN on another cohort",
+        help="folder of the benchmark that the results are added to; needed for FILE",
     )
     parser.add_argument(
-        "--name", type=run_folder_name, help="of the new run; without it, from FILE or RUN"
+        "--name",
+        type=run_folder_name,
+        help="name of the new run (default: from the name of FILE or RUN)",
     )
     parser.add_argument(
         "--training-store",
         metavar="STORE",
         type=Path,
-        help="of RUN on another cohort: what it was trained on; without it, the recorded place",
+        help="store that RUN was trained on, if STORE holds another cohort (default: its "
+        "recorded place)",
     )
     objective = parser.add_argument(
-        "--objective", metavar="NAME", help="of FILE's embeddings: whose score ranks them"
+        "--objective",
+        metavar="NAME",
+        help="objective whose score ranks the embeddings of FILE, such as clip",
     )
     complete_by(objective, lambda _: _objectives())
     parser.add_argument(
         "--similarity",
         choices=("cosine", "dot"),
-        help="of FILE's embeddings: scale them to length 1, or take them as they are; without it, "
-        "as the objective says",
+        help="scale the embeddings of FILE to length 1 (cosine), or use them as they are (dot); "
+        "default: as the objective does",
     )
     add_tasks(parser)
     parser.add_argument(
-        "--missingness", metavar="P,Q", type=name_list, help="patterns instead of the tasks' own"
+        "--missingness",
+        metavar="P,Q",
+        type=name_list,
+        help="missingness patterns such as complete,mcar-30, instead of those of the tasks",
     )
     parser.add_argument(
         "--missing-query",
         choices=("marginalize", "mean_bank", "drop"),
-        help="of RUN: the rule by which the score treats a missing query modality; without it, "
-        "the objective's own",
+        help="rule for a query modality that is missing: average over train embeddings, use their "
+        "mean, or leave it out (default: the rule of RUN's objective)",
     )
 
 

@@ -1,4 +1,4 @@
-"""`clinical-symile explain`: say what an error code means and what to do."""
+"""`clinical-symile explain`: explain an error code and what to do about it."""
 
 import argparse
 import re
@@ -11,7 +11,10 @@ from clinical_symile.errors import ClinicalSymileError, error_codes
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `explain`."""
     code = parser.add_argument(
-        "code", metavar="CODE", nargs="?", help="such as CS-D015; without it, all are listed"
+        "code",
+        metavar="CODE",
+        nargs="?",
+        help="error code such as CS-D015 (default: list all codes)",
     )
     complete_by(code, lambda _: error_codes())
 

@@ -6,18 +6,16 @@ from pathlib import Path
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `export`."""
-    parser.add_argument(
-        "folder", metavar="OUT", type=Path, help="the folder of a benchmark or a run"
-    )
+    parser.add_argument("folder", metavar="OUT", type=Path, help="folder of a benchmark or a run")
     parser.add_argument(
         "--format",
         choices=("csv", "latex", "png", "svg", "pdf"),
         action="append",
         required=True,
-        help="csv and latex for tables; png, svg and pdf for figures; may be repeated",
+        help="csv and latex write tables; png, svg and pdf write figures; may be repeated",
     )
     parser.add_argument(
-        "--to", metavar="DIR", type=Path, help="where to write; OUT/export without it"
+        "--to", metavar="DIR", type=Path, help="folder to write into (default: OUT/export)"
     )
 
 

@@ -8,11 +8,16 @@ from clinical_symile.cli.arguments import RUNS, add_store, run_folder_name
 
 def add_import_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `import-checkpoint`."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="the checkpoint of Lightning")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="checkpoint file that Lightning wrote"
+    )
     add_store(parser)
     parser.add_argument("--out", metavar="RUNS", type=Path, required=True, help=RUNS)
     parser.add_argument(
-        "--name", type=run_folder_name, default="released", help="of the run; 'released' without it"
+        "--name",
+        type=run_folder_name,
+        default="released",
+        help="name of the run (default: released)",
     )
 
 

@@ -19,19 +19,22 @@ TEMPLATES = {
 
 def add_init_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `init`."""
-    parser.add_argument("what", choices=("cohort",), help="what to begin")
-    parser.add_argument("cohort", metavar="NAME", help="of the cohort, such as st_elsewhere")
-    parser.add_argument("--at", metavar="DIR", type=Path, required=True, help="the folder to write")
+    parser.add_argument("what", choices=("cohort",), help="kind of definition to write")
+    parser.add_argument("cohort", metavar="NAME", help="name of the cohort, such as st_elsewhere")
+    parser.add_argument("--at", metavar="DIR", type=Path, required=True, help="folder to write")
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
-        "--like", choices=("tables", "meds"), default="tables", help="the form of its raw files"
+        "--like",
+        choices=("tables", "meds"),
+        default="tables",
+        help="form of the raw files: separate tables, or MEDS (default: tables)",
     )
     either.add_argument(
         "--from",
         dest="raw",
         metavar="RAW",
         type=Path,
-        help="propose the cohort from the raw tables in this folder",
+        help="read the raw tables in this folder and propose the cohort from them",
     )
 
 

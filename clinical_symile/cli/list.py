@@ -1,4 +1,4 @@
-"""`clinical-symile list`: show what there is to choose from, without importing it."""
+"""`clinical-symile list`: list what exists by name, without importing it."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ LISTS = (
 
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `list`."""
-    about = f"one of {', '.join(LISTS)}; without it, all of them"
+    about = f"one of {', '.join(LISTS)} (default: all)"
     parser.add_argument("what", metavar="KIND", nargs="?", choices=LISTS, help=about)
 
 

@@ -15,24 +15,24 @@ from clinical_symile.errors import Problem, as_problems
 # Each verb is a module of its own, which defines `add_<verb>_arguments` and `run_<verb>`. It is
 # imported where its arguments are needed, so that no verb waits for another.
 VERBS = {
-    "list": "show what there is to choose from",
-    "show": "print a definition with everything that it inherits",
-    "schema": "print the JSON Schema of a kind of definition, for editors",
-    "check": "read every definition and report every problem",
+    "list": "list cohorts, tasks, reports and components by name",
+    "show": "print a cohort, task or report with everything it inherits",
+    "schema": "print the JSON Schema of cohorts, tasks or reports, for editors",
+    "check": "check every cohort, task and report, and list all problems",
     "doctor": "check this machine: packages, devices, disk space and definitions",
-    "explain": "say what an error code means and what to do",
+    "explain": "explain an error code and what to do about it",
     "completion": "print the script that completes commands in a shell",
-    "init": "write a folder with a cohort of your own to fill in",
+    "init": "start a cohort of your own from a template or from raw tables",
     "prepare": "convert the raw files of a cohort into a store",
-    "audit": "look for what could make the results of a store wrong",
-    "card": "write a page that describes a store, and a Croissant file beside it",
-    "train": "train encoders as a pretraining task defines",
+    "audit": "search a store for problems that would bias results",
+    "card": "describe a store on an HTML page, with a Croissant file beside it",
+    "train": "train encoders on a pretraining task",
     "import-checkpoint": "import the released Symile-MIMIC model as a run",
-    "evaluate": "evaluate a run, or the file of an external model, on tasks",
+    "evaluate": "evaluate a run or the output of an external model on tasks",
     "compare": "test the differences between runs on the same samples",
-    "benchmark": "run everything that a report needs, and render it; what exists is kept",
-    "report": "render the report of a benchmark again",
-    "export": "write tables and figures of a benchmark or run as files",
+    "benchmark": "prepare, train, evaluate, compare and report; finished steps are kept",
+    "report": "render a report from a finished benchmark",
+    "export": "export tables and figures of a benchmark or run to files",
 }
 
 

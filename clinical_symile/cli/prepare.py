@@ -10,12 +10,18 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `prepare`."""
     offer(parser.add_argument("cohort", metavar="COHORT", help=COHORT), "cohorts")
     parser.add_argument(
-        "--source", metavar="DIR", type=Path, required=True, help="the folder of raw files"
+        "--source",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder of the raw files; a synthetic cohort is generated here",
     )
     either = parser.add_mutually_exclusive_group(required=True)
     either.add_argument("--out", metavar="STORE", type=Path, help=NEW_STORE)
     either.add_argument(
-        "--dry-run", action="store_true", help="read the tables and count, without a store"
+        "--dry-run",
+        action="store_true",
+        help="only read the tables and print counts; write no store",
     )
     add_generate(parser)
 

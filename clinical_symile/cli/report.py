@@ -10,7 +10,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `report`."""
     offer(parser.add_argument("report", metavar="REPORT", help=REPORT), "reports")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="the folder of the benchmark"
+        "--out", metavar="DIR", type=Path, required=True, help="folder of the benchmark"
     )
 
 

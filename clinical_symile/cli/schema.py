@@ -11,7 +11,7 @@ from clinical_symile.config.tasks.read import KINDS
 
 def add_schema_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `schema`."""
-    parser.add_argument("what", choices=("cohort", "task", "report"), help="the kind of definition")
+    parser.add_argument("what", choices=("cohort", "task", "report"), help="kind of definition")
 
 
 def run_schema(options: argparse.Namespace) -> int:

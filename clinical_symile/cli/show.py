@@ -1,4 +1,4 @@
-"""`clinical-symile show`: print a definition with everything that it inherits."""
+"""`clinical-symile show`: print a cohort, task or report with everything it inherits."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ DEFINITION_KINDS = ("cohort", "task", "report")
 
 def add_show_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `show`."""
-    parser.add_argument("what", choices=DEFINITION_KINDS, help="the kind of definition")
-    name = parser.add_argument("name", metavar="NAME", help="a name from `list`")
+    parser.add_argument("what", choices=DEFINITION_KINDS, help="kind of definition")
+    name = parser.add_argument("name", metavar="NAME", help="its name; `list` shows all")
     complete_by(name, lambda options: defined_names(f"{options.what}s", options))
 
 

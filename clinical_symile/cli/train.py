@@ -16,14 +16,22 @@ from clinical_symile.cli.arguments import (
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `train`."""
-    task = parser.add_argument("task", metavar="TASK", help="such as pretraining/symile")
+    task = parser.add_argument(
+        "task", metavar="TASK", help="name of the pretraining task, such as pretraining/symile"
+    )
     offer(task, "tasks")
     add_store(parser)
     parser.add_argument("--out", metavar="RUNS", type=Path, required=True, help=RUNS)
     parser.add_argument(
-        "--name", type=run_folder_name, help="of the run; without it, from the task and the seed"
+        "--name", type=run_folder_name, help="name of the run (default: from the task and the seed)"
     )
-    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="0 without it")
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=seed,
+        default=0,
+        help="seed of weights, batches and masks (default: 0)",
+    )
     add_overrides(parser)
     add_devices(parser)
 

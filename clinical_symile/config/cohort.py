@@ -18,6 +18,7 @@ from clinical_symile.config.cohort_schema import (
     Subgroup,
 )
 from clinical_symile.config.definition import read_definition
+from clinical_symile.config.deprecated import SAMPLES_WORDS
 from clinical_symile.config.presets import apply_preset
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of, digest_of_folder
@@ -90,6 +91,8 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
     table = apply_preset(read_toml(path), name=name, where=str(path))
     preset = name.partition("/")[2]
     where = f"{path}, preset {preset}" if preset else str(path)
+    if is_table(samples := table.get("samples")):
+        table["samples"] = SAMPLES_WORDS.update(samples, where=f"{where}: samples")
     problems: list[str] = []
     try:
         file = read_definition(CohortFile, table, where=where)

@@ -57,8 +57,8 @@ class Samples(_Table):
             a column for each split. Only with `sql`.
         at_least: number of modalities that a sample must have.
         required: columns that must hold a value; otherwise the sample is left out.
-        measured: columns with the hours after the start at which modalities were measured. The
-            latest is the time of prediction.
+        measurement_hours: columns with the time of each modality's measurement, in hours after
+            the start. The latest is the time of prediction.
         keep: further columns to keep, as `kept_<column>`.
         ranges: the lowest and highest possible value of kept columns with numbers, such as ages
             and hours; `audit` counts the values beyond.
@@ -73,7 +73,7 @@ class Samples(_Table):
     split: Splitting | None = None
     at_least: Annotated[int, Field(ge=1)] = 1
     required: tuple[Text, ...] = ()
-    measured: tuple[Text, ...] = ()
+    measurement_hours: tuple[Text, ...] = ()
     keep: tuple[Text, ...] = ()
     ranges: dict[Text, tuple[float, float]] = {}
     left_out: Text | None = None
@@ -105,8 +105,8 @@ class Outcome(_Table):
         positive: values that mean yes.
         negative: values that mean no.
         known: column with the hours after the start at which the answer is known. If that is not
-            after the last of `samples.measured`, a measurement may show the answer, so the outcome
-            is unknown there, and counted.
+            after the last of `samples.measurement_hours`, a measurement may show the answer, so
+            the outcome is unknown there, and counted.
         uncertain: values that mean maybe, such as -1 of CheXpert; a task says how they count.
     """
 
@@ -247,10 +247,10 @@ class CohortFile(_Table):
     @model_validator(mode="after")
     def _times_are_compared(self) -> "CohortFile":
         known = [name for name, outcome in self.outcomes.items() if outcome.known]
-        if known and not self.samples.measured:
+        if known and not self.samples.measurement_hours:
             raise ValueError(
-                f"outcomes.{known[0]} has 'known', and samples.measured is empty; expected the "
-                "hours of the measurements. Add them, or remove 'known'."
+                f"outcomes.{known[0]} has 'known', and samples.measurement_hours is empty; "
+                "expected the hours of the measurements. Add them, or remove 'known'."
             )
         if self.samples.at_least > len(self.modalities):
             raise ValueError(

@@ -14,10 +14,12 @@ class RenamedWords:
     Attributes:
         keys: the new name of each renamed key.
         values: for a key, by its new name, the new name of each renamed value.
+        since: the version that has the new words.
     """
 
     keys: Mapping[str, str]
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    since: str = "0.2.0"
 
     def update(self, table: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         """Return the table in today's words; warn once for each old word.
@@ -42,10 +44,10 @@ class RenamedWords:
         for key, value in table.items():
             name = self.keys.get(key, key)
             if name != key:
-                warn_renamed(f"key '{key}'", f"'{name}'", where=where)
+                warn_renamed(f"key '{key}'", f"'{name}'", where=where, since=self.since)
             word = self.values.get(name, {}).get(value) if isinstance(value, str) else None
             if word is not None:
-                warn_renamed(f'{name} = "{value}"', f'"{word}"', where=where)
+                warn_renamed(f'{name} = "{value}"', f'"{word}"', where=where, since=self.since)
             updated[name] = value if word is None else word
         return updated
 
@@ -59,3 +61,6 @@ PRETRAINING_WORDS = RenamedWords(
     values={"missing_modality": {"omit": "drop"}},
 )
 """Words of pretraining tasks in version 0.1."""
+
+SAMPLES_WORDS = RenamedWords(keys={"measured": "measurement_hours"}, since="0.2.1")
+"""Words of `[samples]` of cohorts in version 0.2.0."""

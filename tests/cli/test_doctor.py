@@ -22,7 +22,7 @@ def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixtu
     prepare(hospital)
     finding = check_machine([], store=hospital.out)[-1]
     assert finding.well
-    assert finding.sentence == f"store {hospital.out}: every file is as it was written"
+    assert finding.sentence == f"store {hospital.out}: all files match their checksums"
     array = hospital.out / "ecg.npy"
     array.write_bytes(array.read_bytes()[:-1] + b"x")
     with pytest.raises(SystemExit) as stop:
@@ -31,7 +31,7 @@ def test_a_store_is_read_in_full(hospital: Hospital, capsys: pytest.CaptureFixtu
     assert "ecg.npy: its checksum is not the manifest's" in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_store_is_amiss(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_store_is_a_problem(tmp_path: Path) -> None:
     assert "no manifest.json" in check_machine([], store=tmp_path)[-1].sentence
 
 
@@ -54,11 +54,11 @@ def test_doctor_says_what_is_there(
         assert part in shown
 
 
-def test_doctor_says_what_is_amiss(
+def test_doctor_says_what_is_wrong_and_exits_with_1(
     run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     status, shown, _ = run("doctor", "--catalog", tmp_path / "nowhere")
     assert status == 1
-    assert "AMISS MLflow: the server" in shown
-    assert "AMISS definitions: catalog" in shown
+    assert "PROBLEM MLflow: the server" in shown
+    assert "PROBLEM definitions: catalog" in shown

@@ -22,7 +22,7 @@ def test_help_tells_of_every_argument(run: Callable[..., tuple[int, str, str]]):
     for verb, told in {
         "list": ("[KIND]", "one of cohorts, tasks,"),
         "prepare": ("a name from `list cohorts`",),
-        "audit": ("the folder that `prepare` wrote",),
+        "audit": ("folder of the store that `prepare` wrote",),
         "benchmark": ("a name from `list reports`", "the folder of all results"),
         "report": ("the folder of the benchmark",),
     }.items():

@@ -1,6 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from clinical_symile.config.catalog import Catalog, read_toml
+from clinical_symile.config.cohort import read_cohort
 from clinical_symile.config.deprecated import PRETRAINING_WORDS, RenamedWords
 from clinical_symile.config.tasks.read import Pretraining, parse_task, read_task
 from clinical_symile.errors import DefinitionError, RenamedWordWarning
@@ -58,3 +62,18 @@ def test_no_old_word_is_also_a_current_one(catalog: Catalog):
     assert not set(PRETRAINING_WORDS.keys) & set(Pretraining.model_fields)
     for name in catalog.tasks:
         read_task(catalog, name)
+
+
+def test_the_hours_of_measurements_are_read_by_their_old_name(catalog: Catalog, tmp_path: Path):
+    folder = tmp_path / "mimic_iv"
+    shutil.copytree(catalog.path("cohorts", "mimic_iv").parent, folder)
+    file = folder / "cohort.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("measurement_hours", "measured"), encoding="utf-8")
+    renamed = "samples: key 'measured' is called 'measurement_hours' since 0.2.1"
+    with pytest.warns(RenamedWordWarning, match=renamed):
+        cohort = read_cohort(file, name="mimic_iv")
+    assert cohort.samples.measurement_hours == ("cxr_h", "ecg_h", "labs_h")
+    file.write_text(text.replace("keep  ", "measured = []\nkeep  "), encoding="utf-8")
+    with pytest.raises(DefinitionError, match="both 'measured' and 'measurement_hours'"):
+        read_cohort(file, name="mimic_iv")

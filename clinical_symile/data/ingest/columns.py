@@ -44,7 +44,7 @@ def split_expression(cohort: Cohort) -> str:
 def recording_time_columns(cohort: Cohort) -> list[str]:
     """Return the columns or candidate fields that hold hours and must hold numbers."""
     known = [outcome.known for outcome in cohort.outcomes.values() if outcome.known]
-    return [*cohort.samples.measured, *known]
+    return [*cohort.samples.measurement_hours, *known]
 
 
 def used_columns(
@@ -102,7 +102,7 @@ def _needed_columns(cohort: Cohort, adapters: Mapping[str, Any]) -> dict[str, st
             needed.setdefault(outcome.known, f"outcomes.{name}.known")
     for name, subgroup in cohort.subgroups.items():
         needed.setdefault(subgroup.column, f"subgroups.{name}")
-    for use in ("required", "measured", "keep"):
+    for use in ("required", "measurement_hours", "keep"):
         for column in getattr(samples, use):
             needed.setdefault(column, f"samples.{use}")
     if samples.left_out:

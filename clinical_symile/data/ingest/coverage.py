@@ -256,7 +256,7 @@ def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
     uses = {one.known: f"outcomes.{name}.known" for name, one in outcomes if one.known}
     uses |= {outcome.column: f"outcomes.{name}" for name, outcome in outcomes}
     uses |= {one.column: f"subgroups.{name}" for name, one in cohort.subgroups.items()}
-    uses |= {column: "samples.measured" for column in cohort.samples.measured}
+    uses |= {column: "samples.measurement_hours" for column in cohort.samples.measurement_hours}
     uses |= {column: "samples.keep" for column in cohort.samples.keep}
     uses |= {column: "samples.required" for column in cohort.samples.required}
     columns = [column for column in uses if column in samples.columns]

@@ -26,7 +26,13 @@ def known_column_names(cohort: Cohort, referred: Iterable[str] = ()) -> frozense
     """
     samples = cohort.samples
     columns = [
-        *(samples.sample, samples.subject, *samples.required, *samples.measured, *samples.keep),
+        *(
+            samples.sample,
+            samples.subject,
+            *samples.required,
+            *samples.measurement_hours,
+            *samples.keep,
+        ),
         *(outcome.column for outcome in cohort.outcomes.values()),
         *(subgroup.column for subgroup in cohort.subgroups.values()),
         *(column for types in cohort.types.values() for column in types),

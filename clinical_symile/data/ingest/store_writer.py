@@ -230,7 +230,7 @@ def _samples(
     table = {name: columns[name] for name in ("sample", "subject", "split")}
     for place, name in enumerate(cohort.modalities):
         table[f"present_{name}"] = pa.array(present[:, place])
-    measured = [_hours(columns[f"row.{column}"]) for column in cohort.samples.measured]
+    measured = [_hours(columns[f"row.{column}"]) for column in cohort.samples.measurement_hours]
     last = np.fmax.reduce(measured) if measured else None
     already_known = {}
     for name, outcome in cohort.outcomes.items():

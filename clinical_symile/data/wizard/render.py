@@ -40,7 +40,7 @@ def cohort_toml(name: str, roles: Roles) -> str:
         "split    = { tuning = 0.15, held_out = 0.25, seed = 0 }",
     ]
     if measured:
-        lines.append(f"measured = {json.dumps(measured)}       # hours after admission")
+        lines.append(f"measurement_hours = {json.dumps(measured)}      # after admission")
     if kept:
         lines.append(f"keep     = {json.dumps(kept)}")
     lines += ["", "[tables]", *(f"{key} = {_text(file)}" for key, file in files.items())]

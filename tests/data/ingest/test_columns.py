@@ -70,5 +70,5 @@ def test_hours_of_candidates_are_numbers(hospital: Hospital) -> None:
     query = "SELECT * EXCLUDE (xray), [{'xray': xray, 'taken_h': 'Smith'}] AS xrays FROM admissions"
     (hospital.definition.parent / "samples.sql").write_text(query)
     hospital.edit("[modalities.cxr]", '[modalities.cxr]\ncandidates = "xrays"')
-    hospital.edit('keep = ["ward"]', 'measured = ["taken_h"]')
+    hospital.edit('keep = ["ward"]', 'measurement_hours = ["taken_h"]')
     assert "field 'taken_h' of 'xrays' is VARCHAR; expected a number of hours" in message(hospital)

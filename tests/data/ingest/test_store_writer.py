@@ -99,7 +99,7 @@ def test_the_first_candidate_that_can_be_used_is_taken_with_its_fields(hospital:
 
 
 def test_an_outcome_that_was_known_when_things_were_measured_is_unknown(hospital: Hospital) -> None:
-    hospital.edit('keep = ["ward"]', 'measured = ["xray_h", "ecg_h"]')
+    hospital.edit('keep = ["ward"]', 'measurement_hours = ["xray_h", "ecg_h"]')
     hospital.edit('column = "died"', 'column = "died"\nknown = "died_h"')
     table = hospital.admissions.assign(xray_h=30.0, ecg_h=-2.0, died="yes", died_h=31.0)
     table.loc[1, "died_h"] = 30.0
