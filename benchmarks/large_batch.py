@@ -26,7 +26,7 @@ from torch import Tensor
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
-from clinical_symile.data.batch import Batch
+from clinical_symile.data.loader import Batch
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.symile import symile_loss
 from clinical_symile.registry.base import resolve

@@ -36,9 +36,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
-from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.loader import open_loader, prefetch
+from clinical_symile.data.loader import Batch, open_loader, prefetch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.objectives.base import Objective
 from clinical_symile.training.learner import build_learner

@@ -1,4 +1,4 @@
-"""Load batches of a store onto a device: from device memory if the store fits, else streamed."""
+"""Read rows of a store as batches on a device: from its memory if the store fits, else streamed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from clinical_symile.data.batch import Batch, available_entries, load_batch
 from clinical_symile.data.store import CohortStore
 
 # The fraction of a device's free memory that a store may take. Weights and activations need the
@@ -20,6 +19,62 @@ _CHUNK_ROWS = 1024
 
 # The types that a device can hold as stored; of other types it holds the encoder's inputs.
 _STORED_TYPES = ("uint8", "int8", "int16", "int32", "float32")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a store as a model reads them.
+
+    Attributes:
+        inputs: for each modality the inputs of its encoder: finite, and zero where unavailable.
+        available: True where the modality is present in the store and visible to the model.
+        modalities: the columns of `available`.
+        rows: the samples, as rows of the store.
+    """
+
+    inputs: dict[str, Float[Tensor, "sample ..."]]
+    available: Bool[Tensor, "sample modality"]
+    modalities: tuple[str, ...]
+    rows: Int[Tensor, " sample"]
+
+
+def load_batch(
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    *,
+    modalities: Sequence[str],
+    visible: Bool[np.ndarray, "sample modality"] | None = None,
+    partners: Int[np.ndarray, "sample modality"] | None = None,
+) -> Batch:
+    """Read rows of a store.
+
+    Args:
+        store: a prepared cohort.
+        rows: the rows to read.
+        modalities: the modalities to read; the columns of `visible` and `partners`.
+        visible: True where the model may use the modality; the others are not read from disk. By
+            default all are visible.
+        partners: the row that each modality is read from instead, for shuffled controls.
+    """
+    partners, present, available = _available_entries(
+        store, rows, modalities=modalities, visible=visible, partners=partners
+    )
+    inputs = {}
+    for column, modality in enumerate(modalities):
+        sources, is_available = partners[:, column], available[:, column]
+        if (is_available == present[:, column]).all():
+            values = store.inputs(modality, sources)
+        else:
+            read = store.inputs(modality, sources[is_available])
+            values = np.zeros((len(rows), *read.shape[1:]), dtype=np.float32)
+            values[is_available] = read
+        inputs[modality] = torch.from_numpy(values)
+    return Batch(
+        inputs=inputs,
+        available=torch.from_numpy(available),
+        modalities=tuple(modalities),
+        rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
+    )
 
 
 @runtime_checkable
@@ -121,7 +176,7 @@ class DeviceLoader:
         partners: Int[np.ndarray, "sample modality"] | None = None,
     ) -> Batch:
         """See `BatchLoader`."""
-        sources, _, entries = available_entries(
+        sources, _, entries = _available_entries(
             self._store, rows, modalities=self.modalities, visible=visible, partners=partners
         )
         read_from, available = (torch.from_numpy(x).to(self.device) for x in (sources, entries))
@@ -159,6 +214,20 @@ class DeviceLoader:
         return torch.cat([chunk.to(self.device) for chunk in read])
 
 
+def shuffled_batches(
+    count: int, *, batch_size: int, rng: np.random.Generator
+) -> Iterator[Int[np.ndarray, " sample"]]:
+    """Yield the positions 0 … count - 1 in random order, in batches of the same size.
+
+    An incomplete last batch is left out; each call leaves out other samples. If there are fewer
+    samples than `batch_size`, all of them are one batch.
+    """
+    order = rng.permutation(count)
+    size = min(batch_size, count)
+    for start in range(0, count - size + 1, size):
+        yield order[start : start + size]
+
+
 Item = TypeVar("Item")
 
 
@@ -170,6 +239,29 @@ def prefetch(items: Iterable[Item]) -> Iterator[Item]:
         while (item := upcoming.result()) is not end:
             upcoming = thread.submit(next, source, end)
             yield item  # type: ignore[misc]
+
+
+def _available_entries(
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    *,
+    modalities: Sequence[str],
+    visible: Bool[np.ndarray, "sample modality"] | None,
+    partners: Int[np.ndarray, "sample modality"] | None,
+) -> tuple[
+    Int[np.ndarray, "sample modality"],
+    Bool[np.ndarray, "sample modality"],
+    Bool[np.ndarray, "sample modality"],
+]:
+    """Return the row that each modality is read from, and where it is present and available.
+
+    The arguments are those of `load_batch`.
+    """
+    if partners is None:
+        partners = np.repeat(rows[:, None], len(modalities), axis=1)
+    columns = [store.modalities.index(modality) for modality in modalities]
+    present = store.present[partners, columns]
+    return partners, present, present if visible is None else present & visible
 
 
 def _device_layout(

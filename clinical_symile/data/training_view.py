@@ -1,12 +1,15 @@
-"""`TrainingView`: the samples and modalities that a pretraining task trains on."""
+"""`TrainingView`: the samples and modalities of a pretraining task, and the batches of an epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int
+from torch import Tensor
 
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.loader import Batch, BatchLoader, shuffled_batches
 from clinical_symile.data.masks import draw_mask, hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
@@ -69,6 +72,48 @@ def build_training_view(
     return TrainingView(visible_store, task.modalities, rows, partners, available)
 
 
+def epoch_batches(
+    view: TrainingView,
+    loader: BatchLoader,
+    *,
+    batch_size: int,
+    dropout_rate: float,
+    augmentations: Mapping[str, Callable[..., Tensor]],
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    processes: int = 1,
+) -> Iterator[tuple[Batch, torch.Generator]]:
+    """Yield this process's share of each batch, with the generator of its negatives.
+
+    The draws depend on the seed and the epoch alone, so that training can resume after any epoch.
+
+    Args:
+        view: the samples and modalities to train on.
+        loader: of the view's store, with its modalities.
+        batch_size: the samples of a batch, over all processes.
+        dropout_rate: the share of available modalities that the epoch hides.
+        augmentations: for some modalities, a change of their inputs.
+        seed: seed of the run.
+        epoch: counted from 1.
+        rank: the number of this process.
+        processes: the number of processes.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    dropout_rng = np.random.default_rng(int(rng.integers(2**31)))
+    visible = view.available & ~_dropped(view.available, dropout_rate, dropout_rng)
+    for index in shuffled_batches(len(view.rows), batch_size=batch_size, rng=rng):
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        share = index[rank::processes]
+        batch = loader.batch(
+            view.rows[share], visible=visible[share], partners=view.partners[share]
+        )
+        changes = torch.Generator().manual_seed(generator.initial_seed() + 2**32 + rank)
+        for name, augment in augmentations.items():
+            batch.inputs[name] = augment(batch.inputs[name], generator=changes)
+        yield batch, generator
+
+
 def _require_samples(store: CohortStore, task: Pretraining, *, n_train: int) -> None:
     """Refuse a cohort with fewer than two usable samples in the train or the tuning split."""
     n_tuning = len(store.complete_rows("tuning", task.modalities))
@@ -105,3 +150,11 @@ def _shuffled(
 
 
 PAIRINGS: dict[str, Pairing] = {"matched": _matched, "shuffled": _shuffled}
+
+
+def _dropped(
+    available: Bool[np.ndarray, "sample modality"], rate: float, rng: np.random.Generator
+) -> Bool[np.ndarray, "sample modality"]:
+    """Draw the available modalities that an epoch hides; each sample keeps its highest draw."""
+    draws = np.where(available, rng.random(available.shape), -1.0)
+    return (draws < rate) & (draws < draws.max(axis=1, keepdims=True))

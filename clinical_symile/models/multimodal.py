@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.batch import Batch, load_batch
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.loader import BatchLoader, open_loader
+from clinical_symile.data.loader import Batch, BatchLoader, load_batch, open_loader
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks

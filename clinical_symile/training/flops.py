@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.batch import load_batch
+from clinical_symile.data.loader import load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.training.learner import Learner
 

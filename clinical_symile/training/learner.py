@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from clinical_symile.config.component import ComponentConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.batch import shuffled_batches
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.loader import BatchLoader
+from clinical_symile.data.loader import BatchLoader, shuffled_batches
 from clinical_symile.data.store import CohortStore
 from clinical_symile.metrics.representation import representation_metrics
 from clinical_symile.metrics.retrieval import expected_ranks

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.config.tasks.pretraining import Optimiser
-from clinical_symile.data.batch import Batch, load_batch, shuffled_batches
+from clinical_symile.data.loader import Batch, load_batch, shuffled_batches
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.models.multimodal import MultimodalEncoder

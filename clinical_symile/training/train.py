@@ -13,11 +13,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.batch import Batch
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
-from clinical_symile.data.loader import BatchLoader, open_loader, prefetch
+from clinical_symile.data.loader import Batch, BatchLoader, open_loader, prefetch
 from clinical_symile.data.store import CohortStore
-from clinical_symile.data.training_view import TrainingView, build_training_view
+from clinical_symile.data.training_view import TrainingView, build_training_view, epoch_batches
 from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.files import lock_folder
 from clinical_symile.models.augmentations import Augmentation
@@ -25,7 +24,6 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume, save_epoch
-from clinical_symile.training.epoch_batches import epoch_batches
 from clinical_symile.training.flops import warn_about_flops
 from clinical_symile.training.learner import Learner, build_augmentations, build_learner
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics

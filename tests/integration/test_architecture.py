@@ -21,9 +21,9 @@ LOADED_BY = {
     "argcomplete": {"cli.completion", "cli.main"},
     "torch": {
         "cli.doctor",
-        "data.batch",
         "data.embeddings",
         "data.loader",
+        "data.training_view",
         "evaluation",
         "modalities._array_io",
         "models",

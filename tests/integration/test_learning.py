@@ -13,8 +13,8 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.runner import evaluate_oracle, evaluate_run

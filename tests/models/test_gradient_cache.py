@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.data.batch import Batch
+from clinical_symile.data.loader import Batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks

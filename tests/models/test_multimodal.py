@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.loader import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model, embed_rows

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.data.batch import shuffled_batches
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.loader import open_loader
+from clinical_symile.data.loader import open_loader, shuffled_batches
 from clinical_symile.data.store import CohortStore
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile

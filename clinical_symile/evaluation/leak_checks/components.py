@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.data.batch import Batch
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks._comparison import (
     Outputs,

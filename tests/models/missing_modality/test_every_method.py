@@ -5,7 +5,7 @@ import torch
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
-from clinical_symile.data.batch import Batch, load_batch
+from clinical_symile.data.loader import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import build_training_view
 from clinical_symile.models.missing_modality.base import missing_modality_method
