@@ -69,11 +69,16 @@ class Objective(nn.Module):
     ) -> Float[Tensor, ""]:
         """Compute the loss of a batch.
 
+        An objective overrides this, or `distributed_loss`, of which this is the case of one
+        process.
+
         Args:
             embeddings: the batch.
             generator: the source of random draws, on the CPU.
         """
-        raise NotImplementedError
+        if type(self).distributed_loss is Objective.distributed_loss:
+            raise NotImplementedError
+        return self.distributed_loss(embeddings, group=None, generator=generator)
 
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None

@@ -136,16 +136,10 @@ class Clip(Objective):
         self.reduction = reduction
         self.matmul = matmul
 
-    def forward(
-        self, embeddings: Embeddings, *, generator: torch.Generator | None = None
-    ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch; nothing is random."""
-        return self.distributed_loss(embeddings, group=None, generator=generator)
-
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the loss of the whole batch; each process computes its own rows."""
+        """Compute the loss of the whole batch; each process its own rows, nothing is random."""
         z, available = share.with_substitutes()
         return clip_loss(
             z,

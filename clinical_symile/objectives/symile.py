@@ -244,16 +244,13 @@ class Symile(Objective):
         self.matmul = matmul
         self.kernel = kernel
 
-    def forward(
-        self, embeddings: Embeddings, *, generator: torch.Generator | None = None
-    ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch; shuffled negatives are drawn from `generator`."""
-        return self.distributed_loss(embeddings, group=None, generator=generator)
-
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the loss of the whole batch; the processes share its combinations."""
+        """Compute the loss of the whole batch; the processes share its combinations.
+
+        Shuffled negatives are drawn from `generator`.
+        """
         z, available = share.with_substitutes()
         return symile_loss(
             z,

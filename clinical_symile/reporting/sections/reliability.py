@@ -4,7 +4,7 @@ Where each modality was hidden at several rates, a quantity is drawn against the
 there is one row for each pattern.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clinical_symile.formatting import DASH, format_signed
@@ -79,87 +79,51 @@ HIGH_CONFIDENCE_QUANTITIES = (
 )
 
 
-def draw_calibration_missing(
-    *,
-    analysis: RunAnalysis,
-    tasks: TaskTables,
-    series: Sequence[Series],
-    methods: Sequence[Series],
-    has_oracle: bool,
-) -> Content | None:
-    """Draw calibration slope and calibration-in-the-large under every pattern."""
-    panels = quantity_panels(
-        analysis.measures, CALIBRATION_QUANTITIES, tasks=tasks, series=series, name="calibrated"
-    )
-    return _content(
-        panels,
-        methods,
-        has_oracle,
-        heading="Do predicted risks stay correct when modalities are missing?",
-        text="A slope of 1 is right. Below 1, high risks are too high and low risks too low; above "
-        "1, risks are too close to each other. Observed minus predicted is the number of patients "
-        "in a hundred with the outcome, minus the predicted number: above 0, risks are too low.",
-        dotted="target",
-    )
+def _drawing(
+    quantities: Sequence[Quantity], name: str, *, heading: str, text: str, dotted: str
+) -> Callable[..., Content | None]:
+    """Return the function that draws some quantities under every pattern.
 
+    Args:
+        quantities: what is drawn.
+        name: begins the name of each figure.
+        heading: of the section.
+        text: explains the figures.
+        dotted: label of the dotted line.
+    """
 
-def draw_high_confidence_errors(
-    *,
-    analysis: RunAnalysis,
-    tasks: TaskTables,
-    series: Sequence[Series],
-    methods: Sequence[Series],
-    has_oracle: bool,
-) -> Content | None:
-    """Draw how much further accuracy falls than confidence under every pattern."""
-    panels = quantity_panels(
-        analysis.measures,
-        HIGH_CONFIDENCE_QUANTITIES,
-        tasks=tasks,
-        series=series,
-        name="high_confidence_errors",
-    )
-    return _content(
-        panels,
-        methods,
-        has_oracle,
-        heading="Does it make errors with high confidence?",
-        text="With missing modalities, more risks fall on the wrong side of 50 %: accuracy falls. "
-        "The confidence of a reliable run falls by as much. Above 0, the run makes more errors but "
-        "stays as confident as before, and a user would not notice.",
-        dotted="target",
-    )
+    def draw(
+        *,
+        analysis: RunAnalysis,
+        tasks: TaskTables,
+        series: Sequence[Series],
+        methods: Sequence[Series],
+        has_oracle: bool,
+    ) -> Content | None:
+        panels = quantity_panels(
+            analysis.measures, quantities, tasks=tasks, series=series, name=name
+        )
+        if not panels:
+            return None
+        best = _ORACLE_LABEL * has_oracle
+        legend = method_legend(methods, best=best, dotted=dotted, across=panels[0].across)
+        return Content(heading=heading, text=text, panels=panels, legend=legend)
 
-
-def draw_conformal(
-    *,
-    analysis: RunAnalysis,
-    tasks: TaskTables,
-    series: Sequence[Series],
-    methods: Sequence[Series],
-    has_oracle: bool,
-) -> Content | None:
-    """Draw coverage and size of conformal prediction sets under every pattern."""
-    panels = quantity_panels(
-        analysis.measures, CONFORMAL_QUANTITIES, tasks=tasks, series=series, name="conformal"
-    )
-    return _content(
-        panels,
-        methods,
-        has_oracle,
-        heading="Can it say “cannot tell”?",
-        text="Instead of a risk, each patient gets a prediction set: “yes”, “no”, or both, which "
-        "means “cannot tell” (conformal prediction). Nine in ten sets should hold the true outcome "
-        "under every pattern. A run with less information must say “cannot tell” more often. The "
-        "first figure shows the coverage, the second how often it cannot tell.",
-        dotted="target: 90 %",
-    )
+    return draw
 
 
 CALIBRATION_MISSING = Section(
     "calibration_missing",
     _NEEDS,
-    draw_calibration_missing,
+    _drawing(
+        CALIBRATION_QUANTITIES,
+        "calibrated",
+        heading="Do predicted risks stay correct when modalities are missing?",
+        text="A slope of 1 is right. Below 1, high risks are too high and low risks too low; above "
+        "1, risks are too close to each other. Observed minus predicted is the number of patients "
+        "in a hundred with the outcome, minus the predicted number: above 0, risks are too low.",
+        dotted="target",
+    ),
     display_name="calibration with missing modalities",
     description=(
         "Shows calibration slope and calibration-in-the-large under every missingness pattern."
@@ -168,14 +132,31 @@ CALIBRATION_MISSING = Section(
 HIGH_CONFIDENCE_ERRORS = Section(
     "high_confidence_errors",
     _NEEDS,
-    draw_high_confidence_errors,
+    _drawing(
+        HIGH_CONFIDENCE_QUANTITIES,
+        "high_confidence_errors",
+        heading="Does it make errors with high confidence?",
+        text="With missing modalities, more risks fall on the wrong side of 50 %: accuracy falls. "
+        "The confidence of a reliable run falls by as much. Above 0, the run makes more errors but "
+        "stays as confident as before, and a user would not notice.",
+        dotted="target",
+    ),
     display_name="errors with high confidence",
     description="Shows how much further accuracy falls than confidence under every pattern.",
 )
 CONFORMAL = Section(
     "conformal",
     _NEEDS,
-    draw_conformal,
+    _drawing(
+        CONFORMAL_QUANTITIES,
+        "conformal",
+        heading="Can it say “cannot tell”?",
+        text="Instead of a risk, each patient gets a prediction set: “yes”, “no”, or both, which "
+        "means “cannot tell” (conformal prediction). Nine in ten sets should hold the true outcome "
+        "under every pattern. A run with less information must say “cannot tell” more often. The "
+        "first figure shows the coverage, the second how often it cannot tell.",
+        dotted="target: 90 %",
+    ),
     display_name="conformal prediction sets",
     description="Shows coverage and size of conformal prediction sets under every pattern.",
 )
@@ -212,22 +193,6 @@ def quantity_panels(
             own = picture_name(name, task, part or "", quantity.measure.partition("/")[2])
             panels += _over_patterns(found, quantity, title=title, name=own, series=series)
     return panels
-
-
-def _content(
-    panels: Sequence[ReportPanel],
-    methods: Sequence[Series],
-    has_oracle: bool,
-    *,
-    heading: str,
-    text: str,
-    dotted: str,
-) -> Content | None:
-    if not panels:
-        return None
-    best = _ORACLE_LABEL * has_oracle
-    legend = method_legend(methods, best=best, dotted=dotted, across=panels[0].across)
-    return Content(heading=heading, text=text, panels=panels, legend=legend)
 
 
 def _over_patterns(
