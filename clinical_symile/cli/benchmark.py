@@ -55,11 +55,10 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_benchmark(options: argparse.Namespace) -> int:
     """Run a benchmark and print its results."""
-    from clinical_symile.api.reports import benchmark
-    from clinical_symile.benchmarking.spec import BenchmarkSpec
+    import clinical_symile as cs
     from clinical_symile.cli.console import CONSOLE, show_benchmark
 
-    spec = BenchmarkSpec(
+    spec = cs.BenchmarkSpec(
         report=options.report,
         cohort=options.cohort,
         pretraining=_chosen(options.pretraining),
@@ -72,7 +71,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         accelerator=options.accelerator,
         devices=options.devices,
     )
-    made = benchmark(spec, out=options.out, source=options.source, catalog=options.catalog)
+    made = cs.benchmark(spec, out=options.out, source=options.source, catalog=options.catalog)
     show_benchmark(made, CONSOLE)
     return 0
 

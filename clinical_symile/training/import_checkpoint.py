@@ -7,13 +7,13 @@ from pathlib import Path
 from torch import Tensor
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.cohort import modality_adapter, read_cohort
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, pretraining_task
 from clinical_symile.data.external.training_inputs import write_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import file_sha256
-from clinical_symile.modalities.labs import read_panel
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training._lightning_checkpoint import LightningFile, read_lightning_file
@@ -125,8 +125,8 @@ def _check_store(catalog: Catalog, store: CohortStore) -> None:
             )
     if problems:
         raise DataError(*problems, code="CS-M026")
-    panel = read_panel(catalog.path("cohorts", _COHORT).parent / "labs.csv")
-    if about["labs"]["parts"] != [analyte.name for analyte in panel]:
+    cohort = read_cohort(catalog.path("cohorts", _COHORT), name=_COHORT)
+    if about["labs"]["parts"] != [*modality_adapter(cohort, "labs").parts]:
         problems.append(
             f"{store.path}: its analytes are not those of cohort '{_COHORT}' in "
             "the same order, which the model's first layer needs. Prepare with its labs.csv."
