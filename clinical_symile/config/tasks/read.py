@@ -34,7 +34,8 @@ def read_task(catalog: Catalog, name: str, *, overrides: Sequence[str] = ()) -> 
             string if it is not. Only fields that exist can be set.
 
     Raises:
-        DefinitionError: there is no such task, or every problem of the file and the overrides.
+        DefinitionError: there is no such task, or the file or an override is wrong; all problems
+            at once.
     """
     table, where = resolve_task_table(catalog, name), str(catalog.path("tasks", name))
     return parse_task(table, name=name, overrides=overrides, where=where)
