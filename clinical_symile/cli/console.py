@@ -32,7 +32,7 @@ _WITHHELD = "withheld (<10)"
 def results_table(
     results: Sequence[Result], unscored: Sequence[SkippedResult], *, primary: dict[str, str]
 ) -> Table:
-    """Build the table of each task's primary metric, by pattern and run, with interval and chance.
+    """Build the table of primary metrics by task, pattern and run, with interval and chance.
 
     Args:
         results: of any runs, on one cohort.

@@ -255,9 +255,7 @@ class Oracle:
 def _check_outcome(outcome: str) -> None:
     known = (DETERIORATION, *CXR_FINDINGS)
     if outcome not in known:
-        raise ValueError(
-            f"unknown outcome '{outcome}'; expected one of the synthetic world: {', '.join(known)}."
-        )
+        raise ValueError(f"outcome '{outcome}'; expected one of the world's: {', '.join(known)}.")
 
 
 def _independent(joint: JointDistribution) -> JointDistribution:

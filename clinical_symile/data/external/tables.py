@@ -55,7 +55,9 @@ def read_table(path: Path, *, known: Collection[str] = ()) -> pd.DataFrame:
         if path.name.endswith(_CSV) and not set(known) & {*map(str, table.columns)}:
             _check_headings(path, list(table.columns))
     if table.empty:
-        raise DataError(f"{path}: has no rows; expected some. Write it again.", code="CS-M001")
+        raise DataError(
+            f"{path}: has no rows; expected at least one. Export it again.", code="CS-M001"
+        )
     return table
 
 
