@@ -121,7 +121,7 @@ def coverage_problems(
     source: Path,
     recorded: Mapping[str, int],
 ) -> list[CoverageProblem]:
-    """Return a problem for each column without any value, and for values that do not fit their unit.
+    """Return a problem for each column without values, and for values that do not fit their unit.
 
     Args:
         connection: a connection with `_samples` and the tables as views.
