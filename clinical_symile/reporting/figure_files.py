@@ -3,7 +3,7 @@
 import base64
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clinical_symile.errors import DataError, DefinitionError
@@ -35,6 +35,8 @@ FIGURE_KINDS = {
     "cohort": ("cohort",),
 }
 
+_NOTEBOOK_DPI = 110  # a notebook keeps its pictures, so they are small
+
 
 @dataclass(frozen=True, eq=False)
 class Plot:
@@ -46,7 +48,7 @@ class Plot:
     """
 
     kind: str
-    figures: Sequence[SheetFigure]
+    figures: Sequence[SheetFigure] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.figures)
@@ -76,7 +78,7 @@ class Plot:
     def _repr_html_(self) -> str:
         images = []
         for one in self.figures:
-            data = base64.b64encode(one.content("png")).decode()
+            data = base64.b64encode(one.content("png", dpi=_NOTEBOOK_DPI)).decode()
             about = html.escape(one.picture.title)
             images.append(f'<img alt="{about}" width="480" src="data:image/png;base64,{data}">')
         return "\n".join(images)

@@ -104,6 +104,7 @@ class Picture:
         *,
         heading: str = "",
         legend: Legend | None = None,
+        dpi: int = RESOLUTION_DPI,
     ) -> None:
         """Write a file that needs nothing else: fonts and colours are in it.
 
@@ -112,6 +113,7 @@ class Picture:
             file_format: one of `FILE_FORMATS`.
             heading: written above the figure.
             legend: drawn below the figure.
+            dpi: dots per inch of a PNG.
         """
         # Text becomes outlines in an SVG file, so that it looks the same on every machine.
         standalone: dict[Any, Any] = {"svg.hashsalt": self.name, "svg.fonttype": "path"}
@@ -123,7 +125,7 @@ class Picture:
                 self.figure.savefig(
                     buffer,  # pyright: ignore[reportArgumentType], stubs do not know PdfPages
                     format=file_format,
-                    dpi=RESOLUTION_DPI,
+                    dpi=dpi,
                     facecolor="white",
                     bbox_inches="tight",
                     pad_inches=0.12,

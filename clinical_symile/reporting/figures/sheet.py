@@ -33,10 +33,10 @@ class SheetFigure:
     heading: str = ""
     legend: Legend | None = None
 
-    def content(self, file_format: str) -> bytes:
+    def content(self, file_format: str, *, dpi: int = RESOLUTION_DPI) -> bytes:
         """Return the content of a file with this figure alone; see `Picture.write`."""
         buffer = io.BytesIO()
-        self.picture.write(buffer, file_format, heading=self.heading, legend=self.legend)
+        self.picture.write(buffer, file_format, heading=self.heading, legend=self.legend, dpi=dpi)
         return buffer.getvalue()
 
 
