@@ -72,8 +72,8 @@ def test_the_hours_of_measurements_are_read_by_their_old_name(catalog: Catalog, 
     file.write_text(text.replace("measurement_hours", "measured"), encoding="utf-8")
     renamed = "samples: key 'measured' is called 'measurement_hours' since 0.2.1"
     with pytest.warns(RenamedWordWarning, match=renamed):
-        cohort = read_cohort(file, name="mimic_iv")
+        cohort = read_cohort(file, name="mimic_iv/all")
     assert cohort.samples.measurement_hours == ("cxr_h", "ecg_h", "labs_h")
     file.write_text(text.replace("keep  ", "measured = []\nkeep  "), encoding="utf-8")
     with pytest.raises(DefinitionError, match="both 'measured' and 'measurement_hours'"):
-        read_cohort(file, name="mimic_iv")
+        read_cohort(file, name="mimic_iv/all")
