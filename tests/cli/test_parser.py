@@ -21,10 +21,10 @@ def test_help_is_help(run: Callable[..., tuple[int, str, str]]):
 def test_help_tells_of_every_argument(run: Callable[..., tuple[int, str, str]]):
     for verb, told in {
         "list": ("[KIND]", "one of cohorts, tasks,"),
-        "prepare": ("a name from `list cohorts`",),
+        "prepare": ("`list cohorts` shows all",),
         "audit": ("folder of the store that `prepare` wrote",),
-        "benchmark": ("a name from `list reports`", "the folder of all results"),
-        "report": ("the folder of the benchmark",),
+        "benchmark": ("`list reports` shows all", "folder of all results"),
+        "report": ("folder of the benchmark",),
     }.items():
         shown = " ".join(run(verb, "--help")[1].split())
         assert all(part in shown for part in told)
