@@ -86,7 +86,7 @@ def test_an_alias_of_a_query_is_no_name_of_a_column(query: str, hospital: Hospit
 def test_text_where_hours_are_expected_is_counted_before_anything_is_decoded(
     hospital: Hospital,
 ) -> None:
-    hospital.edit('keep = ["ward"]', 'measured = ["taken_h"]')
+    hospital.edit('keep = ["ward"]', 'measurement_hours = ["taken_h"]')
     hospital.write(hospital.admissions.assign(taken_h=["2"] * 8 + ["Smith at 4"]))
     said = message(hospital)
     assert "column 'taken_h' holds 1 values that are not numbers" in said
