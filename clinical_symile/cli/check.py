@@ -77,7 +77,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[Problem], list[
         directories: catalogs beside ours.
 
     Returns:
-        The problems; and notes on what was read and what can be asked of each cohort, of the
+        The problems; and notes on what was read and which tasks apply to each cohort, of the
         `directories` alone if there are any.
 
     Raises:
@@ -87,7 +87,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[Problem], list[
 
     catalog = open_catalog(directories)
     problems: list[str] = []
-    told: list[Cohort] = []
+    cohorts: list[Cohort] = []
     tasks: dict[str, Task] = {}
     for name, path in catalog.cohorts.items():
         try:
@@ -106,7 +106,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[Problem], list[
                 problems += error.problems
                 continue
             if not directories or any(path.is_relative_to(own) for own in directories):
-                told.append(cohort)
+                cohorts.append(cohort)
     for name in catalog.tasks:
         try:
             tasks[name] = read_task(catalog, name)
@@ -122,7 +122,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[Problem], list[
         f"{len(catalog.cohorts)} cohorts, {len(catalog.tasks)} tasks, "
         f"{len(catalog.reports)} reports read."
     ]
-    notes += [_what_can_be_asked(cohort, tasks.values()) for cohort in told]
+    notes += [_task_note(cohort, tasks.values()) for cohort in cohorts]
     return [*dict.fromkeys(as_problems(problems, "CS-F003"))], notes
 
 
@@ -171,44 +171,46 @@ def check_source(directories: Sequence[Path], name: str, *, source: Path) -> lis
 
     cohort = read_cohort(open_catalog(directories).path("cohorts", name), name=name)
     if syntax_problems(cohort):
-        return []  # told by `check_definitions`
+        return []  # reported by `check_definitions`
     cohort = detect_layout(cohort, source)
     found = binding_problems(cohort, modality_adapters(cohort), source)
     return [*as_problems(found, "CS-D005")]
 
 
-def _what_can_be_asked(cohort: Cohort, tasks: Iterable[Task]) -> str:
-    """How many tasks apply to a cohort, and what the others ask for that it does not have."""
-    asked = [task for task in tasks if not isinstance(task, Pretraining)]
+def _task_note(cohort: Cohort, tasks: Iterable[Task]) -> str:
+    """Say how many tasks apply to a cohort, and what the cohort lacks for the others."""
+    evaluated = [task for task in tasks if not isinstance(task, Pretraining)]
     unlisted = [
         task
-        for task in asked
+        for task in evaluated
         if isinstance(task, Retrieval)
         and task.candidates == "published"
         and task.split not in cohort.candidates
     ]
     applicable = [
         task
-        for task in asked
+        for task in evaluated
         if task not in unlisted
         and not applicability_problems(task, list(cohort.modalities), list(cohort.outcomes))
     ]
-    modalities = [name for task in asked for name in task.modalities]
+    modalities = [name for task in evaluated for name in task.modalities]
     outcomes = [
-        name for task in asked if isinstance(task, Classification) for name in task.outcomes
+        name for task in evaluated if isinstance(task, Classification) for name in task.outcomes
     ]
-    told = [
-        f"{cohort.name}: {len(applicable)} tasks can be asked",
-        *_lacking(modalities, cohort.modalities, "has no such modality"),
-        *_lacking(outcomes, cohort.outcomes, "codes no such outcome"),
+    sentences = [
+        f"{cohort.name}: {len(applicable)} tasks apply.",
+        *_lacking(modalities, cohort.modalities, "modality", "modalities"),
+        *_lacking(outcomes, cohort.outcomes, "outcome", "outcomes"),
     ]
     if unlisted:
-        told.append("not those of published candidates (it publishes no such lists)")
-    return "; ".join(told)
+        sentences.append("Tasks with published candidates do not: the cohort publishes no lists.")
+    return " ".join(sentences)
 
 
-def _lacking(wanted: Iterable[str], has: Collection[str], why: str) -> list[str]:
-    """A sentence on what is wanted and not there, if anything is."""
-    absent = [name for name in dict.fromkeys(wanted) if name not in has]
+def _lacking(wanted: Iterable[str], has: Collection[str], one: str, several: str) -> list[str]:
+    """Return a sentence on what tasks need and the cohort does not have, if there is anything."""
+    missing = [name for name in dict.fromkeys(wanted) if name not in has]
     there = ", ".join(has) or "none"
-    return [f"not those of {', '.join(absent)} (it {why}; it has {there})"] * bool(absent)
+    return [
+        f"Tasks on {', '.join(missing)} do not: the cohort has no such {one}. Its {several}: {there}."
+    ] * bool(missing)

@@ -31,9 +31,9 @@ def test_check_is_quiet_where_all_is_well(run: Callable[..., tuple[int, str, str
     assert (status, said) == (0, "")
     assert len(shown.splitlines()) == 1 + len(run("list", "cohorts")[1].splitlines()[1:])
     (told,) = [line for line in shown.splitlines() if line.startswith("synthetic: ")]
-    assert "tasks can be asked; not those of cardiomegaly, in_hospital_mortality" in told
-    assert "(it codes no such outcome; it has deterioration, enlarged_heart" in told
-    assert "not those of published candidates (it publishes no such lists)" in told
+    assert "tasks apply. Tasks on cardiomegaly, in_hospital_mortality" in told
+    assert "do not: the cohort has no such outcome. Its outcomes: deterioration, enlarged" in told
+    assert "Tasks with published candidates do not: the cohort publishes no lists." in told
 
 
 def test_check_tells_of_the_cohorts_of_the_catalogs_that_are_given(
