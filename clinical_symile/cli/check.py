@@ -211,6 +211,5 @@ def _lacking(wanted: Iterable[str], has: Collection[str], one: str, several: str
     """Return a sentence on what tasks need and the cohort does not have, if there is anything."""
     missing = [name for name in dict.fromkeys(wanted) if name not in has]
     there = ", ".join(has) or "none"
-    return [
-        f"Tasks on {', '.join(missing)} do not: the cohort has no such {one}. Its {several}: {there}."
-    ] * bool(missing)
+    about = f"Tasks on {', '.join(missing)} do not: the cohort has no such {one}."
+    return [f"{about} Its {several}: {there}."] * bool(missing)
