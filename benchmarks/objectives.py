@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.kernels.tiled import KEPT_BYTES
 from clinical_symile.objectives.symile import symile_loss
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.symile import symile_loss
 
 # Bits of mantissa that are stored, of float32's 23.

@@ -14,18 +14,25 @@ from clinical_symile.objectives.distributed import Group, gather_embeddings
 
 
 class Objective(nn.Module):
-    """A contrastive loss with a learned logit scale, and its score.
+    """A contrastive loss, with a learned logit scale if it has one, and its score.
 
     Every objective keeps one promise: the embedding of an unavailable modality may hold any value,
     such as NaN, and neither the loss, nor a gradient, nor a score changes. A batch that the loss
     cannot be computed on raises an error.
 
+    An objective gives `batch_loss` and, where CLIP's sum of inner products is not its score,
+    `score`. One that divides its work over processes gives `distributed_loss` instead.
+
     Attributes:
         similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
             must have length 1, as those of the encoders here; `dot` if their lengths count.
+        on_sphere: True if the loss is defined for embeddings of length 1 only.
+        learned_score: True if the score has learned parts, so that embeddings made elsewhere
+            cannot be scored.
 
     Args:
-        temperature: starting value of 1 / logit_scale, which is then learned.
+        temperature: starting value of 1 / logit_scale, which is then learned; None for an
+            objective without a scale.
         logit_scale_max: the learned scale never exceeds this; `inf` for no limit.
 
     Raises:
@@ -33,13 +40,18 @@ class Objective(nn.Module):
     """
 
     similarity: ClassVar[str] = "cosine"
+    on_sphere: ClassVar[bool] = False
+    learned_score: ClassVar[bool] = False
     # The rule of a product score for a missing query modality, and the train embeddings that it
     # averages over; see `objectives.missing_query`. None: `score` takes no bank.
     missing_query: str | None = None
     bank_size: int = 0
 
-    def __init__(self, *, temperature: float, logit_scale_max: float):
+    def __init__(self, *, temperature: float | None, logit_scale_max: float = math.inf):
         super().__init__()
+        self.log_logit_scale: nn.Parameter | None = None
+        if temperature is None:
+            return
         if not 0 < temperature < math.inf:
             raise ValueError(f"temperature is {temperature}; expected a positive number.")
         if temperature * logit_scale_max < 1:
@@ -56,13 +68,43 @@ class Objective(nn.Module):
 
         The limit lets the gradient through, so that a scale at its maximum can decrease again.
         """
+        assert self.log_logit_scale is not None
         excess = self.log_logit_scale.detach() - math.log(self.logit_scale_max)
         return (self.log_logit_scale - excess.clamp(min=0)).exp()
 
-    def limit_logit_scale(self) -> None:
-        """Set the parameter back to the maximum if an optimiser moved it above."""
-        with torch.no_grad():
-            self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
+    def connect(
+        self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
+    ) -> None:
+        """Create the parameters that depend on the model, and refuse what does not fit.
+
+        Called once, before training or before weights are loaded.
+
+        Args:
+            modalities: the modalities of the task, in order.
+            dim: the width of the embeddings.
+            norm: how encoders normalize embeddings: "l2" or "layer_norm".
+            generator: the source of starting values.
+
+        Raises:
+            ValueError: the objective cannot be used with this model.
+        """
+        if self.on_sphere and norm != "l2":
+            raise ValueError(
+                f"norm is '{norm}', but this objective is defined for embeddings of length 1. "
+                'Expected norm = "l2".'
+            )
+
+    def scalars(self) -> dict[str, float]:
+        """Return the learned scales, biases and gates, for the history and MLflow."""
+        if self.log_logit_scale is None:
+            return {}
+        return {"logit_scale": float(self.logit_scale.detach())}
+
+    def after_step(self) -> None:
+        """Set a scale that an optimiser moved above its maximum back to it."""
+        if self.log_logit_scale is not None:
+            with torch.no_grad():
+                self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
@@ -76,9 +118,27 @@ class Objective(nn.Module):
             embeddings: the batch.
             generator: the source of random draws, on the CPU.
         """
-        if type(self).distributed_loss is Objective.distributed_loss:
-            raise NotImplementedError
-        return self.distributed_loss(embeddings, group=None, generator=generator)
+        if type(self).distributed_loss is not Objective.distributed_loss:
+            return self.distributed_loss(embeddings, group=None, generator=generator)
+        z, available = prepare_slots(*embeddings.with_substitutes())
+        with torch.autocast(z.device.type, enabled=False):
+            return self.batch_loss(z, available, generator=generator)
+
+    def batch_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of the embeddings of a batch.
+
+        Args:
+            z: embeddings in float32 at least; zero where unavailable.
+            available: True where a sample has the modality.
+            generator: the source of random draws, on the CPU.
+        """
+        raise NotImplementedError
 
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
@@ -100,19 +160,26 @@ class Objective(nn.Module):
     ) -> Float[Tensor, "query candidate"]:
         """Score how well each candidate matches each query; higher is better.
 
+        By default the sum of the inner products of a candidate with each available modality of
+        the query.
+
         Args:
             query: the embeddings of each query; its column for `target` is never read.
             candidates: embeddings of the target modality.
             target: the modality of the candidates.
+
+        Raises:
+            ValueError: a query has no modality available.
         """
-        raise NotImplementedError
+        total = query_embeddings(query, target=target, fill=0.0).sum(dim=1)
+        return inner_products(total, candidates)
 
     def n_candidates(self, samples: int, *, modalities: int) -> int | None:
         """Return K of the total correlation estimate log K - loss, for a complete batch.
 
         None if the loss gives no such estimate.
         """
-        raise NotImplementedError
+        return None
 
     def flops(self, samples: int, *, modalities: int, dim: int) -> float | None:
         """Count the floating-point operations of a step's loss and gradients, complete batch.

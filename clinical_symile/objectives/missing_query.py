@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import inner_products, query_columns, query_embeddings
 
 RULES = ("marginalize", "mean_bank", "drop")
 
@@ -191,3 +192,42 @@ def _marginalized(
             logits = products @ candidates[part].transpose(1, 2)
         scores[part] = torch.logsumexp(logit_scale * logits, dim=1)
     return (scores - math.log(len(entries))) / logit_scale
+
+
+def multilinear_score(
+    query: Embeddings,
+    candidates: Float[Tensor, "*query candidate dim"],
+    *,
+    target: str,
+    bank: Bank | None,
+    logit_scale: float,
+    rule: str,
+) -> Float[Tensor, "query candidate"]:
+    """Compute Σ_d c_d Π_m q_m,d of each candidate c with a query's modalities m.
+
+    Args:
+        query: see `Objective.score`.
+        candidates: [candidate, dim] for all queries, or with a bank [query, candidate, dim].
+        target: see `Objective.score`.
+        bank: train embeddings for missing query modalities; None leaves their factors out.
+        logit_scale: the scale of the logits that the bank is averaged with.
+        rule: a name of `RULES`.
+
+    Raises:
+        ValueError: a query has no modality available, or the bank lacks a missing modality.
+    """
+    if bank is None:
+        product = query_embeddings(query, target=target, fill=1.0).prod(dim=1)
+        return inner_products(product, candidates)
+    columns = query_columns(query, target=target)
+    z, available = query.with_substitutes()
+    scores = product_scores(
+        z[:, columns],
+        available[:, columns],
+        candidates,
+        modalities=tuple(query.modalities[column] for column in columns),
+        logit_scale=logit_scale,
+        rule=rule,
+        bank=bank,
+    )
+    return scores if candidates.dtype == torch.float64 else scores.float()

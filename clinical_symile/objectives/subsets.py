@@ -42,10 +42,32 @@ class SubsetSum(Objective):
         """The logit scale of the objective over all modalities."""
         return self._of_size(self.modalities).logit_scale
 
-    def limit_logit_scale(self) -> None:
+    def connect(
+        self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
+    ) -> None:
+        """Connect the objective of each size.
+
+        Raises:
+            ValueError: the objective distinguishes modalities, so that it cannot be shared by all
+                subsets of a size.
+        """
+        for size in range(2, self.modalities + 1):
+            objective = self._of_size(size)
+            if objective.learned_score:
+                raise ValueError(
+                    "its parts belong to single modalities, so that subsets cannot share it. "
+                    'Choose another objective, or missing_modality = "drop".'
+                )
+            objective.connect(modalities=modalities[:size], dim=dim, norm=norm, generator=generator)
+
+    def scalars(self) -> dict[str, float]:
+        """Return those of the objective over all modalities."""
+        return self._of_size(self.modalities).scalars()
+
+    def after_step(self) -> None:
         """See `Objective`."""
         for size in range(2, self.modalities + 1):
-            self._of_size(size).limit_logit_scale()
+            self._of_size(size).after_step()
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
@@ -83,10 +105,6 @@ class SubsetSum(Objective):
             total[index] += objective.logit_scale * scores
             terms[index] += 1
         return total / terms
-
-    def n_candidates(self, samples: int, *, modalities: int) -> int | None:
-        """None: a mean over subsets does not estimate the total correlation."""
-        return None
 
     def _of_size(self, size: int) -> Objective:
         """Return the objective for subsets of a size."""

@@ -10,11 +10,8 @@ from torch import Tensor
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
     Objective,
-    inner_products,
     multilinear_products,
     prepare_slots,
-    query_columns,
-    query_embeddings,
 )
 from clinical_symile.objectives.distributed import (
     Group,
@@ -25,7 +22,7 @@ from clinical_symile.objectives.distributed import (
     share_sizes,
 )
 from clinical_symile.objectives.kernels.base import check_matmul
-from clinical_symile.objectives.missing_query import Bank, check_rule, product_scores
+from clinical_symile.objectives.missing_query import Bank, check_rule, multilinear_score
 from clinical_symile.objectives.negatives import (
     CyclicNegatives,
     Negatives,
@@ -282,21 +279,14 @@ class Symile(Objective):
         Raises:
             ValueError: a query has no modality available, or the bank lacks a missing modality.
         """
-        if bank is None:
-            product = query_embeddings(query, target=target, fill=1.0).prod(dim=1)
-            return inner_products(product, candidates)
-        columns = query_columns(query, target=target)
-        z, available = query.with_substitutes()
-        scores = product_scores(
-            z[:, columns],
-            available[:, columns],
+        return multilinear_score(
+            query,
             candidates,
-            modalities=tuple(query.modalities[column] for column in columns),
+            target=target,
+            bank=bank,
             logit_scale=float(self.logit_scale.detach()),
             rule=self.missing_query or "drop",
-            bank=bank,
         )
-        return scores if candidates.dtype == torch.float64 else scores.float()
 
     def n_candidates(self, samples: int, *, modalities: int) -> int | None:
         """Count the combinations that each anchor is contrasted with, its own included."""

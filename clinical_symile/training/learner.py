@@ -82,7 +82,14 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
     try:
         make = partial(objective, **task.objective.arguments)
         model = build_model(task, store, seed=seed)
-        return Learner(model, method.wrap_objective(make, len(task.modalities)))
+        made = method.wrap_objective(make, len(task.modalities))
+        made.connect(
+            modalities=tuple(task.modalities),
+            dim=task.dim,
+            norm=task.norm,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return Learner(model, made)
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': objective: {error}", code="CS-F020") from error
 

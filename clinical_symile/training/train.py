@@ -228,7 +228,7 @@ def _train_epoch(
         "loss": float(np.mean(losses)),
         "gradient_norm": float(np.mean(norms)),
         "learning_rate": training.optimiser.param_groups[0]["lr"],
-        "logit_scale": float(training.learner.objective.logit_scale.detach()),
+        **training.learner.objective.scalars(),
         **tuning_metrics(
             training.learner, training.view.store, task, seed=training.seed, loader=training.loader
         ),
@@ -267,7 +267,7 @@ def _train_step(
             code="CS-R008",
         )
     optimiser.step()
-    training.learner.objective.limit_logit_scale()
+    training.learner.objective.after_step()
     return float(loss.detach()), float(norm.detach())
 
 

@@ -16,6 +16,8 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES as FAMILY
 
 OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "all": (lambda: Symile(temperature=0.5), 3),
@@ -26,7 +28,17 @@ OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "one-slot": (lambda: Symile(temperature=0.5, negatives="one-slot"), 3),
     "clip": (lambda: Clip(temperature=0.5), 3),
     "clip-summed": (lambda: Clip(temperature=0.5, reduction="sum"), 4),
+    **{name: (lambda name=name: _registered(name), 3) for name in sorted(FAMILY)},
 }
+
+
+def _registered(name: str) -> Objective:
+    """An objective of the registry, ready for three modalities of five dimensions."""
+    objective = resolve(name, FAMILY)()
+    objective.connect(
+        modalities=("a", "b", "c"), dim=5, norm="l2", generator=torch.Generator().manual_seed(0)
+    )
+    return objective
 
 
 def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
@@ -56,10 +68,10 @@ def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
 
 def found(objective: Objective, loss: Tensor, batch: Embeddings) -> dict[str, Tensor]:
     """The loss and its gradients."""
-    inputs = {"z": batch.z, "scale": objective.log_logit_scale}
+    inputs = {"z": batch.z, **dict(objective.named_parameters())}
     if batch.substitute is not None:
         inputs["substitute"] = batch.substitute
-    gradients = torch.autograd.grad(loss, list(inputs.values()))
+    gradients = torch.autograd.grad(loss, list(inputs.values()), materialize_grads=True)
     return {"loss": loss.detach(), **dict(zip(inputs, gradients, strict=True))}
 
 

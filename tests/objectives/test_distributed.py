@@ -34,7 +34,7 @@ def _run(sizes: list[int], folder: Path) -> list[dict[str, Tensor]]:
     return [load_file(folder / f"{rank}.safetensors") for rank in range(len(sizes))]
 
 
-@pytest.mark.parametrize("sizes", [[5, 3], [3, 4, 0, 2]])
+@pytest.mark.parametrize("sizes", [[5, 3], pytest.param([3, 4, 0, 2], marks=pytest.mark.slow)])
 def test_loss_and_gradients_are_those_of_one_process_with_the_whole_batch(
     sizes: list[int], tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.clip import clip_loss
+from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.kernels import _tiles, tiled
 from clinical_symile.objectives.negatives import draw_permutations
 from clinical_symile.objectives.symile import Symile, symile_loss

@@ -46,7 +46,7 @@ def objective_leaks(component: Any) -> Iterator[str]:
     Args:
         component: an objective, or a class that is made without arguments.
     """
-    make = factory(component)
+    make = connected(factory(component))
     z, available = toy_embeddings(TOY_DIM)
     rows = torch.arange(TOY_SAMPLES)
 
@@ -67,6 +67,22 @@ def objective_leaks(component: Any) -> Iterator[str]:
     yield from differences(outputs, z, available)
     for target in TOY_MODALITIES:
         yield from _score_leaks(make, z, available, target)
+
+
+def connected(make: Callable[[], Objective]) -> Callable[[], Objective]:
+    """Return a factory of objectives that are connected to a toy model."""
+
+    def connect() -> Objective:
+        objective = make()
+        objective.connect(
+            modalities=TOY_MODALITIES,
+            dim=TOY_DIM,
+            norm="l2",
+            generator=torch.Generator().manual_seed(0),
+        )
+        return objective
+
+    return connect
 
 
 def _score_leaks(

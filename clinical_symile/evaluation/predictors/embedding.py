@@ -17,7 +17,7 @@ from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.masks import hide_parts
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore
+from clinical_symile.errors import CannotScore, DefinitionError
 from clinical_symile.evaluation.labels import training_samples
 from clinical_symile.evaluation.predictors.bank import draw_bank
 from clinical_symile.evaluation.predictors.base import Embedder, Request
@@ -32,7 +32,7 @@ from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
 from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import PROBES
+from clinical_symile.registry.families import OBJECTIVES, PROBES
 from clinical_symile.training.supervised import LabelledRows
 
 # Scores held at a time for candidate lists. The queries of a block are scored with the union of
@@ -284,3 +284,19 @@ class EmbeddingPredictor:
 
 def _blocks(index: Int[np.ndarray, " sample"], size: int) -> list[Int[np.ndarray, " part"]]:
     return [index[start : start + size] for start in range(0, len(index), size)]
+
+
+def objective_of_embeddings(name: str) -> Objective:
+    """Return the objective that scores embeddings made elsewhere.
+
+    Raises:
+        DefinitionError: the objective is unknown, or its score has learned parts.
+    """
+    made = resolve(name, OBJECTIVES)
+    if getattr(made, "learned_score", False):
+        raise DefinitionError(
+            f"objective '{name}': its score has learned parts, which embeddings do not bring. "
+            "Choose another one, such as 'clip', or give a trained Objective from Python.",
+            code="CS-F020",
+        )
+    return made()

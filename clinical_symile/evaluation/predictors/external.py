@@ -19,7 +19,10 @@ from clinical_symile.data.external.tables import row_positions, unknown_samples
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError, DefinitionError
 from clinical_symile.evaluation.predictors.base import Request
-from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.embedding import (
+    EmbeddingPredictor,
+    objective_of_embeddings,
+)
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
@@ -219,7 +222,7 @@ def external_embedding_predictor(
         modalities=store.modalities,
         rows=torch.arange(len(z)),
     )
-    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES)(), store), notes
+    return EmbeddingPredictor(embeddings, objective_of_embeddings(objective), store), notes
 
 
 def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:

@@ -20,9 +20,11 @@ from clinical_symile.evaluation.predictors.base import (
     RetrievalPredictor,
     RiskPredictor,
 )
-from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.embedding import (
+    EmbeddingPredictor,
+    objective_of_embeddings,
+)
 from clinical_symile.objectives.base import Objective
-from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
 # The sum of the inner products of a candidate with each query modality, without normalization.
@@ -82,7 +84,7 @@ def _embedding_predictor(
     embeddings = _checked(model.embed(store, np.arange(len(store.samples))), store, model)
     chosen: Any = getattr(model, "objective", None) if objective is None else objective
     if isinstance(chosen, str) or chosen is None:
-        chosen = resolve(chosen or _DEFAULT_OBJECTIVE, OBJECTIVES)()
+        chosen = objective_of_embeddings(chosen or _DEFAULT_OBJECTIVE)
     if not isinstance(chosen, Objective):
         raise DefinitionError(
             f"{type(model).__name__}: its objective is a {type(chosen).__name__}; expected an "

@@ -33,7 +33,8 @@ from clinical_symile.models.missing_modality.base import (
     MissingModalityMethod,
     encode_available,
 )
-from clinical_symile.objectives.clip import Clip, clip_loss
+from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.infonce import clip_loss
 
 
 class ReadsAbsent(Clip):

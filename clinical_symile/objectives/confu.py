@@ -1,0 +1,151 @@
+"""ConFu: contrast each modality with a learned fusion of all the others, and every pair."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective, inner_products, query_embeddings
+from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.pairs import complete_pairs
+
+
+class Fusion(nn.Module):
+    """A network from the embeddings of several modalities to one vector of length 1.
+
+    One hidden layer on the concatenation of the embeddings.
+
+    Args:
+        modalities: the number of modalities.
+        dim: the width of the embeddings.
+        hidden: the width of the hidden layer.
+        generator: the source of starting weights.
+    """
+
+    def __init__(self, modalities: int, dim: int, *, hidden: int, generator: torch.Generator):
+        super().__init__()
+
+        def drawn(rows: int, columns: int) -> nn.Parameter:
+            values = torch.rand(rows, columns, generator=generator) * 2 - 1
+            return nn.Parameter(values / math.sqrt(columns))
+
+        self.inner, self.inner_bias = drawn(hidden, modalities * dim), _zeros(hidden)
+        self.outer, self.outer_bias = drawn(dim, hidden), _zeros(dim)
+
+    def forward(self, z: Float[Tensor, "sample modality dim"]) -> Float[Tensor, "sample dim"]:
+        """Fuse the embeddings of each sample."""
+        hidden = nn.functional.gelu(
+            z.flatten(1) @ self.inner.to(z.dtype).T + self.inner_bias.to(z.dtype)
+        )
+        return normalize(hidden @ self.outer.to(z.dtype).T + self.outer_bias.to(z.dtype), dim=1)
+
+
+class ConFu(Objective):
+    """Contrast each modality with a fusion of all others, and with each of them.
+
+    The loss is λ times half the mean over targets t of CLIP's loss of the fused others and t, plus
+    1 - λ times half the mean over pairs of CLIP's loss. A fused term uses complete samples, a pair
+    those that have both. A term with fewer than two samples is left out.
+
+    `score` is ⟨fusion, c⟩ for a query with all other modalities, and the sum of inner products for
+    one that lacks some.
+
+    Source: ConFu, CVPR 2026, https://arxiv.org/abs/2511.21331. Its reference code masks features
+    before the fusion; this does not.
+
+    Args:
+        temperature: starting value of 1 / logit_scale, which is then learned.
+        fused_share: λ, from 0 to 1.
+        hidden: width of the fusion's hidden layer; None for twice the embeddings' width.
+        logit_scale_max: limit of the learned scale.
+
+    Raises:
+        ValueError: an argument is out of range, fewer than three modalities, or no pair has two
+            samples.
+    """
+
+    display_name = "ConFu"
+    description = "Contrasts each modality with a fusion of the others, and every pair."
+    source = "ConFu, CVPR 2026, https://arxiv.org/abs/2511.21331"
+    learned_score = True
+    on_sphere = True
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.07,
+        fused_share: float = 0.5,
+        hidden: int | None = None,
+        logit_scale_max: float = 100.0,
+    ):
+        super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        problems = []
+        if not 0 <= fused_share <= 1:
+            problems.append(f"fused_share is {fused_share}; expected a number from 0 to 1.")
+        if hidden is not None and hidden < 1:
+            problems.append(f"hidden is {hidden}; expected at least 1.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        self.fused_share, self.hidden = fused_share, hidden
+
+    def connect(
+        self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
+    ) -> None:
+        """Create the fusion of the others of each modality."""
+        super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
+        if len(modalities) < 3:
+            raise ValueError(
+                f"ConFu fuses the other modalities; expected 3 or more, found {len(modalities)}."
+            )
+        hidden = self.hidden or 2 * dim
+        self.fusions = nn.ModuleList(
+            Fusion(len(modalities) - 1, dim, hidden=hidden, generator=generator) for _ in modalities
+        )
+
+    def batch_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """See the class."""
+        pairs = [
+            clip_loss(torch.stack([pair.first, pair.second], dim=1), self.logit_scale)
+            for pair in complete_pairs(z, available, objective="a ConFu step")
+        ]
+        loss = (1 - self.fused_share) * torch.stack(pairs).mean()
+        complete = z[available.all(dim=1)]
+        if len(complete) >= 2:
+            fused = []
+            for target, fusion in enumerate(self.fusions):
+                others = [m for m in range(z.shape[1]) if m != target]
+                both = torch.stack([fusion(complete[:, others]), complete[:, target]], dim=1)
+                fused.append(clip_loss(both, self.logit_scale))
+            loss = loss + self.fused_share * torch.stack(fused).mean()
+        return loss / 2
+
+    def score(
+        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
+    ) -> Float[Tensor, "query candidate"]:
+        """Compare a candidate with the fusion of a complete query, or with what there is.
+
+        Raises:
+            ValueError: a query has no modality available.
+        """
+        others = query_embeddings(query, target=target, fill=0.0)
+        column = query.modalities.index(target)
+        columns = [m for m in range(len(query.modalities)) if m != column]
+        _, available = query.with_substitutes()
+        complete = available[:, columns].all(dim=1)
+        vectors = others.sum(dim=1)
+        if complete.any():
+            vectors[complete] = self.fusions[column](others[complete])
+        return inner_products(vectors, candidates)
+
+
+def _zeros(size: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(size))

@@ -1,0 +1,92 @@
+"""The cross-entropy of picking a sample's own partner, over every pair of modalities."""
+
+from itertools import combinations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from clinical_symile.objectives.base import no_pair_message, prepare_slots
+from clinical_symile.objectives.distributed import (
+    Group,
+    all_gather_with_grad,
+    all_reduce_logsumexp,
+    all_reduce_sum,
+    local_slice,
+    share_sizes,
+)
+from clinical_symile.objectives.kernels.tiled import product_logsumexp
+
+_REDUCTIONS = ("mean", "sum")
+
+
+def clip_loss(
+    z: Float[Tensor, "sample modality dim"],
+    logit_scale: float | Float[Tensor, ""],
+    *,
+    available: Bool[Tensor, "sample modality"] | None = None,
+    reduction: str = "mean",
+    matmul: str = "highest",
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """Compute the cross-entropy of picking a sample's own partner, both ways, over all pairs.
+
+    For modalities a and b the logits are logit_scale · <z_a^i, z_b^j>; the loss of the
+    pair is half the mean over i of the cross-entropies of row i and of column i, with i correct.
+
+    Only the log-sum-exps of rows and columns are kept of the n² logits, both from the same tiles.
+    Memory grows as n · d.
+
+    A pair uses the samples that have both of its modalities. A pair with fewer than two of them
+    is left out; the other pairs have equal weights.
+
+    Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+    2021, figure 3 (https://arxiv.org/abs/2103.00020), summed over pairs as in the baseline of
+    Saporta et al., "Contrasting with Symile", 2024 (https://arxiv.org/abs/2411.01053).
+
+    Args:
+        z: embeddings; any values where unavailable.
+        logit_scale: the multiplier itself, not its logarithm.
+        available: True where a sample has the modality; by default all.
+        reduction: "mean" or "sum" over the pairs. Symile's authors use the sum.
+        matmul: precision of float32 products, see `product_logsumexp`.
+        group: processes that each hold a share of the batch, see `distributed`.
+
+    Raises:
+        ValueError: no pair has two samples, or the reduction or the precision is unknown.
+    """
+    check_reduction(reduction)
+    z, available = prepare_slots(z, available)
+    sizes = share_sizes(z, group)
+    z_all, available_all = (
+        all_gather_with_grad(z[:, 1:], sizes, group),
+        all_gather_with_grad(available, sizes, group),
+    )
+    scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
+    pairs = []
+    with torch.autocast(z.device.type, enabled=False):
+        for a, b in combinations(range(z.shape[1]), 2):
+            both, both_all = available[:, [a, b]].all(dim=1), available_all[:, [a, b]].all(dim=1)
+            count = int(both_all.sum())
+            if count < 2:
+                continue
+            first, second = z[both, a], z[both, b]
+            forth, back = product_logsumexp([first, z_all[both_all, b - 1]], scale, matmul=matmul)
+            number = (both_all.cumsum(dim=0) - 1)[local_slice(sizes, group)][both]
+            positive = scale * (first * second).sum(dim=1)
+            losses = (forth + all_reduce_logsumexp(back, group)[number]) / 2 - positive
+            pairs.append(all_reduce_sum(losses.sum(), group) / count)
+    if not pairs:
+        raise ValueError(no_pair_message(sum(sizes), objective="a CLIP step"))
+    losses = torch.stack(pairs)
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def check_reduction(reduction: str) -> None:
+    """Refuse a reduction over pairs that is neither "mean" nor "sum".
+
+    Raises:
+        ValueError: the reduction is unknown.
+    """
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"unknown reduction '{reduction}'; expected 'mean' or 'sum'.")

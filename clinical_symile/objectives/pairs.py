@@ -1,0 +1,117 @@
+"""Pairs of modalities and tokens of a batch, with only the samples that have them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from clinical_symile.objectives.base import no_pair_message
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The samples of a batch that have both of two modalities.
+
+    Attributes:
+        a: the column of the first modality.
+        b: the column of the second modality.
+        first: embeddings of the first modality.
+        second: embeddings of the second modality, of the same samples.
+    """
+
+    a: int
+    b: int
+    first: Float[Tensor, "sample dim"]
+    second: Float[Tensor, "sample dim"]
+
+    @property
+    def codes(self) -> Int[Tensor, " sample"]:
+        """A code for each sample, to leave out cells of a sample with itself."""
+        return torch.arange(len(self.first), device=self.first.device)
+
+
+def complete_pairs(
+    z: Float[Tensor, "sample modality dim"],
+    available: Bool[Tensor, "sample modality"],
+    *,
+    objective: str,
+    ordered: bool = False,
+    core: int | None = None,
+) -> Iterator[Pair]:
+    """Yield each pair of modalities that two samples or more have.
+
+    Args:
+        z: embeddings; any values where unavailable.
+        available: True where a sample has the modality.
+        objective: the name of the objective, for the message.
+        ordered: also yield each pair with its modalities exchanged.
+        core: only pairs with this column, which comes first.
+
+    Raises:
+        ValueError: no pair has two samples.
+    """
+    columns = range(z.shape[1])
+    if core is not None:
+        pairs = [(core, column) for column in columns if column != core]
+    else:
+        pairs = list(permutations(columns, 2) if ordered else combinations(columns, 2))
+    found = False
+    for a, b in pairs:
+        both = available[:, [a, b]].all(dim=1)
+        if both.sum() >= 2:
+            found = True
+            yield Pair(a, b, z[both, a], z[both, b])
+    if not found:
+        raise ValueError(no_pair_message(len(available), objective=objective))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The embeddings that a batch has, one after another.
+
+    Attributes:
+        z: the embeddings.
+        samples: the sample of each.
+        modalities: the column of each.
+        counts: the number of modalities of each sample of the batch.
+    """
+
+    z: Float[Tensor, "token dim"]
+    samples: Int[Tensor, " token"]
+    modalities: Int[Tensor, " token"]
+    counts: Int[Tensor, " sample"]
+
+    @property
+    def codes(self) -> Int[Tensor, " token"]:
+        """A code for each token."""
+        return torch.arange(len(self.z), device=self.z.device)
+
+
+def batch_tokens(
+    z: Float[Tensor, "sample modality dim"],
+    available: Bool[Tensor, "sample modality"],
+    *,
+    objective: str,
+) -> Tokens:
+    """Return the embeddings that a batch has as tokens.
+
+    Args:
+        z: embeddings; any values where unavailable.
+        available: True where a sample has the modality.
+        objective: the name of the objective, for the message.
+
+    Raises:
+        ValueError: fewer than two samples have two modalities.
+    """
+    counts = available.sum(dim=1)
+    if (counts >= 2).sum() < 2:
+        raise ValueError(
+            f"{objective} needs at least 2 samples with two modalities or more; this batch of "
+            f"{len(available)} has {int((counts >= 2).sum())}. Raise batch_size, or train on a "
+            "cohort where more samples have two modalities."
+        )
+    samples, modalities = available.nonzero(as_tuple=True)
+    return Tokens(z[samples, modalities], samples, modalities, counts)

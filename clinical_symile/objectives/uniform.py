@@ -1,0 +1,180 @@
+"""CLIP with alignment and uniformity, and decoupled uniformity of samples' centroids."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective, query_embeddings
+from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.kernels.scores import (
+    Excluded,
+    reduce_scores,
+    squared_distance_score,
+)
+from clinical_symile.objectives.pairs import complete_pairs
+
+
+def alignment_loss(
+    first: Float[Tensor, "sample dim"], second: Float[Tensor, "sample dim"]
+) -> Float[Tensor, ""]:
+    """Compute the mean squared distance of partners.
+
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and
+    Uniformity on the Hypersphere", ICML 2020, https://arxiv.org/abs/2005.10242.
+    """
+    return (first - second).square().sum(dim=1).mean()
+
+
+def uniformity_loss(
+    first: Float[Tensor, "sample dim"],
+    second: Float[Tensor, "sample dim"],
+    *,
+    factor: float = 2.0,
+) -> Float[Tensor, ""]:
+    """Compute log mean exp(-factor ‖x_i - y_j‖²) over i ≠ j.
+
+    With both arguments the same it is the uniformity of Wang and Isola, see `alignment_loss`; with
+    two modalities, cross-modal uniformity. It is at most 0, and least for an even spread.
+
+    Args:
+        first: embeddings of one modality, at least two.
+        second: embeddings of the same samples.
+        factor: the factor of squared distances.
+    """
+    n = len(first)
+    codes = torch.arange(n, device=first.device)
+    found = reduce_scores(
+        squared_distance_score,
+        [first],
+        [second],
+        [first.new_tensor(factor)],
+        excluded=Excluded(codes, codes),
+    )
+    return found.rows.logsumexp(dim=0) - math.log(n * (n - 1))
+
+
+class ClipUniform(Objective):
+    """CLIP, and terms that close the gap between modalities.
+
+    The loss is the mean over pairs of modalities of CLIP's cross-entropy, the alignment of partners
+    and, with `across`, cross-modal uniformity, plus the mean over modalities of uniformity. A pair
+    uses the samples that have both, a modality those that have it; each needs two.
+
+    Source: Fahim et al., "It's Not a Modality Gap: Characterizing and Addressing the Contrastive
+    Gap", 2024, https://arxiv.org/abs/2405.18570, all weights 1.
+
+    Args:
+        temperature: starting value of 1 / logit_scale, which is then learned.
+        across: add cross-modal uniformity.
+        logit_scale_max: limit of the learned scale.
+
+    Raises:
+        ValueError: no two samples of the batch have the same two modalities.
+    """
+
+    display_name = "CLIP with uniformity"
+    description = "CLIP with alignment and uniformity, against the gap between modalities."
+    source = (
+        "Fahim et al., \"It's Not a Modality Gap: Characterizing and Addressing the Contrastive "
+        'Gap", 2024, https://arxiv.org/abs/2405.18570'
+    )
+    on_sphere = True
+
+    def __init__(
+        self, *, temperature: float = 0.07, across: bool = True, logit_scale_max: float = 100.0
+    ):
+        super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        self.across = across
+
+    def batch_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """See the class."""
+        of_pairs = []
+        for pair in complete_pairs(z, available, objective="a step of CLIP with uniformity"):
+            both = torch.stack([pair.first, pair.second], dim=1)
+            term = clip_loss(both, self.logit_scale) + alignment_loss(pair.first, pair.second)
+            if self.across:
+                term = term + uniformity_loss(pair.first, pair.second)
+            of_pairs.append(term)
+        columns = [z[has, m] for m, has in enumerate(available.T)]
+        of_modalities = [uniformity_loss(own, own) for own in columns if len(own) >= 2]
+        return torch.stack(of_pairs).mean() + torch.stack(of_modalities).mean()
+
+
+class DecoupledUniformity(Objective):
+    """Spread the centroids of samples evenly over the sphere.
+
+    The loss is the log of the mean of exp(-factor ‖μ_i - μ_j‖²) over pairs of samples; μ_i is the
+    mean of the sample's embeddings. Centroids far apart need embeddings of one sample that agree.
+    A sample with one modality is its own centroid.
+
+    `score` is -‖mean of the query's embeddings - candidate‖².
+
+    Source: Dufumier et al., "Integrating Prior Knowledge in Contrastive Learning with Kernel",
+    ICML 2023, https://arxiv.org/abs/2206.01646, without the kernel of prior knowledge.
+
+    Args:
+        factor: the factor of squared distances.
+
+    Raises:
+        ValueError: fewer than two samples have two modalities, or the factor is not positive.
+    """
+
+    display_name = "decoupled uniformity"
+    description = "Spreads the centroids of samples over the sphere."
+    source = (
+        'Dufumier et al., "Integrating Prior Knowledge in Contrastive Learning with Kernel", '
+        "ICML 2023, https://arxiv.org/abs/2206.01646"
+    )
+    on_sphere = True
+
+    def __init__(self, *, factor: float = 2.0):
+        super().__init__(temperature=None)
+        if not 0 < factor < math.inf:
+            raise ValueError(f"factor is {factor}; expected a positive number.")
+        self.factor = factor
+
+    def batch_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """See the class."""
+        counts = available.sum(dim=1)
+        if (counts >= 2).sum() < 2:
+            raise ValueError(
+                "a step of decoupled uniformity needs at least 2 samples with two modalities; this "
+                f"batch of {len(z)} has {int((counts >= 2).sum())}. Raise batch_size, or train on "
+                "a cohort where more samples have two modalities."
+            )
+        has = counts > 0
+        centroids = z[has].sum(dim=1) / counts[has, None]
+        return uniformity_loss(centroids, centroids, factor=self.factor)
+
+    def score(
+        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
+    ) -> Float[Tensor, "query candidate"]:
+        """Compute the negative squared distance of a candidate to the query's centroid.
+
+        Raises:
+            ValueError: a query has no modality available.
+        """
+        others = query_embeddings(query, target=target, fill=0.0)
+        columns = [m for m, name in enumerate(query.modalities) if name != target]
+        _, available = query.with_substitutes()
+        centroids = others.sum(dim=1) / available[:, columns].sum(dim=1)[:, None]
+        right = candidates.double()
+        # ‖μ‖² is the same for all candidates of a query and cannot change a rank.
+        scores = 2 * centroids @ right.T - right.square().sum(dim=1)
+        scores = scores - centroids.square().sum(dim=1)[:, None]
+        return scores if candidates.dtype == torch.float64 else scores.float()

@@ -1,0 +1,57 @@
+"""Losses of objectives in float64, with a check of what every loss owes to missing slots."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective
+
+MODALITIES = ("cxr", "ecg", "labs", "notes")
+
+
+def connected(objective: Objective, *, modalities: int = 3, dim: int = 4) -> Objective:
+    """The objective in float64, ready for embeddings of a width."""
+    objective.connect(
+        modalities=MODALITIES[:modalities],
+        dim=dim,
+        norm="l2",
+        generator=torch.Generator().manual_seed(0),
+    )
+    return objective.double()
+
+
+def loss_value(
+    objective: Objective,
+    z: Tensor,
+    available: Tensor | None = None,
+    *,
+    temperature: float | None = None,
+) -> float:
+    """The loss of a batch; missing slots hold NaN, and their gradient must be 0.
+
+    A parameter starts in float32; `temperature` sets the scale exactly.
+    """
+    if available is None:
+        available = torch.ones(z.shape[:2], dtype=torch.bool)
+    if temperature is not None:
+        assert objective.log_logit_scale is not None
+        with torch.no_grad():
+            objective.log_logit_scale.copy_(
+                torch.tensor(-math.log(temperature), dtype=torch.float64)
+            )
+    slots = torch.where(available[:, :, None], z.detach(), torch.nan).requires_grad_()
+    batch = Embeddings(slots, available, MODALITIES[: z.shape[1]], torch.arange(len(z)))
+    loss = objective(batch, generator=torch.Generator().manual_seed(0))
+    loss.backward()
+    assert slots.grad is not None
+    assert torch.isfinite(slots.grad).all()
+    assert (slots.grad[~available] == 0).all()
+    return loss.item()
+
+
+def unit_batch(rng, samples: int, modalities: int = 3, dim: int = 4) -> Tensor:
+    """Random vectors of length 1, [sample, modality, dim]."""
+    z = torch.from_numpy(rng.standard_normal((samples, modalities, dim)))
+    return torch.nn.functional.normalize(z, dim=2)

@@ -1,0 +1,130 @@
+"""CLIP with uniformity and decoupled uniformity against loops and known values."""
+
+import math
+from itertools import combinations
+
+import pytest
+import torch
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.uniform import (
+    ClipUniform,
+    DecoupledUniformity,
+    alignment_loss,
+    uniformity_loss,
+)
+from tests.helpers.objective_values import MODALITIES, connected, loss_value, unit_batch
+
+
+def distance(x, y) -> float:
+    return float((x - y).square().sum())
+
+
+def uniformity_in_loops(x, y, factor=2.0):
+    n = len(x)
+    cells = [math.exp(-factor * distance(x[i], y[j])) for i in range(n) for j in range(n) if i != j]
+    return math.log(sum(cells) / len(cells))
+
+
+def test_uniformity_is_the_mean_over_pairs(rng):
+    z = unit_batch(rng, 6)
+    for a, b in ((0, 0), (0, 1)):
+        expected = uniformity_in_loops(z[:, a], z[:, b])
+        assert uniformity_loss(z[:, a], z[:, b]).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_alignment_and_uniformity_have_their_known_values(fixture_f, without_last_labs):
+    z = fixture_f
+    aligned = [alignment_loss(z[:, a], z[:, b]).item() for a, b in ((0, 1), (1, 2), (0, 2))]
+    assert aligned == pytest.approx([2.912471099160, 2.917467663255, 2.226926461345], abs=1e-11)
+    own = [uniformity_loss(z[:, m], z[:, m]).item() for m in range(3)]
+    assert own == pytest.approx([-3.627645099396, -3.487994912851, -2.810045731684], abs=1e-11)
+    across = [uniformity_loss(z[:, a], z[:, b]).item() for a, b in ((0, 1), (1, 2), (0, 2))]
+    assert across == pytest.approx([-1.813189160384, -1.468907930766, -2.302205265206], abs=1e-11)
+    three = z[:3, 2]
+    assert uniformity_loss(three, three).item() == pytest.approx(-3.019075259428, abs=1e-11)
+
+
+def test_opposite_unit_vectors_have_the_least_uniformity_of_two():
+    z = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    assert uniformity_loss(z, z).item() == pytest.approx(-8)
+    axes = torch.eye(2, dtype=torch.float64)
+    assert uniformity_loss(axes, axes).item() == pytest.approx(-4)
+
+
+def test_clip_with_uniformity_has_its_known_values(fixture_f, without_last_labs):
+    for across, whole, masked in (
+        (False, 10.161420702046, 10.305772974626),
+        (True, 8.299986583261, 8.589045662088),
+    ):
+        objective = connected(ClipUniform(across=across), dim=3)
+        assert loss_value(objective, fixture_f, temperature=0.1) == pytest.approx(whole, abs=1e-10)
+        found = loss_value(objective, fixture_f, without_last_labs, temperature=0.1)
+        assert found == pytest.approx(masked, abs=1e-10)
+
+
+def centroids_in_loops(z, available):
+    return [
+        sum(z[i, m] for m in range(z.shape[1]) if available[i, m]) / int(available[i].sum())
+        for i in range(len(z))
+        if available[i].any()
+    ]
+
+
+def test_decoupled_uniformity_is_that_of_centroids(rng):
+    z = unit_batch(rng, 6)
+    available = torch.from_numpy(rng.random((6, 3)) < 0.6)
+    available[:2] = True
+    centres = centroids_in_loops(z, available)
+    cells = [math.exp(-1.5 * distance(a, b)) for a, b in combinations(centres, 2)]
+    expected = math.log(sum(cells) / len(cells))
+    found = loss_value(DecoupledUniformity(factor=1.5), z, available)
+    assert found == pytest.approx(expected, rel=1e-11)
+
+
+def test_decoupled_uniformity_has_its_known_values(fixture_f, without_last_labs):
+    objective = DecoupledUniformity()
+    assert loss_value(objective, fixture_f) == pytest.approx(-0.418200727416, abs=1e-11)
+    found = loss_value(objective, fixture_f, without_last_labs)
+    assert found == pytest.approx(-0.468578043685, abs=1e-11)
+    assert loss_value(objective, fixture_f[:, :2]) == pytest.approx(-1.112747952742, abs=1e-11)
+
+
+def test_its_score_is_the_negative_squared_distance_to_the_centroid(rng):
+    z = unit_batch(rng, 4)
+    available = torch.ones(4, 3, dtype=torch.bool)
+    available[1, 2] = available[2, 1] = False
+    query = Embeddings(z, available, MODALITIES[:3], torch.arange(4))
+    scores = DecoupledUniformity().score(query, z[:, 0], target="cxr")
+    for i in range(4):
+        some = [z[i, m] for m in (1, 2) if available[i, m]]
+        centre = sum(some) / len(some)
+        expected = [-distance(centre, z[j, 0]) for j in range(4)]
+        assert scores[i].tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_it_has_no_scale():
+    objective = DecoupledUniformity()
+    assert objective.scalars() == {}
+    assert list(objective.parameters()) == []
+    objective.after_step()
+
+
+def test_objectives_of_the_sphere_refuse_layer_norm():
+    for objective in (ClipUniform(), DecoupledUniformity()):
+        with pytest.raises(ValueError, match="norm is 'layer_norm', but this objective is defined"):
+            objective.connect(
+                modalities=("a", "b"), dim=3, norm="layer_norm", generator=torch.Generator()
+            )
+
+
+def test_a_factor_that_is_not_positive_is_refused():
+    with pytest.raises(ValueError, match=r"factor is -1.0; expected a positive number"):
+        DecoupledUniformity(factor=-1.0)
+
+
+def test_one_sample_with_two_modalities_is_refused(fixture_f):
+    available = torch.eye(4, 3, dtype=torch.bool)
+    available[0] = True
+    with pytest.raises(ValueError, match="2 samples with two modalities; this batch of 4 has 1"):
+        loss_value(DecoupledUniformity(), fixture_f, available)
