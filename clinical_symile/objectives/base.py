@@ -111,7 +111,7 @@ class Objective(nn.Module):
     ) -> Float[Tensor, ""]:
         """Compute the loss of a batch.
 
-        An objective overrides this, or `distributed_loss`, of which this is the case of one
+        An objective overrides `batch_loss`, or `distributed_loss`, of which this is the case of one
         process.
 
         Args:

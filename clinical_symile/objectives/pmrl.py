@@ -51,7 +51,7 @@ def leading_directions(
     size = first.abs()
     largest = (size >= size.max(dim=1, keepdim=True).values - _TIE).int().argmax(dim=1)
     sign = first.gather(1, largest[:, None]).sign()
-    direction = torch.einsum("nm,nmd->nd", weights * sign, z) / singular[:, :1]
+    direction = torch.einsum("sm,smd->sd", weights * sign, z) / singular[:, :1]
     return singular.masked_fill(missing, -torch.inf), direction
 
 
