@@ -245,6 +245,15 @@ def _limits(scores: ResultTable, tasks: TaskTables, kind: str, metric: str) -> t
     return axis_limits(values)
 
 
+def _value_cells(
+    scores: ResultTable, name: str, pattern: str, metric: str, series: Sequence[Series]
+) -> list[str]:
+    """Return the cells of one metric under one pattern: of each run, the oracle and chance."""
+    runs = [result_cell(scores.get(one.run, name, pattern, metric)) for one in series]
+    references = _references(scores, name, pattern, metric)
+    return [*runs, *(format_value(value, metric, exact=True) for value in references)]
+
+
 def _metrics_table(
     scores: ResultTable, name: str, pattern: str, series: Sequence[Series]
 ) -> tuple[list[str], list[list[str]]]:
@@ -253,11 +262,7 @@ def _metrics_table(
     body = [
         [
             metric_label(metric),
-            *(result_cell(scores.get(one.run, name, pattern, metric)) for one in known),
-            *(
-                format_value(x, metric, exact=True)
-                for x in _references(scores, name, pattern, metric)
-            ),
+            *_value_cells(scores, name, pattern, metric, known),
         ]
         for metric in scores.metrics(name)
     ]
@@ -272,11 +277,7 @@ def _patterns_table(
     body = [
         [
             pattern_label(pattern),
-            *(result_cell(scores.get(one.run, name, pattern, metric)) for one in known),
-            *(
-                format_value(x, metric, exact=True)
-                for x in _references(scores, name, pattern, metric)
-            ),
+            *_value_cells(scores, name, pattern, metric, known),
             format_count(min(r.n_samples for r in scores.of(task=name, pattern=pattern))),
         ]
         for pattern in scores.patterns(name)
