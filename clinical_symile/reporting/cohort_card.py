@@ -101,11 +101,11 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
     splits = {name: split["samples"] for name, split in manifest["counts"].items()}
     left_out = manifest["left_out"]
     small = [n for n in left_out.values() if 0 < n < SMALLEST_COUNT]
-    told = sum(splits.values()) + sum(n for n in left_out.values() if n >= SMALLEST_COUNT)
+    known = sum(splits.values()) + sum(n for n in left_out.values() if n >= SMALLEST_COUNT)
     return [
         Step(
             "rows of the cohort's query or tables",
-            f"{format_count(told + len(small))} or more"
+            f"{format_count(known + len(small))} or more"
             if small
             else format_count(manifest["rows"]),
             [(reason.replace("-", " "), format_count(n)) for reason, n in left_out.items()],
@@ -204,7 +204,7 @@ def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     Where a count that adds up to such a number is withheld, the number is rounded down to tens:
     otherwise the count would follow from it.
     """
-    told = []
+    numbers = []
     for modality in manifest["modalities"]:
         patterns = {k: n for k, n in manifest["recorded"].items() if modality in k.split("+")}
         rows = sum(patterns.values())
@@ -218,16 +218,16 @@ def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
             if exact or rows < SMALLEST_COUNT
             else f"{format_count(rows // 10 * 10)} or more"
         )
-        told.append((modality_label(modality), number))
-    return told
+        numbers.append((modality_label(modality), number))
+    return numbers
 
 
 def _files(manifest: Mapping[str, Any]) -> ReportPanel:
     """List the recordings that were rejected or noted, with the reason."""
     body = [
         [modality_label(modality), what, word.replace("-", " "), format_count(n)]
-        for what, told in (("not used", "rejected"), ("used, and noted", "noted"))
-        for modality, words in manifest[told].items()
+        for what, key in (("not used", "rejected"), ("used, and noted", "noted"))
+        for modality, words in manifest[key].items()
         for word, n in words.items()
     ]
     body += [

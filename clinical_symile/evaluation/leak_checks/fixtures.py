@@ -98,7 +98,7 @@ def toy_labelled_rows(split: str, available: Bool[np.ndarray, "sample modality"]
 
 def toy_classification() -> Classification:
     """Return a task that predicts the toy outcome."""
-    asked: dict[str, Any] = {
+    table: dict[str, Any] = {
         "kind": "classification",
         "description": "Predict a toy event.",
         "outcome": _OUTCOME,
@@ -109,7 +109,7 @@ def toy_classification() -> Classification:
         "primary": "auroc",
         "probe": {"name": "logistic", "strengths": [1.0]},
     }
-    made = parse_task(asked, name="classification/leak-check", where="leak-check")
+    made = parse_task(table, name="classification/leak-check", where="leak-check")
     assert isinstance(made, Classification)
     return made
 
@@ -117,7 +117,7 @@ def toy_classification() -> Classification:
 def toy_pretraining() -> Pretraining:
     """Return a pretraining task with small encoders."""
     encoder = {"name": "mlp", "hidden": [TOY_DIM], "centred": True}
-    asked: dict[str, Any] = {
+    table: dict[str, Any] = {
         "kind": "pretraining",
         "description": "Small encoders.",
         "modalities": list(TOY_MODALITIES),
@@ -137,6 +137,6 @@ def toy_pretraining() -> Pretraining:
         },
         "selection": {"metric": "mean_reciprocal_rank", "targets": list(TOY_MODALITIES)},
     }
-    made = parse_task(asked, name="pretraining/leak-check", where="leak-check")
+    made = parse_task(table, name="pretraining/leak-check", where="leak-check")
     assert isinstance(made, Pretraining)
     return made

@@ -73,10 +73,10 @@ def interval_sentence(results: Iterable[Result], *, tasks: TaskTables) -> str | 
     The method is the one that a task requests, else the metric's own.
     """
     rows = [row for row in results if row.task in tasks]
-    asked = {name: task.get("interval") for name, task in tasks.items()}
-    own = {row.metric: _own_interval(row) for row in rows if asked[row.task] is None}
-    corrected = [row for row in rows if (asked[row.task] or own[row.metric]) == "bca"]
-    plain = dict.fromkeys(row.task for row in rows if asked[row.task] == "percentile")
+    chosen_interval = {name: task.get("interval") for name, task in tasks.items()}
+    own = {row.metric: _own_interval(row) for row in rows if chosen_interval[row.task] is None}
+    corrected = [row for row in rows if (chosen_interval[row.task] or own[row.metric]) == "bca"]
+    plain = dict.fromkeys(row.task for row in rows if chosen_interval[row.task] == "percentile")
     narrower = [metric_label(name) for name, kind in own.items() if kind == "percentile"]
     parts = []
     if corrected:
