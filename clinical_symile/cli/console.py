@@ -54,9 +54,9 @@ def results_table(
         table.add_column(words if few else words.replace("_", "_\n"), justify="right")
     table.add_column("chance", justify="right")
     cells = {(row.task, row.missingness, row.run): row for row in rows}
-    cells = dict.fromkeys((row.task, row.missingness) for row in (*rows, *unscored))
+    lines = dict.fromkeys((row.task, row.missingness) for row in (*rows, *unscored))
     last = None
-    for task, missingness in cells:
+    for task, missingness in lines:
         if last not in (None, task):
             table.add_section()
         found = [cells.get((task, missingness, run)) for run in runs]
