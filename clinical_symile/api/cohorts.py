@@ -21,6 +21,7 @@ def prepare(
     out: PathLike,
     source: PathLike | None = None,
     generate: Settings = (),
+    allow_links: bool = False,
     catalog: Paths = (),
     progress: bool = True,
 ) -> CohortStore:
@@ -32,6 +33,7 @@ def prepare(
         source: the folder of the raw files. A synthetic cohort needs none: its raw files are
             written beside the store.
         generate: parameters of a synthetic cohort, such as `{"subjects": 200}`.
+        allow_links: read tables and recordings that symbolic links find outside `source`.
         catalog: folders with definitions of your own.
         progress: show progress bars on a terminal or in a notebook.
 
@@ -63,5 +65,6 @@ def prepare(
         source=Path(source),
         out=out,
         generate=as_overrides(generate),
+        allow_links=allow_links,
         bar=choose_bar(progress),
     )

@@ -25,6 +25,7 @@ from clinical_symile.evaluation.task_selection import (
     applicable_tasks,
     run_name,
 )
+from clinical_symile.names import path_in
 from clinical_symile.reporting.results import Comparisons, Results
 from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking import mlflow
@@ -86,7 +87,7 @@ def train(
             code="CS-F011",
         )
     opened = open_store(store)
-    run = Run(Path(out) / (name or run_name(task.name, seed)))
+    run = Run(path_in(Path(out), name or run_name(task.name, seed)))
     from clinical_symile.training import train as training  # PyTorch takes seconds to load
 
     with choose_bar(progress)(f"Train {run.name}") as update:
@@ -126,7 +127,7 @@ def import_checkpoint(
         DataError: the file is no such checkpoint, or does not fit the store.
     """
     definitions, opened = open_definitions(catalog), open_store(store)
-    run = Run(Path(out) / name)
+    run = Run(path_in(Path(out), name))
     from clinical_symile.training import import_checkpoint as importing  # loads PyTorch
 
     notes = importing.import_checkpoint(Path(file), catalog=definitions, store=opened, run=run)
@@ -369,7 +370,7 @@ def _evaluate_object(
     from clinical_symile.evaluation.own_model import evaluate_model
 
     name = name or type(model).__name__
-    run = None if out is None else Run(Path(out) / name)
+    run = None if out is None else Run(path_in(Path(out), name))
     with bar(f"Evaluate {name}") as update:
         return evaluate_model(
             model,

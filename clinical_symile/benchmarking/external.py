@@ -40,6 +40,7 @@ from clinical_symile.evaluation.predictors.external_pairs import (
 from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
 from clinical_symile.files import lock_folder
+from clinical_symile.names import path_in
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, benchmark_tasks
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.provenance import now, provenance
@@ -260,7 +261,7 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
             out=target.out,
             report=before["report"],
             store=store,
-            runs=(*(Run(target.out / "runs" / name) for name in others), target.run),
+            runs=(*(Run(path_in(target.out / "runs", name)) for name in others), target.run),
             tasks=tuple({**known, **{task.name: task for task in tasks}}.values()),
             notes=tuple(dict.fromkeys([*before["notes"], *submission.notes])),
             description=before["description"],

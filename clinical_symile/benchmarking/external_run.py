@@ -1,7 +1,6 @@
 """Name the run that an external model becomes, and keep it apart from the others."""
 
 import time
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.names import check_name, folded_name, path_in
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.result_lookup import ORACLE
-from clinical_symile.tracking.names import check_name
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
 
@@ -47,7 +46,7 @@ class ExternalRun:
             DataError: the name is refused.
         """
         check_name(self.name, what="run", where="--name")
-        if _folded(self.name) in {ORACLE, *BASELINES}:
+        if folded_name(self.name) in {ORACLE, *BASELINES}:
             raise DataError(
                 f"--name: '{self.name}' is the name of the oracle or of a baseline; expected "
                 "another name, because it would take its place. Give one with --name.",
@@ -55,7 +54,11 @@ class ExternalRun:
             )
         runs = self.out / "runs"
         same = [path.name for path in runs.iterdir()] if runs.is_dir() else []
-        taken = [name for name in same if name != self.name and _folded(name) == _folded(self.name)]
+        taken = [
+            name
+            for name in same
+            if name != self.name and folded_name(name) == folded_name(self.name)
+        ]
         if taken:
             raise DataError(
                 f"--name: {runs} has a run '{taken[0]}', whose name differs from '{self.name}' in "
@@ -67,7 +70,7 @@ class ExternalRun:
     @property
     def run(self) -> Run:
         """The run's folder."""
-        return Run(self.out / "runs" / self.name)
+        return Run(path_in(self.out / "runs", self.name))
 
     def opened_store(self, kind: str) -> CohortStore:
         """Open the store.
@@ -87,11 +90,6 @@ class ExternalRun:
     def relevant(self, notes: Sequence[str]) -> list[str]:
         """Return the notes on tasks that do not apply, unless the tasks were given with `*`."""
         return [note for note in notes if not any("*" in pattern for pattern in self.tasks)]
-
-
-def _folded(name: str) -> str:
-    """Return a name as a disk that does not tell small from capital letters has it."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def check_not_taken(run: Run, about: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.files import lock_folder
+from clinical_symile.names import path_in
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar
@@ -56,6 +57,7 @@ def complete_benchmark(
             source=source or out / "source",
             out=out / "store",
             generate=spec.generate,
+            allow_links=spec.allow_links,
             bar=bar,
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
@@ -131,7 +133,7 @@ def evaluate_baselines(
     """
     runs = []
     for name in plan.baselines:
-        run = Run(out / "runs" / name)
+        run = Run(path_in(out / "runs", name))
         with bar(f"Evaluate {name}") as progress:
             applies = evaluate_baseline(
                 name, tasks, store=store, run=run, pretraining=plan.pretraining, progress=progress

@@ -30,6 +30,7 @@ class BenchmarkSpec:
         seeds: seeds of training.
         margin: largest acceptable loss under missing modalities; None for each task's own.
         generate: `field=value` for the parameters of a synthetic cohort.
+        allow_links: True to read what symbolic links find outside the folder of raw files.
         overrides: `field=value` for the pretraining tasks.
         accelerator: `cpu`, `cuda` or `auto`, as for `train`.
         devices: number of devices, as for `train`.
@@ -43,6 +44,7 @@ class BenchmarkSpec:
     seeds: tuple[int, ...] | None = None
     margin: float | None = None
     generate: tuple[str, ...] = ()
+    allow_links: bool = False
     overrides: tuple[str, ...] = ()
     accelerator: str = "auto"
     devices: int = 1

@@ -2,10 +2,12 @@
 
 import argparse
 import math
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from clinical_symile.errors import DataError
+from clinical_symile.names import check_name
 
 COHORT = "name of the cohort, such as synthetic; `list cohorts` shows all"
 REPORT = "name of the report, such as benchmark; `list reports` shows all"
@@ -66,6 +68,15 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="change a parameter of a synthetic cohort, such as synergy=0.5; may be repeated",
+    )
+
+
+def add_links(parser: argparse.ArgumentParser) -> None:
+    """Add `--allow-links`."""
+    parser.add_argument(
+        "--allow-links",
+        action="store_true",
+        help="read what symbolic links find outside the folder of raw files",
     )
 
 
@@ -162,6 +173,7 @@ def devices(text: str) -> int:
 
 def run_folder_name(text: str) -> str:
     """Return a name that can be a folder of a run."""
-    if not re.fullmatch(r"[\w-]+", text, flags=re.ASCII):
-        raise argparse.ArgumentTypeError(f"'{text}'; expected letters, digits, _ and - only")
-    return text
+    try:
+        return check_name(text, what="run", where="--name")
+    except DataError as error:
+        raise argparse.ArgumentTypeError(error.problems[0].removeprefix("--name: ")) from None

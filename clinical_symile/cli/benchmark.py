@@ -11,6 +11,7 @@ from clinical_symile.cli.arguments import (
     REPORT,
     add_devices,
     add_generate,
+    add_links,
     add_overrides,
     margin,
     name_list,
@@ -49,6 +50,7 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
     add_generate(parser)
+    add_links(parser)
     add_overrides(parser)
     add_devices(parser)
 
@@ -67,6 +69,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         seeds=_chosen(options.seeds),
         margin=options.margin,
         generate=tuple(options.generate),
+        allow_links=options.allow_links,
         overrides=tuple(options.set),
         accelerator=options.accelerator,
         devices=options.devices,

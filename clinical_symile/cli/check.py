@@ -2,9 +2,10 @@
 
 import argparse
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from clinical_symile.cli.arguments import offer
+from clinical_symile.cli.arguments import add_links, offer
 from clinical_symile.cli.parser import print_problems
 from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
@@ -40,6 +41,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="DIR", type=Path, help="folder of the raw files of that cohort"
     )
+    add_links(parser)
 
 
 def run_check(options: argparse.Namespace) -> int:
@@ -60,7 +62,12 @@ def run_check(options: argparse.Namespace) -> int:
     if options.cohort is not None:
         found: Sequence[Problem]
         try:
-            found = check_source(options.catalog, options.cohort, source=options.source)
+            found = check_source(
+                options.catalog,
+                options.cohort,
+                source=options.source,
+                allow_links=options.allow_links,
+            )
         except ClinicalSymileError as error:
             found = error.problems
         problems = list(dict.fromkeys([*problems, *found]))
@@ -91,7 +98,7 @@ def check_definitions(directories: Sequence[Path]) -> tuple[list[Problem], list[
     tasks: dict[str, Task] = {}
     for name, path in catalog.cohorts.items():
         try:
-            names = cohort_names(path, name=name)
+            names = cohort_names(catalog.path("cohorts", name), name=name)
         except DefinitionError as error:
             problems += error.problems
             continue
@@ -155,13 +162,16 @@ def _generator_problems(cohort: Cohort, where: str) -> list[str]:
     return problems
 
 
-def check_source(directories: Sequence[Path], name: str, *, source: Path) -> list[Problem]:
+def check_source(
+    directories: Sequence[Path], name: str, *, source: Path, allow_links: bool = False
+) -> list[Problem]:
     """Return what is wrong with a cohort's query on its tables, reading as little as possible.
 
     Args:
         directories: catalogs beside ours.
         name: of the cohort.
         source: folder of its raw files.
+        allow_links: accept tables that symbolic links find outside `source`.
 
     Raises:
         DefinitionError: there is no such cohort, or it has problems of its own.
@@ -172,7 +182,7 @@ def check_source(directories: Sequence[Path], name: str, *, source: Path) -> lis
     cohort = read_cohort(open_catalog(directories).path("cohorts", name), name=name)
     if syntax_problems(cohort):
         return []  # reported by `check_definitions`
-    cohort = detect_layout(cohort, source)
+    cohort = replace(detect_layout(cohort, source), allow_links=allow_links)
     found = binding_problems(cohort, modality_adapters(cohort), source)
     return [*as_problems(found, "CS-D005")]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from clinical_symile.config.catalog import builtin_folder, open_catalog
 from clinical_symile.errors import DefinitionError
 from clinical_symile.files import write_text
+from clinical_symile.names import path_in
 from clinical_symile.registry.base import unknown_name_message
 
 PLACE = "@NAME@"  # where the cohort's name goes, in files and in their names
@@ -102,7 +103,7 @@ def init_cohort_from(name: str, *, at: Path, raw: Path) -> tuple[list[Path], tup
     from clinical_symile.data.wizard.propose import propose_cohort  # pandas takes a while
 
     proposal = propose_cohort(name, raw)
-    folder = at / "cohorts" / name
+    folder = path_in(at / "cohorts", name)
     written = _write_new({folder / file: text for file, text in proposal.files.items()})
     return written, proposal.notes
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from clinical_symile.cli.arguments import COHORT, NEW_STORE, add_generate, offer
+from clinical_symile.cli.arguments import COHORT, NEW_STORE, add_generate, add_links, offer
 
 
 def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="only read the tables and print counts; write no store",
     )
     add_generate(parser)
+    add_links(parser)
 
 
 def run_prepare(options: argparse.Namespace) -> int:
@@ -40,6 +41,7 @@ def run_prepare(options: argparse.Namespace) -> int:
             options.cohort,
             source=options.source,
             generate=options.generate,
+            allow_links=options.allow_links,
             bar=progress_bar,
         )
         show_selected(selected, CONSOLE)
@@ -52,6 +54,7 @@ def run_prepare(options: argparse.Namespace) -> int:
         out=options.out,
         source=options.source,
         generate=options.generate,
+        allow_links=options.allow_links,
         catalog=options.catalog,
     )
     show_store(store, CONSOLE)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from clinical_symile.errors import DefinitionError, warn_renamed
+from clinical_symile.names import is_name
 from clinical_symile.registry.base import installed_plugins
 
 Kind = Literal["cohorts", "tasks", "reports"]
@@ -42,7 +43,8 @@ class Catalog:
         """Return the file that defines a name; a cohort's name may end in a slash and a preset.
 
         Raises:
-            DefinitionError: there is none; the message has the nearest name.
+            DefinitionError: there is none; the message has the nearest name. Or its path makes no
+                name.
         """
         files = self.of(kind)
         if kind == "cohorts" and name not in files:
@@ -53,6 +55,12 @@ class Catalog:
             raise DefinitionError(
                 f"unknown {kind[:-1]} '{name}'{hint} `clinical-symile list {kind}` shows all.",
                 code="CS-F001",
+            )
+        if not all(map(is_name, name.split("/"))):
+            raise DefinitionError(
+                f"{files[name]}: its path makes the {kind[:-1]} '{name}', which cannot be a name; "
+                "expected letters, digits, '_', '-', '.' and spaces. Rename the file or folder.",
+                code="CS-R014",
             )
         return files[name]
 

@@ -53,6 +53,7 @@ class Cohort:
         digest: digest of every file in that folder, the preset and the layout.
         layout: the form of the source that is read; None for `modalities` as in the file.
         layouts: per other form, the files that it needs and its modalities.
+        allow_links: True if symbolic links may lead out of the folder of raw files.
 
     The other fields are those of `cohort.toml`.
     """
@@ -76,6 +77,7 @@ class Cohort:
     generator: Generator | None
     digest: str
     layout: str | None = None
+    allow_links: bool = False
 
 
 def read_cohort(path: Path, *, name: str) -> Cohort:

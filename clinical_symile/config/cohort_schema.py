@@ -7,12 +7,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from clinical_symile.config._tables import is_table
-from clinical_symile.config._validators import accept_only, is_number
+from clinical_symile.config._validators import accept_only, is_number, is_text
 from clinical_symile.config.splits import Code, Split, Splitting, Text
+from clinical_symile.names import is_path_below
 from clinical_symile.registry.base import unknown_name_message
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 SettingValue = Annotated[int | float, accept_only(is_number, expected="a number")]
+# A file below a folder: nothing that a stranger wrote makes the package read another one.
+RelativeFile = Annotated[
+    Text,
+    accept_only(
+        lambda value: value is None or (is_text(value) and is_path_below(str(value))),
+        expected="the path of a file below the folder, without '..' and not absolute",
+    ),
+]
 _COLUMN_TYPES = ("BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN", "double:,")
 # A format names year, month and day, in any order.
 _DATED_TYPE = re.compile(
@@ -66,8 +75,8 @@ class Samples(_Table):
             reason. Empty for samples.
     """
 
-    sql: Text | None = None
-    tables: dict[Split, Text] = {}
+    sql: RelativeFile | None = None
+    tables: dict[Split, RelativeFile] = {}
     sample: Text
     subject: Text
     split: Splitting | None = None
@@ -153,7 +162,7 @@ class CandidateTable(_Table):
         candidate: column with the sample of the candidate.
     """
 
-    table: Text
+    table: RelativeFile
     query: Text
     candidate: Text
 
@@ -166,7 +175,7 @@ class Layout(_Table):
         modalities: tables that replace those of the same name.
     """
 
-    needs: Annotated[tuple[Text, ...], Field(min_length=1)]
+    needs: Annotated[tuple[RelativeFile, ...], Field(min_length=1)]
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
 
 
@@ -217,7 +226,7 @@ class CohortFile(_Table):
     license: Text
     citation: Text
     samples: Samples
-    tables: dict[Name, Text] = {}
+    tables: dict[Name, RelativeFile] = {}
     types: dict[Name, dict[str, ColumnType]] = {}
     encoding: Encoding = "utf-8"
     modalities: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]

@@ -9,18 +9,19 @@ from jaxtyping import Bool, Float
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.names import path_in
 
 
 def pattern_file(pattern: Pattern, store: CohortStore) -> Path | None:
     """Return the path of the table that a pattern reads, existing or not; None if it reads none."""
     if pattern.mechanism == "mask":
-        return store.path / "masks" / f"{pattern.given}.csv"
+        return path_in(store.path / "masks", pattern.given, suffix=".csv")
     if (
         pattern.mechanism == "site"
         and pattern.given
         and f"kept_{pattern.given}" not in store.samples
     ):
-        return store.path / "sites" / f"{pattern.given}.csv"
+        return path_in(store.path / "sites", pattern.given, suffix=".csv")
     return None
 
 

@@ -35,6 +35,7 @@ def prepare_cohort(
     source: Path,
     out: Path,
     generate: Sequence[str] = (),
+    allow_links: bool = False,
     bar: ProgressBar,
 ) -> CohortStore:
     """Prepare a cohort of the catalog.
@@ -45,6 +46,7 @@ def prepare_cohort(
         source: folder of the raw files; those of a synthetic cohort are written if it is missing.
         out: folder of the store.
         generate: `field=value` for parameters of a synthetic cohort.
+        allow_links: read tables and recordings that symbolic links find outside `source`.
         bar: creates a progress bar with a label.
 
     Returns:
@@ -56,6 +58,7 @@ def prepare_cohort(
     """
     refuse_other_folder(out)  # before raw files are written
     cohort = _open_cohort(catalog, name, source=source, generate=generate, bar=bar)
+    cohort = replace(cohort, allow_links=allow_links)
     with bar(f"Prepare {name}") as progress:
         return prepare(cohort, source=source, out=out, progress=progress)
 
@@ -66,6 +69,7 @@ def count_cohort(
     *,
     source: Path,
     generate: Sequence[str] = (),
+    allow_links: bool = False,
     bar: ProgressBar,
 ) -> SelectedSamples:
     """Count what `prepare_cohort` would read, from the tables alone; open no recording.
@@ -73,6 +77,7 @@ def count_cohort(
     Arguments and errors are those of `prepare_cohort`.
     """
     cohort = _open_cohort(catalog, name, source=source, generate=generate, bar=bar)
+    cohort = replace(cohort, allow_links=allow_links)
     adapters = modality_adapters(cohort)
     source_files(cohort, source)
     with TemporaryDirectory() as scratch:

@@ -24,6 +24,7 @@ from clinical_symile.config.splits import SPLITS
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import format_count, html_table
 from clinical_symile.hashing import file_sha256
+from clinical_symile.names import check_name, check_path, is_path_below, path_in
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 
@@ -107,7 +108,7 @@ class CohortStore:
         """Return the stored measurements of a modality, one per sample, mapped from disk."""
         if modality in self.converted:
             return self.converted[modality]
-        return np.load(self.path / f"{modality}.npy", mmap_mode="r", allow_pickle=False)
+        return np.load(array_file(self.path, modality), mmap_mode="r", allow_pickle=False)
 
     def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:
         """Return the inputs of an encoder for some samples: zero where the modality is missing."""
@@ -200,6 +201,11 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
     )
 
 
+def array_file(folder: Path, modality: str) -> Path:
+    """Return the file of the measurements of a modality in the folder of a store."""
+    return path_in(folder, modality, suffix=".npy")
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a store, and check that all its files exist with their sizes."""
     file = path / "manifest.json"
@@ -220,6 +226,7 @@ def _manifest(path: Path) -> dict[str, Any]:
             f"{path}: a store of version {version}; expected {VERSION}. Remove it, prepare again.",
             code="CS-D016",
         )
+    _check_names(path, manifest)
     problems = [
         f"{path / name}: {_state(path / name)}; expected {size} bytes. Remove {path} and prepare "
         "again."
@@ -229,6 +236,25 @@ def _manifest(path: Path) -> dict[str, Any]:
     if problems:
         raise DataError(*problems, code="CS-D017")
     return manifest
+
+
+def _check_names(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a manifest whose names would be read from another folder.
+
+    Raises:
+        DataError: the cohort, a modality, an outcome or a file has no possible name.
+    """
+    where = str(path / "manifest.json")
+    check_path(str(manifest.get("cohort")), what="cohort", where=where)
+    for what, key in (("modality", "modalities"), ("outcome", "outcomes")):
+        for name in manifest.get(key, ()):
+            check_name(name, what=what, where=where)
+    if not all(map(is_path_below, manifest["sizes"])):
+        raise DataError(
+            f"{where}: names a file outside the store; expected files of its folder. Get the store "
+            "again, or prepare it again.",
+            code="CS-D017",
+        )
 
 
 def check_files(path: Path) -> None:

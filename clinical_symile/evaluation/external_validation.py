@@ -35,6 +35,7 @@ from clinical_symile.evaluation.runner import (
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.names import path_in
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
@@ -234,7 +235,7 @@ def other_cohort_folder(
     validation: ExternalValidation, *, out: Path | None = None, name: str | None = None
 ) -> Run:
     """Return the folder of the results: in `out`, or beside the run."""
-    return Run((out or validation.run.path.parent) / (name or validation.name))
+    return Run(path_in(out or validation.run.path.parent, name or validation.name))
 
 
 def _predictor(

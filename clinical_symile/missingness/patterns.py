@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
+from clinical_symile.names import is_name
 
 # Every form of a pattern, with a sentence for `list missingness`. <rates> is one percentage, such
 # as 30, or one for each modality, such as ecg-50-labs-20.
@@ -179,7 +180,9 @@ def parse_pattern(name: str) -> Pattern:
 
 
 def _parse(name: str) -> Pattern | None:
-    """Parse a pattern's name; return None if it has none of the forms."""
+    """Parse a pattern's name; return None if it has none of the forms, or `/` and the like."""
+    if not is_name(name):
+        return None
     body, at, rule = name.partition("@")
     word, *rest = body.split("-")
     if at:

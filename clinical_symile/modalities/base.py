@@ -1,8 +1,11 @@
 """Define the protocol of a modality adapter, and the verdict on an unusable recording."""
 
 import errno
+import os
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,6 +23,8 @@ _FILE_ERRNOS = (
     errno.EINVAL,
 )
 
+# The folder that links of recordings must not leave, while `links_stay_inside` holds.
+_SOURCE: ContextVar[Path | None] = ContextVar("source_folder", default=None)
 
 Note = Callable[[str], None]
 
@@ -172,18 +177,43 @@ def recorded_file(pattern: str, row: Mapping[str, Any], root: Path) -> Path | No
     return root / path
 
 
+@contextmanager
+def links_stay_inside(source: Path | None) -> Iterator[None]:
+    """Refuse files that a symbolic link leads out of the source folder, while they are read.
+
+    Args:
+        source: the folder; None allows all links.
+    """
+    token = _SOURCE.set(source)
+    try:
+        yield
+    finally:
+        _SOURCE.reset(token)
+
+
+def leads_outside(file: Path, folder: Path) -> bool:
+    """Return True if a file below a folder is, by its links, a file outside of it."""
+    below = Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))  # noqa: PTH100
+    return below and not file.resolve().is_relative_to(folder.resolve())
+
+
 def file_exists(file: Path) -> bool:
     """Return True if the file exists; False for a name that no file can have.
 
     Raises:
+        Rejected: `outside-source`, if `links_stay_inside` forbids the file.
         OSError: the disk does not answer, or permission is missing.
     """
     try:
-        return file.is_file()
+        exists = file.is_file()
     except OSError as error:
         if is_file_error(error):
             raise
         return False
+    source = _SOURCE.get()
+    if exists and source is not None and leads_outside(file, source):
+        raise Rejected("outside-source", "a symbolic link leads out of the source folder")
+    return exists
 
 
 def is_dicom(file: Path) -> bool:

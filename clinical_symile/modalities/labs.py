@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from clinical_symile.errors import DefinitionError
 from clinical_symile.modalities._lab_panel import Analyte, read_panel
 from clinical_symile.modalities._lab_units import likely_unit
 from clinical_symile.modalities.base import Note, Rejected, ValueSummary, ignore_note, is_empty
+from clinical_symile.names import is_path_below
 
 VALUES_AT_A_TIME = 1_000_000  # of one analyte, that are sorted at a time
 
@@ -50,6 +52,11 @@ class Labs:
     def __init__(self, folder: Path, *, panel: str, censored: str = "refused"):
         if censored not in _CENSORED_RULES:
             raise ValueError(f"censored is {censored!r}; expected {', '.join(_CENSORED_RULES)}")
+        if not is_path_below(panel):
+            raise DefinitionError(
+                f"{folder}: panel is '{panel}'; expected a file in this folder. Copy it there.",
+                code="CS-F016",
+            )
         self.panel = read_panel(folder / panel)
         self.shape = (len(self.panel),)
         self.parts = tuple(analyte.name for analyte in self.panel)

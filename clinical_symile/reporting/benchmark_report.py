@@ -14,6 +14,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.names import path_in
 from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render
@@ -99,7 +100,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         )
     record = json.loads((out / BENCHMARK_FILE).read_text(encoding="utf-8"))
     store = open_store(Path(record["store"]))
-    runs = [Run(out / "runs" / name) for name in record["runs"]]
+    runs = [Run(path_in(out / "runs", name)) for name in record["runs"]]
     scored = benchmark_tasks(record, catalog=catalog)
     results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
     hidden = {(row.run, row.task, row.missingness) for row in withheld}

@@ -27,6 +27,7 @@ from clinical_symile.reporting.sections.cohort import presence_panel, splits_pan
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
 _NOT_RECORDED = "not recorded"
+_FEW = f"others, each of fewer than {SMALLEST_COUNT} subjects"
 _NONE = "\N{EN DASH}"
 _CATEGORIES = 12  # a kept column of text with more different values is no grouping
 _EXAMPLES = 2
@@ -116,7 +117,10 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
 
 
 def groups(store: CohortStore) -> list[ReportPanel]:
-    """Count the samples of each split by subgroup and by kept columns of text."""
+    """Count the samples of each split by subgroup and by kept columns of text.
+
+    A label that fewer than ten subjects have is not shown: it may name a person.
+    """
     columns = {
         column.removeprefix(prefix).replace("_", " "): column
         for prefix in ("kept_", "group_")  # of one name, what `audit` and results tell apart
@@ -130,7 +134,13 @@ def groups(store: CohortStore) -> list[ReportPanel]:
         words = np.array([_NOT_RECORDED if is_blank(value) else value for value in values], object)
         if not names or len(names) > _CATEGORIES or {*words} - {*names, _NOT_RECORDED}:
             continue
-        names += [_NOT_RECORDED] * (_NOT_RECORDED in words)
+        subjects = store.samples["subject"].groupby(words).nunique()
+        few = {name for name in names if subjects[name] < SMALLEST_COUNT}
+        names = [name for name in names if name not in few]
+        if not names:
+            continue
+        words = np.array([_FEW if word in few else word for word in words], object)
+        names += [_FEW] * bool(few) + [_NOT_RECORDED] * (_NOT_RECORDED in words)
         cells = [
             format_parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
             for split in SPLIT_LABELS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import write_bytes
+from clinical_symile.names import path_in
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.figures.picture import FILE_FORMATS
 from clinical_symile.reporting.figures.sheet import SheetFigure, sheet
@@ -122,7 +123,7 @@ def export_figures(data: ReportData, *, into: Path, file_format: str) -> list[Pa
     written = []
     for kind in FIGURE_KINDS:
         for one in _figures(data, kind):
-            path = into / f"{one.picture.name}.{file_format}"
+            path = path_in(into, one.picture.name, suffix=f".{file_format}")
             write_bytes(path, one.content(file_format))
             written.append(path)
     if not written:

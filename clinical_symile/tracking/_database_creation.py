@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from clinical_symile.tracking.snapshot import SQLITE
+from clinical_symile.tracking.snapshot import sqlite_path, sqlite_uri
 
 _LONGEST_WAIT_S = 300
 
@@ -31,7 +31,7 @@ def ensure_database(uri: str, create: Callable[[str], object]) -> None:
         if not _has_content(path):
             aside = path.with_name(f".{path.name}.{uuid4().hex}")
             try:
-                create(f"{SQLITE}{aside.as_posix()}")
+                create(sqlite_uri(aside))
                 aside.replace(path)
             finally:
                 for file in path.parent.glob(f"{aside.name}*"):
@@ -42,13 +42,10 @@ def ensure_database(uri: str, create: Callable[[str], object]) -> None:
 
 def _missing_file(uri: str) -> Path | None:
     """Return the file of an SQLite database that does not exist in a folder that does."""
-    if not uri.startswith(SQLITE):
+    path = sqlite_path(uri)
+    if path is None or str(path) in (".", ":memory:"):
         return None
-    name = uri.removeprefix(SQLITE).partition("?")[0]
-    path = Path(name)
-    if name in ("", ":memory:") or not path.parent.is_dir() or _has_content(path):
-        return None
-    return path
+    return path if path.parent.is_dir() and not _has_content(path) else None
 
 
 def _has_content(path: Path) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.hashing import payload_digest
+from clinical_symile.names import path_in
 from clinical_symile.tracking._database_creation import ensure_database
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
@@ -42,7 +43,7 @@ from clinical_symile.tracking._mlflow_payload import (
     task_tags,
 )
 from clinical_symile.tracking.run import Run
-from clinical_symile.tracking.snapshot import SHAREABLE_FILES, SQLITE, MlflowCopy, RunSnapshot
+from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot, sqlite_path
 from clinical_symile.tracking.tracking_uri import redact, run_tracking_uri, without_credentials
 
 if TYPE_CHECKING:
@@ -157,9 +158,12 @@ def _experiment(client: MlflowClient, cohort: str, *, uri: str) -> str:
     found = client.get_experiment_by_name(cohort)
     if found is None:
         # Beside the database; by default, MLflow writes to the current directory.
-        database = Path(uri.removeprefix(SQLITE).partition("?")[0])
-        beside = (database.parent / "mlartifacts" / cohort).resolve().as_uri()
-        location = beside if uri.startswith(SQLITE) else None
+        database = sqlite_path(uri)
+        location = (
+            path_in(database.parent / "mlartifacts", cohort).resolve().as_uri()
+            if database is not None
+            else None
+        )
         return client.create_experiment(cohort, artifact_location=location, tags=_EXPERIMENT_TAGS)
     if found.lifecycle_stage != "active":
         raise MlflowException(

@@ -15,8 +15,8 @@ import tomli_w
 from clinical_symile.errors import DataError, warn_renamed
 from clinical_symile.files import write_file, write_text
 from clinical_symile.formatting import html_table
+from clinical_symile.names import check_name, check_path, name_of, path_in
 from clinical_symile.tracking.analysis_tables import read_analysis
-from clinical_symile.tracking.names import check_name, check_path
 from clinical_symile.tracking.results import (
     Result,
     SkippedResult,
@@ -35,6 +35,7 @@ _MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
 # The keys of `run.toml` that a notebook shows.
 _SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
+_TABLE, _DIGEST = ".parquet", ".digest"
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Run:
         Raises:
             DataError: the run was not evaluated on it.
         """
-        path = self.path / "outcomes" / task / f"{missingness}.parquet"
+        path = path_in(self.path / "outcomes", task, missingness, suffix=_TABLE)
         if not path.is_file():
             raise DataError(
                 f"{self.path}: has no outcomes of task '{task}' under '{missingness}'. Run "
@@ -171,7 +172,7 @@ class Run:
 
     def tuning_outcome(self, task: str, missingness: str) -> pd.DataFrame | None:
         """Read the predictions for the tuning split; None where there are none."""
-        path = self.path / "tuning" / task / f"{missingness}.parquet"
+        path = path_in(self.path / "tuning", task, missingness, suffix=_TABLE)
         return pd.read_parquet(path) if path.is_file() else None
 
     def analysis_digest(self, task: str) -> str | None:
@@ -180,7 +181,7 @@ class Run:
         Runs of version 0.1 have it in `told/`; that folder is read until version 0.3.0.
         """
         for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
-            path = self.path / folder / f"{task}.digest"
+            path = path_in(self.path / folder, task, suffix=_DIGEST)
             if path.is_file():
                 if folder == _ANALYSIS_BEFORE_0_2:
                     old, new = f"the folder '{folder}/'", f"'{_ANALYSIS}/'"
@@ -191,12 +192,12 @@ class Run:
     def write_analysis_digest(self, task: str, digest: str) -> None:
         """Record what a task's analysis was computed from."""
         self.remove_analysis_digest(task)
-        write_text(self.path / _ANALYSIS / f"{task}.digest", digest)
+        write_text(path_in(self.path / _ANALYSIS, task, suffix=_DIGEST), digest)
 
     def remove_analysis_digest(self, task: str) -> None:
         """Mark the analysis of a task as outdated."""
         for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
-            (self.path / folder / f"{task}.digest").unlink(missing_ok=True)
+            path_in(self.path / folder, task, suffix=_DIGEST).unlink(missing_ok=True)
 
     def remove_analysis_digests(self) -> None:
         """Mark the analysis of every task as outdated."""
@@ -289,11 +290,11 @@ class Run:
         self.remove_analysis_digest(task)
         for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
             for pattern, table in tables.items():
-                _write_table(self.path / folder / task / f"{pattern}.parquet", table)
+                _write_table(path_in(self.path / folder, task, pattern, suffix=_TABLE), table)
         for pattern in set(outcomes) - set(tuning):
-            (self.path / "tuning" / task / f"{pattern}.parquet").unlink(missing_ok=True)
+            path_in(self.path / "tuning", task, pattern, suffix=_TABLE).unlink(missing_ok=True)
         if len(candidates):
-            _write_table(self.path / "candidates" / f"{task}.parquet", candidates)
+            _write_table(path_in(self.path / "candidates", task, suffix=_TABLE), candidates)
         new = {(row.task, row.missingness) for row in (*results, *unscored)}
         questions = {question_digest(row.digest) for row in (*results, *unscored)}
         patterns = set(outcomes)
@@ -317,8 +318,8 @@ class Run:
                 write_rows(path, rows)
             patterns |= {row.missingness for row in kept if row.task == task}
         for folder in ("outcomes", "tuning"):
-            for path in (self.path / folder / task).glob("*.parquet"):
-                if path.stem not in patterns:
+            for path in path_in(self.path / folder, task).glob(f"*{_TABLE}"):
+                if name_of(path, suffix=_TABLE) not in patterns:
                     path.unlink()
 
     def _toml(self) -> dict[str, Any] | None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.results import Result, is_withheld
 
 SQLITE = "sqlite:///"
+_URI_SIGNS = frozenset("?#%")
 
 # The files that may leave a run's folder. The others hold rows of samples, or weights.
 SHAREABLE_FILES = (
@@ -59,20 +61,43 @@ class MlflowCopy:
                 code="CS-R003",
             )
         copy = cls(**table)
-        database = copy.tracking_uri.removeprefix(SQLITE)
-        if database == copy.tracking_uri or database.startswith("/"):
+        database = sqlite_path(copy.tracking_uri)
+        if database is None or database.is_absolute():
             return copy
-        return replace(copy, tracking_uri=f"{SQLITE}{(folder / database).resolve().as_posix()}")
+        return replace(copy, tracking_uri=sqlite_uri((folder / database).resolve()))
 
     def to_table(self, *, folder: Path) -> dict[str, str]:
         """Return the `[mlflow]` table; a database above the folder gets a relative path."""
-        database = self.tracking_uri.removeprefix(SQLITE)
+        database = sqlite_path(self.tracking_uri)
         above = list(folder.resolve().parents)
-        if database == self.tracking_uri or Path(database).parent not in above:
+        if database is None or database.parent not in above:
             return asdict(self)
-        steps = [".."] * (above.index(Path(database).parent) + 1)
-        relative = "/".join([*steps, Path(database).name])
+        steps = [".."] * (above.index(database.parent) + 1)
+        relative = "/".join([*steps, database.name])
         return asdict(replace(self, tracking_uri=f"{SQLITE}{relative}"))
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the tracking URI of an SQLite database; `?`, `#` and `%` of its path mean themselves.
+
+    >>> sqlite_uri(Path("/runs/mlflow.db")), sqlite_uri(Path("/what?/mlflow.db"))
+    ('sqlite:////runs/mlflow.db', 'sqlite:///file:/what%3F/mlflow.db?uri=true')
+    """
+    if _URI_SIGNS & set(path.as_posix()):
+        return f"{SQLITE}file:{quote(path.as_posix())}?uri=true"
+    return f"{SQLITE}{path.as_posix()}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of the SQLite database that a tracking URI names; None for another one.
+
+    >>> sqlite_path("sqlite:///file:/what%3F/mlflow.db?uri=true").as_posix()
+    '/what?/mlflow.db'
+    """
+    if not uri.startswith(SQLITE):
+        return None
+    name = uri.removeprefix(SQLITE).partition("?")[0]
+    return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
 
 
 @dataclass(frozen=True, kw_only=True)

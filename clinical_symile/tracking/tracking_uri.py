@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from clinical_symile.tracking.run import Run
-from clinical_symile.tracking.snapshot import SQLITE
+from clinical_symile.tracking.snapshot import sqlite_uri
 
 _HIDDEN = "***"
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN")
@@ -20,8 +20,7 @@ _REGULAR = re.compile(
 
 def tracking_uri(out: Path) -> str:
     """Return `MLFLOW_TRACKING_URI`, else the URI of the database `mlflow.db` in a folder."""
-    database = (out / "mlflow.db").resolve().as_posix()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{database}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri((out / "mlflow.db").resolve())
 
 
 def run_tracking_uri(run: Run) -> str:

@@ -41,7 +41,7 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("train pretraining/symile --store a --out b", "a: no manifest.json"),
         ("train x --store a --out b --seed -1", "--seed: '-1'; expected a whole number from 0"),
         ("train x --store a --out b --devices 0", "--devices: '0'; expected a whole number from 1"),
-        ("train x --store a --out b --name ../x", "expected letters, digits, _ and - only"),
+        ("train x --store a --out b --name ../x", "run '../x' cannot be a name"),
         ("evaluate a --store b", "b: no manifest.json"),
         (
             "evaluate --store b",

@@ -99,6 +99,7 @@ def test_groups_are_kept_columns_with_few_words(synthetic_store: CohortStore) ->
     samples = pd.DataFrame(
         {
             "split": ["train"] * 30 + ["tuning"] * 15 + ["held_out"] * 15,
+            "subject": range(60),
             "kept_sex": ["female"] * 20 + ["male"] * 40,
             "kept_path": [str(n) for n in range(60)],
             "kept_number": [1, 2] * 30,
@@ -114,6 +115,7 @@ def test_groups_are_subgroups_too_in_the_order_of_their_bands(synthetic_store: C
     samples = pd.DataFrame(
         {
             "split": ["train"] * 60,
+            "subject": range(60),
             "kept_sex": ["F"] * 20 + ["M"] * 40,
             "group_age": ["<18"] * 20 + ["65+"] * 20 + ["18-64"] * 20,
             "group_sex": ["female"] * 20 + ["male"] * 40,
@@ -125,9 +127,34 @@ def test_groups_are_subgroups_too_in_the_order_of_their_bands(synthetic_store: C
 
 
 def test_a_small_group_hides_the_next_smallest_too(synthetic_store: CohortStore) -> None:
-    samples = pd.DataFrame({"split": ["train"] * 30, "kept_sex": ["female"] * 4 + ["male"] * 26})
+    samples = pd.DataFrame(
+        {
+            "split": (["train"] * 4 + ["tuning"] * 8) + ["train"] * 26,
+            "subject": range(38),
+            "kept_sex": ["female"] * 12 + ["male"] * 26,
+        }
+    )
     (sex,) = groups(replace(synthetic_store, samples=samples))
     assert [line[1] for line in sex.body] == ["<10", "≥10"]
+
+
+def test_a_label_that_fewer_than_ten_subjects_have_is_not_shown(
+    synthetic_store: CohortStore,
+) -> None:
+    samples = pd.DataFrame(
+        {
+            "split": ["train"] * 60,
+            "subject": ["s1"] * 12 + ["s2"] * 3 + [*map(str, range(45))],
+            "kept_ward": ["Mr Smith"] * 12 + ["Mrs Jones"] * 3 + ["A"] * 20 + ["B"] * 25,
+            "kept_rare": ["Mr Smith"] * 12 + [None] * 48,
+        }
+    )
+    (ward,) = groups(replace(synthetic_store, samples=samples))
+    assert ward.body == [
+        ["A", "20", "0", "0"],
+        ["B", "25", "0", "0"],
+        ["others, each of fewer than 10 subjects", "15", "0", "0"],
+    ]
 
 
 def test_an_analyte_has_its_share_and_quartiles(synthetic_store: CohortStore) -> None:

@@ -31,6 +31,7 @@ from clinical_symile.data.external.tables import (
 )
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.names import check_name, check_names_differ, is_name
 
 # Words that are no patterns, named in one message.
 _NAMED_WORDS = 3
@@ -106,8 +107,32 @@ def read_predictions(path: Path) -> Predictions:
     problems += [f"{path}: {problem}" for problem in _unknown_patterns(table)]
     if problems:
         raise DataError(*problems, code="CS-M004")
+    _check_names(path, table)
     notes = tuple(_unused(path.name, raw, form))
     return Predictions(path.name, table_sha256(path), form, table, notes)
+
+
+def _check_names(path: Path, table: pd.DataFrame) -> None:
+    """Refuse outcomes and patterns that cannot become a file, a run or a metric.
+
+    Raises:
+        DataError: a name has other characters, or two names differ in their form only.
+    """
+    problems: list[str] = []
+    for what, column in (("outcomes", "outcome"), ("missingness patterns", "missingness")):
+        names = [str(name) for name in dict.fromkeys(table.get(column, [])) if str(name)]
+        bad = [name for name in names if not is_name(name)]
+        for name in bad[:_NAMED_WORDS]:
+            try:
+                check_name(name, what=column, where=str(path))
+            except DataError as error:
+                problems += error.problems
+        if len(bad) > _NAMED_WORDS:
+            problems.append(f"{path}: {len(bad) - _NAMED_WORDS} more {what} like it.")
+        if not bad:
+            check_names_differ(names, what=what, where=str(path))
+    if problems:
+        raise DataError(*problems, code="CS-R014")
 
 
 def _check_columns(path: Path, raw: pd.DataFrame, form: str) -> None:

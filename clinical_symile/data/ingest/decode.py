@@ -16,6 +16,7 @@ from clinical_symile.data.ingest import worker_pool as workers
 from clinical_symile.data.ingest.journal import Journal
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.worker_pool import available_cores
+from clinical_symile.data.store import array_file
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.base import (
     Note,
@@ -23,6 +24,7 @@ from clinical_symile.modalities.base import (
     decoder_verdict,
     ignore_note,
     is_file_error,
+    links_stay_inside,
 )
 from clinical_symile.tracking.progress import Progress
 
@@ -83,7 +85,7 @@ def decode(
     if not (folder / _JOURNAL).exists():
         _check_files_exist(cohort, adapters, rows, source=source)
         for name, adapter in adapters.items():
-            create_array(folder / f"{name}.npy", adapter, samples=len(rows))
+            create_array(array_file(folder, name), adapter, samples=len(rows))
         (folder / _JOURNAL).touch()
     journal = Journal(folder / _JOURNAL)
     candidate = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
@@ -164,12 +166,14 @@ def _decode_chunk(
     for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
         if modalities is not None and name not in modalities:
             continue
-        array = np.load(folder / f"{name}.npy", mmap_mode="r+", allow_pickle=False)
+        array = np.load(array_file(folder, name), mmap_mode="r+", allow_pickle=False)
         for place, row in enumerate(rows):
             for number, candidate in enumerate(_candidates(cohort, name, row)):
                 notes: list[str] = []
                 try:
-                    measurement = _read_measurement(adapter, candidate, source, notes.append)
+                    measurement = _read_measurement(
+                        adapter, candidate, source, notes.append, allow_links=cohort.allow_links
+                    )
                 except Rejected as verdict:
                     file = _file(adapter, candidate)
                     rejected.append([first + place, name, file, verdict.reason, verdict.detail])
@@ -209,11 +213,12 @@ def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[d
 
 
 def _read_measurement(
-    adapter: Any, row: Mapping[str, Any], source: Path, note: Note
+    adapter: Any, row: Mapping[str, Any], source: Path, note: Note, *, allow_links: bool
 ) -> np.ndarray | None:
     """Read one recording; reject this recording alone if the adapter fails on it."""
     try:
-        return adapter.read(row, source, note)
+        with links_stay_inside(None if allow_links else source):
+            return adapter.read(row, source, note)
     except (Rejected, DataError):  # a verdict on this recording, or a broken file of many
         raise
     except Exception as error:
@@ -231,14 +236,18 @@ def _check_files_exist(
     problems = []
     drawn = rows.some(np.random.default_rng(0).permutation(len(rows))[:_SAMPLES_CHECKED])
     for name, adapter in adapters.items():
-        missing, found = [], False
+        missing, found, outside = [], False, False
         for row in (
             candidate for line in drawn for candidate in _candidates(cohort, name, line["row"])
         ):
             try:
-                found = _read_measurement(adapter, row, source, ignore_note) is not None
+                measurement = _read_measurement(
+                    adapter, row, source, ignore_note, allow_links=cohort.allow_links
+                )
+                found = measurement is not None
             except Rejected as verdict:
-                found = verdict.reason != "file-missing"
+                found = verdict.reason not in ("file-missing", "outside-source")
+                outside = outside or verdict.reason == "outside-source"
                 missing.append(_file(adapter, row))
             if found or len(missing) >= _FILES_CHECKED:
                 break
@@ -247,6 +256,8 @@ def _check_files_exist(
                 f"{cohort.folder / 'cohort.toml'}: modalities.{name}: none of {len(missing)} files "
                 f"from all over the cohort is under {source}, such as {min(missing)}. Correct the "
                 "path, get the files, or remove the modality."
+                + " Some are links that lead out of that folder: allow them with --allow-links."
+                * outside
             )
     if problems:
         raise DataError(*problems, code="CS-D011")

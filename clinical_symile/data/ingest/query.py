@@ -17,12 +17,14 @@ from clinical_symile.data.ingest.csv_headers import (
     without_candidates,
 )
 from clinical_symile.data.ingest.query_lineage import parse_query, query_nodes
-from clinical_symile.data.ingest.source_tables import source_files, split_tables
+from clinical_symile.data.ingest.query_rules import query_rule_problems
+from clinical_symile.data.ingest.source_tables import all_tables, source_files, split_tables
 from clinical_symile.data.ingest.tables import (
     connect,
     empty_tables,
     open_tables,
     reader_expression,
+    restrict_files,
     value_problems,
 )
 from clinical_symile.errors import DataError
@@ -52,7 +54,7 @@ def syntax_problems(cohort: Cohort) -> list[str]:
             return [*error.problems]
         except duckdb.Error as error:
             return [f"{file}: {error}\nCorrect the query."]
-        return [
+        return query_rule_problems(connection, query, tables=cohort.tables, where=str(file)) + [
             f"{file}: {unknown_name_message(name, cohort.tables, what='table')} Name its file in "
             "[tables], or correct the query."
             for name in _tables(connection, query)
@@ -117,6 +119,11 @@ def make_samples(
         )
     try:
         _check_is_one(connection, query, where)
+        if cohort.samples.sql and (
+            problems := query_rule_problems(connection, query, tables=cohort.tables, where=where)
+        ):
+            raise DataError(*problems, code="CS-D032")
+        restrict_files(connection, all_tables(cohort, source).values())
         connection.execute(f"CREATE TEMP {kind} _samples AS {query}")
     except duckdb.BinderException as error:
         columns, has_headers = _describe_tables(connection, cohort, source, query)

@@ -1,11 +1,14 @@
 """Find the tables of a cohort under the source folder, and what is declared of each."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.errors import DataError
+from clinical_symile.modalities.base import leads_outside
+from clinical_symile.names import is_path_below
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,15 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
     ]
     if missing:
         raise DataError(*missing, code="CS-D002")
+    outside = [
+        f"{path}: {key} of cohort '{cohort.name}' is a symbolic link that leads out of {source}; "
+        "expected a file below that folder. Copy it there, or allow links with --allow-links."
+        for key, table in tables.items()
+        for path in table.paths
+        if not cohort.allow_links and leads_outside(path, source)
+    ]
+    if outside:
+        raise DataError(*outside, code="CS-D033")
     return {
         key if len(table.paths) == 1 else f"{key}[{number}]": path
         for key, table in tables.items()
@@ -109,6 +121,19 @@ def source_files(cohort: Cohort, source: Path) -> dict[str, Path]:
 
 
 def _files(source: Path, file: str) -> list[Path]:
-    """Return the file of that name, or all that a name with a `*` matches."""
-    paths = sorted(source.glob(file)) if "*" in file else [source / file]
+    """Return the file of that name, or all that a name with a `*` matches.
+
+    `?` and `[` mean themselves.
+
+    Raises:
+        DataError: the name is absolute or leads out of the source folder.
+    """
+    if not is_path_below(file):
+        raise DataError(
+            f"{source}: a table's file is '{file}'; expected a path below this folder, without "
+            "'..'. Correct cohort.toml, or give the folder that holds all files.",
+            code="CS-D033",
+        )
+    pattern = re.sub(r"([?\[])", r"[\1]", file)
+    paths = sorted(source.glob(pattern)) if "*" in file else [source / file]
     return [path for path in paths if path.is_file()]

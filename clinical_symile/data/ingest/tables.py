@@ -1,5 +1,6 @@
 """Open the tables under a source folder in DuckDB, with a declared dialect, encoding and types."""
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,15 +29,29 @@ from clinical_symile.data.ingest.source_tables import (
     query_tables,
     split_tables,
 )
-from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
+from clinical_symile.data.ingest.sql import literal_path, sql_files, sql_identifier, sql_literal
 from clinical_symile.errors import DataError, Problem
 
 _DATE_TYPES = ("DATE", "TIMESTAMP")
 
 
 def connect(config: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
-    """Open DuckDB in memory; it downloads no extensions."""
-    return duckdb.connect(config={"autoinstall_known_extensions": False, **(config or {})})
+    """Open DuckDB in memory; it downloads no extensions and reads no Python variables."""
+    fixed = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
+    return duckdb.connect(config={**fixed, **(config or {})})
+
+
+def restrict_files(connection: duckdb.DuckDBPyConnection, tables: Iterable[SourceTable]) -> None:
+    """Let a connection read the files of these tables from now on, and no others; this is final."""
+    named = {form for t in tables for path in t.paths for form in _forms(path)}
+    connection.execute(f"SET allowed_paths = [{', '.join(map(sql_literal, sorted(named)))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _forms(path: Path) -> tuple[str, str]:
+    """Return a path as it is and as `sql_files` writes it: DuckDB compares both."""
+    return os.path.abspath(path), literal_path(path)  # noqa: PTH100
 
 
 def open_tables(
@@ -128,11 +143,16 @@ def reader_expression(
 def text_expression(table: SourceTable) -> str:
     """Return the DuckDB expression that reads all columns of a CSV table as text."""
     if table.is_parquet:
-        return f"read_parquet({sql_literal(table.file)})"
+        return _parquet_files(table)
     return (
-        f"read_csv({sql_literal(table.file)}, header = true, all_varchar = true, "
-        f"{_dialect_options(table)})"
+        f"read_csv({sql_files(table.paths)}, header = true, all_varchar = true, "
+        f"hive_partitioning = false, {_dialect_options(table)})"
     )
+
+
+def _parquet_files(table: SourceTable) -> str:
+    """Return the DuckDB expression of Parquet files; names of folders are not columns."""
+    return f"read_parquet({sql_files(table.paths)}, hive_partitioning = false)"
 
 
 def _dialect_options(table: SourceTable) -> str:
@@ -188,7 +208,7 @@ def _converted(table: SourceTable, kinds: Mapping[str, str]) -> str:
 
 def _parquet_reader(table: SourceTable) -> str:
     """Return the expression that reads Parquet with NULL for blank text and NaN."""
-    expression = f"read_parquet({sql_literal(table.file)})"
+    expression = _parquet_files(table)
     with describe_read_errors(table), connect() as connection:
         relation = connection.sql(f"FROM {expression} LIMIT 0")
         kinds = [
@@ -217,9 +237,10 @@ def _inferred_types(table: SourceTable, as_text: Collection[str], *, head: bool)
     formats: set[str] = set()
     for path in table.paths:
         with describe_read_errors(table), connect() as connection:
+            file, dialect = sql_literal(literal_path(path)), _dialect_options(table)
             query = (
                 "SELECT Columns, DateFormat, TimestampFormat FROM "
-                f"sniff_csv({sql_literal(path)}, header = true, {_dialect_options(table)}{size})"
+                f"sniff_csv({file}, header = true, {dialect}{size})"
             )
             ((found, *named),) = connection.execute(query).fetchall()
         kinds = {column["name"]: column["type"] for column in found}
