@@ -42,7 +42,8 @@ def test_a_table_that_the_cohort_does_not_name_is_told(hospital: Hospital) -> No
     WITH one AS (SELECT * FROM admissions), two AS (SELECT * FROM one JOIN Wards USING (ward))
     SELECT * FROM two JOIN 'file.parquet' USING (ward) JOIN ADMISSIONS USING (person)
     """
-    (problem,) = ask(hospital, query)
+    (file, problem) = ask(hospital, query)
+    assert "samples.sql: FROM has 'file.parquet', which is not a name in [tables]." in file
     assert "samples.sql: unknown table 'Wards'. Known: admissions." in problem
     assert ask(hospital, "SELECT * FROM admissions -- all;") == []
 
