@@ -157,7 +157,6 @@ def test_a_pattern_that_names_a_file_elsewhere_is_no_pattern(name: str) -> None:
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/x", "\\x", "C:\\x", "C:x", "..\\x"])
 def test_a_path_that_leads_out_of_its_folder_is_not_below_it(path: str) -> None:
     assert not is_path_below(path)
-    assert is_path_below(f"a/{path.strip('./C:').lstrip(chr(92))}")
 
 
 @pytest.mark.parametrize(
