@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clinical_symile.formatting import DASH, format_interval, format_value
+from clinical_symile.hashing import digest_of
 from clinical_symile.reporting.figures.picture import Legend, Picture
 from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.text.labels import metric_description, outcome_label, task_label
@@ -105,8 +106,17 @@ def picture_name(*words: str) -> str:
 
     >>> picture_name("degradation", "retrieval/cxr_given_ecg", "mcar")
     'degradation-retrieval-cxr_given_ecg-mcar'
+
+    A word with other signs or letters ends in a digest, so that `lactate<2` and `lactate>2` differ.
     """
-    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-") for word in words if word)
+    return "-".join(_picture_word(word) for word in words if word)
+
+
+def _picture_word(word: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", word).strip("-")
+    if re.fullmatch(r"[A-Za-z0-9_/@+: -]*", word):
+        return plain
+    return "-".join(part for part in (plain, digest_of(word)[:8]) if part)
 
 
 def task_title(tasks: TaskTables, name: str, part: str | None) -> str:

@@ -20,6 +20,13 @@ def test_a_figure_name_is_safe_in_files_and_pages(words: tuple[str, ...], name: 
     assert picture_name(*words) == name
 
 
+def test_figures_of_different_outcomes_have_different_names():
+    parts = ["lactate<2", "lactate>2", "Ä", "Ö", "a.b", "a_b", "ab"]
+    names = [picture_name("calibration", "classification/x", part) for part in parts]
+    assert len(set(names)) == len(parts)
+    assert names[-1] == "calibration-classification-x-ab"
+
+
 def test_a_result_has_its_interval_in_a_cell():
     assert result_cell(None) == "not scored"
     row = next(row for row in made_data().results if row.metric == "auroc")
