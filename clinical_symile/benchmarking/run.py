@@ -133,7 +133,8 @@ def evaluate_baselines(
     """
     runs = []
     for name in plan.baselines:
-        run = Run(path_in(out / "runs", name))
+        # A baseline may be `package.module:Name`.
+        run = Run(path_in(out / "runs", name.replace(":", ".")))
         with bar(f"Evaluate {name}") as progress:
             applies = evaluate_baseline(
                 name, tasks, store=store, run=run, pretraining=plan.pretraining, progress=progress
