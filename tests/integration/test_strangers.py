@@ -24,7 +24,7 @@ MARK = "CANARY"
 ODD = "a [b]*?'c é"
 SET = [word for setting in TINY for word in ("--set", setting)]
 TASKS = ("--tasks", "ours/*,classification/in*")
-ONE = ("--pretraining", "pretraining/clip", *SET)
+ONE = ("--pretraining", "pretraining/clip", "--baselines", "prevalence", *SET)
 # What stays with the data: the store, and three folders of a run.
 PRIVATE = ("outcomes", "candidates", "tuning")
 RARE = f"{MARK}rare"
