@@ -108,7 +108,7 @@ class CohortStore:
         """Return the stored measurements of a modality, one per sample, mapped from disk."""
         if modality in self.converted:
             return self.converted[modality]
-        return np.load(array_file(self.path, modality), mmap_mode="r", allow_pickle=False)
+        return np.load(array_path(self.path, modality), mmap_mode="r", allow_pickle=False)
 
     def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:
         """Return the inputs of an encoder for some samples: zero where the modality is missing."""
@@ -201,7 +201,7 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
     )
 
 
-def array_file(folder: Path, modality: str) -> Path:
+def array_path(folder: Path, modality: str) -> Path:
     """Return the file of the measurements of a modality in the folder of a store."""
     return path_in(folder, modality, suffix=".npy")
 

@@ -16,7 +16,7 @@ from clinical_symile.data.ingest import worker_pool as workers
 from clinical_symile.data.ingest.journal import Journal
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.worker_pool import available_cores
-from clinical_symile.data.store import array_file
+from clinical_symile.data.store import array_path
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.base import (
     Note,
@@ -85,7 +85,7 @@ def decode(
     if not (folder / _JOURNAL).exists():
         _check_files_exist(cohort, adapters, rows, source=source)
         for name, adapter in adapters.items():
-            create_array(array_file(folder, name), adapter, samples=len(rows))
+            create_array(array_path(folder, name), adapter, samples=len(rows))
         (folder / _JOURNAL).touch()
     journal = Journal(folder / _JOURNAL)
     candidate = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
@@ -166,7 +166,7 @@ def _decode_chunk(
     for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
         if modalities is not None and name not in modalities:
             continue
-        array = np.load(array_file(folder, name), mmap_mode="r+", allow_pickle=False)
+        array = np.load(array_path(folder, name), mmap_mode="r+", allow_pickle=False)
         for place, row in enumerate(rows):
             for number, candidate in enumerate(_candidates(cohort, name, row)):
                 notes: list[str] = []

@@ -19,7 +19,7 @@ from clinical_symile.data.ingest.decode import Decoded, create_array, reserve_ro
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import too_few_message
 from clinical_symile.data.ingest.worker_pool import CHUNK_SIZE
-from clinical_symile.data.store import UNCERTAIN, array_file
+from clinical_symile.data.store import UNCERTAIN, array_path
 from clinical_symile.hashing import file_sha256
 from clinical_symile.metrics.subgroups import age_bands
 from clinical_symile.modalities.base import file_columns, is_empty
@@ -131,7 +131,7 @@ def write_array(
         The modality's entry in the manifest, with statistics of the training samples.
     """
     # Files are mapped anew for every part, so that no more than one part stays in memory.
-    source, target = array_file(decoded.folder, name), array_file(store, name)
+    source, target = array_path(decoded.folder, name), array_path(store, name)
     create_array(target, adapter, samples=len(kept))
     table = parquet.read_table(store / "samples.parquet", columns=["split", f"present_{name}"])
     present = table[f"present_{name}"].to_numpy()
