@@ -25,7 +25,7 @@ from clinical_symile.evaluation.task_selection import (
     applicable_tasks,
     run_name,
 )
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.results import Comparisons, Results
 from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking import mlflow

@@ -9,8 +9,8 @@ from typing import Any
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.names import check_name, folded_name, path_in
 from clinical_symile.registry.families import BASELINES
+from clinical_symile.registry.names import check_name, folded_name, path_in
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run

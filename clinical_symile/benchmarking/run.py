@@ -16,7 +16,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.files import lock_folder
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DataError
-from clinical_symile.names import check_name
+from clinical_symile.registry.names import check_name
 
 COHORT = "name of the cohort, such as synthetic; `list cohorts` shows all"
 REPORT = "name of the report, such as benchmark; `list reports` shows all"

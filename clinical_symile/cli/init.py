@@ -8,8 +8,8 @@ from pathlib import Path
 from clinical_symile.config.catalog import builtin_folder, open_catalog
 from clinical_symile.errors import DefinitionError
 from clinical_symile.files import write_text
-from clinical_symile.names import path_in
 from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.names import path_in
 
 PLACE = "@NAME@"  # where the cohort's name goes, in files and in their names
 TEMPLATES = {

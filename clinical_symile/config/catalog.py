@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from clinical_symile.errors import DefinitionError, warn_renamed
-from clinical_symile.names import is_name
 from clinical_symile.registry.base import installed_plugins
+from clinical_symile.registry.names import is_name
 
 Kind = Literal["cohorts", "tasks", "reports"]
 

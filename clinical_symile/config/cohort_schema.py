@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from clinical_symile.config._tables import is_table
 from clinical_symile.config._validators import accept_only, is_number, is_text
 from clinical_symile.config.splits import Code, Split, Splitting, Text
-from clinical_symile.names import is_path_below
 from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.names import is_path_below
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 SettingValue = Annotated[int | float, accept_only(is_number, expected="a number")]

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import Pattern
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 
 
 def pattern_file(pattern: Pattern, store: CohortStore) -> Path | None:

@@ -24,9 +24,9 @@ from clinical_symile.config.splits import SPLITS
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import format_count, html_table
 from clinical_symile.hashing import file_sha256
-from clinical_symile.names import check_name, check_path, is_path_below, path_in
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
+from clinical_symile.registry.names import check_name, check_path, is_path_below, path_in
 
 VERSION = 1
 

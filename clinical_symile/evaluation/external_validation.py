@@ -35,7 +35,7 @@ from clinical_symile.evaluation.runner import (
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import embed_rows
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.names import is_name
+from clinical_symile.registry.names import is_name
 
 # Every form of a pattern, with a sentence for `list missingness`. <rates> is one percentage, such
 # as 30, or one for each modality, such as ecg-50-labs-20.

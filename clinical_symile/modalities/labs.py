@@ -13,7 +13,7 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.modalities._lab_panel import Analyte, read_panel
 from clinical_symile.modalities._lab_units import likely_unit
 from clinical_symile.modalities.base import Note, Rejected, ValueSummary, ignore_note, is_empty
-from clinical_symile.names import is_path_below
+from clinical_symile.registry.names import is_path_below
 
 VALUES_AT_A_TIME = 1_000_000  # of one analyte, that are sorted at a time
 

@@ -14,7 +14,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render

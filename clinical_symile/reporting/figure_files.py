@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import write_bytes
-from clinical_symile.names import path_in
 from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.figures.picture import FILE_FORMATS
 from clinical_symile.reporting.figures.sheet import SheetFigure, sheet
 from clinical_symile.reporting.render import draw_sections

@@ -22,7 +22,7 @@ NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
 # MLflow does not show a tag that begins with `mlflow.`. These say which metrics and which note a
 # sync sent: others are the user's. A tag holds so many marks.
-_NAMES_TAG, NOTE_SENT_TAG = "mlflow.clinical_symile.names.", "mlflow.clinical_symile.note"
+_NAMES_TAG, NOTE_SENT_TAG = "mlflow.clinical_symile.registry.names.", "mlflow.clinical_symile.note"
 _MARK_DIGITS, _MARKS_PER_TAG = 8, 500
 _KINDS = ("classification/", "retrieval/")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.hashing import payload_digest
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.tracking._database_creation import ensure_database
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,

@@ -15,7 +15,7 @@ import tomli_w
 from clinical_symile.errors import DataError, warn_renamed
 from clinical_symile.files import write_file, write_text
 from clinical_symile.formatting import html_table
-from clinical_symile.names import check_name, check_path, name_of, path_in
+from clinical_symile.registry.names import check_name, check_path, name_of, path_in
 from clinical_symile.tracking.analysis_tables import read_analysis
 from clinical_symile.tracking.results import (
     Result,

@@ -17,7 +17,7 @@ NAME = PACKAGE.name
 LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][
     0
 ]["layers"]
-OPEN = ("errors", "files", "formatting", "hashing", "names", "registry")
+OPEN = ("errors", "files", "formatting", "hashing", "registry")
 # What leads into the package: `import clinical_symile` and `python -m clinical_symile`.
 DOORS = ("__init__", "__main__")
 OUTSIDE = {*DOORS, "api", *OPEN}

@@ -31,7 +31,7 @@ from clinical_symile.data.external.tables import (
 )
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.names import check_name, check_names_differ, is_name
+from clinical_symile.registry.names import check_name, check_names_differ, is_name
 
 # Words that are no patterns, named in one message.
 _NAMED_WORDS = 3

@@ -8,7 +8,7 @@ from pathlib import Path
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.base import leads_outside
-from clinical_symile.names import is_path_below
+from clinical_symile.registry.names import is_path_below
 
 
 @dataclass(frozen=True)

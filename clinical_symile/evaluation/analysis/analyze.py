@@ -22,7 +22,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
 from clinical_symile.evaluation.analysis.subgroups import subgroup_results
 from clinical_symile.files import lock_folder
 from clinical_symile.hashing import digest_of
-from clinical_symile.names import path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.analysis_tables import (
     RunAnalysis,
     merge_analyses,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clinical_symile.data.external.predictions import read_predictions
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.names import (
+from clinical_symile.registry.names import (
     check_name,
     check_names_differ,
     check_path,
@@ -216,8 +216,10 @@ def test_the_search_for_paths_that_are_built_from_names_finds_them() -> None:
 
 
 def test_no_path_is_built_from_a_name_but_by_one_function() -> None:
-    found = {module: named_paths(tree) for module, tree in MODULES.items() if module != "names"}
+    found = {
+        module: named_paths(tree) for module, tree in MODULES.items() if module != "registry.names"
+    }
     found = {module: places for module, places in found.items() if places}
     unknown = {m: places for m, places in found.items() if m not in KNOWN_PLACES}
-    assert not unknown, "use clinical_symile.names.path_in"
+    assert not unknown, "use clinical_symile.registry.names.path_in"
     assert set(KNOWN_PLACES) == set(found), "a place in the list is gone: remove it"
