@@ -124,6 +124,12 @@ def sync_run(run: Run, *, uri: str | None = None, report: Path | None = None) ->
 def _sync(run: Run, snapshot: RunSnapshot, uri: str, report: Path | None) -> SyncResult:
     from mlflow.tracking import MlflowClient
 
+    database = sqlite_path(uri)
+    if database is not None and "?" in str(database):
+        raise ValueError(
+            "MLflow cannot keep a database in a folder with '?' in its name. Rename the folder, or "
+            "name a server or another database in MLFLOW_TRACKING_URI"
+        )
     ensure_database(uri, lambda aside: MlflowClient(tracking_uri=aside).search_experiments())
     client = MlflowClient(tracking_uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_PROBE_TIMEOUT_S):

@@ -12,7 +12,6 @@ from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.results import Result, is_withheld
 
 SQLITE = "sqlite:///"
-_URI_SIGNS = frozenset("?#%")
 
 # The files that may leave a run's folder. The others hold rows of samples, or weights.
 SHAREABLE_FILES = (
@@ -78,18 +77,21 @@ class MlflowCopy:
 
 
 def sqlite_uri(path: Path) -> str:
-    """Return the tracking URI of an SQLite database; `?`, `#` and `%` of its path mean themselves.
+    """Return the tracking URI of an SQLite database; see `sqlite_path` for a path with `?`.
 
     >>> sqlite_uri(Path("/runs/mlflow.db")), sqlite_uri(Path("/what?/mlflow.db"))
     ('sqlite:////runs/mlflow.db', 'sqlite:///file:/what%3F/mlflow.db?uri=true')
     """
-    if _URI_SIGNS & set(path.as_posix()):
+    if "?" in path.as_posix():
         return f"{SQLITE}file:{quote(path.as_posix())}?uri=true"
     return f"{SQLITE}{path.as_posix()}"
 
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file of the SQLite database that a tracking URI names; None for another one.
+
+    MLflow would take what follows a `?` for a query, and write another file: such a path is quoted
+    here, and a run is not synced to it.
 
     >>> sqlite_path("sqlite:///file:/what%3F/mlflow.db?uri=true").as_posix()
     '/what?/mlflow.db'

@@ -570,6 +570,18 @@ def test_a_driver_that_is_not_installed_is_named_and_training_goes_on(tmp_path: 
     assert "secret" not in str(found)
 
 
+def test_a_folder_with_a_question_mark_gets_no_database_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = write_run(tmp_path / "what? no" / "symile-0")
+    found = sync_run(Run(folder))
+    assert "MLflow cannot keep a database in a folder with '?' in its name" in str(found.problem)
+    assert found.run_id is None
+    assert [path.name for path in tmp_path.iterdir()] == ["what? no"]
+    assert [path.name for path in folder.parent.iterdir()] == ["symile-0"]
+
+
 def test_a_place_of_files_that_cannot_be_written_is_named_and_the_run_ends(
     tmp_path: Path, database: str
 ):

@@ -241,7 +241,8 @@ def _code_sentences(samples: _Samples, missing: Sequence[ValueSummary]) -> Itera
             continue
         found = samples.connection.execute(
             f"SELECT CAST({name} AS VARCHAR) AS code, count(*) AS n FROM {sql_identifier(table)} "
-            f"WHERE {name} IS NOT NULL GROUP BY ALL ORDER BY n DESC, code LIMIT {_MAX_CODES_SHOWN}"
+            f"WHERE {name} IS NOT NULL GROUP BY ALL HAVING n >= {SMALLEST_COUNT} "
+            f"ORDER BY n DESC, code LIMIT {_MAX_CODES_SHOWN}"
         ).fetchall()
         frequent = ", ".join(f"{code[:_MAX_CODE_LENGTH]} ({n})" for code, n in found)
         yield (
