@@ -29,6 +29,7 @@ from clinical_symile.data.ingest.tables import (
     describe_read_errors,
     text_expression,
 )
+from clinical_symile.formatting import SMALLEST_COUNT
 from clinical_symile.modalities.base import ValueSummary
 
 _WRONG_SHARE = 0.1  # of values that are not usable, from which a part is reported
