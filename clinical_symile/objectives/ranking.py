@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.kernels.base import refuse_second_derivative
 from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores
 from clinical_symile.objectives.pairs import complete_pairs
 
@@ -119,8 +120,8 @@ class _SoftplusSums(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        refuse_second_derivative()
         values, thresholds = ctx.saved_tensors
         of_values, of_thresholds = torch.zeros_like(values), torch.zeros_like(thresholds)
         for part in _parts(values, thresholds):

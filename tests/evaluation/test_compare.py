@@ -219,13 +219,13 @@ def test_auroc_is_compared_by_delong_if_two_subjects_have_a_sample_of_each_class
     label = _of_subjects(synthetic_store, positives).astype(int)
     risks = rng.random((2, 100))
     runs = _risk_runs(tmp_path, synthetic_store, risk_task, label, risks)
-    (made,) = compare(*runs, risk_task, store=synthetic_store)
+    (made,) = compare(runs[0], runs[1], risk_task, store=synthetic_store)
     assert made.test == "DeLong, clustered, Student"
     subjects = synthetic_store.samples["subject"].to_numpy()[:100]
     by_hand = auroc_difference(label, risks[0], risks[1], subjects)
     assert (made.low, made.high) == by_hand.interval()[1:3]
     assert made.difference == pytest.approx(by_hand.value)
-    assert made.p_value == pytest.approx(delong(label, *risks, subjects).p_value)
+    assert made.p_value == pytest.approx(delong(label, risks[0], risks[1], subjects).p_value)
 
 
 @pytest.mark.parametrize("flipped", [False, True])

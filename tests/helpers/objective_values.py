@@ -1,6 +1,7 @@
 """Losses of objectives in float64, with a check of what every loss owes to missing slots."""
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ from clinical_symile.objectives.base import Objective
 MODALITIES = ("cxr", "ecg", "labs", "notes")
 
 
-def connected(objective: Objective, *, modalities: int = 3, dim: int = 4) -> Objective:
+Some = TypeVar("Some", bound=Objective)
+
+
+def connected(objective: Some, *, modalities: int = 3, dim: int = 4) -> Some:
     """The objective in float64, ready for embeddings of a width."""
     objective.connect(
         modalities=MODALITIES[:modalities],

@@ -71,6 +71,7 @@ def test_the_loss_is_its_definition_in_loops(modalities, rng):
     objective = connected(GatedSymile(gate_dim=2, blend=0.3), modalities=modalities)
     with torch.no_grad():
         objective.neutral.copy_(torch.from_numpy(rng.standard_normal((modalities, 4))))
+        assert objective.null_maps is not None
         objective.null_maps.copy_(torch.from_numpy(rng.standard_normal((modalities, 4))))
         found = loss_in_loops(objective, z, available)
     assert loss_value(objective, z, available) == pytest.approx(found, rel=1e-10)

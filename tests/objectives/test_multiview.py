@@ -55,7 +55,7 @@ def poly_view_in_loops(z, available, scale, form):
             others = [m for m in own if m != query]
             rest = [t for t in tokens if t[0] != i]
             if form == "sufficient":
-                mean = normalize(sum(z[i, m] for m in others), dim=0)
+                mean = normalize(torch.stack([z[i, m] for m in others]).sum(dim=0), dim=0)
                 negatives = sum(math.exp(scale * float(z[t] @ mean)) for t in rest)
                 positive = math.exp(scale * float(z[i, query] @ mean))
                 terms.append(-math.log(positive / (positive + negatives)))

@@ -57,7 +57,9 @@ def test_a_query_has_the_mean_of_its_subsets_scores_times_their_scales(embedding
     objective = SubsetSum(Symile, 3).double()
     with torch.no_grad():
         for size, scale in ((2, 2.0), (3, 5.0)):
-            objective._of_size(size).log_logit_scale.fill_(torch.tensor(scale).log())
+            parameter = objective._of_size(size).log_logit_scale
+            assert parameter is not None
+            parameter.fill_(torch.tensor(scale).log())
     z = embeddings.z
     scores = objective.score(embeddings, z[:, 0], target="cxr")
     # Sample 0 has ECG and labs: two pairs and the triple; sample 6 has no ECG, 8 no labs.

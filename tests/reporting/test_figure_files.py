@@ -6,18 +6,18 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.reporting.figure_files import FIGURE_KINDS, draw_figures, export_figures
 from clinical_symile.reporting.figures.picture import FILE_FORMATS
 from clinical_symile.reporting.report_data import ReportData
-from tests.helpers.report_data import OUTCOME, made_data, of_ways, with_all_that_is_told
+from tests.helpers.report_data import FIRST, OUTCOME, made_data, of_ways, with_all_that_is_told
 
 START = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
 
 
 @pytest.mark.parametrize("file_format", FILE_FORMATS)
-@pytest.mark.parametrize("tasks", [{"tasks": (OUTCOME,)}, {}], ids=["one", "several"])
+@pytest.mark.parametrize("tasks", [(OUTCOME,), (FIRST, OUTCOME)], ids=["one", "several"])
 def test_figures_are_one_file_that_stands_alone(
-    tmp_path: Path, file_format: str, tasks: dict[str, tuple[str, ...]]
+    tmp_path: Path, file_format: str, tasks: tuple[str, ...]
 ):
-    plot = draw_figures(made_data(**tasks), "degradation")
-    assert (len(plot) == 1) == bool(tasks)
+    plot = draw_figures(made_data(tasks=tasks), "degradation")
+    assert (len(plot) == 1) == (len(tasks) == 1)
     content = plot.save(tmp_path / f"figure.{file_format}").read_bytes()
     assert content.startswith(START[file_format])
     if file_format == "svg":

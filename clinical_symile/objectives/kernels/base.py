@@ -50,8 +50,8 @@ def refuse_second_derivative() -> None:
     """
     if torch.is_grad_enabled():
         raise NotImplementedError(
-            "the gradient of a cube's log-sum-exps has no gradient itself, since no tile is kept; "
-            "expected create_graph=False. Compute the logits of all combinations with torch.einsum "
+            "the gradient of log-sum-exps has no gradient itself, since no tile is kept; "
+            "expected create_graph=False. Compute all scores at once, such as with torch.einsum, "
             "where a second derivative is needed."
         )
 

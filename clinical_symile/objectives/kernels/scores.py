@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from clinical_symile.objectives.kernels.base import refuse_second_derivative
+
 # (left tensors, right tensors, parameters) -> scores of each left with each right row. The tensors
 # of a side have a row for each of its samples.
 TileScore = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], Tensor]
@@ -62,7 +64,7 @@ def reduce_scores(
 ) -> ScoreReductions:
     """Reduce the scores of every left with every right row, with exact gradients.
 
-    Second derivatives are not available.
+    A second derivative raises an error.
 
     Args:
         score: computes a tile; it is called with slices of `left` and `right`, again in backward.
@@ -176,8 +178,8 @@ class _ReduceScores(torch.autograd.Function):
         return rows, columns, row_sums, column_sums
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative()
         spec: _Spec = ctx.spec
         rows, columns, *tensors = ctx.saved_tensors
         left, right, parameters = spec.divide(tensors)
