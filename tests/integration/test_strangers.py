@@ -341,7 +341,10 @@ def test_no_mark_of_a_patient_is_anywhere_it_should_not_be(journey: Journey) -> 
     files += [p for p in (journey.root / "tmp").rglob("*") if p.is_file()]
     files += [p for p in (journey.root / "home").rglob("*") if p.is_file()]
     files += [p for p in (journey.root.parent / "tracking").rglob("*") if p.is_file()]
-    hits = [str(p.relative_to(journey.root)) for p in files if mark in p.read_bytes()]
+    # SECURITY.md: a catalog that `init --from` proposes has the codes of all labs.
+    code = f"{MARK}code".encode()
+    hits = [str(p) for p in files if mark in p.read_bytes().replace(code, b"")]
+    hits += [str(p) for p in files if code in p.read_bytes() and "t" not in p.parts]
     named = [
         str(p) for p in journey.out.rglob("*") if MARK in p.name and not is_private(p, journey.out)
     ]

@@ -246,10 +246,8 @@ def _code_sentences(samples: _Samples, missing: Sequence[ValueSummary]) -> Itera
             f"ORDER BY n DESC, code LIMIT {_MAX_CODES_SHOWN}"
         ).fetchall()
         frequent = ", ".join(f"{code[:_MAX_CODE_LENGTH]} ({n})" for code, n in found)
-        yield (
-            f"{table} has no row with {column} {', '.join(codes)}; its most frequent are "
-            f"{frequent}."
-        )
+        others = f"its most frequent are {frequent}" if frequent else "no other is in ten rows"
+        yield f"{table} has no row with {column} {', '.join(codes)}; {others}."
 
 
 def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
