@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from clinical_symile.data.ingest.csv_files import detect_encoding, text_codec
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import digest_of, file_sha256
@@ -98,8 +99,9 @@ def _read_file(path: Path) -> pd.DataFrame:
     """Read one file; see `read_table`."""
     try:
         if path.name.endswith(_CSV):
-            _check_header(path)
-            table = pd.read_csv(path, dtype=_ID_TYPES)
+            codec = text_codec(path, detect_encoding(path))
+            _check_header(path, codec)
+            table = pd.read_csv(path, dtype=_ID_TYPES, encoding=codec)
         else:
             # The names of folders are not columns: without this, `label=1/` would make one.
             table = pd.read_parquet(path, partitioning=None)
@@ -149,13 +151,13 @@ def _shards(folder: Path) -> list[Path]:
     )
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: Path, codec: str) -> None:
     """Refuse a first line that repeats a name, or that has fewer cells than the next line.
 
     Pandas would take the first cells of such lines for an index, or shift the names.
     """
     opener: Any = gzip.open if path.name.endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
+    with opener(path, "rt", encoding=codec, newline="") as stream:
         lines = csv.reader(stream)
         first, second = next(lines, []), next(lines, [])
     names = [name for name in first if name.strip()]

@@ -6,16 +6,20 @@ Messages name lines, numbers of cells and encodings. None of these is a value of
 import codecs
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from clinical_symile.errors import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 20
 _LONGEST_ROW = 2_000_000  # characters; of more, DuckDB reads no row
-_PYTHON_CODECS = {"utf-8": "utf-8-sig", "utf-16": "utf-16", "latin-1": "latin-1"}
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,43 @@ class Dialect:
     header: tuple[str, ...]
 
 
+def detect_encoding(file: Path) -> str:
+    """Return the encoding of a CSV file by its content: `utf-8`, `utf-16` or `latin-1`.
+
+    Args:
+        file: CSV or CSV.gz.
+
+    Raises:
+        DataError: the file is no complete gzip file.
+    """
+    with _open(file) as stream:
+        if _looks_like_utf_16(stream.read(_HEAD_BYTES)):
+            return "utf-16"
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for chunk in _chunks(file):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def text_codec(file: Path, encoding: str) -> str:
+    """Return the name by which Python decodes a file of an encoding; a byte order mark is dropped.
+
+    Args:
+        file: CSV or CSV.gz.
+        encoding: `utf-8`, `utf-16` or `latin-1`.
+    """
+    if encoding == "utf-8":
+        return "utf-8-sig"
+    if encoding == "utf-16":
+        with _open(file) as stream:
+            return "utf-16" if stream.read(2) in _UTF_16_MARKS else "utf-16-le"
+    return encoding
+
+
 def read_dialect(file: Path, encoding: str) -> Dialect:
     """Read the delimiter of a CSV file from its first line; a comma if the line has none.
 
@@ -43,7 +84,7 @@ def read_dialect(file: Path, encoding: str) -> Dialect:
         encoding: the declared encoding.
     """
     with _open(file) as stream:
-        head = stream.read(_HEAD_BYTES).decode(_PYTHON_CODECS[encoding], errors="replace")
+        head = stream.read(_HEAD_BYTES).decode(text_codec(file, encoding), errors="replace")
     lines = head.splitlines(keepends=True)
     blank_lines = next((place for place, line in enumerate(lines) if line.strip()), 0)
     line = lines[blank_lines] if lines else ""
@@ -64,9 +105,7 @@ def head_problem(file: Path, encoding: str) -> str | None:
     """
     with _open(file) as stream:
         start = stream.read(_HEAD_BYTES)
-    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    zeros = start.count(0) > len(start) / 4  # of Latin letters, every second byte
-    is_utf_16 = start.startswith(marks) or zeros
+    is_utf_16 = _looks_like_utf_16(start)
     if is_utf_16 and (start.startswith(codecs.BOM_UTF16_BE) or start[:1] == b"\0"):
         return f"{file}: is encoded in big-endian UTF-16, which is not read. Save it as UTF-8."
     if is_utf_16 and encoding != "utf-16":
@@ -80,6 +119,11 @@ def head_problem(file: Path, encoding: str) -> str | None:
             "remove it if the file is UTF-8."
         )
     return None
+
+
+def _looks_like_utf_16(start: bytes) -> bool:
+    zeros = start.count(0) > len(start) / 4  # of Latin letters, every second byte
+    return start.startswith(_UTF_16_MARKS) or zeros
 
 
 def is_utf_8_read_as_latin_1(file: Path, encoding: str) -> bool:
@@ -116,8 +160,20 @@ def csv_problem(file: Path, encoding: str) -> str | None:
     )
 
 
-def _open(file: Path) -> Any:
-    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
+@contextmanager
+def _open(file: Path) -> Iterator[Any]:
+    """Open the content of a CSV file.
+
+    Raises:
+        DataError: the file is no complete gzip file.
+    """
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+        try:
+            yield stream
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise DataError(
+                f"{file}: is no complete gzip file. Get the file again.", code="CS-D003"
+            ) from None
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -127,7 +183,7 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 
 def _encoding_problem(file: Path, encoding: str) -> str | None:
-    decoder = codecs.getincrementaldecoder(_PYTHON_CODECS[encoding])()
+    decoder = codecs.getincrementaldecoder(text_codec(file, encoding))()
     lines = 1
     try:
         for chunk in _chunks(file):
@@ -147,7 +203,7 @@ def _cell_problem(file: Path, dialect: Dialect) -> str | None:
     csv.field_size_limit(1 << 30)
     expected, first = 0, 1
     with _open(file) as stream:
-        text = codecs.getreader(_PYTHON_CODECS[dialect.encoding])(stream)
+        text = codecs.getreader(text_codec(file, dialect.encoding))(stream)
         reader = csv.reader(text, delimiter=dialect.delimiter, strict=True)
         try:
             for row in reader:
@@ -188,7 +244,7 @@ def _remedy(number: int, expected: int) -> str:
 
 
 def _line_end_problem(file: Path, encoding: str) -> str | None:
-    decoder = codecs.getincrementaldecoder(_PYTHON_CODECS[encoding])()
+    decoder = codecs.getincrementaldecoder(text_codec(file, encoding))()
     counts = {"CRLF": 0, "LF": 0, "CR": 0}
     last = ""
     for chunk in _chunks(file):

@@ -1,6 +1,5 @@
 """Profile raw tables: the columns, what they hold, and the formats of dates and numbers."""
 
-import gzip
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +8,23 @@ from pathlib import Path
 
 import pandas as pd
 
+from clinical_symile.data.ingest.csv_files import (
+    csv_problem,
+    detect_encoding,
+    read_dialect,
+    text_codec,
+)
 from clinical_symile.errors import DataError
 
 # A wizard looks at the first rows; `check --source` and `prepare` read all of them.
 _ROWS = 100_000
-_DELIMITERS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"^[<>≤≥]?\s*[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?$")
 # Day first before month first: where both fit, the text of the file cannot decide.
 DATE_FORMATS = (
     *("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"),
     *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y"),
     *("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"),
+    *("%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y"),
     *("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y"),
 )
 
@@ -74,12 +79,14 @@ class RawTable:
         key: its name in a query.
         columns: by name.
         rows: how many rows were read.
+        encoding: encoding of a CSV file.
     """
 
     file: str
     key: str
     columns: Mapping[str, Column]
     rows: int
+    encoding: str = "utf-8"
 
 
 def profile_tables(raw: Path) -> list[RawTable]:
@@ -119,31 +126,41 @@ def plain_words(text: str) -> str:
 
 
 def _profile(path: Path) -> RawTable:
-    frame = _read(path)
+    encoding = "utf-8" if path.suffix == ".parquet" else detect_encoding(path)
+    frame = _read(path, encoding)
     columns = {str(name): _column(str(name), pd.Series(frame[name])) for name in frame.columns}
     key = re.sub(r"^(?=\d)", "t_", plain_words(path.name.split(".")[0])) or "table"
-    return RawTable(path.name, key, columns, len(frame))
+    return RawTable(path.name, key, columns, len(frame), encoding)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, encoding: str) -> pd.DataFrame:
+    """Read the first rows of a table as text.
+
+    Raises:
+        DataError: it cannot be read as a table.
+    """
     try:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path).head(_ROWS)
             return frame.astype("string").astype(object).where(frame.notna(), None)
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8-sig") as stream:
-            head = stream.readline()
-        delimiter = max(_DELIMITERS, key=head.count)
+        if problem := csv_problem(path, encoding):
+            raise DataError(problem, code="CS-D003")
+        dialect = read_dialect(path, encoding)
         return pd.read_csv(
-            path, sep=delimiter, dtype=str, nrows=_ROWS, encoding="utf-8-sig", keep_default_na=False
+            path,
+            sep=dialect.delimiter,
+            skiprows=dialect.blank_lines,
+            dtype=str,
+            nrows=_ROWS,
+            encoding=text_codec(path, encoding),
+            keep_default_na=False,
         )
-    except UnicodeDecodeError:
+    except (ValueError, OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise DataError(
-            f"{path}: is not UTF-8. Convert it: `iconv -f latin1 -t utf-8`.", code="CS-D003"
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(
-            f"{path}: cannot be read as a table: {error}. Export it again.", code="CS-D003"
+            f"{path}: cannot be read as a table ({type(error).__name__}). Export it again.",
+            code="CS-D003",
         ) from None
 
 

@@ -61,6 +61,12 @@ def _notes(roles: Roles) -> list[str]:
     stays = roles.stays
     subject = "" if stays.subject is stays.sample else f", {stays.subject.name} the person"
     notes = [f"{stays.table.file}: admissions; {stays.sample.name} is the admission{subject}."]
+    if roles.subjects:
+        one = roles.subjects
+        added = " and ".join(column.name for column in (one.sex, one.died) if column)
+        notes.append(f"{one.table.file}: persons; {added}, linked by {one.key.name}.")
+    if roles.died is not None:
+        notes.append(f"{roles.died.name}: date of death; see deaths in samples.sql.")
     for one in roles.recordings.values():
         notes.append(
             f"{one.table.file}: {one.modality} in {one.file.name}, linked by {one.key.name}."

@@ -6,8 +6,14 @@ import json
 from collections.abc import Sequence
 
 from clinical_symile.data.wizard.lab_codes import LabCode
-from clinical_symile.data.wizard.profile import Column
-from clinical_symile.data.wizard.roles import LabTable, RecordingTable, Roles, StayTable
+from clinical_symile.data.wizard.profile import Column, RawTable
+from clinical_symile.data.wizard.roles import (
+    MORTALITY,
+    LabTable,
+    RecordingTable,
+    Roles,
+    StayTable,
+)
 
 _HOURS = {"cxr": (0, 48), "ecg": (24, 24), "labs": (24, 24)}  # before and after admission
 _SIZE_PX = 320
@@ -15,10 +21,10 @@ _SIZE_PX = 320
 
 def cohort_toml(name: str, roles: Roles) -> str:
     """Return `cohort.toml`; `# TODO` marks what the tables do not say."""
-    stays, kept = roles.stays, ["sex"] * (roles.stays.sex is not None)
+    stays, kept = roles.stays, ["sex"] * roles.has_sex
     measured = [f"{modality}_h" for modality in _modalities(roles) if _has_time(roles, modality)]
     tables = [stays.table, *(one.table for one in roles.recordings.values())]
-    tables += [roles.labs.table] if roles.labs else []
+    tables += [one.table for one in (roles.subjects, roles.labs) if one]
     files = {table.key: table.file for table in tables}
     same = stays.subject is stays.sample
     lines = [
@@ -27,6 +33,7 @@ def cohort_toml(name: str, roles: Roles) -> str:
         'access      = "institutional"            # TODO or open, registered, credentialed',
         'license     = "internal"                 # TODO the terms of use',
         'citation    = "unpublished"              # TODO how to cite the data',
+        *_encoding(tables),
         "",
         "[samples]",
         'sql      = "samples.sql"',
@@ -44,6 +51,7 @@ def cohort_toml(name: str, roles: Roles) -> str:
     if kept:
         lines.append(f"keep     = {json.dumps(kept)}")
     lines += ["", "[tables]", *(f"{key} = {_text(file)}" for key, file in files.items())]
+    lines += _encoding_of_each(tables)
     # All columns are read as text; samples.sql converts dates and numbers.
     lines += [line for key in files for line in ("", f"[types.{key}]")]
     for modality in ("cxr", "ecg"):
@@ -56,26 +64,115 @@ def cohort_toml(name: str, roles: Roles) -> str:
             *("", "[modalities.labs]", 'panel    = "labs.csv"'),
             'censored = "refused"                     # TODO <0.01 counts as limit, half, absent',
         ]
-    lines += _outcomes(stays)
-    if stays.sex is not None:
+    lines += _outcomes(roles)
+    if roles.has_sex:
         lines += ["", "[subgroups.sex]", 'column = "sex"']
     return "\n".join(lines) + "\n"
+
+
+def _encoding(tables: Sequence[RawTable]) -> list[str]:
+    """Return the key for all tables, if they have one encoding, and it is not UTF-8."""
+    (encoding, *others) = dict.fromkeys(table.encoding for table in tables)
+    return [] if others or encoding == "utf-8" else [f"encoding    = {_text(encoding)}"]
+
+
+def _encoding_of_each(tables: Sequence[RawTable]) -> list[str]:
+    found = {table.key: table.encoding for table in tables}
+    if len({*found.values()}) < 2:
+        return []
+    lines = [f"{key} = {_text(one)}" for key, one in found.items() if one != "utf-8"]
+    return ["", "[encoding]", *lines]
 
 
 def samples_sql(roles: Roles) -> str:
     """Return `samples.sql`: one row per admission with the first recording of each modality."""
     stays = roles.stays
-    parts = [_stays_part(stays)]
+    parts = [_stays_part(roles), *_deaths_part(roles), *_sexes_part(roles)]
     parts += [_recording_part(one, stays) for one in roles.recordings.values()]
     parts += [_labs_part(roles.labs, stays)] if roles.labs else []
-    joins = "".join(f"LEFT JOIN first_{name} USING (sample)\n" for name in _modalities(roles))
+    joined = [f"LEFT JOIN first_{name} USING (sample)" for name in _modalities(roles)]
+    dropped = ["admitted", "discharged"]
+    columns = [f"* EXCLUDE ({', '.join(dropped)})"]
+    if _deaths_part(roles):
+        joined.append("LEFT JOIN deaths USING (subject)")
+        own = [MORTALITY] if MORTALITY in stays.outcomes else []
+        dropped += [*own, "died_at"]
+        columns = [f"* EXCLUDE ({', '.join(dropped)})", _mortality(roles)]
+    if _sexes_part(roles):
+        joined.append("LEFT JOIN sexes USING (subject)")
     return (
         "-- One row per admission, in DuckDB's SQL. Proposed from the tables; check every TODO.\n"
         "WITH "
         + ",\n\n".join(parts)
-        + "\n\nSELECT * EXCLUDE (admitted, discharged)\nFROM stays\n"
-        + joins
+        + "\n\nSELECT\n    "
+        + ",\n    ".join(columns)
+        + "\nFROM stays\n"
+        + "".join(f"{join}\n" for join in joined)
     )
+
+
+def _deaths_part(roles: Roles) -> list[str]:
+    """Return the part of the query with the time of each death, if admissions have two ends.
+
+    Without a date of death, who died in an admission did so at its end.
+    """
+    stays = roles.stays
+    if stays.admitted is None or stays.discharged is None or stays.subject is stays.sample:
+        return []
+    if roles.died is not None:
+        in_stays = stays.died is not None or roles.subjects is None
+        table = stays.table if in_stays or roles.subjects is None else roles.subjects.table
+        key = stays.subject if in_stays or roles.subjects is None else roles.subjects.key
+        todo = (
+            "    -- TODO a death that is known by its day counts as in the hospital up to the day "
+            "of discharge\n"
+            if _is_by_day(roles.died)
+            else ""
+        )
+        return [
+            f"deaths AS (\n{todo}    SELECT {_column(key)} AS subject, "
+            f"min({_time(roles.died)}) AS died_at\n    FROM {table.key}\n    GROUP BY subject\n)"
+        ]
+    if MORTALITY not in stays.outcomes:
+        return []
+    _, positive, _ = stays.outcomes[MORTALITY]
+    values = ", ".join(map(_literal, positive))
+    return [
+        "deaths AS (             -- who died in an admission, did so at its end\n"
+        "    SELECT subject, min(discharged) AS died_at\n    FROM stays\n"
+        f"    WHERE {MORTALITY} IN ({values})\n    GROUP BY subject\n)"
+    ]
+
+
+def _sexes_part(roles: Roles) -> list[str]:
+    one = roles.subjects
+    if one is None or one.sex is None:
+        return []
+    return [
+        f"sexes AS (\n    SELECT {_column(one.key)} AS subject, "
+        f"any_value({_column(one.sex)}) AS sex\n    FROM {one.table.key}\n    GROUP BY subject\n)"
+    ]
+
+
+def _mortality(roles: Roles) -> str:
+    """Return the outcome: an admission that begins after the death has no survivor."""
+    if roles.died is None:
+        begins_after = "died_at <= admitted AND admitted < discharged"
+    elif _is_by_day(roles.died):
+        begins_after = "died_at < date_trunc('day', admitted)"
+    else:
+        begins_after = "died_at < admitted"
+    if MORTALITY in roles.stays.outcomes:
+        return f"CASE WHEN NOT coalesce({begins_after}, false) THEN {MORTALITY} END AS {MORTALITY}"
+    end = "date_trunc('day', discharged)" if _is_by_day(roles.died) else "discharged"
+    return (
+        f"CASE\n        WHEN discharged IS NULL OR {begins_after} THEN NULL\n"
+        f"        WHEN died_at <= {end} THEN '1'\n        ELSE '0'\n    END AS {MORTALITY}"
+    )
+
+
+def _is_by_day(column: Column | None) -> bool:
+    return column is not None and "%H" not in column.date_formats[0]
 
 
 def labs_csv(labs: LabTable) -> str:
@@ -129,9 +226,12 @@ def _has_time(roles: Roles, modality: str) -> bool:
     return roles.stays.admitted is not None and one is not None and one.taken is not None
 
 
-def _outcomes(stays: StayTable) -> list[str]:
-    lines = []
-    for name, (column, positive, negative) in stays.outcomes.items():
+def _outcomes(roles: Roles) -> list[str]:
+    lines, stays = [], roles.stays
+    found = {**stays.outcomes}
+    if roles.died is not None and _deaths_part(roles):
+        found.setdefault(MORTALITY, (roles.died, ("1",), ("0",)))
+    for name, (column, positive, negative) in found.items():
         lines += [
             "",
             f"[outcomes.{name}]                         # TODO is this what {column.name} means?",
@@ -144,7 +244,8 @@ def _outcomes(stays: StayTable) -> list[str]:
     return lines
 
 
-def _stays_part(stays: StayTable) -> str:
+def _stays_part(roles: Roles) -> str:
+    stays = roles.stays
     lines = [f"{_column(stays.sample)} AS sample", f"{_column(stays.subject)} AS subject"]
     for name, column in (("admitted", stays.admitted), ("discharged", stays.discharged)):
         value = "NULL::TIMESTAMP" if column is None else _time(column)

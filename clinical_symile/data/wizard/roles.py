@@ -5,27 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clinical_symile.data.wizard.column_words import has_hint, yes_and_no
 from clinical_symile.data.wizard.lab_codes import LabCode, propose_lab_codes
-from clinical_symile.data.wizard.profile import Column, RawTable
+from clinical_symile.data.wizard.profile import Column, RawTable, plain_words
 from clinical_symile.errors import DataError
+from clinical_symile.modalities.base import file_exists
 
-# Parts of column names in English and German, by meaning.
-_HINTS = {
-    "sample": ("fall", "stay", "adm", "hadm", "encounter", "visit", "case", "aufenthalt"),
-    "subject": ("pat", "person", "subject", "mrn", "proband"),
-    "admitted": ("aufnahme", "admit", "admission", "eintritt", "arriv", "start", "beginn"),
-    "discharged": ("entlassung", "discharge", "austritt", "ende", "end"),
-    "birth": ("geb", "birth", "dob"),
-    "sex": ("sex", "geschlecht", "gender"),
-    "death": ("verstorben", "tod", "died", "death", "dead", "mort", "exitus", "expire"),
-    "unit": ("einheit", "unit", "uom"),
-    "ecg": ("ekg", "ecg"),
-}
-_YES = {"1", "ja", "j", "y", "yes", "true", "wahr", "verstorben", "dead", "died", "tot", "x"}
-_NO = {"0", "nein", "n", "no", "false", "falsch", "lebend", "alive", "survived"}
+MORTALITY = "in_hospital_mortality"
 _IMAGES = (".jpg", ".jpeg", ".png", ".dcm", ".dicom")
 _SUFFIXES = ("", *_IMAGES)
-_FRONTAL = {"ap", "pa"}
+_FRONTAL = {"ap", "pa", "face", "frontal", "frontale"}
 _TRIED = 200
 _LINKED = 0.9
 
@@ -42,6 +31,7 @@ class StayTable:
         discharged: column with the time of discharge; None if there is none.
         sex: column; None if there is none.
         outcomes: columns with two values, by a name for the outcome; the values for yes and no.
+        died: column with the time of death; None if there is none.
     """
 
     table: RawTable
@@ -51,6 +41,24 @@ class StayTable:
     discharged: Column | None
     sex: Column | None
     outcomes: Mapping[str, tuple[Column, tuple[str, ...], tuple[str, ...]]]
+    died: Column | None = None
+
+
+@dataclass(frozen=True)
+class SubjectTable:
+    """A table with one row per person, which adds to the admissions what they lack.
+
+    Attributes:
+        table: the raw table.
+        key: column that identifies a person.
+        sex: column; None if there is none, or admissions have one.
+        died: column with the time of death; None if there is none, or admissions have one.
+    """
+
+    table: RawTable
+    key: Column
+    sex: Column | None
+    died: Column | None
 
 
 @dataclass(frozen=True)
@@ -114,12 +122,24 @@ class Roles:
         recordings: by modality.
         labs: the table of lab values; None if there is none.
         unused: tables that have no meaning here.
+        subjects: the table of persons; None if there is none.
     """
 
     stays: StayTable
     recordings: Mapping[str, RecordingTable] = field(default_factory=dict)
     labs: LabTable | None = None
     unused: Sequence[str] = ()
+    subjects: SubjectTable | None = None
+
+    @property
+    def has_sex(self) -> bool:
+        """Return whether a table states the sex."""
+        return self.stays.sex is not None or (self.subjects is not None and bool(self.subjects.sex))
+
+    @property
+    def died(self) -> Column | None:
+        """The column with the time of death; None if there is none."""
+        return self.stays.died or (self.subjects.died if self.subjects else None)
 
 
 def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
@@ -135,7 +155,7 @@ def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
     recordings = {table.key: _file_columns(table, raw) for table in tables}
     stays = _stays([table for table in tables if not recordings[table.key]], tables)
     found: dict[str, RecordingTable] = {}
-    labs, unused = None, []
+    labs, unused, subjects = None, [], None
     for table in tables:
         if table is stays.table:
             continue
@@ -145,17 +165,13 @@ def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
         elif recordings[table.key]:
             for one in _recordings(table, link, recordings[table.key]):
                 found.setdefault(one.modality, one)
+        elif subjects is None and (persons := _subjects(table, link, stays)):
+            subjects = persons
         elif labs is None and (made := _labs(table, link)):
             labs = made
         else:
             unused.append(table.file)
-    return Roles(stays, found, labs, unused)
-
-
-def has_hint(column: Column, meaning: str) -> bool:
-    """Return whether a column's name suggests a meaning."""
-    parts = column.words.split("_")
-    return any(part.startswith(hint) for part in parts for hint in _HINTS[meaning])
+    return Roles(stays, found, labs, unused, subjects)
 
 
 def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTable:
@@ -175,7 +191,10 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
     sample = next((one for one in unique if has_hint(one, "sample")), unique[0])
     others = [one for one in table.columns.values() if one is not sample]
     subject = next((one for one in others if has_hint(one, "subject")), sample)
-    dates = [one for one in others if one.is_date and not has_hint(one, "birth")]
+    died = _death_date(others)
+    dates = [
+        one for one in others if one.is_date and not has_hint(one, "birth") and one is not died
+    ]
     admitted = next((one for one in dates if has_hint(one, "admitted")), None) or next(
         iter(dates), None
     )
@@ -187,9 +206,24 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
     for column in others:
         if column in (subject, sex) or column.is_date or len(column.distinct) != 2:
             continue
-        name = "in_hospital_mortality" if has_hint(column, "death") else column.words
-        outcomes[name] = (column, *_yes_and_no(column))
-    return StayTable(table, sample, subject, admitted, discharged, sex, outcomes)
+        name = MORTALITY if has_hint(column, "death") else column.words
+        outcomes[name] = (column, *yes_and_no(column))
+    return StayTable(table, sample, subject, admitted, discharged, sex, outcomes, died)
+
+
+def _death_date(columns: Sequence[Column]) -> Column | None:
+    return next((one for one in columns if one.is_date and has_hint(one, "death")), None)
+
+
+def _subjects(table: RawTable, link: tuple[Column, str], stays: StayTable) -> SubjectTable | None:
+    """Propose a table as that of persons, if it has one row per person and adds something."""
+    key, key_of = link
+    if key_of != "subject" or not key.is_unique:
+        return None
+    others = [one for one in table.columns.values() if one is not key]
+    sex = None if stays.sex else next((one for one in others if has_hint(one, "sex")), None)
+    died = None if stays.died else _death_date(others)
+    return SubjectTable(table, key, sex, died) if sex or died else None
 
 
 def _stays_score(table: RawTable, tables: Sequence[RawTable]) -> int | None:
@@ -253,7 +287,7 @@ def _resolve(raw: Path, form: tuple[str, str], value: str) -> str:
     """The file that a value names; WFDB records may be named without `.hea`."""
     for suffix in (form[1], ".hea"):
         path = f"{form[0]}{value}{suffix}"
-        if (raw / path).is_file():
+        if file_exists(raw / path):
             return path
     return ""
 
@@ -306,7 +340,7 @@ def _kind(
 
 def _frontal(table: RawTable) -> tuple[Column, tuple[str, ...]] | None:
     for column in table.columns.values():
-        own = sorted(value for value in column.distinct if value.lower() in _FRONTAL)
+        own = sorted(value for value in column.distinct if plain_words(value) in _FRONTAL)
         if own and len(column.distinct) <= 20:
             return column, tuple(own)
     return None
@@ -332,11 +366,3 @@ def _labs(table: RawTable, link: tuple[Column, str]) -> LabTable | None:
         None if unit is None else unit.values.reindex(code.values.index),
     )
     return LabTable(table, *link, code, value, unit, next(iter(dates), None), proposed)
-
-
-def _yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The values that mean yes and no; the order of the alphabet where the words do not say."""
-    first, second = sorted(column.distinct)
-    if first.lower() in _YES or second.lower() in _NO:
-        return (first,), (second,)
-    return (second,), (first,)

@@ -1,3 +1,4 @@
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -180,3 +181,14 @@ def test_a_message_on_a_modality_names_few_words(write: Callable) -> None:
     read = read_embeddings(write(columns))
     assert len(set(read.modalities)) == 5
     assert re.fullmatch(r"[0-9a-f]{64}", read.sha256)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"])
+def test_predictions_of_any_encoding_are_the_same(tmp_path: Path, name: str, encoding: str) -> None:
+    text = "predictions,labels,meta_Größe,sample\n0.1,0,Müller,é1\n0.9,1,Müller,é2\n"
+    content = text.encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    table = read_predictions(tmp_path / name).table
+    assert table["sample"].tolist() == ["é1", "é2"]
+    assert table["kept_Größe"].tolist() == ["Müller"] * 2

@@ -7,10 +7,13 @@ import pytest
 
 from clinical_symile.data.ingest.csv_files import (
     csv_problem,
+    detect_encoding,
     head_problem,
     is_utf_8_read_as_latin_1,
     read_dialect,
+    text_codec,
 )
+from clinical_symile.errors import DataError
 
 ROWS = ["id,code,value", *(f"{n},K,4" for n in range(100))]
 
@@ -99,3 +102,33 @@ def test_a_row_of_more_than_two_megabytes_is_named(tmp_path: Path) -> None:
     problem = csv_problem(write(tmp_path / "a.csv", rows), "utf-8")
     assert problem is not None
     assert "the row that begins in line 102 is longer than 2 MB" in problem
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.parametrize(
+    ("codec", "encoding"),
+    [
+        *(("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("ascii", "utf-8")),
+        *(("latin-1", "latin-1"), ("cp1252", "latin-1")),
+        *(("utf-16", "utf-16"), ("utf-16-le", "utf-16")),
+    ],
+)
+def test_the_encoding_of_a_file_follows_from_its_content(
+    tmp_path: Path, name: str, codec: str, encoding: str
+) -> None:
+    word = "male" if codec == "ascii" else "männlich"
+    content = f"id,sex\n1,{word}\n".encode(codec)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert detect_encoding(tmp_path / name) == encoding
+    assert content.decode(text_codec(tmp_path / name, encoding)).splitlines()[1] == f"1,{word}"
+    assert csv_problem(tmp_path / name, encoding) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_gzip_file_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    content = bytearray(gzip.compress(b"id,sex\n" + b"1,m\n" * 5000))
+    damaged = content[:40] if damage == "cut" else content[:20] + b"\xff" * 20 + content[40:]
+    (tmp_path / "a.csv.gz").write_bytes(damaged)
+    for read in (detect_encoding, lambda file: csv_problem(file, "utf-8")):
+        with pytest.raises(DataError, match=r"a\.csv\.gz: is no complete gzip file\. Get"):
+            read(tmp_path / "a.csv.gz")

@@ -124,7 +124,11 @@ def test_what_is_prepared_is_what_the_tables_hold(raw: Path):
     present = dict(zip(store.modalities, store.present.T, strict=True))
     np.testing.assert_array_equal(present["cxr"], numbers % 3 > 0)
     np.testing.assert_array_equal(present["ecg"], numbers % 4 > 0)
-    died = (own["verstorben"] == "J").to_numpy()
+    died = (own["verstorben"] == "J").to_numpy().astype(float)
+    first = np.char.replace(np.array(names), "F1", "").astype(int) % 2 == 0  # of each person's two
+    deaths = set(own["PatNr"][first & (died == 1)])
+    died[~first & own["PatNr"].isin(deaths).to_numpy()] = np.nan  # admitted after the death
+    assert np.isnan(died).any()
     np.testing.assert_array_equal(store.outcome("in_hospital_mortality"), died)
     labs = pd.read_csv(raw / "Labor.csv", sep=";", decimal=",")
     times = pd.to_datetime(labs["Abnahme"], format="%d.%m.%Y %H:%M")
@@ -170,6 +174,115 @@ def test_notes_say_what_each_table_was_taken_for(raw: Path):
         "Untersuchungen.csv: ecg in Datei, linked by FallNr.",
         "Labor.csv: labs; 4 of 5 codes are in labs.csv.",
     )
+
+
+LAYOUTS = {
+    "french": {
+        "encoding": "latin-1",
+        "separator": ";",
+        "date": "%d/%m/%Y %H:%M",
+        "day": "%d/%m/%Y",
+        "tables": ("sejours", "examens", "biologie", "patients"),
+        "stays": ("NumSejour", "IPP", "DateEntrée", "DateSortie"),
+        "exams": ("NumSejour", "Examen", "DateExamen", "Fichier"),
+        "labs": ("IPP", "DatePrelevement", "Analyse", "Resultat", "Unité"),
+        "persons": ("IPP", "Sexe", "DateNaissance", "DateDécès"),
+        "codes": {"Créatinine": ("µmol/l", 90.0), "Potassium": ("mmol/l", 4.2)},
+    },
+    "spanish": {
+        "encoding": "utf-16",
+        "separator": "\t",
+        "date": "%d-%m-%Y %H:%M",
+        "day": "%d-%m-%Y",
+        "tables": ("episodios", "pruebas", "laboratorio", "pacientes"),
+        "stays": ("Episodio", "NHC", "FechaIngreso", "FechaAlta"),
+        "exams": ("Episodio", "Prueba", "FechaPrueba", "Archivo"),
+        "labs": ("NHC", "FechaMuestra", "Determinación", "Resultado", "Unidad"),
+        "persons": ("NHC", "Sexo", "FechaNacimiento", "FechaFallecimiento"),
+        "codes": {"Creatinina": ("mg/dl", 1.1), "Potasio": ("mmol/l", 4.2)},
+    },
+}
+
+
+def other_hospital(raw: Path, layout: dict[str, Any], write_image: Callable[..., None]) -> None:
+    """Own names, encoding and decimal commas; deaths by their day in a table of persons.
+
+    Of every four persons, one dies in the admission, one a year later, one before it.
+    """
+    rng = np.random.default_rng(1)
+    rows: dict[str, list[Any]] = {name: [] for name in ("stays", "exams", "labs", "persons")}
+    for n in range(N):
+        person, stay = f"H{n:04d}", f"{5000 + n}"
+        admitted = datetime(2031, 1, 13, 7) + timedelta(days=9 * n)
+        discharged = admitted + timedelta(days=5)
+        day = {0: discharged, 1: discharged + timedelta(days=300), 2: admitted - timedelta(days=2)}
+        death = day[n % 4].strftime(layout["day"]) if n % 4 in day else ""
+        times = [time.strftime(layout["date"]) for time in (admitted, discharged)]
+        rows["stays"].append((stay, person, *times))
+        rows["persons"].append((person, "FM"[n % 2], "05/06/1950", death))
+        name = f"images/{n}.png"
+        write_image(raw / name, rng.integers(0, 256, (64, 64), dtype=np.uint8))
+        rows["exams"].append((stay, "Thorax", times[0], name))
+        for code, (unit, level) in layout["codes"].items():
+            value = f"{level * rng.uniform(0.8, 1.2):.2f}".replace(".", ",")
+            rows["labs"].append((person, times[0], code, value, unit))
+    for name, table in zip(rows, layout["tables"], strict=True):
+        frame = pd.DataFrame(rows[name], columns=list(layout[name]))
+        text = frame.to_csv(index=False, sep=layout["separator"])
+        (raw / f"{table}.csv").write_bytes(text.encode(layout["encoding"]))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_hospital_of_another_language_and_encoding_passes_check_without_an_edit(
+    tmp_path: Path, write_image: Callable[..., None], name: str
+):
+    raw, layout = tmp_path / "raw", LAYOUTS[name]
+    other_hospital(raw, layout, write_image)
+    catalog = written(raw)
+    definition = (catalog / "cohorts/klinik/cohort.toml").read_text()
+    assert f'encoding    = "{layout["encoding"]}"' in definition
+    problems, _ = check_definitions([catalog])
+    assert problems == []
+    assert check_source([catalog], "klinik", source=raw) == []
+    store = prepare_cohort(
+        open_catalog([catalog]), "klinik", source=raw, out=tmp_path / "store", bar=no_progress_bar
+    )
+    assert {*store.modalities} == {"cxr", "labs"}
+    assert store.present.all()
+    numbers = store.samples["sample"].astype(int).to_numpy() - 5000
+    expected = np.array([1, 0, np.nan, 0])[numbers % 4]  # died there, later, before, never
+    np.testing.assert_array_equal(store.outcome("in_hospital_mortality"), expected)
+    assert [store.samples["group_sex"].iloc[k] for k in range(N)] == ["FM"[n % 2] for n in numbers]
+    labs = pd.read_csv(
+        raw / f"{layout['tables'][2]}.csv",
+        sep=layout["separator"],
+        encoding=layout["encoding"],
+        decimal=",",
+    )
+    code = next(iter(layout["codes"]))
+    own: Any = labs[labs[layout["labs"][2]] == code]
+    values = own[layout["labs"][3]].to_numpy()[numbers]
+    place = [part.lower() for part in store.manifest["modalities"]["labs"]["parts"]].index(
+        "creatinine"
+    )
+    np.testing.assert_allclose(store.array("labs")[:, place], values, rtol=1e-6)
+
+
+def test_tables_of_several_encodings_are_declared_one_by_one(raw: Path):
+    table = (raw / "Labor.csv").read_text(encoding="utf-8")
+    (raw / "Labor.csv").write_bytes(table.encode("utf-16"))
+    catalog = written(raw)
+    assert '[encoding]\nlabor = "utf-16"\n' in (
+        (catalog / "cohorts/klinik/cohort.toml").read_text(encoding="utf-8")
+    )
+    assert check_source([catalog], "klinik", source=raw) == []
+
+
+def test_a_table_that_cannot_be_read_is_named_with_line_and_cells(raw: Path):
+    with (raw / "Labor.csv").open("a", encoding="utf-8") as stream:
+        stream.write("Ende der Liste\n")
+    with pytest.raises(DataError, match=r"Labor.csv: line \d+ has 1 cell where the header has 5"):
+        propose_cohort("klinik", raw)
 
 
 def test_a_folder_without_tables_or_admissions_is_refused(tmp_path: Path):
