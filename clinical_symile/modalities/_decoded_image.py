@@ -7,7 +7,8 @@ from PIL import Image
 
 from clinical_symile.modalities.base import Rejected
 
-MAX_PIXELS = 100_000_000  # pixels of one image; a detector has about 20 million
+# Pixels of one image. A detector has about 20 million; more than this takes over 1 GB to scale.
+MAX_PIXELS = 40_000_000
 MIN_EDGE_PX = 32
 _MAX_ASPECT_RATIO = 4
 

@@ -12,10 +12,17 @@ from clinical_symile.modalities._decoded_image import DecodedImage, check_shape,
 from clinical_symile.modalities._image_damage import (
     check_code_stream,
     check_jpeg,
+    check_stated_shape,
     has_hole,
     has_zero_run,
 )
-from clinical_symile.modalities.base import Note, Rejected, decoder_verdict, is_file_error
+from clinical_symile.modalities.base import (
+    Note,
+    Rejected,
+    check_inflated_size,
+    decoder_verdict,
+    is_file_error,
+)
 
 _RADIOGRAPH_MODALITIES = (
     "CR",
@@ -69,6 +76,7 @@ def open_dicom_image(file: Path, note: Note, *, force: bool) -> DecodedImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd values in tags that are not read here
+            check_inflated_size(file)
             dataset = pydicom.dcmread(file, force=force)
             if force and not ("SOPClassUID" in dataset and "PixelData" in dataset):
                 raise Rejected("not-readable", "neither an image that Pillow knows nor a DICOM")
@@ -180,6 +188,8 @@ def _check_frame(dataset: Any, note: Note) -> None:
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     if has_zero_run(frame):
         note("zero-run")
+    channels = int(dataset.get("SamplesPerPixel") or 1)
+    check_stated_shape(frame, (int(dataset.Columns), int(dataset.Rows), channels))
     if syntax in JPEGTransferSyntaxes:
         check_jpeg(frame)
     if syntax not in RLETransferSyntaxes:

@@ -1,6 +1,7 @@
 """Find damage in image files that decoders pass over: holes, tails of zeros, wrong checksums."""
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ _EDGE_SHARE = 0.9  # share of the pixels beside a hole that are not zero
 _END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000
 _PNG_END = b"IEND\xaeB`\x82"  # the last chunk of a PNG, with its checksum
 _START_OF_SCAN = 0xDA
+_JPEG_2000_BEGINS = b"\xff\x4f\xff\x51"
+# Markers of JPEG and JPEG-LS that state the shape.
+_FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+_FRAME_HEADERS += (0xF7,)
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))  # markers of JPEG that have no length
 # Warnings of libjpeg that speak of lost or wrong image data.
 _DAMAGE = re.compile(r"corrupt|premature|inconsistent progression", re.IGNORECASE)
@@ -75,6 +80,46 @@ def check_code_stream(data: bytes) -> None:
     """
     if not data.rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise Rejected("truncated", "the end of the compressed image is missing")
+
+
+def check_stated_shape(data: bytes, shape: tuple[int, int, int]) -> None:
+    """Refuse a compressed image that states another shape than its DICOM, before it is decoded.
+
+    Args:
+        data: JPEG, JPEG-LS or JPEG 2000.
+        shape: width, height and number of channels that the DICOM states.
+
+    Raises:
+        Rejected: `damaged`.
+    """
+    stated = _jpeg_2000_shape(data) or _jpeg_shape(data)
+    if stated is not None and stated != shape:
+        raise Rejected("damaged", "the compressed image states another shape than its DICOM")
+
+
+def _jpeg_2000_shape(data: bytes) -> tuple[int, int, int] | None:
+    """Return width, height and channels of the image-size marker (ISO/IEC 15444-1, A.5.1)."""
+    start = data.find(_JPEG_2000_BEGINS)
+    if start < 0 or len(data) < start + 42:
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+    (channels,) = struct.unpack_from(">H", data, start + 40)
+    return right - left, bottom - top, channels
+
+
+def _jpeg_shape(data: bytes) -> tuple[int, int, int] | None:
+    """Return width, height and channels of the frame header (ISO/IEC 10918-1, B.2.2)."""
+    place = 2
+    while data[:2] == b"\xff\xd8" and place + 10 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker in _FRAME_HEADERS:
+            height, width, channels = struct.unpack_from(">HHB", data, place + 5)
+            return width, height, channels
+        if marker in _WITHOUT_LENGTH or marker == 0xFF:
+            place += 1 if marker == 0xFF else 2
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return None
 
 
 def check_png(file: Path) -> None:

@@ -21,6 +21,7 @@ from clinical_symile.modalities._image_damage import (
     has_zero_run,
 )
 from clinical_symile.modalities.base import (
+    MAX_FILE_BYTES,
     Note,
     Rejected,
     decoder_verdict,
@@ -28,9 +29,9 @@ from clinical_symile.modalities.base import (
     is_file_error,
 )
 
-_MAX_FILE_BYTES = 500_000_000
 _JPEGS = ("JPEG", "MPO")
-_UNCOMPRESSED = ("BMP", "DIB", "PPM")
+_BOTTOM_UP = ("BMP", "DIB")
+_UNCOMPRESSED = (*_BOTTOM_UP, "PPM")
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value
 _COLOUR_THRESHOLD = (
     8  # mean difference of red, green and blue, of 255, from which a picture is not grey
@@ -49,8 +50,8 @@ def open_image(file: Path, note: Note) -> DecodedImage:
         Rejected: `not-readable`, `decoder-missing`, `truncated`, `damaged`, `too-large`, `shape`,
             `frames`, `not-chest` or `constant`.
     """
-    if file.stat().st_size > _MAX_FILE_BYTES:
-        raise Rejected("too-large", f"expected a file of at most {_MAX_FILE_BYTES} bytes")
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise Rejected("too-large", f"expected a file of at most {MAX_FILE_BYTES} bytes")
     if is_dicom(file):
         return open_dicom_image(file, note, force=False)
     try:
@@ -71,7 +72,7 @@ def _open_image(file: Path, note: Note) -> Image.Image:
                 white_is_zero = _is_white_is_zero(opened)
                 plain = _is_uncompressed(opened)
                 image = _decoded(opened, file, note)
-                if plain and has_hole(*_raw_grey_levels(image, white_is_zero)):
+                if plain and _has_raw_hole(image, white_is_zero, opened.format or ""):
                     note("zero-run")
                 image = ImageOps.exif_transpose(image)
     except Image.DecompressionBombError:
@@ -126,8 +127,12 @@ def _is_uncompressed(opened: Image.Image) -> bool:
     return opened.format in _UNCOMPRESSED
 
 
-def _raw_grey_levels(image: Image.Image, white_is_zero: bool) -> tuple[np.ndarray, int]:
-    """Return grey levels, or those of the first channel, and the level of zero bytes."""
+def _has_raw_hole(image: Image.Image, white_is_zero: bool, form: str) -> bool:
+    """Return True if zero bytes of an uncompressed file make a hole in its grey levels.
+
+    Of several channels the first counts. Most BMP files begin with the lowest row.
+    """
     pixels = np.asarray(image)
-    inverted = white_is_zero and pixels.dtype == np.uint8
-    return pixels[..., 0] if pixels.ndim == 3 else pixels, MAX_GRAY_LEVEL if inverted else 0
+    level = MAX_GRAY_LEVEL if white_is_zero and pixels.dtype == np.uint8 else 0
+    rows = pixels[..., 0] if pixels.ndim == 3 else pixels
+    return has_hole(rows, level) or (form in _BOTTOM_UP and has_hole(rows[::-1], level))

@@ -3,6 +3,7 @@
 import errno
 import os
 import string
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,11 @@ _FILE_ERRNOS = (
 
 # The folder that links of recordings must not leave, while `links_stay_inside` holds.
 _SOURCE: ContextVar[Path | None] = ContextVar("source_folder", default=None)
+
+MAX_FILE_BYTES = 500_000_000  # of one image or waveform
+_BLOCK_BYTES = 1 << 20
+_META_BYTES = 2048  # in which a DICOM names its transfer syntax
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 Note = Callable[[str], None]
 
@@ -220,6 +226,28 @@ def is_dicom(file: Path) -> bool:
     """Return True if a file has the DICOM preamble."""
     with file.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
+
+
+def check_inflated_size(file: Path) -> None:
+    """Refuse a DICOM of the deflated transfer syntax that unpacks to far more than it holds.
+
+    The library unpacks such a file whole before it reads a tag (PS3.5, section A.5).
+
+    Raises:
+        Rejected: `too-large`.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(_META_BYTES)
+        if head[128:132] != b"DICM" or _DEFLATED not in head:
+            return
+        stream.seek(144 + int.from_bytes(head[140:144], "little"))  # behind the meta information
+        inflated, unpacker = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+        while block := unpacker.unconsumed_tail or stream.read(_BLOCK_BYTES):
+            inflated += len(unpacker.decompress(block, _BLOCK_BYTES))
+            if inflated > MAX_FILE_BYTES:
+                raise Rejected("too-large", f"it unpacks to more than {MAX_FILE_BYTES} bytes")
+            if unpacker.eof:
+                return
 
 
 def is_file_error(error: Exception) -> bool:

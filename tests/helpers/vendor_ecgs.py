@@ -1,4 +1,4 @@
-"""Writers of small ECG files of carts: SCP-ECG, HL7 aECG and Philips XML.
+"""Writers of small ECG files of carts: SCP-ECG, HL7 aECG, MUSE and Philips XML.
 
 Each writes whole counts by lead name, so that a test knows every value in the file. The structure
 follows EN 1064 (SCP-ECG), ANSI/HL7 V3 ECG R1-2004 (aECG) and Philips' SierraECG 1.04.
@@ -7,6 +7,7 @@ follows EN 1064 (SCP-ECG), ANSI/HL7 V3 ECG R1-2004 (aECG) and Philips' SierraECG
 import base64
 import binascii
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -127,6 +128,39 @@ def aecg(
         '<component><sequence><code code="TIME_ABSOLUTE"/><value xsi:type="GLIST_TS">'
         f'<head value="20310113050000"/>{increment}</value></sequence></component>{sequences}'
         "</sequenceSet></component></series></component></AnnotatedECG>"
+    )
+
+
+def muse(
+    counts: Mapping[str, Sequence[int]],
+    *,
+    wrong_checksum: bool = False,
+    unit: str = "MICROVOLTS",
+    before: str = "",
+) -> str:
+    """A MUSE export with one rhythm in steps of 4.88 microvolts.
+
+    Args:
+        counts: values of each lead.
+        wrong_checksum: state another checksum of each lead.
+        unit: unit of the amplitude.
+        before: text before the first element.
+    """
+    leads = []
+    for lead, values in counts.items():
+        data = np.asarray(values).astype("<i2").tobytes()
+        leads.append(
+            f"<LeadData><LeadByteCountTotal>{len(data)}</LeadByteCountTotal>"
+            f"<LeadSampleCountTotal>{len(data) // 2}</LeadSampleCountTotal>"
+            f"<LeadAmplitudeUnitsPerBit>4.88</LeadAmplitudeUnitsPerBit>"
+            f"<LeadAmplitudeUnits>{unit}</LeadAmplitudeUnits><LeadID>{lead}</LeadID>"
+            f"<LeadDataCRC32>{zlib.crc32(data) ^ wrong_checksum}</LeadDataCRC32>"
+            f"<WaveFormData>{base64.b64encode(data).decode()}</WaveFormData></LeadData>"
+        )
+    return (
+        f"<?xml version='1.0'?>{before}<RestingECG><Waveform><WaveformType>Rhythm</WaveformType>"
+        f"<SampleBase>500</SampleBase><SampleExponent>0</SampleExponent>{''.join(leads)}"
+        "</Waveform></RestingECG>"
     )
 
 

@@ -10,12 +10,14 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import Decoder
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
+from clinical_symile.modalities import base
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr import Cxr
 from tests.helpers.dicom_files import compress, write_dicom
@@ -326,11 +328,37 @@ def test_what_is_told_of_a_broken_file_names_no_path(
     assert rejection(tmp_path / "a").detail == "Pillow: OSError"
 
 
-@pytest.mark.parametrize("edge", [10_500, 20_000])
+@pytest.mark.parametrize("edge", [6_400, 10_500, 20_000])
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, edge: int) -> None:
     header = f"P5 {edge} {edge} 255\n".encode()
     (tmp_path / "a.pgm").write_bytes(header + b"\0" * 100)
     assert rejection(tmp_path / "a.pgm").reason == "too-large"
+
+
+def test_a_deflated_dicom_that_unpacks_to_far_more_is_refused_and_a_whole_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 48), dtype=np.uint8)
+    write_dicom(tmp_path / "plain.dcm", pixels)
+    dataset = dcmread(tmp_path / "plain.dcm")
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read(tmp_path / "a.dcm"), read(tmp_path / "plain.dcm"))
+    monkeypatch.setattr(base, "MAX_FILE_BYTES", 1500)
+    assert rejection(tmp_path / "a.dcm").reason == "too-large"
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
+def test_a_compressed_image_of_another_shape_than_its_dicom_is_refused(
+    tmp_path: Path, syntax: UID
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 48), dtype=np.uint8)
+    compress(tmp_path / "a.dcm", pixels, syntax)
+    assert read(tmp_path / "a.dcm").shape == (64, 64)
+    dataset = dcmread(tmp_path / "a.dcm")
+    dataset.Rows = 48
+    dataset.save_as(tmp_path / "a.dcm")
+    assert rejection(tmp_path / "a.dcm").reason == "damaged"
 
 
 def test_inputs_run_from_zero_to_one() -> None:

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.ecg import LEADS, Ecg
 from clinical_symile.modalities.waveform_files import wfdb_record
+from tests.helpers.dicom_files import write_dicom_ecg
 
 TIME_S = np.arange(5000) / 500
 # every lead a sine of its own amplitude, 0.1 mV for I to 1.2 mV for V6
@@ -320,54 +319,12 @@ def test_a_word_or_number_that_is_none_of_ours_is_refused(
         Ecg(tmp_path, path="{file}", **{argument: value})
 
 
-def write_dicom(file: Path, millivolts: np.ndarray, *, names: Sequence[str], **tags: Any) -> None:
-    """A DICOM waveform: a rhythm in units of 5 µV, and averaged beats before it."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = TwelveLeadECGWaveformStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["test"])
-    dataset = FileDataset(str(file), {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.Modality = "ECG"
-    groups = [_group(millivolts[:300] * 0 + 1, names, tags), _group(millivolts, names, tags)]
-    dataset.WaveformSequence = groups
-    dataset.save_as(file, enforce_file_format=True)
-
-
-def _group(millivolts: np.ndarray, names: Sequence[str], tags: dict[str, Any]) -> Dataset:
-    group = Dataset()
-    group.NumberOfWaveformChannels = millivolts.shape[1]
-    group.NumberOfWaveformSamples = millivolts.shape[0]
-    group.SamplingFrequency = 500
-    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
-    group.WaveformPaddingValue = np.int16(-32768).tobytes()
-    counts = np.nan_to_num(np.rint(millivolts * 200), nan=-32768).astype("<i2")
-    group.WaveformData = counts.tobytes()
-    group.ChannelDefinitionSequence = [_channel(name, tags) for name in names]
-    return group
-
-
-def _channel(name: str, tags: dict[str, Any]) -> Dataset:
-    source, unit, channel = Dataset(), Dataset(), Dataset()
-    source.CodeValue, source.CodingSchemeDesignator, source.CodeMeaning = name, "MDC", name
-    if name.startswith("5.6.3-9-"):
-        source.CodingSchemeDesignator, source.CodeMeaning = "SCPECG", "?"
-    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = "uV", "UCUM", "microvolt"
-    channel.ChannelSourceSequence = [source]
-    channel.WaveformBitsStored = 16
-    if tags.get("sensitivity", True):
-        channel.ChannelSensitivity = "5"
-        channel.ChannelSensitivityCorrectionFactor = "1"
-        channel.ChannelBaseline = "0"
-        channel.ChannelSensitivityUnitsSequence = [unit]
-    return channel
-
-
 SCP = [f"5.6.3-9-{code}" for code in (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8)]
 
 
 @pytest.mark.parametrize("names", [LEADS, [f"MDC_ECG_LEAD_{lead.upper()}" for lead in LEADS], SCP])
 def test_the_rhythm_of_a_dicom_waveform_is_read(tmp_path: Path, names: Sequence[str]) -> None:
-    write_dicom(tmp_path / "a.dcm", heart(), names=names)
+    write_dicom_ecg(tmp_path / "a.dcm", heart(), names=names)
     signal, heard = read_as(tmp_path / "a.dcm")
     assert heard == []
     np.testing.assert_allclose(signal, heart().T * 1000, atol=3)
@@ -376,18 +333,18 @@ def test_the_rhythm_of_a_dicom_waveform_is_read(tmp_path: Path, names: Sequence[
 def test_padding_of_a_dicom_waveform_is_a_gap(tmp_path: Path) -> None:
     waves = heart()
     waves[100:105, 2] = np.nan
-    write_dicom(tmp_path / "a.dcm", waves, names=LEADS)
+    write_dicom_ecg(tmp_path / "a.dcm", waves, names=LEADS)
     assert refused_as(tmp_path / "a.dcm").detail == "0.01 s of III not recorded; expected 0 s"
     assert read_as(tmp_path / "a.dcm", gap_s=0.01)[1] == ["gap-filled"]
 
 
 def test_a_dicom_waveform_without_a_sensitivity_has_no_unit(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "a.dcm", heart(), names=LEADS, sensitivity=False)
+    write_dicom_ecg(tmp_path / "a.dcm", heart(), names=LEADS, sensitivity=False)
     assert refused_as(tmp_path / "a.dcm").reason == "unit"
 
 
 def test_a_dicom_that_is_cut_off_or_no_waveform_is_not_readable(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "a.dcm", heart(), names=LEADS)
+    write_dicom_ecg(tmp_path / "a.dcm", heart(), names=LEADS)
     whole = (tmp_path / "a.dcm").read_bytes()
     (tmp_path / "a.dcm").write_bytes(whole[:60_000])
     assert refused_as(tmp_path / "a.dcm").reason == "not-readable"

@@ -136,6 +136,16 @@ def test_a_lost_block_of_an_uncompressed_tiff_is_noted(
     assert "zero-run" in outcome(tmp_path / "a.tif")
 
 
+def test_a_lost_block_and_a_lost_end_of_a_bmp_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "a.bmp"
+    Image.fromarray(CHEST).save(file)
+    whole = file.read_bytes()
+    assert "zero-run" not in outcome(file)
+    for first, size in ((40_003, 2048), (len(whole) - 3001, 3001)):
+        file.write_bytes(whole[:first] + bytes(size) + whole[first + size :])
+        assert "zero-run" in outcome(file)
+
+
 def test_zeros_before_the_first_scan_of_a_jpeg_do_not_count() -> None:
     buffer = io.BytesIO()
     exif = Image.Exif()

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from clinical_symile.modalities.base import Rejected, decoder_verdict, is_file_error
+from clinical_symile.modalities.base import (
+    MAX_FILE_BYTES,
+    Rejected,
+    check_inflated_size,
+    decoder_verdict,
+    is_file_error,
+)
 from clinical_symile.modalities.waveform_files.base import Waveform, lead_name
 
 # Lead codes of ISO/IEEE 11073-10102, which SCP-ECG and MDC share.
@@ -24,12 +30,15 @@ def open_dicom_waveform(file: Path) -> Waveform:
     """Open the longest group of a DICOM waveform: other groups hold averaged beats.
 
     Raises:
-        Rejected: `not-readable` or `sampling-rate`.
+        Rejected: `not-readable`, `too-large` or `sampling-rate`.
     """
     import pydicom  # here: a cohort of WFDB records does not need it
     from pydicom.waveforms.numpy_handler import multiplex_array
 
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise Rejected("too-large", f"expected a file of at most {MAX_FILE_BYTES} bytes")
     try:
+        check_inflated_size(file)
         dataset = pydicom.dcmread(file)
         groups = list(dataset.get("WaveformSequence") or [])
         if not groups:

@@ -1,8 +1,6 @@
 """ECGs in XML, HDF5 and NumPy files are read in millivolts, by the names of their leads."""
 
-import base64
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.ecg import LEADS, Ecg
 from clinical_symile.modalities.waveform_files import array_file
+from tests.helpers.vendor_ecgs import muse as muse_file
 
 TIME_S = np.arange(5000) / 500
 ONE, TWO = (np.sin(2 * np.pi * rate * TIME_S + 0.5) for rate in (1.3, 1.7))
@@ -35,24 +34,13 @@ def rejection(file: Path, row: dict[str, Any] | None = None, **arguments: Any) -
     return caught.value
 
 
-def muse(*, wrong_checksum: bool = False, unit: str = "MICROVOLTS", before: str = "") -> str:
-    """A MUSE export of eight leads in steps of 4.88 µV, as the system writes them."""
-    leads = []
-    for lead in STORED:
-        counts = np.rint(HEART[:, LEADS.index(lead)] * 1000 / 4.88).astype("<i2").tobytes()
-        leads.append(
-            f"<LeadData><LeadByteCountTotal>{len(counts)}</LeadByteCountTotal>"
-            f"<LeadSampleCountTotal>{len(counts) // 2}</LeadSampleCountTotal>"
-            f"<LeadAmplitudeUnitsPerBit>4.88</LeadAmplitudeUnitsPerBit>"
-            f"<LeadAmplitudeUnits>{unit}</LeadAmplitudeUnits><LeadID>{lead}</LeadID>"
-            f"<LeadDataCRC32>{zlib.crc32(counts) ^ wrong_checksum}</LeadDataCRC32>"
-            f"<WaveFormData>{base64.b64encode(counts).decode()}</WaveFormData></LeadData>"
-        )
-    return (
-        f"<?xml version='1.0'?>{before}<RestingECG><Waveform><WaveformType>Rhythm</WaveformType>"
-        f"<SampleBase>500</SampleBase><SampleExponent>0</SampleExponent>{''.join(leads)}"
-        "</Waveform></RestingECG>"
-    )
+def muse(**arguments: Any) -> str:
+    """A MUSE export of eight leads in steps of 4.88 µV."""
+    counts = {
+        lead: np.rint(HEART[:, LEADS.index(lead)] * 1000 / 4.88).astype(int).tolist()
+        for lead in STORED
+    }
+    return muse_file(counts, **arguments)
 
 
 def test_a_muse_file_is_read_and_its_other_limb_leads_follow_from_i_and_ii(tmp_path: Path) -> None:
