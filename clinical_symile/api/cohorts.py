@@ -68,3 +68,37 @@ def prepare(
         allow_links=allow_links,
         bar=choose_bar(progress),
     )
+
+
+def check_recordings(store: CohortStore, source: PathLike, *, verify: bool = False) -> str:
+    """Look for recordings that changed under the same name since a store was written.
+
+    Args:
+        store: the store.
+        source: the folder of its raw files.
+        verify: compare the content of every recording; else size and time alone.
+
+    Returns:
+        A sentence on what was found.
+
+    Raises:
+        DataError: with `verify`, the content of recordings differs from what was read.
+    """
+    from clinical_symile.data.ingest.recordings import changed_recordings
+
+    changed = changed_recordings(store.path, Path(source), content=verify)
+    found = ", ".join(f"{count} {modality}" for modality, count in changed.items())
+    if verify and changed:
+        raise DataError(
+            f"{store.path}: the content of recordings under {source} differs from what was read: "
+            f"{found}. Remove the store to read them again, or get the files back.",
+            code="CS-D014",
+        )
+    if changed:
+        return (
+            f"warning: recordings are newer than the store, missing or of another size: {found}. "
+            "Compare their content with --verify, or remove the store to read them again."
+        )
+    if verify:
+        return "The content of every recording is as it was read."
+    return "No recording has another size, or is newer than the store."

@@ -23,6 +23,11 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only read the tables and print counts; write no store",
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="if the store is there, compare the content of every recording with what was read",
+    )
     add_generate(parser)
     add_links(parser)
 
@@ -46,7 +51,7 @@ def run_prepare(options: argparse.Namespace) -> int:
         )
         show_selected(selected, CONSOLE)
         return 0
-    from clinical_symile.api.cohorts import prepare
+    from clinical_symile.api.cohorts import check_recordings, prepare
 
     existed = (options.out / "manifest.json").is_file()
     store = prepare(
@@ -62,4 +67,6 @@ def run_prepare(options: argparse.Namespace) -> int:
         CONSOLE.print(
             "Already there; nothing was read. Remove it to read changed recordings again."
         )
+        found = check_recordings(store, options.source, verify=options.verify)
+        CONSOLE.print(found, highlight=False)
     return 0

@@ -140,7 +140,7 @@ def _write_store(
     if not len(written.kept):
         _remove(work)  # so that the next call reads the files again
         raise _empty_cohort_error(cohort, selected, decoded, written.left_out, source=source)
-    for key in ("rejected", "noted"):
+    for key in ("rejected", "noted", "recordings"):
         write_note_tables(rows, decoded.lines(key), store / f"{key}.parquet", key=key)
     candidates, unlisted = write_candidates(cohort, source=source, store=store)
     write_manifest(

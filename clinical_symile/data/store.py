@@ -6,6 +6,7 @@ samples.parquet     sample, subject, split, present_<modality>, outcome_<name>, 
 candidates.parquet  query, candidate, split, as rows, if the cohort publishes lists
 rejected.parquet    sample, modality, file, reason, detail of every unusable recording
 noted.parquet       sample, modality, note on a usable recording that was changed or is unusual
+recordings.parquet  sample, modality, file, bytes and SHA-256 of every recording that was stored
 files.parquet       the file of each sample's measurement, by modality
 <modality>.npy      measurements, aligned with the samples, zero where not present
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.ingest.test_recordings import flip, later
 from tests.helpers.hospital import Hospital
 
 
@@ -117,3 +118,26 @@ def test_a_folder_that_is_no_store_is_refused_before_a_hospital_is_made_up(
     command = ["prepare", "synthetic", "--source", tmp_path / "raw", "--out", tmp_path / "other"]
     assert "exists and is not a cohort store. Choose another --out." in refused(*command)
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize("change", [later, flip])
+def test_prepare_says_what_changed_and_verify_compares_the_content(
+    hospital: Hospital,
+    tmp_path: Path,
+    run: Callable[..., tuple[int, str, str]],
+    change: Callable[[Path], None],
+) -> None:
+    command = ["--catalog", str(tmp_path), "prepare", "small", "--source", str(hospital.source)]
+    command += ["--out", str(hospital.out)]
+    assert run(*command)[0] == 0
+    status, shown, _ = run(*command)
+    assert (status, "No recording has another size" in shown) == (0, True)
+    change(hospital.source / "xray/101.jpg")
+    status, shown, _ = run(*command)
+    assert (status, "another size: 1 cxr." in shown) == (0, change is later)
+    status, shown, failed = run(*command, "--verify")
+    if change is later:
+        assert (status, "every recording is as it was read" in shown) == (0, True)
+    else:
+        assert status == 1
+        assert "differs from what was read: 1 cxr. Remove the store" in failed

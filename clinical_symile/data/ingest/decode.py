@@ -14,10 +14,12 @@ from jaxtyping import Bool, Int
 from clinical_symile.config.cohort import Cohort, modality_adapters
 from clinical_symile.data.ingest import worker_pool as workers
 from clinical_symile.data.ingest.journal import Journal
+from clinical_symile.data.ingest.recordings import content_line, recording_stamp
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.data.store import array_path
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import digest_of
 from clinical_symile.modalities.base import (
     Note,
     Rejected,
@@ -32,6 +34,7 @@ _SAMPLES_CHECKED = 2000  # samples, drawn from the whole cohort, whose files are
 _FILES_CHECKED = 100  # missing files after which a modality's files are taken to be elsewhere
 MIN_MISSING_FILES = 10  # fewer files, all missing, may be missing by themselves
 _JOURNAL = "verdicts.jsonl"
+_BEGUN = "begun"  # the chunk that a single process reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,8 @@ class Decoded:
 
         Args:
             key: `rejected` for lines of row, modality, file, reason and detail; `noted` for lines
-                of row, modality and note.
+                of row, modality and note; `recordings` for lines of row, modality, file, bytes and
+                SHA-256 of what was stored.
         """
         for verdict in Journal(self.folder / _JOURNAL).verdicts():
             yield from sorted(verdict[key], key=lambda line: line[0])
@@ -68,7 +72,8 @@ def decode(
 ) -> Decoded:
     """Read every recording into one array per modality.
 
-    Finished chunks are recorded in the journal of the folder and are not read again.
+    Finished chunks are recorded in the journal of the folder and are not read again, unless a file
+    of theirs has another size or time since.
 
     Args:
         cohort: the cohort, with its modalities.
@@ -105,7 +110,8 @@ def decode(
         left.discard(first)
 
     for verdict in journal.verdicts():
-        take(verdict)
+        if verdict.get("stamps", []) == _stamps(cohort, adapters, rows, source, verdict):
+            take(verdict)
     verdicts = workers.map_chunks(
         partial(_decode_chunk, cohort, source, folder),
         sorted(left),
@@ -113,12 +119,42 @@ def decode(
         processes=available_cores(),
         modalities=tuple(adapters),
         died=partial(_crash_verdict, cohort, adapters),
+        begun=folder / _BEGUN,
     )
     for verdict in verdicts:
         journal.add(verdict)
         take(verdict)
         progress(min((chunks - len(left)) * workers.CHUNK_SIZE, len(rows)), len(rows))
     return Decoded(folder=folder, candidate=candidate, tried=tried, **counts)
+
+
+def _stamps(
+    cohort: Cohort,
+    adapters: Mapping[str, Any],
+    rows: RowFile,
+    source: Path,
+    verdict: Mapping[str, Any],
+) -> list[str]:
+    """Return the stamps of the samples of a verdict as they are now; "" where it has none."""
+    stamps = verdict.get("stamps", [])
+    lines = rows.part(verdict["first"], len(stamps))
+    return [
+        _stamp(cohort, adapters, line["row"], source) if stamp else ""
+        for stamp, line in zip(stamps, lines, strict=True)
+    ]
+
+
+def _stamp(
+    cohort: Cohort, adapters: Mapping[str, Any], row: Mapping[str, Any], source: Path
+) -> str:
+    """Return a digest of sizes and times of all files that a sample may be read from."""
+    return digest_of(
+        *(
+            recording_stamp(adapter, candidate, source)
+            for name, adapter in adapters.items()
+            for candidate in _candidates(cohort, name, row)
+        )
+    )
 
 
 def has_begun(folder: Path) -> bool:
@@ -162,8 +198,10 @@ def _decode_chunk(
 ) -> dict[str, Any]:
     """Decode consecutive samples; runs in a process of its own."""
     stored = [[-1] * len(cohort.modalities) for _ in rows]
-    rejected, noted = [], []
-    for column, (name, adapter) in enumerate(modality_adapters(cohort).items()):
+    rejected, noted, recordings = [], [], []
+    adapters = modality_adapters(cohort)
+    stamps = [_stamp(cohort, adapters, row, source) for row in rows]
+    for column, (name, adapter) in enumerate(adapters.items()):
         if modalities is not None and name not in modalities:
             continue
         array = np.load(array_path(folder, name), mmap_mode="r+", allow_pickle=False)
@@ -189,9 +227,14 @@ def _decode_chunk(
                 array[first + place] = measurement
                 stored[place][column] = number
                 noted.extend([first + place, name, word] for word in notes)
+                if content := content_line(adapter, candidate, source):
+                    recordings.append([first + place, name, *content])
                 break
         array.flush()  # before the chunk counts as done, so that a power failure loses nothing
-    return {"first": first, "candidate": stored, "rejected": rejected, "noted": noted}
+    return {
+        **{"first": first, "candidate": stored, "stamps": stamps},
+        **{"rejected": rejected, "noted": noted, "recordings": recordings},
+    }
 
 
 def _crash_verdict(
@@ -201,7 +244,10 @@ def _crash_verdict(
     files = [_file(adapters[modality], each) for each in _candidates(cohort, modality, row)]
     why = "process-died", "the process that read it died; check the library that reads this format"
     rejected = [[place, modality, file, *why] for file in files]
-    return {"first": place, "candidate": [[-1] * len(adapters)], "rejected": rejected, "noted": []}
+    return {
+        **{"first": place, "candidate": [[-1] * len(adapters)], "stamps": [""]},
+        **{"rejected": rejected, "noted": [], "recordings": []},
+    }
 
 
 def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -27,7 +27,9 @@ from clinical_symile.modalities.base import file_columns, is_empty
 _NOTE_COLUMNS = {
     "rejected": ("modality", "file", "reason", "detail"),
     "noted": ("modality", "note"),
+    "recordings": ("modality", "file", "bytes", "sha256"),
 }
+_COUNTS = ("bytes",)  # columns of whole numbers
 
 _Columns = Mapping[str, pa.Array]
 
@@ -83,16 +85,17 @@ def write_store_tables(
 def write_note_tables(
     rows: RowFile, lines: Iterable[Sequence[Any]], file: Path, *, key: str
 ) -> None:
-    """Write `rejected.parquet` or `noted.parquet`, by sample.
+    """Write `rejected.parquet`, `noted.parquet` or `recordings.parquet`, by sample.
 
     Args:
         rows: all samples.
         lines: the index of a row, and then the columns of the table; in the order of rows.
         file: the file to write.
-        key: `rejected` or `noted`.
+        key: `rejected`, `noted` or `recordings`.
     """
-    texts = [pa.field(name, pa.string()) for name in _NOTE_COLUMNS[key]]
-    schema = pa.schema([rows.schema.field("sample"), *texts])
+    kinds = [pa.int64() if name in _COUNTS else pa.string() for name in _NOTE_COLUMNS[key]]
+    fields = map(pa.field, _NOTE_COLUMNS[key], kinds)
+    schema = pa.schema([rows.schema.field("sample"), *fields])
     coming = iter(lines)
     line = next(coming, None)
     with parquet.ParquetWriter(file, schema) as writer:
@@ -104,7 +107,7 @@ def write_note_tables(
             if group:
                 places, *columns = zip(*group, strict=True)
                 sample = batch.column("sample").take(pa.array([place - first for place in places]))
-                arrays = [sample, *(pa.array(column, type=pa.string()) for column in columns)]
+                arrays = [sample, *map(pa.array, columns, kinds)]
                 writer.write_table(pa.table(arrays, schema=schema))
 
 

@@ -1,7 +1,8 @@
 """Read chunks of samples in one process per core and survive a process that dies.
 
 If a process dies, the chunks in progress are read again, sample by sample and then modality by
-modality, so that only the file that killed the process is rejected.
+modality, so that only the file that killed the process is rejected. Where a single process reads
+and dies, the next call does so with the chunk that it had begun.
 """
 
 import os
@@ -10,7 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import Any
+
+from clinical_symile.errors import DataError
+from clinical_symile.files import write_text
 
 CHUNK_SIZE = 32  # samples in one chunk
 SINGLE_PROCESS_LIMIT = 400  # up to this many samples one process is faster than starting several
@@ -40,6 +45,7 @@ def map_chunks(
     processes: int,
     modalities: Sequence[str],
     died: _CrashVerdict,
+    begun: Path,
 ) -> Iterator[_Verdict]:
     """Yield the verdict on every chunk, in the order in which they finish.
 
@@ -50,12 +56,22 @@ def map_chunks(
         processes: the largest number of processes.
         modalities: the modalities of a sample.
         died: returns the verdict on a recording whose process died twice: with others, and alone.
+        begun: file with the number of the chunk that a single process reads now. One that is there
+            at first was left by a process that died.
+
+    Raises:
+        DataError: processes die before they read anything.
     """
     left = list(firsts)
     processes = min(processes, len(left))
     if processes <= 1 or len(left) * CHUNK_SIZE <= SINGLE_PROCESS_LIMIT:
+        suspect = int(begun.read_text(encoding="utf-8")) if begun.exists() else None
         for first in left:
-            yield read(first, rows(first))
+            if first == suspect:
+                yield _one_by_one(read, first, rows, modalities=modalities, died=died)
+            else:
+                yield _read_here(read, first, rows, begun)
+        begun.unlink(missing_ok=True)
         return
     while left:
         running: set[int] = set()
@@ -72,6 +88,16 @@ def map_chunks(
                 yield _one_by_one(read, first, rows, modalities=modalities, died=died)
             finished |= set(suspects)
         left = [first for first in left if first not in finished]
+
+
+def _read_here(read: _ReadChunk, first: int, rows: _RowsOf, begun: Path) -> _Verdict:
+    """Read a chunk in this process; if it dies, the file `begun` tells the next one."""
+    write_text(begun, str(first))
+    try:
+        return read(first, rows(first))
+    except BaseException:  # this process lives, so no recording killed it
+        begun.unlink(missing_ok=True)
+        raise
 
 
 def _in_parallel(
@@ -103,19 +129,19 @@ def _one_by_one(
 ) -> _Verdict:
     """Read one chunk sample by sample, to find the recording that kills the process."""
     verdicts = []
-    pool = _pool(1)
+    pool = _checked_pool()
     try:
         for place, row in enumerate(rows(first), start=first):
             try:
                 verdicts.append(pool.submit(read, place, [row]).result())
                 continue
             except BrokenProcessPool:
-                pool = _pool(1)
+                pool = _checked_pool()
             for modality in modalities:
                 try:
                     verdicts.append(pool.submit(read, place, [row], [modality]).result())
                 except BrokenProcessPool:
-                    pool = _pool(1)
+                    pool = _checked_pool()
                     verdicts.append(died(place, row, modality))
     finally:
         pool.shutdown()
@@ -125,12 +151,36 @@ def _one_by_one(
 def _merge_verdicts(first: int, verdicts: Sequence[Mapping[str, Any]]) -> _Verdict:
     """Merge verdicts on single samples, or on single modalities of one, into one on the chunk."""
     candidates: dict[int, list[int]] = {}
+    stamps = {verdict["first"]: verdict["stamps"][0] for verdict in verdicts}
     for verdict in verdicts:
         (line,) = verdict["candidate"]
         other = candidates.get(verdict["first"]) or line
         candidates[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
-    lines = {key: [line for v in verdicts for line in v[key]] for key in ("rejected", "noted")}
-    return {"first": first, "candidate": list(candidates.values()), **lines}
+    kinds = ("rejected", "noted", "recordings")
+    lines = {key: [line for v in verdicts for line in v[key]] for key in kinds}
+    return {
+        **{"first": first, "candidate": [*candidates.values()], "stamps": [*stamps.values()]},
+        **lines,
+    }
+
+
+def _checked_pool() -> ProcessPoolExecutor:
+    """Start one process, and see that it lives: one that dies by itself blames no recording.
+
+    Raises:
+        DataError: it died before it read anything.
+    """
+    pool = _pool(1)
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool:
+        raise DataError(
+            "the processes that read recordings die before they read anything; expected that they "
+            'start. In a script, call prepare under `if __name__ == "__main__":`; else check the '
+            "memory of the machine.",
+            code="CS-D011",
+        ) from None
+    return pool
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:

@@ -133,17 +133,33 @@ def test_a_code_that_the_table_lacks_is_reported_with_the_codes_that_it_has(
         assert "CREA (60), KAL (60)" in text
 
 
-def test_ids_that_match_nothing_are_a_warning_and_an_error_of_audit(
-    laboratory: Hospital, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
+# Other ids, ids with a fraction, ids with other zeros, and dates of another form.
+@pytest.mark.parametrize(
+    ("ids", "taken"),
+    [
+        ("{n}", "2031-01-01"),
+        ("p{n}.0", "2031-01-01"),
+        ("p{n:04d}", "2031-01-01"),
+        ("p{n}", "01.01.2031"),
+    ],
+)
+def test_ids_or_dates_that_match_nothing_are_a_warning_and_an_error_of_audit(
+    laboratory: Hospital,
+    capsys: pytest.CaptureFixture[str],
+    rng: np.random.Generator,
+    ids: str,
+    taken: str,
 ) -> None:
     laboratory.edit("[modalities.labs]", '[modalities.cxr]\npath = "{xray}"\n[modalities.labs]')
     laboratory.edit("[modalities.cxr]", "[types.xrays]\n[types.admissions]\n[modalities.cxr]")
     query = LABS_QUERY.replace("FROM adm", ", any_value(file) AS xray FROM adm")
-    query = query.replace("GROUP BY", "LEFT JOIN xrays USING (person) GROUP BY")
+    xrays = "(SELECT person AS own, file FROM xrays WHERE TRY_CAST(taken AS DATE) IS NOT NULL)"
+    query = query.replace("GROUP BY", f"LEFT JOIN {xrays} ON own = admissions.person GROUP BY")
     (laboratory.definition.parent / "samples.sql").write_text(query)
     laboratory.edit('results = "r.csv"', 'results = "r.csv"\nxrays = "x.csv"')
-    xrays = pd.DataFrame({"person": range(60), "file": "x.png"})
-    xrays.to_csv(laboratory.source / "x.csv", index=False)
+    persons = [ids.format(n=n) for n in range(60)]
+    taken_at = pd.DataFrame({"person": persons, "file": "x.png", "taken": taken})
+    taken_at.to_csv(laboratory.source / "x.csv", index=False)
     results(laboratory, rng.lognormal(0, 0.3, 60))
     dry, prepared, audited = said(laboratory, capsys)
     for text in (dry, prepared, audited):

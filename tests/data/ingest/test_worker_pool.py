@@ -1,5 +1,8 @@
 """Worker processes: their number changes nothing, and one that dies costs one file."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +66,77 @@ def test_a_file_that_kills_the_process_that_reads_it_is_rejected_alone(
     expected[[2, 6], 0] = expected[3, 1] = expected[4, 2] = False
     np.testing.assert_array_equal(store.present, expected)
     assert store.array("ecg")[6].any()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.ingest import worker_pool as workers
+from clinical_symile.data.prepare import prepare
+
+if GUARD:
+    definition, source, out = map(Path, sys.argv[1:4])
+    workers.CHUNK_SIZE, workers.SINGLE_PROCESS_LIMIT = 3, int(sys.argv[4])
+    prepare(read_cohort(definition, name="small"), source=source, out=out)
+"""
+
+
+def _run_script(hospital: Hospital, code: Path, *, guard: bool, limit: int) -> tuple[int, str]:
+    script = code / "script.py"
+    script.write_text(SCRIPT.replace("GUARD", '__name__ == "__main__"' if guard else "True"))
+    arguments = map(str, (script, hospital.definition, hospital.source, hospital.out, limit))
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(code), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_the_only_process_is_rejected_by_the_next_call(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "dying.py").write_text(DYING.replace(" and parent_process()", ""))
+    hospital.edit("[modalities.cxr]", '[modalities.cxr]\nadapter = "dying:DyingCxr"')
+    assert _run_script(hospital, code, guard=True, limit=400)[0] == 11
+    assert not hospital.out.exists()
+    assert _run_script(hospital, code, guard=True, limit=400) == (0, "")
+    rejected = pd.read_parquet(hospital.out / "rejected.parquet")
+    assert rejected[["sample", "modality", "reason"]].to_numpy().tolist() == [
+        [106, "cxr", "process-died"]
+    ]
+
+
+@pytest.mark.slow
+def test_processes_that_cannot_start_cost_no_recording(hospital: Hospital, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    status, said = _run_script(hospital, tmp_path / "code", guard=False, limit=0)
+    assert status == 1
+    assert "die before they read anything" in said
+    assert not hospital.out.exists()
+    assert _run_script(hospital, tmp_path / "code", guard=True, limit=400)[0] == 0
+    assert len(pd.read_parquet(hospital.out / "rejected.parquet")) == 0
+
+
+def test_a_fault_in_the_only_process_blames_no_chunk(tmp_path: Path) -> None:
+    def full_disk(first: int, rows: list) -> dict:
+        raise OSError(28, "No space left on device")
+
+    verdicts = workers.map_chunks(
+        full_disk,
+        [0],
+        lambda first: [{}],
+        processes=1,
+        modalities=("ecg",),
+        died=lambda *one: {},
+        begun=tmp_path / "begun",
+    )
+    with pytest.raises(OSError, match="No space left"):
+        next(verdicts)
+    assert not (tmp_path / "begun").exists()
