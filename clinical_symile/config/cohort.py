@@ -1,7 +1,7 @@
 """Read cohort definitions from `cohorts/`: whom a site measured, and how it records it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,9 @@ from clinical_symile.hashing import digest_of, digest_of_folder
 from clinical_symile.registry.base import keyword_arguments, resolve, unknown_name_message
 from clinical_symile.registry.families import MODALITIES
 
+# Keys of every modality's table beside `adapter` and the adapter's own, and their meaning.
+_OF_EVERY_MODALITY = {"candidates": "a column", "worse_with": "an outcome of the cohort"}
+
 
 @dataclass(frozen=True)
 class ModalityDefinition:
@@ -36,11 +39,14 @@ class ModalityDefinition:
         candidates: column with a list of structs, the candidate recordings of the sample, best
             first. The first usable one is stored, and its fields become columns of the sample's
             row. None if each sample has one recording, in columns of the row itself.
+        worse_with: outcome of the cohort that says which end of the modality's severity is worse:
+            the end at which the outcome is more common in train samples. None if nothing says it.
     """
 
     adapter: str
     arguments: Mapping[str, Any]
     candidates: str | None = None
+    worse_with: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,7 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
         form: (layout.needs, _in_layout(form, layout, modalities, where, problems))
         for form, layout in file.layouts.items()
     }
+    problems += _unknown_outcomes(modalities, file.outcomes, where)
     if problems or not _query_is_there(file.samples.sql, path):
         _check_the_rest(table, path, where, problems)
     return Cohort(
@@ -205,7 +212,23 @@ def _in_layout(
     other = {
         key: _modality(key, table, inside, problems) for key, table in layout.modalities.items()
     }
+    for key, definition in other.items():
+        if definition.worse_with is None and key in modalities:
+            other[key] = replace(definition, worse_with=modalities[key].worse_with)
     return {**modalities, **other}
+
+
+def _unknown_outcomes(
+    modalities: Mapping[str, ModalityDefinition], outcomes: Mapping[str, Outcome], where: str
+) -> list[str]:
+    """Return a problem for each modality whose `worse_with` is not an outcome of the cohort."""
+    return [
+        f"{where}: modalities.{key}.worse_with: "
+        f"{unknown_name_message(definition.worse_with, outcomes, what='outcome')} Correct the "
+        "name, or add the outcome under [outcomes]."
+        for key, definition in modalities.items()
+        if definition.worse_with is not None and definition.worse_with not in outcomes
+    ]
 
 
 def _modality(
@@ -213,16 +236,19 @@ def _modality(
 ) -> ModalityDefinition:
     arguments = dict(table)
     adapter = str(arguments.pop("adapter", key))
-    candidates = arguments.pop("candidates", None)
-    if not isinstance(candidates, str | None):
-        problems.append(f"{where}: modalities.{key}.candidates is no text; expected a column.")
-        candidates = None
+    texts: dict[str, str | None] = {}
+    for name, expected in _OF_EVERY_MODALITY.items():
+        value = arguments.pop(name, None)
+        if not isinstance(value, str | None):
+            problems.append(f"{where}: modalities.{key}.{name} is no text; expected {expected}.")
+        texts[name] = value if isinstance(value, str) else None
+    definition = ModalityDefinition(adapter, arguments, **texts)
     try:
         known, required = keyword_arguments(adapter, MODALITIES)
     except DefinitionError as error:
         problems.extend(problem.at(f"{where}: modalities.{key}") for problem in error.problems)
-        return ModalityDefinition(adapter, arguments, candidates)
-    names = dict.fromkeys([*known, "adapter", "candidates"])
+        return definition
+    names = dict.fromkeys([*known, "adapter", *_OF_EVERY_MODALITY])
     problems.extend(
         f"{where}: modalities.{key}: {unknown_name_message(argument, names, what='key')}"
         for argument in arguments
@@ -232,4 +258,4 @@ def _modality(
         f"{where}: modalities.{key} has no '{argument}'. Add it, or remove the modality."
         for argument in sorted(required - arguments.keys())
     )
-    return ModalityDefinition(adapter, arguments, candidates)
+    return definition

@@ -211,7 +211,7 @@ class CohortFile(_Table):
             first to infer its types.
         encoding: encoding of the CSV tables, `utf-8`, `utf-16` or `latin-1`; or of single tables.
         modalities: name of the modality, and the keyword arguments of its adapter. The adapter has
-            the same name unless `adapter` names another. For `candidates`, see
+            the same name unless `adapter` names another. For `candidates` and `worse_with`, see
             `ModalityDefinition`.
         outcomes: name of the outcome, and how this site codes it.
         subgroups: name of the subgroup, and its column.

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.masks import Mask, draw_mask, draw_parts
+from clinical_symile.data.severity import severity_direction
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.analysis.mask_predictability import mask_only_auroc
@@ -245,6 +246,10 @@ def _mask_statistics(
     if not pattern.mechanism or pattern.within:
         return {}
     numbers = mask.statistics_among(rows).to_numbers()
+    if pattern.mechanism == "mnar" and not pattern.given:
+        for name in task.input_modalities:
+            if (direction := severity_direction(store, name)) is not None:
+                numbers[f"severity/{name}/{direction.outcome}"] = direction.auroc
     if isinstance(task, Classification) and len(task.outcomes) == 1:
         numbers["auroc"] = mask_only_auroc(pattern, store, task=task)
     return numbers

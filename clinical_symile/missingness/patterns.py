@@ -31,7 +31,7 @@ PATTERN_FORMS = {
     "mcar-<rates>": "each modality hidden in so many percent, at random: mcar-30",
     "mcar-<rates>-corr-<percent>": "the same; the hiding of two modalities correlates so much",
     "mar-<column>-<rates>": "hidden more often the higher a column that the cohort keeps",
-    "mnar-<rates>": "hidden more often by the measurement itself; which end is worse is arbitrary",
+    "mnar-<rates>": "hidden more often by the measurement itself: by severity; see `worse_with`",
     "mnar-<outcome>-<rates>": "hidden more often with an outcome, or by a kept column",
     "<mechanism>@at-least-one": "mcar, mar or mnar; every sample keeps one modality",
     "site": "a query has what a train sample drawn at random has",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.reporting.text.labels import baseline_label, objective_label
 from clinical_symile.tracking.results import Result
 
@@ -94,6 +95,32 @@ def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
         elif pattern == "complete":
             found[0] = pattern
     return dict(sorted(found.items()))
+
+
+def depends_on_severity(pattern: str) -> bool:
+    """Return whether a pattern hides modalities by the severity of their own values.
+
+    >>> [depends_on_severity(name) for name in ("mnar-30", "mnar-age-30", "complete")]
+    [True, False, False]
+    """
+    parsed = parse_pattern(pattern)
+    return parsed.mechanism == "mnar" and not parsed.given and not parsed.within
+
+
+def declared_severity(
+    numbers: Mapping[str, float | None],
+) -> dict[str, tuple[str, float | None]]:
+    """Return the outcome that gives each modality's severity its direction, and its AUROC.
+
+    >>> declared_severity({"slope/ecg": 1.5, "severity/ecg/died": 0.6})
+    {'ecg': ('died', 0.6)}
+    """
+    named = {name: value for name, value in numbers.items() if name.startswith("severity/")}
+    return {
+        modality: (outcome, value)
+        for name, value in named.items()
+        for _, modality, outcome in [name.split("/", 2)]
+    }
 
 
 def method_series(runs: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[Series]:

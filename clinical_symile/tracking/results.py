@@ -45,7 +45,9 @@ class Result:
             samples with all (`whole_share`) and with no query modality (`empty_share`); for each
             pair the correlation of their hiding (`correlation/ecg-labs`); for each modality the
             slope of the log odds of hiding (`slope/ecg`); for one outcome the AUROC of the mask
-            alone (`auroc`). None where undefined.
+            alone (`auroc`); for severity whose worse end the cohort declares by an outcome, the
+            AUROC of the severity for this outcome in train samples (`severity/ecg/died`). None
+            where undefined or withheld.
     """
 
     run: str

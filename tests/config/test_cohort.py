@@ -42,6 +42,29 @@ def test_an_adapter_from_elsewhere_is_named_as_module_and_class(hospital: Hospit
     assert modality_adapter(read(hospital), "cxr").shape == (1, 32, 32)
 
 
+def test_a_modality_says_which_end_is_worse_by_an_outcome_of_the_cohort(hospital: Hospital) -> None:
+    hospital.edit("[modalities.ecg]", '[modalities.ecg]\nworse_with = "died"')
+    ecg = read(hospital).modalities["ecg"]
+    assert ecg.worse_with == "died"
+    assert "worse_with" not in ecg.arguments
+    hospital.edit('worse_with = "died"', 'worse_with = "deid"')
+    with pytest.raises(
+        DefinitionError, match=r"modalities\.ecg\.worse_with: unknown outcome 'deid'"
+    ):
+        read(hospital)
+    hospital.edit('worse_with = "deid"', "worse_with = 1")
+    with pytest.raises(DefinitionError, match=r"worse_with is no text; expected an outcome"):
+        read(hospital)
+
+
+def test_another_layout_keeps_the_worse_end(hospital: Hospital) -> None:
+    layout = '[layouts.b]\nneeds = ["b"]\n[layouts.b.modalities.ecg]\npath = "b/{ecg}"\n'
+    hospital.edit("[modalities.ecg]", f'{layout}[modalities.ecg]\nworse_with = "died"')
+    (_, modalities) = read(hospital).layouts["b"]
+    assert modalities["ecg"].worse_with == "died"
+    assert modalities["cxr"].worse_with is None
+
+
 def test_the_digest_changes_with_every_file_of_the_folder_and_nothing_else(
     hospital: Hospital,
 ) -> None:

@@ -79,6 +79,7 @@ def write_manifest(
         "version": VERSION,
         "modalities": about,
         "units": units,
+        "worse_with": _worse_ends(cohort),
         "counts": {split: _counts(samples, split, tuple(about)) for split in SPLITS},
         "rows": rows,
         "recorded": recorded,
@@ -100,6 +101,12 @@ def write_manifest(
         | {name: version(name) for name in _READER_PACKAGES},
     }
     write_text(store / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+def _worse_ends(cohort: Cohort) -> dict[str, str]:
+    """Return the outcome that gives each modality's severity its direction, where there is one."""
+    named = {name: definition.worse_with for name, definition in cohort.modalities.items()}
+    return {name: outcome for name, outcome in named.items() if outcome is not None}
 
 
 def _digest(samples: Path, *others: str) -> str:

@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 
 from clinical_symile.formatting import DASH, join_words
-from clinical_symile.reporting.result_lookup import ResultTable, TaskTables
+from clinical_symile.reporting.result_lookup import (
+    ResultTable,
+    TaskTables,
+    declared_severity,
+    depends_on_severity,
+)
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
-from clinical_symile.reporting.text.labels import modality_label, pattern_label, task_label
+from clinical_symile.reporting.text.labels import (
+    modality_label,
+    outcome_label,
+    pattern_label,
+    task_label,
+)
 
 _HEAD = (
     "modalities",
@@ -14,7 +24,9 @@ _HEAD = (
     "correlation of hiding",
     "slope",
     "AUROC of the mask alone",
+    "worse end of severity",
 )
+_ARBITRARY = "arbitrary"
 
 
 def draw_mask_statistics(*, scores: ResultTable, tasks: TaskTables) -> Content | None:
@@ -27,7 +39,11 @@ def draw_mask_statistics(*, scores: ResultTable, tasks: TaskTables) -> Content |
         text="The share of admissions with all and with none of their query modalities, the "
         "correlation of the hiding of two modalities, the slope of the log odds of hiding per "
         "standard deviation of what it depends on, and how well the mask alone predicts the "
-        "outcome. An admission with none is answered at chance level.",
+        "outcome. An admission with none is answered at chance level. Severity is the position of "
+        "a measurement along the direction in which patients differ most. Where the cohort names "
+        "an outcome that says which end is worse, the table has it, and how well severity predicts "
+        "it in the train split; an AUROC near 0.5 says hardly anything. Elsewhere the end that is "
+        "hidden more often is arbitrary.",
         panels=panels,
     )
 
@@ -51,7 +67,9 @@ def mask_statistics_panels(scores: ResultTable, *, tasks: TaskTables) -> list[Re
             found = [r.mask_statistics for r in scores.of(task=name, pattern=pattern)]
             numbers = next((one for one in found if one), None)
             if numbers is not None:
-                body.append([pattern_label(pattern), *_cells(numbers)])
+                body.append(
+                    [pattern_label(pattern), *_cells(numbers), _worse_end(pattern, numbers)]
+                )
         if body:
             panels.append(ReportPanel(f"{task_label(name, task)}: masks", None, _HEAD, body))
     return panels
@@ -66,6 +84,21 @@ def _cells(numbers: Mapping[str, float | None]) -> list[str]:
         _by_name(numbers, "slope/"),
         _decimal(numbers.get("auroc")),
     ]
+
+
+def _worse_end(pattern: str, numbers: Mapping[str, float | None]) -> str:
+    """Return the outcome that says which end of each modality's severity is worse."""
+    if not depends_on_severity(pattern):
+        return DASH
+    declared = declared_severity(numbers)
+    named = [
+        f"{modality_label(name)}: {outcome_label(outcome)}, AUROC {_decimal(value)}"
+        for name, (outcome, value) in declared.items()
+    ]
+    modalities = [name.removeprefix("slope/") for name in numbers if name.startswith("slope/")]
+    others = [modality_label(name) for name in modalities if name not in declared]
+    named += [f"{join_words(others)}: {_ARBITRARY}"] * bool(others)
+    return "; ".join(named) or _ARBITRARY
 
 
 def _by_name(numbers: Mapping[str, float | None], prefix: str) -> str:

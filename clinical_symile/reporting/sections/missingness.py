@@ -21,6 +21,8 @@ from clinical_symile.reporting.result_lookup import (
     ResultTable,
     Series,
     TaskTables,
+    declared_severity,
+    depends_on_severity,
     mechanism_rates,
 )
 from clinical_symile.reporting.sections.base import (
@@ -37,6 +39,7 @@ from clinical_symile.reporting.text.labels import (
     CHANCE_LABEL,
     ORACLE_LABEL,
     metric_label,
+    outcome_label,
     pattern_label,
     task_label,
 )
@@ -72,9 +75,37 @@ def draw_degradation(
         + " The dashed line is the oracle."
         * has_oracle
         + " “More often by their own values” means: the further a measurement lies towards one end "
-        "of the direction in which patients differ most, the more often it is hidden. Which end is "
-        "worse is arbitrary." + oracle * has_oracle,
+        "of the direction in which patients differ most, the more often it is hidden. "
+        + _worse_end(scores, tasks)
+        + oracle * has_oracle,
     )
+
+
+def _worse_end(scores: ResultTable, tasks: TaskTables) -> str:
+    """Return the sentence on which end of severity is worse."""
+    masks = [
+        row.mask_statistics
+        for name in tasks
+        for pattern in scores.patterns(name)
+        if depends_on_severity(pattern)
+        for row in scores.of(task=name, pattern=pattern)
+    ]
+    declared = [declared_severity(numbers) for numbers in masks]
+    outcomes = dict.fromkeys(outcome for one in declared for outcome, _ in one.values())
+    if not outcomes:
+        return "Which end is worse is arbitrary."
+    sentence = (
+        "It is the worse end: the one at which, in the train split, "
+        f"{outcome_label(list(outcomes))} is more common. The table of masks says how clearly."
+    )
+    if any(
+        name.removeprefix("slope/") not in one
+        for numbers, one in zip(masks, declared, strict=True)
+        for name in numbers
+        if name.startswith("slope/")
+    ):
+        sentence += " For modalities without such an outcome the end is arbitrary."
+    return sentence
 
 
 def draw_trained_with(

@@ -1,6 +1,7 @@
 """The manifest of a store counts what was kept and what was not."""
 
 import json
+import shutil
 
 from tests.helpers.hospital import Hospital, run
 
@@ -18,6 +19,18 @@ def test_the_manifest_counts_samples_and_reasons(hospital: Hospital) -> None:
     assert manifest["outcomes"]["died"]["train"] == counts
     assert manifest["modalities"]["ecg"]["unit"] == "uV"
     assert manifest["modalities"]["labs"]["parts"] == ["Creatinine", "Potassium"]
+
+
+def test_the_worse_end_of_a_modality_is_in_the_manifest_and_changes_no_data(
+    hospital: Hospital,
+) -> None:
+    plain = run(hospital).manifest
+    hospital.edit("[modalities.ecg]", '[modalities.ecg]\nworse_with = "died"')
+    shutil.rmtree(hospital.out)
+    manifest = run(hospital).manifest
+    assert (plain["worse_with"], manifest["worse_with"]) == ({}, {"ecg": "died"})
+    assert plain["digest"] == manifest["digest"]
+    assert plain["cohort_digest"] != manifest["cohort_digest"]
 
 
 def test_implausible_labs_are_counted_in_the_manifest(hospital: Hospital) -> None:

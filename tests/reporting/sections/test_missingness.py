@@ -6,6 +6,7 @@ import pytest
 from clinical_symile.reporting.result_lookup import ResultTable, Series
 from clinical_symile.reporting.sections.missingness import (
     degradation_panels,
+    draw_degradation,
     retained_share_panels,
     trained_with_panels,
 )
@@ -38,6 +39,28 @@ def test_degradation_goes_from_nothing_missing_to_the_highest_rate_of_a_mechanis
     assert "% of each modality missing" in svg_of(by_chance)
     assert ">AUROC<" in svg_of(by_chance)
     assert by_chance.across
+
+
+def test_degradation_says_which_end_of_severity_is_worse(scores):
+    def caption(numbers: dict[str, float | None]) -> str:
+        rows = [
+            replace(row, mask_statistics=numbers if row.missingness == "mnar-50" else {})
+            for row in scores.of(task=next(iter(TASKS)))
+        ]
+        content = draw_degradation(
+            scores=ResultTable(rows), tasks=TASKS, series=SERIES, methods=SERIES, has_oracle=False
+        )
+        assert content is not None
+        return str(content.caption)
+
+    slopes = {"slope/cxr": 1.5, "slope/ecg": 1.5}
+    assert caption(slopes).endswith("Which end is worse is arbitrary.")
+    declared = slopes | {"severity/ecg/died": 0.6}
+    assert "at which, in the train split, died is more common" in caption(declared)
+    assert caption(declared).endswith(
+        "For modalities without such an outcome the end is arbitrary."
+    )
+    assert "arbitrary" not in caption(declared | {"severity/cxr/died": 0.6})
 
 
 def apart(pattern: str, **changes: Any) -> Comparison:
