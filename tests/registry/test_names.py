@@ -36,6 +36,7 @@ KNOWN_PLACES = {
     "config.catalog": "`cohorts`, `tasks` and `reports`",
     "data.croissant": "the ending of a file of the store",
     "data.external.store": "the constant name of its one modality",
+    "data.ingest.recordings": "names of the store, after `is_path_below`",
     "data.ingest.store_writer": "`samples` and `files`",
     "data.prepare": "two tables of the package; files found on disk",
     "data.store": "names of the manifest, after `is_path_below`",

@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 
 from clinical_symile.hashing import digest_of
 from clinical_symile.modalities.base import Rejected, file_exists, recorded_file
+from clinical_symile.registry.names import is_path_below
 
 RECORDINGS = "recordings.parquet"
 _BLOCK_BYTES = 1 << 20
@@ -64,7 +65,7 @@ def changed_recordings(store: Path, source: Path, *, content: bool) -> dict[str,
     written_ns = (store / "manifest.json").stat().st_mtime_ns
     changed: Counter[str] = Counter()
     for modality, name, size, sha256 in _lines(store):
-        files = recording_files(source / name)
+        files = recording_files(source / name) if is_path_below(name) else []
         stats = [file.stat() for file in files]
         if sum(stat.st_size for stat in stats) != size or not files:
             changed[modality] += 1
