@@ -165,7 +165,7 @@ def _intervals(
     A `ValueError` in place of an interval says why the metric is undefined.
     """
     metrics = {name: task_metrics(task, outcome) for name, outcome in outcomes.items()}
-    subjects = store.samples["subject"].to_numpy()
+    subjects = np.unique(store.samples["subject"].to_numpy(), return_inverse=True)[1]
     by_rows: dict[bytes, list[str]] = {}
     for name, outcome in outcomes.items():
         by_rows.setdefault(outcome["row"].to_numpy().tobytes(), []).append(name)

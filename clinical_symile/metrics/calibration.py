@@ -10,20 +10,28 @@ BMC Medicine 17, 2019, https://doi.org/10.1186/s12916-019-1466-7. Dimitriadis, G
 https://doi.org/10.1073/pnas.2016191118 (the decomposition).
 """
 
+import math
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real
 from scipy.optimize import isotonic_regression  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from scipy.special import expit, logit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 _Labels = Int[np.ndarray, " sample"]
 _Probabilities = Float[np.ndarray, " sample"]
+# Maps weights to several numbers for each row.
+_OfWeights = Callable[[Real[np.ndarray, "resample sample"]], Float[np.ndarray, "resample number"]]
 
 _BINS = 10
 # Log odds of 0 and 1 are infinite; predictions are clipped here.
 _SMALLEST_RISK = 1e-6
 _STEPS, _CONVERGED = 50, 1e-10
+_ORDERS, _EXPANDED_STEPS = 4, 8
+# An error of a slope that does not matter beside its spread over resamples.
+_NEGLIGIBLE = 1e-7
 # Numbers of a step of several fits that are computed together.
 _CACHED = 2**17
 # A larger slope diverges: the probabilities separate the labels.
@@ -69,12 +77,27 @@ def weighted_decomposition(
     weights: Real[np.ndarray, "resample sample"], label: _Labels, probability: _Probabilities
 ) -> Float[np.ndarray, "resample 3"]:
     """Compute the parts of `decomposition`, in its order, for each row of weights."""
+    return prepare_decomposition(label, probability)(weights)
+
+
+def prepare_decomposition(label: _Labels, probability: _Probabilities) -> _OfWeights:
+    """Return `weighted_decomposition` of these samples, which are sorted once."""
     order = np.argsort(probability, kind="stable")
     ordered, labels = probability[order], label[order]
+    return partial(_decompositions, order=order, ordered=ordered, labels=labels)
+
+
+def _decompositions(
+    weights: Real[np.ndarray, "resample sample"],
+    *,
+    order: Int[np.ndarray, " sample"],
+    ordered: _Probabilities,
+    labels: _Labels,
+) -> Float[np.ndarray, "resample 3"]:
     first = np.flatnonzero(np.diff(ordered, prepend=-1.0))
     parts = np.empty((len(weights), 3))
     for row, held in enumerate(weights):
-        drawn = held[order].astype(np.float64)
+        drawn = held[order].astype(np.float64, copy=False)
         positive = drawn * labels
         if len(first) < len(ordered):
             drawn, positive = np.add.reduceat(drawn, first), np.add.reduceat(positive, first)
@@ -104,17 +127,12 @@ def slope_and_intercept(
         label: 0 or 1.
         probability: predicted.
     """
-    x = logit(np.clip(probability, _SMALLEST_RISK, 1 - _SMALLEST_RISK))
-    weights = np.asarray(weights, dtype=np.float64)  # products of integers are slow
-    total = weights.sum(axis=1)
-    prevalence = weights @ label.astype(np.float64) / np.maximum(total, 1)
-    mean = weights @ x / np.maximum(total, 1)
-    spread = weights @ x**2 / np.maximum(total, 1) - mean**2
-    solvable = (prevalence > 0) & (prevalence < 1) & (spread > _CONVERGED)
-    found = np.full((len(weights), 2), np.nan)
-    if solvable.any():
-        found[solvable] = _fits(weights[solvable], label, x)
-    return found
+    return prepare_slopes(label, probability)(weights)
+
+
+def prepare_slopes(label: _Labels, probability: _Probabilities) -> _OfWeights:
+    """Return `slope_and_intercept` of these samples; what all rows share is computed once."""
+    return _Slopes(label, logit(np.clip(probability, _SMALLEST_RISK, 1 - _SMALLEST_RISK)))
 
 
 def calibration_in_the_large(
@@ -144,34 +162,138 @@ def recalibrate(
     return expit(intercept + slope * logit(np.clip(other, _SMALLEST_RISK, 1 - _SMALLEST_RISK)))
 
 
-def _fits(
-    weights: Real[np.ndarray, "resample sample"],
-    label: _Labels,
-    x: Float[np.ndarray, " sample"],
-) -> Float[np.ndarray, "resample 2"]:
-    """Fit many logistic regressions of one variable by Newton's method.
+class _Slopes:
+    """Fit many logistic regressions of one variable to the same samples.
 
-    Resamples lie close to the whole sample, so that its fit is a start from which a few steps
-    suffice. A fit that does not settle from there begins again from the prevalence. Rows are fitted
-    some at a time, so that the numbers of a step stay in the processor's cache.
+    Resamples lie close to the whole sample. Their likelihood equations are expanded about its fit,
+    and the expansion is solved instead of the equations; where its error may be too large, Newton's
+    method goes on from there, and else from the prevalence. Rows are fitted some at a time, so that
+    the numbers of a step stay in the processor's cache.
     """
-    centre, scale = x.mean(), x.std() or 1.0
-    z = (x - centre) / scale
-    whole = np.ones((1, len(z)))
-    near = _newton(whole, label, z, _at_prevalence(whole, label)) if len(weights) > 1 else None
-    at_once = max(1, _CACHED // max(len(z), 1))
-    parts: list[Float[np.ndarray, "resample two"]] = []
-    for start in range(0, len(weights), at_once):
-        some = weights[start : start + at_once].astype(np.float64)
-        found = np.full((len(some), 2), np.nan)
-        if near is not None and not np.isnan(near).any():
-            found = _newton(some, label, z, np.repeat(near, len(some), axis=0))
-        lost = np.isnan(found[:, 0])
-        if lost.any():
-            found[lost] = _newton(some[lost], label, z, _at_prevalence(some[lost], label))
-        parts.append(found)
-    intercept, slope = np.concatenate(parts).T
-    return np.stack([slope / scale, intercept - slope * centre / scale], axis=1)
+
+    def __init__(self, label: _Labels, x: Float[np.ndarray, " sample"]) -> None:
+        self.label, self.x = label, x
+        self.centre, self.scale = x.mean(), x.std() or 1.0
+        self.z = (x - self.centre) / self.scale
+
+    def __call__(
+        self, weights: Real[np.ndarray, "resample sample"]
+    ) -> Float[np.ndarray, "resample 2"]:
+        weights = np.asarray(weights, dtype=np.float64)  # products of integers are slow
+        total = np.maximum(weights.sum(axis=1), 1)
+        prevalence = weights @ self.label.astype(np.float64) / total
+        spread = weights @ self.x**2 / total - (weights @ self.x / total) ** 2
+        solvable = (prevalence > 0) & (prevalence < 1) & (spread > _CONVERGED)
+        if solvable.all():
+            return self._fits(weights)
+        found = np.full((len(weights), 2), np.nan)
+        if solvable.any():
+            found[solvable] = self._fits(weights[solvable])
+        return found
+
+    @cached_property
+    def _near(self) -> Float[np.ndarray, " two"]:
+        """The fit to the samples themselves; NaN where there is none."""
+        whole = np.ones((1, len(self.z)))
+        if not 0 < self.label.mean() < 1:
+            return np.full(2, np.nan)
+        return _newton(whole, self.label, self.z, _at_prevalence(whole, self.label))[0]
+
+    @cached_property
+    def _terms(self) -> Float[np.ndarray, "sample column"]:
+        return _expansion(self.label, self.z, self._near)
+
+    def _fits(self, weights: Float[np.ndarray, "resample sample"]) -> np.ndarray:
+        label, z = self.label, self.z
+        found = np.full((len(weights), 2), np.nan)
+        due = np.ones(len(weights), dtype=bool)
+        if len(weights) > 1 and not np.isnan(self._near).any():
+            change, is_exact = _solve_expansion(weights @ self._terms / len(z))
+            found, due = self._near + change, ~is_exact
+        at_once = max(1, _CACHED // max(len(z), 1))
+        places = np.flatnonzero(due)
+        for start in range(0, len(places), at_once):
+            some = places[start : start + at_once]
+            held, known = weights[some], ~np.isnan(found[some, 0])
+            fit = np.full((len(some), 2), np.nan)
+            if known.any():
+                fit[known] = _newton(held[known], label, z, found[some[known]])
+            lost = np.isnan(fit[:, 0])
+            if lost.any():
+                fit[lost] = _newton(held[lost], label, z, _at_prevalence(held[lost], label))
+            found[some] = fit
+        intercept, slope = found.T
+        return np.stack([slope / self.scale, intercept - slope * self.centre / self.scale], axis=1)
+
+
+def _expansion(
+    label: _Labels, z: Float[np.ndarray, " sample"], near: Float[np.ndarray, " two"]
+) -> Float[np.ndarray, "sample column"]:
+    """Return each sample's coefficients of its likelihood equations, expanded about a fit.
+
+    With d = a + b z the change of the log odds, the risk is expanded to the fourth power of d. Sums
+    of the coefficients are linear in the weights, so that all rows need one product of matrices.
+
+    Args:
+        label: 0 or 1.
+        z: the variable, centred and scaled.
+        near: intercept and slope of the fit.
+    """
+    p = expit(near[0] + near[1] * z)
+    v, odd = p * (1 - p), 1 - 2 * p
+    derivatives = [v, v * odd, v * (1 - 6 * v), v * odd * (1 - 12 * v)]
+    columns = [label - p, (label - p) * z]
+    for order, derivative in enumerate(derivatives, start=1):
+        term = derivative / math.factorial(order)
+        columns += [term * z**power for power in range(order + 2)]
+    columns.append((1 + np.abs(z)) ** (_ORDERS + 1))
+    return np.stack(columns, axis=1)
+
+
+def _solve_expansion(
+    sums: Float[np.ndarray, "resample column"],
+) -> tuple[Float[np.ndarray, "resample 2"], Bool[np.ndarray, " resample"]]:
+    """Solve expanded likelihood equations.
+
+    The fifth derivative of the logistic function is at most 1/4, which bounds the error.
+
+    Returns:
+        The change of intercept and slope, NaN where the expansion has no solution near; and whether
+        their error is negligible.
+    """
+    change, step = np.zeros((len(sums), 2)), np.full((len(sums), 2), np.inf)
+    with np.errstate(all="ignore"):
+        for _ in range(_EXPANDED_STEPS):
+            (one, other), (p, q, r) = _polynomial(sums, change)
+            step = np.stack([r * one - q * other, p * other - q * one], axis=1)
+            step /= (p * r - q * q)[:, None]
+            change += step
+        far = np.abs(change).max(axis=1)
+        p, q, r = sums[:, 2:5].T
+        smallest = (p * r - q * q) / (p + r)  # at most the smaller eigenvalue
+        error = far ** (_ORDERS + 1) * sums[:, -1] / (4 * math.factorial(_ORDERS + 1) * smallest)
+        is_near = (np.abs(step).max(axis=1) < _CONVERGED) & (far < 1)
+    return np.where(is_near[:, None], change, np.nan), is_near & (error < _NEGLIGIBLE)
+
+
+def _polynomial(
+    sums: Float[np.ndarray, "resample column"], change: Float[np.ndarray, "resample 2"]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return both expanded equations at a change, and their three derivatives."""
+    a, b = change.T
+    residual, slopes = [sums[:, 0].copy(), sums[:, 1].copy()], [np.zeros_like(a) for _ in range(3)]
+    start = 2
+    for order in range(1, _ORDERS + 1):
+        for power in range(order + 1):
+            of_both = math.comb(order, power) * a ** (order - power) * b**power
+            for place in (0, 1):
+                residual[place] -= of_both * sums[:, start + power + place]
+        for power in range(order):
+            of_both = order * math.comb(order - 1, power) * a ** (order - 1 - power) * b**power
+            for place in (0, 1, 2):
+                slopes[place] += of_both * sums[:, start + power + place]
+        start += order + 2
+    return residual, slopes
 
 
 def _at_prevalence(

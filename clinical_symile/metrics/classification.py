@@ -115,7 +115,7 @@ def _by_probability(
     """Return the weight of positives and of negatives at each distinct value, in rising order."""
     order = np.argsort(value, kind="stable")
     first = np.flatnonzero(np.diff(value[order], prepend=-np.inf))
-    negative = weights[:, order].astype(np.float64)
+    negative = np.take(weights, order, axis=1).astype(np.float64, copy=False)
     positive = negative * label[order]
     negative -= positive
     if len(first) < len(order):

@@ -56,7 +56,9 @@ def treat_all(
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Float[np.ndarray, "resample threshold"]:
     """Compute the net benefit of acting on everyone."""
-    return net_benefit(weights, label, np.ones(len(label)), thresholds=thresholds)
+    t = _checked(thresholds)
+    prevalence = weights @ label.astype(np.float64) / weights.sum(axis=1)
+    return prevalence[:, None] - (1 - prevalence[:, None]) * (t / (1 - t))
 
 
 def net_benefit_estimate(

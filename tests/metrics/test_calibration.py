@@ -44,6 +44,15 @@ def test_weights_count_samples_as_often(rng):
         assert both == pytest.approx(fitted(label[drawn], probability[drawn]), abs=1e-7)
 
 
+def test_fits_of_many_resamples_are_those_of_newtons_method(rng):
+    label, probability = predicted(rng, 8000, slope=0.7, intercept=-1.5)
+    weights = rng.multinomial(8000, np.full(8000, 1 / 8000), size=20)
+    together = slope_and_intercept(weights, label, probability)
+    for row, both in zip(weights, together, strict=True):
+        alone = slope_and_intercept(row[None, :], label, probability)[0]
+        assert both == pytest.approx(alone, abs=1e-7)
+
+
 def test_what_has_no_slope_is_nan(rng):
     label, probability = predicted(rng, 50)
     one = np.ones((1, 50))

@@ -249,8 +249,9 @@ def parse_number(value: Any) -> float:
 
 def is_blank(value: Any) -> bool:
     """Return True if a cell holds null, NaN or blank text."""
-    blank = isinstance(value, str) and not value.strip()
-    return blank or bool(pd.api.types.is_scalar(value) and pd.isna(value))
+    if isinstance(value, str):
+        return not value.strip()
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def row_positions(keys: np.ndarray, samples: Iterable[Any]) -> np.ndarray:

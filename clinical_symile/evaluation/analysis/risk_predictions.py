@@ -1,20 +1,21 @@
 """Measure how reliable predicted risks are: calibration, net benefit, conformal sets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
 from clinical_symile.metrics.calibration import (
     calibration_in_the_large,
     curve_bins,
+    prepare_decomposition,
+    prepare_slopes,
     recalibrate,
-    slope_and_intercept,
-    weighted_decomposition,
 )
 from clinical_symile.metrics.classification import BRIER, EXPECTED_CALIBRATION_ERROR
 from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
@@ -44,8 +45,12 @@ _DECOMPOSITION = ("miscalibration", "discrimination", "uncertainty")
 # Measures computed from the samples of one class, with that class.
 _OF_CLASS = {"conformal/coverage_positive": 1, "conformal/coverage_negative": 0}
 
-_Weights = Int[np.ndarray, "resample sample"]
+_Weights = Real[np.ndarray, "resample sample"]
 _Values = Mapping[str, Float[np.ndarray, " resample"]]
+# Maps weights to one or several numbers for each row.
+_Numbers = Callable[[_Weights], Float[np.ndarray, "resample number"]]
+# Values, and lower and upper ends of their intervals.
+_Ends = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,19 @@ class _Risks:
     recalibrated: Float[np.ndarray, " sample"] | None
     threshold: float | None
 
+    @cached_property
+    def decomposition(self) -> _Numbers:
+        return prepare_decomposition(self.label, self.probability)
+
+    @cached_property
+    def slopes(self) -> _Numbers:
+        return prepare_slopes(self.label, self.probability)
+
+    @cached_property
+    def recalibrated_slopes(self) -> _Numbers:
+        assert self.recalibrated is not None
+        return prepare_slopes(self.label, self.recalibrated)
+
 
 def risk_measures(
     one: SampleOutcomes, *, complete: SampleOutcomes | None, part: str | None
@@ -83,16 +101,20 @@ def risk_measures(
     if not {"label", "probability"} <= {*one.outcome.columns}:
         return RunAnalysis()
     risks, about = _risks(one, complete), {**one.about, "part": part}
-    names = list(_measures(np.ones((1, len(risks.label)), dtype=np.int64), risks))
+    names = list(_measures(np.ones((1, len(risks.label))), risks))
     of_class = {name: risks.label == label for name, label in _OF_CLASS.items()}
     # If a class has few subjects, neither class is reported: one would follow from the other.
     few = min(_subject_count(one, cell) for cell in of_class.values()) < SMALLEST
 
-    def numbers(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
-        del row
+    def numbers(weights: _Weights) -> Float[np.ndarray, "resample number"]:
         return np.stack([*_measures(weights, risks).values()], axis=1)
 
-    value, low, high = _resampled(numbers, one)
+    curves = [_Curve.of(risks.label, risks.probability, is_recalibrated=False)]
+    if risks.recalibrated is not None:
+        curves.append(_Curve.of(risks.label, risks.recalibrated, is_recalibrated=True))
+    # All of them share one set of resamples.
+    together = [numbers, partial(_benefits, risks=risks), *(curve.observed for curve in curves)]
+    (value, low, high), benefits, *observed = _resampled(together, one)
     for name, (start, end) in _small_sample_ends(one, risks).items():
         low[names.index(name)], high[names.index(name)] = start, end
     rows = [
@@ -107,11 +129,14 @@ def risk_measures(
         for place, name in enumerate(names)
         if not np.isnan(value[place]) and not (few and name in of_class)
     ]
-    curves = _curve(one, about, risks.label, risks.probability, recalibrated=False)
-    if risks.recalibrated is not None:
-        curves += _curve(one, about, risks.label, risks.recalibrated, recalibrated=True)
     return RunAnalysis(
-        measures=rows, calibration=curves, net_benefit=_net_benefit(one, about, risks)
+        measures=rows,
+        calibration=[
+            line
+            for curve, ends in zip(curves, observed, strict=True)
+            for line in _curve_bins(one, about, curve, ends)
+        ],
+        net_benefit=_net_benefit(one, about, risks, benefits),
     )
 
 
@@ -178,11 +203,12 @@ def _measures(weights: _Weights, risks: _Risks) -> _Values:
     def mean(per_sample: np.ndarray) -> Float[np.ndarray, " resample"]:
         return weights @ per_sample.astype(float) / total
 
-    values = _calibration("calibration", weights, label, probability)
-    parts = weighted_decomposition(weights, label, probability)
+    values = _calibration("calibration", weights, label, probability, risks.slopes)
+    parts = risks.decomposition(weights)
     values |= {f"calibration/{name}": parts[:, place] for place, name in enumerate(_DECOMPOSITION)}
     if risks.recalibrated is not None:
-        values |= _calibration("recalibrated", weights, label, risks.recalibrated)
+        again = risks.recalibrated
+        values |= _calibration("recalibrated", weights, label, again, risks.recalibrated_slopes)
     if risks.threshold is not None:
         sets = prediction_sets(probability, threshold=risks.threshold)
         hit, size = covered(sets, label), sets.sum(axis=1)
@@ -214,10 +240,11 @@ def _calibration(
     weights: _Weights,
     label: Int[np.ndarray, " sample"],
     probability: Float[np.ndarray, " sample"],
+    slopes: _Numbers,
 ) -> dict[str, Float[np.ndarray, " resample"]]:
     assert EXPECTED_CALIBRATION_ERROR.weighted is not None
     assert BRIER.weighted is not None
-    both = slope_and_intercept(weights, label, probability)
+    both = slopes(weights)
     return {
         f"{prefix}/slope": both[:, 0],
         f"{prefix}/intercept": both[:, 1],
@@ -236,27 +263,41 @@ def _share(weights: _Weights, hit: np.ndarray, of: np.ndarray) -> Float[np.ndarr
     )
 
 
-def _curve(
-    one: SampleOutcomes,
-    about: Mapping[str, Any],
-    label: Int[np.ndarray, " sample"],
-    probability: Float[np.ndarray, " sample"],
-    *,
-    recalibrated: bool,
-) -> list[CalibrationBin]:
-    bins = curve_bins(probability)
-    held = bins[:, None] == np.arange(bins.max() + 1)
-    code = 2 * bins + label
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """A calibration curve.
 
-    def observed(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample bin"]:
-        del row
-        several = held.shape[1]
+    Attributes:
+        label: 0 or 1.
+        probability: predicted.
+        is_recalibrated: whether they are recalibrated.
+        bins: the bin of each sample.
+    """
+
+    label: Int[np.ndarray, " sample"]
+    probability: Float[np.ndarray, " sample"]
+    is_recalibrated: bool
+    bins: Int[np.ndarray, " sample"]
+
+    @classmethod
+    def of(cls, label: np.ndarray, probability: np.ndarray, *, is_recalibrated: bool) -> "_Curve":
+        return cls(label, probability, is_recalibrated, curve_bins(probability))
+
+    def observed(self, weights: _Weights) -> Float[np.ndarray, "resample bin"]:
+        """Return the observed frequency of each bin; NaN where it is empty."""
+        several, code = self.bins.max() + 1, 2 * self.bins + self.label
         summed = np.stack([np.bincount(code, drawn, 2 * several) for drawn in weights])
         negative, rate = summed.reshape(len(weights), several, 2).transpose(2, 0, 1)
         counts = negative + rate
         return np.divide(rate, counts, out=np.full_like(counts, np.nan), where=counts > 0)
 
-    value, low, high = _resampled(observed, one)
+
+def _curve_bins(
+    one: SampleOutcomes, about: Mapping[str, Any], curve: _Curve, ends: _Ends
+) -> list[CalibrationBin]:
+    label, probability, bins = curve.label, curve.probability, curve.bins
+    held = bins[:, None] == np.arange(bins.max() + 1)
+    value, low, high = ends
     for number in range(held.shape[1]):
         with suppress(ValueError):
             cell = held[:, number]
@@ -267,7 +308,7 @@ def _curve(
     return [
         CalibrationBin(
             **about,
-            recalibrated=recalibrated,
+            recalibrated=curve.is_recalibrated,
             bin=number,
             predicted=float(probability[bins == number].mean()) if is_reported else None,
             observed=float(value[number]) if is_reported else None,
@@ -284,14 +325,17 @@ def _subject_count(one: SampleOutcomes, cell: Bool[np.ndarray, " sample"]) -> in
     return len(np.unique(one.subjects[cell]))
 
 
-def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -> list[NetBenefit]:
-    def benefits(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
-        del row
-        value = net_benefit(weights, risks.label, risks.probability)
-        everyone = treat_all(weights, risks.label)
-        return np.concatenate([value, everyone, value - np.maximum(everyone, 0)], axis=1)
+def _benefits(weights: _Weights, risks: _Risks) -> Float[np.ndarray, "resample number"]:
+    """Return net benefit, that of treating everyone, and the gain, each at every threshold."""
+    value = net_benefit(weights, risks.label, risks.probability)
+    everyone = treat_all(weights, risks.label)
+    return np.concatenate([value, everyone, value - np.maximum(everyone, 0)], axis=1)
 
-    value, low, high = _resampled(benefits, one)
+
+def _net_benefit(
+    one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks, resampled: _Ends
+) -> list[NetBenefit]:
+    value, low, high = resampled
     several = len(THRESHOLDS)
     reasons: list[str | None] = [None] * several
     for place, threshold in enumerate(THRESHOLDS):
@@ -326,16 +370,24 @@ def _net_benefit(one: SampleOutcomes, about: Mapping[str, Any], risks: _Risks) -
     ]
 
 
-def _resampled(numbers: Any, one: SampleOutcomes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _resampled(several: Sequence[_Numbers], one: SampleOutcomes) -> list[_Ends]:
     """Return values and interval ends; NaN where undefined too often, or without a width."""
-    value = numbers(np.ones((1, len(one.rows)), dtype=np.int64), one.rows)[0]
-    drawn = resample_metric(numbers, [one.rows], one.subjects, rng=one.rng)
+
+    def together(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        del row
+        as_floats = weights.astype(np.float64)  # converted once for all; products are fast
+        return np.concatenate([numbers(as_floats) for numbers in several], axis=1)
+
+    whole = [numbers(np.ones((1, len(one.rows)))) for numbers in several]
+    drawn = resample_metric(together, [one.rows], one.subjects, rng=one.rng)
     enough = np.isnan(drawn).mean(axis=0) <= UNDEFINED_SHARE
     ends = np.full((2, drawn.shape[1]), np.nan)
     levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends[:, enough] = np.nanquantile(drawn[:, enough], levels, axis=0)
     ends[:, ends[0] >= ends[1]] = np.nan  # without a width, resamples say nothing
-    return value, ends[0], ends[1]
+    stops = np.cumsum([each.shape[1] for each in whole])[:-1]
+    lows, highs = np.split(ends[0], stops), np.split(ends[1], stops)
+    return [(each[0], low, high) for each, low, high in zip(whole, lows, highs, strict=True)]
 
 
 def _or_none(value: float) -> float | None:
