@@ -5,7 +5,6 @@ McNemar's for recall@1, and sign flips over subjects for other means over sample
 use a normal distribution with the standard error of the bootstrap.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -25,11 +24,13 @@ from clinical_symile.evaluation.task_metrics import check_class_sizes, primary_m
 from clinical_symile.metrics.base import Metric
 from clinical_symile.stats.bootstrap import Interval, Resampled, resample_difference
 from clinical_symile.stats.equivalence import (
+    margin_by_limits,
     minimum_detectable,
+    noninferiority_by_limits,
     noninferiority_test,
     smallest_margin,
 )
-from clinical_symile.stats.estimate import StudentEstimate
+from clinical_symile.stats.estimate import Estimate, StudentEstimate
 from clinical_symile.stats.hypothesis_tests import (
     TestResult,
     auroc_difference,
@@ -45,6 +46,8 @@ from clinical_symile.tracking.results import Comparison
 from clinical_symile.tracking.run import Run
 
 _COMPLETE = "complete"
+# A value and its spread over subjects.
+_Spread = Resampled | Estimate | StudentEstimate
 
 
 @dataclass(frozen=True)
@@ -288,15 +291,14 @@ def _comparison(
     )
 
 
-def _own_estimate(pair: _Pair) -> StudentEstimate | None:
+def _own_estimate(pair: _Pair) -> Estimate | StudentEstimate | None:
     """Return the metric's estimate of a difference for few subjects; None if it has none."""
     (one, other), each = pair.arrays, pair.metric.each
     try:
         if pair.metric.name == "auroc" and "part" not in pair.metric.columns:
             return auroc_difference(one[0], one[1], other[1], pair.subjects)
         if each is not None:
-            reach = pair.metric.high - pair.metric.low
-            return paired_difference(each(*one) - each(*other), pair.subjects, reach=reach)
+            return paired_difference(each(*one) - each(*other), pair.subjects)
     except ValueError:  # too few subjects, or no difference on any sample
         return None
     return None
@@ -318,7 +320,7 @@ def _resampled(pair: _Pair) -> Resampled:
 
 
 def _interval(
-    spread: Resampled | StudentEstimate, own: StudentEstimate | None
+    spread: _Spread, own: Estimate | StudentEstimate | None
 ) -> tuple[Interval | None, str | None]:
     """Return the interval of a difference, or the reason why there is none."""
     interval = spread.interval()
@@ -327,7 +329,7 @@ def _interval(
     return (None, NO_WIDTH) if own is None else (own.interval(), None)
 
 
-def _tested(pair: _Pair, spread: Resampled | StudentEstimate) -> TestResult | None:
+def _tested(pair: _Pair, spread: _Spread) -> TestResult | None:
     """Test the difference by the metric's own test, or else by the bootstrap.
 
     Returns:
@@ -348,7 +350,7 @@ def _tested(pair: _Pair, spread: Resampled | StudentEstimate) -> TestResult | No
     return sign_flip(each(*one), each(*other), pair.subjects, rng=pair.rng)
 
 
-def _by_bootstrap(drawn: Resampled | StudentEstimate) -> TestResult | None:
+def _by_bootstrap(drawn: _Spread) -> TestResult | None:
     if drawn.value == 0:
         return TestResult("bootstrap, normal", 0.0, 1.0)
     if drawn.standard_error == 0:
@@ -358,20 +360,23 @@ def _by_bootstrap(drawn: Resampled | StudentEstimate) -> TestResult | None:
 
 
 def _margin(
-    spread: Resampled | StudentEstimate,
-    own: StudentEstimate | None,
+    spread: _Spread,
+    own: Estimate | StudentEstimate | None,
     metric: Metric,
     margin: float | None,
 ) -> dict[str, Any]:
     """Return the smallest margin that is shown, and the tests of a margin that is given."""
-    sign = 1 if metric.higher_is_better else -1
-    centre, error, degrees = spread.value, spread.standard_error, math.inf
-    if own is not None:
-        centre, error, degrees = own.centre, own.standard_error, own.degrees
-    least = smallest_margin(sign * centre, error, degrees=degrees)
+    sign, better = 1 if metric.higher_is_better else -1, metric.higher_is_better
+    if own is None:
+        least = smallest_margin(sign * spread.value, spread.standard_error)
+    else:
+        least = margin_by_limits(own, higher_is_better=better)
     if margin is None:
         return {"least_margin": least}
-    found = noninferiority_test(sign * centre, error, margin=margin, degrees=degrees)
+    if own is None:
+        found = noninferiority_test(sign * spread.value, spread.standard_error, margin=margin)
+    else:
+        found = noninferiority_by_limits(own, margin=margin, higher_is_better=better)
     return {
         "least_margin": least,
         "margin": margin,

@@ -1,27 +1,33 @@
 """Compute confidence limits of an AUROC from few events or few subjects, near 1 included.
 
 The limits solve |A - θ| = z sqrt(c V(θ)): a score interval, whose variance depends on the area that
-is tested. V is the variance of an area θ from m positives and n negatives with exponential scores,
+is tested. V is the variance of an area θ from m positives and n negatives with normal scores of
+equal variance (the binormal model),
 
-V(θ) = θ (1 - θ) (1 + K (1 - θ) / (2 - θ) + K θ / (1 + θ)) / (m n), K = (m + n) / 2 - 1,
+V(θ) = (θ (1 - θ) + (m + n - 2) (B(θ) - θ²)) / (m n),
 
-so that an observed area of 1 has an interval too. c adapts it to the data: the larger of 1, the
-design effect of clustered samples (Obuchowski's variance over DeLong's), and Obuchowski's variance
-over V(A). It is shrunk towards its largest value under Kish's bound, all samples of a subject
-equal, with the weight of half a degree of freedom against the effective number of subjects of the
-rarer class minus 1.
+with B(θ) the probability that two normal variables of correlation 1/2 are both below the quantile
+of θ: a positive above two negatives, or two positives above a negative. An observed area of 1 has
+an interval too. c adapts it to the data: the larger of 1, the design effect of clustered samples
+(Obuchowski's variance over DeLong's), and Obuchowski's variance over V(A). It is shrunk towards its
+largest value under Kish's bound, all samples of a subject equal, with the weight of half a degree
+of freedom against the effective number of subjects of the rarer class minus 1.
 
 The choice is from simulation: `benchmarks/coverage_study.py`, see `docs/explanation/statistics.md`.
 
-Sources: Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney
-statistic. Part 2", Statistics in Medicine 25, 2006, https://doi.org/10.1002/sim.2324 (method 5).
-Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997.
+Sources: Hanley, "The robustness of the 'binormal' assumptions used in fitting ROC curves", Medical
+Decision Making 8, 1988. Hanley and McNeil, "The meaning and use of the area under a ROC curve",
+Radiology 143, 1982 (the form of V). Newcombe, "Confidence intervals for an effect size measure
+based on the Mann-Whitney statistic. Part 2", Statistics in Medicine 25, 2006,
+https://doi.org/10.1002/sim.2324 (score limits). Obuchowski, "Nonparametric analysis of clustered
+ROC curve data", Biometrics 53, 1997.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.special import ndtri, owens_t  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.stats.estimate import Estimate, Quantiles
@@ -159,8 +165,11 @@ def _scale(moments: AreaMoments) -> Float[np.ndarray, " study"]:
 
 
 def _model_variance(area: np.ndarray, m: np.ndarray, n: np.ndarray) -> np.ndarray:
-    k = (m + n) / 2 - 1
-    return area * (1 - area) * (1 + k * (1 - area) / (2 - area) + k * area / (1 + area)) / (m * n)
+    # P(both of two normal variables of correlation 1/2 are below a quantile): Owen's T function.
+    quantile = ndtri(np.clip(area, 1e-12, 1 - 1e-12))
+    joint = area - 2 * owens_t(quantile, 1 / np.sqrt(3))
+    # Near 0 and 1 the difference is rounded, and may fall below 0.
+    return (area * (1 - area) + (m + n - 2) * np.maximum(joint - area**2, 0.0)) / (m * n)
 
 
 def _placements(

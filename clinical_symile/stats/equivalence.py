@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from scipy.special import ndtr, ndtri, stdtr, stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
+from clinical_symile.stats.estimate import Estimate, StudentEstimate
+
 # On each side, so that verdicts agree with the 95 % interval.
 ALPHA = 0.025
 POWER = 0.8
@@ -60,6 +62,37 @@ def noninferiority_test(
         lost = _upper_tail((difference + margin) / standard_error, degrees)
         gained = _upper_tail(-(difference - margin) / standard_error, degrees)
     return NoninferiorityResult(lost, max(lost, gained))
+
+
+def noninferiority_by_limits(
+    estimate: Estimate | StudentEstimate, *, margin: float, higher_is_better: bool
+) -> NoninferiorityResult:
+    """Test a difference against minus and plus a margin, by its confidence limits at every level.
+
+    Args:
+        estimate: the difference, in units of the metric.
+        margin: the acceptable loss, above 0.
+        higher_is_better: the direction of improvement.
+
+    Raises:
+        ValueError: the margin is not above 0.
+    """
+    _check(margin, 0.0)
+    below, above = _one_sided(estimate, -margin), 1 - _one_sided(estimate, margin)
+    lost, gained = (below, above) if higher_is_better else (above, below)
+    return NoninferiorityResult(lost, max(lost, gained))
+
+
+def margin_by_limits(estimate: Estimate | StudentEstimate, *, higher_is_better: bool) -> float:
+    """Return the smallest margin for which `noninferiority_by_limits` shows non-inferiority."""
+    interval = estimate.interval(1 - 2 * ALPHA)
+    return max(0.0, -interval.low if higher_is_better else interval.high)
+
+
+def _one_sided(estimate: Estimate | StudentEstimate, null: float) -> float:
+    """Return the p-value of the claim that the difference is above a null value."""
+    half = estimate.p_value(null) / 2
+    return half if null <= estimate.value else 1 - half
 
 
 def _upper_tail(z: float, degrees: float) -> float:

@@ -51,6 +51,12 @@ class Estimate:
         low, high = self.limits(np.array([ndtri((1 + level) / 2)]))
         return Interval(self.value, float(low[0]), float(high[0]), self.method)
 
+    @property
+    def standard_error(self) -> float:
+        """Return that of a normal distribution with an interval of the same width."""
+        low, high = self.interval()[1:3]
+        return (high - low) / float(2 * ndtri((1 + LEVEL) / 2))
+
     def p_value(self, null: float = 0.0) -> float:
         """Return the two-sided p-value: 1 minus the level at which the interval reaches `null`."""
         low, high = self.limits(_GRID)

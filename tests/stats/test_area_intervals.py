@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal, norm
 
 from clinical_symile.metrics.classification import auroc
-from clinical_symile.stats.area_intervals import auroc_estimate
+from clinical_symile.stats.area_intervals import (
+    AreaMoments,
+    auroc_estimate,
+    score_limits,
+)
 
 
 def test_a_perfect_area_has_an_interval_with_a_width():
@@ -22,3 +27,14 @@ def test_one_subject_of_a_class_is_refused():
     label = np.array([1, 1, 0, 0])
     with pytest.raises(ValueError, match="needs 2 of each"):
         auroc_estimate(label, np.arange(4) / 4, np.array([0, 0, 1, 2]))
+
+
+def test_limits_of_unclustered_samples_solve_the_binormal_score_equation():
+    m, n, area, z = 20, 80, 0.9, 1.96
+    many, small = np.array([1e9]), np.array([1e-6])  # subjects, and a variance below the model's
+    moments = AreaMoments(np.array([area]), small, small, np.array([m]), np.array([n]), many, many)
+    normal = multivariate_normal(cov=[[1, 0.5], [0.5, 1]])
+    for limit in np.concatenate(score_limits(moments, np.array([z])))[:, 0]:
+        both = normal.cdf(np.repeat(norm.ppf(limit), 2))
+        variance = (limit * (1 - limit) + (m + n - 2) * (both - limit**2)) / (m * n)
+        assert abs(area - limit) == pytest.approx(z * np.sqrt(variance), rel=1e-4)

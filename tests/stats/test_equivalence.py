@@ -5,12 +5,16 @@ from statsmodels.stats.power import normal_power, normal_sample_size_one_tail
 from statsmodels.stats.weightstats import ztost
 
 from clinical_symile.stats.equivalence import (
+    margin_by_limits,
     minimum_detectable,
+    noninferiority_by_limits,
     noninferiority_test,
     smallest_margin,
     subjects_for_margin,
     subjects_to_detect,
 )
+from clinical_symile.stats.estimate import StudentEstimate
+from clinical_symile.stats.proportions import paired_difference
 
 
 def test_two_one_sided_tests_are_those_of_statsmodels(rng):
@@ -78,6 +82,27 @@ def test_non_inferiority_is_shown_just_above_the_smallest_margin_and_not_below(d
     for margin, shown in ((least + 1e-9, True), (least - 1e-9, False)):
         found = noninferiority_test(-0.02, 0.03, margin=margin, degrees=degrees)
         assert (found.p_noninferior < 0.025) is shown
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_limits_show_non_inferiority_where_the_interval_is_within_the_margin(higher_is_better):
+    sign = 1 if higher_is_better else -1
+    values = sign * np.repeat([1.0, -1.0, 0.0], [9, 3, 48])
+    estimate = paired_difference(values, np.arange(60))
+    least = margin_by_limits(estimate, higher_is_better=higher_is_better)
+    worst = sign * estimate.interval()[1 if higher_is_better else 2]
+    assert least == pytest.approx(max(0.0, -worst))
+    for margin, shown in ((least + 1e-4, True), (least - 1e-4, False)):
+        found = noninferiority_by_limits(estimate, margin=margin, higher_is_better=higher_is_better)
+        assert (found.p_noninferior < 0.025) is shown
+        assert found.p_equivalent >= found.p_noninferior
+
+
+def test_limits_of_student_give_the_tests_of_student():
+    estimate = StudentEstimate(-0.01, -0.01, 0.02, 11.0, "Student", True)
+    found = noninferiority_by_limits(estimate, margin=0.05, higher_is_better=True)
+    expected = noninferiority_test(-0.01, 0.02, margin=0.05, degrees=11.0)
+    assert found == pytest.approx(expected)
 
 
 def test_the_sample_size_and_the_minimum_detectable_difference_undo_each_other():
