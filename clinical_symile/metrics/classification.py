@@ -60,7 +60,7 @@ def expected_calibration_error(label: _Labels, probability: _Probabilities) -> f
 
     Bin b holds the probabilities in [b/10, (b+1)/10); the last bin includes 1. A bin is weighted
     by its number of samples. With few samples the error is biased upwards: even the true
-    probabilities do not reach 0.
+    probabilities do not reach 0; see `calibration_error_by_chance`.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, there for the
     predicted class and here for the positive one. https://arxiv.org/abs/1706.04599
@@ -68,6 +68,24 @@ def expected_calibration_error(label: _Labels, probability: _Probabilities) -> f
     _check(label, probability)
     excess = np.bincount(_bins(probability), weights=probability - label)
     return float(np.abs(excess).sum() / len(label))
+
+
+def calibration_error_by_chance(
+    weights: _Weights, probability: _Probabilities
+) -> Float[np.ndarray, " resample"]:
+    """Compute the calibration error that true probabilities have on average, for each row.
+
+    It is the bias of `expected_calibration_error` where there is no miscalibration. If the n
+    outcomes of a bin are independent with the probabilities p, the mean distance of the bin is
+    sqrt(2 Σ p (1 - p) / π) / n, by the normal approximation.
+
+    Args:
+        weights: of each sample.
+        probability: predicted.
+    """
+    in_bin, variance = _bins(probability), probability * (1 - probability)
+    held = np.stack([np.bincount(in_bin, row * variance, _CALIBRATION_BINS) for row in weights])
+    return np.sqrt(2 * held / np.pi).sum(axis=1) / weights.sum(axis=1)
 
 
 def _squared_errors(label: _Labels, probability: _Probabilities) -> Float[np.ndarray, " sample"]:

@@ -8,6 +8,7 @@ from clinical_symile.metrics.classification import (
     auprc,
     auroc,
     brier,
+    calibration_error_by_chance,
     expected_calibration_error,
 )
 
@@ -50,3 +51,13 @@ def test_a_single_class_is_refused(metric, name, only):
     message = f"{name} needs both classes; all labels are equal"
     with pytest.raises(ValueError, match=message):
         metric(np.full(3, only), np.array([0.1, 0.2, 0.3]))
+
+
+def test_the_calibration_error_of_true_probabilities_is_that_by_chance(rng):
+    probability = rng.beta(1, 2, 400)
+    drawn = [
+        expected_calibration_error((rng.random(400) < probability).astype(int), probability)
+        for _ in range(400)
+    ]
+    (expected,) = calibration_error_by_chance(np.ones((1, 400)), probability)
+    assert np.mean(drawn) == pytest.approx(expected, rel=0.05)

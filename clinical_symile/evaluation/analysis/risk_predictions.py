@@ -17,7 +17,11 @@ from clinical_symile.metrics.calibration import (
     prepare_slopes,
     recalibrate,
 )
-from clinical_symile.metrics.classification import BRIER, EXPECTED_CALIBRATION_ERROR
+from clinical_symile.metrics.classification import (
+    BRIER,
+    EXPECTED_CALIBRATION_ERROR,
+    calibration_error_by_chance,
+)
 from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
 from clinical_symile.metrics.decision_curve import (
     THRESHOLDS,
@@ -32,7 +36,7 @@ from clinical_symile.metrics.high_confidence_errors import (
 )
 from clinical_symile.metrics.small_cells import SMALLEST, withheld_cells
 from clinical_symile.stats.bootstrap import LEVEL, UNDEFINED_SHARE, resample_metric
-from clinical_symile.stats.estimate import Estimate, StudentEstimate, shift
+from clinical_symile.stats.estimate import Estimate, shift
 from clinical_symile.stats.proportions import mean_estimate, paired_difference
 from clinical_symile.tracking.analysis_tables import (
     CalibrationBin,
@@ -159,7 +163,7 @@ def _small_sample_ends(one: SampleOutcomes, risks: _Risks) -> dict[str, tuple[fl
             "conformal/cannot_tell": (size == 2, everyone),
             "conformal/empty": (size == 0, everyone),
         }
-    found: dict[str, Estimate | StudentEstimate] = {}
+    found: dict[str, Estimate] = {}
     for name, (values, which) in means.items():
         with suppress(ValueError):  # one subject only
             found[name] = mean_estimate(values[which].astype(float), subjects[which])
@@ -175,7 +179,7 @@ def _small_sample_ends(one: SampleOutcomes, risks: _Risks) -> dict[str, tuple[fl
         for place, name in enumerate(("accuracy_fall", "confidence_fall", "gap")):
             with suppress(ValueError):  # no fall on any sample
                 found[f"high_confidence_errors/{name}"] = paired_difference(
-                    falls[:, place], subjects, reach=2.0 if name == "gap" else 1.0
+                    falls[:, place], subjects
                 )
     intervals = {name: each.interval() for name, each in found.items() if each.is_preferred}
     return {name: (interval.low, interval.high) for name, interval in intervals.items()}
@@ -252,6 +256,7 @@ def _calibration(
         f"{prefix}/expected_error": EXPECTED_CALIBRATION_ERROR.weighted(
             weights, label, probability
         ),
+        f"{prefix}/expected_error_by_chance": calibration_error_by_chance(weights, probability),
         f"{prefix}/brier": BRIER.weighted(weights, label, probability),
     }
 
