@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,7 @@ def compare(
         >>> {"difference", "low", "high", "p_holm"} <= set(found.to_frame())
         True
     """
+    from clinical_symile.evaluation.analysis.net_benefit_differences import net_benefit_differences
     from clinical_symile.evaluation.compare import compare_all
 
     opened = open_store(store)
@@ -252,8 +254,9 @@ def compare(
     compared, tables = [as_run(run) for run in runs], _task_tables(selected)
     with choose_bar(progress)("Compare") as update:
         rows, losses = compare_all(compared, selected, store=opened, margin=margin, progress=update)
+    benefits = net_benefit_differences(list(combinations(compared, 2)), selected, store=opened)
     data = partial(read_runs, compared, tables)
-    return Comparisons(tuple(rows), tuple(losses), tuple(notes), tables, data)
+    return Comparisons(tuple(rows), tuple(losses), tuple(notes), tables, data, tuple(benefits))
 
 
 def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncResult:

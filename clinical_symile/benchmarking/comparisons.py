@@ -8,11 +8,12 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.compare import adjust_p_values, compare, losses_under_missingness
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 from clinical_symile.tracking.run import Run
 
-_Row = TypeVar("_Row", Result, Comparison, SkippedResult)
+_Row = TypeVar("_Row", Result, Comparison, SkippedResult, NetBenefitDifference)
 
 
 def compare_runs(
@@ -37,7 +38,7 @@ def compare_runs(
     pairs = [
         (run, other, task)
         for run, other in combinations(runs, 2)
-        if _is_comparable(run, other)
+        if is_comparable(run, other)
         for task in tasks
     ]
     comparisons = []
@@ -90,7 +91,7 @@ def current_rows(
     return [row for row in rows if (row.task, row.missingness, row.digest) in current]
 
 
-def _is_comparable(run: Run, other: Run) -> bool:
+def is_comparable(run: Run, other: Run) -> bool:
     """Say whether two runs have the same seed, or one has none and not both are baselines."""
     if run.is_baseline and other.is_baseline:
         return False

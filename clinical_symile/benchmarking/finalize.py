@@ -4,15 +4,22 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from clinical_symile.benchmarking.comparisons import all_losses, compare_runs, current_rows
+from clinical_symile.benchmarking.comparisons import (
+    all_losses,
+    compare_runs,
+    current_rows,
+    is_comparable,
+)
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
 from clinical_symile.evaluation.analysis.method_ranking import compare_methods, rank_and_decompose
+from clinical_symile.evaluation.analysis.net_benefit_differences import net_benefit_differences
 from clinical_symile.evaluation.runner import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import write_text
@@ -142,6 +149,14 @@ def _method_comparisons(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
     return {"method_comparisons.jsonl": rows}
 
 
+def _net_benefits(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
+    pairs = [pair for pair in combinations(evaluated.models, 2) if is_comparable(*pair)]
+    rows = net_benefit_differences(pairs, evaluated.tasks, store=evaluated.store)
+    rows = current_rows(rows, evaluated.tasks, store=evaluated.store)
+    progress(1, 1)
+    return {"net_benefit_differences.jsonl": rows}
+
+
 def _masks(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
     rows = analyze_masks(evaluated.tasks, store=evaluated.store, progress=progress)
     return {"masks.jsonl": rows}
@@ -155,6 +170,7 @@ STAGES = (
     Stage("Collect results", ("results.jsonl", "unscored.jsonl"), _results),
     Stage("Rank methods", ("seeds.jsonl", "ranks.jsonl"), _ranks),
     Stage("Compare methods", ("method_comparisons.jsonl",), _method_comparisons),
+    Stage("Compare net benefit", ("net_benefit_differences.jsonl",), _net_benefits),
     Stage("Predict from the mask alone", ("masks.jsonl",), _masks),
 )
 

@@ -37,4 +37,6 @@ def run_compare(options: argparse.Namespace) -> int:
     out = found.save(options.out or options.runs[0].resolve().parent)
     show_comparisons(found.rows, found.losses, found.notes, CONSOLE)
     CONSOLE.print(f"Differences {out / 'comparisons.jsonl'}, {out / 'losses.jsonl'}")
+    if found.net_benefit:
+        CONSOLE.print(f"Net benefit {out / 'net_benefit_differences.jsonl'}")
     return 0

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
 
 from clinical_symile.stats.estimate import Estimate, smaller, weighted_sum
-from clinical_symile.stats.proportions import mean_estimate
+from clinical_symile.stats.proportions import mean_estimate, paired_difference
 
 LEAST_ABOVE = 5  # samples above a threshold that an interval needs
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -92,6 +92,40 @@ def net_benefit_estimate(
     benefit = _contrast(acted & positive, acted & ~positive, (1.0, -weight), subjects)
     spared = _contrast(~acted & ~positive, ~acted & positive, (weight, -1.0), subjects)
     return benefit, smaller(benefit, spared)
+
+
+def net_benefit_difference(
+    label: Int[np.ndarray, " sample"],
+    probability: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    threshold: float,
+) -> Estimate:
+    """Estimate the net benefit of a run minus that of another on the same samples.
+
+    Only samples that one run treats and the other does not count: 1 for a positive, and minus
+    t / (1 - t) for a negative, in favour of the run that treats.
+
+    Args:
+        label: 0 or 1.
+        probability: predicted by the run.
+        baseline: predicted by the other.
+        subjects: the subject of each sample.
+        threshold: the risk from which both treat.
+
+    Raises:
+        ValueError: there are fewer than two subjects, or the runs decide differently on fewer than
+            five samples: the interval would say nothing.
+    """
+    (t,) = _checked([threshold])
+    changed = (probability >= t).astype(float) - (baseline >= t)
+    if np.count_nonzero(changed) < LEAST_ABOVE:
+        raise ValueError(
+            f"the runs decide differently on fewer than {LEAST_ABOVE} samples, too few for an "
+            "interval."
+        )
+    return paired_difference(changed * np.where(label == 1, 1.0, -t / (1 - t)), subjects)
 
 
 def _contrast(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.report_file import benchmark_requirements
@@ -25,6 +25,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodComparison,
     MethodRank,
+    NetBenefitDifference,
     SeedComponents,
 )
 from clinical_symile.tracking.mlflow import SyncResult
@@ -35,6 +36,8 @@ from clinical_symile.tracking.results import (
     read_rows,
 )
 from clinical_symile.tracking.run import Run
+
+_Paired = TypeVar("_Paired", Comparison, NetBenefitDifference)
 
 BENCHMARK_FILE = "benchmark.json"
 
@@ -113,6 +116,9 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         seeds=read_rows(out / "seeds.jsonl", SeedComponents),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
         methods_compared=_read_if_there(out / "method_comparisons.jsonl", MethodComparison),
+        net_benefit_differences=_shown(
+            _read_if_there(out / "net_benefit_differences.jsonl", NetBenefitDifference), hidden
+        ),
         masks=_read_if_there(out / "masks.jsonl", MaskAuroc),
         unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],
         notes=record["notes"],
@@ -126,7 +132,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     )
 
 
-def _shown(rows: list[Comparison], hidden: set[tuple[str, str, str]]) -> list[Comparison]:
+def _shown(rows: list[_Paired], hidden: set[tuple[str, str, str]]) -> list[_Paired]:
     """Leave out comparisons of results that are withheld."""
     return [
         row

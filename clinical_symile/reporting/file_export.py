@@ -16,7 +16,12 @@ from clinical_symile.reporting.results import (
     rows_frame,
 )
 from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES
-from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import (
+    MaskAuroc,
+    MethodRank,
+    NetBenefitDifference,
+    SeedComponents,
+)
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
 
 TABLE_FORMATS = ("csv", "latex")
@@ -29,6 +34,7 @@ _TABLES: Mapping[str, type[Any]] = {
     "seeds": SeedComponents,
     "ranks": MethodRank,
     "masks": MaskAuroc,
+    "net_benefit_differences": NetBenefitDifference,
     "unscored": SkippedResult,
     **ANALYSIS_TABLES,
 }

@@ -17,6 +17,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodComparison,
     MethodRank,
+    NetBenefitDifference,
     SeedComponents,
 )
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
@@ -61,6 +62,7 @@ class ReportData:
         seeds: variance over seeds and over subjects, of methods with several seeds.
         ranks: of methods, over tasks.
         methods_compared: differences of methods over subjects and seeds.
+        net_benefit_differences: differences of net benefit between runs.
         masks: AUROC of outcomes predicted from the missingness mask alone.
         analysis: calibration, decision curves, modality values and subgroups, of all runs.
         results_by_rule: primary metric of retrieval by each rule for a missing query modality.
@@ -88,6 +90,7 @@ class ReportData:
     seeds: Sequence[SeedComponents] = ()
     ranks: Sequence[MethodRank] = ()
     methods_compared: Sequence[MethodComparison] = ()
+    net_benefit_differences: Sequence[NetBenefitDifference] = ()
     masks: Sequence[MaskAuroc] = ()
     analysis: RunAnalysis = field(default_factory=RunAnalysis)
     results_by_rule: Sequence[Result] = ()

@@ -16,6 +16,7 @@ from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
 from clinical_symile.reporting.run_data import without_withheld
+from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
 from clinical_symile.tracking.results import (
     Comparison,
     Result,
@@ -176,6 +177,7 @@ class Comparisons:
         tasks: the definition of each task.
         report_data: reads what figures show besides the rows, such as the runs' labels; None where
             there is nothing else.
+        net_benefit: differences of net benefit, for tasks that predict risks.
     """
 
     rows: tuple[Comparison, ...]
@@ -183,6 +185,7 @@ class Comparisons:
     notes: tuple[str, ...] = ()
     tasks: TaskTables = field(default_factory=dict[str, Mapping[str, Any]])
     report_data: Callable[[], ReportData] | None = field(default=None, repr=False, compare=False)
+    net_benefit: tuple[NetBenefitDifference, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -240,11 +243,15 @@ class Comparisons:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write `comparisons.jsonl` and `losses.jsonl` into a folder and return the folder."""
+        """Write the tables into a folder, as JSON lines, and return the folder.
+
+        They are `comparisons.jsonl`, `losses.jsonl` and `net_benefit_differences.jsonl`.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_rows(folder / "comparisons.jsonl", self.rows)
         write_rows(folder / "losses.jsonl", self.losses)
+        write_rows(folder / "net_benefit_differences.jsonl", self.net_benefit)
         return folder
 
     def _repr_html_(self) -> str:

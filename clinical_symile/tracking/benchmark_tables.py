@@ -1,4 +1,4 @@
-"""Define the rows of a benchmark's tables of masks, seeds, ranks and method comparisons."""
+"""Define the rows of a benchmark's tables of masks, seeds, ranks and comparisons of methods."""
 
 from dataclasses import dataclass
 
@@ -135,6 +135,47 @@ class MethodComparison:
     high: float
     p_value: float
     p_holm: float
+    n_samples: int
+    n_subjects: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetBenefitDifference:
+    """Net benefit of a run minus that of another on the same samples, at one threshold.
+
+    Attributes:
+        run: the run in question.
+        baseline: the run it is compared with.
+        cohort: the cohort's name.
+        task: the task's name.
+        missingness: the pattern.
+        part: the outcome, for a task with several; else None.
+        threshold: the risk from which a clinician would treat.
+        difference: net benefit of `run` minus that of `baseline`.
+        low: lower end of the 95 % interval over subjects, paired; None where there is none.
+        high: upper end of that interval.
+        p_value: two-sided p-value that there is no difference.
+        p_holm: p-value adjusted for all rows of the table (Holm).
+        no_interval: the reason, where there is no interval.
+        n_samples: number of evaluated samples.
+        n_subjects: number of their subjects.
+        digest: fingerprint of task, cohort, store and candidate lists.
+    """
+
+    run: str
+    baseline: str
+    cohort: str
+    task: str
+    missingness: str
+    part: str | None
+    threshold: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+    no_interval: str | None = None
     n_samples: int
     n_subjects: int
     digest: str

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from clinical_symile.metrics.decision_curve import net_benefit, treat_all
+from clinical_symile.metrics.decision_curve import (
+    net_benefit,
+    net_benefit_difference,
+    treat_all,
+)
 
 
 def test_net_benefit_by_hand():
@@ -43,3 +47,26 @@ def test_true_risks_are_never_worse_than_treating_all_or_none(rng):
 def test_a_threshold_at_the_end_is_refused(threshold):
     with pytest.raises(ValueError, match="a threshold is outside 0 … 1"):
         net_benefit(np.ones((1, 1)), np.array([1]), np.array([0.5]), thresholds=(threshold,))
+
+
+def test_a_difference_of_net_benefit_has_an_interval_that_holds_it(rng):
+    risk = rng.beta(1, 3, size=(200, 150))
+    held = []
+    for one in risk:
+        label = (rng.random(150) < one).astype(int)
+        noise = np.clip(one + rng.normal(0, 0.15, 150), 0, 1)
+        found = net_benefit_difference(label, one, noise, np.arange(150), threshold=0.3)
+        values = net_benefit(np.ones((1, 150)), label, one, thresholds=[0.3])
+        values -= net_benefit(np.ones((1, 150)), label, noise, thresholds=[0.3])
+        assert found.value == pytest.approx(values[0, 0])
+        # In expectation over the label, for the risks that were drawn.
+        worth = one - (1 - one) * 3 / 7
+        truth = np.mean(((one >= 0.3).astype(float) - (noise >= 0.3)) * worth)
+        held.append(found.interval().low <= truth <= found.interval().high)
+    assert np.mean(held) > 0.92
+
+
+def test_runs_that_decide_alike_have_no_difference_of_net_benefit(rng):
+    label, risk = rng.integers(2, size=40), rng.random(40)
+    with pytest.raises(ValueError, match="decide differently on fewer than 5 samples"):
+        net_benefit_difference(label, risk, risk, np.arange(40), threshold=0.3)

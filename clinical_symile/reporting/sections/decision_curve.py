@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clinical_symile.formatting import DASH, NO_INTERVAL, format_signed
+from clinical_symile.formatting import DASH, NO_INTERVAL, format_p_value, format_signed
 from clinical_symile.reporting.figures.line_chart import Line, curves
 from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables, mechanism_rates
 from clinical_symile.reporting.sections.base import (
@@ -15,13 +15,16 @@ from clinical_symile.reporting.sections.base import (
 )
 from clinical_symile.reporting.text.labels import ORACLE_LABEL, pattern_label
 from clinical_symile.tracking.analysis_tables import NetBenefit, RunAnalysis
+from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
 
 _TABLE_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # the figure has all thresholds
+_LEVEL, _MOST_DIFFERENCES = 0.05, 12
 
 
 def draw_decision_curve(
     *,
     analysis: RunAnalysis,
+    net_benefit_differences: Sequence[NetBenefitDifference],
     tasks: TaskTables,
     series: Sequence[Series],
     methods: Sequence[Series],
@@ -42,12 +45,14 @@ def draw_decision_curve(
         legend=method_legend(
             methods, best=ORACLE_LABEL * has_oracle, dotted="treating everybody", across=True
         ),
+        more=difference_panels(net_benefit_differences, tasks=tasks, series=series),
+        more_text=_told_apart(net_benefit_differences),
     )
 
 
 DECISION_CURVE = Section(
     "decision_curve",
-    ("analysis", "tasks", "series", "methods", "has_oracle"),
+    ("analysis", "net_benefit_differences", "tasks", "series", "methods", "has_oracle"),
     draw_decision_curve,
     display_name="decision curves",
     description="Shows the net benefit of acting on predicted risks.",
@@ -75,6 +80,48 @@ def decision_curve_panels(
             )
             panels += [panel] if panel else []
     return panels
+
+
+def difference_panels(
+    rows: Sequence[NetBenefitDifference], *, tasks: TaskTables, series: Sequence[Series]
+) -> list[ReportPanel]:
+    """List the differences of net benefit between runs that are significant, smallest p first."""
+    labels = {one.run: one.label for one in series}
+    found = sorted(
+        (row for row in rows if _is_settled(row) and {row.run, row.baseline} <= {*labels}),
+        key=lambda row: row.p_holm or 0.0,
+    )
+    head = ["run minus run", "task", "modalities", "threshold", "difference per 100", "p (Holm)"]
+    body = [
+        [
+            f"{labels[row.run]}, minus {labels[row.baseline]}",
+            task_title(tasks, row.task, row.part),
+            pattern_label(row.missingness),
+            f"{100 * row.threshold:.0f} %",
+            _with_ends(row.difference, row.low, row.high),
+            format_p_value(row.p_holm),
+        ]
+        for row in found[:_MOST_DIFFERENCES]
+        if row.task in tasks
+    ]
+    return [ReportPanel("Differences of net benefit", None, head, body)] if body else []
+
+
+def _is_settled(row: NetBenefitDifference) -> bool:
+    return row.p_holm is not None and row.p_holm < _LEVEL
+
+
+def _told_apart(rows: Sequence[NetBenefitDifference]) -> str:
+    """Say how many differences between runs are significant."""
+    tested = [row for row in rows if row.p_holm is not None]
+    if not tested:
+        return ""
+    settled = sum(map(_is_settled, tested))
+    return (
+        f"Between two runs, on the same patients: {settled} of {len(tested)} differences of net "
+        "benefit are told apart (Holm, below 0.05). All are in "
+        "<code>net_benefit_differences.jsonl</code>."
+    )
 
 
 def _panel(
@@ -122,10 +169,13 @@ def _line(rows: Sequence[NetBenefit], family: int | None, style: int) -> Line:
 def _gain(row: NetBenefit | None) -> str:
     if row is None:
         return DASH
-    value = _per_hundred(row.gain)
-    if row.gain_low is None or row.gain_high is None:
-        return f"{value} ({NO_INTERVAL})"
-    return f"{value} ({_per_hundred(row.gain_low)} to {_per_hundred(row.gain_high)})"
+    return _with_ends(row.gain, row.gain_low, row.gain_high)
+
+
+def _with_ends(value: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{_per_hundred(value)} ({NO_INTERVAL})"
+    return f"{_per_hundred(value)} ({_per_hundred(low)} to {_per_hundred(high)})"
 
 
 def _per_hundred(value: float) -> str:
