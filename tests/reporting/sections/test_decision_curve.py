@@ -2,8 +2,12 @@ import re
 from typing import Any
 
 from clinical_symile.reporting.result_lookup import Series
-from clinical_symile.reporting.sections.decision_curve import decision_curve_panels
-from clinical_symile.tracking.analysis_tables import NetBenefit
+from clinical_symile.reporting.sections.decision_curve import (
+    decision_curve_panels,
+    draw_decision_curve,
+)
+from clinical_symile.tracking.analysis_tables import NetBenefit, RunAnalysis
+from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
 from tests.helpers.figures import svg_of
 from tests.helpers.one_risk_task import TASK, TASKS
 
@@ -52,3 +56,38 @@ def test_a_decision_curve_has_its_gain_over_treating_everybody_and_nobody() -> N
 
 def test_without_thresholds_nothing_is_drawn() -> None:
     assert decision_curve_panels([], tasks=TASKS, series=SERIES) == []
+
+
+def difference(threshold: float, p_holm: float | None) -> NetBenefitDifference:
+    return NetBenefitDifference(
+        **ABOUT,
+        run="a-0",
+        baseline="b-0",
+        missingness="complete",
+        threshold=threshold,
+        difference=0.012,
+        low=0.004,
+        high=0.02,
+        p_value=p_holm,
+        p_holm=p_holm,
+        n_samples=100,
+        n_subjects=90,
+    )
+
+
+def test_significant_differences_of_net_benefit_are_listed_and_counted() -> None:
+    rows = [difference(0.1, 0.2), difference(0.2, 0.01), difference(0.5, None)]
+    content = draw_decision_curve(
+        analysis=RunAnalysis(net_benefit=[benefit("a-0", "complete", 0.2, 0.25)]),
+        net_benefit_differences=rows,
+        tasks=TASKS,
+        series=[*SERIES, Series("b-0", "symile", "symile", 1, 0)],
+        methods=SERIES,
+        has_oracle=False,
+    )
+    assert content is not None
+    assert "1 of 2 differences of net benefit are told apart" in content.more_text
+    (panel,) = content.more
+    ((first, _, _, threshold, shown, p_value),) = panel.body
+    assert first == "dropout, minus symile"
+    assert (threshold, shown, p_value) == ("20 %", "+1.2 (+0.4 to +2.0)", "0.010")
