@@ -45,7 +45,7 @@ def draw_decision_curve(
         legend=method_legend(
             methods, best=ORACLE_LABEL * has_oracle, dotted="treating everybody", across=True
         ),
-        more=difference_panels(net_benefit_differences, tasks=tasks, series=series),
+        more=benefit_difference_panels(net_benefit_differences, tasks=tasks, series=series),
         more_text=_told_apart(net_benefit_differences),
     )
 
@@ -82,7 +82,7 @@ def decision_curve_panels(
     return panels
 
 
-def difference_panels(
+def benefit_difference_panels(
     rows: Sequence[NetBenefitDifference], *, tasks: TaskTables, series: Sequence[Series]
 ) -> list[ReportPanel]:
     """List the differences of net benefit between runs that are significant, smallest p first."""
