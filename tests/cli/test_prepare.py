@@ -134,10 +134,10 @@ def test_prepare_says_what_changed_and_verify_compares_the_content(
     assert (status, "No recording has another size" in shown) == (0, True)
     change(hospital.source / "xray/101.jpg")
     status, shown, _ = run(*command)
-    assert (status, "another size: 1 cxr." in shown) == (0, change is later)
+    assert (status, "another size: 1 cxr." in " ".join(shown.split())) == (0, change is later)
     status, shown, failed = run(*command, "--verify")
     if change is later:
-        assert (status, "every recording is as it was read" in shown) == (0, True)
+        assert (status, "every recording is as it was read" in " ".join(shown.split())) == (0, True)
     else:
         assert status == 1
-        assert "differs from what was read: 1 cxr. Remove the store" in failed
+        assert "differs from what was read: 1 cxr. Remove" in " ".join(failed.split())

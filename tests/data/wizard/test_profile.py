@@ -33,7 +33,15 @@ def test_day_and_month_that_cannot_be_told_apart_have_two_formats(tmp_path: Path
     assert table.columns["t"].date_formats == ("%d/%m/%Y", "%m/%d/%Y")
 
 
-def test_a_file_that_is_not_utf8_is_refused_with_what_to_do(tmp_path: Path):
-    (tmp_path / "a.csv").write_bytes("Kürzel\nK\n".encode("latin1"))
-    with pytest.raises(DataError, match="iconv"):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_the_encoding_of_a_table_is_found(tmp_path: Path, encoding: str):
+    (tmp_path / "a.csv").write_bytes("Kürzel;n\nK;1\n".encode(encoding))
+    (table,) = profile_tables(tmp_path)
+    assert table.encoding == encoding
+    assert list(table.columns) == ["Kürzel", "n"]
+
+
+def test_a_file_in_an_encoding_that_is_not_read_is_refused_with_what_to_do(tmp_path: Path):
+    (tmp_path / "a.csv").write_bytes("Kürzel\nK\n".encode("utf-16-be"))
+    with pytest.raises(DataError, match="Save it as UTF-8"):
         profile_tables(tmp_path)
