@@ -7,8 +7,15 @@ import pytest
 import torch
 
 from tests.helpers.cases import cases
-from tests.helpers.hospital import Hospital, hospital, hospital_files
+from tests.helpers.hospital import (
+    Hospital,
+    hospital,
+    hospital_files,
+    hospital_store,
+    prepared_hospital,
+)
 from tests.helpers.panels import draw, panels
+from tests.helpers.quick import few_resamples, no_mlflow_copies
 from tests.helpers.recordings import write_ecg, write_image
 from tests.helpers.synthetic import TINY, catalog, quiet, synthetic_store, tiny, tiny_task
 
@@ -18,9 +25,13 @@ __all__ = [
     "cases",
     "catalog",
     "draw",
+    "few_resamples",
     "hospital",
     "hospital_files",
+    "hospital_store",
+    "no_mlflow_copies",
     "panels",
+    "prepared_hospital",
     "quiet",
     "synthetic_store",
     "tiny",

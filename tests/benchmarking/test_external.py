@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +20,12 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.reporting.benchmark_report import Benchmark
-from clinical_symile.stats.metric_intervals import metric_intervals
-from clinical_symile.tracking.mlflow import SyncResult
 from tests.helpers.synthetic import quiet
 
 DETERIORATION = "classification/deterioration"
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few resamples, and no MLflow, which has its own tests."""
-    few = partial(metric_intervals, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
-    monkeypatch.setattr(
-        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
-    )
+pytestmark = pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
 
 
 @pytest.fixture

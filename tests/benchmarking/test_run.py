@@ -19,10 +19,10 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_oracle, evaluate_run
 from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
-from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.results import Comparison, Result, read_rows
 from clinical_symile.tracking.run import Run
+from tests.helpers.quick import with_few_resamples
 from tests.helpers.synthetic import TINY, quiet
 
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
@@ -43,12 +43,8 @@ def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     out = tmp_path_factory.mktemp("benchmark")
 
     def run(bar: ProgressBar = quiet) -> Benchmark:
-        with pytest.MonkeyPatch.context() as patched:
+        with with_few_resamples() as patched:
             patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-            patched.setattr(
-                "clinical_symile.evaluation.evaluate.metric_intervals",
-                partial(metric_intervals, resamples=50),
-            )
             return complete_benchmark(SPEC, catalog=catalog, out=out, bar=bar)
 
     return run

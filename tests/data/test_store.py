@@ -4,18 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_symile.config.cohort import read_cohort
-from clinical_symile.data.prepare import prepare
 from clinical_symile.data.store import CohortStore, check_files, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.ecg import Ecg
-from tests.helpers.hospital import Hospital
 
 
 @pytest.fixture
-def store(hospital: Hospital) -> CohortStore:
-    cohort = read_cohort(hospital.definition, name="small")
-    return prepare(cohort, source=hospital.source, out=hospital.out)
+def store(hospital_store: CohortStore) -> CohortStore:
+    return hospital_store
 
 
 def test_a_store_opens_as_it_was_written(store: CohortStore) -> None:
@@ -108,8 +104,8 @@ def test_a_table_that_has_changed_is_told_though_its_size_is_the_same(store: Coh
         check_files(store.path)
 
 
-def test_absent_measurements_take_no_room(store: CohortStore) -> None:
-    file = store.path / "ecg.npy"
+def test_absent_measurements_take_no_room(prepared_hospital: CohortStore) -> None:
+    file = prepared_hospital.path / "ecg.npy"
     whole, absent = file.stat().st_size, 12 * 5000 * 2
     assert file.stat().st_blocks * 512 <= whole - absent + 2 * 4096
 

@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES, RETRIEVAL_METRICS
-from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.training.learner import build_learner
 from tests.helpers.synthetic import tiny
 
@@ -36,11 +34,7 @@ RETRIEVALS = [
 DETERIORATION = "classification/deterioration"
 
 
-@pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals have their own tests; here a few resamples do."""
-    few = partial(metric_intervals, resamples=100)
-    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-from functools import partial
-
 import pytest
 import torch
 
@@ -13,17 +11,12 @@ from clinical_symile.evaluation.missing_query_rules import results_by_rule
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
-from clinical_symile.stats.metric_intervals import metric_intervals
 
 PATTERNS = ("complete", "without-ecg")
 ABOUT = {"run": "a-0", "seed": 0}
 
 
-@pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals have their own tests; here a few resamples do."""
-    few = partial(metric_intervals, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture

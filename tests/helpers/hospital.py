@@ -10,10 +10,11 @@ import pytest
 
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.prepare import prepare
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.tracking.progress import Progress
 from tests.helpers.recordings import write_ecg_file, write_image_file
+from tests.helpers.shared_build import built_once
 
 HOSPITAL_COHORT = """
 title = "Small"
@@ -92,6 +93,26 @@ def break_xray(hospital: Hospital) -> None:
 def hospital(tmp_path: Path, hospital_files: Path) -> Hospital:
     shutil.copytree(hospital_files, tmp_path, dirs_exist_ok=True)
     return _hospital(tmp_path)
+
+
+@pytest.fixture
+def hospital_store(hospital: Hospital, prepared_hospital: CohortStore) -> CohortStore:
+    """The store of the hospital, prepared without a change; a test may write into it."""
+    shutil.copytree(prepared_hospital.path, hospital.out)
+    return open_store(hospital.out)
+
+
+@pytest.fixture(scope="session")
+def prepared_hospital(
+    hospital_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> CohortStore:
+    """The store of the hospital, for all tests that only read it."""
+
+    def build(folder: Path) -> None:
+        shutil.copytree(hospital_files, folder, dirs_exist_ok=True)
+        run(_hospital(folder))
+
+    return open_store(_hospital(built_once(tmp_path_factory, "hospital", build)).out)
 
 
 def _hospital(folder: Path) -> Hospital:

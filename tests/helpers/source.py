@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,7 @@ def _parse() -> dict[str, ast.Module]:
 MODULES = _parse()
 
 
+@cache
 def imported(tree: ast.AST) -> set[str]:
     """The full names of all modules that a module imports, and of the names from them."""
     names = set()
@@ -84,6 +86,7 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
+@cache
 def at_import(tree: ast.Module) -> ast.Module:
     """The module without the bodies of its functions and what only type checkers see."""
 
@@ -124,6 +127,7 @@ def strings(tree: ast.AST) -> set[str]:
     }
 
 
+@cache
 def registry_tables() -> dict[str, dict[str, str]]:
     """The tables of `registry`: name of the table, name of the entry, `module:attribute`."""
     from clinical_symile.registry import families
@@ -136,6 +140,7 @@ def registry_tables() -> dict[str, dict[str, str]]:
     }
 
 
+@cache
 def dependencies() -> dict[tuple[str, str], set[str]]:
     """Which package depends on which other, and what makes it so; open modules are left out.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,8 @@ from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.data.prepare_cohort import prepare_cohort
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store import CohortStore, open_store
+from tests.helpers.shared_build import built_once
 
 TINY = (
     "dim=8",
@@ -36,16 +38,19 @@ def catalog() -> Catalog:
 
 @pytest.fixture(scope="session")
 def synthetic_store(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
-    """The synthetic hospital with few people, prepared from its raw files."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    return prepare_cohort(
-        catalog,
-        "synthetic",
-        source=folder / "source",
-        out=folder / "store",
-        generate=["subjects=60"],
-        bar=quiet,
-    )
+    """The synthetic hospital with few people, prepared from its raw files beside it."""
+
+    def build(folder: Path) -> None:
+        prepare_cohort(
+            catalog,
+            "synthetic",
+            source=folder / "source",
+            out=folder / "store",
+            generate=["subjects=60"],
+            bar=quiet,
+        )
+
+    return open_store(built_once(tmp_path_factory, "synthetic", build) / "store")
 
 
 @pytest.fixture

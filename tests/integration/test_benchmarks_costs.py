@@ -98,18 +98,21 @@ def test_a_step_of_the_papers_towers_is_timed_both_ways(
     assert re.search(r"Ours is \d+\.\d+ times as fast", text)
 
 
-def test_predictions_are_timed_to_the_report(
-    script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictions = script("predictions")
-    line = predictions.measure(300)
+@pytest.mark.slow
+def test_predictions_are_timed_to_the_report(script: Callable[[str], Any]) -> None:
+    line = script("predictions").measure(300)
     cells = [cell.strip() for cell in line.strip("|\n").split("|")]
     assert cells[0] == "300"
     assert 2 <= int(cells[1]) <= 180
     assert float(cells[4]) > 0
+
+
+def test_the_table_of_predictions_has_a_line_for_each_size(
+    script: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictions = script("predictions")
     monkeypatch.setattr(predictions, "measure", lambda n: f"| {n} | 5 | 1 | 1 | 0.1 |\n")
-    monkeypatch.setattr(
-        sys, "argv", ["predictions.py", "--rows", "7", "--out", str(tmp_path / "t")]
-    )
+    command = ["predictions.py", "--rows", "7", "9", "--out", str(tmp_path / "t")]
+    monkeypatch.setattr(sys, "argv", command)
     predictions.main()
-    assert rows(tmp_path / "t") == [["7", "5", "1", "1", "0.1"]]
+    assert rows(tmp_path / "t") == [[n, "5", "1", "1", "0.1"] for n in ("7", "9")]

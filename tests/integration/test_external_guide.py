@@ -1,7 +1,6 @@
 """The commands of the guide on external models run as they are written."""
 
 import shlex
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
 from clinical_symile.data.store import CohortStore
-from clinical_symile.stats.metric_intervals import metric_intervals
-from clinical_symile.tracking.mlflow import SyncResult
 from tests.integration.test_readme import commands
 
 PAGE = "docs/guides/external_model.md"
@@ -63,6 +60,7 @@ def _scores(store: CohortStore, catalog: Catalog, rng: np.random.Generator) -> p
     )
 
 
+@pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
 def test_every_command_of_the_guide_runs(
     synthetic_store: CohortStore,
     catalog: Catalog,
@@ -71,11 +69,6 @@ def test_every_command_of_the_guide_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    few = partial(metric_intervals, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
-    monkeypatch.setattr(
-        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
-    )
     monkeypatch.chdir(tmp_path)
     for folder in ("work", "demo"):
         Path(folder).mkdir()

@@ -10,6 +10,7 @@ import pytest
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import open_store
 from clinical_symile.tracking.results import Result, SkippedResult, is_withheld, read_rows
+from tests.helpers.quick import with_few_resamples
 from tests.helpers.synthetic import TINY
 
 CATALOG = Path(__file__).resolve().parents[2] / "examples" / "mini_hospital"
@@ -30,12 +31,13 @@ def source(shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def out(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a benchmark of two small models, with the shipped tasks and its own."""
+    """The folder of a benchmark of two small models and two baselines, on all tasks that apply."""
     folder = tmp_path_factory.mktemp("mini_hospital") / "benchmark"
-    with pytest.MonkeyPatch.context() as patch:
+    with with_few_resamples() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         words = ["benchmark", "benchmark", "--cohort", "mini_hospital", "--source", source]
-        command(*words, "--out", folder, "--tasks", TASKS, "--accelerator", "cpu", *SET)
+        words += ["--out", folder, "--tasks", TASKS, "--accelerator", "cpu", *SET]
+        command(*words, "--baselines", "prevalence,labs-logistic", "--set", "epochs=1")
     return folder
 
 

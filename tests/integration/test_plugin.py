@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clinical_symile.data.store import CohortStore
 from tests.helpers.synthetic import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,10 +21,12 @@ ADDED = {
     "tasks": "example_plugin/pretraining/pairwise_sigmoid",
 }
 JOURNEY = f"""
+import sys
+
 import clinical_symile as cs
 
 settings = [one for one in {TINY!r} if not one.startswith("encoders.ecg.")]
-store = cs.prepare("synthetic", out="store", generate={{"subjects": 60}})
+store = cs.open_store(sys.argv[1])
 run = cs.train("example_plugin/pretraining/pairwise_sigmoid", store, out="runs", overrides=settings)
 results = cs.evaluate(run, store, tasks="example_plugin/retrieval/*")
 assert results.primary.rows and not results.skipped, results.skipped
@@ -100,8 +103,10 @@ def test_reports_show_the_plug_ins_own_words(installed: Path, tmp_path: Path):
     ]
 
 
-def test_it_trains_and_evaluates_with_what_the_plug_in_adds(installed: Path, tmp_path: Path):
-    made = _run(installed, tmp_path, "-c", JOURNEY)
+def test_it_trains_and_evaluates_with_what_the_plug_in_adds(
+    installed: Path, synthetic_store: CohortStore, tmp_path: Path
+):
+    made = _run(installed, tmp_path, "-c", JOURNEY, str(synthetic_store.path))
     assert made.returncode == 0, made.stderr
     assert made.stdout.split()[0] == "pretraining-pairwise_sigmoid-0"
 

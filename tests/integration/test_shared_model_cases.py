@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,10 @@ import pytest
 
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import CohortStore
-from clinical_symile.stats.metric_intervals import metric_intervals
-from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = partial(metric_intervals, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
-    monkeypatch.setattr(
-        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
-    )
+pytestmark = pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
 
 
 @pytest.fixture

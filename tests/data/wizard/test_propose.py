@@ -1,6 +1,6 @@
 """From three German tables to a cohort that `check --source` passes and `prepare` reads."""
 
-from collections.abc import Callable
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.wizard.propose import propose_cohort
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.progress import no_progress_bar
+from tests.helpers.recordings import write_ecg_file, write_image_file
 
 N = 40
 # Code in the table, unit in the table, level, analyte, LOINC.
@@ -29,7 +30,7 @@ LABS = (
 
 
 def german_hospital(
-    raw: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]
+    raw: Path,
 ) -> dict[str, pd.DataFrame]:
     """Aufnahmen, Untersuchungen and Labor: own names, codes J and N, dates dd.mm.yyyy, 1,5."""
     rng = np.random.default_rng(0)
@@ -48,7 +49,9 @@ def german_hospital(
             )
         )
         if n % 3:
-            write_image(raw / f"bilder/{n}.png", rng.integers(0, 256, (64, 64), dtype=np.uint8))
+            write_image_file(
+                raw / f"bilder/{n}.png", rng.integers(0, 256, (64, 64), dtype=np.uint8)
+            )
             exams.append(
                 (
                     f"F{1000 + n}",
@@ -58,7 +61,7 @@ def german_hospital(
                 )
             )
         if n % 4:
-            write_ecg(raw / f"ekg/{n}", rng.normal(0, 0.3, (5000, 12)))
+            write_ecg_file(raw / f"ekg/{n}", rng.normal(0, 0.3, (5000, 12)))
             exams.append((f"F{1000 + n}", "EKG", german(admitted + timedelta(hours=1)), f"ekg/{n}"))
         for code, unit, level, _, _ in LABS:
             for hours in (2, 9):
@@ -85,12 +88,17 @@ def german_hospital(
     return tables
 
 
-@pytest.fixture
-def raw(tmp_path: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]) -> Path:
-    folder = tmp_path / "raw"
+@pytest.fixture(scope="module")
+def made_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("german") / "raw"
     folder.mkdir()
-    german_hospital(folder, write_ecg, write_image)
+    german_hospital(folder)
     return folder
+
+
+@pytest.fixture
+def raw(made_raw: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made_raw, tmp_path / "raw")
 
 
 def written(raw: Path) -> Path:

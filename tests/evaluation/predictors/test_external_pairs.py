@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,24 +29,13 @@ from clinical_symile.evaluation.predictors.external_pairs import (
 from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
-from clinical_symile.stats.metric_intervals import metric_intervals
-from clinical_symile.tracking.mlflow import SyncResult
 from tests.helpers.synthetic import quiet
 
 NAME = "retrieval/cxr_given_ecg_labs"
 FIXED = ("complete", "without-ecg", "without-labs")
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few resamples, and no MLflow, which has its own tests."""
-    monkeypatch.setattr(
-        "clinical_symile.evaluation.evaluate.metric_intervals",
-        partial(metric_intervals, resamples=50),
-    )
-    monkeypatch.setattr(
-        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
-    )
+pytestmark = pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A user's own model is evaluated by one method."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,11 @@ from clinical_symile.evaluation.predictors.user_model import as_predictor
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
-from clinical_symile.stats.metric_intervals import metric_intervals
 
 RETRIEVAL, DETERIORATION = "retrieval/cxr_given_ecg_labs", "classification/deterioration"
 
 
-@pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = partial(metric_intervals, resamples=50)
-    monkeypatch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""Fixtures that leave out what has tests of its own: many resamples, and copies in MLflow."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.tracking.mlflow import SyncResult
+
+RESAMPLES = 50
+
+
+@contextmanager
+def with_few_resamples() -> Iterator[pytest.MonkeyPatch]:
+    """Let results have intervals of 50 resamples; for fixtures of a module or a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = partial(metric_intervals, resamples=RESAMPLES)
+        patch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
+        yield patch
+
+
+@pytest.fixture
+def few_resamples() -> Iterator[None]:
+    """Results have intervals of 50 resamples."""
+    with with_few_resamples():
+        yield
+
+
+@pytest.fixture
+def no_mlflow_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished benchmark is not copied into MLflow."""
+    monkeypatch.setattr(
+        "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
+    )
