@@ -14,8 +14,9 @@ from tests.helpers.hospital import (
     hospital_store,
     prepared_hospital,
 )
+from tests.helpers.mlflow_database import copied_mlflow_tables
 from tests.helpers.panels import draw, panels
-from tests.helpers.quick import few_resamples, no_mlflow_copies
+from tests.helpers.quick import few_resamples, no_analyses, no_mlflow_copies
 from tests.helpers.recordings import write_ecg, write_image
 from tests.helpers.synthetic import TINY, catalog, quiet, synthetic_store, tiny, tiny_task
 
@@ -24,11 +25,13 @@ __all__ = [
     "Hospital",
     "cases",
     "catalog",
+    "copied_mlflow_tables",
     "draw",
     "few_resamples",
     "hospital",
     "hospital_files",
     "hospital_store",
+    "no_analyses",
     "no_mlflow_copies",
     "panels",
     "prepared_hospital",

@@ -25,7 +25,7 @@ from tests.helpers.synthetic import quiet
 DETERIORATION = "classification/deterioration"
 
 
-pytestmark = pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
+pytestmark = pytest.mark.usefixtures("few_resamples", "no_analyses", "no_mlflow_copies")
 
 
 @pytest.fixture
@@ -396,12 +396,3 @@ def test_a_benchmark_of_another_store_takes_no_more_runs(
     own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
     with pytest.raises(DataError, match="holds a benchmark of store"):
         include(_predictions(own, synthetic_store, "complete"))
-
-
-@pytest.mark.parametrize("name", ["oracle", "Oracle", "prevalence", "../x", ".", "", "..hidden"])
-def test_a_file_cannot_take_the_place_of_the_oracle_or_a_baseline(
-    name: str, include: Callable, rng: np.random.Generator, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match="--name: "):
-        include(_carebench(rng), store=None, name=name)
-    assert not (tmp_path / "out").exists()

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,9 +39,16 @@ SPEC = BenchmarkSpec(
 
 
 @pytest.fixture(scope="module")
-def again(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Benchmark]:
-    """A function that runs the same small benchmark in the same folder."""
+def again(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Benchmark]:
+    """A function that runs the same small benchmark in the same folder.
+
+    The folder has the store and its raw files already: `prepare` has tests of its own.
+    """
     out = tmp_path_factory.mktemp("benchmark")
+    for name in ("source", "store"):
+        shutil.copytree(synthetic_store.path.parent / name, out / name)
 
     def run(bar: ProgressBar = quiet) -> Benchmark:
         with with_few_resamples() as patched:

@@ -1,4 +1,4 @@
-"""Fixtures that leave out what has tests of its own: many resamples, and copies in MLflow."""
+"""Fixtures that leave out what has tests of its own: resamples, analyses, copies in MLflow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.mlflow import SyncResult
 
 RESAMPLES = 50
@@ -33,4 +34,15 @@ def no_mlflow_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished benchmark is not copied into MLflow."""
     monkeypatch.setattr(
         "clinical_symile.benchmarking.finalize.sync_run", lambda *a, **k: SyncResult()
+    )
+
+
+@pytest.fixture
+def no_analyses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished benchmark has no calibration, net benefit or value of modalities.
+
+    They have tests in `tests/evaluation/analysis`; `test_external_guide.py` has them in a report.
+    """
+    monkeypatch.setattr(
+        "clinical_symile.benchmarking.finalize.analyze_run", lambda *a, **k: RunAnalysis()
     )

@@ -13,7 +13,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 
-pytestmark = pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
+pytestmark = pytest.mark.usefixtures("few_resamples", "no_analyses", "no_mlflow_copies")
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +11,10 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING, CandidateLists, candidate_lists
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore, DataError
-from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
+from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
-from clinical_symile.objectives.missing_query import Bank
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
@@ -245,38 +242,3 @@ def test_an_outcome_that_nobody_has_cannot_be_learned(
     other = replace(predictor, store=replace(predictor.store, samples=table))
     with pytest.raises(CannotScore, match="no model can be fitted to the labels"):
         _probability(other, classification, parse_pattern("complete"))
-
-
-def test_the_bank_holds_train_embeddings_alone(synthetic_store: CohortStore) -> None:
-    z = torch.arange(len(synthetic_store.samples), dtype=torch.float32)[:, None, None]
-    embeddings = Embeddings(
-        z.expand(-1, 3, DIM).clone(),
-        torch.from_numpy(synthetic_store.present.copy()),
-        MODALITIES,
-        torch.arange(len(synthetic_store.samples)),
-    )
-    bank = draw_bank(embeddings, synthetic_store, size=20, seed=0)
-    train = synthetic_store.rows("train")
-    for column, name in enumerate(MODALITIES):
-        drawn = bank.z[name][:, 0].long().numpy()
-        assert len(drawn) == len(set(drawn.tolist())) == 20
-        assert np.isin(drawn, train).all()
-        assert synthetic_store.present[drawn, column].all()
-    again = draw_bank(embeddings, synthetic_store, size=20, seed=0)
-    other = draw_bank(embeddings, synthetic_store, size=20, seed=1)
-    assert torch.equal(again.z["ecg"], bank.z["ecg"])
-    assert not torch.equal(other.z["ecg"], bank.z["ecg"])
-
-
-def test_a_bank_is_read_as_it_was_written(tmp_path: Path) -> None:
-    bank = Bank({"ecg": torch.randn(4, 3), "labs": torch.randn(2, 3)}, seed=7)
-    assert read_bank(tmp_path, seed=7) is None
-    write_bank(bank, tmp_path)
-    found = read_bank(tmp_path, seed=7)
-    assert found is not None
-    assert {name: z.tolist() for name, z in found.z.items()} == {
-        name: z.tolist() for name, z in bank.z.items()
-    }
-    (tmp_path / "bank.safetensors").write_bytes(b"cut")
-    with pytest.raises(DataError, match="draws the same bank again"):
-        read_bank(tmp_path, seed=7)

@@ -35,7 +35,7 @@ NAME = "retrieval/cxr_given_ecg_labs"
 FIXED = ("complete", "without-ecg", "without-labs")
 
 
-pytestmark = pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
+pytestmark = pytest.mark.usefixtures("few_resamples", "no_analyses", "no_mlflow_copies")
 
 
 @pytest.fixture
