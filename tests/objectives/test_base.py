@@ -79,11 +79,9 @@ def test_slots_have_at_least_single_precision(given: torch.dtype, kept: torch.dt
     assert prepare_slots(torch.ones(2, 2, 3, dtype=given), None)[0].dtype == kept
 
 
-def test_one_modality_or_availability_of_another_shape_is_refused():
+def test_one_modality_is_refused():
     with pytest.raises(ValueError, match="embeddings have 1 modality"):
         prepare_slots(torch.ones(2, 1, 3), None)
-    with pytest.raises(ValueError, match=r"available has shape \[2, 3\]; expected \[2, 2\]"):
-        prepare_slots(torch.ones(2, 2, 3), torch.ones(2, 3, dtype=torch.bool))
 
 
 def test_a_positive_logit_is_the_sum_over_dimensions_of_the_product_of_all_modalities():
