@@ -1,6 +1,7 @@
 """From three German tables to a cohort that `check --source` passes and `prepare` reads."""
 
 import shutil
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
