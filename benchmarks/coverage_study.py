@@ -40,6 +40,7 @@ VALUES = (0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
 EVENTS = (5, 10, 20, 50, 200)
 ICC = 0.3  # correlation of two samples of a subject
 LEVEL_95 = np.array([1.959964])
+LEAST_STUDIES = 50  # with an interval or a test; a share over fewer is not judged
 MOST_COVERAGE = 0.97  # on average over the grid
 LEAST_SIZE, ENOUGH = 0.03, 20  # on average over the cells with this many events
 _FEW_ABOVE = 5  # of successes and of failures, for the share of studies with an interval
@@ -439,8 +440,15 @@ FAMILIES: dict[str, Callable[[Rng, int], Iterator[Cell]]] = {
 }
 
 
+def is_measured(cell: Cell) -> bool:
+    """Return whether a share is over enough studies: an interval may hardly ever be given."""
+    return cell.studies >= LEAST_STUDIES and not np.isnan(cell.share)
+
+
 def below_bar(cell: Cell) -> str | None:
     """Return how a cell misses its bar; None if it keeps it."""
+    if not is_measured(cell):
+        return None
     error = 3 / np.sqrt(max(cell.studies, 1))
     if cell.kind == "coverage":
         bar = 0.90 if cell.subjects < 30 else 0.93
@@ -475,7 +483,7 @@ def bars(cells: Iterable[Cell]) -> list[str]:
 
 def mean_coverage(cells: Iterable[Cell]) -> float:
     """Return the mean coverage over all cells of intervals; NaN without one."""
-    shares = [cell.share for cell in cells if cell.kind == "coverage" and not np.isnan(cell.share)]
+    shares = [cell.share for cell in cells if cell.kind == "coverage" and is_measured(cell)]
     return float(np.mean(shares)) if shares else float("nan")
 
 
@@ -483,7 +491,8 @@ def mean_sizes(cells: Iterable[Cell]) -> dict[str, float]:
     """Return the mean size of each test at 5 % over the cells with enough events."""
     found: dict[str, list[float]] = {}
     for cell in cells:
-        if cell.kind == "size" and cell.family != "non-inferiority" and cell.events >= ENOUGH:
+        enough = cell.events >= ENOUGH and is_measured(cell)
+        if cell.kind == "size" and cell.family != "non-inferiority" and enough:
             found.setdefault(cell.family, []).append(cell.share)
     return {family: float(np.mean(shares)) for family, shares in found.items()}
 
@@ -514,7 +523,7 @@ def main() -> None:
     asked = parser.parse_args()
     cells = run(asked.families, asked.studies, seed=asked.seed, out=asked.out)
     for family in dict.fromkeys(cell.family for cell in cells):
-        own = [cell for cell in cells if cell.family == family and not np.isnan(cell.share)]
+        own = [cell for cell in cells if cell.family == family and is_measured(cell)]
         for n in dict.fromkeys(cell.subjects for cell in own):
             shares = [cell.share for cell in own if cell.subjects == n]
             print(
