@@ -14,7 +14,7 @@ _HINTS = {
         *("entree", "debut", "ingreso", "llegada", "inicio"),
     ),
     "discharged": (
-        *("entlassung", "discharge", "austritt", "ende", "end"),
+        *("entlassung", "disch", "austritt", "ende", "end"),
         *("sortie", "fin", "alta", "egreso"),
     ),
     "birth": ("geb", "birth", "dob", "naiss", "nacim"),
@@ -23,7 +23,7 @@ _HINTS = {
         *("verstorben", "tod", "died", "death", "dead", "mort", "exitus", "expire"),
         *("sterbe", "dod", "deces", "decede", "fallec", "defunc", "muert"),
     ),
-    "unit": ("einheit", "unit", "uom"),
+    "unit": ("einheit", "unit", "unidad", "uom"),
     "ecg": ("ekg", "ecg"),
 }
 _YES = {"1", "ja", "j", "y", "yes", "true", "wahr", "verstorben", "dead", "died", "tot", "x"}

@@ -249,7 +249,7 @@ def test_a_hospital_of_another_language_and_encoding_passes_check_without_an_edi
     other_hospital(raw, layout, write_image)
     catalog = written(raw)
     definition = (catalog / "cohorts/klinik/cohort.toml").read_text()
-    assert f'encoding    = "{layout["encoding"]}"' in definition
+    assert f'= "{layout["encoding"]}"' in definition
     problems, _ = check_definitions([catalog])
     assert problems == []
     assert check_source([catalog], "klinik", source=raw) == []
