@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from clinical_symile.api.reports import report as report
     from clinical_symile.api.runs import compare as compare
     from clinical_symile.api.runs import evaluate as evaluate
-    from clinical_symile.api.runs import sync_mlflow as sync_mlflow
     from clinical_symile.api.runs import train as train
+    from clinical_symile.api.sync import sync_mlflow as sync_mlflow
     from clinical_symile.benchmarking.spec import BenchmarkSpec as BenchmarkSpec
     from clinical_symile.data.embeddings import Embeddings as Embeddings
     from clinical_symile.data.masks import draw_mask as draw_mask
@@ -63,7 +63,7 @@ _HOMES = {
     "open_store": "data.store",
     "prepare": "api.cohorts",
     "report": "api.reports",
-    "sync_mlflow": "api.runs",
+    "sync_mlflow": "api.sync",
     "train": "api.runs",
 }
 

@@ -16,6 +16,10 @@ from pathlib import Path
 PARTIAL = ".partial"
 
 
+class FolderBusyError(TimeoutError):
+    """Another process writes a folder; the text says who and since when."""
+
+
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its place, flush it to disk, and rename it.
 
@@ -64,7 +68,12 @@ def rename_folder(folder: Path, target: Path) -> None:
 
 
 @contextmanager
-def lock_folder(folder: Path, *, notify: Callable[[str], object] | None = None) -> Iterator[None]:
+def lock_folder(
+    folder: Path,
+    *,
+    notify: Callable[[str], object] | None = None,
+    wait_s: float | None = None,
+) -> Iterator[bool]:
     """Let one process at a time write a folder; a second one waits for the first.
 
     The lock is the file `.<name>.lock` beside the folder. The operating system releases it when
@@ -75,12 +84,17 @@ def lock_folder(folder: Path, *, notify: Callable[[str], object] | None = None) 
         folder: the folder; need not exist.
         notify: told in one sentence who holds the lock, if this process has to wait; by default
             the sentence goes to standard error.
+        wait_s: how long to wait for another process, in seconds; None for as long as it takes.
+
+    Yields:
+        True if this process held the lock before.
 
     Raises:
         OSError: the folder's parent cannot be written.
+        FolderBusyError: another process held the lock all the time.
     """
     if int(os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or 0):
-        yield
+        yield True
         return
     from filelock import FileLock, Timeout  # takes longer to import than a small command runs
 
@@ -97,12 +111,15 @@ def lock_folder(folder: Path, *, notify: Callable[[str], object] | None = None) 
         lock.acquire(timeout=0)
     except Timeout:
         (notify or _print)(f"{folder}: {_describe(holder)} is writing it; waiting until it ends.")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=-1 if wait_s is None else wait_s)
+        except Timeout:
+            raise FolderBusyError(f"{folder}: {_describe(holder)} is writing it") from None
     try:
         if not is_inner:
             about = {"process": os.getpid(), "host": socket.gethostname(), "since": _now()}
             holder.write_text(json.dumps(about), encoding="utf-8")
-        yield
+        yield is_inner
     finally:
         if not is_inner:
             holder.unlink(missing_ok=True)

@@ -29,7 +29,6 @@ from clinical_symile.evaluation.task_selection import (
 from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.results import Comparisons, Results
 from clinical_symile.reporting.run_data import read_runs, task_table
-from clinical_symile.tracking import mlflow
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
 
@@ -257,27 +256,6 @@ def compare(
     benefits = net_benefit_differences(list(combinations(compared, 2)), selected, store=opened)
     data = partial(read_runs, compared, tables)
     return Comparisons(tuple(rows), tuple(losses), tuple(notes), tables, data, tuple(benefits))
-
-
-def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> mlflow.SyncResult:
-    """Copy a run's record, curves and results to MLflow; the run's folder stays the record.
-
-    Args:
-        run: a run or its folder.
-        uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of the last sync,
-            else an SQLite database in the folder of runs.
-
-    Returns:
-        Where the copy is, or why there is none.
-
-    Raises:
-        DataError: the folder is not a run.
-
-    Examples:
-        >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
-        True
-    """
-    return mlflow.sync_run(as_run(run), uri=uri)
 
 
 def _selected_results(

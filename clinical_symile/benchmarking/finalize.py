@@ -235,6 +235,6 @@ def _sync(evaluated: EvaluatedRuns, page: Path, progress: Progress) -> SyncResul
     """Copy every run to MLflow; return the first that failed, else the last."""
     uri, runs, synced = tracking_uri(evaluated.out), evaluated.all_runs, []
     for number, run in enumerate(runs, start=1):
-        synced.append(sync_run(run, uri=uri, report=page))
+        synced.append(sync_run(run, uri=uri, report=page, folder=evaluated.out))
         progress(number, len(runs))
     return next((one for one in synced if one.problem), synced[-1])

@@ -109,7 +109,7 @@ def train_and_evaluate(
                     seed=seed,
                     accelerator=plan.spec.accelerator,
                     devices=plan.spec.devices,
-                    on_epoch=lambda run: sync_run(run, uri=uri),
+                    on_epoch=lambda run: sync_run(run, uri=uri, folder=out),
                     progress=progress,
                 )
             with bar(f"Evaluate {run.name}") as progress:

@@ -244,8 +244,11 @@ def show_unscored(
 
 def show_synced(synced: SyncResult, console: Console) -> None:
     """Print where MLflow has the runs, or why it does not."""
+    if synced.note:
+        console.print(f"MLflow      {synced.note}", markup=False, soft_wrap=True)
     if synced.problem:
-        console.print(f"MLflow      not synced: {synced.problem}", markup=False)
+        words = "not synced: " if synced.run_id is None else ""
+        console.print(f"MLflow      {words}{synced.problem}", markup=False, soft_wrap=True)
     elif synced.uri.startswith("sqlite:"):
         # MLflow's own first page lists traces, and there are none.
         page = f"http://127.0.0.1:5000/{synced.page or ''}"
@@ -253,6 +256,14 @@ def show_synced(synced: SyncResult, console: Console) -> None:
         console.print(f"MLflow      {command}   (then open {page})", soft_wrap=True)
     else:
         console.print(f"MLflow      {synced.url or synced.uri}", soft_wrap=True)
+
+
+def show_sent(synced: SyncResult, console: Console) -> None:
+    """Print what of a run was sent to MLflow, or why it was not."""
+    words = f"sent {', '.join(synced.sent)}" if synced.sent else "all of it was there"
+    if synced.problem:
+        words = f"not synced: {synced.problem}" if synced.run_id is None else synced.problem
+    console.print(f"{synced.run}: {words}", markup=False, soft_wrap=True, highlight=False)
 
 
 def _pair(row: Comparison) -> str:

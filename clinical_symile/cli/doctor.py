@@ -8,11 +8,13 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.tracking.tracking_uri import can_be_redacted, redact
 
 PACKAGES = ("torch", "torchvision", "monai", "lightning-fabric", "wfdb", "duckdb", "mlflow")
 LOW_DISK_GB = 5
@@ -141,10 +143,11 @@ def _tracking() -> DoctorFinding:
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
             return DoctorFinding(True, "MLflow: the server in MLFLOW_TRACKING_URI answers")
-    except OSError as error:
+    except (OSError, ValueError, HTTPException) as error:
+        reason = redact(str(error), uri) if can_be_redacted(uri) else type(error).__name__
         return DoctorFinding(
             False,
-            f"MLflow: the server in MLFLOW_TRACKING_URI does not answer ({error}). Start it, or "
+            f"MLflow: the server in MLFLOW_TRACKING_URI does not answer ({reason}). Start it, or "
             "unset the variable. Nothing is lost meanwhile: runs stay in their folders, and "
-            "running a command again copies them.",
+            "`clinical-symile sync` copies them.",
         )

@@ -134,7 +134,8 @@ def _check_options(options: argparse.Namespace) -> None:
 
 def _evaluate_run(options: argparse.Namespace) -> int:
     from clinical_symile.api.external import add_run_to_benchmark
-    from clinical_symile.api.runs import evaluate, sync_mlflow
+    from clinical_symile.api.runs import evaluate
+    from clinical_symile.api.sync import sync_mlflow
     from clinical_symile.cli.console import CONSOLE, show_benchmark, show_results, show_synced
 
     if options.out is not None:

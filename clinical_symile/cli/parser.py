@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "evaluate a run or the output of an external model on tasks",
     "compare": "test the differences between runs on the same samples",
     "benchmark": "prepare, train, evaluate, compare and report; finished steps are kept",
+    "sync": "copy runs or a benchmark to MLflow again",
     "report": "render a report from a finished benchmark",
     "export": "export tables and figures of a benchmark or run to files",
 }

@@ -38,7 +38,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_train(options: argparse.Namespace) -> int:
     """Train a run, copy it to MLflow and print the epoch that was kept."""
-    from clinical_symile.api.runs import sync_mlflow, train
+    from clinical_symile.api.runs import train
+    from clinical_symile.api.sync import sync_mlflow
     from clinical_symile.cli.console import CONSOLE, show_synced, show_training
 
     run = train(

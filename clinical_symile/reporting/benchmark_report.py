@@ -80,9 +80,19 @@ def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
     """
     template = catalog.path("reports", report)
     benchmark_requirements(template)
-    page = out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
+    page = report_page(out, report)
     render(template, data=load_benchmark(out, catalog=catalog), out=page)
     return page
+
+
+def report_page(out: Path, report: str) -> Path:
+    """Return the path of a rendered report in a benchmark's folder.
+
+    Args:
+        out: the folder.
+        report: name of the report.
+    """
+    return out / ("report.html" if report == "benchmark" else f"{report.replace('/', '-')}.html")
 
 
 def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:

@@ -19,14 +19,9 @@ MetricPoint = tuple[str, float]
 # The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
+_OUR_END = re.compile(r"\.(low|high)$")
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
-# MLflow does not show a tag that begins with `mlflow.`. These say which metrics and which note a
-# sync sent: others are the user's. A tag holds so many marks.
-_NAMES_TAG, NOTE_SENT_TAG = "mlflow.clinical_symile.registry.names.", "mlflow.clinical_symile.note"
-_MARK_DIGITS, _MARKS_PER_TAG = 8, 500
-_KINDS = ("classification/", "retrieval/")
-
-KEY_TAG, NOTE_TAG = "clinical_symile.key", "mlflow.note.content"
+KEY_TAG = "clinical_symile.key"
 _SOURCE = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
@@ -36,7 +31,8 @@ def run_key(run: RunSnapshot) -> str:
     if run.metadata:
         identity = [str(run.metadata.get(field)) for field in fields]
     else:
-        identity = [question_digest(min(run.results, key=attrgetter("task")).digest)]
+        first = sorted(run.results, key=attrgetter("task"))[:1]
+        identity = [question_digest(row.digest) for row in first]
     return payload_digest(run.name, run.cohort, *identity)
 
 
@@ -48,6 +44,14 @@ def is_complete(run: RunSnapshot) -> bool:
 def started_ms(run: RunSnapshot) -> int:
     """Return the start of training, else the time of evaluation, in milliseconds since 1970."""
     return milliseconds(run.metadata.get("started")) or run.evaluated_ms
+
+
+def last_ms(run: RunSnapshot) -> int:
+    """Return the end of training as far as it got, else the time of evaluation."""
+    end = milliseconds(run.metadata.get("finished"))
+    if not run.metadata or end:
+        return end or run.evaluated_ms
+    return started_ms(run) + int(1000 * sum(line.get("seconds", 0.0) for line in run.history))
 
 
 def run_tags(run: RunSnapshot) -> dict[str, str]:
@@ -106,52 +110,17 @@ def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | floa
     return points
 
 
-def metric_names(run: RunSnapshot) -> set[str]:
+def metric_names(run: RunSnapshot) -> frozenset[str]:
     """Return MLflow's names of all numbers of a run; any other name is outdated."""
-    points = [*result_metrics(run.results)]
-    for task in {row.task for row in run.results}:
-        points += analysis_metrics(run.analysis, task)
-    return {name for name, _ in points} | {mlflow_name(key) for line in run.history for key in line}
+    curves = {mlflow_name(key) for line in run.history for key in line if key != "step"}
+    tasks = {row.task for row in run.results}
+    return frozenset(curves.union(*(task_metrics(run, task) for task in tasks)))
 
 
-def own_metrics(tags: Mapping[str, str], names: Iterable[str]) -> set[str]:
-    """Return the names of a copy's metrics that a sync sent; the others are the user's.
-
-    Copies of version 0.2.0 and earlier do not say it: there, names of tasks are those of a sync.
-
-    Args:
-        tags: of the copy.
-        names: of the copy's metrics.
-    """
-    if f"{_NAMES_TAG}0" not in tags:
-        return {name for name in names if name.startswith(_KINDS)}
-    marks = {m for tag in tags if tag.startswith(_NAMES_TAG) for m in tags[tag].split()}
-    return {name for name in names if _mark(name) in marks}
-
-
-def name_tags(tags: Mapping[str, str], there: Iterable[str], sent: Iterable[str]) -> dict[str, str]:
-    """Return the tags that say which metrics a sync sent.
-
-    Args:
-        tags: of the copy.
-        there: names of the copy's metrics.
-        sent: names of the metrics that are sent now.
-    """
-    marks = sorted({_mark(name) for name in {*sent, *own_metrics(tags, there)}})
-    return {
-        f"{_NAMES_TAG}{number}": " ".join(marks[start : start + _MARKS_PER_TAG])
-        for number, start in enumerate(range(0, max(len(marks), 1), _MARKS_PER_TAG))
-    }
-
-
-def has_users_note(tags: Mapping[str, str]) -> bool:
-    """Return True if the note is not the one that the last sync wrote."""
-    note = tags.get(NOTE_TAG, "")
-    return note != "" and NOTE_SENT_TAG in tags and payload_digest(note) != tags[NOTE_SENT_TAG]
-
-
-def _mark(name: str) -> str:
-    return payload_digest(name)[:_MARK_DIGITS]
+def task_metrics(run: RunSnapshot, task: str) -> dict[str, float]:
+    """Return all numbers of one task by MLflow's names."""
+    rows = [row for row in run.results if row.task == task]
+    return dict([*result_metrics(rows), *analysis_metrics(run.analysis, task)])
 
 
 def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
@@ -230,7 +199,8 @@ def mlflow_name(name: str, *, end: str = "") -> str:
 
     MLflow accepts letters of any script, digits and `_ - . space : /`. Any other character, and the
     colon, becomes a word between colons, as do the dots of a part that has nothing else or begins
-    with two of them: MLflow takes these for a path. A name that is too long ends in its digest.
+    with two of them (MLflow takes these for a path), and the dot of a name that itself ends in
+    `.low` or `.high`. A name that is too long ends in its digest.
 
     >>> mlflow_name("retrieval/x/mcar-50@at-least-one/recall_at_1")
     'retrieval/x/mcar-50:at:at-least-one/recall_at_1'
@@ -241,7 +211,7 @@ def mlflow_name(name: str, *, end: str = "") -> str:
         name: the name.
         end: what follows it and is never cut, such as `.low`.
     """
-    accepted = "/".join(map(_accepted_part, name.split("/")))
+    accepted = _OUR_END.sub(r":dot:\1", "/".join(map(_accepted_part, name.split("/"))))
     if len(accepted + end) > NAME_LENGTH:
         accepted = f"{accepted[: NAME_LENGTH - 18 - len(end)]}::{payload_digest(name)[:16]}"
     return accepted + end

@@ -2,25 +2,41 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import sqlite_uri
 
-_HIDDEN = "***"
-_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN")
+HIDDEN = "***"
+_VARIABLE = "MLFLOW_TRACKING_URI"
 _LOCAL = ("sqlite:", "file:")
 # scheme://user:password@host:port/path?query#fragment, with no further "@" anywhere.
 _REGULAR = re.compile(
-    r"(?P<scheme>[\w+.-]+)://(?:[^/?#@\s]*@)?(?P<place>(?:\[[^\]]*\]|[^/?#@:\s]+)(?::\d+)?[^?#@\s]*)"
-    r"(?:[?#][^@\s]*)?"
+    r"(?P<scheme>[\w+.-]+)://(?:[^/?#@\s]*@)?(?P<place>(?:\[[^\]]*\]|[^/?#@:\s]+)(?::\d+)?[^?#;@\s]*)"
+    r"(?:[?#;][^@\s]*)?"
 )
+_WORD = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|tokens?|secrets?|keys?|credentials?|sas|sig|signature|auth)"
+)
+# Variables of the environment that hold a secret, such as MLFLOW_TRACKING_PASSWORD, PGPASSWORD and
+# AWS_SECRET_ACCESS_KEY; the two of the current folder are none.
+_SECRET_VARIABLE = re.compile(rf"(?:^|_|PG|DATABASE|DB){_WORD}(?:_|$)", re.IGNORECASE)
+_NO_SECRETS = ("PWD", "OLDPWD", _VARIABLE)
+# A shorter value of a variable is a switch or a number rather than a secret.
+_SHORTEST_SECRET, _SHORTEST_PART = 6, 4
+_USER_IN_URL = re.compile(r"://[^\s'\"<>]*@")
+_NAMED_SECRET = re.compile(
+    rf"\b([\w-]*{_WORD}['\"]?\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?['\"]?[^\s'\",;&)]+['\"]?",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{6,}")
 
 
 def tracking_uri(out: Path) -> str:
     """Return `MLFLOW_TRACKING_URI`, else the URI of the database `mlflow.db` in a folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri((out / "mlflow.db").resolve())
+    return os.environ.get(_VARIABLE) or sqlite_uri((out / "mlflow.db").resolve())
 
 
 def run_tracking_uri(run: Run) -> str:
@@ -33,9 +49,22 @@ def run_tracking_uri(run: Run) -> str:
         DataError: `run.toml` cannot be read.
     """
     copy = run.mlflow_copy
-    if copy is None or os.environ.get("MLFLOW_TRACKING_URI"):
+    if copy is None or os.environ.get(_VARIABLE):
         return tracking_uri(run.path.resolve().parent)
     return copy.tracking_uri
+
+
+def default_uri(folder: Path) -> str:
+    """Return where `clinical-symile sync` copies a run or a benchmark without `--uri`.
+
+    Args:
+        folder: of a run or a benchmark.
+
+    Raises:
+        DataError: `run.toml` cannot be read.
+    """
+    is_benchmark = (folder / "runs").is_dir() and not (folder / "run.toml").is_file()
+    return tracking_uri(folder) if is_benchmark else run_tracking_uri(Run(folder))
 
 
 def without_credentials(uri: str) -> str:
@@ -48,13 +77,23 @@ def without_credentials(uri: str) -> str:
     >>> without_credentials("postgresql://me:se/cr@t@host/db")
     'postgresql://***'
     """
-    if uri.startswith(_LOCAL) or "://" not in uri:
+    if "://" not in uri:
         return uri
+    if uri.startswith(_LOCAL):
+        return uri.partition("?")[0]
     scheme = uri.partition("://")[0]
     found = _REGULAR.fullmatch(uri)
     if found is None or scheme.startswith("databricks"):
-        return f"{scheme}://{_HIDDEN}"
+        return f"{scheme}://{HIDDEN}"
     return f"{scheme}://{found['place']}"
+
+
+def can_be_redacted(uri: str) -> bool:
+    """Return True if every secret part of a tracking URI is known.
+
+    Where it is not, a driver may cut the password in two and name the pieces in its error.
+    """
+    return "://" not in uri or uri.startswith(_LOCAL) or HIDDEN not in without_credentials(uri)
 
 
 def redact(text: str, uri: str) -> str:
@@ -65,21 +104,41 @@ def redact(text: str, uri: str) -> str:
         uri: the tracking URI, as the user gave it.
     """
     text = text.replace(uri, without_credentials(uri))
-    for secret in sorted(_secrets(uri), key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
-    return re.sub(r"(://)[^/@\s]+@", r"\1", text)
+    for secret in sorted(set(_secrets(uri)), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    text = _USER_IN_URL.sub("://", text)
+    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
+    return _NAMED_SECRET.sub(rf"\g<1>{HIDDEN}", text)
 
 
-def _secrets(uri: str) -> set[str]:
-    """Return every piece of a URI and of the environment that may be secret."""
-    secrets = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
-    if not uri.startswith(_LOCAL) and "://" in uri:
-        scheme, _, rest = uri.partition("://")
-        before, at, _ = rest.rpartition("@")
-        if at:
-            secrets |= {before, before.partition(":")[2]}
-        query = rest.partition("?")[2]
-        secrets |= {pair.partition("=")[2] for pair in query.split("&")}
-        if scheme.startswith("databricks"):
-            secrets.add(rest)
-    return {form for secret in secrets for form in (secret, unquote(secret)) if form}
+def _secrets(uri: str) -> Iterator[str]:
+    """Yield every form of every piece of a URI and of the environment that may be secret."""
+    pieces = [
+        value
+        for name, value in os.environ.items()
+        if _SECRET_VARIABLE.search(name)
+        and name not in _NO_SECRETS
+        and len(value) >= _SHORTEST_SECRET
+    ]
+    for address in {uri, os.environ.get(_VARIABLE, "")}:
+        pieces += _secrets_of_uri(address)
+    for piece in pieces:
+        forms = (str, unquote, unquote_plus, quote, quote_plus, lambda text: quote(text, safe=""))
+        yield from (form(piece) for form in forms if piece)
+
+
+def _secrets_of_uri(uri: str) -> list[str]:
+    if "://" not in uri:
+        return []
+    scheme, _, rest = uri.partition("://")
+    pieces = [word.partition("=")[2] for word in re.split("[?&;#]", rest)[1:]]
+    before, at, _ = rest.rpartition("@")
+    if at and not uri.startswith(_LOCAL):
+        user, _, password = before.partition(":")
+        # A short name of a user is no secret, and part of other words; a long one may be a token.
+        pieces += [before, password, user if len(user) >= _SHORTEST_SECRET else ""]
+    if scheme.startswith("databricks"):
+        pieces.append(rest)
+    # A driver may repeat a part of a password alone.
+    parts = [part for piece in pieces for part in re.split(r"\W+", unquote(piece))]
+    return [*pieces, *(part for part in parts if len(part) >= _SHORTEST_PART)]

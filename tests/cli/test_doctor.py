@@ -62,3 +62,14 @@ def test_doctor_says_what_is_wrong_and_exits_with_1(
     assert status == 1
     assert "PROBLEM MLflow: the server" in shown
     assert "PROBLEM definitions: catalog" in shown
+
+
+@pytest.mark.parametrize("uri", ["http://me:c4n4ry/x@127.0.0.1:9", "http://127.0.0.1:9/?a=c4n4ry"])
+def test_doctor_shows_no_credentials_of_the_server(
+    uri: str, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    status, shown, said = run("doctor")
+    assert status == 1
+    assert "does not answer" in shown
+    assert "c4n4ry" not in shown + said

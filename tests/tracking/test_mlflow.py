@@ -2,195 +2,36 @@ import importlib.util
 import json
 import logging
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
 
 from clinical_symile.errors import DataError
+from clinical_symile.files import lock_folder
 from clinical_symile.tracking._mlflow_payload import mlflow_name
-from clinical_symile.tracking.analysis_tables import (
-    Measure,
-    ModalityValue,
-    RunAnalysis,
-    write_analysis,
-)
+from clinical_symile.tracking.analysis_tables import RunAnalysis, write_analysis
 from clinical_symile.tracking.mlflow import sync_run
-from clinical_symile.tracking.results import Result, write_rows
+from clinical_symile.tracking.results import write_rows
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
-
-RECORD = {
-    "started": "2026-03-01T10:00:00+00:00",
-    "cohort": "synthetic",
-    "store_digest": "0123456789abcdef",
-    "task_digest": "fedcba9876543210",
-    "git_commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-    "seed": 0,
-    "overrides": {"optimiser.learning_rate": 0.001},
-    "task": "pretraining/symile",
-    "definition": {
-        "name": "pretraining/symile",
-        "modalities": ["cxr", "ecg"],
-        "objective": {"name": "symile"},
-    },
-}
-RESULT = Result(
-    run="symile-0",
-    cohort="synthetic",
-    task="retrieval/cxr_given_ecg_labs",
-    split="held_out",
-    missingness="complete",
-    metric="recall_at_1",
-    value=0.7,
-    low=0.65,
-    high=0.75,
-    interval="bca",
-    chance=0.1,
-    n_samples=400,
-    n_subjects=300,
-    hidden={"ecg": 0.0, "labs": 0.0},
-    mask="0123",
-    seed=0,
-    digest="aaaa",
-)
-MEASURE = Measure(
-    run="symile-0",
-    cohort="synthetic",
-    task="classification/deterioration",
-    missingness="complete",
-    part=None,
-    measure="calibration/slope",
-    value=0.9,
-    low=0.7,
-    high=None,
-    n_samples=400,
-    digest="bbbb",
-)
-WORTH = ModalityValue(
-    run="symile-0",
-    cohort="synthetic",
-    task="classification/deterioration",
-    metric="auroc",
-    quantity="interaction",
-    modalities="ecg+labs",
-    value=0.05,
-    low=0.01,
-    high=0.09,
-    n_samples=400,
-    n_subjects=300,
-    digest="bbbb",
-)
-RESULTS = [
+from tests.helpers.mlflow_runs import (
+    MEASURE,
+    RECORD,
     RESULT,
-    replace(RESULT, missingness="without-ecg", value=0.2, low=0.15, high=0.25),
-    replace(RESULT, task="classification/deterioration", metric="auroc", value=0.8, digest="bbbb"),
-]
-
-
-def write_run(folder: Path, *, epochs: int = 3, finished: bool = True, **changes: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    record = RECORD | changes | ({"finished": "2026-03-01T10:05:00+00:00"} if finished else {})
-    (folder / "run.toml").write_text(tomli_w.dumps(record))
-    history = [
-        {"epoch": e, "step": 12 * e, "loss": 3.0 / e, "tuning/recall_at_1": 0.2 * e, "seconds": 1.5}
-        for e in range(1, epochs + 1)
-    ]
-    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
-    if finished:
-        write_rows(folder / "results.jsonl", RESULTS)
-    return folder
-
-
-def runs_of(uri: str, experiment: str = "synthetic") -> list[Any]:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(uri)
-    found = client.get_experiment_by_name(experiment)
-    return [] if found is None else list(client.search_runs([found.experiment_id]))
-
-
-def parent_of(uri: str) -> Any:
-    (parent,) = [run for run in runs_of(uri) if "mlflow.parentRunId" not in run.data.tags]
-    return parent
-
-
-def files_of(uri: str, run_id: str) -> set[str]:
-    from mlflow.tracking import MlflowClient
-
-    return {file.path for file in MlflowClient(uri).list_artifacts(run_id)}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """A real MLflow server that can be stopped and started again."""
-
-    def __init__(self, folder: Path):
-        self.port, self.folder = free_port(), folder
-        self.process: subprocess.Popen[bytes] | None = None
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        if self.process is not None:
-            return
-        database = f"sqlite:///{self.folder / 'server.db'}"
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1", "--backend-store-uri", database]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError("the MLflow server did not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=60)
-            self.process = None
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow takes seconds to make one."""
-    folder = tmp_path_factory.mktemp("empty")
-    assert sync_run(Run(write_run(folder / "any", cohort="other")), uri=tracking_uri(folder)).run_id
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def database(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An MLflow database with another cohort's run in it."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return tracking_uri(tmp_path)
+    RESULTS,
+    WORTH,
+    files_of,
+    parent_of,
+    runs_of,
+    write_run,
+)
+from tests.helpers.mlflow_servers import Server
 
 
 def test_runs_go_to_a_database_beside_them_unless_a_server_is_named(
@@ -246,7 +87,8 @@ def test_syncing_as_training_goes_on_adds_only_what_is_new(tmp_path: Path, datab
     ids = set()
     for epochs in (1, 2, 3):
         folder = write_run(tmp_path / "symile-0", epochs=epochs, finished=False)
-        ids.add(sync_run(Run(folder), uri=database).run_id)
+        with lock_folder(folder):  # as a training does
+            ids.add(sync_run(Run(folder), uri=database).run_id)
         assert parent_of(database).info.status == "RUNNING"
     folder = write_run(tmp_path / "symile-0")
     ids |= {sync_run(Run(folder), uri=database).run_id for _ in range(2)}
@@ -527,37 +369,6 @@ def test_names_stay_different_and_keep_their_ends_when_they_are_cut():
     assert mlflow_name("größe") == "größe"
 
 
-def test_what_a_user_added_to_a_copy_stays(tmp_path: Path, database: str):
-    from mlflow.tracking import MlflowClient
-
-    folder, client = write_run(tmp_path / "symile-0"), MlflowClient(database)
-    first = sync_run(Run(folder), uri=database).run_id
-    client.log_metric(first, "external/auroc", 0.77)  # pyright: ignore[reportArgumentType]
-    client.set_tag(first, "reviewed_by", "Dr X")  # pyright: ignore[reportArgumentType]
-    client.set_tag(first, "mlflow.note.content", "chosen for the paper")  # pyright: ignore[reportArgumentType]
-    client.update_run(first, name="the best")  # pyright: ignore[reportArgumentType]
-
-    def check() -> str:
-        copy = parent_of(database)
-        assert copy.data.metrics["external/auroc"] == 0.77
-        assert copy.data.tags["reviewed_by"] == "Dr X"
-        assert copy.data.tags["mlflow.note.content"] == "chosen for the paper"
-        assert copy.info.run_name == "the best"
-        return copy.info.run_id
-
-    rows = [replace(row, value=0.71) for row in RESULTS]
-    write_rows(folder / "results.jsonl", rows)
-    assert sync_run(Run(folder), uri=database).problem is None
-    assert check() == first
-    # Numbers that a sync sent are gone now: the copy is made anew, with what the user added.
-    write_rows(folder / "results.jsonl", rows[:1])
-    second = sync_run(Run(folder), uri=database).run_id
-    assert check() == second != first
-    assert not any("without-ecg" in name for name in parent_of(database).data.metrics)
-    children = [run for run in runs_of(database) if "mlflow.parentRunId" in run.data.tags]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {second}
-
-
 def test_a_driver_that_is_not_installed_is_named_and_training_goes_on(tmp_path: Path):
     pytest.importorskip("sqlalchemy")
     uri = "postgresql+psycopg2://u:secret@127.0.0.1:1/db"
@@ -565,7 +376,7 @@ def test_a_driver_that_is_not_installed_is_named_and_training_goes_on(tmp_path: 
         pytest.skip("psycopg2 is installed here; this tries what happens without it")
     found = sync_run(Run(write_run(tmp_path / "symile-0")), uri=uri)
     assert found.run_id is None
-    assert "Install psycopg2, then sync it again" in str(found.problem)
+    assert "Install psycopg2, then run `clinical-symile sync" in str(found.problem)
     assert "Nothing is lost" in str(found.problem)
     assert "secret" not in str(found)
 
@@ -600,6 +411,287 @@ def test_a_place_of_files_that_cannot_be_written_is_named_and_the_run_ends(
         assert copy.data.metrics["retrieval/cxr_given_ecg_labs/complete/recall_at_1"] == 0.7
 
 
+def test_a_training_that_was_stopped_ends_at_the_next_sync_and_runs_again_when_resumed(
+    tmp_path: Path, database: str
+):
+    folder = write_run(tmp_path / "symile-0", epochs=2, finished=False)
+    with lock_folder(folder):
+        sync_run(Run(folder), uri=database)
+    found = sync_run(Run(folder), uri=database)
+    assert found.sent == ("that its training was stopped",)
+    copy = parent_of(database)
+    assert copy.info.status == "FAILED"
+    assert copy.info.end_time - copy.info.start_time == 3000
+    assert sync_run(Run(folder), uri=database).sent == ()
+    with lock_folder(write_run(folder, epochs=3, finished=False)):
+        sync_run(Run(folder), uri=database)
+    assert parent_of(database).info.status == "RUNNING"
+    sync_run(Run(write_run(folder)), uri=database)
+    copy = parent_of(database)
+    assert (copy.info.status, copy.info.end_time - copy.info.start_time) == ("FINISHED", 300_000)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), GeneratorExit(), MemoryError(), ModuleNotFoundError("No boto3", name="boto3")],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("method", ["create_run", "log_batch", "search_runs", "log_artifact"])
+def test_whatever_mlflow_raises_becomes_a_sentence_with_the_command_that_helps(
+    error: BaseException, method: str, tmp_path: Path, database: str, monkeypatch: Any
+):
+    from mlflow.tracking import MlflowClient
+
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise error
+
+    folder = write_run(tmp_path / "symile-0")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, method, fail)
+        found = sync_run(Run(folder), uri=database)
+    problem = str(found.problem)
+    assert f"then run `clinical-symile sync {folder}" in problem
+    assert ("Install boto3" in problem) == isinstance(error, ImportError)
+    assert ("its files could not be stored" in problem) == (method == "log_artifact")
+    assert sync_run(Run(folder), uri=database).problem is None
+    assert len(runs_of(database)) == 3
+    assert parent_of(database).data.params["definition.objective.name"] == "symile"
+
+
+def test_a_user_who_stops_a_sync_stops_the_program(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow.tracking import MlflowClient
+
+    def stop(*arguments: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "create_run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        sync_run(Run(write_run(tmp_path / "symile-0")), uri=database)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL at one moment: nothing after it is sent."""
+
+
+CALLS = ("create_run", "log_batch", "log_inputs", "set_tag", "set_terminated", "log_artifact")
+CALLS += ("delete_run", "update_run")
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, moment: int, *, after: bool) -> None:
+    """Let the call number `moment` that changes something, and all later ones, do nothing."""
+    from mlflow.tracking import MlflowClient
+
+    count = 0
+
+    def wrap(call: Any) -> Any:
+        def changed(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count > moment or (count == moment and not after):
+                raise Killed
+            result = call(*arguments, **named)
+            if count == moment:
+                raise Killed
+            return result
+
+        return changed
+
+    for name in CALLS:
+        monkeypatch.setattr(MlflowClient, name, wrap(getattr(MlflowClient, name)))
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("moment", [1, 2, 3, 5, 8, 12, 16, 20])
+def test_a_sync_that_was_killed_at_any_moment_is_completed_by_the_next(
+    moment: int, after: bool, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow.tracking import MlflowClient
+
+    folder = write_run(tmp_path / "symile-0")
+    with monkeypatch.context() as patch:
+        kill_at(patch, moment, after=after)
+        sync_run(Run(folder), uri=database)
+    assert sync_run(Run(folder), uri=database).problem is None
+    assert sync_run(Run(folder), uri=database).sent == ()
+    assert len(runs_of(database)) == 3
+    assert {run.info.status for run in runs_of(database)} == {"FINISHED"}
+    copy, client = parent_of(database), MlflowClient(database)
+    assert copy.data.params["definition.objective.name"] == "symile"
+    assert len(copy.inputs.dataset_inputs) == 1
+    for name in copy.data.metrics:
+        points = client.get_metric_history(copy.info.run_id, name)
+        assert len({(p.step, p.value) for p in points}) == len(points), name
+    assert len(client.get_metric_history(copy.info.run_id, "loss")) == 3
+    assert "run.toml" in files_of(database, copy.info.run_id)
+
+
+def add_as_a_user(client: Any, run_id: str) -> None:
+    client.log_metric(run_id, "external/auroc", 0.77)
+    client.log_metric(run_id, "external/auroc", 0.78, step=2)
+    client.log_param(run_id, "reviewer", "Dr X")
+    client.set_tag(run_id, "reviewed_by", "Dr X")
+    client.set_tag(run_id, "mlflow.note.content", "chosen for the paper")
+    client.update_run(run_id, name="the best")
+    client.log_text(run_id, "looks right", "notes/review.txt")
+
+
+def check_additions(client: Any, run_id: str) -> None:
+    copy = client.get_run(run_id)
+    points = client.get_metric_history(run_id, "external/auroc")
+    assert [(point.step, point.value) for point in points] == [(0, 0.77), (2, 0.78)]
+    assert copy.data.params["reviewer"] == "Dr X"
+    assert copy.data.tags["reviewed_by"] == "Dr X"
+    assert copy.data.tags["mlflow.note.content"] == "chosen for the paper"
+    assert copy.info.run_name == "the best"
+    assert [file.path for file in client.list_artifacts(run_id, "notes")] == ["notes/review.txt"]
+
+
+@pytest.mark.parametrize("place", ["database", "server"])
+def test_what_users_added_to_a_run_and_its_tasks_survives_every_sync_and_remake(
+    place: str, tmp_path: Path, database: str, server: Server
+):
+    from mlflow.tracking import MlflowClient
+
+    uri = database
+    if place == "server":
+        server.start()
+        uri = server.uri
+    cohort = f"additions {place}"
+    folder = write_run(tmp_path / "symile-0", cohort=cohort)
+    client = MlflowClient(uri)
+    first = sync_run(Run(folder), uri=uri).run_id
+    assert first is not None
+    experiment = client.get_run(first).info.experiment_id
+    client.set_experiment_tag(experiment, "mlflow.note.content", "ours in 2026")
+    task = "tags.task = 'classification/deterioration'"
+    (child,) = client.search_runs([experiment], task)
+    own = client.create_run(experiment, tags={"mlflow.parentRunId": first}, run_name="my own")
+    for run_id in (first, child.info.run_id):
+        add_as_a_user(client, run_id)
+
+    def check() -> str:
+        runs = client.search_runs([experiment])
+        assert len(runs) == 4
+        (copy,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        (nested,) = client.search_runs([experiment], task)
+        for run_id in (copy.info.run_id, nested.info.run_id):
+            check_additions(client, run_id)
+        parents = {run.data.tags.get("mlflow.parentRunId") for run in runs} - {None}
+        assert parents == {copy.info.run_id}
+        assert own.info.run_id in {run.info.run_id for run in runs}
+        assert client.get_experiment(experiment).tags["mlflow.note.content"] == "ours in 2026"
+        return copy.info.run_id
+
+    # Other numbers of the same names: the same copy.
+    rows = [replace(row, value=0.71) for row in RESULTS]
+    write_rows(folder / "results.jsonl", rows)
+    assert sync_run(Run(folder), uri=uri).problem is None
+    assert check() == first
+    # A pattern is gone, of the task that the user wrote to as well: all is made anew.
+    write_rows(folder / "results.jsonl", [rows[0], replace(rows[2], missingness="without-ecg")])
+    for _ in range(2):
+        assert sync_run(Run(folder), uri=uri).problem is None
+        second = check()
+    assert second != first
+    # Training began again.
+    history = (folder / "history.jsonl").read_text()
+    (folder / "history.jsonl").write_text(history.replace('"loss": 3.0', '"loss": 9.0'))
+    assert sync_run(Run(folder), uri=uri).problem is None
+    assert check() not in (first, second)
+    # The task has no results any more.
+    write_rows(folder / "results.jsonl", rows[:1])
+    assert sync_run(Run(folder), uri=uri).problem is None
+    check()
+    (nested,) = client.search_runs([experiment], task)
+    assert set(nested.data.metrics) == {"external/auroc"}
+
+
+def test_a_note_that_a_user_writes_before_the_first_results_stays(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    folder, client = write_run(tmp_path / "symile-0", finished=False), MlflowClient(database)
+    first = sync_run(Run(folder), uri=database).run_id
+    assert first is not None
+    client.set_tag(first, "mlflow.note.content", "looks odd")
+    sync_run(Run(write_run(folder)), uri=database)
+    assert parent_of(database).data.tags["mlflow.note.content"] == "looks odd"
+
+
+def test_nested_runs_are_made_again_when_they_or_their_run_were_deleted(
+    tmp_path: Path, database: str
+):
+    from mlflow.tracking import MlflowClient
+
+    folder, client = write_run(tmp_path / "symile-0"), MlflowClient(database)
+    first = sync_run(Run(folder), uri=database).run_id
+    assert first is not None
+    nested = next(run for run in runs_of(database) if run.info.run_id != first)
+    client.delete_run(nested.info.run_id)
+    assert sync_run(Run(folder), uri=database).sent == ("results of 1 task",)
+    assert len(runs_of(database)) == 3
+    client.delete_run(first)
+    second = sync_run(Run(folder), uri=database).run_id
+    runs = [run for run in runs_of(database) if run.info.run_id != second]
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {second}
+    assert len(runs) == 2
+
+
+def test_copies_of_version_0_2_0_are_continued_with_what_users_added(tmp_path: Path, database: str):
+    """They have no marks of what a sync sent."""
+    from mlflow.tracking import MlflowClient
+
+    folder, client = write_run(tmp_path / "symile-0"), MlflowClient(database)
+    first = sync_run(Run(folder), uri=database).run_id
+    assert first is not None
+    for run in runs_of(database):
+        for tag in run.data.tags:
+            if tag.startswith("mlflow.clinical_symile.") and not tag.endswith("mirrored"):
+                client.delete_tag(run.info.run_id, tag)
+    client.set_tag(first, "reviewed_by", "Dr X")
+    client.log_metric(first, "mine", 1.0)
+    write_rows(folder / "results.jsonl", RESULTS[:1])
+    second = sync_run(Run(folder), uri=database).run_id
+    copy = parent_of(database)
+    assert copy.info.run_id == second != first
+    assert copy.data.tags["reviewed_by"] == "Dr X"
+    assert copy.data.metrics["mine"] == 1.0
+    assert not any("without-ecg" in name for name in copy.data.metrics)
+    assert len(runs_of(database)) == 2
+
+
+def test_a_run_that_another_process_writes_is_not_synced_and_it_is_said_who_writes_it(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder = write_run(tmp_path / "symile-0", finished=False)
+    monkeypatch.setattr("clinical_symile.tracking.mlflow._BUSY_TIMEOUT_S", 0.1)
+    code = (
+        "import sys, pathlib; from clinical_symile.files import lock_folder\n"
+        "with lock_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        found = sync_run(Run(folder), uri=database)
+        writer.communicate(b"\n")
+    assert f"process {writer.pid} on" in str(found.problem)
+    assert "Wait until it ends" in str(found.problem)
+    assert sync_run(Run(folder), uri=database).problem is None
+
+
+def test_a_database_that_is_removed_during_training_is_made_again_with_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder, uri = write_run(tmp_path / "symile-0"), tracking_uri(tmp_path)
+    for _ in range(2):
+        assert sync_run(Run(folder)).problem is None
+        assert len(runs_of(uri)) == 3
+        (tmp_path / "mlflow.db").unlink()
+
+
 @pytest.mark.slow
 def test_runs_that_are_synced_at_once_into_a_new_database_all_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -626,5 +718,4 @@ def test_runs_that_are_synced_at_once_into_a_new_database_all_arrive(
         run for run in runs_of(tracking_uri(tmp_path)) if "mlflow.parentRunId" not in run.data.tags
     ]
     assert sorted(run.info.run_name for run in parents) == [f"symile-{n}" for n in range(4)]
-    assert not list(tmp_path.glob("*.lock"))
-    assert not list(tmp_path.glob(".mlflow*"))
+    assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]

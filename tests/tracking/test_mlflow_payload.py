@@ -16,7 +16,8 @@ long_names = st.builds(str.__mul__, names, st.integers(1, 60))
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("retrieval/x/mcar-50/auroc.low", "retrieval/x/mcar-50/auroc.low"),
+        ("retrieval/x/mcar-50/auroc", "retrieval/x/mcar-50/auroc"),
+        ("x/auroc.low", "x/auroc:dot:low"),
         ("x/mcar-50@at-least-one/auroc", "x/mcar-50:at:at-least-one/auroc"),
         ("auroc/lactate<2", "auroc/lactate:lt:2"),
         ("auroc/lactate>2", "auroc/lactate:gt:2"),
@@ -52,3 +53,29 @@ def test_long_names_that_differ_at_the_end_stay_different():
     first, second = ("a" * NAME_LENGTH + end for end in "xy")
     assert mlflow_name(first) != mlflow_name(second)
     assert len(mlflow_name(first)) == NAME_LENGTH
+
+
+ends = st.sampled_from(["", ".low", ".high"])
+
+
+@given(st.text(max_size=300), st.text(max_size=300), ends, ends)
+def test_ends_survive_the_cut_and_no_two_numbers_share_a_name(
+    first: str, second: str, end: str, other: str
+):
+    names = [mlflow_name(first, end=end), mlflow_name(second, end=other)]
+    assert (names[0] == names[1]) == ((first, end) == (second, other))
+    for name, its_end in zip(names, (end, other), strict=True):
+        assert len(name) <= NAME_LENGTH
+        assert name.endswith(its_end)
+        _validate_metric_name(name)
+
+
+@pytest.mark.parametrize("end", [".low", ".high"])
+def test_an_outcome_that_ends_like_an_interval_is_not_the_end_of_another(end: str):
+    assert mlflow_name(f"auroc/lactate{end}") != mlflow_name("auroc/lactate", end=end)
+    assert mlflow_name(f"auroc/lactate{end}") == f"auroc/lactate:dot:{end[1:]}"
+
+
+@given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=200))
+def test_letters_and_digits_of_every_script_are_kept(name: str):
+    assert mlflow_name(f"auroc/{name}") == f"auroc/{name}"

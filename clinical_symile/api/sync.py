@@ -1,0 +1,98 @@
+"""Copy runs and benchmarks to MLflow."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from clinical_symile.api._arguments import PathLike, as_run
+from clinical_symile.errors import DataError
+from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, report_page
+from clinical_symile.tracking.mlflow import SyncResult, sync_run
+from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.tracking_uri import default_uri
+
+
+def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> SyncResult:
+    """Copy a run's record, curves and results to MLflow; the run's folder stays the record.
+
+    Args:
+        run: a run or its folder.
+        uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of the last sync,
+            else an SQLite database in the folder of runs.
+
+    Returns:
+        Where the copy is, or why there is none.
+
+    Raises:
+        DataError: the folder is not a run.
+
+    Examples:
+        >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
+        True
+    """
+    return sync_run(as_run(run), uri=uri)
+
+
+def sync_folders(
+    folders: Sequence[PathLike],
+    *,
+    uri: str | None = None,
+    on_result: Callable[[SyncResult], object] = lambda result: None,
+) -> list[SyncResult]:
+    """Copy runs, the runs of benchmarks and all runs of a folder to MLflow.
+
+    Args:
+        folders: of runs or benchmarks, or folders that hold runs.
+        uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of each run's last
+            sync, else an SQLite database in the benchmark's folder or the folder of runs.
+        on_result: called with the result of each run.
+
+    Returns:
+        The result of each run.
+
+    Raises:
+        DataError: a folder holds no run.
+    """
+    found = [one for folder in folders for one in _runs_in(Path(folder))]
+    results = []
+    for run, place, report in found:
+        results.append(sync_run(run, uri=uri or place, report=report))
+        on_result(results[-1])
+    return results
+
+
+def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
+    """Yield each run of a folder, where it is copied to by default, and the benchmark's report."""
+    if (folder / BENCHMARK_FILE).is_file():
+        record = json.loads((folder / BENCHMARK_FILE).read_text(encoding="utf-8"))
+        page = report_page(folder, record["report"])
+        for name in record["runs"]:
+            run = Run(folder / "runs" / name)
+            place = default_uri(run.path if run.mlflow_copy else folder)
+            yield run, place, page if page.is_file() else None
+        return
+    if (folder / "runs").is_dir() and not _is_run(folder):  # of a benchmark that was stopped
+        benchmark, folder = folder, folder / "runs"
+    else:
+        benchmark = None
+    runs = [folder] if _is_run(folder) else sorted(one for one in _folders(folder) if _is_run(one))
+    if not runs:
+        raise DataError(
+            f"{folder}: holds no run; expected a folder of `clinical-symile train` or "
+            "`benchmark`. Correct the path.",
+            code="CS-R001",
+        )
+    for path in runs:
+        run = Run(path)
+        is_new = benchmark is not None and run.mlflow_copy is None
+        yield run, default_uri(benchmark if is_new else path), None
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [one for one in folder.iterdir() if one.is_dir()] if folder.is_dir() else []
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is a run's; the oracle's has results alone, like a benchmark's."""
+    has_results = (folder / "results.jsonl").is_file() and not (folder / "runs").is_dir()
+    return (folder / "run.toml").is_file() or has_results

@@ -1,0 +1,34 @@
+"""`clinical-symile sync`: copy runs or a benchmark to MLflow again."""
+
+import argparse
+from pathlib import Path
+
+
+def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `sync`."""
+    parser.add_argument(
+        "folders",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="the folder of a run or a benchmark, or one that holds runs",
+    )
+    parser.add_argument(
+        "--uri",
+        help="of the server or database, without its credentials; without it, "
+        "MLFLOW_TRACKING_URI, else the place of the last sync, else mlflow.db beside the runs",
+    )
+
+
+def run_sync(options: argparse.Namespace) -> int:
+    """Copy each run and print what was sent; return 1 if a run could not be copied."""
+    from clinical_symile.api.sync import sync_folders
+    from clinical_symile.cli.console import CONSOLE, show_sent, show_synced
+
+    results = sync_folders(
+        options.folders, uri=options.uri, on_result=lambda result: show_sent(result, CONSOLE)
+    )
+    copied = [result for result in results if result.problem is None]
+    if copied:
+        show_synced(copied[-1], CONSOLE)
+    return 0 if len(copied) == len(results) else 1

@@ -1,0 +1,273 @@
+"""Find, create and replace the copies of runs in MLflow, and keep what users added to them."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from clinical_symile.tracking._mlflow_payload import KEY_TAG
+from clinical_symile.tracking._sent_marks import (
+    METRICS,
+    NOTE_TAG,
+    PARAMETERS,
+    TAGS,
+    has_users_note,
+    mark_tags,
+    sent_names,
+)
+from clinical_symile.tracking.snapshot import SHAREABLE_FILES
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as Copy
+    from mlflow.tracking import MlflowClient
+else:  # MLflow takes seconds to load: only a sync loads it
+    Copy = MlflowClient = Any
+
+PARENT_TAG = "mlflow.parentRunId"
+REPORT_FILE = "report.html"
+# The most that MLflow accepts in one call.
+_METRICS_PER_CALL, _PARAMETERS_PER_CALL = 900, 90
+# The source of a dataset that a sync sends: a path may hold a name that must not leave the machine.
+_NO_SOURCE = "not recorded"
+# The tags of a nested copy, which copies of version 0.2.0 and earlier do not mark as a sync's.
+_TASK_TAGS = (KEY_TAG, PARENT_TAG, "cohort", "run", "task", "split", "digest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyContent:
+    """The part of a copy that a sync sends, without the numbers.
+
+    Attributes:
+        name: shown by MLflow.
+        start_ms: in milliseconds since 1970.
+        tags: with the key by which the copy is found.
+        parameters: of the run.
+        metrics: names of all numbers that the run has.
+        dataset: name and digest of the store; None for a nested run.
+    """
+
+    name: str
+    start_ms: int
+    tags: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: frozenset[str] = frozenset()
+    dataset: tuple[str, str] | None = None
+
+
+def find_copies(client: MlflowClient, experiment: str, key: str) -> list[Copy]:
+    """Return the copies with a key; two if a sync was killed while it replaced one."""
+    return list(client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'"))
+
+
+def nested_copies(client: MlflowClient, copy: Copy) -> list[Copy]:
+    """Return the runs nested in a copy, those of the user as well."""
+    found = f"tags.`{PARENT_TAG}` = '{copy.info.run_id}'"
+    return list(client.search_runs([copy.info.experiment_id], found))
+
+
+def bring_up_to_date(
+    client: MlflowClient,
+    experiment: str,
+    content: CopyContent,
+    *,
+    continues: Callable[[Copy], bool],
+) -> tuple[Copy, bool]:
+    """Find the copy of a run, or create it; replace copies that cannot be continued.
+
+    MLflow cannot drop a number or change a parameter. A copy with an outdated one is made anew, and
+    the earlier one moves to MLflow's bin. What a user added moves to the new copy. A sync that is
+    killed at any moment is completed by the next one.
+
+    Args:
+        client: of the server or database.
+        experiment: MLflow's name of the experiment.
+        content: the content of the copy.
+        continues: tells whether everything that was sent to a copy still holds.
+
+    Returns:
+        The copy, and whether it is new.
+    """
+    found = find_copies(client, experiment, content.tags[KEY_TAG])
+    copy = next((one for one in found if continues(one)), None)
+    is_new = copy is None
+    if copy is None:
+        marks = _marks(content, None)
+        copy = client.create_run(
+            experiment,
+            start_time=content.start_ms,
+            tags={**content.tags, **marks},
+            run_name=content.name,
+        )
+    _send_missing(client, copy, content)
+    for earlier in found:
+        if earlier.info.run_id != copy.info.run_id:
+            _replace(client, copy, earlier, content)
+    return client.get_run(copy.info.run_id), is_new
+
+
+def send_metrics(
+    client: MlflowClient,
+    copy: Copy,
+    points: Sequence[tuple[str, float, int, int]],
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Send points of metrics, and tags together with the last of them.
+
+    Args:
+        client: of the server or database.
+        copy: the copy.
+        points: name, value, time in milliseconds and step of each.
+        tags: the tags.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    metrics = [Metric(*point) for point in points]
+    batches = list(_batches(metrics, _METRICS_PER_CALL)) or [[]]
+    for number, some in enumerate(batches, start=1):
+        last = [RunTag(*pair) for pair in (tags or {}).items()] if number == len(batches) else []
+        if some or last:
+            client.log_batch(copy.info.run_id, metrics=some, tags=last)
+
+
+def send_tags(client: MlflowClient, copy: Copy, tags: Mapping[str, str]) -> None:
+    """Set those tags of a copy that differ."""
+    from mlflow.entities import RunTag
+
+    changed = [RunTag(*pair) for pair in tags.items() if copy.data.tags.get(pair[0]) != pair[1]]
+    for some in _batches(changed, _PARAMETERS_PER_CALL):
+        client.log_batch(copy.info.run_id, tags=some)
+
+
+def remove_outdated(client: MlflowClient, nested: Iterable[Copy]) -> None:
+    """Remove nested copies of tasks that have no results any more; what a user added stays."""
+    for copy in nested:
+        ours = {*sent_names(TAGS, copy.data.tags, copy.data.tags), *_TASK_TAGS}
+        content = CopyContent(
+            name=copy.info.run_name or "",
+            start_ms=copy.info.start_time,
+            tags={key: value for key, value in copy.data.tags.items() if key in ours},
+        )
+        if not _has_additions(copy, content):
+            client.delete_run(copy.info.run_id)
+        elif not _holds_no_number_of_ours(copy):
+            bring_up_to_date(
+                client, copy.info.experiment_id, content, continues=_holds_no_number_of_ours
+            )
+
+
+def _holds_no_number_of_ours(copy: Copy) -> bool:
+    return not sent_names(METRICS, copy.data.tags, copy.data.metrics)
+
+
+def _marks(content: CopyContent, copy: Copy | None) -> dict[str, str]:
+    """Return the hidden tags that say what of a copy is a sync's."""
+    tags = {} if copy is None else copy.data.tags
+    kinds = (
+        (METRICS, content.metrics, () if copy is None else copy.data.metrics),
+        (PARAMETERS, content.parameters, () if copy is None else copy.data.params),
+        (TAGS, content.tags, tags),
+    )
+    marks: dict[str, str] = {}
+    for kind, sent, there in kinds:
+        marks |= mark_tags(kind, sent, tags=tags, there=there)
+    return marks
+
+
+def _send_missing(client: MlflowClient, copy: Copy, content: CopyContent) -> None:
+    """Send what a copy lacks: all of a new one, the rest of one whose sync was killed."""
+    from mlflow.entities import Dataset, DatasetInput, Param
+
+    # First the marks: a number that arrives is known as a sync's.
+    send_tags(client, copy, {**_marks(content, copy), **content.tags})
+    lacking = [
+        Param(*pair) for pair in content.parameters.items() if pair[0] not in copy.data.params
+    ]
+    for some in _batches(lacking, _PARAMETERS_PER_CALL):
+        client.log_batch(copy.info.run_id, params=some)
+    if content.dataset and content.dataset not in _datasets(copy):
+        name, digest = content.dataset
+        data = Dataset(name=name, digest=digest, source_type="local", source=_NO_SOURCE)
+        client.log_inputs(copy.info.run_id, datasets=[DatasetInput(data)])
+
+
+def _datasets(copy: Copy) -> dict[tuple[str, str], Any]:
+    inputs = copy.inputs.dataset_inputs if copy.inputs else []
+    return {(one.dataset.name, one.dataset.digest): one for one in inputs}
+
+
+def _users_tags(copy: Copy, content: CopyContent) -> dict[str, str]:
+    """Return the tags that a user set."""
+    ours = {*sent_names(TAGS, copy.data.tags, copy.data.tags), *content.tags}
+    return {
+        key: value
+        for key, value in copy.data.tags.items()
+        if key not in ours and not key.startswith("mlflow.")
+    }
+
+
+def _has_additions(copy: Copy, content: CopyContent) -> bool:
+    data = copy.data
+    return bool(
+        set(data.metrics) - sent_names(METRICS, data.tags, data.metrics)
+        or set(data.params) - sent_names(PARAMETERS, data.tags, data.params)
+        or _users_tags(copy, content)
+        or has_users_note(data.tags)
+    )
+
+
+def _replace(client: MlflowClient, copy: Copy, earlier: Copy, content: CopyContent) -> None:
+    """Move what a user added from an earlier copy to the new one; the earlier one goes to the bin.
+
+    Where MLflow cannot move the user's files, the earlier copy stays, under a name that says so.
+    """
+    from mlflow.entities import Param
+
+    data, run_id = earlier.data, copy.info.run_id
+    metrics = set(data.metrics) - sent_names(METRICS, data.tags, data.metrics)
+    points = [
+        (point.key, point.value, point.timestamp, point.step)
+        for name in sorted(metrics)
+        for point in client.get_metric_history(earlier.info.run_id, name)
+    ]
+    tags = {
+        key: value
+        for key, value in _users_tags(earlier, content).items()
+        if key not in copy.data.tags
+    }
+    if has_users_note(data.tags) and not has_users_note(copy.data.tags):
+        tags[NOTE_TAG] = data.tags[NOTE_TAG]
+    send_metrics(client, copy, points, tags)
+    parameters = set(data.params) - sent_names(PARAMETERS, data.tags, data.params)
+    added = [Param(key, data.params[key]) for key in sorted(parameters - set(content.parameters))]
+    for some in _batches(added, _PARAMETERS_PER_CALL):
+        client.log_batch(run_id, params=some)
+    datasets = [one for one in _datasets(earlier).values() if one.dataset.source != _NO_SOURCE]
+    if datasets:
+        client.log_inputs(run_id, datasets=datasets)
+    if earlier.info.run_name not in (None, "", content.name):
+        client.update_run(run_id, name=earlier.info.run_name)
+    for nested in nested_copies(client, earlier):
+        client.set_tag(nested.info.run_id, PARENT_TAG, run_id)
+    if _move_files(client, copy, earlier):
+        client.delete_run(earlier.info.run_id)
+    else:
+        client.update_run(earlier.info.run_id, name=f"{earlier.info.run_name} (earlier)")
+        client.delete_tag(earlier.info.run_id, KEY_TAG)
+
+
+def _move_files(client: MlflowClient, copy: Copy, earlier: Copy) -> bool:
+    """Copy the files that a user added; return False if MLflow cannot."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for file in client.list_artifacts(earlier.info.run_id):
+                if file.path not in (*SHAREABLE_FILES, REPORT_FILE):
+                    local = client.download_artifacts(earlier.info.run_id, file.path, folder)
+                    client.log_artifact(copy.info.run_id, local)
+    except Exception:  # of any of MLflow's stores
+        return False
+    return True
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,260 @@
+"""Send a run's parameters, curves, results and files to its copy in MLflow, and its status."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinical_symile.hashing import payload_digest
+from clinical_symile.tracking._mlflow_copies import (
+    REPORT_FILE,
+    CopyContent,
+    bring_up_to_date,
+    nested_copies,
+    remove_outdated,
+    send_metrics,
+    send_tags,
+)
+from clinical_symile.tracking._mlflow_payload import (
+    KEY_TAG,
+    TAG_LENGTH,
+    flatten_parameters,
+    history_points,
+    is_complete,
+    last_ms,
+    metric_names,
+    results_as_markdown,
+    run_description,
+    run_tags,
+    started_ms,
+    task_metrics,
+    task_tags,
+)
+from clinical_symile.tracking._sent_marks import METRICS, has_users_note, note_tags, sent_names
+from clinical_symile.tracking._sync_problems import files_problem_sentence
+from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
+from clinical_symile.tracking.tracking_uri import without_credentials
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as Copy
+    from mlflow.tracking import MlflowClient
+else:  # MLflow takes seconds to load: only a sync loads it
+    Copy = MlflowClient = Any
+
+# MLflow does not show a tag that begins with `mlflow.`; this one is read by the next sync only.
+_SENT = "mlflow.clinical_symile.mirrored"
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """The arguments of one sync.
+
+    Attributes:
+        run: the run's folder.
+        snapshot: the content of the folder that may be sent.
+        uri: tracking URI of the server or database.
+        report: a rendered report to store beside the run's files.
+        folder: the benchmark's folder to name in a problem; None for the run's.
+        is_training: True if this process trains the run right now.
+    """
+
+    run: Run
+    snapshot: RunSnapshot
+    uri: str
+    report: Path | None
+    folder: Path | None
+    is_training: bool
+
+
+def send_run(
+    client: MlflowClient, experiment: str, sync: SyncRequest
+) -> tuple[Copy, list[str], str | None]:
+    """Send what is new of a run.
+
+    Args:
+        client: of the server or database.
+        experiment: MLflow's name of the experiment.
+        sync: the run.
+
+    Returns:
+        The copy, what was sent in words, and why its files were not stored.
+    """
+    snapshot = sync.snapshot
+    copy, is_new = bring_up_to_date(
+        client, experiment, _content(snapshot), continues=lambda copy: _continues(copy, snapshot)
+    )
+    sync.run.write_mlflow_copy(
+        MlflowCopy(
+            tracking_uri=without_credentials(sync.uri),
+            experiment=snapshot.cohort,
+            run_id=copy.info.run_id,
+        )
+    )
+    kept, problem = _sent(copy), None
+    words = ["a new run"] if is_new else []
+    words += _send_history(client, copy, snapshot, kept)
+    words += _send_results(client, copy, snapshot, kept)
+    if is_complete(snapshot):
+        files, problem = _send_files(client, copy, sync, kept)
+        words += files
+    words += _set_status(client, copy, snapshot, is_training=sync.is_training)
+    return copy, words, problem
+
+
+def _content(run: RunSnapshot) -> CopyContent:
+    digest = run.metadata.get("store_digest")
+    return CopyContent(
+        name=run.name,
+        start_ms=started_ms(run),
+        tags=run_tags(run),
+        parameters=dict(flatten_parameters(run.metadata)),
+        metrics=metric_names(run),
+        dataset=None if digest is None else (run.cohort, str(digest)[:36]),
+    )
+
+
+def _sent(copy: Copy) -> dict[str, str]:
+    """Return the digests of what was sent, and the number of lines of the history."""
+    return json.loads(copy.data.tags.get(_SENT, "{}"))
+
+
+def _continues(copy: Copy, run: RunSnapshot) -> bool:
+    """Return whether the folder still holds everything that was sent earlier."""
+    known, sent = copy.data.params, _sent(copy)
+    return (
+        all(known.get(key, value) == value for key, value in flatten_parameters(run.metadata))
+        and (
+            "history" not in sent
+            or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
+        )
+        and sent_names(METRICS, copy.data.tags, copy.data.metrics) <= metric_names(run)
+    )
+
+
+def _send_history(
+    client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]
+) -> list[str]:
+    """Send the epochs that were not sent before; return how many, in words."""
+    skip = int(sent.get("lines", 0))
+    points = history_points(run, skip=skip)
+    if not points:
+        return []
+    sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
+    send_metrics(client, copy, points, {_SENT: json.dumps(sent)})
+    return [_counted(len(run.history) - skip, "epoch")]
+
+
+def _send_results(
+    client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]
+) -> list[str]:
+    """Send numbers to the run, for comparing runs in one table, and to a nested run per task."""
+    digest = payload_digest(*(run.files.get(name, b"") for name in SHAREABLE_FILES[2:]))
+    tasks = sorted({row.task for row in run.results})
+    is_sent = sent.get("results") == digest
+    nested = {one.data.tags.get(KEY_TAG): one for one in nested_copies(client, copy)}
+    keys = {task: task_tags(run, task, parent=copy.info.run_id)[KEY_TAG] for task in tasks}
+    lacking = [task for task in tasks if not is_sent or keys[task] not in nested]
+    for task in lacking:
+        _send_task(client, copy, run, task)
+    outdated = [one for key, one in nested.items() if key and key not in keys.values()]
+    if not is_sent:
+        remove_outdated(client, outdated)
+        _set_note(client, copy, run_description(run))
+        sent["results"] = digest
+        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
+    return [f"results of {_counted(len(lacking), 'task')}"] if lacking else []
+
+
+def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) -> None:
+    """Send the numbers of one task to the run and to its nested run."""
+    numbers = task_metrics(run, task)
+    content = CopyContent(
+        name=f"{task} · {run.name}",
+        start_ms=run.evaluated_ms,
+        tags=task_tags(run, task, parent=copy.info.run_id),
+        metrics=frozenset(numbers),
+    )
+    child, _ = bring_up_to_date(
+        client,
+        copy.info.experiment_id,
+        content,
+        continues=lambda one: sent_names(METRICS, one.data.tags, one.data.metrics) <= set(numbers),
+    )
+    _set_note(client, child, results_as_markdown([row for row in run.results if row.task == task]))
+    for one in (child, copy):
+        changed = [
+            (name, value, run.evaluated_ms, 0)
+            for name, value in numbers.items()
+            if one.data.metrics.get(name) != value
+        ]
+        send_metrics(client, one, changed)
+    if child.info.status != "FINISHED":
+        client.set_terminated(child.info.run_id, "FINISHED", run.evaluated_ms)
+
+
+def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:
+    """Replace the note, unless the user has written another one."""
+    if not has_users_note(copy.data.tags):
+        send_tags(client, copy, note_tags(note[:TAG_LENGTH]))
+
+
+def _send_files(
+    client: MlflowClient, copy: Copy, sync: SyncRequest, sent: dict[str, str]
+) -> tuple[list[str], str | None]:
+    """Upload the files that changed since they were last sent.
+
+    A server may keep its files where this machine cannot write. Its numbers are complete then.
+
+    Returns:
+        How many were sent, in words, and why the others cannot be stored.
+    """
+    path = sync.run.path / "run.toml"
+    record = {"run.toml": path.read_bytes()} if path.is_file() else {}
+    files = {**sync.snapshot.files, **record}
+    if sync.report is not None:
+        files[REPORT_FILE] = sync.report.read_bytes()
+    changed = {
+        name: content
+        for name, content in files.items()
+        if sent.get(name) != payload_digest(content)
+    }
+    for name, content in changed.items():
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / name
+            local.write_bytes(content)
+            try:
+                client.log_artifact(copy.info.run_id, str(local))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # of any of MLflow's stores and their drivers
+                place = copy.info.artifact_uri or "its artifact location"
+                return [], files_problem_sentence(
+                    error, run=sync.run.path, uri=sync.uri, place=place, folder=sync.folder
+                )
+        sent[name] = payload_digest(content)
+        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
+    return [_counted(len(changed), "file")] if changed else [], None
+
+
+def _set_status(
+    client: MlflowClient, copy: Copy, run: RunSnapshot, *, is_training: bool
+) -> list[str]:
+    """Set the status: finished, running, or failed for a training that nobody continues."""
+    run_id, status = copy.info.run_id, copy.info.status
+    if is_complete(run):
+        if status != "FINISHED":
+            client.set_terminated(run_id, "FINISHED", last_ms(run))
+            return ["its end"]
+    elif not is_training:
+        if status != "FAILED":
+            client.set_terminated(run_id, "FAILED", last_ms(run))
+            return ["that its training was stopped"]
+    elif status != "RUNNING":
+        client.update_run(run_id, status="RUNNING")
+    return []
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,111 @@
+"""Run folders without training, and what MLflow has of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from clinical_symile.tracking.analysis_tables import Measure, ModalityValue
+from clinical_symile.tracking.results import Result, write_rows
+
+RECORD = {
+    "started": "2026-03-01T10:00:00+00:00",
+    "cohort": "synthetic",
+    "store_digest": "0123456789abcdef",
+    "task_digest": "fedcba9876543210",
+    "git_commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    "seed": 0,
+    "overrides": {"optimiser.learning_rate": 0.001},
+    "task": "pretraining/symile",
+    "definition": {
+        "name": "pretraining/symile",
+        "modalities": ["cxr", "ecg"],
+        "objective": {"name": "symile"},
+    },
+}
+RESULT = Result(
+    run="symile-0",
+    cohort="synthetic",
+    task="retrieval/cxr_given_ecg_labs",
+    split="held_out",
+    missingness="complete",
+    metric="recall_at_1",
+    value=0.7,
+    low=0.65,
+    high=0.75,
+    interval="bca",
+    chance=0.1,
+    n_samples=400,
+    n_subjects=300,
+    hidden={"ecg": 0.0, "labs": 0.0},
+    mask="0123",
+    seed=0,
+    digest="aaaa",
+)
+MEASURE = Measure(
+    run="symile-0",
+    cohort="synthetic",
+    task="classification/deterioration",
+    missingness="complete",
+    part=None,
+    measure="calibration/slope",
+    value=0.9,
+    low=0.7,
+    high=None,
+    n_samples=400,
+    digest="bbbb",
+)
+WORTH = ModalityValue(
+    run="symile-0",
+    cohort="synthetic",
+    task="classification/deterioration",
+    metric="auroc",
+    quantity="interaction",
+    modalities="ecg+labs",
+    value=0.05,
+    low=0.01,
+    high=0.09,
+    n_samples=400,
+    n_subjects=300,
+    digest="bbbb",
+)
+RESULTS = [
+    RESULT,
+    replace(RESULT, missingness="without-ecg", value=0.2, low=0.15, high=0.25),
+    replace(RESULT, task="classification/deterioration", metric="auroc", value=0.8, digest="bbbb"),
+]
+
+
+def write_run(folder: Path, *, epochs: int = 3, finished: bool = True, **changes: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    record = RECORD | changes | ({"finished": "2026-03-01T10:05:00+00:00"} if finished else {})
+    (folder / "run.toml").write_text(tomli_w.dumps(record))
+    history = [
+        {"epoch": e, "step": 12 * e, "loss": 3.0 / e, "tuning/recall_at_1": 0.2 * e, "seconds": 1.5}
+        for e in range(1, epochs + 1)
+    ]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
+    if finished:
+        write_rows(folder / "results.jsonl", RESULTS)
+    return folder
+
+
+def runs_of(uri: str, experiment: str = "synthetic") -> list[Any]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    return [] if found is None else list(client.search_runs([found.experiment_id]))
+
+
+def parent_of(uri: str) -> Any:
+    (parent,) = [run for run in runs_of(uri) if "mlflow.parentRunId" not in run.data.tags]
+    return parent
+
+
+def files_of(uri: str, run_id: str) -> set[str]:
+    from mlflow.tracking import MlflowClient
+
+    return {file.path for file in MlflowClient(uri).list_artifacts(run_id)}
