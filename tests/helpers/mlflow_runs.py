@@ -100,9 +100,33 @@ def runs_of(uri: str, experiment: str = "synthetic") -> list[Any]:
     return [] if found is None else list(client.search_runs([found.experiment_id]))
 
 
-def parent_of(uri: str) -> Any:
-    (parent,) = [run for run in runs_of(uri) if "mlflow.parentRunId" not in run.data.tags]
+def parent_of(uri: str, experiment: str = "synthetic", *, name: str | None = None) -> Any:
+    """The only run that is not nested, or the one of a name."""
+    runs = [run for run in runs_of(uri, experiment) if "mlflow.parentRunId" not in run.data.tags]
+    (parent,) = [run for run in runs if name in (None, run.info.run_name)]
     return parent
+
+
+def check_copy(
+    uri: str, *, cohort: str, epochs: int, children: int, name: str | None = None
+) -> None:
+    """Check that a finished run is there whole: its curves, every point once, and its tasks."""
+    from mlflow.tracking import MlflowClient
+
+    client, copy = MlflowClient(uri), parent_of(uri, cohort, name=name)
+    nested = [
+        run
+        for run in runs_of(uri, cohort)
+        if run.data.tags.get("mlflow.parentRunId") == copy.info.run_id
+    ]
+    assert len(nested) == children
+    assert {run.info.status for run in (copy, *nested)} == {"FINISHED"}
+    for metric in copy.data.metrics:
+        points = client.get_metric_history(copy.info.run_id, metric)
+        assert len(points) == len({point.step for point in points}), metric
+    losses = client.get_metric_history(copy.info.run_id, "loss")
+    assert len(losses) == epochs, [point.step for point in losses]
+    assert "run.toml" in files_of(uri, copy.info.run_id)
 
 
 def files_of(uri: str, run_id: str) -> set[str]:
