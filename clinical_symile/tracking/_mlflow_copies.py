@@ -108,7 +108,7 @@ def bring_up_to_date(
 def send_metrics(
     client: MlflowClient,
     copy: Copy,
-    points: Sequence[tuple[str, float, int, int]],
+    points: Sequence[tuple[str, int | float, int, int]],
     tags: Mapping[str, str] | None = None,
 ) -> None:
     """Send points of metrics, and tags together with the last of them.

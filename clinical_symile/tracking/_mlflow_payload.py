@@ -117,7 +117,7 @@ def metric_names(run: RunSnapshot) -> frozenset[str]:
     return frozenset(curves.union(*(task_metrics(run, task) for task in tasks)))
 
 
-def task_metrics(run: RunSnapshot, task: str) -> dict[str, float]:
+def task_metrics(run: RunSnapshot, task: str) -> dict[str, int | float]:
     """Return all numbers of one task by MLflow's names."""
     rows = [row for row in run.results if row.task == task]
     return dict([*result_metrics(rows), *analysis_metrics(run.analysis, task)])

@@ -14,6 +14,8 @@ from clinical_symile.tracking.tracking_uri import (
 
 _LONGEST = 300
 _REFUSED = re.compile(r"\b(401|403)\b|authenti|permission denied", re.IGNORECASE)
+_CHECK = "Check that MLflow can be reached"
+_WITHOUT_USER = ("http:", "https:", "sqlite:", "file:")
 _UNKNOWN_REVISION = "Can't locate revision"
 
 
@@ -104,9 +106,11 @@ def _next_step(
     run: Path,
     uri: str,
     folder: Path | None,
-    otherwise: str = "Check that MLflow can be reached",
+    otherwise: str | None = None,
 ) -> str:
-    action = otherwise
+    action = otherwise or _CHECK
+    if otherwise is None and not uri.startswith(_WITHOUT_USER):
+        action = f"{_CHECK}, and that MLFLOW_TRACKING_URI has the address with its credentials"
     if isinstance(error, SyncError):
         action = error.action
     elif isinstance(error, FolderBusyError):

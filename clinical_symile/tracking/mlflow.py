@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 else:  # MLflow takes seconds to load: only `sync_run` loads it
     MlflowClient = Any
 
-_PROBE_TIMEOUT_S, _REQUEST_TIMEOUT_S, _BUSY_TIMEOUT_S = 3, 10, 30
+_PROBE_TIMEOUT_S, _REQUEST_TIMEOUT_S, _BUSY_TIMEOUT_S = 3, 10, 30.0
 
 _NOTE = (
     "Results of runs on one cohort. Metrics are named task/missingness/metric; `.low` and "

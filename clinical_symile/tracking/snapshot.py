@@ -51,7 +51,7 @@ class MlflowCopy:
         Raises:
             DataError: the table is not as expected.
         """
-        names = {field.name for field in fields(cls)}
+        names, table = {field.name for field in fields(cls)}, _as_mapping(table)
         texts = {key for key, value in table.items() if isinstance(value, str)}
         if texts != names or set(table) != names:
             raise DataError(
@@ -125,6 +125,10 @@ class RunSnapshot:
     analysis: RunAnalysis
     evaluated_ms: int
     files: Mapping[str, bytes]
+
+
+def _as_mapping(table: Any) -> Mapping[str, Any]:
+    return table if isinstance(table, Mapping) else {str(table): None}
 
 
 def without_small_counts(snapshot: RunSnapshot) -> RunSnapshot:

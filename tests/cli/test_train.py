@@ -5,6 +5,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from clinical_symile.data.store import CohortStore
 from tests.helpers.hospital import Hospital
 from tests.helpers.synthetic import TINY
@@ -56,6 +58,31 @@ def test_train_then_evaluate(
 
     said = refused(*_train(synthetic_store, runs, "--set", "dim=4"))
     assert "holds a run of another task_digest" in said
+
+
+@pytest.mark.parametrize("error", [SystemExit("driver"), RuntimeError("c4n4ry")])
+def test_no_error_of_mlflow_ends_a_training(
+    error: BaseException,
+    run: Callable[..., tuple[int, str, str]],
+    synthetic_store: CohortStore,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("clinical_symile.tracking.mlflow._database_maker", fail)
+    status, shown, said = run(*_train(synthetic_store, runs))
+    assert status == 0
+    assert "2 epochs" in shown
+    assert f"not synced: run 'symile-0' could not be synced to sqlite:///{runs.resolve()}" in shown
+    assert f"then run `clinical-symile sync {runs / 'symile-0'}`" in shown
+    assert said == ""
+    monkeypatch.undo()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    status, shown, _ = run("sync", runs / "symile-0")
+    assert status == 0
+    assert "symile-0: sent a new run, 2 epochs" in shown
 
 
 def test_what_cannot_be_learned_from_leaves_no_run(

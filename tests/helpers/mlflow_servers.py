@@ -123,7 +123,8 @@ class PostgreSQL:
         return f"postgresql+pg8000://me:{word}@127.0.0.1:{self.port}/{name}"
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
+        with contextlib.suppress(subprocess.CalledProcessError):  # it has ended by itself
+            self._run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
 
     def _run(self, program: str, *arguments: object, **environment: str) -> None:
         command = [str(self.programs / program), *map(str, arguments)]

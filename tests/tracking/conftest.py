@@ -25,7 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow takes seconds to make one."""
     folder = tmp_path_factory.mktemp("empty")
-    assert sync_run(Run(write_run(folder / "any", cohort="other")), uri=tracking_uri(folder)).run_id
+    found = sync_run(Run(write_run(folder / "any", cohort="other")), uri=tracking_uri(folder))
+    assert found.problem is None, found.problem
     return folder / "mlflow.db"
 
 

@@ -123,10 +123,10 @@ def test_a_run_arrives_in_postgresql_and_no_form_of_its_address_is_shown(
     for raw in (uri.replace("can%2Fary%40pg", postgresql.password), uri.replace("ary", "ary-not")):
         refused = sync_run(Run(folder), uri=raw)
         assert refused.run_id is None
-        assert "can" not in str(refused.problem).replace("cannot", "").replace("can be", "")
+        assert not any(piece in str(refused) for piece in ("can/", "can%2F", "ary@", "ary-not"))
     found = sync_run(Run(folder), uri=uri)
     assert found.problem is None
-    assert "ary" not in (folder / "run.toml").read_text().replace("library", "")
+    assert "ary" not in (folder / "run.toml").read_text()
     check_copy(uri, cohort="synthetic", epochs=3, children=2)
     # The recorded address has no password.
     later = sync_run(Run(folder))
