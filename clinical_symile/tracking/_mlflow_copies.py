@@ -150,9 +150,10 @@ def remove_outdated(client: MlflowClient, nested: Iterable[Copy]) -> None:
         if not _has_additions(copy, content):
             client.delete_run(copy.info.run_id)
         elif not _holds_no_number_of_ours(copy):
-            bring_up_to_date(
+            made, _ = bring_up_to_date(
                 client, copy.info.experiment_id, content, continues=_holds_no_number_of_ours
             )
+            client.set_terminated(made.info.run_id, "FINISHED", copy.info.end_time)
 
 
 def _holds_no_number_of_ours(copy: Copy) -> bool:

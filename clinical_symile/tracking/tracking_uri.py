@@ -26,7 +26,7 @@ _SECRET_VARIABLE = re.compile(rf"(?:^|_|PG|DATABASE|DB){_WORD}(?:_|$)", re.IGNOR
 _NO_SECRETS = ("PWD", "OLDPWD", _VARIABLE)
 # A shorter value of a variable is a switch or a number rather than a secret.
 _SHORTEST_SECRET, _SHORTEST_PART = 6, 4
-_USER_IN_URL = re.compile(r"://[^\s'\"<>]*@")
+_USER_IN_URL = re.compile(r"(?<!sqlite)(?<!file)://[^\s'\"<>]*@")
 _NAMED_SECRET = re.compile(
     rf"\b([\w-]*{_WORD}['\"]?\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?['\"]?[^\s'\",;&)]+['\"]?",
     re.IGNORECASE,
@@ -131,7 +131,12 @@ def _secrets_of_uri(uri: str) -> list[str]:
     if "://" not in uri:
         return []
     scheme, _, rest = uri.partition("://")
-    pieces = [word.partition("=")[2] for word in re.split("[?&;#]", rest)[1:]]
+    options = [word.partition("=")[::2] for word in re.split("[?&;#]", rest)[1:]]
+    pieces = [
+        value
+        for name, value in options
+        if re.search(_WORD, name, re.IGNORECASE) or len(value) >= _SHORTEST_SECRET
+    ]
     before, at, _ = rest.rpartition("@")
     if at and not uri.startswith(_LOCAL):
         user, _, password = before.partition(":")
