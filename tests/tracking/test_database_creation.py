@@ -237,6 +237,7 @@ def stopped_makings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_every_moment_of_making_reads_as_half_made_until_it_is_whole(stopped_makings: list[Path]):
     with _quiet_mlflow("sqlite:///x"):
         schema = _database_maker().schema
@@ -247,6 +248,7 @@ def test_every_moment_of_making_reads_as_half_made_until_it_is_whole(stopped_mak
     assert DatabaseState.HALF_MADE not in states[states.index(DatabaseState.WHOLE) :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
 def test_a_run_arrives_though_the_database_was_stopped_in_the_making(
     share: float, stopped_makings: list[Path], tmp_path: Path

@@ -432,11 +432,16 @@ def test_a_training_that_was_stopped_ends_at_the_next_sync_and_runs_again_when_r
 
 
 @pytest.mark.parametrize(
-    "error",
-    [SystemExit(3), GeneratorExit(), MemoryError(), ModuleNotFoundError("No boto3", name="boto3")],
-    ids=lambda error: type(error).__name__,
+    ("error", "method"),
+    [
+        (SystemExit(3), "search_runs"),
+        (GeneratorExit(), "create_run"),
+        (MemoryError(), "log_batch"),
+        (SystemExit(3), "log_artifact"),
+        (ModuleNotFoundError("No boto3", name="boto3"), "log_artifact"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )
-@pytest.mark.parametrize("method", ["create_run", "log_batch", "search_runs", "log_artifact"])
 def test_whatever_mlflow_raises_becomes_a_sentence_with_the_command_that_helps(
     error: BaseException, method: str, tmp_path: Path, database: str, monkeypatch: Any
 ):
@@ -502,8 +507,18 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, moment: int, *, after: bool) -> Non
         monkeypatch.setattr(MlflowClient, name, wrap(getattr(MlflowClient, name)))
 
 
-@pytest.mark.parametrize("after", [True, False])
-@pytest.mark.parametrize("moment", [1, 2, 3, 5, 8, 12, 16, 20])
+@pytest.mark.parametrize(
+    ("moment", "after"),
+    [
+        (1, True),
+        (8, False),
+        *(
+            pytest.param(moment, after, marks=pytest.mark.slow)
+            for moment in range(1, 24, 2)
+            for after in (True, False)
+        ),
+    ],
+)
 def test_a_sync_that_was_killed_at_any_moment_is_completed_by_the_next(
     moment: int, after: bool, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -548,6 +563,7 @@ def check_additions(client: Any, run_id: str) -> None:
     assert [file.path for file in client.list_artifacts(run_id, "notes")] == ["notes/review.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["database", "server"])
 def test_what_users_added_to_a_run_and_its_tasks_survives_every_sync_and_remake(
     place: str, tmp_path: Path, database: str, server: Server
