@@ -24,7 +24,7 @@ else:  # MLflow takes seconds to load: only a sync loads it
     Copy = MlflowClient = Any
 
 PARENT_TAG = "mlflow.parentRunId"
-REPORT_FILE = "report.html"
+REPORT_PAGE = "report.html"
 # The most that MLflow accepts in one call.
 _METRICS_PER_CALL, _PARAMETERS_PER_CALL = 900, 90
 # The source of a dataset that a sync sends: a path may hold a name that must not leave the machine.
@@ -261,7 +261,7 @@ def _move_files(client: MlflowClient, copy: Copy, earlier: Copy) -> bool:
     try:
         with tempfile.TemporaryDirectory() as folder:
             for file in client.list_artifacts(earlier.info.run_id):
-                if file.path not in (*SHAREABLE_FILES, REPORT_FILE):
+                if file.path not in (*SHAREABLE_FILES, REPORT_PAGE):
                     local = client.download_artifacts(earlier.info.run_id, file.path, folder)
                     client.log_artifact(copy.info.run_id, local)
     except Exception:  # of any of MLflow's stores

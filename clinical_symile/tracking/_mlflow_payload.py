@@ -114,10 +114,10 @@ def metric_names(run: RunSnapshot) -> frozenset[str]:
     """Return MLflow's names of all numbers of a run; any other name is outdated."""
     curves = {mlflow_name(key) for line in run.history for key in line if key != "step"}
     tasks = {row.task for row in run.results}
-    return frozenset(curves.union(*(task_metrics(run, task) for task in tasks)))
+    return frozenset(curves.union(*(numbers_of_task(run, task) for task in tasks)))
 
 
-def task_metrics(run: RunSnapshot, task: str) -> dict[str, int | float]:
+def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, int | float]:
     """Return all numbers of one task by MLflow's names."""
     rows = [row for row in run.results if row.task == task]
     return dict([*result_metrics(rows), *analysis_metrics(run.analysis, task)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_copies import (
-    REPORT_FILE,
+    REPORT_PAGE,
     CopyContent,
     bring_up_to_date,
     nested_copies,
@@ -24,11 +24,11 @@ from clinical_symile.tracking._mlflow_payload import (
     is_complete,
     last_ms,
     metric_names,
+    numbers_of_task,
     results_as_markdown,
     run_description,
     run_tags,
     started_ms,
-    task_metrics,
     task_tags,
 )
 from clinical_symile.tracking._sent_marks import METRICS, has_users_note, note_tags, sent_names
@@ -169,7 +169,7 @@ def _send_results(
 
 def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) -> None:
     """Send the numbers of one task to the run and to its nested run."""
-    numbers = task_metrics(run, task)
+    numbers = numbers_of_task(run, task)
     content = CopyContent(
         name=f"{task} · {run.name}",
         start_ms=run.evaluated_ms,
@@ -214,7 +214,7 @@ def _send_files(
     record = {"run.toml": path.read_bytes()} if path.is_file() else {}
     files = {**sync.snapshot.files, **record}
     if sync.report is not None:
-        files[REPORT_FILE] = sync.report.read_bytes()
+        files[REPORT_PAGE] = sync.report.read_bytes()
     changed = {
         name: content
         for name, content in files.items()

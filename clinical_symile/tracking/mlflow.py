@@ -23,7 +23,7 @@ from clinical_symile.tracking._sent_marks import NOTE_TAG
 from clinical_symile.tracking._sync_problems import SyncError, problem_sentence, sync_command
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import SQLITE, sqlite_path
-from clinical_symile.tracking.tracking_uri import HIDDEN, run_tracking_uri, without_credentials
+from clinical_symile.tracking.tracking_uri import REDACTED, run_tracking_uri, without_credentials
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -101,11 +101,7 @@ def sync_run(
     uri = run_tracking_uri(run) if uri is None else uri
     run.snapshot()  # a folder that is no run is refused before a lock is made beside it
     try:
-        if HIDDEN in uri:
-            raise SyncError(
-                "run.toml keeps no credentials of its address",
-                "Give the address by MLFLOW_TRACKING_URI",
-            )
+        _check_address(uri)
         with (
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
@@ -118,16 +114,29 @@ def sync_run(
         return SyncResult(uri=without_credentials(uri), problem=problem, run=run.name)
 
 
-def _sync(sync: SyncRequest) -> SyncResult:
-    from mlflow.tracking import MlflowClient
+def _check_address(uri: str) -> None:
+    """Refuse an address that cannot work, before anything is written.
 
-    uri, place = sync.uri, without_credentials(sync.uri)
+    Raises:
+        SyncError: it was recorded without its credentials, or MLflow would write another file.
+    """
+    if REDACTED in uri:
+        raise SyncError(
+            "run.toml keeps no credentials of its address",
+            "Give the address by MLFLOW_TRACKING_URI",
+        )
     database = sqlite_path(uri)
     if database is not None and "?" in str(database):
         raise SyncError(
             "MLflow cannot keep a database in a folder with '?' in its name",
             "Rename the folder, or name a server or another database in MLFLOW_TRACKING_URI",
         )
+
+
+def _sync(sync: SyncRequest) -> SyncResult:
+    from mlflow.tracking import MlflowClient
+
+    uri, place = sync.uri, without_credentials(sync.uri)
     aside = ensure_database(uri, _database_maker)
     client = MlflowClient(tracking_uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_PROBE_TIMEOUT_S):

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import sqlite_uri
 
-HIDDEN = "***"
+REDACTED = "***"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _LOCAL = ("sqlite:", "file:")
 # scheme://user:password@host:port/path?query#fragment, with no further "@" anywhere.
@@ -84,7 +84,7 @@ def without_credentials(uri: str) -> str:
     scheme = uri.partition("://")[0]
     found = _REGULAR.fullmatch(uri)
     if found is None or scheme.startswith("databricks"):
-        return f"{scheme}://{HIDDEN}"
+        return f"{scheme}://{REDACTED}"
     return f"{scheme}://{found['place']}"
 
 
@@ -93,7 +93,7 @@ def can_be_redacted(uri: str) -> bool:
 
     Where it is not, a driver may cut the password in two and name the pieces in its error.
     """
-    return "://" not in uri or uri.startswith(_LOCAL) or HIDDEN not in without_credentials(uri)
+    return "://" not in uri or uri.startswith(_LOCAL) or REDACTED not in without_credentials(uri)
 
 
 def redact(text: str, uri: str) -> str:
@@ -105,10 +105,10 @@ def redact(text: str, uri: str) -> str:
     """
     text = text.replace(uri, without_credentials(uri))
     for secret in sorted(set(_secrets(uri)), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        text = text.replace(secret, REDACTED)
     text = _USER_IN_URL.sub("://", text)
-    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
-    return _NAMED_SECRET.sub(rf"\g<1>{HIDDEN}", text)
+    text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    return _NAMED_SECRET.sub(rf"\g<1>{REDACTED}", text)
 
 
 def _secrets(uri: str) -> Iterator[str]:
