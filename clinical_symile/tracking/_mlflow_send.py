@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinical_symile.files import write_bytes
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_copies import (
     REPORT_PAGE,
@@ -223,7 +224,7 @@ def _send_files(
     for name, content in changed.items():
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / name
-            local.write_bytes(content)
+            write_bytes(local, content)
             try:
                 client.log_artifact(copy.info.run_id, str(local))
             except KeyboardInterrupt:

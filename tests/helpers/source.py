@@ -436,7 +436,6 @@ _MAY_WRITE = (
     "files",
     "modalities.waveform_files",
     "synthetic",
-    "tracking.mlflow",
 )
 
 
