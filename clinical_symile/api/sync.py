@@ -9,7 +9,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, report_page
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.run import Run
-from clinical_symile.tracking.tracking_uri import default_uri
+from clinical_symile.tracking.tracking_uri import default_uri, is_run_folder
 
 
 def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> SyncResult:
@@ -71,11 +71,15 @@ def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
             place = default_uri(run.path if run.mlflow_copy else folder)
             yield run, place, page if page.is_file() else None
         return
-    if (folder / "runs").is_dir() and not _is_run(folder):  # of a benchmark that was stopped
+    if (folder / "runs").is_dir() and not is_run_folder(folder):  # of a benchmark that was stopped
         benchmark, folder = folder, folder / "runs"
     else:
         benchmark = None
-    runs = [folder] if _is_run(folder) else sorted(one for one in _folders(folder) if _is_run(one))
+    runs = (
+        [folder]
+        if is_run_folder(folder)
+        else sorted(one for one in _folders(folder) if is_run_folder(one))
+    )
     if not runs:
         raise DataError(
             f"{folder}: holds no run; expected a folder of `clinical-symile train` or "
@@ -90,9 +94,3 @@ def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
 
 def _folders(folder: Path) -> list[Path]:
     return [one for one in folder.iterdir() if one.is_dir()] if folder.is_dir() else []
-
-
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder is a run's; the oracle's has results alone, like a benchmark's."""
-    has_results = (folder / "results.jsonl").is_file() and not (folder / "runs").is_dir()
-    return (folder / "run.toml").is_file() or has_results

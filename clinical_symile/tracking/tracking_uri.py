@@ -54,17 +54,22 @@ def run_tracking_uri(run: Run) -> str:
     return copy.tracking_uri
 
 
+def is_run_folder(folder: Path) -> bool:
+    """Return True for a run's folder; the oracle's has results alone, as a benchmark's has."""
+    has_results = (folder / "results.jsonl").is_file() and not (folder / "runs").is_dir()
+    return (folder / "run.toml").is_file() or has_results
+
+
 def default_uri(folder: Path) -> str:
-    """Return where `clinical-symile sync` copies a run or a benchmark without `--uri`.
+    """Return where `clinical-symile sync` copies a folder without `--uri`.
 
     Args:
-        folder: of a run or a benchmark.
+        folder: of a run or a benchmark, or one that holds runs.
 
     Raises:
         DataError: `run.toml` cannot be read.
     """
-    is_benchmark = (folder / "runs").is_dir() and not (folder / "run.toml").is_file()
-    return tracking_uri(folder) if is_benchmark else run_tracking_uri(Run(folder))
+    return run_tracking_uri(Run(folder)) if is_run_folder(folder) else tracking_uri(folder)
 
 
 def without_credentials(uri: str) -> str:

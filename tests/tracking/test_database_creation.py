@@ -234,6 +234,7 @@ def stopped_makings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
         utils._initialize_tables(engine)
         engine.dispose()
+        found.append(path)  # the last change is only there after its commit
     return found
 
 
