@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_symile.tracking._mlflow_payload import KEY_TAG
 from clinical_symile.tracking._sent_marks import (
-    METRICS,
+    METRIC_NAMES,
     NOTE_TAG,
     PARAMETERS,
     TAGS,
@@ -157,14 +157,14 @@ def remove_outdated(client: MlflowClient, nested: Iterable[Copy]) -> None:
 
 
 def _holds_no_number_of_ours(copy: Copy) -> bool:
-    return not sent_names(METRICS, copy.data.tags, copy.data.metrics)
+    return not sent_names(METRIC_NAMES, copy.data.tags, copy.data.metrics)
 
 
 def _marks(content: CopyContent, copy: Copy | None) -> dict[str, str]:
     """Return the hidden tags that say what of a copy is a sync's."""
     tags = {} if copy is None else copy.data.tags
     kinds = (
-        (METRICS, content.metrics, () if copy is None else copy.data.metrics),
+        (METRIC_NAMES, content.metrics, () if copy is None else copy.data.metrics),
         (PARAMETERS, content.parameters, () if copy is None else copy.data.params),
         (TAGS, content.tags, tags),
     )
@@ -209,7 +209,7 @@ def _users_tags(copy: Copy, content: CopyContent) -> dict[str, str]:
 def _has_additions(copy: Copy, content: CopyContent) -> bool:
     data = copy.data
     return bool(
-        set(data.metrics) - sent_names(METRICS, data.tags, data.metrics)
+        set(data.metrics) - sent_names(METRIC_NAMES, data.tags, data.metrics)
         or set(data.params) - sent_names(PARAMETERS, data.tags, data.params)
         or _users_tags(copy, content)
         or has_users_note(data.tags)
@@ -224,7 +224,7 @@ def _replace(client: MlflowClient, copy: Copy, earlier: Copy, content: CopyConte
     from mlflow.entities import Param
 
     data, run_id = earlier.data, copy.info.run_id
-    metrics = set(data.metrics) - sent_names(METRICS, data.tags, data.metrics)
+    metrics = set(data.metrics) - sent_names(METRIC_NAMES, data.tags, data.metrics)
     points = [
         (point.key, point.value, point.timestamp, point.step)
         for name in sorted(metrics)

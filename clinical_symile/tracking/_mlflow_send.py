@@ -32,7 +32,7 @@ from clinical_symile.tracking._mlflow_payload import (
     started_ms,
     task_tags,
 )
-from clinical_symile.tracking._sent_marks import METRICS, has_users_note, note_tags, sent_names
+from clinical_symile.tracking._sent_marks import METRIC_NAMES, has_users_note, note_tags, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
@@ -130,7 +130,7 @@ def _continues(copy: Copy, run: RunSnapshot) -> bool:
             "history" not in sent
             or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
-        and sent_names(METRICS, copy.data.tags, copy.data.metrics) <= metric_names(run)
+        and sent_names(METRIC_NAMES, copy.data.tags, copy.data.metrics) <= metric_names(run)
     )
 
 
@@ -181,7 +181,9 @@ def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) ->
         client,
         copy.info.experiment_id,
         content,
-        continues=lambda one: sent_names(METRICS, one.data.tags, one.data.metrics) <= set(numbers),
+        continues=lambda one: (
+            sent_names(METRIC_NAMES, one.data.tags, one.data.metrics) <= set(numbers)
+        ),
     )
     _set_note(client, child, results_as_markdown([row for row in run.results if row.task == task]))
     for one in (child, copy):

@@ -8,7 +8,7 @@ NOTE_TAG = "mlflow.note.content"
 # MLflow does not show a tag that begins with `mlflow.`. These hold a short digest of each name
 # that a sync sent, and of the note. A tag holds so many of them.
 _PREFIX, NOTE_SENT_TAG = "mlflow.clinical_symile.", "mlflow.clinical_symile.note"
-METRICS, PARAMETERS, TAGS = "names", "parameters", "tags"
+METRIC_NAMES, PARAMETERS, TAGS = "names", "parameters", "tags"
 _DIGITS, _MARKS_PER_TAG = 8, 500
 # Copies of version 0.2.0 and earlier have no marks: there, these are a sync's, all parameters are,
 # and no tag but those that a sync sends now.
@@ -20,12 +20,12 @@ def sent_names(kind: str, tags: Mapping[str, str], names: Iterable[str]) -> set[
     """Return the names that a sync sent; the others are the user's.
 
     Args:
-        kind: `METRICS`, `PARAMETERS` or `TAGS`.
+        kind: `METRIC_NAMES`, `PARAMETERS` or `TAGS`.
         tags: of the copy.
         names: of the copy's metrics, parameters or tags.
     """
     if f"{_PREFIX}{kind}.0" not in tags:
-        if kind == METRICS:
+        if kind == METRIC_NAMES:
             return {name for name in names if name.startswith(_OUR_METRICS)}
         return set(names) if kind == PARAMETERS else set()
     start = f"{_PREFIX}{kind}."
@@ -39,7 +39,7 @@ def mark_tags(
     """Return the hidden tags that say what a sync sent.
 
     Args:
-        kind: `METRICS`, `PARAMETERS` or `TAGS`.
+        kind: `METRIC_NAMES`, `PARAMETERS` or `TAGS`.
         sent: the names that are sent now.
         tags: of the copy as it is; empty for a new one.
         there: names of the copy's metrics, parameters or tags as it is.
@@ -62,7 +62,7 @@ def has_users_note(tags: Mapping[str, str]) -> bool:
     note = tags.get(NOTE_TAG, "")
     if NOTE_SENT_TAG in tags:
         return note != "" and payload_digest(note) != tags[NOTE_SENT_TAG]
-    is_old_copy = f"{_PREFIX}{METRICS}.0" not in tags
+    is_old_copy = f"{_PREFIX}{METRIC_NAMES}.0" not in tags
     return note != "" and not (is_old_copy and _OUR_NOTE in note)
 
 
