@@ -22,9 +22,9 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.models.multimodal import embed_rows
-from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES, RETRIEVAL_METRICS
 from clinical_symile.training.learner import build_learner
+from tests.helpers.objective_values import registered
 from tests.helpers.synthetic import tiny
 
 RETRIEVALS = [
@@ -56,7 +56,7 @@ def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingPredict
     embeddings = Embeddings(
         z=z, available=present, modalities=store.modalities, rows=torch.arange(len(present))
     )
-    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES)(), store)
+    return EmbeddingPredictor(embeddings, registered(objective, dim=5), store)
 
 
 def _random(store: CohortStore) -> EmbeddingPredictor:

@@ -9,8 +9,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.missing_query_rules import results_by_rule
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
-from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import OBJECTIVES
+from tests.helpers.objective_values import registered
 
 PATTERNS = ("complete", "without-ecg")
 ABOUT = {"run": "a-0", "seed": 0}
@@ -34,7 +33,7 @@ def _predictor(
     z = torch.nn.functional.normalize(z, dim=2) * present[:, :, None]
     rows, names = torch.arange(len(present)), tuple(store.modalities)
     embeddings = Embeddings(z=z, available=present, modalities=names, rows=rows)
-    return EmbeddingPredictor(embeddings, resolve(objective, OBJECTIVES)(), store)
+    return EmbeddingPredictor(embeddings, registered(objective, dim=6), store)
 
 
 def test_each_rule_gives_what_evaluating_by_it_alone_gives(

@@ -20,9 +20,9 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.ranking import Ranking, rank
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.synthetic.oracle import Oracle
+from tests.helpers.objective_values import registered
 
 NAME = "retrieval/cxr_given_ecg_labs"
 
@@ -117,7 +117,7 @@ def test_a_model_ranks_a_gallery_as_it_ranks_lists(
     z = z[torch.randint(len(z), (len(present),), generator=generator)]
     rows = torch.arange(len(present))
     embeddings = Embeddings(z * present[:, :, None], present, synthetic_store.modalities, rows)
-    made = resolve(objective, OBJECTIVES)()
+    made = registered(objective, dim=8)
     _check_as_lists(task, EmbeddingPredictor(embeddings, made, synthetic_store), synthetic_store)
 
 

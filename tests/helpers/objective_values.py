@@ -8,8 +8,19 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 
 MODALITIES = ("cxr", "ecg", "labs", "notes")
+
+
+def registered(name: str, *, modalities: tuple[str, ...] = MODALITIES[:3], dim: int) -> Objective:
+    """An objective of the registry in float32, ready for embeddings of a width."""
+    objective = resolve(name, OBJECTIVES)()
+    objective.connect(
+        modalities=modalities, dim=dim, norm="l2", generator=torch.Generator().manual_seed(0)
+    )
+    return objective
 
 
 Some = TypeVar("Some", bound=Objective)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,8 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
-from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
+from tests.helpers.objective_values import registered
 
 MODALITIES = ("cxr", "ecg", "labs")
 DIM = 6
@@ -38,21 +39,33 @@ def classification(catalog: Catalog) -> Classification:
     return made
 
 
+@pytest.fixture
+def predictor_of(
+    synthetic_store: CohortStore, generator: torch.Generator
+) -> Callable[[str], EmbeddingPredictor]:
+    """Random embeddings of the whole store, scored by an objective."""
+
+    def make(name: str) -> EmbeddingPredictor:
+        present = torch.from_numpy(synthetic_store.present.copy())
+        drawn = torch.randn(len(present), 3, DIM, generator=generator)
+        z = torch.nn.functional.normalize(drawn, dim=2)
+        embeddings = Embeddings(
+            z=torch.where(present[:, :, None], z, 0.0),
+            available=present,
+            modalities=MODALITIES,
+            rows=torch.arange(len(present)),
+        )
+        return EmbeddingPredictor(embeddings, registered(name, dim=DIM), synthetic_store)
+
+    return make
+
+
 @pytest.fixture(params=OBJECTIVES)
 def predictor(
-    request: pytest.FixtureRequest, synthetic_store: CohortStore, generator: torch.Generator
+    request: pytest.FixtureRequest, predictor_of: Callable[[str], EmbeddingPredictor]
 ) -> EmbeddingPredictor:
-    """Random embeddings of the whole store."""
-    present = torch.from_numpy(synthetic_store.present.copy())
-    z = torch.nn.functional.normalize(torch.randn(len(present), 3, DIM, generator=generator), dim=2)
-    embeddings = Embeddings(
-        z=torch.where(present[:, :, None], z, 0.0),
-        available=present,
-        modalities=MODALITIES,
-        rows=torch.arange(len(present)),
-    )
-    objective = resolve(request.param, OBJECTIVES)()
-    return EmbeddingPredictor(embeddings, objective, synthetic_store)
+    """The same for every objective."""
+    return predictor_of(request.param)
 
 
 def _spoiled(predictor: EmbeddingPredictor, kept: np.ndarray) -> EmbeddingPredictor:
@@ -96,11 +109,25 @@ def test_scores_are_the_objectives_own_for_each_candidate(
 ) -> None:
     request, candidates = _request(retrieval, "complete", synthetic_store)
     scores = predictor.score(request, candidates)
+    z = predictor.embeddings.z
+    for place, row in enumerate(request.rows):
+        query = predictor.embeddings.take(torch.tensor([row]))
+        for column, candidate in enumerate(candidates[place]):
+            own = predictor.objective.score(query, z[candidate, :1], target="cxr").item()
+            assert scores[place, column] == pytest.approx(own, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["symile", "clip"])
+def test_scores_are_products_or_sums_by_hand(
+    name: str, predictor_of: Callable, retrieval: Retrieval, synthetic_store: CohortStore
+) -> None:
+    predictor = predictor_of(name)
+    request, candidates = _request(retrieval, "complete", synthetic_store)
+    scores = predictor.score(request, candidates)
     z = predictor.embeddings.z.double().numpy()
-    symile = "Symile" in type(predictor.objective).__name__
     for place, row in enumerate(request.rows):
         for column, candidate in enumerate(candidates[place]):
-            joined = z[row, 1] * z[row, 2] if symile else z[row, 1] + z[row, 2]
+            joined = z[row, 1] * z[row, 2] if name == "symile" else z[row, 1] + z[row, 2]
             expected = (joined * z[candidate, 0]).sum()
             assert scores[place, column] == pytest.approx(expected, abs=1e-6)
 
