@@ -2,10 +2,17 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 SMALLEST_COUNT = 10  # smaller counts of people or samples are withheld
+# A count of people or of what belongs to one of them, unless a message asks for the number.
+_COUNTED = re.compile(
+    r"(?<![\w.,@<>=-])(?<!least )(?<!most )(?<!than )(?<!expected )(?<!first )(?<!every )"
+    r"(?P<n>\d+)(?P<between>(?: of (?:all |its |the )?(?P<total>\d+))? (?:\w+ )?)"
+    r"(?P<noun>(?:sample|subject|person|patient|admission|row|recording|value|label|prediction"
+    r"|score|embedding|id|pair)s?|people|queries)\b"
+)
 DASH = "\N{EN DASH}"  # stands for a value that is not known
 NO_INTERVAL = "no interval"
 PERCENT = "\N{NO-BREAK SPACE}%"
@@ -101,6 +108,62 @@ def format_parts(counts: Mapping[str, int]) -> dict[str, str]:
     if len(hidden) == 1 and shown:
         words[min(shown, key=lambda name: shown[name])] = f"≥{SMALLEST_COUNT}"
     return words
+
+
+def format_total(total: int, parts: Iterable[int]) -> str:
+    """Format a total whose parts are shown: a lower bound if one of them is withheld.
+
+    >>> format_total(125, [100, 22, 3])
+    '123 or more'
+    """
+    parts = list(parts)
+    few = sum(0 < n < SMALLEST_COUNT for n in parts)
+    if not few or total < SMALLEST_COUNT:
+        return format_count(total)
+    least = sum(n for n in parts if n >= SMALLEST_COUNT) + few
+    return f"{format_count(max(least, SMALLEST_COUNT))} or more"
+
+
+def format_nested_counts(counts: Iterable[int]) -> dict[int, str]:
+    """Format counts of which one may contain another, so that no small difference follows.
+
+    >>> format_nested_counts([120, 117, 60])
+    {60: '60', 117: '>110', 120: '120'}
+    """
+    distinct = sorted(set(counts))
+    larger = [*distinct[1:], *distinct[-1:]]
+    return {n: format_part(n, total) for n, total in zip(distinct, larger, strict=True)}
+
+
+def mask_subject_counts(text: str) -> str:
+    """Replace counts below 10 of samples, subjects, rows and the like in a sentence by `<10`.
+
+    Of `n of total`, a small remainder is withheld too. Numbers that are asked for stay.
+
+    >>> mask_subject_counts("3 of 90 samples have no line; expected at least 2 samples")
+    '<10 of 90 samples have no line; expected at least 2 samples'
+    >>> mask_subject_counts("ecg: 88 of 90 values are in mV")
+    'ecg: >80 of 90 values are in mV'
+    """
+
+    def masked(found: re.Match[str]) -> str:
+        n, total, noun = int(found["n"]), found["total"], found["noun"]
+        is_small = 0 < n < SMALLEST_COUNT
+        if total is None:
+            return f"{format_count(n)}{found['between']}{_plural(noun)}" if is_small else found[0]
+        whole = int(total)
+        part = format_part(n, whole)
+        between = found["between"]
+        if 0 < whole < SMALLEST_COUNT:
+            between = between.replace(total, format_count(whole), 1)
+        words = found["n"] if part == format_count(n) and not is_small else part
+        return f"{words}{between}{noun}"
+
+    return _COUNTED.sub(masked, text)
+
+
+def _plural(noun: str) -> str:
+    return noun if noun.endswith("s") or noun == "people" else f"{noun}s"
 
 
 def format_p_value(p_value: float | None) -> str:

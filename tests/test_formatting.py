@@ -1,16 +1,21 @@
+import pytest
+
 from clinical_symile.formatting import (
     DASH,
     format_count,
     format_difference,
     format_duration,
     format_interval,
+    format_nested_counts,
     format_p_value,
     format_part,
     format_parts,
+    format_total,
     format_value,
     html_table,
     join_words,
     mask_small_counts,
+    mask_subject_counts,
 )
 
 NBSP, MINUS = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}"
@@ -51,6 +56,55 @@ def test_a_small_count_does_not_follow_by_subtraction():
     assert format_part(60, 100) == "60"
     assert format_part(5, 100) == "<10"
     assert format_part(13, 18) == "≥10"
+
+
+def test_a_total_of_withheld_parts_is_a_bound_that_tells_nothing_of_them():
+    assert format_total(125, [100, 25]) == "125"
+    # Any small part is possible: 1 to 9.
+    assert {format_total(122 + n, [100, 22, n]) for n in range(1, 10)} == {"123 or more"}
+    assert format_total(9, [4, 5]) == "<10"
+    assert format_total(12, [4, 5, 3]) == "10 or more"
+
+
+def test_of_nested_counts_no_small_difference_follows():
+    assert format_nested_counts([100, 100, 60]) == {60: "60", 100: "100"}
+    for n in range(91, 100):
+        assert format_nested_counts([100, n])[n] == ">90"
+    assert format_nested_counts([15, 12, 4]) == {4: "<10", 12: "≥10", 15: "15"}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "masked"),
+    [
+        ("3 samples have no line", "<10 samples have no line"),
+        ("it has 1 subject", "it has <10 subjects"),
+        ("2 labelled rows of 12 people", "<10 labelled rows of 12 people"),
+        ("3 of 90 values are in mV", "<10 of 90 values are in mV"),
+        ("88 of 90 values are in mV", ">80 of 90 values are in mV"),
+        ("5 of its 7 rows", "<10 of its <10 rows"),
+        ("90 of 90 rows, 0 of 4 samples", "90 of 90 rows, 0 of <10 samples"),
+        ("1234 samples", "1234 samples"),
+    ],
+)
+def test_counts_of_people_in_a_sentence_are_withheld(sentence, masked):
+    assert mask_subject_counts(sentence) == masked
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "expected at least 2 samples",
+        "fewer than 10 subjects",
+        "line 7: 3 cells; expected 4",
+        "mcar-5 rows",
+        "LOINC 2160-0 values",
+        "the first 2 rows",
+        "[CS-D012]",
+        "2 of its 3 Parquet files",
+    ],
+)
+def test_numbers_that_count_nobody_stay(sentence):
+    assert mask_subject_counts(sentence) == sentence
 
 
 def test_p_values_durations_and_lists_are_short():

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from clinical_symile.cli.arguments import STORE
+from clinical_symile.formatting import mask_subject_counts
 
 
 def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def run_audit(options: argparse.Namespace) -> int:
 
     findings = audit_store(open_store(options.store), pretraining=options.pretraining)
     for finding in findings:
-        print(finding)
+        print(mask_subject_counts(str(finding)))
         if options.samples and finding.samples:
             print(f"        samples {', '.join(map(str, finding.samples))}")
     if not options.samples and any(finding.samples for finding in findings):

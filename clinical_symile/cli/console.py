@@ -8,7 +8,17 @@ from rich.table import Table
 
 from clinical_symile.data.ingest.samples import SelectedSamples
 from clinical_symile.data.store import CohortStore
-from clinical_symile.formatting import SMALLEST_COUNT, format_p_value, mask_small_counts
+from clinical_symile.formatting import (
+    SMALLEST_COUNT,
+    format_count,
+    format_nested_counts,
+    format_p_value,
+    format_part,
+    format_parts,
+    format_total,
+    mask_small_counts,
+    mask_subject_counts,
+)
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.reporting.results import Results
@@ -53,6 +63,7 @@ def results_table(
         words = "oracle (ceiling)" if run == ORACLE else names[run]
         table.add_column(words if few else words.replace("_", "_\n"), justify="right")
     table.add_column("chance", justify="right")
+    sizes = format_nested_counts(row.n_samples for row in rows)
     cells = {(row.task, row.missingness, row.run): row for row in rows}
     lines = dict.fromkeys((row.task, row.missingness) for row in (*rows, *unscored))
     last = None
@@ -65,9 +76,7 @@ def results_table(
             task if task != last else "",
             missingness,
             primary.get(task, ""),
-            str(some.n_samples)
-            if some and some.n_samples >= SMALLEST_COUNT
-            else "<10" * bool(some),
+            sizes[some.n_samples] if some else "",
             *(_cell(row) if few else _value(row) for row in found),
             _chance(some),
         )
@@ -87,18 +96,18 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         right = heading in ("difference", "p", "Holm")
         table.add_column(heading, justify="right" if right else "left")
     for row in comparisons:
+        is_small = min(row.n_samples, row.n_subjects) < SMALLEST_COUNT
         difference = f"{row.difference:+.3f} {_ends(row.low, row.high, sign='+')}"
-        if min(row.n_samples, row.n_subjects) < SMALLEST_COUNT:
+        if is_small:
             difference = _WITHHELD
         table.add_row(
             row.task,
             row.missingness,
             f"{row.metric}: {_pair(row)}",
-            f"[bold]{difference}[/bold]" if is_significant(row) else difference,
-            format_p_value(row.p_value),
-            format_p_value(row.p_holm),
+            f"[bold]{difference}[/bold]" if is_significant(row) and not is_small else difference,
+            *(format_p_value(None if is_small else p) for p in (row.p_value, row.p_holm)),
             row.test or "none",
-            *([_verdict(row)] if with_margin else []),
+            *([_verdict(row, is_small=is_small)] if with_margin else []),
         )
     return table
 
@@ -117,65 +126,80 @@ def show_comparisons(
         for family in dict.fromkeys(row.family for row in rows if row.family):
             console.print(f"Holm: adjusted for {family}; bold where it is below 0.05")
     for note in notes:
-        console.print(note, markup=False)
+        console.print(mask_subject_counts(note), markup=False)
 
 
 def show_store(store: CohortStore, console: Console) -> None:
     """Print the counts of a store, and what was left out and why."""
-    counts = store.manifest["counts"]
-    samples = sum(split["samples"] for split in counts.values())
-    layout = store.manifest.get("layout")
+    manifest = store.manifest
+    counts, layout = manifest["counts"], manifest.get("layout")
+    splits = {name: split["samples"] for name, split in counts.items()}
+    total = format_total(sum(splits.values()), splits.values())
     console.print(
-        f"{store.path}: {samples} samples of cohort '{store.cohort}'"
+        f"{store.path}: {total} samples of cohort '{store.cohort}'"
         + (f", read as layout '{layout}'" if layout else "")
     )
     table = Table()
     for heading in ("split", "samples", "subjects", *(f"with {name}" for name in store.modalities)):
         table.add_column(heading, justify="left" if heading == "split" else "right")
+    shown = format_parts(splits)
     for name, split in counts.items():
-        present = [str(split["present"][modality]) for modality in store.modalities]
-        table.add_row(name, str(split["samples"]), str(split["subjects"]), *present)
+        numbers = [split["subjects"], *(split["present"][m] for m in store.modalities)]
+        table.add_row(name, shown[name], *_of_split(numbers, split["samples"], shown[name]))
     console.print(table)
-    left_out = store.manifest["left_out"]
+    left_out, implausible = manifest["left_out"], manifest.get("implausible", {})
     for reason, count in left_out.items():
-        console.print(f"left out: {count} ({reason})")
-    for modality, reasons in store.manifest["rejected"].items():
-        for reason, count in reasons.items():
-            console.print(f"{modality} rejected: {count} ({reason})")
-    for modality, words in store.manifest["noted"].items():
-        for word, count in words.items():
-            console.print(f"{modality} noted: {count} ({word})")
-    _show_coverage(store.manifest.get("coverage", ()), console)
-    implausible = store.manifest.get("implausible", {})
+        console.print(f"left out: {format_count(count)} ({reason})")
+    for what in ("rejected", "noted"):
+        for modality, reasons in manifest[what].items():
+            for reason, count in reasons.items():
+                console.print(f"{modality} {what}: {format_count(count)} ({reason})")
+    _show_coverage(manifest.get("coverage", ()), console)
     for modality, parts in implausible.items():
         for part, count in parts.items():
-            console.print(f"{modality}: {count} implausible values of {part} not taken")
-    rejected = store.manifest["rejected"].values()
+            number = format_count(count)
+            console.print(f"{modality}: {number} implausible values of {part} not taken")
+    rejected = manifest["rejected"].values()
     if not left_out and not any(rejected) and not any(implausible.values()):
         console.print("Nothing was left out and no recording was rejected.")
 
 
 def show_selected(selected: SelectedSamples, console: Console) -> None:
     """Print the rows that would be read and left out, before any recording is opened."""
-    console.print(f"{selected.rows} rows in the tables, {selected.samples} would be read")
+    splits = {name: samples for name, (samples, _) in selected.splits.items()}
+    left_out = selected.left_out.values()
+    again = selected.rows - selected.samples - sum(left_out)  # rows that repeat another
+    rows = format_total(selected.rows, [*splits.values(), *left_out, max(again, 0)])
+    samples = format_total(selected.samples, splits.values())
+    console.print(f"{rows} rows in the tables, {samples} would be read")
     table = Table()
     table.add_column("recorded")
     table.add_column("rows", justify="right")
-    for pattern, count in selected.recorded.items():
-        table.add_row(pattern.replace("+", " + ") or "nothing", str(count))
+    for pattern, number in format_parts(selected.recorded).items():
+        table.add_row(pattern.replace("+", " + ") or "nothing", number)
     console.print(table)
     for reason, count in selected.left_out.items():
-        console.print(f"left out: {count} ({reason})")
-    for split, (samples, subjects) in selected.splits.items():
-        console.print(f"{split}: {samples} samples of {subjects} subjects")
+        console.print(f"left out: {format_count(count)} ({reason})")
+    shown = format_parts(splits)
+    for split, (count, subjects) in selected.splits.items():
+        (number,) = _of_split([subjects], count, shown[split])
+        console.print(f"{split}: {shown[split]} samples of {number} subjects")
     _show_coverage(selected.problems, console)
     console.print("No recording was opened: some may prove unusable.")
+
+
+def _of_split(numbers: Sequence[int], samples: int, shown: str) -> list[str]:
+    """Format counts among the samples of a split; bounds only if that of the samples is one."""
+    if shown == format_count(samples):
+        return [format_part(n, samples) for n in numbers]
+    return [shown if n >= SMALLEST_COUNT else format_count(n) for n in numbers]
 
 
 def _show_coverage(problems: Sequence[Mapping[str, str]], console: Console) -> None:
     """Print what no sample has, and values in another unit."""
     for problem in problems:
-        console.print(f"warning: {problem['sentence']}", markup=False, highlight=False)
+        sentence = mask_subject_counts(problem["sentence"])
+        console.print(f"warning: {sentence}", markup=False, highlight=False)
 
 
 def show_training(run: Run, console: Console) -> None:
@@ -239,7 +263,7 @@ def show_unscored(
         words = mask_small_counts(reason)
         console.print(f"not scored: {task}, {patterns} ({runs}): {words}", markup=False)
     for note in notes:
-        console.print(note, markup=False)
+        console.print(mask_subject_counts(note), markup=False)
 
 
 def show_synced(synced: SyncResult, console: Console) -> None:
@@ -272,8 +296,10 @@ def _pair(row: Comparison) -> str:
     return f"{row.run} - {row.baseline}"
 
 
-def _verdict(row: Comparison) -> str:
-    return "" if row.margin is None else f"{row.verdict} ({row.margin:g})"
+def _verdict(row: Comparison, *, is_small: bool) -> str:
+    if row.margin is None:
+        return ""
+    return f"{_WITHHELD if is_small else row.verdict} ({row.margin:g})"
 
 
 def _ends(low: float | None, high: float | None, *, sign: str = "") -> str:
@@ -304,12 +330,6 @@ def _short(runs: Sequence[str]) -> dict[str, str]:
             if not all(some.values()):
                 return {run: run for run in some}
     return {run: "-".join(words) for run, words in some.items()}
-
-
-def _count(row: Result | None) -> str:
-    if row is None:
-        return ""
-    return str(row.n_samples) if row.n_samples >= SMALLEST_COUNT else f"<{SMALLEST_COUNT}"
 
 
 def _chance(row: Result | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from clinical_symile import __version__
 from clinical_symile.cli.arguments import add_catalog
 from clinical_symile.errors import Problem, as_problems
+from clinical_symile.formatting import mask_subject_counts
 
 # Each verb is a module of its own, which defines `add_<verb>_arguments` and `run_<verb>`. It is
 # imported where its arguments are needed, so that no verb waits for another.
@@ -60,9 +61,9 @@ def verb_function(verb: str, pattern: str) -> Callable[..., Any]:
 
 
 def print_problems(problems: Sequence[str]) -> None:
-    """Print problems on standard error, each with its code."""
+    """Print problems on standard error, each with its code and without small counts of people."""
     for problem in as_problems(problems, None):
-        print(f"error: {problem.with_code()}", file=sys.stderr)
+        print(f"error: {mask_subject_counts(problem.with_code())}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -24,6 +24,7 @@ from clinical_symile.data.ingest.store_writer import (
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, rename_folder, write_file, write_text
+from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of, file_sha256
 from clinical_symile.tracking.progress import Progress
 
@@ -183,9 +184,10 @@ def _empty_cohort_error(
         }
     )
     reasons += Counter(left_out) + Counter(selected.left_out)
+    found = ", ".join(f"{format_count(n)} {reason}" for reason, n in reasons.items())
     return DataError(
-        f"cohort '{cohort.name}': none of {selected.rows} rows became a sample; found "
-        f"{', '.join(f'{n} {reason}' for reason, n in reasons.items()) or 'no recorded modality'}. "
+        f"cohort '{cohort.name}': none of {format_count(selected.rows)} rows became a sample; "
+        f"found {found or 'no recorded modality'}. "
         f"Correct the cohort's file, or the files under {source}.",
         code="CS-D006",
     )

@@ -21,7 +21,7 @@ from clinical_symile.evaluation.fingerprint import result_fingerprints
 from clinical_symile.evaluation.predictors.base import Predictor, hide_parts_from
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.retrieval import RetrievalEvaluator
-from clinical_symile.evaluation.task_metrics import defined_parts, task_metrics
+from clinical_symile.evaluation.task_metrics import defined_parts, smallest_class, task_metrics
 from clinical_symile.evaluation.task_selection import check_applies
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.base import resolve
@@ -151,6 +151,9 @@ def _add_results(
                 interval=interval.kind if known else "none",
                 no_interval=None if known else interval.reason,
                 chance=None if chance is None else chance(outcome.chance_inputs),
+                n_smallest_class=smallest_class(task, metric.name, outcome.per_sample)
+                if isinstance(task, Classification)
+                else None,
                 seed=seed,
                 **rule,
             )
@@ -221,18 +224,8 @@ def _sample_counts(
         "n_subjects": store.samples["subject"].iloc[rows].nunique(),
         "mask": mask.digest,
         "hidden": mask.hidden_rate_among(rows),
-        "n_smallest_class": _smallest_class(outcome.per_sample),
         "mask_statistics": _mask_statistics(task, pattern, mask, rows, store),
     }
-
-
-def _smallest_class(scored: pd.DataFrame) -> int | None:
-    """Return the smallest number of samples of a class, of any outcome; None without labels."""
-    if "label" not in scored:
-        return None
-    of = [part for _, part in scored.groupby("part")] if "part" in scored else [scored]
-    counts = [np.count_nonzero(one["label"].to_numpy() == kind) for one in of for kind in (0, 1)]
-    return int(min(counts))
 
 
 def _mask_statistics(

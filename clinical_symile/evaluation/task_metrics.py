@@ -60,6 +60,29 @@ def defined_parts(
     return tuple(defined or parts)
 
 
+def smallest_class(task: Classification, name: str, scored: pd.DataFrame) -> int:
+    """Return the smallest number of samples of a class that a metric rests on.
+
+    Args:
+        task: the task.
+        name: the metric, or `metric/outcome`, as in `task_metrics`. Parts that a mean leaves out do
+            not count.
+        scored: the outcome of each sample.
+    """
+    of = [scored]
+    if "part" in scored:
+        metric, _, outcome = name.partition("/")
+        parts = defined_parts(
+            tuple(task.questions), resolve(metric, CLASSIFICATION_METRICS), scored
+        )
+        if outcome:
+            named = task.questions.items()
+            parts = tuple(part for part, question in named if question.outcome == outcome)
+        of = [one for part, one in scored.groupby("part") if part in parts]
+    counts = [np.count_nonzero(one["label"].to_numpy() == kind) for one in of for kind in (0, 1)]
+    return int(min(counts))
+
+
 def check_class_sizes(
     metric: Metric, scored: pd.DataFrame, subjects: Shaped[np.ndarray, " row"]
 ) -> None:

@@ -40,7 +40,8 @@ class Result:
             for classification and for scores without such a rule.
         bank_size: number of train embeddings that the rule averages over; None where it uses none.
         no_interval: the reason, where there is no interval.
-        n_smallest_class: the smallest number of samples of a class; None for retrieval.
+        n_smallest_class: the smallest number of samples of a class that the metric rests on, over
+            its outcomes; None for retrieval.
         mask_statistics: of a pattern that draws modalities, in the evaluated samples: the shares of
             samples with all (`whole_share`) and with no query modality (`empty_share`); for each
             pair the correlation of their hiding (`correlation/ecg-labs`); for each modality the

@@ -42,10 +42,10 @@ def test_a_dry_run_counts_and_opens_no_recording(
     command = ["prepare", "small", "--catalog", tmp_path, "--source", hospital.source]
     status, shown, _ = run(*command, "--dry-run")
     assert status == 0
-    assert "9 rows in the tables, 8 would be read" in shown
-    assert "left out: 1 (nothing-recorded)" in shown
+    assert "<10 rows in the tables, <10 would be read" in shown
+    assert "left out: <10 (nothing-recorded)" in shown
     assert "cxr + ecg + labs" in shown
-    assert "train: 5 samples of 4 subjects" in shown
+    assert "train: <10 samples of <10 subjects" in shown
     assert not hospital.out.exists()
 
 
@@ -92,11 +92,11 @@ def test_files_that_cannot_be_used_are_counted_and_shown(
     status, shown, said = run(*prepare)
     assert (status, said) == (0, "")
     for line in (
-        "cxr rejected: 1 (truncated)",
-        "cxr rejected: 1 (file-missing)",
-        "ecg rejected: 1 (leads-missing)",
-        "ecg rejected: 1 (nan)",
-        "left out: 1 (nothing-recorded)",
+        "cxr rejected: <10 (truncated)",
+        "cxr rejected: <10 (file-missing)",
+        "ecg rejected: <10 (leads-missing)",
+        "ecg rejected: <10 (nan)",
+        "left out: <10 (nothing-recorded)",
     ):
         assert line in shown
     manifest = json.loads((hospital.out / "manifest.json").read_text())

@@ -94,7 +94,7 @@ def test_what_cannot_be_learned_from_leaves_no_run(
 ):
     run(*prepare)
     command = ["train", "pretraining/symile", "--store", hospital.out, "--out", runs]
-    assert "the tuning split has 1 samples with all modalities of the task" in refused(*command)
+    assert "the tuning split has <10 samples with all modalities of the task" in refused(*command)
     assert not [path for path in runs.glob("*") if path.is_dir()]
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.evaluation.task_metrics import primary_metric, task_metrics
+from clinical_symile.evaluation.task_metrics import primary_metric, smallest_class, task_metrics
 
 TABLE = {
     "kind": "classification",
@@ -73,6 +73,22 @@ def test_a_task_of_one_outcome_has_the_metrics_themselves(task: Callable) -> Non
     )
     assert isinstance(retrieval, Retrieval)
     assert primary_metric(retrieval).columns == ("above", "tied")
+
+
+def test_a_class_counts_only_for_the_metrics_that_rest_on_it(
+    task: Callable, rng: np.random.Generator
+) -> None:
+    frame, two = _frame(rng, ["edema", "effusion"]), task()
+    assert smallest_class(two, "auroc", frame) == 20
+    few = frame["label"].where(frame["part"] == "edema", frame.index % 10 == 0).astype(int)
+    small = frame.assign(label=few)
+    assert smallest_class(two, "auroc", small) == smallest_class(two, "auroc/effusion", small) == 4
+    assert smallest_class(two, "auroc/edema", small) == 20
+    # AUROC of an outcome without positives is left out of the mean; its Brier score is not.
+    none = frame.assign(label=frame["label"].where(frame["part"] == "edema", 0))
+    assert smallest_class(two, "auroc", none) == 20
+    assert smallest_class(two, "brier", none) == 0
+    assert smallest_class(task(outcome="edema"), "auroc", frame.query("part == 'edema'")) == 20
 
 
 def test_metrics_of_several_outcomes_are_their_mean_and_each_ones_own(

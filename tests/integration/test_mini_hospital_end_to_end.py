@@ -51,7 +51,7 @@ def test_the_verbs_one_by_one(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store, runs = tmp_path / "store", tmp_path / "runs"
     command("prepare", "mini_hospital", "--source", source, "--out", store)
-    assert "left out: 2 (nothing-recorded)" in capsys.readouterr().out
+    assert "left out: <10 (nothing-recorded)" in capsys.readouterr().out
     command("train", "pretraining/clip", "--store", store, "--out", runs, *SET)
     tasks = ("--tasks", "mini_hospital/*")
     command("evaluate", runs / "clip-0", "--store", store, *tasks)

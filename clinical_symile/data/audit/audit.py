@@ -27,6 +27,7 @@ from clinical_symile.data.audit.leakage import (
 from clinical_symile.data.external.store import is_prediction_store
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.formatting import format_count
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 
@@ -220,8 +221,9 @@ def _pretraining(store: CohortStore, file: Path) -> Iterator[AuditFinding]:
         yield AuditFinding(
             check="pretraining",
             severity=Severity.ERROR if len(rows) else Severity.FINE,
-            sentence=f"{modality}: {len(rows)} recordings of tuning and held_out are in the list "
-            f"of {len(known)}, {int((is_listed & ~scored).sum())} of train"
+            sentence=f"{modality}: {format_count(len(rows))} recordings of tuning and held_out are "
+            f"in the list of {format_count(len(known))}, "
+            f"{format_count(int((is_listed & ~scored).sum()))} of train"
             + (". Score with an encoder that has not seen them." if len(rows) else ""),
             samples=sample_ids(store, rows),
         )

@@ -29,7 +29,7 @@ from clinical_symile.data.ingest.tables import (
     describe_read_errors,
     text_expression,
 )
-from clinical_symile.formatting import SMALLEST_COUNT
+from clinical_symile.formatting import SMALLEST_COUNT, format_count, format_part
 from clinical_symile.modalities.base import ValueSummary
 
 _WRONG_SHARE = 0.1  # of values that are not usable, from which a part is reported
@@ -155,7 +155,7 @@ def has_value(column: str) -> str:
 def _missing_modality(samples: _Samples, name: str, adapter: Any) -> CoverageProblem:
     candidates = samples.cohort.modalities[name].candidates
     filled = [
-        f"{table.file.name} has {rows} rows"
+        f"{table.file.name} has {format_count(rows)} rows"
         for table in samples.sources([candidates] if candidates else adapter.columns)
         if (rows := count_rows(table))
     ]
@@ -163,9 +163,9 @@ def _missing_modality(samples: _Samples, name: str, adapter: Any) -> CoveragePro
     return CoverageProblem(
         reason="modality-missing",
         modality=name,
-        sentence=f"modality {name}: no sample of {samples.rows} has it{although}. Check that ids "
-        "are written alike in all tables (007 is not 7), that times are read in the right format, "
-        "and the conditions of the query.",
+        sentence=f"modality {name}: no sample of {format_count(samples.rows)} has it{although}. "
+        "Check that ids are written alike in all tables (007 is not 7), that times are read in "
+        "the right format, and the conditions of the query.",
     )
 
 
@@ -183,8 +183,9 @@ def _part_problems(samples: _Samples, name: str, adapter: Any) -> Iterator[Cover
             reason="part-missing",
             modality=name,
             part=shown,
-            sentence=f"modality {name}: no sample of {samples.rows} has {shown}{more} "
-            f"({len(missing)} of {len(adapter.parts)}). {codes or 'Check the query.'}",
+            sentence=f"modality {name}: no sample of {format_count(samples.rows)} has "
+            f"{shown}{more} ({len(missing)} of {len(adapter.parts)}). "
+            f"{codes or 'Check the query.'}",
         )
 
 
@@ -194,7 +195,8 @@ def _wrong_values(name: str, summary: ValueSummary) -> Iterator[CoverageProblem]
     if unusable > _WRONG_SHARE * summary.count:
         kind = "are not numbers" if summary.not_numbers else "have a unit that is not converted"
         advice = (
-            f"{summary.decimal_commas} have a decimal comma. Replace it in the query: "
+            f"{format_part(summary.decimal_commas, unusable)} have a decimal comma. Replace it in "
+            "the query: "
             "replace(value, ',', '.')."
             if summary.decimal_commas
             else "Check the column."
@@ -245,7 +247,7 @@ def _code_sentences(samples: _Samples, missing: Sequence[ValueSummary]) -> Itera
             f"WHERE {name} IS NOT NULL GROUP BY ALL HAVING n >= {SMALLEST_COUNT} "
             f"ORDER BY n DESC, code LIMIT {_MAX_CODES_SHOWN}"
         ).fetchall()
-        frequent = ", ".join(f"{code[:_MAX_CODE_LENGTH]} ({n})" for code, n in found)
+        frequent = ", ".join(f"{code[:_MAX_CODE_LENGTH]} ({format_count(n)})" for code, n in found)
         others = f"its most frequent are {frequent}" if frequent else "no other is in ten rows"
         yield f"{table} has no row with {column} {', '.join(codes)}; {others}."
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from clinical_symile.data.wizard.profile import plain_words
+from clinical_symile.formatting import SMALLEST_COUNT
 
 # Units as laboratories write them, and their UCUM code.
 _UNITS = {
@@ -68,7 +69,7 @@ class LabCode:
     Attributes:
         code: as in the table.
         count: how many values it has.
-        median: of its values; None if none is a number.
+        median: of its values; None if none is a number, or with fewer than ten values.
         units: the units in the table, the most frequent first.
         known: the likely analyte and unit; None if there is none.
         doubt: why the proposal may be wrong; empty if nothing speaks against it.
@@ -101,6 +102,8 @@ def propose_lab_codes(
         same: Any = None if units is None else units[own]
         names = () if same is None else tuple(map(str, same.value_counts().index))
         known, doubt = _match(str(code), median, names)
+        if count < SMALLEST_COUNT:  # a median of few values tells values of single people
+            median, doubt = None, re.sub(r"^median \S+ is", "the median is", doubt)
         found.append(LabCode(str(code), int(count), median, names, known, doubt))
     return found
 

@@ -14,6 +14,7 @@ from clinical_symile.data.wizard.roles import (
     Roles,
     StayTable,
 )
+from clinical_symile.formatting import SMALLEST_COUNT, format_count
 
 _HOURS = {"cxr": (0, 48), "ecg": (24, 24), "labs": (24, 24)}  # before and after admission
 _SIZE_PX = 320
@@ -196,7 +197,7 @@ def lab_codes_csv(labs: LabTable) -> str:
     """Return a table of every lab code: count, median, units, and what it probably is."""
     rows = [
         [
-            *(one.code, one.count, "" if one.median is None else f"{one.median:g}"),
+            *(one.code, _count(one.count), "" if one.median is None else f"{one.median:g}"),
             " ".join(one.units),
             *((one.known.analyte, one.known.loinc, one.known.unit) if one.known else ("", "", "")),
             "in labs.csv" if one in panel_codes(labs) else f"TODO {one.doubt or 'second code'}",
@@ -369,6 +370,10 @@ def _text(text: str) -> str:
 
 def _analyte(one: LabCode) -> str:
     return one.known.analyte if one.known else one.code
+
+
+def _count(n: int) -> str:
+    return str(n) if n >= SMALLEST_COUNT else format_count(n)
 
 
 def _lab_column(one: LabCode) -> str:

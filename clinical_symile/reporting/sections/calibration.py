@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from clinical_symile.formatting import DASH, format_interval, format_value
+from clinical_symile.formatting import DASH, capitalize_first, format_interval, format_value
 from clinical_symile.reporting.figures.line_chart import Line, curves
-from clinical_symile.reporting.result_lookup import Series, TaskTables
+from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables
 from clinical_symile.reporting.sections.base import (
     Content,
     ReportPanel,
@@ -32,7 +32,8 @@ def draw_calibration(
         heading="Are the predicted risks correct?",
         text="Patients in ten groups of equal size, by predicted risk. Of patients with a "
         "predicted risk of 20 %, 20 in a hundred should have the outcome: the straight line. A "
-        "slope of 1 is right; below 1, risks are too extreme.",
+        "slope of 1 is right; below 1, risks are too extreme."
+        + "".join(f" {sentence}" for sentence in unlucky_slopes(analysis.measures, tasks=tasks)),
         panels=panels,
         legend=method_legend(methods),
     )
@@ -77,6 +78,26 @@ def calibration_panels(
             )
         panels.append(ReportPanel(title, picture, head, body))
     return panels
+
+
+def unlucky_slopes(measures: Iterable[Measure], *, tasks: TaskTables) -> list[str]:
+    """Return a sentence for each outcome whose oracle has a slope that is told from 1.
+
+    The risks of the oracle are the true probabilities, so that its slope differs from 1 by the
+    choice of the held-out subjects alone.
+    """
+    return [
+        f"{capitalize_first(task_title(tasks, row.task, row.part))}: the oracle knows the true "
+        f"risks, and its slope on these patients is {format_value(row.value, 'slope')} "
+        f"({format_interval(row.low, row.high, 'slope')}). By chance, this split is unlucky: "
+        "compare the slopes of runs with this one, not with 1."
+        for row in measures
+        if (row.run, row.missingness, row.measure) == (ORACLE, "complete", "calibration/slope")
+        and row.task in tasks
+        and row.low is not None
+        and row.high is not None
+        and not row.low <= 1 <= row.high
+    ]
 
 
 def _curve(

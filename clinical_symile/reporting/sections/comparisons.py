@@ -6,9 +6,9 @@ from typing import Any
 from markupsafe import Markup
 
 from clinical_symile.formatting import (
-    format_count,
     format_difference,
     format_difference_interval,
+    format_nested_counts,
     format_p_value,
     is_percentage,
     join_words,
@@ -128,6 +128,7 @@ def _panel(
         percent=is_percentage(metric),
         sides=(f"{left} is better", f"{right} is better"),
     )
+    sizes = format_nested_counts(row.n_samples for row in ordered)
     body = [
         [
             pattern_label(row.missingness),
@@ -136,7 +137,7 @@ def _panel(
             format_difference_interval(row.low, row.high, metric),
             format_p_value(row.p_value),
             format_p_value(row.p_holm),
-            format_count(row.n_samples),
+            sizes[row.n_samples],
         ]
         for row in ordered
     ]

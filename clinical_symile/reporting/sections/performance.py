@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from clinical_symile.formatting import (
-    format_count,
+    format_nested_counts,
     format_value,
     is_percentage,
 )
@@ -274,12 +274,17 @@ def _patterns_table(
 ) -> tuple[list[str], list[list[str]]]:
     """Return a table with one row for each pattern."""
     known = [one for one in series if scores.has_task(one.run, name)]
+    sizes = {
+        pattern: min(row.n_samples for row in scores.of(task=name, pattern=pattern))
+        for pattern in scores.patterns(name)
+    }
+    words = format_nested_counts(sizes.values())
     body = [
         [
             pattern_label(pattern),
             *_value_cells(scores, name, pattern, metric, known),
-            format_count(min(r.n_samples for r in scores.of(task=name, pattern=pattern))),
+            words[sizes[pattern]],
         ]
-        for pattern in scores.patterns(name)
+        for pattern in sizes
     ]
     return ["modalities", *(one.label for one in known), "oracle", "chance", "samples"], body

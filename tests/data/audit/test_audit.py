@@ -133,7 +133,7 @@ def test_held_out_recordings_that_an_encoder_has_seen_are_an_error(
     listed.write_text("".join(f"mimic/p1/s{row}/{row}.hea\n" for row in available) + "\nother\n")
     cxr, ecg = found(store, "pretraining", pretraining=listed)
     assert (cxr.severity, ecg.severity) == (Severity.FINE, Severity.ERROR)
-    assert "ecg: 2 recordings of tuning and held_out are in the list of 6, 3 of" in ecg.sentence
+    assert "ecg: <10 recordings of tuning and held_out are in the list of <10" in ecg.sentence
     listed.write_text("\n".join(str(row) for row in available[2:]))
     _, ecg = found(store, "pretraining", pretraining=listed)
     assert ecg.severity == Severity.FINE

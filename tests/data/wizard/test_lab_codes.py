@@ -32,7 +32,8 @@ def test_name_unit_and_median_decide(code, values, unit, analyte, loinc):
     ("code", "values", "unit", "doubt"),
     [
         ("HB", ["131", "140"], "g/l", "unit 'g/l' is unusual for haemoglobin"),
-        ("K", ["42", "43"], "mmol/l", "median 42.5 is unusual for mmol/L"),
+        ("K", ["42", "43"] * 5, "mmol/l", "median 42.5 is unusual for mmol/L"),
+        ("K", ["42", "43"], "mmol/l", "the median is unusual for mmol/L"),
         ("K", ["4.2"], "Striche", "unit 'Striche' is unknown"),
         ("XYZ", ["1"], "mg/dl", "unknown code"),
     ],

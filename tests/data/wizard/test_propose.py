@@ -153,6 +153,18 @@ def test_what_is_prepared_is_what_the_tables_hold(raw: Path):
         assert store.array("labs")[row, column] == np.float32(after[0])
 
 
+def test_few_values_of_a_code_show_neither_count_nor_median(raw: Path):
+    table = pd.read_csv(raw / "Labor.csv", sep=";", dtype=str)
+    code = next(name for name in table if (table[name] == "XYZ-17").any())
+    rare = table.index[table[code] == "XYZ-17"][9:]
+    table.drop(index=rare).to_csv(raw / "Labor.csv", index=False, sep=";")
+    (raw / "codes.txt").write_text(propose_cohort("klinik", raw).files["lab_codes.csv"])
+    codes = pd.read_csv(raw / "codes.txt", dtype=str).set_index("code")
+    assert codes.loc["XYZ-17", "count"] == "<10"
+    assert pd.isna(codes.loc["XYZ-17", "median"])
+    assert codes.loc["Hb", "count"] == str(2 * N)
+
+
 def test_lab_codes_are_listed_with_counts_medians_and_likely_loinc(raw: Path):
     files = propose_cohort("klinik", raw).files
     (raw / "codes.txt").write_text(files["lab_codes.csv"])

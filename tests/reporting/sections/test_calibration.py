@@ -1,5 +1,9 @@
 from clinical_symile.reporting.result_lookup import Series
-from clinical_symile.reporting.sections.calibration import calibration_panels
+from clinical_symile.reporting.sections.calibration import (
+    calibration_panels,
+    draw_calibration,
+    unlucky_slopes,
+)
 from clinical_symile.tracking.analysis_tables import CalibrationBin, Measure, RunAnalysis
 from tests.helpers.figures import svg_of
 
@@ -63,3 +67,36 @@ def test_a_calibration_curve_has_its_numbers_under_every_pattern() -> None:
 
 def test_without_slopes_nothing_is_drawn() -> None:
     assert calibration_panels(RunAnalysis(), tasks=TASKS, series=SERIES) == []
+
+
+def _slope(run: str, pattern: str, low: float | None, high: float | None) -> Measure:
+    return Measure(
+        **ABOUT,
+        run=run,
+        missingness=pattern,
+        part=None,
+        measure="calibration/slope",
+        value=0.8,
+        low=low,
+        high=high,
+        n_samples=200,
+    )
+
+
+def test_an_unlucky_split_is_named_by_the_slope_of_the_oracle() -> None:
+    unlucky = [_slope("oracle", "complete", 0.68, 0.95), _slope("clip-0", "complete", 0.7, 0.9)]
+    (sentence,) = unlucky_slopes(unlucky, tasks=TASKS)
+    assert "its slope on these patients is 0.80 (0.68 to 0.95)" in sentence
+    assert "this split is unlucky" in sentence
+    content = draw_calibration(
+        analysis=RunAnalysis(measures=unlucky), tasks=TASKS, series=SERIES, methods=SERIES
+    )
+    assert content is not None
+    assert sentence in str(content.text)
+    for usual in (
+        _slope("oracle", "complete", 0.68, 1.05),
+        _slope("oracle", "complete", None, None),
+        _slope("oracle", "without-ecg", 0.68, 0.95),
+        _slope("clip-0", "complete", 0.68, 0.95),
+    ):
+        assert unlucky_slopes([usual], tasks=TASKS) == []
