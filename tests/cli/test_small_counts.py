@@ -101,7 +101,7 @@ def test_evaluating_comparing_and_reporting(
     for command in (
         ["evaluate", runs[0], *store, "--missingness", patterns],
         ["compare", *runs, *store, "--out", tmp_path / "compared"],
-        ["report", benchmark_folder],
+        ["report", "benchmark", "--out", benchmark_folder],
     ):
         status, shown, said = run(*command)
         assert status == 0, said
