@@ -60,4 +60,4 @@ def test_options_that_would_be_ignored_are_refused(run: Callable[..., tuple[int,
     there = ["evaluate", "a", "--store", "b", "--out", "c", "--missing-query", "drop"]
     assert "with --out takes no --missing-query" in run(*there)[2]
     file = ["evaluate", "--predictions", "a.csv", "--out", "b", "--missing-query", "drop"]
-    assert "takes no --missing-query: FILE has been scored" in run(*file)[2]
+    assert "takes no --missing-query: FILE has finished scores" in run(*file)[2]
