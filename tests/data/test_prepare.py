@@ -160,7 +160,7 @@ def test_a_cohort_without_any_usable_recording_is_refused(hospital: Hospital) ->
     hospital.write(hospital.admissions.assign(crea=None, k=None))
     told = refusal(hospital)
     assert "none of <10 rows became a sample; found" in told
-    assert "7 cxr file-missing, 7 ecg file-missing" in told
+    assert "<10 cxr file-missing, <10 ecg file-missing" in told
 
 
 def test_a_modality_that_cannot_be_made_stops_before_anything_is_read(hospital: Hospital) -> None:
