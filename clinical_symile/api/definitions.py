@@ -63,8 +63,8 @@ def list_objectives() -> dict[str, str]:
     """Return each objective's name and description, of this package and of installed plug-ins.
 
     Examples:
-        >>> sorted(cs.list_objectives())
-        ['clip', 'symile']
+        >>> "symile" in cs.list_objectives()
+        True
     """
     return _descriptions(OBJECTIVES)
 
