@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clinical_symile.api._arguments import PathLike, as_run
 from clinical_symile.errors import DataError
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, report_page
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.run import Run
@@ -67,7 +68,7 @@ def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
         record = json.loads((folder / BENCHMARK_FILE).read_text(encoding="utf-8"))
         page = report_page(folder, record["report"])
         for name in record["runs"]:
-            run = Run(folder / "runs" / name)
+            run = Run(path_in(folder / "runs", name))
             place = default_uri(run.path if run.mlflow_copy else folder)
             yield run, place, page if page.is_file() else None
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_symile.files import write_bytes
 from clinical_symile.hashing import payload_digest
+from clinical_symile.registry.names import path_in
 from clinical_symile.tracking._mlflow_copies import (
     REPORT_PAGE,
     CopyContent,
@@ -225,7 +226,7 @@ def _send_files(
     }
     for name, content in changed.items():
         with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / name
+            local = path_in(Path(folder), name)
             write_bytes(local, content)
             try:
                 client.log_artifact(copy.info.run_id, str(local))
