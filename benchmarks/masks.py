@@ -299,7 +299,8 @@ def _at_least_one(mechanism: str, rates: np.ndarray) -> Hiding:
     def excess(unknown: np.ndarray) -> list[float]:
         p, spared = chances(unknown[0], unknown[1] if moment else 0.0)
         q = (p - spared)[:, 0]
-        return [weights @ q - rate, (weights @ (z[:, 0] * q) - moment) if moment else unknown[1]]
+        second = weights @ (z[:, 0] * q) - moment if moment else unknown[1]
+        return [float(weights @ q - rate), float(second)]
 
     found = root(excess, [usual + 0.1, SLOPE], tol=1e-12)
     assert np.abs(excess(found.x)).max() < 1e-6, (mechanism, rates)

@@ -90,7 +90,7 @@ def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
     for path in runs:
         run = Run(path)
         is_new = benchmark is not None and run.mlflow_copy is None
-        yield run, default_uri(benchmark if is_new else path), None
+        yield run, default_uri(benchmark if is_new and benchmark is not None else path), None
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -30,7 +30,8 @@ def auroc(label: _Labels, probability: _Probabilities) -> float:
     _check_both_classes(label, metric="AUROC")
     positives = int(label.sum())
     negatives = len(label) - positives
-    rank_sum = rankdata(probability)[label == 1].sum()
+    ranks: np.ndarray = np.asarray(rankdata(probability))
+    rank_sum = float(ranks[label == 1].sum())
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 

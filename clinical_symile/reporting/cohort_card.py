@@ -134,8 +134,8 @@ def groups(store: CohortStore) -> list[ReportPanel]:
         words = np.array([_NOT_RECORDED if is_blank(value) else value for value in values], object)
         if not names or len(names) > _CATEGORIES or {*words} - {*names, _NOT_RECORDED}:
             continue
-        subjects = store.samples["subject"].groupby(words).nunique()
-        few = {name for name in names if subjects[name] < SMALLEST_COUNT}
+        subjects = store.samples["subject"].groupby(words).nunique().to_dict()
+        few = {name for name in names if int(subjects[name]) < SMALLEST_COUNT}
         names = [name for name in names if name not in few]
         if not names:
             continue

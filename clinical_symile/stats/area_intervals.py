@@ -187,4 +187,4 @@ def _placements(
 
 
 def _ranks(scores: Float[np.ndarray, "study sample"]) -> Float[np.ndarray, "study sample"]:
-    return rankdata(scores, axis=1)
+    return np.asarray(rankdata(scores, axis=1))

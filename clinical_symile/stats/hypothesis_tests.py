@@ -169,10 +169,13 @@ def _area_covariances(
             "expected at least 2 of each. Evaluate on more samples."
         )
     totals = [int(count.sum()) for count in counts]
-    ranks = rankdata(scores, axis=1)
-    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / totals[1]
-    below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / totals[0]
-    areas = above.mean(axis=1)
+    ranks, of_positives, of_negatives = (
+        np.asarray(rankdata(some, axis=1))
+        for some in (scores, scores[:, positive], scores[:, ~positive])
+    )
+    above: np.ndarray = (ranks[:, positive] - of_positives) / totals[1]
+    below: np.ndarray = 1 - (ranks[:, ~positive] - of_negatives) / totals[0]
+    areas: np.ndarray = above.mean(axis=1)
     sums = [
         np.stack([np.bincount(codes[where], row, len(people)) for row in placed])
         - count * areas[:, None]

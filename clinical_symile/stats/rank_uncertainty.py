@@ -46,10 +46,10 @@ def rank_methods(
         higher_is_better: the direction of improvement.
     """
     sign = -1 if higher_is_better else 1
-    observed = rankdata(sign * values, axis=-1).mean(axis=0)
-    drawn = rankdata(sign * resampled, axis=-1).mean(axis=1)
-    first = drawn == drawn.min(axis=1, keepdims=True)
-    best = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+    observed: np.ndarray = np.asarray(rankdata(sign * values, axis=-1)).mean(axis=0)
+    drawn: np.ndarray = np.asarray(rankdata(sign * resampled, axis=-1)).mean(axis=1)
+    first: np.ndarray = drawn == drawn.min(axis=1, keepdims=True)
+    best: np.ndarray = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return [
         Rank(

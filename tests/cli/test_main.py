@@ -70,7 +70,7 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("evaluate --predictions a --out b --missingness x", "takes no --missingness: the column"),
         (
             "evaluate --embeddings a --store s --out b --objective clip --missingness x",
-            "--embeddings takes no --missingness: embeddings are scored under the patterns of the tasks.",
+            "--embeddings takes no --missingness: embeddings are scored under the patterns",
         ),
         ("benchmark benchmrk --cohort synthetic --out b", "did you mean 'benchmark'?"),
         ("benchmark benchmark --cohort syntetic --out b", "did you mean 'synthetic'?"),

@@ -236,9 +236,8 @@ def test_auroc_has_neither_interval_nor_p_value_if_one_subject_has_all_samples_o
     task = risk_task.model_copy(update={"seed": seed})
     risks = np.random.default_rng(seed).random((2, 100))
     label = (_of_subjects(synthetic_store, 1) != flipped).astype(int)
-    (made,) = compare(
-        *_risk_runs(tmp_path, synthetic_store, task, label, risks), task, store=synthetic_store
-    )
+    one_run, other = _risk_runs(tmp_path, synthetic_store, task, label, risks)
+    (made,) = compare(one_run, other, task, store=synthetic_store)
     one = np.flatnonzero(label != flipped)[0]
     # With one positive the area is the share of negatives below it.
     of_one = (risks < risks[:, [one]]).sum(axis=1) / 99
@@ -263,9 +262,8 @@ def test_the_subjects_of_a_class_decide_whether_to_resample_whatever_the_seed(
     task = risk_task.model_copy(update={"seed": seed, "primary": "auprc", "metrics": ("auprc",)})
     label = _of_subjects(synthetic_store, positives).astype(int)
     risks = np.random.default_rng(0).random((2, 100))
-    (made,) = compare(
-        *_risk_runs(tmp_path, synthetic_store, task, label, risks), task, store=synthetic_store
-    )
+    one_run, other = _risk_runs(tmp_path, synthetic_store, task, label, risks)
+    (made,) = compare(one_run, other, task, store=synthetic_store)
     assert (made.low is not None) == has_interval
     assert (made.p_value is not None) == has_interval
 
@@ -276,9 +274,8 @@ def test_a_metric_of_single_samples_is_compared_whatever_the_classes_are(
     task = risk_task.model_copy(update={"primary": "brier", "metrics": ("brier",)})
     label, risks = np.zeros(100, dtype=int), rng.random((2, 100))
     label[0] = 1
-    (made,) = compare(
-        *_risk_runs(tmp_path, synthetic_store, task, label, risks), task, store=synthetic_store
-    )
+    one_run, other = _risk_runs(tmp_path, synthetic_store, task, label, risks)
+    (made,) = compare(one_run, other, task, store=synthetic_store)
     assert made.low is not None
     assert made.test == "sign flips"
 

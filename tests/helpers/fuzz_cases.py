@@ -249,7 +249,9 @@ def _split_table(folder: Path, suffix: str) -> Case:
     (folder / "raw").mkdir()
     rows = _admissions().assign(k=np.linspace(3.5, 5, 40))
     for part, file in enumerate(files.values()):
-        _write_table(rows[rows["person"] % 3 == part], folder / "raw" / file, "utf-8")
+        _write_table(
+            rows.loc[np.asarray(rows["person"]) % 3 == part], folder / "raw" / file, "utf-8"
+        )
     return Case(folder / "raw" / files["train"], _selection(folder, text))
 
 

@@ -52,9 +52,7 @@ def test_a_query_that_needs_too_much_memory_is_told_as_such(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "MEMORY_LIMIT", "40MB")
-    query = (
-        "SELECT *, (SELECT list(one.range) FROM range(50_000_000) AS one) AS many FROM admissions"
-    )
+    query = "SELECT *, (SELECT list(o.range) FROM range(50_000_000) AS o) AS many FROM admissions"
     (hospital.definition.parent / "samples.sql").write_text(query)
     cohort = read_cohort(hospital.definition, name="small")
     with pytest.raises(DataError, match="its query needs more memory than the limit of 40MB"):

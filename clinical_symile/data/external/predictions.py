@@ -120,7 +120,11 @@ def _check_names(path: Path, table: pd.DataFrame) -> None:
     """
     problems: list[str] = []
     for what, column in (("outcomes", "outcome"), ("missingness patterns", "missingness")):
-        names = [str(name) for name in dict.fromkeys(table.get(column, [])) if str(name)]
+        names = [
+            str(name)
+            for name in dict.fromkeys(table[column] if column in table else [])
+            if str(name)
+        ]
         bad = [name for name in names if not is_name(name)]
         for name in bad[:_NAMED_WORDS]:
             try:

@@ -93,7 +93,7 @@ def _difference(
         n_subjects=len(np.unique(one.subjects)),
     )
     try:
-        found = net_benefit_difference(label, *risks, one.subjects, threshold=threshold)
+        found = net_benefit_difference(label, risks[0], risks[1], one.subjects, threshold=threshold)
     except ValueError as error:  # too few samples on which the decisions differ
         return replace(row, no_interval=str(error))
     interval = found.interval()

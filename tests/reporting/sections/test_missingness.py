@@ -53,9 +53,9 @@ def test_degradation_says_which_end_of_severity_is_worse(scores):
         assert content is not None
         return str(content.caption)
 
-    slopes = {"slope/cxr": 1.5, "slope/ecg": 1.5}
+    slopes: dict[str, float | None] = {"slope/cxr": 1.5, "slope/ecg": 1.5}
     assert caption(slopes).endswith("Which end is worse is arbitrary.")
-    declared = slopes | {"severity/ecg/died": 0.6}
+    declared: dict[str, float | None] = slopes | {"severity/ecg/died": 0.6}
     assert "at which, in the train split, died is more common" in caption(declared)
     assert caption(declared).endswith(
         "For modalities without such an outcome the end is arbitrary."
