@@ -1,6 +1,7 @@
 """A run of one synthetic hospital on another, with other units, analytes and prevalence."""
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -70,7 +71,9 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     panel = folder / "cohorts" / "hospital_d" / "labs.csv"
     panel.write_text(panel.read_text().replace(",mg/dL,meq/L", ",mg/dL,"))
     toml = folder / "cohorts" / "hospital_d" / "cohort.toml"
-    toml.write_text(toml.read_text().replace("size_px = 64", "size_px = 32"))
+    smaller, count = re.subn(r"(?m)^(size_px\s*=) 64", r"\1 32", toml.read_text())
+    assert count == 1
+    toml.write_text(smaller)
     return folder
 
 

@@ -48,7 +48,6 @@ KNOWN_PLACES = {
     "synthetic.tables": "tables of the generator",
     "tracking._database_creation": "a database beside its final name",
     "tracking.analysis_tables": "tables of the package",
-    "tracking.mlflow": "`SHAREABLE_FILES`",
     "tracking.run": "`SHAREABLE_FILES` and three tables of the package",
     "training.checkpoint": "numbers of epochs",
 }

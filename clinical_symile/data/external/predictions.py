@@ -120,11 +120,8 @@ def _check_names(path: Path, table: pd.DataFrame) -> None:
     """
     problems: list[str] = []
     for what, column in (("outcomes", "outcome"), ("missingness patterns", "missingness")):
-        names = [
-            str(name)
-            for name in dict.fromkeys(table[column] if column in table else [])
-            if str(name)
-        ]
+        words = [str(word) for word in table[column]] if column in table.columns else []
+        names = [word for word in dict.fromkeys(words) if word]
         bad = [name for name in names if not is_name(name)]
         for name in bad[:_NAMED_WORDS]:
             try:
