@@ -6,10 +6,10 @@ them a thousand times. The tests compare them with scikit-learn.
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.metrics.base import Metric, weighted_mean
 from clinical_symile.stats.area_intervals import auroc_estimate
+from clinical_symile.stats.midranks import mid_ranks
 
 _Labels = Int[np.ndarray, " sample"]
 _Probabilities = Float[np.ndarray, " sample"]
@@ -30,8 +30,7 @@ def auroc(label: _Labels, probability: _Probabilities) -> float:
     _check_both_classes(label, metric="AUROC")
     positives = int(label.sum())
     negatives = len(label) - positives
-    ranks: np.ndarray = np.asarray(rankdata(probability))
-    rank_sum = float(ranks[label == 1].sum())
+    rank_sum = float(mid_ranks(probability)[label == 1].sum())
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 

@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import ndtri, owens_t  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.stats.estimate import Estimate, Quantiles
+from clinical_symile.stats.midranks import mid_ranks
 
 _SMALLEST_VARIANCE = 1e-12
 _PRIOR_DEGREES = 0.5
@@ -187,4 +187,4 @@ def _placements(
 
 
 def _ranks(scores: Float[np.ndarray, "study sample"]) -> Float[np.ndarray, "study sample"]:
-    return np.asarray(rankdata(scores, axis=1))
+    return mid_ranks(scores, axis=1)

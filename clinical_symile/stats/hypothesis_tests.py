@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.special import ndtr, stdtr  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-from scipy.stats import binom, rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.stats import binom  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.stats.estimate import ENOUGH_SUBJECTS, StudentEstimate
+from clinical_symile.stats.midranks import mid_ranks
 
 PERMUTATIONS = 9_999
 # Up to this number of subjects, all sign assignments are enumerated.
@@ -170,8 +171,7 @@ def _area_covariances(
         )
     totals = [int(count.sum()) for count in counts]
     ranks, of_positives, of_negatives = (
-        np.asarray(rankdata(some, axis=1))
-        for some in (scores, scores[:, positive], scores[:, ~positive])
+        mid_ranks(some, axis=1) for some in (scores, scores[:, positive], scores[:, ~positive])
     )
     above: np.ndarray = (ranks[:, positive] - of_positives) / totals[1]
     below: np.ndarray = 1 - (ranks[:, ~positive] - of_negatives) / totals[0]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.stats.bootstrap import LEVEL
+from clinical_symile.stats.midranks import mid_ranks
 
 
 class Rank(NamedTuple):
@@ -46,8 +46,8 @@ def rank_methods(
         higher_is_better: the direction of improvement.
     """
     sign = -1 if higher_is_better else 1
-    observed: np.ndarray = np.asarray(rankdata(sign * values, axis=-1)).mean(axis=0)
-    drawn: np.ndarray = np.asarray(rankdata(sign * resampled, axis=-1)).mean(axis=1)
+    observed: np.ndarray = mid_ranks(sign * values, axis=-1).mean(axis=0)
+    drawn: np.ndarray = mid_ranks(sign * resampled, axis=-1).mean(axis=1)
     first: np.ndarray = drawn == drawn.min(axis=1, keepdims=True)
     best: np.ndarray = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)

@@ -33,7 +33,7 @@ def test_limits_of_unclustered_samples_solve_the_binormal_score_equation():
     m, n, area, z = 20, 80, 0.9, 1.96
     many, small = np.array([1e9]), np.array([1e-6])  # subjects, and a variance below the model's
     moments = AreaMoments(np.array([area]), small, small, np.array([m]), np.array([n]), many, many)
-    normal = multivariate_normal(cov=np.array([[1, 0.5], [0.5, 1]]))
+    normal = multivariate_normal(mean=[0, 0], cov=[[1, 0.5], [0.5, 1]])  # pyright: ignore[reportArgumentType]
     for limit in np.concatenate(score_limits(moments, np.array([z])))[:, 0]:
         both = normal.cdf(np.repeat(norm.ppf(limit), 2))
         variance = (limit * (1 - limit) + (m + n - 2) * (both - limit**2)) / (m * n)

@@ -38,7 +38,7 @@ def test_a_paired_difference_adds_the_wilson_limits_of_gains_and_losses_in_squar
         p = count / n
         half = t * np.sqrt(p * (1 - p) / n + t**2 / (4 * n**2))
         centre, size = p + t**2 / (2 * n), 1 + t**2 / n
-        return (centre - half) / size, (centre + half) / size
+        return float((centre - half) / size), float((centre + half) / size)
 
     p, q = gains / n, losses / n
     (p_low, p_high), (q_low, q_high) = wilson(gains), wilson(losses)
