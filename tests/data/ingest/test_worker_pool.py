@@ -113,17 +113,6 @@ def test_a_file_that_kills_the_only_process_is_rejected_by_the_next_call(
     ]
 
 
-@pytest.mark.slow
-def test_processes_that_cannot_start_cost_no_recording(hospital: Hospital, tmp_path: Path) -> None:
-    (tmp_path / "code").mkdir()
-    status, said = _run_script(hospital, tmp_path / "code", guard=False, limit=0)
-    assert status == 1
-    assert "die before they read anything" in said
-    assert not hospital.out.exists()
-    assert _run_script(hospital, tmp_path / "code", guard=True, limit=400)[0] == 0
-    assert len(pd.read_parquet(hospital.out / "rejected.parquet")) == 0
-
-
 def test_a_fault_in_the_only_process_blames_no_chunk(tmp_path: Path) -> None:
     def full_disk(first: int, rows: list) -> dict:
         raise OSError(28, "No space left on device")
