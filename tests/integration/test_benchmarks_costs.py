@@ -116,3 +116,23 @@ def test_the_table_of_predictions_has_a_line_for_each_size(
     monkeypatch.setattr(sys, "argv", command)
     predictions.main()
     assert rows(tmp_path / "t") == [[n, "5", "1", "1", "0.1"] for n in ("7", "9")]
+
+
+def test_every_changed_number_of_two_versions_has_its_cause(
+    script: Callable[[str], Any],
+) -> None:
+    module = script("changed_numbers")
+    before = {"value": 0.1, "low": 0.0, "high": 0.2, "mask": "a"}
+    cases = {
+        "none": before | {"value": 0.1 + 1e-15},
+        "interval": before | {"high": 0.3},
+        "mask": before | {"value": 0.2, "mask": "b"},
+        "missing query": before | {"value": 0.2, "missing_query": "marginalize"},
+        "mask, missing query": before | {"value": 0.2, "mask": "b", "missing_query": "drop"},
+        "unexplained": before | {"value": 0.2},
+    }
+    assert {cause: module.cause(before, after) for cause, after in cases.items()} == {
+        cause: cause for cause in cases
+    }
+    assert module.cause(None, before) == "only in the new version"
+    assert module.cause(before, None) == "only in the old version"
