@@ -19,9 +19,9 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.evaluation.compare_query_rules import results_by_rule
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.evaluation.missing_query_rules import results_by_rule
 from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.baseline import BaselinePredictor

@@ -6,8 +6,8 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.compare_query_rules import results_by_rule
 from clinical_symile.evaluation.evaluate import evaluate
-from clinical_symile.evaluation.missing_query_rules import results_by_rule
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from tests.helpers.objective_values import registered
 
