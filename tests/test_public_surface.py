@@ -72,3 +72,12 @@ def test_a_public_function_documents_its_arguments(name: str):
 @pytest.mark.parametrize("name", [n for n in cs.__all__ if inspect.isclass(getattr(cs, n))])
 def test_a_public_class_is_documented(name: str):
     assert (getattr(cs, name).__doc__ or "").strip()
+
+
+def test_a_store_and_what_comes_from_it_print_no_rows(synthetic_store: cs.CohortStore):
+    sample = str(synthetic_store.samples["sample"].iloc[0])
+    printed = [repr(synthetic_store), repr(cs.draw_mask("mcar-30", synthetic_store, split="train"))]
+    for text in printed:
+        assert len(text) < 300
+        assert sample not in text
+        assert "array" not in text

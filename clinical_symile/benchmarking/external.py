@@ -49,7 +49,7 @@ from clinical_symile.tracking.run import Run
 _REPORT = "benchmark"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class _Submission:
     """An external model that was read from its file.
 

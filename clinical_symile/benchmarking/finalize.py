@@ -33,7 +33,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluatedRuns:
     """The evaluated runs of a benchmark, and what its last stages need to know about them.
 

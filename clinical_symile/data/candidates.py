@@ -13,7 +13,7 @@ from clinical_symile.errors import DataError
 PADDING = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CandidateLists:
     """A list of candidates for each query, as rows of the store.
 
@@ -39,7 +39,7 @@ class CandidateLists:
         return pd.DataFrame({"query": self.queries[query], "candidate": candidate})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gallery:
     """One set of candidates for all queries: the targets of all of them, as rows of the store.
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embeddings:
     """One vector per sample and modality.
 
@@ -28,6 +28,10 @@ class Embeddings:
     modalities: tuple[str, ...]
     rows: Int[Tensor, " sample"]
     substitute: Float[Tensor, "modality dim"] | None = None
+
+    def __repr__(self) -> str:
+        samples, _, dim = self.z.shape
+        return f"Embeddings({samples} samples, {', '.join(self.modalities)}, dim {dim})"
 
     def with_visible(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
         """Return these embeddings with only `visible` modalities available; the rest is zero."""

@@ -21,7 +21,7 @@ _CHUNK_ROWS = 1024
 _STORED_TYPES = ("uint8", "int8", "int16", "int32", "float32")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Some rows of a store as a model reads them.
 
@@ -117,7 +117,7 @@ def resident_bytes(store: CohortStore, modalities: Sequence[str]) -> int:
     return sum(_device_layout(store, name)[0] for name in modalities)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StreamingLoader:
     """A loader that reads each batch from disk and copies it to the device from pinned memory."""
 

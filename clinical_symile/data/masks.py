@@ -33,7 +33,7 @@ from clinical_symile.missingness.patterns import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mask:
     """The columns that a pattern makes available in some samples.
 
@@ -54,6 +54,9 @@ class Mask:
     present: Bool[np.ndarray, "sample column"]
     available: Bool[np.ndarray, "sample column"]
     covariates: Float[np.ndarray, "sample column"]
+
+    def __repr__(self) -> str:
+        return f"Mask({self.pattern!r}, {len(self.rows)} samples, {', '.join(self.columns)})"
 
     @property
     def statistics(self) -> MaskStatistics:

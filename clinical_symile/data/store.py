@@ -36,7 +36,7 @@ UNCERTAIN = 0.5
 UNCERTAIN_IS = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CohortStore:
     """A prepared cohort.
 
@@ -60,6 +60,9 @@ class CohortStore:
     candidates: pd.DataFrame | None
     withheld: Mapping[str, Bool[np.ndarray, "sample part"]] = field(default_factory=dict)
     converted: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"CohortStore({str(self.path)!r}, {', '.join(self.modalities)})"
 
     def _repr_html_(self) -> str:
         """Return the counts of each split for a notebook; small counts are withheld."""

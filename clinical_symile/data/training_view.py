@@ -16,7 +16,7 @@ from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import parse_pattern
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingView:
     """The samples and modalities of a store that a run trains on, the same in every epoch.
 

@@ -12,7 +12,7 @@ from clinical_symile.missingness.patterns import Pattern
 ChanceInputs = Shaped[np.ndarray, " row"] | tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskOutcome:
     """The outcome of a task under one pattern.
 

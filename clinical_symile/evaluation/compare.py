@@ -50,7 +50,7 @@ _COMPLETE = "complete"
 _Spread = Resampled | Estimate | StudentEstimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Pair:
     """Two outcomes of the same samples."""
 

@@ -31,7 +31,7 @@ from clinical_symile.stats.metric_intervals import MetricSample, NoInterval, met
 from clinical_symile.tracking.results import Result, SkippedResult
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The results of one model on one task.
 

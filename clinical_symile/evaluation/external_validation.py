@@ -42,7 +42,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner, load_learner
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExternalValidation:
     """A run that is ready to be evaluated on another cohort.
 

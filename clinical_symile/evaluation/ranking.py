@@ -15,7 +15,7 @@ from clinical_symile.metrics.retrieval import above_and_tied, expected_ranks
 _ANSWERS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking:
     """The rank of each query's right candidate.
 

@@ -45,7 +45,7 @@ def check_rule(rule: str) -> str:
 _CELLS = 2**22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bank:
     """Train embeddings that stand for a missing query modality.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from clinical_symile.objectives.base import no_pair_message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pair:
     """The samples of a batch that have both of two modalities.
 
@@ -68,7 +68,7 @@ def complete_pairs(
         raise ValueError(no_pair_message(len(available), objective=objective))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tokens:
     """The embeddings that a batch has, one after another.
 

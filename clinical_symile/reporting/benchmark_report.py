@@ -42,7 +42,7 @@ _Paired = TypeVar("_Paired", Comparison, NetBenefitDifference)
 BENCHMARK_FILE = "benchmark.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Benchmark:
     """A finished benchmark and the content of its folder.
 

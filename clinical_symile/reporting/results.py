@@ -30,7 +30,7 @@ _RENAMED_KINDS = {"intervals": "performance", "losses": "noninferiority"}  # rea
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The results of an evaluation.
 
@@ -51,6 +51,10 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        runs = len({row.run for row in self.rows})
+        return f"Results({len(self.rows)} rows, runs: {runs}, not scored: {len(self.skipped)})"
 
     @property
     def primary_metrics(self) -> dict[str, str]:
@@ -166,7 +170,7 @@ class Results:
 _SHOWN = ("run", "task", "missingness", "metric", "value", "low", "high", "chance", "n_samples")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparisons:
     """Differences between runs on the same samples, and what each run loses under missingness.
 
@@ -189,6 +193,9 @@ class Comparisons:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Comparisons({len(self.rows)} differences, {len(self.losses)} losses)"
 
     def to_frame(self, *, losses: bool = False) -> pd.DataFrame:
         """Return one row per difference.

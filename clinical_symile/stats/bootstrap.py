@@ -42,7 +42,7 @@ class Interval(NamedTuple):
     kind: str = "percentile"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Resampled:
     """A value and its values in resamples.
 

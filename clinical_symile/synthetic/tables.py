@@ -79,7 +79,7 @@ TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
 TableRows = dict[str, list[tuple[Any, ...]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Admission:
     """One hospital stay of a synthetic subject.
 

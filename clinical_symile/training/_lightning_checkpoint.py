@@ -13,7 +13,7 @@ from torch import Tensor
 from clinical_symile.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LightningFile:
     """The content of a checkpoint.
 

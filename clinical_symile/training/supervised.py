@@ -19,7 +19,7 @@ from clinical_symile.training.optim import learning_rate, parameter_groups
 _BATCH_ROWS = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelledRows:
     """Samples with a known outcome.
 

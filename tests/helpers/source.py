@@ -476,7 +476,30 @@ def _writes(call: ast.Call) -> bool:
     return method in _WRITES and into not in ("", "buffer") and name != "results.to_csv"
 
 
+def rows_in_a_repr() -> list[str]:
+    """Dataclasses that hold rows of samples and would print them in a message or a traceback."""
+    of_rows = ("DataFrame", "Series", "ndarray", "Tensor", "CohortStore")
+    return [
+        f"{module}.{node.name}"
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+        if "dataclass" in ast.unparse(decorator)
+        and "repr=False" not in ast.unparse(decorator)
+        and not any(isinstance(f, ast.FunctionDef) and f.name == "__repr__" for f in node.body)
+        and any(
+            any(word in ast.unparse(line.annotation) for word in of_rows)
+            and "Callable" not in ast.unparse(line.annotation)
+            and not (line.value and "repr=False" in ast.unparse(line.value))
+            for line in node.body
+            if isinstance(line, ast.AnnAssign)
+        )
+    ]
+
+
 RULES = {
+    "rows in a repr": rows_in_a_repr,
     "writes of their own": writes_of_their_own,
     "long functions": long_functions,
     "long files": long_files,

@@ -32,7 +32,7 @@ _EXPECTED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExternalEmbeddings:
     """Embeddings by an external model.
 

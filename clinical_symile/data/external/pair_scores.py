@@ -25,7 +25,7 @@ from clinical_symile.errors import DataError
 _COLUMNS = ("query", "candidate", "score")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairScores:
     """Scores of queries and candidates by an external model.
 

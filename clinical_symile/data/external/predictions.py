@@ -46,7 +46,7 @@ _FORMS_TEXT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """Predictions by an external model.
 

@@ -37,7 +37,7 @@ _JOURNAL = "verdicts.jsonl"
 _BEGUN = "begun"  # the chunk that a single process reads
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decoded:
     """Verdicts on all recordings; the measurements are in `<modality>.npy` of the folder.
 

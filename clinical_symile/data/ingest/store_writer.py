@@ -34,7 +34,7 @@ _COUNTS = ("bytes",)  # columns of whole numbers
 _Columns = Mapping[str, pa.Array]
 
 
-@dataclass
+@dataclass(repr=False)
 class WrittenTables:
     """The rows that became samples, and counts of what was left out.
 

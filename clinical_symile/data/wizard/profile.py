@@ -29,7 +29,7 @@ DATE_FORMATS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Column:
     """A column of a raw table.
 

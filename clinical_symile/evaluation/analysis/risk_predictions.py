@@ -57,7 +57,7 @@ _Numbers = Callable[[_Weights], Float[np.ndarray, "resample number"]]
 _Ends = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Risks:
     """Predicted risks of the scored samples, with what the tuning samples add.
 
@@ -268,7 +268,7 @@ def _share(weights: _Weights, hit: np.ndarray, of: np.ndarray) -> Float[np.ndarr
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Curve:
     """A calibration curve.
 

@@ -17,7 +17,7 @@ from clinical_symile.stats.bootstrap import Weighted, by_weights
 from clinical_symile.tracking.run import Run
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SampleOutcomes:
     """The outcomes of one run on one task under one pattern.
 

@@ -14,7 +14,7 @@ from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.training.supervised import LabelledRows
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BaselineInputs:
     """All that a baseline may use for one prediction.
 

@@ -40,7 +40,7 @@ def toy_embeddings(width: int, *, samples: int = TOY_SAMPLES) -> tuple[Tensor, T
     return nn.functional.normalize(z, dim=2), present
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ToyStore(CohortStore):
     """A store in memory.
 

@@ -17,7 +17,7 @@ from clinical_symile.missingness.patterns import Pattern
 TaskT = TypeVar("TaskT", bound=Retrieval | Classification)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Request(Generic[TaskT]):
     """Samples of which a task needs scores or probabilities.
 

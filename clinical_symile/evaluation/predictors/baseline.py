@@ -13,7 +13,7 @@ from clinical_symile.evaluation.labels import training_samples
 from clinical_symile.evaluation.predictors.base import Request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BaselinePredictor:
     """A baseline fitted anew for each request.
 

@@ -40,7 +40,7 @@ from clinical_symile.training.supervised import LabelledRows
 _CELLS = 2**18
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EmbeddingPredictor:
     """Embeddings of a store, with the score of an objective and the probe of each task.
 

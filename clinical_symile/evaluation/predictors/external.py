@@ -35,7 +35,7 @@ _UNIT_LENGTH_ERROR = 1e-3
 _NAMED_MODALITIES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExternalRiskPredictor:
     """Probabilities from a file, by row of the store.
 

@@ -18,7 +18,7 @@ from clinical_symile.missingness.patterns import apply_pattern, parse_pattern
 _NAMED_PAIRS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExternalPairsPredictor:
     """Scores from a file, by rows of the store and what is available of the query.
 

@@ -41,7 +41,7 @@ class GeneratingModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OraclePredictor:
     """The Bayes-optimal reference of a synthetic cohort.
 

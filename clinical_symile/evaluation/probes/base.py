@@ -10,7 +10,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.training.learner import Learner
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EmbeddedSamples:
     """Samples with the embeddings of their available modalities.
 
@@ -32,7 +32,7 @@ class EmbeddedSamples:
         return np.concatenate([flat, self.available], axis=1, dtype=np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelledSamples(EmbeddedSamples):
     """Embedded samples whose outcome is known.
 
@@ -53,7 +53,7 @@ class LabelledSamples(EmbeddedSamples):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Encoders:
     """The encoders that made the embeddings, for a probe that trains them further.
 

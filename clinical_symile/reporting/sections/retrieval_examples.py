@@ -33,7 +33,7 @@ class Drawing:
     values: Sequence[tuple[str, str, str]] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Example:
     """A query and the answers of each run.
 
