@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.distributed import Group, gather_embeddings
+from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
 
 
 class Objective(nn.Module):
@@ -21,9 +22,12 @@ class Objective(nn.Module):
     cannot be computed on raises an error.
 
     An objective gives `batch_loss` and, where CLIP's sum of inner products is not its score,
-    `score`. One that divides its work over processes gives `distributed_loss` instead.
+    `score`. One that divides its work over processes gives `distributed_loss` instead. One that
+    reads labels, subjects or other measurements names them in `reads` and gives `informed_loss`.
 
     Attributes:
+        reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
+            It is of train samples only; scores never have any.
         similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
             must have length 1, as those of the encoders here; `dot` if their lengths count.
         on_sphere: True if the loss is defined for embeddings of length 1 only.
@@ -39,6 +43,7 @@ class Objective(nn.Module):
         ValueError: the temperature is not positive, or starts the scale above its maximum.
     """
 
+    reads: tuple[str, ...] = ()
     similarity: ClassVar[str] = "cosine"
     on_sphere: ClassVar[bool] = False
     learned_score: ClassVar[bool] = False
@@ -106,10 +111,47 @@ class Objective(nn.Module):
             with torch.no_grad():
                 self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
 
+    def training_loss(
+        self, share: ObjectiveInput, *, group: Group, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of a batch that several processes share, with its side information.
+
+        Training calls this. An objective overrides one of the losses that it chooses from.
+
+        Args:
+            share: this process's samples.
+            group: the processes; None for one process.
+            generator: the source of random draws, in the same state in all processes.
+        """
+        if not self.reads:
+            return self.distributed_loss(share.embeddings, group=group, generator=generator)
+        whole = gather_input(share, group)
+        z, available = prepare_slots(*whole.embeddings.with_substitutes())
+        with torch.autocast(z.device.type, enabled=False):
+            return self.informed_loss(z, available, whole, generator=generator)
+
+    def informed_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        inputs: ObjectiveInput,
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of a batch with the side information that `reads` names.
+
+        Args:
+            z: embeddings in float32 at least; zero where unavailable.
+            available: True where a sample has the modality.
+            inputs: the batch, for its `labels`, `subjects` and `values`.
+            generator: the source of random draws, on the CPU.
+        """
+        raise NotImplementedError
+
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch.
+        """Compute the loss of a batch from embeddings alone.
 
         An objective overrides `batch_loss`, or `distributed_loss`, of which this is the case of one
         process.
@@ -117,7 +159,15 @@ class Objective(nn.Module):
         Args:
             embeddings: the batch.
             generator: the source of random draws, on the CPU.
+
+        Raises:
+            ValueError: the objective reads side information.
         """
+        if self.reads:
+            raise ValueError(
+                f"this objective reads {' and '.join(self.reads)}; embeddings alone do not "
+                "suffice. Call `training_loss` with an `ObjectiveInput`."
+            )
         if type(self).distributed_loss is not Objective.distributed_loss:
             return self.distributed_loss(embeddings, group=None, generator=generator)
         z, available = prepare_slots(*embeddings.with_substitutes())

@@ -18,12 +18,14 @@ class Pair:
     Attributes:
         a: the column of the first modality.
         b: the column of the second modality.
+        samples: the positions of the samples in the batch.
         first: embeddings of the first modality.
         second: embeddings of the second modality, of the same samples.
     """
 
     a: int
     b: int
+    samples: Int[Tensor, " sample"]
     first: Float[Tensor, "sample dim"]
     second: Float[Tensor, "sample dim"]
 
@@ -63,7 +65,7 @@ def complete_pairs(
         both = available[:, [a, b]].all(dim=1)
         if both.sum() >= 2:
             found = True
-            yield Pair(a, b, z[both, a], z[both, b])
+            yield Pair(a, b, both.nonzero()[:, 0], z[both, a], z[both, b])
     if not found:
         raise ValueError(no_pair_message(len(available), objective=objective))
 

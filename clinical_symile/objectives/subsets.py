@@ -1,6 +1,7 @@
 """The sum of an objective over subsets of modalities, so that incomplete samples count too."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -8,7 +9,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.side_information import SideInformation
 from clinical_symile.objectives.base import Objective, no_pair_message, query_columns
+from clinical_symile.objectives.distributed import Group
+from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
 
 
 class SubsetSum(Objective):
@@ -36,6 +40,7 @@ class SubsetSum(Objective):
         nn.Module.__init__(self)
         self.by_size = nn.ModuleDict({str(size): make() for size in range(2, modalities + 1)})
         self.modalities = modalities
+        self.reads = self._of_size(modalities).reads
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
@@ -69,18 +74,36 @@ class SubsetSum(Objective):
         for size in range(2, self.modalities + 1):
             self._of_size(size).after_step()
 
+    def training_loss(
+        self, share: ObjectiveInput, *, group: Group, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of a batch that several processes share."""
+        return self._loss(gather_input(share, group), generator)
+
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch."""
+        """Compute the loss of a batch from embeddings alone."""
+        return self._loss(ObjectiveInput(embeddings, SideInformation(embeddings.rows)), generator)
+
+    def _loss(self, inputs: ObjectiveInput, generator: torch.Generator | None) -> Float[Tensor, ""]:
+        """Average the losses of subsets, weighted by their samples.
+
+        Raises:
+            ValueError: no two samples of the batch have the same two modalities.
+        """
+        embeddings = inputs.embeddings
         _, available = embeddings.with_substitutes()
         losses, weights = [], []
         for size in range(2, self.modalities + 1):
             for subset in combinations(range(self.modalities), size):
                 complete = int(available[:, subset].all(dim=1).sum())
                 if complete >= 2:
-                    selected = embeddings.select(subset)
-                    losses.append(self._of_size(size)(selected, generator=generator))
+                    selected = replace(inputs, embeddings=embeddings.select(subset))
+                    objective = self._of_size(size)
+                    losses.append(
+                        objective.training_loss(selected, group=None, generator=generator)
+                    )
                     weights.append(complete)
         if not losses:
             raise ValueError(no_pair_message(len(embeddings.rows), objective="a step"))

@@ -15,12 +15,14 @@ from clinical_symile.config.component import ComponentConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
+from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
 from clinical_symile.tracking.run import Run
@@ -41,13 +43,18 @@ class Learner(nn.Module):
         self.objective = objective
 
     def forward(
-        self, batch: Mapping[str, Any], generator: torch.Generator, fabric: Fabric
+        self,
+        batch: Mapping[str, Any],
+        side: Mapping[str, Any],
+        generator: torch.Generator,
+        fabric: Fabric,
     ) -> Float[Tensor, ""]:
         """Compute the loss of a batch over all processes, in float32 at least.
 
         Args:
             batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
                 dataclass.
+            side: the fields of the batch's `SideInformation`; encoders do not read it.
             generator: draws the objective's negatives; its seed is also used for what encoders
                 draw, such as dropout.
             fabric: the processes.
@@ -58,9 +65,8 @@ class Learner(nn.Module):
             embeddings = self.model(Batch(**batch))
         group = None if fabric.world_size == 1 else torch.distributed.group.WORLD
         with torch.autocast(embeddings.available.device.type, enabled=False):
-            return self.objective.distributed_loss(
-                _in_float32(embeddings), group=group, generator=generator
-            )
+            inputs = ObjectiveInput(_in_float32(embeddings), SideInformation(**side))
+            return self.objective.training_loss(inputs, group=group, generator=generator)
 
 
 def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learner:

@@ -15,6 +15,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.loader import Batch, BatchLoader, open_loader, prefetch
+from clinical_symile.data.side_information import SideInformation, build_side_information
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import TrainingView, build_training_view, epoch_batches
 from clinical_symile.errors import ClinicalSymileError, DataError
@@ -88,6 +89,7 @@ class _Training:
     Attributes:
         task: the pretraining task.
         view: the samples and modalities to train on.
+        side: the side information that the objective reads, of the view's samples.
         seed: seed of the run.
         dropout_rate: the share of available modalities that each epoch hides.
         fabric: the processes and their devices.
@@ -101,6 +103,7 @@ class _Training:
 
     task: Pretraining
     view: TrainingView
+    side: SideInformation
     seed: int
     dropout_rate: float
     fabric: Fabric
@@ -146,6 +149,7 @@ def _set_up(
     """Build the learner and its optimiser, and load the state after the last complete epoch."""
     loader = open_loader(view.store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
+    side = build_side_information(task, view, reads=learner.objective.reads)
     if fabric.is_global_zero:
         warn_about_flops(learner, view.store, task)
     on_gpu = fabric.device.type == "cuda"
@@ -162,6 +166,7 @@ def _set_up(
     return _Training(
         task=task,
         view=view,
+        side=side,
         seed=seed,
         dropout_rate=dropout_rate,
         fabric=fabric,
@@ -248,7 +253,8 @@ def _train_step(
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(task.optimiser, step, training.steps)
     try:
-        loss = training.wrapped(vars(batch), generator, fabric)
+        side = training.side.of(batch.rows)
+        loss = training.wrapped(vars(batch), vars(side), generator, fabric)
     except ValueError as error:
         raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error
     optimiser.zero_grad()

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.side_information import SideInformation
+from clinical_symile.evaluation.leak_checks.fixtures import toy_side
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
@@ -43,10 +46,12 @@ def loss_value(
     available: Tensor | None = None,
     *,
     temperature: float | None = None,
+    **side: Tensor,
 ) -> float:
     """The loss of a batch; missing slots hold NaN, and their gradient must be 0.
 
-    A parameter starts in float32; `temperature` sets the scale exactly.
+    A parameter starts in float32; `temperature` sets the scale exactly. `labels`, `subjects` and
+    `values` are the side information.
     """
     if available is None:
         available = torch.ones(z.shape[:2], dtype=torch.bool)
@@ -58,12 +63,21 @@ def loss_value(
             )
     slots = torch.where(available[:, :, None], z.detach(), torch.nan).requires_grad_()
     batch = Embeddings(slots, available, MODALITIES[: z.shape[1]], torch.arange(len(z)))
-    loss = objective(batch, generator=torch.Generator().manual_seed(0))
+    inputs = ObjectiveInput(batch, SideInformation(batch.rows, **side))
+    loss = objective.training_loss(inputs, group=None, generator=torch.Generator().manual_seed(0))
     loss.backward()
     assert slots.grad is not None
     assert torch.isfinite(slots.grad).all()
     assert (slots.grad[~available] == 0).all()
     return loss.item()
+
+
+def toy_loss(
+    objective: Objective, batch: Embeddings, generator: torch.Generator | None = None
+) -> Tensor:
+    """The loss of a batch with toy side information of every kind."""
+    inputs = ObjectiveInput(batch, toy_side(batch.rows))
+    return objective.training_loss(inputs, group=None, generator=generator)
 
 
 def unit_batch(rng, samples: int, modalities: int = 3, dim: int = 4) -> Tensor:

@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.evaluation.leak_checks.fixtures import toy_side
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.symile import Symile
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES as FAMILY
@@ -87,7 +89,8 @@ def main(rank: int, sizes: list[int], folder: Path) -> None:
             z, batch.available[own], batch.modalities, batch.rows[own], batch.substitute
         )
         drawn = torch.Generator().manual_seed(0)
-        loss = objective.distributed_loss(share, group=dist.group.WORLD, generator=drawn)
+        inputs = ObjectiveInput(share, toy_side(share.rows))
+        loss = objective.training_loss(inputs, group=dist.group.WORLD, generator=drawn)
         results |= {f"{name}/{k}": v for k, v in found(objective, loss, share).items()}
     save_file(results, folder / f"{rank}.safetensors")
     dist.destroy_process_group()

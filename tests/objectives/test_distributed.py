@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.helpers import shared_batch
+from tests.helpers.objective_values import toy_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +41,7 @@ def test_loss_and_gradients_are_those_of_one_process_with_the_whole_batch(
 ) -> None:
     shares = _run(sizes, tmp_path)
     for name, objective, batch in shared_batch.cases(sizes):
-        loss = objective(batch, generator=torch.Generator().manual_seed(0))
+        loss = toy_loss(objective, batch, torch.Generator().manual_seed(0))
         for key, expected in shared_batch.found(objective, loss, batch).items():
             values = [share[f"{name}/{key}"] for share in shares]
             if key == "loss":

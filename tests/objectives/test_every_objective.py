@@ -16,6 +16,7 @@ from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.symile import symile_loss
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
+from tests.helpers.objective_values import toy_loss
 
 MODALITIES = ("cxr", "ecg", "labs")
 
@@ -160,7 +161,7 @@ def test_the_loss_falls_with_training(objective, generator):
     for _ in range(30):
         optimizer.zero_grad()
         unit = torch.nn.functional.normalize(z, dim=2)
-        loss = objective(embeddings(unit), generator=generator)
+        loss = toy_loss(objective, embeddings(unit), generator)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -171,9 +172,9 @@ def test_hidden_slots_of_embeddings_do_not_reach_the_loss(objective, generator):
     z = torch.randn(6, 3, 4, generator=generator)
     available = torch.ones(6, 3, dtype=torch.bool)
     available[0, 1] = available[4, 2] = False
-    expected = objective(embeddings(z, available), generator=drawn())
+    expected = toy_loss(objective, embeddings(z, available), drawn())
     z[~available] = torch.nan
-    assert objective(embeddings(z, available), generator=drawn()) == expected
+    assert toy_loss(objective, embeddings(z, available), drawn()) == expected
 
 
 def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, generator):
@@ -183,9 +184,9 @@ def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, genera
     substitute = torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=1)
     substitute.requires_grad_()
     batch = replace(embeddings(z, available), substitute=substitute)
-    loss = objective(batch, generator=drawn())
+    loss = toy_loss(objective, batch, drawn())
     filled = torch.where(available[:, :, None], z, substitute[None])
-    assert loss == objective(embeddings(filled), generator=drawn())
+    assert loss == toy_loss(objective, embeddings(filled), drawn())
     loss.backward()
     assert substitute.grad is not None
     assert (substitute.grad[1] != 0).any()
@@ -212,7 +213,7 @@ def test_the_scale_is_limited_and_can_come_down_again(name, generator):
     unit = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2)
     at_the_limit = made(name, temperature=0.25)
     found, expected = [
-        each(embeddings(unit), generator=drawn()) for each in (limited, at_the_limit)
+        toy_loss(each, embeddings(unit), drawn()) for each in (limited, at_the_limit)
     ]
     assert found.item() == pytest.approx(expected.item())
     found.backward()
@@ -237,23 +238,22 @@ def test_a_temperature_below_the_limit_of_the_scale_is_refused(name):
 def test_all_available_is_the_same_to_the_bit_whatever_the_mask_says(objective, generator):
     z = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2)
     batch = embeddings(z)
-    every = objective(batch, generator=drawn())
-    assert objective(batch.with_visible(torch.ones(6, 3, dtype=torch.bool)), generator=drawn()) == (
-        every
-    )
+    every = toy_loss(objective, batch, drawn())
+    visible = batch.with_visible(torch.ones(6, 3, dtype=torch.bool))
+    assert toy_loss(objective, visible, drawn()) == every
 
 
 def test_a_batch_in_half_precision_is_contrasted_in_float32(objective, generator):
     z = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2).bfloat16()
-    exact = objective(embeddings(z.float()), generator=drawn())
+    exact = toy_loss(objective, embeddings(z.float()), drawn())
     assert exact.dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert objective(embeddings(z), generator=drawn()) == exact
+        assert toy_loss(objective, embeddings(z), drawn()) == exact
 
 
 def test_equal_embeddings_of_all_samples_give_finite_gradients(objective):
     z = torch.full((5, 3, 4), 0.5).requires_grad_()
-    loss = objective(embeddings(z), generator=drawn())
+    loss = toy_loss(objective, embeddings(z), drawn())
     loss.backward()
     assert torch.isfinite(loss)
     assert z.grad is not None

@@ -511,3 +511,33 @@ def test_training_that_diverges_says_so_and_what_to_do(
 ) -> None:
     with pytest.raises(DataError, match=r"diverged in epoch .* Lower optimiser\.learning_rate"):
         learn(mlp_task(catalog, "optimiser.learning_rate=1e30", "epochs=20"))
+
+
+def test_labels_of_other_splits_never_reach_the_weights_and_those_of_train_samples_do(
+    catalog: Catalog, synthetic_store: CohortStore, learn: Callable[..., Run]
+) -> None:
+    task = mlp_task(
+        catalog,
+        "epochs=1",
+        'side.labels=["deterioration"]',
+        task="pretraining/objectives/supcon",
+    )
+    before = _weights(learn(task, "before"))
+    column, samples = "outcome_deterioration", synthetic_store.samples
+    for name, changed in (
+        ("others", samples["split"] != "train"),
+        ("train", samples["split"] == "train"),
+    ):
+        flipped = samples.assign(**{column: samples[column].where(~changed, 1 - samples[column])})
+        # One label in three, since labels that are all exchanged say the same.
+        flipped.loc[(samples.index % 3 > 0) & changed, column] = samples[column]
+        after = _weights(learn(task, name, store=replace(synthetic_store, samples=flipped)))
+        assert _same(before, after) == (name == "others")
+
+
+def test_a_task_whose_side_information_the_objective_does_not_read_is_refused(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    task = mlp_task(catalog, 'side={labels=["deterioration"]}')
+    with pytest.raises(DefinitionError, match="the objective does not read labels"):
+        learn(task)

@@ -56,6 +56,21 @@ class Selection(TaskTable):
     targets: tuple[str, ...]
 
 
+class Side(TaskTable):
+    """Side information that the objective may read, of train samples only.
+
+    A run that reads labels has seen them: its results are marked wherever they are judged by one.
+
+    Attributes:
+        labels: outcomes of the cohort.
+        values: a modality of single values, such as labs; it may be one that the task does not
+            train on.
+    """
+
+    labels: tuple[str, ...] = ()
+    values: str | None = None
+
+
 class Pretraining(TaskTable):
     """A task that trains embeddings of several modalities with a contrastive objective.
 
@@ -87,6 +102,7 @@ class Pretraining(TaskTable):
             may pay on a GPU.
         optimiser: see `Optimiser`.
         selection: see `Selection`.
+        side: see `Side`; None for an objective that reads embeddings alone.
     """
 
     name: str
@@ -109,6 +125,7 @@ class Pretraining(TaskTable):
     compile: bool = False
     optimiser: Optimiser
     selection: Selection
+    side: Side | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Pretraining":
@@ -128,4 +145,10 @@ class Pretraining(TaskTable):
         problems += pattern_problems([self.missingness], self.modalities)
         problems += unknown_objects([self.selection.metric], SELECTION_METRICS)
         problems += unknown_names(self.selection.targets, known, what="modality")
+        labels = self.side.labels if self.side is not None else ()
+        problems += [
+            f"side.labels names '{name}' more than once; expected each label once. Remove it."
+            for name in dict.fromkeys(labels)
+            if labels.count(name) > 1
+        ]
         return raise_problems(problems, self)

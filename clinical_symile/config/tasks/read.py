@@ -91,6 +91,8 @@ def parse_task(
 def task_digest(task: Task) -> str:
     """Compute a digest of a resolved task without its description, name, default and margin."""
     content = task.model_dump(mode="json", exclude={"name", "description", "margin"})
+    if content.get("side") is None:  # the digests of tasks without the table stay as they were
+        content.pop("side", None)
     return digest_of(json.dumps(content, sort_keys=True))
 
 

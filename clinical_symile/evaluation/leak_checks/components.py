@@ -6,6 +6,7 @@ whether the state has kept any.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
+from clinical_symile.data.side_information import SideInformation
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks._comparison import (
     Outputs,
@@ -28,12 +30,14 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     TOY_MODALITIES,
     TOY_SAMPLES,
     toy_embeddings,
+    toy_side,
 )
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.inputs import ObjectiveInput
 
 _WIDTH = 6
 # Inputs of an image, a waveform and a tabular encoder, without the samples.
@@ -50,9 +54,13 @@ def objective_leaks(component: Any) -> Iterator[str]:
     z, available = toy_embeddings(TOY_DIM)
     rows = torch.arange(TOY_SAMPLES)
 
-    def loss_of(objective: Objective, slots: Tensor) -> Tensor:
+    def loss_of(objective: Objective, slots: Tensor, side: SideInformation | None = None) -> Tensor:
         embeddings = Embeddings(slots, available, TOY_MODALITIES, rows)
-        return objective(embeddings, generator=torch.Generator().manual_seed(0))
+        drawn = torch.Generator().manual_seed(0)
+        if not objective.reads and type(objective).training_loss is Objective.training_loss:
+            return objective(embeddings, generator=drawn)
+        inputs = ObjectiveInput(embeddings, side or toy_side(rows))
+        return objective.training_loss(inputs, group=None, generator=drawn)
 
     def outputs(slots: Tensor) -> Outputs:
         objective, leaf = make(), slots.clone().requires_grad_()
@@ -65,8 +73,31 @@ def objective_leaks(component: Any) -> Iterator[str]:
         }
 
     yield from differences(outputs, z, available)
+    yield from _side_leaks(make, lambda objective, side: loss_of(objective, z, side), rows)
     for target in TOY_MODALITIES:
         yield from _score_leaks(make, z, available, target)
+
+
+def _side_leaks(
+    make: Callable[[], Objective],
+    loss_of: Callable[[Objective, SideInformation], Tensor],
+    rows: Tensor,
+) -> Iterator[str]:
+    """Yield what an objective keeps of labels, subjects or values in the state that is saved.
+
+    Args:
+        make: makes the objective.
+        loss_of: computes the loss of the same batch with some side information.
+        rows: the samples.
+    """
+    states = []
+    for of in (rows, rows.flip(0)):
+        objective = make()
+        loss_of(objective, replace(toy_side(of), rows=rows))
+        states.append(state(objective))
+    for name, value in states[0].items():
+        if not torch.equal(value, states[1][name]):
+            yield f"{name} changes with the labels, subjects or values of samples."
 
 
 def connected(make: Callable[[], Objective]) -> Callable[[], Objective]:

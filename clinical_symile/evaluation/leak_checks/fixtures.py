@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
+from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.labs import Labs
 from clinical_symile.training.supervised import LabelledRows
@@ -28,6 +29,18 @@ TOY_ANALYTES = 5
 # The split of each row of the toy store: twelve samples each.
 TOY_SPLITS = np.repeat(["train", "tuning", "held_out"], TOY_SAMPLES)
 _OUTCOME = "event"
+
+
+def toy_side(rows: Int[Tensor, " sample"]) -> SideInformation:
+    """Return side information of every kind, some of it unknown, as a function of the rows.
+
+    Every subject has two samples. One sample of each four has unknown labels.
+    """
+    labels = torch.stack([(rows // 2) % 2, (rows % 5) - 1], dim=1).clamp(max=1).float()
+    labels[rows % 4 == 3] = torch.nan
+    values = torch.stack([(rows % (7 + place)) / 9 for place in range(3)], dim=1).float()
+    values[rows % 3 == 1, 0] = torch.nan
+    return SideInformation(rows, labels, rows // 2, values)
 
 
 def toy_embeddings(width: int, *, samples: int = TOY_SAMPLES) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,163 @@
+"""SupCon: all embeddings of samples with the same labels, or of one subject, are positives."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.kernels.scores import Excluded
+from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
+from clinical_symile.objectives.pairs import batch_tokens
+
+_BY = ("labels", "subjects")
+
+
+def supcon_loss(
+    z: Float[Tensor, "sample modality dim"],
+    available: Bool[Tensor, "sample modality"],
+    groups: Float[Tensor, "sample group"],
+    logit_scale: Float[Tensor, ""],
+    *,
+    least_agreement: float = 1.0,
+    skip_unpaired: bool = False,
+) -> Float[Tensor, ""]:
+    """Compute the mean over embeddings t of -1/|P(t)| Σ_{p ∈ P(t)} log softmax_p(s ⟨z_t, ·⟩).
+
+    The softmax is over all other embeddings of the batch. P(t) are those of the same sample and of
+    samples that agree with it.
+
+    Source: Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2,
+    https://arxiv.org/abs/2004.11362.
+
+    Args:
+        z: embeddings; zero where unavailable.
+        available: True where a sample has the modality.
+        groups: columns that are compared; NaN where unknown.
+        logit_scale: the multiplier of inner products.
+        least_agreement: the share of the columns known of both samples that must be equal.
+        skip_unpaired: leave embeddings without a positive out of the mean, instead of counting 0.
+
+    Raises:
+        ValueError: fewer than two samples have two modalities.
+    """
+    tokens = batch_tokens(z, available, objective="a SupCon step")
+    compared = [tokens.samples, groups[tokens.samples]]
+    losses, totals = soft_target_losses(
+        tokens.z,
+        tokens.z,
+        logit_scale,
+        Targets(partial(_log_is_alike, least_agreement), compared, compared),
+        excluded=Excluded(tokens.codes, tokens.codes),
+    )
+    return losses[totals > -math.inf].mean() if skip_unpaired else losses.mean()
+
+
+class SupCon(Objective):
+    """Attract embeddings of samples with the same labels, or of the same subject.
+
+    Every modality of every sample is one embedding. An unknown or uncertain label makes no pair;
+    the modalities of one sample always belong together.
+
+    Source: see `supcon_loss`.
+
+    Args:
+        temperature: starting value of 1 / logit_scale, which is then learned.
+        by: "labels", the labels that the task names, or "subjects", which reads no label.
+        least_agreement: the share of the labels known of both samples that must be equal.
+        skip_unpaired: leave embeddings without a positive out of the mean.
+        logit_scale_max: limit of the learned scale.
+
+    Raises:
+        ValueError: an argument is out of range, fewer than two samples of a batch have two
+            modalities, or, by subjects, all samples of a batch are of one subject.
+    """
+
+    display_name = "SupCon"
+    description = "Attracts embeddings of samples with the same labels."
+    source = (
+        'Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, '
+        "https://arxiv.org/abs/2004.11362"
+    )
+    reads = ("labels",)
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.07,
+        by: str = "labels",
+        least_agreement: float = 1.0,
+        skip_unpaired: bool = False,
+        logit_scale_max: float = 100.0,
+    ):
+        super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        problems = []
+        if by not in _BY:
+            problems.append(f"by is '{by}'; expected 'labels' or 'subjects'.")
+        if not 0 < least_agreement <= 1:
+            problems.append(
+                f"least_agreement is {least_agreement}; expected more than 0 and at most 1."
+            )
+        if problems:
+            raise ValueError(" ".join(problems))
+        self.reads = (by,)
+        self.least_agreement = least_agreement
+        self.skip_unpaired = skip_unpaired
+
+    def informed_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        inputs: ObjectiveInput,
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Compute `supcon_loss` with the labels or the subjects of the batch."""
+        return supcon_loss(
+            z,
+            available,
+            self._groups(inputs).to(z.dtype),
+            self.logit_scale.to(z.dtype),
+            least_agreement=self.least_agreement,
+            skip_unpaired=self.skip_unpaired,
+        )
+
+    def _groups(self, inputs: ObjectiveInput) -> Tensor:
+        """Return the columns that samples are compared by.
+
+        Raises:
+            ValueError: all samples are of one subject.
+        """
+        if self.reads == ("labels",):
+            return torch.where(inputs.labels < 0, torch.nan, inputs.labels)
+        # Numbered anew, so that they are exact in any precision.
+        subjects, codes = inputs.subjects.unique(return_inverse=True)
+        if len(subjects) < 2:
+            raise ValueError(
+                f"a SupCon step needs samples of at least 2 subjects; this batch of {len(codes)} "
+                "has one subject only. Raise batch_size."
+            )
+        return codes[:, None]
+
+
+def _log_is_alike(
+    least_agreement: float,
+    left: Sequence[Tensor],
+    right: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+) -> Tensor:
+    """Compute 0 for embeddings of one sample or of samples that agree, -inf for others."""
+    del parameters
+    (samples, groups), (other_samples, other_groups) = left, right
+    equal = groups.new_zeros(len(groups), len(other_groups))
+    known = torch.zeros_like(equal)
+    for column, other in zip(groups.T, other_groups.T, strict=True):
+        equal += column[:, None] == other
+        known += ~column.isnan()[:, None] & ~other.isnan()
+    alike = (known > 0) & (equal >= least_agreement * known - 1e-6)
+    own = samples[:, None] == other_samples
+    return torch.zeros_like(equal).masked_fill(~(own | alike), -math.inf)
