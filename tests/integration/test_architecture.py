@@ -23,6 +23,7 @@ LOADED_BY = {
         "cli.doctor",
         "data.embeddings",
         "data.loader",
+        "data.side_information",
         "data.training_view",
         "evaluation",
         "modalities._array_io",

@@ -18,7 +18,9 @@ from clinical_symile.objectives.kernels.scores import (
 
 
 class Targets(NamedTuple):
-    """What the targets of each row are computed from: q_ij ∝ exp(log_weight_ij).
+    """The log weights of candidates, from which the targets of each row follow.
+
+    The target q_ij is exp(log_weight_ij) over the sum of its row.
 
     Attributes:
         log_weight: computes a tile of log weights from `left` and `right`; -inf for no weight.
