@@ -17,7 +17,7 @@ from clinical_symile.errors import DataError, DefinitionError
 SIDE_KINDS = ("labels", "subjects", "values")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SideInformation:
     """The side information of some train samples; None for a kind that the objective does not read.
 
@@ -34,6 +34,10 @@ class SideInformation:
     labels: Float[Tensor, "sample label"] | None = None
     subjects: Int[Tensor, " sample"] | None = None
     values: Float[Tensor, "sample value"] | None = None
+
+    def __repr__(self) -> str:
+        """Return the number of samples; never a label or a value."""
+        return f"SideInformation({len(self.rows)} samples)"
 
     def of(self, rows: Int[Tensor, " taken"]) -> "SideInformation":
         """Return the side information of some rows of the store, on their device.

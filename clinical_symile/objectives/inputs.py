@@ -15,7 +15,7 @@ from clinical_symile.objectives.distributed import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ObjectiveInput:
     """A batch of train samples: its embeddings, and the side information that was asked for.
 
