@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import parent_process
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -91,7 +92,8 @@ def lock_folder(
 
     Raises:
         OSError: the folder's parent cannot be written.
-        FolderBusyError: another process held the lock all the time.
+        FolderBusyError: another process held the lock all the time, or the process that started
+            this one holds it. That one may wait for this one, so both would wait for ever.
     """
     if int(os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or 0):
         yield True
@@ -110,6 +112,11 @@ def lock_folder(
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if _is_held_by_parent(holder):
+            raise FolderBusyError(
+                f"{folder}: the process that started this one is writing it, so waiting for it may "
+                'never end. In a script, call this under `if __name__ == "__main__":`.'
+            ) from None
         (notify or _print)(f"{folder}: {_describe(holder)} is writing it; waiting until it ends.")
         try:
             lock.acquire(timeout=-1 if wait_s is None else wait_s)
@@ -124,6 +131,18 @@ def lock_folder(
         if not is_inner:
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _is_held_by_parent(holder: Path) -> bool:
+    """Return True if the process that started this one by `multiprocessing` holds a lock."""
+    # A process that still imports the main module does not know its parent by `parent_process`.
+    if parent_process() is None and "--multiprocessing-fork" not in sys.orig_argv:
+        return False
+    try:
+        about = json.loads(holder.read_text(encoding="utf-8"))
+        return (about["process"], about["host"]) == (os.getppid(), socket.gethostname())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _describe(holder: Path) -> str:

@@ -3,13 +3,22 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from clinical_symile import files
-from clinical_symile.files import lock_folder, rename_folder, write_bytes, write_file, write_text
+from clinical_symile.files import (
+    FolderBusyError,
+    lock_folder,
+    rename_folder,
+    write_bytes,
+    write_file,
+    write_text,
+)
 
 
 def test_a_file_is_written_in_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
@@ -106,6 +115,22 @@ def test_a_second_process_says_who_writes_the_folder_and_waits(tmp_path: Path) -
     assert ", since 20" in sentence
     assert "waiting until it ends" in sentence
     assert (folder / "order.txt").read_text() == "first\nsecond\n"
+
+
+def _lock(folder: Path) -> None:
+    with lock_folder(folder):
+        pass
+
+
+def test_a_process_never_waits_for_the_one_that_started_it(tmp_path: Path) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        lock_folder(tmp_path / "store"),
+    ):
+        error = pool.submit(_lock, tmp_path / "store").exception(timeout=60)
+    assert isinstance(error, FolderBusyError)
+    assert "the process that started this one is writing it" in str(error)
+    assert '`if __name__ == "__main__":`' in str(error)
 
 
 def test_a_process_that_is_killed_holds_no_lock(tmp_path: Path) -> None:

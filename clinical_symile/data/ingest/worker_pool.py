@@ -8,9 +8,15 @@ and dies, the next call does so with the chunk that it had begun.
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,7 @@ from clinical_symile.files import write_text
 
 CHUNK_SIZE = 32  # samples in one chunk
 SINGLE_PROCESS_LIMIT = 400  # up to this many samples one process is faster than starting several
+START_LIMIT_S = 600.0  # within it a process must have imported what it needs
 _CHUNKS_AHEAD = 4  # chunks per process that are handed out at a time
 
 _Verdict = dict[str, Any]
@@ -60,7 +67,7 @@ def map_chunks(
             at first was left by a process that died.
 
     Raises:
-        DataError: processes die before they read anything.
+        DataError: processes die before they read anything, or do not start within ten minutes.
     """
     left = list(firsts)
     processes = min(processes, len(left))
@@ -106,6 +113,7 @@ def _in_parallel(
     """Read chunks in several processes; add to `running` each chunk that is handed out."""
     with _pool(processes) as pool:
         waiting: dict[Future[_Verdict], int] = {}
+        _wait_for_start(pool, processes)
         try:
             for first in firsts:
                 running.add(first)
@@ -171,16 +179,36 @@ def _checked_pool() -> ProcessPoolExecutor:
         DataError: it died before it read anything.
     """
     pool = _pool(1)
-    try:
-        pool.submit(os.getpid).result()
-    except BrokenProcessPool:
-        raise DataError(
-            "the processes that read recordings die before they read anything; expected that they "
-            'start. In a script, call prepare under `if __name__ == "__main__":`; else check the '
-            "memory of the machine.",
-            code="CS-D011",
-        ) from None
+    _wait_for_start(pool, 1)
     return pool
+
+
+def _wait_for_start(pool: ProcessPoolExecutor, processes: int) -> None:
+    """Start the processes of a new pool, and wait until one of them answers.
+
+    Raises:
+        DataError: the processes died before that, or none answered in time; then they are ended.
+    """
+    found = ""
+    others = set(active_children())
+    try:
+        started = [pool.submit(os.getpid) for _ in range(processes)]
+        for future in as_completed(started, timeout=START_LIMIT_S):
+            future.result()
+            return
+    except BrokenProcessPool:
+        found = "die before they read anything"
+    except TimeoutError:
+        found = f"do not start within {START_LIMIT_S:.0f} s"
+        for process in set(active_children()) - others:
+            process.kill()
+    pool.shutdown(cancel_futures=True)
+    raise DataError(
+        f"the processes that read recordings {found}; expected that they start. In a script, call "
+        'prepare under `if __name__ == "__main__":`; else check the memory and load of the '
+        "machine.",
+        code="CS-D011",
+    )
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:

@@ -3,6 +3,10 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 
 from clinical_symile.data.ingest import decode
 from clinical_symile.data.ingest import worker_pool as workers
+from clinical_symile.errors import DataError
 from tests.helpers.hospital import Hospital, run
 
 
@@ -92,6 +97,7 @@ def _run_script(hospital: Hospital, code: Path, *, guard: bool, limit: int) -> t
         capture_output=True,
         text=True,
         check=False,
+        timeout=180,
     )
     return done.returncode, done.stderr
 
@@ -111,6 +117,60 @@ def test_a_file_that_kills_the_only_process_is_rejected_by_the_next_call(
     assert rejected[["sample", "modality", "reason"]].to_numpy().tolist() == [
         [106, "cxr", "process-died"]
     ]
+
+
+@pytest.mark.slow
+def test_processes_that_cannot_start_cost_no_recording(hospital: Hospital, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    status, said = _run_script(hospital, tmp_path / "code", guard=False, limit=0)
+    assert status == 1
+    assert said.count("die before they read anything") == 1
+    assert "the process that started this one is writing it" in said
+    assert not hospital.out.exists()
+    assert _run_script(hospital, tmp_path / "code", guard=True, limit=400)[0] == 0
+    assert len(pd.read_parquet(hospital.out / "rejected.parquet")) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "argument", "problem"),
+    [(os._exit, 3, "die before they read anything"), (time.sleep, 60, "do not start within 1 s")],
+    ids=["they die", "they hang"],
+)
+def test_processes_that_cannot_start_end_in_one_error_in_bounded_time(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[..., object],
+    argument: int,
+    problem: str,
+) -> None:
+    def broken_pool(processes: int) -> ProcessPoolExecutor:
+        spawn = get_context("spawn")
+        return ProcessPoolExecutor(
+            processes, mp_context=spawn, initializer=start, initargs=(argument,)
+        )
+
+    monkeypatch.setattr(workers, "_pool", broken_pool)
+    monkeypatch.setattr(workers, "SINGLE_PROCESS_LIMIT", 0)
+    if start is time.sleep:
+        monkeypatch.setattr(workers, "START_LIMIT_S", 1.0)
+    verdicts = workers.map_chunks(
+        _never_read,
+        [0, 32],
+        lambda first: [{}],
+        processes=2,
+        modalities=("ecg",),
+        died=lambda *one: {},
+        begun=tmp_path / "begun",
+    )
+    before = time.monotonic()
+    with pytest.raises(DataError, match=problem):
+        next(verdicts)
+    assert time.monotonic() - before < 30
+    assert not active_children()
+
+
+def _never_read(first: int, rows: list[dict[str, object]]) -> dict[str, object]:
+    raise AssertionError("nothing can be read")
 
 
 def test_a_fault_in_the_only_process_blames_no_chunk(tmp_path: Path) -> None:
