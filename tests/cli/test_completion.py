@@ -93,29 +93,26 @@ def _ask_zsh(line: str, script: Path, environment: dict[str, str]) -> str:
         set_up = (
             "PS1='' PS2=''; autoload -Uz compinit; compinit -u -D; "
             f"source {script}; zstyle ':completion:*' list-prompt ''; "
-            "setopt NO_ALWAYS_LAST_PROMPT AUTO_LIST; LISTMAX=0; bindkey '^I' complete-word; "
-            "print rea''dy\n"
+            "setopt NO_ALWAYS_LAST_PROMPT AUTO_LIST; LISTMAX=0; "
+            "press_tab() { zle complete-word; zle -R; print comp''leted; }; "
+            "zle -N press_tab; bindkey '^I' press_tab; print rea''dy\n"
         )
         os.write(terminal, set_up.encode())
         _read_until(terminal, "ready")
         os.write(terminal, f"{line}\t".encode())
-        return _read_until(terminal, None)
+        return _read_until(terminal, "completed")
     finally:
         os.close(terminal)
         os.waitpid(process, 0)
 
 
-def _read_until(terminal: int, word: str | None, *, seconds: float = 20, quiet: float = 4) -> str:
-    """Read a terminal until a word appears; without one, until nothing came for a while."""
+def _read_until(terminal: int, word: str, *, seconds: float = 60) -> str:
+    """Read a terminal until a word appears."""
     found, end = "", time.monotonic() + seconds
-    while time.monotonic() < end:
-        ready, _, _ = select.select([terminal], [], [], quiet)
-        if not ready and word is None:
-            break
-        if ready:
-            found += os.read(terminal, 4096).decode(errors="replace")
-            if word is not None and word in found:
-                break
+    while word not in found:
+        ready, _, _ = select.select([terminal], [], [], max(end - time.monotonic(), 0))
+        assert ready, f"no {word!r} within {seconds} s: {found}"
+        found += os.read(terminal, 4096).decode(errors="replace")
     return found
 
 

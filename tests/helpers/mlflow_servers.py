@@ -42,6 +42,8 @@ class Server:
         self.command += ["--backend-store-uri", backend or f"sqlite:///{folder / 'server.db'}"]
         self.command += ["--artifacts-destination", str(folder / "artifacts"), *arguments]
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        # Six more processes, which only MLflow's own jobs need, would load MLflow too.
+        quiet["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
         self.environment = os.environ | quiet | dict(environment or {})
         self.environment.pop("MLFLOW_TRACKING_URI", None)
 
