@@ -1,5 +1,7 @@
 """Fixtures that every test may use; each test gets fresh generators."""
 
+import gc
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,21 @@ __all__ = [
 
 # Small tensors: a second thread costs more than it gives.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without garbage collection, which would visit all that is loaded each time.
+
+    Later collections leave it out: each full one would take a second.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
