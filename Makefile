@@ -1,6 +1,8 @@
 # Each target sets up what it needs. PYTHON names the interpreter that makes the environment.
 PYTHON ?= python3
 BIN := .venv/bin
+# Keep compiled modules whatever the shell says: tests start many processes.
+export PYTHONDONTWRITEBYTECODE :=
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 

@@ -60,6 +60,7 @@ def _scores(store: CohortStore, catalog: Catalog, rng: np.random.Generator) -> p
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_resamples", "no_mlflow_copies")
 def test_every_command_of_the_guide_runs(
     synthetic_store: CohortStore,

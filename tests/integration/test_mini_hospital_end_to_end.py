@@ -15,6 +15,9 @@ from tests.helpers.synthetic import TINY
 
 CATALOG = Path(__file__).resolve().parents[2] / "examples" / "mini_hospital"
 TASKS = "mini_hospital/*,retrieval/cxr*,retrieval/labs*,classification/in*,classification/det*"
+# The fast suite has the store of these files, and benchmarks and reports of the synthetic cohort.
+pytestmark = pytest.mark.slow
+
 SET = [word for setting in TINY for word in ("--set", setting)]
 
 
@@ -41,7 +44,6 @@ def out(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_verbs_one_by_one(
     source: Path,
     tmp_path: Path,

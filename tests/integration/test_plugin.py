@@ -103,6 +103,7 @@ def test_reports_show_the_plug_ins_own_words(installed: Path, tmp_path: Path):
     ]
 
 
+@pytest.mark.slow
 def test_it_trains_and_evaluates_with_what_the_plug_in_adds(
     installed: Path, synthetic_store: CohortStore, tmp_path: Path
 ):

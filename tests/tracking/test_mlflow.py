@@ -201,6 +201,7 @@ def test_a_number_that_is_not_finite_is_synced(tmp_path: Path, database: str):
     assert sync_run(Run(folder), uri=database).problem is None
 
 
+@pytest.mark.slow
 def test_a_server_that_was_down_gets_everything_later(tmp_path: Path, server: Server):
     folder = write_run(tmp_path / "symile-0", cohort="later")
     server.stop()

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,8 +75,12 @@ def _spoiled(predictor: EmbeddingPredictor, kept: np.ndarray) -> EmbeddingPredic
     return replace(predictor, embeddings=replace(predictor.embeddings, z=z))
 
 
-RETRIEVAL_PATTERNS = ["observed", "complete", "without-ecg", "without-labs", "mcar-30"]
-CLASSIFICATION_PATTERNS = ["observed", "complete", "without-cxr", "only-ecg", "mcar-30"]
+def _some(fast: tuple[str, ...], slow: tuple[str, ...]) -> list[Any]:
+    return [*fast, *(pytest.param(name, marks=pytest.mark.slow) for name in slow)]
+
+
+RETRIEVAL_PATTERNS = _some(("without-ecg", "mcar-30"), ("observed", "complete", "without-labs"))
+CLASSIFICATION_PATTERNS = _some(("only-ecg", "mcar-30"), ("observed", "complete", "without-cxr"))
 
 
 @pytest.mark.parametrize("name", RETRIEVAL_PATTERNS)
