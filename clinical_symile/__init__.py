@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clinical_symile.api.definitions import list_objectives as list_objectives
     from clinical_symile.api.definitions import list_reports as list_reports
     from clinical_symile.api.definitions import list_tasks as list_tasks
+    from clinical_symile.api.repetition import rerun as rerun
     from clinical_symile.api.reports import benchmark as benchmark
     from clinical_symile.api.reports import export as export
     from clinical_symile.api.reports import open_results as open_results
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clinical_symile.api.runs import evaluate as evaluate
     from clinical_symile.api.runs import train as train
     from clinical_symile.api.sync import sync_mlflow as sync_mlflow
+    from clinical_symile.api.verification import verify as verify
     from clinical_symile.benchmarking.spec import BenchmarkSpec as BenchmarkSpec
     from clinical_symile.data.embeddings import Embeddings as Embeddings
     from clinical_symile.data.masks import draw_mask as draw_mask
@@ -63,8 +65,10 @@ _HOMES = {
     "open_store": "data.store",
     "prepare": "api.cohorts",
     "report": "api.reports",
+    "rerun": "api.repetition",
     "sync_mlflow": "api.sync",
     "train": "api.runs",
+    "verify": "api.verification",
 }
 
 __all__ = [
@@ -95,8 +99,10 @@ __all__ = [
     "open_store",
     "prepare",
     "report",
+    "rerun",
     "sync_mlflow",
     "train",
+    "verify",
 ]
 
 

@@ -90,6 +90,10 @@ class RenamedWordWarning(FutureWarning):
     """A definition or a file uses a word that has a new name; the old one is read until 0.3.0."""
 
 
+class UncheckedFilesWarning(UserWarning):
+    """A folder has no checksums, so that nothing tells whether its files were changed."""
+
+
 def warn_renamed(old: str, new: str, *, where: str, since: str = "0.2.0") -> None:
     """Warn that a word of an earlier version was read, and name the word that replaces it.
 

@@ -1,4 +1,4 @@
-"""Write files whole, so that a power cut leaves the old or the new, and lock folders.
+"""Write files whole and for their owner alone, keep their checksums, and lock folders.
 
 Every file of a store, run, benchmark or report is written by `write_file`. A test holds this.
 """
@@ -8,13 +8,61 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
+
+from clinical_symile.errors import DataError
+from clinical_symile.tracking.checksums import (
+    CHECKSUMS_FILE,
+    Checksum,
+    as_line,
+    checksum_of,
+    kept_lines,
+    read_checksums,
+    sealed_text,
+    unlisted_files,
+)
 
 PARTIAL = ".partial"
+# If this variable is `read`, the group may read what is written: 0640 and 0750.
+SHARE_VARIABLE = "CLINICAL_SYMILE_GROUP"
+_GROUP_MAY_READ = "read"
+
+
+@dataclass(frozen=True)
+class _Locked:
+    """A folder that this process has locked, and the files whose last checksum is certain."""
+
+    folder: Path
+    written: set[str] = field(default_factory=set)
+
+
+_locked: list[_Locked] = []  # the innermost last
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Create files and folders for their owner alone, whatever the umask of the process.
+
+    With `CLINICAL_SYMILE_GROUP=read` in the environment, the group may read them as well.
+    """
+    may_read = os.environ.get(SHARE_VARIABLE) == _GROUP_MAY_READ
+    before = os.umask(0o027 if may_read else 0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder with its parents for their owner alone; one that exists stays as it is."""
+    with private_files():
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 class FolderBusyError(TimeoutError):
@@ -24,7 +72,9 @@ class FolderBusyError(TimeoutError):
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its place, flush it to disk, and rename it.
 
-    The folder is created if needed. If `write` fails, the earlier file stays as it was.
+    The folder is created if needed. If `write` fails, the earlier file stays as it was. The
+    file's checksum is recorded before the rename, if this process has locked a folder above it or
+    the folder's checksums list it.
 
     Args:
         path: the file.
@@ -33,16 +83,20 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: the disk is full or not writable.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(path.name + PARTIAL)
-    try:
-        write(partial)
-        _flush(partial)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.replace(path)
-    _flush(path.parent)
+    with _lock_of(path):
+        try:
+            with private_files():
+                write(partial)
+            _flush(partial)
+            _record(path, partial)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _mark_written(path)
+        _flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,6 +107,42 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a binary file; see `write_file`."""
     write_file(path, lambda partial: partial.write_bytes(content))
+
+
+def read_json(path: Path, *, keys: Collection[str], action: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object with certain keys.
+
+    Args:
+        path: the file.
+        keys: keys that it must have.
+        action: what to do if it cannot be read, as a sentence.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        problem = "" if isinstance(table, dict) else f"holds a {type(table).__name__}"
+    except (ValueError, RecursionError) as error:  # neither UTF-8 nor JSON
+        table, problem = {}, f"cannot be read ({type(error).__name__})"
+    lacking = [] if problem else [key for key in keys if key not in table]
+    if lacking:
+        problem = f"has no {', '.join(lacking)}"
+    if problem:
+        raise DataError(
+            f"{path}: {problem}; expected JSON with {', '.join(keys)}. {action}",
+            code="CS-R020",
+        )
+    return table
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it exists, and record that it was removed on purpose."""
+    if path.exists():
+        with _lock_of(path):
+            _record(path, None)
+            path.unlink()
+            _mark_written(path)
 
 
 def rename_folder(folder: Path, target: Path) -> None:
@@ -68,6 +158,24 @@ def rename_folder(folder: Path, target: Path) -> None:
     _flush(target.parent)
 
 
+def write_checksums(folder: Path, known: Mapping[str, str] | None = None) -> None:
+    """Write `checksums.jsonl` for a folder as it is; folders below with their own are left out.
+
+    Args:
+        folder: a finished store, run or benchmark.
+        known: checksums that were computed already, by path below the folder.
+    """
+    (folder / CHECKSUMS_FILE).unlink(missing_ok=True)
+    lines = []
+    for path in unlisted_files(folder):
+        file = path.relative_to(folder).as_posix()
+        if file in (known or {}):
+            lines.append(Checksum(file, path.stat().st_size, (known or {})[file]))
+        else:
+            lines.append(checksum_of(path, file))
+    _replace(folder / CHECKSUMS_FILE, sealed_text(lines))
+
+
 @contextmanager
 def lock_folder(
     folder: Path,
@@ -77,9 +185,14 @@ def lock_folder(
 ) -> Iterator[bool]:
     """Let one process at a time write a folder; a second one waits for the first.
 
-    The lock is the file `.<name>.lock` beside the folder. The operating system releases it when
-    its process ends, however it ends. The same process may take the lock several times. Processes
-    that one training starts on several devices share the lock of the first.
+    The lock is the file `.<name>.lock` beside the folder: the folder itself may not exist yet, and
+    is renamed and removed while it is locked. The empty file stays, because a process that waits
+    for it would otherwise hold a lock that nobody else sees. The operating system releases the lock
+    when its process ends, however it ends. The same process may take the lock several times.
+    Processes that one training starts on several devices share the lock of the first.
+
+    What `write_file` writes below the folder while it is locked has its checksum in
+    `checksums.jsonl` of the folder.
 
     Args:
         folder: the folder; need not exist.
@@ -102,12 +215,13 @@ def lock_folder(
 
     folder = folder.absolute()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
     except FileExistsError as error:
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", error.filename) from None
     place = folder.with_name(f".{folder.name}.lock")
     holder = folder.with_name(f".{folder.name}.holder")
-    lock = FileLock(place, is_singleton=True, thread_local=False)
+    mode = 0o640 if os.environ.get(SHARE_VARIABLE) == _GROUP_MAY_READ else 0o600
+    lock = FileLock(place, is_singleton=True, thread_local=False, mode=mode)
     is_inner = lock.is_locked
     try:
         lock.acquire(timeout=0)
@@ -123,10 +237,13 @@ def lock_folder(
         except Timeout:
             raise FolderBusyError(f"{folder}: {_describe(holder)} is writing it") from None
     try:
-        if not is_inner:
-            about = {"process": os.getpid(), "host": socket.gethostname(), "since": _now()}
-            holder.write_text(json.dumps(about), encoding="utf-8")
-        yield is_inner
+        if is_inner:
+            yield True
+        else:
+            with private_files(), _recorded(folder):
+                about = {"process": os.getpid(), "host": socket.gethostname(), "since": _now()}
+                holder.write_text(json.dumps(about), encoding="utf-8")
+                yield False
     finally:
         if not is_inner:
             holder.unlink(missing_ok=True)
@@ -143,6 +260,90 @@ def _is_held_by_parent(holder: Path) -> bool:
         return (about["process"], about["host"]) == (os.getppid(), socket.gethostname())
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+@contextmanager
+def _recorded(folder: Path) -> Iterator[None]:
+    """Record the checksums of the files that are written below a folder."""
+    locked = _Locked(folder)
+    _locked.append(locked)
+    try:
+        yield
+    finally:
+        _locked.remove(locked)
+        log = folder / CHECKSUMS_FILE
+        if locked.written and log.is_file():  # a run may be removed while it is locked
+            known = read_checksums(folder) or {}
+            _replace(log, sealed_text(kept_lines(known, locked.written)))
+
+
+def _lock_of(path: Path) -> AbstractContextManager[object]:
+    """Return the lock of the folder whose checksums list a file, unless it lies in a locked one.
+
+    So a page or table that is written again later, on its own, has its new checksum.
+    """
+    if _place(path) is None:
+        path = path.absolute()
+        for folder in path.parents:
+            if (folder / CHECKSUMS_FILE).is_file():
+                listed = path.relative_to(folder).as_posix() in (read_checksums(folder) or {})
+                return lock_folder(folder) if listed else nullcontext()
+    return nullcontext()
+
+
+def _place(path: Path) -> tuple[_Locked, str] | None:
+    """Return the innermost locked folder and the path below it; None for a path elsewhere.
+
+    A benchmark locks its folder while `prepare` locks the store in it: what `prepare` writes beside
+    the store, and renames later, belongs to neither.
+    """
+    path = path.absolute()
+    if not _locked or not path.is_relative_to(_locked[-1].folder):
+        return None
+    return _locked[-1], path.relative_to(_locked[-1].folder).as_posix()
+
+
+def _record(path: Path, partial: Path | None) -> None:
+    """Append the checksum of a file that is about to be written, or removed if there is none."""
+    place = _place(path)
+    if place is None:
+        return
+    locked, file = place
+    log = locked.folder / CHECKSUMS_FILE
+    line = Checksum(file, None, None) if partial is None else checksum_of(partial, file)
+    if not log.is_file():
+        _replace(log, sealed_text([]))
+    elif not locked.written:
+        _drop_cut_line(log)
+    with log.open("ab") as stream:
+        stream.write(as_line(line).encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _mark_written(path: Path) -> None:
+    """Note that a file's last checksum is that of its content."""
+    place = _place(path)
+    if place is not None:
+        place[0].written.add(place[1])
+
+
+def _drop_cut_line(log: Path) -> None:
+    """Remove what an interruption left of a line that was being added."""
+    content = log.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if 0 < end < len(content):
+        _replace(log, content[:end])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file of checksums; see `write_file`."""
+    partial = path.with_name(path.name + PARTIAL)
+    with private_files():
+        partial.write_bytes(content)
+    _flush(partial)
+    partial.replace(path)
+    _flush(path.parent)
 
 
 def _describe(holder: Path) -> str:

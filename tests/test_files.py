@@ -11,14 +11,19 @@ from pathlib import Path
 import pytest
 
 from clinical_symile import files
+from clinical_symile.errors import DataError
 from clinical_symile.files import (
     FolderBusyError,
     lock_folder,
+    read_json,
+    remove_file,
     rename_folder,
     write_bytes,
+    write_checksums,
     write_file,
     write_text,
 )
+from clinical_symile.tracking.checksums import changed_files, read_checksums
 
 
 def test_a_file_is_written_in_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
@@ -160,3 +165,105 @@ def test_processes_of_one_training_share_the_lock_of_the_first(tmp_path: Path) -
     folder.mkdir()
     with lock_folder(folder), _start_second(folder, LOCAL_RANK="1") as second:
         assert second.wait(timeout=60) == 0
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_files_folders_and_locks_are_for_their_owner_alone_whatever_the_umask(
+    tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        with lock_folder(tmp_path / "runs" / "symile"):
+            write_text(tmp_path / "runs" / "symile" / "a" / "b.txt", "text")
+        write_text(tmp_path / "runs" / "page.html", "text")
+    finally:
+        assert os.umask(before) == umask
+    modes = _modes(tmp_path / "runs")
+    assert {modes.pop(name) for name in ("runs", "symile", "a")} == {0o700}
+    assert modes.keys() == {"b.txt", "checksums.jsonl", "page.html", ".symile.lock"}
+    assert {*modes.values()} == {0o600}
+
+
+def test_the_group_may_read_where_the_variable_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLINICAL_SYMILE_GROUP", "read")
+    with lock_folder(tmp_path / "runs" / "symile"):
+        write_text(tmp_path / "runs" / "symile" / "b.txt", "text")
+    modes = _modes(tmp_path / "runs")
+    assert {modes.pop(name) for name in ("runs", "symile")} == {0o750}
+    assert {*modes.values()} == {0o640}
+
+
+def test_what_is_written_in_a_locked_folder_has_its_checksum(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with lock_folder(run):
+        write_text(run / "a.txt", "one")
+        write_text(run / "a.txt", "two")
+        write_text(run / "b.txt", "b")
+        remove_file(run / "b.txt")
+        write_text(tmp_path / "elsewhere.txt", "not of the run")
+    known = read_checksums(run)
+    assert known is not None
+    assert [(name, len(lines)) for name, lines in known.items()] == [("a.txt", 1)]
+    assert changed_files(run, everything=True) == []
+
+
+def test_a_file_with_a_checksum_that_is_written_or_removed_later_on_its_own_has_its_new_one(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    with lock_folder(run):
+        write_text(run / "figures" / "a.svg", "one")
+        write_text(run / "b.txt", "b")
+    write_text(run / "figures" / "a.svg", "two, longer")
+    write_text(run / "notes.txt", "my own")
+    remove_file(run / "b.txt")
+    assert {*(read_checksums(run) or {})} == {"figures/a.svg"}
+    assert changed_files(run, everything=True) == []
+
+
+def test_a_write_that_was_interrupted_leaves_a_file_that_fits_its_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, replace = tmp_path / "run", Path.replace
+    with lock_folder(run):
+        write_text(run / "a.txt", "one")
+
+    def stop(self: Path, target: Path) -> Path:
+        if self.name == "a.txt.partial":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt), lock_folder(run):
+        write_text(run / "a.txt", "two, longer")
+    assert (run / "a.txt").read_text() == "one"
+    assert changed_files(run, everything=True) == []
+    monkeypatch.undo()
+    with lock_folder(run):
+        write_text(run / "a.txt", "three")
+    known = read_checksums(run)
+    assert known is not None
+    assert len(known["a.txt"]) == 1
+    assert changed_files(run, everything=True) == []
+
+
+def test_checksums_of_a_finished_folder_leave_out_folders_with_their_own(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "a")
+    with lock_folder(tmp_path / "runs" / "one"):
+        write_text(tmp_path / "runs" / "one" / "b.txt", "b")
+    write_checksums(tmp_path)
+    assert {*(read_checksums(tmp_path) or {})} == {"a.txt"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xe4", b"[]", b"{", b"{}", b"\x00\x00", b"[" * 99999])
+def test_json_that_is_not_as_expected_is_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.json: .*; expected JSON with key\. Do this\."):
+        read_json(path, keys=("key",), action="Do this.")

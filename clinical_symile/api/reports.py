@@ -1,6 +1,5 @@
 """Run benchmarks, render reports, read results and export tables and figures."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,16 +16,19 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
+from clinical_symile.files import make_folder
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
     Benchmark,
     benchmark_tasks,
     load_benchmark,
+    read_record,
     render_report,
 )
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.reporting.run_data import read_runs, task_table
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
 
@@ -121,22 +123,23 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
         catalog: folders with definitions of your own, for the tasks' primary metrics.
 
     Raises:
-        DataError: the folder has no results, or they are of another version.
+        DataError: the folder has no results, they are of another version, or files were changed.
 
     Examples:
         >>> cs.open_results("runs/symile-0").to_frame()["run"].unique().tolist()
         ['symile-0']
     """
     folder = folder.path if isinstance(folder, Run) else Path(folder)
+    check_folder(folder)
     rows = read_rows(folder / "results.jsonl", Result)
     path = folder / "unscored.jsonl"
     skipped = read_rows(path, SkippedResult) if path.is_file() else []
     definitions, (saved, notes) = open_definitions(catalog), saved_about(folder)
     names = dict.fromkeys(row.task for row in rows if row.task in definitions.tasks)
     tasks = {name: read_task(definitions, name) for name in names}
-    is_benchmark = (record := folder / BENCHMARK_FILE).is_file()
+    is_benchmark = (folder / BENCHMARK_FILE).is_file()
     if is_benchmark:
-        about = json.loads(record.read_text(encoding="utf-8"))
+        about = read_record(folder)
         tasks, notes = benchmark_tasks(about, catalog=definitions), tuple(about["notes"])
     tables = {
         name: task_table(task)
@@ -188,7 +191,7 @@ def export(
     folder = folder.path if isinstance(folder, Run) else Path(folder)
     file_export.check_exportable(folder, results)
     target = folder / "export" if into is None else Path(into)
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     written = []
     for form in formats:
         if form in file_export.TABLE_FORMATS:

@@ -9,6 +9,7 @@ from clinical_symile.evaluation.compare import adjust_p_values, compare, losses_
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 from clinical_symile.tracking.run import Run
@@ -35,6 +36,8 @@ def compare_runs(
         store: the cohort they were evaluated on.
         progress: called with the comparisons done and their number.
     """
+    for run in runs:
+        check_folder(run.path)
     pairs = [
         (run, other, task)
         for run, other in combinations(runs, 2)

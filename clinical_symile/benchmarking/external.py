@@ -1,6 +1,5 @@
 """Add an external model to a benchmark: evaluate its file, compare it with the runs, report."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,8 +40,14 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
-from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, benchmark_tasks
+from clinical_symile.reporting.benchmark_report import (
+    BENCHMARK_FILE,
+    Benchmark,
+    benchmark_tasks,
+    read_record,
+)
 from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 
@@ -321,7 +326,8 @@ def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
             "notes": [],
             "description": store.manifest["description"],
         }
-    record = json.loads(path.read_text(encoding="utf-8"))
+    check_folder(out)
+    record = read_record(out)
     other = open_store(Path(record["store"]))
     if other.digest != store.digest:
         raise DataError(

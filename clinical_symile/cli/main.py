@@ -6,10 +6,16 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from clinical_symile.cli.parser import build_parser, parse_arguments, print_problems, verb_function
-from clinical_symile.errors import ClinicalSymileError, Problem, RenamedWordWarning
+from clinical_symile.errors import (
+    ClinicalSymileError,
+    Problem,
+    RenamedWordWarning,
+    UncheckedFilesWarning,
+)
 
 # A full disk, a folder without permission, a file where a folder must be.
 FOR_THE_USER = (
@@ -37,13 +43,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in FOR_THE_USER:
             raise
-        sentence = f"{error.filename or 'disk'}: {error.strerror}. Fix it and run this again."
-        print_problems([Problem(sentence, "CS-U002")])
+        print_problems([Problem(_file_problem(error), "CS-U002")])
         status = 1
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to continue.", file=sys.stderr)
         status = 130
     sys.exit(status)
+
+
+def _file_problem(error: OSError) -> str:
+    """Return a sentence about a disk or file that cannot be used."""
+    if error.errno not in (errno.EACCES, errno.EPERM) or error.filename is None:
+        return f"{error.filename or 'disk'}: {error.strerror}. Fix it and run this again."
+    owner = _owner(Path(os.fsdecode(error.filename)))
+    return (
+        f"{error.filename}: you have no permission{f'; it belongs to {owner}' if owner else ''}. "
+        "Nothing is wrong with the files. Ask the owner to share them, as the page Checksums and "
+        "permissions says, or choose another path."
+    )
+
+
+def _owner(path: Path) -> str | None:
+    """Return the owner of a path, or of the first folder above it that can be looked at."""
+    for place in (path, *path.parents):
+        try:
+            return place.owner()
+        except (OSError, KeyError, NotImplementedError):
+            continue
+    return None
 
 
 def _complete() -> None:
@@ -55,12 +82,14 @@ def _complete() -> None:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print a warning about an old word as one line, without the source line that raised it."""
+    """Print our own warnings as one line, without the source line that raised them."""
     usual = warnings.formatwarning
 
     def plain(message: Any, category: type[Warning], *rest: Any, **more: Any) -> str:
         if issubclass(category, RenamedWordWarning):
             return f"warning: {message}\n"
+        if issubclass(category, UncheckedFilesWarning):
+            return f"note: {message}\n"
         return usual(message, category, *rest, **more)
 
     warnings.formatwarning = plain

@@ -21,9 +21,16 @@ from clinical_symile.data.ingest.store_writer import (
     write_note_tables,
     write_store_tables,
 )
-from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store import CohortStore, known_checksums, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.files import lock_folder, rename_folder, write_file, write_text
+from clinical_symile.files import (
+    lock_folder,
+    make_folder,
+    rename_folder,
+    write_checksums,
+    write_file,
+    write_text,
+)
 from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of, file_sha256
 from clinical_symile.tracking.progress import Progress
@@ -103,6 +110,7 @@ def _prepare(
     store = _write_store(
         cohort, selected, rows, decoded, adapters=adapters, source=source, work=work
     )
+    write_checksums(store, known_checksums(store))
     if out.is_dir():
         out.rmdir()
     rename_folder(store, out)
@@ -234,7 +242,7 @@ def _open_work_folder(work: Path, key: str) -> None:
             return
         _remove(work)
     new = _waste_folder(work)  # so that the folder never exists without its key
-    new.mkdir(parents=True)
+    make_folder(new)
     write_text(new / file.name, key)
     new.replace(work)
 

@@ -28,6 +28,7 @@ from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 from clinical_symile.registry.names import check_name, check_path, is_path_below, path_in
+from clinical_symile.tracking.checksums import CHECKSUMS_FILE, check_folder, warn_unchecked
 
 VERSION = 1
 
@@ -183,7 +184,7 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
         The store. Its arrays stay on disk until they are used.
 
     Raises:
-        DataError: the folder is not a store, or its files are missing or have another size.
+        DataError: the folder is not a store, or its files are missing or were changed.
 
     >>> cs.open_store("store").cohort
     'synthetic'
@@ -191,7 +192,10 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
     if isinstance(path, CohortStore):
         return path
     path = Path(path)
+    if (path / CHECKSUMS_FILE).is_file():
+        check_folder(path, missing=True)
     manifest = _manifest(path)
+    warn_unchecked(path)
     samples = pd.read_parquet(path / "samples.parquet")
     lists = path / "candidates.parquet"
     modalities = tuple(manifest["modalities"])
@@ -261,15 +265,24 @@ def _check_names(path: Path, manifest: Mapping[str, Any]) -> None:
         )
 
 
+def known_checksums(path: Path) -> dict[str, str]:
+    """Return the checksum of every array and table of a store, as its manifest has it."""
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    arrays = {
+        array_path(path, name).name: about["sha256"]
+        for name, about in manifest["modalities"].items()
+    }
+    return arrays | manifest.get("checksums", {})
+
+
 def check_files(path: Path) -> None:
     """Compare every array and table of a store with its checksum.
 
     Raises:
         DataError: the store is incomplete, or files changed since it was written; with every file.
     """
-    manifest = _manifest(path)
-    expected = {f"{name}.npy": about["sha256"] for name, about in manifest["modalities"].items()}
-    expected |= manifest.get("checksums", {})
+    _manifest(path)
+    expected = known_checksums(path)
     problems = [
         f"{path / name}: its checksum is not the manifest's. Remove the store and prepare again."
         for name, sha256 in expected.items()

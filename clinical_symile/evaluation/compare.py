@@ -41,6 +41,7 @@ from clinical_symile.stats.hypothesis_tests import (
 from clinical_symile.stats.metric_intervals import NO_WIDTH
 from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
 from clinical_symile.stats.proportions import paired_difference
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import Comparison
 from clinical_symile.tracking.run import Run
@@ -172,7 +173,7 @@ def compare_all(
 
     Raises:
         DataError: there are fewer than two runs, two have one name, nothing is in common, or
-            results are of other samples, another store or another task.
+            results are of other samples, another store or another task, or files were changed.
     """
     names = [run.name for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):
@@ -181,6 +182,8 @@ def compare_all(
             "of the runs to compare.",
             code="CS-S001",
         )
+    for run in runs:
+        check_folder(run.path)
     pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
     alone = [(run, task) for run in runs for task in tasks]
     made, losses, total = [], [], len(pairs) + len(alone)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Int
 
 from clinical_symile.config.tasks.classification import Classification
@@ -28,6 +29,7 @@ from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS
 from clinical_symile.stats.bootstrap import Interval
 from clinical_symile.stats.metric_intervals import MetricSample, NoInterval, metric_intervals
+from clinical_symile.tracking.provenance import package_versions
 from clinical_symile.tracking.results import Result, SkippedResult
 
 
@@ -101,11 +103,17 @@ def evaluate(
         evaluation.outcomes[pattern.name] = outcome.per_sample
         if outcome.tuning is not None:
             evaluation.tuning[pattern.name] = outcome.tuning
-    rule = {}
+    rule: dict[str, Any] = {"environment": _environment()}
     if isinstance(task, Retrieval) and isinstance(predictor, EmbeddingPredictor):
-        rule = {"missing_query": predictor.missing_query, "bank_size": predictor.bank_size}
+        rule |= {"missing_query": predictor.missing_query, "bank_size": predictor.bank_size}
     _add_results(evaluation, outcomes, context, rule=rule, task=task, store=store, seed=seed)
     return evaluation
+
+
+def _environment() -> dict[str, str]:
+    """Return what the last digits of a result may depend on; runs are evaluated on the CPU."""
+    threads = {"device": "cpu", "threads": str(torch.get_num_threads())}
+    return {**threads, **package_versions()}
 
 
 def _evaluator(

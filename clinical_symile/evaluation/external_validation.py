@@ -33,9 +33,11 @@ from clinical_symile.evaluation.runner import (
     training_record,
 )
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.files import lock_folder
 from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry.names import path_in
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
@@ -127,6 +129,7 @@ def open_validation(
         DataError: the run is not finished, its statistics are unknown, `training` is another store,
             or the cohorts differ in what cannot be reconciled.
     """
+    check_folder(run.path)
     record = training_record(run)
     if not run.is_finished:
         raise DataError(
@@ -185,17 +188,18 @@ def evaluate_other_cohort(
     Raises:
         DataError: the folder holds another run.
     """
-    write_validation_record(validation, target)
-    for number, task in enumerate(tasks, start=1):
-        unknown = [name for name in task.modalities if name not in validation.modalities]
-        if unknown:
-            skip_task(target, task, validation.store, unknown)
-        else:
-            patterns = None if missingness is None else missingness[task.name]
-            evaluate_and_save(
-                target, task, validation.predictor(), validation.store, validation.seed, patterns
-            )
-        progress(number, len(tasks))
+    store, seed = validation.store, validation.seed
+    with lock_folder(target.path):
+        check_folder(target.path)
+        write_validation_record(validation, target)
+        for number, task in enumerate(tasks, start=1):
+            unknown = [name for name in task.modalities if name not in validation.modalities]
+            if unknown:
+                skip_task(target, task, store, unknown)
+            else:
+                patterns = None if missingness is None else missingness[task.name]
+                evaluate_and_save(target, task, validation.predictor(), store, seed, patterns)
+            progress(number, len(tasks))
 
 
 def write_validation_record(validation: ExternalValidation, target: Run) -> None:

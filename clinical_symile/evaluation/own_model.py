@@ -12,6 +12,7 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder
 from clinical_symile.objectives.base import Objective
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import Result, SkippedResult
@@ -48,7 +49,9 @@ def evaluate_model(
     """
     predictor = as_predictor(model, store, objective=objective)
     if run is not None:
-        _write_record(run, model, store)
+        with lock_folder(run.path):
+            check_folder(run.path)
+            _write_record(run, model, store)
     results, skipped = [], []
     for number, task in enumerate(tasks, start=1):
         patterns = None if missingness is None else missingness[task.name]

@@ -5,7 +5,8 @@ Results with the same fingerprints as before are not computed again.
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,16 @@ from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import RULES
 from clinical_symile.registry.base import load_object, resolve, unknown_name_message
 from clinical_symile.registry.families import BASELINES
+from clinical_symile.registry.names import path_in
+from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner, load_learner
+
+# The tables with rows of every task.
+_TABLES = ("results.jsonl", "unscored.jsonl", "missing_query.jsonl")
 
 
 def evaluate_run(
@@ -63,8 +69,10 @@ def evaluate_run(
         progress: called with tasks done and all tasks.
 
     Raises:
-        DataError: the run was not trained, was trained on another store, or is not finished.
+        DataError: the run was not trained, was trained on another store, or is not finished; or its
+            files were changed.
     """
+    check_folder(run.path)
     record = training_record(run)
     if record["store_digest"] != store.digest:
         raise DataError(
@@ -83,17 +91,19 @@ def evaluate_run(
     task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
     if not (run.path / INPUTS_FILE).is_file():
-        write_inputs(run.path, store)  # runs of version 0.2.0 have none
+        with lock_folder(run.path):
+            write_inputs(run.path, store)  # runs of version 0.2.0 have none
     learner = load_learner(run, task, store)
     set_missing_query(learner.objective, missing_query, run)
     with lock_folder(run.path):
+        gone = missing_files(run.path)
         predictor: Predictor | None = None
         for number, evaluated in enumerate(tasks, start=1):
             unknown = [name for name in evaluated.modalities if name not in task.modalities]
             if unknown:
                 skip_task(run, evaluated, store, unknown)
             elif missingness is not None or not _is_evaluated(
-                run, evaluated, store, missing_query=_missing_query(learner, evaluated)
+                run, evaluated, store, gone, missing_query=_missing_query(learner, evaluated)
             ):
                 predictor = predictor or trained_predictor(run, learner, store, seed=record["seed"])
                 patterns = None if missingness is None else missingness[evaluated.name]
@@ -235,6 +245,7 @@ def evaluate_baseline(
         "encoders_digest": task_digest(pretraining[0]),
     }
     with lock_folder(run.path):
+        check_folder(run.path)
         if not run.is_finished or any(
             run.metadata.get(key) != value for key, value in same.items()
         ):
@@ -242,8 +253,9 @@ def evaluate_baseline(
             about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
             definition = {"description": baseline.description}
             run.write_metadata({"name": run.name, **same, **about, "definition": definition})
+        gone = missing_files(run.path)
         for number, task in enumerate(classifications, start=1):
-            if not _is_evaluated(run, task, store):
+            if not _is_evaluated(run, task, store, gone):
                 evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
             progress(number, len(classifications))
     return True
@@ -263,8 +275,10 @@ def evaluate_oracle(
     oracle = load_object(generator["oracle"], what="oracle")(store)
     predictor = OraclePredictor(oracle, store)
     with lock_folder(run.path):
+        check_folder(run.path)
+        gone = missing_files(run.path)
         for number, task in enumerate(tasks, start=1):
-            if not _is_evaluated(run, task, store):
+            if not _is_evaluated(run, task, store, gone):
                 evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
             progress(number, len(tasks))
         write_text(
@@ -291,12 +305,22 @@ def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:
 
 
 def _is_evaluated(
-    run: Run, task: EvaluationTask, store: CohortStore, *, missing_query: str | None = None
+    run: Run,
+    task: EvaluationTask,
+    store: CohortStore,
+    gone: Collection[str],
+    *,
+    missing_query: str | None = None,
 ) -> bool:
     """Return True if the run has a result or a reason for each pattern of the current task.
 
-    A result by another rule for missing query modalities does not count.
+    A result by another rule for missing query modalities does not count, and none does if a table
+    of the task, or of all tasks, is among the files that are `gone`.
     """
+    folders = {path_in(Path(folder), task.name).as_posix() for folder in ("outcomes", "tuning")}
+    candidates = path_in(Path("candidates"), task.name, suffix=".parquet").as_posix()
+    if any(file in (*_TABLES, candidates) or file.rpartition("/")[0] in folders for file in gone):
+        return False
     expected = expected_fingerprints(task, store)
     known = {
         row.missingness

@@ -1,6 +1,5 @@
 """Load a finished benchmark's folder and render its report."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.files import lock_folder, read_json
 from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
@@ -28,6 +28,7 @@ from clinical_symile.tracking.benchmark_tables import (
     NetBenefitDifference,
     SeedComponents,
 )
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import (
     Comparison,
@@ -80,8 +81,9 @@ def render_report(report: str, *, catalog: Catalog, out: Path) -> Path:
     """
     template = catalog.path("reports", report)
     benchmark_requirements(template)
-    page = report_page(out, report)
-    render(template, data=load_benchmark(out, catalog=catalog), out=page)
+    page, data = report_page(out, report), load_benchmark(out, catalog=catalog)
+    with lock_folder(out):
+        render(template, data=data, out=page)
     return page
 
 
@@ -111,9 +113,12 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
             "`clinical-symile benchmark` first.",
             code="CS-R013",
         )
-    record = json.loads((out / BENCHMARK_FILE).read_text(encoding="utf-8"))
+    check_folder(out)
+    record = read_record(out)
     store = open_store(Path(record["store"]))
     runs = [Run(path_in(out / "runs", name)) for name in record["runs"]]
+    for run in runs:
+        check_folder(run.path)
     scored = benchmark_tasks(record, catalog=catalog)
     results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
     hidden = {(row.run, row.task, row.missingness) for row in withheld}
@@ -139,6 +144,20 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         gallery=query_examples(store, [run for run in runs if run.is_trained], scored),
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
+    )
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """Read `benchmark.json` of a benchmark's folder.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    keys = ("report", "runs", "definitions", "store", "notes", "description", "versions")
+    return read_json(
+        out / BENCHMARK_FILE,
+        keys=keys,
+        action="Run `clinical-symile benchmark` again, which writes it anew.",
     )
 
 
@@ -175,4 +194,8 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
 
 
 def _oracle(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    action = "Remove the run's folder and run `clinical-symile benchmark` again."
+    keys = ("total_correlation_nats", "recall_at_1", "auroc")
+    return read_json(path, keys=keys, action=action)

@@ -79,9 +79,10 @@ class Results:
             record = asdict(row)
             hidden = record.pop("hidden")
             masks = record.pop("mask_statistics")
+            del record["environment"]
             record |= {f"hidden_{name}": share for name, share in hidden.items()}
             records.append(record | {f"mask_{name}": value for name, value in masks.items()})
-        nested = ("hidden", "mask_statistics")
+        nested = ("hidden", "mask_statistics", "environment")
         columns = [one.name for one in fields(Result) if one.name not in nested]
         known = [{k: nan if v is None else v for k, v in record.items()} for record in records]
         return pd.DataFrame(known) if records else pd.DataFrame(columns=columns)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.errors import ClinicalSymileError
-from clinical_symile.files import lock_folder
+from clinical_symile.files import lock_folder, private_files
 from clinical_symile.registry.names import path_in
 from clinical_symile.tracking._database_creation import DatabaseMaker, ensure_database
 from clinical_symile.tracking._database_state import DatabaseSchema
@@ -103,6 +103,7 @@ def sync_run(
     try:
         _check_address(uri)
         with (
+            private_files(),
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
         ):

@@ -13,13 +13,16 @@ _RECORDED_PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy
 def provenance() -> dict[str, Any]:
     """Return the versions, the platform and, in a checkout, the commit that is running."""
     return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in _RECORDED_PACKAGES},
-        },
+        "versions": package_versions(),
         "platform": platform.platform(terse=True),
         "git_commit": _git_commit(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    packages = {name: version(name) for name in _RECORDED_PACKAGES}
+    return {"python": platform.python_version(), **packages}
 
 
 def now() -> str:

@@ -49,6 +49,8 @@ class Result:
             alone (`auroc`); for severity whose worse end the cohort declares by an outcome, the
             AUROC of the severity for this outcome in train samples (`severity/ecg/died`). None
             where undefined or withheld.
+        environment: the device, the number of threads, and the versions that the result was
+            computed with; empty in results of version 0.2.1 and before.
     """
 
     run: str
@@ -73,6 +75,7 @@ class Result:
     no_interval: str | None = None
     n_smallest_class: int | None = None
     mask_statistics: Mapping[str, float | None] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

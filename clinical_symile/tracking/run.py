@@ -1,9 +1,8 @@
 """Read and write a run's folder, which is the record of what was done and found."""
 
 import json
-import shutil
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +12,11 @@ import pandas as pd
 import tomli_w
 
 from clinical_symile.errors import DataError, warn_renamed
-from clinical_symile.files import write_file, write_text
+from clinical_symile.files import lock_folder, remove_file, write_file, write_text
 from clinical_symile.formatting import html_table
 from clinical_symile.registry.names import check_name, check_path, name_of, path_in
 from clinical_symile.tracking.analysis_tables import read_analysis
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.results import (
     Result,
     SkippedResult,
@@ -34,6 +34,7 @@ from clinical_symile.tracking.snapshot import (
 _MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
 # The keys of `run.toml` that a notebook shows.
 _SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
+_Row = Result | SkippedResult
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 _TABLE, _DIGEST = ".parquet", ".digest"
 
@@ -191,25 +192,29 @@ class Run:
 
     def write_analysis_digest(self, task: str, digest: str) -> None:
         """Record what a task's analysis was computed from."""
-        self.remove_analysis_digest(task)
-        write_text(path_in(self.path / _ANALYSIS, task, suffix=_DIGEST), digest)
+        with lock_folder(self.path):
+            self.remove_analysis_digest(task)
+            write_text(path_in(self.path / _ANALYSIS, task, suffix=_DIGEST), digest)
 
     def remove_analysis_digest(self, task: str) -> None:
         """Mark the analysis of a task as outdated."""
         for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
-            path_in(self.path / folder, task, suffix=_DIGEST).unlink(missing_ok=True)
+            remove_file(path_in(self.path / folder, task, suffix=_DIGEST))
 
     def remove_analysis_digests(self) -> None:
         """Mark the analysis of every task as outdated."""
         for folder in (_ANALYSIS, _ANALYSIS_BEFORE_0_2):
-            shutil.rmtree(self.path / folder, ignore_errors=True)
+            for path in sorted((self.path / folder).rglob("*.digest")):
+                remove_file(path)
 
     def snapshot(self) -> RunSnapshot:
         """Read what may leave the folder: no number of fewer than ten subjects, see `is_withheld`.
 
         Raises:
-            DataError: the folder is not a run's, or its history holds anything but numbers.
+            DataError: the folder is not a run's, its files were changed, or its history holds
+                anything but numbers.
         """
+        check_folder(self.path, wanted=SHAREABLE_FILES.__contains__)
         files = {
             name: (self.path / name).read_bytes()
             for name in SHAREABLE_FILES
@@ -239,19 +244,22 @@ class Run:
 
     def write_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Replace what `run.toml` says of the run; None has no form in TOML and is left out."""
-        copy = (self._toml() or {}).get(_MLFLOW)
-        self._write_toml({**metadata, _MLFLOW: copy})
+        with lock_folder(self.path):
+            copy = (self._toml() or {}).get(_MLFLOW)
+            self._write_toml({**metadata, _MLFLOW: copy})
 
     def write_mlflow_copy(self, copy: MlflowCopy) -> None:
         """Record in `run.toml` where MLflow has the copy; unchanged content is not rewritten."""
-        table, entry = self._toml() or {}, copy.to_table(folder=self.path)
-        if table.get(_MLFLOW) != entry:
-            self._write_toml({**table, _MLFLOW: entry})
+        with lock_folder(self.path):
+            table, entry = self._toml() or {}, copy.to_table(folder=self.path)
+            if table.get(_MLFLOW) != entry:
+                self._write_toml({**table, _MLFLOW: entry})
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Replace `history.jsonl`."""
         lines = "".join(json.dumps(dict(epoch)) + "\n" for epoch in history)
-        write_text(self.path / "history.jsonl", lines)
+        with lock_folder(self.path):
+            write_text(self.path / "history.jsonl", lines)
 
     def write_evaluation(
         self,
@@ -267,9 +275,9 @@ class Run:
     ) -> None:
         """Write the results of a task; a pattern that was evaluated before is replaced.
 
-        Rows of an earlier definition of the task, on other candidates or another store, are
-        dropped, as are the tables of patterns that have no row any more, or no tuning rows. The
-        analysis of the task becomes outdated.
+        New rows take the place of those of their pattern. Rows of an earlier definition of the
+        task, on other candidates or another store, are dropped, as are the tables of patterns that
+        have no row any more, or no tuning rows. The analysis of the task becomes outdated.
 
         Args:
             task: the task's name.
@@ -287,40 +295,39 @@ class Run:
         check_path(task, what="task", where=str(self.path))
         for pattern in {*outcomes, *tuning}:
             check_name(pattern, what="missingness pattern", where=str(self.path))
-        self.remove_analysis_digest(task)
-        for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
-            for pattern, table in tables.items():
-                _write_table(path_in(self.path / folder, task, pattern, suffix=_TABLE), table)
-        for pattern in set(outcomes) - set(tuning):
-            path_in(self.path / "tuning", task, pattern, suffix=_TABLE).unlink(missing_ok=True)
-        if len(candidates):
-            _write_table(path_in(self.path / "candidates", task, suffix=_TABLE), candidates)
-        new = {(row.task, row.missingness) for row in (*results, *unscored)}
-        questions = {question_digest(row.digest) for row in (*results, *unscored)}
-        patterns = set(outcomes)
-        for name, before, after in (
-            ("results", self.results, results),
-            ("unscored", self.unscored, unscored),
-            ("missing_query", self.results_by_rule, by_rule),
-        ):
-            kept = [
-                row
-                for row in before
-                if row.task != task
-                or (
+        with lock_folder(self.path):
+            self.remove_analysis_digest(task)
+            for folder, tables in (("outcomes", outcomes), ("tuning", tuning)):
+                for pattern, table in tables.items():
+                    _write_table(path_in(self.path / folder, task, pattern, suffix=_TABLE), table)
+            for pattern in set(outcomes) - set(tuning):
+                remove_file(path_in(self.path / "tuning", task, pattern, suffix=_TABLE))
+            if len(candidates):
+                _write_table(path_in(self.path / "candidates", task, suffix=_TABLE), candidates)
+            new = {(row.task, row.missingness) for row in (*results, *unscored)}
+            questions = {question_digest(row.digest) for row in (*results, *unscored)}
+            patterns = set(outcomes)
+
+            def is_kept(row: Result | SkippedResult) -> bool:
+                return row.task != task or (
                     (row.task, row.missingness) not in new
                     and question_digest(row.digest) in questions
                     and row.missingness not in outdated
                 )
-            ]
-            path, rows = self.path / f"{name}.jsonl", [*kept, *after]
-            if rows or path.is_file() or name != "missing_query":
-                write_rows(path, rows)
-            patterns |= {row.missingness for row in kept if row.task == task}
-        for folder in ("outcomes", "tuning"):
-            for path in path_in(self.path / folder, task).glob(f"*{_TABLE}"):
-                if name_of(path, suffix=_TABLE) not in patterns:
-                    path.unlink()
+
+            for name, before, after in (
+                ("results", self.results, results),
+                ("unscored", self.unscored, unscored),
+                ("missing_query", self.results_by_rule, by_rule),
+            ):
+                path, rows = self.path / f"{name}.jsonl", _replace_rows(before, after, is_kept)
+                if rows or path.is_file() or name != "missing_query":
+                    write_rows(path, rows)
+                patterns |= {row.missingness for row in before if row.task == task and is_kept(row)}
+            for folder in ("outcomes", "tuning"):
+                for path in path_in(self.path / folder, task).glob(f"*{_TABLE}"):
+                    if name_of(path, suffix=_TABLE) not in patterns:
+                        remove_file(path)
 
     def _toml(self) -> dict[str, Any] | None:
         """Read `run.toml`; None where it does not exist."""
@@ -356,6 +363,24 @@ class Run:
                     "sent. Train again.",
                     code="CS-R003",
                 )
+
+
+def _replace_rows(
+    before: Sequence[_Row], after: Sequence[_Row], is_kept: Callable[[_Row], bool]
+) -> list[_Row]:
+    """Put new rows in the place of those of their task and pattern, else behind their task's."""
+    new: dict[tuple[str, str], list[_Row]] = {}
+    for row in after:
+        new.setdefault((row.task, row.missingness), []).append(row)
+    rows: list[_Row] = []
+    for row in before:
+        rows += new.pop((row.task, row.missingness), [])
+        rows += [row] if is_kept(row) else []
+    for (task, _), coming in new.items():
+        of_task = [place for place, row in enumerate(rows, start=1) if row.task == task]
+        place = max(of_task, default=len(rows))
+        rows[place:place] = coming
+    return rows
 
 
 def _without_none(value: Any) -> Any:

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from clinical_symile.files import write_file
+from clinical_symile.errors import DataError
+from clinical_symile.files import remove_file, write_file
+from clinical_symile.tracking.checksums import check_content
 from clinical_symile.tracking.run import Run
 
 # Prefixes of weight names in version 0.1, and their current names.
@@ -41,13 +44,12 @@ def save_epoch(
         for key, value in entry.items()
     }
     folder = run.path / "last"
-    folder.mkdir(exist_ok=True)
     state = folder / f"{len(history)}.safetensors"
     _save({**{f"learner.{name}": value for name, value in weights.items()}, **moments}, state)
     run.write_history(history)
     for path in folder.glob("*.safetensors"):
         if path != state:
-            path.unlink()
+            remove_file(path)
 
 
 def save_weights(learner: nn.Module, run: Run) -> None:
@@ -56,17 +58,40 @@ def save_weights(learner: nn.Module, run: Run) -> None:
 
 
 def load_weights(run: Run) -> dict[str, Tensor]:
-    """Load the weights of a run under their current names."""
+    """Load the weights of a run under their current names.
+
+    Raises:
+        DataError: the file was changed since it was written.
+    """
+    check_content(run.weights, run.path)
     return {_current_name(name): tensor for name, tensor in load_file(run.weights).items()}
 
 
 def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Load the state after the last complete epoch; return the history, empty for a new run."""
+    """Load the state after the last complete epoch; return the history, empty for a new run.
+
+    Raises:
+        DataError: the state is missing, was changed, or is of another model.
+    """
     history = run.history
     if not history:
         return []
+    file = run.path / "last" / f"{len(history)}.safetensors"
+    check_content(file, run.path)
+    try:
+        _load_state(file, learner, optimiser)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{file}: cannot be read as the state after epoch {len(history)} "
+            f"({type(error).__name__}). Remove the run's folder and train again.",
+            code="CS-R004",
+        ) from error
+    return history
+
+
+def _load_state(file: Path, learner: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     weights, moments = {}, {}
-    for name, tensor in load_file(run.path / "last" / f"{len(history)}.safetensors").items():
+    for name, tensor in load_file(file).items():
         kind, _, rest = name.partition(".")
         if kind == "learner":
             weights[rest] = tensor
@@ -76,7 +101,6 @@ def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> li
     learner.load_state_dict(weights)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    return history
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:

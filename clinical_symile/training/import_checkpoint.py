@@ -13,6 +13,7 @@ from clinical_symile.config.tasks.read import parse_task, pretraining_task
 from clinical_symile.data.external.training_inputs import write_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.files import lock_folder
 from clinical_symile.hashing import file_sha256
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
@@ -90,10 +91,10 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
         "imported": {"sha256": file_sha256(file), "epoch": released.epoch, "notes": notes},
         "finished": now(),
     }
-    run.path.mkdir(parents=True)
-    save_weights(learner, run)
-    run.write_metadata(record)
-    write_inputs(run.path, store)
+    with lock_folder(run.path):
+        save_weights(learner, run)
+        run.write_metadata(record)
+        write_inputs(run.path, store)
     return notes
 
 

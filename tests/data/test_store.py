@@ -6,6 +6,7 @@ import pytest
 
 from clinical_symile.data.store import CohortStore, check_files, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.files import write_checksums
 from clinical_symile.modalities.ecg import Ecg
 
 
@@ -76,6 +77,7 @@ def test_a_folder_that_is_no_store_is_told(tmp_path: Path) -> None:
 def test_a_store_of_another_version_is_told(store: CohortStore) -> None:
     file = store.path / "manifest.json"
     file.write_text(json.dumps(dict(store.manifest) | {"version": 0}))
+    write_checksums(store.path)
     with pytest.raises(DataError, match="a store of version 0; expected 1"):
         open_store(store.path)
 
@@ -85,8 +87,8 @@ def test_files_that_are_missing_or_cut_are_told_together(store: CohortStore) -> 
     (store.path / "ecg.npy").write_bytes(b"short")
     with pytest.raises(DataError) as caught:
         open_store(store.path)
-    assert "cxr.npy: no such file; expected" in str(caught.value)
-    assert "ecg.npy: 5 bytes; expected" in str(caught.value)
+    assert "cxr.npy: is missing" in str(caught.value)
+    assert "ecg.npy: has 5 bytes; expected" in str(caught.value)
 
 
 def test_an_array_that_has_changed_is_told(store: CohortStore) -> None:

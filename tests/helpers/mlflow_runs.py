@@ -7,6 +7,7 @@ from typing import Any
 
 import tomli_w
 
+from clinical_symile.files import write_text
 from clinical_symile.tracking.analysis_tables import Measure, ModalityValue
 from clinical_symile.tracking.results import Result, write_rows
 
@@ -81,12 +82,12 @@ RESULTS = [
 def write_run(folder: Path, *, epochs: int = 3, finished: bool = True, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     record = RECORD | changes | ({"finished": "2026-03-01T10:05:00+00:00"} if finished else {})
-    (folder / "run.toml").write_text(tomli_w.dumps(record))
+    write_text(folder / "run.toml", tomli_w.dumps(record))
     history = [
         {"epoch": e, "step": 12 * e, "loss": 3.0 / e, "tuning/recall_at_1": 0.2 * e, "seconds": 1.5}
         for e in range(1, epochs + 1)
     ]
-    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
+    write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
     if finished:
         write_rows(folder / "results.jsonl", RESULTS)
     return folder

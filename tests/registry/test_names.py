@@ -32,6 +32,7 @@ CALLS = {"with_name", "with_stem", "joinpath", "Path", "open"}
 KNOWN_PLACES = {
     "api._arguments": "a run's folder that a user names",
     "api.cohorts": "a folder beside --out",
+    "api.verification": "names of the manifest, after `is_path_below`",
     "benchmarking.finalize": "tables of the package",
     "config.catalog": "`cohorts`, `tasks` and `reports`",
     "data.croissant": "the ending of a file of the store",
@@ -48,6 +49,7 @@ KNOWN_PLACES = {
     "synthetic.tables": "tables of the generator",
     "tracking._database_creation": "a database beside its final name",
     "tracking.analysis_tables": "tables of the package",
+    "tracking.checksums": "names of `checksums.jsonl`, after `is_path_below`; files found on disk",
     "tracking.run": "`SHAREABLE_FILES` and three tables of the package",
     "training.checkpoint": "numbers of epochs",
 }

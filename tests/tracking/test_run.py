@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from clinical_symile.errors import DataError, RenamedWordWarning
+from clinical_symile.errors import DataError, RenamedWordWarning, UncheckedFilesWarning
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import Result, SkippedResult
 from clinical_symile.tracking.run import Run
@@ -95,7 +95,7 @@ def test_evaluating_a_pattern_again_replaces_it_and_nothing_else(run: Run) -> No
     _write(run, other, task="retrieval/other")
     again = replace(RESULT, value=0.5)
     _write(run, again, above=(1, 1))
-    assert run.results == [complete, other, again]
+    assert run.results == [again, complete, other]
     assert run.outcome(TASK, "mcar-30")["above"].tolist() == [1, 1]
     assert run.outcome(TASK, "complete")["above"].tolist() == [0, 1]
 
@@ -236,7 +236,8 @@ def test_a_run_of_version_0_1_opens(tmp_path: Path) -> None:
     assert run.mlflow_copy is None
     with pytest.warns(RenamedWordWarning, match=r"the folder 'told/' is called 'analysis/'"):
         assert run.analysis_digest(task) == "9cc5"
-    snapshot = run.snapshot()
+    with pytest.warns(UncheckedFilesWarning, match="as a run of version 0.2.1 and before"):
+        snapshot = run.snapshot()
     assert (snapshot.cohort, snapshot.results[0].value) == ("synthetic", 0.7)
     assert snapshot.history == [{"epoch": 1, "step": 18, "loss": 8.5}]
     run.write_analysis_digest(task, "new")

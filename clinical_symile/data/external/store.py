@@ -17,7 +17,7 @@ from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.predictions import Predictions
 from clinical_symile.data.store import VERSION, CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.files import rename_folder, write_text
+from clinical_symile.files import lock_folder, rename_folder, write_checksums, write_text
 from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of, file_sha256
 
@@ -133,14 +133,14 @@ def external_task(store: CohortStore) -> Classification:
 
 
 def _write(samples: pd.DataFrame, predictions: Predictions, out: Path) -> CohortStore:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".store-") as folder:
+    with lock_folder(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=".store-") as folder:
         made = Path(folder) / "store"
         made.mkdir()
         samples.to_parquet(made / "samples.parquet", index=False)
         np.save(made / f"{_RECORD}.npy", np.zeros((len(samples), 0), dtype=np.uint8))
         manifest = _manifest(samples, predictions, made)
         write_text(made / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+        write_checksums(made)
         rename_folder(made, out)
     return open_store(out)
 

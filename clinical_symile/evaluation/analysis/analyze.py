@@ -24,12 +24,14 @@ from clinical_symile.files import lock_folder
 from clinical_symile.hashing import digest_of
 from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.analysis_tables import (
+    ANALYSIS_TABLES,
     RunAnalysis,
     merge_analyses,
     read_analysis,
     select_tasks,
     write_analysis,
 )
+from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
@@ -56,6 +58,7 @@ def analyze_run(
         The analysis of these tasks.
     """
     with lock_folder(run.path):
+        check_folder(run.path)
         digests = {task.name: _digest(run, task.name) for task in tasks}
         saved = _saved_analysis(run)
         due = [task for task in tasks if run.analysis_digest(task.name) != digests[task.name]]
@@ -73,7 +76,10 @@ def analyze_run(
 
 
 def _saved_analysis(run: Run) -> RunAnalysis:
-    """Return the saved analysis; an empty one if another version of the package wrote it."""
+    """Return the saved analysis; an empty one if tables are missing or of another version."""
+    if missing_files(run.path) & {f"{name}.jsonl" for name in ANALYSIS_TABLES}:
+        run.remove_analysis_digests()
+        return RunAnalysis()
     try:
         return read_analysis(run.path)
     except DataError:

@@ -15,6 +15,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.analyze import analyze_run
+from clinical_symile.files import remove_file, write_file
 from clinical_symile.metrics.classification import AUROC, BRIER, expected_calibration_error
 from clinical_symile.metrics.shapley import interaction, shapley_values
 from clinical_symile.stats.bootstrap import bootstrap
@@ -201,10 +202,19 @@ def test_what_was_told_of_the_same_results_is_not_told_again(
 ) -> None:
     run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
     analyze_run(run, [classification], store=synthetic_store)
-    (run.path / "measures.jsonl").unlink()
+    remove_file(run.path / "measures.jsonl")  # on purpose, as its checksums say
     assert not analyze_run(run, [classification], store=synthetic_store).measures
     scored_run(tmp_path / "a-0", classification, {"only-ecg": predicted(rng, np.arange(60))})
     assert analyze_run(run, [classification], store=synthetic_store).measures
+
+
+def test_a_table_that_was_lost_is_computed_again(
+    classification: Classification, synthetic_store: CohortStore, tmp_path: Path, rng
+) -> None:
+    run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
+    first = analyze_run(run, [classification], store=synthetic_store)
+    (run.path / "measures.jsonl").unlink()
+    assert analyze_run(run, [classification], store=synthetic_store) == first
 
 
 def test_other_tuning_predictions_are_told_of_anew(
@@ -215,7 +225,7 @@ def test_other_tuning_predictions_are_told_of_anew(
     run = scored_run(tmp_path / "a-0", classification, outcomes, {"complete": tuning})
     before = numbers(analyze_run(run, [classification], store=synthetic_store), "complete")
     blurred = predicted(rng, tuning_rows, blur=2.0)
-    blurred.to_parquet(run.path / "tuning" / classification.name / "complete.parquet")
+    write_file(run.path / "tuning" / classification.name / "complete.parquet", blurred.to_parquet)
     after = numbers(analyze_run(run, [classification], store=synthetic_store), "complete")
     assert after["recalibrated/brier"] != before["recalibrated/brier"]
     assert after["calibration/brier"] == before["calibration/brier"]

@@ -1,0 +1,140 @@
+"""Compute one line of a results file again and compare it to the digit."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from clinical_symile.api._arguments import PathLike, Paths, open_definitions
+from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.retrieval import Retrieval
+from clinical_symile.data.external.training_inputs import INPUTS_FILE
+from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.errors import DataError
+from clinical_symile.files import read_json
+from clinical_symile.registry.names import path_in
+from clinical_symile.reporting.benchmark_report import (
+    BENCHMARK_FILE,
+    benchmark_tasks,
+    read_record,
+)
+from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.results import Result, read_rows
+from clinical_symile.tracking.run import Run
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A result and the same result computed again, alone.
+
+    Attributes:
+        before: the line of the file.
+        after: the new result.
+        differences: the old and the new value of each field that differs; `environment` is not
+            compared.
+    """
+
+    before: Result
+    after: Result
+    differences: dict[str, tuple[Any, Any]]
+
+    @property
+    def is_same(self) -> bool:
+        """True if every field is the same to the digit."""
+        return not self.differences
+
+    def __str__(self) -> str:
+        row = self.before
+        lines = [f"{row.run}, {row.task}, {row.missingness}: {row.metric} = {self.after.value!r}"]
+        if self.is_same:
+            return "\n".join([*lines, "The same to the digit."])
+        lines += [
+            f"{key}: {old!r} before, {new!r} now" for key, (old, new) in self.differences.items()
+        ]
+        old, new = dict(row.environment), dict(self.after.environment)
+        changed = [
+            f"{key} {old.get(key, 'not recorded')} before, {new.get(key)} now"
+            for key in new
+            if old.get(key) != new[key]
+        ]
+        return "\n".join([*lines, *(["Made with: " + "; ".join(changed) + "."] if changed else [])])
+
+
+def rerun(
+    results: PathLike, line: int, *, store: PathLike | None = None, catalog: Paths = ()
+) -> Repetition:
+    """Compute one line of a results file again, alone, and compare it.
+
+    The line is one of a trained run or of the oracle. Nothing is written.
+
+    Args:
+        results: `results.jsonl` of a run or benchmark, or the folder.
+        line: its number, from 1.
+        store: what was evaluated; without it, the place that the benchmark or run has recorded.
+        catalog: folders with definitions of your own.
+
+    Returns:
+        Both results and how they differ.
+
+    Raises:
+        DataError: there is no such line, the run or store is not there, or the task, store or
+            version is another one.
+
+    Examples:
+        >>> cs.rerun("runs/symile-0", 1).is_same
+        True
+    """
+    path = Path(results)
+    path = path / "results.jsonl" if path.is_dir() else path
+    folder, is_benchmark = path.parent, (path.parent / BENCHMARK_FILE).is_file()
+    check_folder(folder)
+    rows = read_rows(path, Result)
+    if not 1 <= line <= len(rows):
+        raise DataError(
+            f"{path}: has {len(rows)} lines; expected one of these, not line {line}. Correct "
+            "--line.",
+            code="CS-R019",
+        )
+    row = rows[line - 1]
+    run = Run(path_in(folder / "runs", row.run) if is_benchmark else folder)
+    check_folder(run.path)
+    opened = open_store(store) if store is not None else _recorded_store(folder, run)
+    definitions = open_definitions(catalog)
+    task = (
+        benchmark_tasks(read_record(folder), catalog=definitions).get(row.task)
+        if is_benchmark
+        else read_task(definitions, row.task)
+    )
+    if not isinstance(task, Retrieval | Classification):
+        raise DataError(
+            f"{path}, line {line}: task '{row.task}' is not known. Name the folder of its "
+            "definition with --catalog.",
+            code="CS-R019",
+        )
+    from clinical_symile.evaluation.single_result import compute_again  # loads PyTorch
+
+    after = compute_again(row, run, task, opened)
+    old, new = asdict(row), asdict(after)
+    differences = {
+        key: (old[key], new[key]) for key in old if key != "environment" and old[key] != new[key]
+    }
+    return Repetition(row, after, differences)
+
+
+def _recorded_store(folder: Path, run: Run) -> CohortStore:
+    """Open the store that a benchmark or a run has recorded.
+
+    Raises:
+        DataError: none is recorded.
+    """
+    if (folder / BENCHMARK_FILE).is_file():
+        return open_store(Path(read_record(folder)["store"]))
+    inputs = run.path / INPUTS_FILE
+    if not inputs.is_file():
+        raise DataError(
+            f"{run.path}: does not say which store it was evaluated on. Name it with --store.",
+            code="CS-R019",
+        )
+    action = "Name the store with --store."
+    place = read_json(inputs, keys=("store",), action=action)["store"]
+    return open_store(run.path.resolve() / str(place))

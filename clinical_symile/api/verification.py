@@ -1,0 +1,163 @@
+"""Compare every file of a store, run or benchmark with its checksum."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinical_symile.api._arguments import PathLike
+from clinical_symile.errors import DataError
+from clinical_symile.files import lock_folder, write_checksums
+from clinical_symile.hashing import file_sha256
+from clinical_symile.registry.names import is_path_below, path_in
+from clinical_symile.tracking.checksums import (
+    CHECKSUMS_FILE,
+    ChangedFile,
+    changed_files,
+    read_checksums,
+    unlisted_files,
+)
+from clinical_symile.tracking.progress import ProgressBar, no_progress_bar
+
+# The files by which a folder is known to be a store, a run or a benchmark.
+_MARKS = ("manifest.json", "run.toml", "benchmark.json", "oracle.json", CHECKSUMS_FILE)
+_PREPARE = "Restore it from a backup, or remove the store and prepare it again."
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of comparing the files of a folder, and of the folders in it, with checksums.
+
+    Attributes:
+        path: the folder.
+        checked: number of files that were compared.
+        changed: the files that differ, each with what is wrong and what to do.
+        unchecked: folders without checksums, as versions before 0.2.2 wrote them.
+        unlisted: files without a checksum: your own notes, or files of version 0.2.1 and before.
+    """
+
+    path: Path
+    checked: int
+    changed: tuple[ChangedFile, ...]
+    unchecked: tuple[Path, ...]
+    unlisted: tuple[Path, ...]
+
+    @property
+    def is_intact(self) -> bool:
+        """True if every file was compared and is as it was written."""
+        return not self.changed and not self.unchecked
+
+    def __str__(self) -> str:
+        lines = [f"changed: {one}" for one in self.changed]
+        lines += [
+            f"cannot be verified: {folder}: has no {CHECKSUMS_FILE}, as folders of version 0.2.1 "
+            "and before. If you know that its files are right, run `clinical-symile verify "
+            f"--renew {folder}`."
+            for folder in self.unchecked
+        ]
+        lines += [
+            f"no checksum: {path}: it was added, or version 0.2.1 or earlier wrote it."
+            for path in self.unlisted
+        ]
+        intact = self.checked - len([one for one in self.changed if one.path.exists()])
+        files = "file is" if intact == 1 else "files are"
+        return "\n".join([*lines, f"{self.path}: {intact} {files} as written."])
+
+
+def verify(
+    path: PathLike, *, renew: bool = False, bar: ProgressBar = no_progress_bar
+) -> Verification:
+    """Compare every file of a store, run or benchmark with the checksum of when it was written.
+
+    Stores and runs inside the folder are compared as well.
+
+    Args:
+        path: the folder.
+        renew: write the checksums anew for the files as they are, because you know that they are
+            right. What changed before is not noticed any more.
+        bar: makes a progress bar for a label.
+
+    Returns:
+        The files that differ, folders without checksums, and files without one.
+
+    Raises:
+        DataError: the folder is no store, run or benchmark and holds none.
+
+    Examples:
+        >>> cs.verify("store").is_intact
+        True
+    """
+    path = Path(path)
+    folders = _folders(path)
+    if not folders:
+        raise DataError(
+            f"{path}: holds no store, run or benchmark; expected the folder of one. Correct the "
+            "path.",
+            code="CS-R018",
+        )
+    if renew:
+        for folder in folders:
+            with lock_folder(folder):
+                write_checksums(folder)
+    changed, unchecked, unlisted, checked = [], [], [], 0
+    for folder in folders:
+        with bar(f"Verify {folder.name}") as progress:
+            if not (folder / CHECKSUMS_FILE).is_file():
+                listed, found = _compare_with_manifest(folder)
+                checked += listed
+                changed += found
+                unchecked.append(folder)
+                continue
+            try:
+                checked += len(read_checksums(folder) or {})
+                changed += changed_files(folder, everything=True, progress=progress)
+                unlisted += [file for file in unlisted_files(folder) if _is_result(file, folder)]
+            except DataError as error:
+                state = str(error.problems[0]).partition(": ")[2].rstrip()
+                changed.append(ChangedFile(folder / CHECKSUMS_FILE, state.rstrip("."), ""))
+    return Verification(path, checked, tuple(changed), tuple(unchecked), tuple(unlisted))
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return every store, run and benchmark at or below a path, in order."""
+    found = []
+    for place, folders, files in os.walk(path):
+        folders.sort()
+        if set(_MARKS) & set(files):
+            found.append(Path(place))
+    return found
+
+
+def _is_result(file: Path, folder: Path) -> bool:
+    """Return False for files of a benchmark's folder that no stage of it wrote."""
+    first = file.relative_to(folder).parts[0]
+    return first not in ("source", "export", "mlartifacts") and not first.startswith("mlflow.db")
+
+
+def _compare_with_manifest(folder: Path) -> tuple[int, Sequence[ChangedFile]]:
+    """Compare the arrays and tables of an old store with its manifest; return how many and which.
+
+    Runs and benchmarks of before 0.2.2 have no checksum of any file.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return 0, []
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        arrays = {
+            path_in(Path(), name, suffix=".npy").name: one["sha256"]
+            for name, one in manifest["modalities"].items()
+        }
+        expected = {**arrays, **manifest.get("checksums", {})}
+        if not all(map(is_path_below, expected)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0, [ChangedFile(path, "is not the manifest of a store", _PREPARE)]
+    found = []
+    for name, sha256 in expected.items():
+        if not (folder / name).is_file():
+            found.append(ChangedFile(folder / name, "is missing", _PREPARE))
+        elif file_sha256(folder / name) != sha256:
+            found.append(ChangedFile(folder / name, "its checksum is not the manifest's", _PREPARE))
+    return len(expected), found

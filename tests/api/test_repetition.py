@@ -1,0 +1,56 @@
+"""`rerun`: one line of results, computed again alone, is the same to the digit."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.api.repetition import Repetition, rerun
+from clinical_symile.errors import DataError
+from clinical_symile.files import lock_folder, write_text
+from clinical_symile.tracking.results import Result, read_rows
+
+RESULTS = Path("runs/symile-0/results.jsonl")
+
+
+def test_every_line_of_a_run_is_the_same_when_it_is_computed_alone(workplace: Path) -> None:
+    rows = read_rows(workplace / RESULTS, Result)
+    patterns = [row.missingness for row in rows]
+    assert {"complete", "without-ecg"} <= {*patterns}  # other tests evaluate more
+    for line in (1, patterns.index("without-ecg") + 1, len(rows)):
+        found = rerun(RESULTS, line)
+        assert found.is_same, str(found)
+        assert found.before == rows[line - 1]
+        assert str(found).endswith("The same to the digit.")
+
+
+def test_results_say_what_they_were_computed_with(workplace: Path) -> None:
+    row = read_rows(workplace / RESULTS, Result)[0]
+    assert row.environment["device"] == "cpu"
+    assert row.environment["threads"] == "1"
+    assert {"python", "torch", "numpy", "clinical-symile"} <= row.environment.keys()
+
+
+def test_a_value_that_differs_is_shown_with_what_else_differs(workplace: Path) -> None:
+    row = read_rows(workplace / RESULTS, Result)[0]
+    old = replace(row, value=0.97, environment={"device": "cuda"})
+    found = Repetition(old, row, {"value": (0.97, row.value)})
+    assert f"value: 0.97 before, {row.value!r} now" in str(found)
+    assert "device cuda before, cpu now" in str(found)
+
+
+@pytest.mark.parametrize("line", [0, -1, 999])
+def test_a_line_that_is_not_there_is_refused(workplace: Path, line: int) -> None:
+    with pytest.raises(DataError, match="expected one of these, not line"):
+        rerun(workplace / RESULTS, line)
+
+
+def test_a_result_of_another_version_is_refused(workplace: Path, tmp_path: Path) -> None:
+    row = read_rows(workplace / RESULTS, Result)[0]
+    with lock_folder(tmp_path / "run"):
+        write_text(tmp_path / "run" / "results.jsonl", json.dumps(asdict(replace(row, digest="x"))))
+    with pytest.raises(DataError, match="is of another definition, store"):
+        rerun(tmp_path / "run", 1, store=workplace / "store")
+    with pytest.raises(DataError, match="does not say which store"):
+        rerun(tmp_path / "run", 1)

@@ -1,0 +1,80 @@
+"""`verify`: every file of a store, run or benchmark, and what differs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.api.verification import verify
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+from clinical_symile.files import lock_folder, write_text
+
+
+@pytest.fixture
+def store(synthetic_store: CohortStore, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(synthetic_store.path, tmp_path / "work" / "store"))
+
+
+def test_a_store_as_it_was_written_is_intact(store: Path) -> None:
+    found = verify(store)
+    assert found.is_intact
+    assert found.checked == len(list(store.iterdir())) - 1
+    assert str(found) == f"{store}: {found.checked} files are as written."
+
+
+def test_every_changed_file_of_every_folder_below_is_named(store: Path) -> None:
+    run = store.parent / "runs" / "one"
+    with lock_folder(run):
+        write_text(run / "results.jsonl", '{"value": 0.31}')
+    (run / "results.jsonl").write_text('{"value": 0.97}')
+    array = bytearray((store / "cxr.npy").read_bytes())
+    array[-1] ^= 1
+    (store / "cxr.npy").write_bytes(array)
+    (store / "samples.parquet").unlink()
+    found = verify(store.parent)
+    assert not found.is_intact
+    assert [one.path.name for one in found.changed] == [
+        "results.jsonl",
+        "cxr.npy",
+        "samples.parquet",
+    ]
+    assert all("Restore it from a backup, or" in line for line in map(str, found.changed))
+
+
+def test_an_old_run_cannot_be_verified_until_its_checksums_are_written(tmp_path: Path) -> None:
+    run = tmp_path / "symile-0"
+    run.mkdir()
+    (run / "run.toml").write_text("")
+    found = verify(run)
+    assert (found.is_intact, found.checked, found.unchecked) == (False, 0, (run,))
+    assert "cannot be verified" in str(found)
+    assert verify(run, renew=True).is_intact
+
+
+def test_an_old_store_is_compared_with_its_manifest(store: Path) -> None:
+    (store / "checksums.jsonl").unlink()
+    assert verify(store).changed == ()
+    (store / "labs.npy").write_bytes(b"")
+    (changed,) = verify(store).changed
+    assert changed.path.name == "labs.npy"
+
+
+def test_damaged_checksums_are_named(store: Path) -> None:
+    (store / "checksums.jsonl").write_text(json.dumps({}))
+    (changed,) = verify(store).changed
+    assert changed.path.name == "checksums.jsonl"
+    assert "verify --renew" in str(changed)
+
+
+def test_your_own_files_are_named_and_break_nothing(store: Path) -> None:
+    (store / "notes.txt").write_text("mine")
+    found = verify(store)
+    assert found.is_intact
+    assert [path.name for path in found.unlisted] == ["notes.txt"]
+
+
+def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no store, run or benchmark"):
+        verify(tmp_path)
