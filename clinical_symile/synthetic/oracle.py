@@ -5,7 +5,7 @@ samples of a store. Both use words instead of measurements. A measurement depend
 modalities and the outcome only through its word, so no model does better (data processing).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -127,12 +127,14 @@ class Oracle:
 
     Args:
         store: a prepared synthetic cohort.
+        model: makes the scores of a world; another one than `Bayes` gives another reference, such
+            as `pair_sums.PairSums`.
 
     Raises:
         DataError: the store does not name the world that wrote it, or lacks the words.
     """
 
-    def __init__(self, store: CohortStore):
+    def __init__(self, store: CohortStore, *, model: Callable[[World], Bayes] = Bayes):
         parameters = (store.manifest.get("generator") or {}).get("parameters", {})
         columns = [f"kept_shown_{name}" for name in WORLD_MODALITIES]
         fields = World.__dataclass_fields__
@@ -152,7 +154,7 @@ class Oracle:
                 "manifest shows. Prepare the cohort again from files written with its parameters.",
                 code="CS-D028",
             )
-        self.bayes = Bayes(world)
+        self.bayes = model(world)
         self._words: dict[str, Int[np.ndarray, " sample"]] = {
             name: sign_bits[:, place] for place, name in enumerate(WORLD_MODALITIES)
         }
