@@ -203,7 +203,9 @@ def _words_without_unique(world: World) -> np.ndarray:
     return low | (words >> (world.redundant + world.unique) << world.redundant)
 
 
-def _without_unique(joint: Joint, world: World) -> Joint:
+def _without_unique(
+    joint: Joint, world: World
+) -> Float[np.ndarray, "small_first small_second small_target"]:
     """Sum a joint over the unique bits of all modalities."""
     words = _words_without_unique(world)
     smaller = np.zeros((int(words.max()) + 1,) * 3)
