@@ -13,6 +13,7 @@ from clinical_symile.benchmarking.spec import (
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.pair_sum_ceiling import PAIR_SUMS, evaluate_pair_sums
 from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.files import lock_folder
@@ -129,7 +130,8 @@ def evaluate_baselines(
     """Evaluate each baseline of a plan; the arguments are those of `train_and_evaluate`.
 
     Returns:
-        One run for each baseline that applies to one of the tasks.
+        One run for each baseline that applies to one of the tasks; with them the ceiling of sums
+        over pairs, where the report shows it.
     """
     runs = []
     for name in plan.baselines:
@@ -139,5 +141,10 @@ def evaluate_baselines(
             applies = evaluate_baseline(
                 name, tasks, store=store, run=run, pretraining=plan.pretraining, progress=progress
             )
+        runs += [run] if applies else []
+    if plan.pair_sums:
+        run = Run(out / "runs" / PAIR_SUMS)
+        with bar(f"Evaluate {PAIR_SUMS}") as progress:
+            applies = evaluate_pair_sums(tasks, store=store, run=run, progress=progress)
         runs += [run] if applies else []
     return runs

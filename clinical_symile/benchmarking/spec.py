@@ -15,6 +15,8 @@ from clinical_symile.evaluation.task_selection import (
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import BASELINES
 
+_PAIR_SUMS_SECTION = "third_order"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSpec:
@@ -62,6 +64,7 @@ class BenchmarkPlan:
         seeds: seeds of training.
         missingness: patterns to evaluate under; empty for each task's own.
         description: one sentence on the cohort.
+        pair_sums: True if the report shows the ceiling of sums over pairs.
     """
 
     spec: BenchmarkSpec
@@ -71,6 +74,7 @@ class BenchmarkPlan:
     seeds: tuple[int, ...]
     missingness: tuple[str, ...]
     description: str
+    pair_sums: bool = False
 
     def applicable_tasks(
         self, catalog: Catalog, store: CohortStore
@@ -110,4 +114,5 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         seeds=needed.seeds if spec.seeds is None else spec.seeds,
         missingness=needed.missingness,
         description=cohort.description,
+        pair_sums=_PAIR_SUMS_SECTION in needed.sections,
     )

@@ -188,6 +188,7 @@ SECTIONS = Family(
         "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
         "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
         "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",
+        "objective_findings": ("clinical_symile.reporting.sections.third_order:OBJECTIVE_FINDINGS"),
         "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
         "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
         "retained": "clinical_symile.reporting.sections.overview:RETAINED",
@@ -199,6 +200,7 @@ SECTIONS = Family(
         "retrieval_missing": "clinical_symile.reporting.sections.performance:RETRIEVAL_MISSING",
         "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",
         "training": "clinical_symile.reporting.sections.training_curves:TRAINING",
+        "third_order": "clinical_symile.reporting.sections.third_order:THIRD_ORDER",
         "trained_with": "clinical_symile.reporting.sections.missingness:TRAINED_WITH",
     },
 )

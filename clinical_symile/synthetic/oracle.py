@@ -6,6 +6,7 @@ modalities and the outcome only through its word, so no model does better (data 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -160,6 +161,18 @@ class Oracle:
         }
         self._modalities = store.modalities
         self._scores: dict[tuple[tuple[str, ...], str], Float[np.ndarray, "row column"]] = {}
+
+    @classmethod
+    def of_pair_sums(cls, store: CohortStore, *, candidates: int) -> "Oracle":
+        """Return the ceiling of sums over pairs: `pair_sums.BestPairSums` for a store's samples.
+
+        Args:
+            store: a prepared synthetic cohort.
+            candidates: number of candidates for which the recall is best.
+        """
+        from clinical_symile.synthetic.pair_sums import BestPairSums  # which imports this module
+
+        return cls(store, model=partial(BestPairSums, candidates=candidates))
 
     @property
     def total_correlation(self) -> float:

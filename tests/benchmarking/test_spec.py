@@ -38,6 +38,12 @@ def test_an_override_is_applied_to_every_pretraining_task(catalog: Catalog):
     assert {task.epochs for task in plan.pretraining} == {7}
 
 
+def test_only_a_report_that_shows_the_ceiling_of_sums_over_pairs_computes_it(catalog: Catalog):
+    for report, expected in (("objectives", True), ("benchmark", False)):
+        spec = BenchmarkSpec(report=report, cohort="synthetic")
+        assert plan_benchmark(spec, catalog=catalog).pair_sums is expected
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
