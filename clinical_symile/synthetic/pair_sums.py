@@ -104,6 +104,7 @@ def fit_pair_margins(joint: Joint) -> Joint:
     """
     fitted = np.full(joint.shape, 1 / joint.size)
     margins = [joint.sum(axis=axis, keepdims=True) for axis in range(3)]
+    change = np.inf
     for _ in range(_SWEEPS):
         change = 0.0
         for axis, margin in enumerate(margins):
