@@ -143,14 +143,14 @@ def test_the_expected_recall_is_that_of_simulated_queries(rng):
 
 
 def test_the_best_sum_lies_between_the_fit_and_the_oracle():
-    world = World(redundant=1, unique=1, synergistic=1, synergy=0.5, flip=0.1)
+    world = World(redundant=1, unique=1, synergistic=1, synergy=1.0, flip=0.1)
     models = PairSums(world), BestPairSums(world, starts=2), Bayes(world)
     low, best, high = (recall(model) for model in models)
     assert low < best < high
 
 
 def test_the_best_sum_is_a_sum_over_pairs():
-    world = World(redundant=1, unique=1, synergistic=1, synergy=0.5, flip=0.1)
+    world = World(redundant=1, unique=1, synergistic=1, synergy=1.0, flip=0.1)
     scores = BestPairSums(world, starts=2).scores(BOTH, TARGET).reshape(8, 8, 8)
     within = scores - scores[..., :1]
     both_ways = within - within[:1] - within[:, :1] + within[:1, :1]
