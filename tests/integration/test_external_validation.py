@@ -143,6 +143,9 @@ def test_other_labs_become_those_of_the_training_panel_and_are_read_by_its_stati
             assert inputs_read[at, 0, place] == pytest.approx(expected, abs=0.02)
     assert any(f"lacks {', '.join(n for n in own.values() if n in LACKING)}" in x for x in notes)
     assert any("urate are not read" in note for note in notes)
+    (unlearned,) = (note for note in notes if "nearly all train samples have" in note)
+    assert "uric_acid" in unlearned, "every sample of the synthetic hospital has it"
+    assert "calcium" not in unlearned, "one sample of four lacks it"
     assert any("glucose from g/L to mg/dL" in note for note in notes)
     # The other store itself stays as it is.
     assert other.array("labs").shape[1] == len(there)

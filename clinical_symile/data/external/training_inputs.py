@@ -24,6 +24,8 @@ INPUTS_FILE = "inputs.json"
 # What must be equal for an encoder to read another store; a panel is matched instead.
 _SAME = ("adapter", "dtype", "unit", "shape", "parts")
 _FEW = 10
+# An encoder has not learned to do without an analyte that more of its train samples have.
+_ALWAYS_MEASURED = 0.99
 
 
 def store_inputs(store: CohortStore, *, folder: Path) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def store_inputs(store: CohortStore, *, folder: Path) -> dict[str, Any]:
         "store": Path(os.path.relpath(store.path.resolve(), folder.resolve())).as_posix(),
         "modalities": {
             name: {key: about[key] for key in (*_SAME, "statistics")}
+            | {"train_samples": store.manifest["counts"]["train"]["present"][name]}
             for name, about in store.manifest["modalities"].items()
         },
         "units": store.manifest["units"],
@@ -143,6 +146,7 @@ def read_like_training(
             if own != wanted or list(own) != list(wanted):
                 converted[name] = values
             notes += _panel_notes(store, name, match, int(empty.sum()))
+            notes += _unlearned_notes(store, name, match.lacking, trained)
             units[name] = panel
         about[name] = {**about[name], **{k: trained[k] for k in (*_SAME, "statistics")}}
     if problems:
@@ -193,3 +197,25 @@ def _panel_notes(store: CohortStore, name: str, match: Any, emptied: int) -> lis
         count = f"fewer than {_FEW}" if emptied < _FEW else format_count(emptied)
         notes.append(f"{where}: {count} samples have no analyte of the run; they count as missing.")
     return notes
+
+
+def _unlearned_notes(
+    store: CohortStore, name: str, lacking: Sequence[str], trained: Mapping[str, Any]
+) -> list[str]:
+    """Name lacking analytes that hardly any train sample was without."""
+    samples = trained.get("train_samples")  # runs before version 0.2.2 do not say
+    distributions = trained["statistics"].get("distributions")
+    if not samples or not distributions:
+        return []
+    measured = {
+        analyte: sum(distribution["counts"])
+        for analyte, distribution in zip(trained["parts"], distributions, strict=True)
+    }
+    always = [one for one in lacking if measured[one] >= _ALWAYS_MEASURED * samples]
+    if not always:
+        return []
+    return [
+        f"{name} of '{store.cohort}': nearly all train samples have {', '.join(always)}. The run "
+        "has not learned to do without. Train with patterns that hide analytes, such as "
+        f"{name}-mcar-30, or without these analytes."
+    ]
