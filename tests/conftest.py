@@ -18,7 +18,12 @@ from tests.helpers.hospital import (
 )
 from tests.helpers.mlflow_database import copied_mlflow_tables
 from tests.helpers.panels import draw, panels
-from tests.helpers.quick import few_resamples, no_analyses, no_mlflow_copies
+from tests.helpers.quick import (
+    few_resamples,
+    few_resamples_everywhere,
+    no_analyses,
+    no_mlflow_copies,
+)
 from tests.helpers.recordings import write_ecg, write_image
 from tests.helpers.synthetic import TINY, catalog, quiet, synthetic_store, tiny, tiny_task
 
@@ -30,6 +35,7 @@ __all__ = [
     "copied_mlflow_tables",
     "draw",
     "few_resamples",
+    "few_resamples_everywhere",
     "hospital",
     "hospital_files",
     "hospital_store",

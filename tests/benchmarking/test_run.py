@@ -24,7 +24,7 @@ from clinical_symile.tracking.checksums import CHECKSUMS_FILE
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.results import Comparison, Result, read_rows
 from clinical_symile.tracking.run import Run
-from tests.helpers.quick import with_few_resamples
+from tests.helpers.quick import with_few_resamples_everywhere
 from tests.helpers.synthetic import TINY, quiet
 
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
@@ -52,7 +52,7 @@ def again(
         shutil.copytree(synthetic_store.path.parent / name, out / name)
 
     def run(bar: ProgressBar = quiet) -> Benchmark:
-        with with_few_resamples() as patched:
+        with with_few_resamples_everywhere() as patched:
             patched.delenv("MLFLOW_TRACKING_URI", raising=False)
             return complete_benchmark(SPEC, catalog=catalog, out=out, bar=bar)
 
@@ -130,7 +130,7 @@ def test_no_sample_or_subject_is_in_what_leaves_the_folder(made: Benchmark) -> N
         assert not any(str(number) in page for number in samples[column].unique())
 
 
-def test_a_second_time_nothing_is_trained_or_evaluated_again(
+def test_a_second_time_nothing_is_done_again_and_every_step_shows_how_far_it_is(
     made: Benchmark, again: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object, **named: object) -> None:
@@ -143,17 +143,6 @@ def test_a_second_time_nothing_is_trained_or_evaluated_again(
         oracle = [made.out / "runs" / "oracle" / name for name in ("oracle.json", CHECKSUMS_FILE)]
         return {path: path.stat().st_mtime_ns for path in paths if path not in oracle}
 
-    before, results = state(), (made.out / "results.jsonl").read_bytes()
-    monkeypatch.setattr("clinical_symile.evaluation.runner.embed_rows", refuse)
-    second = again()
-    assert state() == before
-    assert (made.out / "results.jsonl").read_bytes() == results
-    assert second.results == made.results
-    assert second.comparisons == made.comparisons
-
-
-def test_every_step_shows_how_far_it_is(made: Benchmark, again: Callable[..., Benchmark]) -> None:
-    del made
     steps: dict[str, tuple[int, int]] = {}
 
     @contextmanager
@@ -161,7 +150,13 @@ def test_every_step_shows_how_far_it_is(made: Benchmark, again: Callable[..., Be
         steps[label] = (0, 0)
         yield lambda done, total: steps.__setitem__(label, (done, total))
 
-    again(bar)
+    before, results = state(), (made.out / "results.jsonl").read_bytes()
+    monkeypatch.setattr("clinical_symile.evaluation.runner.embed_rows", refuse)
+    second = again(bar)
+    assert state() == before
+    assert (made.out / "results.jsonl").read_bytes() == results
+    assert second.results == made.results
+    assert second.comparisons == made.comparisons
     for stage in STAGES:
         done, total = steps[stage.name]
         assert done == total > 0, stage.name

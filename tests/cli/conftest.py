@@ -1,5 +1,6 @@
 """Run commands as a user types them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,12 +8,17 @@ import pytest
 
 from clinical_symile.cli.main import main
 from tests.helpers.hospital import Hospital
+from tests.helpers.quick import with_few_resamples_everywhere
+from tests.helpers.shared_build import built_once
 from tests.helpers.synthetic import TINY
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run(
+    capsys: pytest.CaptureFixture[str], few_resamples_everywhere: None
+) -> Callable[..., tuple[int, str, str]]:
     """A function that runs one command: (exit status, standard output, standard error)."""
+    del few_resamples_everywhere
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
@@ -53,17 +59,26 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def benchmark_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small benchmark of two runs, which `benchmark` wrote."""
-    out = tmp_path_factory.mktemp("benchmark") / "out"
+def shared_benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small benchmark of two runs, which `benchmark` wrote; for reading only."""
+    return built_once(tmp_path_factory, "benchmark", _run_benchmark) / "out"
+
+
+@pytest.fixture
+def benchmark_folder(shared_benchmark: Path, tmp_path: Path) -> Path:
+    """A copy of the folder of a small benchmark; a test may write into it."""
+    return shutil.copytree(shared_benchmark, tmp_path / "benchmark" / "out")
+
+
+def _run_benchmark(folder: Path) -> None:
+    out = folder / "out"
     words = [word for setting in TINY for word in ("--set", setting)]
     words += ["--generate", "subjects=60", "--baselines", "none", "--accelerator", "cpu"]
     words += ["--pretraining", "pretraining/symile,pretraining/clip", "--seeds", "0"]
     words += ["--tasks", "retrieval/cxr_given_ecg_labs"]
     command = ["benchmark", "benchmark", "--cohort", "synthetic", "--out", str(out), *words]
-    with pytest.MonkeyPatch.context() as patch:
+    with with_few_resamples_everywhere() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         with pytest.raises(SystemExit) as stop:
             main(command)
     assert stop.value.code == 0
-    return out

@@ -1,16 +1,34 @@
 """Fixtures that leave out what has tests of its own: resamples, analyses, copies in MLflow."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
+from clinical_symile.evaluation.analysis import method_ranking
+from clinical_symile.stats.bootstrap import (
+    bootstrap,
+    paired_bootstrap,
+    resample,
+    resample_difference,
+    resample_metric,
+)
 from clinical_symile.stats.metric_intervals import metric_intervals
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.mlflow import SyncResult
 
 RESAMPLES = 50
+RESAMPLING: tuple[Callable[..., Any], ...] = (
+    bootstrap,
+    metric_intervals,
+    paired_bootstrap,
+    resample,
+    resample_difference,
+    resample_metric,
+)
 
 
 @contextmanager
@@ -20,6 +38,24 @@ def with_few_resamples() -> Iterator[pytest.MonkeyPatch]:
         few = partial(metric_intervals, resamples=RESAMPLES)
         patch.setattr("clinical_symile.evaluation.evaluate.metric_intervals", few)
         yield patch
+
+
+@contextmanager
+def with_few_resamples_everywhere() -> Iterator[pytest.MonkeyPatch]:
+    """Let analyses and comparisons have intervals of 50 resamples too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in RESAMPLING:
+            defaults = inspect.unwrap(function).__kwdefaults__  # pyright: ignore[reportFunctionMemberAccess]
+            patch.setitem(defaults, "resamples", RESAMPLES)
+        patch.setattr(method_ranking, "RESAMPLES", RESAMPLES)
+        yield patch
+
+
+@pytest.fixture
+def few_resamples_everywhere() -> Iterator[None]:
+    """Analyses and comparisons have intervals of 50 resamples too."""
+    with with_few_resamples_everywhere():
+        yield
 
 
 @pytest.fixture
