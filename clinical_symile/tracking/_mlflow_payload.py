@@ -1,11 +1,11 @@
-"""Convert what a run's folder holds into MLflow's parameters, metrics, tags and notes."""
+"""Convert a run's folder into MLflow's parameters, metrics, tags and notes; send the metrics."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinical_symile.formatting import format_interval
 from clinical_symile.hashing import payload_digest
@@ -13,12 +13,20 @@ from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.results import Result, question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run as Copy
+    from mlflow.tracking import MlflowClient
+else:  # MLflow takes seconds to load: only a sync loads it
+    Copy = MlflowClient = Any
+
 # A metric's name in MLflow, and its value.
 MetricPoint = tuple[str, float]
 
 # The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
+# The most metrics that MLflow accepts in one call.
+_METRICS_PER_CALL = 900
 _OUR_END = re.compile(r"\.(low|high)$")
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
 KEY_TAG = "clinical_symile.key"
@@ -158,6 +166,36 @@ def analysis_metrics(analysis: RunAnalysis, task: str) -> list[MetricPoint]:
         for end, value in (("", row.value), (".low", row.low), (".high", row.high))
         if value is not None
     ]
+
+
+def send_metrics(
+    client: MlflowClient,
+    copy: Copy,
+    points: Sequence[tuple[str, int | float, int, int]],
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Send points of metrics, and tags together with the last of them.
+
+    Args:
+        client: of the server or database.
+        copy: the copy.
+        points: name, value, time in milliseconds and step of each.
+        tags: the tags.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    metrics = [Metric(*point) for point in points]
+    calls = list(batches(metrics, _METRICS_PER_CALL)) or [[]]
+    for number, some in enumerate(calls, start=1):
+        last = [RunTag(*pair) for pair in (tags or {}).items()] if number == len(calls) else []
+        if some or last:
+            client.log_batch(copy.info.run_id, metrics=some, tags=last)
+
+
+def batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Yield items in lists of at most `size`, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

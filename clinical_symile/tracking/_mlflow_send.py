@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from clinical_symile.tracking._mlflow_copies import (
     bring_up_to_date,
     nested_copies,
     remove_outdated,
-    send_metrics,
     send_tags,
 )
 from clinical_symile.tracking._mlflow_payload import (
@@ -30,6 +30,7 @@ from clinical_symile.tracking._mlflow_payload import (
     results_as_markdown,
     run_description,
     run_tags,
+    send_metrics,
     started_ms,
     task_tags,
 )
@@ -55,7 +56,7 @@ class SyncRequest:
 
     Attributes:
         run: the run's folder.
-        snapshot: the content of the folder that may be sent.
+        cohort: name of its cohort.
         uri: tracking URI of the server or database.
         report: a rendered report to store beside the run's files.
         folder: the benchmark's folder to name in a problem; None for the run's.
@@ -63,7 +64,7 @@ class SyncRequest:
     """
 
     run: Run
-    snapshot: RunSnapshot
+    cohort: str
     uri: str
     report: Path | None
     folder: Path | None
@@ -83,7 +84,7 @@ def send_run(
     Returns:
         The copy, what was sent in words, and why its files were not stored.
     """
-    snapshot = sync.snapshot
+    snapshot = sync.run.snapshot()
     copy, is_new = bring_up_to_date(
         client, experiment, _content(snapshot), continues=lambda copy: _continues(copy, snapshot)
     )
@@ -99,7 +100,7 @@ def send_run(
     words += _send_history(client, copy, snapshot, kept)
     words += _send_results(client, copy, snapshot, kept)
     if is_complete(snapshot):
-        files, problem = _send_files(client, copy, sync, kept)
+        files, problem = _send_files(client, copy, sync, snapshot.files, kept)
         words += files
     words += _set_status(client, copy, snapshot, is_training=sync.is_training)
     return copy, words, problem
@@ -205,7 +206,11 @@ def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:
 
 
 def _send_files(
-    client: MlflowClient, copy: Copy, sync: SyncRequest, sent: dict[str, str]
+    client: MlflowClient,
+    copy: Copy,
+    sync: SyncRequest,
+    shareable: Mapping[str, bytes],
+    sent: dict[str, str],
 ) -> tuple[list[str], str | None]:
     """Upload the files that changed since they were last sent.
 
@@ -216,7 +221,7 @@ def _send_files(
     """
     path = sync.run.path / "run.toml"
     record = {"run.toml": path.read_bytes()} if path.is_file() else {}
-    files = {**sync.snapshot.files, **record}
+    files = {**shareable, **record}
     if sync.report is not None:
         files[REPORT_PAGE] = sync.report.read_bytes()
     changed = {

@@ -1,4 +1,4 @@
-"""Copy a run's folder to MLflow; with two private modules, the only one that loads MLflow.
+"""Copy a run's folder to MLflow; with three private modules, the only one that loads MLflow.
 
 The folder is the record. The copy is made from it, can be made from it again at any time, and is
 never read back: a tracking server that is down loses nothing.
@@ -99,7 +99,8 @@ def sync_run(
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
     """
     uri = run_tracking_uri(run) if uri is None else uri
-    run.snapshot()  # a folder that is no run is refused before a lock is made beside it
+    # A folder that is no run is refused before a lock is made beside it.
+    cohort = run.snapshot().cohort
     try:
         _check_address(uri)
         with (
@@ -107,7 +108,7 @@ def sync_run(
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
         ):
-            return _sync(SyncRequest(run, run.snapshot(), uri, report, folder, is_training))
+            return _sync(SyncRequest(run, cohort, uri, report, folder, is_training))
     except (KeyboardInterrupt, ClinicalSymileError):
         raise
     except BaseException as error:  # even SystemExit of a driver: the run goes on
@@ -141,7 +142,7 @@ def _sync(sync: SyncRequest) -> SyncResult:
     aside = ensure_database(uri, _database_maker)
     client = MlflowClient(tracking_uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_PROBE_TIMEOUT_S):
-        experiment = _experiment(client, sync.snapshot.cohort, uri=uri)
+        experiment = _experiment(client, sync.cohort, uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_REQUEST_TIMEOUT_S):
         copy, sent, problem = send_run(client, experiment, sync)
     page = f"#/experiments/{experiment}/runs"
