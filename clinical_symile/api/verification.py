@@ -60,7 +60,8 @@ class Verification:
             f"no checksum: {path}: it was added, or version 0.2.1 or earlier wrote it."
             for path in self.unlisted
         ]
-        intact = self.checked - len([one for one in self.changed if one.path.exists()])
+        compared = [one for one in self.changed if one.path.name != CHECKSUMS_FILE]
+        intact = self.checked - len(compared)
         files = "file is" if intact == 1 else "files are"
         return "\n".join([*lines, f"{self.path}: {intact} {files} as written."])
 

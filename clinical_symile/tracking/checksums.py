@@ -110,7 +110,7 @@ def read_checksums(folder: Path) -> dict[str, list[Checksum]] | None:
         raise DataError(
             f"{path}: was changed or cut; expected the checksums that were written with the "
             f"{_kind(folder)}. Restore it from a backup. If you know that the other files are "
-            "right, write it anew with `clinical-symile verify --renew`.",
+            f"right, write it anew with `clinical-symile verify --renew {folder}`.",
             code="CS-R017",
         ) from None
     return found

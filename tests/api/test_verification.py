@@ -41,6 +41,7 @@ def test_every_changed_file_of_every_folder_below_is_named(store: Path) -> None:
         "samples.parquet",
     ]
     assert all("Restore it from a backup, or" in line for line in map(str, found.changed))
+    assert str(found).endswith(f" {found.checked - 3} files are as written.")
 
 
 def test_an_old_run_cannot_be_verified_until_its_checksums_are_written(tmp_path: Path) -> None:
@@ -63,9 +64,11 @@ def test_an_old_store_is_compared_with_its_manifest(store: Path) -> None:
 
 def test_damaged_checksums_are_named(store: Path) -> None:
     (store / "checksums.jsonl").write_text(json.dumps({}))
-    (changed,) = verify(store).changed
+    found = verify(store)
+    (changed,) = found.changed
     assert changed.path.name == "checksums.jsonl"
-    assert "verify --renew" in str(changed)
+    assert f"verify --renew {store}`" in str(changed)
+    assert str(found).endswith(f"{store}: 0 files are as written.")
 
 
 def test_your_own_files_are_named_and_break_nothing(store: Path) -> None:
