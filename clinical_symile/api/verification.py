@@ -113,7 +113,7 @@ def verify(
             try:
                 checked += len(read_checksums(folder) or {})
                 changed += changed_files(folder, everything=True, progress=progress)
-                unlisted += [file for file in unlisted_files(folder) if _is_result(file, folder)]
+                unlisted += unlisted_files(folder)
             except DataError as error:
                 state = str(error.problems[0]).partition(": ")[2].rstrip()
                 changed.append(ChangedFile(folder / CHECKSUMS_FILE, state.rstrip("."), ""))
@@ -128,12 +128,6 @@ def _folders(path: Path) -> list[Path]:
         if set(_MARKS) & set(files):
             found.append(Path(place))
     return found
-
-
-def _is_result(file: Path, folder: Path) -> bool:
-    """Return False for files of a benchmark's folder that no stage of it wrote."""
-    first = file.relative_to(folder).parts[0]
-    return first not in ("source", "export", "mlartifacts") and not first.startswith("mlflow.db")
 
 
 def _compare_with_manifest(folder: Path) -> tuple[int, Sequence[ChangedFile]]:

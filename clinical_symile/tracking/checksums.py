@@ -220,7 +220,10 @@ def missing_files(folder: Path) -> set[str]:
 
 
 def unlisted_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that have no checksum and lie in no folder with its own."""
+    """Return the files of a folder that have no checksum and lie in no folder with its own.
+
+    Raw files, exports, and MLflow's database and files in a benchmark's folder are not its results.
+    """
     known = read_checksums(folder) or {}
     found = []
     for place, folders, files in os.walk(folder):
@@ -236,8 +239,15 @@ def unlisted_files(folder: Path) -> list[Path]:
             if name != CHECKSUMS_FILE
             and not name.startswith(".")
             and (here / name).relative_to(folder).as_posix() not in known
+            and _is_result((here / name).relative_to(folder))
         ]
     return found
+
+
+def _is_result(file: Path) -> bool:
+    """Return False for files of a benchmark's folder that no stage of it wrote."""
+    first = file.parts[0]
+    return first not in ("source", "export", "mlartifacts") and not first.startswith("mlflow.db")
 
 
 def kept_lines(known: Mapping[str, Sequence[Checksum]], written: Collection[str]) -> list[Checksum]:

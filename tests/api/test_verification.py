@@ -54,6 +54,17 @@ def test_an_old_run_cannot_be_verified_until_its_checksums_are_written(tmp_path:
     assert verify(run, renew=True).is_intact
 
 
+def test_renewed_checksums_of_a_benchmark_leave_out_mlflow_and_raw_files(tmp_path: Path) -> None:
+    (tmp_path / "benchmark.json").write_text("{}")
+    for name in ("mlflow.db", "mlflow.db-wal", "source/ecg/1.dat", "mlartifacts/a/report.html"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("as it was")
+    assert verify(tmp_path, renew=True).checked == 1
+    (tmp_path / "mlflow.db").write_text("written by the next sync")
+    (tmp_path / "source" / "ecg" / "1.dat").unlink()
+    assert verify(tmp_path).is_intact
+
+
 def test_an_old_store_is_compared_with_its_manifest(store: Path) -> None:
     (store / "checksums.jsonl").unlink()
     assert verify(store).changed == ()
