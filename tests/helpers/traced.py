@@ -12,6 +12,7 @@ import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PLACES = {
@@ -22,6 +23,17 @@ PLACES = {
 written: set[str] = set()
 
 
+def note_path(path: Any) -> None:
+    """Note a path that is about to be written; SQLite also takes it as a URI."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        return
+    text = os.fsdecode(path)
+    if text.startswith("file:"):
+        text = unquote(urlsplit(text).path)
+    if text and text != ":memory:":
+        written.add(os.path.abspath(text))  # noqa: PTH100
+
+
 def note_write(event: str, arguments: tuple[Any, ...]) -> None:
     """Note the paths that an event of Python is about to write."""
     if event == "open":
@@ -30,12 +42,11 @@ def note_write(event: str, arguments: tuple[Any, ...]) -> None:
             is_writing = bool(set(mode) & set("wax+"))
         else:
             is_writing = bool((flags or 0) & WRITING)
-        if is_writing and isinstance(path, str | bytes):
-            written.add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100
+        if is_writing:
+            note_path(path)
     elif event in PLACES and not (event in ("os.remove", "os.rmdir") and arguments[-1] != -1):
         for path in arguments[: PLACES[event]]:
-            if isinstance(path, str | bytes | os.PathLike):
-                written.add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100
+            note_path(path)
 
 
 def run(words: list[str]) -> int:

@@ -76,7 +76,7 @@ def rename_image(folder: Path, file: str, number: int) -> str:
         pixels = np.arange(4096, dtype=np.uint16).reshape(64, 64)
         tags = {"PatientName": MARK, "PatientID": MARK, "StudyDescription": f"{MARK} study"}
         write_dicom(folder / new, pixels, **tags)
-    elif number % 20 == 2:
+    elif number % 20 == 5:  # of a view and time that the cohort selects
         (folder / new).write_bytes(f"{MARK} is no image".encode())
     else:
         old.rename(folder / new)
@@ -216,6 +216,8 @@ def journey(
         (*own, "compare", runs / "clip-0", runs / "clip-1", "--store", store),
         (*own, "benchmark", "benchmark", "--cohort", "ours", *source, "--out", bench, *TASKS, *ONE),
         (*own, "report", "benchmark", "--out", bench),
+        ("sync", runs, bench),
+        *(("verify", folder) for folder in (store, runs / "clip-0", bench) if "verify" in VERBS),
         *(
             (*own, "export", bench, "--format", form, "--to", out / f"as-{form}")
             for form in ("csv", "latex", "png", "svg", "pdf")
@@ -329,7 +331,7 @@ def test_nothing_is_written_outside_out(journey: Journey) -> None:
 
 
 def is_private(path: Path, out: Path) -> bool:
-    """Whether a file stays with the data: of a store, of a run's private folders, or given."""
+    """Return whether a file stays with the data: a store, a run's private folder, or given."""
     parts = path.relative_to(out).parts
     stores = parts[0] in ("given",) or any(part.startswith("store") for part in parts[:2])
     return stores or any(part in PRIVATE for part in parts)
