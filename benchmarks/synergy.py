@@ -22,8 +22,8 @@ from rich.table import Table
 from clinical_symile.benchmarking.run import complete_benchmark
 from clinical_symile.benchmarking.spec import BenchmarkSpec
 from clinical_symile.config.catalog import open_catalog
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import Benchmark
-from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.progress import progress_bar
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 

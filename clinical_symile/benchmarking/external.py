@@ -40,13 +40,13 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask, applicable_tasks
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
     Benchmark,
     benchmark_tasks,
     read_record,
 )
-from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run

@@ -9,9 +9,8 @@ from typing import Any
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.registry.families import BASELINES
-from clinical_symile.registry.names import check_name, folded_name, path_in
-from clinical_symile.reporting.result_lookup import ORACLE
+from clinical_symile.registry.names import folded_name, path_in
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
 
@@ -45,13 +44,7 @@ class ExternalRun:
         Raises:
             DataError: the name is refused.
         """
-        check_name(self.name, what="run", where="--name")
-        if folded_name(self.name) in {ORACLE, *BASELINES}:
-            raise DataError(
-                f"--name: '{self.name}' is the name of the oracle or of a baseline; expected "
-                "another name, because it would take its place. Give one with --name.",
-                code="CS-M015",
-            )
+        check_run_name(self.name, where="--name")
         runs = self.out / "runs"
         same = [path.name for path in runs.iterdir()] if runs.is_dir() else []
         taken = [

@@ -23,8 +23,8 @@ from clinical_symile.evaluation.analysis.net_benefit_differences import net_bene
 from clinical_symile.evaluation.runner import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import write_text
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
-from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.progress import Progress, ProgressBar
 from clinical_symile.tracking.provenance import provenance

@@ -18,6 +18,7 @@ from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
+from clinical_symile.registry.run_names import baseline_run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar
@@ -135,8 +136,7 @@ def evaluate_baselines(
     """
     runs = []
     for name in plan.baselines:
-        # A baseline may be `package.module:Name`.
-        run = Run(path_in(out / "runs", name.replace(":", ".")))
+        run = Run(path_in(out / "runs", baseline_run_name(name)))
         with bar(f"Evaluate {name}") as progress:
             applies = evaluate_baseline(
                 name, tasks, store=store, run=run, pretraining=plan.pretraining, progress=progress

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DataError
-from clinical_symile.registry.names import check_name
+from clinical_symile.registry.run_names import check_run_name
 
 COHORT = "name of the cohort, such as synthetic; `list cohorts` shows all"
 REPORT = "name of the report, such as benchmark; `list reports` shows all"
@@ -174,6 +174,6 @@ def devices(text: str) -> int:
 def run_folder_name(text: str) -> str:
     """Return a name that can be a folder of a run."""
     try:
-        return check_name(text, what="run", where="--name")
+        return check_run_name(text, where="--name")
     except DataError as error:
         raise argparse.ArgumentTypeError(error.problems[0].removeprefix("--name: ")) from None

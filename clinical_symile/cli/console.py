@@ -19,8 +19,8 @@ from clinical_symile.formatting import (
     mask_small_counts,
     mask_subject_counts,
 )
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import Benchmark
-from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.reporting.results import Results
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import (

@@ -22,6 +22,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import check_class_sizes, primary_metric
 from clinical_symile.metrics.base import Metric
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.stats.bootstrap import Interval, Resampled, resample_difference
 from clinical_symile.stats.equivalence import (
     margin_by_limits,
@@ -172,8 +173,9 @@ def compare_all(
         The comparisons of pairs, and the losses under missingness.
 
     Raises:
-        DataError: there are fewer than two runs, two have one name, nothing is in common, or
-            results are of other samples, another store or another task, or files were changed.
+        DataError: there are fewer than two runs, two have one name, a trained run has the name of
+            the oracle or of a baseline, nothing is in common, results are of other samples, another
+            store or another task, or files were changed.
     """
     names = [run.name for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):
@@ -183,6 +185,8 @@ def compare_all(
             code="CS-S001",
         )
     for run in runs:
+        if run.is_trained:
+            check_run_name(run.name, where=str(run.path))
         check_folder(run.path)
     pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
     alone = [(run, task) for run in runs for task in tasks]

@@ -37,6 +37,7 @@ from clinical_symile.files import lock_folder
 from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry.names import path_in
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
@@ -238,8 +239,13 @@ def write_validation_record(validation: ExternalValidation, target: Run) -> None
 def other_cohort_folder(
     validation: ExternalValidation, *, out: Path | None = None, name: str | None = None
 ) -> Run:
-    """Return the folder of the results: in `out`, or beside the run."""
-    return Run(path_in(out or validation.run.path.parent, name or validation.name))
+    """Return the folder of the results: in `out`, or beside the run.
+
+    Raises:
+        DataError: the name is the oracle's or a baseline's, or cannot be a name.
+    """
+    name = check_run_name(name or validation.name, where="--name")
+    return Run(path_in(out or validation.run.path.parent, name))
 
 
 def _predictor(

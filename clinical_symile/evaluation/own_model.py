@@ -12,6 +12,7 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder
 from clinical_symile.objectives.base import Objective
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
@@ -45,8 +46,10 @@ def evaluate_model(
 
     Raises:
         DefinitionError: the model has no such method, or the objective is unknown.
-        DataError: what the model returns does not fit the store, or the folder holds another run.
+        DataError: what the model returns does not fit the store, the folder holds another run,
+            or the name is the oracle's or a baseline's.
     """
+    check_run_name(name, where="name")
     predictor = as_predictor(model, store, objective=objective)
     if run is not None:
         with lock_folder(run.path):

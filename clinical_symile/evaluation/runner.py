@@ -37,6 +37,7 @@ from clinical_symile.objectives.missing_query import RULES
 from clinical_symile.registry.base import load_object, resolve, unknown_name_message
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.registry.names import path_in
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
@@ -69,11 +70,12 @@ def evaluate_run(
         progress: called with tasks done and all tasks.
 
     Raises:
-        DataError: the run was not trained, was trained on another store, or is not finished; or its
-            files were changed.
+        DataError: the run was not trained, was trained on another store, is not finished, or has
+            the name of the oracle or of a baseline; or its files were changed.
     """
     check_folder(run.path)
     record = training_record(run)
+    check_run_name(run.name, where=str(run.path))
     if record["store_digest"] != store.digest:
         raise DataError(
             f"{run.path}: was trained on store {record['store_digest']} of cohort "
@@ -245,6 +247,7 @@ def evaluate_baseline(
         "encoders_digest": task_digest(pretraining[0]),
     }
     with lock_folder(run.path):
+        _refuse_other_kinds(run, kind="baseline")
         check_folder(run.path)
         if not run.is_finished or any(
             run.metadata.get(key) != value for key, value in same.items()
@@ -275,6 +278,7 @@ def evaluate_oracle(
     oracle = load_object(generator["oracle"], what="oracle")(store)
     predictor = OraclePredictor(oracle, store)
     with lock_folder(run.path):
+        _refuse_other_kinds(run, kind="oracle")
         check_folder(run.path)
         gone = missing_files(run.path)
         for number, task in enumerate(tasks, start=1):
@@ -285,6 +289,18 @@ def evaluate_oracle(
             run.path / "oracle.json", json.dumps(_population(oracle, tasks), indent=1) + "\n"
         )
     return run
+
+
+def _refuse_other_kinds(run: Run, *, kind: str) -> None:
+    """Refuse to write results of the oracle or of a baseline into the folder of another run."""
+    record = run.metadata if (run.path / "run.toml").is_file() else {}
+    kinds = ("task", "predictions", "embeddings", "scores", "model", "baseline")
+    if other := next((one for one in kinds if one in record and one != kind), None):
+        raise DataError(
+            f"{run.path}: holds a run of {other} '{record[other]}'; expected none, or one of the "
+            f"{kind} of this name. Rename that folder, or move it.",
+            code="CS-M015",
+        )
 
 
 def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:

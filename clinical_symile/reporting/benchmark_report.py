@@ -15,11 +15,11 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder, read_json
 from clinical_symile.registry.names import path_in
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
-from clinical_symile.reporting.result_lookup import ORACLE
 from clinical_symile.reporting.run_data import read_runs, task_table, without_withheld
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,

@@ -5,13 +5,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from clinical_symile.reporting.result_lookup import (
-    ORACLE,
-    ResultTable,
-    Series,
-    TaskTables,
-    method_series,
-)
+from clinical_symile.registry.run_names import ORACLE
+from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables, method_series
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,

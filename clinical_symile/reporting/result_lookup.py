@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.text.labels import baseline_label, objective_label
 from clinical_symile.tracking.results import Result
 
-ORACLE = "oracle"
 _TRAINED_WITH = {"mcar": "", "mnar": " by value"}
 
 TaskTables = Mapping[str, Mapping[str, Any]]  # definitions of tasks as tables, by name

@@ -15,6 +15,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder
 from clinical_symile.hashing import file_sha256
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training._lightning_checkpoint import LightningFile, read_lightning_file
@@ -61,8 +62,10 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
 
     Raises:
         DataError: the file is not such a checkpoint, the store lacks a modality that the model
-            reads, or the run exists.
+            reads, the run exists, or its
+            name is the oracle's or a baseline's.
     """
+    check_run_name(run.name, where=str(run.path))
     if run.path.exists():
         raise DataError(
             f"{run.path}: the run exists. Give another --name, or remove it.", code="CS-R002"

@@ -22,6 +22,7 @@ from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.files import lock_folder
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
@@ -65,11 +66,13 @@ def train(
         progress: called with the steps done and all steps.
 
     Raises:
-        DataError: the folder has a run of another task, store or seed, or too few samples can be
-            used to train or to select the best epoch; or files of the run were changed.
+        DataError: the folder has a run of another task, store or seed, or the name of the oracle
+            or of a baseline; or too few samples can be used to train or to select the best epoch;
+            or files of the run were changed.
         DefinitionError: see `build_learner`.
         ClinicalSymileError: the machine has fewer GPUs than `devices`.
     """
+    check_run_name(run.name, where=str(run.path))
     with lock_folder(run.path):
         check_folder(run.path)
         record = read_or_new_record(run, task, store, seed=seed)

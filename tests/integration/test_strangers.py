@@ -111,7 +111,7 @@ def write_strange_files(folder: Path, store: Path) -> None:
             "sample": held["sample"],
             "subject_id": held["subject"],
             "probability": risk,
-            "label": held["outcome_in_hospital_mortality"].fillna(0).astype(int),
+            "label": np.nan_to_num(held["outcome_in_hospital_mortality"]).astype(int),
             "remark": f"{MARK} remark",
         }
     )
@@ -371,8 +371,8 @@ def test_no_mark_of_a_patient_is_anywhere_it_should_not_be(journey: Journey) -> 
 
 def test_the_mark_is_in_the_store(journey: Journey) -> None:
     samples = pd.read_parquet(journey.out / "store" / "samples.parquet")
-    assert samples["sample"].str.startswith(MARK).all()
-    assert (samples["kept_sex"] == RARE).sum() >= 1
+    assert all(str(sample).startswith(MARK) for sample in samples["sample"])
+    assert RARE in set(samples["kept_sex"])
     rejected = json.loads((journey.out / "store" / "manifest.json").read_text())["rejected"]
     assert sum(rejected["cxr"].values()) > 0 < sum(rejected["ecg"].values())
 

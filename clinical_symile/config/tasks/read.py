@@ -15,6 +15,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of
 from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.run_names import is_reserved_name
 
 Task = Pretraining | Retrieval | Classification
 KINDS: dict[str, type[Task]] = {
@@ -84,8 +85,20 @@ def parse_task(
             f"{where}: {unknown_name_message(str(kind), KINDS, what='kind')}", code="CS-F003"
         )
     if kind == "pretraining":
+        _check_method_name(name, where=where)
         table = PRETRAINING_WORDS.update(table, where=where)
     return read_definition(KINDS[kind], {**table, "name": name}, where=where)
+
+
+def _check_method_name(name: str, *, where: str) -> None:
+    """Refuse a pretraining task whose name tables would show as the oracle's or a baseline's."""
+    method = "-".join(name.split("/")[1:])
+    if is_reserved_name(method) or is_reserved_name(method.replace("_", "-")):
+        raise DefinitionError(
+            f"{where}: task '{name}' has the name of the oracle or of a baseline; expected another "
+            "one, because tables and figures show a method by it. Rename the file.",
+            code="CS-F003",
+        )
 
 
 def task_digest(task: Task) -> str:

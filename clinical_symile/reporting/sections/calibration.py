@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from clinical_symile.formatting import DASH, capitalize_first, format_interval, format_value
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.figures.line_chart import Line, curves
-from clinical_symile.reporting.result_lookup import ORACLE, Series, TaskTables
+from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.sections.base import (
     Content,
     ReportPanel,

@@ -12,12 +12,12 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.figures.heatmap import heat
 from clinical_symile.reporting.figures.line_chart import Band, bands
 from clinical_symile.reporting.result_lookup import (
-    ORACLE,
     ResultTable,
     Series,
     TaskTables,

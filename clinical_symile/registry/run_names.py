@@ -1,0 +1,47 @@
+"""Keep the names of the oracle and of baselines for their own runs."""
+
+from clinical_symile.errors import DataError
+from clinical_symile.registry.families import BASELINES
+from clinical_symile.registry.names import check_name, folded_name
+
+ORACLE = "oracle"
+
+
+def baseline_run_name(baseline: str) -> str:
+    """Return the name of a baseline's run; a baseline may be `package.module:Name`.
+
+    >>> baseline_run_name("hospital.models:Age")
+    'hospital.models.Age'
+    """
+    return baseline.replace(":", ".")
+
+
+def is_reserved_name(name: str) -> bool:
+    """Return True if a run's name is the oracle's or a baseline's, in any form of its letters.
+
+    >>> [is_reserved_name(name) for name in ("Oracle", "prevalence", "symile-0")]
+    [True, True, False]
+    """
+    taken = {folded_name(reserved) for reserved in (ORACLE, *map(baseline_run_name, BASELINES))}
+    return folded_name(name) in taken
+
+
+def check_run_name(name: str, *, where: str) -> str:
+    """Return a name that a trained run or an external model may have.
+
+    Args:
+        name: the name.
+        where: the option, file or folder that has it, for the message.
+
+    Raises:
+        DataError: it cannot be a name, or it is the name of the oracle or of a baseline, whose
+            place in tables and figures it would take.
+    """
+    check_name(name, what="run", where=where)
+    if is_reserved_name(name):
+        raise DataError(
+            f"{where}: '{name}' is the name of the oracle or of a baseline; expected "
+            "another, because it would take its place. Give one with --name, or rename the folder.",
+            code="CS-M015",
+        )
+    return name
