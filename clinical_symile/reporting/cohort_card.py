@@ -13,6 +13,7 @@ from clinical_symile.data.external.tables import is_blank
 from clinical_symile.data.store import CohortStore
 from clinical_symile.formatting import (
     PERCENT,
+    RARE_GROUPS,
     SMALLEST_COUNT,
     format_count,
     format_part,
@@ -27,7 +28,6 @@ from clinical_symile.reporting.sections.cohort import presence_panel, splits_pan
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
 _NOT_RECORDED = "not recorded"
-_FEW = f"others, each of fewer than {SMALLEST_COUNT} subjects"
 _NONE = "\N{EN DASH}"
 _CATEGORIES = 12  # a kept column of text with more different values is no grouping
 _EXAMPLES = 2
@@ -139,8 +139,8 @@ def groups(store: CohortStore) -> list[ReportPanel]:
         names = [name for name in names if name not in few]
         if not names:
             continue
-        words = np.array([_FEW if word in few else word for word in words], object)
-        names += [_FEW] * bool(few) + [_NOT_RECORDED] * (_NOT_RECORDED in words)
+        words = np.array([RARE_GROUPS if word in few else word for word in words], object)
+        names += [RARE_GROUPS] * bool(few) + [_NOT_RECORDED] * (_NOT_RECORDED in words)
         cells = [
             format_parts({name: int((words[store.rows(split)] == name).sum()) for name in names})
             for split in SPLIT_LABELS

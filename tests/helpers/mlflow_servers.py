@@ -111,7 +111,7 @@ class PostgreSQL:
             )
             options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {folder}"
             self._run("pg_ctl", "-D", self.data, "-w", "-l", folder / "log", "-o", options, "start")
-        except (subprocess.CalledProcessError, OSError) as error:
+        except (subprocess.SubprocessError, OSError) as error:
             said = getattr(error, "stderr", b"") or b""
             pytest.skip(f"PostgreSQL cannot start here: {error} {said.decode()[-300:]}")
 

@@ -8,6 +8,7 @@ from jaxtyping import Int, Shaped
 
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes
+from clinical_symile.formatting import RARE_GROUPS, SMALLEST_COUNT
 from clinical_symile.metrics.subgroups import SubgroupEstimate, subgroup_estimates
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.tracking.analysis_tables import SubgroupResult
@@ -67,10 +68,28 @@ def subgroup_results(
 
 
 def groupings(store: CohortStore) -> dict[str, Shaped[np.ndarray, " sample"]]:
-    """Return the level of every sample, by subgroup: the cohort's, and the present modalities."""
+    """Return the level of every sample, by subgroup: the cohort's, and the present modalities.
+
+    Levels that fewer than ten subjects of the store have are joined under one name: such a label
+    may name a person, and these tables leave the run's folder.
+    """
     names = np.array(store.modalities)
     present = np.array(["+".join(names[row]) or "none" for row in store.present], dtype=object)
-    return {**{name: store.group(name) for name in store.subgroups}, _AVAILABILITY: present}
+    subjects = store.samples["subject"].to_numpy()
+    levels = {name: _join_rare(store.group(name), subjects) for name in store.subgroups}
+    return {**levels, _AVAILABILITY: present}
+
+
+def _join_rare(
+    levels: Shaped[np.ndarray, " sample"], subjects: Shaped[np.ndarray, " sample"]
+) -> Shaped[np.ndarray, " sample"]:
+    """Give one name to all levels that fewer than ten subjects have."""
+    joined = levels.copy()
+    for level in {level for level in levels if level is not None}:
+        is_level = levels == level
+        if len(np.unique(subjects[is_level])) < SMALLEST_COUNT:
+            joined[is_level] = RARE_GROUPS
+    return joined
 
 
 def _classes(one: SampleOutcomes) -> Int[np.ndarray, " row"] | None:

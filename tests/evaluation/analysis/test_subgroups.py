@@ -9,6 +9,7 @@ import pytest
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.subgroups import groupings, subgroup_results
+from clinical_symile.formatting import RARE_GROUPS
 from tests.helpers.outcomes import sample_outcomes
 
 SAMPLES = 60
@@ -42,7 +43,23 @@ def test_groups_are_the_cohorts_and_the_present_modalities(store: CohortStore):
     present[1] = False
     made = groupings(replace(store, present=present))
     assert list(made) == ["sex", "site", "availability"]
+    assert set(made["sex"]) == {"M", "F"}
     assert made["availability"][:3].tolist() == ["ecg", "none", "+".join(store.modalities)]
+
+
+def test_no_label_that_fewer_than_ten_subjects_have_leaves_the_store(
+    search_task: Retrieval, store: CohortStore
+) -> None:
+    samples = store.samples.copy()
+    samples["group_sex"] = ["A"] * 9 + ["B"] * 3 + ["C"] * 20 + ["D"] * 28
+    samples.loc[12:31, "subject"] = np.repeat(np.arange(12, 22), 2)  # C: ten subjects, two each
+    few = replace(store, samples=samples)
+    assert groupings(few)["sex"].tolist() == [RARE_GROUPS] * 12 + ["C"] * 20 + ["D"] * 28
+    rows = subgroup_results(_scored(search_task, 24, 12), few)
+    assert {row.level for row in rows} == {RARE_GROUPS, "C", "D"}
+    # As many subjects as ten in all: their joint value is that of any other group.
+    (joined,) = [row for row in rows if row.level == RARE_GROUPS]
+    assert (joined.n_subjects, joined.withheld) == (12, None)
 
 
 def test_the_value_of_a_group_is_that_of_its_samples_and_the_gap_the_difference(
