@@ -217,7 +217,7 @@ def journey(
         (*own, "benchmark", "benchmark", "--cohort", "ours", *source, "--out", bench, *TASKS, *ONE),
         (*own, "report", "benchmark", "--out", bench),
         ("sync", runs, bench),
-        *(("verify", folder) for folder in (store, runs / "clip-0", bench) if "verify" in VERBS),
+        *(("verify", folder) for folder in (store, runs / "clip-0", bench)),
         *(
             (*own, "export", bench, "--format", form, "--to", out / f"as-{form}")
             for form in ("csv", "latex", "png", "svg", "pdf")
