@@ -1,5 +1,7 @@
 """Render a report: one HTML file that needs nothing else to be read."""
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from clinical_symile import formatting
 from clinical_symile.config.catalog import REPORT_FILE, builtin_catalog_directory
@@ -135,7 +138,14 @@ def _with_unique_name(panel: Any, used: Counter[str]) -> Any:
     return replace(panel, picture=replace(panel.picture, name=f"{name}-{used[name]}"))
 
 
+def figure_count(number: int) -> str:
+    """Return the words of a folded section: `3 figures with their numbers`."""
+    return "Details" if number < 1 else f"{number} figure{'s' * (number > 1)} with the numbers"
+
+
 def _environment(folders: Sequence[Path]) -> jinja2.Environment:
+    script = (builtin_catalog_directory() / "reports/shared/page.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, builtin_catalog_directory() / "reports"]),
         undefined=jinja2.StrictUndefined,
@@ -147,6 +157,7 @@ def _environment(folders: Sequence[Path]) -> jinja2.Environment:
     environment.filters |= {
         "absence": labels.missing_modality_label,  # its name until 0.3.0
         "count": formatting.format_count,
+        "figures": figure_count,
         "duration": formatting.format_duration,
         "listed": formatting.join_words,
         "meaning": labels.metric_description,
@@ -154,5 +165,10 @@ def _environment(folders: Sequence[Path]) -> jinja2.Environment:
         "missing_modality": labels.missing_modality_label,
         "modality": labels.modality_label,
         "pattern": labels.pattern_label,
+    }
+    # Browsers run this script alone: the page's policy names its digest.
+    environment.globals |= {
+        "page_script": Markup(script),
+        "page_script_digest": base64.b64encode(digest).decode(),
     }
     return environment

@@ -1,4 +1,4 @@
-"""Show the sentences of a report: findings, warnings, methods, provenance and missing results."""
+"""Show the sentences of a report: answers, warnings, methods, provenance and missing results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,18 +6,33 @@ from typing import Any
 
 from clinical_symile.formatting import mask_small_counts
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
-from clinical_symile.reporting.sections.base import Content, Section
+from clinical_symile.reporting.sections.base import (
+    Content,
+    ReportPanel,
+    Section,
+    method_legend,
+)
+from clinical_symile.reporting.sections.missingness import degradation_panels
+from clinical_symile.reporting.sections.performance import primary_metric_panels
+from clinical_symile.reporting.text.answers import (
+    MOST_ANSWERS,
+    answer_sentences,
+    compare_methods,
+    retained_answers,
+    subjects_sentence,
+)
 from clinical_symile.reporting.text.caveats import (
     above_oracle_sentences,
     code_difference_sentence,
     interval_sentence,
+    main_caveat,
     seed_caveat,
 )
 from clinical_symile.reporting.text.findings import (
     finding_sentences,
     oracle_sentences,
-    retained_sentences,
 )
+from clinical_symile.reporting.text.labels import CHANCE_LABEL, ORACLE_LABEL
 from clinical_symile.tracking.benchmark_tables import MethodComparison
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
@@ -32,11 +47,21 @@ def draw_findings(
     baselines: Mapping[str, str],
     methods_compared: Sequence[MethodComparison],
     methods_by_task: Mapping[str, Series],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
 ) -> Content:
-    """Return the main sentences of the report."""
+    """Answer the report's question: at most three sentences, one figure, subjects, one caveat."""
     # Baselines are in figures and tables; a sentence on each pair would hide the others.
     without_baselines = [one for one in series if one.run not in baselines]
-    sentences = finding_sentences(
+    decisions = compare_methods(
+        comparisons,
+        tasks=tasks,
+        series=without_baselines,
+        methods_compared=methods_compared,
+        methods=methods_by_task,
+    )
+    details = finding_sentences(
         scores,
         comparisons,
         tasks=tasks,
@@ -44,19 +69,71 @@ def draw_findings(
         methods_compared=methods_compared,
         methods=methods_by_task,
     )
-    return Content(caption=_seed_caveat(series, runs), values={"sentences": sentences})
+    answers = answer_sentences(scores, decisions, tasks=tasks, series=without_baselines)
+    strength = dict.fromkeys(tasks, 0.0)
+    for one in decisions:
+        strength[one.task] = max(strength[one.task], one.strength)
+    panel = None
+    for name in sorted(tasks, key=lambda name: -strength[name]):
+        task = {name: tasks[name]}
+        kind = str(tasks[name]["kind"])
+        drawn = primary_metric_panels(scores, task, without_baselines, kind=kind, complete=False)
+        panel = panel or next(iter(drawn), None)
+    return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, baselines)
 
 
 def draw_retained(
     *,
     scores: ResultTable,
+    comparisons: Sequence[Comparison],
     tasks: TaskTables,
     series: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
 ) -> Content:
-    """Return the sentences on what is retained when modalities are missing."""
-    sentences = retained_sentences(scores, tasks=tasks, series=series)
-    return Content(caption=_seed_caveat(series, runs), values={"sentences": sentences})
+    """Answer what is retained when modalities are missing."""
+    decisions = compare_methods(comparisons, tasks=tasks, series=series)
+    sentences = retained_answers(scores, decisions, tasks=tasks, series=series)
+    panel = next(iter(degradation_panels(scores, tasks=tasks, series=series)), None)
+    details = sentences[MOST_ANSWERS:]
+    answers = sentences[:MOST_ANSWERS]
+    return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, {})
+
+
+def _answer(
+    answers: Sequence[str],
+    details: Sequence[str],
+    panel: ReportPanel | None,
+    series: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
+    baselines: Mapping[str, str],
+) -> Content:
+    """Return the first screen of a report; its figure is named `answer`."""
+    legend, panels = None, []
+    if panel is not None and panel.picture is not None:
+        panels = [replace(panel, picture=replace(panel.picture, name="answer"))]
+        methods = {one.method: one for one in reversed(series) if one.run not in baselines}
+        best = ORACLE_LABEL * has_oracle
+        legend = method_legend(
+            [*methods.values()][::-1], best=best, dotted=CHANCE_LABEL, across=panel.across
+        )
+    return Content(
+        heading="Answer",
+        panels=panels,
+        legend=legend,
+        caption=main_caveat(results, series=series, runs=runs),
+        values={
+            "sentences": answers,
+            "details": details,
+            "subjects": subjects_sentence(cohort),
+            "seeds": _seed_caveat(series, runs),
+        },
+    )
 
 
 def draw_above_oracle(
@@ -166,15 +243,27 @@ FINDING_SENTENCES = Section(
         "baselines",
         "methods_compared",
         "methods_by_task",
+        "results",
+        "cohort",
+        "has_oracle",
     ),
     draw_findings,
     "sections/sentences.j2",
     display_name="findings",
-    description="States the main findings in sentences.",
+    description="Answers the question in three sentences, with a figure, subjects and a caveat.",
 )
 RETAINED = Section(
     "retained",
-    ("scores", "tasks", "series", "runs"),
+    (
+        "scores",
+        "comparisons",
+        "tasks",
+        "series",
+        "runs",
+        "results",
+        "cohort",
+        "has_oracle",
+    ),
     draw_retained,
     "sections/sentences.j2",
     display_name="retained performance, in sentences",

@@ -6,6 +6,7 @@ from typing import Any
 
 from clinical_symile.formatting import (
     capitalize_first,
+    format_count,
     format_difference,
     format_difference_interval,
     is_percentage,
@@ -14,7 +15,7 @@ from clinical_symile.formatting import (
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import METRICS
 from clinical_symile.reporting.result_lookup import Series, TaskTables
-from clinical_symile.reporting.text.findings import better_sign
+from clinical_symile.reporting.text.findings import FEW_SUBJECTS, better_sign
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison, Result
 
@@ -111,6 +112,31 @@ def seed_caveat(series: Sequence[Series]) -> str | None:
         "The intervals are over subjects and do not include the variance over seeds. "
         f"{capitalize_first(join_words(once))} {'was' if len(once) == 1 else 'were each'} trained "
         "once; train more seeds to measure it (--seeds 0,1,2)."
+    )
+
+
+def main_caveat(
+    results: Iterable[Result], *, series: Sequence[Series], runs: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return the caveat that limits the findings most.
+
+    In this order: few subjects, different code, a single seed; else that there is one cohort.
+
+    Args:
+        results: of all runs.
+        series: the runs.
+        runs: the `run.toml` of each trained or external run.
+    """
+    trained = {str(record["name"]) for record in runs}
+    subjects = [
+        row.n_subjects for row in results if row.run in trained and row.missingness == "complete"
+    ]
+    if subjects and min(subjects) < FEW_SUBJECTS:
+        return f"The smallest task rests on {format_count(min(subjects))} subjects only."
+    return (
+        code_difference_sentence(runs)
+        or seed_caveat([one for one in series if one.run in trained])
+        or "All numbers are of one cohort. They may differ at another hospital."
     )
 
 

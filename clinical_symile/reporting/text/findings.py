@@ -28,7 +28,7 @@ from clinical_symile.tracking.benchmark_tables import MethodComparison
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
 _ALPHA = 0.05
-_ENOUGH_SUBJECTS = 30  # with fewer, a headline says so
+FEW_SUBJECTS = 30  # with fewer, a headline says so
 _NOTHING_HIDDEN = ("complete", "observed")
 
 
@@ -56,7 +56,7 @@ def finding_sentences(
     sentences = []
     for kind in dict.fromkeys(task["kind"] for task in tasks.values()):
         levels = {
-            name: _most_complete(scores, name=name, task=task, series=series)
+            name: most_complete_pattern(scores, name=name, task=task, series=series)
             for name, task in tasks.items()
             if task["kind"] == kind
         }
@@ -70,7 +70,7 @@ def finding_sentences(
             for row in comparisons
             if (row.task, row.metric) == (name, metric) and {row.run, row.baseline} <= by_run.keys()
         ]
-        worst = _worst(scores, name=name, task=task, reference=reference, series=series)
+        worst = worst_pattern(scores, name=name, task=task, reference=reference, series=series)
         parts = [_level(scores, name=name, task=task, pattern=reference, series=series)]
         if worst is not None:
             parts.append(_loss(scores, name=name, metric=metric, pattern=worst, series=series))
@@ -153,7 +153,7 @@ def _level(
     series: Sequence[Series],
 ) -> str:
     metric = task["primary"]
-    parts = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
+    parts = values_by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
     if metric == "recall_at_1" and task["kind"] == "retrieval":
         what = f"finds the correct {modality_label(task['target'])} first"
         (method, values, ends), *others = parts
@@ -163,10 +163,7 @@ def _level(
         (method, values, ends), *others = parts
         words = [f"the {metric_label(metric)} of {method} is {values}{ends}"]
         words += [f"of {method} {values}{ends}" for method, values, ends in others]
-    read = [modality_label(m) for m in task.get("query", task.get("inputs", ()))]
-    when = f"with {join_words(read)} at hand" if pattern == "complete" else pattern_label(pattern)
-    if task["kind"] == "classification":
-        when = f"to predict {outcome_label(task['outcome'])} {when}"
+    when = task_setting(task, pattern)
     limits = []
     if (best := scores.best(name, pattern, metric)) is not None:
         limits.append(f"the oracle reaches {format_value(best, metric)}")
@@ -176,7 +173,16 @@ def _level(
     return f"{capitalize_first(when)}, {', '.join(words)}.{end}"
 
 
-def _by_method(
+def task_setting(task: Mapping[str, Any], pattern: str) -> str:
+    """Return the words for a task's input under a pattern: `with ECG and labs at hand`."""
+    read = [modality_label(m) for m in task.get("query", task.get("inputs", ()))]
+    when = f"with {join_words(read)} at hand" if pattern == "complete" else pattern_label(pattern)
+    if task["kind"] == "classification":
+        return f"to predict {outcome_label(task['outcome'])} {when}"
+    return when
+
+
+def values_by_method(
     scores: ResultTable, *, name: str, metric: str, pattern: str, series: Sequence[Series]
 ) -> list[tuple[str, str, str]]:
     """Return each method with its values, and the interval if there is only one seed."""
@@ -228,8 +234,8 @@ def _limits_of_knowledge(
     known = [row for row in rows if row.chance is not None and row.low is not None]
     if rows and len(known) == len(rows) and all(_includes_chance(row) for row in known):
         words.append("None can be told from chance level.")
-    subjects = min((row.n_subjects for row in rows), default=_ENOUGH_SUBJECTS)
-    if subjects < _ENOUGH_SUBJECTS:
+    subjects = min((row.n_subjects for row in rows), default=FEW_SUBJECTS)
+    if subjects < FEW_SUBJECTS:
         words.append(f"This rests on {format_count(subjects)} subjects only.")
     return words
 
@@ -307,7 +313,7 @@ def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any
     )
 
 
-def _most_complete(
+def most_complete_pattern(
     scores: ResultTable, *, name: str, task: Mapping[str, Any], series: Sequence[Series]
 ) -> str | None:
     """Return the most complete pattern with a primary result of a run; None without any."""
@@ -317,7 +323,7 @@ def _most_complete(
     return None
 
 
-def _worst(
+def worst_pattern(
     scores: ResultTable,
     *,
     name: str,
@@ -351,7 +357,7 @@ def _worst(
 def _loss(
     scores: ResultTable, *, name: str, metric: str, pattern: str, series: Sequence[Series]
 ) -> str:
-    parts = _by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
+    parts = values_by_method(scores, name=name, metric=metric, pattern=pattern, series=series)
     now = [f"{method} {values}" for method, values, _ in parts]
     best = scores.best(name, pattern, metric)
     end = f", where the oracle reaches {format_value(best, metric)}" if best is not None else ""
