@@ -45,15 +45,17 @@ def main() -> None:
 def only_section(report: Path, title: str, folder: Path) -> Path:
     """Write a copy of the report that shows one section, found by its title."""
     text = report.read_text(encoding="utf-8")
-    titles = re.findall(r"<section[^>]*>\s*<h2[^>]*>([^<]*)<", text)
-    if title not in titles:
+    sections = re.findall(r'<section id="([^"]+)">\s*<h2>([^<]*)<', text)
+    anchor = next((name for name, heading in sections if heading == title), None)
+    if anchor is None:
         raise SystemExit(f"{report}: has no section '{title}'. Correct the title in {__file__}.")
-    place = titles.index(title) + 1
     style = f"""<style>
-      *:has(> section) > *:not(section, style) {{ display: none }}
-      section:not(:nth-of-type({place})) {{ display: none }}
-      section {{ border: 0 !important; margin-top: 0 !important }}
+      body > *:not(section) {{ display: none }}
+      section:not(#{anchor}) {{ display: none }}
+      section > h2 {{ border: 0 !important; margin-top: 0 !important }}
+      .depth > summary {{ display: none }}
     </style>"""
+    text = text.replace('<details class="depth">', '<details class="depth" open>')
     page = folder / "section.html"
     page.write_text(text + style, encoding="utf-8")
     return page

@@ -18,6 +18,7 @@ from clinical_symile.formatting import (
     format_count,
     format_part,
     format_parts,
+    join_words,
 )
 from clinical_symile.metrics.subgroups import level_order
 from clinical_symile.reporting.figures.picture import Picture
@@ -25,6 +26,7 @@ from clinical_symile.reporting.render import render_page
 from clinical_symile.reporting.report_data import is_synthetic
 from clinical_symile.reporting.sections.base import ReportPanel
 from clinical_symile.reporting.sections.cohort import presence_panel, splits_panel
+from clinical_symile.reporting.text.answers import subjects_sentence
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
 _NOT_RECORDED = "not recorded"
@@ -80,6 +82,7 @@ def render_card(store: CohortStore, *, report: Path, out: Path) -> None:
     manifest = store.manifest
     context = {
         "cohort": manifest,
+        "answers": card_answers(manifest),
         "flow": flow(manifest),
         "recorded": recorded_words(manifest),
         "presence": presence_panel(manifest),
@@ -91,6 +94,19 @@ def render_card(store: CohortStore, *, report: Path, out: Path) -> None:
         "examples": examples(store) if is_synthetic(manifest) else [],
     }
     render_page(template, context=context, out=out)
+
+
+def card_answers(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the subjects of each split, and the samples with every modality, as sentences."""
+    splits = manifest["counts"].values()
+    names = dict.fromkeys(name for split in splits for name in split["present"])
+    everything = join_words([modality_label(name) for name in names])
+    sentences = [subjects_sentence(manifest)]
+    for present, number in presence_panel(manifest).body:
+        if present == everything:
+            total = format_count(sum(split["samples"] for split in splits))
+            sentences.append(f"Of {total} samples, {number} have {everything}.")
+    return [sentence for sentence in sentences if sentence]
 
 
 def flow(manifest: Mapping[str, Any]) -> list[Step]:

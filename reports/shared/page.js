@@ -3,7 +3,6 @@
 (() => {
   "use strict";
   const light = document.styleSheets[0].cssRules[0].style; // files are white in dark mode too
-  const space = "http" + "://www.w3.org/2000/svg";
   const sandboxed = window.origin === "null" && location.protocol !== "file:"; // no downloads there
 
   const words = (element) => element.textContent.replace(/\s+/g, " ").trim();
@@ -76,7 +75,7 @@
     for (const [key, value] of Object.entries({ x: 0, y: top, width, height, overflow: "visible" }))
       copy.setAttribute(key, value);
     const source =
-      `<svg xmlns="${space}" viewBox="-12 -4 ${width + 24} ${total}" width="${width + 24}" ` +
+      `<svg xmlns="${drawn.namespaceURI}" viewBox="-12 -4 ${width + 24} ${total}" width="${width + 24}" ` +
       `height="${total}" font-family="Helvetica, Arial, sans-serif" fill="var(--ink)">` +
       `<rect x="-12" y="-4" width="100%" height="100%" fill="var(--paper)"/>` +
       title.map((line, n) => text(0, 16 * n + 12, line, 'font-weight="bold"')).join("") +

@@ -1,5 +1,10 @@
+import base64
+import csv
+import hashlib
 import html
 import inspect
+import io
+import json
 import re
 import shutil
 import subprocess
@@ -7,8 +12,10 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from clinical_symile.errors import DataError, DefinitionError, RenamedWordWarning
 from clinical_symile.formatting import mask_small_counts
@@ -107,13 +114,13 @@ def test_baselines_stand_beside_and_do_not_widen_what_methods_are_compared_on(tm
     assert "The same risk for everybody." in words(page)
     assert "Each run against each baseline" in words(page)
     assert 'or-prevalence-title"' in page
-    asked = page[page.index("Is the correct candidate") : page.index("Can an outcome be")]
+    asked = page[page.index("<h2>Is the correct candidate") : page.index("<h2>Can an outcome be")]
     assert "prevalence" not in words(asked)
 
 
 def words(page: str) -> str:
     """What a reader sees, in one line."""
-    page = re.sub(r"<(style|title)\b.*?</\1>", " ", page, flags=re.S)
+    page = re.sub(r"<(style|title|script)\b.*?</\1>", " ", page, flags=re.S)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
 
 
@@ -136,7 +143,7 @@ class Page(HTMLParser):
                 self.ids.append(value)
             if key in ("href", "clip-path"):
                 self.uses.append(re.sub(r"^url\(|\)$", "", value or "").removeprefix("#"))
-        if tag in ("script", "link", "iframe", "object", "embed"):
+        if tag in ("link", "iframe", "object", "embed"):
             self.loads.append(tag)
         if tag not in self.EMPTY:
             self.open.append(tag)
@@ -346,7 +353,8 @@ def test_what_others_wrote_is_escaped(tmp_path: Path):
     runs = [made_run("symile", 0) | {"task": attack}, made_run("clip", 0)]
     data = made_data(cohort=cohort, unscored=unscored, notes=[attack], runs=runs)
     text = rendered(tmp_path, data)
-    assert "<script" not in text
+    assert attack not in text
+    assert text.count("<script") == 1  # the page's own
     assert text.count("&lt;script&gt;") >= 5
 
 
@@ -497,6 +505,125 @@ def test_a_section_states_exactly_what_it_needs(name: str):
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def test_the_contents_lead_to_every_section_below_the_first_screen(tmp_path: Path):
+    text = rendered(tmp_path, with_all_that_is_told(with_all_there_is()))
+    nav = text[text.index("<nav") : text.index("</nav>")]
+    entries = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', nav)
+    headings = re.findall(r'<section id="([^"]+)">\s*<h2>([^<]+)</h2>', text)
+    assert entries == headings
+    assert len(entries) > 10
+    assert entries[0][1] == "Who is included, and who was left out"
+    assert text.index('class="answer"') < text.index("<nav") < text.index("<h2>")
+
+
+def test_the_first_screen_has_answer_figure_subjects_and_one_caveat(tmp_path: Path):
+    text = rendered(tmp_path)
+    first = text[text.index('<section class="answer"') : text.index("<nav")]
+    answers = first[: first.index("</ul>")]
+    assert 1 <= answers.count("<li>") <= 3
+    assert first.count("<svg") == 1
+    assert "<dt>Who</dt>" in first
+    assert first.count("<dt>Caveat</dt>") == 1
+    assert "do not include the variance over seeds" in first
+
+
+def test_the_first_screen_withholds_the_subjects_of_a_small_split(tmp_path: Path):
+    cohort = made_cohort()
+    counts = {name: {**split, "subjects": 400} for name, split in cohort["counts"].items()}
+    counts["tuning"] = {**counts["tuning"], "subjects": 7}
+    text = rendered(tmp_path, made_data(cohort={**cohort, "counts": counts}))
+    who = words(re.findall(r"<dt>Who</dt><dd>(.*?)</dd>", text)[0])
+    assert "<10 to select" in who
+    assert "807" not in who
+    assert "7" not in who
+
+
+def test_the_policy_of_a_page_allows_its_own_script_alone(tmp_path: Path):
+    text = rendered(tmp_path)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in text
+    assert "default-src 'none'" in text
+    for word in ("fetch(", "XMLHttpRequest", "import(", "sendBeacon", "WebSocket"):
+        assert word not in script
+
+
+# Runs beside the page's own script: clicks every button and writes down what would be saved.
+_CLICK_ALL = """<pre id="saved"></pre><script>
+  const saved = []
+  HTMLAnchorElement.prototype.click = function () { saved.push([this.download, this.href]) }
+  onload = async () => {
+    const buttons = [...document.querySelectorAll(".get button")]
+    const count = (name) => buttons.filter(one => one.textContent === name).length
+    buttons.filter(one => one.closest(".answer")).forEach(one => one.click())
+    for (let n = 0; saved.length < 3 && n < 100; n++) await new Promise(r => setTimeout(r, 50))
+    const found = {svg: count("SVG"), png: count("PNG"), csv: count("CSV"), files: {}}
+    for (const [name, address] of saved) {
+      const bytes = new Uint8Array(await (await fetch(address)).arrayBuffer())
+      found.files[name] = btoa(Array.from(bytes, one => String.fromCharCode(one)).join(""))
+    }
+    document.querySelector("#saved").textContent = JSON.stringify(found)
+  }
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+def test_figures_and_tables_are_downloaded_from_the_page(tmp_path: Path):
+    assert CHROMIUM is not None
+    text = rendered(tmp_path)
+    figures, tables = text.count("<svg "), text.count("<table")
+    page = tmp_path / "clicked.html"
+    open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    page.write_text(open_page.replace("</body>", f"{_CLICK_ALL}</body>"), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += ["--virtual-time-budget=20000", f"--user-data-dir={tmp_path / 'profile'}"]
+    shown = subprocess.run(
+        [*command, page.as_uri()], capture_output=True, text=True, timeout=120
+    ).stdout
+    told = re.findall(r'<pre id="saved">(.*?)</pre>', shown, flags=re.S)
+    found = json.loads(html.unescape(told[0]))
+    assert (found["svg"], found["png"], found["csv"]) == (figures, figures, tables)
+    files = {name: base64.b64decode(each) for name, each in found["files"].items()}
+    assert files.keys() == {"answer.svg", "answer.png", "answer.csv"}
+    drawing = ElementTree.fromstring(files["answer.svg"])
+    written = "".join(drawing.itertext())
+    assert "Symile" in written
+    assert "CLIP" in written
+    assert b"var(" not in files["answer.svg"]
+    with Image.open(io.BytesIO(files["answer.png"])) as image:
+        assert image.size[0] > 1000
+        assert len(image.convert("RGB").getcolors(100_000) or []) > 4
+    rows = list(csv.reader(io.StringIO(files["answer.csv"].decode())))
+    assert rows[0] == ["modalities", "Symile", "CLIP", "oracle", "chance", "samples"]
+    assert all(len(row) == len(rows[0]) for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
+@pytest.mark.parametrize("name", ["benchmark", "missingness"])
+def test_a_report_has_at_most_six_screens_until_it_is_unfolded(tmp_path: Path, name: str):
+    assert CHROMIUM is not None
+    data = of_ways(with_all_that_is_told(with_all_there_is()))
+    render(REPORTS / name / "report.toml", data=data, out=tmp_path / "report.html")
+    wrapper = tmp_path / "wrapper.html"
+    wrapper.write_text(
+        """<iframe src="report.html" style="width:1100px;height:700px;border:0"></iframe><p></p>
+        <script>onload = () => {
+          const inner = document.querySelector("iframe").contentDocument
+          document.querySelector("p").textContent = "high " + inner.documentElement.scrollHeight
+        }</script>"""
+    )
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--allow-file-access-from-files"]
+    shown = subprocess.run(
+        [*command, "--dump-dom", wrapper.as_uri()], capture_output=True, text=True, timeout=120
+    ).stdout
+    found = re.search(r"<p>high (\d+)</p>", shown)
+    assert found is not None, shown[-500:]
+    assert int(found[1]) <= 6 * 700
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")

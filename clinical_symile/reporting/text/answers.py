@@ -89,7 +89,9 @@ def answer_sentences(
         if level is None:
             continue
         if missing is not None and level[0] == missing[0] == 0.0:
-            answers.append((0.0, f"{level[1]} {missing[1]}"))
+            count = sum(1 for one in decisions if _is_missing(one, of_kind))
+            both = f"{level[1].removesuffix('.')}, nor in any of {count} comparisons with "
+            answers.append((0.0, f"{both}modalities missing."))
             continue
         answers += [level] if missing is None else [level, missing]
     answers.sort(key=lambda pair: -pair[0])  # stable: ties keep the order of the tasks
@@ -279,18 +281,14 @@ def _missing_answer(
     decisions: Sequence[Decision], *, tasks: TaskTables, kind: str
 ) -> tuple[float, str] | None:
     """Count the comparisons with modalities missing in which a method is better."""
-    found = [
-        one
-        for one in decisions
-        if one.task in tasks and one.pattern not in ("complete", "observed")
-    ]
+    found = [one for one in decisions if _is_missing(one, tasks)]
     if not found:
         return None
     total, of = len(found), _KINDS.get(kind, kind)
     decided = [one for one in found if one.better]
-    start = f"With modalities missing, {of}"
+    start = f"In {of} with modalities missing"
     if not decided:
-        return 0.0, f"{start}: none of {total} comparisons tells either."
+        return 0.0, f"{start}, {_UNKNOWN} in any of {total} comparisons."
     wins: dict[tuple[str, str], list[Decision]] = {}
     for one in decided:
         wins.setdefault((one.better, one.worse), []).append(one)
@@ -302,7 +300,11 @@ def _missing_answer(
     rest = total - len(decided)
     end = f"; {_undecided(rest)}" if rest else ""
     strength = min(one.strength for one in decided)
-    return strength * len(decided) / total, f"{start}: {join_words(words)}{end}."
+    return strength * len(decided) / total, f"{start}, {join_words(words)}{end}."
+
+
+def _is_missing(decision: Decision, tasks: TaskTables) -> bool:
+    return decision.task in tasks and decision.pattern not in ("complete", "observed")
 
 
 def _undecided(number: int) -> str:
