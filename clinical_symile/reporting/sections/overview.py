@@ -16,6 +16,7 @@ from clinical_symile.reporting.sections.missingness import degradation_panels
 from clinical_symile.reporting.sections.performance import primary_metric_panels
 from clinical_symile.reporting.text.answers import (
     MOST_ANSWERS,
+    Decision,
     answer_sentences,
     compare_methods,
     retained_answers,
@@ -30,6 +31,7 @@ from clinical_symile.reporting.text.caveats import (
 )
 from clinical_symile.reporting.text.findings import (
     finding_sentences,
+    most_complete_pattern,
     oracle_sentences,
 )
 from clinical_symile.reporting.text.labels import CHANCE_LABEL, ORACLE_LABEL
@@ -70,16 +72,31 @@ def draw_findings(
         methods=methods_by_task,
     )
     answers = answer_sentences(scores, decisions, tasks=tasks, series=without_baselines)
-    strength = dict.fromkeys(tasks, 0.0)
-    for one in decisions:
-        strength[one.task] = max(strength[one.task], one.strength)
-    panel = None
-    for name in sorted(tasks, key=lambda name: -strength[name]):
-        task = {name: tasks[name]}
-        kind = str(tasks[name]["kind"])
-        drawn = primary_metric_panels(scores, task, without_baselines, kind=kind, complete=False)
-        panel = panel or next(iter(drawn), None)
+    panel = _leading_panel(scores, decisions, tasks=tasks, series=without_baselines)
     return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, baselines)
+
+
+def _leading_panel(
+    scores: ResultTable,
+    decisions: Sequence[Decision],
+    *,
+    tasks: TaskTables,
+    series: Sequence[Series],
+) -> ReportPanel | None:
+    """Draw the task of the first answer: the best decided of each kind's first task."""
+    drawn: dict[str, tuple[float, ReportPanel]] = {}
+    for name, task in tasks.items():
+        kind = str(task["kind"])
+        if kind in drawn:
+            continue
+        found = primary_metric_panels(scores, {name: task}, series, kind=kind, complete=False)
+        reference = most_complete_pattern(scores, name=name, task=task, series=series)
+        strengths = [
+            one.strength for one in decisions if (one.task, one.pattern) == (name, reference)
+        ]
+        if found:
+            drawn[kind] = (max(strengths, default=0.0), found[0])
+    return max(drawn.values(), key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
 def draw_retained(
