@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const light = document.styleSheets[0].cssRules[0].style; // files are white in dark mode too
+  const kind = "image/svg+xml";
   const sandboxed = window.origin === "null" && location.protocol !== "file:"; // no downloads there
 
   const words = (element) => element.textContent.replace(/\s+/g, " ").trim();
@@ -92,7 +93,7 @@
       canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
       canvas.toBlob((blob) => save(blob, name), "image/png");
     };
-    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(source)}`;
+    image.src = `data:${kind};charset=utf-8,${encodeURIComponent(source)}`;
   };
 
   const button = (label, about, act) => {
@@ -115,7 +116,7 @@
     const drawn = figure.querySelector("svg");
     const about = words(figure.querySelector("figcaption") ?? drawn.querySelector("title"));
     const name = fileName(drawn.getAttribute("aria-labelledby").replace(/-title$/, ""));
-    const asSvg = () => save(new Blob([standalone(figure)], { type: "image/svg+xml" }), `${name}.svg`);
+    const asSvg = () => save(new Blob([standalone(figure)], { type: kind }), `${name}.svg`);
     const buttons = [
       button("SVG", about, asSvg),
       button("PNG", about, () => png(standalone(figure), `${name}.png`)),
