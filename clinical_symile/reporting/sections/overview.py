@@ -18,7 +18,7 @@ from clinical_symile.reporting.text.answers import (
     MOST_ANSWERS,
     Decision,
     answer_sentences,
-    compare_methods,
+    method_decisions,
     retained_answers,
     subjects_sentence,
 )
@@ -56,7 +56,7 @@ def draw_findings(
     """Answer the report's question: at most three sentences, one figure, subjects, one caveat."""
     # Baselines are in figures and tables; a sentence on each pair would hide the others.
     without_baselines = [one for one in series if one.run not in baselines]
-    decisions = compare_methods(
+    decisions = method_decisions(
         comparisons,
         tasks=tasks,
         series=without_baselines,
@@ -111,7 +111,7 @@ def draw_retained(
     has_oracle: bool,
 ) -> Content:
     """Answer what is retained when modalities are missing."""
-    decisions = compare_methods(comparisons, tasks=tasks, series=series)
+    decisions = method_decisions(comparisons, tasks=tasks, series=series)
     sentences = retained_answers(scores, decisions, tasks=tasks, series=series)
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=series)), None)
     details = sentences[MOST_ANSWERS:]

@@ -74,7 +74,7 @@ def answer_sentences(
 
     Args:
         scores: all results.
-        decisions: of `compare_methods`.
+        decisions: of `method_decisions`.
         tasks: definitions, in the order of the report.
         series: the runs, without baselines.
 
@@ -109,7 +109,7 @@ def retained_answers(
 
     Args:
         scores: all results.
-        decisions: of `compare_methods`.
+        decisions: of `method_decisions`.
         tasks: definitions, in the order of the report.
         series: the runs.
 
@@ -130,7 +130,7 @@ def retained_answers(
     return [sentence for _, sentence in answers]
 
 
-def compare_methods(
+def method_decisions(
     comparisons: Iterable[Comparison],
     *,
     tasks: TaskTables,

@@ -6,7 +6,7 @@ from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.text.answers import (
     Decision,
     answer_sentences,
-    compare_methods,
+    method_decisions,
     retained_answers,
     subjects_sentence,
 )
@@ -15,7 +15,7 @@ from tests.helpers.report_data import FIRST, OUTCOME, made_data
 
 
 def decided(data: ReportData) -> list[Decision]:
-    return compare_methods(data.comparisons, tasks=data.tasks, series=data.series)
+    return method_decisions(data.comparisons, tasks=data.tasks, series=data.series)
 
 
 def answers(data: ReportData) -> list[str]:
@@ -69,7 +69,7 @@ def test_lower_is_better_where_the_task_says_so():
     data = made_data(tasks=(OUTCOME,))
     tasks = {OUTCOME: {**data.tasks[OUTCOME], "primary": "brier", "higher_is_better": False}}
     row = replace(data.comparisons[-1], metric="brier", difference=-0.05, low=-0.08, high=-0.02)
-    (one,) = compare_methods([row], tasks=tasks, series=data.series)
+    (one,) = method_decisions([row], tasks=tasks, series=data.series)
     assert (one.better, one.worse) == ("Symile", "CLIP")
     assert one.words == "by 0.050 (0.020 to 0.080)"
     assert one.strength == pytest.approx(0.05 / 0.03)
@@ -107,7 +107,7 @@ def test_a_comparison_over_seeds_replaces_those_of_single_seeds():
         p_holm=0.2,
         digest="0123456789abcdef",
     )
-    found = compare_methods(
+    found = method_decisions(
         data.comparisons,
         tasks=data.tasks,
         series=data.series,
