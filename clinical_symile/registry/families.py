@@ -173,7 +173,7 @@ SECTIONS = Family(
         "decision_curve": "clinical_symile.reporting.sections.decision_curve:DECISION_CURVE",
         "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
         "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",
-        "findings": "clinical_symile.reporting.sections.overview:FINDING_SENTENCES",
+        "findings": "clinical_symile.reporting.first_screen:FINDING_SENTENCES",
         "hidden": "clinical_symile.reporting.sections.overview:HIDDEN",
         "high_confidence_errors": (
             "clinical_symile.reporting.sections.reliability:HIGH_CONFIDENCE_ERRORS"
@@ -191,7 +191,7 @@ SECTIONS = Family(
         "objective_findings": ("clinical_symile.reporting.sections.third_order:OBJECTIVE_FINDINGS"),
         "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
         "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
-        "retained": "clinical_symile.reporting.sections.overview:RETAINED",
+        "retained": "clinical_symile.reporting.first_screen:RETAINED",
         "retained_share": "clinical_symile.reporting.sections.missingness:RETAINED_SHARE",
         "retrieval": "clinical_symile.reporting.sections.performance:RETRIEVAL",
         "retrieval_examples": (
