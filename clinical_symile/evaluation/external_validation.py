@@ -220,6 +220,7 @@ def write_validation_record(validation: ExternalValidation, target: Run) -> None
                 code="CS-M015",
             )
         return
+    labels = validation.run.metadata.get("saw_labels")
     target.write_metadata(
         {
             "name": target.name,
@@ -231,6 +232,7 @@ def write_validation_record(validation: ExternalValidation, target: Run) -> None
             **provenance(),
             "finished": now(),
             "reconciled": list(validation.notes[1:]),
+            **({"saw_labels": labels} if labels else {}),
             "definition": {"description": validation.notes[0]},
         }
     )

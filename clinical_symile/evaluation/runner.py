@@ -6,6 +6,7 @@ Results with the same fingerprints as before are not computed again.
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,13 +368,14 @@ def evaluate_and_save(
         missingness: patterns instead of the task's own.
     """
     made = evaluate(task, predictor, store=store, run=run.name, seed=seed, missingness=missingness)
+    results = [replace(row, saw_label=_saw_label(run, task)) for row in made.results]
     by_rule = results_by_rule(
         task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
     )
     expected = expected_fingerprints(task, store)
     run.write_evaluation(
         task.name,
-        results=made.results,
+        results=results,
         unscored=made.unscored,
         outcomes=made.outcomes,
         tuning=made.tuning,
@@ -385,3 +387,10 @@ def evaluate_and_save(
             if row.task == task.name and row.digest != expected(row.missingness)
         },
     )
+
+
+def _saw_label(run: Run, task: EvaluationTask) -> bool:
+    """Return whether training read labels of an outcome that the task judges."""
+    if not isinstance(task, Classification) or not (run.path / "run.toml").is_file():
+        return False
+    return not set(task.outcomes).isdisjoint(run.metadata.get("saw_labels", ()))

@@ -67,6 +67,7 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
     metadata = run.metadata
     tags = {KEY_TAG: run_key(run), **_SOURCE, "cohort": run.cohort, "seed": metadata.get("seed")}
     tags["trained_on"] = metadata.get("trained_on")
+    tags["saw_labels"] = ", ".join(metadata.get("saw_labels", ()))
     tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
     if (commit := metadata.get("git_commit")) is not None:
         tags |= {"commit": commit, "mlflow.source.git.commit": commit}
@@ -95,6 +96,7 @@ def task_tags(run: RunSnapshot, task: str, *, parent: str) -> dict[str, str]:
         "task": task,
         "split": row.split,
         "digest": question_digest(row.digest),
+        **({"saw_label": "true"} if row.saw_label else {}),
     }
 
 

@@ -40,6 +40,7 @@ class Result:
             for classification and for scores without such a rule.
         bank_size: number of train embeddings that the rule averages over; None where it uses none.
         no_interval: the reason, where there is no interval.
+        saw_label: True if training read labels of an outcome that the task judges.
         n_smallest_class: the smallest number of samples of a class that the metric rests on, over
             its outcomes; None for retrieval.
         mask_statistics: of a pattern that draws modalities, in the evaluated samples: the shares of
@@ -73,6 +74,7 @@ class Result:
     missing_query: str | None = None
     bank_size: int | None = None
     no_interval: str | None = None
+    saw_label: bool = False
     n_smallest_class: int | None = None
     mask_statistics: Mapping[str, float | None] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)

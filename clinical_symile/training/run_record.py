@@ -18,6 +18,7 @@ def new_record(run: Run, task: Pretraining, store: CohortStore, *, seed: int) ->
         **_identity(task, store, seed),
         "started": now(),
         **provenance(),
+        **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
         "definition": task.model_dump(mode="json", exclude={"name"}),
     }
 

@@ -9,6 +9,8 @@ from clinical_symile.api.runs import evaluate, train
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.registry.families import OBJECTIVES
+from clinical_symile.tracking._mlflow_payload import run_tags, task_tags
+from clinical_symile.tracking.run import Run
 from tests.helpers.synthetic import TINY, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +54,36 @@ def test_each_task_trains_and_is_evaluated(
     found = frame[frame.metric.isin(["recall_at_1", "auroc"])]
     assert {"complete", "without-ecg"} <= set(found.missingness)
     assert all(math.isfinite(value) for value in found.value)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_results_are_marked_where_training_read_the_label_that_judges_them(
+    synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    mlps = [f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs")]
+    run = train(
+        "pretraining/objectives/supcon",
+        synthetic_store,
+        out=tmp_path / "runs",
+        seed=0,
+        overrides=[*mlps, "dim=8", "batch_size=16", "epochs=1"],
+        progress=False,
+    )
+    results = evaluate(
+        run,
+        synthetic_store,
+        tasks=["retrieval/cxr_given_ecg_labs", "classification/deterioration"],
+        missingness=["complete"],
+        progress=False,
+    )
+    marked = {(row.task, row.saw_label) for row in results.rows}
+    assert marked == {
+        ("retrieval/cxr_given_ecg_labs", False),
+        ("classification/deterioration", True),
+    }
+    snapshot = Run(tmp_path / "runs" / run.name).snapshot()
+    assert run_tags(snapshot)["saw_labels"] == "deterioration"
+    tags = {
+        task: task_tags(snapshot, task, parent="").get("saw_label") for task, _ in sorted(marked)
+    }
+    assert tags == {"retrieval/cxr_given_ecg_labs": None, "classification/deterioration": "true"}

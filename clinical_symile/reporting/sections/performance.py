@@ -100,7 +100,7 @@ def draw_classification(
     return Content(
         heading="Can an outcome be predicted?",
         text="A probe, such as a logistic regression, predicts the outcome from the embedding of a "
-        "trained run; the run itself never used the outcome. Baselines and external predictions "
+        f"trained run; {_label_sentence(scores, tasks, series)} Baselines and external predictions "
         f"are evaluated as they are. {_descriptions(tasks, 'classification')}",
         panels=missing,
         legend=_legend(methods, {}, has_oracle),
@@ -108,6 +108,22 @@ def draw_classification(
         values={
             "baselines": [(one.label, baselines[one.run]) for one in series if one.run in baselines]
         },
+    )
+
+
+def _label_sentence(scores: ResultTable, tasks: TaskTables, series: Sequence[Series]) -> str:
+    """Return which runs read labels of an outcome in training that they are judged by."""
+    judged = {task: [row.run for row in scores.of(task=task) if row.saw_label] for task in tasks}
+    seen = [
+        f"{one.label} ({', '.join(task_label(task, tasks[task]) for task in of_run)})"
+        for one in series
+        if (of_run := [task for task, runs in judged.items() if one.run in runs])
+    ]
+    if not seen:
+        return "the run itself never used the outcome."
+    return (
+        "the run itself never used the outcome, except these, whose training read its labels and "
+        f"which are not comparable with the others: {'; '.join(seen)}."
     )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.sections.performance import (
     draw_classification,
@@ -44,3 +46,18 @@ def test_a_kind_without_tasks_is_left_out():
     data = made_data(tasks=(FIRST,))
     assert draw_classification(**inputs(data)) is None
     assert draw_retrieval(**inputs(made_data(tasks=(OUTCOME,)))) is None
+
+
+def test_a_run_whose_training_read_the_outcome_is_marked_where_it_is_judged_by_it():
+    plain = draw_classification(**inputs(made_data()))
+    assert plain is not None
+    assert "the run itself never used the outcome. " in plain.text
+    data = made_data()
+    marked = [
+        replace(row, saw_label=row.run == "clip-0" and row.task == OUTCOME) for row in data.results
+    ]
+    content = draw_classification(**inputs(made_data(results=marked)))
+    assert content is not None
+    assert "training read its labels" in content.text
+    assert "CLIP (" in content.text
+    assert "Symile (" not in content.text
