@@ -22,6 +22,7 @@ from clinical_symile.tracking.checksums import (
     Checksum,
     as_line,
     checksum_of,
+    is_package_file,
     kept_lines,
     read_checksums,
     sealed_text,
@@ -161,13 +162,15 @@ def rename_folder(folder: Path, target: Path) -> None:
 def write_checksums(folder: Path, known: Mapping[str, str] | None = None) -> None:
     """Write `checksums.jsonl` for a folder as it is; folders below with their own are left out.
 
+    Files of your own, such as notes and pictures, are left out too.
+
     Args:
         folder: a finished store, run or benchmark.
         known: checksums that were computed already, by path below the folder.
     """
     (folder / CHECKSUMS_FILE).unlink(missing_ok=True)
     lines = []
-    for path in unlisted_files(folder):
+    for path in filter(is_package_file, unlisted_files(folder)):
         file = path.relative_to(folder).as_posix()
         if file in (known or {}):
             lines.append(Checksum(file, path.stat().st_size, (known or {})[file]))

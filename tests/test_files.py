@@ -254,11 +254,11 @@ def test_a_write_that_was_interrupted_leaves_a_file_that_fits_its_checksums(
 
 
 def test_checksums_of_a_finished_folder_leave_out_folders_with_their_own(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.txt", "a")
+    write_text(tmp_path / "a.json", "a")
     with lock_folder(tmp_path / "runs" / "one"):
         write_text(tmp_path / "runs" / "one" / "b.txt", "b")
     write_checksums(tmp_path)
-    assert {*(read_checksums(tmp_path) or {})} == {"a.txt"}
+    assert {*(read_checksums(tmp_path) or {})} == {"a.json"}
 
 
 @pytest.mark.parametrize("content", [b"", b"\xe4", b"[]", b"{", b"{}", b"\x00\x00", b"[" * 99999])

@@ -28,7 +28,7 @@ from clinical_symile.reporting.benchmark_report import (
 )
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.reporting.run_data import read_runs, task_table
-from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
 
@@ -130,7 +130,7 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
         ['symile-0']
     """
     folder = folder.path if isinstance(folder, Run) else Path(folder)
-    check_folder(folder)
+    check_tables(folder)
     rows = read_rows(folder / "results.jsonl", Result)
     path = folder / "unscored.jsonl"
     skipped = read_rows(path, SkippedResult) if path.is_file() else []

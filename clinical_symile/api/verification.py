@@ -15,6 +15,8 @@ from clinical_symile.tracking.checksums import (
     CHECKSUMS_FILE,
     ChangedFile,
     changed_files,
+    is_foreign,
+    is_package_file,
     read_checksums,
     unlisted_files,
 )
@@ -45,8 +47,9 @@ class Verification:
 
     @property
     def is_intact(self) -> bool:
-        """True if every file was compared and is as it was written."""
-        return not self.changed and not self.unchecked
+        """True if every file that this package writes was compared and is as it was written."""
+        unknown = [path for path in self.unlisted if is_package_file(path)]
+        return not self.changed and not self.unchecked and not unknown
 
     def __str__(self) -> str:
         lines = [f"changed: {one}" for one in self.changed]
@@ -57,7 +60,10 @@ class Verification:
             for folder in self.unchecked
         ]
         lines += [
-            f"no checksum: {path}: it was added, or version 0.2.1 or earlier wrote it."
+            f"no checksum: {path}: it was added, or version 0.2.1 or earlier wrote it. If you know "
+            f"that it is right, run `clinical-symile verify --renew {self.path}`."
+            if is_package_file(path)
+            else f"no checksum: {path}: it was added."
             for path in self.unlisted
         ]
         compared = [one for one in self.changed if one.path.name != CHECKSUMS_FILE]
@@ -98,7 +104,7 @@ def verify(
             code="CS-R018",
         )
     if renew:
-        for folder in folders:
+        for folder in reversed(folders):  # a folder's files are listed by the innermost one
             with lock_folder(folder):
                 write_checksums(folder)
     changed, unchecked, unlisted, checked = [], [], [], 0
@@ -124,7 +130,7 @@ def _folders(path: Path) -> list[Path]:
     """Return every store, run and benchmark at or below a path, in order."""
     found = []
     for place, folders, files in os.walk(path):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not is_foreign(Path(name)))
         if set(_MARKS) & set(files):
             found.append(Path(place))
     return found

@@ -251,6 +251,7 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
     with lock_folder(target.out):
         before = _benchmark_record(target.out, store)
         check_not_taken(target.run, record)
+        check_folder(target.run.path)
         known = benchmark_tasks(before, catalog=target.catalog)
         _write_record(target.run, record, store)
         with target.bar(f"Evaluate {target.name}") as progress:

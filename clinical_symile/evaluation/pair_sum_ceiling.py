@@ -11,6 +11,7 @@ from clinical_symile.evaluation.runner import evaluate_and_save
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.base import load_object
+from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
@@ -52,6 +53,7 @@ def evaluate_pair_sums(
         return False
     same = {"baseline": PAIR_SUMS, "store_digest": store.digest, "version": __version__}
     with lock_folder(run.path):
+        check_folder(run.path)
         if run.is_finished and all(run.metadata.get(key) == same[key] for key in same):
             known = {row.task for row in run.results}
         else:

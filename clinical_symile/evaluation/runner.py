@@ -146,7 +146,8 @@ def trained_predictor(
         bank = read_bank(run.path, seed=seed)
         if bank is None:
             bank = draw_bank(embeddings, store, size=objective.bank_size, seed=seed)
-            write_bank(bank, run.path)
+            with lock_folder(run.path):
+                write_bank(bank, run.path)
     return EmbeddingPredictor(
         embeddings, objective, store, encoders=Encoders(learner, store), bank=bank
     )

@@ -28,7 +28,7 @@ from clinical_symile.tracking.benchmark_tables import (
     NetBenefitDifference,
     SeedComponents,
 )
-from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import (
     Comparison,
@@ -113,12 +113,12 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
             "`clinical-symile benchmark` first.",
             code="CS-R013",
         )
-    check_folder(out)
+    check_tables(out)
     record = read_record(out)
     store = open_store(Path(record["store"]))
     runs = [Run(path_in(out / "runs", name)) for name in record["runs"]]
     for run in runs:
-        check_folder(run.path)
+        check_tables(run.path)
     scored = benchmark_tasks(record, catalog=catalog)
     results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
     hidden = {(row.run, row.task, row.missingness) for row in withheld}

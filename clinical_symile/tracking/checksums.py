@@ -24,6 +24,10 @@ CHECKSUMS_FILE = "checksums.jsonl"
 ALWAYS_HASHED_BYTES = 16 << 20  # larger files are compared by size alone when a folder is opened
 
 _FORM = 1
+# The kinds of files that stores, runs and benchmarks consist of.
+_KINDS = (".json", ".jsonl", ".npy", ".parquet", ".safetensors", ".toml")
+_TABLES = ".jsonl"
+_PAGES = ".html"  # written anew from results; nothing reads them back
 _STORE, _RUN, _BENCHMARK, _OTHER = "store", "run", "benchmark", "folder"
 # The files of a run that its training wrote; all others can be computed again from these.
 _TRAINED = ("run.toml", "model.safetensors", "history.jsonl", "last")
@@ -139,9 +143,12 @@ def changed_files(
     Raises:
         DataError: the checksums are damaged.
     """
+    found: list[ChangedFile] = []
     for attempt in range(_TRIES):
         known = read_checksums(folder)
         files = [file for file in known or {} if wanted(file)]
+        if attempt:  # another process may have written them since the first comparison
+            files = [file for file in files if folder / file in {one.path for one in found}]
         found = []
         for number, file in enumerate(files, start=1):
             lines = (known or {})[file][-2:]
@@ -149,7 +156,7 @@ def changed_files(
             if state:
                 found.append(ChangedFile(folder / file, state, _action(folder, file)))
             progress(number, len(files))
-        if not found or everything or attempt == _TRIES - 1:
+        if not found or attempt == _TRIES - 1:
             return found
         time.sleep(0.1)
     return []
@@ -163,8 +170,9 @@ def check_folder(
 ) -> None:
     """Refuse a folder with files that are not as they were written.
 
-    Sizes and the content of files of at most 16 MiB are compared. A folder of an earlier version
-    has no checksums: a warning says so. A missing file is left to whoever reads it.
+    Sizes and the content of files of at most 16 MiB are compared. Pages are not: they are written
+    anew from the results, and nothing reads them. A folder of an earlier version has no checksums:
+    a warning says so. A missing file is left to whoever reads it.
 
     Args:
         folder: a store, run or benchmark; one that does not exist is not refused.
@@ -179,9 +187,30 @@ def check_folder(
     if not (folder / CHECKSUMS_FILE).is_file():
         warn_unchecked(folder)
         return
-    found = changed_files(folder, everything=False, wanted=wanted, missing=missing)
+    found = changed_files(
+        folder,
+        everything=False,
+        wanted=lambda file: wanted(file) and not file.endswith(_PAGES),
+        missing=missing,
+    )
     if found:
         raise DataError(*map(str, found), code="CS-R017")
+
+
+def check_tables(folder: Path) -> None:
+    """Refuse a folder with changed files, or one that has lost a table of results.
+
+    For readers that compute nothing, and would take a lost table for one that never was.
+
+    Args:
+        folder: a run or benchmark; one that does not exist is not refused.
+
+    Raises:
+        DataError: files changed, tables are missing, or the checksums are damaged; all at once.
+    """
+    check_folder(folder, wanted=lambda file: not file.endswith(_TABLES))
+    if (folder / CHECKSUMS_FILE).is_file():
+        check_folder(folder, wanted=lambda file: file.endswith(_TABLES), missing=True)
 
 
 def warn_unchecked(folder: Path) -> None:
@@ -232,22 +261,29 @@ def unlisted_files(folder: Path) -> list[Path]:
         if inside and CHECKSUMS_FILE in files:
             folders.clear()
             continue
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not is_foreign(Path(name)))
         found += [
             here / name
             for name in sorted(files)
             if name != CHECKSUMS_FILE
-            and not name.startswith(".")
             and (here / name).relative_to(folder).as_posix() not in known
-            and _is_result((here / name).relative_to(folder))
+            and not is_foreign(Path(name))
         ]
     return found
 
 
-def _is_result(file: Path) -> bool:
-    """Return False for files of a benchmark's folder that no stage of it wrote."""
-    first = file.parts[0]
-    return first not in ("source", "export", "mlartifacts") and not first.startswith("mlflow.db")
+def is_foreign(name: Path) -> bool:
+    """Return True for raw files, exports, hidden and half-written files, and those of MLflow."""
+    return (
+        name.name in ("source", "export", "mlartifacts", "mlruns")
+        or name.name.startswith((".", "mlflow.db"))
+        or name.suffix == ".partial"
+    )
+
+
+def is_package_file(path: Path) -> bool:
+    """Return True for the kinds of files that this package writes; pages are no evidence."""
+    return path.suffix in _KINDS
 
 
 def kept_lines(known: Mapping[str, Sequence[Checksum]], written: Collection[str]) -> list[Checksum]:
@@ -278,7 +314,10 @@ def _state(path: Path, lines: Sequence[Checksum], *, missing: bool, hash_large: 
         return f"{found}; expected {present[-1].size} bytes"
     if not hash_large and size > ALWAYS_HASHED_BYTES:
         return None
-    digest = file_sha256(path) if hash_large else _sha256_once(path)
+    try:
+        digest = file_sha256(path) if hash_large else _sha256_once(path)
+    except FileNotFoundError:  # another process removed it meanwhile
+        return "is missing" if missing and len(present) == len(lines) else None
     if digest not in [one.sha256 for one in present]:
         return "was changed since it was written; expected the content of then"
     return None
@@ -314,7 +353,7 @@ def _action(folder: Path, file: str) -> str:
     if kind == _STORE:
         return f"{restore}remove the store and prepare it again."
     if kind == _BENCHMARK:
-        return f"{restore}run `clinical-symile benchmark` again, which writes it anew."
+        return f"{restore}remove it and run the command that wrote it again."
     if (folder / "model.safetensors").exists() or first in ("model.safetensors", "last"):
         if first in _TRAINED:
             return f"{restore}remove the run's folder and train again."

@@ -10,6 +10,7 @@ from clinical_symile.api.verification import verify
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_text
+from clinical_symile.tracking.checksums import check_folder, read_checksums
 
 
 @pytest.fixture
@@ -54,15 +55,50 @@ def test_an_old_run_cannot_be_verified_until_its_checksums_are_written(tmp_path:
     assert verify(run, renew=True).is_intact
 
 
-def test_renewed_checksums_of_a_benchmark_leave_out_mlflow_and_raw_files(tmp_path: Path) -> None:
+def test_renewed_checksums_of_a_benchmark_leave_out_mlflow_raw_files_and_your_own(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "benchmark.json").write_text("{}")
-    for name in ("mlflow.db", "mlflow.db-wal", "source/ecg/1.dat", "mlartifacts/a/report.html"):
+    theirs = (
+        *("mlflow.db", "mlflow.db-wal", "source/ecg/1.dat", "mlartifacts/a/report.html"),
+        *("notes.txt", ".git/config.json", "ranks.jsonl.partial", "runs/mlflow.db"),
+        "mlartifacts/1/run.toml",
+    )
+    for name in theirs:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("as it was")
     assert verify(tmp_path, renew=True).checked == 1
     (tmp_path / "mlflow.db").write_text("written by the next sync")
+    (tmp_path / "notes.txt").write_text("edited")
     (tmp_path / "source" / "ecg" / "1.dat").unlink()
     assert verify(tmp_path).is_intact
+    assert not (tmp_path / "mlartifacts" / "1" / "checksums.jsonl").exists()
+
+
+def test_renewed_files_are_listed_by_the_innermost_folder_alone(store: Path) -> None:
+    benchmark, run = store.parent, store.parent / "runs" / "symile-0"
+    run.mkdir(parents=True)
+    (run / "run.toml").write_text("")
+    (run / "results.jsonl").write_text("{}")
+    (benchmark / "benchmark.json").write_text("{}")
+    (store / "checksums.jsonl").unlink()
+    assert verify(benchmark, renew=True).is_intact
+    assert list(read_checksums(benchmark) or {}) == ["benchmark.json"]
+    with lock_folder(run):
+        write_text(run / "results.jsonl", '{"evaluated": "again"}')
+    assert verify(benchmark).is_intact
+    check_folder(benchmark)
+
+
+def test_a_table_of_an_older_version_beside_newer_ones_is_named(store: Path) -> None:
+    run = store.parent / "symile-0"
+    with lock_folder(run):
+        write_text(run / "results.jsonl", "")
+    (run / "model.safetensors").write_bytes(b"written by version 0.2.1")
+    found = verify(run)
+    assert not found.is_intact
+    assert f"verify --renew {run}`" in str(found)
+    assert verify(run, renew=True).is_intact
 
 
 def test_an_old_store_is_compared_with_its_manifest(store: Path) -> None:

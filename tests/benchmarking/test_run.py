@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clinical_symile.api.verification import verify
 from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.benchmarking.finalize import STAGES
 from clinical_symile.benchmarking.run import complete_benchmark
@@ -74,6 +75,13 @@ def test_a_benchmark_leaves_its_files(made: Benchmark) -> None:
     assert made.synced.problem is None
     assert made.synced.uri.endswith("mlflow.db")
     assert not list(made.out.rglob("*.partial"))
+
+
+def test_a_fresh_benchmark_is_intact_with_its_mlflow_files(made: Benchmark) -> None:
+    assert list((made.out / "mlartifacts").rglob("run.toml"))
+    found = verify(made.out)
+    assert found.is_intact, str(found)
+    assert not found.unlisted
 
 
 def test_every_task_pattern_and_metric_has_a_number_for_every_run_and_the_oracle(

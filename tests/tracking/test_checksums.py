@@ -15,6 +15,7 @@ from clinical_symile.tracking.checksums import (
     changed_files,
     check_content,
     check_folder,
+    check_tables,
     missing_files,
     read_checksums,
     sealed_text,
@@ -135,3 +136,23 @@ def test_a_path_outside_the_folder_is_no_file_of_it(folder: Path, name: str) -> 
     (folder / CHECKSUMS_FILE).write_bytes(sealed_text([]) + line)
     with pytest.raises(DataError, match=r"checksums\.jsonl: was changed or cut"):
         check_folder(folder)
+
+
+def test_a_page_that_was_edited_does_not_keep_it_from_being_written_again(tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "demo"):
+        write_text(tmp_path / "demo" / "benchmark.json", "{}")
+        write_text(tmp_path / "demo" / "report.html", "as it was")
+    (tmp_path / "demo" / "report.html").write_text("with a logo")
+    check_folder(tmp_path / "demo")
+    assert changed_files(tmp_path / "demo", everything=True)
+
+
+def test_a_lost_table_is_refused_where_nothing_would_compute_it_again(tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "run"):
+        write_text(tmp_path / "run" / "results.jsonl", "")
+        write_text(tmp_path / "run" / "subgroups.jsonl", "")
+    check_tables(tmp_path / "run")
+    (tmp_path / "run" / "subgroups.jsonl").unlink()
+    check_folder(tmp_path / "run")
+    with pytest.raises(DataError, match=r"subgroups\.jsonl: is missing"):
+        check_tables(tmp_path / "run")
