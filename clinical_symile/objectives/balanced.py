@@ -76,7 +76,9 @@ def balanced_symile_loss(
 
 
 class BalancedClip(Objective):
-    """CLIP whose matrix of probabilities has rows and columns that sum to 1.
+    """CLIP with probabilities that Sinkhorn sweeps balance over rows and columns.
+
+    Columns sum to 1; rows approach 1 with more sweeps.
 
     Source: see `balanced_clip_loss`.
 
@@ -116,7 +118,9 @@ class BalancedClip(Objective):
 
 
 class BalancedSymile(Objective):
-    """Symile whose cube of probabilities has slices that sum to 1 in every modality.
+    """Symile with probabilities that Sinkhorn sweeps balance over every modality.
+
+    Slices of the last modality sum to 1; the others approach 1 with more sweeps.
 
     Symile normalizes each anchor modality by itself; here one set of potentials serves all.
 

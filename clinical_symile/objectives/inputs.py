@@ -1,4 +1,4 @@
-"""`ObjectiveInput`: what an objective computes the loss of a batch with."""
+"""Inputs of an objective: a batch's embeddings with the side information that it reads."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from clinical_symile.objectives.distributed import (
 
 @dataclass(frozen=True, repr=False)
 class ObjectiveInput:
-    """A batch of train samples: its embeddings, and the side information that was asked for.
+    """A batch of train samples: its embeddings, and the side information that the objective reads.
 
     Attributes:
         embeddings: the embeddings.

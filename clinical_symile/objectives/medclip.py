@@ -29,8 +29,8 @@ def medclip_loss(
     The sides need not have the same samples, nor as many.
 
     Source: Wang et al., "MedCLIP: Contrastive Learning from Unpaired Medical Images and Text",
-    EMNLP 2022, equations 2 to 5, https://arxiv.org/abs/2210.10163. The paper has the cosine of
-    labels, its code their inner product.
+    EMNLP 2022, https://arxiv.org/abs/2210.10163. The inner product of labels is that of the
+    authors' code; their cosine is from knowledge of the paper.
 
     Args:
         first: embeddings of one modality.

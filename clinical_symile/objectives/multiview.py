@@ -125,8 +125,10 @@ class PolyView(Objective):
 
     p_ab^i is the share of e^{s ⟨z_a^i, z_b^i⟩} in itself plus the sum over all embeddings of other
     samples. "geometric" averages -log p over pairs, "arithmetic" takes -log of the average over b,
-    and "sufficient" replaces the partner by the normalized mean of the sample's other modalities.
-    Each is averaged over a sample's modalities, then over samples with two modalities or more.
+    and "sufficient" takes -log of e^{s ⟨Q_a^i, z_a^i⟩} over itself plus the sum of e^{s ⟨Q_a^i, z⟩}
+    over all z of other samples, where Q_a^i is the normalized mean of the sample's other
+    modalities. Each is averaged over a sample's modalities, then over samples with two modalities
+    or more.
 
     Source: Shidani et al., "Poly-View Contrastive Learning", ICLR 2024,
     https://arxiv.org/abs/2403.05490.

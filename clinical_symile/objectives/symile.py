@@ -48,15 +48,15 @@ def symile_loss(
 
     The logit of a combination of samples i_1 … i_M is logit_scale · Σ_d Π_m z^m_d[i_m]. For an
     anchor modality and a sample, the combination of only that sample is the positive. The negatives
-    have the same anchor:
+    have the same anchor, except for "one-slot":
 
     - "all", n^(M-1) - 1 negatives, exactly, in memory that grows as n · d;
     - "shuffled", n - 1 negatives, the same for every sample of the batch;
     - "cyclic-8", or another count c: samples j, j + δ, … together, for all shifts δ below c, which
       makes n · c^(M-2) candidates. "cyclic-n" with the batch's n is "all";
-    - "one-slot", n - 1 negatives that differ from the positive in one modality.
+    - "one-slot", n - 1 negatives: the anchor modality itself is replaced, and all others stay.
 
-    With two modalities, each of these is CLIP.
+    With two modalities and complete samples, each of these is CLIP.
 
     A combination is used only if all its members are available. A sample is an anchor only if it
     has every modality. The modalities of incomplete samples are used in negatives.
@@ -200,8 +200,9 @@ class Symile(Objective):
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned. Products of unit
-            vectors are small: about 1 / dim for three random vectors, and about 1 / √dim for equal
-            ones. A scale that starts at 0.1 · dim makes the first logits about 0.1.
+            vectors are small: about 1 / dim for three random vectors, and at most 1 / √dim for
+            vectors with entries of ±1 / √dim. A scale that starts at 0.1 · dim makes the first
+            logits about 0.1.
         negatives: "all", "shuffled", "cyclic-" with a count, or "one-slot"; see `symile_loss`.
         logit_scale_max: limit of the learned scale. None by default, as in the paper's experiments:
             since the products are small, the scale must grow well past the limit that CLIP needs.
@@ -244,7 +245,7 @@ class Symile(Objective):
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the loss of the whole batch; the processes share its combinations.
+        """Compute the loss of the whole batch; with negatives "all" the processes share the work.
 
         Shuffled negatives are drawn from `generator`.
         """

@@ -43,13 +43,15 @@ class Gram(Objective):
     """Contrast the volume that an anchor spans with the other modalities of a sample.
 
     The logit of anchor i and sample j is -V / τ with V = √(det Gram + ε), the volume of the
-    parallelotope of the anchor's embedding and the others of j. For each modality as anchor the
-    loss is half the sum of the cross-entropies of finding j for i among samples that have all
-    others, and i for j among samples that have the anchor; complete samples are asked. The mean
-    over anchors is taken; with label smoothing, a share of the target is spread over all.
+    parallelotope of the anchor's embedding and the others of j. Each modality is the anchor in
+    turn. The loss of an anchor is the mean of two cross-entropies over the complete samples:
+    finding the others of a sample from its anchor, among samples with all others, and the reverse,
+    among samples with the anchor. With label smoothing, a share of the target is spread over all
+    candidates. The loss is the mean over anchors.
 
     Volumes do not know signs: an antipodal embedding scores as an equal one. If the others of a
-    sample coincide, its volume is 0 for every anchor, and the loss is log n.
+    sample coincide, its volume is √ε for every anchor. If they coincide in all samples, the
+    anchor's loss is log n.
 
     `score` is -V of the candidate with the query's available modalities.
 

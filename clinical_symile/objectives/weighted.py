@@ -34,8 +34,8 @@ class XClr(Objective):
     both samples. Samples of which nothing is known jointly have no weight; a sample of which
     nothing is known has itself as its target.
 
-    Source: Sobal et al., "X-Sample Contrastive Loss", 2024, https://arxiv.org/abs/2407.18134,
-    equation 4. The formula and its defaults are from knowledge of the paper.
+    Source: Sobal et al., "X-Sample Contrastive Loss", 2024, https://arxiv.org/abs/2407.18134.
+    The formula and its defaults are from knowledge of the paper.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
@@ -102,7 +102,7 @@ class Cwcl(Objective):
     CLIP. Every ordered pair is weighted once, since no encoder here is frozen.
 
     Source: Srinivasa et al., "CWCL: Cross-Modal Transfer with Continuously Weighted Contrastive
-    Loss", NeurIPS 2023, https://arxiv.org/abs/2309.14580, equation 3. The formula is from
+    Loss", NeurIPS 2023, https://arxiv.org/abs/2309.14580. The formula is from
     knowledge of the paper, where the similarity is that of a frozen encoder.
 
     Args:
