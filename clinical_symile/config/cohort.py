@@ -115,7 +115,7 @@ def read_cohort(path: Path, *, name: str) -> Cohort:
         for form, layout in file.layouts.items()
     }
     problems += _unknown_outcomes(modalities, file.outcomes, where)
-    if problems or not _query_is_there(file.samples.sql, path):
+    if problems or _query_problem(file.samples.sql, path):
         _check_the_rest(table, path, where, problems)
     return Cohort(
         name=name,
@@ -143,10 +143,8 @@ def _check_the_rest(
     """
     samples, modalities = table.get("samples"), table.get("modalities")
     query = samples.get("sql") if is_table(samples) else None
-    if not _query_is_there(query, path):
-        problems.append(
-            f"{where}: samples.sql is '{query}', which is not beside it. Add the query."
-        )
+    if problem := _query_problem(query, path):
+        problems.append(f"{where}: samples.sql is '{query}', which {problem}")
     named: Mapping[str, Any] = modalities if is_table(modalities) else {}
     for key, arguments in named.items():
         found: list[str] = []
@@ -161,8 +159,19 @@ def _check_the_rest(
     raise DefinitionError(*dict.fromkeys(problems), code="CS-F003")
 
 
-def _query_is_there(query: object, path: Path) -> bool:
-    return not isinstance(query, str) or not query or (path.parent / query).is_file()
+def _query_problem(query: object, path: Path) -> str:
+    """Return what is wrong with the file of a cohort's query, as the end of a sentence."""
+    if not isinstance(query, str) or not query:
+        return ""
+    file = path.parent / query
+    if not file.is_file():
+        return "is not beside it. Add the query."
+    try:
+        file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        return f"is not UTF-8 in line {line}. Save it as UTF-8."
+    return ""
 
 
 def modality_adapter(cohort: Cohort, name: str) -> Any:

@@ -61,11 +61,15 @@ def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
     if group is None:
         return share
     sizes = share_sizes(share.embeddings.z, group)
-    tables = {
-        name: table if table is None else all_gather_with_grad(table, sizes, group)
-        for name, table in vars(share.side).items()
-    }
-    return ObjectiveInput(gather_embeddings(share.embeddings, group), SideInformation(**tables))
+    side = share.side
+    labels, subjects, values = (
+        table if table is None else all_gather_with_grad(table, sizes, group)
+        for table in (side.labels, side.subjects, side.values)
+    )
+    rows = all_gather_with_grad(side.rows, sizes, group)
+    return ObjectiveInput(
+        gather_embeddings(share.embeddings, group), SideInformation(rows, labels, subjects, values)
+    )
 
 
 def _given(table: Tensor | None, kind: str) -> Tensor:

@@ -123,3 +123,10 @@ def test_the_example_of_the_readme_is_a_cohort(tmp_path: Path) -> None:
 def test_a_missing_cohort_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="no such file"):
         read_cohort(tmp_path / "cohort.toml", name="none")
+
+
+def test_a_query_in_another_encoding_is_named_with_its_line(hospital: Hospital) -> None:
+    query = hospital.definition.parent / "samples.sql"
+    query.write_bytes(query.read_bytes() + "\n-- Größe\n".encode("latin-1"))
+    with pytest.raises(DefinitionError, match=r"samples\.sql.*not UTF-8 in line \d+\. Save it"):
+        read(hospital)

@@ -46,8 +46,8 @@ def test_equal_labels_give_a_uniform_target(fixture_f: Tensor):
     x, y = fixture_f[:, 0], fixture_f[:, 1]
     found = medclip_loss(x, y, torch.zeros(4, 2).double(), torch.zeros(4, 2).double(), TEN)
     logits = 10 * x @ y.T
-    uniform = [-(part.log_softmax(1)).mean() for part in (logits, logits.T)]
-    assert found.item() == pytest.approx(sum(uniform).item() / 2, abs=1e-10)
+    uniform = [-(part.log_softmax(1)).mean().item() for part in (logits, logits.T)]
+    assert found.item() == pytest.approx(sum(uniform) / 2, abs=1e-10)
 
 
 def test_a_recording_needs_its_own_label_only_and_unknown_labels_take_no_part(rng):
