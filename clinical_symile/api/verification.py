@@ -15,7 +15,7 @@ from clinical_symile.tracking.checksums import (
     CHECKSUMS_FILE,
     ChangedFile,
     changed_files,
-    is_foreign,
+    is_left_out,
     is_package_file,
     read_checksums,
     unlisted_files,
@@ -130,7 +130,7 @@ def _folders(path: Path) -> list[Path]:
     """Return every store, run and benchmark at or below a path, in order."""
     found = []
     for place, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if not is_foreign(Path(name)))
+        folders[:] = sorted(name for name in folders if not is_left_out(Path(name)))
         if set(_MARKS) & set(files):
             found.append(Path(place))
     return found

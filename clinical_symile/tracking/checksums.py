@@ -261,18 +261,18 @@ def unlisted_files(folder: Path) -> list[Path]:
         if inside and CHECKSUMS_FILE in files:
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if not is_foreign(Path(name)))
+        folders[:] = sorted(name for name in folders if not is_left_out(Path(name)))
         found += [
             here / name
             for name in sorted(files)
             if name != CHECKSUMS_FILE
             and (here / name).relative_to(folder).as_posix() not in known
-            and not is_foreign(Path(name))
+            and not is_left_out(Path(name))
         ]
     return found
 
 
-def is_foreign(name: Path) -> bool:
+def is_left_out(name: Path) -> bool:
     """Return True for raw files, exports, hidden and half-written files, and those of MLflow."""
     return (
         name.name in ("source", "export", "mlartifacts", "mlruns")
