@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 SMALLEST_COUNT = 10  # smaller counts of people or samples are withheld
-# The joint name of groups whose labels could tell who somebody is.
+# The joint name of groups whose labels could identify a subject.
 RARE_GROUPS = f"others, each of fewer than {SMALLEST_COUNT} subjects"
 # A count of people or of what belongs to one of them, unless a message asks for the number.
 _COUNTED = re.compile(

@@ -172,7 +172,7 @@ def check_folder(
 
     Sizes and the content of files of at most 16 MiB are compared. Pages are not: they are written
     anew from the results, and nothing reads them. A folder of an earlier version has no checksums:
-    a warning says so. A missing file is left to whoever reads it.
+    a warning says so. A missing file is left to the code that reads it.
 
     Args:
         folder: a store, run or benchmark; one that does not exist is not refused.

@@ -30,5 +30,5 @@ def test_the_objective_of_the_guide_is_clip_without_negatives_of_equal_labels(
 
     clip = loss_value(Clip(temperature=0.1), z, temperature=0.1)
     assert abs(loss([torch.nan, torch.nan, -1, -1]) - clip) < 1e-10
-    assert loss([1, 1, 1, 1]) == 0, "all are alike: nobody is a negative"
+    assert loss([1, 1, 1, 1]) == 0, "all are alike: there is no negative"
     assert 0 < loss([1, 1, 0, torch.nan]) < clip

@@ -169,8 +169,8 @@ def test_the_search_reaches_in_each_world_of_the_catalog_what_was_published(worl
     ("name", "world"),
     [
         ("synthetic", DEFAULT),
-        ("synthetic_worlds/balanced", BALANCED),
-        ("synthetic_worlds/redundant", REDUNDANT),
+        ("synthetic/balanced", BALANCED),
+        ("synthetic/redundant", REDUNDANT),
     ],
 )
 def test_the_worlds_of_the_catalog_are_these(name, world):

@@ -148,7 +148,11 @@ def _leader(
     if not compared:
         return [f"{words}; they were not compared on the same samples with one seed."]
     apart = better_sign(compared[0], task=task) != 0
-    end = "the two are told apart" if apart else "these data do not tell which of the two is better"
+    end = (
+        "the difference is significant"
+        if apart
+        else "these data do not tell which of the two is better"
+    )
     p_value = format_p_value(compared[0].p_holm)
     return [f"{words}; {end} (p (Holm) {p_value})."]
 
