@@ -190,8 +190,8 @@ def lock_folder(
 
     The lock is the file `.<name>.lock` beside the folder: the folder itself may not exist yet, and
     is renamed and removed while it is locked. The empty file stays, because a process that waits
-    for it would otherwise hold a lock that no other process sees. The operating system releases the lock
-    when its process ends, however it ends. The same process may take the lock several times.
+    for it would otherwise hold a lock that no other process sees. The operating system releases it
+    when the process ends, however it ends. The same process may take the lock several times.
     Processes that one training starts on several devices share the lock of the first.
 
     What `write_file` writes below the folder while it is locked has its checksum in

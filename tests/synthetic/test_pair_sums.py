@@ -169,8 +169,8 @@ def test_the_search_reaches_in_each_world_of_the_catalog_what_was_published(worl
     ("name", "world"),
     [
         ("synthetic", DEFAULT),
-        ("synthetic/balanced", BALANCED),
-        ("synthetic/redundant", REDUNDANT),
+        ("synthetic_worlds/balanced", BALANCED),
+        ("synthetic_worlds/redundant", REDUNDANT),
     ],
 )
 def test_the_worlds_of_the_catalog_are_these(name, world):
@@ -181,3 +181,9 @@ def test_the_worlds_of_the_catalog_are_these(name, world):
     assert World(**{key: parameters[key] for key in World.__dataclass_fields__}) == world
     for file in ("samples.sql", "labs.csv"):
         assert (folder / file).read_bytes() == (COHORTS / "synthetic" / file).read_bytes()
+
+
+@pytest.mark.parametrize("file", ["samples.sql", "labs.csv"])
+def test_the_other_worlds_are_selected_and_measured_like_the_synthetic_hospital(file: str):
+    other = (COHORTS / "synthetic_worlds" / file).read_bytes()
+    assert other == (COHORTS / "synthetic" / file).read_bytes()
