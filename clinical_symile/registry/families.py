@@ -188,7 +188,7 @@ SECTIONS = Family(
         "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
         "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
         "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",
-        "objective_findings": ("clinical_symile.reporting.sections.third_order:OBJECTIVE_FINDINGS"),
+        "objective_findings": "clinical_symile.reporting.first_screen:OBJECTIVE_FINDINGS",
         "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
         "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
         "retained": "clinical_symile.reporting.first_screen:RETAINED",

@@ -13,6 +13,7 @@ from clinical_symile.reporting.sections.base import (
 )
 from clinical_symile.reporting.sections.missingness import degradation_panels
 from clinical_symile.reporting.sections.performance import primary_metric_panels
+from clinical_symile.reporting.sections.third_order import objective_sentences
 from clinical_symile.reporting.text.answers import (
     MOST_ANSWERS,
     Decision,
@@ -114,6 +115,35 @@ def draw_retained(
     return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, {})
 
 
+def draw_objective_findings(
+    *,
+    scores: ResultTable,
+    comparisons: Sequence[Comparison],
+    tasks: TaskTables,
+    series: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, str],
+    methods_compared: Sequence[MethodComparison],
+    methods_by_task: Mapping[str, Series],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
+) -> Content:
+    """Answer which objective leads without the ECG, and which ones pass sums over pairs."""
+    trained = [one for one in series if one.run not in baselines]
+    decisions = method_decisions(
+        comparisons,
+        tasks=tasks,
+        series=trained,
+        methods_compared=methods_compared,
+        methods=methods_by_task,
+    )
+    found = objective_sentences(scores, comparisons, decisions, tasks=tasks, trained=trained)
+    panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
+    answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
+    return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, baselines)
+
+
 def _answer(
     answers: Sequence[str],
     details: Sequence[str],
@@ -153,25 +183,36 @@ def _seed_caveat(series: Sequence[Series], runs: Sequence[Mapping[str, Any]]) ->
     return seed_caveat([one for one in series if one.run in trained]) or ""
 
 
+_NEEDS = (
+    "scores",
+    "comparisons",
+    "tasks",
+    "series",
+    "runs",
+    "baselines",
+    "methods_compared",
+    "methods_by_task",
+    "results",
+    "cohort",
+    "has_oracle",
+)
+
 FINDING_SENTENCES = Section(
     "findings",
-    (
-        "scores",
-        "comparisons",
-        "tasks",
-        "series",
-        "runs",
-        "baselines",
-        "methods_compared",
-        "methods_by_task",
-        "results",
-        "cohort",
-        "has_oracle",
-    ),
+    _NEEDS,
     draw_findings,
     "sections/sentences.j2",
     display_name="findings",
     description="Answers the question in three sentences, with a figure, subjects and a caveat.",
+)
+
+OBJECTIVE_FINDINGS = Section(
+    "objective_findings",
+    _NEEDS,
+    draw_objective_findings,
+    "sections/sentences.j2",
+    display_name="objectives, in sentences",
+    description="States which objective leads without the ECG, and which pass sums over pairs.",
 )
 
 RETAINED = Section(

@@ -675,3 +675,17 @@ def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
     looked = subprocess.run([*look, report], capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in looked.stderr
     assert shot.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("report", ["benchmark", "missingness", "objectives"])
+def test_every_report_of_runs_has_a_first_screen(tmp_path: Path, report: str):
+    others = {path.parent.name for path in REPORTS.glob("*/report.toml")} - {"cohort_card"}
+    assert others == {"benchmark", "missingness", "objectives"}, "a report without a test"
+    data = of_ways(with_all_that_is_told(with_all_there_is()))
+    render(REPORTS / report / "report.toml", data=data, out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    first = page.partition('<section class="answer"')[2].partition("</section>")[0]
+    assert "<li>" in first
+    assert "<dt>Who</dt>" in first
+    assert "<dt>Caveat</dt><dd></dd>" not in first
+    assert "<figure>" in first

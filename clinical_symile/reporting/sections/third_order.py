@@ -1,6 +1,7 @@
-"""Show which objective holds up without a modality, and which ones pass sums over pairs."""
+"""Show which method leads without the ECG, and which runs pass sums over pairs of modalities."""
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 
 from clinical_symile.formatting import (
     format_difference,
@@ -9,31 +10,33 @@ from clinical_symile.formatting import (
     format_value,
     join_words,
 )
+from clinical_symile.registry.run_names import PAIR_SUMS
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section, result_cell
+from clinical_symile.reporting.text.answers import Decision
 from clinical_symile.reporting.text.findings import better_sign
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison
 
-_PAIR_SUMS = "pair-sums"  # the run of evaluation.pair_sum_ceiling
 _WITHOUT = "without-ecg"
 _COMPLETE = "complete"
 _NEEDS = ("scores", "comparisons", "tasks", "series", "baselines")
 
 
-def draw_objective_findings(
-    *,
+def objective_sentences(
     scores: ResultTable,
     comparisons: Sequence[Comparison],
+    decisions: Sequence[Decision],
+    *,
     tasks: TaskTables,
-    series: Sequence[Series],
-    baselines: Mapping[str, str],
-) -> Content | None:
-    """State which run leads each task without the ECG, and which runs pass sums over pairs."""
-    trained = [one for one in series if one.run not in baselines]
-    sentences: list[str] = []
-    for name in tasks:
-        sentences += _leader(name, scores, comparisons, tasks, trained)
+    trained: Sequence[Series],
+) -> list[str]:
+    """State which method leads each task without the ECG, and which runs pass sums over pairs."""
+    sentences = [
+        sentence
+        for name in tasks
+        if (sentence := _leader(name, scores, decisions, tasks, trained)) is not None
+    ]
     for name in tasks:
         rows = _against_pair_sums(name, comparisons, tasks, trained)
         if rows:
@@ -43,7 +46,7 @@ def draw_objective_findings(
                 f"{task_label(name, tasks[name])}, nothing missing: above the best sum over pairs "
                 f"by the interval and after Holm: {who}."
             )
-    return Content(values={"sentences": sentences}) if sentences else None
+    return sentences
 
 
 def draw_third_order(
@@ -73,7 +76,7 @@ def draw_third_order(
             ]
             for one, row in rows
         ]
-        ceiling = result_cell(scores.get(_PAIR_SUMS, name, _COMPLETE, metric))
+        ceiling = result_cell(scores.get(PAIR_SUMS, name, _COMPLETE, metric))
         body.append(["best sum over pairs", ceiling, "", "", "", ""])
         if (best := scores.best(name, _COMPLETE, metric)) is not None:
             body.append(["oracle", format_value(best, metric, exact=True), "", "", "", ""])
@@ -95,14 +98,6 @@ def draw_third_order(
     )
 
 
-OBJECTIVE_FINDINGS = Section(
-    "objective_findings",
-    _NEEDS,
-    draw_objective_findings,
-    "sections/sentences.j2",
-    display_name="objectives, in sentences",
-    description="States which objective leads without the ECG, and which pass sums over pairs.",
-)
 THIRD_ORDER = Section(
     "third_order",
     _NEEDS,
@@ -115,46 +110,43 @@ THIRD_ORDER = Section(
 def _leader(
     name: str,
     scores: ResultTable,
-    comparisons: Sequence[Comparison],
+    decisions: Sequence[Decision],
     tasks: TaskTables,
     trained: Sequence[Series],
-) -> list[str]:
-    """Return a sentence on the best run without the ECG and the next one of another method."""
+) -> str | None:
+    """Return a sentence on the best method without the ECG, over its seeds, and the next one."""
     task = tasks[name]
     metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
-    found = [(one, scores.get(one.run, name, _WITHOUT, metric)) for one in trained]
-    known = sorted(
-        ((one, row) for one, row in found if row is not None), key=lambda r: -sign * r[1].value
-    )
-    if not known:
-        return []
-    first, best = known[0]
+    values: dict[str, list[float]] = {}
+    for one in trained:
+        if (row := scores.get(one.run, name, _WITHOUT, metric)) is not None:
+            values.setdefault(one.method, []).append(row.value)
+    ranked = sorted(values, key=lambda method: -sign * mean(values[method]))
+    if not ranked:
+        return None
+    seeds = max(map(len, values.values()))
+    over = f", means of {seeds} seeds" if seeds > 1 else ""
+    shown = [f"{method} ({format_value(mean(values[method]), metric)})" for method in ranked[:2]]
     words = (
-        f"{task_label(name, task)}, {pattern_label(_WITHOUT)}: {first.label} is first with "
-        f"{metric_label(metric)} {result_cell(best)}"
+        f"{task_label(name, task)}, {pattern_label(_WITHOUT)}: {shown[0]} has the best "
+        f"{metric_label(metric)}{over}"
     )
-    others = [(one, row) for one, row in known if one.method != first.method]
-    if not others:
-        return [f"{words}."]
-    second, row = others[0]
-    words += f", {second.label} next with {result_cell(row)}"
-    pair = {first.run, second.run}
-    compared = [
-        one
-        for one in comparisons
-        if {one.run, one.baseline} == pair
-        and (one.task, one.missingness, one.metric) == (name, _WITHOUT, metric)
-    ]
-    if not compared:
-        return [f"{words}; they were not compared on the same samples with one seed."]
-    apart = better_sign(compared[0], task=task) != 0
-    end = (
-        "the difference is significant"
-        if apart
-        else "these data do not tell which of the two is better"
+    if len(ranked) == 1:
+        return f"{words}."
+    words += f", before {shown[1]}"
+    found = next(
+        (
+            one
+            for one in decisions
+            if (one.task, one.pattern, set(one.methods)) == (name, _WITHOUT, set(ranked[:2]))
+        ),
+        None,
     )
-    p_value = format_p_value(compared[0].p_holm)
-    return [f"{words}; {end} (p (Holm) {p_value})."]
+    if found is None:
+        return f"{words}; they were not compared on the same samples."
+    if not found.better:
+        return f"{words}; these data do not tell which of the two is better."
+    return f"{words}; {found.better} is better {found.words}."
 
 
 def _against_pair_sums(
@@ -166,7 +158,7 @@ def _against_pair_sums(
     rows = [
         row
         for row in comparisons
-        if row.baseline == _PAIR_SUMS
+        if row.baseline == PAIR_SUMS
         and row.run in by_run
         and (row.task, row.missingness, row.metric) == (name, _COMPLETE, task["primary"])
     ]

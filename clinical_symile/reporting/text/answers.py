@@ -297,8 +297,10 @@ def _missing_answer(
         f"{better} is better than {worse} in {len(rows)} of {total} comparisons{_where(rows)}"
         for (better, worse), rows in most
     ]
+    more = len(decided) - sum(len(rows) for _, rows in most)
     rest = total - len(decided)
-    end = f"; {_undecided(rest)}" if rest else ""
+    end = f"; {more} more show a better method" if more else ""
+    end += f"; {_undecided(rest)}" if rest else ""
     strength = min(one.strength for one in decided)
     return strength * len(decided) / total, f"{start}, {join_words(words)}{end}."
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
@@ -159,3 +160,13 @@ def test_subjects_are_counted_and_small_numbers_and_their_total_withheld():
     )
     assert sentence(9) == f"1{space}200 to train, <10 to select and 500 to evaluate subjects."
     assert subjects_sentence({}) == ""
+
+
+def test_decided_comparisons_beyond_the_named_pairs_are_counted():
+    data, methods = made_data(), ("A", "B", "C", "D")
+    decisions = [
+        Decision(FIRST, "without-ecg", pair, better=pair[0], words="by 9 points", strength=3.0)
+        for pair in combinations(methods, 2)
+    ]
+    found = answer_sentences(data.scores, decisions, tasks=data.tasks, series=data.series)
+    assert any("; 3 more show a better method" in sentence for sentence in found), found
