@@ -22,6 +22,7 @@ from clinical_symile.tracking.checksums import (
     Checksum,
     as_line,
     checksum_of,
+    is_left_out,
     is_package_file,
     kept_lines,
     read_checksums,
@@ -295,15 +296,20 @@ def _lock_of(path: Path) -> AbstractContextManager[object]:
 
 
 def _place(path: Path) -> tuple[_Locked, str] | None:
-    """Return the innermost locked folder and the path below it; None for a path elsewhere.
+    """Return the innermost locked folder above a path and the path below it; None if there is none.
 
     A benchmark locks its folder while `prepare` locks the store in it: what `prepare` writes beside
-    the store, and renames later, belongs to neither.
+    the store, and renames later, belongs to neither, and nor do raw files.
     """
     path = path.absolute()
-    if not _locked or not path.is_relative_to(_locked[-1].folder):
+    above = [one for one in _locked if path.is_relative_to(one.folder)]
+    if not above:
         return None
-    return _locked[-1], path.relative_to(_locked[-1].folder).as_posix()
+    innermost = max(above, key=lambda one: len(one.folder.parts))
+    file = path.relative_to(innermost.folder)
+    if any(is_left_out(Path(part)) for part in file.parts):
+        return None
+    return innermost, file.as_posix()
 
 
 def _record(path: Path, partial: Path | None) -> None:
@@ -318,10 +324,15 @@ def _record(path: Path, partial: Path | None) -> None:
         _replace(log, sealed_text([]))
     elif not locked.written:
         _drop_cut_line(log)
-    with log.open("ab") as stream:
-        stream.write(as_line(line).encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    length = log.stat().st_size
+    try:
+        with log.open("ab") as stream:
+            stream.write(as_line(line).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        os.truncate(log, length)  # half a line would spoil the next one
+        raise
 
 
 def _mark_written(path: Path) -> None:

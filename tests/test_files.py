@@ -267,3 +267,38 @@ def test_json_that_is_not_as_expected_is_a_sentence(tmp_path: Path, content: byt
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.json: .*; expected JSON with key\. Do this\."):
         read_json(path, keys=("key",), action="Do this.")
+
+
+def test_a_file_of_an_outer_folder_has_its_checksum_while_an_inner_one_is_locked(
+    tmp_path: Path,
+) -> None:
+    outer, inner = tmp_path / "demo", tmp_path / "demo" / "runs" / "one"
+    with lock_folder(outer):
+        write_text(outer / "ranks.jsonl", "old")
+        with lock_folder(inner):
+            write_text(outer / "ranks.jsonl", "longer than before")
+            write_text(inner / "results.jsonl", "of the run")
+            write_text(outer / "store.partial" / "manifest.json", "renamed later")
+            write_text(outer / "source" / "generator.json", "raw")
+    assert {*(read_checksums(outer) or {})} == {"ranks.jsonl"}
+    assert {*(read_checksums(inner) or {})} == {"results.jsonl"}
+    assert changed_files(outer, everything=True) == []
+
+
+def test_a_checksum_that_could_not_be_added_leaves_the_earlier_ones_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, flush = tmp_path / "run", os.fsync
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with lock_folder(run):
+        write_text(run / "history.jsonl", "1")
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_text(run / "results.jsonl", "2")
+        monkeypatch.setattr(os, "fsync", flush)
+        write_text(run / "results.jsonl", "3")
+    assert {*(read_checksums(run) or {})} == {"history.jsonl", "results.jsonl"}
+    assert changed_files(run, everything=True) == []

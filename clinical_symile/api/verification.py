@@ -123,6 +123,7 @@ def verify(
             except DataError as error:
                 state = str(error.problems[0]).partition(": ")[2].rstrip()
                 changed.append(ChangedFile(folder / CHECKSUMS_FILE, state.rstrip("."), ""))
+        changed += _lost_runs(folder)
     return Verification(path, checked, tuple(changed), tuple(unchecked), tuple(unlisted))
 
 
@@ -134,6 +135,17 @@ def _folders(path: Path) -> list[Path]:
         if set(_MARKS) & set(files):
             found.append(Path(place))
     return found
+
+
+def _lost_runs(folder: Path) -> list[ChangedFile]:
+    """Name the runs of a benchmark's record whose folders are gone."""
+    try:
+        record = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+        runs = [path_in(folder / "runs", name) for name in record["runs"]]
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        return []  # no benchmark, or a damaged record, which its checksum shows
+    action = "Restore it from a backup, or run the command that made the benchmark again."
+    return [ChangedFile(run, "is missing", action) for run in runs if not run.is_dir()]
 
 
 def _compare_with_manifest(folder: Path) -> tuple[int, Sequence[ChangedFile]]:

@@ -90,6 +90,15 @@ def test_renewed_files_are_listed_by_the_innermost_folder_alone(store: Path) -> 
     check_folder(benchmark)
 
 
+def test_a_run_of_a_benchmark_that_is_gone_is_named(tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "demo"):
+        write_text(tmp_path / "demo" / "benchmark.json", json.dumps({"runs": ["symile-0"]}))
+    (run,) = verify(tmp_path / "demo").changed
+    assert (run.path, run.state) == (tmp_path / "demo" / "runs" / "symile-0", "is missing")
+    (tmp_path / "demo" / "runs" / "symile-0").mkdir(parents=True)
+    assert verify(tmp_path / "demo").is_intact
+
+
 def test_a_table_of_an_older_version_beside_newer_ones_is_named(store: Path) -> None:
     run = store.parent / "symile-0"
     with lock_folder(run):
