@@ -20,7 +20,7 @@ from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
 from clinical_symile.evaluation.analysis.method_ranking import compare_methods, rank_and_decompose
 from clinical_symile.evaluation.analysis.net_benefit_differences import net_benefit_differences
-from clinical_symile.evaluation.runner import evaluate_oracle
+from clinical_symile.evaluation.references import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import write_text
 from clinical_symile.registry.run_names import ORACLE

@@ -13,12 +13,13 @@ from clinical_symile.benchmarking.spec import (
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.pair_sum_ceiling import PAIR_SUMS, evaluate_pair_sums
-from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_run
+from clinical_symile.evaluation.pair_sum_ceiling import evaluate_pair_sums
+from clinical_symile.evaluation.references import evaluate_baseline
+from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
-from clinical_symile.registry.run_names import baseline_run_name
+from clinical_symile.registry.run_names import PAIR_SUMS, baseline_run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar

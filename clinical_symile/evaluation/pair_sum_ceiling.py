@@ -1,22 +1,20 @@
 """Evaluate the best sum over pairs of modalities on a synthetic cohort's retrieval tasks."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from clinical_symile import __version__
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
-from clinical_symile.evaluation.runner import evaluate_and_save
+from clinical_symile.evaluation.references import evaluate_reference
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.files import lock_folder
 from clinical_symile.registry.base import load_object
-from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.registry.run_names import PAIR_SUMS
+from clinical_symile.synthetic.oracle import Oracle
 from clinical_symile.tracking.progress import Progress
-from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 
-PAIR_SUMS = "pair-sums"
 _DESCRIPTION = (
     "The best recall that a search finds for scores that are sums over pairs of modalities; it "
     "knows how the data were generated."
@@ -32,8 +30,8 @@ def evaluate_pair_sums(
 ) -> bool:
     """Evaluate the ceiling of sums over pairs and save it as the results of a baseline.
 
-    A run above it uses what three modalities tell together and no pair tells. Where a query has one
-    modality, the ceiling is the oracle.
+    A run above it uses information that three modalities carry together and no pair carries. Where
+    a query has one modality, the ceiling is the oracle.
 
     Args:
         tasks: the tasks; those that are not retrieval among a number of candidates are left out.
@@ -51,20 +49,16 @@ def evaluate_pair_sums(
     best = getattr(load_object(generator["oracle"], what="oracle"), "of_pair_sums", None)
     if best is None:
         return False
-    same = {"baseline": PAIR_SUMS, "store_digest": store.digest, "version": __version__}
-    with lock_folder(run.path):
-        check_folder(run.path)
-        if run.is_finished and all(run.metadata.get(key) == same[key] for key in same):
-            known = {row.task for row in run.results}
-        else:
-            shutil.rmtree(run.path, ignore_errors=True)
-            about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
-            definition = {"description": _DESCRIPTION}
-            run.write_metadata({"name": run.name, **same, **about, "definition": definition})
-            known = set[str]()
-        for number, task in enumerate(chosen, start=1):
-            if task.name not in known:
-                predictor = OraclePredictor(best(store, candidates=int(task.candidates)), store)
-                evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
-            progress(number, len(chosen))
+    evaluate_reference(
+        [(task, partial(_predictor, best, store, int(task.candidates))) for task in chosen],
+        run=run,
+        store=store,
+        same={"baseline": PAIR_SUMS, "store_digest": store.digest, "version": __version__},
+        description=_DESCRIPTION,
+        progress=progress,
+    )
     return True
+
+
+def _predictor(best: Callable[..., Oracle], store: CohortStore, candidates: int) -> OraclePredictor:
+    return OraclePredictor(best(store, candidates=candidates), store)

@@ -3,8 +3,6 @@
 Results with the same fingerprints as before are not computed again.
 """
 
-import json
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +11,9 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame
 
-from clinical_symile import __version__
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import parse_task, task_digest
+from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.store import CohortStore
@@ -26,22 +23,18 @@ from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
 from clinical_symile.evaluation.predictors.base import Predictor
-from clinical_symile.evaluation.predictors.baseline import BaselinePredictor
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
-from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.files import lock_folder, write_text
+from clinical_symile.files import lock_folder
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import RULES
-from clinical_symile.registry.base import load_object, resolve, unknown_name_message
-from clinical_symile.registry.families import BASELINES
+from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.progress import Progress
-from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner, load_learner
@@ -105,7 +98,7 @@ def evaluate_run(
             unknown = [name for name in evaluated.modalities if name not in task.modalities]
             if unknown:
                 skip_task(run, evaluated, store, unknown)
-            elif missingness is not None or not _is_evaluated(
+            elif missingness is not None or not is_evaluated(
                 run, evaluated, store, gone, missing_query=_missing_query(learner, evaluated)
             ):
                 predictor = predictor or trained_predictor(run, learner, store, seed=record["seed"])
@@ -215,114 +208,7 @@ def skip_task(run: Run, task: EvaluationTask, store: CohortStore, unknown: Seque
     )
 
 
-def evaluate_baseline(
-    name: str,
-    tasks: Sequence[EvaluationTask],
-    *,
-    store: CohortStore,
-    run: Run,
-    pretraining: Sequence[Pretraining],
-    progress: Progress = lambda done, total: None,
-) -> bool:
-    """Evaluate a baseline on the classification tasks and save the results.
-
-    Args:
-        name: the baseline's name.
-        tasks: the tasks; retrieval tasks, and those that the run has results of, are skipped.
-        store: the cohort.
-        run: the baseline's folder.
-        pretraining: pretraining tasks; a baseline that trains encoders uses those of the first.
-        progress: called with tasks done and all tasks.
-
-    Returns:
-        True if there was a classification task and a pretraining task.
-    """
-    classifications = [task for task in tasks if isinstance(task, Classification)]
-    if not classifications or not pretraining:
-        return False
-    baseline = resolve(name, BASELINES)()
-    predictor = BaselinePredictor(baseline, store, pretraining[0])
-    same = {
-        "baseline": name,
-        "store_digest": store.digest,
-        "version": __version__,
-        "encoders_digest": task_digest(pretraining[0]),
-    }
-    with lock_folder(run.path):
-        _refuse_other_kinds(run, kind="baseline")
-        check_folder(run.path)
-        if not run.is_finished or any(
-            run.metadata.get(key) != value for key, value in same.items()
-        ):
-            shutil.rmtree(run.path, ignore_errors=True)
-            about = {"cohort": store.cohort, "started": now(), **provenance(), "finished": now()}
-            definition = {"description": baseline.description}
-            run.write_metadata({"name": run.name, **same, **about, "definition": definition})
-        gone = missing_files(run.path)
-        for number, task in enumerate(classifications, start=1):
-            if not _is_evaluated(run, task, store, gone):
-                evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
-            progress(number, len(classifications))
-    return True
-
-
-def evaluate_oracle(
-    tasks: Sequence[EvaluationTask],
-    *,
-    store: CohortStore,
-    run: Run,
-    progress: Progress = lambda done, total: None,
-) -> Run | None:
-    """Evaluate the Bayes-optimal reference; return None for cohorts that have none."""
-    generator = store.manifest["generator"]
-    if generator is None or generator["oracle"] is None:
-        return None
-    oracle = load_object(generator["oracle"], what="oracle")(store)
-    predictor = OraclePredictor(oracle, store)
-    with lock_folder(run.path):
-        _refuse_other_kinds(run, kind="oracle")
-        check_folder(run.path)
-        gone = missing_files(run.path)
-        for number, task in enumerate(tasks, start=1):
-            if not _is_evaluated(run, task, store, gone):
-                evaluate_and_save(run, task, predictor, store, seed=0, missingness=None)
-            progress(number, len(tasks))
-        write_text(
-            run.path / "oracle.json", json.dumps(_population(oracle, tasks), indent=1) + "\n"
-        )
-    return run
-
-
-def _refuse_other_kinds(run: Run, *, kind: str) -> None:
-    """Refuse to write results of the oracle or of a baseline into the folder of another run."""
-    record = run.metadata if (run.path / "run.toml").is_file() else {}
-    kinds = ("task", "predictions", "embeddings", "scores", "model", "baseline")
-    if other := next((one for one in kinds if one in record and one != kind), None):
-        raise DataError(
-            f"{run.path}: holds a run of {other} '{record[other]}'; expected none, or one of the "
-            f"{kind} of this name. Rename that folder, or move it.",
-            code="CS-M015",
-        )
-
-
-def _population(oracle: Any, tasks: Sequence[EvaluationTask]) -> dict[str, Any]:
-    """Return the exact values of the oracle in the generating model, on complete queries."""
-    return {
-        "total_correlation_nats": oracle.total_correlation,
-        "recall_at_1": {
-            task.name: oracle.recall_at_1(task.query, task.target, task.candidates)
-            for task in tasks
-            if isinstance(task, Retrieval) and isinstance(task.candidates, int)
-        },
-        "auroc": {
-            task.name: float(np.mean([oracle.auroc(task.inputs, name) for name in task.outcomes]))
-            for task in tasks
-            if isinstance(task, Classification)
-        },
-    }
-
-
-def _is_evaluated(
+def is_evaluated(
     run: Run,
     task: EvaluationTask,
     store: CohortStore,
@@ -369,7 +255,7 @@ def evaluate_and_save(
         missingness: patterns instead of the task's own.
     """
     made = evaluate(task, predictor, store=store, run=run.name, seed=seed, missingness=missingness)
-    results = [replace(row, saw_label=_saw_label(run, task)) for row in made.results]
+    results = [replace(row, saw_label=has_read_label(run, task)) for row in made.results]
     by_rule = results_by_rule(
         task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
     )
@@ -390,8 +276,8 @@ def evaluate_and_save(
     )
 
 
-def _saw_label(run: Run, task: EvaluationTask) -> bool:
-    """Return whether training read labels of an outcome that the task judges."""
+def has_read_label(run: Run, task: EvaluationTask) -> bool:
+    """Return True if the run's training read labels of an outcome that the task judges."""
     if not isinstance(task, Classification) or not (run.path / "run.toml").is_file():
         return False
     return not set(task.outcomes).isdisjoint(run.metadata.get("saw_labels", ()))

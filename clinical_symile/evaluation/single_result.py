@@ -1,5 +1,7 @@
 """Compute one line of results again, alone."""
 
+from dataclasses import replace
+
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -10,17 +12,17 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.runner import (
+    has_read_label,
     set_missing_query,
     trained_predictor,
     training_record,
 )
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.registry.base import load_object
+from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
-
-_ORACLE = "oracle"
 
 
 def compute_again(row: Result, run: Run, task: EvaluationTask, store: CohortStore) -> Result:
@@ -61,12 +63,12 @@ def compute_again(row: Result, run: Run, task: EvaluationTask, store: CohortStor
             f"{run.path}: {row.metric} of task '{task.name}' cannot be computed: {reasons}",
             code="CS-R019",
         )
-    return found[0]
+    return replace(found[0], saw_label=has_read_label(run, task))
 
 
 def _predictor(row: Result, run: Run, task: EvaluationTask, store: CohortStore) -> Predictor:
     generator = store.manifest["generator"]
-    if row.run == _ORACLE and generator is not None and generator["oracle"] is not None:
+    if row.run == ORACLE and generator is not None and generator["oracle"] is not None:
         return OraclePredictor(load_object(generator["oracle"], what="oracle")(store), store)
     record = training_record(run)
     if record["store_digest"] != store.digest:

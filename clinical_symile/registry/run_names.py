@@ -5,6 +5,9 @@ from clinical_symile.registry.families import BASELINES
 from clinical_symile.registry.names import check_name, folded_name
 
 ORACLE = "oracle"
+PAIR_SUMS = "pair-sums"  # the ceiling of sums over pairs on synthetic cohorts
+# Folders in which raw files, exports and MLflow's files lie; checksums leave them out.
+LEFT_OUT_FOLDERS = ("source", "export", "mlartifacts", "mlruns")
 
 
 def baseline_run_name(baseline: str) -> str:
@@ -19,11 +22,11 @@ def baseline_run_name(baseline: str) -> str:
 def is_reserved_name(name: str) -> bool:
     """Return True if a run's name is the oracle's or a baseline's, in any form of its letters.
 
-    >>> [is_reserved_name(name) for name in ("Oracle", "prevalence", "symile-0")]
-    [True, True, False]
+    >>> [is_reserved_name(name) for name in ("Oracle", "prevalence", "pair-sums", "symile-0")]
+    [True, True, True, False]
     """
-    taken = {folded_name(reserved) for reserved in (ORACLE, *map(baseline_run_name, BASELINES))}
-    return folded_name(name) in taken
+    reserved = (ORACLE, PAIR_SUMS, *map(baseline_run_name, BASELINES))
+    return folded_name(name) in {folded_name(one) for one in reserved}
 
 
 def check_run_name(name: str, *, where: str) -> str:
@@ -34,10 +37,16 @@ def check_run_name(name: str, *, where: str) -> str:
         where: the option, file or folder that has it, for the message.
 
     Raises:
-        DataError: it cannot be a name, or it is the name of the oracle or of a baseline, whose
-            place in tables and figures it would take.
+        DataError: it cannot be a name, it is that of the oracle or of a baseline, whose place in
+            tables and figures it would take, or of a folder that checksums leave out.
     """
     check_name(name, what="run", where=where)
+    if folded_name(name) in LEFT_OUT_FOLDERS or folded_name(name).startswith("mlflow.db"):
+        raise DataError(
+            f"{where}: '{name}' is the name of a folder that checksums leave out; expected another "
+            "name for a run. Give one with --name, or rename the folder.",
+            code="CS-M015",
+        )
     if is_reserved_name(name):
         raise DataError(
             f"{where}: '{name}' is the name of the oracle or of a baseline; expected "

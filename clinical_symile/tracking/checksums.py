@@ -19,6 +19,7 @@ from pathlib import Path
 from clinical_symile.errors import DataError, UncheckedFilesWarning
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.names import is_path_below
+from clinical_symile.registry.run_names import LEFT_OUT_FOLDERS
 
 CHECKSUMS_FILE = "checksums.jsonl"
 ALWAYS_HASHED_BYTES = 16 << 20  # larger files are compared by size alone when a folder is opened
@@ -275,7 +276,7 @@ def unlisted_files(folder: Path) -> list[Path]:
 def is_left_out(name: Path) -> bool:
     """Return True for raw files, exports, hidden and half-written files, and those of MLflow."""
     return (
-        name.name in ("source", "export", "mlartifacts", "mlruns")
+        name.name in LEFT_OUT_FOLDERS
         or name.name.startswith((".", "mlflow.db"))
         or name.suffix == ".partial"
     )

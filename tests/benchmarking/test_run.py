@@ -18,7 +18,8 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_oracle, evaluate_run
+from clinical_symile.evaluation.references import evaluate_baseline, evaluate_oracle
+from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.checksums import CHECKSUMS_FILE

@@ -7,8 +7,9 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
 from clinical_symile.evaluation.pair_sum_ceiling import evaluate_pair_sums
-from clinical_symile.evaluation.runner import evaluate_oracle
+from clinical_symile.evaluation.references import evaluate_oracle
 from clinical_symile.synthetic.oracle import Oracle
 from clinical_symile.synthetic.pair_sums import PairSums
 from clinical_symile.tracking.run import Run
@@ -57,3 +58,14 @@ def test_a_cohort_without_a_generator_has_no_ceiling(
     run = Run(tmp_path / "pair-sums")
     assert not evaluate_pair_sums([_task(catalog)], store=store, run=run)
     assert not run.path.exists()
+
+
+def test_a_trained_run_of_its_name_is_refused_and_not_replaced(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Oracle, "of_pair_sums", staticmethod(_fitted))
+    run = Run(tmp_path / "pair-sums")
+    run.write_metadata({"name": "pair-sums", "task": "pretraining/clip", "finished": "now"})
+    with pytest.raises(DataError, match="holds a run of task"):
+        evaluate_pair_sums([_task(catalog)], store=synthetic_store, run=run)
+    assert run.metadata["task"] == "pretraining/clip"

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.evaluation.runner import evaluate_oracle
+from clinical_symile.evaluation.references import evaluate_oracle
 from clinical_symile.evaluation.single_result import compute_again
 from clinical_symile.tracking.run import Run
 
@@ -33,3 +34,18 @@ def test_a_result_of_the_oracle_is_the_same_alone(
         compute_again(replace(row, metric="none"), run, task, synthetic_store)
     with pytest.raises(DataError, match="of another definition"):
         compute_again(replace(row, digest="other"), run, task, synthetic_store)
+
+
+def test_a_result_whose_training_read_the_label_is_the_same_alone(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    task = read_task(
+        catalog, "classification/deterioration", overrides=['missingness=["complete"]']
+    )
+    assert isinstance(task, Classification)
+    run = Run(tmp_path / "oracle")
+    run.write_metadata({"name": "oracle", "saw_labels": ["deterioration"]})
+    evaluate_oracle([task], store=synthetic_store, run=run)
+    row = run.results[-1]
+    assert row.saw_label
+    assert compute_again(row, run, task, synthetic_store) == row

@@ -17,7 +17,8 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.runner import evaluate_oracle, evaluate_run
+from clinical_symile.evaluation.references import evaluate_oracle
+from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.metrics.retrieval import RECALL_AT_1, expected_ranks
 from clinical_symile.models.encoders.tabular import Mlp
 from clinical_symile.models.multimodal import MultimodalEncoder

@@ -14,7 +14,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.analysis.modality_contribution import contribution_values
-from clinical_symile.evaluation.runner import evaluate_oracle
+from clinical_symile.evaluation.references import evaluate_oracle
 from clinical_symile.metrics.conformal import conformal_threshold, prediction_sets
 from clinical_symile.metrics.shapley import modality_subsets
 from clinical_symile.missingness.patterns import parse_pattern

@@ -14,11 +14,13 @@ from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.compare import compare_all
-from clinical_symile.evaluation.runner import evaluate_baseline, evaluate_oracle, evaluate_run
+from clinical_symile.evaluation.references import evaluate_baseline, evaluate_oracle
+from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.registry.run_names import (
     ORACLE,
+    PAIR_SUMS,
     baseline_run_name,
     check_run_name,
     is_reserved_name,
@@ -30,10 +32,16 @@ SAYS = "is the name of the oracle or of a baseline; expected another"
 TRAINED = {"definition": {}, "cohort": "synthetic", "store_digest": "0", "seed": 0}
 
 
-@pytest.mark.parametrize("name", [ORACLE, "Oracle", *BASELINES, "Late-Fusion"])
+@pytest.mark.parametrize("name", [ORACLE, "Oracle", PAIR_SUMS, *BASELINES, "Late-Fusion"])
 def test_every_reserved_name_is_refused_in_any_form_of_its_letters(name: str) -> None:
     assert is_reserved_name(name)
     with pytest.raises(DataError, match=f"here: '{name}' {SAYS}"):
+        check_run_name(name, where="here")
+
+
+@pytest.mark.parametrize("name", ["source", "Export", "mlartifacts", "mlruns", "mlflow.db-0"])
+def test_a_run_whose_files_would_have_no_checksums_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="checksums leave out"):
         check_run_name(name, where="here")
 
 
