@@ -79,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
             hint = f"; did you mean '{close[0]}'?" if close else "."
             message = f"unknown word '{word}'{hint} Known: {', '.join(known)}."
         else:
-            message = f"{message}. `{self.prog} --help` shows how it is used."
+            message = f"{message.rstrip('.')}. `{self.prog} --help` shows how it is used."
         print_problems([Problem(message, "CS-U001")])
         sys.exit(1)
 
