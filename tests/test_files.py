@@ -278,7 +278,8 @@ def test_a_file_of_an_outer_folder_has_its_checksum_while_an_inner_one_is_locked
         with lock_folder(inner):
             write_text(outer / "ranks.jsonl", "longer than before")
             write_text(inner / "results.jsonl", "of the run")
-            write_text(outer / "store.partial" / "manifest.json", "renamed later")
+            for name in ("store.partial", "store.partial.waste"):
+                write_text(outer / name / "manifest.json", "renamed or removed later")
             write_text(outer / "source" / "generator.json", "raw")
     assert {*(read_checksums(outer) or {})} == {"ranks.jsonl"}
     assert {*(read_checksums(inner) or {})} == {"results.jsonl"}

@@ -28,6 +28,7 @@ _FORM = 1
 # The kinds of files that stores, runs and benchmarks consist of.
 _KINDS = (".json", ".jsonl", ".npy", ".parquet", ".safetensors", ".toml")
 _TABLES = ".jsonl"
+_HALF_WRITTEN = (".partial", ".partial.waste")  # renamed or removed when they are complete
 _PAGES = ".html"  # written anew from results; nothing reads them back
 _STORE, _RUN, _BENCHMARK, _OTHER = "store", "run", "benchmark", "folder"
 # The files of a run that its training wrote; all others can be computed again from these.
@@ -278,7 +279,7 @@ def is_left_out(name: Path) -> bool:
     return (
         name.name in LEFT_OUT_FOLDERS
         or name.name.startswith((".", "mlflow.db"))
-        or name.suffix == ".partial"
+        or name.name.endswith(_HALF_WRITTEN)
     )
 
 
