@@ -36,6 +36,7 @@ from clinical_symile.hashing import digest_of, file_sha256
 from clinical_symile.tracking.progress import Progress
 
 _ROW_FILE = "samples.arrow"
+_SELECTION = "selected.json"
 
 
 def prepare(
@@ -51,7 +52,8 @@ def prepare(
     missing. A sample with too few modalities is left out. The manifest counts both by reason.
 
     The work happens in `<out>.partial`, which is renamed to `out` when the store is complete. After
-    an interruption the next call resumes there; if nothing was decoded yet, the folder is removed.
+    an interruption the next call resumes there, and reads again what was damaged since; if nothing
+    was decoded yet, the folder is removed.
     If `out` already holds this store, it is opened. The same input gives the same bytes. One part
     of the samples is in memory at a time.
 
@@ -205,16 +207,33 @@ def _select_samples(
     cohort: Cohort, adapters: Mapping[str, Any], *, source: Path, work: Path
 ) -> SelectedSamples:
     """Select the samples, or read the earlier selection, so that a resumed run uses its rows."""
-    file, counts = work / _ROW_FILE, work / "selected.json"
-    if not file.exists():
+    file, counts = work / _ROW_FILE, work / _SELECTION
+    earlier = _earlier_selection(file, counts)
+    if earlier is not None:
+        return earlier
+    found: list[str] = []
+
+    def select(partial: Path) -> None:
         scratch = work / "scratch"
+        selected = read_samples(cohort, adapters, source=source, scratch=scratch, out=partial)
+        text = json.dumps(asdict(selected))
+        digest = digest_of(text, file_sha256(partial))
+        write_text(counts, json.dumps({"digest": digest, "selected": text}))
+        found.append(text)
 
-        def select(partial: Path) -> None:
-            selected = read_samples(cohort, adapters, source=source, scratch=scratch, out=partial)
-            write_text(counts, json.dumps(asdict(selected)))
+    write_file(file, select)
+    return SelectedSamples(**json.loads(found[0]))
 
-        write_file(file, select)
-    return SelectedSamples(**json.loads(counts.read_text(encoding="utf-8")))
+
+def _earlier_selection(file: Path, counts: Path) -> SelectedSamples | None:
+    """Read what an earlier run selected; None if a file of it is missing, cut or damaged."""
+    try:
+        entry = json.loads(counts.read_bytes())
+        if entry["digest"] != digest_of(entry["selected"], file_sha256(file)):
+            return None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return SelectedSamples(**json.loads(entry["selected"]))
 
 
 def _open_same_store(out: Path, key: str) -> CohortStore:
@@ -238,7 +257,7 @@ def _open_work_folder(work: Path, key: str) -> None:
                 f"{work}: exists and is not an unfinished store. Choose another --out.",
                 code="CS-D013",
             )
-        if file.read_text(encoding="utf-8") == key:
+        if file.read_bytes() == key.encode():
             return
         _remove(work)
     new = _waste_folder(work)  # so that the folder never exists without its key

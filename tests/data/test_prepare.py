@@ -1,6 +1,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -118,6 +119,72 @@ def test_a_run_that_is_interrupted_twice_with_a_line_cut_off_goes_on(
             stream.write('{"first": 6, "pres')
     run(hospital)
     assert files(hospital.out) == expected
+
+
+def flip_bit(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_bit,
+        pytest.param(lambda content: content[: len(content) // 2], id="cut"),
+        pytest.param(lambda content: bytes(len(content)), id="zero"),
+        pytest.param(lambda content: b"", id="empty"),
+    ],
+)
+def test_damaged_files_of_an_unfinished_store_are_read_again(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(workers, "CHUNK_SIZE", 8)
+    expected = files(run(hospital).path)
+    shutil.rmtree(hospital.out)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(hospital, progress=stop)
+    partial = hospital.out.with_name("store.partial")
+    (partial / "begun").unlink()  # with it, processes are started
+    kept = Path(shutil.copytree(partial, partial.with_name("kept")))
+    names = {path.name for path in kept.iterdir() if path.is_file()}
+    assert names == {
+        *("key", "selected.json", "samples.arrow", "verdicts.jsonl"),
+        *("cxr.npy", "ecg.npy", "labs.npy"),
+    }
+    for name in sorted(names):
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(hospital.out, ignore_errors=True)
+        shutil.copytree(kept, partial)
+        (partial / name).write_bytes(damage((kept / name).read_bytes()))
+        run(hospital)
+        assert files(hospital.out) == expected, name
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"x", b"-8", b"9" * 5000, b"\xff"])
+def test_a_damaged_note_of_what_was_begun_names_no_recording(
+    tmp_path: Path, content: bytes
+) -> None:
+    begun = tmp_path / "begun"
+    begun.write_bytes(content)
+
+    def read(first: int, rows: list[dict[str, int]]) -> dict[str, int]:
+        return {"first": first}
+
+    chunks = workers.map_chunks(
+        read,
+        [0, 32],
+        lambda first: [],
+        processes=1,
+        modalities=(),
+        died=lambda place, row, modality: {},
+        begun=begun,
+    )
+    assert list(chunks) == [{"first": 0}, {"first": 32}]
 
 
 def test_an_unfinished_store_of_something_else_is_begun_anew(hospital: Hospital) -> None:

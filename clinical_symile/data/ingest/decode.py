@@ -73,7 +73,7 @@ def decode(
     """Read every recording into one array per modality.
 
     Finished chunks are recorded in the journal of the folder and are not read again, unless a file
-    of theirs has another size or time since.
+    of theirs has another size or time since, or their measurements are not as they were written.
 
     Args:
         cohort: the cohort, with its modalities.
@@ -89,9 +89,10 @@ def decode(
     adapters = modality_adapters(cohort)
     if not (folder / _JOURNAL).exists():
         _check_files_exist(cohort, adapters, rows, source=source)
-        for name, adapter in adapters.items():
+    for name, adapter in adapters.items():
+        if not _is_array(array_path(folder, name), adapter, samples=len(rows)):
             create_array(array_path(folder, name), adapter, samples=len(rows))
-        (folder / _JOURNAL).touch()
+    (folder / _JOURNAL).touch()
     journal = Journal(folder / _JOURNAL)
     candidate = np.full((len(rows), len(adapters)), -1, dtype=np.int16)
     tried = np.zeros(len(rows), dtype=bool)
@@ -110,7 +111,8 @@ def decode(
         left.discard(first)
 
     for verdict in journal.verdicts():
-        if verdict.get("stamps", []) == _stamps(cohort, adapters, rows, source, verdict):
+        is_unchanged = verdict["stamps"] == _stamps(cohort, adapters, rows, source, verdict)
+        if is_unchanged and verdict["contents"] == _contents(folder, adapters, verdict):
             take(verdict)
     verdicts = workers.map_chunks(
         partial(_decode_chunk, cohort, source, folder),
@@ -136,7 +138,7 @@ def _stamps(
     verdict: Mapping[str, Any],
 ) -> list[str]:
     """Return the stamps of the samples of a verdict as they are now; "" where it has none."""
-    stamps = verdict.get("stamps", [])
+    stamps = verdict["stamps"]
     lines = rows.part(verdict["first"], len(stamps))
     return [
         _stamp(cohort, adapters, line["row"], source) if stamp else ""
@@ -157,10 +159,34 @@ def _stamp(
     )
 
 
+def _contents(folder: Path, adapters: Iterable[str], verdict: Mapping[str, Any]) -> list[list[str]]:
+    """Return the digests of the measurements of a verdict as they are now; "" for none."""
+    arrays = [
+        np.load(array_path(folder, name), mmap_mode="r", allow_pickle=False) for name in adapters
+    ]
+    return [
+        [
+            "" if stored < 0 else digest_of(array[row].tobytes())
+            for array, stored in zip(arrays, candidates, strict=True)
+        ]
+        for row, candidates in enumerate(verdict["candidate"], start=verdict["first"])
+    ]
+
+
 def has_begun(folder: Path) -> bool:
     """Return True if the folder holds finished chunks."""
     journal = folder / _JOURNAL
     return journal.exists() and journal.stat().st_size > 0
+
+
+def _is_array(file: Path, adapter: Any, *, samples: int) -> bool:
+    """Return True if a file is an array of measurements as `create_array` makes it."""
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, OverflowError):  # missing, cut, or its head is damaged
+        return False
+    is_expected = (array.shape, array.dtype) == ((samples, *adapter.shape), adapter.dtype)
+    return is_expected and array.flags.c_contiguous
 
 
 def create_array(file: Path, adapter: Any, *, samples: int) -> np.memmap:
@@ -198,6 +224,7 @@ def _decode_chunk(
 ) -> dict[str, Any]:
     """Decode consecutive samples; runs in a process of its own."""
     stored = [[-1] * len(cohort.modalities) for _ in rows]
+    contents = [[""] * len(cohort.modalities) for _ in rows]
     rejected, noted, recordings = [], [], []
     adapters = modality_adapters(cohort)
     stamps = [_stamp(cohort, adapters, row, source) for row in rows]
@@ -226,13 +253,14 @@ def _decode_chunk(
                 reserve_rows(array, [first + place])
                 array[first + place] = measurement
                 stored[place][column] = number
+                contents[place][column] = digest_of(array[first + place].tobytes())
                 noted.extend([first + place, name, word] for word in notes)
                 if content := content_line(adapter, candidate, source):
                     recordings.append([first + place, name, *content])
                 break
         array.flush()  # before the chunk counts as done, so that a power failure loses nothing
     return {
-        **{"first": first, "candidate": stored, "stamps": stamps},
+        **{"first": first, "candidate": stored, "stamps": stamps, "contents": contents},
         **{"rejected": rejected, "noted": noted, "recordings": recordings},
     }
 
@@ -244,8 +272,9 @@ def _crash_verdict(
     files = [_file(adapters[modality], each) for each in _candidates(cohort, modality, row)]
     why = "process-died", "the process that read it died; check the library that reads this format"
     rejected = [[place, modality, file, *why] for file in files]
+    nothing = {"candidate": [[-1] * len(adapters)], "contents": [[""] * len(adapters)]}
     return {
-        **{"first": place, "candidate": [[-1] * len(adapters)], "stamps": [""]},
+        **{"first": place, **nothing, "stamps": [""]},
         **{"rejected": rejected, "noted": [], "recordings": []},
     }
 

@@ -72,7 +72,7 @@ def map_chunks(
     left = list(firsts)
     processes = min(processes, len(left))
     if processes <= 1 or len(left) * CHUNK_SIZE <= SINGLE_PROCESS_LIMIT:
-        suspect = int(begun.read_text(encoding="utf-8")) if begun.exists() else None
+        suspect = _suspect(begun)
         for first in left:
             if first == suspect:
                 yield _one_by_one(read, first, rows, modalities=modalities, died=died)
@@ -95,6 +95,18 @@ def map_chunks(
                 yield _one_by_one(read, first, rows, modalities=modalities, died=died)
             finished |= set(suspects)
         left = [first for first in left if first not in finished]
+
+
+def _suspect(begun: Path) -> int | None:
+    """Return the chunk that a process had begun when it died; None if the file does not say it.
+
+    Without it, the chunk is read as all others. If a recording of it kills this process, too, the
+    file is there again.
+    """
+    try:
+        return int(begun.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _read_here(read: _ReadChunk, first: int, rows: _RowsOf, begun: Path) -> _Verdict:
@@ -159,15 +171,18 @@ def _one_by_one(
 def _merge_verdicts(first: int, verdicts: Sequence[Mapping[str, Any]]) -> _Verdict:
     """Merge verdicts on single samples, or on single modalities of one, into one on the chunk."""
     candidates: dict[int, list[int]] = {}
+    contents: dict[int, list[str]] = {}
     stamps = {verdict["first"]: verdict["stamps"][0] for verdict in verdicts}
     for verdict in verdicts:
-        (line,) = verdict["candidate"]
-        other = candidates.get(verdict["first"]) or line
-        candidates[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
+        for merged, key in ((candidates, "candidate"), (contents, "contents")):
+            (line,) = verdict[key]
+            other = merged.get(verdict["first"]) or line
+            merged[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
     kinds = ("rejected", "noted", "recordings")
     lines = {key: [line for v in verdicts for line in v[key]] for key in kinds}
     return {
         **{"first": first, "candidate": [*candidates.values()], "stamps": [*stamps.values()]},
+        "contents": [*contents.values()],
         **lines,
     }
 

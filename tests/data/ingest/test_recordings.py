@@ -105,10 +105,11 @@ def test_a_recording_that_changes_while_a_store_is_unfinished_is_read_again(
 def test_the_stamps_of_a_chunk_are_kept_where_a_process_died() -> None:
     verdicts = [
         {"first": first, "candidate": [[0]], "stamps": [stamp], "recordings": [[first, "ecg"]]}
-        | {"rejected": [], "noted": []}
+        | {"rejected": [], "noted": [], "contents": [[stamp]]}
         for first, stamp in ((4, "a"), (5, ""))
     ]
     merged = workers._merge_verdicts(4, verdicts)
     assert json.loads(json.dumps(merged)) == merged
     assert merged["stamps"] == ["a", ""]
+    assert merged["contents"] == [["a"], [""]]
     assert merged["recordings"] == [[4, "ecg"], [5, "ecg"]]
