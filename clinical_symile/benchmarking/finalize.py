@@ -25,6 +25,7 @@ from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import write_text
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
+from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.progress import Progress, ProgressBar
 from clinical_symile.tracking.provenance import provenance
@@ -47,6 +48,7 @@ class EvaluatedRuns:
         description: one sentence on the cohort.
         margin: largest acceptable loss under missing modalities; None for each task's own.
         started: start of the benchmark, by `time.perf_counter`.
+        tried: the settings that were tried; empty without tuning.
     """
 
     out: Path
@@ -58,6 +60,7 @@ class EvaluatedRuns:
     description: str
     margin: float | None
     started: float
+    tried: tuple[TriedSetting, ...] = ()
 
     @property
     def oracle(self) -> Run:
@@ -94,6 +97,11 @@ class Stage:
     name: str
     files: tuple[str, ...]
     compute: Callable[[EvaluatedRuns, Progress], Tables]
+
+
+def _settings(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
+    progress(1, 1)
+    return {"settings.jsonl": evaluated.tried}
 
 
 def _comparisons(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
@@ -163,6 +171,7 @@ def _masks(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
 
 
 STAGES = (
+    Stage("List settings", ("settings.jsonl",), _settings),
     Stage("Compare runs", ("comparisons.jsonl",), _comparisons),
     Stage("Evaluate the oracle", (), _oracle),
     Stage("Analyze runs", (), _analyses),

@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
+from clinical_symile.benchmarking.settings import choose_setting
 from clinical_symile.benchmarking.spec import (
     BenchmarkPlan,
     BenchmarkSpec,
     plan_benchmark,
 )
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.pair_sum_ceiling import evaluate_pair_sums
@@ -21,6 +24,7 @@ from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import PAIR_SUMS, baseline_run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
@@ -64,13 +68,14 @@ def complete_benchmark(
             bar=bar,
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
-        runs = train_and_evaluate(plan, tasks, store=store, out=out, bar=bar)
+        runs, tried = train_and_evaluate(plan, tasks, store=store, out=out, bar=bar)
         runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=bar)
         evaluated = EvaluatedRuns(
             out=out,
             report=spec.report,
             store=store,
             runs=tuple(runs),
+            tried=tuple(tried),
             tasks=tuple(tasks),
             notes=tuple(notes),
             description=plan.description,
@@ -87,8 +92,11 @@ def train_and_evaluate(
     store: CohortStore,
     out: Path,
     bar: ProgressBar,
-) -> list[Run]:
+) -> tuple[list[Run], list[TriedSetting]]:
     """Train each pretraining task with each seed, and evaluate each run on the tasks.
+
+    A task to tune is trained in each of its settings with the first seed; the best setting on the
+    tuning split is kept for all seeds.
 
     Args:
         plan: what to train.
@@ -98,27 +106,41 @@ def train_and_evaluate(
         bar: makes a progress bar for a label.
 
     Returns:
-        The runs, seed by seed.
+        The runs, seed by seed, and the settings that were tried.
     """
-    uri, runs = tracking_uri(out), []
+    uri, runs, chosen = tracking_uri(out), list[Run](), dict[str, Pretraining]()
+    tried: list[TriedSetting] = []
+
+    def train_run(task: Pretraining, run: Run, *, seed: int, sync: bool) -> None:
+        with bar(f"Train {run.name}") as progress:
+            train(
+                task,
+                store=store,
+                run=run,
+                seed=seed,
+                accelerator=plan.spec.accelerator,
+                devices=plan.spec.devices,
+                on_epoch=lambda run: sync_run(run, uri=uri, folder=out) if sync else None,
+                progress=progress,
+            )
+
     for seed in plan.seeds:
         for task in plan.pretraining:
             run = Run(out / "runs" / run_name(task.name, seed))
-            with bar(f"Train {run.name}") as progress:
-                train(
-                    task,
-                    store=store,
-                    run=run,
+            if task.name in plan.settings and task.name not in chosen:
+                chosen[task.name], rows = choose_setting(
+                    plan.settings[task.name],
+                    out=out,
+                    run_name=run.name,
                     seed=seed,
-                    accelerator=plan.spec.accelerator,
-                    devices=plan.spec.devices,
-                    on_epoch=lambda run: sync_run(run, uri=uri, folder=out),
-                    progress=progress,
+                    train=partial(train_run, seed=seed, sync=False),
                 )
+                tried += rows
+            train_run(chosen.get(task.name, task), run, seed=seed, sync=True)
             with bar(f"Evaluate {run.name}") as progress:
                 evaluate_run(run, tasks, store=store, progress=progress)
             runs.append(run)
-    return runs
+    return runs, tried
 
 
 def evaluate_baselines(

@@ -1,11 +1,12 @@
 """Describe what a benchmark trains, evaluates and compares."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.config.report_file import benchmark_requirements
-from clinical_symile.config.tasks.read import Pretraining, pretraining_task
+from clinical_symile.config.tasks.read import Pretraining, setting_tasks
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
@@ -34,6 +35,8 @@ class BenchmarkSpec:
         generate: `field=value` for the parameters of a synthetic cohort.
         allow_links: True to read what symbolic links find outside the folder of raw files.
         overrides: `field=value` for the pretraining tasks.
+        tune: True to train each setting of each pretraining task with the first seed, and to keep
+            the best on the tuning split.
         accelerator: `cpu`, `cuda` or `auto`, as for `train`.
         devices: number of devices, as for `train`.
     """
@@ -48,6 +51,7 @@ class BenchmarkSpec:
     generate: tuple[str, ...] = ()
     allow_links: bool = False
     overrides: tuple[str, ...] = ()
+    tune: bool = False
     accelerator: str = "auto"
     devices: int = 1
 
@@ -64,6 +68,7 @@ class BenchmarkPlan:
         seeds: seeds of training.
         missingness: patterns to evaluate under; empty for each task's own.
         description: one sentence on the cohort.
+        settings: for each task to tune, by name, the task in each of its settings.
         pair_sums: True if the report shows the ceiling of sums over pairs.
     """
 
@@ -74,7 +79,14 @@ class BenchmarkPlan:
     seeds: tuple[int, ...]
     missingness: tuple[str, ...]
     description: str
+    settings: Mapping[str, tuple[Pretraining, ...]] = field(default_factory=dict)
     pair_sums: bool = False
+
+    @property
+    def n_trainings(self) -> int:
+        """The number of trainings: of each setting with the first seed, of the best with others."""
+        tried = sum(len(self.settings.get(task.name, (task,))) for task in self.pretraining)
+        return tried + len(self.pretraining) * (len(self.seeds) - 1)
 
     def applicable_tasks(
         self, catalog: Catalog, store: CohortStore
@@ -106,13 +118,15 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     baselines = needed.baselines if spec.baselines is None else spec.baselines
     for name in baselines:
         resolve(name, BASELINES)
+    settings = {name: setting_tasks(catalog, name, spec.overrides) for name in pretraining}
     return BenchmarkPlan(
         spec=spec,
-        pretraining=tuple(pretraining_task(catalog, name, spec.overrides) for name in pretraining),
+        pretraining=tuple(tasks[0] for tasks in settings.values()),
         tasks=needed.tasks if spec.tasks is None else spec.tasks,
         baselines=baselines,
         seeds=needed.seeds if spec.seeds is None else spec.seeds,
         missingness=needed.missingness,
         description=cohort.description,
+        settings={name: tasks for name, tasks in settings.items() if spec.tune and len(tasks) > 1},
         pair_sums=_PAIR_SUMS_SECTION in needed.sections,
     )

@@ -48,6 +48,11 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         type=seeds,
         help="seeds to train with, such as 0,1,2, instead of the report's",
     )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="train each setting of a task with the first seed, and keep the best on tuning",
+    )
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
     add_generate(parser)
     add_links(parser)
@@ -71,6 +76,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         generate=tuple(options.generate),
         allow_links=options.allow_links,
         overrides=tuple(options.set),
+        tune=options.tune,
         accelerator=options.accelerator,
         devices=options.devices,
     )

@@ -33,12 +33,29 @@ def apply_override(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
     Raises:
         DefinitionError: it has another form, or a table does not exist.
     """
-    keys, value = parse_override(setting)
-    return _replaced(table, keys.split("."), value, setting)
+    field, value = parse_override(setting)
+    return replace_field(table, field, value, where=f"--set {setting}")
+
+
+def replace_field(
+    table: Mapping[str, Any], field: str, value: Any, *, where: str
+) -> dict[str, Any]:
+    """Return the table with another value of a field; dots lead into existing tables.
+
+    Args:
+        table: what a definition says.
+        field: the field, such as `objective.temperature`.
+        value: its new value.
+        where: the setting, for messages.
+
+    Raises:
+        DefinitionError: a table on the way does not exist.
+    """
+    return _replaced(table, field.split("."), value, where)
 
 
 def _replaced(
-    table: Mapping[str, Any], keys: Sequence[str], value: Any, setting: str
+    table: Mapping[str, Any], keys: Sequence[str], value: Any, where: str
 ) -> dict[str, Any]:
     key, *rest = keys
     if not rest:
@@ -47,6 +64,6 @@ def _replaced(
     if not is_table(inner):
         tables = {name: None for name, entry in table.items() if is_table(entry)}
         raise DefinitionError(
-            f"--set {setting}: {unknown_name_message(key, tables, what='table')}", code="CS-F008"
+            f"{where}: {unknown_name_message(key, tables, what='table')}", code="CS-F008"
         )
-    return {**table, key: _replaced(inner, rest, value, setting)}
+    return {**table, key: _replaced(inner, rest, value, where)}

@@ -35,6 +35,7 @@ from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of, file_sha256
 from clinical_symile.tracking.progress import Progress
 
+_WASTE = ".waste.partial"
 _ROW_FILE = "samples.arrow"
 _SELECTION = "selected.json"
 
@@ -267,13 +268,16 @@ def _open_work_folder(work: Path, key: str) -> None:
 
 
 def _waste_folder(work: Path) -> Path:
-    """Return the name that a folder has while it is created or removed."""
-    return work.with_name(work.name + ".waste")
+    """Return the name that a folder has while it is created or removed.
+
+    It ends in `.partial`, as all does that no checksum is kept of.
+    """
+    return work.with_suffix(_WASTE)
 
 
 def _remove(folder: Path) -> None:
     """Remove a folder; if this is killed, no part of it stays under its name."""
-    waste = folder if folder.name.endswith(".waste") else _waste_folder(folder)
+    waste = folder if folder.name.endswith(_WASTE) else _waste_folder(folder)
     if folder.exists() and folder != waste:
         folder.replace(waste)
     shutil.rmtree(waste, ignore_errors=True)

@@ -198,6 +198,7 @@ SECTIONS = Family(
             "clinical_symile.reporting.sections.retrieval_examples:RETRIEVAL_EXAMPLES"
         ),
         "retrieval_missing": "clinical_symile.reporting.sections.performance:RETRIEVAL_MISSING",
+        "settings": "clinical_symile.reporting.sections.settings:SETTINGS",
         "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",
         "training": "clinical_symile.reporting.sections.training_curves:TRAINING",
         "third_order": "clinical_symile.reporting.sections.third_order:THIRD_ORDER",

@@ -27,6 +27,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodRank,
     NetBenefitDifference,
     SeedComponents,
+    TriedSetting,
 )
 from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.mlflow import SyncResult
@@ -135,6 +136,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
             _read_if_there(out / "net_benefit_differences.jsonl", NetBenefitDifference), hidden
         ),
         masks=_read_if_there(out / "masks.jsonl", MaskAuroc),
+        settings=_read_if_there(out / "settings.jsonl", TriedSetting),
         unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],
         notes=record["notes"],
         cohort={**store.manifest, "description": record["description"]},

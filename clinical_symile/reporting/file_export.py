@@ -21,6 +21,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodRank,
     NetBenefitDifference,
     SeedComponents,
+    TriedSetting,
 )
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
 
@@ -34,6 +35,7 @@ _TABLES: Mapping[str, type[Any]] = {
     "seeds": SeedComponents,
     "ranks": MethodRank,
     "masks": MaskAuroc,
+    "settings": TriedSetting,
     "net_benefit_differences": NetBenefitDifference,
     "unscored": SkippedResult,
     **ANALYSIS_TABLES,

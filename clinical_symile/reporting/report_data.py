@@ -14,6 +14,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodRank,
     NetBenefitDifference,
     SeedComponents,
+    TriedSetting,
 )
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
@@ -58,6 +59,7 @@ class ReportData:
         ranks: of methods, over tasks.
         methods_compared: differences of methods over subjects and seeds.
         net_benefit_differences: differences of net benefit between runs.
+        settings: the settings of each method that were tried on the tuning split.
         masks: AUROC of outcomes predicted from the missingness mask alone.
         analysis: calibration, decision curves, modality values and subgroups, of all runs.
         results_by_rule: primary metric of retrieval by each rule for a missing query modality.
@@ -87,6 +89,7 @@ class ReportData:
     methods_compared: Sequence[MethodComparison] = ()
     net_benefit_differences: Sequence[NetBenefitDifference] = ()
     masks: Sequence[MaskAuroc] = ()
+    settings: Sequence[TriedSetting] = ()
     analysis: RunAnalysis = field(default_factory=RunAnalysis)
     results_by_rule: Sequence[Result] = ()
     unscored: Sequence[SkippedResult] = ()

@@ -1,6 +1,35 @@
-"""Define the rows of a benchmark's tables of masks, seeds, ranks and comparisons of methods."""
+"""Define the rows of a benchmark's tables of settings, masks, seeds, ranks and comparisons."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriedSetting:
+    """One setting of a pretraining task, and what it reached on the tuning split.
+
+    Attributes:
+        task: the pretraining task.
+        setting: its number; 1 is the task as it is defined.
+        changes: the fields that the setting changes, with their values.
+        seed: the seed it was trained with.
+        metric: the metric of the tuning split that selects epochs and settings.
+        value: its highest value after an epoch.
+        epoch: that epoch.
+        epochs: number of epochs.
+        chosen: whether the task is trained with this setting.
+    """
+
+    task: str
+    setting: int
+    changes: Mapping[str, Any]
+    seed: int
+    metric: str
+    value: float
+    epoch: int
+    epochs: int
+    chosen: bool
 
 
 @dataclass(frozen=True, kw_only=True)

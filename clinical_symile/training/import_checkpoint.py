@@ -163,7 +163,7 @@ def _task(released: LightningFile, catalog: Catalog, store: CohortStore, where: 
     statistics = store.manifest["modalities"]["ecg"]["statistics"]
     if "sd_mv" in statistics:
         ecg["sd_mv"] = statistics["sd_mv"]
-    definition = paper.model_dump(mode="json", exclude={"name"})
+    definition = paper.model_dump(mode="json", exclude={"name", "settings"})
     definition |= {
         "dim": max(dim, _NARROWEST),
         "description": f"The official Symile-MIMIC model, trained with {objective}.",

@@ -19,7 +19,7 @@ def new_record(run: Run, task: Pretraining, store: CohortStore, *, seed: int) ->
         "started": now(),
         **provenance(),
         **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
-        "definition": task.model_dump(mode="json", exclude={"name"}),
+        "definition": task.model_dump(mode="json", exclude={"name", "settings"}),
     }
 
 

@@ -12,7 +12,7 @@ from clinical_symile.api.verification import verify
 from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.benchmarking.finalize import STAGES
 from clinical_symile.benchmarking.run import complete_benchmark
-from clinical_symile.benchmarking.spec import BenchmarkSpec
+from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
@@ -22,6 +22,7 @@ from clinical_symile.evaluation.references import evaluate_baseline, evaluate_or
 from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.checksums import CHECKSUMS_FILE
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.results import Comparison, Result, read_rows
@@ -375,3 +376,27 @@ def test_a_rule_is_refused_where_the_score_has_none_or_the_rule_is_unknown(
     symile = next(run for run in made.runs if run.name.startswith("symile"))
     with pytest.raises(DefinitionError, match="did you mean 'marginalize'"):
         evaluate_run(symile, made.tasks, store=made.store, missing_query="marginalise")
+
+
+@pytest.mark.slow
+def test_the_best_setting_on_tuning_is_evaluated_with_every_seed(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    for name in ("source", "store"):
+        shutil.copytree(synthetic_store.path.parent / name, tmp_path / name)
+    spec = replace(SPEC, pretraining=("pretraining/clip",), seeds=(0, 1), tune=True)
+    assert plan_benchmark(spec, catalog=catalog).n_trainings == 4
+    with with_few_resamples_everywhere() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        made = complete_benchmark(spec, catalog=catalog, out=tmp_path, bar=quiet)
+    rows = read_rows(tmp_path / "settings.jsonl", TriedSetting)
+    (chosen,) = [row for row in rows if row.chosen]
+    assert chosen.value == max(row.value for row in rows)
+    runs = [Run(tmp_path / "runs" / f"clip-{seed}") for seed in (0, 1)]
+    temperature = chosen.changes.get("objective.temperature", 0.07)
+    definitions = [run.metadata["definition"]["objective"]["temperature"] for run in runs]
+    assert definitions == [temperature] * 2
+    best = Run(tmp_path / "settings" / str(chosen.setting) / "clip-0")
+    assert runs[0].weights.read_bytes() == best.weights.read_bytes()
+    assert {run.name for run in made.runs} == {"clip-0", "clip-1", "oracle"}
+    assert verify(tmp_path).is_intact

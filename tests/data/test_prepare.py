@@ -11,6 +11,8 @@ import pytest
 from clinical_symile.data.ingest import decode
 from clinical_symile.data.ingest import worker_pool as workers
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.files import lock_folder, write_text
+from clinical_symile.tracking.checksums import changed_files, read_checksums
 from tests.helpers.hospital import Hospital, refusal, run
 
 
@@ -210,7 +212,7 @@ def test_what_fails_before_anything_was_decoded_leaves_nothing_behind(
 
 
 def test_what_a_killed_run_was_removing_is_removed(hospital: Hospital) -> None:
-    waste = hospital.out.with_name("store.partial.waste")
+    waste = hospital.out.with_name("store.waste.partial")
     waste.mkdir()
     (waste / "cxr.npy").write_bytes(b"half")
     run(hospital)
@@ -219,6 +221,15 @@ def test_what_a_killed_run_was_removing_is_removed(hospital: Hospital) -> None:
     (partial / "key").write_text("of it")
     run(hospital)
     assert {path.name for path in hospital.out.parent.glob("store*")} == {"store"}
+
+
+def test_what_lies_beside_a_store_while_it_is_made_has_no_checksum(hospital: Hospital) -> None:
+    outer = hospital.out.parent
+    with lock_folder(outer):
+        write_text(outer / "results.jsonl", "")  # a benchmark writes its own files, too
+        run(hospital)
+    assert sorted(read_checksums(outer) or ()) == ["results.jsonl"]
+    assert not changed_files(outer, everything=True)
 
 
 def test_a_cohort_without_any_usable_recording_is_refused(hospital: Hospital) -> None:

@@ -10,14 +10,16 @@ from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.errors import DefinitionError
 
 _EXTENDS = "extends"
+# Other values to try belong to one task: those of another objective have other fields.
+_NOT_INHERITED = ("settings",)
 
 
 def resolve_task_table(catalog: Catalog, name: str) -> dict[str, Any]:
     """Return what a task's file says, with everything that it inherits.
 
-    A task that has `extends = "NAME"` inherits every key of that task, of any catalog. Its own
-    value replaces an inherited one; tables are merged by key. A table with another `name` than the
-    inherited one replaces it, since other arguments belong to another object.
+    A task that has `extends = "NAME"` inherits every key of that task but `settings`, of any
+    catalog. Its own value replaces an inherited one; tables are merged by key. A table with another
+    `name` than the inherited one replaces it, since other arguments belong to another object.
 
     Args:
         catalog: the definitions.
@@ -79,7 +81,8 @@ def _inherited(
             raise DefinitionError(
                 *(problem.at(f"{path}: extends") for problem in error.problems), code="CS-F010"
             ) from None
-    table = _resolve(catalog, parent, children)
+    resolved = _resolve(catalog, parent, children)
+    table = {key: value for key, value in resolved.items() if key not in _NOT_INHERITED}
     if table.get("kind") == "pretraining":
         table = PRETRAINING_WORDS.update(table, where=str(catalog.path("tasks", parent)))
     return table

@@ -1,6 +1,6 @@
 """`Pretraining`: the fields of a task that trains an encoder for each modality."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -103,6 +103,9 @@ class Pretraining(TaskTable):
         optimiser: see `Optimiser`.
         selection: see `Selection`.
         side: see `Side`; None for an objective that reads embeddings alone.
+        settings: up to three other settings to try, each with the fields that it changes, such as
+            `{ "objective.temperature" = 0.1 }`. `benchmark --tune` trains the task and each of
+            these, and keeps the best on the tuning split. They are not inherited.
     """
 
     name: str
@@ -126,6 +129,7 @@ class Pretraining(TaskTable):
     optimiser: Optimiser
     selection: Selection
     side: Side | None = None
+    settings: Annotated[tuple[dict[str, Any], ...], Field(max_length=3)] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Pretraining":

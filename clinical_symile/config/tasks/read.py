@@ -7,7 +7,7 @@ from typing import Any
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.definition import read_definition
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
-from clinical_symile.config.overrides import apply_override, parse_override
+from clinical_symile.config.overrides import apply_override, parse_override, replace_field
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -58,6 +58,25 @@ def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> P
     return task
 
 
+def setting_tasks(catalog: Catalog, name: str, overrides: Sequence[str]) -> tuple[Pretraining, ...]:
+    """Read a pretraining task in each of its settings, its own first; see `Pretraining.settings`.
+
+    Args:
+        catalog: the definitions.
+        name: the task's name.
+        overrides: as for `read_task`; they are applied before a setting.
+
+    Raises:
+        DefinitionError: as for `pretraining_task`.
+    """
+    task = pretraining_task(catalog, name, overrides)
+    table, where = resolve_task_table(catalog, name), str(catalog.path("tasks", name))
+    for override in overrides:
+        table = apply_override(table, override)
+    table = PRETRAINING_WORDS.update({**table, "name": name}, where=where)
+    return (task, *_other_settings(table, task.settings, where=where))
+
+
 def parse_task(
     table: Mapping[str, Any], *, name: str, where: str, overrides: Sequence[str] = ()
 ) -> Task:
@@ -87,7 +106,33 @@ def parse_task(
     if kind == "pretraining":
         _check_method_name(name, where=where)
         table = PRETRAINING_WORDS.update(table, where=where)
-    return read_definition(KINDS[kind], {**table, "name": name}, where=where)
+    task = read_definition(KINDS[kind], {**table, "name": name}, where=where)
+    if isinstance(task, Pretraining):
+        _other_settings({**table, "name": name}, task.settings, where=where)
+    return task
+
+
+def _other_settings(
+    table: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], *, where: str
+) -> list[Pretraining]:
+    """Return the task in each of its other settings, which have no settings of their own."""
+    tasks: list[Pretraining] = []
+    problems: list[Any] = []
+    for number, setting in enumerate(settings, start=2):
+        place, changed = f"{where}: setting {number}", {**table, "settings": ()}
+        try:
+            if not setting:
+                raise DefinitionError(
+                    f"{place}: changes no field; expected one at least. Remove it.", code="CS-F003"
+                )
+            for field, value in setting.items():
+                changed = replace_field(changed, field, value, where=place)
+            tasks.append(read_definition(Pretraining, changed, where=place))
+        except DefinitionError as error:
+            problems += error.problems
+    if problems:
+        raise DefinitionError(*problems, code="CS-F003")
+    return tasks
 
 
 def _check_method_name(name: str, *, where: str) -> None:
@@ -102,8 +147,8 @@ def _check_method_name(name: str, *, where: str) -> None:
 
 
 def task_digest(task: Task) -> str:
-    """Compute a digest of a resolved task without its description, name, default and margin."""
-    content = task.model_dump(mode="json", exclude={"name", "description", "margin"})
+    """Compute a digest of a resolved task without its description, name, margin and settings."""
+    content = task.model_dump(mode="json", exclude={"name", "description", "margin", "settings"})
     if content.get("side") is None:  # the digests of tasks without the table stay as they were
         content.pop("side", None)
     return digest_of(json.dumps(content, sort_keys=True))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.catalog import Catalog, open_catalog
 from clinical_symile.config.overrides import parse_override
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -10,6 +10,7 @@ from clinical_symile.config.tasks.read import (
     applicability_problems,
     parse_task,
     read_task,
+    setting_tasks,
     task_digest,
 )
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -106,3 +107,56 @@ def test_a_missing_file_is_reported(tmp_path: Path):
     catalog = Catalog(cohorts={}, tasks={"nowhere": tmp_path / "nowhere.toml"}, reports={})
     with pytest.raises(DefinitionError, match="no such file"):
         read_task(catalog, "nowhere")
+
+
+CLIP_SETTINGS = 'extends = "pretraining/clip"\nsettings = [\n{}]\n'
+
+
+def _catalog_with(tmp_path: Path, settings: str) -> Catalog:
+    folder = tmp_path / "tasks" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "clip.toml").write_text(CLIP_SETTINGS.format(settings), encoding="utf-8")
+    return open_catalog([tmp_path])
+
+
+def test_a_task_is_read_in_each_of_its_settings(tmp_path: Path):
+    catalog = _catalog_with(tmp_path, '{ "objective.temperature" = 0.5, epochs = 3 },\n')
+    own, other = setting_tasks(catalog, "mine/clip", ["batch_size=64"])
+    assert (own.objective.arguments["temperature"], own.epochs, own.batch_size) == (0.07, 8, 64)
+    assert (other.objective.arguments["temperature"], other.epochs, other.batch_size) == (
+        0.5,
+        3,
+        64,
+    )
+    assert other.name == own.name
+    assert task_digest(own) != task_digest(other)
+
+
+def test_settings_are_no_part_of_the_digest_and_are_not_inherited(tmp_path: Path):
+    catalog = _catalog_with(tmp_path, '{ "objective.temperature" = 0.5 },\n')
+    parent, child = (_read(catalog, name) for name in ("pretraining/clip", "mine/clip"))
+    assert isinstance(parent, Pretraining)
+    assert isinstance(child, Pretraining)
+    assert parent.settings != child.settings
+    assert task_digest(parent) == task_digest(child)
+    (tmp_path / "tasks" / "mine" / "next.toml").write_text('extends = "mine/clip"\n')
+    grandchild = _read(open_catalog([tmp_path]), "mine/next")
+    assert isinstance(grandchild, Pretraining)
+    assert grandchild.settings == ()
+
+
+def test_every_problem_of_every_setting_is_said_at_once(tmp_path: Path):
+    settings = '{ "objective.temprature" = 0.5 },\n{ "objektive.temperature" = 0.5 },\n{},\n'
+    with pytest.raises(DefinitionError) as refused:
+        _read(_catalog_with(tmp_path, settings), "mine/clip")
+    text = str(refused.value)
+    assert "setting 2" in text
+    assert "temprature" in text
+    assert "'objektive'; did you mean 'objective'" in text
+    assert "setting 4: changes no field" in text
+
+
+def test_a_task_has_four_settings_at_most(tmp_path: Path):
+    settings = '{ "objective.temperature" = 0.5 },\n' * 4
+    with pytest.raises(DefinitionError, match="settings"):
+        _read(_catalog_with(tmp_path, settings), "mine/clip")
