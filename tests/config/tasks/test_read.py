@@ -146,12 +146,12 @@ def test_settings_are_no_part_of_the_digest_and_are_not_inherited(tmp_path: Path
 
 
 def test_every_problem_of_every_setting_is_said_at_once(tmp_path: Path):
-    settings = '{ "objective.temprature" = 0.5 },\n{ "objektive.temperature" = 0.5 },\n{},\n'
+    settings = '{ "objective.warmth" = 0.5 },\n{ "objektive.temperature" = 0.5 },\n{},\n'
     with pytest.raises(DefinitionError) as refused:
         _read(_catalog_with(tmp_path, settings), "mine/clip")
     text = str(refused.value)
     assert "setting 2" in text
-    assert "temprature" in text
+    assert "warmth" in text
     assert "'objektive'; did you mean 'objective'" in text
     assert "setting 4: changes no field" in text
 
