@@ -1,5 +1,6 @@
 """Run benchmarks, render reports, read results and export tables and figures."""
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,8 @@ def benchmark(
         out: the folder of everything that is written.
         source: the folder of the raw files; a synthetic cohort needs none.
         catalog: folders with definitions of your own.
-        progress: show progress bars on a terminal or in a notebook.
+        progress: show progress bars on a terminal or in a notebook, and print to stderr about how
+            long the trainings will take.
 
     Returns:
         The folder's store, runs, results, comparisons and report.
@@ -90,6 +92,7 @@ def benchmark(
         out=Path(out),
         source=None if source is None else Path(source),
         bar=choose_bar(progress),
+        notify=partial(print, file=sys.stderr) if progress else None,
     )
 
 

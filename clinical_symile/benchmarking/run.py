@@ -1,10 +1,11 @@
 """Run a benchmark: prepare, train, evaluate, compare and report; reuse what is already there."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from clinical_symile.benchmarking.estimate import estimate_trainings
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
 from clinical_symile.benchmarking.settings import choose_setting
 from clinical_symile.benchmarking.spec import (
@@ -39,6 +40,7 @@ def complete_benchmark(
     out: Path,
     source: Path | None = None,
     bar: ProgressBar,
+    notify: Callable[[str], object] | None = None,
 ) -> Benchmark:
     """Prepare, train and evaluate what is missing, compare the runs, and render the report.
 
@@ -50,6 +52,8 @@ def complete_benchmark(
         source: folder of the raw files; None for `out/source`, where the files of a synthetic
             cohort are written.
         bar: makes a progress bar for a label.
+        notify: called with the number of trainings and their estimated time, before they begin;
+            None to estimate nothing. Trainings on several devices are not estimated.
 
     Raises:
         DefinitionError: a name of the spec does not exist, or no task applies to the cohort.
@@ -68,6 +72,10 @@ def complete_benchmark(
             bar=bar,
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
+        if notify is not None and spec.devices == 1:
+            estimate = estimate_trainings(plan, store=store, out=out)
+            if estimate is not None:
+                notify(str(estimate))
         runs, tried = train_and_evaluate(plan, tasks, store=store, out=out, bar=bar)
         runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=bar)
         evaluated = EvaluatedRuns(

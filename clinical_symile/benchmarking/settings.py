@@ -11,7 +11,7 @@ from clinical_symile.tracking.checksums import CHECKSUMS_FILE, is_package_file
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.model_selection import selection_metric
 
-SETTINGS_FOLDER = "settings"
+_FOLDER = "settings"
 _RECORD = "run.toml"
 
 
@@ -41,7 +41,7 @@ def choose_setting(
     """
     trained: list[Run] = []
     for number, task in enumerate(settings, start=1):
-        run = Run(path_in(out / SETTINGS_FOLDER / str(number), run_name))
+        run = run_of_setting(out, number, run_name)
         train(task, run)
         trained.append(run)
     values = [_best_epoch(task, run) for task, run in zip(settings, trained, strict=True)]
@@ -57,11 +57,16 @@ def choose_setting(
             value=values[place][0],
             epoch=values[place][1],
             epochs=task.epochs,
-            chosen=place == best,
+            is_best=place == best,
         )
         for place, task in enumerate(settings)
     ]
     return settings[best], rows
+
+
+def run_of_setting(out: Path, number: int, run_name: str) -> Run:
+    """Return the run of a setting in a benchmark's folder; settings are counted from 1."""
+    return Run(path_in(out / _FOLDER / str(number), run_name))
 
 
 def copy_run(source: Run, target: Run) -> None:

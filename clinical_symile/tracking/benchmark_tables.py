@@ -18,7 +18,7 @@ class TriedSetting:
         value: its highest value after an epoch.
         epoch: that epoch.
         epochs: number of epochs.
-        chosen: whether the task is trained with this setting.
+        is_best: whether it has the highest value; the task is trained with it.
     """
 
     task: str
@@ -29,7 +29,7 @@ class TriedSetting:
     value: float
     epoch: int
     epochs: int
-    chosen: bool
+    is_best: bool
 
 
 @dataclass(frozen=True, kw_only=True)

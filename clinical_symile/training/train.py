@@ -3,8 +3,11 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -85,6 +88,45 @@ def train(
         training = _set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
         _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)
     return run
+
+
+def time_training(
+    task: Pretraining,
+    *,
+    store: CohortStore,
+    seed: int = 0,
+    accelerator: str = "auto",
+    n_steps: int = 3,
+) -> float:
+    """Estimate how many seconds the training of a task takes, from its first steps on one device.
+
+    It writes nothing. The metrics on the tuning split after each epoch come on top.
+
+    Args:
+        task: the pretraining task.
+        store: the prepared cohort to train on.
+        seed: as for `train`.
+        accelerator: as for `train`.
+        n_steps: number of steps to measure, after one that is not counted.
+
+    Raises:
+        DataError: as for `train`.
+        DefinitionError: as for `train`.
+    """
+    method = missing_modality_method(task.missing_modality)
+    view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
+    fabric = _launch(task, accelerator, devices=1)
+    with TemporaryDirectory() as folder:
+        training = _set_up(
+            task, view, Run(Path(folder)), fabric, seed=seed, dropout_rate=method.dropout_rate
+        )
+    batches = _epoch_batches(training, epoch=1)
+    seconds = []
+    for step, (batch, generator) in enumerate(islice(batches, n_steps + 1)):
+        started = time.perf_counter()
+        _train_step(training, batch, generator, epoch=1, step=step)
+        seconds.append(time.perf_counter() - started)
+    return float(np.mean(seconds[1:] or seconds)) * training.steps
 
 
 @dataclass(frozen=True)
@@ -213,20 +255,9 @@ def _train_epoch(
     training: _Training, epoch: int, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
     """Run the steps of an epoch and return its entry of the history."""
-    task, fabric, started = training.task, training.fabric, time.perf_counter()
-    batches = epoch_batches(
-        training.view,
-        training.loader,
-        batch_size=task.batch_size,
-        dropout_rate=training.dropout_rate,
-        augmentations=training.augmentations,
-        seed=training.seed,
-        epoch=epoch,
-        rank=fabric.global_rank,
-        processes=fabric.world_size,
-    )
+    task, started = training.task, time.perf_counter()
     losses, norms = [], []
-    for batch, generator in prefetch(batches):
+    for batch, generator in prefetch(_epoch_batches(training, epoch=epoch)):
         step = (epoch - 1) * training.steps_per_epoch + len(losses)
         loss, norm = _train_step(training, batch, generator, epoch=epoch, step=step)
         losses.append(loss)
@@ -244,6 +275,21 @@ def _train_epoch(
         ),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _epoch_batches(training: _Training, *, epoch: int) -> Iterator[tuple[Batch, torch.Generator]]:
+    """Yield this process's share of each batch of an epoch, and the batch's generator."""
+    return epoch_batches(
+        training.view,
+        training.loader,
+        batch_size=training.task.batch_size,
+        dropout_rate=training.dropout_rate,
+        augmentations=training.augmentations,
+        seed=training.seed,
+        epoch=epoch,
+        rank=training.fabric.global_rank,
+        processes=training.fabric.world_size,
+    )
 
 
 def _train_step(

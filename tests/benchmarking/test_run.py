@@ -390,7 +390,7 @@ def test_the_best_setting_on_tuning_is_evaluated_with_every_seed(
         patched.delenv("MLFLOW_TRACKING_URI", raising=False)
         made = complete_benchmark(spec, catalog=catalog, out=tmp_path, bar=quiet)
     rows = read_rows(tmp_path / "settings.jsonl", TriedSetting)
-    (chosen,) = [row for row in rows if row.chosen]
+    (chosen,) = [row for row in rows if row.is_best]
     assert chosen.value == max(row.value for row in rows)
     runs = [Run(tmp_path / "runs" / f"clip-{seed}") for seed in (0, 1)]
     temperature = chosen.changes.get("objective.temperature", 0.07)

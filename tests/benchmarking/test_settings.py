@@ -39,7 +39,7 @@ def test_the_setting_with_the_best_epoch_on_tuning_is_kept(
     training = Training({0.07: (0.2, 0.3), 0.03: (0.5, 0.1), 0.15: (0.1, 0.4)})
     task, rows = choose_setting(settings, out=tmp_path, run_name="clip-0", seed=0, train=training)
     assert task is settings[1]
-    assert [(row.setting, row.value, row.epoch, row.chosen) for row in rows] == [
+    assert [(row.setting, row.value, row.epoch, row.is_best) for row in rows] == [
         (1, 0.3, 2, False),
         (2, 0.5, 1, True),
         (3, 0.4, 2, False),

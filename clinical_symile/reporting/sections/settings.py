@@ -26,7 +26,7 @@ def draw_settings(
                 metric_label(row.metric),
                 format_value(row.value, row.metric, exact=True),
                 f"{row.epoch} of {row.epochs}",
-                "yes" if row.chosen else "",
+                "yes" if row.is_best else "",
             ]
         )
     head = ["method", "setting", "metric", "on tuning samples", "best epoch", "chosen"]

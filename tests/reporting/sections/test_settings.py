@@ -10,7 +10,7 @@ ROW = TriedSetting(
     value=0.25,
     epoch=2,
     epochs=8,
-    chosen=False,
+    is_best=False,
 )
 OTHER = TriedSetting(
     **{
@@ -18,7 +18,7 @@ OTHER = TriedSetting(
         "setting": 2,
         "changes": {"objective.temperature": 0.03, "epochs": 4},
         "value": 0.5,
-        "chosen": True,
+        "is_best": True,
     }
 )
 

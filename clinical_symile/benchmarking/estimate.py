@@ -1,0 +1,71 @@
+"""Estimate how long the trainings of a benchmark take, before the first one begins."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clinical_symile.benchmarking.settings import run_of_setting
+from clinical_symile.benchmarking.spec import BenchmarkPlan
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.task_selection import run_name
+from clinical_symile.formatting import format_duration
+from clinical_symile.registry.names import path_in
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.train import time_training
+
+
+@dataclass(frozen=True)
+class TrainingEstimate:
+    """The trainings that a benchmark has left, and about how long they take.
+
+    Attributes:
+        n_trainings: number of trainings that have not begun.
+        n_resumed: number of trainings that were stopped and will be resumed.
+        seconds: of those that have not begun, on one device of this machine.
+    """
+
+    n_trainings: int
+    n_resumed: int
+    seconds: float
+
+    def __str__(self) -> str:
+        resumed = f", and {self.n_resumed} that stopped before" if self.n_resumed else ""
+        return (
+            f"Trainings: {self.n_trainings}{resumed}; about {format_duration(self.seconds)} on "
+            "this machine, measured on three steps of each task. Evaluation comes on top."
+        )
+
+
+def estimate_trainings(
+    plan: BenchmarkPlan, *, store: CohortStore, out: Path
+) -> TrainingEstimate | None:
+    """Time a few steps of each task that is still to be trained; None if no training is left.
+
+    Args:
+        plan: what to train.
+        store: the prepared cohort.
+        out: the benchmark's folder; finished runs in it are not trained again.
+
+    Raises:
+        DataError: a task cannot be trained on the store.
+    """
+    n_trainings, n_resumed, seconds = 0, 0, 0.0
+    for task in plan.pretraining:
+        runs = _runs_of(task.name, plan, out)
+        new = [run for run in runs if not run.history]
+        n_trainings += len(new)
+        n_resumed += sum(not run.is_finished for run in runs) - len(new)
+        if new:
+            seconds += len(new) * time_training(
+                task, store=store, accelerator=plan.spec.accelerator
+            )
+    return TrainingEstimate(n_trainings, n_resumed, seconds) if n_trainings + n_resumed else None
+
+
+def _runs_of(task: str, plan: BenchmarkPlan, out: Path) -> list[Run]:
+    """Return the runs that are trained for a task, each setting's included."""
+    first, *others = plan.seeds
+    settings = len(plan.settings.get(task, ()))
+    name = run_name(task, first)
+    runs = [run_of_setting(out, number, name) for number in range(1, settings + 1)]
+    runs = runs or [Run(path_in(out / "runs", name))]
+    return [*runs, *(Run(path_in(out / "runs", run_name(task, seed))) for seed in others)]
