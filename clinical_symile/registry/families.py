@@ -170,6 +170,7 @@ SECTIONS = Family(
         "classification": "clinical_symile.reporting.sections.performance:CLASSIFICATION",
         "cohort": "clinical_symile.reporting.sections.cohort:COHORT_COUNTS",
         "conformal": "clinical_symile.reporting.sections.reliability:CONFORMAL",
+        "cost": "clinical_symile.reporting.sections.cost:COST",
         "decision_curve": "clinical_symile.reporting.sections.decision_curve:DECISION_CURVE",
         "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
         "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",

@@ -1,6 +1,7 @@
 """Define, write and read the rows of results and comparisons."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -219,7 +220,7 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
         for one in fields(kind)
         if one.default is MISSING and one.default_factory is MISSING
     }
-    what = kind.__name__.lower()
+    what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
     rows: list[_Row] = []
     others: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

@@ -107,7 +107,8 @@ def parse_task(
         _check_method_name(name, where=where)
         table = PRETRAINING_WORDS.update(table, where=where)
     task = read_definition(KINDS[kind], {**table, "name": name}, where=where)
-    if isinstance(task, Pretraining):
+    if isinstance(task, Pretraining) and not overrides:
+        # With another objective from an override, the settings need not fit: `setting_tasks` says.
         _other_settings({**table, "name": name}, task.settings, where=where)
     return task
 
