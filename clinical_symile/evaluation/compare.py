@@ -36,7 +36,7 @@ from clinical_symile.stats.hypothesis_tests import (
     TestResult,
     auroc_difference,
     delong,
-    mcnemar,
+    recall_test,
     sign_flip,
 )
 from clinical_symile.stats.metric_intervals import NO_WIDTH
@@ -353,7 +353,7 @@ def _tested(pair: _Pair, spread: _Spread) -> TestResult | None:
     if each is None:
         return _by_bootstrap(spread)
     if pair.metric.name == "recall_at_1":
-        return mcnemar(each(*one), each(*other), pair.subjects)
+        return recall_test(each(*one), each(*other), pair.subjects, rng=pair.rng)
     return sign_flip(each(*one), each(*other), pair.subjects, rng=pair.rng)
 
 

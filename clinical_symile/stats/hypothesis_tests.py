@@ -6,6 +6,7 @@ No test treats samples of one subject as independent:
   other class; with several samples of a subject in Obuchowski's form, which sums over subjects and
   is DeLong's own where each has one;
 - `mcnemar` for correct or wrong answers, such as recall@1;
+- `tied_recall` for these where a tie makes an answer correct in part;
 - `sign_flip` for any metric that is a mean over samples.
 
 Sources: DeLong et al., Biometrics 44, 1988, https://doi.org/10.2307/2531595. Obuchowski,
@@ -33,6 +34,8 @@ ENUMERATED = 12
 _TOLERANCE = 1e-12
 # Degrees of freedom of the variance of an AUROC per subject of the rarer class, by simulation.
 _DEGREES_PER_SUBJECT = 1.5
+# With fewer correct or wrong answers the differences are too skewed for sign flips, by simulation.
+_ENOUGH_ANSWERS = 10
 
 
 class TestResult(NamedTuple):
@@ -202,15 +205,17 @@ def mcnemar(
     subject, the sums of b - c of each subject are squared: Σ² / Σ(squares) is χ² with one degree
     of freedom for many subjects.
 
-    With ties at the first rank a sample is partly correct. Such a pair counts by the sign of its
-    difference, as one pair: the test is then the sign test.
-
     Args:
-        right: 1 where the run is correct, 0 where it is wrong, a share where it ties.
+        right: 1 where the run is correct, 0 where it is wrong.
         baseline: the same for the other run, row for row.
         subjects: the subject of each sample.
+
+    Raises:
+        ValueError: an answer is correct in part; see `tied_recall`.
     """
-    sign = np.sign(np.where(np.abs(right - baseline) < _TOLERANCE, 0.0, right - baseline))
+    if _has_ties(right) or _has_ties(baseline):
+        raise ValueError("an answer is correct in part; expected 0 or 1. Use tied_recall.")
+    sign = np.sign(right - baseline)
     difference = float((right - baseline).mean())
     people, codes = np.unique(subjects, return_inverse=True)
     if len(people) < len(subjects):
@@ -223,6 +228,60 @@ def mcnemar(
     law: Any = binom
     p_value = 2 * law.cdf(few, pairs, 0.5) - law.pmf(few, pairs, 0.5) if pairs else 1.0
     return TestResult("McNemar, mid-p", difference, float(min(p_value, 1.0)))
+
+
+def recall_test(
+    right: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+) -> TestResult:
+    """Test recall@1 by `mcnemar`, or by `tied_recall` where an answer ties; arguments as there."""
+    if _has_ties(right) or _has_ties(baseline):
+        return tied_recall(right, baseline, subjects, rng=rng)
+    return mcnemar(right, baseline, subjects)
+
+
+def _has_ties(right: Float[np.ndarray, " sample"]) -> bool:
+    """Return whether some answer is neither correct nor wrong."""
+    return bool(((right != 0) & (right != 1)).any())
+
+
+def tied_recall(
+    right: Float[np.ndarray, " sample"],
+    baseline: Float[np.ndarray, " sample"],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+    permutations: int = PERMUTATIONS,
+) -> TestResult:
+    """Test whether two runs are correct equally often where ties make answers correct in part.
+
+    A reference that ranks at random is correct in part in every sample. The signs of its
+    differences from a run say nothing of their mean: at the same recall of 0.1, nine in ten are
+    negative. So the test is that of the mean, by `sign_flip`. Its differences are skewed if few
+    answers are correct, or wrong: with fewer than 10 of either, in expectation, ties are taken as
+    broken at random. The variance of that is added to the squared sums of the subjects, and the
+    test is normal and conservative.
+
+    Args:
+        right: 1 where the run is correct, 0 where it is wrong, a share where it ties.
+        baseline: the same for the other run, row for row.
+        subjects: the subject of each sample.
+        rng: draws the signs.
+        permutations: as for `sign_flip`.
+    """
+    fewest = min(float(side.sum()) for one in (right, baseline) for side in (one, 1 - one))
+    if fewest >= _ENOUGH_ANSWERS:
+        return sign_flip(right, baseline, subjects, rng=rng, permutations=permutations)
+    people, codes = np.unique(subjects, return_inverse=True)
+    sums = np.bincount(codes, right - baseline, len(people))
+    broken = sum(float((one * (1 - one)).sum()) for one in (right, baseline))
+    variance = float((sums**2).sum()) + broken
+    z = abs(sums.sum()) / np.sqrt(variance) if variance else 0.0
+    difference = float((right - baseline).mean())
+    return TestResult("ties broken at random, normal", difference, float(2 * ndtr(-z)))
 
 
 def sign_flip(

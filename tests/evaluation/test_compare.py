@@ -38,11 +38,12 @@ def _run(
     rows: list[int] | None = None,
     digest: str | None = None,
     patterns: tuple[str, ...] = ("complete",),
+    tied: int = 0,
 ) -> Run:
-    """A run that was scored with so many candidates above the right one."""
+    """A run that was scored with so many candidates above the right one, or tied with it."""
     run = Run(folder)
     run.write_metadata({"name": run.name, "seed": 0})
-    outcome = pd.DataFrame({"row": rows or list(range(len(above))), "above": above, "tied": 0})
+    outcome = pd.DataFrame({"row": rows or list(range(len(above))), "above": above, "tied": tied})
     results = [
         Result(
             run=run.name,
@@ -153,6 +154,16 @@ def test_runs_that_were_scored_on_another_store_or_task_than_this_are_refused(
     stale = _run(tmp_path / "c-0", synthetic_store, task, [0, 1], digest=made.digest[::-1])
     with pytest.raises(DataError, match="run 'c-0'"):
         compare(run, stale, task, store=synthetic_store)
+
+
+def test_a_run_as_good_as_a_random_ranking_is_not_called_worse(
+    catalog: Catalog, task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    run = _run(tmp_path / "a-0", synthetic_store, task, [0, *[1] * 9] * 6)
+    reference = _run(tmp_path / "b-0", synthetic_store, task, [0] * 60, tied=9)
+    (made,) = compare(run, reference, task, store=synthetic_store)
+    assert made.difference == pytest.approx(0)
+    assert made.p_value == pytest.approx(1)
 
 
 def test_a_difference_has_the_test_of_its_metric(

@@ -12,6 +12,7 @@ from clinical_symile.stats.hypothesis_tests import (
     delong,
     mcnemar,
     sign_flip,
+    tied_recall,
 )
 
 
@@ -156,12 +157,46 @@ def test_clustered_mcnemar_with_one_sample_each_is_the_plain_chi_square(rng):
     assert tested.p_value == pytest.approx(scipy.stats.chi2.sf((b - c) ** 2 / (b + c), 1))
 
 
-def test_a_tie_counts_as_one_pair_by_the_sign_of_its_difference():
-    # Run ahead in 6 (one of them by a share of a tie), behind in 1, even in 2:
-    # p = 2 (1 + 7) / 128 - 7 / 128.
-    right = np.array([1, 1, 1, 1, 1, 0.5, 0.0, 1.0, 0.5])
-    baseline = np.array([0, 0, 0, 0, 0, 0.25, 0.2, 1.0, 0.5])
-    assert mcnemar(right, baseline, np.arange(9)).p_value == pytest.approx((2 * 8 - 7) / 128)
+def test_mcnemar_refuses_an_answer_that_is_correct_in_part():
+    with pytest.raises(ValueError, match="correct in part"):
+        mcnemar(np.array([1.0, 0.5]), np.array([0.0, 1.0]), np.arange(2))
+
+
+def test_a_run_as_good_as_chance_is_no_worse_than_chance():
+    # 30 of 300 are correct, chance is 0.1 in each: equal means, but nine in ten signs are minus.
+    right = np.repeat([1.0, 0.0], [30, 270])
+    tested = tied_recall(right, np.full(300, 0.1), np.arange(300), rng=np.random.default_rng(0))
+    assert tested.test == "sign flips"
+    assert (tested.difference, tested.p_value) == (pytest.approx(0), 1.0)
+
+
+@pytest.mark.parametrize(("n", "share"), [(30, 0.1), (60, 0.1), (300, 0.1), (60, 0.5), (30, 0.9)])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_few_runs_of_chance_differ_from_chance(n: int, share: float, copies: int):
+    rng = np.random.default_rng(0)
+    subjects = np.repeat(np.arange(n), copies)
+    replicates, rejected = 400, 0
+    for _ in range(replicates):
+        right = (rng.random(n * copies) < share).astype(float)
+        reference = np.full(n * copies, share)
+        tested = tied_recall(right, reference, subjects, rng=rng, permutations=199)
+        rejected += tested.p_value <= 0.05
+    # At most 6 %, and three Monte Carlo standard errors.
+    assert rejected / replicates <= 0.06 + 3 * np.sqrt(0.06 * 0.94 / replicates)
+
+
+def test_few_answers_are_tested_as_if_ties_were_broken_at_random():
+    # By hand: differences 0.5, -0.5, 1 and -0.25 of four subjects; ties vary by 2/4 + 3/16.
+    right = np.array([1.0, 0.0, 1.0, 0.25])
+    baseline = np.array([0.5, 0.5, 0.0, 0.5])
+    tested = tied_recall(right, baseline, np.arange(4), rng=np.random.default_rng(0))
+    variance = (0.25 + 0.25 + 1 + 0.0625) + (3 * 0.25 + 0.1875)
+    assert tested.p_value == pytest.approx(2 * scipy.stats.norm.sf(0.75 / np.sqrt(variance)))
+    assert tested.test == "ties broken at random, normal"
+    # The sums of a subject's samples are squared, not the samples.
+    paired = tied_recall(right, baseline, np.array([0, 0, 1, 1]), rng=np.random.default_rng(0))
+    variance = 0.75**2 + (3 * 0.25 + 0.1875)
+    assert paired.p_value == pytest.approx(2 * scipy.stats.norm.sf(0.75 / np.sqrt(variance)))
 
 
 def test_sign_flips_of_few_subjects_are_all_of_them(rng):
