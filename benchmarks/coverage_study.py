@@ -22,7 +22,12 @@ from scipy.special import expit, ndtr, ndtri
 
 from clinical_symile.metrics.conformal import conformal_threshold, covered, prediction_sets
 from clinical_symile.metrics.decision_curve import net_benefit_estimate
-from clinical_symile.stats.area_intervals import area_moments, score_limits
+from clinical_symile.stats.area_intervals import (
+    AreaMoments,
+    area_moments,
+    difference_limits,
+    score_limits,
+)
 from clinical_symile.stats.bootstrap import Interval, Resampled
 from clinical_symile.stats.estimate import StudentEstimate, weighted_sum
 from clinical_symile.stats.hypothesis_tests import (
@@ -229,7 +234,7 @@ def _designs() -> Iterator[tuple[int, str]]:
 
 
 def gaps(rng: Rng, studies: int) -> Iterator[Cell]:
-    """Tests of a subgroup's gap in a proportion and in AUROC, without a gap."""
+    """Tests of a subgroup's gap in a proportion, without a gap."""
     for one, other in ((12, 18), (12, 48), (30, 30), (30, 270), (150, 150)):
         for cluster in CLUSTERS:
             groups = [cluster_of(rng, size, cluster) for size in (one, other)]
@@ -246,24 +251,46 @@ def gaps(rng: Rng, studies: int) -> Iterator[Cell]:
                 ]
                 events = min(p, 1 - p) * (one + other)
                 yield _size("gap of a proportion", one + other, cluster, p, events, rejected)
+
+
+def area_gaps(rng: Rng, studies: int) -> Iterator[Cell]:
+    """Tests of a subgroup's gap in AUROC without a gap, and its interval with one."""
     for (one, other), events in (((30, 30), 10), ((30, 270), 10), ((60, 240), 30)):
         for cluster in CLUSTERS:
             whose = [cluster_of(rng, size, cluster) for size in (one, other)]
             marked = [labels(rng, who, events) for who in whose]
             for value in (0.5, 0.7, 0.9, 0.97):
-                shift = float(np.sqrt(2) * ndtri(value))
-                limits = []
-                for who, label in zip(whose, marked, strict=True):
-                    scores = normal(rng, who, studies) + shift * label
-                    starts = np.flatnonzero(np.diff(who, prepend=-1))
-                    moments = area_moments(scores, np.broadcast_to(label, scores.shape), starts)
-                    low, high = score_limits(moments, LEVEL_95)
-                    limits.append((moments.area, low[:, 0], high[:, 0]))
-                (a, a_low, a_high), (b, b_low, b_high) = limits
-                low = a - b - np.hypot(a - a_low, b_high - b)
-                high = a - b + np.hypot(a_high - a, b - b_low)
-                rejected = ((low > 0) | (high < 0)).tolist()
+                moments = _group_moments(rng, whose, marked, (value, value), studies)
+                low, high = difference_limits(*moments, LEVEL_95)
+                rejected = ((low > 0) | (high < 0))[:, 0].tolist()
                 yield _size("gap of AUROC", one + other, cluster, value, 2 * events, rejected)
+            for value in (0.5, 0.9, 0.97):  # against 0.7 in the other group
+                moments = _group_moments(rng, whose, marked, (value, 0.7), studies)
+                low, high = difference_limits(*moments, LEVEL_95)
+                truths = [
+                    area_truth(who, label, float(np.sqrt(2) * ndtri(area)))
+                    for who, label, area in zip(whose, marked, (value, 0.7), strict=True)
+                ]
+                ends: list[Ends] = list(zip(low[:, 0].tolist(), high[:, 0].tolist(), strict=True))
+                found = coverage(ends, truths[0] - truths[1])
+                where = one + other, cluster, value, 2 * events
+                yield Cell("gap of AUROC", *where, "coverage", *found)
+
+
+def _group_moments(
+    rng: Rng,
+    whose: list[np.ndarray],
+    marked: list[np.ndarray],
+    areas: tuple[float, float],
+    studies: int,
+) -> list[AreaMoments]:
+    """Draw scores of two groups and return the moments of their AUROCs."""
+    found = []
+    for who, label, area in zip(whose, marked, areas, strict=True):
+        scores = normal(rng, who, studies) + float(np.sqrt(2) * ndtri(area)) * label
+        starts = np.flatnonzero(np.diff(who, prepend=-1))
+        found.append(area_moments(scores, np.broadcast_to(label, scores.shape), starts))
+    return found
 
 
 def _excludes_0(interval: Interval) -> bool:
@@ -437,6 +464,7 @@ FAMILIES: dict[str, Callable[[Rng, int], Iterator[Cell]]] = {
     "pairs": pairs,
     "area_pairs": area_pairs,
     "conformal": conformal,
+    "area_gaps": area_gaps,
 }
 
 

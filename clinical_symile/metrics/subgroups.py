@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import ndtr  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from clinical_symile.metrics.small_cells import withheld_cells
+from clinical_symile.stats.area_intervals import AreaEstimate, area_difference
 from clinical_symile.stats.bootstrap import (
     LEVEL,
     UNDEFINED_SHARE,
@@ -230,7 +231,10 @@ def _gap(
     if group is not None and others is not None and (group.is_preferred or others.is_preferred):
         shared = np.isin(subjects[0], subjects[1]).any()
         correlation = _correlation(drawn) if shared else 0.0
-        difference = weighted_sum(group, others, correlation=correlation)
+        if isinstance(group, AreaEstimate) and isinstance(others, AreaEstimate):
+            difference = area_difference(group, others, correlation=correlation)
+        else:
+            difference = weighted_sum(group, others, correlation=correlation)
         interval = difference.interval()
         return {
             "gap": float(value),

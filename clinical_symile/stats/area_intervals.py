@@ -13,16 +13,26 @@ an interval too. c adapts it to the data: the larger of 1, the design effect of 
 largest value under Kish's bound, all samples of a subject equal, with the weight of half a degree
 of freedom against the effective number of subjects of the rarer class minus 1.
 
+The difference of two areas has score limits too. For a difference δ, both areas are moved to the
+nearest pair that differs by δ: the area that is known less well moves more. The variances are those
+of the moved areas, so that two groups without a gap have the variance of one common area. The
+precision of an area is 1 / (c V) at the area with two wins and two losses more ("plus four"), since
+an observed area of 1 would seem to be known without error.
+
 The choice is from simulation: `benchmarks/coverage_study.py`, see `docs/explanation/statistics.md`.
 
 Sources: Hanley, "The robustness of the 'binormal' assumptions used in fitting ROC curves", Medical
 Decision Making 8, 1988. Hanley and McNeil, "The meaning and use of the area under a ROC curve",
 Radiology 143, 1982 (the form of V). Newcombe, "Confidence intervals for an effect size measure
 based on the Mann-Whitney statistic. Part 2", Statistics in Medicine 25, 2006,
-https://doi.org/10.1002/sim.2324 (score limits). Obuchowski, "Nonparametric analysis of clustered
-ROC curve data", Biometrics 53, 1997.
+https://doi.org/10.1002/sim.2324 (score limits). Miettinen and Nurminen, "Comparative analysis of
+two rates", Statistics in Medicine 4, 1985, https://doi.org/10.1002/sim.4780040211 (score limits of
+a difference). Agresti and Caffo, "Simple and effective confidence intervals for proportions and
+differences of proportions", American Statistician 54, 2000 (plus four). Obuchowski,
+"Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997.
 """
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +45,8 @@ from clinical_symile.stats.midranks import mid_ranks
 _SMALLEST_VARIANCE = 1e-12
 _PRIOR_DEGREES = 0.5
 _BISECTIONS = 40
+# Wins and losses that are added to each area before its precision is computed.
+_ADDED = 2.0
 
 
 class AreaMoments(NamedTuple):
@@ -59,11 +71,22 @@ class AreaMoments(NamedTuple):
     negative_subjects: Float[np.ndarray, " study"]
 
 
+@dataclass(frozen=True, eq=False)
+class AreaEstimate(Estimate):
+    """An AUROC with its confidence limits, and the moments from which they follow.
+
+    Attributes:
+        moments: of one study.
+    """
+
+    moments: AreaMoments
+
+
 def auroc_estimate(
     label: Int[np.ndarray, " sample"],
     probability: Float[np.ndarray, " sample"],
     subjects: Shaped[np.ndarray, " sample"],
-) -> Estimate:
+) -> AreaEstimate:
     """Estimate the AUROC.
 
     Args:
@@ -88,7 +111,25 @@ def auroc_estimate(
         low, high = score_limits(moments, z)
         return low[0], high[0]
 
-    return Estimate(float(moments.area[0]), limits, "score", is_preferred=True)
+    return AreaEstimate(float(moments.area[0]), limits, "score", True, moments)
+
+
+def area_difference(
+    one: AreaEstimate, other: AreaEstimate, *, correlation: float = 0.0
+) -> Estimate:
+    """Estimate the difference of two AUROCs of different samples.
+
+    Args:
+        one: the first area.
+        other: the second, which is subtracted.
+        correlation: of the two areas, where they share subjects.
+    """
+
+    def limits(z: Quantiles) -> tuple[Quantiles, Quantiles]:
+        low, high = difference_limits(one.moments, other.moments, z, correlation=correlation)
+        return low[0], high[0]
+
+    return Estimate(one.value - other.value, limits, "score", is_preferred=True)
 
 
 def area_moments(
@@ -145,6 +186,57 @@ def score_limits(moments: AreaMoments, z: Quantiles) -> tuple[np.ndarray, np.nda
         far = middle - area > z * np.sqrt(scale * _model_variance(middle, m, n))
         above, high = np.where(far, middle, above), np.where(far, high, middle)
     return below, above
+
+
+def difference_limits(
+    one: AreaMoments, other: AreaMoments, z: Quantiles, *, correlation: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute limits of the difference of two areas, `[study, level]`.
+
+    Args:
+        one: moments of the first areas.
+        other: of the second ones, which are subtracted.
+        z: standard normal quantiles.
+        correlation: of the two areas of a study.
+    """
+    scales = [_scale(moments)[:, None] for moments in (one, other)]
+    areas = [moments.area[:, None] for moments in (one, other)]
+    sizes = [(m.positives[:, None], m.negatives[:, None]) for m in (one, other)]
+    known = [
+        1 / (c * _model_variance(_plus_four(m)[:, None], *n))
+        for c, m, n in zip(scales, (one, other), sizes, strict=True)
+    ]
+    share = known[1] / (known[0] + known[1])  # by which the first area moves
+    difference = areas[0] - areas[1]
+
+    def is_far(gap: np.ndarray) -> np.ndarray:
+        first = np.clip(
+            areas[0] + share * (gap - difference), np.maximum(gap, 0), np.minimum(1 + gap, 1)
+        )
+        errors = [
+            np.sqrt(c * _model_variance(area, *n))
+            for c, area, n in zip(scales, (first, first - gap), sizes, strict=True)
+        ]
+        squared = errors[0] ** 2 + errors[1] ** 2 - 2 * correlation * errors[0] * errors[1]
+        return np.abs(difference - gap) > z[None, :] * np.sqrt(np.maximum(squared, 0.0))
+
+    shape = np.broadcast_shapes(difference.shape, z[None, :].shape)
+    ends = []
+    for end in (-1.0, 1.0):
+        outside = np.full(shape, end)
+        inside = np.broadcast_to(difference, shape).copy()
+        for _ in range(_BISECTIONS):
+            middle = (outside + inside) / 2
+            far = is_far(middle)
+            outside, inside = np.where(far, middle, outside), np.where(far, inside, middle)
+        ends.append(outside)
+    return ends[0], ends[1]
+
+
+def _plus_four(moments: AreaMoments) -> Float[np.ndarray, " study"]:
+    """Return each area after two wins and two losses more among the samples of the rarer class."""
+    rarer = np.minimum(moments.positives, moments.negatives)
+    return (moments.area * rarer + _ADDED) / (rarer + 2 * _ADDED)
 
 
 def _scale(moments: AreaMoments) -> Float[np.ndarray, " study"]:
