@@ -27,6 +27,7 @@ PARENT_TAG = "mlflow.parentRunId"
 REPORT_PAGE = "report.html"
 # The most that MLflow accepts in one call.
 _PARAMETERS_PER_CALL = 90
+_TRIES = 3
 # The source of a dataset that a sync sends: a path may hold a name that must not leave the machine.
 _NO_SOURCE = "not recorded"
 # The tags of a nested copy, which copies of version 0.2.0 and earlier do not mark as a sync's.
@@ -164,7 +165,19 @@ def _send_missing(client: MlflowClient, copy: Copy, content: CopyContent) -> Non
     if content.dataset and content.dataset not in _datasets(copy):
         name, digest = content.dataset
         data = Dataset(name=name, digest=digest, source_type="local", source=_NO_SOURCE)
-        client.log_inputs(copy.info.run_id, datasets=[DatasetInput(data)])
+        _log_dataset(client, copy, DatasetInput(data))
+
+
+def _log_dataset(client: MlflowClient, copy: Copy, data: Any) -> None:
+    """Name a copy's dataset; another process may have named the same one at the same moment."""
+    for attempt in range(_TRIES):
+        try:
+            client.log_inputs(copy.info.run_id, datasets=[data])
+        except Exception as error:  # of any of MLflow's stores and their drivers
+            if "UNIQUE" not in str(error).upper() or attempt == _TRIES - 1:
+                raise
+        else:
+            return
 
 
 def _datasets(copy: Copy) -> dict[tuple[str, str], Any]:

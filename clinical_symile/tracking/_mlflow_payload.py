@@ -30,6 +30,9 @@ _METRICS_PER_CALL = 900
 _OUR_END = re.compile(r"\.(low|high)$")
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
 KEY_TAG = "clinical_symile.key"
+# The curves that MLflow gets; `history.jsonl`, which it gets as a file, has all.
+_CURVES = ("loss", "gradient_norm", "learning_rate", "seconds")
+_TUNING = "tuning/"
 _SOURCE = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
@@ -66,6 +69,7 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
     """Return the tags of a run: its key, and what identifies its inputs and its code."""
     metadata = run.metadata
     tags = {KEY_TAG: run_key(run), **_SOURCE, "cohort": run.cohort, "seed": metadata.get("seed")}
+    tags |= _method_tags(metadata)
     tags["trained_on"] = metadata.get("trained_on")
     tags["saw_labels"] = ", ".join(metadata.get("saw_labels", ()))
     tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
@@ -75,6 +79,23 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
         mlflow_name(key): str(value)[:TAG_LENGTH]
         for key, value in tags.items()
         if value not in (None, "")
+    }
+
+
+def _method_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tags by which runs are grouped: their role, and how they were trained."""
+    roles = ("baseline", "external")
+    role = next((name for name in roles if name in metadata), "model" if metadata else "oracle")
+    if role != "model":
+        return {"role": role}
+    definition = metadata.get("definition", {})
+    objective = definition.get("objective", {})
+    return {
+        "role": role,
+        "method": metadata.get("task"),
+        "objective": objective.get("name") if isinstance(objective, Mapping) else objective,
+        "missing_modality": definition.get("missing_modality"),
+        "trained_with": definition.get("missingness"),
     }
 
 
@@ -101,7 +122,7 @@ def task_tags(run: RunSnapshot, task: str, *, parent: str) -> dict[str, str]:
 
 
 def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | float, int, int]]:
-    """Return name, value, time in milliseconds and step of each number of the history.
+    """Return name, value, time in milliseconds and step of each point of the curves.
 
     The times come from the folder, so that a line sent twice is the same point twice.
 
@@ -115,16 +136,18 @@ def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | floa
         step, at = int(line.get("step", number + 1)), started_ms(run) + int(1000 * seconds)
         if number >= skip:
             points += [
-                (mlflow_name(key), value, at, step) for key, value in line.items() if key != "step"
+                (mlflow_name(key), value, at, step) for key, value in line.items() if _is_curve(key)
             ]
     return points
 
 
-def metric_names(run: RunSnapshot) -> frozenset[str]:
-    """Return MLflow's names of all numbers of a run; any other name is outdated."""
-    curves = {mlflow_name(key) for line in run.history for key in line if key != "step"}
-    tasks = {row.task for row in run.results}
-    return frozenset(curves.union(*(numbers_of_task(run, task) for task in tasks)))
+def curve_names(run: RunSnapshot) -> frozenset[str]:
+    """Return MLflow's names of the curves of a run."""
+    return frozenset(mlflow_name(key) for line in run.history for key in line if _is_curve(key))
+
+
+def _is_curve(key: str) -> bool:
+    return key in _CURVES or key.startswith(_TUNING)
 
 
 def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, int | float]:

@@ -18,14 +18,15 @@ from clinical_symile.tracking._mlflow_copies import (
     remove_outdated,
     send_tags,
 )
+from clinical_symile.tracking._mlflow_headline import headline_metrics
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
     TAG_LENGTH,
+    curve_names,
     flatten_parameters,
     history_points,
     is_complete,
     last_ms,
-    metric_names,
     numbers_of_task,
     results_as_markdown,
     run_description,
@@ -113,7 +114,7 @@ def _content(run: RunSnapshot) -> CopyContent:
         start_ms=started_ms(run),
         tags=run_tags(run),
         parameters=dict(flatten_parameters(run.metadata)),
-        metrics=metric_names(run),
+        metrics=curve_names(run) | frozenset(headline_metrics(run)),
         dataset=None if digest is None else (run.cohort, str(digest)[:36]),
     )
 
@@ -132,7 +133,7 @@ def _continues(copy: Copy, run: RunSnapshot) -> bool:
             "history" not in sent
             or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
-        and sent_names(METRIC_NAMES, copy.data.tags, copy.data.metrics) <= metric_names(run)
+        and sent_names(METRIC_NAMES, copy.data.tags, copy.data.metrics) <= _content(run).metrics
     )
 
 
@@ -152,7 +153,7 @@ def _send_history(
 def _send_results(
     client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]
 ) -> list[str]:
-    """Send numbers to the run, for comparing runs in one table, and to a nested run per task."""
+    """Send the headline numbers to the run, and all numbers to a nested run per task."""
     digest = payload_digest(*(run.files.get(name, b"") for name in SHAREABLE_FILES[2:]))
     tasks = sorted({row.task for row in run.results})
     is_sent = sent.get("results") == digest
@@ -161,6 +162,7 @@ def _send_results(
     lacking = [task for task in tasks if not is_sent or keys[task] not in nested]
     for task in lacking:
         _send_task(client, copy, run, task)
+    _send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
     outdated = [one for key, one in nested.items() if key and key not in keys.values()]
     if not is_sent:
         remove_outdated(client, outdated)
@@ -171,7 +173,7 @@ def _send_results(
 
 
 def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) -> None:
-    """Send the numbers of one task to the run and to its nested run."""
+    """Send all numbers of one task to its nested run."""
     numbers = numbers_of_task(run, task)
     content = CopyContent(
         name=f"{task} · {run.name}",
@@ -188,15 +190,21 @@ def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) ->
         ),
     )
     _set_note(client, child, results_as_markdown([row for row in run.results if row.task == task]))
-    for one in (child, copy):
-        changed = [
-            (name, value, run.evaluated_ms, 0)
-            for name, value in numbers.items()
-            if one.data.metrics.get(name) != value
-        ]
-        send_metrics(client, one, changed)
+    _send_numbers(client, child, numbers, at=run.evaluated_ms)
     if child.info.status != "FINISHED":
         client.set_terminated(child.info.run_id, "FINISHED", run.evaluated_ms)
+
+
+def _send_numbers(
+    client: MlflowClient, copy: Copy, numbers: Mapping[str, int | float], *, at: int
+) -> None:
+    """Send those numbers of a copy that differ."""
+    changed = [
+        (name, value, at, 0)
+        for name, value in numbers.items()
+        if copy.data.metrics.get(name) != value
+    ]
+    send_metrics(client, copy, changed)
 
 
 def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:

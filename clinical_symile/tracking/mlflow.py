@@ -1,4 +1,4 @@
-"""Copy a run's folder to MLflow; with three private modules, the only one that loads MLflow.
+"""Copy a run's folder to MLflow; with its private modules, the only one that loads MLflow.
 
 The folder is the record. The copy is made from it, can be made from it again at any time, and is
 never read back: a tracking server that is down loses nothing.
@@ -33,8 +33,9 @@ else:  # MLflow takes seconds to load: only `sync_run` loads it
 _PROBE_TIMEOUT_S, _REQUEST_TIMEOUT_S, _BUSY_TIMEOUT_S = 3, 10, 30.0
 
 _NOTE = (
-    "Results of runs on one cohort. Metrics are named task/missingness/metric; `.low` and "
-    "`.high` are the ends of the 95 % interval. Every run has a child run for each task."
+    "Results of runs on one cohort. A run has the headline numbers of each task, such as "
+    "`recall_at_1 complete`, and its curves. Its child run of a task has all numbers, named "
+    "task/missingness/metric; `.low` and `.high` are the ends of the 95 % interval."
 )
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",

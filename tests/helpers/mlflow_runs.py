@@ -108,6 +108,12 @@ def parent_of(uri: str, experiment: str = "synthetic", *, name: str | None = Non
     return parent
 
 
+def child_of(uri: str, task: str, experiment: str = "synthetic") -> Any:
+    """The only nested run of a task."""
+    (child,) = [run for run in runs_of(uri, experiment) if run.data.tags.get("task") == task]
+    return child
+
+
 def check_copy(
     uri: str, *, cohort: str, epochs: int, children: int, name: str | None = None
 ) -> None:

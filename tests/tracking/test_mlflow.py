@@ -14,11 +14,13 @@ import pytest
 
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder
-from clinical_symile.tracking._mlflow_payload import mlflow_name
+from clinical_symile.tracking import _mlflow_send
+from clinical_symile.tracking._mlflow_payload import mlflow_name, numbers_of_task
 from clinical_symile.tracking.analysis_tables import RunAnalysis, write_analysis
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.results import write_rows
 from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import RunSnapshot
 from clinical_symile.tracking.tracking_uri import tracking_uri
 from tests.helpers.mlflow_runs import (
     MEASURE,
@@ -26,6 +28,7 @@ from tests.helpers.mlflow_runs import (
     RESULT,
     RESULTS,
     WORTH,
+    child_of,
     files_of,
     parent_of,
     runs_of,
@@ -60,15 +63,24 @@ def test_a_run_is_synced_with_its_tasks_nested(tmp_path: Path, database: str):
     assert parent.data.tags["commit"] == RECORD["git_commit"]
     assert parent.data.tags["cohort"] == "synthetic"
     assert "retrieval/cxr_given_ecg_labs" in parent.data.tags["mlflow.note.content"]
-    key = "retrieval/cxr_given_ecg_labs/complete/recall_at_1"
-    assert [parent.data.metrics[key + end] for end in ("", ".low", ".high")] == [0.7, 0.65, 0.75]
+    assert parent.data.metrics == {
+        "loss": 1.0,
+        "seconds": 1.5,
+        "tuning/recall_at_1": pytest.approx(0.6),
+        "recall_at_1 complete cxr_given_ecg_labs": 0.7,
+        "recall_at_1 worst pattern cxr_given_ecg_labs": 0.2,
+        "recall_at_1 mean of patterns cxr_given_ecg_labs": 0.2,
+        "auroc complete deterioration": 0.8,
+        "retained share": pytest.approx(0.1 / 0.6),
+    }
     children = {
         run.data.tags["task"]: run for run in runs if run is not parent and "task" in run.data.tags
     }
     assert set(children) == {row.task for row in RESULTS}
     child = children[RESULT.task]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.data.metrics[key] == 0.7
+    key = "retrieval/cxr_given_ecg_labs/complete/recall_at_1"
+    assert [child.data.metrics[key + end] for end in ("", ".low", ".high")] == [0.7, 0.65, 0.75]
     assert not any("deterioration" in name for name in child.data.metrics)
 
 
@@ -107,8 +119,8 @@ def test_results_that_come_later_are_added_to_the_same_run(tmp_path: Path, datab
     sync_run(Run(folder), uri=database)
     assert len(runs_of(database)) == 4
     metrics = parent_of(database).data.metrics
-    assert metrics["retrieval/ecg_given_cxr_labs/complete/recall_at_1"] == 0.6
-    assert metrics["retrieval/cxr_given_ecg_labs/complete/recall_at_1"] == 0.7
+    assert metrics["recall_at_1 complete ecg_given_cxr_labs"] == 0.6
+    assert metrics["recall_at_1 complete cxr_given_ecg_labs"] == 0.7
 
 
 def test_a_changed_past_is_synced_anew(tmp_path: Path, database: str):
@@ -296,6 +308,7 @@ import sys
 from pathlib import Path
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import RunSnapshot
 assert "mlflow" not in sys.modules
 import socket
 def refuse(*arguments, **keywords):
@@ -316,8 +329,8 @@ def test_measures_and_values_of_modalities_stand_beside_the_metrics(tmp_path: Pa
     synced = sync_run(Run(folder), uri=uri)
     assert synced.problem is None
     assert synced.run_id is not None
-    found = parent_of(uri).data.metrics
     task = "classification/deterioration"
+    found = child_of(uri, task).data.metrics
     assert found[f"{task}/complete/calibration/slope"] == 0.9
     assert f"{task}/complete/calibration/slope.high" not in found
     assert found[f"{task}/value/interaction/ecg-labs.low"] == 0.01
@@ -336,7 +349,8 @@ def test_a_number_that_is_gone_is_not_shown_beside_those_that_are_there(
     )
     second = sync_run(Run(folder), uri=database).run_id
     assert first != second
-    assert not any("without-ecg" in name for name in parent_of(database).data.metrics)
+    names = {*parent_of(database).data.metrics, *child_of(database, RESULT.task).data.metrics}
+    assert not any("without-ecg" in name or "pattern" in name for name in names)
     assert sync_run(Run(folder), uri=database).run_id == second
 
 
@@ -351,14 +365,15 @@ def test_two_outcomes_have_two_metrics_with_their_intervals(
     ]
     write_rows(folder / "results.jsonl", rows)
     assert sync_run(Run(folder), uri=database).problem is None
-    found = {k: v for k, v in parent_of(database).data.metrics.items() if "/auroc/" in k}
+    child = child_of(database, RESULT.task)
+    found = {k: v for k, v in child.data.metrics.items() if "/auroc/" in k}
     assert sorted(found.values()) == pytest.approx([0.034, 0.134, 0.234, 0.766, 0.866, 0.966])
     whole = {k: v for k, v in found.items() if not k.endswith((".low", ".high"))}
     assert {(found[f"{k}.low"], v, found[f"{k}.high"]) for k, v in whole.items()} == {
         (row.low, row.value, row.high) for row in rows
     }
     sync_run(Run(folder), uri=database)
-    assert parent_of(database).data.metrics.keys() >= found.keys()
+    assert child_of(database, RESULT.task).data.metrics.keys() == child.data.metrics.keys()
 
 
 def test_names_stay_different_and_keep_their_ends_when_they_are_cut():
@@ -409,7 +424,7 @@ def test_a_place_of_files_that_cannot_be_written_is_named_and_the_run_ends(
         assert "/proc/srvonly/artifacts" in str(found.problem)
         copy = parent_of(database)
         assert (copy.info.run_id, copy.info.status) == (found.run_id, "FINISHED")
-        assert copy.data.metrics["retrieval/cxr_given_ecg_labs/complete/recall_at_1"] == 0.7
+        assert copy.data.metrics["recall_at_1 complete cxr_given_ecg_labs"] == 0.7
 
 
 def test_a_training_that_was_stopped_ends_at_the_next_sync_and_runs_again_when_resumed(
@@ -656,12 +671,21 @@ def test_nested_runs_are_made_again_when_they_or_their_run_were_deleted(
     assert len(runs) == 2
 
 
+def _numbers_of_all_tasks(run: RunSnapshot) -> dict[str, int | float]:
+    """What a run's copy had until version 0.2.2."""
+    tasks = dict.fromkeys(row.task for row in run.results)
+    return {k: v for task in tasks for k, v in numbers_of_task(run, task).items()}
+
+
 def test_copies_of_version_0_2_0_are_continued_with_what_users_added(tmp_path: Path, database: str):
-    """They have no marks of what a sync sent."""
+    """They have all numbers, and no marks of what a sync sent."""
     from mlflow.tracking import MlflowClient
 
     folder, client = write_run(tmp_path / "symile-0"), MlflowClient(database)
-    first = sync_run(Run(folder), uri=database).run_id
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_mlflow_send, "headline_metrics", _numbers_of_all_tasks)
+        first = sync_run(Run(folder), uri=database).run_id
+    assert f"{RESULT.task}/without-ecg/recall_at_1" in parent_of(database).data.metrics
     assert first is not None
     for run in runs_of(database):
         for tag in run.data.tags:
@@ -675,7 +699,7 @@ def test_copies_of_version_0_2_0_are_continued_with_what_users_added(tmp_path: P
     assert copy.info.run_id == second != first
     assert copy.data.tags["reviewed_by"] == "Dr X"
     assert copy.data.metrics["mine"] == 1.0
-    assert not any("without-ecg" in name for name in copy.data.metrics)
+    assert not any("/" in name for name in copy.data.metrics if not name.startswith("tuning/"))
     assert len(runs_of(database)) == 2
 
 
