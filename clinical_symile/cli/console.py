@@ -1,5 +1,6 @@
 """Print tables of stores, results and comparisons."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +23,7 @@ from clinical_symile.formatting import (
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.results import Results
+from clinical_symile.tracking.dashboard import DATABASE
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import (
     Comparison,
@@ -31,6 +33,7 @@ from clinical_symile.tracking.results import (
     is_withheld,
 )
 from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import sqlite_path
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
@@ -273,11 +276,12 @@ def show_synced(synced: SyncResult, console: Console) -> None:
     if synced.problem:
         words = "not synced: " if synced.run_id is None else ""
         console.print(f"MLflow      {words}{synced.problem}", markup=False, soft_wrap=True)
+    elif (database := sqlite_path(synced.uri)) is not None and database.name == DATABASE:
+        command = shlex.join(["clinical-symile", "dashboard", str(database.parent)])
+        console.print(f"MLflow      {command}   (opens its page of all runs)", soft_wrap=True)
     elif synced.uri.startswith("sqlite:"):
-        # MLflow's own first page lists traces, and there are none.
-        page = f"http://127.0.0.1:5000/{synced.page or ''}"
         command = f"mlflow ui --backend-store-uri {synced.uri}"
-        console.print(f"MLflow      {command}   (then open {page})", soft_wrap=True)
+        console.print(f"MLflow      {command}", soft_wrap=True)
     else:
         console.print(f"MLflow      {synced.url or synced.uri}", soft_wrap=True)
 

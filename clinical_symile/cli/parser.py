@@ -35,6 +35,7 @@ VERBS = {
     "compare": "test the differences between runs on the same samples",
     "benchmark": "prepare, train, evaluate, compare and report; finished steps are kept",
     "sync": "copy runs or a benchmark to MLflow again",
+    "dashboard": "open the page of MLflow on the runs of a folder",
     "report": "render a report from a finished benchmark",
     "export": "export tables and figures of a benchmark or run to files",
 }

@@ -18,7 +18,7 @@ def test_only_the_tasks_and_patterns_of_the_command_are_shown(
     assert status == 0
     assert "without-ecg" in shown
     assert "without-labs" not in shown
-    assert "mlflow ui" in shown
+    assert "clinical-symile dashboard " in shown
 
 
 def test_a_file_of_predictions_with_labels_needs_no_store(

@@ -14,7 +14,7 @@ def test_a_run_is_copied_then_nothing_is_new(run: Run, runs: Path):
     status, shown, _ = run("sync", folder)
     assert status == 0
     assert "symile-0: sent a new run, 3 epochs, results of 2 tasks, 3 files, its end" in shown
-    assert f"mlflow ui --backend-store-uri sqlite:///{runs.resolve()}/mlflow.db" in shown
+    assert f"clinical-symile dashboard {runs.resolve()}" in shown
     status, shown, _ = run("sync", folder)
     assert status == 0
     assert "symile-0: all of it was there" in shown

@@ -28,7 +28,7 @@ def test_train_then_evaluate(
     status, shown, _ = run(*_train(synthetic_store, runs))
     assert status == 0
     assert "2 epochs" in shown
-    assert "mlflow ui --backend-store-uri sqlite:" in shown
+    assert "clinical-symile dashboard " in shown
     record = tomllib.loads((runs / "symile-0/run.toml").read_text())
     assert record["definition"]["epochs"] == 2
     evaluate = ["evaluate", runs / "symile-0", "--store", synthetic_store.path]

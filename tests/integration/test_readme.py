@@ -62,7 +62,6 @@ OTHERS = (
     "pip install .",
     "pip install clinical-symile[completion]",
     "pip install examples/plugin",
-    "mlflow ui --backend-store-uri sqlite:///demo/mlflow.db",
 )
 # Definitions that a page's own package installs.
 INSTALLED = {"examples/plugin/README.md": ["--catalog", "examples/plugin/example_plugin"]}
