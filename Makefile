@@ -15,10 +15,10 @@ test: .venv/.installed
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest $(WORKERS) -m slow
+	$(BIN)/python -m pytest $(WORKERS) -m slow --check-every-call
 
 coverage: .venv/.installed
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=xml
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow" --check-every-call --cov --cov-report=term:skip-covered --cov-report=xml
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .

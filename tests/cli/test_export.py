@@ -31,7 +31,7 @@ def test_tables_of_a_benchmark_hold_what_the_api_reads(
     assert (tmp_path / "x/results.tex").read_text().startswith(r"\begin{tabular}")
 
 
-@pytest.mark.parametrize("form", START)
+@pytest.mark.parametrize("form", ["png", "svg", pytest.param("pdf", marks=pytest.mark.slow)])
 def test_figures_of_a_benchmark_stand_alone(
     run: Callable[..., tuple[int, str, str]], benchmark_folder: Path, tmp_path: Path, form: str
 ):

@@ -370,24 +370,32 @@ def test_each_metric_has_the_interval_that_holds_or_the_one_that_the_task_names(
         assert {row.metric: row.interval for row in made.results} == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        (RETRIEVALS[0], ("candidates=10",)),
+        (RETRIEVALS[1], ('candidates="all"',)),
+        (DETERIORATION, ()),
+        *(
+            pytest.param(name, (f"candidates={candidates}",), marks=pytest.mark.slow)
+            for name in RETRIEVALS
+            for candidates in ("10", '"all"')
+        ),
+    ],
+)
 def test_patterns_that_are_asked_together_answer_as_each_does_alone(
-    read: Callable, synthetic_store: CohortStore
+    name: str, asked: tuple[str, ...], read: Callable, synthetic_store: CohortStore
 ) -> None:
-    for name in (*RETRIEVALS, DETERIORATION):
-        for candidates in ("10", '"all"') if name in RETRIEVALS else ("",):
-            asked = [f"candidates={candidates}"] if candidates else []
-            task = read(name, *asked)
-            inputs = task.query if isinstance(task, Retrieval) else task.inputs
-            patterns = expand(["observed", "grid"], inputs)
-            predictor = _random(synthetic_store)
-            together = _evaluate(task, synthetic_store, predictor=predictor, missingness=patterns)
-            for pattern in patterns:
-                alone = _evaluate(
-                    task, synthetic_store, predictor=predictor, missingness=(pattern,)
-                )
-                found = [row for row in together.results if row.missingness == pattern]
-                assert found == alone.results
-                assert together.outcomes[pattern].equals(alone.outcomes[pattern])
+    task = read(name, *asked)
+    inputs = task.query if isinstance(task, Retrieval) else task.inputs
+    patterns = expand(["observed", "grid"], inputs)
+    predictor = _random(synthetic_store)
+    together = _evaluate(task, synthetic_store, predictor=predictor, missingness=patterns)
+    for pattern in patterns:
+        alone = _evaluate(task, synthetic_store, predictor=predictor, missingness=(pattern,))
+        found = [row for row in together.results if row.missingness == pattern]
+        assert found == alone.results
+        assert together.outcomes[pattern].equals(alone.outcomes[pattern])
 
 
 def test_a_query_is_scored_once_for_each_set_of_modalities(

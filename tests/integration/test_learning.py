@@ -67,6 +67,7 @@ def _every_labs(model: MultimodalEncoder) -> Tensor:
     return model.norms["labs"](model.encoders["labs"](2.0 * codes - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [Symile(temperature=0.1), Clip()])
 def test_symile_finds_labs_that_are_the_xor_of_the_others_and_clip_guesses(
     objective: Objective, generator: torch.Generator, rng: np.random.Generator

@@ -43,7 +43,13 @@ def _numbers(folder: Path, name: str) -> dict[tuple[str, str, str], tuple[float,
     return {key: (r.value, r.low, r.high) for key, r in _results(folder, name).items()}  # pyright: ignore[reportReturnType]
 
 
-@pytest.mark.parametrize("stray", ["label", "subject_id", "Unnamed: 0"])
+@pytest.mark.parametrize(
+    "stray",
+    [
+        "label",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("subject_id", "Unnamed: 0")),
+    ],
+)
 def test_01_a_column_beside_the_vector_is_named_and_changes_no_number(
     stray: str, evaluate: Callable, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from clinical_symile.metrics.retrieval import expected_ranks
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 
-CASES = 1000
+FEW_CASES, CASES = 200, 1000
 
 
 def recall_in_loops(scores: np.ndarray, positive: np.ndarray, k: int) -> float:
@@ -114,14 +114,22 @@ def test_every_metric_has_a_reference():
     assert set(CLASSIFICATION_REFERENCES) == set(CLASSIFICATION_METRICS)
 
 
+@pytest.fixture(params=[FEW_CASES, pytest.param(CASES, marks=pytest.mark.slow)])
+def cases(request: pytest.FixtureRequest) -> int:
+    """The number of random cases: some, and many where a test may take longer."""
+    return request.param
+
+
 def metric_of(name: str) -> Metric:
     names = RETRIEVAL_METRICS if name in RETRIEVAL_METRICS else CLASSIFICATION_METRICS
     return resolve(name, names)
 
 
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES))
-def test_a_retrieval_metric_is_its_definition_in_loops(name, rng):
-    for _ in range(CASES):
+def test_a_retrieval_metric_is_its_definition_in_loops(
+    name: str, cases: int, rng: np.random.Generator
+):
+    for _ in range(cases):
         scores, positive = retrieval_case(rng)
         arrays = arrays_of(metric_of(name), scores, positive)
         if name == "auc_per_query" and scores.shape[1] == 1:
@@ -133,9 +141,11 @@ def test_a_retrieval_metric_is_its_definition_in_loops(name, rng):
 
 
 @pytest.mark.parametrize("name", sorted(CLASSIFICATION_REFERENCES))
-def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(name, rng):
+def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(
+    name: str, cases: int, rng: np.random.Generator
+):
     available = {"refused": 0, "one sample": 0, "tied": 0}
-    for _ in range(CASES):
+    for _ in range(cases):
         label, probability = classification_case(rng)
         available["one sample"] += len(label) == 1
         available["tied"] += len(np.unique(probability)) < len(probability)
@@ -154,12 +164,14 @@ def test_a_classification_metric_is_that_of_scikit_learn_or_of_loops(name, rng):
 
 
 @pytest.mark.parametrize("name", sorted(RETRIEVAL_REFERENCES | CLASSIFICATION_REFERENCES))
-def test_the_form_for_many_resamples_is_the_metric_of_each(name, rng):
+def test_the_form_for_many_resamples_is_the_metric_of_each(
+    name: str, cases: int, rng: np.random.Generator
+):
     metric = metric_of(name)
     if metric.weighted is None:
         assert name == "median_rank"
         return
-    for _ in range(CASES):
+    for _ in range(cases):
         if name in RETRIEVAL_METRICS:
             scores, positive = retrieval_case(rng)
             scores = np.column_stack([scores, scores[:, 0]])  # some wrong candidate
@@ -192,8 +204,8 @@ def test_a_metric_that_gives_each_sample_a_value_is_their_mean(name, rng):
         assert metric.each(*arrays).mean() == pytest.approx(metric.compute(*arrays), abs=1e-12)
 
 
-def test_nan_is_refused_before_any_metric_sees_it(rng):
-    for _ in range(CASES):
+def test_nan_is_refused_before_any_metric_sees_it(cases: int, rng: np.random.Generator):
+    for _ in range(cases):
         scores, positive = retrieval_case(rng)
         scores[rng.integers(len(scores)), rng.integers(scores.shape[1])] = np.nan
         with pytest.raises(ValueError, match="have a NaN score"):
@@ -206,8 +218,8 @@ def test_nan_is_refused_before_any_metric_sees_it(rng):
 
 
 @pytest.mark.parametrize("name", sorted(CLASSIFICATION_REFERENCES))
-def test_a_classification_metric_refuses_nan(name, rng):
-    for _ in range(CASES):
+def test_a_classification_metric_refuses_nan(name: str, cases: int, rng: np.random.Generator):
+    for _ in range(cases):
         label, probability = classification_case(rng)
         probability[rng.integers(len(probability))] = np.nan
         with pytest.raises(ValueError, match="probabilities outside 0 … 1 or NaN"):

@@ -74,8 +74,9 @@ def test_the_chance_of_the_median_rank_is_exact_for_lists_of_any_length():
     assert MEDIAN_RANK.chance(np.array([1, 1])) == 1.0
 
 
-def test_the_auc_per_query_is_that_of_scikit_learn_averaged(rng):
-    for _ in range(1000):
+@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_the_auc_per_query_is_that_of_scikit_learn_averaged(cases: int, rng: np.random.Generator):
+    for _ in range(cases):
         size = rng.integers(2, 9)
         scores = rng.integers(4, size=(rng.integers(1, 6), size)).astype(float)
         right = rng.integers(size, size=len(scores))

@@ -25,7 +25,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.training._lightning_checkpoint import read_lightning_file
 from clinical_symile.training.import_checkpoint import import_checkpoint
 from clinical_symile.training.learner import load_learner
-from tests.helpers.released import Release, write_release
+from tests.helpers.released import PARTS, Release, write_release
 from tests.helpers.synthetic import quiet
 
 DIM = 16
@@ -165,25 +165,36 @@ def imported(write: Callable[..., Path], store: CohortStore, catalog: Catalog, t
     return imported
 
 
-def ours(run: Run, store: CohortStore) -> Tensor:
+def ours(run: Run, store: CohortStore, rows: np.ndarray | None = None) -> Tensor:
     task = parse_task(run.metadata["definition"], name=run.metadata["task"], where="run.toml")
     assert isinstance(task, Pretraining)
-    return embed_rows(load_learner(run, task, store).model, store, np.arange(len(store.samples))).z
+    rows = np.arange(len(store.samples)) if rows is None else rows
+    return embed_rows(load_learner(run, task, store).model, store, rows).z
 
 
-def theirs(official: Official, release: Release, store: CohortStore) -> Tensor:
+def theirs(
+    official: Official, release: Release, store: CohortStore, rows: np.ndarray | None = None
+) -> Tensor:
+    table = store.samples if rows is None else store.samples.iloc[rows]
     found = {
         sample: z
-        for part in ("train", "val", "test")
+        for part, split in PARTS.items()
+        if split in set(table["split"])
         for sample, z in official.embeddings(release, part).items()
     }
-    return torch.stack([found[sample] for sample in store.samples["sample"]])
+    return torch.stack([found[sample] for sample in table["sample"]])
 
 
+@pytest.mark.parametrize("part", ["test", pytest.param(None, marks=pytest.mark.slow)])
 def test_embeddings_are_the_official_models(
-    imported: Callable[..., Run], official: Official, release: Release, store: CohortStore
+    part: str | None,
+    imported: Callable[..., Run],
+    official: Official,
+    release: Release,
+    store: CohortStore,
 ) -> None:
-    z, expected = ours(imported(), store), theirs(official, release, store)
+    rows = store.rows(PARTS[part]) if part else np.arange(len(store.samples))
+    z, expected = ours(imported(), store, rows), theirs(official, release, store, rows)
     torch.testing.assert_close(z, expected, rtol=1e-5, atol=2e-5)
     assert expected.std(dim=0).min() > 1e-4, "they must differ, or this shows nothing"
 

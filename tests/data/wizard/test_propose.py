@@ -253,7 +253,7 @@ def other_hospital(raw: Path, layout: dict[str, Any], write_image: Callable[...,
         (raw / f"{table}.csv").write_bytes(text.encode(layout["encoding"]))
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", ["french", pytest.param("spanish", marks=pytest.mark.slow)])
 def test_a_hospital_of_another_language_and_encoding_passes_check_without_an_edit(
     tmp_path: Path, write_image: Callable[..., None], name: str
 ):
@@ -319,6 +319,7 @@ def test_a_folder_without_tables_or_admissions_is_refused(tmp_path: Path):
         propose_cohort("klinik", tmp_path)
 
 
+@pytest.mark.slow
 def test_init_writes_the_proposal_and_says_how_to_check_it(
     raw: Path, capsys: pytest.CaptureFixture[str]
 ):
