@@ -16,9 +16,10 @@ from typing import Any
 
 import jaxtyping
 import pytest
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 
 PACKAGE = "clinical_symile"
+_beartype = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 _slow_check = jaxtyping.jaxtyped
 _own_axis_sizes = jaxtyping.jaxtyped("context")
 _settings = jaxtyping.config
@@ -94,7 +95,7 @@ def _check_with_axes(function: Callable[..., Any]) -> Callable[..., Any]:
         calls += 1
         if calls > _now.checked_calls or _settings.jaxtyping_disable:
             return function(*arguments, **named)
-        checked = checked or beartype(function)
+        checked = checked or _beartype(function)
         with _own_axis_sizes:
             return checked(*arguments, **named)
 
@@ -113,7 +114,7 @@ def _check_without_axes(function: Callable[..., Any]) -> Callable[..., Any]:
         calls += 1
         if calls > _now.checked_calls or _settings.jaxtyping_disable:
             return function(*arguments, **named)
-        checked = checked or beartype(function)
+        checked = checked or _beartype(function)
         return checked(*arguments, **named)
 
     return call
