@@ -170,21 +170,24 @@ def _one_by_one(
 
 def _merge_verdicts(first: int, verdicts: Sequence[Mapping[str, Any]]) -> _Verdict:
     """Merge verdicts on single samples, or on single modalities of one, into one on the chunk."""
-    candidates: dict[int, list[int]] = {}
-    contents: dict[int, list[str]] = {}
     stamps = {verdict["first"]: verdict["stamps"][0] for verdict in verdicts}
-    for verdict in verdicts:
-        for merged, key in ((candidates, "candidate"), (contents, "contents")):
-            (line,) = verdict[key]
-            other = merged.get(verdict["first"]) or line
-            merged[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
     kinds = ("rejected", "noted", "recordings")
     lines = {key: [line for v in verdicts for line in v[key]] for key in kinds}
     return {
-        **{"first": first, "candidate": [*candidates.values()], "stamps": [*stamps.values()]},
-        "contents": [*contents.values()],
+        **{"first": first, "stamps": [*stamps.values()]},
+        **{key: _merge_lines(verdicts, key) for key in ("candidate", "contents")},
         **lines,
     }
+
+
+def _merge_lines(verdicts: Sequence[Mapping[str, Any]], key: str) -> list[list[Any]]:
+    """Return the line of each sample, with the larger entry of each modality: the other is none."""
+    merged: dict[int, list[Any]] = {}
+    for verdict in verdicts:
+        (line,) = verdict[key]
+        other = merged.get(verdict["first"]) or line
+        merged[verdict["first"]] = [max(pair) for pair in zip(line, other, strict=True)]
+    return [*merged.values()]
 
 
 def _checked_pool() -> ProcessPoolExecutor:
