@@ -22,6 +22,7 @@ from clinical_symile.tracking.checksums import (
     Checksum,
     as_line,
     checksum_of,
+    fitting_lines,
     is_left_out,
     is_package_file,
     kept_lines,
@@ -38,10 +39,17 @@ _GROUP_MAY_READ = "read"
 
 @dataclass(frozen=True)
 class _Locked:
-    """A folder that this process has locked, and the files whose last checksum is certain."""
+    """A folder that this process has locked.
+
+    Attributes:
+        folder: the folder.
+        written: the files whose last checksum is certain.
+        begun: the files that this process has begun to write.
+    """
 
     folder: Path
     written: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
 
 
 _locked: list[_Locked] = []  # the innermost last
@@ -212,7 +220,7 @@ def lock_folder(
         FolderBusyError: another process held the lock all the time, or the process that started
             this one holds it. That one may wait for this one, so both would wait for ever.
     """
-    if int(os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or 0):
+    if _is_further_process():
         yield True
         return
     from filelock import FileLock, Timeout  # takes longer to import than a small command runs
@@ -254,6 +262,23 @@ def lock_folder(
         lock.release()
 
 
+def _is_further_process() -> bool:
+    """Return True in all but the first process of one training on several devices.
+
+    Launchers set all of these variables. A rank alone is a leftover of the shell, or of another
+    program.
+    """
+    if "MASTER_ADDR" not in os.environ or _number("WORLD_SIZE") < 2:
+        return False
+    return bool(_number("LOCAL_RANK") or _number("RANK"))
+
+
+def _number(variable: str) -> int:
+    """Return a whole number from the environment; 0 if it is none."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0
+
+
 def _is_held_by_parent(holder: Path) -> bool:
     """Return True if the process that started this one by `multiprocessing` holds a lock."""
     # A process that still imports the main module does not know its parent by `parent_process`.
@@ -276,7 +301,7 @@ def _recorded(folder: Path) -> Iterator[None]:
     finally:
         _locked.remove(locked)
         log = folder / CHECKSUMS_FILE
-        if locked.written and log.is_file():  # a run may be removed while it is locked
+        if locked.begun and log.is_file():  # a run may be removed while it is locked
             known = read_checksums(folder) or {}
             _replace(log, sealed_text(kept_lines(known, locked.written)))
 
@@ -322,8 +347,10 @@ def _record(path: Path, partial: Path | None) -> None:
     line = Checksum(file, None, None) if partial is None else checksum_of(partial, file)
     if not log.is_file():
         _replace(log, sealed_text([]))
-    elif not locked.written:
-        _drop_cut_line(log)
+    elif not locked.begun or (file in locked.begun and file not in locked.written):
+        _settle(locked.folder)
+    locked.begun.add(file)
+    locked.written.discard(file)
     length = log.stat().st_size
     try:
         with log.open("ab") as stream:
@@ -342,12 +369,17 @@ def _mark_written(path: Path) -> None:
         place[0].written.add(place[1])
 
 
-def _drop_cut_line(log: Path) -> None:
-    """Remove what an interruption left of a line that was being added."""
-    content = log.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if 0 < end < len(content):
-        _replace(log, content[:end])
+def _settle(folder: Path) -> None:
+    """Drop the lines of writes that were interrupted, so that no file ever has more than two.
+
+    Of each file with several lines, only those are kept that fit the file as it is.
+    """
+    log = folder / CHECKSUMS_FILE
+    known = read_checksums(folder) or {}
+    if log.read_bytes().endswith(b"\n") and all(len(lines) == 1 for lines in known.values()):
+        return
+    kept = [one for file, lines in known.items() for one in fitting_lines(folder / file, lines)]
+    _replace(log, sealed_text(kept))
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -23,7 +23,11 @@ from clinical_symile.files import (
     write_file,
     write_text,
 )
-from clinical_symile.tracking.checksums import changed_files, read_checksums
+from clinical_symile.tracking.checksums import (
+    CHECKSUMS_FILE,
+    changed_files,
+    read_checksums,
+)
 
 
 def test_a_file_is_written_in_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
@@ -160,11 +164,36 @@ def test_the_same_process_may_take_a_lock_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.holder"))
 
 
-def test_processes_of_one_training_share_the_lock_of_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", ["LOCAL_RANK", "RANK"])
+def test_processes_of_one_training_share_the_lock_of_the_first(tmp_path: Path, rank: str) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    with lock_folder(folder), _start_second(folder, LOCAL_RANK="1") as second:
+    launched = {rank: "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    with lock_folder(folder), _start_second(folder, **launched) as second:
         assert second.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    "leftover",
+    [
+        {"RANK": "3"},
+        {"LOCAL_RANK": "1"},
+        {"RANK": "1", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"},
+        {"RANK": "first", "WORLD_SIZE": "two", "MASTER_ADDR": "127.0.0.1"},
+        {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"},
+    ],
+)
+def test_a_rank_in_the_environment_alone_does_not_leave_out_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leftover: dict[str, str]
+) -> None:
+    for variable in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in leftover.items():
+        monkeypatch.setenv(variable, value)
+    with lock_folder(tmp_path / "run") as was_held:
+        assert not was_held
+        write_text(tmp_path / "run" / "a.txt", "one")
+    assert {*(read_checksums(tmp_path / "run") or {})} == {"a.txt"}
 
 
 def _modes(folder: Path) -> dict[str, int]:
@@ -250,6 +279,62 @@ def test_a_write_that_was_interrupted_leaves_a_file_that_fits_its_checksums(
     known = read_checksums(run)
     assert known is not None
     assert len(known["a.txt"]) == 1
+    assert changed_files(run, everything=True) == []
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+@pytest.mark.parametrize("in_one_process", [False, True])
+def test_a_file_whose_writing_was_interrupted_several_times_fits_its_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, in_one_process: bool
+) -> None:
+    run, replace = tmp_path / "run", Path.replace
+    with lock_folder(run):
+        write_text(run / "a.txt", "one")
+
+    log, left = run / CHECKSUMS_FILE, [b""]
+
+    def stop(self: Path, target: Path) -> Path:
+        if self.name == "a.txt.partial":
+            left[0] = log.read_bytes()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    with monkeypatch.context() as patch, ExitStack() as stack:
+        patch.setattr(Path, "replace", stop)
+        if in_one_process:
+            stack.enter_context(lock_folder(run))
+        for number in range(times):
+            with pytest.raises(OSError, match="No space left"), lock_folder(run):
+                write_text(run / "a.txt", "more" * (number + 2))
+            if not in_one_process:
+                log.write_bytes(left[0])  # as a process that was killed leaves it
+            assert changed_files(run, everything=True) == []
+    assert (run / "a.txt").read_text() == "one"
+    assert changed_files(run, everything=True) == []
+    with lock_folder(run):
+        write_text(run / "a.txt", "last")
+        remove_file(run / "none.txt")
+    assert [len(lines) for lines in (read_checksums(run) or {}).values()] == [1]
+    assert changed_files(run, everything=True) == []
+
+
+def test_a_file_that_was_written_and_then_could_not_be_replaced_fits_its_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, replace = tmp_path / "run", Path.replace
+
+    def stop(self: Path, target: Path) -> Path:
+        if self.name == "a.txt.partial":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    with lock_folder(run):
+        write_text(run / "a.txt", "one")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", stop)
+            with pytest.raises(OSError, match="No space left"):
+                write_text(run / "a.txt", "two, longer")
+    assert (run / "a.txt").read_text() == "one"
     assert changed_files(run, everything=True) == []
 
 

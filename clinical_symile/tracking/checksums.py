@@ -3,7 +3,7 @@
 `checksums.jsonl` lies in each store, run and benchmark. Its first line counts and seals the lines
 below it; each of these has the path, size and SHA-256 of a file. While a folder is written, a line
 is appended before its file is renamed into place. After an interruption, a file therefore fits its
-last line or the one before.
+last line or the one before; the next process that writes keeps the one that fits.
 """
 
 import hashlib
@@ -173,8 +173,9 @@ def check_folder(
     """Refuse a folder with files that are not as they were written.
 
     Sizes and the content of files of at most 16 MiB are compared. Pages are not: they are written
-    anew from the results, and nothing reads them. A folder of an earlier version has no checksums:
-    a warning says so. A missing file is left to the code that reads it.
+    anew from the results, and nothing reads them. A folder of an earlier version has no checksums,
+    or none of the files that it had before: a warning says so. A missing file is left to the code
+    that reads it.
 
     Args:
         folder: a store, run or benchmark; one that does not exist is not refused.
@@ -197,6 +198,25 @@ def check_folder(
     )
     if found:
         raise DataError(*map(str, found), code="CS-R017")
+    _warn_unlisted(folder, wanted)
+
+
+def _warn_unlisted(folder: Path, wanted: Callable[[str], bool]) -> None:
+    """Warn of files that a version without checksums wrote before this one went on."""
+    unlisted = [
+        name
+        for path in filter(is_package_file, unlisted_files(folder))
+        if wanted(name := path.relative_to(folder).as_posix())
+    ]
+    if unlisted:
+        more = f" and {len(unlisted) - 3} more files" if len(unlisted) > 3 else ""
+        warnings.warn(
+            f"{folder}: {', '.join(unlisted[:3])}{more} without a checksum: written by version "
+            "0.2.1 or before, or added. Opened without a check. If you know that they are right, "
+            f"`clinical-symile verify --renew {folder}` writes their checksums.",
+            UncheckedFilesWarning,
+            stacklevel=4,
+        )
 
 
 def check_tables(folder: Path) -> None:
@@ -300,6 +320,17 @@ def kept_lines(known: Mapping[str, Sequence[Checksum]], written: Collection[str]
         last = list(lines)[-1:] if file in written else list(lines)[-2:]
         kept += [one for one in last if one.size is not None or len(last) > 1]
     return kept
+
+
+def fitting_lines(path: Path, lines: Sequence[Checksum]) -> list[Checksum]:
+    """Return the last of a file's lines that fits it as it is; the last two if none does."""
+    if len(lines) == 1:
+        return list(lines)
+    exists = path.exists()
+    now = checksum_of(path, lines[-1].file) if exists else Checksum(lines[-1].file, None, None)
+    if now not in lines:
+        return list(lines)[-2:]
+    return [now] if exists else []
 
 
 def _state(path: Path, lines: Sequence[Checksum], *, missing: bool, hash_large: bool) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DataError, UncheckedFilesWarning
-from clinical_symile.files import lock_folder, write_text
+from clinical_symile.files import lock_folder, write_checksums, write_text
 from clinical_symile.tracking.checksums import (
     ALWAYS_HASHED_BYTES,
     CHECKSUMS_FILE,
@@ -113,6 +113,28 @@ def test_a_line_that_was_cut_while_it_was_added_is_passed_over(folder: Path) -> 
 def test_an_old_folder_is_opened_with_a_note(folder: Path) -> None:
     (folder / CHECKSUMS_FILE).unlink()
     with pytest.warns(UncheckedFilesWarning, match="verify --renew"):
+        check_folder(folder)
+
+
+def test_files_of_an_old_folder_that_was_written_further_are_named(folder: Path) -> None:
+    (folder / CHECKSUMS_FILE).unlink()
+    with lock_folder(folder):
+        write_text(folder / "unscored.jsonl", "{}\n")
+    named = r"symile-0: model\.safetensors, results\.jsonl, run\.toml without a checksum: .*--renew"
+    with pytest.warns(UncheckedFilesWarning, match=named):
+        check_folder(folder)
+    with pytest.warns(UncheckedFilesWarning, match=r"symile-0: run\.toml without a checksum"):
+        check_folder(folder, wanted=lambda file: file == "run.toml")
+    write_checksums(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_folder(folder)
+
+
+def test_notes_and_pictures_of_your_own_get_no_note(folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         check_folder(folder)
 
 
