@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from clinical_symile.errors import DataError, warn_renamed
-from clinical_symile.files import write_file, write_text
+from clinical_symile.files import lock_folder, read_json, write_file, write_text
 from clinical_symile.formatting import format_p_value
 from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
@@ -149,10 +149,11 @@ class Results:
             The folder.
         """
         folder = Path(folder)
-        write_rows(folder / "results.jsonl", self.rows)
-        write_rows(folder / "unscored.jsonl", self.skipped)
         about = {"tasks": self.tasks, "notes": list(self.notes)}
-        write_text(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
+        with lock_folder(folder):
+            write_rows(folder / "results.jsonl", self.rows)
+            write_rows(folder / "unscored.jsonl", self.skipped)
+            write_text(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
         return folder
 
     def _repr_html_(self) -> str:
@@ -256,10 +257,10 @@ class Comparisons:
         They are `comparisons.jsonl`, `losses.jsonl` and `net_benefit_differences.jsonl`.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_rows(folder / "comparisons.jsonl", self.rows)
-        write_rows(folder / "losses.jsonl", self.losses)
-        write_rows(folder / "net_benefit_differences.jsonl", self.net_benefit)
+        with lock_folder(folder):
+            write_rows(folder / "comparisons.jsonl", self.rows)
+            write_rows(folder / "losses.jsonl", self.losses)
+            write_rows(folder / "net_benefit_differences.jsonl", self.net_benefit)
         return folder
 
     def _repr_html_(self) -> str:
@@ -269,11 +270,16 @@ class Comparisons:
 
 
 def saved_about(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Read the tasks and notes that `Results.save` wrote; empty without them."""
+    """Read the tasks and notes that `Results.save` wrote; empty without them.
+
+    Raises:
+        DataError: the file is not what it wrote.
+    """
     path = folder / _ABOUT
     if not path.is_file():
         return {}, ()
-    about = json.loads(path.read_text(encoding="utf-8"))
+    action = "Restore it from a backup, or save the results again."
+    about = read_json(path, keys=("notes",), action=action)
     return about.get("tasks", {}), tuple(about["notes"])
 
 

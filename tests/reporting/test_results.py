@@ -1,4 +1,6 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
@@ -6,7 +8,14 @@ from unittest.mock import ANY
 import pandas as pd
 import pytest
 
-from clinical_symile.errors import DataError, DefinitionError, RenamedWordWarning
+from clinical_symile.errors import (
+    DataError,
+    DefinitionError,
+    RenamedWordWarning,
+    UncheckedFilesWarning,
+)
+from clinical_symile.files import write_checksums
+from clinical_symile.reporting import results
 from clinical_symile.reporting.figure_files import draw_figures
 from clinical_symile.reporting.results import Comparisons, Results
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
@@ -117,6 +126,44 @@ def test_saved_results_are_read_again(tmp_path: Path):
     assert json.loads(lines[0])["value"] == 0.5
 
 
+def test_saved_results_that_were_edited_are_refused(tmp_path: Path):
+    from clinical_symile import open_results
+
+    file = RESULTS.save(tmp_path / "kept") / "results.jsonl"
+    file.write_text(file.read_text().replace('"value": 0.5', '"value": 0.9'))
+    with pytest.raises(DataError, match=r"results\.jsonl: was changed since it was written"):
+        open_results(file.parent)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xe4", b'{"notes": '])
+def test_notes_beside_saved_results_that_cannot_be_read_are_a_sentence(
+    tmp_path: Path, content: bytes
+):
+    from clinical_symile import open_results
+
+    folder = RESULTS.save(tmp_path / "kept")
+    (folder / "about.json").write_bytes(content)
+    write_checksums(folder)
+    with pytest.raises(DataError, match=r"about\.json: .* Restore it from a backup"):
+        open_results(folder)
+
+
+def test_saving_waits_for_another_process_that_writes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    locked: list[Path] = []
+
+    @contextmanager
+    def lock(folder: Path) -> Iterator[bool]:
+        locked.append(folder)
+        yield False
+
+    monkeypatch.setattr(results, "lock_folder", lock)
+    RESULTS.save(tmp_path / "kept")
+    Comparisons((COMPARISON,)).save(tmp_path / "compared")
+    assert locked == [tmp_path / "kept", tmp_path / "compared"]
+
+
 def test_losses_are_a_frame_of_their_own(tmp_path: Path):
     loss = replace(COMPARISON, baseline="symile-0", against="complete")
     comparisons = Comparisons((COMPARISON,), (loss,))
@@ -198,6 +245,10 @@ def test_results_that_0_2_0_saved_are_read_with_the_tasks_of_the_catalog(tmp_pat
     folder = RESULTS.save(tmp_path)
     about = {"primary_metrics": {RESULT.task: "recall_at_1"}, "notes": ["a note"]}
     (folder / "about.json").write_text(json.dumps(about))
+    (folder / "checksums.jsonl").unlink()  # 0.2.0 wrote none
+    with pytest.warns(UncheckedFilesWarning, match=r"has no checksums\.jsonl"):
+        open_results(folder)
+    write_checksums(folder)
     assert open_results(folder).primary == replace(
         RESULTS.primary, tasks=open_results(folder).tasks
     )
