@@ -24,6 +24,15 @@ from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 
+# The keys of `run.toml` by which other runs than trained ones are known, and their names.
+_OTHER_KINDS = {
+    "baseline": "the baseline",
+    "predictions": "the external model",
+    "embeddings": "the external model",
+    "scores": "the external model",
+    "model": "the model of your own",
+}
+
 
 def compute_again(row: Result, run: Run, task: EvaluationTask, store: CohortStore) -> Result:
     """Compute one result of a trained run or of the oracle again, without any other.
@@ -70,6 +79,7 @@ def _predictor(row: Result, run: Run, task: EvaluationTask, store: CohortStore) 
     generator = store.manifest["generator"]
     if row.run == ORACLE and generator is not None and generator["oracle"] is not None:
         return OraclePredictor(load_object(generator["oracle"], what="oracle")(store), store)
+    _refuse_other_kinds(row, run)
     record = training_record(run)
     if record["store_digest"] != store.digest:
         raise DataError(
@@ -85,3 +95,20 @@ def _predictor(row: Result, run: Run, task: EvaluationTask, store: CohortStore) 
     if isinstance(task, Retrieval):
         set_missing_query(learner.objective, row.missing_query, run)
     return trained_predictor(run, learner, store, seed=record["seed"])
+
+
+def _refuse_other_kinds(row: Result, run: Run) -> None:
+    """Refuse a result of a baseline, an external model or the ceiling of sums over pairs.
+
+    Raises:
+        DataError: the result is of one of these.
+    """
+    record = run.metadata
+    kind = next((one for one in _OTHER_KINDS if one in record), None)
+    if kind is not None:
+        raise DataError(
+            f"{run.path}: the result is of {_OTHER_KINDS[kind]} '{row.run}'; expected one of a "
+            "trained run or of the oracle, because no other model is kept with its results. "
+            "Evaluate it again into a new folder, and compare the two lines.",
+            code="CS-R019",
+        )

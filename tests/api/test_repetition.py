@@ -10,6 +10,7 @@ from clinical_symile.api.repetition import Repetition, rerun
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_text
 from clinical_symile.tracking.results import Result, read_rows
+from clinical_symile.tracking.run import Run
 
 RESULTS = Path("runs/symile-0/results.jsonl")
 
@@ -54,3 +55,25 @@ def test_a_result_of_another_version_is_refused(workplace: Path, tmp_path: Path)
         rerun(tmp_path / "run", 1, store=workplace / "store")
     with pytest.raises(DataError, match="does not say which store"):
         rerun(tmp_path / "run", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("baseline", "the baseline 'symile-0'"),
+        ("predictions", "the external model 'symile-0'"),
+        ("embeddings", "the external model 'symile-0'"),
+        ("scores", "the external model 'symile-0'"),
+        ("model", "the model of your own 'symile-0'"),
+    ],
+)
+def test_a_result_of_a_model_that_is_not_kept_is_refused_with_the_reason(
+    workplace: Path, tmp_path: Path, kind: str, words: str
+) -> None:
+    run = Run(tmp_path / "run")
+    run.write_metadata({kind: "age.csv", "cohort": "synthetic", "seed": 0})
+    with lock_folder(run.path):
+        content = (workplace / RESULTS).read_text().splitlines()[0]
+        write_text(run.path / "results.jsonl", content + "\n")
+    with pytest.raises(DataError, match=f"is of {words}; expected one of a trained run"):
+        rerun(run.path, 1, store=workplace / "store")
