@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tests.helpers.fuzz import CANARY, Case
+from tests.helpers.fuzz_definitions import DEFINITIONS
 from tests.helpers.recordings import LEADS, write_ecg_file
 
 _SIZE = 64
@@ -323,6 +324,39 @@ def _predictions(folder: Path, suffix: str, encoding: str = "utf-8") -> Case:
     return Case(file, read)
 
 
+def _embeddings(folder: Path, suffix: str) -> Case:
+    from clinical_symile.data.external.embeddings import read_embeddings
+
+    vectors = np.random.default_rng(10).normal(size=(60, 4))
+    table = pd.DataFrame({"sample": range(60), "modality": ["cxr", "ecg"] * 30})
+    table = pd.concat([table, pd.DataFrame(vectors, columns=[f"e{n}" for n in range(4)])], axis=1)
+    file = folder / f"model{suffix}"
+    _write_table(table.assign(ward=[CANARY, "Müller"] * 30), file, "utf-8")
+
+    def read() -> tuple[Any, list[str]]:
+        found = read_embeddings(file)
+        rows = [*map(str, found.samples), *map(str, found.modalities), *found.z.ravel().tolist()]
+        return rows, list(found.notes)
+
+    return Case(file, read)
+
+
+def _pair_scores(folder: Path, suffix: str) -> Case:
+    from clinical_symile.data.external.pair_scores import read_pair_scores
+
+    pairs = [(query, candidate) for query in range(6) for candidate in range(10)]
+    table = pd.DataFrame(pairs, columns=["query", "candidate"])
+    table["score"] = np.random.default_rng(11).normal(size=60)
+    file = folder / f"model{suffix}"
+    _write_table(table.assign(ward=[CANARY, "Müller"] * 30), file, "utf-8")
+
+    def read() -> tuple[Any, list[str]]:
+        found = read_pair_scores(file)
+        return found.table.to_csv(), list(found.notes)
+
+    return Case(file, read)
+
+
 def _recorded_array(folder: Path) -> Case:
     from clinical_symile.modalities.cxr_array import CxrArray
 
@@ -379,4 +413,9 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "predictions-csv-latin-1": lambda folder: _predictions(folder, ".csv", "latin-1"),
     "predictions-csv-gz": lambda folder: _predictions(folder, ".csv.gz"),
     "predictions-parquet": lambda folder: _predictions(folder, ".parquet"),
+    "embeddings-csv": lambda folder: _embeddings(folder, ".csv"),
+    "embeddings-parquet": lambda folder: _embeddings(folder, ".parquet"),
+    "scores-csv": lambda folder: _pair_scores(folder, ".csv"),
+    "scores-parquet": lambda folder: _pair_scores(folder, ".parquet"),
+    **DEFINITIONS,
 }

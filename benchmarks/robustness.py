@@ -1,0 +1,379 @@
+"""Two at once, kills, a full disk, cut and mutated files: nothing is lost and nothing is silent.
+
+    python benchmarks/robustness.py OUT [--pairs 16] [--kills 76] [--disks 20] [--mutations 300]
+
+Every command runs in a forked child of this process, which has loaded PyTorch. Each case is noted
+in `OUT/cases.jsonl`; after an interruption, or after `--seconds`, the same command goes on with
+the next case (status 3 says that cases are left). The log is `benchmarks/results/robustness.md`.
+It names every case that was not as expected.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # `tests.helpers`, run as a script
+
+from tests.helpers.forked_commands import Ended, warm_up  # noqa: E402
+from tests.helpers.fuzz import in_child  # noqa: E402
+from tests.helpers.fuzz_cases import CASES  # noqa: E402
+from tests.helpers.mutations import KINDS, mutate  # noqa: E402
+from tests.helpers.robust_folders import (  # noqa: E402
+    MODELS,
+    TASK,
+    VERBS,
+    Folders,
+    contents,
+    differences,
+    mount_disk,
+)
+
+UNFINISHED = 3  # the exit status if cases are left
+DISK_MB = 64
+KILLED = ("prepare", "train", "evaluate", "benchmark")
+# The parts of the finished benchmark whose files are damaged.
+DAMAGED = ("store", "run", "benchmark", "unfinished store", "unfinished run")
+_CUTS: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "zeroed": lambda content: bytes(len(content)),
+    "emptied": lambda content: b"",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a case ended.
+
+    Attributes:
+        ending: in few words, to be counted.
+        problem: what was not as expected; empty if all was.
+    """
+
+    ending: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Cases of one kind, each of which depends on its number and the seed alone."""
+
+    name: str
+    cases: int
+    run: Callable[[int], Outcome]
+
+
+def verified(folders: Folders, verb: str, folder: Path) -> str:
+    """Return what `verify` finds in the folder that a verb has written; empty if nothing."""
+    places = {"train": folder / "runs", "evaluate": folder / "runs", "benchmark": folder}
+    end = folders.start(["verify", places.get(verb, folder / "store")]).wait()
+    return "" if not end.status else f"verify: {end.said.strip()[-300:]}"
+
+
+def two_at_once(folders: Folders, verb: str, number: int) -> Outcome:
+    """Run a verb twice at once on one folder."""
+    expected, _ = folders.alone(verb)
+    with folders.copy(*VERBS[verb]) as folder:
+        both = [folders.start(folders.command(verb, folder)) for _ in range(2)]
+        ends = [child.wait() for child in both]
+        wrong = [end.problem for end in ends]
+        wrong += [end.said.strip()[-300:] for end in ends if end.status]
+        wrong += [differences(contents(folder), expected), verified(folders, verb, folder)]
+        waited = any("waiting until it ends" in end.said for end in ends)
+    return Outcome("the second waited" if waited else "the second came later", _joined(wrong))
+
+
+def kill(folders: Folders, verb: str, seed: int, number: int) -> Outcome:
+    """Kill a verb at a random moment, and run it again."""
+    expected, seconds = folders.alone(verb)
+    after = float(np.random.default_rng([seed, number]).uniform(0, seconds))
+    with folders.copy(*VERBS[verb]) as folder:
+        child = folders.start(folders.command(verb, folder))
+        time.sleep(after)
+        child.kill()
+        was_killed = child.wait().status < 0
+        end = folders.start(folders.command(verb, folder)).wait()
+        wrong = [end.problem, f"failed again: {end.said.strip()[-300:]}" if end.status else ""]
+        wrong += [differences(contents(folder), expected), verified(folders, verb, folder)]
+    problem = _joined(wrong)
+    where = f"after {after:.2f} s: " if problem else ""
+    return Outcome("killed" if was_killed else "ended before", where + problem)
+
+
+def full_disk(folders: Folders, seed: int, number: int) -> Outcome:
+    """Prepare on a disk that becomes full, make room, and prepare again."""
+    expected, _ = folders.alone("prepare")
+    size = sum(path.stat().st_size for path in (folders.base / "store").iterdir())
+    free = int(np.random.default_rng([seed, number]).integers(1 << 16, 2 * size))
+    answer = folders.out / f"disk-{os.getpid()}.json"
+    answer.unlink(missing_ok=True)
+    with folders.copy() as folder:
+        child = os.fork()
+        if not child:
+            try:
+                found = _on_disk(folders, folder.parent / "disk", free, expected)
+                answer.write_text(json.dumps([found.ending, found.problem]))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+    if not answer.exists():
+        return Outcome("wrong", f"{free >> 10} kB free: the process died")
+    ending, problem = json.loads(answer.read_text())
+    return Outcome(ending, f"{free >> 10} kB free: {problem}" if problem else "")
+
+
+def _on_disk(folders: Folders, disk: Path, free: int, expected: dict[str, str]) -> Outcome:
+    disk.mkdir()
+    if why := mount_disk(disk, DISK_MB):
+        return Outcome(f"skipped ({why})")
+    (disk / "filler").write_bytes(bytes((DISK_MB << 20) - free))
+    command = folders.command("prepare", disk / "done")
+    first = folders.start(command).wait()
+    (disk / "filler").unlink()
+    again = folders.start(command).wait()
+    wrong = [first.problem, again.problem]
+    wrong += [f"failed again: {again.said.strip()[-300:]}"] if again.status else []
+    wrong += [differences(contents(disk / "done"), expected)]
+    return Outcome("full" if first.status else "enough room", _joined(wrong))
+
+
+class Damage:
+    """Files of one part of the benchmark, and a copy of it to damage.
+
+    Args:
+        folders: the finished benchmark.
+        kind: a name of `DAMAGED`.
+    """
+
+    def __init__(self, folders: Folders, kind: str):
+        self.folders, self.kind = folders, kind
+        self._copy: AbstractContextManager[Path] | None = None
+        parts = {"unfinished store": "partial", "unfinished run": "stopped"}
+        self.part = parts.get(kind, "all")
+        roots = {"partial": folders.partial, "stopped": folders.stopped}
+        self.place = {
+            "store": Path("store"),
+            "run": Path("runs", "symile-0"),
+            "benchmark": Path(),
+            "unfinished store": Path("store.partial"),
+            "unfinished run": Path("runs", "symile-0"),
+        }[kind]
+        self.files = _files(roots.get(self.part, folders.base) / self.place, kind)
+
+    def cut(self, number: int) -> Outcome:
+        """Cut, zero or empty a file."""
+        how = list(_CUTS)[number % len(_CUTS)]
+        return self._try(self.files[number // len(_CUTS)], how, _CUTS[how])
+
+    def mutate(self, seed: int, number: int) -> Outcome:
+        """Change a file by one of the mutations of the tests."""
+        rng = np.random.default_rng([seed, number])
+        how = KINDS[number % len(KINDS)]
+        file = self.files[int(rng.integers(len(self.files)))]
+        return self._try(file, how, partial(mutate, rng=rng, kind=how))
+
+    def _try(self, file: Path, how: str, damage: Callable[[bytes], bytes]) -> Outcome:
+        """Damage a file, run a command that reads its folder, and verify it."""
+        if self._copy is None:
+            self._copy = self.folders.copy(self.part)
+            self.folder = self._copy.__enter__()
+            self.intact = "" if self.part != "all" else self._verified().said
+        path = self.folder / self.place / file
+        before = path.read_bytes()
+        path.write_bytes(damage(before))
+        if self.part == "all":
+            seen = self._verified()
+            outcome = self._judged(self.folders.start(self._command()).wait(), seen)
+        else:
+            outcome = self._completed(self.folders.start(self._command()).wait())
+        if outcome.ending == "refused" and self.part == "all":
+            path.write_bytes(before)
+        else:  # the command may have written other files
+            self.close()
+        where = f"{self.kind}, {file.as_posix()} {how}: " if outcome.problem else ""
+        return Outcome(outcome.ending, where + outcome.problem)
+
+    def _verified(self) -> Ended:
+        return self.folders.start(["verify", self.folder / self.place]).wait()
+
+    def _command(self) -> Sequence[str | Path]:
+        folder, runs = self.folder, self.folder / "runs"
+        pair = [runs / f"{name}-0" for name in MODELS]
+        return {
+            "store": ["card", folder / "store", "--out", folder.parent / "card.html"],
+            "run": ["compare", *pair, "--store", folder / "store", "--tasks", TASK],
+            "benchmark": ["report", "benchmark", "--out", folder],
+            "unfinished store": self.folders.command("prepare", folder),
+            "unfinished run": self.folders.command("train", folder),
+        }[self.kind]
+
+    def _judged(self, end: Ended, seen: Ended) -> Outcome:
+        """Judge a command that opened a damaged folder, and `verify` before it."""
+        if end.problem or seen.problem:
+            return Outcome("wrong", _joined([end.problem, seen.problem]))
+        if seen.said == self.intact:  # such as half a line at the end of the checksums
+            return Outcome("without effect: all other files are compared as before")
+        if not seen.status:
+            return Outcome("silent", "verify finds nothing")
+        return Outcome("refused" if end.status else "found by verify alone")
+
+    def _completed(self, end: Ended) -> Outcome:
+        """Judge a command that goes on with what is unfinished."""
+        verb = "prepare" if self.part == "partial" else "train"
+        if end.problem:
+            return Outcome("wrong", end.problem)
+        if end.status:
+            return Outcome("refused")
+        expected, _ = self.folders.alone(verb)
+        found = differences(contents(self.folder), expected)
+        found = found or verified(self.folders, verb, self.folder)
+        return Outcome("silent", found) if found else Outcome("completed, the same bytes")
+
+    def close(self) -> None:
+        """Remove the copy."""
+        if self._copy is not None:
+            self._copy.__exit__(None, None, None)
+            self._copy = None
+
+
+def _files(place: Path, kind: str) -> list[Path]:
+    """Return the files with content of a store, run or benchmark, and of none inside it."""
+    from clinical_symile.tracking.checksums import CHECKSUMS_FILE, read_checksums
+
+    if kind == "unfinished store":
+        names = sorted(path.relative_to(place) for path in place.rglob("*") if path.is_file())
+    else:
+        names = [Path(name) for name in [*sorted(read_checksums(place) or {}), CHECKSUMS_FILE]]
+    return [name for name in names if (place / name).stat().st_size]
+
+
+def fuzz(name: str, mutations: int, seed: int, number: int) -> Outcome:
+    """Mutate one kind of file many times in a child of this process."""
+    del number
+    found = in_child(name, CASES[name], mutations, seed)
+    problems, memory = list(found.pop("problems")), found.get("memory_mb", 0)
+    problems += [f"{memory} MB above the parent"] if memory > 1000 else []
+    words = ("refused", "same", "noted", "silent")
+    ending = ", ".join(f"{found[word]} {word}" for word in words if word in found)
+    return Outcome(f"{ending}; {memory} MB", _joined(problems))
+
+
+def sections(given: argparse.Namespace, folders: Folders) -> Iterator[Section]:
+    """Yield every section in the order in which they run."""
+    for verb in VERBS:
+        yield Section(f"two at once: {verb}", given.pairs, partial(two_at_once, folders, verb))
+    for place, verb in enumerate(KILLED):
+        count = given.kills // len(KILLED) + (place < given.kills % len(KILLED))
+        seed = 100 * given.seed + place
+        yield Section(f"SIGKILL: {verb}", count, partial(kill, folders, verb, seed))
+    yield Section("full disk: prepare", given.disks, partial(full_disk, folders, given.seed))
+    for kind in DAMAGED:
+        damage = Damage(folders, kind)
+        cuts = len(_CUTS) * len(damage.files) if given.cuts is None else given.cuts
+        yield Section(f"cut files: {kind}", cuts, damage.cut)
+        seed = 100 * given.seed + 50 + DAMAGED.index(kind)
+        yield Section(f"mutations: {kind}", given.mutations, partial(damage.mutate, seed))
+        damage.close()
+    for name in CASES:
+        run = partial(fuzz, name, given.fuzz, given.seed)
+        yield Section(f"mutations: {name}", int(given.fuzz > 0), run)
+
+
+def run_sections(given: argparse.Namespace) -> bool:
+    """Run the cases that are left; return True if none is left after it."""
+    end = time.monotonic() + given.seconds
+    warm_up()
+    folders, noted = Folders(given.out), given.out / "cases.jsonl"
+    for left in given.out.glob("case-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{given.out / 'mlflow.db'}"
+    folders.make_base()
+    done = {(row["section"], row["case"]) for row in read_cases(noted)}
+    for section in sections(given, folders):
+        for number in range(section.cases):
+            if (section.name, number) in done:
+                continue
+            if time.monotonic() > end:
+                return False
+            began = time.monotonic()
+            found = section.run(number)
+            row = {"section": section.name, "case": number, "ending": found.ending}
+            row |= {"problem": found.problem, "seconds": round(time.monotonic() - began, 2)}
+            with noted.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+            if found.problem:
+                print(f"{section.name}, case {number}: {found.problem}", flush=True)
+    return True
+
+
+def read_cases(file: Path) -> list[dict[str, object]]:
+    """Read the cases that are done."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def write_log(given: argparse.Namespace, rows: Sequence[dict[str, object]], *, whole: bool) -> None:
+    """Write the table of all sections, and each case that was not as expected."""
+    counts = " ".join(
+        f"--{name} {getattr(given, name)}"
+        for name in ("pairs", "kills", "disks", "mutations", "fuzz", "seed")
+    )
+    cuts = "" if given.cuts is None else f" --cuts {given.cuts}"
+    seconds = sum(float(str(row["seconds"])) for row in rows)
+    lines = ["# Two at once, kills, full disks, cut and mutated files", ""]
+    lines += [f"`python benchmarks/robustness.py OUT {counts}{cuts}`", ""]
+    lines += [f"Python {platform.python_version()}, {os.cpu_count()} cores; {seconds:.0f} s."]
+    lines += [] if whole else ["", "Cases are left: run the same command again."]
+    lines += ["", "| what | cases | how they ended | not as expected |", "|---|--:|---|--:|"]
+    for name in dict.fromkeys(str(row["section"]) for row in rows):
+        own = [row for row in rows if row["section"] == name]
+        endings = [str(row["ending"]) for row in own]
+        words = [(endings.count(word), word) for word in sorted({*endings})]
+        ended = ", ".join(word if ";" in word else f"{count} {word}" for count, word in words)
+        wrong = sum(bool(row["problem"]) for row in own)
+        lines.append(f"| {name} | {len(own)} | {ended} | {wrong} |")
+    problems = [f"- {row['section']}, {row['problem']}" for row in rows if row["problem"]]
+    lines += ["", *problems] if problems else []
+    text = "\n".join(lines).replace(str(given.out), "OUT") + "\n"
+    given.log.write_text(text, encoding="utf-8")
+
+
+def _joined(problems: Sequence[str]) -> str:
+    return "; ".join(problem for problem in problems if problem)
+
+
+def main() -> None:
+    """Run the cases that are left and write the log."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    counts = (("pairs", 16), ("kills", 76), ("disks", 20), ("mutations", 300), ("fuzz", 300))
+    for name, count in counts:
+        parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--cuts", type=int, help="for each kind of folder (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--log", type=Path, default=ROOT / "benchmarks/results/robustness.md")
+    given = parser.parse_args()
+    given.out = given.out.resolve()
+    given.out.mkdir(parents=True, exist_ok=True)
+    is_whole = run_sections(given)
+    rows = read_cases(given.out / "cases.jsonl")
+    write_log(given, rows, whole=is_whole)
+    print(given.log.read_text())
+    if any(row["problem"] for row in rows):
+        sys.exit(1)
+    sys.exit(0 if is_whole else UNFINISHED)
+
+
+if __name__ == "__main__":
+    main()
