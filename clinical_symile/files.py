@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,11 @@ from clinical_symile.tracking.checksums import (
     read_checksums,
     sealed_text,
     unlisted_files,
+)
+from clinical_symile.tracking.lock_holder import (
+    describe_holder,
+    is_further_process,
+    is_held_by_parent,
 )
 
 PARTIAL = ".partial"
@@ -220,7 +224,7 @@ def lock_folder(
         FolderBusyError: another process held the lock all the time, or the process that started
             this one holds it. That one may wait for this one, so both would wait for ever.
     """
-    if _is_further_process():
+    if is_further_process():
         yield True
         return
     from filelock import FileLock, Timeout  # takes longer to import than a small command runs
@@ -238,16 +242,18 @@ def lock_folder(
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if _is_held_by_parent(holder):
+        if is_held_by_parent(holder):
             raise FolderBusyError(
                 f"{folder}: the process that started this one is writing it, so waiting for it may "
                 'never end. In a script, call this under `if __name__ == "__main__":`.'
             ) from None
-        (notify or _print)(f"{folder}: {_describe(holder)} is writing it; waiting until it ends.")
+        (notify or _print)(
+            f"{folder}: {describe_holder(holder)} is writing it; waiting until it ends."
+        )
         try:
             lock.acquire(timeout=-1 if wait_s is None else wait_s)
         except Timeout:
-            raise FolderBusyError(f"{folder}: {_describe(holder)} is writing it") from None
+            raise FolderBusyError(f"{folder}: {describe_holder(holder)} is writing it") from None
     try:
         if is_inner:
             yield True
@@ -260,35 +266,6 @@ def lock_folder(
         if not is_inner:
             holder.unlink(missing_ok=True)
         lock.release()
-
-
-def _is_further_process() -> bool:
-    """Return True in all but the first process of one training on several devices.
-
-    Launchers set all of these variables. A rank alone is a leftover of the shell, or of another
-    program.
-    """
-    if "MASTER_ADDR" not in os.environ or _number("WORLD_SIZE") < 2:
-        return False
-    return bool(_number("LOCAL_RANK") or _number("RANK"))
-
-
-def _number(variable: str) -> int:
-    """Return a whole number from the environment; 0 if it is none."""
-    text = os.environ.get(variable, "")
-    return int(text) if text.isdecimal() else 0
-
-
-def _is_held_by_parent(holder: Path) -> bool:
-    """Return True if the process that started this one by `multiprocessing` holds a lock."""
-    # A process that still imports the main module does not know its parent by `parent_process`.
-    if parent_process() is None and "--multiprocessing-fork" not in sys.orig_argv:
-        return False
-    try:
-        about = json.loads(holder.read_text(encoding="utf-8"))
-        return (about["process"], about["host"]) == (os.getppid(), socket.gethostname())
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 @contextmanager
@@ -390,15 +367,6 @@ def _replace(path: Path, content: bytes) -> None:
     _flush(partial)
     partial.replace(path)
     _flush(path.parent)
-
-
-def _describe(holder: Path) -> str:
-    """Return who holds a lock and since when, as far as the file beside it says so."""
-    try:
-        about = json.loads(holder.read_text(encoding="utf-8"))
-        return f"process {about['process']} on {about['host']}, since {about['since']},"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
 
 
 def _now() -> str:

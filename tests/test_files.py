@@ -173,29 +173,6 @@ def test_processes_of_one_training_share_the_lock_of_the_first(tmp_path: Path, r
         assert second.wait(timeout=60) == 0
 
 
-@pytest.mark.parametrize(
-    "leftover",
-    [
-        {"RANK": "3"},
-        {"LOCAL_RANK": "1"},
-        {"RANK": "1", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"},
-        {"RANK": "first", "WORLD_SIZE": "two", "MASTER_ADDR": "127.0.0.1"},
-        {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"},
-    ],
-)
-def test_a_rank_in_the_environment_alone_does_not_leave_out_the_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leftover: dict[str, str]
-) -> None:
-    for variable in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in leftover.items():
-        monkeypatch.setenv(variable, value)
-    with lock_folder(tmp_path / "run") as was_held:
-        assert not was_held
-        write_text(tmp_path / "run" / "a.txt", "one")
-    assert {*(read_checksums(tmp_path / "run") or {})} == {"a.txt"}
-
-
 def _modes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
 
