@@ -226,7 +226,7 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             row = None
         if not isinstance(row, dict):
             others.setdefault(f"not a {what}; expected the fields {', '.join(ordered)}", number)

@@ -128,7 +128,7 @@ class Run:
             return []
         try:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # neither UTF-8 nor JSON
             raise DataError(
                 f"{path}: a line is not JSON; expected one object per epoch. The file was changed "
                 "or cut: remove the run's folder and train again.",
@@ -336,7 +336,7 @@ class Run:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(
                 f"{path}: not valid TOML: {error}. Train again.", code="CS-R003"
             ) from None

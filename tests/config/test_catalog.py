@@ -62,3 +62,10 @@ def test_broken_toml_is_reported_with_its_line(tmp_path: Path):
     path.write_text("a = 1\na = 2\n")
     with pytest.raises(DefinitionError, match=r"x\.toml: not valid TOML: .*line 2"):
         read_toml(path)
+
+
+def test_toml_that_is_nested_too_deeply_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "report.toml"
+    file.write_text(f"a = {'[' * 5000}{']' * 5000}")
+    with pytest.raises(DefinitionError, match="not valid TOML"):
+        read_toml(file)

@@ -95,6 +95,13 @@ def unused_columns(file: str, names: Sequence[Any], *, kept: bool = False) -> li
     return [f"{file}: the columns {some}{rest} are {done}."]
 
 
+# What readers raise for a damaged file; pandas raises the last three for its own metadata.
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, NotImplementedError),
+    *(LookupError, TypeError, AttributeError),
+)
+
+
 def _read_file(path: Path) -> pd.DataFrame:
     """Read one file; see `read_table`."""
     try:
@@ -105,7 +112,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         else:
             # The names of folders are not columns: without this, `label=1/` would make one.
             table = pd.read_parquet(path, partitioning=None)
-    except (ValueError, OSError, EOFError, csv.Error, zlib.error, NotImplementedError) as error:
+    except (*_UNREADABLE, csv.Error, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read ({type(error).__name__}). Write it again.", code="CS-M001"
         ) from None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from clinical_symile.data.ingest.tables import (
 )
 from clinical_symile.errors import DataError
 from clinical_symile.registry.base import unknown_name_message
+
+_MOST_OPEN_BRACKETS = 500  # DuckDB takes 3 GB to parse ten times as many
 
 # Their messages quote the query; those of other errors may quote values of patients.
 _QUERY_ERRORS = (
@@ -156,6 +159,13 @@ def make_samples(
 
 
 def _check_is_one(connection: duckdb.DuckDBPyConnection, query: str, where: str) -> None:
+    depths = accumulate((letter == "(") - (letter == ")") for letter in query)
+    if max(depths, default=0) > _MOST_OPEN_BRACKETS:
+        raise DataError(
+            f"{where}: has more than {_MOST_OPEN_BRACKETS} brackets open at once; expected fewer, "
+            "because parsing them takes all memory. Correct the file.",
+            code="CS-D005",
+        )
     statements = connection.extract_statements(query)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         raise DataError(

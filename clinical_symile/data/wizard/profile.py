@@ -155,7 +155,7 @@ def _read(path: Path, encoding: str) -> pd.DataFrame:
             encoding=text_codec(path, encoding),
             keep_default_na=False,
         )
-    except (ValueError, OSError, NotImplementedError) as error:
+    except (ValueError, OSError, NotImplementedError, LookupError, TypeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as parquet
 import pytest
 
 from clinical_symile.data.external.embeddings import read_embeddings
@@ -192,3 +193,15 @@ def test_predictions_of_any_encoding_are_the_same(tmp_path: Path, name: str, enc
     table = read_predictions(tmp_path / name).table
     assert table["sample"].tolist() == ["é1", "é2"]
     assert table["kept_Größe"].tolist() == ["Müller"] * 2
+
+
+def test_parquet_whose_notes_by_pandas_are_damaged_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "scores.parquet"
+    pd.DataFrame({"query": ["1"], "candidate": ["2"], "score": [0.5]}).to_parquet(file)
+    table = parquet.read_table(file)
+    notes = (table.schema.metadata or {})[b"pandas"]
+    for old, new in ((b'"pandas_type"', b'"pandas_typ0"'), (b'"columns"', b'"column0"')):
+        changed = table.replace_schema_metadata({b"pandas": notes.replace(old, new)})
+        parquet.write_table(changed, file)
+        with pytest.raises(DataError, match=r"scores\.parquet: cannot be read"):
+            read_pair_scores(file)

@@ -37,6 +37,14 @@ def test_a_syntax_error_is_a_finding_of_check_with_all_others(tmp_path: Path) ->
     assert "'recall_at5'" in text
 
 
+def test_a_query_of_many_open_brackets_is_refused_before_it_takes_all_memory(
+    hospital: Hospital,
+) -> None:
+    (problem,) = ask(hospital, f"SELECT {'(' * 5000}1{')' * 5000} FROM admissions")
+    assert "has more than 500 brackets open at once" in problem
+    assert ask(hospital, f"SELECT {'(' * 100}1{')' * 100} FROM admissions") == []
+
+
 def test_a_table_that_the_cohort_does_not_name_is_told(hospital: Hospital) -> None:
     query = """
     WITH one AS (SELECT * FROM admissions), two AS (SELECT * FROM one JOIN Wards USING (ward))
