@@ -283,14 +283,14 @@ def _group_moments(
     marked: list[np.ndarray],
     areas: tuple[float, float],
     studies: int,
-) -> list[AreaMoments]:
+) -> tuple[AreaMoments, AreaMoments]:
     """Draw scores of two groups and return the moments of their AUROCs."""
-    found = []
+    found: list[AreaMoments] = []
     for who, label, area in zip(whose, marked, areas, strict=True):
         scores = normal(rng, who, studies) + float(np.sqrt(2) * ndtri(area)) * label
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         found.append(area_moments(scores, np.broadcast_to(label, scores.shape), starts))
-    return found
+    return found[0], found[1]
 
 
 def _excludes_0(interval: Interval) -> bool:

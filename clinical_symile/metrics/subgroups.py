@@ -25,7 +25,6 @@ from clinical_symile.metrics.small_cells import withheld_cells
 from clinical_symile.stats.area_intervals import AreaEstimate, area_difference
 from clinical_symile.stats.bootstrap import (
     LEVEL,
-    UNDEFINED_SHARE,
     Arrays,
     Weighted,
     resample_metric,
@@ -37,6 +36,7 @@ from clinical_symile.stats.estimate import (
     weighted_sum,
 )
 from clinical_symile.stats.proportions import cluster_sizes
+from clinical_symile.stats.required_subjects import fatal_loss
 
 # Returns a metric's estimate for few subjects or events, from its arrays and the subjects.
 EstimateOf = Callable[[Arrays, np.ndarray], Estimate | None]
@@ -123,10 +123,11 @@ def subgroup_estimates(
     drawn = resample_metric(numbers, arrays, subjects, rng=rng)
     worst = _worst(drawn[:, : len(shown)], higher_is_better=higher_is_better)
     own = [_own(estimate, arrays, subjects, mask) for mask in masks]
+    lasting = [_is_lasting(weighted, arrays, subjects, mask) for mask in masks]
     made = [SubgroupEstimate(level=level, withheld=reason) for level, reason in withheld.items()]
     for place, level in enumerate(shown):
         gap: dict[str, Any] = {}
-        low, high = _ends(drawn[:, place], own[place])
+        low, high = _ends(drawn[:, place], own[place], is_lasting=lasting[place])
         if level in rest:
             other = len(shown) + rest.index(level)
             gap = _gap(
@@ -134,6 +135,7 @@ def subgroup_estimates(
                 drawn[:, [place, other]],
                 (own[place], own[other]),
                 (subjects[masks[place]], subjects[masks[other]]),
+                is_lasting=lasting[place] and lasting[other],
             )
         made.append(
             SubgroupEstimate(
@@ -207,14 +209,30 @@ def _own(
         return None
 
 
+def _is_lasting(
+    weighted: Weighted,
+    arrays: Arrays,
+    subjects: Shaped[np.ndarray, " sample"],
+    mask: Bool[np.ndarray, " sample"],
+) -> bool:
+    """Return whether the metric of some samples is defined without any two of their subjects."""
+    taken = [array[mask] for array in arrays]
+
+    def is_defined(kept: Bool[np.ndarray, " sample"]) -> bool:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return not np.isnan(weighted(kept[None, :].astype(np.int64), *taken)).any()
+
+    return fatal_loss(is_defined, subjects[mask]) is None
+
+
 def _ends(
-    drawn: Float[np.ndarray, " resample"], own: Estimate | None
+    drawn: Float[np.ndarray, " resample"], own: Estimate | None, *, is_lasting: bool
 ) -> tuple[float | None, float | None]:
     if own is not None and own.is_preferred:
         interval = own.interval()
         return interval.low, interval.high
     known = drawn[~np.isnan(drawn)]
-    if len(known) < (1 - UNDEFINED_SHARE) * len(drawn):
+    if not is_lasting or not len(known):
         return None, None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return (float(low), float(high)) if high > low else (None, None)
@@ -225,6 +243,8 @@ def _gap(
     drawn: Float[np.ndarray, "resample 2"],
     own: tuple[Estimate | None, Estimate | None],
     subjects: tuple[Shaped[np.ndarray, " group"], Shaped[np.ndarray, " other"]],
+    *,
+    is_lasting: bool,
 ) -> dict[str, float | None]:
     """Return the gap between a group and the others, its interval and its p-value."""
     group, others = own
@@ -243,8 +263,8 @@ def _gap(
             "p_value": difference.p_value(),
         }
     apart = drawn[:, 0] - drawn[:, 1]
-    low, high = _ends(apart, None)
-    if low is None:  # undefined too often, or the same in every resample
+    low, high = _ends(apart, None, is_lasting=is_lasting)
+    if low is None:  # undefined without two subjects, or the same in every resample
         return {"gap": float(value)} if np.isfinite(value) else {}
     error = float(np.nanstd(apart, ddof=1))
     kish = min(float(_kish(one)) for one in subjects)

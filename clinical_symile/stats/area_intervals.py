@@ -221,7 +221,7 @@ def difference_limits(
         return np.abs(difference - gap) > z[None, :] * np.sqrt(np.maximum(squared, 0.0))
 
     shape = np.broadcast_shapes(difference.shape, z[None, :].shape)
-    ends = []
+    ends: list[np.ndarray] = []
     for end in (-1.0, 1.0):
         outside = np.full(shape, end)
         inside = np.broadcast_to(difference, shape).copy()

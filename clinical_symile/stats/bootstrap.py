@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+
+from clinical_symile.stats.required_subjects import fatal_loss
 
 LEVEL = 0.95
 RESAMPLES = 1000
-UNDEFINED_SHARE = 0.05
 # Weights held in memory at a time.
 _MAX_WEIGHTS = 2_000_000
 # The jackknife leaves out this many subjects or, if there are more, groups of subjects.
@@ -119,8 +120,8 @@ def bootstrap(
 
     Raises:
         ValueError: fewer than two subjects, arrays of different lengths, or a metric that is
-            undefined in more than one resample in twenty, as AUROC is where one class is rare. A
-            metric says that it is undefined by a ValueError.
+            undefined without one or two of the subjects, as AUROC is where fewer than three have a
+            class. A metric says that it is undefined by a ValueError.
     """
     drawn = resample(metric, arrays, subjects, rng=rng, resamples=resamples, weighted=weighted)
     return drawn.interval(level)
@@ -172,7 +173,7 @@ def resample(
     value = metric(*arrays)
     form = weighted or by_weights(metric)
     values = resample_metric(form, arrays, subjects, rng=rng, resamples=resamples)
-    return Resampled(value, defined_share(values, metric, arrays, subjects))
+    return Resampled(value, defined_values(values, metric, arrays, subjects))
 
 
 def resample_difference(
@@ -194,7 +195,7 @@ def resample_difference(
     value = metric(*arrays) - metric(*baseline)
     both = [*arrays, *baseline]
     values = resample_metric(difference, both, subjects, rng=rng, resamples=resamples)
-    return Resampled(value, defined_share(values, metric, arrays, subjects))
+    return Resampled(value, defined_values(values, metric, arrays, subjects))
 
 
 def resample_metric(
@@ -259,7 +260,7 @@ def by_weights(metric: Callable[..., float]) -> Weighted:
     return weighted
 
 
-def defined_share(
+def defined_values(
     values: Float[np.ndarray, " resample"],
     metric: Callable[..., float],
     arrays: Arrays,
@@ -268,30 +269,27 @@ def defined_share(
     """Return the resamples in which a metric is defined.
 
     Raises:
-        ValueError: they are too few; the message has the metric's own reason.
+        ValueError: the metric is undefined without some one or two subjects; the message has the
+            metric's own reason.
     """
-    known = values[~np.isnan(values)]
-    if len(known) < (1 - UNDEFINED_SHARE) * len(values):
-        raise ValueError(
-            f"the metric is undefined in too many of {len(values)} resamples by subject: "
-            f"{_complaint(metric, arrays, subjects)}"
-        )
-    return known
 
-
-def _complaint(
-    metric: Callable[..., float], arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
-) -> str:
-    """Return the metric's message where it is undefined, found on resamples of a fixed seed."""
-    rng, (codes, people) = np.random.default_rng(0), _codes(arrays, subjects)
-    for _ in range(RESAMPLES):
-        counts = np.bincount(rng.integers(people, size=people), minlength=people)
-        row = np.repeat(np.arange(len(codes)), counts[codes])
+    def reason(kept: Bool[np.ndarray, " sample"]) -> str | None:
         try:
-            metric(*(array[row] for array in arrays))
+            metric(*(array[kept] for array in arrays))
         except ValueError as error:
             return str(error)
-    return "it is not a number there."
+        return None
+
+    lost = np.isnan(values)
+    if not lost.any():  # of a metric that depends on two subjects, some resamples are undefined
+        return values
+    left = fatal_loss(lambda kept: reason(kept) is None, subjects)
+    if left is not None:
+        raise ValueError(
+            "the metric is undefined without one or two of the subjects, too few for an interval: "
+            f"{reason(left)}"
+        )
+    return values[~lost]
 
 
 def _codes(

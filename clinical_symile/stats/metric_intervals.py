@@ -19,7 +19,7 @@ from clinical_symile.stats.bootstrap import (
     Weighted,
     Weights,
     by_weights,
-    defined_share,
+    defined_values,
     jackknife,
     resample_metric,
 )
@@ -134,7 +134,7 @@ def _bootstrap_intervals(
     made: dict[int, Interval | NoInterval] = {}
     for column, (place, number) in enumerate(numbers.items()):
         try:
-            kept = defined_share(drawn[:, column], number.compute, number.arrays, subjects)
+            kept = defined_values(drawn[:, column], number.compute, number.arrays, subjects)
         except ValueError as error:
             made[place] = NoInterval(values[place], str(error))
             continue

@@ -116,12 +116,21 @@ def test_a_metric_that_is_rarely_undefined_has_an_interval(rng):
     assert interval == (1, 1, 1, "percentile")
 
 
-def test_a_metric_that_is_often_undefined_is_refused(rng):
+@pytest.mark.parametrize("events", [1, 2])
+def test_a_metric_that_depends_on_one_or_two_subjects_is_refused(events, rng):
     label = np.zeros(200, dtype=int)
-    label[0] = 1
-    message = "undefined in too many of 1000 resamples by subject: AUROC needs both classes"
+    label[:events] = 1
+    message = "undefined without one or two of the subjects.*: AUROC needs both classes"
     with pytest.raises(ValueError, match=message):
         bootstrap(AUROC.compute, [label, np.linspace(0, 1, 200)], np.arange(200), rng=rng)
+
+
+def test_three_subjects_of_a_class_have_an_interval_for_every_seed():
+    label = (np.arange(40) < 3).astype(int)  # missed by 4 to 6 % of the resamples
+    arrays = [label, np.linspace(1, 0, 40)]
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        bootstrap(AUROC.compute, arrays, np.arange(40), rng=rng, resamples=200)
 
 
 def test_a_metric_that_is_undefined_for_all_samples_says_so_itself(rng):

@@ -93,7 +93,7 @@ def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_wi
     assert [first, last] == _all(numbers[:2], subjects)
     assert "AUROC needs both classes" in str(alone)
     assert isinstance(second, NoInterval)
-    assert "undefined in too many of 200 resamples" in second.reason
+    assert "undefined without one or two of the subjects" in second.reason
     assert all(isinstance(one, ValueError) for one in _all([one_class], subjects))
 
 

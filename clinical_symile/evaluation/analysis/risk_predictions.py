@@ -35,9 +35,10 @@ from clinical_symile.metrics.high_confidence_errors import (
     is_correct,
 )
 from clinical_symile.metrics.small_cells import SMALLEST, withheld_cells
-from clinical_symile.stats.bootstrap import LEVEL, UNDEFINED_SHARE, resample_metric
+from clinical_symile.stats.bootstrap import LEVEL, resample_metric
 from clinical_symile.stats.estimate import Estimate, shift
 from clinical_symile.stats.proportions import mean_estimate, paired_difference
+from clinical_symile.stats.required_subjects import lasting_columns
 from clinical_symile.tracking.analysis_tables import (
     CalibrationBin,
     Measure,
@@ -376,7 +377,7 @@ def _net_benefit(
 
 
 def _resampled(several: Sequence[_Numbers], one: SampleOutcomes) -> list[_Ends]:
-    """Return values and interval ends; NaN where undefined too often, or without a width."""
+    """Return values and interval ends; NaN if undefined without two subjects, or without width."""
 
     def together(weights: _Weights, row: np.ndarray) -> Float[np.ndarray, "resample number"]:
         del row
@@ -385,7 +386,7 @@ def _resampled(several: Sequence[_Numbers], one: SampleOutcomes) -> list[_Ends]:
 
     whole = [numbers(np.ones((1, len(one.rows)))) for numbers in several]
     drawn = resample_metric(together, [one.rows], one.subjects, rng=one.rng)
-    enough = np.isnan(drawn).mean(axis=0) <= UNDEFINED_SHARE
+    enough = lasting_columns(drawn, lambda rows: together(rows, one.rows), one.subjects)
     ends = np.full((2, drawn.shape[1]), np.nan)
     levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends[:, enough] = np.nanquantile(drawn[:, enough], levels, axis=0)
