@@ -42,7 +42,7 @@ _GROUP_MAY_READ = "read"
 
 
 @dataclass(frozen=True)
-class _Locked:
+class _LockedFolder:
     """A folder that this process has locked.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Locked:
     begun: set[str] = field(default_factory=set)
 
 
-_locked: list[_Locked] = []  # the innermost last
+_locked_folders: list[_LockedFolder] = []  # the innermost last
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """
     make_folder(path.parent)
     partial = path.with_name(path.name + PARTIAL)
-    with _lock_of(path):
+    with _lock_listing_folder(path):
         try:
             with private_files():
                 write(partial)
@@ -153,7 +153,7 @@ def read_json(path: Path, *, keys: Collection[str], action: str) -> dict[str, An
 def remove_file(path: Path) -> None:
     """Remove a file, if it exists, and record that it was removed on purpose."""
     if path.exists():
-        with _lock_of(path):
+        with _lock_listing_folder(path):
             _record(path, None)
             path.unlink()
             _mark_written(path)
@@ -271,24 +271,24 @@ def lock_folder(
 @contextmanager
 def _recorded(folder: Path) -> Iterator[None]:
     """Record the checksums of the files that are written below a folder."""
-    locked = _Locked(folder)
-    _locked.append(locked)
+    locked = _LockedFolder(folder)
+    _locked_folders.append(locked)
     try:
         yield
     finally:
-        _locked.remove(locked)
+        _locked_folders.remove(locked)
         log = folder / CHECKSUMS_FILE
         if locked.begun and log.is_file():  # a run may be removed while it is locked
             known = read_checksums(folder) or {}
             _replace(log, sealed_text(kept_lines(known, locked.written)))
 
 
-def _lock_of(path: Path) -> AbstractContextManager[object]:
+def _lock_listing_folder(path: Path) -> AbstractContextManager[object]:
     """Return the lock of the folder whose checksums list a file, unless it lies in a locked one.
 
     So a page or table that is written again later, on its own, has its new checksum.
     """
-    if _place(path) is None:
+    if _locate_in_locked_folder(path) is None:
         path = path.absolute()
         for folder in path.parents:
             if (folder / CHECKSUMS_FILE).is_file():
@@ -297,14 +297,14 @@ def _lock_of(path: Path) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _place(path: Path) -> tuple[_Locked, str] | None:
+def _locate_in_locked_folder(path: Path) -> tuple[_LockedFolder, str] | None:
     """Return the innermost locked folder above a path and the path below it; None if there is none.
 
     A benchmark locks its folder while `prepare` locks the store in it: what `prepare` writes beside
     the store, and renames later, belongs to neither, and nor do raw files.
     """
     path = path.absolute()
-    above = [one for one in _locked if path.is_relative_to(one.folder)]
+    above = [one for one in _locked_folders if path.is_relative_to(one.folder)]
     if not above:
         return None
     innermost = max(above, key=lambda one: len(one.folder.parts))
@@ -316,7 +316,7 @@ def _place(path: Path) -> tuple[_Locked, str] | None:
 
 def _record(path: Path, partial: Path | None) -> None:
     """Append the checksum of a file that is about to be written, or removed if there is none."""
-    place = _place(path)
+    place = _locate_in_locked_folder(path)
     if place is None:
         return
     locked, file = place
@@ -341,7 +341,7 @@ def _record(path: Path, partial: Path | None) -> None:
 
 def _mark_written(path: Path) -> None:
     """Note that a file's last checksum is that of its content."""
-    place = _place(path)
+    place = _locate_in_locked_folder(path)
     if place is not None:
         place[0].written.add(place[1])
 
