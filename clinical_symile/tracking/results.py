@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from clinical_symile.errors import DataError, Problem
 from clinical_symile.files import write_text
@@ -153,7 +153,37 @@ def is_withheld(row: Result) -> bool:
     return min(counts) < SMALLEST_COUNT
 
 
-def is_significant(row: Comparison) -> bool:
+@runtime_checkable
+class TestedDifference(Protocol):
+    """A difference with its interval and adjusted p-value: of two runs, or of two methods."""
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+        ...
+
+    @property
+    def difference(self) -> float:
+        """The first value minus the second."""
+        ...
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval; None where there is none."""
+        ...
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of that interval."""
+        ...
+
+    @property
+    def p_holm(self) -> float | None:
+        """The p-value adjusted for the family-wise error (Holm); None without a test."""
+        ...
+
+
+def is_significant(row: TestedDifference) -> bool:
     """Return whether the interval excludes 0 and the adjusted p-value is below 0.05."""
     if row.low is None or row.high is None:
         return False

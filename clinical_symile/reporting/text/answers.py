@@ -8,9 +8,7 @@ from clinical_symile.formatting import (
     SMALLEST_COUNT,
     capitalize_first,
     format_count,
-    format_difference,
     format_value,
-    is_percentage,
     join_words,
 )
 from clinical_symile.reporting.result_lookup import (
@@ -23,15 +21,15 @@ from clinical_symile.reporting.text.findings import (
     better_sign,
     most_complete_pattern,
     retained_sentences,
+    size_in_words,
     task_setting,
     values_by_method,
 )
 from clinical_symile.reporting.text.labels import metric_label, modality_label, pattern_label
 from clinical_symile.tracking.benchmark_tables import MethodComparison
-from clinical_symile.tracking.results import Comparison
+from clinical_symile.tracking.results import Comparison, TestedDifference
 
 MOST_ANSWERS = 3
-_ALPHA = 0.05
 _NAMED_METHODS = 3  # a sentence on more of them names the lowest and the highest
 _KINDS = {"retrieval": "retrieval", "classification": "prediction"}
 _UNKNOWN = "these data do not tell which is better"
@@ -159,7 +157,7 @@ def method_decisions(
         pair = (named[row.method].method, named[row.baseline].method)
         if set(pair) <= compared:
             key = (row.task, row.missingness, frozenset(pair))
-            found[key] = _over_seeds(row, pair, tasks[row.task])
+            found[key] = _decide_over_seeds(row, pair, tasks[row.task])
     rows_of: dict[tuple[str, str, frozenset[str]], list[Comparison]] = {}
     for row in comparisons:
         if not {row.run, row.baseline} <= by_run.keys() or not _is_primary(row, tasks):
@@ -170,7 +168,7 @@ def method_decisions(
             rows_of.setdefault(key, []).append(row)
     for key, rows in rows_of.items():
         pair = (by_run[rows[0].run].method, by_run[rows[0].baseline].method)
-        found[key] = _over_runs(rows, pair, tasks[key[0]], by_run=by_run)
+        found[key] = _decide_over_runs(rows, pair, tasks[key[0]], by_run=by_run)
     return list(found.values())
 
 
@@ -178,15 +176,18 @@ def _is_primary(row: Comparison | MethodComparison, tasks: TaskTables) -> bool:
     return row.task in tasks and row.metric == tasks[row.task]["primary"]
 
 
-def _over_seeds(row: MethodComparison, pair: tuple[str, str], task: Mapping[str, Any]) -> Decision:
-    if row.p_holm >= _ALPHA or row.low <= 0 <= row.high:
+def _decide_over_seeds(
+    row: MethodComparison, pair: tuple[str, str], task: Mapping[str, Any]
+) -> Decision:
+    sign = better_sign(row, task=task)
+    if not sign:
         return Decision(row.task, row.missingness, pair, "", "", 0.0)
-    better = pair[0] if (row.difference > 0) == task["higher_is_better"] else pair[1]
-    words, strength = _size(row.difference, row.low, row.high, row.metric)
+    better = pair[0] if sign > 0 else pair[1]
+    words, strength = _words_and_strength(row)
     return Decision(row.task, row.missingness, pair, better, words, strength)
 
 
-def _over_runs(
+def _decide_over_runs(
     rows: Sequence[Comparison],
     pair: tuple[str, str],
     task: Mapping[str, Any],
@@ -202,22 +203,18 @@ def _over_runs(
     (better, *others) = winners
     if others or not better:
         return Decision(name, pattern, pair, "", "", 0.0)
-    sizes = [_size(row.difference, row.low, row.high, row.metric) for row in rows]
+    sizes = [_words_and_strength(row) for row in rows]
     strength = min(size for _, size in sizes)
     words = sizes[0][0] if len(rows) == 1 else f"with each of {len(rows)} seeds"
     return Decision(name, pattern, pair, better, words, strength)
 
 
-def _size(
-    difference: float, low: float | None, high: float | None, metric: str
-) -> tuple[str, float]:
+def _words_and_strength(row: TestedDifference) -> tuple[str, float]:
     """Return a difference with its interval in words, and in half-widths of the interval."""
-    unit = " points" if is_percentage(metric) else ""
-    words = f"by {format_difference(abs(difference), metric, signed=False)}{unit}"
-    if low is None or high is None or low == high:
-        return words, 1.0
-    ends = (format_difference(end, metric, signed=False) for end in sorted((abs(low), abs(high))))
-    return f"{words} ({' to '.join(ends)})", abs(difference) / ((high - low) / 2)
+    size, ends = size_in_words(row)
+    if row.low is None or row.high is None or row.low == row.high:
+        return f"by {size}", 1.0
+    return f"by {size} ({ends})", abs(row.difference) / ((row.high - row.low) / 2)
 
 
 def _level_answer(

@@ -25,9 +25,13 @@ from clinical_symile.reporting.text.labels import (
     task_label,
 )
 from clinical_symile.tracking.benchmark_tables import MethodComparison
-from clinical_symile.tracking.results import Comparison, Result, is_significant
+from clinical_symile.tracking.results import (
+    Comparison,
+    Result,
+    TestedDifference,
+    is_significant,
+)
 
-_ALPHA = 0.05
 FEW_SUBJECTS = 30  # with fewer, a headline says so
 _NOTHING_HIDDEN = ("complete", "observed")
 
@@ -208,19 +212,16 @@ def _over_seeds(
     unit = " points" if is_percentage(row.metric) else ""
     start = f"Over subjects and seeds ({row.n_seeds} and {row.n_baseline_seeds}), "
     p_value = f"p {format_p_value(row.p_holm)}".replace("p <", "p < ")
-    if row.p_holm >= _ALPHA or row.low <= 0 <= row.high:
+    better = better_sign(row, task=task)
+    if not better:
         ends = format_difference_interval(row.low, row.high, row.metric)
         return (
             f"{start}{one} minus {other} is {format_difference(row.difference, row.metric)}{unit} "
             f"({ends}; {p_value}), so these data do not tell which is better."
         )
-    better = (row.difference > 0) == task["higher_is_better"]
-    first, second = (one, other) if better else (other, one)
-    ends = sorted((abs(row.low), abs(row.high)))
-    size, low, high = (
-        format_difference(end, row.metric, signed=False) for end in (abs(row.difference), *ends)
-    )
-    return f"{start}{first} is better than {second} by {size}{unit} ({low} to {high}; {p_value})."
+    first, second = (one, other) if better > 0 else (other, one)
+    size, ends = size_in_words(row)
+    return f"{start}{first} is better than {second} by {size} ({ends}; {p_value})."
 
 
 def _limits_of_knowledge(
@@ -281,12 +282,25 @@ def _differences(
     return sentences
 
 
-def better_sign(row: Comparison, *, task: Mapping[str, Any]) -> int:
-    """Return 1 if the run is better, -1 if its baseline is, 0 if neither is significant."""
+def better_sign(row: TestedDifference, *, task: Mapping[str, Any]) -> int:
+    """Return 1 if the first is better, -1 if its baseline is, 0 if neither is significant."""
     if not is_significant(row):
         return 0
     sign = 1 if row.difference > 0 else -1
     return sign if task["higher_is_better"] else -sign
+
+
+def size_in_words(row: TestedDifference) -> tuple[str, str]:
+    """Return the size of a difference with its unit, and the ends of its interval without signs.
+
+    The second is empty without an interval.
+    """
+    unit = " points" if is_percentage(row.metric) else ""
+    size = f"{format_difference(abs(row.difference), row.metric, signed=False)}{unit}"
+    if row.low is None or row.high is None:
+        return size, ""
+    ends = sorted((abs(row.low), abs(row.high)))
+    return size, " to ".join(format_difference(end, row.metric, signed=False) for end in ends)
 
 
 def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any]) -> str:
@@ -294,12 +308,8 @@ def _difference(row: Comparison, one: str, other: str, *, task: Mapping[str, Any
     better = better_sign(row, task=task)
     if better:
         first, second = (one, other) if better > 0 else (other, one)
-        ends = sorted((end for end in (row.low, row.high) if end is not None), key=abs)
-        size, low, high = (
-            format_difference(abs(end), metric, signed=False) for end in (row.difference, *ends)
-        )
-        start = f"On the same samples, {first} is better than {second} by"
-        return f"{start} {size}{unit} ({low} to {high})."
+        size, ends = size_in_words(row)
+        return f"On the same samples, {first} is better than {second} by {size} ({ends})."
     size = format_difference(row.difference, metric)
     ends = format_difference_interval(row.low, row.high, metric)
     why = "the interval includes 0"
