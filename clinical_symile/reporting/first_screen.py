@@ -1,7 +1,7 @@
 """Draw the first screen of a report: answers, one figure, the subjects and a caveat."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
@@ -33,6 +33,27 @@ from clinical_symile.reporting.text.findings import (
 from clinical_symile.reporting.text.labels import CHANCE_LABEL, ORACLE_LABEL
 from clinical_symile.tracking.benchmark_tables import MethodComparison
 from clinical_symile.tracking.results import Comparison, Result
+
+
+@dataclass(frozen=True, repr=False)
+class ReportFacts:
+    """The facts of a report that its first screen shows beside the answers.
+
+    Attributes:
+        series: the runs, as figures draw them.
+        runs: the records of the trained runs.
+        results: all results.
+        cohort: the manifest of the cohort.
+        has_oracle: True if the cohort's oracle is known.
+        baselines: the baselines by run; figures' legends leave them out.
+    """
+
+    series: Sequence[Series]
+    runs: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    cohort: Mapping[str, Any]
+    has_oracle: bool
+    baselines: Mapping[str, str] = field(default_factory=dict)
 
 
 def draw_findings(
@@ -69,7 +90,8 @@ def draw_findings(
     )
     answers = answer_sentences(scores, decisions, tasks=tasks, series=without_baselines)
     panel = _leading_panel(scores, decisions, tasks=tasks, series=without_baselines)
-    return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, baselines)
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines)
+    return _first_screen(answers, details, panel, facts)
 
 
 def _leading_panel(
@@ -112,7 +134,8 @@ def draw_retained(
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=series)), None)
     details = sentences[MOST_ANSWERS:]
     answers = sentences[:MOST_ANSWERS]
-    return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, {})
+    facts = ReportFacts(series, runs, results, cohort, has_oracle)
+    return _first_screen(answers, details, panel, facts)
 
 
 def draw_objective_findings(
@@ -129,7 +152,7 @@ def draw_objective_findings(
     cohort: Mapping[str, Any],
     has_oracle: bool,
 ) -> Content:
-    """Answer which objective leads without the ECG, and which ones pass sums over pairs."""
+    """Answer which objective leads without a modality, and which ones pass sums over pairs."""
     trained = [one for one in series if one.run not in baselines]
     decisions = method_decisions(
         comparisons,
@@ -141,26 +164,23 @@ def draw_objective_findings(
     found = objective_sentences(scores, comparisons, decisions, tasks=tasks, trained=trained)
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
     answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
-    return _answer(answers, details, panel, series, runs, results, cohort, has_oracle, baselines)
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines)
+    return _first_screen(answers, details, panel, facts)
 
 
-def _answer(
+def _first_screen(
     answers: Sequence[str],
     details: Sequence[str],
     panel: ReportPanel | None,
-    series: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
-    baselines: Mapping[str, str],
+    facts: ReportFacts,
 ) -> Content:
     """Return the first screen of a report; its figure is named `answer`."""
     legend, panels = None, []
     if panel is not None and panel.picture is not None:
         panels = [replace(panel, picture=replace(panel.picture, name="answer"))]
-        methods = {one.method: one for one in reversed(series) if one.run not in baselines}
-        best = ORACLE_LABEL * has_oracle
+        trained = [one for one in facts.series if one.run not in facts.baselines]
+        methods = {one.method: one for one in reversed(trained)}
+        best = ORACLE_LABEL * facts.has_oracle
         legend = method_legend(
             [*methods.values()][::-1], best=best, dotted=CHANCE_LABEL, across=panel.across
         )
@@ -168,12 +188,12 @@ def _answer(
         heading="Answer",
         panels=panels,
         legend=legend,
-        caption=main_caveat(results, series=series, runs=runs),
+        caption=main_caveat(facts.results, series=facts.series, runs=facts.runs),
         values={
             "sentences": answers,
             "details": details,
-            "subjects": subjects_sentence(cohort),
-            "seeds": _seed_caveat(series, runs),
+            "subjects": subjects_sentence(facts.cohort),
+            "seeds": _seed_caveat(facts.series, facts.runs),
         },
     )
 
@@ -212,7 +232,7 @@ OBJECTIVE_FINDINGS = Section(
     draw_objective_findings,
     "sections/sentences.j2",
     display_name="objectives, in sentences",
-    description="States which objective leads without the ECG, and which pass sums over pairs.",
+    description="States which objective leads without a modality, and which pass sums over pairs.",
 )
 
 RETAINED = Section(

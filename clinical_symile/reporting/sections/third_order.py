@@ -1,7 +1,8 @@
-"""Show which method leads without the ECG, and which runs pass sums over pairs of modalities."""
+"""Show which method leads without a modality, and which runs pass sums over pairs of them."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
+from typing import Any
 
 from clinical_symile.formatting import (
     format_difference,
@@ -18,7 +19,7 @@ from clinical_symile.reporting.text.findings import better_sign
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison
 
-_WITHOUT = "without-ecg"
+_WITHOUT = "without-"  # begins the patterns that hide one modality of every sample
 _COMPLETE = "complete"
 _NEEDS = ("scores", "comparisons", "tasks", "series", "baselines")
 
@@ -31,7 +32,10 @@ def objective_sentences(
     tasks: TaskTables,
     trained: Sequence[Series],
 ) -> list[str]:
-    """State which method leads each task without the ECG, and which runs pass sums over pairs."""
+    """State which method leads each task without one modality, and which runs pass sums over pairs.
+
+    The modality is the one without which the runs are worst on the task.
+    """
     sentences = [
         sentence
         for name in tasks
@@ -114,13 +118,10 @@ def _leader(
     tasks: TaskTables,
     trained: Sequence[Series],
 ) -> str | None:
-    """Return a sentence on the best method without the ECG, over its seeds, and the next one."""
+    """Return a sentence on the best method without one modality, over its seeds, and the next."""
     task = tasks[name]
     metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
-    values: dict[str, list[float]] = {}
-    for one in trained:
-        if (row := scores.get(one.run, name, _WITHOUT, metric)) is not None:
-            values.setdefault(one.method, []).append(row.value)
+    pattern, values = _worst_without(name, scores, task, trained)
     ranked = sorted(values, key=lambda method: -sign * mean(values[method]))
     if not ranked:
         return None
@@ -128,7 +129,7 @@ def _leader(
     over = f", means of {seeds} seeds" if seeds > 1 else ""
     shown = [f"{method} ({format_value(mean(values[method]), metric)})" for method in ranked[:2]]
     words = (
-        f"{task_label(name, task)}, {pattern_label(_WITHOUT)}: {shown[0]} has the best "
+        f"{task_label(name, task)}, {pattern_label(pattern)}: {shown[0]} has the best "
         f"{metric_label(metric)}{over}"
     )
     if len(ranked) == 1:
@@ -138,7 +139,7 @@ def _leader(
         (
             one
             for one in decisions
-            if (one.task, one.pattern, set(one.methods)) == (name, _WITHOUT, set(ranked[:2]))
+            if (one.task, one.pattern, set(one.methods)) == (name, pattern, set(ranked[:2]))
         ),
         None,
     )
@@ -147,6 +148,27 @@ def _leader(
     if not found.better:
         return f"{words}; these data do not tell which of the two is better."
     return f"{words}; {found.better} is better {found.words}."
+
+
+def _worst_without(
+    name: str, scores: ResultTable, task: Mapping[str, Any], trained: Sequence[Series]
+) -> tuple[str, dict[str, list[float]]]:
+    """Return the pattern without one modality whose mean over runs is worst, and its values.
+
+    The values are those of each method's seeds. Both are empty without such a pattern.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for pattern in scores.patterns(name):
+        for one in trained if pattern.startswith(_WITHOUT) else ():
+            if (row := scores.get(one.run, name, pattern, task["primary"])) is not None:
+                found.setdefault(pattern, {}).setdefault(one.method, []).append(row.value)
+    sign = 1 if task["higher_is_better"] else -1
+
+    def quality(pattern: str) -> float:
+        return sign * mean(value for seeds in found[pattern].values() for value in seeds)
+
+    worst = min(found, key=quality, default="")
+    return worst, found.get(worst, {})
 
 
 def _against_pair_sums(
