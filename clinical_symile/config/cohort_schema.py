@@ -195,7 +195,7 @@ class Generator(_Table):
 
 
 class CohortFile(_Table):
-    """`cohort.toml`.
+    """The content of a `cohort.toml`.
 
     Attributes:
         title: display name of the cohort.
