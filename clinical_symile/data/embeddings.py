@@ -21,6 +21,8 @@ class Embeddings:
         rows: the samples, as rows of the store.
         substitute: for each modality the vector that replaces it where it is missing; None if
             objectives leave a missing modality out.
+        spread: True if each embedding is a Gaussian: a vector holds its mean, followed by as many
+            log variances, so that whatever keeps or moves a mean does the same with its variance.
     """
 
     z: Float[Tensor, "sample modality dim"]
@@ -28,10 +30,28 @@ class Embeddings:
     modalities: tuple[str, ...]
     rows: Int[Tensor, " sample"]
     substitute: Float[Tensor, "modality dim"] | None = None
+    spread: bool = False
+
+    def __post_init__(self) -> None:
+        if self.spread and self.z.shape[-1] % 2:
+            raise ValueError(
+                f"embeddings with variances have width {self.z.shape[-1]}; expected an even one: "
+                "means, followed by as many log variances."
+            )
 
     def __repr__(self) -> str:
         samples, _, dim = self.z.shape
         return f"Embeddings({samples} samples, {', '.join(self.modalities)}, dim {dim})"
+
+    @property
+    def means(self) -> Float[Tensor, "sample modality mean"]:
+        """The vectors without their log variances; all of `z` if there are none."""
+        return self.z[..., : self.z.shape[-1] // 2] if self.spread else self.z
+
+    @property
+    def log_variance(self) -> Float[Tensor, "sample modality mean"] | None:
+        """The log variance of each number of `means`; None if embeddings have none."""
+        return self.z[..., self.z.shape[-1] // 2 :] if self.spread else None
 
     def with_visible(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
         """Return these embeddings with only `visible` modalities available; the rest is zero."""

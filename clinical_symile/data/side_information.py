@@ -1,6 +1,6 @@
 """Side information of train samples for objectives: labels, subjects and other measurements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,19 +45,31 @@ class SideInformation:
         Raises:
             ValueError: a row is not among these samples.
         """
-        if self.labels is None and self.subjects is None and self.values is None:
+        if all(table is None for table in self._tables):
             return SideInformation(rows)  # nothing to look up, and no wait for the device
         wanted = rows.to(self.rows.device)
         index = torch.searchsorted(self.rows, wanted).clamp(max=len(self.rows) - 1)
         if not torch.equal(self.rows[index], wanted):
             raise ValueError("a row has no side information; expected rows of the train split.")
+        return self.map(rows, lambda table: table[index].to(rows.device))
+
+    def map(
+        self, rows: Int[Tensor, " other"], change: Callable[[Tensor], Tensor]
+    ) -> "SideInformation":
+        """Return the side information of other rows: each table that there is, changed.
+
+        Args:
+            rows: the rows of the result.
+            change: makes a table of the result, with a line for each of its rows.
+        """
         return SideInformation(
-            rows,
-            *(
-                None if table is None else table[index].to(rows.device)
-                for table in (self.labels, self.subjects, self.values)
-            ),
+            rows, *(None if table is None else change(table) for table in self._tables)
         )
+
+    @property
+    def _tables(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The tables, in the order of `SIDE_KINDS`."""
+        return self.labels, self.subjects, self.values
 
 
 def build_side_information(

@@ -20,6 +20,10 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import ENCODERS
 
+# Log variances are from -10 to 10, so that variances and their inverses stay far from the limits of
+# float32.
+_MOST_LOG_VARIANCE = 10.0
+
 
 class MultimodalEncoder(nn.Module):
     """One encoder per modality, whose outputs are normalized.
@@ -31,6 +35,8 @@ class MultimodalEncoder(nn.Module):
         dim: width of the embeddings.
         norm: `l2` or `layer_norm`, see `Pretraining`.
         missing_modality: a name of `list missing_modality`, see `Pretraining`.
+        spread: embeddings are Gaussians; encoders give twice `dim` numbers, of which the first half
+            is normalized and the second is log variances.
         encode_at_a_time: the number of samples whose activations are held in training; None for
             the whole batch.
     """
@@ -42,15 +48,22 @@ class MultimodalEncoder(nn.Module):
         dim: int,
         norm: str,
         missing_modality: str,
+        spread: bool = False,
         encode_at_a_time: int | None = None,
     ):
         super().__init__()
+        self.spread = spread
         self.encode_at_a_time = encode_at_a_time
         self.modalities = tuple(encoders)
         self.encoders = nn.ModuleDict(encoders)
-        self.norms = nn.ModuleDict({name: _NORMS[norm](dim) for name in encoders})
+        self.norms = nn.ModuleDict(
+            {
+                name: _GaussianNorm(_NORMS[norm](dim), dim) if spread else _NORMS[norm](dim)
+                for name in encoders
+            }
+        )
         method = missing_modality_method(missing_modality)
-        self.missing_modality = method.handler(len(encoders), dim)
+        self.missing_modality = method.handler(len(encoders), 2 * dim if spread else dim)
         self.dim = dim
 
     def forward(self, batch: Batch) -> Embeddings:
@@ -66,6 +79,7 @@ class MultimodalEncoder(nn.Module):
             modalities=self.modalities,
             rows=batch.rows,
             substitute=torch.stack(substitutes) if substitutes else None,
+            spread=self.spread,
         )
 
     def encode(
@@ -102,16 +116,38 @@ class _UnitLength(nn.Module):
         return functional.normalize(z, dim=-1)
 
 
+class _GaussianNorm(nn.Module):
+    """Normalize the means and limit the log variances that follow them.
+
+    Args:
+        norm: normalizes the means.
+        dim: the number of means.
+    """
+
+    def __init__(self, norm: nn.Module, dim: int):
+        super().__init__()
+        self.norm = norm
+        self.dim = dim
+
+    def forward(self, z: Tensor) -> Tensor:
+        means, log_variances = z.split(self.dim, dim=-1)
+        limited = log_variances.clamp(-_MOST_LOG_VARIANCE, _MOST_LOG_VARIANCE)
+        return torch.cat([self.norm(means), limited], dim=-1)
+
+
 _NORMS = {"l2": _UnitLength, "layer_norm": nn.LayerNorm}
 
 
-def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> MultimodalEncoder:
+def build_model(
+    task: Pretraining, store: CohortStore, *, seed: int, spread: bool = False
+) -> MultimodalEncoder:
     """Build a model with new weights.
 
     Args:
         task: has the encoders, their width and norm, and the missing-modality method.
         store: has the shapes of the inputs.
         seed: seed of the weights; the global random state is left unchanged.
+        spread: encoders give a mean and a log variance; see `MultimodalEncoder`.
 
     Raises:
         DefinitionError: an encoder does not accept the arguments of the task, or shall run in
@@ -125,7 +161,9 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
             encoder = resolve(named.name, ENCODERS)
             shape = store.inputs(name, np.zeros(0, dtype=np.int64)).shape[1:]
             try:
-                encoders[name] = encoder(shape, task.dim, **named.arguments)
+                encoders[name] = encoder(
+                    shape, 2 * task.dim if spread else task.dim, **named.arguments
+                )
             except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
         problems += _chunking_problems(task, encoders)
@@ -136,6 +174,7 @@ def build_model(task: Pretraining, store: CohortStore, *, seed: int) -> Multimod
             dim=task.dim,
             norm=task.norm,
             missing_modality=task.missing_modality,
+            spread=spread,
             encode_at_a_time=task.encode_at_a_time,
         )
 
@@ -216,4 +255,5 @@ def embed_rows(
         modalities=model.modalities,
         rows=torch.cat([part.rows.cpu() for part in parts]),
         substitute=None if substitute is None else substitute.float().cpu(),
+        spread=model.spread,
     )

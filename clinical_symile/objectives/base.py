@@ -1,7 +1,8 @@
 """The contract of an objective: a loss over a batch and the retrieval score that goes with it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import ClassVar
 
@@ -28,6 +29,8 @@ class Objective(nn.Module):
     Attributes:
         reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
             It is of train samples only; scores never have any.
+        spread: True if encoders give a mean and a log variance. The vectors of the loss and of the
+            score then hold one after the other; see `gaussians.split_gaussian`.
         similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
             must have length 1, as those of the encoders here; `dot` if their lengths count.
         on_sphere: True if the loss is defined for embeddings of length 1 only.
@@ -44,6 +47,7 @@ class Objective(nn.Module):
     """
 
     reads: tuple[str, ...] = ()
+    spread: bool = False
     similarity: ClassVar[str] = "cosine"
     on_sphere: ClassVar[bool] = False
     learned_score: ClassVar[bool] = False
@@ -123,11 +127,11 @@ class Objective(nn.Module):
             group: the processes; None for one process.
             generator: the source of random draws, in the same state in all processes.
         """
+        self._check_spread(share.embeddings)
         if not self.reads:
             return self.distributed_loss(share.embeddings, group=group, generator=generator)
         whole = gather_input(share, group)
-        z, available = prepare_slots(*whole.embeddings.with_substitutes())
-        with torch.autocast(z.device.type, enabled=False):
+        with _slots(whole.embeddings) as (z, available):
             return self.informed_loss(z, available, whole, generator=generator)
 
     def informed_loss(
@@ -161,8 +165,9 @@ class Objective(nn.Module):
             generator: the source of random draws, on the CPU.
 
         Raises:
-            ValueError: the objective reads side information.
+            ValueError: the objective reads side information, or variances that are not there.
         """
+        self._check_spread(embeddings)
         if self.reads:
             raise ValueError(
                 f"this objective reads {' and '.join(self.reads)}; embeddings alone do not "
@@ -170,9 +175,16 @@ class Objective(nn.Module):
             )
         if type(self).distributed_loss is not Objective.distributed_loss:
             return self.distributed_loss(embeddings, group=None, generator=generator)
-        z, available = prepare_slots(*embeddings.with_substitutes())
-        with torch.autocast(z.device.type, enabled=False):
+        with _slots(embeddings) as (z, available):
             return self.batch_loss(z, available, generator=generator)
+
+    def _check_spread(self, embeddings: Embeddings) -> None:
+        """Refuse embeddings without variances for an objective of Gaussians, and the reverse."""
+        if self.spread != embeddings.spread:
+            raise ValueError(
+                f"the embeddings have {_variances(embeddings.spread)}; expected "
+                f"{_variances(self.spread)}, by this objective's `spread`."
+            )
 
     def batch_loss(
         self,
@@ -310,6 +322,20 @@ def prepare_slots(
     if z.dtype in (torch.bfloat16, torch.float16):
         z = z.float()
     return torch.where(available[:, :, None], z, torch.zeros_like(z)), available
+
+
+def _variances(spread: bool) -> str:
+    return "log variances after their means" if spread else "no log variances"
+
+
+@contextmanager
+def _slots(
+    embeddings: Embeddings,
+) -> Iterator[tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]]:
+    """Give the vectors and availability that a loss computes with, and end autocast meanwhile."""
+    z, available = prepare_slots(*embeddings.with_substitutes())
+    with torch.autocast(z.device.type, enabled=False):
+        yield z, available
 
 
 def multilinear_products(

@@ -61,14 +61,12 @@ def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
     if group is None:
         return share
     sizes = share_sizes(share.embeddings.z, group)
-    side = share.side
-    labels, subjects, values = (
-        table if table is None else all_gather_with_grad(table, sizes, group)
-        for table in (side.labels, side.subjects, side.values)
-    )
-    rows = all_gather_with_grad(side.rows, sizes, group)
+
+    def gather(table: Tensor) -> Tensor:
+        return all_gather_with_grad(table, sizes, group)
+
     return ObjectiveInput(
-        gather_embeddings(share.embeddings, group), SideInformation(rows, labels, subjects, values)
+        gather_embeddings(share.embeddings, group), share.side.map(gather(share.side.rows), gather)
     )
 
 

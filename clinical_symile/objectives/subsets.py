@@ -25,7 +25,7 @@ class SubsetSum(Objective):
 
     Each size of subset has an objective of its own, since products of more vectors are smaller and
     need a larger scale. `score` averages over the subsets of a query's modalities: each score is
-    that of the matching objective times its logit scale.
+    that of the matching objective times its logit scale, if it has one.
 
     Args:
         make: makes the objective.
@@ -41,6 +41,7 @@ class SubsetSum(Objective):
         self.by_size = nn.ModuleDict({str(size): make() for size in range(2, modalities + 1)})
         self.modalities = modalities
         self.reads = self._of_size(modalities).reads
+        self.spread = self._of_size(modalities).spread
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
@@ -125,7 +126,8 @@ class SubsetSum(Objective):
         for subset, index in self._scored_subsets(available, query.modalities.index(target)):
             objective = self._of_size(len(subset))
             scores = objective.score(query.take(index).select(subset), candidates, target=target)
-            total[index] += objective.logit_scale * scores
+            scaled = objective.log_logit_scale is not None
+            total[index] += objective.logit_scale * scores if scaled else scores
             terms[index] += 1
         return total / terms
 

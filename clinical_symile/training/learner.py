@@ -87,8 +87,8 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
     method = missing_modality_method(task.missing_modality)
     try:
         make = partial(objective, **task.objective.arguments)
-        model = build_model(task, store, seed=seed)
         made = method.wrap_objective(make, len(task.modalities))
+        model = build_model(task, store, seed=seed, spread=made.spread)
         made.connect(
             modalities=tuple(task.modalities),
             dim=task.dim,

@@ -48,7 +48,7 @@ def tuning_metrics(
     rows = store.complete_rows("tuning", task.modalities)
     embeddings = embed_rows(learner.model, store, rows, loader=loader)
     metrics = {selection_metric(task): _selection_value(learner, embeddings, task, loader.device)}
-    metrics |= representation_metrics(embeddings.z.double().numpy(), embeddings.modalities)
+    metrics |= representation_metrics(embeddings.means.double().numpy(), embeddings.modalities)
     estimate = tc_estimate(
         learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=loader.device
     )

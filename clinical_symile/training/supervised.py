@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         """Return the log odds of the outcome."""
         embeddings = self.model(batch)
         columns = [self.model.modalities.index(name) for name in self.modalities]
-        z, available = embeddings.z[:, columns], batch.available[:, columns]
+        z, available = embeddings.means[:, columns], batch.available[:, columns]
         z = torch.where(available[:, :, None], z, torch.zeros_like(z)).flatten(1)
         features = torch.cat([z, available.to(z.dtype)], dim=1)
         return functional.linear(features, self.weight, self.bias)[:, 0]

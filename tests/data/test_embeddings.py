@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -90,3 +92,23 @@ def test_a_substitute_stands_in_every_absent_slot_and_nowhere_else(embeddings: E
             own = embeddings.z[sample, modality]
             expected = own if embeddings.available[sample, modality] else substitute[modality]
             assert torch.equal(z[sample, modality], expected)
+
+
+def test_means_and_log_variances_are_kept_together(embeddings: Embeddings) -> None:
+    assert torch.equal(embeddings.means, embeddings.z)
+    assert embeddings.log_variance is None
+    both = replace(embeddings, z=torch.cat([embeddings.z, embeddings.z + 1], dim=2), spread=True)
+    index = torch.tensor([2, 0])
+    for kept in (both.take(index), both.take(index).to("cpu"), both.take(index).select((0, 1, 2))):
+        assert kept.log_variance is not None
+        assert torch.equal(kept.means, embeddings.z[index])
+        assert torch.equal(kept.log_variance, embeddings.z[index] + 1)
+    hidden = both.with_visible(WITHOUT_ECG)
+    assert hidden.log_variance is not None
+    assert (hidden.log_variance[:, 1] == 0).all()
+    assert (hidden.log_variance[0, [0, 2]] == embeddings.z[0, [0, 2]] + 1).all()
+
+
+def test_an_odd_width_cannot_hold_variances(embeddings: Embeddings) -> None:
+    with pytest.raises(ValueError, match="with variances have width 5; expected an even one"):
+        replace(embeddings, spread=True)

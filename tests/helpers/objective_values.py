@@ -62,7 +62,8 @@ def loss_value(
                 torch.tensor(-math.log(temperature), dtype=torch.float64)
             )
     slots = torch.where(available[:, :, None], z.detach(), torch.nan).requires_grad_()
-    batch = Embeddings(slots, available, MODALITIES[: z.shape[1]], torch.arange(len(z)))
+    rows, names = torch.arange(len(z)), MODALITIES[: z.shape[1]]
+    batch = Embeddings(slots, available, names, rows, spread=objective.spread)
     inputs = ObjectiveInput(batch, SideInformation(batch.rows, **side))
     loss = objective.training_loss(inputs, group=None, generator=torch.Generator().manual_seed(0))
     loss.backward()

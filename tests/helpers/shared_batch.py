@@ -5,6 +5,7 @@ Run as `shared_batch.py RANK SIZES FOLDER`, with sizes of shares as `5,3`.
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from clinical_symile.objectives.symile import Symile
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES as FAMILY
 
+DIM = 5
 OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "all": (lambda: Symile(temperature=0.5), 3),
     "all-of-four": (lambda: Symile(temperature=0.5), 4),
@@ -38,7 +40,7 @@ def _registered(name: str) -> Objective:
     """An objective of the registry, ready for three modalities of five dimensions."""
     objective = resolve(name, FAMILY)()
     objective.connect(
-        modalities=("a", "b", "c"), dim=5, norm="l2", generator=torch.Generator().manual_seed(0)
+        modalities=("a", "b", "c"), dim=DIM, norm="l2", generator=torch.Generator().manual_seed(0)
     )
     return objective
 
@@ -47,9 +49,10 @@ def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
     """Objectives with a whole batch: all present, some absent, one modality absent in one share."""
     samples = sum(sizes)
     for name, (make, modalities) in OBJECTIVES.items():
-        generator = torch.Generator().manual_seed(len(name))
-        z = torch.randn(samples, modalities, 5, generator=generator, dtype=torch.float64)
-        substitute = torch.randn(modalities, 5, generator=generator, dtype=torch.float64)
+        generator, spread = torch.Generator().manual_seed(len(name)), make().spread
+        width = 2 * DIM if spread else DIM
+        z = torch.randn(samples, modalities, width, generator=generator, dtype=torch.float64)
+        substitute = torch.randn(modalities, width, generator=generator, dtype=torch.float64)
         all_present = torch.ones(samples, modalities, dtype=torch.bool)
         some = torch.rand(samples, modalities, generator=generator) < 0.7
         some[[0, 1, -1]] = True
@@ -64,6 +67,7 @@ def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
                     modalities=tuple("abcd"[:modalities]),
                     rows=torch.arange(samples),
                     substitute=substitute.clone().requires_grad_() if learned else None,
+                    spread=spread,
                 )
                 yield f"{name}/{pattern}/{learned}", make().double(), batch
 
@@ -85,9 +89,7 @@ def main(rank: int, sizes: list[int], folder: Path) -> None:
     results = {}
     for name, objective, batch in cases(sizes):
         z = batch.z.detach()[own].requires_grad_()
-        share = Embeddings(
-            z, batch.available[own], batch.modalities, batch.rows[own], batch.substitute
-        )
+        share = replace(batch, z=z, available=batch.available[own], rows=batch.rows[own])
         drawn = torch.Generator().manual_seed(0)
         inputs = ObjectiveInput(share, toy_side(share.rows))
         loss = objective.training_loss(inputs, group=dist.group.WORLD, generator=drawn)

@@ -10,6 +10,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
+from clinical_symile.objectives.probmed import ProbMed
 from clinical_symile.objectives.symile import symile_loss
 from tests.helpers.synthetic import tiny
 
@@ -17,15 +18,21 @@ MODALITIES = ("cxr", "ecg", "labs")
 SAMPLES, FEATURES, DIM = 13, 6, 5
 
 
-def _mlp(*layers: nn.Module) -> nn.Module:
-    return nn.Sequential(nn.Linear(FEATURES, 8), *layers, nn.GELU(), nn.Linear(8, DIM)).double()
+def _mlp(*layers: nn.Module, width: int = DIM) -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, 8), *layers, nn.GELU(), nn.Linear(8, width)).double()
 
 
-def _model(*layers: nn.Module, at_a_time: int | None) -> MultimodalEncoder:
+def _model(*layers: nn.Module, at_a_time: int | None, spread: bool = False) -> MultimodalEncoder:
     torch.manual_seed(0)
-    encoders = {name: _mlp(*copy.deepcopy(layers)) for name in MODALITIES}
+    width = 2 * DIM if spread else DIM
+    encoders = {name: _mlp(*copy.deepcopy(layers), width=width) for name in MODALITIES}
     return MultimodalEncoder(
-        encoders, dim=DIM, norm="l2", missing_modality="drop", encode_at_a_time=at_a_time
+        encoders,
+        dim=DIM,
+        norm="l2",
+        missing_modality="drop",
+        spread=spread,
+        encode_at_a_time=at_a_time,
     )
 
 
@@ -44,6 +51,19 @@ def _gradients(model: MultimodalEncoder, batch: Batch) -> tuple[Tensor, list[Ten
     embeddings = model(batch)
     loss = symile_loss(embeddings.z, 3.0, available=embeddings.available)
     return loss, list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+def test_gradients_of_means_and_variances_are_those_of_the_whole_batch(
+    generator: torch.Generator,
+) -> None:
+    batch, found = _batch(generator), []
+    for at_a_time in (None, 3):
+        model, objective = _model(at_a_time=at_a_time, spread=True), ProbMed().double()
+        loss = objective(model(batch), generator=torch.Generator().manual_seed(0))
+        found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    assert all(gradient.abs().max() > 0 for gradient in found[0][1:])
+    for expected, in_parts in zip(*found, strict=True):
+        torch.testing.assert_close(in_parts, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("at_a_time", [2, 3, 5, 12, 13, 100])

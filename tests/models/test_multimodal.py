@@ -209,3 +209,27 @@ def test_every_problem_of_the_encoders_is_told(
         build_model(task, synthetic_store, seed=0)
     assert "encoders.ecg: sampling_rate_hz is 120; expected a divisor of 500" in str(caught.value)
     assert "encoders.labs: " in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["drop", "learned", "indicator"])
+def test_gaussian_embeddings_have_means_of_length_one_and_limited_log_variances(
+    method: str, catalog: Catalog, synthetic_store: CohortStore, batch: Batch
+) -> None:
+    task = tiny(catalog, "pretraining/symile", f"missing_modality={method}")
+    model = build_model(task, synthetic_store, seed=0, spread=True)
+    with torch.no_grad():
+        for encoder in model.encoders.values():
+            list(encoder.parameters())[-1].mul_(0).add_(30.0)
+    embeddings = model(batch)
+    assert embeddings.z.shape[-1] == 2 * task.dim
+    z, used = embeddings.with_substitutes()
+    vectors = z[used]
+    ones = torch.ones(len(vectors))
+    torch.testing.assert_close(vectors[:, : task.dim].norm(dim=1), ones)
+    assert vectors[:, task.dim :].abs().max() <= 10
+    assert embeddings.log_variance is not None
+    assert embeddings.log_variance[embeddings.available].max() == 10
+    assert not embeddings.z[~embeddings.available].any()
+    everyone = embed_rows(model, synthetic_store, np.arange(7))
+    assert everyone.spread
+    assert everyone.means.shape == (7, 3, task.dim)

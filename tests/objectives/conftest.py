@@ -18,6 +18,14 @@ def fixture_f() -> Tensor:
 
 
 @pytest.fixture
+def gaussian_fixture_f(fixture_f: Tensor) -> Tensor:
+    """Fixture F as means, with log variances ((3 i + 5 k + 2 m) mod 7) / 10 - 0.5 after them."""
+    sample, modality, dim = np.ogrid[:4, :3, :3]
+    logs = (3 * sample + 5 * dim + 2 * modality) % 7 / 10 - 0.5
+    return torch.cat([fixture_f, torch.from_numpy(logs)], dim=2)
+
+
+@pytest.fixture
 def without_last_labs() -> Tensor:
     available = torch.ones(4, 3, dtype=torch.bool)
     available[3, 2] = False

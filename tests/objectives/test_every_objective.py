@@ -44,9 +44,17 @@ each_loss = pytest.mark.parametrize(
 
 
 # Their score of one query modality is not its inner product; their own tests have it.
-OTHER_SCORES = {"decoupled_uniformity", "gated_symile", "gram", "pmrl", "triangle"}
+OTHER_SCORES = {
+    "decoupled_uniformity",
+    "gated_symile",
+    "gram",
+    "pcme",
+    "pmrl",
+    "probmed",
+    "triangle",
+}
 # Their loss has no scale.
-WITHOUT_SCALE = {"cacr", "decoupled_uniformity"}
+WITHOUT_SCALE = {"cacr", "decoupled_uniformity", "pcme"}
 
 
 def made(name: str, *, dim: int = 4, **arguments) -> Objective:
@@ -69,10 +77,12 @@ def objective(request) -> Objective:
 with_scale = pytest.mark.parametrize("name", sorted(OBJECTIVES.keys() - WITHOUT_SCALE))
 
 
-def embeddings(z: Tensor, available: Tensor | None = None) -> Embeddings:
+def embeddings(of: Objective, z: Tensor, available: Tensor | None = None) -> Embeddings:
+    """Embeddings that the objective takes: with `spread`, the last half of `z` is log variances."""
     if available is None:
         available = torch.ones(z.shape[:2], dtype=torch.bool)
-    return Embeddings(z=z, available=available, modalities=MODALITIES, rows=torch.arange(len(z)))
+    rows = torch.arange(len(z))
+    return Embeddings(z, available, MODALITIES, rows, spread=of.spread)
 
 
 def value_and_gradients(loss, z, available):
@@ -161,7 +171,7 @@ def test_the_loss_falls_with_training(objective, generator):
     for _ in range(30):
         optimizer.zero_grad()
         unit = torch.nn.functional.normalize(z, dim=2)
-        loss = toy_loss(objective, embeddings(unit), generator)
+        loss = toy_loss(objective, embeddings(objective, unit), generator)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -172,9 +182,9 @@ def test_hidden_slots_of_embeddings_do_not_reach_the_loss(objective, generator):
     z = torch.randn(6, 3, 4, generator=generator)
     available = torch.ones(6, 3, dtype=torch.bool)
     available[0, 1] = available[4, 2] = False
-    expected = toy_loss(objective, embeddings(z, available), drawn())
+    expected = toy_loss(objective, embeddings(objective, z, available), drawn())
     z[~available] = torch.nan
-    assert toy_loss(objective, embeddings(z, available), drawn()) == expected
+    assert toy_loss(objective, embeddings(objective, z, available), drawn()) == expected
 
 
 def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, generator):
@@ -183,16 +193,18 @@ def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, genera
     available[:5, 1] = False
     substitute = torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=1)
     substitute.requires_grad_()
-    batch = replace(embeddings(z, available), substitute=substitute)
+    batch = replace(embeddings(objective, z, available), substitute=substitute)
     loss = toy_loss(objective, batch, drawn())
     filled = torch.where(available[:, :, None], z, substitute[None])
-    assert loss == toy_loss(objective, embeddings(filled), drawn())
+    assert loss == toy_loss(objective, embeddings(objective, filled), drawn())
     loss.backward()
     assert substitute.grad is not None
     assert (substitute.grad[1] != 0).any()
     assert (substitute.grad[[0, 2]] == 0).all()
     scores = objective.score(batch, z[:, 0], target="cxr")
-    assert torch.equal(scores, objective.score(embeddings(filled), z[:, 0], target="cxr"))
+    assert torch.equal(
+        scores, objective.score(embeddings(objective, filled), z[:, 0], target="cxr")
+    )
 
 
 @with_scale
@@ -213,7 +225,7 @@ def test_the_scale_is_limited_and_can_come_down_again(name, generator):
     unit = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2)
     at_the_limit = made(name, temperature=0.25)
     found, expected = [
-        toy_loss(each, embeddings(unit), drawn()) for each in (limited, at_the_limit)
+        toy_loss(each, embeddings(each, unit), drawn()) for each in (limited, at_the_limit)
     ]
     assert found.item() == pytest.approx(expected.item())
     found.backward()
@@ -237,7 +249,7 @@ def test_a_temperature_below_the_limit_of_the_scale_is_refused(name):
 
 def test_all_available_is_the_same_to_the_bit_whatever_the_mask_says(objective, generator):
     z = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2)
-    batch = embeddings(z)
+    batch = embeddings(objective, z)
     every = toy_loss(objective, batch, drawn())
     visible = batch.with_visible(torch.ones(6, 3, dtype=torch.bool))
     assert toy_loss(objective, visible, drawn()) == every
@@ -245,15 +257,15 @@ def test_all_available_is_the_same_to_the_bit_whatever_the_mask_says(objective, 
 
 def test_a_batch_in_half_precision_is_contrasted_in_float32(objective, generator):
     z = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2).bfloat16()
-    exact = toy_loss(objective, embeddings(z.float()), drawn())
+    exact = toy_loss(objective, embeddings(objective, z.float()), drawn())
     assert exact.dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert toy_loss(objective, embeddings(z), drawn()) == exact
+        assert toy_loss(objective, embeddings(objective, z), drawn()) == exact
 
 
 def test_equal_embeddings_of_all_samples_give_finite_gradients(objective):
     z = torch.full((5, 3, 4), 0.5).requires_grad_()
-    loss = toy_loss(objective, embeddings(z), drawn())
+    loss = toy_loss(objective, embeddings(objective, z), drawn())
     loss.backward()
     assert torch.isfinite(loss)
     assert z.grad is not None
@@ -265,14 +277,14 @@ def test_the_target_and_what_is_absent_are_never_read_by_the_score(objective, ge
     candidates = torch.randn(7, 4, generator=generator)
     available = torch.ones(5, 3, dtype=torch.bool)
     available[2, 1] = available[3, 2] = False
-    expected = objective.score(embeddings(z, available), candidates, target="cxr")
+    expected = objective.score(embeddings(objective, z, available), candidates, target="cxr")
     z[~available] = torch.nan
     z[:, 0] = torch.inf
-    scores = objective.score(embeddings(z, available), candidates, target="cxr")
+    scores = objective.score(embeddings(objective, z, available), candidates, target="cxr")
     assert torch.equal(scores, expected)
     available[:, 0] = False
     assert torch.equal(
-        objective.score(embeddings(z, available), candidates, target="cxr"), expected
+        objective.score(embeddings(objective, z, available), candidates, target="cxr"), expected
     )
 
 
@@ -282,19 +294,22 @@ def test_a_query_of_one_modality_scores_by_its_inner_product(name, generator):
     z = torch.randn(5, 3, 4, generator=generator)
     candidates = torch.randn(7, 4, generator=generator)
     available = torch.tensor([[True, False, True]] * 5)
-    scores = objective.score(embeddings(z, available), candidates, target="cxr")
+    scores = objective.score(embeddings(objective, z, available), candidates, target="cxr")
     torch.testing.assert_close(scores, z[:, 2] @ candidates.T)
 
 
 def test_scores_follow_the_candidates_and_the_queries(objective, generator):
     z = torch.randn(5, 3, 4, generator=generator)
     candidates = torch.randn(7, 4, generator=generator)
-    scores = objective.score(embeddings(z), candidates, target="labs")
+    scores = objective.score(embeddings(objective, z), candidates, target="labs")
     order = torch.randperm(7, generator=generator)
     assert torch.equal(
-        objective.score(embeddings(z), candidates[order], target="labs"), scores[:, order]
+        objective.score(embeddings(objective, z), candidates[order], target="labs"),
+        scores[:, order],
     )
-    assert torch.equal(objective.score(embeddings(z[:2]), candidates, target="labs"), scores[:2])
+    assert torch.equal(
+        objective.score(embeddings(objective, z[:2]), candidates, target="labs"), scores[:2]
+    )
 
 
 @pytest.mark.parametrize("dim", [16, 64, 128, 200])
@@ -305,7 +320,7 @@ def test_equal_candidates_have_equal_scores_to_the_bit(name, count, dim):
     rng = np.random.default_rng(count * dim)
     z = torch.from_numpy(rng.standard_normal((33, 3, dim), dtype=np.float32))
     candidates = torch.from_numpy(rng.standard_normal(dim, dtype=np.float32)).repeat(count, 1)
-    scores = objective.score(embeddings(z), candidates, target="ecg")
+    scores = objective.score(embeddings(objective, z), candidates, target="ecg")
     assert scores.dtype == torch.float32
     assert (scores == scores[:, :1]).all()
 
@@ -313,7 +328,7 @@ def test_equal_candidates_have_equal_scores_to_the_bit(name, count, dim):
 def test_a_query_with_nothing_present_is_refused(objective):
     available = torch.ones(4, 3, dtype=torch.bool)
     available[1, 1:] = False
-    query = embeddings(torch.zeros(4, 3, 4), available)
+    query = embeddings(objective, torch.zeros(4, 3, 4), available)
     message = "1 of 4 queries for 'cxr' have no other modality available"
     with pytest.raises(ValueError, match=message):
         objective.score(query, torch.zeros(3, 4), target="cxr")
@@ -321,6 +336,6 @@ def test_a_query_with_nothing_present_is_refused(objective):
 
 
 def test_an_unknown_target_is_refused(objective):
-    query = embeddings(torch.zeros(4, 3, 4))
+    query = embeddings(objective, torch.zeros(4, 3, 4))
     with pytest.raises(ValueError, match="'mri' is not a modality of the query; expected one of"):
         objective.score(query, torch.zeros(3, 4), target="mri")

@@ -1,13 +1,17 @@
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 import torch
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.objectives.symile import Symile, symile_loss
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import OBJECTIVES
 
 MODALITIES = ("cxr", "ecg", "labs")
 
@@ -98,3 +102,18 @@ def test_a_batch_without_a_pair_is_refused(embeddings):
     nothing = embeddings.with_visible(torch.tensor([[True, False, False]]))
     with pytest.raises(ValueError, match="have no other modality available"):
         SubsetSum(Symile, 3).double().score(nothing, embeddings.z[:, 0], target="cxr")
+
+
+@pytest.mark.parametrize("name", ["cacr", "decoupled_uniformity", "pcme", "probmed"])
+def test_a_score_without_a_scale_or_of_gaussians_is_averaged_over_subsets(name, embeddings):
+    objective = SubsetSum(resolve(name, OBJECTIVES), 3).double()
+    of_pairs = objective.by_size["2"]
+    assert isinstance(of_pairs, Objective)
+    given = replace(embeddings, spread=objective.spread)
+    pair = given.take(torch.tensor([4])).select((1, 2))  # has no X-ray
+    scores = objective.score(given.take(torch.tensor([4])), given.z[:, 1], target="ecg")
+    expected = of_pairs.score(pair, given.z[:, 1], target="ecg")
+    scale = 1.0 if of_pairs.log_logit_scale is None else of_pairs.logit_scale
+    torch.testing.assert_close(scores, scale * expected)
+    drawn = torch.Generator().manual_seed(0)
+    assert torch.isfinite(objective(given, generator=drawn))

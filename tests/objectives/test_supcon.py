@@ -71,18 +71,27 @@ def test_several_labels_must_agree_where_both_are_known(rng):
     nan = torch.nan
     labels = torch.tensor([[0, 1], [0, nan], [1, 1], [nan, nan], [0, -1], [1, 0.0]])
     found = loss_value(SupCon(temperature=0.1), z, temperature=0.1, labels=labels)
-    alike = {(0, 1), (0, 4), (1, 4)}  # jointly known labels are equal; -1 is unknown
     groups = torch.arange(6.0)[:, None]
-    expected = []
-    tokens = [(i, m) for i in range(6) for m in range(3)]
-    for i, m in tokens:
-        others = [o for o in tokens if o != (i, m)]
-        scores = torch.stack([10 * (z[i, m] @ z[j, k]) for j, k in others])
-        chosen = [n for n, (j, _) in enumerate(others) if j == i or (min(i, j), max(i, j)) in alike]
-        expected.append((scores.logsumexp(0) - scores[chosen].mean()).item())
-    assert found == pytest.approx(sum(expected) / len(expected), abs=1e-10)
+
+    def of_alike(alike: set[tuple[int, int]]) -> float:
+        """The loss in loops, with the pairs of samples that agree."""
+        expected, tokens = [], [(i, m) for i in range(6) for m in range(3)]
+        for i, m in tokens:
+            others = [o for o in tokens if o != (i, m)]
+            scores = torch.stack([10 * (z[i, m] @ z[j, k]) for j, k in others])
+            pairs = [(min(i, j), max(i, j)) for j, _ in others]
+            chosen = [n for n, (a, b) in enumerate(pairs) if a == b or (a, b) in alike]
+            expected.append((scores.logsumexp(0) - scores[chosen].mean()).item())
+        return sum(expected) / len(expected)
+
+    # Jointly known labels are equal; -1 is unknown.
+    fully = {(0, 1), (0, 4), (1, 4)}
+    found = loss_value(SupCon(temperature=0.1), z, temperature=0.1, labels=labels)
+    assert found == pytest.approx(of_alike(fully), abs=1e-10)
+    # Samples 0 and 2, and 2 and 5, know both labels of each other and share one.
     half = SupCon(temperature=0.1, least_agreement=0.5)
-    assert loss_value(half, z, temperature=0.1, labels=labels) != pytest.approx(found)
+    found = loss_value(half, z, temperature=0.1, labels=labels)
+    assert found == pytest.approx(of_alike(fully | {(0, 2), (2, 5)}), abs=1e-10)
     alone = loss_value(SupCon(temperature=0.1), z, available, temperature=0.1, labels=groups)
     assert alone == pytest.approx(in_loops(z, available, groups), abs=1e-10)
 

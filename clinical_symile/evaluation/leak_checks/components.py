@@ -51,11 +51,12 @@ def objective_leaks(component: Any) -> Iterator[str]:
         component: an objective, or a class that is made without arguments.
     """
     make = connected(factory(component))
-    z, available = toy_embeddings(TOY_DIM)
+    spread = make().spread
+    z, available = toy_embeddings(2 * TOY_DIM if spread else TOY_DIM)
     rows = torch.arange(TOY_SAMPLES)
 
     def loss_of(objective: Objective, slots: Tensor, side: SideInformation | None = None) -> Tensor:
-        embeddings = Embeddings(slots, available, TOY_MODALITIES, rows)
+        embeddings = Embeddings(slots, available, TOY_MODALITIES, rows, spread=spread)
         drawn = torch.Generator().manual_seed(0)
         if not objective.reads and type(objective).training_loss is Objective.training_loss:
             return objective(embeddings, generator=drawn)
@@ -128,9 +129,10 @@ def _score_leaks(
     queries = readable.any(dim=1).nonzero()[:, 0]
 
     def scores(slots: Tensor, some: Tensor = queries) -> Outputs:
-        query = Embeddings(slots, present, TOY_MODALITIES, torch.arange(TOY_SAMPLES)).take(some)
+        objective, rows = make(), torch.arange(TOY_SAMPLES)
+        query = Embeddings(slots, present, TOY_MODALITIES, rows, spread=objective.spread).take(some)
         with torch.inference_mode():
-            return {f"the score for {target}": make().score(query, z[:, column], target=target)}
+            return {f"the score for {target}": objective.score(query, z[:, column], target=target)}
 
     where = f"hidden slots and the query's own {target}"
     yield from differences(scores, z, readable, where=where)

@@ -64,6 +64,17 @@ class EmbeddingPredictor:
     bank: Bank | None = None
     source: "Callable[[], EmbeddingPredictor] | None" = None
 
+    def __post_init__(self) -> None:
+        if self.objective.spread != self.embeddings.spread:
+            held = "log variances" if self.embeddings.spread else "no log variances"
+            wanted = "means and log variances" if self.objective.spread else "means alone"
+            raise DefinitionError(
+                f"objective {type(self.objective).__name__} compares {wanted}, and the embeddings "
+                f"have {held}. Choose another objective, or give `Embeddings` with spread = "
+                f"{self.objective.spread}.",
+                code="CS-F020",
+            )
+
     @property
     def missing_query(self) -> str | None:
         """The objective's rule for a missing query modality; None if it has no such rule."""
@@ -274,7 +285,7 @@ class EmbeddingPredictor:
         modalities: tuple[str, ...],
     ) -> EmbeddedSamples:
         columns = self._columns(modalities)
-        z = self._available_embeddings(rows, available, modalities).z[:, columns].numpy()
+        z = self._available_embeddings(rows, available, modalities).means[:, columns].numpy()
         return EmbeddedSamples(rows, z, available, modalities)
 
     def _labelled(self, known: LabelledRows, modalities: tuple[str, ...]) -> LabelledSamples:

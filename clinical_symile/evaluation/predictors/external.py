@@ -169,9 +169,17 @@ def external_embedding_predictor(
 
     Raises:
         DataError: the store lacks a sample, a modality or a recording, the file lacks the
-            embedding of a recording, or a vector without a direction is to be brought to length 1.
-            Messages give numbers of rows.
+            embedding of a recording, a vector without a direction is to be brought to length 1, or
+            the objective compares variances that the file lacks. Messages give numbers of rows.
     """
+    scores = objective_of_embeddings(objective)
+    if scores.spread and vectors.log_variance is None:
+        raise DataError(
+            f"{vectors.file}: has no log variances, which '{objective}' compares; expected a "
+            "column log_variance with lists, or columns log_variance0, log_variance1, … with one "
+            "for each number of a vector. Add them, or choose another --objective, such as clip.",
+            code="CS-M002",
+        )
     rows = row_positions(vectors.samples, store.samples["sample"].tolist())
     strangers = sorted(set(vectors.modalities) - set(store.modalities))
     problems = [
@@ -199,30 +207,43 @@ def external_embedding_predictor(
                 "embedded modality, and no others.",
                 code="CS-M007",
             )
-    values, notes = vectors.z, []
-    if similarity == "cosine":
-        length = np.linalg.norm(values, axis=1, keepdims=True)
-        if not length.all():
-            raise DataError(
-                f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected vectors "
-                "with a direction. With --similarity dot, vectors are used as they are.",
-                code="CS-M004",
-            )
-        if np.abs(length - 1).max() > _UNIT_LENGTH_ERROR:
-            notes.append(
-                f"{vectors.file}: the vectors were brought to length 1, because '{objective}' "
-                "compares directions here (cosine). Give --similarity dot to use them as they are."
-            )
-        values = values / length
-    z = np.zeros((*store.present.shape, vectors.z.shape[1]), dtype=np.float32)
+    values, notes = _compared_vectors(vectors, objective=objective, similarity=similarity)
+    if scores.spread and vectors.log_variance is not None:
+        values = np.concatenate([values, vectors.log_variance], axis=1)
+    elif vectors.log_variance is not None:
+        notes.append(f"{vectors.file}: '{objective}' does not use the log variances.")
+    z = np.zeros((*store.present.shape, values.shape[1]), dtype=np.float32)
     z[rows, column] = values
     embeddings = Embeddings(
         z=torch.from_numpy(z),
         available=torch.from_numpy(present),
         modalities=store.modalities,
         rows=torch.arange(len(z)),
+        spread=scores.spread,
     )
-    return EmbeddingPredictor(embeddings, objective_of_embeddings(objective), store), notes
+    return EmbeddingPredictor(embeddings, scores, store), notes
+
+
+def _compared_vectors(
+    vectors: ExternalEmbeddings, *, objective: str, similarity: str
+) -> tuple[np.ndarray, list[str]]:
+    """Return the vectors as the objective compares them, and a note if they were changed."""
+    if similarity != "cosine":
+        return vectors.z, []
+    length = np.linalg.norm(vectors.z, axis=1, keepdims=True)
+    if not length.all():
+        raise DataError(
+            f"{vectors.file}: {int((length == 0).sum())} embeddings are zero; expected vectors "
+            "with a direction. With --similarity dot, vectors are used as they are.",
+            code="CS-M004",
+        )
+    notes = []
+    if np.abs(length - 1).max() > _UNIT_LENGTH_ERROR:
+        notes.append(
+            f"{vectors.file}: the vectors were brought to length 1, because '{objective}' "
+            "compares directions here (cosine). Give --similarity dot to use them as they are."
+        )
+    return vectors.z / length, notes
 
 
 def _by_sample(predictions: Predictions, store: CohortStore) -> pd.DataFrame:

@@ -48,15 +48,19 @@ def predictor_of(
 
     def make(name: str) -> EmbeddingPredictor:
         present = torch.from_numpy(synthetic_store.present.copy())
-        drawn = torch.randn(len(present), 3, DIM, generator=generator)
-        z = torch.nn.functional.normalize(drawn, dim=2)
+        objective = registered(name, dim=DIM)
+        width = 2 * DIM if objective.spread else DIM
+        drawn = torch.randn(len(present), 3, width, generator=generator)
+        means = torch.nn.functional.normalize(drawn[:, :, :DIM], dim=2)
+        z = torch.cat([means, drawn[:, :, DIM:]], dim=2)
         embeddings = Embeddings(
             z=torch.where(present[:, :, None], z, 0.0),
             available=present,
             modalities=MODALITIES,
             rows=torch.arange(len(present)),
+            spread=objective.spread,
         )
-        return EmbeddingPredictor(embeddings, registered(name, dim=DIM), synthetic_store)
+        return EmbeddingPredictor(embeddings, objective, synthetic_store)
 
     return make
 

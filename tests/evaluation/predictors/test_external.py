@@ -1,5 +1,7 @@
 """Predictions and embeddings of external models, matched to a store."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -167,3 +169,25 @@ def test_a_recording_without_an_embedding_is_refused(synthetic_store: CohortStor
 def test_a_vector_without_a_direction_has_no_cosine_similarity(synthetic_store: CohortStore):
     with pytest.raises(DataError, match="direction"):
         _embedded(_vectors(synthetic_store, length=0.0), synthetic_store)
+
+
+def test_an_objective_of_gaussians_needs_a_file_with_log_variances(synthetic_store: CohortStore):
+    vectors = _vectors(synthetic_store)
+    with pytest.raises(DataError, match="has no log variances, which 'probmed' compares"):
+        external_embedding_predictor(
+            vectors, synthetic_store, objective="probmed", similarity="cosine"
+        )
+    whole = replace(vectors, log_variance=np.full_like(vectors.z, -2.0))
+    predictor, _ = external_embedding_predictor(
+        whole, synthetic_store, objective="probmed", similarity="cosine"
+    )
+    there = predictor.embeddings.available
+    assert predictor.embeddings.spread
+    assert predictor.embeddings.log_variance is not None
+    assert (predictor.embeddings.log_variance[there] == -2).all()
+    assert (predictor.embeddings.means[there][:, 0] == 1).all()
+    predictor, notes = external_embedding_predictor(
+        whole, synthetic_store, objective="clip", similarity="dot"
+    )
+    assert not predictor.embeddings.spread
+    assert notes == ["theirs.npz: 'clip' does not use the log variances."]

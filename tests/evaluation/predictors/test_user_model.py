@@ -226,3 +226,23 @@ def test_embeddings_that_do_not_fit_the_store_are_refused(
     z = torch.ones(len(synthetic_store.samples), 3, 2)
     with pytest.raises(DataError, match=message):
         as_predictor(Spoiled(z, "clip"), synthetic_store)
+
+
+@pytest.mark.parametrize(
+    ("objective", "spread", "message"),
+    [
+        ("probmed", False, "compares means and log variances, and the embeddings have no log"),
+        ("clip", True, "compares means alone, and the embeddings have log variances"),
+    ],
+)
+def test_embeddings_that_the_objective_cannot_compare_are_refused(
+    objective: str, spread: bool, message: str, synthetic_store: CohortStore
+):
+    @dataclass
+    class WithSpread(Everything):
+        def embed(self, store: CohortStore, rows: np.ndarray) -> Embeddings:
+            return replace(super().embed(store, rows), spread=spread)
+
+    z = torch.ones(len(synthetic_store.samples), 3, 2)
+    with pytest.raises(DefinitionError, match=message):
+        as_predictor(WithSpread(z, objective), synthetic_store)

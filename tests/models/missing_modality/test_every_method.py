@@ -107,7 +107,7 @@ def test_the_tasks_of_the_methods_differ_in_nothing_else(catalog: Catalog):
     for name in ready:
         task = read_task(catalog, name)
         assert isinstance(task, Pretraining)
-        same = {"name", "description", "missing_modality", "missingness"}
+        same = {"name", "description", "missing_modality", "missingness", "settings"}
         assert task.model_dump(exclude=same) == plain.model_dump(exclude=same)
         methods.add(task.missing_modality)
     assert methods == set(MISSING_MODALITY_METHODS)

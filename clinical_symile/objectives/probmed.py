@@ -1,0 +1,202 @@
+"""ProbMED: contrast pairs of modalities by the Hellinger distance of Gaussian embeddings."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.gaussians import (
+    NUMBERS_AT_A_TIME,
+    check_weights,
+    divergence_from_standard,
+    split_gaussian,
+    summed_scores,
+)
+from clinical_symile.objectives.kernels.scores import (
+    inner_product_score,
+    reduce_scores,
+)
+from clinical_symile.objectives.pairs import complete_pairs
+
+_EPSILON = 1e-8  # added to H² under the root, whose slope is infinite at 0
+
+
+def hellinger_similarity(
+    left: Sequence[Tensor],
+    right: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    *,
+    per_dim: bool,
+) -> Float[Tensor, "left right"]:
+    """Compute scale · (1 - H) of every pair, with H the Hellinger distance of two Gaussians.
+
+    With v the variances, ln BC = Σ_k [½ ln(2 √(v_1 v_2) / (v_1 + v_2)) - (μ_1 - μ_2)² / (4 (v_1 +
+    v_2))], and H² = 1 - BC.
+
+    Args:
+        left: means and log variances.
+        right: means and log variances.
+        parameters: the scale.
+        per_dim: divide ln BC by the number of dimensions, of which BC is a product.
+    """
+    (means, logs), (other_means, other_logs), (scale,) = left, right, parameters
+    return scale * _closeness(
+        means[:, None], logs[:, None], other_means, other_logs, per_dim=per_dim
+    )
+
+
+def _closeness(
+    means: Tensor, logs: Tensor, other_means: Tensor, other_logs: Tensor, *, per_dim: bool
+) -> Tensor:
+    """Compute 1 - H of Gaussians, over the last dimension; the others are broadcast."""
+    sums = logs.exp() + other_logs.exp()
+    widths = logs.sum(dim=-1) / 4 + other_logs.sum(dim=-1) / 4 - sums.log().sum(dim=-1) / 2
+    distances = ((means - other_means).square() / sums).sum(dim=-1)
+    log_overlap = widths + means.shape[-1] * math.log(2) / 2 - distances / 4
+    if per_dim:
+        log_overlap = log_overlap / means.shape[-1]
+    squared = -torch.expm1(log_overlap.clamp(max=0))
+    return 1 - (squared + _EPSILON).sqrt()
+
+
+def hellinger_loss(
+    first: Float[Tensor, "sample width"],
+    second: Float[Tensor, "sample width"],
+    logit_scale: Float[Tensor, ""],
+    *,
+    per_dim: bool = False,
+) -> Float[Tensor, ""]:
+    """Compute the mean of both directions' cross-entropies of 1 - H.
+
+    Args:
+        first: means and log variances of one modality.
+        second: those of another modality.
+        logit_scale: the multiplier of 1 - H.
+        per_dim: see `hellinger_similarity`.
+    """
+    score = partial(hellinger_similarity, per_dim=per_dim)
+    left, right = list(split_gaussian(first)), list(split_gaussian(second))
+    cells = max(NUMBERS_AT_A_TIME // left[0].shape[1], 256)
+    found = reduce_scores(score, left, right, [logit_scale], tile_cells=cells)
+    # Computed again in backward: it would keep several [sample, dim] for each pair.
+    close = checkpoint(_closeness, *left, *right, per_dim=per_dim, use_reentrant=False)
+    return ((found.rows + found.columns) / 2 - logit_scale * close).mean()
+
+
+def sampled_loss(
+    z: Float[Tensor, "sample width"],
+    first_noise: Float[Tensor, "sample dim"],
+    second_noise: Float[Tensor, "sample dim"],
+    logit_scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Compute CLIP's loss between two samples of each Gaussian, scaled to length 1.
+
+    Args:
+        z: means and log variances of one modality.
+        first_noise: standard normal numbers.
+        second_noise: standard normal numbers.
+        logit_scale: the multiplier of inner products.
+    """
+    means, logs = split_gaussian(z)
+    deviation = (logs / 2).exp()
+    first, second = (normalize(means + deviation * e) for e in (first_noise, second_noise))
+    found = reduce_scores(inner_product_score, [first], [second], [logit_scale])
+    own = logit_scale * (first * second).sum(dim=1)
+    return ((found.rows + found.columns) / 2 - own).mean()
+
+
+class ProbMed(Objective):
+    """Contrast pairs of modalities by the Hellinger distance of Gaussian embeddings.
+
+    Three terms: the cross-entropies of 1 - H over pairs; for each modality, CLIP's loss between two
+    samples of each Gaussian; and the divergence of the Gaussians from the standard one.
+
+    Source: Gao et al., "ProbMED: A Probabilistic Framework for Medical Multimodal Binding", ICCV
+    2025, https://arxiv.org/abs/2505.24711. From its abstract and a summary: the weights of the two
+    further terms are ours, and all pairs are contrasted instead of a random one.
+
+    Args:
+        temperature: starting value of 1 / logit_scale, which is then learned.
+        sample_weight: the weight of the samples' term.
+        divergence_weight: the weight of the divergence.
+        per_dim: divide the exponent of BC by the width, for wide embeddings.
+        logit_scale_max: limit of the learned scale.
+
+    Raises:
+        ValueError: a weight is negative, no two samples have the same two modalities, or there is
+            no generator.
+    """
+
+    display_name = "ProbMED"
+    description = "Contrasts pairs of modalities by the Hellinger distance of Gaussian embeddings."
+    source = (
+        'Gao et al., "ProbMED: A Probabilistic Framework for Medical Multimodal Binding", ICCV '
+        "2025, https://arxiv.org/abs/2505.24711"
+    )
+    spread = True
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.1,
+        sample_weight: float = 1.0,
+        divergence_weight: float = 1e-4,
+        per_dim: bool = False,
+        logit_scale_max: float = 100.0,
+    ):
+        super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        check_weights(sample_weight=sample_weight, divergence_weight=divergence_weight)
+        self.sample_weight, self.divergence_weight = sample_weight, divergence_weight
+        self.per_dim = per_dim
+
+    def batch_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Add the three terms; the noise of the samples is drawn from `generator`."""
+        scale = self.logit_scale.to(z.dtype)
+        pairs = [
+            hellinger_loss(pair.first, pair.second, scale, per_dim=self.per_dim)
+            for pair in complete_pairs(z, available, objective="a ProbMED step")
+        ]
+        total = torch.stack(pairs).mean()
+        single = [z[available[:, m], m] for m in range(z.shape[1]) if available[:, m].sum() >= 2]
+        if self.sample_weight:
+            if generator is None:
+                raise ValueError("ProbMED draws samples of Gaussians; expected a generator.")
+            sampled = [
+                checkpoint(sampled_loss, own, *_noise(own, generator), scale, use_reentrant=False)
+                for own in single
+            ]
+            total = total + self.sample_weight * torch.stack(sampled).mean()
+        divergences = [divergence_from_standard(own) for own in single]
+        return total + self.divergence_weight * torch.stack(divergences).mean()
+
+    def score(
+        self, query: Embeddings, candidates: Float[Tensor, "candidate width"], *, target: str
+    ) -> Float[Tensor, "query candidate"]:
+        """Sum 1 - H of a candidate with each available modality of the query."""
+        compare = partial(_similarity, self.per_dim)
+        return summed_scores(query, candidates, target=target, compare=compare)
+
+
+def _similarity(per_dim: bool, first: Tensor, second: Tensor) -> Tensor:
+    """Compute 1 - H of every pair."""
+    sides = [list(split_gaussian(side)) for side in (first, second)]
+    return hellinger_similarity(*sides, [first.new_ones(())], per_dim=per_dim)
+
+
+def _noise(z: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Draw two standard normal numbers for each mean."""
+    shape = (len(z), z.shape[1] // 2)
+    return [torch.randn(shape, generator=generator, dtype=z.dtype).to(z.device) for _ in range(2)]
