@@ -192,8 +192,8 @@ class ProbMed(Objective):
 
 def _similarity(per_dim: bool, first: Tensor, second: Tensor) -> Tensor:
     """Compute 1 - H of every pair."""
-    sides = [list(split_gaussian(side)) for side in (first, second)]
-    return hellinger_similarity(*sides, [first.new_ones(())], per_dim=per_dim)
+    one, other = (list(split_gaussian(side)) for side in (first, second))
+    return hellinger_similarity(one, other, [first.new_ones(())], per_dim=per_dim)
 
 
 def _noise(z: Tensor, generator: torch.Generator) -> list[Tensor]:

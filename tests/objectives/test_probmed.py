@@ -19,8 +19,8 @@ TEN, ONE = torch.tensor(10.0, dtype=torch.float64), torch.ones((), dtype=torch.f
 
 
 def _similarity(first: Tensor, second: Tensor, *, per_dim: bool = False) -> Tensor:
-    sides = [[*side.chunk(2, dim=1)] for side in (first, second)]
-    return hellinger_similarity(*sides, [ONE], per_dim=per_dim)
+    one, other = ([*side.chunk(2, dim=1)] for side in (first, second))
+    return hellinger_similarity(one, other, [ONE], per_dim=per_dim)
 
 
 def test_the_squared_distance_of_rows_has_the_golden_values(gaussian_fixture_f: Tensor):
@@ -66,8 +66,9 @@ def test_the_contrast_of_samples_has_the_golden_values(gaussian_fixture_f: Tenso
 
 
 def test_the_three_terms_add_up(gaussian_fixture_f: Tensor):
-    def value(**weights: float) -> float:
-        return loss_value(ProbMed(**weights).double(), gaussian_fixture_f, temperature=0.1)
+    def value(*, sample_weight: float, divergence_weight: float) -> float:
+        objective = ProbMed(sample_weight=sample_weight, divergence_weight=divergence_weight)
+        return loss_value(objective.double(), gaussian_fixture_f, temperature=0.1)
 
     pairs = value(sample_weight=0.0, divergence_weight=0.0)
     sampled = value(sample_weight=1.0, divergence_weight=0.0) - pairs

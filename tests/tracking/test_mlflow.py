@@ -672,7 +672,7 @@ def test_nested_runs_are_made_again_when_they_or_their_run_were_deleted(
 
 
 def _numbers_of_all_tasks(run: RunSnapshot) -> dict[str, int | float]:
-    """What a run's copy had until version 0.2.2."""
+    """What a run's copy had until version 0.2.1."""
     tasks = dict.fromkeys(row.task for row in run.results)
     return {k: v for task in tasks for k, v in numbers_of_task(run, task).items()}
 
