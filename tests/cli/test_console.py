@@ -89,11 +89,11 @@ def test_of_many_differences_it_is_told_how_many_are_told_apart(settled: int) ->
     assert f"{TASK}: {settled} of 70 are told apart" in captured.get()
 
 
-def test_the_page_of_all_runs_is_named_and_not_mlflows_first_one() -> None:
+def test_the_command_that_opens_the_page_of_all_runs_is_named() -> None:
     console = Console(width=160)
     with console.capture() as captured:
         show_synced(
             SyncResult(uri="sqlite:////x/mlflow.db", run_id="r", page="#/experiments/1/runs"),
             console,
         )
-    assert "then open http://127.0.0.1:5000/#/experiments/1/runs)" in captured.get()
+    assert "clinical-symile dashboard /x " in captured.get()

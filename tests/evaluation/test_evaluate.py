@@ -52,11 +52,18 @@ def read(catalog: Catalog) -> Callable[..., Retrieval | Classification]:
 def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingPredictor:
     """A model that maps everything to one point."""
     present = torch.from_numpy(store.present.copy())
-    z = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0) * present[:, :, None]
+    scores = registered(objective, dim=5)
+    point = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0)
+    if scores.spread:
+        point = torch.cat([point, torch.zeros(5)])
     embeddings = Embeddings(
-        z=z, available=present, modalities=store.modalities, rows=torch.arange(len(present))
+        z=point * present[:, :, None],
+        available=present,
+        modalities=store.modalities,
+        rows=torch.arange(len(present)),
+        spread=scores.spread,
     )
-    return EmbeddingPredictor(embeddings, registered(objective, dim=5), store)
+    return EmbeddingPredictor(embeddings, scores, store)
 
 
 def _random(store: CohortStore) -> EmbeddingPredictor:

@@ -113,11 +113,15 @@ def test_a_model_ranks_a_gallery_as_it_ranks_lists(
 ) -> None:
     # Embeddings of a few points: candidates that are alike tie, wherever a block puts them.
     present = torch.from_numpy(synthetic_store.present.copy())
+    made = registered(objective, dim=8)
     z = torch.nn.functional.normalize(torch.randn(points, 3, 8, generator=generator), dim=2)
+    if made.spread:
+        z = torch.cat([z, torch.randn(points, 3, 8, generator=generator)], dim=2)
     z = z[torch.randint(len(z), (len(present),), generator=generator)]
     rows = torch.arange(len(present))
-    embeddings = Embeddings(z * present[:, :, None], present, synthetic_store.modalities, rows)
-    made = registered(objective, dim=8)
+    embeddings = Embeddings(
+        z * present[:, :, None], present, synthetic_store.modalities, rows, spread=made.spread
+    )
     _check_as_lists(task, EmbeddingPredictor(embeddings, made, synthetic_store), synthetic_store)
 
 

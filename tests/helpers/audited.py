@@ -12,6 +12,7 @@ import pytest
 from clinical_symile.data.audit.audit import audit_store
 from clinical_symile.data.audit.finding import AuditFinding, Severity
 from clinical_symile.data.store import VERSION, CohortStore, open_store
+from clinical_symile.files import write_checksums
 from clinical_symile.modalities.ecg import LEADS, Ecg
 from clinical_symile.modalities.labs import Labs
 
@@ -53,6 +54,7 @@ class Made:
             "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))
+        write_checksums(folder)
         return open_store(folder)
 
 

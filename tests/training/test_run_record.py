@@ -22,7 +22,8 @@ def test_a_record_has_all_that_a_repetition_needs(
     assert (record["task"], record["task_digest"]) == (task.name, task_digest(task))
     assert record["store_digest"] == synthetic_store.digest
     assert (record["seed"], record["version"]) == (7, __version__)
-    assert Pretraining(name=task.name, **record["definition"]) == task
+    without_settings = task.model_copy(update={"settings": ()})
+    assert Pretraining(name=task.name, **record["definition"]) == without_settings
 
 
 def test_the_record_of_the_same_run_is_read(
