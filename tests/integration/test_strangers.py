@@ -138,6 +138,8 @@ def write_strange_files(folder: Path, store: Path) -> None:
     (folder / "pairs.csv").write_text(f"query,candidate,score\n{MARK}x,{MARK}y,1\n")
 
 
+# Verbs that are given a folder that does not exist; `dashboard` would serve one that does for ever.
+NOWHERE = ("audit", "export", "verify", "sync", "dashboard")
 PREDICTIONS = (
     *("headless", "p", "label", "unknown", "repeated", "contradicts", "no_id", "escapes"),
     *("quotes", "ragged", "latin", "oracle", "prevalence", ""),
@@ -241,7 +243,7 @@ def journey(
         ),
         *((*own, "check", "--cohort", "ours", "--source", each) for each in broken.values()),
         ("init", "cohort", "theirs", "--at", out / "t", "--from", raw),
-        *((verb, root / "in" / "nowhere") for verb in ("audit", "export", "verify", "sync")),
+        *((verb, root / "in" / "nowhere") for verb in NOWHERE),
         *((*own, "rerun", runs / "clip-0", "--line", line) for line in (0, 9999)),
     ]
     listing, record = root.parent / "plan.json", root.parent / "record.json"
