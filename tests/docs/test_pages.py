@@ -1,35 +1,15 @@
-"""Every page of the documentation looks right in a browser, on a desktop and on a phone."""
+"""The check of a built site in a browser, by which pages of the documentation are looked at."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.site_browser import CHROMIUM, problems_of_site
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open pages with"),
 ]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning of the build is an error."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(folder)]
-    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    built = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return folder
-
-
-def test_every_page_fits_desktop_and_phone_and_asks_for_nothing_outside(site: Path):
-    assert len(list(site.rglob("*.html"))) > 50
-    assert problems_of_site(site) == []
 
 
 def test_a_page_that_does_not_fit_or_asks_for_more_is_named(tmp_path: Path):
