@@ -206,15 +206,18 @@ def mcnemar(
     of freedom for many subjects.
 
     Args:
-        right: 1 where the run is correct, 0 where it is wrong.
+        right: 1 where the run is correct, 0 where it is wrong; a share only where the other run has
+            the same.
         baseline: the same for the other run, row for row.
         subjects: the subject of each sample.
 
     Raises:
-        ValueError: an answer is correct in part; see `tied_recall`.
+        ValueError: two answers differ by a part of an answer; see `tied_recall`.
     """
-    if _has_ties(right) or _has_ties(baseline):
-        raise ValueError("an answer is correct in part; expected 0 or 1. Use tied_recall.")
+    if not _are_whole(right - baseline):
+        raise ValueError(
+            "answers differ in part; expected 0 or 1, or equal parts. Use tied_recall."
+        )
     sign = np.sign(right - baseline)
     difference = float((right - baseline).mean())
     people, codes = np.unique(subjects, return_inverse=True)
@@ -237,15 +240,18 @@ def recall_test(
     *,
     rng: np.random.Generator,
 ) -> TestResult:
-    """Test recall@1 by `mcnemar`, or by `tied_recall` where an answer ties; arguments as there."""
-    if _has_ties(right) or _has_ties(baseline):
-        return tied_recall(right, baseline, subjects, rng=rng)
-    return mcnemar(right, baseline, subjects)
+    """Test recall@1 by `mcnemar`, or by `tied_recall` where answers differ in part.
+
+    Where both runs tie alike, as for a query with nothing to ask with, they do not differ.
+    """
+    if _are_whole(right - baseline):
+        return mcnemar(right, baseline, subjects)
+    return tied_recall(right, baseline, subjects, rng=rng)
 
 
-def _has_ties(right: Float[np.ndarray, " sample"]) -> bool:
-    """Return whether some answer is neither correct nor wrong."""
-    return bool(((right != 0) & (right != 1)).any())
+def _are_whole(differences: Float[np.ndarray, " sample"]) -> bool:
+    """Return whether all differences are -1, 0 or 1, so that no answer differs in part."""
+    return bool(np.isin(differences, (-1, 0, 1)).all())
 
 
 def tied_recall(

@@ -11,6 +11,7 @@ import inspect
 import math
 import typing
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,10 +68,8 @@ def _check_function(function: Callable[..., Any], typechecker: Any) -> Callable[
         or inspect.isasyncgenfunction(function)
     ):
         checked = _slow_check(function, typechecker=typechecker)
-    elif arrays:
-        checked = _check_with_axes(function)
     else:
-        checked = _check_without_axes(function)
+        checked = _check_first_calls(function, _own_axis_sizes if arrays else nullcontext())
     checked._checks_calls = True  # pyright: ignore[reportFunctionMemberAccess]
     return checked
 
@@ -83,7 +82,9 @@ def _arrays_of(hint: Any) -> list[Any]:
     return [array for one in inside if one is not None for array in _arrays_of(one)]
 
 
-def _check_with_axes(function: Callable[..., Any]) -> Callable[..., Any]:
+def _check_first_calls(
+    function: Callable[..., Any], scope: AbstractContextManager[Any]
+) -> Callable[..., Any]:
     checked: Callable[..., Any] | None = None
     test, calls = -1, 0
 
@@ -96,26 +97,8 @@ def _check_with_axes(function: Callable[..., Any]) -> Callable[..., Any]:
         if calls > _now.checked_calls or _settings.jaxtyping_disable:
             return function(*arguments, **named)
         checked = checked or _beartype(function)
-        with _own_axis_sizes:
+        with scope:
             return checked(*arguments, **named)
-
-    return call
-
-
-def _check_without_axes(function: Callable[..., Any]) -> Callable[..., Any]:
-    checked: Callable[..., Any] | None = None
-    test, calls = -1, 0
-
-    @functools.wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
-        nonlocal checked, test, calls
-        if test != _now.test:
-            test, calls = _now.test, 0
-        calls += 1
-        if calls > _now.checked_calls or _settings.jaxtyping_disable:
-            return function(*arguments, **named)
-        checked = checked or _beartype(function)
-        return checked(*arguments, **named)
 
     return call
 

@@ -11,6 +11,7 @@ from clinical_symile.stats.hypothesis_tests import (
     auroc_difference,
     delong,
     mcnemar,
+    recall_test,
     sign_flip,
     tied_recall,
 )
@@ -157,9 +158,26 @@ def test_clustered_mcnemar_with_one_sample_each_is_the_plain_chi_square(rng):
     assert tested.p_value == pytest.approx(scipy.stats.chi2.sf((b - c) ** 2 / (b + c), 1))
 
 
-def test_mcnemar_refuses_an_answer_that_is_correct_in_part():
-    with pytest.raises(ValueError, match="correct in part"):
+def test_mcnemar_refuses_answers_that_differ_in_part():
+    with pytest.raises(ValueError, match="differ in part"):
         mcnemar(np.array([1.0, 0.5]), np.array([0.0, 1.0]), np.arange(2))
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_queries_that_both_runs_tie_alike_say_nothing(rng, copies: int):
+    right, baseline = (rng.random((2, 60)) < [[0.7], [0.4]]).astype(float)
+    subjects = np.repeat(np.arange(60 // copies), copies)
+    alone = recall_test(right, baseline, subjects, rng=rng)
+    assert alone.test.startswith("McNemar")
+    tied = [np.append(one, [0.1, 0.1]) for one in (right, baseline)]
+    more = recall_test(*tied, np.append(subjects, [98, 99]), rng=rng)
+    assert (more.test, more.p_value) == (alone.test, alone.p_value)
+
+
+def test_answers_that_differ_in_part_are_compared_by_their_mean(rng):
+    right = np.repeat([1.0, 0.0], [30, 70])
+    tested = recall_test(right, np.full(100, 0.3), np.arange(100), rng=rng)
+    assert tested.test == "sign flips"
 
 
 def test_a_run_as_good_as_chance_is_no_worse_than_chance():

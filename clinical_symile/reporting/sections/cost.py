@@ -1,7 +1,7 @@
 """Show what each run's training cost, and the geometry of its embeddings."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from clinical_symile.formatting import DASH, format_duration
 from clinical_symile.reporting.result_lookup import Series
@@ -53,10 +53,10 @@ COST = Section(
 
 def _time(epochs: Sequence[Mapping[str, int | float]]) -> str:
     """Return the median time of an epoch; runs of other programs may have none."""
-    seconds = sorted(epoch["seconds"] for epoch in epochs if "seconds" in epoch)
+    seconds = [epoch["seconds"] for epoch in epochs if "seconds" in epoch]
     if not seconds:
         return DASH
-    middle = seconds[len(seconds) // 2]
+    middle = median(seconds)
     return f"{middle:.1f} s" if middle < 60 else format_duration(middle)
 
 
