@@ -1,9 +1,12 @@
 """Train each setting of a pretraining task, and keep the one that is best on the tuning split."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import task_digest
+from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_bytes
 from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.benchmark_tables import TriedSetting
@@ -39,6 +42,8 @@ def choose_setting(
     Returns:
         The task in its best setting, and a row for each setting.
     """
+    target = Run(path_in(out / "runs", run_name))
+    _refuse_another(target, settings, out=out)
     trained: list[Run] = []
     for number, task in enumerate(settings, start=1):
         run = run_of_setting(out, number, run_name)
@@ -46,7 +51,7 @@ def choose_setting(
         trained.append(run)
     values = [_best_epoch(task, run) for task, run in zip(settings, trained, strict=True)]
     best = max(range(len(values)), key=lambda place: (values[place][0], -place))
-    copy_run(trained[best], Run(path_in(out / "runs", run_name)))
+    copy_run(trained[best], target)
     rows = [
         TriedSetting(
             task=task.name,
@@ -85,8 +90,32 @@ def copy_run(source: Run, target: Run) -> None:
             write_bytes(target.path / path.relative_to(source.path), path.read_bytes())
 
 
+def _refuse_another(target: Run, settings: Sequence[Pretraining], *, out: Path) -> None:
+    """Refuse a run that no setting was chosen for, before hours of training.
+
+    Raises:
+        DataError: the folder has a run that was trained without tuning, or in another setting.
+    """
+    if not (target.path / _RECORD).is_file():
+        return
+    earlier = target.metadata.get("task_digest")
+    for number, task in enumerate(settings, start=1):
+        tried = run_of_setting(out, number, target.name).path / _RECORD
+        if task_digest(task) == earlier and tried.is_file():
+            return
+    raise DataError(
+        f"{target.path}: holds a run that was trained without the choice of a setting; expected "
+        "none. Give another --out, or remove this folder; its training would be repeated as one "
+        "of the settings.",
+        code="CS-R002",
+    )
+
+
 def _best_epoch(task: Pretraining, run: Run) -> tuple[float, int]:
     """Return the highest value of the selection metric, and the first epoch that reached it."""
     metric = selection_metric(task)
-    best = max(run.history, key=lambda epoch: (epoch[metric], -epoch["epoch"]))
+    known = [epoch for epoch in run.history if not math.isnan(epoch[metric])]
+    if not known:
+        return -math.inf, 0
+    best = max(known, key=lambda epoch: (epoch[metric], -epoch["epoch"]))
     return best[metric], best["epoch"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.config.report_file import benchmark_requirements
-from clinical_symile.config.tasks.read import Pretraining, setting_tasks
+from clinical_symile.config.tasks.read import Pretraining, pretraining_task, setting_tasks
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
@@ -118,7 +118,7 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     baselines = needed.baselines if spec.baselines is None else spec.baselines
     for name in baselines:
         resolve(name, BASELINES)
-    settings = {name: setting_tasks(catalog, name, spec.overrides) for name in pretraining}
+    settings = {name: _settings_to_train(catalog, name, spec) for name in pretraining}
     return BenchmarkPlan(
         spec=spec,
         pretraining=tuple(tasks[0] for tasks in settings.values()),
@@ -127,6 +127,13 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         seeds=needed.seeds if spec.seeds is None else spec.seeds,
         missingness=needed.missingness,
         description=cohort.description,
-        settings={name: tasks for name, tasks in settings.items() if spec.tune and len(tasks) > 1},
+        settings={name: tasks for name, tasks in settings.items() if len(tasks) > 1},
         pair_sums=_PAIR_SUMS_SECTION in needed.sections,
     )
+
+
+def _settings_to_train(catalog: Catalog, name: str, spec: BenchmarkSpec) -> tuple[Pretraining, ...]:
+    """Return a task in the settings that are trained: all of them to tune, else its own."""
+    if spec.tune:
+        return setting_tasks(catalog, name, spec.overrides)
+    return (pretraining_task(catalog, name, spec.overrides),)

@@ -1,6 +1,7 @@
 """`clinical-symile dashboard`: open MLflow's page on the runs of a folder."""
 
 import argparse
+import signal
 import sys
 import webbrowser
 from pathlib import Path
@@ -26,6 +27,8 @@ def run_dashboard(options: argparse.Namespace) -> int:
         if not options.no_browser and sys.stdout.isatty():
             webbrowser.open(address)
 
+    # A closed session or `kill` ends MLflow, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         show_dashboard(options.folder, port=options.port, on_start=started)
     except KeyboardInterrupt:

@@ -192,10 +192,12 @@ def resample_difference(
     def difference(weights: Weights, *taken: np.ndarray) -> Float[np.ndarray, " resample"]:
         return form(weights, *taken[:width]) - form(weights, *taken[width:])
 
-    value = metric(*arrays) - metric(*baseline)
+    def whole(*taken: np.ndarray) -> float:
+        return metric(*taken[:width]) - metric(*taken[width:])
+
     both = [*arrays, *baseline]
     values = resample_metric(difference, both, subjects, rng=rng, resamples=resamples)
-    return Resampled(value, defined_values(values, metric, arrays, subjects))
+    return Resampled(whole(*both), defined_values(values, whole, both, subjects))
 
 
 def resample_metric(
@@ -275,10 +277,10 @@ def defined_values(
 
     def reason(kept: Bool[np.ndarray, " sample"]) -> str | None:
         try:
-            metric(*(array[kept] for array in arrays))
+            value = metric(*(array[kept] for array in arrays))
         except ValueError as error:
             return str(error)
-        return None
+        return "it is not a number there." if np.isnan(value) else None
 
     lost = np.isnan(values)
     if not lost.any():  # of a metric that depends on two subjects, some resamples are undefined

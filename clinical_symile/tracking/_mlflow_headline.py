@@ -13,6 +13,7 @@ _WHOLE = ("complete", "observed")
 # Of the metrics of a task, the first of these is shown; of all of them, more is better.
 _PREFERRED = ("recall_at_1", "auroc", "mean_reciprocal_rank", "auprc")
 _RETAINED = "retained share"
+_OWN_FOLDERS = ("retrieval/", "classification/")
 
 
 def headline_metrics(run: RunSnapshot) -> dict[str, float]:
@@ -98,4 +99,7 @@ def _missing(rows: Iterable[Result]) -> list[Result]:
 
 
 def _name(row: Result, words: str, task: str) -> str:
-    return mlflow_name(f"{row.metric} {words} {task.partition('/')[2] or task}")
+    # Without the folders of this package's own tasks; any other name stays whole, and unique.
+    for folder in _OWN_FOLDERS:
+        task = task.removeprefix(folder)
+    return mlflow_name(f"{row.metric} {words} {task}")

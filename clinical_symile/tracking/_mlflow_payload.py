@@ -84,14 +84,13 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
 
 def _method_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tags by which runs are grouped: their role, and how they were trained."""
-    roles = ("baseline", "external")
-    role = next((name for name in roles if name in metadata), "model" if metadata else "oracle")
-    if role != "model":
-        return {"role": role}
+    if "task" not in metadata:
+        kind = "baseline" if "baseline" in metadata else "external" if metadata else "oracle"
+        return {"role": kind}
     definition = metadata.get("definition", {})
     objective = definition.get("objective", {})
     return {
-        "role": role,
+        "role": "model",
         "method": metadata.get("task"),
         "objective": objective.get("name") if isinstance(objective, Mapping) else objective,
         "missing_modality": definition.get("missing_modality"),

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -20,6 +22,7 @@ DATABASE = "mlflow.db"
 _FILES = "mlartifacts"
 _HOST = "127.0.0.1"
 _START_S = 120
+_END_S = 10
 # Columns with the place of files that lie beside the database, by table.
 _PLACES = {"experiments": "artifact_location", "runs": "artifact_uri"}
 # Without telemetry, and without the processes that only MLflow's own jobs need.
@@ -59,16 +62,28 @@ def show_dashboard(
     move_files(database)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port)]
     command += ["--backend-store-uri", sqlite_uri(database)]
-    process = subprocess.Popen(
-        command, env=os.environ | _QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        _wait_until_served(process, port)
-        on_start(f"http://{_HOST}:{port}/{runs_page(database)}")
-        process.communicate()
-    finally:
-        process.terminate()
-        process.communicate()
+    with tempfile.TemporaryFile() as said:
+        # In a process group of its own: all that MLflow starts ends with it.
+        process = subprocess.Popen(
+            command,
+            env=os.environ | _QUIET,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            if not _is_served(process, port):
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines()
+                raise ClinicalSymileError(
+                    f"MLflow's page did not start: {lines[-1] if lines else 'it said nothing'}. "
+                    "Try `mlflow ui` by hand.",
+                    code="CS-L004",
+                )
+            on_start(f"http://{_HOST}:{port}/{runs_page(database)}")
+            process.wait()
+        finally:
+            _end(process)
 
 
 def runs_page(database: Path) -> str:
@@ -84,7 +99,8 @@ def runs_page(database: Path) -> str:
 def move_files(database: Path) -> int:
     """Correct the places of files beside a database that was moved together with them.
 
-    Only places below another folder's `mlartifacts` change, and only where that folder is gone.
+    Only places below another folder's `mlartifacts` change, and only if that folder is gone and
+    this one has files.
 
     Args:
         database: an SQLite database of MLflow.
@@ -92,20 +108,30 @@ def move_files(database: Path) -> int:
     Returns:
         The number of experiments and runs whose place was corrected.
     """
-    now = database.parent / _FILES
-    moved = 0
-    with lock_folder(database.parent), contextlib.closing(sqlite3.connect(database)) as connection:
-        for table, column in _PLACES.items():
-            for row, place in connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall():
-                before, found, rest = str(place).partition(f"/{_FILES}/")
-                old = Path(unquote(before.removeprefix("file://"))) / _FILES
-                if not found or old == now or old.exists():
-                    continue
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        moved = [
+            (table, column, row, new)
+            for table, column in _PLACES.items()
+            for row, place in connection.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
+            if (new := _new_place(str(place), database.parent / _FILES)) is not None
+        ]
+        # Only then the lock, which a benchmark that runs holds until its end.
+        with lock_folder(database.parent) if moved else contextlib.nullcontext():
+            for table, column, row, new in moved:
                 change = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"
-                connection.execute(change, (f"{now.as_uri()}/{rest}", row))
-                moved += 1
-        connection.commit()
-    return moved
+                connection.execute(change, (new, row))
+            connection.commit()
+    return len(moved)
+
+
+def _new_place(place: str, files: Path) -> str | None:
+    """Return where files of another folder are now; None if they did not move to this one."""
+    before, found, rest = place.partition(f"/{_FILES}/")
+    is_local = before.startswith(("/", "file:///"))
+    old = Path(unquote(before.removeprefix("file://"))) / _FILES
+    if not found or not is_local or old == files or old.exists() or not files.is_dir():
+        return None
+    return f"{files.as_uri()}/{rest}"
 
 
 def _check_port(port: int) -> None:
@@ -120,17 +146,21 @@ def _check_port(port: int) -> None:
             ) from None
 
 
-def _wait_until_served(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _is_served(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Wait until the page answers; return False if it does not."""
     end = time.monotonic() + _START_S
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError):
             urllib.request.urlopen(f"http://{_HOST}:{port}/health", timeout=1).close()
-            return
+            return True
         time.sleep(0.1)
-    process.terminate()
-    said = process.communicate()[1].decode(errors="replace").strip().splitlines()
-    raise ClinicalSymileError(
-        f"MLflow's page did not start: {said[-1] if said else 'it said nothing'}. Try `mlflow ui` "
-        "by hand.",
-        code="CS-L004",
-    )
+    return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End MLflow and all that it started: as an operator does, then at once."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_END_S)

@@ -6,7 +6,9 @@ import pytest
 
 from clinical_symile.api.sync import sync_folders, sync_mlflow
 from clinical_symile.errors import DataError
-from tests.helpers.mlflow_runs import write_run
+from tests.helpers.mlflow_runs import BY_HAND, write_run
+
+pytestmark = BY_HAND
 
 
 def test_each_result_is_reported_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

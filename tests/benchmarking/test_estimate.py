@@ -1,5 +1,7 @@
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +12,7 @@ from clinical_symile.benchmarking.spec import BenchmarkPlan, BenchmarkSpec, plan
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.tracking.run import Run
+from clinical_symile.training import train as training_loop
 from clinical_symile.training.train import time_training, train
 from tests.helpers.synthetic import tiny
 
@@ -63,6 +66,22 @@ def test_what_is_finished_costs_nothing_and_what_stopped_is_named(
     runs[0].write_metadata({"task": "x"})
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)
     assert found == TrainingEstimate(n_trainings=0, n_resumed=1, seconds=0.0)
+
+
+def test_the_time_is_that_of_a_step_for_all_steps_of_all_epochs(
+    catalog: Catalog,
+    synthetic_store: CohortStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = tiny(catalog, "pretraining/clip", "epochs=2", "batch_size=8")
+    run = train(
+        task, store=synthetic_store, run=Run(tmp_path / "clip-0"), seed=0, accelerator="cpu"
+    )
+    clock = count(step=0.5)
+    monkeypatch.setattr(training_loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    seconds = time_training(task, store=synthetic_store, accelerator="cpu")
+    assert seconds == pytest.approx(0.5 * run.history[-1]["step"])
 
 
 def test_steps_are_timed_without_a_trace_in_a_later_training(

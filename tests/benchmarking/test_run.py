@@ -21,6 +21,7 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.references import evaluate_baseline, evaluate_oracle
 from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
+from clinical_symile.files import lock_folder, write_bytes
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.checksums import CHECKSUMS_FILE
@@ -173,12 +174,18 @@ def test_a_second_time_nothing_is_done_again_and_every_step_shows_how_far_it_is(
     assert "Write the report" in steps
 
 
+def _copy_before_evaluation(run: Run, folder: Path) -> Run:
+    """A copy of a run as its training left it."""
+    copied = Run(folder / run.name)
+    with lock_folder(copied.path):
+        for name in ("run.toml", "model.safetensors"):
+            write_bytes(copied.path / name, (run.path / name).read_bytes())
+    return copied
+
+
 def test_a_task_that_changed_is_evaluated_again(made: Benchmark, tmp_path: Path) -> None:
     run = made.runs[0]
-    copied = Run(tmp_path / run.name)
-    for name in ("run.toml", "model.safetensors"):
-        copied.path.mkdir(exist_ok=True)
-        (copied.path / name).write_bytes((run.path / name).read_bytes())
+    copied = _copy_before_evaluation(run, tmp_path)
     task = made.tasks[0].model_copy(update={"missingness": ("complete",)})
     evaluate_run(copied, [task], store=made.store)
     before = copied.results
@@ -194,10 +201,7 @@ def test_a_reason_for_no_number_stands_only_while_the_task_does(
 ) -> None:
     table = made.store.samples.assign(outcome_deterioration=0.0)
     store = replace(made.store, samples=table)
-    copied = Run(tmp_path / made.runs[0].name)
-    copied.path.mkdir()
-    for name in ("run.toml", "model.safetensors"):
-        (copied.path / name).write_bytes((made.runs[0].path / name).read_bytes())
+    copied = _copy_before_evaluation(made.runs[0], tmp_path)
     task = made.tasks[1].model_copy(update={"missingness": ("complete",)})
     evaluate_run(copied, [task], store=store)
     assert [row.missingness for row in copied.unscored] == ["complete"]
@@ -343,10 +347,7 @@ def test_a_rule_for_missing_query_modalities_replaces_the_objectives_own(
     made: Benchmark, tmp_path: Path
 ) -> None:
     run = next(run for run in made.runs if run.name.startswith("symile"))
-    copied = Run(tmp_path / run.name)
-    copied.path.mkdir()
-    for name in ("run.toml", "model.safetensors"):
-        (copied.path / name).write_bytes((run.path / name).read_bytes())
+    copied = _copy_before_evaluation(run, tmp_path)
     task = made.tasks[0].model_copy(update={"missingness": ("without-ecg",)})
 
     evaluate_run(copied, [task], store=made.store, missing_query="drop")

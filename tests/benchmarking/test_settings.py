@@ -6,7 +6,8 @@ from clinical_symile.api.verification import verify
 from clinical_symile.benchmarking.settings import choose_setting, copy_run
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import setting_tasks
+from clinical_symile.config.tasks.read import setting_tasks, task_digest
+from clinical_symile.errors import DataError
 from clinical_symile.tracking.run import Run
 
 METRIC = "tuning/mean_reciprocal_rank"
@@ -25,7 +26,8 @@ class Training:
         self.trained.append(str(run.path.parent.name))
         values = self.values[task.objective.arguments["temperature"]]
         run.write_history([{"epoch": n, METRIC: value} for n, value in enumerate(values, start=1)])
-        run.write_metadata({"task": task.name, "finished": "now", "seed": 0})
+        about = {"task": task.name, "task_digest": task_digest(task)}
+        run.write_metadata({**about, "finished": "now", "seed": 0})
 
 
 @pytest.fixture
@@ -85,3 +87,24 @@ def test_a_copy_that_stopped_before_its_record_is_made_again(
     copy_run(source, target)
     assert target.history == source.history
     assert target.metadata == source.metadata
+
+
+def test_a_run_that_was_trained_without_tuning_is_refused_before_anything_is_trained(
+    settings: tuple[Pretraining, ...], tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "runs" / "clip-0")
+    run.write_metadata({"task": "x", "task_digest": task_digest(settings[0]), "finished": "now"})
+    training = Training({0.07: (0.2, 0.3), 0.03: (0.5, 0.1), 0.15: (0.1, 0.4)})
+    with pytest.raises(DataError, match="without the choice of a setting"):
+        choose_setting(settings, out=tmp_path, run_name="clip-0", seed=0, train=training)
+    assert training.trained == []
+
+
+def test_a_setting_without_a_value_is_never_kept(
+    settings: tuple[Pretraining, ...], tmp_path: Path
+) -> None:
+    nan = float("nan")
+    training = Training({0.07: (nan, nan), 0.03: (nan, 0.1), 0.15: (0.05, nan)})
+    task, rows = choose_setting(settings, out=tmp_path, run_name="clip-0", seed=0, train=training)
+    assert task is settings[1]
+    assert [(row.epoch, row.is_best) for row in rows] == [(0, False), (2, True), (1, False)]

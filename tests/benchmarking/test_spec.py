@@ -1,12 +1,15 @@
 """Every name of a benchmark is resolved before anything is written."""
 
+import warnings
+from dataclasses import replace
+
 import pytest
 
 from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DefinitionError, RenamedWordWarning
 from clinical_symile.missingness.patterns import expand
 
 
@@ -70,3 +73,23 @@ def test_a_report_with_patterns_replaces_those_of_its_tasks(
     assert tasks
     for task in tasks:
         assert set(task.missingness) <= {*expand(plan.missingness, task.input_modalities)}
+
+
+@pytest.mark.parametrize("override", ["absent=omit", 'objective={name="pcme"}'])
+def test_without_tuning_no_setting_is_read_and_old_words_are(
+    catalog: Catalog, override: str
+) -> None:
+    spec = BenchmarkSpec(
+        cohort="synthetic", pretraining=("pretraining/clip",), overrides=(override,)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedWordWarning)
+        plan = plan_benchmark(spec, catalog=catalog)
+        assert plan.settings == {}
+        assert len(plan.pretraining) == 1
+        tuned = replace(spec, tune=True)
+        if override.startswith("objective"):
+            with pytest.raises(DefinitionError, match="setting 2"):
+                plan_benchmark(tuned, catalog=catalog)
+        else:
+            assert len(plan_benchmark(tuned, catalog=catalog).settings["pretraining/clip"]) == 3

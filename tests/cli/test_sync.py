@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.helpers.mlflow_runs import parent_of, runs_of, write_run
+from tests.helpers.mlflow_runs import BY_HAND, parent_of, runs_of, write_run
+
+pytestmark = BY_HAND
 
 Run = Callable[..., tuple[int, str, str]]
 

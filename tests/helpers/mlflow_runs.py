@@ -1,15 +1,18 @@
 """Run folders without training, and what MLflow has of them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tomli_w
 
 from clinical_symile.files import write_text
-from clinical_symile.tracking.analysis_tables import Measure, ModalityValue
+from clinical_symile.tracking.analysis_tables import Measure, ModalityValue, RunAnalysis
 from clinical_symile.tracking.results import Result, write_rows
+from clinical_symile.tracking.snapshot import RunSnapshot
 
 RECORD = {
     "started": "2026-03-01T10:00:00+00:00",
@@ -79,18 +82,36 @@ RESULTS = [
 ]
 
 
+# Runs of `write_run` are written by hand, and changed by tests: the package's have checksums.
+BY_HAND = pytest.mark.filterwarnings("ignore:.* without a checksum. written by version:UserWarning")
+
+
 def write_run(folder: Path, *, epochs: int = 3, finished: bool = True, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     record = RECORD | changes | ({"finished": "2026-03-01T10:05:00+00:00"} if finished else {})
-    write_text(folder / "run.toml", tomli_w.dumps(record))
     history = [
         {"epoch": e, "step": 12 * e, "loss": 3.0 / e, "tuning/recall_at_1": 0.2 * e, "seconds": 1.5}
         for e in range(1, epochs + 1)
     ]
+    write_text(folder / "run.toml", tomli_w.dumps(record))
     write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
     if finished:
         write_rows(folder / "results.jsonl", RESULTS)
     return folder
+
+
+def snapshot_of(*rows: Result, metadata: Mapping[str, Any] | None = None) -> RunSnapshot:
+    """What leaves the folder of a run with some results."""
+    return RunSnapshot(
+        name="symile-0",
+        cohort="synthetic",
+        metadata=metadata or {},
+        history=[],
+        results=list(rows),
+        analysis=RunAnalysis(),
+        evaluated_ms=0,
+        files={},
+    )
 
 
 def runs_of(uri: str, experiment: str = "synthetic") -> list[Any]:

@@ -263,3 +263,29 @@ def test_the_standard_error_of_a_mean_is_the_textbook_one(rng):
     values = rng.standard_normal(400)
     drawn = resample(mean, [values], np.arange(400), rng=rng, resamples=4_000)
     assert drawn.standard_error == pytest.approx(values.std() / np.sqrt(400), rel=0.05)
+
+
+def _range(values):
+    """A metric that needs two different values."""
+    if len(np.unique(values)) < 2:
+        raise ValueError("all values are equal")
+    return float(np.ptp(values))
+
+
+def test_a_difference_is_undefined_where_the_baseline_hangs_on_one_subject(rng):
+    run, baseline = rng.standard_normal(40), np.zeros(40)
+    baseline[7] = 1.0
+    for one, other in ((run, baseline), (baseline, run)):
+        with pytest.raises(ValueError, match=r"without one or two of the subjects.*are equal"):
+            paired_bootstrap(_range, [one], [other], np.arange(40), rng=rng, resamples=200)
+
+
+def test_a_metric_that_is_no_number_without_one_subject_has_no_interval(rng):
+    values = np.zeros(40)
+    values[3] = 1.0
+
+    def share(some):
+        return float(some.sum()) if some.any() else float("nan")
+
+    with pytest.raises(ValueError, match="not a number"):
+        bootstrap(share, [values], np.arange(40), rng=rng, resamples=200)

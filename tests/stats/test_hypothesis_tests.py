@@ -169,8 +169,8 @@ def test_queries_that_both_runs_tie_alike_say_nothing(rng, copies: int):
     subjects = np.repeat(np.arange(60 // copies), copies)
     alone = recall_test(right, baseline, subjects, rng=rng)
     assert alone.test.startswith("McNemar")
-    tied = [np.append(one, [0.1, 0.1]) for one in (right, baseline)]
-    more = recall_test(*tied, np.append(subjects, [98, 99]), rng=rng)
+    one, other = (np.append(each, [0.1, 0.1]) for each in (right, baseline))
+    more = recall_test(one, other, np.append(subjects, [98, 99]), rng=rng)
     assert (more.test, more.p_value) == (alone.test, alone.p_value)
 
 

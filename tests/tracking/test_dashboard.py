@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -17,8 +18,10 @@ from clinical_symile.tracking.dashboard import move_files, runs_page, show_dashb
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
-from tests.helpers.mlflow_runs import files_of, parent_of, write_run
+from tests.helpers.mlflow_runs import BY_HAND, files_of, parent_of, write_run
 from tests.helpers.mlflow_servers import free_port
+
+pytestmark = BY_HAND
 
 
 @pytest.fixture
@@ -71,8 +74,43 @@ def test_the_page_is_that_of_the_cohort_or_of_all_cohorts(folder: Path) -> None:
     assert runs_page(database) == "#/experiments"
 
 
+@pytest.mark.parametrize("place", ["s3://bucket/mlartifacts/1", "/gone/other/1"])
+def test_places_that_are_no_moved_files_stay(folder: Path, place: str) -> None:
+    database = (folder / "mlflow.db").resolve()
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", (place,))
+        connection.commit()
+        assert move_files(database) == 0
+        assert set(connection.execute("SELECT artifact_location FROM experiments")) == {(place,)}
+
+
+def test_places_stay_where_the_files_did_not_come_along(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    shutil.move(folder / "mlflow.db", tmp_path / "alone")
+    shutil.rmtree(folder)
+    assert move_files((tmp_path / "alone" / "mlflow.db").resolve()) == 0
+
+
+def test_nothing_waits_for_a_benchmark_that_runs_in_the_folder(folder: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from clinical_symile.files import lock_folder\n"
+        "with lock_folder(Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        assert move_files((folder / "mlflow.db").resolve()) == 0
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.communicate()
+
+
 @pytest.mark.slow
-def test_the_command_serves_the_runs_until_it_is_interrupted(folder: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_the_runs_until_it_is_ended(folder: Path, sign: signal.Signals) -> None:
     port = free_port()
     command = [sys.executable, "-m", "clinical_symile", "dashboard", str(folder)]
     process = subprocess.Popen(
@@ -89,7 +127,7 @@ def test_the_command_serves_the_runs_until_it_is_interrupted(folder: Path) -> No
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert len(json.load(answer)["runs"]) == 3
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         assert process.wait(timeout=60) == 0
         with pytest.raises(ConnectionRefusedError), contextlib.closing(socket.socket()) as probe:
             probe.connect(("127.0.0.1", port))

@@ -21,7 +21,9 @@ from clinical_symile.tracking._sync_problems import SyncError
 from clinical_symile.tracking.mlflow import _database_maker, _quiet_mlflow, sync_run
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
-from tests.helpers.mlflow_runs import parent_of, runs_of, write_run
+from tests.helpers.mlflow_runs import BY_HAND, parent_of, runs_of, write_run
+
+pytestmark = BY_HAND
 
 SCHEMA = DatabaseSchema(revisions=("a", "b"), tables=("runs", "experiments", "metrics"))
 

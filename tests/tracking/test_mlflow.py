@@ -23,6 +23,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import RunSnapshot
 from clinical_symile.tracking.tracking_uri import tracking_uri
 from tests.helpers.mlflow_runs import (
+    BY_HAND,
     MEASURE,
     RECORD,
     RESULT,
@@ -35,6 +36,8 @@ from tests.helpers.mlflow_runs import (
     write_run,
 )
 from tests.helpers.mlflow_servers import Server
+
+pytestmark = BY_HAND
 
 
 def test_runs_go_to_a_database_beside_them_unless_a_server_is_named(

@@ -1,13 +1,15 @@
 """Names in MLflow are accepted by MLflow, and different names stay different."""
 
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
-from clinical_symile.tracking._mlflow_payload import NAME_LENGTH, mlflow_name
+from clinical_symile.tracking._mlflow_payload import NAME_LENGTH, mlflow_name, run_tags
+from tests.helpers.mlflow_runs import RECORD, RESULT, snapshot_of
 
 names = st.text(st.sampled_from("ab9_-../:@<>=%ö\n "), max_size=12)
 long_names = st.builds(str.__mul__, names, st.integers(1, 60))
@@ -79,3 +81,24 @@ def test_an_outcome_that_ends_like_an_interval_is_not_the_end_of_another(end: st
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=200))
 def test_letters_and_digits_of_every_script_are_kept(name: str):
     assert mlflow_name(f"auroc/{name}") == f"auroc/{name}"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tags"),
+    [
+        ({}, {"role": "oracle"}),
+        ({"baseline": "prevalence"}, {"role": "baseline"}),
+        ({"predictions": "theirs.csv"}, {"role": "external"}),
+        ({"embeddings": "theirs.csv"}, {"role": "external"}),
+        ({"scores": "theirs.csv"}, {"role": "external"}),
+        ({"model": "Mine"}, {"role": "external"}),
+        (
+            RECORD,
+            {"role": "model", "method": "pretraining/symile", "objective": "symile"},
+        ),
+    ],
+)
+def test_tags_say_the_role_of_a_run(metadata: dict[str, Any], tags: dict[str, str]):
+    found = run_tags(snapshot_of(RESULT, metadata=metadata))
+    named = ("role", "method", "objective", "missing_modality", "trained_with")
+    assert {name: found[name] for name in named if name in found} == tags

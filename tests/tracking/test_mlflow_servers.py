@@ -14,10 +14,10 @@ import pytest
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
-from tests.helpers.mlflow_runs import check_copy, parent_of, runs_of, write_run
+from tests.helpers.mlflow_runs import BY_HAND, check_copy, parent_of, runs_of, write_run
 from tests.helpers.mlflow_servers import PostgreSQL, Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, BY_HAND]
 FORK = multiprocessing.get_context("fork")
 PASSWORD = "c4n4ry/pa@ss"
 

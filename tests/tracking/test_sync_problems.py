@@ -11,7 +11,9 @@ from clinical_symile.tracking._sync_problems import (
     problem_sentence,
     sync_command,
 )
-from tests.helpers.mlflow_runs import write_run
+from tests.helpers.mlflow_runs import BY_HAND, write_run
+
+pytestmark = BY_HAND
 
 CANARY = "c4n4ry"
 # Every form of an address that holds a secret, with what breaks the parsers of addresses.

@@ -71,9 +71,8 @@ def setting_tasks(catalog: Catalog, name: str, overrides: Sequence[str]) -> tupl
     """
     task = pretraining_task(catalog, name, overrides)
     table, where = resolve_task_table(catalog, name), str(catalog.path("tasks", name))
-    for override in overrides:
-        table = apply_override(table, override)
-    table = PRETRAINING_WORDS.update({**table, "name": name}, where=where)
+    table = PRETRAINING_WORDS.update(_overridden(table, overrides), where=where)
+    table["name"] = name
     return (task, *_other_settings(table, task.settings, where=where))
 
 
@@ -95,9 +94,7 @@ def parse_task(
         raise DefinitionError(
             f"{where}: has a key 'name'; the path is the name. Remove it.", code="CS-F003"
         )
-    for override in overrides:
-        table = PRETRAINING_WORDS.without_replaced(table, parse_override(override)[0])
-        table = apply_override(table, override)
+    table = _overridden(table, overrides)
     kind = table.get("kind")
     if kind not in KINDS:
         raise DefinitionError(
@@ -111,6 +108,14 @@ def parse_task(
         # With another objective from an override, the settings need not fit: `setting_tasks` says.
         _other_settings({**table, "name": name}, task.settings, where=where)
     return task
+
+
+def _overridden(table: Mapping[str, Any], overrides: Sequence[str]) -> Mapping[str, Any]:
+    """Return a table with the fields that are set on the command line, in old words or new."""
+    for override in overrides:
+        table = PRETRAINING_WORDS.without_replaced(table, parse_override(override)[0])
+        table = apply_override(table, override)
+    return table
 
 
 def _other_settings(
