@@ -14,6 +14,7 @@ from clinical_symile.api._arguments import (
 )
 from clinical_symile.data.external.tables import file_stem
 from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.run import Run
 
@@ -63,8 +64,11 @@ def evaluate_file(
     if embeddings is not None and objective is None:
         raise ValueError("embeddings need an objective; expected a name such as 'clip'.")
     file = Path(given[0])
+    if not name:
+        advice = "Give one with --name, or rename the file."
+        name = check_run_name(file_stem(file).replace(" ", "_"), where=str(file), advice=advice)
     target = external.ExternalRun(
-        name=name or file_stem(file).replace(" ", "_"),
+        name=name,
         out=Path(out),
         store=None if store is None else Path(store),
         tasks=tuple(as_names(tasks)),

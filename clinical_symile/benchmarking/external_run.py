@@ -54,9 +54,9 @@ class ExternalRun:
         ]
         if taken:
             raise DataError(
-                f"--name: {runs} has a run '{taken[0]}', whose name differs from '{self.name}' in "
-                "the form of its letters only; some disks take the two for one. Give another "
-                "with --name.",
+                f"--name: {runs} has a run '{taken[0]}', whose name differs from '{self.name}' "
+                "only in capital letters or in its Unicode form; some file systems keep one folder "
+                "for both. Give another name with --name.",
                 code="CS-M015",
             )
 
@@ -72,7 +72,7 @@ class ExternalRun:
             kind: what the file holds, for the message.
 
         Raises:
-            DataError: none was given, or it cannot be opened.
+            DataError: `store` is None, or it cannot be opened.
         """
         if self.store is None:
             raise DataError(
@@ -97,8 +97,8 @@ def check_not_taken(run: Run, about: Mapping[str, Any]) -> None:
     there = run.metadata if (run.path / "run.toml").is_file() else {}
     if all(there.get(key) == value for key, value in about.items()):
         return
-    kinds = ("predictions", "embeddings", "scores", "baseline", "model", "task")
-    of = next((f"of {kind} '{there[kind]}'" for kind in kinds if kind in there), "of another kind")
+    origin = run.origin
+    of = "of another kind" if origin is None else f"of {origin[0]} '{origin[1]}'"
     differs = " (its content, or the way it is scored, differs)" if "sha256" in there else ""
     raise DataError(
         f"{run.path}: a run {of} has this name{differs}; expected a name of its own for each file. "

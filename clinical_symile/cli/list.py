@@ -40,16 +40,16 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_list(options: argparse.Namespace) -> int:
-    """Print the names of some kinds."""
+    """Print the names and descriptions of one kind, or of all kinds."""
     print(list_catalog(options.catalog, [options.what] if options.what else LISTS))
     return 0
 
 
 def list_catalog(directories: Sequence[Path], kinds: Sequence[str]) -> str:
-    """Return the names of some kinds, each with its description.
+    """Return the names of the given kinds, each with its description.
 
     Args:
-        directories: catalogs beside ours.
+        directories: further catalogs.
         kinds: such as `tasks` or `objectives`.
 
     Raises:

@@ -186,7 +186,7 @@ def compare_all(
         )
     for run in runs:
         if run.is_trained:
-            check_run_name(run.name, where=str(run.path))
+            check_run_name(run.name, where=str(run.path), advice="Rename the folder.")
         check_folder(run.path)
     pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
     alone = [(run, task) for run in runs for task in tasks]

@@ -139,11 +139,10 @@ def evaluate_oracle(
 
 def _refuse_other_kinds(run: Run, *, kind: str) -> None:
     """Refuse to write results of the oracle or of a baseline into the folder of another run."""
-    record = run.metadata if (run.path / "run.toml").is_file() else {}
-    kinds = ("task", "predictions", "embeddings", "scores", "model", "baseline")
-    if other := next((one for one in kinds if one in record and one != kind), None):
+    origin = run.origin
+    if origin is not None and origin[0] != kind:
         raise DataError(
-            f"{run.path}: holds a run of {other} '{record[other]}'; expected none, or one of the "
+            f"{run.path}: holds a run of {origin[0]} '{origin[1]}'; expected none, or one of the "
             f"{kind} of this name. Rename that folder, or move it.",
             code="CS-M015",
         )

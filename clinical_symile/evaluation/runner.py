@@ -69,7 +69,7 @@ def evaluate_run(
     """
     check_folder(run.path)
     record = training_record(run)
-    check_run_name(run.name, where=str(run.path))
+    check_run_name(run.name, where=str(run.path), advice="Rename the folder.")
     if record["store_digest"] != store.digest:
         raise DataError(
             f"{run.path}: was trained on store {record['store_digest']} of cohort "

@@ -24,8 +24,8 @@ from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 
-# The keys of `run.toml` by which other runs than trained ones are known, and their names.
-_OTHER_KINDS = {
+# Words for the origins of runs that are not trained here: see `Run.origin`.
+_OTHER_ORIGINS = {
     "baseline": "the baseline",
     "predictions": "the external model",
     "embeddings": "the external model",
@@ -103,12 +103,11 @@ def _refuse_other_kinds(row: Result, run: Run) -> None:
     Raises:
         DataError: the result is of one of these.
     """
-    record = run.metadata
-    kind = next((one for one in _OTHER_KINDS if one in record), None)
-    if kind is not None:
+    origin = run.origin
+    if origin is not None and origin[0] in _OTHER_ORIGINS:
         raise DataError(
-            f"{run.path}: the result is of {_OTHER_KINDS[kind]} '{row.run}'; expected one of a "
-            "trained run or of the oracle, because no other model is kept with its results. "
+            f"{run.path}: the result is of {_OTHER_ORIGINS[origin[0]]} '{row.run}'; expected one "
+            "of a trained run or of the oracle, because no other model is kept with its results. "
             "Evaluate it again into a new folder, and compare the two lines.",
             code="CS-R019",
         )

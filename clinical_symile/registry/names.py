@@ -92,7 +92,7 @@ def check_path(name: str, *, what: str, where: str) -> str:
 
 
 def check_names_differ(names: Iterable[str], *, what: str, where: str) -> None:
-    """Refuse names that differ in small and capital letters or in their Unicode form only.
+    """Refuse names that differ only in capital letters or in their Unicode form.
 
     Args:
         names: the names.
@@ -100,21 +100,22 @@ def check_names_differ(names: Iterable[str], *, what: str, where: str) -> None:
         where: the file or folder that has them, for the message.
 
     Raises:
-        DataError: two names differ in their form only: some disks take them for one.
+        DataError: two names differ only so; some file systems keep one file for both.
     """
     known: dict[str, str] = {}
     for name in dict.fromkeys(names):
         other = known.setdefault(folded_name(name), name)
         if other != name:
             raise DataError(
-                f"{where}: the {what} {other[:_SHOWN]!r} and {name[:_SHOWN]!r} differ in the form "
-                "of their letters only, and some disks take the two for one. Rename one.",
+                f"{where}: the {what} {other[:_SHOWN]!r} and {name[:_SHOWN]!r} differ only in "
+                "capital letters or in their Unicode form; some file systems keep one file for "
+                "both. Rename one.",
                 code="CS-R014",
             )
 
 
 def folded_name(name: str) -> str:
-    """Return a name as a disk that does not tell small from capital letters has it.
+    """Return a name as file systems compare it that ignore capital letters.
 
     >>> folded_name("AKI") == folded_name("aki")
     True

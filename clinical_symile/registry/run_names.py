@@ -29,12 +29,13 @@ def is_reserved_name(name: str) -> bool:
     return folded_name(name) in {folded_name(one) for one in reserved}
 
 
-def check_run_name(name: str, *, where: str) -> str:
+def check_run_name(name: str, *, where: str, advice: str = "Give another name.") -> str:
     """Return a name that a trained run or an external model may have.
 
     Args:
         name: the name.
         where: the option, file or folder that has it, for the message.
+        advice: the sentence that says what to do, for the message.
 
     Raises:
         DataError: it cannot be a name, it is that of the oracle or of a baseline, whose place in
@@ -44,13 +45,13 @@ def check_run_name(name: str, *, where: str) -> str:
     if folded_name(name) in LEFT_OUT_FOLDERS or folded_name(name).startswith("mlflow.db"):
         raise DataError(
             f"{where}: '{name}' is the name of a folder that checksums leave out; expected another "
-            "name for a run. Give one with --name, or rename the folder.",
+            f"name for a run. {advice}",
             code="CS-M015",
         )
     if is_reserved_name(name):
         raise DataError(
             f"{where}: '{name}' is the name of the oracle or of a baseline; expected "
-            "another, because it would take its place. Give one with --name, or rename the folder.",
+            f"another, because it would take its place. {advice}",
             code="CS-M015",
         )
     return name

@@ -156,14 +156,22 @@ def find_definition(path: str, *, what: str) -> list[ast.stmt]:
 
 @cache
 def _parsed(module: str) -> list[ast.stmt] | None:
-    """The statements of a module; None if there is no such module with Python source."""
+    """The statements of a module; None if there is no such module with Python source.
+
+    Functions keep their signature and docstring: the rest is not read, and it is most of a tree.
+    """
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    for statement in body:
+        for node in (statement, *getattr(statement, "body", ())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                del node.body[1:]
+    return body
 
 
 def _literals(node: ast.stmt) -> dict[str, Any]:

@@ -155,7 +155,11 @@ def is_withheld(row: Result) -> bool:
 
 @runtime_checkable
 class TestedDifference(Protocol):
-    """A difference with its interval and adjusted p-value: of two runs, or of two methods."""
+    """A difference with its interval and adjusted p-value: of two runs, or of two methods.
+
+    The tests check annotations with beartype, which refuses a protocol without
+    `@runtime_checkable`. No code asks for `isinstance`.
+    """
 
     @property
     def metric(self) -> str:

@@ -34,6 +34,8 @@ from clinical_symile.tracking.snapshot import (
 _MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
 # The keys of `run.toml` that a notebook shows.
 _SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
+# The keys of `run.toml` that name the origin of a run: a file, an object, or a pretraining task.
+_ORIGINS = ("predictions", "embeddings", "scores", "model", "baseline", "task")
 _Row = Result | SkippedResult
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 _TABLE, _DIGEST = ".parquet", ".digest"
@@ -104,6 +106,19 @@ class Run:
         """
         table = (self._toml() or {}).get(_MLFLOW)
         return None if table is None else MlflowCopy.from_table(table, folder=self.path)
+
+    @property
+    def origin(self) -> tuple[str, str] | None:
+        """The kind and the name of the run's origin, such as ("task", "pretraining/clip").
+
+        The kinds are `predictions`, `embeddings`, `scores`, `model`, `baseline` and `task`. None
+        for the oracle, which has no `run.toml`, and for a folder that is no run.
+
+        Raises:
+            DataError: `run.toml` cannot be read.
+        """
+        record = self._toml() or {}
+        return next(((kind, str(record[kind])) for kind in _ORIGINS if kind in record), None)
 
     @property
     def is_trained(self) -> bool:

@@ -73,7 +73,7 @@ def train(
         DefinitionError: see `build_learner`.
         ClinicalSymileError: the machine has fewer GPUs than `devices`.
     """
-    check_run_name(run.name, where=str(run.path))
+    check_run_name(run.name, where=str(run.path), advice="Give another name with --name.")
     with lock_folder(run.path):
         check_folder(run.path)
         record = read_or_new_record(run, task, store, seed=seed)

@@ -31,7 +31,7 @@ def test_a_name_that_a_disk_may_take_for_another_is_refused(
     there: str, name: str, catalog: Catalog, tmp_path: Path
 ) -> None:
     (tmp_path / "runs" / there).mkdir(parents=True)
-    with pytest.raises(DataError, match=r"differs from .* in the form of its letters only"):
+    with pytest.raises(DataError, match=r"differs from .* only in capital letters"):
         _external(catalog, tmp_path, name)
     assert _external(catalog, tmp_path, there).run.path == tmp_path / "runs" / there
 

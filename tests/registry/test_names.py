@@ -129,7 +129,7 @@ def test_different_names_have_different_paths() -> None:
     "pair", [("AKI", "aki"), ("Straße", "STRASSE"), ("\u212bngström", "ångström"), ("Ä", "ä")]
 )
 def test_names_that_differ_in_the_form_of_letters_only_are_refused(pair: tuple[str, str]) -> None:
-    with pytest.raises(DataError, match=r"t\.csv: the outcomes .* differ in the form of their"):
+    with pytest.raises(DataError, match=r"t\.csv: the outcomes .* differ only in capital"):
         check_names_differ(pair, what="outcomes", where="t.csv")
     check_names_differ([*pair[:1], *pair[:1], "other"], what="outcomes", where="t.csv")
 
@@ -146,7 +146,7 @@ def test_a_predictions_file_with_such_an_outcome_is_refused(outcome: str, tmp_pa
 def test_a_predictions_file_with_outcomes_that_differ_in_case_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "theirs.csv"
     file.write_text("sample,probability,label,outcome\ns,0.5,1,AKI\ns,0.5,1,aki\n")
-    with pytest.raises(DataError, match="'AKI' and 'aki' differ in the form of their letters"):
+    with pytest.raises(DataError, match="'AKI' and 'aki' differ only in capital letters"):
         read_predictions(file)
 
 
