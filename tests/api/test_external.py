@@ -1,6 +1,7 @@
 """The files of external models are evaluated from Python as by the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,9 @@ def test_a_file_with_the_name_of_a_reference_is_to_be_renamed_or_named(
 ) -> None:
     file, stem = tmp_path / name, name.partition(".")[0]
     objective = "clip" if kind == "embeddings" else None
+    given: dict[str, Any] = {kind: file}
     with pytest.raises(DataError) as caught:
-        evaluate_file(**{kind: file}, out=tmp_path / "out", store="store", objective=objective)
+        evaluate_file(**given, out=tmp_path / "out", store="store", objective=objective)
     said = str(caught.value)
     assert said.startswith(f"{file}: '{stem}' is the name of ")
     assert "Give one with --name, or rename the file." in said
