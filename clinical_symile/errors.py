@@ -94,7 +94,9 @@ class UncheckedFilesWarning(UserWarning):
     """A folder has no checksums, so that nothing tells whether its files were changed."""
 
 
-def warn_renamed(old: str, new: str, *, where: str, since: str = "0.2.0") -> None:
+def warn_renamed(
+    old: str, new: str, *, where: str, since: str = "0.2.0", advice: str = "Rename it."
+) -> None:
     """Warn that a word of an earlier version was read, and name the word that replaces it.
 
     Args:
@@ -102,10 +104,11 @@ def warn_renamed(old: str, new: str, *, where: str, since: str = "0.2.0") -> Non
         new: the word to use instead, in quotes.
         where: the file or folder.
         since: the version that has the new word.
+        advice: the sentence that says what to do.
     """
     warnings.warn(
-        f"{where}: {old} is called {new} since {since}. The old name is read until 0.3.0. Rename "
-        f"it. [{RENAMED_WORD}]",
+        f"{where}: {old} is called {new} since {since}. The old name is read until 0.3.0. "
+        f"{advice} [{RENAMED_WORD}]",
         RenamedWordWarning,
         stacklevel=3,
     )

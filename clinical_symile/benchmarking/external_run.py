@@ -12,6 +12,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.registry.names import folded_name, path_in
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.progress import ProgressBar
+from clinical_symile.tracking.provenance import run_origin
 from clinical_symile.tracking.run import Run
 
 
@@ -97,7 +98,7 @@ def check_not_taken(run: Run, about: Mapping[str, Any]) -> None:
     there = run.metadata if (run.path / "run.toml").is_file() else {}
     if all(there.get(key) == value for key, value in about.items()):
         return
-    origin = run.origin
+    origin = run_origin(there)
     of = "of another kind" if origin is None else f"of {origin[0]} '{origin[1]}'"
     differs = " (its content, or the way it is scored, differs)" if "sha256" in there else ""
     raise DataError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DefinitionError, warn_renamed
@@ -44,12 +45,19 @@ class RenamedWords:
         for key, value in table.items():
             name = self.keys.get(key, key)
             if name != key:
-                warn_renamed(f"key '{key}'", f"'{name}'", where=where, since=self.since)
+                self._warn(f"key '{key}'", f"'{name}'", where=where)
             word = self.values.get(name, {}).get(value) if isinstance(value, str) else None
             if word is not None:
-                warn_renamed(f'{name} = "{value}"', f'"{word}"', where=where, since=self.since)
+                self._warn(f'{name} = "{value}"', f'"{word}"', where=where)
             updated[name] = value if word is None else word
         return updated
+
+    def _warn(self, old: str, new: str, *, where: str) -> None:
+        is_record = Path(where).name == "run.toml"
+        advice = (
+            "Leave the record as it is, and train again by then." if is_record else "Rename it."
+        )
+        warn_renamed(old, new, where=where, since=self.since, advice=advice)
 
     def without_replaced(self, table: Mapping[str, Any], key: str) -> dict[str, Any]:
         """Return the table without the key that `key` is an old name of, so that it can be set."""

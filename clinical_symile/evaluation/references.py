@@ -24,7 +24,7 @@ from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.progress import Progress
-from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.provenance import now, provenance, run_origin
 from clinical_symile.tracking.run import Run
 
 
@@ -139,7 +139,7 @@ def evaluate_oracle(
 
 def _refuse_other_kinds(run: Run, *, kind: str) -> None:
     """Refuse to write results of the oracle or of a baseline into the folder of another run."""
-    origin = run.origin
+    origin = run_origin(run.metadata if (run.path / "run.toml").is_file() else {})
     if origin is not None and origin[0] != kind:
         raise DataError(
             f"{run.path}: holds a run of {origin[0]} '{origin[1]}'; expected none, or one of the "

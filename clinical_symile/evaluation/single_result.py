@@ -20,11 +20,12 @@ from clinical_symile.evaluation.runner import (
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.registry.base import load_object
 from clinical_symile.registry.run_names import ORACLE
+from clinical_symile.tracking.provenance import run_origin
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 
-# Words for the origins of runs that are not trained here: see `Run.origin`.
+# Words for the origins of runs that are not trained here: see `run_origin`.
 _OTHER_ORIGINS = {
     "baseline": "the baseline",
     "predictions": "the external model",
@@ -103,7 +104,7 @@ def _refuse_other_kinds(row: Result, run: Run) -> None:
     Raises:
         DataError: the result is of one of these.
     """
-    origin = run.origin
+    origin = run_origin(run.metadata)
     if origin is not None and origin[0] in _OTHER_ORIGINS:
         raise DataError(
             f"{run.path}: the result is of {_OTHER_ORIGINS[origin[0]]} '{row.run}'; expected one "

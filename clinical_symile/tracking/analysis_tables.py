@@ -205,6 +205,8 @@ class RunAnalysis:
     subgroups: Sequence[SubgroupResult] = field(default_factory=list)
 
 
+EVALUATE = "`clinical-symile evaluate` writes the new name."
+"""Advice for an old word in a table that an evaluation writes."""
 # Measures of high-confidence errors, by their prefix of version 0.1 and by their own.
 _OLD_PREFIX, _NEW_PREFIX = "silent/", "high_confidence_errors/"
 
@@ -237,7 +239,9 @@ def read_analysis(folder: Path) -> RunAnalysis:
     )
     old = [row.measure for row in analysis.measures if row.measure.startswith(_OLD_PREFIX)]
     if old:
-        warn_renamed(f"measure '{_OLD_PREFIX}…'", f"'{_NEW_PREFIX}…'", where=str(folder))
+        warn_renamed(
+            f"measure '{_OLD_PREFIX}…'", f"'{_NEW_PREFIX}…'", where=str(folder), advice=EVALUATE
+        )
     return replace(analysis, measures=[_with_current_name(row) for row in analysis.measures])
 
 

@@ -1,13 +1,32 @@
-"""Record the versions, the platform and the commit that a run was made with."""
+"""Record the origin of a run, and the versions, platform and commit that made it."""
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 _RECORDED_PACKAGES = ("clinical-symile", "torch", "torchvision", "monai", "numpy", "scikit-learn")
+
+# The keys of `run.toml` that name the origin of a run: a file, an object, or a pretraining task.
+_ORIGINS = ("predictions", "embeddings", "scores", "model", "baseline", "task")
+
+
+def run_origin(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the kind and the name of a run's origin; None for the oracle, which has none.
+
+    The kinds are `predictions`, `embeddings`, `scores`, `model`, `baseline` and `task`.
+
+    Args:
+        record: the content of `run.toml`; empty where there is none.
+
+    Examples:
+        >>> run_origin({"name": "clip-0", "task": "pretraining/clip"})
+        ('task', 'pretraining/clip')
+    """
+    return next(((kind, str(record[kind])) for kind in _ORIGINS if kind in record), None)
 
 
 def provenance() -> dict[str, Any]:

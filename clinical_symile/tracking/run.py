@@ -15,7 +15,7 @@ from clinical_symile.errors import DataError, warn_renamed
 from clinical_symile.files import lock_folder, remove_file, write_file, write_text
 from clinical_symile.formatting import html_table
 from clinical_symile.registry.names import check_name, check_path, name_of, path_in
-from clinical_symile.tracking.analysis_tables import read_analysis
+from clinical_symile.tracking.analysis_tables import EVALUATE, read_analysis
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.results import (
     Result,
@@ -34,8 +34,6 @@ from clinical_symile.tracking.snapshot import (
 _MLFLOW = "mlflow"  # the table of `run.toml` that says where the MLflow copy is
 # The keys of `run.toml` that a notebook shows.
 _SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
-# The keys of `run.toml` that name the origin of a run: a file, an object, or a pretraining task.
-_ORIGINS = ("predictions", "embeddings", "scores", "model", "baseline", "task")
 _Row = Result | SkippedResult
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 _TABLE, _DIGEST = ".parquet", ".digest"
@@ -106,19 +104,6 @@ class Run:
         """
         table = (self._toml() or {}).get(_MLFLOW)
         return None if table is None else MlflowCopy.from_table(table, folder=self.path)
-
-    @property
-    def origin(self) -> tuple[str, str] | None:
-        """The kind and the name of the run's origin, such as ("task", "pretraining/clip").
-
-        The kinds are `predictions`, `embeddings`, `scores`, `model`, `baseline` and `task`. None
-        for the oracle, which has no `run.toml`, and for a folder that is no run.
-
-        Raises:
-            DataError: `run.toml` cannot be read.
-        """
-        record = self._toml() or {}
-        return next(((kind, str(record[kind])) for kind in _ORIGINS if kind in record), None)
 
     @property
     def is_trained(self) -> bool:
@@ -201,7 +186,7 @@ class Run:
             if path.is_file():
                 if folder == _ANALYSIS_BEFORE_0_2:
                     old, new = f"the folder '{folder}/'", f"'{_ANALYSIS}/'"
-                    warn_renamed(old, new, where=str(self.path))
+                    warn_renamed(old, new, where=str(self.path), advice=EVALUATE)
                 return path.read_text(encoding="utf-8")
         return None
 

@@ -22,6 +22,13 @@ def test_an_old_value_is_read_with_a_warning_that_names_the_new_one():
         assert WORDS.update({"new": "less"}, where="a.toml") == {"new": "fewer"}
 
 
+def test_a_definition_is_to_be_renamed_and_the_record_of_a_run_is_not():
+    with pytest.warns(RenamedWordWarning, match=r"until 0\.3\.0\. Rename it\. \["):
+        WORDS.update({"old": 1}, where="tasks/a.toml")
+    with pytest.warns(RenamedWordWarning, match=r"0\. Leave the record as it is, and train again"):
+        WORDS.update({"new": "less"}, where="runs/a-0/run.toml")
+
+
 def test_todays_words_are_read_without_a_warning():
     assert WORDS.update({"new": "fewer", "other": "less"}, where="a") == {
         "new": "fewer",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.provenance import now, provenance, run_origin
 
 
 def test_the_versions_are_those_that_are_installed():
@@ -38,3 +38,16 @@ def test_the_time_is_utc_to_the_second():
     assert made.tzinfo == UTC
     assert made.microsecond == 0
     assert abs((datetime.now(UTC) - made).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    "kind", ["predictions", "embeddings", "scores", "model", "baseline", "task"]
+)
+def test_a_record_names_the_origin_of_its_run(kind: str) -> None:
+    record = {"name": "theirs", "cohort": "synthetic", kind: "of this name"}
+    assert run_origin(record) == (kind, "of this name")
+
+
+def test_the_oracle_has_no_origin() -> None:
+    assert run_origin({"name": "oracle", "cohort": "synthetic"}) is None
+    assert run_origin({}) is None

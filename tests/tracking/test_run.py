@@ -55,22 +55,6 @@ def test_a_run_is_finished_once_its_record_says_so(run: Run, tmp_path: Path) -> 
     assert run.is_finished
 
 
-@pytest.mark.parametrize(
-    "kind", ["predictions", "embeddings", "scores", "model", "baseline", "task"]
-)
-def test_a_run_names_its_origin(kind: str, tmp_path: Path) -> None:
-    run = Run(tmp_path / "theirs")
-    assert run.origin is None
-    run.write_metadata({"name": "theirs", "cohort": "synthetic", kind: "of this name"})
-    assert run.origin == (kind, "of this name")
-
-
-def test_the_oracle_has_no_origin(tmp_path: Path) -> None:
-    run = Run(tmp_path / "oracle")
-    run.write_metadata({"name": "oracle", "cohort": "synthetic"})
-    assert run.origin is None
-
-
 def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a run: it has no run\.toml\. Give the folder that"):
         _ = Run(tmp_path).metadata

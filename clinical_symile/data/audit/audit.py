@@ -114,7 +114,7 @@ def _availability(store: CohortStore) -> Iterator[AuditFinding]:
         yield AuditFinding(
             check="availability",
             severity=Severity.WARNING if predicts else Severity.NOTE,
-            sentence=f"outcome {leak.outcome} from {leak.of} alone: AUROC {value:.3f} "
+            sentence=f"outcome {leak.outcome}, predicted from {leak.of} alone: AUROC {value:.3f} "
             f"[{low:.3f}, {high:.3f}] on {leak.samples} samples of {leak.split}"
             + (
                 ". A model may have learned who is examined; compare it with this value."

@@ -103,12 +103,12 @@ def availability_leaks(store: CohortStore) -> Iterator[AvailabilityLeak]:
 
 
 def _masks(store: CohortStore) -> dict[str, Bool[np.ndarray, "sample what"]]:
-    masks = {"which modalities there are": store.present}
+    masks = {"the availability of modalities": store.present}
     for modality in store.modalities:
         array = store.array(modality)
         if array.ndim == 2:
             observed = ~np.isnan(array) & store.present[:, [store.modalities.index(modality)]]
-            masks[f"which {modality} were measured"] = observed
+            masks[f"the availability of values of {modality}"] = observed
     return masks
 
 

@@ -100,7 +100,9 @@ def test_an_outcome_that_is_predicted_by_who_was_examined_is_a_warning(
     findings = found(made.write(tmp_path / "store"), "availability")
     modalities, labs = findings
     assert modalities.severity == Severity.WARNING
-    assert "outcome died from which modalities there are alone: AUROC 0.7" in modalities.sentence
+    assert "outcome died, predicted from the availability of modalities alone: AUROC 0.7" in (
+        modalities.sentence
+    )
     assert labs.severity == Severity.NOTE
 
 
@@ -111,7 +113,7 @@ def test_an_outcome_that_is_predicted_by_which_labs_were_measured_is_a_warning(
     made.arrays["labs"][:, 0] = np.where(died, 1, NAN)
     _, labs = found(made.write(tmp_path / "store"), "availability")
     assert labs.severity == Severity.WARNING
-    assert "from which labs were measured alone: AUROC 1.000" in labs.sentence
+    assert "from the availability of values of labs alone: AUROC 1.000" in labs.sentence
 
 
 def test_an_outcome_that_is_too_rare_to_check_is_a_note_with_why(

@@ -89,7 +89,7 @@ def test_an_outcome_that_decides_what_is_measured_is_predicted_from_the_mask(
     panel = rng.normal(size=(SAMPLES, 2))
     panel[label == 1, 1] = np.nan
     (found,) = availability_leaks(make_store(label, panel))
-    assert found.of == "which labs were measured"
+    assert found.of == "the availability of values of labs"
     assert found.split == "held_out"
     assert found.interval is not None
     assert found.interval.value == 1
