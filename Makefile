@@ -6,6 +6,9 @@ export PYTHONDONTWRITEBYTECODE :=
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
+# Each worker has a core of its own: more threads would only wait for one another.
+test test-slow coverage: export OMP_NUM_THREADS := 1
+
 .PHONY: demo test test-slow coverage lint docs clean
 
 demo: .venv/.installed
