@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
 from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
+from clinical_symile.objectives.views import View
 
 
 class Objective(nn.Module):
@@ -25,6 +27,8 @@ class Objective(nn.Module):
     An objective gives `batch_loss` and, where CLIP's sum of inner products is not its score,
     `score`. One that divides its work over processes gives `distributed_loss` instead. One that
     reads labels, subjects or other measurements names them in `reads` and gives `informed_loss`.
+    One that contrasts more than one encoding of a batch makes its inputs in `views` and gives
+    `informed_loss`.
 
     Attributes:
         reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
@@ -115,6 +119,27 @@ class Objective(nn.Module):
             with torch.no_grad():
                 self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
 
+    def views(
+        self, batch: Batch, *, generator: torch.Generator, progress: float
+    ) -> Sequence[View]:
+        """Return the batches to encode in a step; by default the batch, once.
+
+        The first view is the batch itself. Others have the same samples and the same `available`.
+        An unavailable input may hold any value and must reach no other one. With several processes
+        each makes the views of its own samples.
+
+        Args:
+            batch: the inputs of this process's samples.
+            generator: the source of random draws, on the CPU; its own in each process.
+            progress: the share of the training's steps that were done before.
+        """
+        return [View(batch)]
+
+    @property
+    def embeddings_suffice(self) -> bool:
+        """True if the loss follows from the embeddings of a batch alone."""
+        return not self.reads and type(self).informed_loss is Objective.informed_loss
+
     def training_loss(
         self, share: ObjectiveInput, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
@@ -128,7 +153,7 @@ class Objective(nn.Module):
             generator: the source of random draws, in the same state in all processes.
         """
         self._check_spread(share.embeddings)
-        if not self.reads:
+        if self.embeddings_suffice:
             return self.distributed_loss(share.embeddings, group=group, generator=generator)
         whole = gather_input(share, group)
         with _slots(whole.embeddings) as (z, available):
@@ -142,12 +167,12 @@ class Objective(nn.Module):
         *,
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch with the side information that `reads` names.
+        """Compute the loss of a batch with further views, or what `reads` names.
 
         Args:
             z: embeddings in float32 at least; zero where unavailable.
             available: True where a sample has the modality.
-            inputs: the batch, for its `labels`, `subjects` and `values`.
+            inputs: the batch, for its `labels`, `subjects`, `values` and `further` views.
             generator: the source of random draws, on the CPU.
         """
         raise NotImplementedError
@@ -165,12 +190,14 @@ class Objective(nn.Module):
             generator: the source of random draws, on the CPU.
 
         Raises:
-            ValueError: the objective reads side information, or variances that are not there.
+            ValueError: the objective reads side information, further views, or variances that are
+                not there.
         """
         self._check_spread(embeddings)
-        if self.reads:
+        if not self.embeddings_suffice:
+            what = " and ".join(self.reads) or "further views of a batch"
             raise ValueError(
-                f"this objective reads {' and '.join(self.reads)}; embeddings alone do not "
+                f"this objective reads {what}; embeddings alone do not "
                 "suffice. Call `training_loss` with an `ObjectiveInput`."
             )
         if type(self).distributed_loss is not Objective.distributed_loss:
@@ -321,6 +348,8 @@ def prepare_slots(
         )
     if z.dtype in (torch.bfloat16, torch.float16):
         z = z.float()
+    if available.all():
+        return z, available  # without a copy, of which a wide batch has no room
     return torch.where(available[:, :, None], z, torch.zeros_like(z)), available
 
 

@@ -1,6 +1,7 @@
-"""Inputs of an objective: a batch's embeddings with the side information that it reads."""
+"""Inputs of an objective: a batch's embeddings, those of further views, and side information."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,22 +12,28 @@ from clinical_symile.objectives.distributed import (
     Group,
     all_gather_with_grad,
     gather_embeddings,
+    local_slice,
     share_sizes,
 )
+from clinical_symile.objectives.views import EncodedView, Mixing
 
 
 @dataclass(frozen=True, repr=False)
 class ObjectiveInput:
-    """A batch of train samples: its embeddings, and the side information that the objective reads.
+    """A batch of train samples, encoded, and the side information that the objective reads.
 
     Attributes:
-        embeddings: the embeddings.
+        embeddings: the embeddings of the batch, which is the first view.
         side: the side information of the same samples, in the same order; a kind that the objective
             does not name in `reads` is None.
+        further: the embeddings of the views after the first, which `Objective.views` made.
+        progress: the share of the training's steps that were done before this one.
     """
 
     embeddings: Embeddings
     side: SideInformation
+    further: tuple[EncodedView, ...] = ()
+    progress: float = 0.0
 
     @property
     def labels(self) -> Float[Tensor, "sample label"]:
@@ -55,19 +62,41 @@ class ObjectiveInput:
         """
         return _given(self.side.values, "values")
 
+    def select(self, columns: tuple[int, ...]) -> "ObjectiveInput":
+        """Return the input of some modalities, given by their columns."""
+
+        def selected(mixing: Mixing) -> Mixing:
+            kept = list(columns)
+            return Mixing(mixing.partners[:, kept], mixing.shares[:, kept])
+
+        return self.map_views(lambda embeddings: embeddings.select(columns), selected)
+
+    def map_views(
+        self, change: Callable[[Embeddings], Embeddings], mix: Callable[[Mixing], Mixing]
+    ) -> "ObjectiveInput":
+        """Return an input with the embeddings of every view changed, and how each was mixed."""
+        further = tuple(
+            EncodedView(change(view.embeddings), None if view.mixing is None else mix(view.mixing))
+            for view in self.further
+        )
+        return replace(self, embeddings=change(self.embeddings), further=further)
+
 
 def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
     """Return the input of the whole batch."""
     if group is None:
         return share
     sizes = share_sizes(share.embeddings.z, group)
+    start = local_slice(sizes, group).start
 
     def gather(table: Tensor) -> Tensor:
         return all_gather_with_grad(table, sizes, group)
 
-    return ObjectiveInput(
-        gather_embeddings(share.embeddings, group), share.side.map(gather(share.side.rows), gather)
+    whole = share.map_views(
+        lambda embeddings: gather_embeddings(embeddings, group),
+        lambda mixing: Mixing(gather(mixing.partners + start), gather(mixing.shares)),
     )
+    return replace(whole, side=share.side.map(gather(share.side.rows), gather))
 
 
 def _given(table: Tensor | None, kind: str) -> Tensor:

@@ -41,6 +41,7 @@ def complete_pairs(
     *,
     objective: str,
     ordered: bool = False,
+    cycle: bool = False,
     core: int | None = None,
 ) -> Iterator[Pair]:
     """Yield each pair of modalities that two samples or more have.
@@ -50,6 +51,7 @@ def complete_pairs(
         available: True where a sample has the modality.
         objective: the name of the objective, for the message.
         ordered: also yield each pair with its modalities exchanged.
+        cycle: only the pairs of each modality with the next one, and of the last with the first.
         core: only pairs with this column, which comes first.
 
     Raises:
@@ -58,16 +60,25 @@ def complete_pairs(
     columns = range(z.shape[1])
     if core is not None:
         pairs = [(core, column) for column in columns if column != core]
+    elif cycle:
+        pairs = [(column, (column + 1) % len(columns)) for column in columns]
     else:
         pairs = list(permutations(columns, 2) if ordered else combinations(columns, 2))
-    found = False
+    # Views of single columns: complete ones are not copied, and gradients have one column each.
+    embedded, found = z.unbind(dim=1), False
     for a, b in pairs:
         both = available[:, [a, b]].all(dim=1)
         if both.sum() >= 2:
             found = True
-            yield Pair(a, b, both.nonzero()[:, 0], z[both, a], z[both, b])
+            first, second = (rows_of(embedded[column], both) for column in (a, b))
+            yield Pair(a, b, both.nonzero()[:, 0], first, second)
     if not found:
         raise ValueError(no_pair_message(len(available), objective=objective))
+
+
+def rows_of(z: Float[Tensor, "sample dim"], kept: Bool[Tensor, " sample"]) -> Tensor:
+    """Return some rows, or all of them without a copy."""
+    return z if bool(kept.all()) else z[kept]
 
 
 @dataclass(frozen=True, repr=False)

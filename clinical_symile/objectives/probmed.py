@@ -1,6 +1,5 @@
 """ProbMED: contrast pairs of modalities by the Hellinger distance of Gaussian embeddings."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,19 +12,21 @@ from torch.utils.checkpoint import checkpoint
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.gaussians import (
-    NUMBERS_AT_A_TIME,
     check_weights,
     divergence_from_standard,
     split_gaussian,
     summed_scores,
 )
+from clinical_symile.objectives.kernels.overlaps import log_overlaps
 from clinical_symile.objectives.kernels.scores import (
     inner_product_score,
+    own_scores,
     reduce_scores,
 )
-from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.pairs import complete_pairs, rows_of
 
 _EPSILON = 1e-8  # added to H² under the root, whose slope is infinite at 0
+_TILE_CELLS = 2**14  # more would only take memory: `log_overlaps` goes through blocks of rows
 
 
 def hellinger_similarity(
@@ -37,8 +38,7 @@ def hellinger_similarity(
 ) -> Float[Tensor, "left right"]:
     """Compute scale · (1 - H) of every pair, with H the Hellinger distance of two Gaussians.
 
-    With v the variances, ln BC = Σ_k [½ ln(2 √(v_1 v_2) / (v_1 + v_2)) - (μ_1 - μ_2)² / (4 (v_1 +
-    v_2))], and H² = 1 - BC.
+    H² = 1 - BC, with ln BC from `log_overlaps`.
 
     Args:
         left: means and log variances.
@@ -46,24 +46,12 @@ def hellinger_similarity(
         parameters: the scale.
         per_dim: divide ln BC by the number of dimensions, of which BC is a product.
     """
-    (means, logs), (other_means, other_logs), (scale,) = left, right, parameters
-    return scale * _closeness(
-        means[:, None], logs[:, None], other_means, other_logs, per_dim=per_dim
-    )
-
-
-def _closeness(
-    means: Tensor, logs: Tensor, other_means: Tensor, other_logs: Tensor, *, per_dim: bool
-) -> Tensor:
-    """Compute 1 - H of Gaussians, over the last dimension; the others are broadcast."""
-    sums = logs.exp() + other_logs.exp()
-    widths = logs.sum(dim=-1) / 4 + other_logs.sum(dim=-1) / 4 - sums.log().sum(dim=-1) / 2
-    distances = ((means - other_means).square() / sums).sum(dim=-1)
-    log_overlap = widths + means.shape[-1] * math.log(2) / 2 - distances / 4
+    (scale,) = parameters
+    found = log_overlaps(*left, *right)
     if per_dim:
-        log_overlap = log_overlap / means.shape[-1]
-    squared = -torch.expm1(log_overlap.clamp(max=0))
-    return 1 - (squared + _EPSILON).sqrt()
+        found = found / left[0].shape[1]
+    squared = -torch.expm1(found.clamp(max=0))
+    return scale * (1 - (squared + _EPSILON).sqrt())
 
 
 def hellinger_loss(
@@ -83,11 +71,9 @@ def hellinger_loss(
     """
     score = partial(hellinger_similarity, per_dim=per_dim)
     left, right = list(split_gaussian(first)), list(split_gaussian(second))
-    cells = max(NUMBERS_AT_A_TIME // left[0].shape[1], 256)
-    found = reduce_scores(score, left, right, [logit_scale], tile_cells=cells)
-    # Computed again in backward: it would keep several [sample, dim] for each pair.
-    close = checkpoint(_closeness, *left, *right, per_dim=per_dim, use_reentrant=False)
-    return ((found.rows + found.columns) / 2 - logit_scale * close).mean()
+    found = reduce_scores(score, left, right, [logit_scale], tile_cells=_TILE_CELLS)
+    own = own_scores(score, left, right, [logit_scale])
+    return ((found.rows + found.columns) / 2 - own).mean()
 
 
 def sampled_loss(
@@ -170,16 +156,16 @@ class ProbMed(Objective):
             for pair in complete_pairs(z, available, objective="a ProbMED step")
         ]
         total = torch.stack(pairs).mean()
-        single = [z[available[:, m], m] for m in range(z.shape[1]) if available[:, m].sum() >= 2]
+        columns = zip(z.unbind(dim=1), available.T, strict=True)
+        single = [rows_of(own, has) for own, has in columns if has.sum() >= 2]
         if self.sample_weight:
             if generator is None:
                 raise ValueError("ProbMED draws samples of Gaussians; expected a generator.")
-            sampled = [
-                checkpoint(sampled_loss, own, *_noise(own, generator), scale, use_reentrant=False)
-                for own in single
-            ]
+            sampled = [_drawn_loss(own, generator, scale) for own in single]
             total = total + self.sample_weight * torch.stack(sampled).mean()
-        divergences = [divergence_from_standard(own) for own in single]
+        divergences = [
+            checkpoint(divergence_from_standard, own, use_reentrant=False) for own in single
+        ]
         return total + self.divergence_weight * torch.stack(divergences).mean()
 
     def score(
@@ -196,7 +182,14 @@ def _similarity(per_dim: bool, first: Tensor, second: Tensor) -> Tensor:
     return hellinger_similarity(one, other, [first.new_ones(())], per_dim=per_dim)
 
 
-def _noise(z: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Draw two standard normal numbers for each mean."""
-    shape = (len(z), z.shape[1] // 2)
-    return [torch.randn(shape, generator=generator, dtype=z.dtype).to(z.device) for _ in range(2)]
+def _drawn_loss(z: Tensor, generator: torch.Generator, scale: Tensor) -> Tensor:
+    """Compute `sampled_loss` with drawn noise; backward draws the same noise again."""
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+
+    def loss(z: Tensor, scale: Tensor) -> Tensor:
+        drawn = torch.Generator().manual_seed(seed)
+        shape = (len(z), z.shape[1] // 2)
+        noise = [torch.randn(shape, generator=drawn, dtype=z.dtype).to(z.device) for _ in range(2)]
+        return sampled_loss(z, *noise, scale)
+
+    return checkpoint(loss, z, scale, use_reentrant=False)

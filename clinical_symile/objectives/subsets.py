@@ -1,7 +1,6 @@
 """The sum of an objective over subsets of modalities, so that incomplete samples count too."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 import torch
@@ -9,10 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
 from clinical_symile.data.side_information import SideInformation
 from clinical_symile.objectives.base import Objective, no_pair_message, query_columns
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
+from clinical_symile.objectives.views import View
 
 
 class SubsetSum(Objective):
@@ -75,6 +76,18 @@ class SubsetSum(Objective):
         for size in range(2, self.modalities + 1):
             self._of_size(size).after_step()
 
+    def views(
+        self, batch: Batch, *, generator: torch.Generator, progress: float
+    ) -> Sequence[View]:
+        """Return those of the objective over all modalities."""
+        objective = self._of_size(self.modalities)
+        return objective.views(batch, generator=generator, progress=progress)
+
+    @property
+    def embeddings_suffice(self) -> bool:
+        """True if the loss of each subset follows from the embeddings of a batch alone."""
+        return self._of_size(self.modalities).embeddings_suffice
+
     def training_loss(
         self, share: ObjectiveInput, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
@@ -100,8 +113,7 @@ class SubsetSum(Objective):
             for subset in combinations(range(self.modalities), size):
                 complete = int(available[:, subset].all(dim=1).sum())
                 if complete >= 2:
-                    selected = replace(inputs, embeddings=embeddings.select(subset))
-                    objective = self._of_size(size)
+                    selected, objective = inputs.select(subset), self._of_size(size)
                     losses.append(
                         objective.training_loss(selected, group=None, generator=generator)
                     )

@@ -23,10 +23,13 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.views import EncodedView
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights
+
+_SEED_OF_VIEWS = 2**33  # added to a batch's seed; augmentations have 2**32
 
 
 class Learner(nn.Module):
@@ -48,6 +51,7 @@ class Learner(nn.Module):
         side: Mapping[str, Any],
         generator: torch.Generator,
         fabric: Fabric,
+        progress: float,
     ) -> Float[Tensor, ""]:
         """Compute the loss of a batch over all processes, in float32 at least.
 
@@ -56,16 +60,23 @@ class Learner(nn.Module):
                 dataclass.
             side: the fields of the batch's `SideInformation`; encoders do not read it.
             generator: draws the objective's negatives; its seed is also used for what encoders
-                draw, such as dropout.
+                draw, such as dropout, and for what the objective draws for its views.
             fabric: the processes.
+            progress: the share of the training's steps that were done before.
         """
-        device = batch["available"].device
+        device, rank = batch["available"].device, fabric.global_rank
+        drawn = torch.Generator().manual_seed(generator.initial_seed() + _SEED_OF_VIEWS + rank)
+        views = self.objective.views(Batch(**batch), generator=drawn, progress=progress)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(generator.initial_seed() + 1 + fabric.global_rank)
-            embeddings = self.model(Batch(**batch))
+            torch.manual_seed(generator.initial_seed() + 1 + rank)
+            encoded = [
+                EncodedView(_in_float32(self.model(view.batch)), view.mixing) for view in views
+            ]
         group = None if fabric.world_size == 1 else torch.distributed.group.WORLD
-        with torch.autocast(embeddings.available.device.type, enabled=False):
-            inputs = ObjectiveInput(_in_float32(embeddings), SideInformation(**side))
+        with torch.autocast(device.type, enabled=False):
+            inputs = ObjectiveInput(
+                encoded[0].embeddings, SideInformation(**side), tuple(encoded[1:]), progress
+            )
             return self.objective.training_loss(inputs, group=group, generator=generator)
 
 

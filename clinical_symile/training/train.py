@@ -301,7 +301,8 @@ def _train_step(
         group["lr"] = learning_rate(task.optimiser, step, training.steps)
     try:
         side = training.side.of(batch.rows)
-        loss = training.wrapped(vars(batch), vars(side), generator, fabric)
+        progress = step / training.steps
+        loss = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
         raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error
     optimiser.zero_grad()

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.side_information import SideInformation
-from clinical_symile.evaluation.leak_checks.fixtures import toy_side
+from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
@@ -64,7 +63,7 @@ def loss_value(
     slots = torch.where(available[:, :, None], z.detach(), torch.nan).requires_grad_()
     rows, names = torch.arange(len(z)), MODALITIES[: z.shape[1]]
     batch = Embeddings(slots, available, names, rows, spread=objective.spread)
-    inputs = ObjectiveInput(batch, SideInformation(batch.rows, **side))
+    inputs = toy_input(objective, batch, SideInformation(batch.rows, **side))
     loss = objective.training_loss(inputs, group=None, generator=torch.Generator().manual_seed(0))
     loss.backward()
     assert slots.grad is not None
@@ -76,8 +75,8 @@ def loss_value(
 def toy_loss(
     objective: Objective, batch: Embeddings, generator: torch.Generator | None = None
 ) -> Tensor:
-    """The loss of a batch with toy side information of every kind."""
-    inputs = ObjectiveInput(batch, toy_side(batch.rows))
+    """The loss of a batch with toy side information of every kind, and toy views."""
+    inputs = toy_input(objective, batch)
     return objective.training_loss(inputs, group=None, generator=generator)
 
 

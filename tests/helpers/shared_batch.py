@@ -14,11 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.evaluation.leak_checks.fixtures import toy_side
+from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.symile import Symile
+from clinical_symile.objectives.views import EncodedView, Mixing
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES as FAMILY
 
@@ -72,6 +73,26 @@ def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
                 yield f"{name}/{pattern}/{learned}", make().double(), batch
 
 
+def whole_input(objective: Objective, batch: Embeddings, sizes: list[int]) -> ObjectiveInput:
+    """The input of the whole batch, with the views that each process makes of its share."""
+    start, shares = 0, []
+    for rank, size in enumerate(sizes):
+        shares.append(toy_input(objective, batch.take(torch.arange(start, start + size)), seed=rank))
+        start += size
+    starts = [sum(sizes[:rank]) for rank in range(len(sizes))]
+    further = []
+    for views in zip(*(share.further for share in shares), strict=True):
+        z = torch.cat([view.embeddings.z for view in views])
+        mixings = [
+            (view.mixing.partners + begin, view.mixing.shares)
+            for view, begin in zip(views, starts, strict=True)
+            if view.mixing is not None
+        ]
+        mixing = Mixing(*(torch.cat(part) for part in zip(*mixings, strict=True))) if mixings else None
+        further.append(EncodedView(replace(batch, z=z), mixing))
+    return replace(toy_input(objective, batch), further=tuple(further))
+
+
 def found(objective: Objective, loss: Tensor, batch: Embeddings) -> dict[str, Tensor]:
     """The loss and its gradients."""
     inputs = {"z": batch.z, **dict(objective.named_parameters())}
@@ -91,7 +112,7 @@ def main(rank: int, sizes: list[int], folder: Path) -> None:
         z = batch.z.detach()[own].requires_grad_()
         share = replace(batch, z=z, available=batch.available[own], rows=batch.rows[own])
         drawn = torch.Generator().manual_seed(0)
-        inputs = ObjectiveInput(share, toy_side(share.rows))
+        inputs = toy_input(objective, share, seed=rank)
         loss = objective.training_loss(inputs, group=dist.group.WORLD, generator=drawn)
         results |= {f"{name}/{k}": v for k, v in found(objective, loss, share).items()}
     save_file(results, folder / f"{rank}.safetensors")

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.helpers import shared_batch
-from tests.helpers.objective_values import toy_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +40,9 @@ def test_loss_and_gradients_are_those_of_one_process_with_the_whole_batch(
 ) -> None:
     shares = _run(sizes, tmp_path)
     for name, objective, batch in shared_batch.cases(sizes):
-        loss = toy_loss(objective, batch, torch.Generator().manual_seed(0))
+        inputs = shared_batch.whole_input(objective, batch, sizes)
+        drawn = torch.Generator().manual_seed(0)
+        loss = objective.training_loss(inputs, group=None, generator=drawn)
         for key, expected in shared_batch.found(objective, loss, batch).items():
             values = [share[f"{name}/{key}"] for share in shares]
             if key == "loss":

@@ -16,6 +16,7 @@ from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.symile import symile_loss
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
+from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from tests.helpers.objective_values import toy_loss
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -83,6 +84,12 @@ def embeddings(of: Objective, z: Tensor, available: Tensor | None = None) -> Emb
         available = torch.ones(z.shape[:2], dtype=torch.bool)
     rows = torch.arange(len(z))
     return Embeddings(z, available, MODALITIES, rows, spread=of.spread)
+
+
+def filled_in(batch: Embeddings) -> Embeddings:
+    """The same vectors, with substitutes as if they were embeddings of what is there."""
+    z, available = batch.with_substitutes()
+    return replace(batch, z=z, available=available, substitute=None)
 
 
 def value_and_gradients(loss, z, available):
@@ -194,9 +201,11 @@ def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, genera
     substitute = torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=1)
     substitute.requires_grad_()
     batch = replace(embeddings(objective, z, available), substitute=substitute)
-    loss = toy_loss(objective, batch, drawn())
+    inputs = toy_input(objective, batch)
+    loss = objective.training_loss(inputs, group=None, generator=drawn())
     filled = torch.where(available[:, :, None], z, substitute[None])
-    assert loss == toy_loss(objective, embeddings(objective, filled), drawn())
+    same = inputs.map_views(filled_in, lambda mixing: mixing)
+    assert loss == objective.training_loss(same, group=None, generator=drawn())
     loss.backward()
     assert substitute.grad is not None
     assert (substitute.grad[1] != 0).any()

@@ -30,6 +30,7 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     TOY_MODALITIES,
     TOY_SAMPLES,
     toy_embeddings,
+    toy_input,
     toy_side,
 )
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
@@ -37,7 +38,6 @@ from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
-from clinical_symile.objectives.inputs import ObjectiveInput
 
 _WIDTH = 6
 # Inputs of an image, a waveform and a tabular encoder, without the samples.
@@ -58,9 +58,10 @@ def objective_leaks(component: Any) -> Iterator[str]:
     def loss_of(objective: Objective, slots: Tensor, side: SideInformation | None = None) -> Tensor:
         embeddings = Embeddings(slots, available, TOY_MODALITIES, rows, spread=spread)
         drawn = torch.Generator().manual_seed(0)
-        if not objective.reads and type(objective).training_loss is Objective.training_loss:
+        overridden = type(objective).training_loss is not Objective.training_loss
+        if objective.embeddings_suffice and not overridden:
             return objective(embeddings, generator=drawn)
-        inputs = ObjectiveInput(embeddings, side or toy_side(rows))
+        inputs = toy_input(objective, embeddings, side)
         return objective.training_loss(inputs, group=None, generator=drawn)
 
     def outputs(slots: Tensor) -> Outputs:

@@ -4,7 +4,7 @@ A component reads them as embeddings in memory, or as a store of three tabular m
 hidden slots hold what the check puts there.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,14 @@ from torch import Tensor, nn
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
 from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import CohortStore
 from clinical_symile.modalities.labs import Labs
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.views import EncodedView, View
 from clinical_symile.training.supervised import LabelledRows
 
 TOY_MODALITIES = ("cxr", "ecg", "labs")
@@ -41,6 +46,40 @@ def toy_side(rows: Int[Tensor, " sample"]) -> SideInformation:
     values = torch.stack([(rows % (7 + place)) / 9 for place in range(3)], dim=1).float()
     values[rows % 3 == 1, 0] = torch.nan
     return SideInformation(rows, labels, rows // 2, values)
+
+
+def toy_input(
+    objective: Objective,
+    embeddings: Embeddings,
+    side: SideInformation | None = None,
+    *,
+    seed: int = 0,
+    progress: float = 0.0,
+) -> ObjectiveInput:
+    """Return the input of a step whose encoder scales its input to length 1, with every view.
+
+    Args:
+        objective: makes the views.
+        embeddings: the embeddings of the batch; they are also the inputs that views are made from.
+        side: the side information; by default of every kind.
+        seed: seed of what the views draw.
+        progress: the share of training that is done.
+    """
+    exact = embeddings.z.to(torch.promote_types(embeddings.z.dtype, torch.float32))
+    columns = zip(embeddings.modalities, exact.unbind(dim=1), strict=True)
+    batch = Batch(dict(columns), embeddings.available, embeddings.modalities, embeddings.rows)
+    drawn = torch.Generator().manual_seed(seed)
+    _, *others = objective.views(batch, generator=drawn, progress=progress)
+    has = embeddings.available[:, :, None]
+
+    def encoded(view: View) -> EncodedView:
+        inputs = torch.stack([view.batch.inputs[name] for name in embeddings.modalities], dim=1)
+        z = nn.functional.normalize(torch.where(has, inputs, torch.zeros_like(inputs)), dim=2)
+        kept = torch.where(has, z, exact)  # what is hidden stays, to show what reads it
+        return EncodedView(replace(embeddings, z=kept), view.mixing)
+
+    further = tuple(encoded(view) for view in others)
+    return ObjectiveInput(embeddings, side or toy_side(embeddings.rows), further, progress)
 
 
 def toy_embeddings(width: int, *, samples: int = TOY_SAMPLES) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,126 @@
+"""CLIP with contrast inside each modality: a recording against itself with a part hidden."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from clinical_symile.data.loader import Batch
+from clinical_symile.objectives.base import Objective, prepare_slots
+from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.pairs import rows_of
+from clinical_symile.objectives.views import View
+
+
+class IntraClip(Objective):
+    """Contrast every pair of modalities, and each modality with itself.
+
+    The batch is encoded a second time with a stretch of every input set to zero: columns of an
+    image, time of a signal, analytes of labs. To CLIP's loss comes the cross-entropy of finding
+    a recording's own second embedding, which has no gradient, averaged over modalities.
+
+    Source: Yang et al., "Vision-Language Pre-Training with Triple Contrastive Learning", CVPR 2022,
+    https://arxiv.org/abs/2202.10401. Without its contrast of local parts and its momentum encoder;
+    the hidden stretch in place of its augmentations is this project's.
+
+    Args:
+        temperature: starting value of 1 / logit_scale, which is then learned.
+        weight: of the contrast inside modalities; 0 is CLIP.
+        hidden: the share of an input that its second view hides.
+        logit_scale_max: limit of the learned scale.
+
+    Raises:
+        ValueError: an argument is out of range, or no two samples have the same two modalities.
+    """
+
+    display_name = "CLIP with intra-modal contrast"
+    description = "Contrasts pairs of modalities, and each recording with itself, partly hidden."
+    source = (
+        'Yang et al., "Vision-Language Pre-Training with Triple Contrastive Learning", CVPR 2022, '
+        "https://arxiv.org/abs/2202.10401"
+    )
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.07,
+        weight: float = 1.0,
+        hidden: float = 0.25,
+        logit_scale_max: float = 100.0,
+    ):
+        super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
+        problems = []
+        if not 0 <= weight < math.inf:
+            problems.append(f"weight is {weight}; expected a number of at least 0.")
+        if not 0 < hidden < 1:
+            problems.append(f"hidden is {hidden}; expected a number between 0 and 1.")
+        if problems:
+            raise ValueError(" ".join(problems))
+        self.weight, self.hidden = weight, hidden
+
+    def views(
+        self, batch: Batch, *, generator: torch.Generator, progress: float
+    ) -> Sequence[View]:
+        """Return the batch, and with a weight the batch with a stretch of each input hidden."""
+        if not self.weight:
+            return [View(batch)]
+        inputs = {
+            name: hide_stretch(value, self.hidden, generator=generator)
+            for name, value in batch.inputs.items()
+        }
+        return [View(batch), View(replace(batch, inputs=inputs))]
+
+    def informed_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        inputs: ObjectiveInput,
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Add CLIP's loss and the mean over modalities of the contrast inside."""
+        total = clip_loss(z, self.logit_scale, available=available)
+        for view in inputs.further:
+            second, _ = prepare_slots(*view.embeddings.with_substitutes())
+            columns = zip(z.unbind(dim=1), second.unbind(dim=1), available.T, strict=True)
+            scale = self.logit_scale.to(z.dtype)
+            losses = [
+                intra_loss(rows_of(own, has), rows_of(other, has).detach(), scale)
+                for own, other, has in columns
+                if has.sum() >= 2
+            ]
+            total = total + self.weight * torch.stack(losses).mean()
+        return total
+
+
+def intra_loss(
+    z: Float[Tensor, "sample dim"],
+    second: Float[Tensor, "sample dim"],
+    logit_scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """Compute the cross-entropy of finding each recording's second embedding."""
+    found = reduce_scores(inner_product_score, [z], [second], [logit_scale]).rows
+    return (found - logit_scale * (z * second).sum(dim=1)).mean()
+
+
+def hide_stretch(
+    inputs: Float[Tensor, "sample ..."], share: float, *, generator: torch.Generator
+) -> Float[Tensor, "sample ..."]:
+    """Return inputs with a stretch of their last axis set to zero, drawn for each sample.
+
+    Args:
+        inputs: an encoder's inputs.
+        share: the length of the stretch, at least one place.
+        generator: draws where it begins.
+    """
+    places = inputs.shape[-1]
+    length = max(round(share * places), 1)
+    starts = torch.randint(places - length + 1, (len(inputs), 1), generator=generator)
+    after = torch.arange(places) - starts
+    mask = ((after >= 0) & (after < length)).to(inputs.device)
+    return inputs.masked_fill(mask.reshape(len(inputs), *[1] * (inputs.ndim - 2), places), 0)

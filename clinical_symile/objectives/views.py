@@ -1,0 +1,87 @@
+"""Views of a batch: batches made from it that are encoded too, and how each was mixed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
+
+
+@dataclass(frozen=True, repr=False)
+class Mixing:
+    """How each measurement was mixed with that of another sample of the batch.
+
+    Attributes:
+        partners: the position in the batch of the other sample; a sample's own where not mixed.
+        shares: the share of a sample's own measurement, from 0 to 1; 1 where not mixed.
+    """
+
+    partners: Int[Tensor, "sample modality"]
+    shares: Float[Tensor, "sample modality"]
+
+
+@dataclass(frozen=True, repr=False)
+class View:
+    """A batch that is encoded in a step.
+
+    Attributes:
+        batch: the inputs. Its samples and its `available` are those of the step's batch.
+        mixing: how inputs were mixed; None if they were not.
+    """
+
+    batch: Batch
+    mixing: Mixing | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class EncodedView:
+    """The embeddings of a view.
+
+    Attributes:
+        embeddings: of the same samples as the step's batch, in the same order.
+        mixing: how inputs were mixed; None if they were not.
+    """
+
+    embeddings: Embeddings
+    mixing: Mixing | None = None
+
+
+def draw_mixing(
+    available: Bool[Tensor, "sample modality"],
+    *,
+    mixed_share: float,
+    concentration: float,
+    generator: torch.Generator,
+) -> Mixing:
+    """Draw which samples are mixed, with which other ones, and their shares.
+
+    Only samples with the same modalities are mixed with each other.
+    """
+    rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+    has = available.cpu().numpy()
+    partners = np.repeat(np.arange(len(has))[:, None], has.shape[1], axis=1)
+    mixed = has & (rng.random(has.shape) < mixed_share)
+    drawn = rng.beta(concentration, concentration, has.shape)
+    for pattern in np.unique(has, axis=0):
+        rows = np.flatnonzero((has == pattern).all(axis=1))
+        for m in range(has.shape[1]):
+            partners[rows, m] = np.where(mixed[rows, m], rng.permutation(rows), rows)
+    shares = np.where(mixed, drawn, 1.0).astype(np.float32)
+    return Mixing(
+        torch.from_numpy(partners).to(available.device), torch.from_numpy(shares).to(available.device)
+    )
+
+
+def mixed_inputs(
+    inputs: Float[Tensor, "sample ..."],
+    partners: Int[Tensor, " sample"],
+    shares: Float[Tensor, " sample"],
+) -> Float[Tensor, "sample ..."]:
+    """Return a copy of inputs, mixed with those of partners where the share is below 1."""
+    rows = (shares < 1).nonzero()[:, 0]
+    own = shares[rows].to(inputs.dtype).reshape(-1, *[1] * (inputs.ndim - 1))
+    return inputs.index_put((rows,), own * inputs[rows] + (1 - own) * inputs[partners[rows]])

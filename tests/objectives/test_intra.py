@@ -1,0 +1,75 @@
+"""CLIP with contrast inside modalities is CLIP without it, and hides one stretch of each input."""
+
+import pytest
+import torch
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.loader import Batch
+from clinical_symile.evaluation.leak_checks.fixtures import toy_input
+from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.intra import IntraClip, hide_stretch, intra_loss
+from tests.helpers.objective_values import unit_batch
+
+MODALITIES = ("cxr", "ecg", "labs")
+
+
+def _loss(objective: IntraClip, batch: Embeddings) -> torch.Tensor:
+    return objective.training_loss(toy_input(objective, batch), group=None)
+
+
+def _batch(rng, samples: int = 6) -> Embeddings:
+    z = unit_batch(rng, samples, dim=8)
+    available = torch.from_numpy(rng.random((samples, 3)) < 0.8)
+    available[:2] = True
+    return Embeddings(z, available, MODALITIES, torch.arange(samples))
+
+
+def test_without_weight_it_is_clip_to_the_bit_and_encodes_once(rng) -> None:
+    objective, batch = IntraClip(weight=0.0).double(), _batch(rng)
+    expected = clip_loss(batch.z, objective.logit_scale, available=batch.available)
+    assert torch.equal(_loss(objective, batch), expected)
+    inputs = Batch({"a": batch.z[:, 0]}, batch.available[:, :1], ("a",), batch.rows)
+    drawn = torch.Generator().manual_seed(0)
+    assert len(objective.views(inputs, generator=drawn, progress=0.0)) == 1
+
+
+def test_the_contrast_inside_is_the_mean_of_cross_entropies(rng) -> None:
+    objective, batch = IntraClip(weight=2.0, temperature=0.1).double(), _batch(rng)
+    scale = objective.logit_scale.detach()
+    (view,) = toy_input(objective, batch).further
+    terms = []
+    for m in range(3):
+        has = batch.available[:, m]
+        logits = scale * batch.z[has, m] @ view.embeddings.z[has, m].T
+        terms.append(-logits.log_softmax(dim=1).diagonal().mean())
+    expected = clip_loss(batch.z, scale, available=batch.available) + 2 * torch.stack(terms).mean()
+    torch.testing.assert_close(_loss(objective, batch).detach(), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_second_view_has_no_gradient(rng) -> None:
+    z = unit_batch(rng, 4)[:, 0]
+    second = z.clone().requires_grad_()
+    first = z.clone().requires_grad_()
+    scale = torch.tensor(5.0, dtype=torch.float64)
+    loss = intra_loss(first, second.detach(), scale)
+    loss.backward()
+    assert first.grad is not None
+    assert second.grad is None
+
+
+@pytest.mark.parametrize("shape", [(6, 2, 20), (6, 1, 5, 20), (6, 20)])
+def test_one_stretch_of_the_given_length_is_hidden(shape, generator: torch.Generator) -> None:
+    inputs = torch.ones(shape)
+    found = hide_stretch(inputs, 0.25, generator=generator)
+    assert (inputs == 1).all()
+    hidden = (found == 0).reshape(6, -1, 20)
+    assert (hidden.sum(dim=2) == 5).all()
+    assert (hidden == hidden[:, :1]).all()
+    places = hidden[:, 0].nonzero()[:, 1].reshape(6, 5)
+    assert (places[:, -1] - places[:, 0] == 4).all()
+    assert len(set(places[:, 0].tolist())) > 1
+
+
+def test_arguments_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"weight is -1.*hidden is 1"):
+        IntraClip(weight=-1.0, hidden=1.0)
