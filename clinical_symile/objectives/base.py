@@ -119,9 +119,7 @@ class Objective(nn.Module):
             with torch.no_grad():
                 self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
 
-    def views(
-        self, batch: Batch, *, generator: torch.Generator, progress: float
-    ) -> Sequence[View]:
+    def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batches to encode in a step; by default the batch, once.
 
         The first view is the batch itself. Others have the same samples and the same `available`.

@@ -63,9 +63,7 @@ class IntraClip(Objective):
             raise ValueError(" ".join(problems))
         self.weight, self.hidden = weight, hidden
 
-    def views(
-        self, batch: Batch, *, generator: torch.Generator, progress: float
-    ) -> Sequence[View]:
+    def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batch, and with a weight the batch with a stretch of each input hidden."""
         if not self.weight:
             return [View(batch)]

@@ -29,7 +29,7 @@ class M3Co(Objective):
 
     Source: Kumar et al., "M3CoL: Harnessing Shared Relations via Multimodal Mixup Contrastive
     Learning for Multimodal Classification", 2024, https://arxiv.org/abs/2409.17777. There it is a
-    tenth of a loss with classifiers. Here a sample that is mixed with itself keeps its whole target.
+    tenth of a loss with classifiers. Here a sample mixed with itself keeps its whole target.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
@@ -76,9 +76,7 @@ class M3Co(Objective):
         self.mixed_share, self.concentration = mixed_share, concentration
         self.soft_from, self.soft_temperature = soft_from, soft_temperature
 
-    def views(
-        self, batch: Batch, *, generator: torch.Generator, progress: float
-    ) -> Sequence[View]:
+    def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batch, and before `soft_from` the batch with mixed inputs."""
         if progress >= self.soft_from:
             return [View(batch)]

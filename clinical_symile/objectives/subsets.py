@@ -76,9 +76,7 @@ class SubsetSum(Objective):
         for size in range(2, self.modalities + 1):
             self._of_size(size).after_step()
 
-    def views(
-        self, batch: Batch, *, generator: torch.Generator, progress: float
-    ) -> Sequence[View]:
+    def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return those of the objective over all modalities."""
         objective = self._of_size(self.modalities)
         return objective.views(batch, generator=generator, progress=progress)

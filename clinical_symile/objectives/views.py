@@ -72,7 +72,8 @@ def draw_mixing(
             partners[rows, m] = np.where(mixed[rows, m], rng.permutation(rows), rows)
     shares = np.where(mixed, drawn, 1.0).astype(np.float32)
     return Mixing(
-        torch.from_numpy(partners).to(available.device), torch.from_numpy(shares).to(available.device)
+        torch.from_numpy(partners).to(available.device),
+        torch.from_numpy(shares).to(available.device),
     )
 
 

@@ -77,7 +77,9 @@ def whole_input(objective: Objective, batch: Embeddings, sizes: list[int]) -> Ob
     """The input of the whole batch, with the views that each process makes of its share."""
     start, shares = 0, []
     for rank, size in enumerate(sizes):
-        shares.append(toy_input(objective, batch.take(torch.arange(start, start + size)), seed=rank))
+        shares.append(
+            toy_input(objective, batch.take(torch.arange(start, start + size)), seed=rank)
+        )
         start += size
     starts = [sum(sizes[:rank]) for rank in range(len(sizes))]
     further = []
@@ -88,7 +90,9 @@ def whole_input(objective: Objective, batch: Embeddings, sizes: list[int]) -> Ob
             for view, begin in zip(views, starts, strict=True)
             if view.mixing is not None
         ]
-        mixing = Mixing(*(torch.cat(part) for part in zip(*mixings, strict=True))) if mixings else None
+        mixing = (
+            Mixing(*(torch.cat(part) for part in zip(*mixings, strict=True))) if mixings else None
+        )
         further.append(EncodedView(replace(batch, z=z), mixing))
     return replace(toy_input(objective, batch), further=tuple(further))
 

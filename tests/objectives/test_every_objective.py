@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.symile import symile_loss
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
-from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from tests.helpers.objective_values import toy_loss
 
 MODALITIES = ("cxr", "ecg", "labs")

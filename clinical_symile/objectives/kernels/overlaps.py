@@ -1,4 +1,4 @@
-"""The log overlap of every pair of two sides' Gaussians, a few rows at a time in both directions."""
+"""The log overlap of every pair of two sides' Gaussians, in blocks in both directions."""
 
 import math
 from collections.abc import Iterator
