@@ -1,4 +1,4 @@
-"""Views of a batch: batches made from it that are encoded too, and how each was mixed."""
+"""Views of a batch: batches made from it that are encoded too, and what they are mixed of."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from clinical_symile.data.loader import Batch
 
 @dataclass(frozen=True, repr=False)
 class Mixing:
-    """How each measurement was mixed with that of another sample of the batch.
+    """The partner and the share of each mixed measurement.
 
     Attributes:
         partners: the position in the batch of the other sample; a sample's own where not mixed.
