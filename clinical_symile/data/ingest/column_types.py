@@ -1,4 +1,4 @@
-"""Convert text columns into their declared types, and advise on values that do not convert.
+"""Convert text columns into their declared types, and find the formats of their dates.
 
 A date is read in ISO form, or in the format that its type names: `timestamp:%d.%m.%Y %H:%M`. No
 format is guessed, because 05/06/2031 is a day of May in one country and of June in another.
@@ -18,12 +18,11 @@ _DATES = [
     for order in ("%d %m %Y", "%m %d %Y", "%d %m %y", "%m %d %y", "%Y %m %d")
 ] + ["%Y%m%d", "%d-%b-%Y", "%d%b%Y"]
 _TIMES = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H%M%S")
-_DATE_FORMATS = [
+DATE_FORMATS = [
     date + (f"{separator}{time}" if time else "")
     for date, time, separator in product(_DATES, _TIMES, (" ", "T"))
     if time or separator == " "
 ]
-_DECIMAL_COMMA = r"[+-]?\d*,\d+"
 _FIRST_YEAR = 1000  # a date before it has a year of two digits
 
 
@@ -53,7 +52,7 @@ def conversion(column: str, kind: str, *, check: bool = False) -> str:
     text = f"nullif(trim({name}), '')"
     cast = "TRY_CAST" if check else "CAST"
     if date_format := declared_format(kind):
-        parsed = _parsed_date(text, date_format)
+        parsed = parsed_date(text, date_format)
         # A value that is not of the format is cast from a text that is no date, so that this fails.
         time = f"if({text} IS NULL, NULL, coalesce({parsed}, {cast}('no' || {text} AS TIMESTAMP)))"
         return time if kind.startswith("timestamp") else f"CAST({time} AS DATE)"
@@ -89,7 +88,7 @@ def without_nan(number: str) -> str:
     return f"nullif({number}, 'nan'::DOUBLE)"
 
 
-def _parsed_date(text: str, date_format: str) -> str:
+def parsed_date(text: str, date_format: str) -> str:
     """Return the SQL expression of a text as a date in a format; NULL if it has another."""
     parsed = f"try_strptime({text}, {sql_literal(date_format)})"
     return f"if({parsed} >= DATE '{_FIRST_YEAR}-01-01', {parsed}, NULL)"
@@ -103,42 +102,6 @@ def failed_conversions(column: str, kind: str) -> str:
     )
 
 
-def type_advice(
-    connection: duckdb.DuckDBPyConnection, text: str, column: str, kind: str, table: str
-) -> str:
-    """Return what to do about a column whose values are not of its declared type.
-
-    Args:
-        connection: a connection to DuckDB.
-        text: SQL of the table with all columns as text.
-        column: name of the column.
-        kind: its declared type.
-        table: name of the table in `[types]`.
-    """
-    if kind in ("DATE", "TIMESTAMP") or declared_format(kind):
-        formats = date_formats(connection, text, column)
-        if formats:
-            what = "date" if kind.lower().startswith("date") else "timestamp"
-            return format_advice(formats, column, f"[types.{table}]", what=what)
-    if kind in ("DOUBLE", "BIGINT"):
-        matches = f"regexp_full_match(trim({sql_identifier(column)}), '{_DECIMAL_COMMA}')"
-        query = f"SELECT count(*) FILTER ({matches}) FROM {text}"
-        ((commas,),) = connection.execute(query).fetchall()
-        if commas:
-            return (
-                f'{commas} of them have a decimal comma. Set {column} = "double:," in '
-                f"[types.{table}]."
-            )
-    return (
-        "Correct the table; or, if these values are missing ones, remove the column there, so that "
-        f"it is text, and convert it in the query: TRY_CAST(trim({column}) AS {_base(kind)})."
-    )
-
-
-def _base(kind: str) -> str:
-    return kind.partition(":")[0].upper()
-
-
 def date_formats(connection: duckdb.DuckDBPyConnection, text: str, column: str) -> list[str]:
     """Return every known date format that fits all values of a text column.
 
@@ -147,18 +110,25 @@ def date_formats(connection: duckdb.DuckDBPyConnection, text: str, column: str) 
         text: SQL of the table with all columns as text.
         column: name of the column.
     """
+    values, counts = date_format_counts(connection, text, column)
+    return [one for one, count in counts.items() if count == values > 0]
+
+
+def date_format_counts(
+    connection: duckdb.DuckDBPyConnection, text: str, column: str
+) -> tuple[int, dict[str, int]]:
+    """Return the number of distinct values of a text column, and how many fit each date format.
+
+    Arguments are those of `date_formats`.
+    """
     name = f"nullif(trim({sql_identifier(column)}), '')"
-    counts = ", ".join(
-        f"count(*) FILTER ({_parsed_date('v', one)} IS NULL)" for one in _DATE_FORMATS
-    )
+    counts = ", ".join(f"count({parsed_date('v', one)})" for one in DATE_FORMATS)
     query = (
         f"SELECT count(*), {counts} FROM "
         f"(SELECT DISTINCT {name} AS v FROM {text} WHERE {name} IS NOT NULL)"
     )
-    ((values, *failed),) = connection.execute(query).fetchall()
-    if not values:
-        return []
-    return [one for one, count in zip(_DATE_FORMATS, failed, strict=True) if not count]
+    ((values, *fitting),) = connection.execute(query).fetchall()
+    return values, dict(zip(DATE_FORMATS, fitting, strict=True))
 
 
 def swapped(date_format: str) -> str | None:

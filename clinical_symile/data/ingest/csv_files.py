@@ -6,6 +6,7 @@ Messages name lines, numbers of cells and encodings. None of these is a value of
 import codecs
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 20
 _LONGEST_ROW = 2_000_000  # characters; of more, DuckDB reads no row
+_WINDOWS_LETTER = re.compile("[\x80-\x9f]")  # control characters in Latin-1; DuckDB refuses them
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -187,7 +189,15 @@ def _encoding_problem(file: Path, encoding: str) -> str | None:
     lines = 1
     try:
         for chunk in _chunks(file):
-            lines += decoder.decode(chunk).count("\n")
+            text = decoder.decode(chunk)
+            if encoding == "latin-1" and (found := _WINDOWS_LETTER.search(text)):
+                line = lines + text.count("\n", 0, found.start())
+                return (
+                    f"{file}: line {line} has a letter of Windows-1252, such as a euro sign or a "
+                    "dash, that Latin-1 lacks. Save it as UTF-8, for example by `iconv -f "
+                    "WINDOWS-1252 -t UTF-8`, and remove its encoding from cohort.toml."
+                )
+            lines += text.count("\n")
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         line = lines + error.object[: error.start].count(b"\n")

@@ -292,7 +292,7 @@ def _advice_on_numbers(commas: int, count: int, *, is_value: bool) -> str:
     """Return what to do about values that are not numbers, some of them with a decimal comma."""
     if commas:
         advice = (
-            f"{commas} of them have a decimal comma: write replace(…, ',', '.') around the column "
+            f"{commas} values have a decimal comma: write replace(…, ',', '.') around the column "
             'in the query, or declare it as "double:," in [types].'
         )
         if commas == count:

@@ -18,9 +18,9 @@ from clinical_symile.data.ingest.column_types import (
     inferred_types_block,
     non_blank,
     swapped,
-    type_advice,
     without_nan,
 )
+from clinical_symile.data.ingest.conversion_advice import type_advice
 from clinical_symile.data.ingest.csv_files import csv_problem, head_problem, read_dialect
 from clinical_symile.data.ingest.csv_headers import header_for_message, known_column_names
 from clinical_symile.data.ingest.source_tables import (
@@ -336,7 +336,8 @@ def value_problems(cohort: Cohort, source: Path) -> list[str]:
             problems += _type_problems(table)
         except DataError as error:
             problems += error.problems
-    for table in split_tables(cohort, source).values():
+    files = {**split_tables(cohort, source), **({} if problems else query_tables(cohort, source))}
+    for table in files.values():
         problems += file_problems(table)
     return problems
 

@@ -132,3 +132,15 @@ def test_a_damaged_gzip_file_is_one_sentence(tmp_path: Path, damage: str) -> Non
     for read in (detect_encoding, lambda file: csv_problem(file, "utf-8")):
         with pytest.raises(DataError, match=r"a\.csv\.gz: is no complete gzip file\. Get"):
             read(tmp_path / "a.csv.gz")
+
+
+@pytest.mark.parametrize("letter", ["€", "–", "„"])  # noqa: RUF001
+def test_a_letter_of_windows_that_latin_1_lacks_is_named_with_what_to_do(
+    tmp_path: Path, letter: str
+) -> None:
+    file = write(tmp_path / "a.csv", [*ROWS, f"100,{letter},1"], "cp1252")
+    problem = csv_problem(file, "latin-1")
+    assert problem is not None
+    assert f"line {len(ROWS) + 1} has a letter of Windows-1252" in problem
+    assert "UTF-8" in problem
+    assert letter not in problem

@@ -161,7 +161,7 @@ def test_a_decimal_comma_is_told_with_what_to_do(hospital: Hospital) -> None:
     hospital.write(table)
     told = refusal(hospital)
     assert "column 'crea' holds 4 values that are not numbers" in told
-    assert "3 of them have a decimal comma: write replace(…, ',', '.') around" in told
+    assert "3 values have a decimal comma: write replace(…, ',', '.') around" in told
     assert "For the others, clean the table, or set 'censored'" in told
     table["crea"] = ["1,0", "2,5", None, "1", None, None, "3", None, None]
     pd.DataFrame(table).to_csv(hospital.source / "admissions.csv", index=False)

@@ -247,3 +247,12 @@ def test_a_file_name_that_looks_like_a_number_keeps_its_zeros(hospital: Hospital
     table.loc[0, "ecg"] = "007"
     table.to_csv(hospital.source / "a.csv", index=False)
     assert run(hospital).manifest["rejected"]["ecg"] == {}
+
+
+def test_a_letter_of_another_encoding_in_a_late_row_is_named_by_line(hospital: Hospital) -> None:
+    lines = (hospital.source / "admissions.csv").read_bytes().splitlines()
+    filler = b"1,9,train,%d,,,1,1,no"
+    rows = [*lines, *(filler % n for n in range(30_000)), b"2,9,train,\xe4,,,1,1,no"]
+    (hospital.source / "admissions.csv").write_bytes(b"\n".join(rows) + b"\n")
+    hospital.edit("[tables]", '[types.admissions]\nadmission = "BIGINT"\n[tables]')
+    assert f"line {len(rows)} is not encoded in UTF-8" in refusal(hospital)
