@@ -18,7 +18,7 @@ _DATES = [
     for order in ("%d %m %Y", "%m %d %Y", "%d %m %y", "%m %d %y", "%Y %m %d")
 ] + ["%Y%m%d", "%d-%b-%Y", "%d%b%Y"]
 _TIMES = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H%M%S")
-DATE_FORMATS = [
+KNOWN_DATE_FORMATS = [
     date + (f"{separator}{time}" if time else "")
     for date, time, separator in product(_DATES, _TIMES, (" ", "T"))
     if time or separator == " "
@@ -122,13 +122,13 @@ def date_format_counts(
     Arguments are those of `date_formats`.
     """
     name = f"nullif(trim({sql_identifier(column)}), '')"
-    counts = ", ".join(f"count({parsed_date('v', one)})" for one in DATE_FORMATS)
+    counts = ", ".join(f"count({parsed_date('v', one)})" for one in KNOWN_DATE_FORMATS)
     query = (
         f"SELECT count(*), {counts} FROM "
         f"(SELECT DISTINCT {name} AS v FROM {text} WHERE {name} IS NOT NULL)"
     )
     ((values, *fitting),) = connection.execute(query).fetchall()
-    return values, dict(zip(DATE_FORMATS, fitting, strict=True))
+    return values, dict(zip(KNOWN_DATE_FORMATS, fitting, strict=True))
 
 
 def swapped(date_format: str) -> str | None:
