@@ -1,6 +1,6 @@
 """Evaluate a model on a task under each of its missingness patterns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ def evaluate(
     run: str,
     seed: int,
     missingness: Sequence[str] | None = None,
+    saw_labels: Collection[str] = (),
 ) -> Evaluation:
     """Evaluate a model on a task under each of its missingness patterns.
 
@@ -71,6 +72,7 @@ def evaluate(
         run: the model's name in the results.
         seed: the seed of the model's training, which the results record.
         missingness: patterns to evaluate instead of the task's own.
+        saw_labels: the outcomes whose labels the model's training read.
 
     Raises:
         DefinitionError: the task does not apply to this store, or a pattern to the task.
@@ -103,7 +105,11 @@ def evaluate(
         evaluation.outcomes[pattern.name] = outcome.per_sample
         if outcome.tuning is not None:
             evaluation.tuning[pattern.name] = outcome.tuning
-    rule: dict[str, Any] = {"environment": _environment()}
+    judged = task.outcomes if isinstance(task, Classification) else ()
+    rule: dict[str, Any] = {
+        "environment": _environment(),
+        "saw_label": not set(judged).isdisjoint(saw_labels),
+    }
     if isinstance(task, Retrieval) and isinstance(predictor, EmbeddingPredictor):
         rule |= {"missing_query": predictor.missing_query, "bank_size": predictor.bank_size}
     _add_results(evaluation, outcomes, context, rule=rule, task=task, store=store, seed=seed)

@@ -4,14 +4,12 @@ Results with the same fingerprints as before are not computed again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pandas import DataFrame
 
-from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -254,15 +252,22 @@ def evaluate_and_save(
         seed: the seed of the model's training.
         missingness: patterns instead of the task's own.
     """
-    made = evaluate(task, predictor, store=store, run=run.name, seed=seed, missingness=missingness)
-    results = [replace(row, saw_label=has_read_label(run, task)) for row in made.results]
+    made = evaluate(
+        task,
+        predictor,
+        store=store,
+        run=run.name,
+        seed=seed,
+        missingness=missingness,
+        saw_labels=labels_seen(run),
+    )
     by_rule = results_by_rule(
         task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
     )
     expected = expected_fingerprints(task, store)
     run.write_evaluation(
         task.name,
-        results=results,
+        results=made.results,
         unscored=made.unscored,
         outcomes=made.outcomes,
         tuning=made.tuning,
@@ -276,8 +281,8 @@ def evaluate_and_save(
     )
 
 
-def has_read_label(run: Run, task: EvaluationTask) -> bool:
-    """Return True if the run's training read labels of an outcome that the task judges."""
-    if not isinstance(task, Classification) or not (run.path / "run.toml").is_file():
-        return False
-    return not set(task.outcomes).isdisjoint(run.metadata.get("saw_labels", ()))
+def labels_seen(run: Run) -> list[str]:
+    """Return the outcomes whose labels a run's training read; empty for a run without training."""
+    if not (run.path / "run.toml").is_file():
+        return []
+    return list(run.metadata.get("saw_labels", ()))

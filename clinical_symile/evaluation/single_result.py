@@ -1,7 +1,5 @@
 """Compute one line of results again, alone."""
 
-from dataclasses import replace
-
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -12,7 +10,7 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.runner import (
-    has_read_label,
+    labels_seen,
     set_missing_query,
     trained_predictor,
     training_record,
@@ -65,6 +63,7 @@ def compute_again(row: Result, run: Run, task: EvaluationTask, store: CohortStor
         run=row.run,
         seed=row.seed,
         missingness=[row.missingness],
+        saw_labels=labels_seen(run),
     )
     found = [one for one in made.results if one.metric == row.metric]
     if not found:
@@ -73,7 +72,7 @@ def compute_again(row: Result, run: Run, task: EvaluationTask, store: CohortStor
             f"{run.path}: {row.metric} of task '{task.name}' cannot be computed: {reasons}",
             code="CS-R019",
         )
-    return replace(found[0], saw_label=has_read_label(run, task))
+    return found[0]
 
 
 def _predictor(row: Result, run: Run, task: EvaluationTask, store: CohortStore) -> Predictor:

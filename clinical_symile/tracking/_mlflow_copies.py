@@ -1,11 +1,11 @@
-"""Find, create and replace the copies of runs in MLflow, and keep what users added to them."""
+"""Find, create, fill and replace copies of runs in MLflow; keep what users added to them."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clinical_symile.tracking._mlflow_payload import KEY_TAG, batches, send_metrics
+from clinical_symile.tracking._mlflow_payload import KEY_TAG
 from clinical_symile.tracking._sent_marks import (
     METRIC_NAMES,
     NOTE_TAG,
@@ -27,6 +27,7 @@ PARENT_TAG = "mlflow.parentRunId"
 REPORT_PAGE = "report.html"
 # The most that MLflow accepts in one call.
 _PARAMETERS_PER_CALL = 90
+_METRICS_PER_CALL = 900
 _TRIES = 3
 # The source of a dataset that a sync sends: a path may hold a name that must not leave the machine.
 _NO_SOURCE = "not recorded"
@@ -111,7 +112,7 @@ def send_tags(client: MlflowClient, copy: Copy, tags: Mapping[str, str]) -> None
     from mlflow.entities import RunTag
 
     changed = [RunTag(*pair) for pair in tags.items() if copy.data.tags.get(pair[0]) != pair[1]]
-    for some in batches(changed, _PARAMETERS_PER_CALL):
+    for some in _batches(changed, _PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, tags=some)
 
 
@@ -160,7 +161,7 @@ def _send_missing(client: MlflowClient, copy: Copy, content: CopyContent) -> Non
     lacking = [
         Param(*pair) for pair in content.parameters.items() if pair[0] not in copy.data.params
     ]
-    for some in batches(lacking, _PARAMETERS_PER_CALL):
+    for some in _batches(lacking, _PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, params=some)
     if content.dataset and content.dataset not in _datasets(copy):
         name, digest = content.dataset
@@ -229,7 +230,7 @@ def _replace(client: MlflowClient, copy: Copy, earlier: Copy, content: CopyConte
     send_metrics(client, copy, points, tags)
     parameters = set(data.params) - sent_names(PARAMETERS, data.tags, data.params)
     added = [Param(key, data.params[key]) for key in sorted(parameters - set(content.parameters))]
-    for some in batches(added, _PARAMETERS_PER_CALL):
+    for some in _batches(added, _PARAMETERS_PER_CALL):
         client.log_batch(run_id, params=some)
     datasets = [one for one in _datasets(earlier).values() if one.dataset.source != _NO_SOURCE]
     if datasets:
@@ -256,3 +257,45 @@ def _move_files(client: MlflowClient, copy: Copy, earlier: Copy) -> bool:
     except Exception:  # of any of MLflow's stores
         return False
     return True
+
+
+def send_numbers(
+    client: MlflowClient, copy: Copy, numbers: Mapping[str, int | float], *, at: int
+) -> None:
+    """Send those numbers of a copy that differ."""
+    changed = [
+        (name, value, at, 0)
+        for name, value in numbers.items()
+        if copy.data.metrics.get(name) != value
+    ]
+    send_metrics(client, copy, changed)
+
+
+def send_metrics(
+    client: MlflowClient,
+    copy: Copy,
+    points: Sequence[tuple[str, int | float, int, int]],
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Send points of metrics, and tags together with the last of them.
+
+    Args:
+        client: of the server or database.
+        copy: the copy.
+        points: name, value, time in milliseconds and step of each.
+        tags: the tags.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    metrics = [Metric(*point) for point in points]
+    calls = list(_batches(metrics, _METRICS_PER_CALL)) or [[]]
+    for number, some in enumerate(calls, start=1):
+        last = [RunTag(*pair) for pair in (tags or {}).items()] if number == len(calls) else []
+        if some or last:
+            client.log_batch(copy.info.run_id, metrics=some, tags=last)
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Yield items in lists of at most `size`, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

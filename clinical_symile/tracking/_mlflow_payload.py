@@ -1,16 +1,14 @@
-"""Convert a run's folder into MLflow's parameters, metrics, tags and notes; send the metrics."""
+"""Convert what a run's folder says of the run into MLflow's parameters, curves and tags."""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from clinical_symile.formatting import format_interval
 from clinical_symile.hashing import payload_digest
-from clinical_symile.tracking.analysis_tables import RunAnalysis
-from clinical_symile.tracking.results import Result, question_digest
+from clinical_symile.tracking.results import question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
 if TYPE_CHECKING:
@@ -19,21 +17,16 @@ if TYPE_CHECKING:
 else:  # MLflow takes seconds to load: only a sync loads it
     Copy = MlflowClient = Any
 
-# A metric's name in MLflow, and its value.
-MetricPoint = tuple[str, float]
-
 # The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 
-# The most metrics that MLflow accepts in one call.
-_METRICS_PER_CALL = 900
 _OUR_END = re.compile(r"\.(low|high)$")
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
 KEY_TAG = "clinical_symile.key"
 # The curves that MLflow gets; `history.jsonl`, which it gets as a file, has all.
 _CURVES = ("loss", "gradient_norm", "learning_rate", "seconds")
 _TUNING = "tuning/"
-_SOURCE = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
+SOURCE_TAGS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
 def run_key(run: RunSnapshot) -> str:
@@ -68,7 +61,12 @@ def last_ms(run: RunSnapshot) -> int:
 def run_tags(run: RunSnapshot) -> dict[str, str]:
     """Return the tags of a run: its key, and what identifies its inputs and its code."""
     metadata = run.metadata
-    tags = {KEY_TAG: run_key(run), **_SOURCE, "cohort": run.cohort, "seed": metadata.get("seed")}
+    tags = {
+        KEY_TAG: run_key(run),
+        **SOURCE_TAGS,
+        "cohort": run.cohort,
+        "seed": metadata.get("seed"),
+    }
     tags |= _method_tags(metadata)
     tags["trained_on"] = metadata.get("trained_on")
     tags["saw_labels"] = ", ".join(metadata.get("saw_labels", ()))
@@ -95,28 +93,6 @@ def _method_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "objective": objective.get("name") if isinstance(objective, Mapping) else objective,
         "missing_modality": definition.get("missing_modality"),
         "trained_with": definition.get("missingness"),
-    }
-
-
-def task_tags(run: RunSnapshot, task: str, *, parent: str) -> dict[str, str]:
-    """Return the tags of the child run that shows one task.
-
-    Args:
-        run: the run.
-        task: name of an evaluated task.
-        parent: MLflow's name for the run.
-    """
-    row = next(row for row in run.results if row.task == task)
-    return {
-        KEY_TAG: payload_digest(run_key(run), task),
-        **_SOURCE,
-        "mlflow.parentRunId": parent,
-        "cohort": run.cohort,
-        "run": run.name,
-        "task": task,
-        "split": row.split,
-        "digest": question_digest(row.digest),
-        **({"saw_label": "true"} if row.saw_label else {}),
     }
 
 
@@ -149,79 +125,6 @@ def _is_curve(key: str) -> bool:
     return key in _CURVES or key.startswith(_TUNING)
 
 
-def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, int | float]:
-    """Return all numbers of one task by MLflow's names."""
-    rows = [row for row in run.results if row.task == task]
-    return dict([*result_metrics(rows), *analysis_metrics(run.analysis, task)])
-
-
-def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
-    """Return each result with the ends of its interval, and the statistics of each mask."""
-    rows = list(rows)
-    masks = {
-        mlflow_name(f"{row.task}/{row.missingness}/mask/{name}"): value
-        for row in rows
-        for name, value in row.mask_statistics.items()
-        if value is not None
-    }
-    return [*masks.items()] + [
-        (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}", end=end), value)
-        for row in rows
-        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
-        if value is not None
-    ]
-
-
-def analysis_metrics(analysis: RunAnalysis, task: str) -> list[MetricPoint]:
-    """Return the measures and modality contributions of one task, with their intervals."""
-    named = [
-        ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
-        for row in analysis.measures
-        if row.task == task
-    ]
-    named += [
-        (f"value/{row.quantity}/{row.modalities.replace('+', '-')}", row)
-        for row in analysis.modality_value
-        if row.task == task
-    ]
-    return [
-        (mlflow_name(f"{task}/{name}", end=end), value)
-        for name, row in named
-        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
-        if value is not None
-    ]
-
-
-def send_metrics(
-    client: MlflowClient,
-    copy: Copy,
-    points: Sequence[tuple[str, int | float, int, int]],
-    tags: Mapping[str, str] | None = None,
-) -> None:
-    """Send points of metrics, and tags together with the last of them.
-
-    Args:
-        client: of the server or database.
-        copy: the copy.
-        points: name, value, time in milliseconds and step of each.
-        tags: the tags.
-    """
-    from mlflow.entities import Metric, RunTag
-
-    metrics = [Metric(*point) for point in points]
-    calls = list(batches(metrics, _METRICS_PER_CALL)) or [[]]
-    for number, some in enumerate(calls, start=1):
-        last = [RunTag(*pair) for pair in (tags or {}).items()] if number == len(calls) else []
-        if some or last:
-            client.log_batch(copy.info.run_id, metrics=some, tags=last)
-
-
-def batches(items: list[Any], size: int) -> Iterator[list[Any]]:
-    """Yield items in lists of at most `size`, in order."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
 def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Flatten `run.toml`, without what identifies the run or changes with time: that is a tag."""
     pairs = []
@@ -234,26 +137,6 @@ def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tu
                 text = text[: PARAMETER_LENGTH - 24] + "… (whole: run.toml)"
             pairs.append((mlflow_name(prefix + key), text))
     return pairs
-
-
-def run_description(run: RunSnapshot) -> str:
-    """Return the note of a run's page: its description and its results with nothing missing."""
-    complete = [row for row in run.results if row.missingness in ("complete", "observed")]
-    oracle = {"description": "The oracle: the Bayes-optimal reference of a synthetic cohort."}
-    definition = run.metadata.get("definition", oracle)
-    return "\n\n".join(
-        [definition.get("description", ""), results_as_markdown(complete or run.results)]
-    )
-
-
-def results_as_markdown(rows: Iterable[Result]) -> str:
-    """Return results as a table in Markdown."""
-    lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
-    for row in rows:
-        ends = format_interval(row.low, row.high, "", exact=True)
-        numbers = f"{row.value:.3f} | {ends}"
-        lines.append(f"| {row.task} | {row.missingness} | {row.metric} | {numbers} |")
-    return "\n".join(lines)
 
 
 def mlflow_name(name: str, *, end: str = "") -> str:

@@ -16,9 +16,10 @@ from clinical_symile.tracking._mlflow_copies import (
     bring_up_to_date,
     nested_copies,
     remove_outdated,
+    send_metrics,
+    send_numbers,
     send_tags,
 )
-from clinical_symile.tracking._mlflow_headline import headline_metrics
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
     TAG_LENGTH,
@@ -27,12 +28,14 @@ from clinical_symile.tracking._mlflow_payload import (
     history_points,
     is_complete,
     last_ms,
-    numbers_of_task,
-    results_as_markdown,
-    run_description,
     run_tags,
-    send_metrics,
     started_ms,
+)
+from clinical_symile.tracking._mlflow_results import (
+    headline_metrics,
+    numbers_of_task,
+    run_description,
+    task_description,
     task_tags,
 )
 from clinical_symile.tracking._sent_marks import METRIC_NAMES, has_users_note, note_tags, sent_names
@@ -162,7 +165,7 @@ def _send_results(
     lacking = [task for task in tasks if not is_sent or keys[task] not in nested]
     for task in lacking:
         _send_task(client, copy, run, task)
-    _send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
+    send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
     outdated = [one for key, one in nested.items() if key and key not in keys.values()]
     if not is_sent:
         remove_outdated(client, outdated)
@@ -189,22 +192,10 @@ def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) ->
             sent_names(METRIC_NAMES, one.data.tags, one.data.metrics) <= set(numbers)
         ),
     )
-    _set_note(client, child, results_as_markdown([row for row in run.results if row.task == task]))
-    _send_numbers(client, child, numbers, at=run.evaluated_ms)
+    _set_note(client, child, task_description(run, task))
+    send_numbers(client, child, numbers, at=run.evaluated_ms)
     if child.info.status != "FINISHED":
         client.set_terminated(child.info.run_id, "FINISHED", run.evaluated_ms)
-
-
-def _send_numbers(
-    client: MlflowClient, copy: Copy, numbers: Mapping[str, int | float], *, at: int
-) -> None:
-    """Send those numbers of a copy that differ."""
-    changed = [
-        (name, value, at, 0)
-        for name, value in numbers.items()
-        if copy.data.metrics.get(name) != value
-    ]
-    send_metrics(client, copy, changed)
 
 
 def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:

@@ -9,7 +9,8 @@ from clinical_symile.api.runs import evaluate, train
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.registry.families import OBJECTIVES
-from clinical_symile.tracking._mlflow_payload import run_tags, task_tags
+from clinical_symile.tracking._mlflow_payload import run_tags
+from clinical_symile.tracking._mlflow_results import task_tags
 from clinical_symile.tracking.run import Run
 from tests.helpers.synthetic import TINY, tiny
 

@@ -15,7 +15,8 @@ import pytest
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder
 from clinical_symile.tracking import _mlflow_send
-from clinical_symile.tracking._mlflow_payload import mlflow_name, numbers_of_task
+from clinical_symile.tracking._mlflow_payload import mlflow_name
+from clinical_symile.tracking._mlflow_results import numbers_of_task
 from clinical_symile.tracking.analysis_tables import RunAnalysis, write_analysis
 from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.results import write_rows

@@ -1,14 +1,20 @@
-"""Choose the few numbers of a run by which MLflow's table sorts and compares runs."""
+"""Convert results into the metrics and the note of a run in MLflow, and choose its headline."""
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from clinical_symile.tracking._mlflow_payload import mlflow_name
-from clinical_symile.tracking.results import Result
+from clinical_symile.formatting import format_interval
+from clinical_symile.hashing import payload_digest
+from clinical_symile.tracking._mlflow_payload import KEY_TAG, SOURCE_TAGS, mlflow_name, run_key
+from clinical_symile.tracking.analysis_tables import RunAnalysis
+from clinical_symile.tracking.results import Result, question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
 # With the curves, a run has at most 20 metrics.
 MOST_HEADLINES = 14
+# A metric's name in MLflow, and its value.
+MetricPoint = tuple[str, float]
+
 _WHOLE = ("complete", "observed")
 # Of the metrics of a task, the first of these is shown; of all of them, more is better.
 _PREFERRED = ("recall_at_1", "auroc", "mean_reciprocal_rank", "auprc")
@@ -103,3 +109,93 @@ def _name(row: Result, words: str, task: str) -> str:
     for folder in _OWN_FOLDERS:
         task = task.removeprefix(folder)
     return mlflow_name(f"{row.metric} {words} {task}")
+
+
+def task_tags(run: RunSnapshot, task: str, *, parent: str) -> dict[str, str]:
+    """Return the tags of the child run that shows one task.
+
+    Args:
+        run: the run.
+        task: name of an evaluated task.
+        parent: MLflow's name for the run.
+    """
+    row = next(row for row in run.results if row.task == task)
+    return {
+        KEY_TAG: payload_digest(run_key(run), task),
+        **SOURCE_TAGS,
+        "mlflow.parentRunId": parent,
+        "cohort": run.cohort,
+        "run": run.name,
+        "task": task,
+        "split": row.split,
+        "digest": question_digest(row.digest),
+        **({"saw_label": "true"} if row.saw_label else {}),
+    }
+
+
+def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, int | float]:
+    """Return all numbers of one task by MLflow's names."""
+    rows = [row for row in run.results if row.task == task]
+    return dict([*result_metrics(rows), *analysis_metrics(run.analysis, task)])
+
+
+def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
+    """Return each result with the ends of its interval, and the statistics of each mask."""
+    rows = list(rows)
+    masks = {
+        mlflow_name(f"{row.task}/{row.missingness}/mask/{name}"): value
+        for row in rows
+        for name, value in row.mask_statistics.items()
+        if value is not None
+    }
+    return [*masks.items()] + [
+        (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}", end=end), value)
+        for row in rows
+        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+        if value is not None
+    ]
+
+
+def analysis_metrics(analysis: RunAnalysis, task: str) -> list[MetricPoint]:
+    """Return the measures and modality contributions of one task, with their intervals."""
+    named = [
+        ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
+        for row in analysis.measures
+        if row.task == task
+    ]
+    named += [
+        (f"value/{row.quantity}/{row.modalities.replace('+', '-')}", row)
+        for row in analysis.modality_value
+        if row.task == task
+    ]
+    return [
+        (mlflow_name(f"{task}/{name}", end=end), value)
+        for name, row in named
+        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+        if value is not None
+    ]
+
+
+def run_description(run: RunSnapshot) -> str:
+    """Return the note of a run's page: its description and its results with nothing missing."""
+    complete = [row for row in run.results if row.missingness in ("complete", "observed")]
+    oracle = {"description": "The oracle: the Bayes-optimal reference of a synthetic cohort."}
+    definition = run.metadata.get("definition", oracle)
+    return "\n\n".join(
+        [definition.get("description", ""), results_as_markdown(complete or run.results)]
+    )
+
+
+def task_description(run: RunSnapshot, task: str) -> str:
+    """Return the note of a nested run: the results of its task."""
+    return results_as_markdown([row for row in run.results if row.task == task])
+
+
+def results_as_markdown(rows: Iterable[Result]) -> str:
+    """Return results as a table in Markdown."""
+    lines = ["| task | modalities | metric | value | 95 % interval |", "|---|---|---|--:|---|"]
+    for row in rows:
+        ends = format_interval(row.low, row.high, "", exact=True)
+        numbers = f"{row.value:.3f} | {ends}"
+        lines.append(f"| {row.task} | {row.missingness} | {row.metric} | {numbers} |")
+    return "\n".join(lines)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clinical_symile.tracking._mlflow_headline import MOST_HEADLINES, headline_metrics
+from clinical_symile.tracking._mlflow_results import MOST_HEADLINES, headline_metrics
 from clinical_symile.tracking.results import Result
 from tests.helpers.mlflow_runs import RESULT, snapshot_of
 
