@@ -57,13 +57,21 @@ def lasting_columns(
     """Return which of several metrics are defined without any two subjects.
 
     A metric that depends on two subjects is undefined in some resamples; the others are not
-    searched.
+    searched. Searches share many sets of samples: all metrics are evaluated once on each set.
 
     Args:
         drawn: the metrics in resamples; NaN where undefined.
         weighted: the same metrics for rows of weights.
         subjects: the subject of each sample.
     """
+    defined_on: dict[bytes, Bool[np.ndarray, " number"]] = {}
+
+    def defined(kept: Bool[np.ndarray, " sample"]) -> Bool[np.ndarray, " number"]:
+        key = np.packbits(kept).tobytes()
+        if key not in defined_on:
+            defined_on[key] = ~np.isnan(weighted(kept[None, :].astype(np.int64))[0])
+        return defined_on[key]
+
     lasting: list[bool] = []
     for column in range(int(drawn.shape[1])):
         if not np.isnan(drawn[:, column]).any():
@@ -71,7 +79,7 @@ def lasting_columns(
             continue
 
         def is_defined(kept: Bool[np.ndarray, " sample"], at: int = column) -> bool:
-            return not np.isnan(weighted(kept[None, :].astype(np.int64))[0, at])
+            return bool(defined(kept)[at])
 
         lasting.append(fatal_loss(is_defined, subjects) is None)
     return np.array(lasting, dtype=bool)

@@ -61,3 +61,17 @@ def test_columns_of_resamples_are_kept_by_counts_of_subjects():
 
     drawn = np.array([[np.nan, 1.0], [1.0, np.nan], [1.0, 1.0]])
     assert lasting_columns(drawn, weighted, np.arange(50)).tolist() == [False, True]
+
+
+def test_columns_are_evaluated_once_on_each_set_of_samples():
+    sets: list[bytes] = []
+    groups = np.arange(60) % 4 == np.arange(4)[:, None]
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        sets.append(weights.tobytes())
+        held = weights @ groups.T.astype(float)
+        return np.where(held > 0, held, np.nan)
+
+    drawn = np.full((1, 4), np.nan)
+    assert lasting_columns(drawn, weighted, np.arange(60)).all()
+    assert len(sets) == len(set(sets))
