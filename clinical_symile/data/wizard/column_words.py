@@ -1,4 +1,7 @@
-"""Recognize what column names and values mean, in English, German, French and Spanish."""
+"""Recognize what column names and values mean, in seven languages of Europe.
+
+English, German, French, Spanish, Italian, Portuguese and Dutch.
+"""
 
 from clinical_symile.data.wizard.profile import Column, plain_words
 
@@ -7,29 +10,43 @@ _HINTS = {
     "sample": (
         *("fall", "stay", "adm", "hadm", "encounter", "visit", "case", "aufenthalt"),
         *("sejour", "hospitalis", "episod", "hospitaliz"),
+        *("ricover", "internament", "internac", "atendiment", "opname"),
     ),
-    "subject": ("pat", "person", "subject", "mrn", "proband", "ipp", "paciente", "nhc"),
+    "subject": (
+        *("pat", "person", "subject", "mrn", "proband", "ipp", "paciente", "nhc"),
+        *("paz", "assistit", "doente", "utente", "client"),
+    ),
     "admitted": (
         *("aufnahme", "admit", "admission", "eintritt", "arriv", "start", "beginn"),
         *("entree", "debut", "ingreso", "llegada", "inicio"),
+        *("ingresso", "accettaz", "ricover", "entrada", "opname"),
     ),
     "discharged": (
         *("entlassung", "disch", "austritt", "ende", "end"),
         *("sortie", "fin", "alta", "egreso"),
+        *("dimission", "uscita", "saida", "ontslag", "einde"),
     ),
-    "birth": ("geb", "birth", "dob", "naiss", "nacim"),
-    "sex": ("sex", "geschlecht", "gender", "genre", "genero"),
+    "birth": ("geb", "birth", "dob", "naiss", "nacim", "nascit", "nasc"),
+    "sex": ("sex", "geschlecht", "gender", "genre", "genero", "sesso", "geslacht"),
     "death": (
         *("verstorben", "tod", "died", "death", "dead", "mort", "exitus", "expire"),
         *("sterbe", "dod", "deces", "decede", "fallec", "defunc", "muert"),
+        *("deced", "obito", "falec", "overl", "gestorven"),
     ),
-    "unit": ("einheit", "unit", "unidad", "uom"),
+    "unit": ("einheit", "unit", "unidad", "uom", "eenheid"),
     "ecg": ("ekg", "ecg"),
 }
 _YES = {"1", "ja", "j", "y", "yes", "true", "wahr", "verstorben", "dead", "died", "tot", "x"}
-_YES |= {"oui", "o", "si", "s", "vrai", "decede", "fallecido"}
+_YES |= {"oui", "o", "si", "s", "vrai", "decede", "fallecido", "sim", "vero", "waar"}
 _NO = {"0", "nein", "n", "no", "false", "falsch", "lebend", "alive", "survived"}
-_NO |= {"non", "faux", "vivant", "vivo"}
+_NO |= {"non", "faux", "vivant", "vivo", "nao", "nee", "falso", "onwaar"}
+# Pairs of values that tell the sexes, in any column name.
+_SEXES = (
+    *({"m", "f"}, {"m", "w"}, {"m", "v"}, {"m", "k"}, {"h", "f"}, {"h", "m"}),
+    *({"male", "female"}, {"mannlich", "weiblich"}, {"homme", "femme"}, {"hombre", "mujer"}),
+    *({"maschio", "femmina"}, {"masculino", "feminino"}, {"masculino", "femenino"}),
+    *({"man", "vrouw"}, {"mann", "frau"}, {"men", "women"}, {"man", "woman"}),
+)
 
 
 def has_hint(column: Column, meaning: str) -> bool:
@@ -42,6 +59,17 @@ def has_hint(column: Column, meaning: str) -> bool:
     """
     parts = column.words.split("_")
     return any(part.startswith(hint) for part in parts for hint in _HINTS[meaning])
+
+
+def holds_sexes(column: Column) -> bool:
+    """Return True if the values of a column tell the sexes, such as m and f."""
+    return {plain_words(value) for value in column.distinct} in _SEXES
+
+
+def says_death(column: Column) -> bool:
+    """Return True if a column's name or one of its two values means a death."""
+    values = (Column(value, column.values, 0, (), False, False) for value in column.distinct)
+    return has_hint(column, "death") or any(has_hint(value, "death") for value in values)
 
 
 def yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:

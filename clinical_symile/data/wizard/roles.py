@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clinical_symile.data.wizard.column_words import has_hint, yes_and_no
+from clinical_symile.data.wizard.column_words import (
+    has_hint,
+    holds_sexes,
+    says_death,
+    yes_and_no,
+)
 from clinical_symile.data.wizard.lab_codes import LabCode, propose_lab_codes
 from clinical_symile.data.wizard.profile import Column, RawTable, plain_words
 from clinical_symile.errors import DataError
@@ -17,6 +22,7 @@ _SUFFIXES = ("", *_IMAGES)
 _FRONTAL = {"ap", "pa", "face", "frontal", "frontale"}
 _TRIED = 200
 _LINKED = 0.9
+_FEWEST_IDS = 0.1  # persons per admission
 
 
 @dataclass(frozen=True)
@@ -190,7 +196,9 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
     unique = [one for one in table.columns.values() if one.is_unique and not one.is_date]
     sample = next((one for one in unique if has_hint(one, "sample")), unique[0])
     others = [one for one in table.columns.values() if one is not sample]
-    subject = next((one for one in others if has_hint(one, "subject")), sample)
+    subject = next((one for one in others if has_hint(one, "subject")), None)
+    subject = subject or _linked_column(others, [one for one in tables if one is not table])
+    subject = subject or sample
     died = _death_date(others)
     dates = [
         one for one in others if one.is_date and not has_hint(one, "birth") and one is not died
@@ -201,14 +209,36 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
     discharged = next(
         (one for one in dates if has_hint(one, "discharged") and one is not admitted), None
     )
-    sex = next((one for one in others if has_hint(one, "sex")), None)
+    sex = _sex(others)
     outcomes = {}
     for column in others:
         if column in (subject, sex) or column.is_date or len(column.distinct) != 2:
             continue
-        name = MORTALITY if has_hint(column, "death") else column.words
+        name = MORTALITY if says_death(column) else column.words
         outcomes[name] = (column, *yes_and_no(column))
     return StayTable(table, sample, subject, admitted, discharged, sex, outcomes, died)
+
+
+def _sex(columns: Sequence[Column]) -> Column | None:
+    """Return the column of the sex, by its name or its values."""
+    named = (one for one in columns if has_hint(one, "sex"))
+    return next(named, None) or next((one for one in columns if holds_sexes(one)), None)
+
+
+def _linked_column(columns: Sequence[Column], others: Sequence[RawTable]) -> Column | None:
+    """Return the column of ids that most other tables have too, whatever it is called.
+
+    A column of few values, such as that of the sex, is none.
+    """
+    counts = {
+        column.name: sum(
+            any(_is_link(one, column) for one in other.columns.values()) for other in others
+        )
+        for column in columns
+        if not column.is_date and len(column.distinct) >= max(3, _FEWEST_IDS * column.rows)
+    }
+    most = max(counts.values(), default=0)
+    return next((one for one in columns if most and counts.get(one.name) == most), None)
 
 
 def _death_date(columns: Sequence[Column]) -> Column | None:
@@ -221,7 +251,7 @@ def _subjects(table: RawTable, link: tuple[Column, str], stays: StayTable) -> Su
     if key_of != "subject" or not key.is_unique:
         return None
     others = [one for one in table.columns.values() if one is not key]
-    sex = None if stays.sex else next((one for one in others if has_hint(one, "sex")), None)
+    sex = None if stays.sex else _sex(others)
     died = None if stays.died else _death_date(others)
     return SubjectTable(table, key, sex, died) if sex or died else None
 

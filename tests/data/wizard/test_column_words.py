@@ -1,9 +1,14 @@
-"""Names of columns and values are understood in four languages."""
+"""Names of columns and values are understood in seven languages."""
 
 import pandas as pd
 import pytest
 
-from clinical_symile.data.wizard.column_words import has_hint, yes_and_no
+from clinical_symile.data.wizard.column_words import (
+    has_hint,
+    holds_sexes,
+    says_death,
+    yes_and_no,
+)
 from clinical_symile.data.wizard.profile import Column
 
 
@@ -14,14 +19,39 @@ def column(name: str, *values: str) -> Column:
 @pytest.mark.parametrize(
     ("meaning", "names"),
     [
-        ("sample", ("FallNr", "hadm_id", "NumSéjour", "Episodio")),
-        ("subject", ("PatNr", "subject_id", "IPP", "NHC")),
-        ("admitted", ("Aufnahme", "admittime", "DateEntrée", "FechaIngreso")),
-        ("discharged", ("Entlassung", "dischtime", "DateSortie", "FechaAlta")),
-        ("birth", ("GebDatum", "dob", "DateNaissance", "FechaNacimiento")),
-        ("sex", ("Geschlecht", "gender", "Sexe", "Sexo")),
-        ("death", ("Todesdatum", "deathtime", "DateDécès", "FechaFallecimiento")),
-        ("unit", ("Einheit", "uom", "Unité", "Unidad")),
+        ("sample", ("FallNr", "hadm_id", "NumSéjour", "Episodio", "id_ricovero", "opnamenummer")),
+        ("subject", ("PatNr", "subject_id", "IPP", "NHC", "id_paziente", "num_doente")),
+        (
+            "admitted",
+            ("Aufnahme", "admittime", "DateEntrée", "FechaIngreso", "data_ingresso", "opnamedatum"),
+        ),
+        (
+            "discharged",
+            (
+                "Entlassung",
+                "dischtime",
+                "DateSortie",
+                "FechaAlta",
+                "data_dimissione",
+                "DataSaída",
+                "ontslagdatum",
+            ),
+        ),
+        ("birth", ("GebDatum", "dob", "DateNaissance", "FechaNacimiento", "DataNascita")),
+        ("sex", ("Geschlecht", "gender", "Sexe", "Sexo", "sesso", "geslacht")),
+        (
+            "death",
+            (
+                "Todesdatum",
+                "deathtime",
+                "DateDécès",
+                "FechaFallecimiento",
+                "deceduto",
+                "óbito",
+                "overleden",
+            ),
+        ),
+        ("unit", ("Einheit", "uom", "Unité", "Unidad", "unità", "unidade", "eenheid")),
     ],
 )
 def test_a_meaning_is_found_in_every_language(meaning: str, names: tuple[str, ...]) -> None:
@@ -30,8 +60,28 @@ def test_a_meaning_is_found_in_every_language(meaning: str, names: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("yes", "no"), [("J", "N"), ("yes", "no"), ("Oui", "Non"), ("Sí", "No"), ("1", "0"), ("b", "a")]
+    ("yes", "no"),
+    [
+        ("J", "N"),
+        ("yes", "no"),
+        ("Oui", "Non"),
+        ("Sí", "No"),
+        ("sim", "não"),
+        ("1", "0"),
+        ("b", "a"),
+    ],
 )
 def test_yes_and_no_are_told_apart(yes: str, no: str) -> None:
     for values in ((yes, no), (no, yes)):
         assert yes_and_no(column("died", *values)) == ((yes,), (no,))
+
+
+@pytest.mark.parametrize("values", [("m", "f"), ("K", "M"), ("männlich", "weiblich"), ("H", "F")])
+def test_two_values_tell_the_sexes_whatever_the_column_is_called(values: tuple[str, str]) -> None:
+    assert holds_sexes(column("plec", *values))
+    assert not holds_sexes(column("plec", "ja", "nein"))
+
+
+def test_a_kind_of_discharge_may_say_a_death() -> None:
+    assert says_death(column("Entlassungsart", "nach Hause", "verstorben"))
+    assert not says_death(column("Entlassungsart", "nach Hause", "verlegt"))

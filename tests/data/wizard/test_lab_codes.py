@@ -20,6 +20,9 @@ def propose(code: str, values: list[str], unit: str | None) -> LabCode:
         ("Kreatinin", ["88", "97"], None, "creatinine", "14682-9"),
         ("Leukozyten", ["7.1", "9.3"], "G/l", "leukocytes", "6690-2"),
         ("GLU", ["5.2", "6.0"], "mmol/L", "glucose", "14749-6"),
+        ("HB", ["131", "140"], "g/l", "haemoglobin", "718-7"),
+        ("Emoglobina", ["13,1", "14,0"], "g/dl", "haemoglobin", "718-7"),
+        ("kreatinine", ["88", "97"], "umol/l", "creatinine", "14682-9"),
     ],
 )
 def test_name_unit_and_median_decide(code, values, unit, analyte, loinc):
@@ -31,7 +34,7 @@ def test_name_unit_and_median_decide(code, values, unit, analyte, loinc):
 @pytest.mark.parametrize(
     ("code", "values", "unit", "doubt"),
     [
-        ("HB", ["131", "140"], "g/l", "unit 'g/l' is unusual for haemoglobin"),
+        ("HB", ["131", "140"], "mg/l", "unit 'mg/l' is unusual for haemoglobin"),
         ("K", ["42", "43"] * 5, "mmol/l", "median 42.5 is unusual for mmol/L"),
         ("K", ["42", "43"], "mmol/l", "the median is unusual for mmol/L"),
         ("K", ["4.2"], "Striche", "unit 'Striche' is unknown"),

@@ -1,6 +1,7 @@
 """From three German tables to a cohort that `check --source` passes and `prepare` reads."""
 
 import shutil
+import tomllib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -210,6 +211,18 @@ LAYOUTS = {
         "persons": ("IPP", "Sexe", "DateNaissance", "DateDécès"),
         "codes": {"Créatinine": ("µmol/l", 90.0), "Potassium": ("mmol/l", 4.2)},
     },
+    "italian": {
+        "encoding": "latin-1",
+        "separator": ";",
+        "date": "%d/%m/%Y %H:%M",
+        "day": "%d/%m/%Y",
+        "tables": ("ricoveri", "esami", "laboratorio", "pazienti"),
+        "stays": ("id_ricovero", "id_paziente", "data_ingresso", "data_dimissione"),
+        "exams": ("id_ricovero", "tipo", "data_esame", "percorso"),
+        "labs": ("id_paziente", "data_prelievo", "analisi", "risultato", "unità"),
+        "persons": ("id_paziente", "sesso", "data_nascita", "data_decesso"),
+        "codes": {"Creatinina": ("mg/dl", 1.1), "Emoglobina": ("g/l", 132.0)},
+    },
     "spanish": {
         "encoding": "utf-16",
         "separator": "\t",
@@ -253,7 +266,14 @@ def other_hospital(raw: Path, layout: dict[str, Any], write_image: Callable[...,
         (raw / f"{table}.csv").write_bytes(text.encode(layout["encoding"]))
 
 
-@pytest.mark.parametrize("name", ["french", pytest.param("spanish", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "french",
+        pytest.param("spanish", marks=pytest.mark.slow),
+        pytest.param("italian", marks=pytest.mark.slow),
+    ],
+)
 def test_a_hospital_of_another_language_and_encoding_passes_check_without_an_edit(
     tmp_path: Path, write_image: Callable[..., None], name: str
 ):
@@ -287,6 +307,28 @@ def test_a_hospital_of_another_language_and_encoding_passes_check_without_an_edi
         "creatinine"
     )
     np.testing.assert_allclose(store.array("labs")[:, place], values, rtol=1e-6)
+
+
+def test_tables_of_a_language_that_is_not_known_are_linked_by_their_values(raw: Path):
+    names = {
+        "Aufnahmen": ["nr_pobytu", "pesel", "ur", "plec", "przyjecie", "wypis", "zgon"],
+        "Untersuchungen": ["nr_pobytu", "rodzaj", "czas", "plik"],
+        "Labor": ["pesel", "pobranie", "badanie", "wynik", "jednostka"],
+    }
+    for table, columns in names.items():
+        file = raw / f"{table}.csv"
+        text = file.read_text(encoding="utf-8").split("\n", 1)[1]
+        file.write_text(";".join(columns) + "\n" + text, encoding="utf-8")
+    made = propose_cohort("klinik", raw)
+    assert made.notes == (
+        "Aufnahmen.csv: admissions; nr_pobytu is the admission, pesel the person.",
+        "Untersuchungen.csv: cxr in plik, linked by nr_pobytu.",
+        "Untersuchungen.csv: ecg in plik, linked by nr_pobytu.",
+        "Labor.csv: labs; 4 of 5 codes are in labs.csv.",
+    )
+    definition = tomllib.loads(made.files["cohort.toml"])
+    assert {*definition["outcomes"]} == {"zgon"}
+    assert {*definition["subgroups"]} == {"sex"}
 
 
 def test_tables_of_several_encodings_are_declared_one_by_one(raw: Path):
