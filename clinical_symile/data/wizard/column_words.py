@@ -39,7 +39,7 @@ _HINTS = {
 _YES = {"1", "ja", "j", "y", "yes", "true", "wahr", "verstorben", "dead", "died", "tot", "x"}
 _YES |= {"oui", "o", "si", "s", "vrai", "decede", "fallecido", "sim", "vero", "waar"}
 _NO = {"0", "nein", "n", "no", "false", "falsch", "lebend", "alive", "survived"}
-_NO |= {"non", "faux", "vivant", "vivo", "nao", "nee", "falso", "onwaar"}
+_NO |= {"non", "faux", "vivant", "vivo", "nao", "nee", "onwaar"}
 # Pairs of values that tell the sexes, in any column name.
 _SEXES = (
     *({"m", "f"}, {"m", "w"}, {"m", "v"}, {"m", "k"}, {"h", "f"}, {"h", "m"}),
