@@ -16,6 +16,7 @@ from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
     benchmark_tasks,
+    open_recorded_store,
     read_record,
 )
 from clinical_symile.tracking.checksums import check_folder
@@ -128,7 +129,7 @@ def _recorded_store(folder: Path, run: Run) -> CohortStore:
         DataError: none is recorded.
     """
     if (folder / BENCHMARK_FILE).is_file():
-        return open_store(Path(read_record(folder)["store"]))
+        return open_recorded_store(folder, read_record(folder))
     inputs = run.path / INPUTS_FILE
     if not inputs.is_file():
         raise DataError(

@@ -66,6 +66,8 @@ class Verification:
             else f"no checksum: {path}: it was added."
             for path in self.unlisted
         ]
+        if self.unchecked and not self.checked:
+            return "\n".join(lines)
         compared = [one for one in self.changed if one.path.name != CHECKSUMS_FILE]
         intact = self.checked - len(compared)
         files = "file is" if intact == 1 else "files are"

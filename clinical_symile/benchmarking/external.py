@@ -45,6 +45,7 @@ from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
     Benchmark,
     benchmark_tasks,
+    open_recorded_store,
     read_record,
 )
 from clinical_symile.tracking.checksums import check_folder
@@ -329,7 +330,7 @@ def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
         }
     check_folder(out)
     record = read_record(out)
-    other = open_store(Path(record["store"]))
+    other = open_recorded_store(out, record)
     if other.digest != store.digest:
         raise DataError(
             f"{out}: holds a benchmark of store {other.digest} of cohort '{other.cohort}'; this is "

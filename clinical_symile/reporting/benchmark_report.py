@@ -116,7 +116,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         )
     check_tables(out)
     record = read_record(out)
-    store = open_store(Path(record["store"]))
+    store = open_recorded_store(out, record)
     runs = [Run(path_in(out / "runs", name)) for name in record["runs"]]
     for run in runs:
         check_tables(run.path)
@@ -161,6 +161,29 @@ def read_record(out: Path) -> dict[str, Any]:
         keys=keys,
         action="Run `clinical-symile benchmark` again, which writes it anew.",
     )
+
+
+def open_recorded_store(out: Path, record: Mapping[str, Any]) -> CohortStore:
+    """Open the store of a benchmark: where its record says, else `store` in the benchmark's folder.
+
+    A benchmark that was moved or copied together with its store finds it there.
+
+    Args:
+        out: the benchmark's folder.
+        record: the content of `benchmark.json`.
+
+    Raises:
+        DataError: there is no store in either place, or it cannot be opened.
+    """
+    places = (Path(str(record["store"])), out / "store")
+    found = next((path for path in places if (path / "manifest.json").is_file()), None)
+    if found is None:
+        raise DataError(
+            f"{out / BENCHMARK_FILE}: the store is neither at {places[0]} nor at {places[1]}. Move "
+            "it to one of these places, or run `clinical-symile benchmark` again.",
+            code="CS-R013",
+        )
+    return open_store(found)
 
 
 def _shown(rows: list[_Paired], hidden: set[tuple[str, str, str]]) -> list[_Paired]:
