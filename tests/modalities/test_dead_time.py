@@ -9,6 +9,7 @@ import pytest
 
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.ecg import Ecg
+from tests.helpers.recordings import LEADS
 
 TIME_S = np.arange(5000) / 500
 ONE, TWO = (np.sin(2 * np.pi * rate * TIME_S + 0.5) for rate in (1.3, 1.7))
@@ -102,3 +103,24 @@ def test_leads_that_are_flat_by_themselves_hide_no_lost_block(
     waves[2000:2060] = 0
     write_ecg(tmp_path / "b", waves)
     assert "hole" in read(tmp_path / "b")[1]
+
+
+@pytest.mark.parametrize(("first", "end"), [(2000, 2256), (3500, 5000), (0, 300)])
+def test_a_block_of_zeros_in_one_lead_is_noted(tmp_path: Path, first: int, end: int) -> None:
+    waves = HEART.T.copy()
+    layout: dict[str, Any] = {"array_leads": LEADS, "array_rate_hz": 500, "array_unit": "mV"}
+    np.save(tmp_path / "whole.npy", waves)  # one lead after the other
+    assert read(tmp_path / "whole.npy", **layout)[1] == set()
+    waves[7, first:end] = 0
+    np.save(tmp_path / "hole.npy", waves)
+    assert read(tmp_path / "hole.npy", **layout)[1] == {"hole"}
+
+
+def test_short_rests_at_zero_in_one_lead_are_no_lost_block(
+    tmp_path: Path, write_ecg: Callable[..., None]
+) -> None:
+    waves = HEART.copy()
+    waves[::200, 7] = 0
+    waves[2000:2095, 7] = 0
+    write_ecg(tmp_path / "a", waves)
+    assert read(tmp_path / "a")[1] == set()
