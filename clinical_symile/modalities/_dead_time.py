@@ -60,7 +60,7 @@ def lost_stretches(
     return lost, doubtful
 
 
-def has_zero_run(signal: Float[np.ndarray, "lead t"], rate: float) -> bool:
+def has_zeros_in_a_lead(signal: Float[np.ndarray, "lead t"], rate: float) -> bool:
     """Return True if one lead of several is zero for 0.2 s or more, and changes elsewhere.
 
     Files that hold one lead after another lose a part of one lead with a lost block. Between two

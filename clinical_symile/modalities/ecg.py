@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int16
 
-from clinical_symile.modalities._dead_time import has_zero_run, lost_stretches, recorded_range
+from clinical_symile.modalities._dead_time import (
+    has_zeros_in_a_lead,
+    lost_stretches,
+    recorded_range,
+)
 from clinical_symile.modalities._ecg_format import DURATION_S, LEADS, SAMPLING_RATE_HZ
 from clinical_symile.modalities.base import (
     Note,
@@ -151,7 +155,7 @@ class Ecg:
         lost, doubtful = lost_stretches(signal, rate)
         for first, end in lost:
             signal[:, first:end] = np.nan
-        if doubtful or has_zero_run(signal, rate):
+        if doubtful or has_zeros_in_a_lead(signal, rate):
             note("hole")
         signal = _filled(signal, longest=self.gap_s, rate=rate, note=note)
         flat = np.isnan(signal[:, 0]) | (signal == signal[:, :1]).all(axis=1)
