@@ -16,7 +16,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,13 +25,17 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # `tests.helpers`, run as a script
 
-from tests.helpers.forked_commands import Ended, warm_up  # noqa: E402
+from tests.helpers.damaged_folders import (  # noqa: E402
+    CUTS,
+    PARTS,
+    Damage,
+    Outcome,
+    verified,
+)
+from tests.helpers.forked_commands import warm_up  # noqa: E402
 from tests.helpers.fuzz import in_child  # noqa: E402
 from tests.helpers.fuzz_cases import CASES  # noqa: E402
-from tests.helpers.mutations import KINDS, mutate  # noqa: E402
 from tests.helpers.robust_folders import (  # noqa: E402
-    MODELS,
-    TASK,
     VERBS,
     Folders,
     contents,
@@ -43,26 +46,6 @@ from tests.helpers.robust_folders import (  # noqa: E402
 UNFINISHED = 3  # the exit status if cases are left
 DISK_MB = 64
 KILLED = ("prepare", "train", "evaluate", "benchmark")
-# The parts of the finished benchmark whose files are damaged.
-DAMAGED = ("store", "run", "benchmark", "unfinished store", "unfinished run")
-_CUTS: dict[str, Callable[[bytes], bytes]] = {
-    "cut": lambda content: content[: len(content) // 2],
-    "zeroed": lambda content: bytes(len(content)),
-    "emptied": lambda content: b"",
-}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a case ended.
-
-    Attributes:
-        ending: in few words, to be counted.
-        problem: what was not as expected; empty if all was.
-    """
-
-    ending: str
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,13 +55,6 @@ class Section:
     name: str
     cases: int
     run: Callable[[int], Outcome]
-
-
-def verified(folders: Folders, verb: str, folder: Path) -> str:
-    """Return what `verify` finds in the folder that a verb has written; empty if nothing."""
-    places = {"train": folder / "runs", "evaluate": folder / "runs", "benchmark": folder}
-    end = folders.start(["verify", places.get(verb, folder / "store")]).wait()
-    return "" if not end.status else f"verify: {end.said.strip()[-300:]}"
 
 
 def two_at_once(folders: Folders, verb: str, number: int) -> Outcome:
@@ -148,116 +124,6 @@ def _on_disk(folders: Folders, disk: Path, free: int, expected: dict[str, str]) 
     return Outcome("full" if first.status else "enough room", _joined(wrong))
 
 
-class Damage:
-    """Files of one part of the benchmark, and a copy of it to damage.
-
-    Args:
-        folders: the finished benchmark.
-        kind: a name of `DAMAGED`.
-    """
-
-    def __init__(self, folders: Folders, kind: str):
-        self.folders, self.kind = folders, kind
-        self._copy: AbstractContextManager[Path] | None = None
-        parts = {"unfinished store": "partial", "unfinished run": "stopped"}
-        self.part = parts.get(kind, "all")
-        roots = {"partial": folders.partial, "stopped": folders.stopped}
-        self.place = {
-            "store": Path("store"),
-            "run": Path("runs", "symile-0"),
-            "benchmark": Path(),
-            "unfinished store": Path("store.partial"),
-            "unfinished run": Path("runs", "symile-0"),
-        }[kind]
-        self.files = _files(roots.get(self.part, folders.base) / self.place, kind)
-
-    def cut(self, number: int) -> Outcome:
-        """Cut, zero or empty a file."""
-        how = list(_CUTS)[number % len(_CUTS)]
-        return self._try(self.files[number // len(_CUTS)], how, _CUTS[how])
-
-    def mutate(self, seed: int, number: int) -> Outcome:
-        """Change a file by one of the mutations of the tests."""
-        rng = np.random.default_rng([seed, number])
-        how = KINDS[number % len(KINDS)]
-        file = self.files[int(rng.integers(len(self.files)))]
-        return self._try(file, how, partial(mutate, rng=rng, kind=how))
-
-    def _try(self, file: Path, how: str, damage: Callable[[bytes], bytes]) -> Outcome:
-        """Damage a file, run a command that reads its folder, and verify it."""
-        if self._copy is None:
-            self._copy = self.folders.copy(self.part)
-            self.folder = self._copy.__enter__()
-            self.intact = "" if self.part != "all" else self._verified().said
-        path = self.folder / self.place / file
-        before = path.read_bytes()
-        path.write_bytes(damage(before))
-        if self.part == "all":
-            seen = self._verified()
-            outcome = self._judged(self.folders.start(self._command()).wait(), seen)
-        else:
-            outcome = self._completed(self.folders.start(self._command()).wait())
-        if outcome.ending == "refused" and self.part == "all":
-            path.write_bytes(before)
-        else:  # the command may have written other files
-            self.close()
-        where = f"{self.kind}, {file.as_posix()} {how}: " if outcome.problem else ""
-        return Outcome(outcome.ending, where + outcome.problem)
-
-    def _verified(self) -> Ended:
-        return self.folders.start(["verify", self.folder / self.place]).wait()
-
-    def _command(self) -> Sequence[str | Path]:
-        folder, runs = self.folder, self.folder / "runs"
-        pair = [runs / f"{name}-0" for name in MODELS]
-        return {
-            "store": ["card", folder / "store", "--out", folder.parent / "card.html"],
-            "run": ["compare", *pair, "--store", folder / "store", "--tasks", TASK],
-            "benchmark": ["report", "benchmark", "--out", folder],
-            "unfinished store": self.folders.command("prepare", folder),
-            "unfinished run": self.folders.command("train", folder),
-        }[self.kind]
-
-    def _judged(self, end: Ended, seen: Ended) -> Outcome:
-        """Judge a command that opened a damaged folder, and `verify` before it."""
-        if end.problem or seen.problem:
-            return Outcome("wrong", _joined([end.problem, seen.problem]))
-        if seen.said == self.intact:  # such as half a line at the end of the checksums
-            return Outcome("without effect: all other files are compared as before")
-        if not seen.status:
-            return Outcome("silent", "verify finds nothing")
-        return Outcome("refused" if end.status else "found by verify alone")
-
-    def _completed(self, end: Ended) -> Outcome:
-        """Judge a command that goes on with what is unfinished."""
-        verb = "prepare" if self.part == "partial" else "train"
-        if end.problem:
-            return Outcome("wrong", end.problem)
-        if end.status:
-            return Outcome("refused")
-        expected, _ = self.folders.alone(verb)
-        found = differences(contents(self.folder), expected)
-        found = found or verified(self.folders, verb, self.folder)
-        return Outcome("silent", found) if found else Outcome("completed, the same bytes")
-
-    def close(self) -> None:
-        """Remove the copy."""
-        if self._copy is not None:
-            self._copy.__exit__(None, None, None)
-            self._copy = None
-
-
-def _files(place: Path, kind: str) -> list[Path]:
-    """Return the files with content of a store, run or benchmark, and of none inside it."""
-    from clinical_symile.tracking.checksums import CHECKSUMS_FILE, read_checksums
-
-    if kind == "unfinished store":
-        names = sorted(path.relative_to(place) for path in place.rglob("*") if path.is_file())
-    else:
-        names = [Path(name) for name in [*sorted(read_checksums(place) or {}), CHECKSUMS_FILE]]
-    return [name for name in names if (place / name).stat().st_size]
-
-
 def fuzz(name: str, mutations: int, seed: int, number: int) -> Outcome:
     """Mutate one kind of file many times in a child of this process."""
     del number
@@ -278,11 +144,11 @@ def sections(given: argparse.Namespace, folders: Folders) -> Iterator[Section]:
         seed = 100 * given.seed + place
         yield Section(f"SIGKILL: {verb}", count, partial(kill, folders, verb, seed))
     yield Section("full disk: prepare", given.disks, partial(full_disk, folders, given.seed))
-    for kind in DAMAGED:
+    for kind in PARTS:
         damage = Damage(folders, kind)
-        cuts = len(_CUTS) * len(damage.files) if given.cuts is None else given.cuts
+        cuts = len(CUTS) * len(damage.files) if given.cuts is None else given.cuts
         yield Section(f"cut files: {kind}", cuts, damage.cut)
-        seed = 100 * given.seed + 50 + DAMAGED.index(kind)
+        seed = 100 * given.seed + 50 + [*PARTS].index(kind)
         yield Section(f"mutations: {kind}", given.mutations, partial(damage.mutate, seed))
         damage.close()
     for name in CASES:

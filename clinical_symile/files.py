@@ -8,14 +8,12 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from clinical_symile.errors import DataError
 from clinical_symile.tracking.checksums import (
     CHECKSUMS_FILE,
     Checksum,
@@ -121,33 +119,6 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a binary file; see `write_file`."""
     write_file(path, lambda partial: partial.write_bytes(content))
-
-
-def read_json(path: Path, *, keys: Collection[str], action: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object with certain keys.
-
-    Args:
-        path: the file.
-        keys: keys that it must have.
-        action: what to do if it cannot be read, as a sentence.
-
-    Raises:
-        DataError: it is no such file.
-    """
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        problem = "" if isinstance(table, dict) else f"holds a {type(table).__name__}"
-    except (ValueError, RecursionError) as error:  # neither UTF-8 nor JSON
-        table, problem = {}, f"cannot be read ({type(error).__name__})"
-    lacking = [] if problem else [key for key in keys if key not in table]
-    if lacking:
-        problem = f"has no {', '.join(lacking)}"
-    if problem:
-        raise DataError(
-            f"{path}: {problem}; expected JSON with {', '.join(keys)}. {action}",
-            code="CS-R020",
-        )
-    return table
 
 
 def remove_file(path: Path) -> None:

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from clinical_symile import files
-from clinical_symile.errors import DataError
 from clinical_symile.files import (
     FolderBusyError,
     lock_folder,
-    read_json,
     remove_file,
     rename_folder,
     write_bytes,
@@ -321,14 +319,6 @@ def test_checksums_of_a_finished_folder_leave_out_folders_with_their_own(tmp_pat
         write_text(tmp_path / "runs" / "one" / "b.txt", "b")
     write_checksums(tmp_path)
     assert {*(read_checksums(tmp_path) or {})} == {"a.json"}
-
-
-@pytest.mark.parametrize("content", [b"", b"\xe4", b"[]", b"{", b"{}", b"\x00\x00", b"[" * 99999])
-def test_json_that_is_not_as_expected_is_a_sentence(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.json"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.json: .*; expected JSON with key\. Do this\."):
-        read_json(path, keys=("key",), action="Do this.")
 
 
 def test_a_file_of_an_outer_folder_has_its_checksum_while_an_inner_one_is_locked(

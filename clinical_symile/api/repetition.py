@@ -11,7 +11,6 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.files import read_json
 from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
@@ -20,6 +19,7 @@ from clinical_symile.reporting.benchmark_report import (
     read_record,
 )
 from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import Result, read_rows
 from clinical_symile.tracking.run import Run
 
@@ -137,5 +137,5 @@ def _recorded_store(folder: Path, run: Run) -> CohortStore:
             code="CS-R019",
         )
     action = "Name the store with --store."
-    place = read_json(inputs, keys=("store",), action=action)["store"]
+    place = read_json(inputs, types={"store": str}, action=action)["store"]
     return open_store(run.path.resolve() / str(place))

@@ -1,13 +1,16 @@
 """Copy runs and benchmarks to MLflow."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from clinical_symile.api._arguments import PathLike, as_run
 from clinical_symile.errors import DataError
 from clinical_symile.registry.names import path_in
-from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, report_page
+from clinical_symile.reporting.benchmark_report import (
+    BENCHMARK_FILE,
+    read_record,
+    report_page,
+)
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import default_uri, is_run_folder
@@ -65,7 +68,7 @@ def sync_folders(
 def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
     """Yield each run of a folder, where it is copied to by default, and the benchmark's report."""
     if (folder / BENCHMARK_FILE).is_file():
-        record = json.loads((folder / BENCHMARK_FILE).read_text(encoding="utf-8"))
+        record = read_record(folder)
         page = report_page(folder, record["report"])
         for name in record["runs"]:
             run = Run(path_in(folder / "runs", name))

@@ -1,16 +1,16 @@
 """Compare every file of a store, run or benchmark with its checksum."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_symile.api._arguments import PathLike
+from clinical_symile.data.store_manifest import known_checksums
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_checksums
 from clinical_symile.hashing import file_sha256
-from clinical_symile.registry.names import is_path_below, path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.checksums import (
     CHECKSUMS_FILE,
     ChangedFile,
@@ -21,6 +21,7 @@ from clinical_symile.tracking.checksums import (
     unlisted_files,
 )
 from clinical_symile.tracking.progress import ProgressBar, no_progress_bar
+from clinical_symile.tracking.records import read_json
 
 # The files by which a folder is known to be a store, a run or a benchmark.
 _MARKS = ("manifest.json", "run.toml", "benchmark.json", "oracle.json", CHECKSUMS_FILE)
@@ -142,9 +143,9 @@ def _folders(path: Path) -> list[Path]:
 def _lost_runs(folder: Path) -> list[ChangedFile]:
     """Name the runs of a benchmark's record whose folders are gone."""
     try:
-        record = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "benchmark.json", types={"runs": list[str]}, action="")
         runs = [path_in(folder / "runs", name) for name in record["runs"]]
-    except (OSError, ValueError, KeyError, TypeError, DataError):
+    except (OSError, DataError):
         return []  # no benchmark, or a damaged record, which its checksum shows
     action = "Restore it from a backup, or run the command that made the benchmark again."
     return [ChangedFile(run, "is missing", action) for run in runs if not run.is_dir()]
@@ -159,15 +160,8 @@ def _compare_with_manifest(folder: Path) -> tuple[int, Sequence[ChangedFile]]:
     if not path.is_file():
         return 0, []
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        arrays = {
-            path_in(Path(), name, suffix=".npy").name: one["sha256"]
-            for name, one in manifest["modalities"].items()
-        }
-        expected = {**arrays, **manifest.get("checksums", {})}
-        if not all(map(is_path_below, expected)):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+        expected = known_checksums(folder)
+    except DataError:
         return 0, [ChangedFile(path, "is not the manifest of a store", _PREPARE)]
     found = []
     for name, sha256 in expected.items():

@@ -122,7 +122,7 @@ def _definitions(directories: Sequence[Path]) -> DoctorFinding:
 
 
 def _store(path: Path) -> list[DoctorFinding]:
-    from clinical_symile.data.store import check_files  # here: pandas takes a while
+    from clinical_symile.data.store_manifest import check_files  # here: pandas takes a while
 
     try:
         check_files(path)

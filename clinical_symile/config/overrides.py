@@ -23,7 +23,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise DefinitionError(f"'{text}': expected field=value, such as epochs=10.", code="CS-F008")
     try:
         return field, tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return field, value
 
 

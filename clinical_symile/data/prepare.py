@@ -21,7 +21,8 @@ from clinical_symile.data.ingest.store_writer import (
     write_note_tables,
     write_store_tables,
 )
-from clinical_symile.data.store import CohortStore, known_checksums, open_store
+from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store_manifest import known_checksums
 from clinical_symile.errors import DataError
 from clinical_symile.files import (
     lock_folder,

@@ -157,7 +157,7 @@ def _write_source_locked(
     wanted = json.dumps({"version": __version__, **generator.parameters}, sort_keys=True)
     record = source / PARAMETERS_FILE
     if record.is_file():
-        if record.read_text(encoding="utf-8") != wanted:
+        if record.read_bytes() != wanted.encode():
             raise DataError(
                 f"{source}: was written with other parameters or by another version, see {record}. "
                 "Give another folder, or remove this one.",

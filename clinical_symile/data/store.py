@@ -11,7 +11,6 @@ files.parquet       the file of each sample's measurement, by modality
 <modality>.npy      measurements, aligned with the samples, zero where not present
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,16 +21,16 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.splits import SPLITS
+from clinical_symile.data.store_manifest import check_small_files, read_manifest
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import format_count, html_table
-from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
-from clinical_symile.registry.names import check_name, check_path, is_path_below, path_in
+from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.checksums import CHECKSUMS_FILE, check_folder, warn_unchecked
+from clinical_symile.tracking.records import read_parquet
 
-VERSION = 1
-
+_PREPARE_AGAIN = "Remove the store and prepare again."
 # The value of an uncertain label in a store, and the values that it may be read as.
 UNCERTAIN = 0.5
 UNCERTAIN_IS = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
@@ -113,7 +112,21 @@ class CohortStore:
         """Return the stored measurements of a modality, one per sample, mapped from disk."""
         if modality in self.converted:
             return self.converted[modality]
-        return np.load(array_path(self.path, modality), mmap_mode="r", allow_pickle=False)
+        file = array_path(self.path, modality)
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise DataError(
+                f"{file}: cannot be read as an array ({type(error).__name__}). {_PREPARE_AGAIN}",
+                code="CS-D017",
+            ) from None
+        expected = (len(self.samples), *self.manifest["modalities"][modality]["shape"])
+        if array.shape != expected:
+            raise DataError(
+                f"{file}: has the shape {array.shape}; expected {expected}. {_PREPARE_AGAIN}",
+                code="CS-D017",
+            )
+        return array
 
     def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:
         """Return the inputs of an encoder for some samples: zero where the modality is missing."""
@@ -194,9 +207,11 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
     path = Path(path)
     if (path / CHECKSUMS_FILE).is_file():
         check_folder(path, missing=True)
-    manifest = _manifest(path)
+    manifest = read_manifest(path)
+    if not (path / CHECKSUMS_FILE).is_file():  # as versions before 0.2.2 wrote it
+        check_small_files(path, manifest)
     warn_unchecked(path)
-    samples = pd.read_parquet(path / "samples.parquet")
+    samples = _read_samples(path, manifest)
     lists = path / "candidates.parquet"
     modalities = tuple(manifest["modalities"])
     return CohortStore(
@@ -205,92 +220,32 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
         samples=samples,
         modalities=modalities,
         present=samples[[f"present_{name}" for name in modalities]].to_numpy(dtype=bool),
-        candidates=pd.read_parquet(lists) if "candidates.parquet" in manifest["sizes"] else None,
+        candidates=read_parquet(lists, action=_PREPARE_AGAIN, code="CS-D017")
+        if lists.name in manifest["sizes"]
+        else None,
     )
+
+
+def _read_samples(path: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """Read the table of samples.
+
+    Raises:
+        DataError: it is damaged, or does not fit the manifest.
+    """
+    file = path / "samples.parquet"
+    samples = read_parquet(file, action=_PREPARE_AGAIN, code="CS-D017")
+    expected = ["sample", "subject", "split"]
+    expected += [f"present_{name}" for name in manifest["modalities"]]
+    expected += [f"outcome_{name}" for name in manifest["outcomes"]]
+    lacking = [name for name in expected if name not in samples.columns]
+    counted = sum(counts["samples"] for counts in manifest["counts"].values())
+    problems = [f"has no columns {', '.join(lacking)}"] if lacking else []
+    problems += [f"has {len(samples)} samples; expected {counted}"] * (len(samples) != counted)
+    if problems:
+        raise DataError(f"{file}: {'; '.join(problems)}. {_PREPARE_AGAIN}", code="CS-D017")
+    return samples
 
 
 def array_path(folder: Path, modality: str) -> Path:
     """Return the file of the measurements of a modality in the folder of a store."""
     return path_in(folder, modality, suffix=".npy")
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of a store, and check that all its files exist with their sizes."""
-    file = path / "manifest.json"
-    if not file.is_file():
-        raise DataError(
-            f"{path}: no manifest.json; expected a cohort store. Run `clinical-symile prepare`.",
-            code="CS-D015",
-        )
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        version = manifest["version"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        raise DataError(
-            f"{file}: not the manifest of a store. Remove {path} and prepare again.", code="CS-D015"
-        ) from None
-    if version != VERSION:
-        raise DataError(
-            f"{path}: a store of version {version}; expected {VERSION}. Remove it, prepare again.",
-            code="CS-D016",
-        )
-    _check_names(path, manifest)
-    problems = [
-        f"{path / name}: {_state(path / name)}; expected {size} bytes. Remove {path} and prepare "
-        "again."
-        for name, size in manifest["sizes"].items()
-        if not (path / name).is_file() or (path / name).stat().st_size != size
-    ]
-    if problems:
-        raise DataError(*problems, code="CS-D017")
-    return manifest
-
-
-def _check_names(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a manifest whose names would be read from another folder.
-
-    Raises:
-        DataError: the cohort, a modality, an outcome or a file has no possible name.
-    """
-    where = str(path / "manifest.json")
-    check_path(str(manifest.get("cohort")), what="cohort", where=where)
-    for what, key in (("modality", "modalities"), ("outcome", "outcomes")):
-        for name in manifest.get(key, ()):
-            check_name(name, what=what, where=where)
-    if not all(map(is_path_below, manifest["sizes"])):
-        raise DataError(
-            f"{where}: names a file outside the store; expected files of its folder. Get the store "
-            "again, or prepare it again.",
-            code="CS-D017",
-        )
-
-
-def known_checksums(path: Path) -> dict[str, str]:
-    """Return the checksum of every array and table of a store, as its manifest has it."""
-    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    arrays = {
-        array_path(path, name).name: about["sha256"]
-        for name, about in manifest["modalities"].items()
-    }
-    return arrays | manifest.get("checksums", {})
-
-
-def check_files(path: Path) -> None:
-    """Compare every array and table of a store with its checksum.
-
-    Raises:
-        DataError: the store is incomplete, or files changed since it was written; with every file.
-    """
-    _manifest(path)
-    expected = known_checksums(path)
-    problems = [
-        f"{path / name}: its checksum is not the manifest's. Remove the store and prepare again."
-        for name, sha256 in expected.items()
-        if file_sha256(path / name) != sha256
-    ]
-    if problems:
-        raise DataError(*problems, code="CS-D017")
-
-
-def _state(path: Path) -> str:
-    return f"{path.stat().st_size} bytes" if path.is_file() else "no such file"

@@ -13,7 +13,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.files import lock_folder, read_json
+from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.oracle_comparison import results_above_oracle
@@ -31,6 +31,7 @@ from clinical_symile.tracking.benchmark_tables import (
 )
 from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.mlflow import SyncResult
+from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import (
     Comparison,
     Result,
@@ -42,6 +43,18 @@ from clinical_symile.tracking.run import Run
 _Paired = TypeVar("_Paired", Comparison, NetBenefitDifference)
 
 BENCHMARK_FILE = "benchmark.json"
+# The values of `benchmark.json` and `oracle.json` that are read.
+_RECORD_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("report", "store", "description"), str),
+    **dict.fromkeys(("runs", "notes"), list[str]),
+    "definitions": dict[str, dict[str, Any]],
+    "versions": dict[str, str],
+    "elapsed_s": float,
+}
+_ORACLE_TYPES: Mapping[str, Any] = {
+    "total_correlation_nats": float,
+    **dict.fromkeys(("recall_at_1", "auroc"), dict[str, float]),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -155,10 +168,9 @@ def read_record(out: Path) -> dict[str, Any]:
     Raises:
         DataError: it cannot be read.
     """
-    keys = ("report", "runs", "definitions", "store", "notes", "description", "versions")
     return read_json(
         out / BENCHMARK_FILE,
-        keys=keys,
+        types=_RECORD_TYPES,
         action="Run `clinical-symile benchmark` again, which writes it anew.",
     )
 
@@ -222,5 +234,4 @@ def _oracle(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     action = "Remove the run's folder and run `clinical-symile benchmark` again."
-    keys = ("total_correlation_nats", "recall_at_1", "auroc")
-    return read_json(path, keys=keys, action=action)
+    return read_json(path, types=_ORACLE_TYPES, action=action)

@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 
 from clinical_symile.errors import DataError, warn_renamed
-from clinical_symile.files import lock_folder, read_json, write_file, write_text
+from clinical_symile.files import lock_folder, write_file, write_text
 from clinical_symile.formatting import format_p_value
 from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
 from clinical_symile.reporting.run_data import without_withheld
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
+from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import (
     Comparison,
     Result,
@@ -26,6 +27,7 @@ from clinical_symile.tracking.results import (
 )
 
 _ABOUT = "about.json"
+_ABOUT_TYPES = {"tasks": dict[str, dict[str, Any]] | None, "notes": list[str]}
 _RENAMED_KINDS = {"intervals": "performance", "losses": "noninferiority"}  # read until 0.3.0
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
 
@@ -279,8 +281,8 @@ def saved_about(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not path.is_file():
         return {}, ()
     action = "Restore it from a backup, or save the results again."
-    about = read_json(path, keys=("notes",), action=action)
-    return about.get("tasks", {}), tuple(about["notes"])
+    about = read_json(path, types=_ABOUT_TYPES, action=action)
+    return about.get("tasks") or {}, tuple(about["notes"])
 
 
 def rows_frame(rows: Sequence[Any]) -> pd.DataFrame:

@@ -20,11 +20,13 @@ from clinical_symile.errors import DataError, UncheckedFilesWarning
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.names import is_path_below
 from clinical_symile.registry.run_names import LEFT_OUT_FOLDERS
+from clinical_symile.tracking.records import wrong_fields
 
 CHECKSUMS_FILE = "checksums.jsonl"
 ALWAYS_HASHED_BYTES = 16 << 20  # larger files are compared by size alone when a folder is opened
 
 _FORM = 1
+_TYPES = {"file": str, "size": int | None, "sha256": str | None}
 # The kinds of files that stores, runs and benchmarks consist of.
 _KINDS = (".json", ".jsonl", ".npy", ".parquet", ".safetensors", ".toml")
 _TABLES = ".jsonl"
@@ -109,10 +111,10 @@ def read_checksums(folder: Path) -> dict[str, list[Checksum]] | None:
             raise ValueError
         for line in lines[:-1]:  # what follows the last line break was cut off while it was added
             one = Checksum(**json.loads(line))
-            if not is_path_below(one.file):
+            if wrong_fields(asdict(one), _TYPES) or not is_path_below(one.file):
                 raise ValueError
             found.setdefault(one.file, []).append(one)
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(
             f"{path}: was changed or cut; expected the checksums that were written with the "
             f"{_kind(folder)}. Restore it from a backup. If you know that the other files are "

@@ -33,7 +33,7 @@ def is_held_by_parent(holder: Path) -> bool:
     try:
         about = json.loads(holder.read_text(encoding="utf-8"))
         return (about["process"], about["host"]) == (os.getppid(), socket.gethostname())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -42,5 +42,5 @@ def describe_holder(holder: Path) -> str:
     try:
         about = json.loads(holder.read_text(encoding="utf-8"))
         return f"process {about['process']} on {about['host']}, since {about['since']},"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 from clinical_symile.errors import DataError, Problem
 from clinical_symile.files import write_text
 from clinical_symile.formatting import SMALLEST_COUNT
+from clinical_symile.tracking.records import parse_json, read_lines, wrong_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,24 +258,26 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
     what = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
     rows: list[_Row] = []
     others: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    types = get_type_hints(kind)
+    action = f"Remove {path.name} and evaluate again."
+    lines = read_lines(path, action=action, code="CS-R012")
+    for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError):
+            row = parse_json(line)
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             others.setdefault(f"not a {what}; expected the fields {', '.join(ordered)}", number)
         elif not required <= set(row) <= names:
             found = set(row) | (names - required)
             others.setdefault(_difference(found, names, what=what), number)
+        elif wrong := wrong_fields(row, {name: types[name] for name in row}):
+            others.setdefault(f"not a {what}: {'; '.join(wrong)}", number)
         else:
             rows.append(kind(**row))
     if others:
         raise DataError(
-            *(
-                f"{path}, line {number}: {problem}. Remove {path.name} and evaluate again."
-                for problem, number in others.items()
-            ),
+            *(f"{path}, line {number}: {problem}. {action}" for problem, number in others.items()),
             code="CS-R012",
         )
     return rows

@@ -1,7 +1,6 @@
 """Read and write a run's folder, which is the record of what was done and found."""
 
 import json
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,13 @@ from clinical_symile.formatting import html_table
 from clinical_symile.registry.names import check_name, check_path, name_of, path_in
 from clinical_symile.tracking.analysis_tables import EVALUATE, read_analysis
 from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.records import (
+    parse_json,
+    read_lines,
+    read_parquet,
+    read_text,
+    read_toml_record,
+)
 from clinical_symile.tracking.results import (
     Result,
     SkippedResult,
@@ -37,6 +43,17 @@ _SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
 _Row = Result | SkippedResult
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 _TABLE, _DIGEST = ".parquet", ".digest"
+_EVALUATE_AGAIN = "Remove it and run `clinical-symile evaluate` again."
+# The values of `run.toml` that are read; other kinds of models have fewer.
+_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("name", "task", "task_digest", "cohort", "store_digest"), str | None),
+    **dict.fromkeys(("baseline", "version", "started", "finished"), str | None),
+    "seed": int | None,
+    "definition": dict[str, Any] | None,
+    "versions": dict[str, str] | None,
+    "saw_labels": list[str] | None,
+    "reconciled": list[str] | None,
+}
 
 
 @dataclass(frozen=True)
@@ -126,14 +143,21 @@ class Run:
         path = self.path / "history.jsonl"
         if not path.is_file():
             return []
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (ValueError, RecursionError):  # neither UTF-8 nor JSON
-            raise DataError(
-                f"{path}: a line is not JSON; expected one object per epoch. The file was changed "
-                "or cut: remove the run's folder and train again.",
-                code="CS-R003",
-            ) from None
+        action = "The file was changed or cut: remove the run's folder and train again."
+        history: list[dict[str, Any]] = []
+        for number, line in enumerate(read_lines(path, action=action, code="CS-R003"), start=1):
+            try:
+                epoch = parse_json(line)
+            except (ValueError, RecursionError):
+                epoch = None
+            if not isinstance(epoch, dict):
+                raise DataError(
+                    f"{path}, line {number}: not an object in JSON; expected one per epoch. "
+                    f"{action}",
+                    code="CS-R003",
+                )
+            history.append(epoch)
+        return history
 
     @property
     def results(self) -> list[Result]:
@@ -169,12 +193,12 @@ class Run:
                 "`clinical-symile evaluate`.",
                 code="CS-R011",
             )
-        return pd.read_parquet(path)
+        return read_parquet(path, action=_EVALUATE_AGAIN)
 
     def tuning_outcome(self, task: str, missingness: str) -> pd.DataFrame | None:
         """Read the predictions for the tuning split; None where there are none."""
         path = path_in(self.path / "tuning", task, missingness, suffix=_TABLE)
-        return pd.read_parquet(path) if path.is_file() else None
+        return read_parquet(path, action=_EVALUATE_AGAIN) if path.is_file() else None
 
     def analysis_digest(self, task: str) -> str | None:
         """Read the digest of the results and outcomes that a task's analysis was computed from.
@@ -187,7 +211,7 @@ class Run:
                 if folder == _ANALYSIS_BEFORE_0_2:
                     old, new = f"the folder '{folder}/'", f"'{_ANALYSIS}/'"
                     warn_renamed(old, new, where=str(self.path), advice=EVALUATE)
-                return path.read_text(encoding="utf-8")
+                return read_text(path, action="Remove it: the analysis is computed again.")
         return None
 
     def write_analysis_digest(self, task: str, digest: str) -> None:
@@ -333,13 +357,9 @@ class Run:
         """Read `run.toml`; None where it does not exist."""
         path = self.path / "run.toml"
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            return read_toml_record(path, types=_TYPES, action="Train again.", code="CS-R003")
         except FileNotFoundError:
             return None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DataError(
-                f"{path}: not valid TOML: {error}. Train again.", code="CS-R003"
-            ) from None
 
     def _write_toml(self, table: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_symile.data.store import CohortStore, check_files, open_store
+from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store_manifest import check_files
 from clinical_symile.errors import DataError
 from clinical_symile.files import write_checksums
 from clinical_symile.modalities.ecg import Ecg

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.config.splits import SPLITS as SPLIT_NAMES
 from clinical_symile.data.audit.audit import audit_store
 from clinical_symile.data.audit.finding import AuditFinding, Severity
-from clinical_symile.data.store import VERSION, CohortStore, open_store
+from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store_manifest import VERSION
 from clinical_symile.files import write_checksums
+from clinical_symile.hashing import file_sha256
 from clinical_symile.modalities.ecg import LEADS, Ecg
 from clinical_symile.modalities.labs import Labs
 
@@ -43,13 +46,44 @@ class Made:
             for name, adapter in (("ecg", Ecg), ("labs", Labs))
         }
         modalities = {
-            name: {"adapter": name, "parts": parts[name], "statistics": statistics}
+            name: {
+                **{"adapter": name, "parts": parts[name], "statistics": statistics, "unit": "1"},
+                "shape": list(self.arrays[name].shape[1:]),
+                "dtype": str(self.arrays[name].dtype),
+                "sha256": file_sha256(folder / f"{name}.npy"),
+            }
             for name, statistics in (fitted | self.statistics).items()
         }
+        splits = {split: (self.samples["split"] == split).to_numpy() for split in SPLIT_NAMES}
+        none = {"positive": 0, "negative": 0, "uncertain": 0, "unknown": 0}
+        outcomes = [name for name in self.samples.columns if str(name).startswith("outcome_")]
+        words = ("digest", "source_digest", "title", "description", "access", "license", "citation")
+        empty = ("units", "left_out", "already_known", "versions")
         manifest = {
             "version": VERSION,
             "cohort": "made",
+            **dict.fromkeys(words, "made"),
+            **{key: {} for key in empty},
             "modalities": modalities,
+            "counts": {
+                split: {
+                    "samples": int(rows.sum()),
+                    "subjects": int(self.samples.loc[rows, "subject"].nunique()),
+                    "present": {
+                        name: int(self.samples.loc[rows, f"present_{name}"].sum())
+                        for name in modalities
+                    },
+                    "patterns": {},
+                }
+                for split, rows in splits.items()
+            },
+            "rows": len(self.samples),
+            "rejected": {name: {} for name in modalities},
+            "noted": {name: {} for name in modalities},
+            "outcomes": {
+                str(name).removeprefix("outcome_"): dict.fromkeys(SPLIT_NAMES, none)
+                for name in outcomes
+            },
             "ranges": self.ranges,
             "sizes": {path.name: path.stat().st_size for path in folder.iterdir()},
         }

@@ -14,6 +14,11 @@ _HUGE_TEXT = (
     *(b"99999999999", b"-1", b"0", b"nan", b"1e999", b"16x100000", b"4294967295", b"-99999999"),
     *(b"9" * 400, b"", b"1" * 30 + b".5", b"0x7fffffff"),
 )
+# Values of another type than the one that they replace, and letters that no UTF-8 file can hold.
+_OTHER_TYPES = (
+    *(b"null", b"[]", b"{}", b"1", b"-0.5", b"true", b'"a"', b'""', b'[{"a": 1}]'),
+    *(b'"\\ud800"', b'"\\u0000"', b'"../a"', b"NaN"),
+)
 _HUGE_INTEGERS = (b"\xff", b"\x7f", b"\x80", b"\x00")
 
 
@@ -132,6 +137,15 @@ def _nested(data: bytes, rng: np.random.Generator) -> bytes:
     return data[:place] + _choice((b"[", b"{", b"(", b"<a>"), rng) * 5000 + data[place:]
 
 
+def _other_type(data: bytes, rng: np.random.Generator) -> bytes:
+    """Replace one number or quoted text by a value of another type."""
+    values = list(re.finditer(rb'"[^"\n]*"|-?\d[\d.]*|\bnull\b', data[:1_000_000]))
+    if not values:
+        return _huge_text(data, rng)
+    one = values[int(rng.integers(len(values)))]
+    return data[: one.start()] + _choice(_OTHER_TYPES, rng) + data[one.end() :]
+
+
 def _part(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
     first = int(rng.integers(len(data)))
     return first, min(len(data), first + int(rng.integers(1, max(2, min(5000, len(data) // 2)))))
@@ -160,5 +174,6 @@ _MUTATORS: Mapping[str, Callable[[bytes, np.random.Generator], bytes]] = {
     "latin_1": _latin_1,
     "utf_16": _utf_16,
     "nested": _nested,
+    "other_type": _other_type,
 }
 KINDS = tuple(_MUTATORS)

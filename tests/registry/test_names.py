@@ -40,7 +40,7 @@ KNOWN_PLACES = {
     "data.ingest.recordings": "names of the store, after `is_path_below`",
     "data.ingest.store_writer": "`samples` and `files`",
     "data.prepare": "two tables of the package; files found on disk",
-    "data.store": "names of the manifest, after `is_path_below`",
+    "data.store_manifest": "names of the manifest, after `is_path_below`",
     "evaluation.analysis.analyze": "`outcomes` and `tuning`",
     "files": "a file beside its final name",
     "modalities.waveform_files.wfdb_record": "a name without a folder, which with_name() holds",

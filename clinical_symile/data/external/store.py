@@ -15,7 +15,8 @@ from clinical_symile.config.splits import SPLITS
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.predictions import Predictions
-from clinical_symile.data.store import VERSION, CohortStore, open_store
+from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store_manifest import VERSION
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, rename_folder, write_checksums, write_text
 from clinical_symile.formatting import format_count

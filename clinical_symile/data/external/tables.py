@@ -15,6 +15,7 @@ from clinical_symile.data.ingest.csv_files import detect_encoding, text_codec
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.hashing import digest_of, file_sha256
+from clinical_symile.tracking.records import UNREADABLE_TABLE
 
 _CSV, _PARQUET = (".csv", ".csv.gz"), ".parquet"
 ENDINGS = (*_CSV, _PARQUET)
@@ -95,13 +96,6 @@ def unused_columns(file: str, names: Sequence[Any], *, kept: bool = False) -> li
     return [f"{file}: the columns {some}{rest} are {done}."]
 
 
-# What readers raise for a damaged file; pandas raises the last three for its own metadata.
-_UNREADABLE = (
-    *(ValueError, OSError, EOFError, NotImplementedError),
-    *(LookupError, TypeError, AttributeError),
-)
-
-
 def _read_file(path: Path) -> pd.DataFrame:
     """Read one file; see `read_table`."""
     try:
@@ -112,7 +106,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         else:
             # The names of folders are not columns: without this, `label=1/` would make one.
             table = pd.read_parquet(path, partitioning=None)
-    except (*_UNREADABLE, csv.Error, zlib.error) as error:
+    except (*UNREADABLE_TABLE, csv.Error, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read ({type(error).__name__}). Write it again.", code="CS-M001"
         ) from None

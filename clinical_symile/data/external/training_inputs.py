@@ -19,8 +19,23 @@ from clinical_symile.files import write_text
 from clinical_symile.formatting import format_count
 from clinical_symile.hashing import digest_of
 from clinical_symile.modalities.panel_matching import match_panels
+from clinical_symile.tracking.records import read_json, wrong_fields
 
 INPUTS_FILE = "inputs.json"
+_ACTION = "Name that store with --training-store, or evaluate the run on it once: this writes them."
+# The values of `inputs.json` that are read, and those of each modality.
+_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("store_digest", "store"), str),
+    "modalities": dict[str, dict[str, Any]],
+    "units": dict[str, list[str]],
+}
+_MODALITY_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("adapter", "dtype", "unit"), str),
+    "shape": list[int],
+    "parts": list[str],
+    "statistics": dict[str, Any],
+    "train_samples": int,
+}
 # What must be equal for an encoder to read another store; a panel is matched instead.
 _SAME = ("adapter", "dtype", "unit", "shape", "parts")
 _FEW = 10
@@ -67,16 +82,18 @@ def read_inputs(folder: Path, *, store_digest: str) -> dict[str, Any]:
     path = folder / INPUTS_FILE
     problem = "no such file, as in runs of version 0.2.0"
     if path.is_file():
-        try:
-            inputs = json.loads(path.read_text(encoding="utf-8"))
-            if inputs["store_digest"] == store_digest and inputs["modalities"]:
-                return inputs
-            problem = "of another store"
-        except (ValueError, KeyError, TypeError):
-            problem = "cannot be read"
+        inputs = read_json(path, types=_TYPES, action=_ACTION, code="CS-R016")
+        wrong = [
+            f"modalities.{name}: {one}"
+            for name, about in inputs["modalities"].items()
+            for one in wrong_fields(about, _MODALITY_TYPES)
+        ]
+        if not wrong and inputs["store_digest"] == store_digest and inputs["modalities"]:
+            return inputs
+        problem = "; ".join(wrong) or "of another store"
     raise DataError(
         f"{path}: {problem}; expected the statistics of the store that the run was trained on. "
-        "Name that store with --training-store, or evaluate the run on it once: this writes them.",
+        f"{_ACTION}",
         code="CS-R016",
     )
 

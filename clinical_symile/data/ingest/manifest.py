@@ -17,7 +17,8 @@ from clinical_symile import __version__
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.data.ingest.store_writer import in_split
-from clinical_symile.data.store import UNCERTAIN, VERSION
+from clinical_symile.data.store import UNCERTAIN
+from clinical_symile.data.store_manifest import VERSION
 from clinical_symile.files import write_text
 from clinical_symile.hashing import digest_of_stream, file_sha256
 
