@@ -194,7 +194,13 @@ def _definitions(folder: Path, kind: str) -> list[tuple[str, Path]]:
 
 
 def _first_comment(template: Path) -> dict[str, Any]:
-    text = template.read_text(encoding="utf-8")
+    try:
+        text = template.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DefinitionError(
+            f"{template}: byte {error.start} is not UTF-8; expected a template. Save it as UTF-8.",
+            code="CS-F002",
+        ) from None
     start, _, rest = text.partition("{#")
     if start.strip() or "#}" not in rest:
         raise DefinitionError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from clinical_symile import formatting
@@ -103,6 +104,10 @@ def draw_sections(
     return drawn
 
 
+# What the expressions of a template raise, and a template that is not UTF-8.
+_TEMPLATE_ERRORS = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+
+
 def render_page(template: Path | None, *, context: Mapping[str, Any], out: Path) -> None:
     """Write a page; the file appears only when it is complete.
 
@@ -118,11 +123,12 @@ def render_page(template: Path | None, *, context: Mapping[str, Any], out: Path)
     name = _DEFAULT_TEMPLATE if template is None else template.name
     try:
         text = _environment(folders).get_template(name).render(context)
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, *_TEMPLATE_ERRORS) as error:
         line = getattr(error, "lineno", None)
         where = f"{template or name}, line {line}" if line else str(template or name)
+        kind = "" if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: "
         raise DefinitionError(
-            f"{where}: {error}. reports/README.md lists the variables of a template.",
+            f"{where}: {kind}{error}. reports/README.md lists the variables of a template.",
             code="CS-F022",
         ) from error
     write_text(out, text)
@@ -146,7 +152,7 @@ def figure_count(number: int) -> str:
 def _environment(folders: Sequence[Path]) -> jinja2.Environment:
     script = (builtin_catalog_directory() / "reports/shared/page.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
-    environment = jinja2.Environment(
+    environment = SandboxedEnvironment(  # a stranger's template runs no code of Python
         loader=jinja2.FileSystemLoader([*folders, builtin_catalog_directory() / "reports"]),
         undefined=jinja2.StrictUndefined,
         autoescape=True,

@@ -59,7 +59,15 @@ def show_dashboard(
             code="CS-L003",
         )
     _check_port(port)
-    move_files(database)
+    try:
+        move_files(database)
+        page = runs_page(database)
+    except sqlite3.Error as error:
+        raise DataError(
+            f"{database}: cannot be read as a database of MLflow ({error}). Move it away; "
+            "`clinical-symile sync` makes a new one from the folders of the runs.",
+            code="CS-L003",
+        ) from None
     command = [sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port)]
     command += ["--backend-store-uri", sqlite_uri(database)]
     with tempfile.TemporaryFile() as said:
@@ -80,7 +88,7 @@ def show_dashboard(
                     "Try `mlflow ui` by hand.",
                     code="CS-L004",
                 )
-            on_start(f"http://{_HOST}:{port}/{runs_page(database)}")
+            on_start(f"http://{_HOST}:{port}/{page}")
             process.wait()
         finally:
             _end(process)

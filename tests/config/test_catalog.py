@@ -64,6 +64,13 @@ def test_broken_toml_is_reported_with_its_line(tmp_path: Path):
         read_toml(path)
 
 
+def test_toml_with_a_number_of_5000_digits_is_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "report.toml"
+    file.write_text(f"a = {'9' * 5000}")
+    with pytest.raises(DefinitionError, match="not valid TOML"):
+        read_toml(file)
+
+
 def test_toml_that_is_nested_too_deeply_is_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "report.toml"
     file.write_text(f"a = {'[' * 5000}{']' * 5000}")

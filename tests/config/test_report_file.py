@@ -59,6 +59,13 @@ def test_a_template_without_a_definition_is_refused(tmp_path: Path, text: str, m
         read_requirements(template)
 
 
+def test_a_template_that_is_not_utf_8_is_one_sentence(tmp_path: Path):
+    template = tmp_path / "mine.html.j2"
+    template.write_bytes('{#\ndescription = "Größe."\n#}'.encode("latin-1"))
+    with pytest.raises(DefinitionError, match=r"mine\.html\.j2: byte 20 is not UTF-8"):
+        read_requirements(template)
+
+
 def test_reading_a_report_loads_neither_matplotlib_nor_torch():
     code = (
         "import sys; from pathlib import Path; "

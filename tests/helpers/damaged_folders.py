@@ -151,7 +151,7 @@ class Damage:
             "benchmark": [report],
             "unfinished store": [self.folders.command("prepare", folder)],
             "unfinished run": [self.folders.command("train", folder)],
-            "store without checksums": [card, ["audit", store], evaluate, ["verify", store]],
+            "store without checksums": [card, evaluate, ["verify", store]],
             "run without checksums": [
                 compare,
                 evaluate,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.damaged_folders import PARTS
 from tests.helpers.robust_folders import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "robustness.py"
 # `test_fuzz_files` has the mutations of recordings, tables and definitions.
 COUNTS = ("--pairs", "2", "--kills", "8", "--disks", "2", "--cuts", "4", "--mutations", "20")
-DAMAGED = ("store", "run", "benchmark", "unfinished store", "unfinished run")
 
 
 @pytest.mark.slow
@@ -35,6 +35,6 @@ def test_pairs_kills_full_disks_and_damaged_files_lose_nothing(tmp_path: Path) -
         **{f"two at once: {verb}": 2 for verb in VERBS},
         **{f"SIGKILL: {verb}": 2 for verb in kills},
         "full disk: prepare": 2,
-        **{f"cut files: {kind}": 4 for kind in DAMAGED},
-        **{f"mutations: {kind}": 20 for kind in DAMAGED},
+        **{f"cut files: {kind}": 4 for kind in PARTS},
+        **{f"mutations: {kind}": 20 for kind in PARTS},
     }

@@ -457,6 +457,11 @@ def test_nothing_to_report_is_said(tmp_path: Path):
         ("{{ resutls }}", "'resutls' is undefined"),
         ("{{ cohort.titel }}", "no attribute 'titel'"),
         ("{% for x in %}", "line 1"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ 1 + 'a' }}", "TypeError"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ cohort.__init__.__globals__ }}", "unsafe|no attribute"),
+        ("{% include '../secret.txt' %}", "secret"),
     ],
 )
 def test_a_template_that_uses_an_unknown_variable_is_refused(
@@ -469,6 +474,14 @@ def test_a_template_that_uses_an_unknown_variable_is_refused(
     with pytest.raises(DefinitionError, match=rf"(?s)template\.html\.j2.*{message}"):
         render(report, data=made_data(), out=out)
     assert not out.exists()
+
+
+def test_a_template_that_is_not_utf_8_is_one_sentence(tmp_path: Path):
+    report = tmp_path / "report.toml"
+    report.write_text('description = "Mine."\n')
+    report.with_name("template.html.j2").write_bytes("Größe".encode("latin-1"))
+    with pytest.raises(DefinitionError, match=r"template\.html\.j2: UnicodeDecodeError"):
+        render(report, data=made_data(), out=tmp_path / "page.html")
 
 
 def test_an_own_report_is_a_list_of_sections(tmp_path: Path):
