@@ -52,7 +52,9 @@ _SPLIT_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("samples", "subjects"), int),
     **dict.fromkeys(("present", "patterns"), _COUNTS),
 }
-_LABELS = ("positive", "negative", "uncertain", "unknown")
+_LABEL_TYPES: Mapping[str, Any] = dict.fromkeys(
+    ("positive", "negative", "uncertain", "unknown"), int
+)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def _check_values(path: Path, manifest: Mapping[str, Any]) -> None:
         nested = [(f"modalities.{name}", one, _MODALITY_TYPES) for name, one in modalities.items()]
         nested += [(f"counts.{split}", counts.get(split, {}), _SPLIT_TYPES) for split in SPLITS]
         nested += [
-            (f"outcomes.{name}.{split}", labels.get(split, {}), dict.fromkeys(_LABELS, int))
+            (f"outcomes.{name}.{split}", labels.get(split, {}), _LABEL_TYPES)
             for name, labels in manifest["outcomes"].items()
             for split in SPLITS
         ]
