@@ -48,7 +48,7 @@ def readers(folder: Path) -> Iterator[tuple[str, list[list[str | Path]]]]:
     card: list[str | Path] = ["card", store, "--out", folder.parent / "card.html"]
     yield "store/manifest.json", [card, ["audit", store], compare, evaluate, [*train]]
     yield "runs/symile-0/run.toml", [report, compare, evaluate, [*sync_run], rerun_run, [*train]]
-    yield "runs/symile-0/history.jsonl", [report, [*sync_run], [*train]]
+    yield "runs/symile-0/history.jsonl", [report, [*sync_run]]
     yield "runs/symile-0/results.jsonl", [evaluate, [*sync_run], export_run, rerun_run]
     yield "runs/symile-0/inputs.json", [rerun_run]
     for name in ANALYSIS_TABLES:

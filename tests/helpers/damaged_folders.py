@@ -54,6 +54,8 @@ PARTS: Mapping[str, _Part] = {
     "store": _Part(_STORE),
     "run": _Part(_RUN),
     "benchmark": _Part(Path()),
+    "second run": _Part(Path("runs", "clip-0")),
+    "oracle": _Part(Path("runs", "oracle")),
     "unfinished store": _Part(Path("store.partial"), "partial"),
     "unfinished run": _Part(_RUN, "stopped"),
     # As version 0.2.1 wrote them: nothing but the content can tell that they are damaged.
@@ -61,6 +63,8 @@ PARTS: Mapping[str, _Part] = {
     "run without checksums": _Part(_RUN, sealed=False),
     "benchmark without checksums": _Part(Path(), sealed=False),
 }
+# Their files are those of a run, whose mutations are counted: they are only cut.
+ONLY_CUT = ("second run", "oracle")
 
 
 class Damage:
@@ -149,6 +153,8 @@ class Damage:
             "store": [card],
             "run": [compare],
             "benchmark": [report],
+            "second run": [compare],
+            "oracle": [report],
             "unfinished store": [self.folders.command("prepare", folder)],
             "unfinished run": [self.folders.command("train", folder)],
             "store without checksums": [card, evaluate, ["verify", store]],

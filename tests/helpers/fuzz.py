@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,7 +30,11 @@ import numpy as np
 from tests.helpers.mutations import KINDS, mutate
 
 SECONDS = 20  # for one file; more is a hang
+# How a damaged file can end: see `_try`. A process that a library holds in C is killed later.
+ENDINGS = ("refused", "same", "noted", "silent", "hung", "failed")
+_KILLED_AFTER_S = 3 * SECONDS
 CANARY = "Zanzibar"
+_MARK = "damaged"  # touched for every file, so that the parent notices a hang
 
 
 @dataclass(frozen=True)
@@ -71,23 +76,41 @@ def in_child(name: str, make: Callable[[Path], Case], mutations: int, seed: int)
         if not child:
             work = Path(folder) / "files"
             work.mkdir()
+            before_kb = _resident_kb()  # what it has of its parent
             try:
-                found = _run(make(work), mutations, seed)
+                mark = work / _MARK
+                found = _run(make(work), mutations, seed, before_kb=before_kb, mark=mark)
             except BaseException:
                 found = {"problems": [traceback.format_exc()[-2000:]]}
             answer.write_text(json.dumps(found))
             os._exit(0)
-        _, status = os.waitpid(child, 0)
+        status, hung = _wait(child, Path(folder) / "files")
+        if hung:
+            problems = [f"a file took more than {_KILLED_AFTER_S} s"]
+            return {"name": name, "hung": 1, "problems": problems}
         if not answer.exists():
             died = os.waitstatus_to_exitcode(status)
             return {"name": name, "problems": [f"the process died ({died})"]}
         return {"name": name, **json.loads(answer.read_text())}
 
 
-def _run(case: Case, mutations: int, seed: int) -> dict[str, Any]:
+def _wait(child: int, work: Path) -> tuple[int, bool]:
+    """Wait for a child; kill one in which no new file was damaged for a minute."""
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status, False
+        marks = [path.stat().st_mtime for path in (work, work / _MARK) if path.exists()]
+        if marks and time.time() - max(marks) > _KILLED_AFTER_S:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return 0, True
+        time.sleep(0.05)
+
+
+def _run(case: Case, mutations: int, seed: int, *, before_kb: int, mark: Path) -> dict[str, Any]:
     whole = case.file.read_bytes()
     original, known = case.read()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     counts: Counter[str] = Counter()
     silent: Counter[str] = Counter()
     problems: list[str] = []
@@ -96,6 +119,7 @@ def _run(case: Case, mutations: int, seed: int) -> dict[str, Any]:
         kind = KINDS[number % len(KINDS)]
         damaged = mutate(whole, np.random.default_rng([seed, number]), kind)
         case.file.write_bytes(damaged)
+        mark.touch()
         signal.alarm(SECONDS)
         word = _try(case, original, known, f"{kind} {number}", problems)
         signal.alarm(0)
@@ -104,7 +128,7 @@ def _run(case: Case, mutations: int, seed: int) -> dict[str, Any]:
             silent[kind] += 1
             if case.must_tell and case.statement(damaged) != case.statement(whole):
                 problems.append(f"{kind} {number}: other values without a word")
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) // 1024
     return {**counts, "memory_mb": memory, "silent_by": dict(silent), "problems": problems}
 
 
@@ -119,6 +143,9 @@ def _try(case: Case, original: Any, known: list[str], what: str, problems: list[
         if CANARY in str(verdict):
             problems.append(f"{what}: a value of a patient in the message")
         return "refused"
+    except TimeoutError as error:
+        problems.append(f"{what}: {error}")
+        return "hung"
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}:{last.lineno}"
@@ -127,6 +154,12 @@ def _try(case: Case, original: Any, known: list[str], what: str, problems: list[
     if _same(values, original):
         return "same"
     return "noted" if set(notes) - set(known) else "silent"
+
+
+def _resident_kb() -> int:
+    """Return the memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def _same(one: Any, other: Any) -> bool:
