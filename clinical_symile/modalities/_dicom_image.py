@@ -82,13 +82,13 @@ def open_dicom_image(file: Path, note: Note, *, force: bool) -> DecodedImage:
                 raise Rejected("not-readable", "neither an image that Pillow knows nor a DICOM")
             _check_dicom(dataset, note)
             pixels = _dicom_pixels(dataset, note)
+            view = _dicom_view(dataset)
     except Rejected:
         raise
     except Exception as error:  # whatever a broken DICOM makes pydicom and its decoders raise
         if is_file_error(error):
             raise
         raise decoder_verdict("pydicom", error) from None
-    view = _dicom_view(dataset)
     if not view:
         note("view-unknown")
     return DecodedImage(rescale_to_8_bit(pixels), view)

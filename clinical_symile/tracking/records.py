@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_symile.errors import DataError
+from clinical_symile.errors import DataError, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +44,11 @@ def read_text(path: Path, *, action: str, code: str = RECORD) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: byte {error.start} is not UTF-8; expected text. {action}", code=code
+        raise _unreadable(
+            f"{path}: byte {error.start} is not UTF-8; expected text. {action}", code
         ) from None
     if "\0" in text:
-        raise DataError(f"{path}: holds a zero byte; expected text. {action}", code=code)
+        raise _unreadable(f"{path}: holds a zero byte; expected text. {action}", code)
     return text
 
 
@@ -77,6 +77,31 @@ def read_json(
         DataError: it is no such file.
     """
     return _checked(path, _parsed(path, parse_json, "JSON", action, code), types, action, code)
+
+
+def read_json_lines(path: Path, *, action: str, code: str = RECORD) -> list[dict[str, Any]]:
+    """Read a file with one JSON object per line.
+
+    Args:
+        path: the file.
+        action: what to do if it cannot be read, as a sentence.
+        code: the code of the error.
+
+    Raises:
+        DataError: a line is no such object.
+    """
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(read_lines(path, action=action, code=code), start=1):
+        try:
+            row = parse_json(line)
+        except _UNREADABLE:
+            row = None
+        if not isinstance(row, dict):
+            raise _unreadable(
+                f"{path}, line {number}: not an object in JSON; expected one. {action}", code
+            )
+        found.append(row)
+    return found
 
 
 def read_toml_record(
@@ -131,12 +156,12 @@ def read_parquet(path: Path, *, action: str, code: str = RECORD) -> "pd.DataFram
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file. {action}", code=code) from None
+        raise _unreadable(f"{path}: no such file. {action}", code) from None
     except UNREADABLE_TABLE as error:
         if isinstance(error, PermissionError):
             raise
-        raise DataError(
-            f"{path}: cannot be read as Parquet ({type(error).__name__}). {action}", code=code
+        raise _unreadable(
+            f"{path}: cannot be read as Parquet ({type(error).__name__}). {action}", code
         ) from None
 
 
@@ -173,16 +198,20 @@ def _words(kind: Any) -> str:
     return text.replace("typing.", "").replace("collections.abc.", "")
 
 
+def _unreadable(sentence: str, code: str) -> DataError:
+    return DataError(Problem(sentence, code), code="CS-R020")
+
+
 def _parsed(path: Path, parse: Any, form: str, action: str, code: str) -> dict[str, Any]:
     text = read_text(path, action=action, code=code)
     try:
         table = parse(text)
     except _UNREADABLE as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise DataError(f"{path}: not valid {form}: {what}. {action}", code=code) from None
+        raise _unreadable(f"{path}: not valid {form}: {what}. {action}", code) from None
     if not isinstance(table, dict):
-        raise DataError(
-            f"{path}: holds a {type(table).__name__}; expected an object. {action}", code=code
+        raise _unreadable(
+            f"{path}: holds a {type(table).__name__}; expected an object. {action}", code
         )
     return table
 
@@ -192,5 +221,5 @@ def _checked(
 ) -> dict[str, Any]:
     problems = wrong_fields(table, types)
     if problems:
-        raise DataError(f"{path}: {'; '.join(problems)}. {action}", code=code)
+        raise _unreadable(f"{path}: {'; '.join(problems)}. {action}", code)
     return table

@@ -17,8 +17,7 @@ from clinical_symile.registry.names import check_name, check_path, name_of, path
 from clinical_symile.tracking.analysis_tables import EVALUATE, read_analysis
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.records import (
-    parse_json,
-    read_lines,
+    read_json_lines,
     read_parquet,
     read_text,
     read_toml_record,
@@ -43,6 +42,7 @@ _SHOWN = ("task", "baseline", "external", "cohort", "store_digest", "seed")
 _Row = Result | SkippedResult
 _ANALYSIS, _ANALYSIS_BEFORE_0_2 = "analysis", "told"
 _TABLE, _DIGEST = ".parquet", ".digest"
+_TRAIN_AGAIN = "The file was changed or cut: remove the run's folder and train again."
 _EVALUATE_AGAIN = "Remove it and run `clinical-symile evaluate` again."
 # The values of `run.toml` that are read; other kinds of models have fewer.
 _TYPES: Mapping[str, Any] = {
@@ -51,8 +51,7 @@ _TYPES: Mapping[str, Any] = {
     "seed": int | None,
     "definition": dict[str, Any] | None,
     "versions": dict[str, str] | None,
-    "saw_labels": list[str] | None,
-    "reconciled": list[str] | None,
+    **dict.fromkeys(("saw_labels", "reconciled"), list[str] | None),
 }
 
 
@@ -141,23 +140,8 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """The training history, one entry per epoch."""
         path = self.path / "history.jsonl"
-        if not path.is_file():
-            return []
-        action = "The file was changed or cut: remove the run's folder and train again."
-        history: list[dict[str, Any]] = []
-        for number, line in enumerate(read_lines(path, action=action, code="CS-R003"), start=1):
-            try:
-                epoch = parse_json(line)
-            except (ValueError, RecursionError):
-                epoch = None
-            if not isinstance(epoch, dict):
-                raise DataError(
-                    f"{path}, line {number}: not an object in JSON; expected one per epoch. "
-                    f"{action}",
-                    code="CS-R003",
-                )
-            history.append(epoch)
-        return history
+        exists = path.is_file()
+        return read_json_lines(path, action=_TRAIN_AGAIN, code="CS-R003") if exists else []
 
     @property
     def results(self) -> list[Result]:

@@ -44,6 +44,20 @@ def test_a_sample_of_damages_is_a_verdict_or_the_same_values(tmp_path: Path, nam
         assert not case.must_tell or np.array_equal(values, expected), kind
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "number"),
+    [("wfdb-header", "huge_text", 200), ("dicom", "flip_head", 172)],  # found at 300 mutations
+)
+def test_what_a_decoder_raises_late_is_a_verdict(
+    tmp_path: Path, name: str, kind: str, number: int
+) -> None:
+    case = CASES[name](tmp_path)
+    damaged = mutate(case.file.read_bytes(), np.random.default_rng([0, number]), kind)
+    case.file.write_bytes(damaged)
+    with pytest.raises(Rejected, match="Error"):
+        case.read()
+
+
 def test_a_mutation_is_reproducible_and_changes_the_file() -> None:
     for data in (b"a,b\n1,2\n", bytes(range(256)) * 9, b"x", bytes(100)):
         for kind in KINDS:

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from clinical_symile.modalities.base import Rejected, file_exists, is_dicom
+from clinical_symile.errors import DataError
+from clinical_symile.modalities.base import (
+    Rejected,
+    decoder_verdict,
+    file_exists,
+    is_dicom,
+    is_file_error,
+)
 from clinical_symile.modalities.waveform_files.array_file import (
     HDF5_BEGINS,
     NUMPY_BEGINS,
@@ -32,12 +39,23 @@ def open_waveform(
         Rejected: `file-missing`, `not-readable`, `decoder-missing`, `not-in-array`, `too-large`,
             `checksum`, `sampling-rate`, `leads-missing` or `unit`.
     """
+    try:
+        return _open(file, seconds, layout or ArrayLayout())
+    except (Rejected, DataError):
+        raise
+    except Exception as error:  # such as for a gain of 400 digits, which WFDB reads
+        if is_file_error(error):
+            raise
+        raise decoder_verdict("the reader", error) from None
+
+
+def _open(file: Path, seconds: int | float, layout: ArrayLayout) -> Waveform:
     exists = file_exists(file)
     if exists and is_dicom(file):
         return open_dicom_waveform(file)
     stem = file.with_suffix("") if file.suffix.lower() in _WFDB_SUFFIXES else file
     if exists and not file_exists(stem.with_name(stem.name + ".hea")):
-        return _open_single_file(file, layout or ArrayLayout())
+        return _open_single_file(file, layout)
     return open_wfdb(stem, seconds)
 
 
