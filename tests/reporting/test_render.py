@@ -657,7 +657,14 @@ def test_a_report_has_at_most_six_screens_until_it_is_unfolded(tmp_path: Path, n
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the report with")
-@pytest.mark.parametrize(("name", "widths"), [("benchmark", (390, 1280)), ("missingness", (390,))])
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("benchmark", (390,)),
+        pytest.param("benchmark", (1280,), marks=pytest.mark.slow),
+        pytest.param("missingness", (390,), marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
     tmp_path: Path, name: str, widths: tuple[int, ...]
 ):
@@ -700,7 +707,9 @@ def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
     assert shot.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("report", ["benchmark", "missingness", "objectives"])
+@pytest.mark.parametrize(
+    "report", [pytest.param("benchmark", marks=pytest.mark.slow), "missingness", "objectives"]
+)
 def test_every_report_of_runs_has_a_first_screen(tmp_path: Path, report: str):
     others = {path.parent.name for path in REPORTS.glob("*/report.toml")} - {"cohort_card"}
     assert others == {"benchmark", "missingness", "objectives"}, "a report without a test"

@@ -1,7 +1,9 @@
 """A query reads its tables alone and returns the same rows each time."""
 
+from functools import cache
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from clinical_symile.config.cohort import read_cohort
@@ -108,9 +110,14 @@ REPRODUCIBLE = [
 ]
 
 
+@cache
+def parser() -> duckdb.DuckDBPyConnection:
+    """A connection that only parses queries, for all tests: each new one takes a moment."""
+    return connect()
+
+
 def problems(query: str) -> list[str]:
-    with connect() as connection:
-        return query_rule_problems(connection, query, tables=["admissions"], where="samples.sql")
+    return query_rule_problems(parser(), query, tables=["admissions"], where="samples.sql")
 
 
 @pytest.fixture

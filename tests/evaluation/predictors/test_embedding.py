@@ -73,14 +73,27 @@ def predictor(
     return predictor_of(request.param)
 
 
+def _some(fast: tuple[str, ...], slow: tuple[str, ...]) -> list[Any]:
+    return [*fast, *(pytest.param(name, marks=pytest.mark.slow) for name in slow)]
+
+
+# A probe reads embeddings alone: an objective matters to it by whether they have log variances.
+KINDS_OF_EMBEDDINGS = ("symile", "pcme")
+OTHERS = tuple(name for name in OBJECTIVES if name not in KINDS_OF_EMBEDDINGS)
+
+
+@pytest.fixture(params=_some(KINDS_OF_EMBEDDINGS, OTHERS))
+def probed(
+    request: pytest.FixtureRequest, predictor_of: Callable[[str], EmbeddingPredictor]
+) -> EmbeddingPredictor:
+    """The same for every objective; fast for one of each kind of embeddings."""
+    return predictor_of(request.param)
+
+
 def _spoiled(predictor: EmbeddingPredictor, kept: np.ndarray) -> EmbeddingPredictor:
     """The same with NaN wherever not `kept` [sample, modality]."""
     z = torch.where(torch.from_numpy(kept)[:, :, None], predictor.embeddings.z, torch.nan)
     return replace(predictor, embeddings=replace(predictor.embeddings, z=z))
-
-
-def _some(fast: tuple[str, ...], slow: tuple[str, ...]) -> list[Any]:
-    return [*fast, *(pytest.param(name, marks=pytest.mark.slow) for name in slow)]
 
 
 RETRIEVAL_PATTERNS = _some(("without-ecg", "mcar-30"), ("observed", "complete", "without-labs"))
@@ -193,17 +206,17 @@ def test_the_same_candidates_for_all_score_as_a_list_for_each(
 
 @pytest.mark.parametrize("name", CLASSIFICATION_PATTERNS)
 def test_a_probe_is_fitted_chosen_and_asked_under_the_same_pattern(
-    name: str, predictor: EmbeddingPredictor, classification: Classification
+    name: str, probed: EmbeddingPredictor, classification: Classification
 ) -> None:
     # What the pattern hides is spoiled in every split: were it not hidden in training too, the
     # probe could not even be fitted.
     pattern = parse_pattern(name)
-    kept = np.zeros_like(predictor.store.present)
+    kept = np.zeros_like(probed.store.present)
     for split in ("train", "tuning", "held_out"):
-        request = draw_request(classification, predictor.store, pattern, split=split)
+        request = draw_request(classification, probed.store, pattern, split=split)
         kept[request.rows] = request.available
-    expected = _probability(predictor, classification, pattern)
-    found = _probability(_spoiled(predictor, kept), classification, pattern)
+    expected = _probability(probed, classification, pattern)
+    found = _probability(_spoiled(probed, kept), classification, pattern)
     assert (np.ptp(expected) > 0) & ((expected >= 0) & (expected <= 1)).all()
     np.testing.assert_array_equal(found, expected)
 
@@ -214,67 +227,74 @@ def _probability(
     return predictor.predict_proba(draw_request(task, predictor.store, pattern).take(take))
 
 
-def test_what_is_seen_does_count(
-    predictor: EmbeddingPredictor, retrieval: Retrieval, classification: Classification
-) -> None:
+def _with_other_labs(predictor: EmbeddingPredictor) -> EmbeddingPredictor:
+    """The same with each other's embeddings of labs."""
     z = predictor.embeddings.z.clone()
     z[:, 2] = z[:, 2].flip(0)
-    changed = replace(predictor, embeddings=replace(predictor.embeddings, z=z))
+    return replace(predictor, embeddings=replace(predictor.embeddings, z=z))
+
+
+def test_what_is_seen_does_count(predictor: EmbeddingPredictor, retrieval: Retrieval) -> None:
     request, candidates = _request(retrieval, "without-ecg", predictor.store)
     assert not np.array_equal(
         predictor.score(request, candidates),
-        changed.score(request, candidates),
+        _with_other_labs(predictor).score(request, candidates),
     )
+
+
+def test_what_is_seen_does_count_for_a_probe(
+    probed: EmbeddingPredictor, classification: Classification
+) -> None:
     pattern = parse_pattern("only-labs")
     assert not np.array_equal(
-        _probability(predictor, classification, pattern),
-        _probability(changed, classification, pattern),
+        _probability(probed, classification, pattern),
+        _probability(_with_other_labs(probed), classification, pattern),
     )
 
 
 def test_a_sample_is_predicted_alike_in_any_company(
-    predictor: EmbeddingPredictor, classification: Classification
+    probed: EmbeddingPredictor, classification: Classification
 ) -> None:
     pattern = parse_pattern("mcar-30")
     np.testing.assert_allclose(
-        _probability(predictor, classification, pattern, slice(None, 4)),
-        _probability(predictor, classification, pattern)[:4],
+        _probability(probed, classification, pattern, slice(None, 4)),
+        _probability(probed, classification, pattern)[:4],
         rtol=1e-12,
     )
 
 
 def test_held_out_labels_have_no_part_in_a_prediction(
-    predictor: EmbeddingPredictor, classification: Classification
+    probed: EmbeddingPredictor, classification: Classification
 ) -> None:
-    table = predictor.store.samples.copy()
-    held_out = predictor.store.rows("held_out")
+    table = probed.store.samples.copy()
+    held_out = probed.store.rows("held_out")
     table.loc[held_out, "outcome_deterioration"] = 1 - table.loc[held_out, "outcome_deterioration"]
-    other = replace(predictor, store=replace(predictor.store, samples=table))
+    other = replace(probed, store=replace(probed.store, samples=table))
     np.testing.assert_array_equal(
-        _probability(predictor, classification, parse_pattern("complete")),
+        _probability(probed, classification, parse_pattern("complete")),
         _probability(other, classification, parse_pattern("complete")),
     )
 
 
 def test_a_probe_finds_what_an_embedding_shows(
-    predictor: EmbeddingPredictor, classification: Classification
+    probed: EmbeddingPredictor, classification: Classification
 ) -> None:
-    label = torch.tensor(predictor.store.outcome("deterioration")).nan_to_num(0.0)
-    z = predictor.embeddings.z.clone()
+    label = torch.tensor(probed.store.outcome("deterioration")).nan_to_num(0.0)
+    z = probed.embeddings.z.clone()
     z[:, 2, 0] = 10 * label - 5
-    knowing = replace(predictor, embeddings=replace(predictor.embeddings, z=z))
-    rows = draw_request(classification, predictor.store, parse_pattern("complete")).rows
+    knowing = replace(probed, embeddings=replace(probed.embeddings, z=z))
+    rows = draw_request(classification, probed.store, parse_pattern("complete")).rows
     found = _probability(knowing, classification, parse_pattern("complete"))
-    known = predictor.store.outcome("deterioration")[rows]
+    known = probed.store.outcome("deterioration")[rows]
     assert found[known == 1].min() > found[known == 0].max()
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_an_outcome_that_nobody_has_cannot_be_learned(
-    value: float, predictor: EmbeddingPredictor, classification: Classification
+    value: float, probed: EmbeddingPredictor, classification: Classification
 ) -> None:
-    table = predictor.store.samples.copy()
+    table = probed.store.samples.copy()
     table["outcome_deterioration"] = value
-    other = replace(predictor, store=replace(predictor.store, samples=table))
+    other = replace(probed, store=replace(probed.store, samples=table))
     with pytest.raises(CannotScore, match="no model can be fitted to the labels"):
         _probability(other, classification, parse_pattern("complete"))
