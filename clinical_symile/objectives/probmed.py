@@ -189,7 +189,9 @@ def _drawn_loss(z: Tensor, generator: torch.Generator, scale: Tensor) -> Tensor:
     def loss(z: Tensor, scale: Tensor) -> Tensor:
         drawn = torch.Generator().manual_seed(seed)
         shape = (len(z), z.shape[1] // 2)
-        noise = [torch.randn(shape, generator=drawn, dtype=z.dtype).to(z.device) for _ in range(2)]
-        return sampled_loss(z, *noise, scale)
+        first, second = (
+            torch.randn(shape, generator=drawn, dtype=z.dtype).to(z.device) for _ in range(2)
+        )
+        return sampled_loss(z, first, second, scale)
 
     return checkpoint(loss, z, scale, use_reentrant=False)

@@ -16,9 +16,11 @@ PUBLIC = re.compile(r"\bcs\.")
 def _has_example(source: str) -> bool:
     if ">>> " not in source:  # most modules: they need not be parsed
         return False
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
-    texts = [ast.get_docstring(node) or "" for node in nodes]
+    texts = [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    ]
     return any(">>> " in text and not PUBLIC.search(text) for text in texts)
 
 
