@@ -10,6 +10,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.registry.names import path_in
+from clinical_symile.tracking.records import UNREADABLE_TABLE
 
 
 def pattern_file(pattern: Pattern, store: CohortStore) -> Path | None:
@@ -46,7 +47,12 @@ def read_site_table(
         )
     table = _read_table(path, pattern, ["count"], modalities)
     available = _as_availability(table, modalities, path)
-    counts = table["count"].to_numpy(dtype=np.float64)
+    counts = np.asarray(pd.to_numeric(table["count"], errors="coerce"), dtype=np.float64)
+    if not np.isfinite(counts).all():
+        raise DataError(
+            f"{path}: {int((~np.isfinite(counts)).sum())} counts are no numbers. Correct them.",
+            code="CS-D024",
+        )
     useful = available.any(axis=1) & (counts > 0)
     if (counts < 0).any() or not useful.any():
         raise DataError(
@@ -94,7 +100,16 @@ def _read_table(
         CannotScore: the table lacks a modality of the task, as a table for other tasks does.
         DataError: the table lacks another column.
     """
-    table = pd.read_csv(path, dtype={"sample": str})
+    try:
+        table = pd.read_csv(path, dtype={"sample": str}, encoding="utf-8-sig")
+    except PermissionError:
+        raise
+    except UNREADABLE_TABLE as error:
+        raise DataError(
+            f"{path}: cannot be read ({type(error).__name__}); expected CSV in UTF-8. Write it "
+            "again.",
+            code="CS-D024",
+        ) from None
     missing = [name for name in columns if name not in table]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}. Add it.", code="CS-D024")

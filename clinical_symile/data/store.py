@@ -120,7 +120,8 @@ class CohortStore:
                 f"{file}: cannot be read as an array ({type(error).__name__}). {_PREPARE_AGAIN}",
                 code="CS-D017",
             ) from None
-        expected = (len(self.samples), *self.manifest["modalities"][modality]["shape"])
+        shape = self.manifest["modalities"][modality].get("shape", array.shape[1:])
+        expected = (len(self.samples), *shape)
         if array.shape != expected:
             raise DataError(
                 f"{file}: has the shape {array.shape}; expected {expected}. {_PREPARE_AGAIN}",

@@ -143,7 +143,7 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
     learner = build_learner(task.model_copy(update={"encoders": encoders}), store, seed=0)
     try:
         learner.load_state_dict(load_weights(run))
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{run.weights}: cannot be read as this run's weights ({type(error).__name__}). "
             "Remove the run's folder and train again.",

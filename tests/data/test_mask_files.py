@@ -18,10 +18,17 @@ def test_a_site_pattern_may_come_from_a_table_of_another_site(draw, panels, tmp_
         ("cxr,ecg,labs\n1,1,1\n", "no column count. Add it."),
         ("cxr,ecg,labs,count\n0,0,0,5\n", "no line with a modality and a count above 0"),
         ("cxr,ecg,labs,count\n1,2,0,5\n", "other values than 0 and 1"),
+        ("cxr,ecg,labs,count\n1,1,1,5\n1,0,0,many\n1,0,0,\n", "2 counts are no numbers"),
+        ("cxr,ecg,labs,count\n1,1,1,inf\n", "1 counts are no numbers"),
+        ("", r"clinic\.csv: cannot be read"),
+        ("cxr,ecg,labs,count\n1,1,1,5\n1,1,1,5,6,7\n", r"clinic\.csv: cannot be read"),
     ):
         table.write_text(text)
         with pytest.raises(DataError, match=message):
             draw("site-clinic", store=replace(store))
+    table.write_bytes("cxr,ecg,labs,count,größe\n1,1,1,5,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"clinic\.csv: cannot be read \(UnicodeDecodeError\)"):
+        draw("site-clinic", store=replace(store))
     table.write_text("cxr,ecg,count\n1,1,1\n")
     with pytest.raises(CannotScore, match=r"sites/clinic\.csv has no column labs, which this task"):
         draw("site-clinic", store=replace(store))

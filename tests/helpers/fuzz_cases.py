@@ -374,6 +374,36 @@ def _recorded_array(folder: Path) -> Case:
     return Case(folder / "cxr.npy", read)
 
 
+def _mask_file(folder: Path, kind: str) -> Case:
+    """A table of which modalities are visible: one line a sample, or one a pattern of a site."""
+    from clinical_symile.data.mask_files import read_mask, read_site_table
+    from clinical_symile.errors import CannotScore, DataError
+    from clinical_symile.missingness.patterns import parse_pattern
+
+    rng, modalities = np.random.default_rng(12), ("cxr", "ecg", "labs")
+    table = pd.DataFrame(rng.integers(0, 2, (60, 3)), columns=list(modalities))
+    if kind == "mask":
+        table.insert(0, "sample", [f"{CANARY}{n}" for n in range(60)])
+    else:
+        table["count"] = rng.integers(0, 99, 60)
+    file = folder / "own.csv"
+    _write_table(table, file, "utf-8")
+    pattern = parse_pattern(f"{kind}-own")
+    samples = tuple(f"{CANARY}{n}" for n in range(60))
+
+    def read() -> tuple[Any, list[str]]:
+        try:
+            if kind == "mask":
+                found = read_mask(pattern, file, samples=samples, modalities=modalities)
+                return found.tolist(), []
+            visible, counts = read_site_table(pattern, file, cohort="own", modalities=modalities)
+            return [visible.tolist(), counts.tolist()], []
+        except CannotScore as verdict:
+            raise DataError(str(verdict), code="CS-S013") from None
+
+    return Case(file, read)
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     "wfdb-header": lambda folder: _wfdb(folder, ".hea", must_tell=False),
     "wfdb-dat": lambda folder: _wfdb(folder, ".dat", must_tell=True),
@@ -415,6 +445,8 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "predictions-parquet": lambda folder: _predictions(folder, ".parquet"),
     "embeddings-csv": lambda folder: _embeddings(folder, ".csv"),
     "embeddings-parquet": lambda folder: _embeddings(folder, ".parquet"),
+    "mask-csv": lambda folder: _mask_file(folder, "mask"),
+    "site-csv": lambda folder: _mask_file(folder, "site"),
     "scores-csv": lambda folder: _pair_scores(folder, ".csv"),
     "scores-parquet": lambda folder: _pair_scores(folder, ".parquet"),
     **DEFINITIONS,
