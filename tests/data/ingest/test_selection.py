@@ -1,6 +1,7 @@
 """The dry run counts the samples and modalities that `prepare` then stores."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,17 @@ def sparse(values: list[Any], rng: np.random.Generator) -> list[Any]:
     return [one if rng.random() < 0.4 else blanks[int(rng.integers(3))] for one in values]
 
 
-@pytest.mark.parametrize("typed", [True, False])
-@pytest.mark.parametrize("censored", ["refused", "limit", "half", "absent"])
-@pytest.mark.parametrize("at_least", [1, 2])
+# Each value once; all combinations are slow.
+FAST = ((1, "refused", True), (1, "limit", False), (2, "half", True), (2, "absent", False))
+
+
+@pytest.mark.parametrize(
+    ("at_least", "censored", "typed"),
+    [
+        pytest.param(*one, marks=() if one in FAST else pytest.mark.slow)
+        for one in product((1, 2), ("refused", "limit", "half", "absent"), (True, False))
+    ],
+)
 def test_the_dry_run_counts_what_prepare_stores_of_tables_with_missing_analytes(
     hospital: Hospital, censored: str, typed: bool, at_least: int
 ) -> None:
