@@ -41,7 +41,7 @@ def _run(arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     capsys.readouterr()
     status = 0
     try:
-        status = main(["--catalog", "catalog", *arguments.split()])
+        status = main(["--catalog", "catalog", *arguments.split()]) or 0
     except SystemExit as stop:
         status = int(stop.code or 0) if not isinstance(stop.code, str) else 1
     said = capsys.readouterr()
