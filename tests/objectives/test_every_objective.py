@@ -15,7 +15,7 @@ from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.symile import symile_loss
-from clinical_symile.registry.base import resolve
+from clinical_symile.registry.base import keyword_arguments, resolve
 from clinical_symile.registry.families import OBJECTIVES
 from tests.helpers.objective_values import toy_loss
 
@@ -54,8 +54,9 @@ OTHER_SCORES = {
     "probmed",
     "triangle",
 }
-# Their loss has no scale.
-WITHOUT_SCALE = {"cacr", "decoupled_uniformity", "pcme"}
+WITH_SCALE = {
+    name for name in OBJECTIVES if "temperature" in keyword_arguments(name, OBJECTIVES)[0]
+}
 
 
 def made(name: str, *, dim: int = 4, **arguments) -> Objective:
@@ -75,7 +76,7 @@ def objective(request) -> Objective:
     return made(request.param)
 
 
-with_scale = pytest.mark.parametrize("name", sorted(OBJECTIVES.keys() - WITHOUT_SCALE))
+with_scale = pytest.mark.parametrize("name", sorted(WITH_SCALE))
 
 
 def embeddings(of: Objective, z: Tensor, available: Tensor | None = None) -> Embeddings:
@@ -214,6 +215,10 @@ def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, genera
     assert torch.equal(
         scores, objective.score(embeddings(objective, filled), z[:, 0], target="cxr")
     )
+
+
+def test_an_objective_has_a_scale_if_it_takes_a_temperature():
+    assert {name for name in OBJECTIVES if made(name).log_logit_scale is not None} == WITH_SCALE
 
 
 @with_scale
