@@ -33,7 +33,7 @@ def prepare(
         source: the folder of the raw files. A synthetic cohort needs none: its raw files are
             written beside the store.
         generate: parameters of a synthetic cohort, such as `{"subjects": 200}`.
-        allow_links: read tables and recordings that symbolic links find outside `source`.
+        allow_links: read tables and recordings that symbolic links name outside `source`.
         catalog: folders with definitions of your own.
         progress: show progress bars on a terminal or in a notebook.
 

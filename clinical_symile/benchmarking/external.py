@@ -81,8 +81,11 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
         file: the predictions.
         target: the run to write.
 
+    Returns:
+        The benchmark's results with the external model among them.
+
     Raises:
-        DataError: the file or the folder is not as expected.
+        DataError: the file is wrong, or the folder holds another store or a run of this name.
     """
     predictions = read_predictions(file)
     notes: list[str] = [*predictions.notes]

@@ -33,7 +33,7 @@ class BenchmarkSpec:
         seeds: seeds of training.
         margin: largest acceptable loss under missing modalities; None for each task's own.
         generate: `field=value` for the parameters of a synthetic cohort.
-        allow_links: True to read what symbolic links find outside the folder of raw files.
+        allow_links: True to read what symbolic links name outside the folder of raw files.
         overrides: `field=value` for the pretraining tasks.
         tune: True to train each setting of each pretraining task with the first seed, and to keep
             the best on the tuning split.

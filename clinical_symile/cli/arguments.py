@@ -76,7 +76,7 @@ def add_links(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-links",
         action="store_true",
-        help="read what symbolic links find outside the folder of raw files",
+        help="also read files that symbolic links name outside the folder of raw files",
     )
 
 
@@ -142,7 +142,11 @@ def optional_name_list(text: str) -> list[str]:
 
 
 def seed(text: str) -> int:
-    """Return a seed."""
+    """Return a seed, a whole number from 0.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 0")
     return int(text)
@@ -154,7 +158,11 @@ def seeds(text: str) -> list[int]:
 
 
 def margin(text: str) -> float:
-    """Return a margin of harmless loss."""
+    """Return a margin of harmless loss, a number above 0.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
     try:
         found = float(text)
     except ValueError:
@@ -165,7 +173,11 @@ def margin(text: str) -> float:
 
 
 def devices(text: str) -> int:
-    """Return a number of devices."""
+    """Return a number of devices, 1 or more.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from 1")
     return int(text)

@@ -51,7 +51,8 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune",
         action="store_true",
-        help="train each setting of a task with the first seed, and keep the best on tuning",
+        help="try each setting that a task lists, with the first seed, and keep the best on the "
+        "tuning split",
     )
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
     add_generate(parser)

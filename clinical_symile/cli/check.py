@@ -171,7 +171,7 @@ def check_source(
         directories: catalogs beside ours.
         name: of the cohort.
         source: folder of its raw files.
-        allow_links: accept tables that symbolic links find outside `source`.
+        allow_links: accept tables that symbolic links name outside `source`.
 
     Raises:
         DefinitionError: there is no such cohort, or it has problems of its own.

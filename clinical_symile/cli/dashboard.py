@@ -14,7 +14,7 @@ def add_dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=5000, help="port of the page; default 5000")
     parser.add_argument(
-        "--no-browser", action="store_true", help="print the address alone, open no browser"
+        "--no-browser", action="store_true", help="only print the address; do not open a browser"
     )
 
 

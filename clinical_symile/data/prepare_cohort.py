@@ -46,7 +46,7 @@ def prepare_cohort(
         source: folder of the raw files; those of a synthetic cohort are written if it is missing.
         out: folder of the store.
         generate: `field=value` for parameters of a synthetic cohort.
-        allow_links: read tables and recordings that symbolic links find outside `source`.
+        allow_links: read tables and recordings that symbolic links name outside `source`.
         bar: creates a progress bar with a label.
 
     Returns:

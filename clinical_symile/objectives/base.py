@@ -172,8 +172,13 @@ class Objective(nn.Module):
             available: True where a sample has the modality.
             inputs: the batch, for its `labels`, `subjects`, `values` and `further` views.
             generator: the source of random draws, on the CPU.
+
+        Raises:
+            NotImplementedError: the objective defines neither this loss nor another one.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no loss; define `batch_loss`, or another that it documents."
+        )
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
@@ -224,8 +229,13 @@ class Objective(nn.Module):
             z: embeddings in float32 at least; zero where unavailable.
             available: True where a sample has the modality.
             generator: the source of random draws, on the CPU.
+
+        Raises:
+            NotImplementedError: the objective defines neither this loss nor another one.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no loss; define `batch_loss`, or another that it documents."
+        )
 
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None

@@ -30,7 +30,8 @@ def medclip_loss(
 
     Source: Wang et al., "MedCLIP: Contrastive Learning from Unpaired Medical Images and Text",
     EMNLP 2022, https://arxiv.org/abs/2210.10163. The inner product of labels is that of the
-    authors' code; their cosine is from knowledge of the paper.
+    authors' code; their cosine was not compared with the text
+    of the paper.
 
     Args:
         first: embeddings of one modality.

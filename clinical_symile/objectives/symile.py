@@ -118,9 +118,9 @@ class AllNegatives:
     ) -> Float[Tensor, ""]:
         """Average log Σ exp(logits of all candidates) - positive logit over anchors.
 
-        A missing modality is no row of its matrix, so that no combination need be masked. Each
-        process takes the combinations of its own samples of the scarcest modality with all
-        processes' samples of the others.
+        The matrix of a modality has no row for a sample that misses it, so no combination is
+        masked. Each process combines its own samples of the scarcest modality with all processes'
+        samples of the others.
         """
         sizes = share_sizes(z, group)
         modalities = z.shape[1]

@@ -35,7 +35,7 @@ class XClr(Objective):
     nothing is known has itself as its target.
 
     Source: Sobal et al., "X-Sample Contrastive Loss", 2024, https://arxiv.org/abs/2407.18134.
-    The formula and its defaults are from knowledge of the paper.
+    The formula and its defaults were not compared with the text of the paper.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

@@ -199,7 +199,12 @@ def analytes(store: CohortStore) -> list[Coverage]:
 
 
 def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
-    """Draw the first complete samples: images as they are, ECGs as traces."""
+    """Draw the first complete samples: images as they are, ECGs as traces.
+
+    Returns:
+        For each sample a list of modalities: the name, the address of an image or an empty text,
+        and a drawing or None.
+    """
     from clinical_symile.reporting.figures.signals import (  # drawing takes a second to load
         electrocardiogram,
         image_address,

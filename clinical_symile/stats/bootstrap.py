@@ -71,7 +71,7 @@ class Resampled:
         """Return the bias-corrected and accelerated (BCa) interval.
 
         With z₀ = Φ⁻¹(share of resamples below the value, ties half), and the acceleration
-        a = Σ d³ / (6 (Σ d²)^1.5), where d is the mean of `left_out` minus each of it, the ends are
+        a = Σ d³ / (6 (Σ d²)^1.5), where d is the mean of `left_out` minus each value, the ends are
         the quantiles Φ(z₀ + (z₀ + z) / (1 - a (z₀ + z))) for z = ∓1.96. Where all resamples lie on
         one side of the value, or the value is undefined without some subject, the BCa interval is
         undefined, and the percentile interval is returned.

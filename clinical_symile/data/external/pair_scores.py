@@ -1,9 +1,9 @@
 """Read the scores that an external model gave to queries and candidates.
 
 A file has one row for each query and candidate. Its columns are `query` and `candidate`, which hold
-ids of samples, and `score`, higher is better. A column `missingness` may name a pattern that alone
-says what a query has. A query under a random pattern has what it has under one of these patterns,
-so the file answers random patterns too.
+ids of samples, and `score`, higher is better. A column `missingness` may name the pattern that a
+score was computed under, such as `without-ecg`; it says which modalities the query had. Under a
+random pattern, each query has the modalities of one such pattern, so its scores are read there.
 """
 
 from dataclasses import dataclass

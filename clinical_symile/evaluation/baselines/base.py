@@ -47,9 +47,9 @@ class Baseline(Protocol):
         learns_from_all: True if it learns from all measurements of training samples, also from
             those that the pattern hides.
 
-    Of the samples to predict, and of all others unless `learns_from_all`, implementations must read
-    only modalities where `available` is True. The same samples and task give the same
-    probabilities.
+    Implementations must read only modalities where `available` is True. With `learns_from_all` they
+    may read everything of training samples, but not of samples to predict. The same samples and
+    task give the same probabilities.
     """
 
     description: str

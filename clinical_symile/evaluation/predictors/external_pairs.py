@@ -123,8 +123,8 @@ class ExternalPairsPredictor:
         reduced = lacking & (request.available != present).any(axis=1)
         if reduced.any():
             raise CannotScore(
-                f"the file has no scores of {int(reduced.sum())} of {len(request.rows)} queries as "
-                "this pattern needs them, with less than was recorded.",
+                f"this pattern hides a modality of {int(reduced.sum())} of {len(request.rows)} "
+                "queries, and the file has no scores for these without that modality.",
                 code="CS-S011",
             )
 
