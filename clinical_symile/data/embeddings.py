@@ -65,6 +65,11 @@ class Embeddings:
             self, z=self.z[index], available=self.available[index], rows=self.rows[index]
         )
 
+    def detached(self) -> "Embeddings":
+        """Return the same embeddings without gradients."""
+        substitute = None if self.substitute is None else self.substitute.detach()
+        return replace(self, z=self.z.detach(), substitute=substitute)
+
     def to(self, device: torch.device | str) -> "Embeddings":
         """Return the same embeddings on another device."""
         z, available, rows = (value.to(device) for value in (self.z, self.available, self.rows))

@@ -28,13 +28,18 @@ class Objective(nn.Module):
     `score`. One that divides its work over processes gives `distributed_loss` instead. One that
     reads labels, subjects or other measurements names them in `reads` and gives `informed_loss`.
     One that contrasts more than one encoding of a batch makes its inputs in `views` and gives
-    `informed_loss`.
+    `informed_loss`. One that needs a teacher sets `momentum`; one that keeps something from step to
+    step sets `keeps_state`. Both are read in `informed_loss`.
 
     Attributes:
         reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
             It is of train samples only; scores never have any.
         spread: True if encoders give a mean and a log variance. The vectors of the loss and of the
             score then hold one after the other; see `gaussians.split_gaussian`.
+        momentum: the share that the teacher keeps of its weights in each step, from 0 to 1; the
+            rest are the encoders'. None for no teacher.
+        keeps_state: True if `after_step` keeps something for later steps. It is held in buffers
+            with `persistent=False`, which a checkpoint has and the run's weights do not.
         similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
             must have length 1, as those of the encoders here; `dot` if their lengths count.
         on_sphere: True if the loss is defined for embeddings of length 1 only.
@@ -52,6 +57,8 @@ class Objective(nn.Module):
 
     reads: tuple[str, ...] = ()
     spread: bool = False
+    momentum: float | None = None
+    keeps_state: ClassVar[bool] = False
     similarity: ClassVar[str] = "cosine"
     on_sphere: ClassVar[bool] = False
     learned_score: ClassVar[bool] = False
@@ -113,8 +120,27 @@ class Objective(nn.Module):
             return {}
         return {"logit_scale": float(self.logit_scale.detach())}
 
-    def after_step(self) -> None:
-        """Set a scale that an optimiser moved above its maximum back to it."""
+    def begin_training(self, *, rows: int, batch_size: int) -> None:
+        """Create the state that is only for training; by default there is none.
+
+        Called once before training, after `connect`, and not where a trained model is used.
+
+        Args:
+            rows: the number of rows of the store; `Embeddings.rows` are below it.
+            batch_size: the samples of a batch, over all processes.
+
+        Raises:
+            ValueError: the state does not fit the batches.
+        """
+
+    def after_step(self, inputs: ObjectiveInput | None = None) -> None:
+        """Set a scale that an optimiser moved above its maximum back to it.
+
+        An objective with `keeps_state` also keeps what later steps need.
+
+        Args:
+            inputs: the whole batch of the step without gradients, if the objective keeps state.
+        """
         if self.log_logit_scale is not None:
             with torch.no_grad():
                 self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
@@ -198,7 +224,7 @@ class Objective(nn.Module):
         """
         self._check_spread(embeddings)
         if not self.embeddings_suffice:
-            what = " and ".join(self.reads) or "further views of a batch"
+            what = " and ".join(self.reads) or "more than one encoding or earlier steps"
             raise ValueError(
                 f"this objective reads {what}; embeddings alone do not "
                 "suffice. Call `training_loss` with an `ObjectiveInput`."

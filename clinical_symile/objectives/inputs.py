@@ -28,12 +28,15 @@ class ObjectiveInput:
             does not name in `reads` is None.
         further: the embeddings of the views after the first, which `Objective.views` made.
         progress: the share of the training's steps that were done before this one.
+        teacher: embeddings of the same batch by the slowly following copy of the encoders, without
+            gradient; None if the objective has no `momentum`.
     """
 
     embeddings: Embeddings
     side: SideInformation
     further: tuple[EncodedView, ...] = ()
     progress: float = 0.0
+    teacher: Embeddings | None = None
 
     @property
     def labels(self) -> Float[Tensor, "sample label"]:
@@ -74,12 +77,17 @@ class ObjectiveInput:
     def map_views(
         self, change: Callable[[Embeddings], Embeddings], mix: Callable[[Mixing], Mixing]
     ) -> "ObjectiveInput":
-        """Return an input with the embeddings of every view changed, and how each was mixed."""
+        """Return an input with all embeddings changed, and how each view was mixed."""
         further = tuple(
             EncodedView(change(view.embeddings), None if view.mixing is None else mix(view.mixing))
             for view in self.further
         )
-        return replace(self, embeddings=change(self.embeddings), further=further)
+        teacher = None if self.teacher is None else change(self.teacher)
+        return replace(self, embeddings=change(self.embeddings), further=further, teacher=teacher)
+
+    def detached(self) -> "ObjectiveInput":
+        """Return the same input without gradients."""
+        return self.map_views(Embeddings.detached, lambda mixing: mixing)
 
 
 def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +12,7 @@ from clinical_symile.data.loader import Batch
 from clinical_symile.objectives.base import Objective, prepare_slots
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
-from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
+from clinical_symile.objectives.kernels.soft_targets import product_targets, soft_target_losses
 from clinical_symile.objectives.pairs import complete_pairs
 from clinical_symile.objectives.views import View, draw_mixing, mixed_inputs
 
@@ -160,11 +159,7 @@ def soft_clip_loss(
         logit_scale: the multiplier of inner products.
         target_scale: the multiplier of the targets' inner products.
     """
-    targets = Targets(partial(_affinities, target_scale), [second.detach()], [second.detach()])
+    targets = product_targets(second, second, target_scale)
     forth, _ = soft_target_losses(first, second, logit_scale, targets)
     back, _ = soft_target_losses(second, first, logit_scale, targets)
     return (forth + back).mean() / 2
-
-
-def _affinities(scale: float, left: Sequence[Tensor], right: Sequence[Tensor], _) -> Tensor:
-    return scale * (left[0] @ right[0].T)

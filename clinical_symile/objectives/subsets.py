@@ -43,6 +43,7 @@ class SubsetSum(Objective):
         self.modalities = modalities
         self.reads = self._of_size(modalities).reads
         self.spread = self._of_size(modalities).spread
+        self.momentum = self._of_size(modalities).momentum
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
@@ -56,7 +57,7 @@ class SubsetSum(Objective):
 
         Raises:
             ValueError: the objective distinguishes modalities, so that it cannot be shared by all
-                subsets of a size.
+                subsets of a size, or keeps state from step to step.
         """
         for size in range(2, self.modalities + 1):
             objective = self._of_size(size)
@@ -65,13 +66,18 @@ class SubsetSum(Objective):
                     "its parts belong to single modalities, so that subsets cannot share it. "
                     'Choose another objective, or missing_modality = "drop".'
                 )
+            if objective.keeps_state:
+                raise ValueError(
+                    "it keeps state from step to step, which subsets cannot share. It learns from "
+                    'incomplete samples without them: choose missing_modality = "drop".'
+                )
             objective.connect(modalities=modalities[:size], dim=dim, norm=norm, generator=generator)
 
     def scalars(self) -> dict[str, float]:
         """Return those of the objective over all modalities."""
         return self._of_size(self.modalities).scalars()
 
-    def after_step(self) -> None:
+    def after_step(self, inputs: ObjectiveInput | None = None) -> None:
         """See `Objective`."""
         for size in range(2, self.modalities + 1):
             self._of_size(size).after_step()

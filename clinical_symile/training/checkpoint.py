@@ -14,6 +14,8 @@ from clinical_symile.files import remove_file, write_file
 from clinical_symile.tracking.checksums import check_content
 from clinical_symile.tracking.run import Run
 
+# Parts of a learner whose state may be only for training.
+_TEACHER, _OBJECTIVE = "teacher.", "objective."
 # Prefixes of weight names in version 0.1, and their current names.
 _RENAMED_WEIGHTS = {"model.slots.": "model.missing_modality."}
 
@@ -35,7 +37,7 @@ def save_epoch(
         history: one entry per epoch, the new one last.
         best: True if this epoch's weights are the best so far.
     """
-    weights = learner.state_dict()
+    weights = _weights(learner)
     if best:
         _save(weights, run.weights)
     moments = {
@@ -45,7 +47,9 @@ def save_epoch(
     }
     folder = run.path / "last"
     state = folder / f"{len(history)}.safetensors"
-    _save({**{f"learner.{name}": value for name, value in weights.items()}, **moments}, state)
+    parts = {f"learner.{name}": value for name, value in weights.items()}
+    parts |= {f"training.{name}": value for name, value in _training_state(learner).items()}
+    _save({**parts, **moments}, state)
     run.write_history(history)
     for path in folder.glob("*.safetensors"):
         if path != state:
@@ -54,7 +58,7 @@ def save_epoch(
 
 def save_weights(learner: nn.Module, run: Run) -> None:
     """Write a learner's weights as the run's weights."""
-    _save(learner.state_dict(), run.weights)
+    _save(_weights(learner), run.weights)
 
 
 def load_weights(run: Run) -> dict[str, Tensor]:
@@ -90,17 +94,46 @@ def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> li
 
 
 def _load_state(file: Path, learner: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    weights, moments = {}, {}
+    weights, moments, only_training = {}, {}, {}
     for name, tensor in load_file(file).items():
         kind, _, rest = name.partition(".")
         if kind == "learner":
             weights[rest] = tensor
+        elif kind == "training":
+            only_training[rest] = tensor
         else:
             index, _, key = rest.partition(".")
             moments.setdefault(int(index), {})[key] = tensor
-    learner.load_state_dict(weights)
+    state = _training_state(learner)
+    if state.keys() != only_training.keys():
+        raise ValueError("the state that is only for training is of another objective.")
+    for name, tensor in state.items():
+        if tensor.shape != only_training[name].shape:
+            raise ValueError("the state that is only for training has another shape.")
+        tensor.copy_(only_training[name])
+    if weights.keys() != _weights(learner).keys():
+        raise ValueError("the weights are of another model.")
+    learner.load_state_dict(weights, strict=False)  # the teacher is not among them
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _weights(learner: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a learner without those of its teacher."""
+    named = learner.state_dict()
+    return {name: tensor for name, tensor in named.items() if not name.startswith(_TEACHER)}
+
+
+def _training_state(learner: nn.Module) -> dict[str, Tensor]:
+    """Return what only training has: the teacher, and buffers of the objective that are not saved.
+
+    The teacher's buffers are copies of the encoders' and are left out.
+    """
+    saved = learner.state_dict().keys()
+    state = {name: b for name, b in learner.named_buffers() if name.startswith(_OBJECTIVE)}
+    state = {name: buffer for name, buffer in state.items() if name not in saved}
+    slow = {name: p for name, p in learner.named_parameters() if name.startswith(_TEACHER)}
+    return {name: tensor.detach() for name, tensor in {**state, **slow}.items()}
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:

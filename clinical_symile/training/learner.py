@@ -1,5 +1,6 @@
 """`Learner`: a model and its objective, trained and saved together."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,8 @@ from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.distributed import Group
+from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
 from clinical_symile.objectives.views import EncodedView
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
@@ -44,6 +46,8 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
+        self.teacher: MultimodalEncoder | None = None
+        self._seen: ObjectiveInput | None = None
 
     def forward(
         self,
@@ -72,12 +76,55 @@ class Learner(nn.Module):
             encoded = [
                 EncodedView(_in_float32(self.model(view.batch)), view.mixing) for view in views
             ]
-        group = None if fabric.world_size == 1 else torch.distributed.group.WORLD
+        teacher = self._taught(views[0].batch)
+        group = processes(fabric)
         with torch.autocast(device.type, enabled=False):
             inputs = ObjectiveInput(
-                encoded[0].embeddings, SideInformation(**side), tuple(encoded[1:]), progress
+                encoded[0].embeddings,
+                SideInformation(**side),
+                tuple(encoded[1:]),
+                progress,
+                teacher,
             )
+            if self.objective.keeps_state:
+                self._seen = inputs.detached()
             return self.objective.training_loss(inputs, group=group, generator=generator)
+
+    def start_teacher(self) -> None:
+        """Make the teacher of an objective that has one: a copy of the encoders, for training only.
+
+        It is saved with a checkpoint and not with the run's weights.
+        """
+        if self.objective.momentum is not None:
+            self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+
+    def after_step(self, group: Group) -> None:
+        """Update the objective's state and let the teacher follow the encoders."""
+        seen, self._seen = self._seen, None
+        if seen is None:
+            self.objective.after_step()
+        else:
+            self.objective.after_step(gather_input(seen, group))
+        if self.teacher is None:
+            return
+        assert self.objective.momentum is not None
+        pairs = zip(self.teacher.parameters(), self.model.parameters(), strict=True)
+        with torch.no_grad():
+            for slow, fast in pairs:
+                slow.lerp_(fast, 1 - self.objective.momentum)
+
+    @torch.no_grad()
+    def _taught(self, batch: Batch) -> Embeddings | None:
+        """Embed a batch with the teacher, in evaluation mode; None if there is none.
+
+        Its running statistics are those of the encoders, which all processes share.
+        """
+        if self.teacher is None:
+            return None
+        pairs = zip(self.teacher.buffers(), self.model.buffers(), strict=True)
+        for slow, fast in pairs:
+            slow.copy_(fast)
+        return _in_float32(self.teacher.eval()(batch))
 
 
 def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learner:
@@ -109,6 +156,11 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
         return Learner(model, made)
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': objective: {error}", code="CS-F020") from error
+
+
+def processes(fabric: Fabric) -> Group:
+    """Return the processes that share a batch; None for one."""
+    return None if fabric.world_size == 1 else torch.distributed.group.WORLD
 
 
 def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:

@@ -11,10 +11,13 @@ from clinical_symile.config.tasks.pretraining import Optimiser
 def parameter_groups(module: nn.Module, optimiser: Optimiser) -> list[dict[str, Any]]:
     """Divide parameters into decayed weight matrices and undecayed gains, biases and the like.
 
-    The logit scale and the substitutes of missing modalities are not decayed either.
+    The logit scale and the substitutes of missing modalities are not decayed either. A teacher's
+    parameters are in neither group.
     """
     decayed, kept = [], []
     for name, parameter in module.named_parameters():
+        if name.startswith("teacher."):
+            continue
         is_layer = parameter.ndim >= 2 and not name.endswith("substitute")
         (decayed if is_layer else kept).append(parameter)
     return [

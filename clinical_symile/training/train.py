@@ -19,7 +19,7 @@ from clinical_symile.data.loader import Batch, BatchLoader, open_loader, prefetc
 from clinical_symile.data.side_information import SideInformation, build_side_information
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import TrainingView, build_training_view, epoch_batches
-from clinical_symile.errors import ClinicalSymileError, DataError
+from clinical_symile.errors import ClinicalSymileError, DataError, DefinitionError
 from clinical_symile.files import lock_folder
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
@@ -29,7 +29,12 @@ from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume, save_epoch
 from clinical_symile.training.flops import warn_about_flops
-from clinical_symile.training.learner import Learner, build_augmentations, build_learner
+from clinical_symile.training.learner import (
+    Learner,
+    build_augmentations,
+    build_learner,
+    processes,
+)
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.run_record import read_or_new_record
@@ -201,7 +206,9 @@ def _set_up(
     if task.compile:
         for encoder in learner.model.encoders.values():
             encoder.compile(backend=_COMPILER)
+    _begin_training(learner, task, view)
     wrapped = fabric.setup_module(learner)
+    learner.start_teacher()
     # Only now: the optimiser needs the weights on their device and in their precision.
     groups = parameter_groups(learner, task.optimiser)
     adam = torch.optim.AdamW(groups, lr=0.0, fused=on_gpu)
@@ -220,6 +227,19 @@ def _set_up(
         augmentations=augmentations,
         history=history,
     )
+
+
+def _begin_training(learner: Learner, task: Pretraining, view: TrainingView) -> None:
+    """Make the objective's state that is only for training.
+
+    Raises:
+        DefinitionError: the objective's state does not fit the batches.
+    """
+    size = min(task.batch_size, len(view.rows))
+    try:
+        learner.objective.begin_training(rows=len(view.store.samples), batch_size=size)
+    except ValueError as error:
+        raise DefinitionError(f"task '{task.name}': objective: {error}", code="CS-F020") from error
 
 
 def _train_epochs(
@@ -321,7 +341,7 @@ def _train_step(
             code="CS-R008",
         )
     optimiser.step()
-    training.learner.objective.after_step()
+    training.learner.after_step(processes(fabric))
     return float(loss.detach()), float(norm.detach())
 
 

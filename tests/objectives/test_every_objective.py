@@ -56,7 +56,7 @@ OTHER_SCORES = {
 }
 WITH_SCALE = {
     name for name in OBJECTIVES if "temperature" in keyword_arguments(name, OBJECTIVES)[0]
-}
+} - {"isogclr", "sogclr"}  # their temperature is not learned
 
 
 def made(name: str, *, dim: int = 4, **arguments) -> Objective:

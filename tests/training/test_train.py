@@ -155,6 +155,57 @@ class Dropping(nn.Module):
         return self.network(vector)
 
 
+STATEFUL = ("distilled", "intra", "isogclr", "m3co", "queue", "sogclr")
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_what_an_objective_keeps_is_in_the_checkpoint_and_leaves_with_no_model(
+    name: str, catalog: Catalog, learn: Callable[..., Run], synthetic_store: CohortStore
+) -> None:
+    task = mlp_task(catalog, task=f"pretraining/objectives/{name}")
+    whole = learn(task, "whole")
+    with pytest.raises(_StoppedError):
+        learn(task, "stopped", on_epoch=_stop_after(2))
+    stopped = learn(task, "stopped")
+    assert _history(stopped) == _history(whole)
+    assert _same(_weights(stopped), _weights(whole))
+    last, expected = (run.path / "last" / "3.safetensors" for run in (stopped, whole))
+    assert last.read_bytes() == expected.read_bytes()
+    kept = {key.split(".")[1] for key in load_file(last) if key.startswith("training.")}
+    assert kept == {
+        "distilled": {"teacher"},
+        "queue": {"teacher", "objective"},
+        "sogclr": {"objective"},
+        "isogclr": {"objective"},
+    }.get(name, set())
+    assert set(_weights(whole)) == set(load_learner(whole, task, synthetic_store).state_dict())
+
+
+def test_a_teacher_keeps_the_share_of_its_momentum(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    def taught(momentum: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        task = mlp_task(
+            catalog,
+            f"objective.momentum={momentum}",
+            "epochs=1",
+            task="pretraining/objectives/distilled",
+        )
+        run = learn(task, f"momentum-{momentum}")
+        state = load_file(run.path / "last" / "1.safetensors")
+        prefixes = "training.teacher.", "learner.model."
+        teacher, model = (
+            {name.removeprefix(p): value for name, value in state.items() if name.startswith(p)}
+            for p in prefixes
+        )
+        return teacher, {name: model[name] for name in teacher}
+
+    assert _same(*taught(0.0))
+    frozen, trained = taught(1.0)
+    assert any(not torch.equal(frozen[name], trained[name]) for name in frozen)
+    assert _same(frozen, taught(1.0)[0])
+
+
 DROPPING = 'encoders.labs={name="tests.training.test_train:Dropping"}'
 
 

@@ -62,7 +62,10 @@ def objective_leaks(component: Any) -> Iterator[str]:
         if objective.embeddings_suffice and not overridden:
             return objective(embeddings, generator=drawn)
         inputs = toy_input(objective, embeddings, side)
-        return objective.training_loss(inputs, group=None, generator=drawn)
+        loss = objective.training_loss(inputs, group=None, generator=drawn)
+        if objective.keeps_state:
+            objective.after_step(inputs.detached())
+        return loss
 
     def outputs(slots: Tensor) -> Outputs:
         objective, leaf = make(), slots.clone().requires_grad_()
@@ -113,6 +116,7 @@ def connected(make: Callable[[], Objective]) -> Callable[[], Objective]:
             norm="l2",
             generator=torch.Generator().manual_seed(0),
         )
+        objective.begin_training(rows=TOY_SAMPLES, batch_size=TOY_SAMPLES)
         return objective
 
     return connect

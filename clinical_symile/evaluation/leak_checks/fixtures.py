@@ -58,6 +58,8 @@ def toy_input(
 ) -> ObjectiveInput:
     """Return the input of a step whose encoder scales its input to length 1, with every view.
 
+    The teacher's embeddings are those of the batch, without gradient.
+
     Args:
         objective: makes the views.
         embeddings: the embeddings of the batch; they are also the inputs that views are made from.
@@ -79,7 +81,9 @@ def toy_input(
         return EncodedView(replace(embeddings, z=kept), view.mixing)
 
     further = tuple(encoded(view) for view in others)
-    return ObjectiveInput(embeddings, side or toy_side(embeddings.rows), further, progress)
+    teacher = None if objective.momentum is None else embeddings.detached()
+    side = side or toy_side(embeddings.rows)
+    return ObjectiveInput(embeddings, side, further, progress, teacher)
 
 
 def toy_embeddings(width: int, *, samples: int = TOY_SAMPLES) -> tuple[Tensor, Tensor]:

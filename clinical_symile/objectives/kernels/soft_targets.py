@@ -37,6 +37,13 @@ class Targets(NamedTuple):
         return Targets(self.log_weight, self.right, self.left)
 
 
+def product_targets(
+    left: Float[Tensor, "left dim"], right: Float[Tensor, "right dim"], scale: float | Tensor
+) -> Targets:
+    """Return the targets softmax_j(scale ⟨x_i, y_j⟩), without gradient."""
+    return Targets(_products, [(scale * left).detach()], [right.detach()])
+
+
 def soft_target_losses(
     left: Float[Tensor, "left dim"],
     right: Float[Tensor, "right dim"],
@@ -74,6 +81,10 @@ def soft_target_losses(
     has_target = totals > -math.inf
     losses = torch.where(has_target, denominators, 0.0) - expected
     return losses, totals
+
+
+def _products(left: Sequence[Tensor], right: Sequence[Tensor], _: Sequence[Tensor]) -> Tensor:
+    return left[0] @ right[0].T
 
 
 def _weighted_score(
