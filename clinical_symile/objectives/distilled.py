@@ -1,4 +1,4 @@
-"""CLIP with momentum distillation: part of each target is what a slow copy of the encoders finds."""
+"""CLIP with momentum distillation: part of each target comes from a slow copy of the encoders."""
 
 import torch
 from jaxtyping import Bool, Float

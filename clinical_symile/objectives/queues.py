@@ -41,8 +41,8 @@ class QueueClip(Objective):
         synthesised: mixtures of two of the `hardest` negatives that are added for each query, and
             half as many of one of them with the query. Memory grows with this times the width.
         hardest: the most similar negatives that mixtures are made of.
-        extrapolation: a positive pair x, y becomes λx + (1 - λ)y, λy + (1 - λ)x, with λ drawn from 1
-            to 1 + extrapolation.
+        extrapolation: a positive pair x, y becomes λx + (1 - λ)y, λy + (1 - λ)x, with λ drawn from
+            1 to 1 + extrapolation.
         logit_scale_max: limit of the learned scale.
 
     Raises:
@@ -53,8 +53,8 @@ class QueueClip(Objective):
     display_name = "MoCo"
     description = "Contrasts pairs of modalities with a queue of earlier embeddings."
     source = (
-        'He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020, '
-        "https://arxiv.org/abs/1911.05722"
+        'He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR '
+        "2020, https://arxiv.org/abs/1911.05722"
     )
     keeps_state = True
 
@@ -180,7 +180,7 @@ def extrapolated_products(
     keys: Float[Tensor, "sample dim"],
     factors: Float[Tensor, " sample"],
 ) -> Float[Tensor, " sample"]:
-    """Compute ⟨λx + (1 - λ)y, λy + (1 - λ)x⟩ of each query x and its key y; λ = 1 changes nothing."""
+    """Compute ⟨λx + (1 - λ)y, λy + (1 - λ)x⟩ of each query x and its key y."""
     own = factors[:, None]
     pushed = own * queries + (1 - own) * keys
     return (pushed * (own * keys + (1 - own) * queries)).sum(dim=1)

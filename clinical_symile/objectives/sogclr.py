@@ -20,9 +20,9 @@ class SogClr(Objective):
     """Contrast pairs of modalities with a moving estimate of each sample's competition.
 
     For each ordered pair of modalities and sample i, g_i = Σ_j exp((⟨x_i, y_j⟩ - ⟨x_i, y_i⟩) / τ) /
-    (n - 1). Its estimate u_i = (1 - gamma) u_i + gamma g_i is kept from batch to batch. The loss is the mean
-    of τ ln u_i, with the gradient of τ ln g_i times g_i / u_i. With gamma = 1 that is the gradient of
-    the batch. An estimate starts at the first g_i.
+    (n - 1). Its estimate u_i = (1 - gamma) u_i + gamma g_i is kept from batch to batch. The loss is
+    the mean of τ ln u_i, with the gradient of τ ln g_i times g_i / u_i. With gamma = 1 that is the
+    gradient of the batch. An estimate starts at the first g_i.
 
     Source: Yuan et al., "Provable Stochastic Optimization for Global Contrastive Learning", ICML
     2022, https://arxiv.org/abs/2202.12387.
@@ -65,10 +65,10 @@ class SogClr(Objective):
         self.begin_training(rows=0, batch_size=0)
 
     def begin_training(self, *, rows: int, batch_size: int) -> None:
-        """Make tables of all rows of the store; a sample that was not seen has NaN."""
+        """Make tables of all rows of the store; a sample that was not seen has inf."""
         for name in self._tables():
             shape = (rows, self.modalities, self.modalities)
-            self.register_buffer(name, torch.full(shape, math.nan), persistent=False)
+            self.register_buffer(name, torch.full(shape, math.inf), persistent=False)
 
     def informed_loss(
         self,
@@ -110,11 +110,11 @@ class SogClr(Objective):
         return ("log_u",)
 
     def _kept(self, name: str, where: tuple[Tensor, int, int], like: Tensor) -> Tensor:
-        """Return what is kept of some samples; NaN where nothing is."""
+        """Return what is kept of some samples; inf where nothing is."""
         rows, a, b = where
         table = getattr(self, name)
         if not len(table):
-            return like.new_full((len(rows),), math.nan)
+            return like.new_full((len(rows),), math.inf)
         return table[rows, a, b].to(like.dtype)
 
     def _inverse_temperatures(self, where: tuple[Tensor, int, int], like: Tensor) -> Tensor:
@@ -137,10 +137,10 @@ class SogClr(Objective):
 class ISogClr(SogClr):
     """SogCLR with a temperature of each sample, by distributionally robust optimization.
 
-    After a step τ_i moves down a moving average of the slope ln u_i + rho - Σ_j w_ij h_ij / τ_i, which
-    is limited to ±5, and stays within its limits. h_ij is the difference of products above and w_ij
-    = exp(h_ij / τ_i) / ((n - 1) u_i). The size of its steps falls from 0.01 to 0.0001 along half a
-    cosine.
+    After a step τ_i moves down a moving average of the slope ln u_i + rho - Σ_j w_ij h_ij / τ_i,
+    which is limited to ±5, and stays within its limits. h_ij is the difference of products above
+    and w_ij = exp(h_ij / τ_i) / ((n - 1) u_i). The size of its steps falls from 0.01 to 0.0001
+    along half a cosine.
 
     Source: Qiu et al., "Not All Semantics are Created Equal: Contrastive Self-supervised Learning
     with Automatic Temperature Individualization", ICML 2023, https://arxiv.org/abs/2305.11965.
@@ -186,7 +186,7 @@ class ISogClr(SogClr):
         return ("log_u", "temperatures", "slopes")
 
     def _inverse_temperatures(self, where: tuple[Tensor, int, int], like: Tensor) -> Tensor:
-        return 1 / self._kept("temperatures", where, like).nan_to_num(nan=self.temperature)
+        return 1 / self._kept("temperatures", where, like).nan_to_num(posinf=self.temperature)
 
     def _further(
         self,
@@ -202,7 +202,7 @@ class ISogClr(SogClr):
         weights = [inverse[:, None] * first, inverse * own, log_u + math.log(len(own) - 1)]
         expected = reduce_scores(_weighted_gaps, weights, [second]).row_sums
         slope = (log_u + self.rho - expected).clamp(-_LARGEST_SLOPE, _LARGEST_SLOPE)
-        before = self._kept("slopes", where, own).nan_to_num(nan=0.0)
+        before = self._kept("slopes", where, own).nan_to_num(posinf=0.0)
         slopes = _SLOPE_MEMORY * before + (1 - _SLOPE_MEMORY) * slope
         last, start = _RATES
         rate = last + (start - last) * (1 + math.cos(math.pi * inputs.progress)) / 2
@@ -213,11 +213,11 @@ class ISogClr(SogClr):
 def moved_estimates(
     before: Float[Tensor, " sample"], log_g: Float[Tensor, " sample"], gamma: float
 ) -> Float[Tensor, " sample"]:
-    """Return ln((1 - gamma) u + gamma g) from ln u and ln g; ln g where there is no u yet, which is NaN."""
+    """Return ln((1 - gamma) u + gamma g) from ln u and ln g; ln g where ln u is inf, not there yet."""
     if gamma == 1:
         return log_g
     moved = torch.logaddexp(before + math.log1p(-gamma), log_g + math.log(gamma))
-    return torch.where(before.isnan(), log_g, moved)
+    return torch.where(before.isinf(), log_g, moved)
 
 
 def surrogate_loss(
