@@ -57,6 +57,8 @@ class QueueClip(Objective):
         "2020, https://arxiv.org/abs/1911.05722"
     )
     keeps_state = True
+    queue: Tensor
+    entered: Tensor
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class SogClr(Objective):
         "2022, https://arxiv.org/abs/2202.12387"
     )
     keeps_state = True
+    log_u: Tensor
 
     def __init__(self, *, temperature: float = 0.07, gamma: float = 0.8):
         super().__init__(temperature=None)
@@ -162,6 +163,8 @@ class ISogClr(SogClr):
         'Qiu et al., "Not All Semantics are Created Equal", ICML 2023, '
         "https://arxiv.org/abs/2305.11965"
     )
+    temperatures: Tensor
+    slopes: Tensor
 
     def __init__(
         self,
@@ -213,7 +216,7 @@ class ISogClr(SogClr):
 def moved_estimates(
     before: Float[Tensor, " sample"], log_g: Float[Tensor, " sample"], gamma: float
 ) -> Float[Tensor, " sample"]:
-    """Return ln((1 - gamma) u + gamma g) from ln u and ln g; ln g where ln u is inf, not there yet."""
+    """Return ln((1 - gamma) u + gamma g) from ln u and ln g; ln g where ln u is inf."""
     if gamma == 1:
         return log_g
     moved = torch.logaddexp(before + math.log1p(-gamma), log_g + math.log(gamma))
