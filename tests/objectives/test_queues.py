@@ -117,8 +117,8 @@ def test_synthesised_keys_have_length_one_and_lean_towards_the_query(rng) -> Non
     found = synthesised_keys(queries, hard, 8, drawn)
     assert found.shape == (6, 12, 4)
     torch.testing.assert_close(found.norm(dim=2), torch.ones(6, 12, dtype=torch.float64))
-    least = torch.einsum("nd,nkd->nk", queries, hard).min(dim=1).values[:, None]
-    assert (torch.einsum("nd,nkd->nk", queries, found[:, 8:]) >= least - 1e-12).all()
+    least = torch.einsum("qd,qkd->qk", queries, hard).min(dim=1).values[:, None]
+    assert (torch.einsum("qd,qkd->qk", queries, found[:, 8:]) >= least - 1e-12).all()
 
 
 def test_what_cannot_be_used_is_refused() -> None:
