@@ -26,20 +26,18 @@ class Objective(nn.Module):
 
     An objective gives `batch_loss` and, where CLIP's sum of inner products is not its score,
     `score`. One that divides its work over processes gives `distributed_loss` instead. One that
-    reads labels, subjects or other measurements names them in `reads` and gives `informed_loss`.
-    One that contrasts more than one encoding of a batch makes its inputs in `views` and gives
-    `informed_loss`. One that needs a teacher sets `momentum`; one that keeps something from step to
-    step sets `keeps_state`. Both are read in `informed_loss`.
+    reads more gives `informed_loss`: labels, subjects or other measurements, named in `reads`;
+    further encodings, whose inputs it makes in `views`; a teacher, with `momentum`; or what it kept
+    of earlier steps, with `keeps_state`.
 
     Attributes:
         reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
             It is of train samples only; scores never have any.
         spread: True if encoders give a mean and a log variance. The vectors of the loss and of the
             score then hold one after the other; see `gaussians.split_gaussian`.
-        momentum: the share that the teacher keeps of its weights in each step, from 0 to 1; the
-            rest are the encoders'. None for no teacher.
-        keeps_state: True if `after_step` keeps something for later steps. It is held in buffers
-            with `persistent=False`, which a checkpoint has and the run's weights do not.
+        momentum: the share that the teacher keeps of its weights in a step; None for no teacher.
+        keeps_state: True if `after_step` keeps something for later steps, in buffers with
+            `persistent=False`. A checkpoint has them, and the run's weights do not.
         similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
             must have length 1, as those of the encoders here; `dot` if their lengths count.
         on_sphere: True if the loss is defined for embeddings of length 1 only.
@@ -123,10 +121,10 @@ class Objective(nn.Module):
     def begin_training(self, *, rows: int, batch_size: int) -> None:
         """Create the state that is only for training; by default there is none.
 
-        Called once before training, after `connect`, and not where a trained model is used.
+        Called before training, after `connect`, and not where a trained model is used.
 
         Args:
-            rows: the number of rows of the store; `Embeddings.rows` are below it.
+            rows: the number of rows of the store.
             batch_size: the samples of a batch, over all processes.
 
         Raises:
@@ -134,12 +132,10 @@ class Objective(nn.Module):
         """
 
     def after_step(self, inputs: ObjectiveInput | None = None) -> None:
-        """Set a scale that an optimiser moved above its maximum back to it.
-
-        An objective with `keeps_state` also keeps what later steps need.
+        """Set a scale that an optimiser moved above its maximum back to it, and keep state.
 
         Args:
-            inputs: the whole batch of the step without gradients, if the objective keeps state.
+            inputs: the whole batch without gradients, if the objective keeps state.
         """
         if self.log_logit_scale is not None:
             with torch.no_grad():
@@ -148,14 +144,13 @@ class Objective(nn.Module):
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batches to encode in a step; by default the batch, once.
 
-        The first view is the batch itself. Others have the same samples and the same `available`.
-        An unavailable input may hold any value and must reach no other one. With several processes
-        each makes the views of its own samples.
+        The first view is the batch itself; others have its samples and its `available`. An
+        unavailable input may hold any value and must reach no other one.
 
         Args:
             batch: the inputs of this process's samples.
-            generator: the source of random draws, on the CPU; its own in each process.
-            progress: the share of the training's steps that were done before.
+            generator: the source of random draws, on the CPU; each process has its own.
+            progress: the share of training that is done.
         """
         return [View(batch)]
 
@@ -219,8 +214,7 @@ class Objective(nn.Module):
             generator: the source of random draws, on the CPU.
 
         Raises:
-            ValueError: the objective reads side information, further views, or variances that are
-                not there.
+            ValueError: the objective reads more than embeddings, or variances that are not there.
         """
         self._check_spread(embeddings)
         if not self.embeddings_suffice:
@@ -268,8 +262,7 @@ class Objective(nn.Module):
     ) -> Float[Tensor, ""]:
         """Compute the loss of a batch that several processes share.
 
-        By default every process computes the whole loss. An expensive objective overrides this
-        to divide the work.
+        By default every process computes the whole loss; an expensive objective divides the work.
 
         Args:
             share: this process's samples.
@@ -283,8 +276,7 @@ class Objective(nn.Module):
     ) -> Float[Tensor, "query candidate"]:
         """Score how well each candidate matches each query; higher is better.
 
-        By default the sum of the inner products of a candidate with each available modality of
-        the query.
+        By default the sum of a candidate's inner products with the query's available modalities.
 
         Args:
             query: the embeddings of each query; its column for `target` is never read.
@@ -294,14 +286,10 @@ class Objective(nn.Module):
         Raises:
             ValueError: a query has no modality available.
         """
-        total = query_embeddings(query, target=target, fill=0.0).sum(dim=1)
-        return inner_products(total, candidates)
+        return inner_products(query_embeddings(query, target=target, fill=0.0).sum(1), candidates)
 
     def n_candidates(self, samples: int, *, modalities: int) -> int | None:
-        """Return K of the total correlation estimate log K - loss, for a complete batch.
-
-        None if the loss gives no such estimate.
-        """
+        """Return K of the total correlation estimate log K - loss; None if there is none."""
         return None
 
     def flops(self, samples: int, *, modalities: int, dim: int) -> float | None:
@@ -356,8 +344,7 @@ def inner_products(
 ) -> Float[Tensor, "query candidate"]:
     """Compute inner products in float64; return float32 unless the embeddings are float64.
 
-    A float32 matrix product may score equal candidates differently in the last bit, depending on
-    their position, and so break ties by position.
+    A float32 matrix product may score equal candidates differently, and so break ties by position.
     """
     scores = query.double() @ candidates.double().T
     return scores if candidates.dtype == torch.float64 else scores.float()
@@ -413,7 +400,7 @@ def multilinear_products(
 
 
 def no_pair_message(samples: int, *, objective: str) -> str:
-    """Return the error message for a batch in which no pair of modalities has two samples."""
+    """Return the message for a batch in which no pair of modalities has two samples."""
     return (
         f"{objective} needs at least 2 samples with the same two modalities; this batch of "
         f"{samples} has no such pair. Raise batch_size, or train on a cohort where more samples "
