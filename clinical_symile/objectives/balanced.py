@@ -5,7 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.base import Objective, multilinear_products
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.kernels.base import multilinear_products
 from clinical_symile.objectives.kernels.scores import reduce_scores
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
 from clinical_symile.objectives.missing_query import Bank, check_rule, multilinear_score

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from typing import ClassVar
 
 import torch
@@ -386,17 +385,6 @@ def _slots(
     z, available = prepare_slots(*embeddings.with_substitutes())
     with torch.autocast(z.device.type, enabled=False):
         yield z, available
-
-
-def multilinear_products(
-    factors: Sequence[Float[Tensor, "sample dim"]],
-) -> Float[Tensor, " sample"]:
-    """Multiply the embeddings of each sample and sum over dimensions: its positive logit, unscaled.
-
-    Args:
-        factors: the embeddings of each modality.
-    """
-    return reduce(torch.mul, factors).sum(dim=1)
 
 
 def no_pair_message(samples: int, *, objective: str) -> str:

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_symile.objectives.base import multilinear_products
 from clinical_symile.objectives.distributed import Group, gather_slots
+from clinical_symile.objectives.kernels.base import multilinear_products
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.base import Objective, multilinear_products
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.kernels.base import multilinear_products
 from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores
 from clinical_symile.objectives.missing_query import Bank, check_rule, multilinear_score
 from clinical_symile.objectives.pairs import complete_pairs

@@ -10,7 +10,6 @@ from torch import Tensor
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
     Objective,
-    multilinear_products,
     prepare_slots,
 )
 from clinical_symile.objectives.distributed import (
@@ -21,7 +20,7 @@ from clinical_symile.objectives.distributed import (
     local_slice,
     share_sizes,
 )
-from clinical_symile.objectives.kernels.base import check_matmul
+from clinical_symile.objectives.kernels.base import check_matmul, multilinear_products
 from clinical_symile.objectives.missing_query import Bank, check_rule, multilinear_score
 from clinical_symile.objectives.negatives import (
     CyclicNegatives,

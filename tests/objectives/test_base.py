@@ -4,7 +4,6 @@ import torch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
     inner_products,
-    multilinear_products,
     no_pair_message,
     prepare_slots,
     query_columns,
@@ -82,11 +81,6 @@ def test_slots_have_at_least_single_precision(given: torch.dtype, kept: torch.dt
 def test_one_modality_is_refused():
     with pytest.raises(ValueError, match="embeddings have 1 modality"):
         prepare_slots(torch.ones(2, 1, 3), None)
-
-
-def test_a_positive_logit_is_the_sum_over_dimensions_of_the_product_of_all_modalities():
-    factors = [torch.tensor([[1.0, 2.0], [3.0, 4.0]]) for _ in range(3)]
-    assert multilinear_products(factors).tolist() == [1 + 8, 27 + 64]
 
 
 def test_a_batch_without_a_pair_is_told_with_its_size():

@@ -6,6 +6,7 @@ A kernel is a function of several matrices, a scale and a matmul precision, such
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -66,3 +67,14 @@ def is_rescaling_exact(
     """
     depth = -math.log(torch.finfo(reference.dtype).tiny) / 2
     return bool(((torch.cat([*logsumexps]) - reference).abs() <= depth).all())
+
+
+def multilinear_products(
+    factors: Sequence[Float[Tensor, "sample dim"]],
+) -> Float[Tensor, " sample"]:
+    """Multiply the embeddings of each sample and sum over dimensions: its positive logit, unscaled.
+
+    Args:
+        factors: the embeddings of each modality.
+    """
+    return reduce(torch.mul, factors).sum(dim=1)

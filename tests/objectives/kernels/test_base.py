@@ -7,6 +7,7 @@ from clinical_symile.objectives.kernels.base import (
     MATMUL_PRECISIONS,
     check_matmul,
     is_rescaling_exact,
+    multilinear_products,
     order_by_size,
     refuse_second_derivative,
 )
@@ -49,3 +50,8 @@ def test_rescaling_is_exact_within_the_square_root_of_the_smallest_number(dtype:
         for sign in (1, -1):
             found = [reference.reshape(1), (reference + sign * distance).reshape(1)]
             assert is_rescaling_exact(found, reference) == is_exact
+
+
+def test_a_positive_logit_is_the_sum_over_dimensions_of_the_product_of_all_modalities():
+    factors = [torch.tensor([[1.0, 2.0], [3.0, 4.0]]) for _ in range(3)]
+    assert multilinear_products(factors).tolist() == [1 + 8, 27 + 64]
