@@ -4,6 +4,7 @@ A date is read in ISO form, or in the format that its type names: `timestamp:%d.
 format is guessed, because 05/06/2031 is a day of May in one country and of June in another.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -153,7 +154,7 @@ def format_advice(formats: list[str], column: str, where: str, *, what: str) -> 
         what: `date` or `timestamp`.
     """
     formats = distinct_formats(formats)
-    lines = " or ".join(f'{_key(column)} = "{what}:{one}"' for one in formats)
+    lines = " or ".join(f'{toml_key(column)} = "{what}:{one}"' for one in formats)
     if len(formats) > 1:
         return (
             f"The dates of {column} are ambiguous: every value fits {len(formats)} formats, which "
@@ -183,9 +184,15 @@ def inferred_types_block(table: str, types: Mapping[str, str], changed: Mapping[
         changed: types to declare instead.
     """
     declared = {column: kind for column, kind in types.items() if kind != "VARCHAR"} | {**changed}
-    lines = [f'{_key(column)} = "{kind}"' for column, kind in declared.items()]
+    lines = [f'{toml_key(column)} = "{kind}"' for column, kind in declared.items()]
     return "\n".join([f"[types.{table}]", *lines])
 
 
-def _key(column: str) -> str:
-    return column if re.fullmatch(r"[A-Za-z0-9_-]+", column) else f'"{column}"'
+def toml_key(column: str) -> str:
+    """Return a column's name as a key in TOML, in quotes where it needs them.
+
+    >>> toml_key("lab_value"), toml_key("Größe")
+    ('lab_value', '"Größe"')
+    """
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", column)
+    return column if bare else json.dumps(column, ensure_ascii=False)

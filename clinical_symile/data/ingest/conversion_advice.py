@@ -16,6 +16,7 @@ from clinical_symile.data.ingest.column_types import (
     format_advice,
     parsed_date,
     swapped,
+    toml_key,
 )
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
 
@@ -23,6 +24,7 @@ _ISO = "ISO"  # the year first, which a cast reads
 _MOST_FORMS = 4  # of dates in one column
 _COMMA = r"[+-]?\d*,\d+"
 _COMMA_OR_THOUSANDS = r"[+-]?[1-9]\d{0,2},\d{3}"
+_POINT_OR_THOUSANDS = r"[+-]?[1-9]\d{0,2}\.\d{3}"
 _COMMA_THOUSANDS = r"[+-]?\d{1,3}(,\d{3})+\.\d+|[+-]?\d{1,3}(,\d{3}){2,}"
 _POINT_THOUSANDS = r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(\.\d{3}){2,}"
 
@@ -49,6 +51,11 @@ class _Column:
     def trimmed(self) -> str:
         return f"trim({sql_identifier(self.name)})"
 
+    @property
+    def comma_type(self) -> str:
+        """The line of `cohort.toml` that declares a decimal comma."""
+        return f'{toml_key(self.name)} = "double:," in [types.{self.table}]'
+
     def counts(self, *conditions: str) -> list[int]:
         """Return the number of values, and of those of each condition on `v`."""
         counts = "".join(f", count(*) FILTER ({one})" for one in conditions)
@@ -61,11 +68,10 @@ class _Column:
 
     def in_query(self, expression: str, rest: int) -> str:
         """Return the advice to convert the column in the query; `rest` values become missing."""
-        name = self.name if self.name.isidentifier() else f'"{self.name}"'
         missing = f" {rest} values have none of these forms: they become missing." * bool(rest)
         return (
-            f'Set {name} = "VARCHAR" in [types.{self.table}], and write in the query: '
-            f"{expression}.{missing}"
+            f'Set {toml_key(self.name)} = "VARCHAR" in [types.{self.table}], '
+            f"and write in the query: {expression}.{missing}"
         )
 
 
@@ -176,10 +182,13 @@ def _advice_on_numbers(column: _Column) -> str:
     """Advise on numbers with a decimal comma, with marks between thousands, and on words."""
     number, trimmed = "TRY_CAST(v AS DOUBLE) IS NOT NULL", column.trimmed
     kind = "BIGINT" if column.kind == "BIGINT" else "DOUBLE"
-    values, commas, doubtful, comma_groups, point_groups, points, plain = column.counts(
+    values, commas, doubtful, unclear, comma_groups, point_groups, points, plain = column.counts(
         *(
             f"regexp_full_match(v, {sql_literal(form)})"
-            for form in (_COMMA, _COMMA_OR_THOUSANDS, _COMMA_THOUSANDS, _POINT_THOUSANDS)
+            for form in (
+                *(_COMMA, _COMMA_OR_THOUSANDS, _POINT_OR_THOUSANDS),
+                *(_COMMA_THOUSANDS, _POINT_THOUSANDS),
+            )
         ),
         f"{number} AND contains(v, '.')",
         f"{number} AND NOT contains(v, '.')",
@@ -202,16 +211,22 @@ def _advice_on_numbers(column: _Column) -> str:
         return f"{point_groups} values have points between thousands. " + column.in_query(
             expression, values - plain - point_groups - commas
         )
-    if commas and commas == doubtful and points:
+    if commas and commas == doubtful and column.kind != "double:,":
+        said = f"{commas} values have a comma that may be between thousands or a decimal one"
+        if points:
+            return f"{said}, beside {points} values with a decimal point. Correct the table."
+        whole = f"TRY_CAST(replace({trimmed}, ',', '') AS {kind})"
         return (
-            f"{commas} values have a comma that may be between thousands or a decimal one, beside "
-            f"{points} values with a decimal point. Correct the table."
+            f"{said}. Find out which. If it is a decimal one, set {column.comma_type}. If it is "
+            f"between thousands: {column.in_query(whole, values - plain - commas)}"
+        )
+    if commas and unclear:
+        return (
+            f"{commas} values have a decimal comma, and in {unclear} values a point may be between "
+            "thousands or a decimal one. Correct the table."
         )
     if commas and column.kind != "double:," and commas + plain == values:
-        return (
-            f'{commas} values have a decimal comma. Set {column.name} = "double:," in '
-            f"[types.{column.table}]."
-        )
+        return f"{commas} values have a decimal comma. Set {column.comma_type}."
     if commas:
         expression = f"TRY_CAST(replace({trimmed}, ',', '.') AS DOUBLE)"
         return f"{commas} values have a decimal comma. " + column.in_query(

@@ -3,7 +3,11 @@
 English, German, French, Spanish, Italian, Portuguese and Dutch.
 """
 
+from collections.abc import Sequence
+
 from clinical_symile.data.wizard.profile import Column, plain_words
+
+MORTALITY = "in_hospital_mortality"
 
 # Beginnings of parts of column names, by meaning.
 _HINTS = {
@@ -57,8 +61,11 @@ def has_hint(column: Column, meaning: str) -> bool:
         meaning: `sample`, `subject`, `admitted`, `discharged`, `birth`, `sex`, `death`, `unit` or
             `ecg`.
     """
-    parts = column.words.split("_")
-    return any(part.startswith(hint) for part in parts for hint in _HINTS[meaning])
+    return _hints_at(column.words, meaning)
+
+
+def _hints_at(words: str, meaning: str) -> bool:
+    return any(part.startswith(hint) for part in words.split("_") for hint in _HINTS[meaning])
 
 
 def holds_sexes(column: Column) -> bool:
@@ -68,16 +75,45 @@ def holds_sexes(column: Column) -> bool:
 
 def says_death(column: Column) -> bool:
     """Return True if a column's name or one of its two values means a death."""
-    values = (Column(value, column.values, 0, (), False, False) for value in column.distinct)
-    return has_hint(column, "death") or any(has_hint(value, "death") for value in values)
+    return has_hint(column, "death") or any(map(_means_death, column.distinct))
+
+
+def _means_death(value: str) -> bool:
+    return _hints_at(plain_words(value), "death")
 
 
 def yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the values that mean yes and no.
 
-    Where the words do not say it, the order of the alphabet decides.
+    The only value that means a death is yes. Where the words do not say it, the order of the
+    alphabet decides.
     """
     first, second = sorted(column.distinct)
-    if plain_words(first) in _YES or plain_words(second) in _NO:
-        return (first,), (second,)
+    yes = [plain_words(value) in _YES for value in (first, second)]
+    no = [plain_words(value) in _NO for value in (first, second)]
+    died = [_means_death(value) for value in (first, second)]
+    for is_first, is_second in (yes, no[::-1], died):
+        if is_first != is_second:
+            return ((first,), (second,)) if is_first else ((second,), (first,))
     return (second,), (first,)
+
+
+def propose_outcomes(
+    columns: Sequence[Column],
+) -> dict[str, tuple[Column, tuple[str, ...], tuple[str, ...]]]:
+    """Return the columns of two values by the name of an outcome, with their yes and no.
+
+    The first column that means a death, by its name before by its values, is the mortality. Every
+    other one keeps its own name.
+    """
+    two = [one for one in columns if not one.is_date and len(one.distinct) == 2]
+    named = (one for one in two if has_hint(one, "death"))
+    death = next(named, None) or next((one for one in two if says_death(one)), None)
+    outcomes: dict[str, tuple[Column, tuple[str, ...], tuple[str, ...]]] = {}
+    for column in two:
+        words = name = MORTALITY if column is death else column.words
+        number = 2
+        while name in outcomes or (name == MORTALITY and column is not death):
+            name, number = f"{words}_{number}", number + 1
+        outcomes[name] = (column, *yes_and_no(column))
+    return outcomes

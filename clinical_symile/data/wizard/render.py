@@ -5,10 +5,10 @@ import io
 import json
 from collections.abc import Sequence
 
+from clinical_symile.data.wizard.column_words import MORTALITY
 from clinical_symile.data.wizard.lab_codes import LabCode
 from clinical_symile.data.wizard.profile import Column, RawTable
 from clinical_symile.data.wizard.roles import (
-    MORTALITY,
     LabTable,
     RecordingTable,
     Roles,

@@ -8,15 +8,13 @@ from pathlib import Path
 from clinical_symile.data.wizard.column_words import (
     has_hint,
     holds_sexes,
-    says_death,
-    yes_and_no,
+    propose_outcomes,
 )
 from clinical_symile.data.wizard.lab_codes import LabCode, propose_lab_codes
 from clinical_symile.data.wizard.profile import Column, RawTable, plain_words
 from clinical_symile.errors import DataError
 from clinical_symile.modalities.base import file_exists
 
-MORTALITY = "in_hospital_mortality"
 _IMAGES = (".jpg", ".jpeg", ".png", ".dcm", ".dicom")
 _SUFFIXES = ("", *_IMAGES)
 _FRONTAL = {"ap", "pa", "face", "frontal", "frontale"}
@@ -210,12 +208,7 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
         (one for one in dates if has_hint(one, "discharged") and one is not admitted), None
     )
     sex = _sex(others)
-    outcomes = {}
-    for column in others:
-        if column in (subject, sex) or column.is_date or len(column.distinct) != 2:
-            continue
-        name = MORTALITY if says_death(column) else column.words
-        outcomes[name] = (column, *yes_and_no(column))
+    outcomes = propose_outcomes([one for one in others if one not in (subject, sex)])
     return StayTable(table, sample, subject, admitted, discharged, sex, outcomes, died)
 
 

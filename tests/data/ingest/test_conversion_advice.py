@@ -1,6 +1,7 @@
 """Advice on a column that does not convert holds when it is followed to the letter."""
 
 import re
+import tomllib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -110,3 +111,33 @@ def test_numbers_with_a_comma_alone_get_their_type() -> None:
 def test_no_value_is_quoted() -> None:
     for kind in ("TIMESTAMP", "DOUBLE", "BOOLEAN"):
         assert "73519" not in advice(["73519x", "27.05.2031"], kind)
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "BIGINT"])
+def test_commas_that_may_be_between_thousands_are_never_taken_for_decimal_ones(kind: str) -> None:
+    values = ["1,234", "2,500", "12"]
+    said = advice(values, kind)
+
+    assert said.startswith("2 values have a comma that may be between thousands or a decimal one.")
+    assert 'If it is a decimal one, set x = "double:," in [types.labs].' in said
+    assert followed(values, said) == [1234, 2500, 12]
+
+
+def test_points_that_may_be_between_thousands_beside_decimal_commas_need_a_correction() -> None:
+    said = advice(["2.500", "1,5", "3"], "DOUBLE")
+
+    assert said == (
+        "1 values have a decimal comma, and in 1 values a point may be between thousands or a "
+        "decimal one. Correct the table."
+    )
+
+
+@pytest.mark.parametrize("name", ["Größe", "Hb (g/dL)", 'a "quoted" name'])
+def test_the_advised_line_is_valid_toml_whatever_the_name_of_the_column(name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    with connect() as connection:
+        connection.execute(f"CREATE TABLE t AS SELECT unnest(['1,5', '2']) AS {quoted}")
+        said = type_advice(connection, "t", name, "DOUBLE", "labs")
+    line = said.partition("Set ")[2].partition(" in [types")[0]
+
+    assert tomllib.loads(line) == {name: "double:,"}

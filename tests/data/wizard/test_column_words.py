@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 
 from clinical_symile.data.wizard.column_words import (
+    MORTALITY,
     has_hint,
     holds_sexes,
+    propose_outcomes,
     says_death,
     yes_and_no,
 )
@@ -69,6 +71,12 @@ def test_a_meaning_is_found_in_every_language(meaning: str, names: tuple[str, ..
         ("sim", "não"),
         ("1", "0"),
         ("b", "a"),
+        ("Expired", "Home"),
+        ("deceduto", "dimesso"),
+        ("mort", "sorti"),
+        ("exitus", "home"),
+        ("gestorven", "ontslagen"),
+        ("fallecido", "alta"),
     ],
 )
 def test_yes_and_no_are_told_apart(yes: str, no: str) -> None:
@@ -85,3 +93,20 @@ def test_two_values_tell_the_sexes_whatever_the_column_is_called(values: tuple[s
 def test_a_kind_of_discharge_may_say_a_death() -> None:
     assert says_death(column("Entlassungsart", "nach Hause", "verstorben"))
     assert not says_death(column("Entlassungsart", "nach Hause", "verlegt"))
+
+
+def test_only_one_column_is_the_mortality_and_no_outcome_replaces_another() -> None:
+    kind = column("Entlassungsart", "verstorben", "nach Hause")
+    died = column("verstorben", "ja", "nein")
+    other = column("Died in hospital", "1", "0")
+
+    outcomes = propose_outcomes([kind, died, other, column("verlegt", "ja", "nein")])
+
+    assert outcomes[MORTALITY] == (died, ("ja",), ("nein",))
+    assert outcomes[kind.words] == (kind, ("verstorben",), ("nach Hause",))
+    assert list(outcomes) == [kind.words, MORTALITY, other.words, "verlegt"]
+
+
+def test_columns_of_one_name_in_plain_words_stay_two_outcomes() -> None:
+    two = [column("Sepsis", "ja", "nein"), column("SEPSIS", "1", "0")]
+    assert [one for one, *_ in propose_outcomes(two).values()] == two
