@@ -59,7 +59,6 @@ LOADED_BY = {
 # its contract tests cover, verbs that are thin layers over the API, and schemas of definitions.
 TESTED_BY = {
     "api.cohorts": "api/test_runs.py",
-    "api.external": "api/test_runs.py",
     "api.reports": "api/test_runs.py",
     "benchmarking.finalize": "benchmarking/test_run.py",
     "data.external.training_inputs": "integration/test_external_validation.py",
