@@ -120,6 +120,33 @@ def _unreproducible(connection: duckdb.DuckDBPyConnection, tree: Any) -> Iterato
             )
 
 
+# The unstable functions and the macros, by the extensions that are loaded: a connection of the
+# package has no others, and DuckDB takes longer to list them than to parse a query.
+_Listed = tuple[frozenset[str], dict[str, list[str]]]
+_LISTED: dict[tuple[str, ...], _Listed] = {}
+
+
+def _listed_functions(connection: duckdb.DuckDBPyConnection) -> _Listed:
+    loaded = connection.execute(
+        "SELECT extension_name FROM duckdb_extensions() WHERE loaded ORDER BY extension_name"
+    ).fetchall()
+    key = tuple(str(name) for (name,) in loaded)
+    if key not in _LISTED:
+        rows = connection.execute(
+            "SELECT lower(function_name) FROM duckdb_functions() WHERE stability = 'VOLATILE' OR "
+            "(stability = 'CONSISTENT_WITHIN_QUERY' AND len(parameters) = 0)"
+        ).fetchall()
+        macros: dict[str, list[str]] = defaultdict(list)
+        for name, definition in connection.execute(
+            "SELECT lower(function_name), macro_definition FROM duckdb_functions() "
+            "WHERE function_type = 'macro'"
+        ).fetchall():
+            macros[name].append(definition)
+        unstable = frozenset({name for (name,) in rows} | _UNLISTED | _TIMES) - _HARMLESS
+        _LISTED[key] = unstable, macros
+    return _LISTED[key]
+
+
 class _Functions:
     """The functions of DuckDB that do not return the same for the same arguments.
 
@@ -129,17 +156,7 @@ class _Functions:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection):
         self._connection = connection
-        rows = connection.execute(
-            "SELECT lower(function_name) FROM duckdb_functions() WHERE stability = 'VOLATILE' OR "
-            "(stability = 'CONSISTENT_WITHIN_QUERY' AND len(parameters) = 0)"
-        ).fetchall()
-        self._unstable = ({name for (name,) in rows} | _UNLISTED | _TIMES) - _HARMLESS
-        self._macros: dict[str, list[str]] = defaultdict(list)
-        for name, definition in connection.execute(
-            "SELECT lower(function_name), macro_definition FROM duckdb_functions() "
-            "WHERE function_type = 'macro'"
-        ).fetchall():
-            self._macros[name].append(definition)
+        self._unstable, self._macros = _listed_functions(connection)
 
     def unstable_name(self, node: Any, seen: frozenset[str] = frozenset()) -> str | None:
         """Return the name of the function that a node calls if it is unstable, else None."""

@@ -8,7 +8,7 @@ import pytest
 
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.data.ingest.query import syntax_problems
-from clinical_symile.data.ingest.query_rules import query_rule_problems
+from clinical_symile.data.ingest.query_rules import _listed_functions, query_rule_problems
 from clinical_symile.data.ingest.source_tables import query_tables
 from clinical_symile.data.ingest.tables import connect, restrict_files
 from clinical_symile.data.prepare_cohort import prepare_cohort
@@ -314,3 +314,15 @@ def test_a_table_error_says_the_code(hospital: Hospital) -> None:
     with pytest.raises(DataError) as caught:
         run(hospital)
     assert caught.value.problems[0].code == "CS-D032"
+
+
+def test_functions_are_listed_once_for_all_connections() -> None:
+    problems("SELECT * FROM admissions")
+    with connect() as connection:
+        listed = _listed_functions(connection)
+    with connect() as other:
+        assert _listed_functions(other) is listed
+    unstable, macros = listed
+    assert {"random", "now", "current_date"} <= unstable
+    assert "error" not in unstable
+    assert macros
