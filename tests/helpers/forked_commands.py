@@ -18,7 +18,11 @@ from typing import NoReturn
 HANG_S = 300
 MOST_MEMORY_MB = 1000  # of a child above its parent
 # The words by which a command says that something is wrong; `verify` has some of its own.
-_SENTENCES = re.compile(r"^(error|changed|no checksum|cannot be verified): ", re.MULTILINE)
+# `sync` names the run first, and `rerun` shows both values of a line that differs.
+_SENTENCES = re.compile(
+    r"^((error|changed|no checksum|cannot be verified): |.+: not synced: |.+ before, .+ now$)",
+    re.MULTILINE,
+)
 _MODULES = (
     *("api.runs", "api.cohorts", "api.verification", "training.train", "benchmarking.run"),
     *("evaluation.runner", "cli.console", "data.prepare", "reporting.cohort_card"),
