@@ -10,6 +10,7 @@ from clinical_symile.config.splits import SPLITS, SplitBySubject, SplitByValue
 from clinical_symile.data.ingest.csv_headers import header_for_message, known_column_names
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
 from clinical_symile.errors import DataError
+from clinical_symile.modalities.base import is_empty
 
 NUMERIC_TYPES = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "FLOAT", "DOUBLE")
 TABLE_SPLIT_COLUMN = "_split"  # names the split of a row where each split has its own table
@@ -143,3 +144,13 @@ def _candidate_fields(
         ]
         fields |= found
     return fields, problems
+
+
+def comparable_code(value: Any) -> Any:
+    """Return a value in one form, whether it was read as text or as a number."""
+    if is_empty(value):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value).strip()

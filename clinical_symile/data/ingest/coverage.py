@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from clinical_symile.config.cohort import Cohort
+from clinical_symile.data.ingest.columns import comparable_code
 from clinical_symile.data.ingest.csv_files import (
     Dialect,
     is_utf_8_read_as_latin_1,
@@ -46,7 +47,7 @@ class CoverageProblem:
 
     Attributes:
         reason: `modality-missing`, `part-missing`, `not-numbers`, `implausible`, `column-empty`,
-            `line-breaks` or `encoding`.
+            `outcome-unknown`, `line-breaks` or `encoding`.
         modality: the modality; empty for columns and tables.
         part: the part of the modality, such as an analyte; empty for all of it.
         sentence: what was found, with counts, and what to do.
@@ -142,6 +143,7 @@ def coverage_problems(
         if recorded[name] and is_in_rows and hasattr(adapter, "summarize_values"):
             problems += _part_problems(samples, name, adapter)
     problems += _empty_columns(samples)
+    problems += _unknown_outcomes(samples)
     problems += [problem for table in samples.tables.values() for problem in _text_problems(table)]
     return problems
 
@@ -270,6 +272,24 @@ def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
                 reason="column-empty",
                 sentence=f"column {column} ({uses[column]}): none of {samples.rows} rows has a "
                 "value. Check the conversion in the query, or the table.",
+            )
+
+
+def _unknown_outcomes(samples: _Samples) -> Iterator[CoverageProblem]:
+    """Yield a problem for each outcome whose column has values of which the cohort knows none."""
+    for name, outcome in samples.cohort.outcomes.items():
+        if outcome.column not in samples.columns:
+            continue
+        values, counts = samples.read([outcome.column])
+        listed = (*outcome.positive, *outcome.negative, *outcome.uncertain)
+        known = {comparable_code(value) for value in listed}
+        found = {comparable_code(value) for value in values[outcome.column].tolist()}
+        if found and not found & known:
+            yield CoverageProblem(
+                reason="outcome-unknown",
+                sentence=f"outcome {name}: none of {format_count(int(counts.sum()))} values of column "
+                f"{outcome.column} is positive or negative, so that it is unknown in all samples. "
+                f"Write the values of the table into positive and negative of [outcomes.{name}].",
             )
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.cohort import Cohort
 from clinical_symile.config.cohort_schema import Outcome, Subgroup
+from clinical_symile.data.ingest.columns import comparable_code
 from clinical_symile.data.ingest.decode import Decoded, create_array, reserve_rows
 from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import too_few_message
@@ -272,10 +273,10 @@ def _files(
 
 def _labels(outcome: Outcome, column: pa.Array) -> Float[np.ndarray, " sample"]:
     """Return 1 for positive, 0 for negative, `UNCERTAIN`, and NaN where unknown."""
-    meanings = dict.fromkeys(map(_code, outcome.uncertain), UNCERTAIN)
-    meanings |= dict.fromkeys(map(_code, outcome.positive), 1.0)
-    meanings |= dict.fromkeys(map(_code, outcome.negative), 0.0)
-    return np.array([meanings.get(_code(value), np.nan) for value in column.to_pylist()])
+    meanings = dict.fromkeys(map(comparable_code, outcome.uncertain), UNCERTAIN)
+    meanings |= dict.fromkeys(map(comparable_code, outcome.positive), 1.0)
+    meanings |= dict.fromkeys(map(comparable_code, outcome.negative), 0.0)
+    return np.array([meanings.get(comparable_code(value), np.nan) for value in column.to_pylist()])
 
 
 def _hours(column: pa.Array) -> Float[np.ndarray, " sample"]:
@@ -284,18 +285,8 @@ def _hours(column: pa.Array) -> Float[np.ndarray, " sample"]:
 
 def _levels(values: Sequence[Any], subgroup: Subgroup) -> list[str | None]:
     """Return the subgroup of each sample as text; None where it is unknown."""
-    codes = [_code(value) for value in values]
+    codes = [comparable_code(value) for value in values]
     if subgroup.bands:
         numbers = [code if isinstance(code, float) else np.nan for code in codes]
         return age_bands(np.array(numbers), subgroup.bands).tolist()
     return [f"{code:g}" if isinstance(code, float) else code for code in codes]
-
-
-def _code(value: Any) -> Any:
-    """Return a value in one form, whether it was read as text or as a number."""
-    if is_empty(value):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return str(value).strip()

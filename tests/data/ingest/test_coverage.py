@@ -202,3 +202,17 @@ def test_a_table_declared_as_latin_1_that_is_not_is_reported(hospital: Hospital)
     hospital.edit("[samples]", 'encoding = "latin-1"\n[samples]')
     hospital.write(hospital.admissions.assign(ward="Chirurgie Süd"))
     assert "is encoded in UTF-8" in reasons(hospital)["encoding"]
+
+
+def test_an_outcome_of_other_words_than_the_cohorts_is_reported(hospital: Hospital) -> None:
+    table = hospital.admissions
+    hospital.write(table.assign(died=table["died"].map({"no": "nein", "yes": "ja"})))
+    said = reasons(hospital)["outcome-unknown"]
+    assert "outcome died: none of <10 values of column died is positive or negative" in said
+    assert "[outcomes.died]" in said
+    assert "nein" not in said
+
+
+def test_an_outcome_that_nobody_has_is_no_other_word(hospital: Hospital) -> None:
+    hospital.write(hospital.admissions.assign(died="no"))
+    assert reasons(hospital) == {}
