@@ -284,10 +284,11 @@ def _unknown_outcomes(samples: _Samples) -> Iterator[CoverageProblem]:
         listed = (*outcome.positive, *outcome.negative, *outcome.uncertain)
         known = {comparable_code(value) for value in listed}
         found = {comparable_code(value) for value in values[outcome.column].tolist()}
+        count = format_count(int(counts.sum()))
         if found and not found & known:
             yield CoverageProblem(
                 reason="outcome-unknown",
-                sentence=f"outcome {name}: none of {format_count(int(counts.sum()))} values of column "
+                sentence=f"outcome {name}: none of {count} values of column "
                 f"{outcome.column} is positive or negative, so that it is unknown in all samples. "
                 f"Write the values of the table into positive and negative of [outcomes.{name}].",
             )
