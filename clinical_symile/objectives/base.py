@@ -216,16 +216,24 @@ class Objective(nn.Module):
             ValueError: the objective reads more than embeddings, or variances that are not there.
         """
         self._check_spread(embeddings)
+        self.check_embeddings_suffice()
+        if type(self).distributed_loss is not Objective.distributed_loss:
+            return self.distributed_loss(embeddings, group=None, generator=generator)
+        with _slots(embeddings) as (z, available):
+            return self.batch_loss(z, available, generator=generator)
+
+    def check_embeddings_suffice(self) -> None:
+        """Refuse to compute the loss from embeddings alone where it does not follow from them.
+
+        Raises:
+            ValueError: the objective reads side information or further views.
+        """
         if not self.embeddings_suffice:
             what = " and ".join(self.reads) or "more than one encoding or earlier steps"
             raise ValueError(
                 f"this objective reads {what}; embeddings alone do not "
                 "suffice. Call `training_loss` with an `ObjectiveInput`."
             )
-        if type(self).distributed_loss is not Objective.distributed_loss:
-            return self.distributed_loss(embeddings, group=None, generator=generator)
-        with _slots(embeddings) as (z, available):
-            return self.batch_loss(z, available, generator=generator)
 
     def _check_spread(self, embeddings: Embeddings) -> None:
         """Refuse embeddings without variances for an objective of Gaussians, and the reverse."""

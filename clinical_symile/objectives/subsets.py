@@ -101,7 +101,13 @@ class SubsetSum(Objective):
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch from embeddings alone."""
+        """Compute the loss of a batch from embeddings alone.
+
+        Raises:
+            ValueError: the objective reads side information or further views, or no two samples
+                have the same two modalities.
+        """
+        self.check_embeddings_suffice()
         return self._loss(ObjectiveInput(embeddings, SideInformation(embeddings.rows)), generator)
 
     def _loss(self, inputs: ObjectiveInput, generator: torch.Generator | None) -> Float[Tensor, ""]:

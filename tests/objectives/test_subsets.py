@@ -117,3 +117,16 @@ def test_a_score_without_a_scale_or_of_gaussians_is_averaged_over_subsets(name, 
     torch.testing.assert_close(scores, scale * expected)
     drawn = torch.Generator().manual_seed(0)
     assert torch.isfinite(objective(given, generator=drawn))
+
+
+def test_embeddings_alone_are_refused_for_an_objective_that_reads_more(embeddings):
+    refused = []
+    for name, kind in OBJECTIVES.items():
+        objective = SubsetSum(resolve(name, OBJECTIVES), 3).double()
+        if objective.embeddings_suffice:
+            continue
+        given = replace(embeddings, spread=objective.spread)
+        with pytest.raises(ValueError, match="embeddings alone do not suffice"):
+            objective(given)
+        refused.append(name)
+    assert {"m3co", "intra"} <= set(refused)
