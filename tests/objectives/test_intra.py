@@ -1,13 +1,18 @@
 """CLIP with contrast inside modalities is CLIP without it, and hides one stretch of each input."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
+from clinical_symile.data.side_information import SideInformation
 from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.objectives.infonce import clip_loss
-from clinical_symile.objectives.intra import IntraClip, hide_stretch, intra_loss
+from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.intra import IntraClip, hide_stretch
+from clinical_symile.objectives.views import EncodedView
 from tests.helpers.objective_values import unit_batch
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -47,12 +52,11 @@ def test_the_contrast_inside_is_the_mean_of_cross_entropies(rng) -> None:
 
 
 def test_the_second_view_has_no_gradient(rng) -> None:
-    z = unit_batch(rng, 4)[:, 0]
-    second = z.clone().requires_grad_()
-    first = z.clone().requires_grad_()
-    scale = torch.tensor(5.0, dtype=torch.float64)
-    loss = intra_loss(first, second.detach(), scale)
-    loss.backward()
+    objective, batch = IntraClip().double(), _batch(rng)
+    first, second = batch.z.clone().requires_grad_(), batch.z.flip(0).clone().requires_grad_()
+    view = EncodedView(replace(batch, z=second))
+    inputs = ObjectiveInput(replace(batch, z=first), SideInformation(batch.rows), (view,))
+    objective.training_loss(inputs, group=None).backward()
     assert first.grad is not None
     assert second.grad is None
 

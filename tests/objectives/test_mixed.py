@@ -109,11 +109,16 @@ def test_a_missing_partner_takes_no_part(rng) -> None:
     z = unit_batch(rng, 8)
     available = torch.ones(8, 3, dtype=torch.bool)
     available[[1, 4, 6], 2] = available[3, 0] = False
-    batch = Embeddings(z, available, ("cxr", "ecg", "labs"), torch.arange(8))
-    (view,) = toy_input(M3Co(mixed_share=1.0), batch).further
-    assert view.mixing is not None
-    assert (view.mixing.shares < 1).any()
-    assert torch.isfinite(torch.tensor(loss_value(M3Co().double(), z, available)))
+    objective, losses = M3Co(mixed_share=1.0).double(), []
+    for junk in (0.0, 3.0, torch.nan):
+        hidden = torch.where(available[:, :, None], z, junk)
+        batch = Embeddings(hidden, available, ("cxr", "ecg", "labs"), torch.arange(8))
+        inputs = toy_input(objective, batch)
+        (view,) = inputs.further
+        assert view.mixing is not None
+        assert (view.mixing.shares[available] < 1).all()
+        losses.append(objective.training_loss(inputs, group=None).item())
+    assert losses[0] == losses[1] == losses[2]
 
 
 def test_arguments_out_of_range_are_refused() -> None:
