@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
 from clinical_symile.objectives.distributed import Group, gather_embeddings
-from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
+from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
 from clinical_symile.objectives.views import View
 
 
@@ -216,24 +216,12 @@ class Objective(nn.Module):
             ValueError: the objective reads more than embeddings, or variances that are not there.
         """
         self._check_spread(embeddings)
-        self.check_embeddings_suffice()
+        if not self.embeddings_suffice:
+            raise ValueError(more_needed_message(self.reads))
         if type(self).distributed_loss is not Objective.distributed_loss:
             return self.distributed_loss(embeddings, group=None, generator=generator)
         with _slots(embeddings) as (z, available):
             return self.batch_loss(z, available, generator=generator)
-
-    def check_embeddings_suffice(self) -> None:
-        """Refuse to compute the loss from embeddings alone where it does not follow from them.
-
-        Raises:
-            ValueError: the objective reads side information or further views.
-        """
-        if not self.embeddings_suffice:
-            what = " and ".join(self.reads) or "more than one encoding or earlier steps"
-            raise ValueError(
-                f"this objective reads {what}; embeddings alone do not "
-                "suffice. Call `training_loss` with an `ObjectiveInput`."
-            )
 
     def _check_spread(self, embeddings: Embeddings) -> None:
         """Refuse embeddings without variances for an objective of Gaussians, and the reverse."""

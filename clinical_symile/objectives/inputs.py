@@ -1,6 +1,6 @@
 """Inputs of an objective: a batch's embeddings, those of further views, and side information."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float, Int
@@ -105,6 +105,18 @@ def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
         lambda mixing: Mixing(gather(mixing.partners + start), gather(mixing.shares)),
     )
     return replace(whole, side=share.side.map(gather(share.side.rows), gather))
+
+
+def more_needed_message(reads: Sequence[str]) -> str:
+    """Say that an objective's loss does not follow from embeddings alone.
+
+    Args:
+        reads: the side information that the objective names; empty if it has further views.
+    """
+    return (
+        f"this objective reads {' and '.join(reads) or 'further views of a batch'}; embeddings "
+        "alone do not suffice. Call `training_loss` with an `ObjectiveInput`."
+    )
 
 
 def _given(table: Tensor | None, kind: str) -> Tensor:

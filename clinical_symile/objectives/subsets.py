@@ -12,7 +12,7 @@ from clinical_symile.data.loader import Batch
 from clinical_symile.data.side_information import SideInformation
 from clinical_symile.objectives.base import Objective, no_pair_message, query_columns
 from clinical_symile.objectives.distributed import Group
-from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
+from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
 from clinical_symile.objectives.views import View
 
 
@@ -107,7 +107,8 @@ class SubsetSum(Objective):
             ValueError: the objective reads side information or further views, or no two samples
                 have the same two modalities.
         """
-        self.check_embeddings_suffice()
+        if not self.embeddings_suffice:
+            raise ValueError(more_needed_message(self.reads))
         return self._loss(ObjectiveInput(embeddings, SideInformation(embeddings.rows)), generator)
 
     def _loss(self, inputs: ObjectiveInput, generator: torch.Generator | None) -> Float[Tensor, ""]:
