@@ -43,6 +43,7 @@ def train(
     overrides: Settings = (),
     accelerator: str = "auto",
     devices: int = 1,
+    deterministic: bool = False,
     catalog: Paths = (),
     on_epoch: Callable[[Run], object] | None = None,
     progress: bool = True,
@@ -58,6 +59,8 @@ def train(
         overrides: fields of the task to change, such as `{"epochs": 2, "encoders.ecg.width": 4}`.
         accelerator: `auto`, `cpu` or `cuda`.
         devices: how many GPUs.
+        deterministic: use algorithms that give the same bits every time, also on CUDA; the run's
+            record says what a step then costs.
         catalog: folders with definitions of your own.
         on_epoch: called with the run after each epoch is written.
         progress: show a progress bar on a terminal or in a notebook.
@@ -98,6 +101,7 @@ def train(
             seed=seed,
             accelerator=accelerator,
             devices=devices,
+            deterministic=deterministic,
             on_epoch=on_epoch or (lambda run: None),
             progress=update,
         )

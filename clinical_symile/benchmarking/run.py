@@ -128,6 +128,7 @@ def train_and_evaluate(
                 seed=seed,
                 accelerator=plan.spec.accelerator,
                 devices=plan.spec.devices,
+                deterministic=plan.spec.deterministic,
                 on_epoch=lambda run: sync_run(run, uri=uri, folder=out) if sync else None,
                 progress=progress,
             )

@@ -39,6 +39,7 @@ class BenchmarkSpec:
             the best on the tuning split.
         accelerator: `cpu`, `cuda` or `auto`, as for `train`.
         devices: number of devices, as for `train`.
+        deterministic: True to train with deterministic algorithms alone, as for `train`.
     """
 
     report: str = "benchmark"
@@ -54,6 +55,7 @@ class BenchmarkSpec:
     tune: bool = False
     accelerator: str = "auto"
     devices: int = 1
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

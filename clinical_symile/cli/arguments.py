@@ -81,7 +81,7 @@ def add_links(parser: argparse.ArgumentParser) -> None:
 
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
-    """Add `--accelerator` and `--devices`."""
+    """Add `--accelerator`, `--devices` and `--deterministic`."""
     parser.add_argument(
         "--accelerator",
         choices=("auto", "cpu", "cuda"),
@@ -90,6 +90,11 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--devices", metavar="N", type=devices, default=1, help="number of GPUs (default: 1)"
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="use algorithms that give the same bits every time, also on CUDA; says what it costs",
     )
 
 

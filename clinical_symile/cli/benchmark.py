@@ -80,6 +80,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         tune=options.tune,
         accelerator=options.accelerator,
         devices=options.devices,
+        deterministic=options.deterministic,
     )
     made = cs.benchmark(spec, out=options.out, source=options.source, catalog=options.catalog)
     show_benchmark(made, CONSOLE)

@@ -215,6 +215,12 @@ def show_training(run: Run, console: Console) -> None:
         f"epoch {best['epoch']} with {key} = {best[key]:.4f}",
         soft_wrap=True,
     )
+    if "deterministic_cost" in record:
+        console.print(
+            f"With deterministic algorithms a step took {record['deterministic_cost']} times as "
+            "long as without, measured before training.",
+            soft_wrap=True,
+        )
 
 
 def show_results(results: Results, console: Console) -> None:

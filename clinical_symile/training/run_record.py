@@ -11,29 +11,39 @@ from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 
 
-def new_record(run: Run, task: Pretraining, store: CohortStore, *, seed: int) -> dict[str, Any]:
+def new_record(
+    run: Run, task: Pretraining, store: CohortStore, *, seed: int, deterministic: bool = False
+) -> dict[str, Any]:
     """Return the record of a run that starts now."""
     return {
         "name": run.name,
         **_identity(task, store, seed),
         "started": now(),
         **provenance(),
+        **({"deterministic": True} if deterministic else {}),
         **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
         "definition": task.model_dump(mode="json", exclude={"name", "settings"}),
     }
 
 
 def read_or_new_record(
-    run: Run, task: Pretraining, store: CohortStore, *, seed: int
+    run: Run, task: Pretraining, store: CohortStore, *, seed: int, deterministic: bool = False
 ) -> dict[str, Any]:
     """Return the record in the run's folder, or a new one.
 
     Raises:
-        DataError: the folder has a run of another task, store, seed or version.
+        DataError: the folder has a run of another task, store, seed or version, or one that was
+            begun with the other choice of deterministic algorithms.
     """
     if not (run.path / "run.toml").is_file():
-        return new_record(run, task, store, seed=seed)
+        return new_record(run, task, store, seed=seed, deterministic=deterministic)
     record, identity = run.metadata, _identity(task, store, seed)
+    if bool(record.get("deterministic")) != deterministic:
+        raise DataError(
+            f"{run.path}: was begun {'without' if deterministic else 'with'} --deterministic; a "
+            "run goes on as it was begun. Give the same option, or another folder or name.",
+            code="CS-R002",
+        )
     different = [key for key, value in identity.items() if record.get(key) != value]
     if different:
         raise DataError(

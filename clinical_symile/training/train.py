@@ -28,6 +28,7 @@ from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume, save_epoch
+from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.flops import warn_about_flops
 from clinical_symile.training.learner import (
     Learner,
@@ -51,6 +52,7 @@ def train(
     seed: int,
     accelerator: str = "auto",
     devices: int = 1,
+    deterministic: bool = False,
     on_epoch: Callable[[Run], object] = lambda run: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
@@ -68,6 +70,9 @@ def train(
         devices: the number of devices. Each holds a share of every batch, and the loss is that of
             the whole batch; batch normalisation uses the statistics of each share. Other processes
             run the program from its start and end after training: only the first one continues.
+        deterministic: True to use deterministic algorithms alone, also on CUDA; see
+            `deterministic_algorithms`. The record says how much longer a step takes
+            (`deterministic_cost`), measured before the first step on one device.
         on_epoch: called after each epoch is written.
         progress: called with the steps done and all steps.
 
@@ -76,21 +81,35 @@ def train(
             or of a baseline; or too few samples can be used to train or to select the best epoch;
             or files of the run were changed.
         DefinitionError: see `build_learner`.
-        ClinicalSymileError: the machine has fewer GPUs than `devices`.
+        ClinicalSymileError: the machine has fewer GPUs than `devices`, or an operation has no
+            deterministic algorithm.
     """
     check_run_name(run.name, where=str(run.path), advice="Give another name with --name.")
     with lock_folder(run.path):
         check_folder(run.path)
-        record = read_or_new_record(run, task, store, seed=seed)
+        record = read_or_new_record(run, task, store, seed=seed, deterministic=deterministic)
         if "finished" in record:
             return run
         method = missing_modality_method(task.missing_modality)
         view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
         _check_devices(accelerator, devices)
-        fabric = _launch(task, accelerator, devices)
-        training = _set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
-        _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)
+        if deterministic and devices == 1 and not run.history:
+            record["deterministic_cost"] = _deterministic_cost(task, store, seed, accelerator)
+        with deterministic_algorithms(deterministic):
+            fabric = _launch(task, accelerator, devices)
+            training = _set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
+            _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)
     return run
+
+
+def _deterministic_cost(
+    task: Pretraining, store: CohortStore, seed: int, accelerator: str
+) -> float:
+    """Return how many times as long a step takes with deterministic algorithms alone."""
+    plain = time_training(task, store=store, seed=seed, accelerator=accelerator)
+    with deterministic_algorithms():
+        seconds = time_training(task, store=store, seed=seed, accelerator=accelerator)
+    return round(seconds / plain, 2)
 
 
 def time_training(
