@@ -185,7 +185,7 @@ def open_recorded_store(out: Path, record: Mapping[str, Any]) -> CohortStore:
         record: the content of `benchmark.json`.
 
     Raises:
-        DataError: there is no store in either place, or it cannot be opened.
+        DataError: there is no store in either place, it cannot be opened, or it is another one.
     """
     places = (Path(str(record["store"])), out / "store")
     found = next((path for path in places if (path / "manifest.json").is_file()), None)
@@ -195,7 +195,23 @@ def open_recorded_store(out: Path, record: Mapping[str, Any]) -> CohortStore:
             "it to one of these places, or run `clinical-symile benchmark` again.",
             code="CS-R013",
         )
-    return open_store(found)
+    store = open_store(found)
+    expected = _trained_on(out, record) or {store.digest}
+    if store.digest not in expected:
+        raise DataError(
+            f"{found}: is store {store.digest} of cohort '{store.cohort}', but the runs of {out} "
+            f"have store {', '.join(sorted(expected))}; put that store at {places[0]} or at "
+            f"{places[1]}, or run `clinical-symile benchmark` again.",
+            code="CS-R013",
+        )
+    return store
+
+
+def _trained_on(out: Path, record: Mapping[str, Any]) -> set[str]:
+    """Return the digests of the stores that a benchmark's runs have recorded."""
+    runs = [Run(path_in(out / "runs", name)) for name in record["runs"]]
+    kept = [run.metadata for run in runs if (run.path / "run.toml").is_file()]
+    return {str(about["store_digest"]) for about in kept if about.get("store_digest")}
 
 
 def _shown(rows: list[_Paired], hidden: set[tuple[str, str, str]]) -> list[_Paired]:
