@@ -22,7 +22,8 @@ class IntraClip(Objective):
 
     The batch is encoded a second time with a stretch of every input set to zero: columns of an
     image, time of a signal, analytes of labs. To CLIP's loss comes the cross-entropy of finding
-    a recording's own second embedding, which has no gradient, averaged over modalities.
+    a recording's own second embedding, which has no gradient, averaged over modalities that two
+    samples have. Substitutes of missing recordings take part in CLIP's loss only.
 
     Source: Yang et al., "Vision-Language Pre-Training with Triple Contrastive Learning", CVPR 2022,
     https://arxiv.org/abs/2202.10401. Without its contrast of local parts and its momentum encoder;
@@ -85,14 +86,16 @@ class IntraClip(Objective):
         total = clip_loss(z, self.logit_scale, available=available)
         for view in inputs.further:
             second, _ = prepare_slots(*view.embeddings.with_substitutes())
-            columns = zip(z.unbind(dim=1), second.unbind(dim=1), available.T, strict=True)
+            recorded = inputs.embeddings.available  # a substitute has no second view of its own
+            columns = zip(z.unbind(dim=1), second.unbind(dim=1), recorded.T, strict=True)
             scale = self.logit_scale.to(z.dtype)
             losses = [
                 intra_loss(rows_of(own, has), rows_of(other, has).detach(), scale)
                 for own, other, has in columns
                 if has.sum() >= 2
             ]
-            total = total + self.weight * torch.stack(losses).mean()
+            if losses:
+                total = total + self.weight * torch.stack(losses).mean()
         return total
 
 

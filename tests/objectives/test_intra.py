@@ -61,6 +61,26 @@ def test_the_second_view_has_no_gradient(rng) -> None:
     assert second.grad is None
 
 
+def test_substitutes_of_missing_recordings_are_not_contrasted_with_themselves(rng) -> None:
+    objective, batch = IntraClip(temperature=0.1).double(), _batch(rng)
+    given = replace(batch, substitute=unit_batch(rng, 1, dim=8)[0])
+    z, every = given.with_substitutes()
+    inside = [
+        _loss(objective, one) - clip_loss(one_z, objective.logit_scale, available=available)
+        for one, one_z, available in ((given, z, every), (batch, batch.z, batch.available))
+    ]
+    torch.testing.assert_close(inside[0], inside[1], rtol=1e-10, atol=1e-10)
+
+
+def test_without_two_recordings_of_a_modality_it_is_clip(rng) -> None:
+    z, available = unit_batch(rng, 3, dim=8), torch.eye(3, dtype=torch.bool)
+    batch = Embeddings(z, available, MODALITIES, torch.arange(3), substitute=z[0])
+    objective = IntraClip().double()
+    assert torch.equal(
+        _loss(objective, batch), clip_loss(batch.with_substitutes()[0], objective.logit_scale)
+    )
+
+
 @pytest.mark.parametrize("shape", [(6, 2, 20), (6, 1, 5, 20), (6, 20)])
 def test_one_stretch_of_the_given_length_is_hidden(shape, generator: torch.Generator) -> None:
     inputs = torch.ones(shape)
