@@ -72,7 +72,7 @@ class IntraClip(Objective):
             name: hide_stretch(value, self.hidden, generator=generator)
             for name, value in batch.inputs.items()
         }
-        return [View(batch), View(replace(batch, inputs=inputs))]
+        return [View(batch), View(replace(batch, inputs=inputs), needs_gradient=False)]
 
     def informed_loss(
         self,

@@ -31,10 +31,13 @@ class View:
     Attributes:
         batch: the inputs. Its samples and its `available` are those of the step's batch.
         mixing: how inputs were mixed; None if they were not.
+        needs_gradient: False if the loss has no gradient through this view's embeddings. They are
+            then encoded without keeping activations. The first view always needs it.
     """
 
     batch: Batch
     mixing: Mixing | None = None
+    needs_gradient: bool = True
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,7 +25,7 @@ from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
-from clinical_symile.objectives.views import EncodedView
+from clinical_symile.objectives.views import EncodedView, View
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
 from clinical_symile.tracking.run import Run
@@ -73,9 +73,7 @@ class Learner(nn.Module):
         views = self.objective.views(Batch(**batch), generator=drawn, progress=progress)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed() + 1 + rank)
-            encoded = [
-                EncodedView(_in_float32(self.model(view.batch)), view.mixing) for view in views
-            ]
+            encoded = [EncodedView(self._encode(view), view.mixing) for view in views]
         teacher = self._taught(views[0].batch)
         group = processes(fabric)
         with torch.autocast(device.type, enabled=False):
@@ -89,6 +87,11 @@ class Learner(nn.Module):
             if self.objective.keeps_state:
                 self._seen = inputs.detached()
             return self.objective.training_loss(inputs, group=group, generator=generator)
+
+    def _encode(self, view: View) -> Embeddings:
+        """Embed a view, without keeping activations where it needs no gradient."""
+        with torch.set_grad_enabled(view.needs_gradient and torch.is_grad_enabled()):
+            return _in_float32(self.model(view.batch))
 
     def start_teacher(self) -> None:
         """Make the teacher of an objective that has one: a copy of the encoders, for training only.

@@ -1,8 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from lightning_fabric import Fabric
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.loader import load_batch
+from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.training.learner import build_augmentations, build_learner
@@ -37,3 +42,26 @@ def test_an_objective_that_refuses_its_arguments_is_told(
         DefinitionError, match=r"objective: temperature is -1.0; expected a positive"
     ):
         build_learner(mlp_task(catalog, "objective.temperature=-1.0"), synthetic_store, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("intra", [True, False]), ("m3co", [True, True]), ("symile", [True])]
+)
+def test_a_view_without_gradient_keeps_no_activations(
+    name: str, expected: list[bool], catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = mlp_task(catalog, f'objective={{name="{name}"}}')
+    learner, found = build_learner(task, synthetic_store, seed=0), []
+    learner.model.register_forward_hook(lambda *call: found.append(call[-1].z.requires_grad))
+    rows = np.flatnonzero(synthetic_store.present.all(axis=1))[:8]
+    batch = load_batch(synthetic_store, rows, modalities=task.modalities)
+    loss = learner(
+        vars(batch),
+        vars(SideInformation(batch.rows)),
+        torch.Generator().manual_seed(0),
+        Fabric(accelerator="cpu", devices=1),
+        0.0,
+    )
+    loss.backward()
+    assert found == expected
+    assert all(weight.grad is not None for weight in learner.model.encoders.parameters())
