@@ -1,7 +1,7 @@
 """Read the JSON, TOML, text and Parquet files of stores, runs and benchmarks as they were written.
 
 A file that is not UTF-8, is cut, or holds values of other types ends in one sentence that says
-what to do. A test holds that nothing else in the package reads such files.
+what to do.
 """
 
 import json
