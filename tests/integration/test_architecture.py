@@ -70,7 +70,6 @@ TESTED_BY = {
     "evaluation.own_model": "evaluation/predictors/test_user_model.py",
     "modalities.waveform_files": "modalities/test_ecg.py",
     "models.missing_modality": "models/missing_modality/test_every_method.py",
-    "reporting.benchmark_report": "benchmarking/test_run.py",
 }
 # These load them inside a function, so that importing the module costs nothing.
 ONLY_WHEN_CALLED = {
