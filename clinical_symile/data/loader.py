@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -30,12 +30,15 @@ class Batch:
         available: True where the modality is present in the store and visible to the model.
         modalities: the columns of `available`.
         rows: the samples, as rows of the store.
+        unmeasured: the input of a sample without any measured part, for modalities whose parts can
+            be missing one by one. Only training gives it, to objectives that hide parts.
     """
 
     inputs: dict[str, Float[Tensor, "sample ..."]]
     available: Bool[Tensor, "sample modality"]
     modalities: tuple[str, ...]
     rows: Int[Tensor, " sample"]
+    unmeasured: dict[str, Float[Tensor, "..."]] = field(default_factory=dict)
 
 
 def load_batch(

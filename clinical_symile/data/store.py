@@ -159,6 +159,13 @@ class CohortStore:
             return None
         return np.asarray(adapter.divisor(self._statistics(modality)), dtype=np.float32)
 
+    def unmeasured(self, modality: str) -> Float[np.ndarray, "..."] | None:
+        """Return an encoder's input without any measured part; None if parts cannot be missing."""
+        adapter = self._adapter(modality)
+        if not hasattr(adapter, "unmeasured"):
+            return None
+        return np.asarray(adapter.unmeasured(self._statistics(modality)), dtype=np.float32)
+
     def _adapter(self, modality: str) -> Any:
         about = self.manifest["modalities"][modality]
         return resolve(about["adapter"], MODALITIES)

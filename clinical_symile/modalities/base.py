@@ -96,6 +96,8 @@ class Modality(Protocol):
       `Labs`.
     - `divisor(statistics)`: the divisor, if `transform` only divides stored numbers, so that a GPU
       can do it: see `Cxr`.
+    - `unmeasured(statistics)`: the encoder's input where no part was measured, if single parts can
+      be missing. Objectives that hide a part put this in its place: see `Labs`.
 
     Attributes:
         shape: shape of one stored measurement.

@@ -253,6 +253,12 @@ class Labs:
             )
         return np.stack([percentiles, observed.astype(np.float32)], axis=1)
 
+    @staticmethod
+    def unmeasured(statistics: Mapping[str, Any]) -> Float[np.ndarray, "2 analyte"]:
+        """Return the input of a panel of which no analyte was observed."""
+        nothing = np.full((1, len(statistics["distributions"])), math.nan, dtype=np.float32)
+        return Labs.transform(nothing, statistics)[0]
+
 
 def _refuse(sign: str, limit: float) -> float:
     raise AssertionError("the column holds numbers only")

@@ -20,10 +20,11 @@ from clinical_symile.objectives.views import View
 class IntraClip(Objective):
     """Contrast every pair of modalities, and each modality with itself.
 
-    The batch is encoded a second time with a stretch of every input set to zero: columns of an
-    image, time of a signal, analytes of labs. To CLIP's loss comes the cross-entropy of finding
-    a recording's own second embedding, which has no gradient, averaged over modalities that two
-    samples have. Substitutes of missing recordings take part in CLIP's loss only.
+    The batch is encoded a second time with a stretch of every input hidden: columns of an image and
+    time of a signal are zero, analytes of labs look like those that were not measured. To CLIP's
+    loss comes the cross-entropy of finding a recording's own second embedding, which has no
+    gradient, averaged over modalities that two samples have. Substitutes of missing recordings take
+    part in CLIP's loss only.
 
     Source: Yang et al., "Vision-Language Pre-Training with Triple Contrastive Learning", CVPR 2022,
     https://arxiv.org/abs/2202.10401. Without its contrast of local parts and its momentum encoder;
@@ -69,7 +70,9 @@ class IntraClip(Objective):
         if not self.weight:
             return [View(batch)]
         inputs = {
-            name: hide_stretch(value, self.hidden, generator=generator)
+            name: hide_stretch(
+                value, self.hidden, generator=generator, hidden=batch.unmeasured.get(name)
+            )
             for name, value in batch.inputs.items()
         }
         return [View(batch), View(replace(batch, inputs=inputs), needs_gradient=False)]
@@ -110,18 +113,27 @@ def intra_loss(
 
 
 def hide_stretch(
-    inputs: Float[Tensor, "sample ..."], share: float, *, generator: torch.Generator
+    inputs: Float[Tensor, "sample ..."],
+    share: float,
+    *,
+    generator: torch.Generator,
+    hidden: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "sample ..."]:
-    """Return inputs with a stretch of their last axis set to zero, drawn for each sample.
+    """Return inputs with a stretch of their last axis hidden, drawn for each sample.
 
     Args:
         inputs: an encoder's inputs.
         share: the length of the stretch, at least one place.
         generator: draws where it begins.
+        hidden: one sample's input where nothing was measured, put in place of the stretch; zeros
+            by default.
     """
     places = inputs.shape[-1]
     length = max(round(share * places), 1)
     starts = torch.randint(places - length + 1, (len(inputs), 1), generator=generator)
     after = torch.arange(places) - starts
     mask = ((after >= 0) & (after < length)).to(inputs.device)
-    return inputs.masked_fill(mask.reshape(len(inputs), *[1] * (inputs.ndim - 2), places), 0)
+    mask = mask.reshape(len(inputs), *[1] * (inputs.ndim - 2), places)
+    if hidden is None:
+        return inputs.masked_fill(mask, 0)
+    return torch.where(mask, hidden.to(inputs), inputs)

@@ -40,10 +40,18 @@ class Learner(nn.Module):
     Args:
         model: makes embeddings of a batch.
         objective: computes a loss of embeddings, and a matching score.
+        unmeasured: see `Batch`.
     """
 
-    def __init__(self, model: MultimodalEncoder, objective: Objective):
+    def __init__(
+        self,
+        model: MultimodalEncoder,
+        objective: Objective,
+        *,
+        unmeasured: Mapping[str, Tensor] | None = None,
+    ):
         super().__init__()
+        self.unmeasured = dict(unmeasured or {})
         self.model = model
         self.objective = objective
         self.teacher: MultimodalEncoder | None = None
@@ -70,7 +78,9 @@ class Learner(nn.Module):
         """
         device, rank = batch["available"].device, fabric.global_rank
         drawn = torch.Generator().manual_seed(generator.initial_seed() + _SEED_OF_VIEWS + rank)
-        views = self.objective.views(Batch(**batch), generator=drawn, progress=progress)
+        absent = {name: value.to(device) for name, value in self.unmeasured.items()}
+        whole = replace(Batch(**batch), unmeasured=absent)
+        views = self.objective.views(whole, generator=drawn, progress=progress)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed() + 1 + rank)
             encoded = [EncodedView(self._encode(view), view.mixing) for view in views]
@@ -156,7 +166,9 @@ def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learne
             norm=task.norm,
             generator=torch.Generator().manual_seed(seed),
         )
-        return Learner(model, made)
+        found = {name: store.unmeasured(name) for name in task.modalities}
+        unmeasured = {k: torch.from_numpy(v) for k, v in found.items() if v is not None}
+        return Learner(model, made, unmeasured=unmeasured)
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': objective: {error}", code="CS-F020") from error
 

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
 from clinical_symile.data.side_information import SideInformation
+from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.leak_checks.fixtures import toy_input
+from clinical_symile.modalities.labs import Labs
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.intra import IntraClip, hide_stretch
@@ -92,6 +95,26 @@ def test_one_stretch_of_the_given_length_is_hidden(shape, generator: torch.Gener
     places = hidden[:, 0].nonzero()[:, 1].reshape(6, 5)
     assert (places[:, -1] - places[:, 0] == 4).all()
     assert len(set(places[:, 0].tolist())) > 1
+
+
+def test_hidden_analytes_look_like_those_that_were_not_measured(
+    synthetic_store: CohortStore,
+) -> None:
+    rows = np.flatnonzero(synthetic_store.present[:, synthetic_store.modalities.index("labs")])[:8]
+    statistics = synthetic_store.manifest["modalities"]["labs"]["statistics"]
+    measured = np.array(synthetic_store.array("labs")[rows])
+    nothing = torch.from_numpy(synthetic_store.unmeasured("labs"))
+    inputs = torch.from_numpy(Labs.transform(measured, statistics))
+    batch = Batch({"labs": inputs}, torch.ones(8, 1, dtype=torch.bool), ("labs",), torch.arange(8))
+    drawn = torch.Generator().manual_seed(0)
+    given = replace(batch, unmeasured={"labs": nothing})
+    _, view = IntraClip(hidden=0.4).views(given, generator=drawn, progress=0.0)
+    starts = torch.Generator().manual_seed(0)
+    ones = torch.ones(8, measured.shape[1])
+    hidden = hide_stretch(ones, 0.4, generator=starts).numpy() == 0
+    expected = Labs.transform(np.where(hidden, np.nan, measured), statistics)
+    assert hidden.any(axis=1).all()
+    assert torch.equal(view.batch.inputs["labs"], torch.from_numpy(expected))
 
 
 def test_arguments_out_of_range_are_refused() -> None:

@@ -65,3 +65,12 @@ def test_a_view_without_gradient_keeps_no_activations(
     loss.backward()
     assert found == expected
     assert all(weight.grad is not None for weight in learner.model.encoders.parameters())
+
+
+def test_the_objective_gets_the_labs_of_nobody_and_no_other_input(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    learner = build_learner(mlp_task(catalog), synthetic_store, seed=0)
+    assert list(learner.unmeasured) == ["labs"]
+    assert (learner.unmeasured["labs"][1] == 0).all()
+    assert not any("unmeasured" in key for key in learner.state_dict())
