@@ -5,17 +5,11 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking.results import question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as Copy
-    from mlflow.tracking import MlflowClient
-else:  # MLflow takes seconds to load: only a sync loads it
-    Copy = MlflowClient = Any
 
 # The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000

@@ -34,7 +34,6 @@ LOADED_BY = {
     "triton": {"objectives.kernels._triton_kernels"},
     "mlflow": {
         "tracking._mlflow_copies",
-        "tracking._mlflow_payload",
         "tracking._mlflow_send",
         "tracking.mlflow",
     },
@@ -78,7 +77,6 @@ ONLY_WHEN_CALLED = {
     ("torch", "cli.doctor"),
     ("torch", "modalities._array_io"),
     ("mlflow", "tracking._mlflow_copies"),
-    ("mlflow", "tracking._mlflow_payload"),
     ("mlflow", "tracking._mlflow_send"),
     ("mlflow", "tracking.mlflow"),
     ("rich", "tracking.progress"),
