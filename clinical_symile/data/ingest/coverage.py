@@ -280,16 +280,15 @@ def _unknown_outcomes(samples: _Samples) -> Iterator[CoverageProblem]:
     for name, outcome in samples.cohort.outcomes.items():
         if outcome.column not in samples.columns:
             continue
-        values, counts = samples.read([outcome.column])
+        values, _ = samples.read([outcome.column])
         listed = (*outcome.positive, *outcome.negative, *outcome.uncertain)
         known = {comparable_code(value) for value in listed}
         found = {comparable_code(value) for value in values[outcome.column].tolist()}
-        count = format_count(int(counts.sum()))
         if found and not found & known:
             yield CoverageProblem(
                 reason="outcome-unknown",
-                sentence=f"outcome {name}: none of {count} values of column "
-                f"{outcome.column} is positive or negative, so that it is unknown in all samples. "
+                sentence=f"outcome {name}: no value of column {outcome.column} is positive or "
+                "negative, so that the outcome is unknown in all samples. "
                 f"Write the values of the table into positive and negative of [outcomes.{name}].",
             )
 
