@@ -256,12 +256,33 @@ def _inferred_types(table: SourceTable, as_text: Collection[str], *, head: bool)
         }
         formats |= {one for one in named if one}
     columns |= dict.fromkeys(as_text & columns.keys(), "VARCHAR")
+    flags = [column for column, kind in columns.items() if kind == "BOOLEAN"]
+    columns |= dict.fromkeys(_other_words(table, flags, head=head), "VARCHAR")
     dates = [column for column, kind in columns.items() if kind in _DATE_TYPES]
     if formats and not table.has_types:  # their form is a guess, and nothing computes with them
         return columns | dict.fromkeys(dates, "VARCHAR")
     if not dates or (head and not any(map(swapped, formats))):
         return columns
     return columns | _date_types(table, columns, dates)
+
+
+def _other_words(table: SourceTable, flags: Sequence[str], *, head: bool) -> list[str]:
+    """Return the columns that DuckDB takes for truth values by other words, such as yes and no.
+
+    A cohort names these words as values of an outcome, so they must stay as they are written.
+    """
+    if not flags:
+        return []
+    counts = ", ".join(
+        f"count(*) FILTER (lower(trim({non_blank(column)})) NOT IN ('true', 'false'))"
+        for column in flags
+    )
+    some = " LIMIT 20480" if head else ""
+    with describe_read_errors(table), connect() as connection:
+        (found,) = connection.execute(
+            f"SELECT {counts} FROM (FROM {text_expression(table)}{some})"
+        ).fetchall()
+    return [column for column, count in zip(flags, found, strict=True) if count]
 
 
 def _common(one: str, other: str) -> str:

@@ -118,6 +118,19 @@ def test_blank_cells_are_null_with_and_without_types(hospital: Hospital) -> None
     assert row == (1, None, None)
 
 
+@pytest.mark.parametrize("words", [("no", "no"), ("yes", "no"), ("Y", "N"), ("t", "f")])
+def test_words_for_yes_and_no_stay_as_they_are_written(
+    words: tuple[str, str], hospital: Hospital
+) -> None:
+    table = "".join(f"{number},{word}\n" for number, word in enumerate(words))
+    assert [row[1] for row in read(hospital, f"a,died\n{table}")] == [*words]
+
+
+def test_true_and_false_are_truth_values(hospital: Hospital) -> None:
+    rows = read(hospital, "a,died\n1,true\n2,False\n3,\n")
+    assert [row[1] for row in rows] == [True, False, None]
+
+
 @pytest.mark.parametrize("types", ["", 'value = "DOUBLE"'])
 def test_files_of_one_table_are_joined_by_the_names_of_columns(
     hospital: Hospital, types: str
