@@ -244,7 +244,7 @@ def _read_header(stem: Path) -> _Header:
     if len(words) > 3 and not words[3].isdigit():
         raise Rejected("not-readable", "the number of time points in the header is no number")
     times = int(words[3]) if len(words) > 3 else 0
-    calibrated = [] if segments else [_is_calibrated(line) for line in lines[1:]]
+    calibrated = [] if segments else [_gain(line) > 0 for line in lines[1:]]
     return _Header(lines, int(segments or 0), int(words[1]), rate, times, calibrated)
 
 
@@ -256,12 +256,20 @@ def _rate(word: str) -> float:
     return rate
 
 
-def _is_calibrated(line: str) -> bool:
-    """Return True if a signal's line states a positive, finite gain."""
+def _gain(line: str) -> float:
+    """Return the gain of a signal's line; 0 where there is none, or none that can be used.
+
+    Raises:
+        Rejected: `unit`: the gain is no number, so that WFDB would misread the rest of the line.
+    """
     words = line.split()
-    number = re.match(_NUMBER, words[2]) if len(words) > 2 else None
-    gain = float(number[0]) if number else 0.0
-    return math.isfinite(gain) and gain > 0
+    if len(words) < 3:
+        return 0.0
+    number = re.match(_NUMBER, words[2])
+    if number is None:
+        raise Rejected("unit", "a signal in the header has a gain that is no number")
+    gain = float(number[0])
+    return gain if math.isfinite(gain) else 0.0
 
 
 def _signal_files(stem: Path, header: _Header) -> list[Path]:

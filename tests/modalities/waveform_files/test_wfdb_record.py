@@ -149,7 +149,9 @@ def test_a_header_with_0_for_every_checksum_of_which_none_holds_is_read_and_note
     assert rejection(tmp_path / "a").reason == "checksum"
 
 
-@pytest.mark.parametrize("gain", ["0", "0(0)/mV", "-1000/mV", "1e999/mV", "nan/mV"])
+@pytest.mark.parametrize(
+    "gain", ["0", "0(0)/mV", "-1000/mV", "1e999/mV", "nan/mV", "nan(0)/mV", "inf(0)/mV"]
+)
 def test_a_gain_that_is_not_positive_and_finite_is_no_unit(
     tmp_path: Path, write_ecg: Callable[..., None], gain: str
 ) -> None:
