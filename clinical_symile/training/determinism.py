@@ -24,8 +24,8 @@ def deterministic_algorithms(wanted: bool = True) -> Iterator[None]:
         wanted: False to change nothing.
 
     Raises:
-        ClinicalSymileError: the environment lets cuBLAS choose, or an operation has no
-            deterministic algorithm on the device.
+        ClinicalSymileError: the environment lets cuBLAS choose, the process has used cuBLAS
+            before, or an operation has no deterministic algorithm on the device.
     """
     if not wanted:
         yield
@@ -45,6 +45,12 @@ def deterministic_algorithms(wanted: bool = True) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if _WORKSPACE in str(error):
+            raise ClinicalSymileError(
+                "cuBLAS was used in this process before deterministic training. Start a new "
+                f"process, or set {_WORKSPACE}={_REPEATABLE[0]} before it.",
+                code="CS-R021",
+            ) from error
         if "does not have a deterministic implementation" not in str(error):
             raise
         operation = str(error).partition(" does not have")[0]

@@ -106,9 +106,9 @@ def _deterministic_cost(
     task: Pretraining, store: CohortStore, seed: int, accelerator: str
 ) -> float:
     """Return how many times as long a step takes with deterministic algorithms alone."""
-    plain = time_training(task, store=store, seed=seed, accelerator=accelerator)
-    with deterministic_algorithms():
+    with deterministic_algorithms():  # first: CUDA reads its environment once
         seconds = time_training(task, store=store, seed=seed, accelerator=accelerator)
+    plain = time_training(task, store=store, seed=seed, accelerator=accelerator)
     return round(seconds / plain, 2)
 
 

@@ -1,6 +1,7 @@
 """Training with deterministic algorithms alone."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,22 @@ def test_an_operation_without_such_an_algorithm_is_named():
         raise RuntimeError("another fault")
 
 
+def test_a_process_that_used_cublas_before_is_told_what_to_do():
+    said = f"... uses CuBLAS and you have CUDA >= 10.2. To enable ... set {WORKSPACE}=:4096:8"
+    refused = pytest.raises(ClinicalSymileError, match="Start a new process, or set CUBLAS")
+    with refused, deterministic_algorithms():
+        raise RuntimeError(said)
+
+
 def test_weights_are_the_same_and_the_record_says_what_a_step_costs(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):
     task = mlp_task(catalog)
+    modes: dict[str, set[bool]] = {"plain": set(), "fixed": set()}
+
+    def note(name: str) -> Callable[[int, int], None]:
+        return lambda done, total: modes[name].add(torch.are_deterministic_algorithms_enabled())
+
     plain, fixed = (
         train(
             task,
@@ -67,11 +80,13 @@ def test_weights_are_the_same_and_the_record_says_what_a_step_costs(
             seed=0,
             accelerator="cpu",
             deterministic=name == "fixed",
+            progress=note(name),
         )
         for name in ("plain", "fixed")
     )
     weights, others = load_file(plain.weights), load_file(fixed.weights)
 
+    assert modes == {"plain": {False}, "fixed": {True}}
     assert weights.keys() == others.keys()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
     assert fixed.metadata["deterministic"] is True
