@@ -70,6 +70,16 @@ def _leaving_out(value: Any, places: Collection[tuple[int | str, ...]]) -> Any:
     return value
 
 
+_LIST, _TABLE = 'should be a list, such as ["one", "two"]', "should be a table"
+# The kinds of values in the words of TOML, which users write, by pydantic's type of the error.
+_KINDS = {
+    **dict.fromkeys(("tuple_type", "list_type"), _LIST),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), _TABLE),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    "string_type": "should be text in quotes",
+}
+
+
 def _problems(
     error: Mapping[str, Any], model: type[BaseModel], table: Mapping[str, Any], where: str
 ) -> list[str]:
@@ -89,6 +99,7 @@ def _problems(
             for sentence in sentences
         ]
     wrong = error["msg"].removeprefix(error["msg"].partition("should ")[0])
+    wrong = _KINDS.get(error["type"], wrong)
     return [f"{where}: {name} is {error['input']!r}; it {wrong}."]
 
 

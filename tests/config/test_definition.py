@@ -21,6 +21,8 @@ class _Outer(BaseModel):
     model_config = ConfigDict(extra="forbid")
     size: int
     parts: dict[str, _Inner] = {}
+    names: tuple[str, ...] = ()
+    kept: bool = True
 
 
 def test_every_problem_of_a_definition_is_raised_at_once():
@@ -31,13 +33,28 @@ def test_every_problem_of_a_definition_is_raised_at_once():
         "f.toml: the file has no 'size'. Add it.",
         "f.toml: parts.a has no 'column'. Add it.",
         "f.toml: parts.a: unknown key 'colum'; did you mean 'column'? Known: column.",
-        "f.toml: unknown key 'siez'; did you mean 'size'? Known: parts, size.",
+        "f.toml: unknown key 'siez'; did you mean 'size'? Known: kept, names, parts, size.",
     }
 
 
 def test_a_value_of_the_wrong_kind_is_reported_with_the_value():
     with pytest.raises(DefinitionError, match=r"f\.toml: size is 'big'; it should be a valid int"):
         read_definition(_Outer, {"size": "big"}, where="f.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("names", "cxr,ecg", r"names is 'cxr,ecg'; it should be a list, such as \["),
+        ("parts", 3, "parts is 3; it should be a table"),
+        ("parts", {"a": 3}, r"parts\.a is 3; it should be a table"),
+        ("parts", {"a": {"column": 3}}, r"parts\.a\.column is 3; it should be text in quotes"),
+        ("kept", "maybe", "kept is 'maybe'; it should be true or false"),
+    ],
+)
+def test_a_kind_is_named_in_the_words_of_toml(key: str, value: Any, said: str):
+    with pytest.raises(DefinitionError, match=said):
+        read_definition(_Outer, {"size": 1, key: value}, where="f.toml")
 
 
 SAMPLES = {"sql": "a.sql", "sample": "admission", "subject": "person"}

@@ -298,7 +298,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     unnamed = table.filter(items=["outcome"]).map(is_blank).to_numpy(dtype=bool)
     keys = [name for name in (*one, "outcome", "missingness") if name in table]
     found = [
-        (np.isnan(probability), "are NaN or no number", "Leave no sample out."),
+        (np.isnan(probability), "are NaN or no number", "Write a probability in each row."),
         (
             (probability < 0) | (probability > 1),
             "lie outside 0 … 1",
