@@ -10,7 +10,7 @@ from clinical_symile.evaluation.task_selection import run_name
 from clinical_symile.formatting import format_duration
 from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.run import Run
-from clinical_symile.training.train import time_training
+from clinical_symile.training.timing import time_training
 
 
 @dataclass(frozen=True)

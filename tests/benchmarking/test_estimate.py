@@ -1,7 +1,5 @@
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,9 +10,6 @@ from clinical_symile.benchmarking.spec import BenchmarkPlan, BenchmarkSpec, plan
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.tracking.run import Run
-from clinical_symile.training import train as training_loop
-from clinical_symile.training.train import time_training, train
-from tests.helpers.synthetic import tiny
 
 SPEC = BenchmarkSpec(
     cohort="synthetic", pretraining=("pretraining/symile", "pretraining/clip"), seeds=(0, 1)
@@ -66,32 +61,3 @@ def test_what_is_finished_costs_nothing_and_what_stopped_is_named(
     runs[0].write_metadata({"task": "x"})
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)
     assert found == TrainingEstimate(n_trainings=0, n_resumed=1, seconds=0.0)
-
-
-def test_the_time_is_that_of_a_step_for_all_steps_of_all_epochs(
-    catalog: Catalog,
-    synthetic_store: CohortStore,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    task = tiny(catalog, "pretraining/clip", "epochs=2", "batch_size=8")
-    run = train(
-        task, store=synthetic_store, run=Run(tmp_path / "clip-0"), seed=0, accelerator="cpu"
-    )
-    clock = count(step=0.5)
-    monkeypatch.setattr(training_loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    seconds = time_training(task, store=synthetic_store, accelerator="cpu")
-    assert seconds == pytest.approx(0.5 * run.history[-1]["step"])
-
-
-def test_steps_are_timed_without_a_trace_in_a_later_training(
-    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
-) -> None:
-    task = tiny(catalog, "pretraining/clip", "epochs=1")
-    alone, after = Run(tmp_path / "alone" / "clip-0"), Run(tmp_path / "after" / "clip-0")
-    train(task, store=synthetic_store, run=alone, seed=0, accelerator="cpu")
-    before = sorted(tmp_path.rglob("*"))
-    assert time_training(task, store=synthetic_store, accelerator="cpu") > 0
-    assert sorted(tmp_path.rglob("*")) == before
-    train(task, store=synthetic_store, run=after, seed=0, accelerator="cpu")
-    assert after.weights.read_bytes() == alone.weights.read_bytes()

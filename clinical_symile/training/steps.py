@@ -1,0 +1,218 @@
+"""Set up a training, and take its steps: a batch, its loss and one update of the weights."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.loader import Batch, BatchLoader, open_loader
+from clinical_symile.data.side_information import SideInformation, build_side_information
+from clinical_symile.data.training_view import TrainingView, epoch_batches
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.checkpoint import resume
+from clinical_symile.training.flops import warn_about_flops
+from clinical_symile.training.learner import (
+    Learner,
+    build_augmentations,
+    build_learner,
+    processes,
+)
+from clinical_symile.training.optim import learning_rate, parameter_groups
+
+# The backend of `torch.compile`.
+_COMPILER = "inductor"
+
+
+@dataclass(frozen=True)
+class Training:
+    """The objects that all epochs of a run share.
+
+    Attributes:
+        task: the pretraining task.
+        view: the samples and modalities to train on.
+        side: the side information that the objective reads, of the view's samples.
+        seed: seed of the run.
+        dropout_rate: the share of available modalities that each epoch hides.
+        fabric: the processes and their devices.
+        loader: loads batches onto the device.
+        learner: the model and its objective.
+        wrapped: the learner as Fabric runs it.
+        optimiser: the optimiser as Fabric runs it.
+        augmentations: for some modalities, a change of their inputs.
+        history: one entry per complete epoch.
+    """
+
+    task: Pretraining
+    view: TrainingView
+    side: SideInformation
+    seed: int
+    dropout_rate: float
+    fabric: Fabric
+    loader: BatchLoader
+    learner: Learner
+    wrapped: Any
+    optimiser: Any
+    augmentations: Mapping[str, Augmentation]
+    history: list[dict[str, Any]]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of an epoch."""
+        return len(self.view.rows) // min(self.task.batch_size, len(self.view.rows))
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of all epochs."""
+        return self.task.epochs * self.steps_per_epoch
+
+
+def launch(task: Pretraining, accelerator: str, devices: int) -> Fabric:
+    """Start the processes that train.
+
+    Args:
+        task: the pretraining task, for its precision.
+        accelerator: `cpu`, `cuda` or `auto`.
+        devices: the number of devices.
+    """
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        precision=task.precision,
+        strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
+    )
+    fabric.launch()
+    return fabric
+
+
+def set_up(
+    task: Pretraining,
+    view: TrainingView,
+    run: Run | None,
+    fabric: Fabric,
+    *,
+    seed: int,
+    dropout_rate: float,
+) -> Training:
+    """Build the learner and its optimiser, and load a run's state after its last complete epoch.
+
+    Args:
+        task: the pretraining task.
+        view: the samples and modalities to train on.
+        run: the run to resume; None to begin anew and to write nothing.
+        fabric: the processes and their devices.
+        seed: seed of weights, batches, hidden modalities and negatives.
+        dropout_rate: the share of available modalities that each epoch hides.
+
+    Raises:
+        DefinitionError: see `build_learner`; or the objective's state does not fit the batches.
+    """
+    loader = open_loader(view.store, task.modalities, device=fabric.device)
+    learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
+    side = build_side_information(task, view, reads=learner.objective.reads)
+    if run is not None and fabric.is_global_zero:
+        warn_about_flops(learner, view.store, task)
+    on_gpu = fabric.device.type == "cuda"
+    if on_gpu:
+        learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if task.compile:
+        for encoder in learner.model.encoders.values():
+            encoder.compile(backend=_COMPILER)
+    _begin_training(learner, task, view)
+    wrapped = fabric.setup_module(learner)
+    learner.start_teacher()
+    # Only now: the optimiser needs the weights on their device and in their precision.
+    groups = parameter_groups(learner, task.optimiser)
+    adam = torch.optim.AdamW(groups, lr=0.0, fused=on_gpu)
+    history = [] if run is None else resume(run, learner, adam)
+    return Training(
+        task=task,
+        view=view,
+        side=side,
+        seed=seed,
+        dropout_rate=dropout_rate,
+        fabric=fabric,
+        loader=loader,
+        learner=learner,
+        wrapped=wrapped,
+        optimiser=fabric.setup_optimizers(adam),
+        augmentations=augmentations,
+        history=history,
+    )
+
+
+def _begin_training(learner: Learner, task: Pretraining, view: TrainingView) -> None:
+    """Make the objective's state that is only for training.
+
+    Raises:
+        DefinitionError: the objective's state does not fit the batches.
+    """
+    size = min(task.batch_size, len(view.rows))
+    try:
+        learner.objective.begin_training(rows=len(view.store.samples), batch_size=size)
+    except ValueError as error:
+        raise DefinitionError(f"task '{task.name}': objective: {error}", code="CS-F020") from error
+
+
+def training_batches(training: Training, *, epoch: int) -> Iterator[tuple[Batch, torch.Generator]]:
+    """Yield this process's share of each batch of an epoch, and the batch's generator."""
+    return epoch_batches(
+        training.view,
+        training.loader,
+        batch_size=training.task.batch_size,
+        dropout_rate=training.dropout_rate,
+        augmentations=training.augmentations,
+        seed=training.seed,
+        epoch=epoch,
+        rank=training.fabric.global_rank,
+        processes=training.fabric.world_size,
+    )
+
+
+def train_step(
+    training: Training, batch: Batch, generator: torch.Generator, *, epoch: int, step: int
+) -> tuple[float, float]:
+    """Update the weights on a batch; return the loss and the norm of the gradient.
+
+    Args:
+        training: the model, its objective and its optimiser.
+        batch: this process's share of the batch.
+        generator: draws what is random in the batch.
+        epoch: for messages.
+        step: number of steps before this one, over all epochs.
+
+    Raises:
+        DataError: the loss cannot be computed on the batch, or the gradient is not finite.
+    """
+    task, fabric, optimiser = training.task, training.fabric, training.optimiser
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(task.optimiser, step, training.steps)
+    try:
+        side = training.side.of(batch.rows)
+        progress = step / training.steps
+        loss = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
+    except ValueError as error:
+        raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error
+    optimiser.zero_grad()
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(
+        training.wrapped,
+        optimiser,
+        max_norm=task.optimiser.gradient_clip,
+        error_if_nonfinite=False,
+    )
+    if norm is None or not torch.isfinite(norm):
+        raise DataError(
+            f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
+            "Lower optimiser.learning_rate, and train under another name or remove the run's "
+            "folder, which exists after a complete epoch.",
+            code="CS-R008",
+        )
+    optimiser.step()
+    training.learner.after_step(processes(fabric))
+    return float(loss.detach()), float(norm.detach())
