@@ -29,6 +29,9 @@ _COMMA_THOUSANDS = r"[+-]?\d{1,3}(,\d{3})+\.\d+|[+-]?\d{1,3}(,\d{3}){2,}"
 _POINT_THOUSANDS = r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(\.\d{3}){2,}"
 
 
+_IS_LIMIT = "regexp_matches(v, '^[<>≤≥]')"
+
+
 @dataclass(frozen=True)
 class _Column:
     """A text column.
@@ -182,6 +185,9 @@ def _advice_on_numbers(column: _Column) -> str:
     """Advise on numbers with a decimal comma, with marks between thousands, and on words."""
     number, trimmed = "TRY_CAST(v AS DOUBLE) IS NOT NULL", column.trimmed
     kind = "BIGINT" if column.kind == "BIGINT" else "DOUBLE"
+    _, limits, comma_limits = column.counts(_IS_LIMIT, rf"{_IS_LIMIT} AND v LIKE '%,%'")
+    if limits:
+        return _advice_on_limits(column, limits, comma_limits)
     values, commas, doubtful, unclear, comma_groups, point_groups, points, plain = column.counts(
         *(
             f"regexp_full_match(v, {sql_literal(form)})"
@@ -233,3 +239,24 @@ def _advice_on_numbers(column: _Column) -> str:
             expression, values - plain - points - commas
         )
     return _advice_on_missing(column, f"TRY_CAST({trimmed} AS {kind})")
+
+
+def _advice_on_limits(column: _Column, limits: int, comma_limits: int) -> str:
+    """Advise to keep values such as <0.01 as text, since the lab panel reads their limits."""
+    said = (
+        f"{limits} values are limits, such as <5. The lab panel reads them from text as `censored` "
+        "of the modality says: "
+    )
+    _, commas, doubtful, points = column.counts(
+        f"regexp_full_match(v, {sql_literal(_COMMA)})",
+        f"regexp_full_match(v, {sql_literal(_COMMA_OR_THOUSANDS)})",
+        "contains(v, '.')",
+    )
+    if not commas and not comma_limits:
+        return said + column.in_query(column.trimmed, 0)
+    if points or (commas == doubtful and not comma_limits):
+        return (
+            f"{said}their commas and points may be decimal ones or between thousands. Correct the "
+            f'table, and set {toml_key(column.name)} = "VARCHAR" in [types.{column.table}].'
+        )
+    return said + column.in_query(f"replace({column.trimmed}, ',', '.')", 0)

@@ -33,7 +33,7 @@ _HINTS = {
     "birth": ("geb", "birth", "dob", "naiss", "nacim", "nascit", "nasc"),
     "sex": ("sex", "geschlecht", "gender", "genre", "genero", "sesso", "geslacht"),
     "death": (
-        *("verstorben", "tod", "died", "death", "dead", "mort", "exitus", "expire"),
+        *("verstorben", "tod", "died", "death", "dead", "deceas", "mort", "exitus", "expire"),
         *("sterbe", "dod", "deces", "decede", "fallec", "defunc", "muert"),
         *("deced", "obito", "falec", "overl", "gestorven"),
     ),
@@ -42,7 +42,7 @@ _HINTS = {
 }
 _YES = {"1", "ja", "j", "y", "yes", "true", "wahr", "verstorben", "dead", "died", "tot", "x"}
 _YES |= {"oui", "o", "si", "s", "vrai", "decede", "fallecido", "sim", "vero", "waar"}
-_NO = {"0", "nein", "n", "no", "false", "falsch", "lebend", "alive", "survived"}
+_NO = {"0", "nein", "n", "no", "false", "falsch", "lebend", "alive", "survived", "survivor"}
 _NO |= {"non", "faux", "vivant", "vivo", "nao", "nee", "onwaar"}
 # Pairs of values that tell the sexes, in any column name.
 _SEXES = (
@@ -79,14 +79,23 @@ def says_death(column: Column) -> bool:
 
 
 def _means_death(value: str) -> bool:
-    return _hints_at(plain_words(value), "death")
+    words = plain_words(value)
+    return _hints_at(words, "death") or words.replace("_", "").startswith("nonsurviv")
 
 
 def yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the values that mean yes and no.
+    """Return the values that mean yes and no, as `first_is_yes` says; by the alphabet without it.
 
-    The only value that means a death is yes. Where the words do not say it, the order of the
-    alphabet decides.
+    A proposal by the alphabet is marked in `cohort.toml`.
+    """
+    first, second = sorted(column.distinct)
+    return ((first,), (second,)) if first_is_yes(column) else ((second,), (first,))
+
+
+def first_is_yes(column: Column) -> bool | None:
+    """Return True if the first of two values by the alphabet means yes; None if no word says so.
+
+    The only value that means a death is yes.
     """
     first, second = sorted(column.distinct)
     yes = [plain_words(value) in _YES for value in (first, second)]
@@ -94,8 +103,8 @@ def yes_and_no(column: Column) -> tuple[tuple[str, ...], tuple[str, ...]]:
     died = [_means_death(value) for value in (first, second)]
     for is_first, is_second in (yes, no[::-1], died):
         if is_first != is_second:
-            return ((first,), (second,)) if is_first else ((second,), (first,))
-    return (second,), (first,)
+            return is_first
+    return None
 
 
 def propose_outcomes(

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 
-from clinical_symile.data.wizard.column_words import MORTALITY
+from clinical_symile.data.wizard.column_words import MORTALITY, first_is_yes
 from clinical_symile.data.wizard.lab_codes import LabCode
 from clinical_symile.data.wizard.profile import Column, RawTable
 from clinical_symile.data.wizard.roles import (
@@ -235,7 +235,7 @@ def _outcomes(roles: Roles) -> list[str]:
     for name, (column, positive, negative) in found.items():
         lines += [
             "",
-            f"[outcomes.{name}]                         # TODO is this what {column.name} means?",
+            f"[outcomes.{name}]                         # TODO {_outcome_doubt(column)}",
             f'column   = "{name}"',
             f"positive = {json.dumps(positive, ensure_ascii=False)}",
             f"negative = {json.dumps(negative, ensure_ascii=False)}",
@@ -243,6 +243,12 @@ def _outcomes(roles: Roles) -> list[str]:
         if stays.discharged is not None and stays.admitted is not None:
             lines.append('known    = "discharged_h"          # hours after admission')
     return lines
+
+
+def _outcome_doubt(column: Column) -> str:
+    if len(column.distinct) == 2 and first_is_yes(column) is None:
+        return f"which value of {column.name} is positive? No word says so"
+    return f"is this what {column.name} means?"
 
 
 def _stays_part(roles: Roles) -> str:

@@ -20,7 +20,7 @@ def advice(values: Sequence[str], kind: str) -> str:
 def followed(values: Sequence[str], said: str) -> list[object]:
     """The values that the advised expression of the query gives."""
     found = re.search(
-        r'Set x = "VARCHAR" in \[types\.labs\], and write in the query: (.+?\))\.', said
+        r'Set x = "VARCHAR" in \[types\.labs\], and write in the query: (.+\))\.', said
     )
     assert found, said
     with connect() as connection:
@@ -130,6 +130,29 @@ def test_points_that_may_be_between_thousands_beside_decimal_commas_need_a_corre
         "1 values have a decimal comma, and in 1 values a point may be between thousands or a "
         "decimal one. Correct the table."
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        (["1,5", "2", "<0,01"], "double:,", ["1.5", "2", "<0.01"]),
+        (["1,25", ">10", "3"], "DOUBLE", ["1.25", ">10", "3"]),
+        (["1.5", "<0.01"], "DOUBLE", ["1.5", "<0.01"]),
+        (["15", "≤ 3"], "BIGINT", ["15", "≤ 3"]),
+    ],
+)
+def test_limits_stay_text_for_the_lab_panel(
+    values: list[str], kind: str, expected: list[str]
+) -> None:
+    said = advice(values, kind)
+
+    assert "1 values are limits, such as <5" in said
+    assert "become missing" not in said
+    assert followed(values, said) == expected
+
+
+def test_limits_beside_commas_of_two_meanings_need_a_correction() -> None:
+    assert 'Correct the table, and set x = "VARCHAR"' in advice(["1,234", "<5"], "DOUBLE")
 
 
 @pytest.mark.parametrize("name", ["Größe", "Hb (g/dL)", 'a "quoted" name'])

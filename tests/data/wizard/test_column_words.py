@@ -5,6 +5,7 @@ import pytest
 
 from clinical_symile.data.wizard.column_words import (
     MORTALITY,
+    first_is_yes,
     has_hint,
     holds_sexes,
     propose_outcomes,
@@ -77,6 +78,9 @@ def test_a_meaning_is_found_in_every_language(meaning: str, names: tuple[str, ..
         ("exitus", "home"),
         ("gestorven", "ontslagen"),
         ("fallecido", "alta"),
+        ("Deceased", "Discharged"),
+        ("Deceased", "Home"),
+        ("Non-survivor", "Survivor"),
     ],
 )
 def test_yes_and_no_are_told_apart(yes: str, no: str) -> None:
@@ -93,6 +97,21 @@ def test_two_values_tell_the_sexes_whatever_the_column_is_called(values: tuple[s
 def test_a_kind_of_discharge_may_say_a_death() -> None:
     assert says_death(column("Entlassungsart", "nach Hause", "verstorben"))
     assert not says_death(column("Entlassungsart", "nach Hause", "verlegt"))
+
+
+def test_a_value_that_no_word_decides_is_marked() -> None:
+    assert first_is_yes(column("died", "a", "b")) is None
+    assert first_is_yes(column("died", "0", "1")) is False
+
+
+@pytest.mark.parametrize("values", [("Deceased", "Discharged"), ("Non-survivor", "Survivor")])
+def test_a_state_at_discharge_says_a_death(values: tuple[str, str]) -> None:
+    state = column("state", *values)
+    assert propose_outcomes([state]) == {MORTALITY: (state, (values[0],), (values[1],))}
+
+
+def test_a_column_named_deceased_says_a_death() -> None:
+    assert list(propose_outcomes([column("deceased", "0", "1")])) == [MORTALITY]
 
 
 def test_only_one_column_is_the_mortality_and_no_outcome_replaces_another() -> None:
