@@ -71,7 +71,11 @@ def run_check(options: argparse.Namespace) -> int:
         except ClinicalSymileError as error:
             found = error.problems
         problems = list(dict.fromkeys([*problems, *found]))
-        notes += [f"{options.cohort}: its query fits the tables of {options.source}."] * (not found)
+        if not found:
+            notes.append(
+                f"{options.cohort}: its query fits the tables of {options.source}. Values were not "
+                "converted: `clinical-symile prepare --dry-run` does that."
+            )
     print("\n".join(notes), flush=True)
     print_problems(problems)
     return 1 if problems else 0

@@ -39,6 +39,8 @@ _MAX_PARTS_SHOWN = 10
 _MAX_CODE_LENGTH = 40
 _ROWS_AT_A_TIME = 1000
 _MAX_SCANNED_BYTES = 500_000_000  # larger CSV files are not searched for line breaks in cells
+# From this share on, values of an outcome that the cohort does not list are reported.
+_UNLISTED_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,16 +282,24 @@ def _unknown_outcomes(samples: _Samples) -> Iterator[CoverageProblem]:
     for name, outcome in samples.cohort.outcomes.items():
         if outcome.column not in samples.columns:
             continue
-        values, _ = samples.read([outcome.column])
+        values, counts = samples.read([outcome.column])
         listed = (*outcome.positive, *outcome.negative, *outcome.uncertain)
         known = {comparable_code(value) for value in listed}
-        found = {comparable_code(value) for value in values[outcome.column].tolist()}
-        if found and not found & known:
+        codes = [comparable_code(value) for value in values[outcome.column].tolist()]
+        recorded = np.array([code is not None for code in codes])
+        unlisted = np.array([code is not None and code not in known for code in codes])
+        if not recorded.any():
+            continue
+        share = counts[unlisted].sum() / counts[recorded].sum()
+        if share >= _UNLISTED_SHARE:
+            some = "no value" if share == 1 else "a tenth or more of the values"
+            verb = "is" if share == 1 else "are not"
+            where = "all samples" if share == 1 else "these samples"
             yield CoverageProblem(
                 reason="outcome-unknown",
-                sentence=f"outcome {name}: no value of column {outcome.column} is positive or "
-                "negative, so that the outcome is unknown in all samples. "
-                f"Write the values of the table into positive and negative of [outcomes.{name}].",
+                sentence=f"outcome {name}: {some} of column {outcome.column} {verb} positive or "
+                f"negative, so that the outcome is unknown in {where}. Write the words as they "
+                f"stand in the table into positive and negative of [outcomes.{name}].",
             )
 
 

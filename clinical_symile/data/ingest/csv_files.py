@@ -202,8 +202,9 @@ def _encoding_problem(file: Path, encoding: str) -> str | None:
     except UnicodeDecodeError as error:
         line = lines + error.object[: error.start].count(b"\n")
         return (
-            f"{file}: line {line} is not encoded in {encoding.upper()}. If the file is Latin-1 "
-            '(Western Windows), declare encoding = "latin-1" in cohort.toml, or save it as UTF-8.'
+            f"{file}: line {line} is not encoded in {encoding.upper()}. If the file is Latin-1, "
+            'declare encoding = "latin-1" at the top of cohort.toml, before the first [table]. If '
+            "it is from Windows, save it as UTF-8, for example by `iconv -f WINDOWS-1252 -t UTF-8`."
         )
     return None
 

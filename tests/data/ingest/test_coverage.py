@@ -204,6 +204,15 @@ def test_a_table_declared_as_latin_1_that_is_not_is_reported(hospital: Hospital)
     assert "is encoded in UTF-8" in reasons(hospital)["encoding"]
 
 
+def test_an_outcome_of_which_one_word_is_written_otherwise_is_reported(hospital: Hospital) -> None:
+    table = hospital.admissions
+    words = {"yes": "yes", "no": "No"}
+    hospital.write(table.assign(died=[words.get(value, value) for value in table["died"]]))
+    said = reasons(hospital)["outcome-unknown"]
+    assert "a tenth or more of the values of column died are not positive or negative" in said
+    assert "unknown in these samples" in said
+
+
 def test_an_outcome_of_other_words_than_the_cohorts_is_reported(hospital: Hospital) -> None:
     table = hospital.admissions
     hospital.write(
