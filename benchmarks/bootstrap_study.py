@@ -21,9 +21,10 @@ from clinical_symile.metrics.classification import (
 )
 from clinical_symile.metrics.retrieval import AUC_PER_QUERY, MEAN_RECIPROCAL_RANK, RECALL_AT_1
 from clinical_symile.metrics.subgroups import subgroup_estimates
-from clinical_symile.stats.bootstrap import Resampled, jackknife, resample_metric
+from clinical_symile.stats.bootstrap import Resampled
 from clinical_symile.stats.equivalence import noninferiority_test
 from clinical_symile.stats.hypothesis_tests import delong, mcnemar, sign_flip
+from clinical_symile.stats.resampling import jackknife, resample_metric
 
 OUT = Path(__file__).parent / "results" / "bootstrap_study.csv"
 STUDIES, RESAMPLES = 1000, 499

@@ -28,8 +28,8 @@ from clinical_symile.stats.area_intervals import (
     difference_limits,
     score_limits,
 )
-from clinical_symile.stats.bootstrap import Interval, Resampled
-from clinical_symile.stats.estimate import StudentEstimate, weighted_sum
+from clinical_symile.stats.bootstrap import Resampled
+from clinical_symile.stats.estimate import Interval, StudentEstimate, weighted_sum
 from clinical_symile.stats.hypothesis_tests import (
     auroc_difference,
     mcnemar,

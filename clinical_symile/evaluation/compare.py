@@ -23,7 +23,7 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import check_class_sizes, primary_metric
 from clinical_symile.metrics.base import Metric
 from clinical_symile.registry.run_names import check_run_name
-from clinical_symile.stats.bootstrap import Interval, Resampled, resample_difference
+from clinical_symile.stats.bootstrap import NO_WIDTH, Resampled, resample_difference
 from clinical_symile.stats.equivalence import (
     margin_by_limits,
     minimum_detectable,
@@ -31,7 +31,7 @@ from clinical_symile.stats.equivalence import (
     noninferiority_test,
     smallest_margin,
 )
-from clinical_symile.stats.estimate import Estimate, StudentEstimate
+from clinical_symile.stats.estimate import Estimate, Interval, StudentEstimate
 from clinical_symile.stats.hypothesis_tests import (
     TestResult,
     auroc_difference,
@@ -39,7 +39,6 @@ from clinical_symile.stats.hypothesis_tests import (
     recall_test,
     sign_flip,
 )
-from clinical_symile.stats.metric_intervals import NO_WIDTH
 from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
 from clinical_symile.stats.proportions import paired_difference
 from clinical_symile.tracking.checksums import check_folder

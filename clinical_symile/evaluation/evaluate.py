@@ -27,8 +27,8 @@ from clinical_symile.evaluation.task_selection import check_applies
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS
-from clinical_symile.stats.bootstrap import Interval
-from clinical_symile.stats.metric_intervals import MetricSample, NoInterval, metric_intervals
+from clinical_symile.stats.bootstrap import MetricSample, metric_intervals
+from clinical_symile.stats.estimate import Interval, NoInterval
 from clinical_symile.tracking.provenance import package_versions
 from clinical_symile.tracking.results import Result, SkippedResult
 

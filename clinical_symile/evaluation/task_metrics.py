@@ -12,7 +12,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.metrics.base import Metric
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
-from clinical_symile.stats.bootstrap import by_weights
+from clinical_symile.stats.resampling import by_weights
 
 # With 3 subjects of a class, 5 % of the resamples lack it; with 4, 2 %. Several parts add up.
 _LEAST_SUBJECTS = 4

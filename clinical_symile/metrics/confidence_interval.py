@@ -7,8 +7,8 @@ from jaxtyping import Shaped
 
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import METRICS
-from clinical_symile.stats.bootstrap import Interval
-from clinical_symile.stats.metric_intervals import MetricSample, NoInterval, metric_intervals
+from clinical_symile.stats.bootstrap import MetricSample, metric_intervals
+from clinical_symile.stats.estimate import Interval, NoInterval
 
 
 def bootstrap_ci(

@@ -23,20 +23,16 @@ from scipy.special import ndtr  # pyright: ignore[reportMissingTypeStubs, report
 
 from clinical_symile.metrics.small_cells import withheld_cells
 from clinical_symile.stats.area_intervals import AreaEstimate, area_difference
-from clinical_symile.stats.bootstrap import (
-    LEVEL,
-    Arrays,
-    Weighted,
-    resample_metric,
-)
 from clinical_symile.stats.estimate import (
     ENOUGH_SUBJECTS,
+    LEVEL,
     Estimate,
     StudentEstimate,
     weighted_sum,
 )
 from clinical_symile.stats.proportions import cluster_sizes
 from clinical_symile.stats.required_subjects import fatal_loss
+from clinical_symile.stats.resampling import Arrays, Weighted, resample_metric
 
 # Returns a metric's estimate for few subjects or events, from its arrays and the subjects.
 EstimateOf = Callable[[Arrays, np.ndarray], Estimate | None]

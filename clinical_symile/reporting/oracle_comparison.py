@@ -11,7 +11,8 @@ from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.result_lookup import ResultTable
-from clinical_symile.stats.bootstrap import LEVEL, paired_bootstrap
+from clinical_symile.stats.bootstrap import paired_bootstrap
+from clinical_symile.stats.estimate import LEVEL
 from clinical_symile.tracking.results import Comparison, Result
 from clinical_symile.tracking.run import Run
 

@@ -1,46 +1,36 @@
 """Compute confidence intervals by bootstrap over subjects, at 95 % unless stated otherwise.
 
-All samples of a subject are drawn together, because they are not independent; an interval over
-samples would be too narrow.
+An interval over samples would be too narrow: those of one subject are not independent. Values of
+the same resamples are joint, so that differences, sums and ranks have correct intervals.
 
-A resample is a weight for each sample: how often its subject was drawn. Values computed from the
-same weights are resampled jointly, so that differences, sums and ranks have correct intervals.
+Resamples depend on the subjects and the seed alone. Metrics of the same samples, such as those of a
+task under many patterns, share the resamples; each interval is the same as if computed alone.
 
 Source: Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press,
-1997: percentile and BCa intervals, and resampling of hierarchical data at the upper level.
+1997: percentile and BCa intervals.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from scipy.special import ndtr, ndtri  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from clinical_symile.stats.required_subjects import fatal_loss
+from clinical_symile.stats.estimate import LEVEL, Estimate, Interval, NoInterval
+from clinical_symile.stats.resampling import (
+    RESAMPLES,
+    Arrays,
+    Weighted,
+    Weights,
+    by_weights,
+    defined_values,
+    jackknife,
+    resample_metric,
+)
 
-LEVEL = 0.95
-RESAMPLES = 1000
-# Weights held in memory at a time.
-_MAX_WEIGHTS = 2_000_000
-# The jackknife leaves out this many subjects or, if there are more, groups of subjects.
-_MAX_LEFT_OUT = 1000
+NO_WIDTH = "all resamples give the same value: these data say nothing of its variation."
 _ROUNDING = 1e-9
-
-Arrays = Sequence[Shaped[np.ndarray, " sample"]]
-Weights = Int[np.ndarray, "resample sample"]
-# Maps weights and arrays to one or several values per row of weights; NaN where undefined.
-Weighted = Callable[..., Float[np.ndarray, "resample ..."]]
-
-
-class Interval(NamedTuple):
-    """A value, the ends of its interval, and the method: `percentile` or `bca`."""
-
-    value: float
-    low: float
-    high: float
-    kind: str = "percentile"
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,120 +190,147 @@ def resample_difference(
     return Resampled(whole(*both), defined_values(values, whole, both, subjects))
 
 
-def resample_metric(
-    weighted: Weighted,
-    arrays: Arrays,
+@dataclass(frozen=True)
+class MetricSample:
+    """A metric and the samples that it is computed from.
+
+    Attributes:
+        compute: the metric of `arrays`; it raises a ValueError where it is undefined.
+        arrays: its inputs, one entry per sample.
+        interval: a key of `INTERVALS`.
+        weighted: the same metric for many resamples at once; None if it has no such form.
+        estimate: the metric's own method for few subjects or events, of arrays and subjects.
+    """
+
+    compute: Callable[..., float]
+    arrays: Arrays
+    interval: str
+    weighted: Weighted | None = None
+    estimate: Callable[[Arrays, np.ndarray], Estimate | None] | None = None
+
+    def small_sample(self, subjects: Shaped[np.ndarray, " sample"]) -> Estimate | None:
+        """Return the estimate for few subjects or events; None if it does not exist."""
+        try:
+            return None if self.estimate is None else self.estimate(self.arrays, subjects)
+        except ValueError:
+            return None
+
+
+def metric_intervals(
+    numbers: Sequence[MetricSample],
     subjects: Shaped[np.ndarray, " sample"],
     *,
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
-) -> Float[np.ndarray, "resample ..."]:
-    """Compute one or several values jointly on each resample by subject; NaN where undefined.
+) -> list[Interval | NoInterval | ValueError]:
+    """Compute the 95 % interval of each metric.
 
-    Raises:
-        ValueError: fewer than two subjects, or arrays of different lengths.
+    Where there are few subjects or events, the interval is the metric's own (`Metric.estimate`);
+    elsewhere it is of the bootstrap. An interval of the bootstrap has a width: without one, the
+    metric's own is used, or none.
+
+    Args:
+        numbers: metrics of the same samples.
+        subjects: the subject of each sample.
+        rng: draws the resamples.
+        resamples: their number.
+
+    Returns:
+        For each metric its interval, or its value and the reason why there is no interval, or the
+        error of a metric that is undefined.
     """
-    codes, people = _codes(arrays, subjects)
-    at_once = max(1, _MAX_WEIGHTS // max(len(codes), 1))
-    parts: list[np.ndarray] = []
-    for start in range(0, resamples, at_once):
-        rows = min(at_once, resamples - start)
-        drawn = rng.integers(people, size=(rows, people))
-        drawn += people * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * people).reshape(rows, people)
-        parts.append(weighted(counts.take(codes, axis=1), *arrays))
-    return np.concatenate(parts)
-
-
-def jackknife(
-    weighted: Weighted, arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
-) -> Float[np.ndarray, "left_out ..."]:
-    """Compute values without each subject in turn; above 1,000, without each of 1,000 groups.
-
-    In expectation a group adds as much to the sum of squared or cubed differences as its subjects
-    add one by one, so that the acceleration of BCa can be estimated either way.
-
-    Raises:
-        ValueError: as in `resample_metric`.
-    """
-    codes, people = _codes(arrays, subjects)
-    groups = min(people, _MAX_LEFT_OUT)
-    group = codes % groups
-    at_once = max(1, _MAX_WEIGHTS // max(len(codes), 1))
-    parts = [
-        weighted((group[None, :] != left_out[:, None]).astype(np.int64), *arrays)
-        for left_out in np.array_split(np.arange(groups), -(-groups // at_once))
-    ]
-    return np.concatenate(parts)
-
-
-def by_weights(metric: Callable[..., float]) -> Weighted:
-    """Turn a metric of arrays into one of weights; slow, but correct for any metric."""
-
-    def weighted(weights: Weights, *arrays: np.ndarray) -> Float[np.ndarray, " resample"]:
-        values = np.full(len(weights), np.nan)
-        for place, row in enumerate(_rows(weights)):
-            try:
-                values[place] = metric(*(array[row] for array in arrays))
-            except ValueError:
-                continue
-        return values
-
-    return weighted
-
-
-def defined_values(
-    values: Float[np.ndarray, " resample"],
-    metric: Callable[..., float],
-    arrays: Arrays,
-    subjects: Shaped[np.ndarray, " sample"],
-) -> Float[np.ndarray, " defined"]:
-    """Return the resamples in which a metric is defined.
-
-    Raises:
-        ValueError: the metric is undefined without some one or two subjects; the message has the
-            metric's own reason.
-    """
-
-    def reason(kept: Bool[np.ndarray, " sample"]) -> str | None:
+    made: dict[int, Interval | NoInterval | ValueError] = {}
+    values: dict[int, float] = {}
+    own: dict[int, Estimate] = {}
+    for place, number in enumerate(numbers):
         try:
-            value = metric(*(array[kept] for array in arrays))
+            values[place] = number.compute(*number.arrays)
         except ValueError as error:
-            return str(error)
-        return "it is not a number there." if np.isnan(value) else None
+            made[place] = error
+            continue
+        estimate = number.small_sample(subjects)
+        if estimate is not None:
+            own[place] = estimate
+            if estimate.is_preferred:
+                made[place] = estimate.interval()
+    drawn = {place: numbers[place] for place in values if place not in made}
+    if drawn:
+        found = _bootstrap_intervals(drawn, values, subjects, rng=rng, resamples=resamples)
+        for place, one in found.items():
+            made[place] = one
+            if isinstance(one, NoInterval) and place in own:
+                made[place] = own[place].interval()
+    return [made[place] for place in range(len(numbers))]
 
-    lost = np.isnan(values)
-    if not lost.any():  # of a metric that depends on two subjects, some resamples are undefined
-        return values
-    left = fatal_loss(lambda kept: reason(kept) is None, subjects)
-    if left is not None:
-        raise ValueError(
-            "the metric is undefined without one or two of the subjects, too few for an interval: "
-            f"{reason(left)}"
+
+def _bootstrap_intervals(
+    numbers: Mapping[int, MetricSample],
+    values: Mapping[int, float],
+    subjects: Shaped[np.ndarray, " sample"],
+    *,
+    rng: np.random.Generator,
+    resamples: int,
+) -> dict[int, Interval | NoInterval]:
+    arrays = [array for number in numbers.values() for array in number.arrays]
+
+    places: dict[str, list[int]] = {}
+    for place, number in numbers.items():
+        places.setdefault(number.interval, []).append(place)
+    try:
+        together = _jointly(list(numbers.values()))
+        drawn = resample_metric(together, arrays, subjects, rng=rng, resamples=resamples)
+        ends = {
+            # What an interval needs besides resamples is computed for its own metrics alone.
+            kind: INTERVALS[kind](_jointly([numbers[place] for place in some]), arrays, subjects)
+            for kind, some in places.items()
+        }
+    except ValueError as error:
+        return {place: NoInterval(values[place], str(error)) for place in numbers}
+    made: dict[int, Interval | NoInterval] = {}
+    for column, (place, number) in enumerate(numbers.items()):
+        try:
+            kept = defined_values(drawn[:, column], number.compute, number.arrays, subjects)
+        except ValueError as error:
+            made[place] = NoInterval(values[place], str(error))
+            continue
+        at = places[number.interval].index(place)
+        interval = ends[number.interval](Resampled(values[place], kept), at)
+        made[place] = interval
+        if not interval.high > interval.low:
+            made[place] = NoInterval(values[place], NO_WIDTH)
+    return made
+
+
+def _jointly(numbers: Sequence[MetricSample]) -> Weighted:
+    """Return several metrics as one of weights: a column for each."""
+
+    def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
+        as_floats = weights.astype(np.float64)  # converted once for all metrics
+        return np.stack(
+            [
+                by_weights(number.compute)(weights, *number.arrays)
+                if number.weighted is None
+                else number.weighted(as_floats, *number.arrays)
+                for number in numbers
+            ],
+            axis=1,
         )
-    return values[~lost]
+
+    return together
 
 
-def _codes(
-    arrays: Arrays, subjects: Shaped[np.ndarray, " sample"]
-) -> tuple[Int[np.ndarray, " sample"], int]:
-    """Return each sample's subject as a number from 0, and the number of subjects."""
-    lengths = {len(array) for array in arrays}
-    if lengths != {len(subjects)}:
-        raise ValueError(
-            f"arrays of length {', '.join(map(str, sorted(lengths)))} for "
-            f"{len(subjects)} samples; expected one entry per sample in each."
-        )
-    people, codes = np.unique(subjects, return_inverse=True)
-    if len(people) < 2:
-        raise ValueError(
-            "an interval over subjects needs at least 2 of them. Evaluate on more subjects."
-        )
-    return codes, len(people)
+# Maps the resampled values of a metric and its column among those of its kind to the interval.
+Ends = Callable[[Resampled, int], Interval]
 
 
-def _rows(weights: Weights) -> Iterator[Int[np.ndarray, " drawn"]]:
-    """Yield each resample as row numbers."""
-    places = np.arange(int(weights.shape[1]))
-    for counts in weights:
-        yield np.repeat(places, counts)
+def _percentile(together: Weighted, arrays: Arrays, subjects: np.ndarray) -> Ends:
+    del together, arrays, subjects
+    return lambda drawn, column: drawn.interval()
+
+
+def _bca(together: Weighted, arrays: Arrays, subjects: np.ndarray) -> Ends:
+    left_out = jackknife(together, arrays, subjects)
+    return lambda drawn, column: drawn.bca_interval(left_out[:, column])
+
+
+INTERVALS = {"bca": _bca, "percentile": _percentile}

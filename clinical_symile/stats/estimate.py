@@ -11,13 +11,13 @@ approach", Statistics in Medicine 27, 2008, https://doi.org/10.1002/sim.3095; eq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri, stdtr, stdtrit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from clinical_symile.stats.bootstrap import LEVEL, Interval
-
+LEVEL = 0.95
 # With fewer subjects than this, counted by Kish's effective number, resamples do not suffice.
 ENOUGH_SUBJECTS = 100
 # With fewer effective successes or failures than this, they do not suffice either.
@@ -28,6 +28,22 @@ Quantiles = Float[np.ndarray, " level"]
 Limits = Callable[[Quantiles], tuple[Quantiles, Quantiles]]
 
 _GRID = np.linspace(0.0, 8.0, 801)
+
+
+class Interval(NamedTuple):
+    """A value, the ends of its interval, and the method, such as `percentile` or `score`."""
+
+    value: float
+    low: float
+    high: float
+    kind: str = "percentile"
+
+
+class NoInterval(NamedTuple):
+    """A value without an interval, and the reason."""
+
+    value: float
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)

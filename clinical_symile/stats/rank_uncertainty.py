@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.stats.bootstrap import LEVEL
+from clinical_symile.stats.estimate import LEVEL
 from clinical_symile.stats.midranks import mid_ranks
 
 

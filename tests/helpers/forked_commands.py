@@ -134,7 +134,7 @@ def warm_up() -> None:
         for module in _LIBRARIES:
             importlib.import_module(module)
     import clinical_symile.evaluation.evaluate as evaluating
-    from clinical_symile.stats.metric_intervals import metric_intervals
+    from clinical_symile.stats.bootstrap import metric_intervals
 
     evaluating.metric_intervals = partial(metric_intervals, resamples=50)  # pyright: ignore
 

@@ -11,12 +11,12 @@ import pytest
 from clinical_symile.evaluation.analysis import method_ranking
 from clinical_symile.stats.bootstrap import (
     bootstrap,
+    metric_intervals,
     paired_bootstrap,
     resample,
     resample_difference,
-    resample_metric,
 )
-from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.stats.resampling import resample_metric
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.mlflow import SyncResult
 

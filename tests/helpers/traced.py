@@ -69,7 +69,7 @@ def run(words: list[str]) -> int:
 def main(plan: Path, record: Path) -> None:
     """Run the commands of a plan."""
     import clinical_symile.evaluation.evaluate as evaluating
-    from clinical_symile.stats.metric_intervals import metric_intervals
+    from clinical_symile.stats.bootstrap import metric_intervals
 
     evaluating.metric_intervals = partial(metric_intervals, resamples=50)  # pyright: ignore
     commands, found = json.loads(plan.read_text(encoding="utf-8")), []

@@ -1,4 +1,4 @@
-"""A metric passes nine files from the outcomes of samples to MLflow."""
+"""A metric passes eight files from the outcomes of samples to MLflow."""
 
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from tests.helpers.source import ROOT
 
 JOURNEY = [
     "metrics/retrieval.py",
-    "stats/metric_intervals.py",
     "stats/bootstrap.py",
     "evaluation/evaluate.py",
     "tracking/run.py",
@@ -35,7 +34,7 @@ JOURNEY = [
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_resamples", "copied_mlflow_tables")
-def test_a_metric_passes_these_nine_files(
+def test_a_metric_passes_these_eight_files(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):
     present = torch.from_numpy(synthetic_store.present.copy())
@@ -65,8 +64,8 @@ def test_a_metric_passes_these_nine_files(
     assert sorted(found) == sorted(JOURNEY), found
 
 
-def test_the_documents_name_these_nine_files():
+def test_the_documents_name_these_eight_files():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    after = text[text.index("A metric passes 9 files") :].partition("\n\n")[2].partition("\n\n")[0]
+    after = text[text.index("A metric passes 8 files") :].partition("\n\n")[2].partition("\n\n")[0]
 
     assert [line.split("`")[1] for line in after.splitlines() if "`" in line] == JOURNEY

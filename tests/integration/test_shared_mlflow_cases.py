@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import CohortStore
-from clinical_symile.stats.metric_intervals import metric_intervals
+from clinical_symile.stats.bootstrap import metric_intervals
 from clinical_symile.tracking.run import Run
 from tests.helpers.synthetic import TINY
 

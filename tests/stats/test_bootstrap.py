@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from clinical_symile.metrics.classification import AUROC
-from clinical_symile.metrics.retrieval import RECALL_AT_1, expected_ranks
-from clinical_symile.stats import bootstrap as intervals
+from clinical_symile.metrics.classification import AUROC, BRIER
+from clinical_symile.metrics.retrieval import MEDIAN_RANK, RECALL_AT_1, expected_ranks
 from clinical_symile.stats.bootstrap import (
+    INTERVALS,
+    NO_WIDTH,
+    MetricSample,
     bootstrap,
-    by_weights,
-    jackknife,
+    metric_intervals,
     paired_bootstrap,
     resample,
-    resample_metric,
 )
+from clinical_symile.stats.estimate import NoInterval
+from clinical_symile.stats.resampling import by_weights, jackknife
+
+RESAMPLES = 200
 
 
 def mean(values):
@@ -60,22 +64,6 @@ def test_intervals_over_subjects_cover_the_truth_and_intervals_over_samples_do_n
             covered[name] += interval.low <= 0 <= interval.high
     assert covered["subjects"] >= 88
     assert covered["samples"] < 80
-
-
-def test_all_samples_of_a_subject_are_drawn_together():
-    subjects = np.array(["b", "a", "b", "c", "b", "a"])
-    available = []
-
-    def remember(drawn):
-        available.append(drawn)
-        return 0.0
-
-    bootstrap(remember, [subjects], subjects, rng=np.random.default_rng(0), resamples=50)
-    sizes = {"a": 2, "b": 3, "c": 1}
-    for drawn in available:
-        times = {name: (drawn == name).sum() / size for name, size in sizes.items()}
-        assert all(count == int(count) for count in times.values())
-        assert sum(times.values()) == 3
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -171,37 +159,6 @@ def test_the_form_by_weights_draws_the_same_people(rng):
     assert one[:3] == pytest.approx(other[:3], abs=1e-12)
 
 
-def test_what_is_resampled_together_has_the_same_people(rng):
-    values, subjects = clustered(rng)
-
-    def both(weights, values):
-        mean = weights @ values / weights.sum(axis=1)
-        return np.stack([mean, -mean], axis=1)
-
-    drawn = resample_metric(both, [values], subjects, rng=rng, resamples=50)
-    assert drawn.shape == (50, 2)
-    np.testing.assert_array_equal(drawn[:, 0], -drawn[:, 1])
-
-
-def test_few_weights_at_a_time_give_the_same(rng, monkeypatch):
-    values, subjects = clustered(rng)
-    form = by_weights(mean)
-    whole, without = (
-        resample_metric(form, [values], subjects, rng=np.random.default_rng(1), resamples=20),
-        jackknife(form, [values], subjects),
-    )
-    monkeypatch.setattr(intervals, "_MAX_WEIGHTS", 700)
-    again = resample_metric(form, [values], subjects, rng=np.random.default_rng(1), resamples=20)
-    np.testing.assert_array_equal(again, whole)
-    np.testing.assert_array_equal(jackknife(form, [values], subjects), without)
-
-
-def test_the_jackknife_leaves_out_whole_subjects():
-    values, subjects = np.array([1.0, 3.0, 8.0, 6.0]), np.array(["b", "a", "b", "c"])
-    # Without a: 15 / 3; without b: 9 / 2; without c: 12 / 3.
-    assert jackknife(by_weights(mean), [values], subjects).tolist() == [5.0, 4.5, 4.0]
-
-
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_the_bca_interval_is_that_of_scipy(level, rng):
     values = rng.lognormal(0, 1, 25)
@@ -217,23 +174,6 @@ def test_the_bca_interval_is_that_of_scipy(level, rng):
     found = drawn.bca_interval(jackknife(by_weights(mean), [values], np.arange(25)), level)
     assert found.value == values.mean()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
-
-
-def test_of_many_people_groups_are_left_out_and_the_interval_is_nearly_the_same(rng, monkeypatch):
-    values, subjects = rng.lognormal(0, 1, 3000), np.arange(3000)
-
-    def mean(weights, values):
-        return weights @ values / weights.sum(axis=1)
-
-    drawn = resample(np.mean, [values], subjects, rng=rng, weighted=mean)
-    groups = jackknife(mean, [values], subjects)
-    monkeypatch.setattr("clinical_symile.stats.bootstrap._MAX_LEFT_OUT", 3000)
-    people = jackknife(mean, [values], subjects)
-    assert (len(groups), len(people)) == (1000, 3000)
-    few, all_of_them = (drawn.bca_interval(left_out) for left_out in (groups, people))
-    assert few.low == pytest.approx(all_of_them.low, abs=0.03 * (few.high - few.low))
-    assert few.high == pytest.approx(all_of_them.high, abs=0.03 * (few.high - few.low))
-    assert all_of_them.low > drawn.interval().low
 
 
 def test_rounding_is_neither_bias_nor_skewness(rng):
@@ -289,3 +229,100 @@ def test_a_metric_that_is_no_number_without_one_subject_has_no_interval(rng):
 
     with pytest.raises(ValueError, match="not a number"):
         bootstrap(share, [values], np.arange(40), rng=rng, resamples=200)
+
+
+@pytest.fixture(params=INTERVALS)
+def people(request, rng: np.random.Generator) -> tuple[list[MetricSample], np.ndarray]:
+    """Three metrics of the same 60 samples of 40 people; one has no form by weights."""
+    kind = request.param
+    label = np.arange(60) % 2
+    probability = np.clip(0.3 * label + rng.random(60) * 0.7, 0, 1)
+    above = rng.integers(0, 10, 60)
+    both = [label, probability]
+    numbers = [
+        MetricSample(AUROC.compute, both, kind, AUROC.weighted),
+        MetricSample(BRIER.compute, both, kind, BRIER.weighted),
+        MetricSample(MEDIAN_RANK.compute, [above, np.zeros_like(above)], kind),
+    ]
+    return numbers, rng.integers(0, 40, 60)
+
+
+def _all(numbers: list[MetricSample], subjects: np.ndarray) -> list:
+    rng = np.random.default_rng(5)
+    return metric_intervals(numbers, subjects, rng=rng, resamples=RESAMPLES)
+
+
+def _of_kind(numbers: list[MetricSample], kind: str) -> list[MetricSample]:
+    return [replace(number, interval=kind) for number in numbers]
+
+
+def test_numbers_that_share_what_is_drawn_are_as_each_is_alone(people):
+    numbers, subjects = people
+    mixed = [*numbers, *_of_kind(numbers, "bca"), *_of_kind(numbers, "percentile")]
+    together = _all(mixed, subjects)
+    assert together == [_all([number], subjects)[0] for number in mixed]
+    assert [interval.kind for interval in together] == [number.interval for number in mixed]
+    assert all(interval.low < interval.value < interval.high for interval in together)
+
+
+def test_the_percentile_intervals_are_those_of_the_bootstrap(people):
+    numbers, subjects = _of_kind(people[0], "percentile"), people[1]
+    for number, interval in zip(numbers, _all(numbers, subjects), strict=True):
+        rng = np.random.default_rng(5)
+        expected = bootstrap(
+            number.compute,
+            number.arrays,
+            subjects,
+            rng=rng,
+            resamples=RESAMPLES,
+            weighted=number.weighted,
+        )
+        assert interval[:3] == pytest.approx(expected[:3], abs=1e-12)
+
+
+def test_the_bca_intervals_are_those_of_the_same_resamples_and_the_jackknife(people):
+    numbers, subjects = _of_kind(people[0], "bca"), people[1]
+    for number, interval in zip(numbers, _all(numbers, subjects), strict=True):
+        form = number.weighted or by_weights(number.compute)
+        drawn = resample(
+            number.compute,
+            number.arrays,
+            subjects,
+            rng=np.random.default_rng(5),
+            resamples=RESAMPLES,
+            weighted=form,
+        )
+        expected = drawn.bca_interval(jackknife(form, number.arrays, subjects))
+        assert interval[:3] == pytest.approx(expected[:3], abs=1e-12)
+
+
+def test_a_number_that_is_undefined_stands_with_its_reason_and_takes_no_other_with_it(people):
+    numbers, subjects = people
+    kind = numbers[0].interval
+    one_class = MetricSample(AUROC.compute, [np.ones(60, dtype=int), np.linspace(0, 1, 60)], kind)
+    rare = np.zeros(60, dtype=int)
+    rare[0] = 1
+    often = MetricSample(AUROC.compute, [rare, np.linspace(0, 1, 60)], kind, AUROC.weighted)
+    first, alone, second, last = _all([numbers[0], one_class, often, numbers[1]], subjects)
+    assert [first, last] == _all(numbers[:2], subjects)
+    assert "AUROC needs both classes" in str(alone)
+    assert isinstance(second, NoInterval)
+    assert "undefined without one or two of the subjects" in second.reason
+    assert all(isinstance(one, ValueError) for one in _all([one_class], subjects))
+
+
+def test_without_two_people_no_number_has_an_interval(people):
+    numbers, _ = people
+    made = _all(numbers, np.zeros(60, dtype=int))
+    assert all("needs at least 2 of them" in str(error) for error in made)
+
+
+def test_an_interval_without_a_width_is_never_given():
+    label = np.arange(40) % 2
+    arrays = [label, label.astype(float)]
+    perfect = MetricSample(AUROC.compute, arrays, "bca", AUROC.weighted)
+    assert _all([perfect], np.arange(40)) == [NoInterval(1.0, NO_WIDTH)]
+    own = MetricSample(AUROC.compute, arrays, "bca", AUROC.weighted, AUROC.estimate)
+    (interval,) = _all([own], np.arange(40))
+    assert interval.kind == "score"
+    assert interval.low < interval.value == interval.high == 1.0

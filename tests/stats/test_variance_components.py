@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from clinical_symile.stats.bootstrap import resample_metric
+from clinical_symile.stats.resampling import resample_metric
 from clinical_symile.stats.variance_components import variance_components
 
 

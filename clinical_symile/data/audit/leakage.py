@@ -9,7 +9,8 @@ from scipy.stats import rankdata
 
 from clinical_symile.data.store import CohortStore
 from clinical_symile.metrics.classification import AUROC
-from clinical_symile.stats.bootstrap import Interval, bootstrap
+from clinical_symile.stats.bootstrap import bootstrap
+from clinical_symile.stats.estimate import Interval
 
 GIVEN_AWAY = 0.95  # AUROC of a single column from which it is suspicious
 CERTAIN = 0.98  # from which, with the lower end of the interval above the former, it is a leak

@@ -14,7 +14,7 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.metrics.classification import AUROC
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.stats.area_intervals import auroc_estimate
-from clinical_symile.stats.bootstrap import Interval
+from clinical_symile.stats.estimate import Interval
 from clinical_symile.tracking.benchmark_tables import MaskAuroc
 from clinical_symile.tracking.progress import Progress
 

@@ -13,9 +13,9 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes, load_outcomes
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.stats.bootstrap import RESAMPLES, resample_metric
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.stats.rank_uncertainty import rank_methods
+from clinical_symile.stats.resampling import RESAMPLES, resample_metric
 from clinical_symile.stats.variance_components import (
     difference_over_seeds,
     variance_components,

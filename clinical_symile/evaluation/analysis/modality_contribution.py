@@ -19,7 +19,8 @@ from clinical_symile.metrics.shapley import (
     value_left_out,
 )
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.stats.bootstrap import LEVEL, resample_metric
+from clinical_symile.stats.estimate import LEVEL
+from clinical_symile.stats.resampling import resample_metric
 from clinical_symile.tracking.analysis_tables import ModalityValue
 
 

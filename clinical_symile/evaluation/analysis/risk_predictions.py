@@ -35,10 +35,10 @@ from clinical_symile.metrics.high_confidence_errors import (
     is_correct,
 )
 from clinical_symile.metrics.small_cells import SMALLEST, withheld_cells
-from clinical_symile.stats.bootstrap import LEVEL, resample_metric
-from clinical_symile.stats.estimate import Estimate, shift
+from clinical_symile.stats.estimate import LEVEL, Estimate, shift
 from clinical_symile.stats.proportions import mean_estimate, paired_difference
 from clinical_symile.stats.required_subjects import lasting_columns
+from clinical_symile.stats.resampling import resample_metric
 from clinical_symile.tracking.analysis_tables import (
     CalibrationBin,
     Measure,

@@ -13,7 +13,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.metrics.base import Metric
-from clinical_symile.stats.bootstrap import Weighted, by_weights
+from clinical_symile.stats.resampling import Weighted, by_weights
 from clinical_symile.tracking.run import Run
 
 
