@@ -1,7 +1,7 @@
 """Side information of train samples for objectives: labels, subjects and other measurements."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -78,7 +78,8 @@ def build_side_information(
     """Collect what an objective reads about the samples that it trains on, and nothing else.
 
     Only rows of the view are looked up, so that no label or value of another split is ever read.
-    A measurement that the task's pattern hides is NaN.
+    A measurement that the task's pattern hides is NaN. So are those of a sample that was taken
+    apart, since they would tell which recordings belong together.
 
     Args:
         task: names the labels and the modality in its table `side`.
@@ -98,11 +99,24 @@ def build_side_information(
         raise DefinitionError(
             *(f"task '{task.name}': {problem}" for problem in problems), code="CS-F026"
         )
+    view = _one_row_each(view)
     return SideInformation(
         rows=torch.from_numpy(view.rows.astype(np.int64)),
         labels=_labels(task, side.labels, view) if "labels" in reads else None,
         subjects=_subjects(view) if "subjects" in reads else None,
         values=_values(side.values, view) if "values" in reads and side.values else None,
+    )
+
+
+def _one_row_each(view: TrainingView) -> TrainingView:
+    """Return the view with the first row alone of a sample that was taken apart."""
+    _, first = np.unique(view.rows, return_index=True)
+    return replace(
+        view,
+        rows=view.rows[first],
+        partners=view.partners[first],
+        available=view.available[first],
+        is_apart=view.is_apart[first],
     )
 
 
@@ -188,5 +202,5 @@ def _values(modality: str, view: TrainingView) -> Float[Tensor, "sample value"]:
         readable = view.store.present[sources, view.store.modalities.index(modality)]
     inputs = view.store.inputs(modality, sources)
     percentiles, observed = inputs[:, 0], inputs[:, 1] > 0
-    known = readable[:, None] & observed
+    known = (readable & ~view.is_apart)[:, None] & observed
     return torch.from_numpy(np.where(known, percentiles, np.nan).astype(np.float32))

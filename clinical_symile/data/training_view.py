@@ -9,8 +9,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.loader import Batch, BatchLoader, shuffled_batches
+from clinical_symile.data.batch_orders import BatchOrder
+from clinical_symile.data.loader import Batch, BatchLoader
 from clinical_symile.data.masks import draw_mask, hide_parts
+from clinical_symile.data.pairings import pair_rows
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import parse_pattern
@@ -23,11 +25,14 @@ class TrainingView:
     Attributes:
         store: the store, without the parts of a modality that the task's pattern hides.
         modalities: the columns of `partners` and `available`.
-        rows: the train samples, as rows of the store.
+        rows: the train samples, as rows of the store, ascending; a sample that `pairs` takes apart
+            has a row for each recording.
         partners: the row that each modality of a sample is read from: its own, or that of another
-            sample in a shuffled control.
+            sample where `pairs` exchanges them.
         available: True where the modality is present in its row and the task's pattern leaves it
             visible.
+        is_apart: True for a row of a sample that was taken apart.
+        pairing: how many samples `pairs` changed and left as they are; empty where it changes none.
     """
 
     store: CohortStore
@@ -35,6 +40,8 @@ class TrainingView:
     rows: Int[np.ndarray, " sample"]
     partners: Int[np.ndarray, "sample modality"]
     available: Bool[np.ndarray, "sample modality"]
+    is_apart: Bool[np.ndarray, " sample"]
+    pairing: Mapping[str, int]
 
 
 def build_training_view(
@@ -66,17 +73,25 @@ def build_training_view(
     is_used = mask.available.sum(axis=1) >= min_modalities
     rows, hidden = mask.rows[is_used], (mask.present & ~mask.available)[is_used]
     _require_samples(store, task, n_train=len(rows))
-    partners = PAIRINGS[task.pairs](rows, len(task.modalities), np.random.default_rng(seed))
     columns = [store.modalities.index(name) for name in task.modalities]
-    available = store.present[partners, columns] & ~hidden
-    return TrainingView(visible_store, task.modalities, rows, partners, available)
+    present = store.present[:, columns]
+    paired = pair_rows(task.pairs, rows, present=present, hidden=hidden, seed=seed)
+    return TrainingView(
+        visible_store,
+        task.modalities,
+        paired.rows,
+        paired.partners,
+        paired.available,
+        paired.is_apart,
+        paired.counts,
+    )
 
 
 def epoch_batches(
     view: TrainingView,
     loader: BatchLoader,
     *,
-    batch_size: int,
+    order: BatchOrder,
     dropout_rate: float,
     augmentations: Mapping[str, Callable[..., Tensor]],
     seed: int,
@@ -91,7 +106,7 @@ def epoch_batches(
     Args:
         view: the samples and modalities to train on.
         loader: of the view's store, with its modalities.
-        batch_size: the samples of a batch, over all processes.
+        order: divides the samples into batches, over all processes.
         dropout_rate: the share of available modalities that the epoch hides.
         augmentations: for some modalities, a change of their inputs.
         seed: seed of the run.
@@ -102,7 +117,7 @@ def epoch_batches(
     rng = np.random.default_rng([seed, epoch])
     dropout_rng = np.random.default_rng(int(rng.integers(2**31)))
     visible = view.available & ~_dropped(view.available, dropout_rate, dropout_rng)
-    for index in shuffled_batches(len(view.rows), batch_size=batch_size, rng=rng):
+    for index in order.batches(rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         share = index[rank::processes]
         batch = loader.batch(
@@ -128,28 +143,6 @@ def _require_samples(store: CohortStore, task: Pretraining, *, n_train: int) -> 
     ]
     if problems:
         raise DataError(*problems, code="CS-D027")
-
-
-Pairing = Callable[
-    [Int[np.ndarray, " sample"], int, np.random.Generator], Int[np.ndarray, "sample modality"]
-]
-
-
-def _matched(
-    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
-) -> Int[np.ndarray, "sample modality"]:
-    """Read every modality from the sample's own row."""
-    return np.repeat(rows[:, None], modalities, axis=1)
-
-
-def _shuffled(
-    rows: Int[np.ndarray, " sample"], modalities: int, rng: np.random.Generator
-) -> Int[np.ndarray, "sample modality"]:
-    """Permute the rows of each modality independently."""
-    return np.stack([rng.permutation(rows) for _ in range(modalities)], axis=1)
-
-
-PAIRINGS: dict[str, Pairing] = {"matched": _matched, "shuffled": _shuffled}
 
 
 def _dropped(

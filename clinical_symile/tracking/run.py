@@ -51,6 +51,7 @@ _TYPES: Mapping[str, Any] = {
     "seed": int | None,
     "definition": dict[str, Any] | None,
     "versions": dict[str, str] | None,
+    "pairing": dict[str, int] | None,
     **dict.fromkeys(("saw_labels", "reconciled"), list[str] | None),
 }
 

@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.batch_orders import BatchOrder, batch_order
 from clinical_symile.data.loader import Batch, BatchLoader, open_loader
 from clinical_symile.data.side_information import SideInformation, build_side_information
 from clinical_symile.data.training_view import TrainingView, epoch_batches
@@ -40,6 +41,7 @@ class Training:
         seed: seed of the run.
         dropout_rate: the share of available modalities that each epoch hides.
         fabric: the processes and their devices.
+        order: divides the samples of an epoch into batches.
         loader: loads batches onto the device.
         learner: the model and its objective.
         wrapped: the learner as Fabric runs it.
@@ -54,6 +56,7 @@ class Training:
     seed: int
     dropout_rate: float
     fabric: Fabric
+    order: BatchOrder
     loader: BatchLoader
     learner: Learner
     wrapped: Any
@@ -64,7 +67,7 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """The number of batches of an epoch."""
-        return len(self.view.rows) // min(self.task.batch_size, len(self.view.rows))
+        return self.order.steps
 
     @property
     def steps(self) -> int:
@@ -111,7 +114,15 @@ def set_up(
 
     Raises:
         DefinitionError: see `build_learner`; or the objective's state does not fit the batches.
+        DataError: see `batch_order`.
     """
+    order = batch_order(
+        task.batches,
+        view.store,
+        view.rows,
+        batch_size=task.batch_size,
+        where=f"task '{task.name}'",
+    )
     loader = open_loader(view.store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
     side = build_side_information(task, view, reads=learner.objective.reads)
@@ -137,6 +148,7 @@ def set_up(
         seed=seed,
         dropout_rate=dropout_rate,
         fabric=fabric,
+        order=order,
         loader=loader,
         learner=learner,
         wrapped=wrapped,
@@ -164,7 +176,7 @@ def training_batches(training: Training, *, epoch: int) -> Iterator[tuple[Batch,
     return epoch_batches(
         training.view,
         training.loader,
-        batch_size=training.task.batch_size,
+        order=training.order,
         dropout_rate=training.dropout_rate,
         augmentations=training.augmentations,
         seed=training.seed,

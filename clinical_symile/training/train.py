@@ -82,6 +82,7 @@ def train(
         if deterministic and devices == 1 and not run.history:
             cost = deterministic_cost(task, store=store, seed=seed, accelerator=accelerator)
             record |= {} if cost is None else {"deterministic_cost": cost}
+        record |= {"pairing": dict(view.pairing)} if view.pairing else {}
         with deterministic_algorithms(deterministic):
             fabric = launch(task, accelerator, devices)
             training = set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
@@ -131,6 +132,7 @@ def _train_epoch(
         "step": epoch * training.steps_per_epoch,
         "loss": float(np.mean(losses)),
         "gradient_norm": float(np.mean(norms)),
+        "left_over": training.order.left_over,
         "learning_rate": training.optimiser.param_groups[0]["lr"],
         **training.learner.objective.scalars(),
         **tuning_metrics(

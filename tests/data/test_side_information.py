@@ -130,3 +130,25 @@ def test_nothing_is_looked_up_for_an_objective_that_reads_nothing():
     side = SideInformation(torch.arange(3)).of(torch.tensor([7]))
     assert side.rows.tolist() == [7]
     assert (side.labels, side.subjects, side.values) == (None, None, None)
+
+
+def test_values_of_samples_taken_apart_are_unknown_and_labels_are_not(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    side = 'side={values="labs", labels=["deterioration"]}'
+    found = []
+    for pairs in ("matched", "paired-40"):
+        task = mlp_task(catalog, f"pairs={pairs}", side)
+        view = build_training_view(task, synthetic_store, seed=0, min_modalities=2)
+        made = build_side_information(task, view, reads=("values", "labels"))
+        found.append((view, made))
+    (_, whole), (view, apart) = found
+    assert torch.equal(whole.rows, apart.rows)
+    assert whole.labels is not None
+    assert apart.labels is not None
+    assert torch.equal(whole.labels.nan_to_num(9), apart.labels.nan_to_num(9))
+    broken = torch.from_numpy(np.isin(apart.rows.numpy(), view.rows[view.is_apart]))
+    assert whole.values is not None
+    assert apart.values is not None
+    assert apart.values[broken].isnan().all()
+    assert torch.equal(apart.values[~broken].nan_to_num(9), whole.values[~broken].nan_to_num(9))

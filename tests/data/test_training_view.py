@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.batch_orders import batch_order
 from clinical_symile.data.loader import Batch, open_loader
 from clinical_symile.data.masks import draw_mask
 from clinical_symile.data.store import CohortStore
@@ -109,7 +110,9 @@ def _epoch(
     batches = epoch_batches(
         view,
         open_loader(view.store, task.modalities, device=torch.device("cpu")),
-        batch_size=task.batch_size,
+        order=batch_order(
+            task.batches, store, view.rows, batch_size=task.batch_size, where="the test"
+        ),
         dropout_rate=method.dropout_rate,
         augmentations=build_augmentations(task),
         seed=5,

@@ -80,7 +80,15 @@ def test_the_history_says_what_each_epoch_did(catalog: Catalog, learn: Callable[
     assert [epoch["step"] for epoch in run.history] == [steps, 2 * steps, 3 * steps]
     for epoch in run.history:
         assert set(epoch) == {
-            *("epoch", "step", "loss", "gradient_norm", "learning_rate", "logit_scale"),
+            *(
+                "epoch",
+                "step",
+                "loss",
+                "gradient_norm",
+                "left_over",
+                "learning_rate",
+                "logit_scale",
+            ),
             *("tuning/mean_reciprocal_rank", "tuning/tc_estimate", "seconds"),
             *(f"health/{what}/{pair}" for what in ("alignment", "modality_gap") for pair in PAIRS),
             *(f"health/{what}/{one}" for what in ("uniformity", "effective_rank") for one in ALL),
@@ -593,3 +601,39 @@ def test_a_task_whose_side_information_the_objective_does_not_read_is_refused(
     task = mlp_task(catalog, 'side={labels=["deterioration"]}')
     with pytest.raises(DefinitionError, match="the objective does not read labels"):
         learn(task)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("pairs=paired-25", "missingness=mcar-30", "missing_modality=learned"),
+        ("pairs=mismatched-20", "batches=one-per-subject"),
+        ("pairs=paired-50", "batches=one-site"),
+    ],
+)
+def test_other_pairs_and_batches_are_recorded_counted_and_resumed_to_the_bit(
+    fields: Sequence[str], catalog: Catalog, learn: Callable[..., Run], synthetic_store: CohortStore
+) -> None:
+    sites = np.where(np.arange(len(synthetic_store.samples)) % 3 > 0, "north", "south")
+    samples = synthetic_store.samples.assign(group_site=sites)
+    store = replace(synthetic_store, samples=samples)
+    task = mlp_task(catalog, "epochs=2", "batch_size=32", *fields)
+    whole = learn(task, "whole", store=store)
+    with pytest.raises(_StoppedError):
+        learn(task, "stopped", store=store, on_epoch=_stop_after(1))
+    stopped = learn(task, "stopped", store=store)
+    assert stopped.weights.read_bytes() == whole.weights.read_bytes()
+    assert _history(stopped) == _history(whole)
+    view = build_training_view(task, store, seed=0, min_modalities=2)
+    assert whole.metadata["pairing"] == dict(view.pairing) != {}
+    assert {epoch["left_over"] for epoch in whole.history} <= set(range(32))
+
+
+@pytest.mark.parametrize("pairs", ["paired-100", "mismatched-0"])
+def test_pairs_that_change_nothing_give_the_weights_of_matched_ones(
+    pairs: str, catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    runs = [
+        learn(mlp_task(catalog, "epochs=1", f"pairs={word}"), word) for word in ("matched", pairs)
+    ]
+    assert runs[0].weights.read_bytes() == runs[1].weights.read_bytes()

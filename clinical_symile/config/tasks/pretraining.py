@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from clinical_symile.config._validators import accept_only
 from clinical_symile.config.component import (
     ComponentConfig,
     argument_problems,
@@ -17,6 +18,7 @@ from clinical_symile.config.tasks._fields import (
     pattern_problems,
     raise_problems,
 )
+from clinical_symile.config.tasks.pairs import EXPECTED, PATTERN, is_pairs
 from clinical_symile.registry.families import (
     AUGMENTATIONS,
     ENCODERS,
@@ -24,6 +26,8 @@ from clinical_symile.registry.families import (
     OBJECTIVES,
     SELECTION_METRICS,
 )
+
+Pairs = Annotated[str, accept_only(is_pairs, expected=EXPECTED), Field(pattern=PATTERN)]
 
 
 class Optimiser(TaskTable):
@@ -81,8 +85,12 @@ class Pretraining(TaskTable):
         modalities: the modalities to train on, in this order.
         missingness: missingness pattern of the train split; what is random is drawn once, from the
             seed of the run.
-        pairs: `matched`, or `shuffled`: each modality's samples are permuted, a control that
-            cannot learn which recordings belong together.
+        pairs: `matched`; `shuffled`: each modality's samples are permuted, a control that cannot
+            learn which recordings belong together; `paired-25`: 25 % of the samples keep their
+            recordings together, and the others are taken apart; `mismatched-20`: in 20 % one
+            recording is that of another sample. Any whole percentage may be given.
+        batches: `shuffled`; `one-site`: each batch is of one site, the cohort's subgroup `site`;
+            `one-per-subject`: no batch has two samples of a subject.
         objective: name and arguments.
         encoders: name and arguments, for each modality.
         augment: name and arguments of the augmentation of a modality's inputs; it is drawn
@@ -113,7 +121,8 @@ class Pretraining(TaskTable):
     description: str
     modalities: Annotated[tuple[str, ...], Field(min_length=2)]
     missingness: str
-    pairs: Literal["matched", "shuffled"] = "matched"
+    pairs: Pairs = "matched"
+    batches: Literal["shuffled", "one-site", "one-per-subject"] = "shuffled"
     objective: ComponentConfig
     encoders: dict[str, ComponentConfig]
     augment: dict[str, ComponentConfig] = Field(default_factory=dict)

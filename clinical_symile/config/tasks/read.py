@@ -18,6 +18,8 @@ from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.registry.run_names import is_reserved_name
 
 Task = Pretraining | Retrieval | Classification
+# Fields with the values that leave a digest as it was before they existed.
+_LATER_FIELDS = {"side": None, "batches": "shuffled"}
 KINDS: dict[str, type[Task]] = {
     "pretraining": Pretraining,
     "retrieval": Retrieval,
@@ -155,8 +157,9 @@ def _check_method_name(name: str, *, where: str) -> None:
 def task_digest(task: Task) -> str:
     """Compute a digest of a resolved task without its description, name, margin and settings."""
     content = task.model_dump(mode="json", exclude={"name", "description", "margin", "settings"})
-    if content.get("side") is None:  # the digests of tasks without the table stay as they were
-        content.pop("side", None)
+    for field, default in _LATER_FIELDS.items():
+        if content.get(field) == default:
+            content.pop(field, None)
     return digest_of(json.dumps(content, sort_keys=True))
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import read_task
+from clinical_symile.config.tasks.read import read_task, task_digest
 from clinical_symile.errors import DefinitionError
 
 
@@ -77,3 +77,20 @@ def test_what_a_task_does_not_say_is_plain_training(catalog: Catalog):
     assert isinstance(task, Pretraining)
     assert (task.pairs, task.augment, task.compile) == ("matched", {}, False)
     assert (task.encode_at_a_time, task.batch_statistics) == (None, "batch")
+
+
+@pytest.mark.parametrize("pairs", ["paired", "paired-101", ""])
+def test_other_pairs_are_refused_in_one_sentence(catalog: Catalog, pairs: str):
+    with pytest.raises(
+        DefinitionError, match=r"pairs is .*; expected matched, shuffled, or"
+    ) as caught:
+        read_task(catalog, "pretraining/symile", overrides=[f'pairs="{pairs}"'])
+    assert len(caught.value.problems) == 1
+
+
+def test_a_digest_does_not_change_by_fields_that_say_what_was_so_before(catalog: Catalog):
+    plain, said, other = (
+        read_task(catalog, "pretraining/symile", overrides=each)
+        for each in ([], ["batches=shuffled"], ["batches=one-site"])
+    )
+    assert task_digest(plain) == task_digest(said) != task_digest(other)

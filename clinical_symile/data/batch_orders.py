@@ -1,0 +1,242 @@
+"""Batch orders: how the samples of an epoch are divided into batches.
+
+| `batches` | a batch holds |
+|---|---|
+| `shuffled` | samples in random order |
+| `one-site` | samples of one site, so that negatives cannot be told apart by it |
+| `one-per-subject` | at most one sample of a subject, so that no negative is of the same person |
+
+`shuffled` has batches of equal size and leaves out what does not fill the last one. The other two
+make batches of nearly equal sizes, none above the task's, in which every sample occurs once. What
+they cannot place is left over. Each epoch counts what it left over.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from clinical_symile.data.loader import shuffled_batches
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+
+SITE = "site"
+
+
+@runtime_checkable
+class BatchOrder(Protocol):
+    """Protocol of a way to divide the samples of an epoch into batches."""
+
+    @property
+    def steps(self) -> int:
+        """The number of batches of an epoch."""
+        ...
+
+    @property
+    def left_over(self) -> int:
+        """The number of samples that an epoch leaves out."""
+        ...
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
+        """Yield the positions of the samples of each batch of an epoch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Batches of equal size in random order.
+
+    Attributes:
+        count: the number of samples.
+        batch_size: samples of a batch.
+    """
+
+    count: int
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """See `BatchOrder`."""
+        return self.count // min(self.batch_size, self.count)
+
+    @property
+    def left_over(self) -> int:
+        """See `BatchOrder`."""
+        return self.count - self.steps * min(self.batch_size, self.count)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
+        """See `BatchOrder`."""
+        return shuffled_batches(self.count, batch_size=self.batch_size, rng=rng)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OneSite:
+    """Batches of one site each; sites alternate at random.
+
+    A site with one sample, and samples of an unknown site, are left over.
+
+    Attributes:
+        sites: a number for the site of each sample, -1 where unknown.
+        batch_size: most samples of a batch.
+    """
+
+    sites: Int[np.ndarray, " sample"]
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """See `BatchOrder`."""
+        return sum(-(-len(site) // self.batch_size) for site in self._used())
+
+    @property
+    def left_over(self) -> int:
+        """See `BatchOrder`."""
+        return len(self.sites) - sum(len(site) for site in self._used())
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
+        """See `BatchOrder`."""
+        parts = [
+            part
+            for site in self._used()
+            for part in np.array_split(rng.permutation(site), -(-len(site) // self.batch_size))
+        ]
+        for place in rng.permutation(len(parts)):
+            yield parts[place]
+
+    def _used(self) -> list[Int[np.ndarray, " sample"]]:
+        """Return the samples of each site that has two or more."""
+        each = [np.flatnonzero(self.sites == site) for site in np.unique(self.sites) if site >= 0]
+        return [samples for samples in each if len(samples) >= 2]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OnePerSubject:
+    """Batches in which no subject occurs twice.
+
+    A subject with more samples than there are batches leaves some of them over, others in each
+    epoch.
+
+    Attributes:
+        subjects: a number for the subject of each sample.
+        batch_size: most samples of a batch.
+    """
+
+    subjects: Int[np.ndarray, " sample"]
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """See `BatchOrder`."""
+        return -(-len(self.subjects) // self.batch_size)
+
+    @property
+    def left_over(self) -> int:
+        """See `BatchOrder`."""
+        counts = np.unique(self.subjects, return_counts=True)[1]
+        return int((counts - self.steps).clip(min=0).sum())
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
+        """See `BatchOrder`.
+
+        Each subject, in random order, gives its samples to the emptiest batches, so that sizes
+        differ by one at most.
+        """
+        order = rng.permutation(len(self.subjects))
+        sizes = np.zeros(self.steps, dtype=np.int64)
+        members: list[list[int]] = [[] for _ in range(self.steps)]
+        by_subject: dict[int, list[int]] = {}
+        for place in order:
+            by_subject.setdefault(int(self.subjects[place]), []).append(int(place))
+        for samples in by_subject.values():
+            emptiest = np.lexsort((rng.random(self.steps), sizes))[: len(samples)]
+            for batch, place in zip(emptiest, samples, strict=False):
+                members[batch].append(place)
+            sizes[emptiest] += 1
+        for places in members:
+            yield np.array(places, dtype=np.int64)
+
+
+def batch_order(
+    word: str,
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    *,
+    batch_size: int,
+    where: str,
+) -> BatchOrder:
+    """Return the batch order that a task names, for some rows of a store.
+
+    Args:
+        word: as in the task's `batches`.
+        store: has the sites and the subjects.
+        rows: the samples to train on.
+        batch_size: most samples of a batch.
+        where: the task, for messages.
+
+    Raises:
+        DataError: the cohort has no site, or no batch could have two samples.
+    """
+    return ORDERS[word](store, rows, batch_size, where)
+
+
+def _shuffled(
+    store: CohortStore, rows: Int[np.ndarray, " sample"], batch_size: int, where: str
+) -> BatchOrder:
+    return Shuffled(len(rows), batch_size)
+
+
+def _one_site(
+    store: CohortStore, rows: Int[np.ndarray, " sample"], batch_size: int, where: str
+) -> BatchOrder:
+    """Return batches of one site.
+
+    Raises:
+        DataError: the cohort has no subgroup `site`, or no site has two samples.
+    """
+    if SITE not in store.subgroups:
+        raise DataError(
+            f"{where}: batches is 'one-site', but cohort '{store.cohort}' has no site; its "
+            f"subgroups are {', '.join(store.subgroups) or 'none'}. Add a table [subgroups.site] "
+            "with the column of the site to its cohort.toml and prepare again, or choose other "
+            "batches.",
+            code="CS-D027",
+        )
+    groups = store.group(SITE)[rows]
+    codes = {name: number for number, name in enumerate(sorted(set(groups) - {None}))}
+    order = OneSite(np.array([codes.get(name, -1) for name in groups]), batch_size)
+    if not order.steps:
+        raise DataError(
+            f"{where}: batches is 'one-site', but no site of cohort '{store.cohort}' has two "
+            "samples to train on. Prepare a larger cohort, or choose other batches.",
+            code="CS-D027",
+        )
+    return order
+
+
+def _one_per_subject(
+    store: CohortStore, rows: Int[np.ndarray, " sample"], batch_size: int, where: str
+) -> BatchOrder:
+    """Return batches in which no subject occurs twice.
+
+    Raises:
+        DataError: a batch would have a single sample, for lack of subjects.
+    """
+    _, subjects = np.unique(store.samples["subject"].to_numpy()[rows], return_inverse=True)
+    order = OnePerSubject(subjects.astype(np.int64), batch_size)
+    if len(rows) - order.left_over < 2 * order.steps:
+        raise DataError(
+            f"{where}: batches is 'one-per-subject', but cohort '{store.cohort}' has too few "
+            f"subjects to train on ({len(np.unique(subjects))}): some batches would hold one "
+            "sample. Prepare a larger cohort, or choose other batches.",
+            code="CS-D027",
+        )
+    return order
+
+
+ORDERS: dict[str, Callable[[CohortStore, Int[np.ndarray, " sample"], int, str], BatchOrder]] = {
+    "shuffled": _shuffled,
+    "one-site": _one_site,
+    "one-per-subject": _one_per_subject,
+}

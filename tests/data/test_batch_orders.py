@@ -1,0 +1,131 @@
+"""How an epoch is divided into batches: what each holds, and what is left over."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_symile.data.batch_orders import (
+    BatchOrder,
+    OnePerSubject,
+    OneSite,
+    Shuffled,
+    batch_order,
+)
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+
+
+def epoch(order: BatchOrder, seed: int = 0) -> list[np.ndarray]:
+    """The batches of an epoch, which must be as many and as large as the order says."""
+    batches = list(order.batches(np.random.default_rng(seed)))
+    used = np.concatenate(batches) if batches else np.zeros(0, dtype=np.int64)
+    assert len(batches) == order.steps
+    assert len(np.unique(used)) == len(used)
+    return batches
+
+
+codes = st.lists(st.integers(-1, 4), min_size=2, max_size=60).map(np.array)
+
+
+@settings(max_examples=50, deadline=None)
+@given(count=st.integers(1, 50), batch_size=st.integers(2, 20))
+def test_shuffled_batches_count_what_does_not_fill_the_last_one(
+    count: int, batch_size: int
+) -> None:
+    order = Shuffled(count, batch_size)
+    batches = epoch(order)
+    assert {len(batch) for batch in batches} == {min(batch_size, count)}
+    assert sum(map(len, batches)) + order.left_over == count
+
+
+@settings(max_examples=50, deadline=None)
+@given(sites=codes, batch_size=st.integers(2, 20))
+def test_a_batch_is_of_one_site_and_an_epoch_is_every_sample_that_has_company(
+    sites: np.ndarray, batch_size: int
+) -> None:
+    order = OneSite(sites, batch_size)
+    batches = epoch(order)
+    for batch in batches:
+        assert len(set(sites[batch])) == 1
+        assert 1 <= len(batch) <= batch_size
+    expected = [
+        place for place, site in enumerate(sites) if site >= 0 and (sites == site).sum() >= 2
+    ]
+    assert sorted(np.concatenate([*batches, np.zeros(0, int)])) == expected
+    assert order.left_over == len(sites) - len(expected)
+    sizes = {
+        site: [len(b) for b in batches if sites[b[0]] == site] for site in set(sites[expected])
+    }
+    assert all(max(each) - min(each) <= 1 for each in sizes.values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(subjects=codes, batch_size=st.integers(2, 20))
+def test_no_batch_has_a_subject_twice_and_batches_are_of_nearly_equal_size(
+    subjects: np.ndarray, batch_size: int
+) -> None:
+    order = OnePerSubject(subjects, batch_size)
+    batches = epoch(order)
+    for batch in batches:
+        assert len(set(subjects[batch])) == len(batch) <= batch_size
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) - min(sizes) <= 1
+    assert sum(sizes) + order.left_over == len(subjects)
+    most = max((subjects == subject).sum() for subject in set(subjects))
+    assert (order.left_over == 0) == (most <= order.steps)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        Shuffled(40, 16),
+        OneSite(np.arange(40) % 3, 16),
+        OnePerSubject(np.arange(40) // 3, 16),
+    ],
+)
+def test_epochs_differ_and_a_seed_gives_the_same_epoch(order: BatchOrder) -> None:
+    first, again, other = (np.concatenate(epoch(order, seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert len(first) != len(other) or (first != other).any()
+
+
+def with_site(store: CohortStore, sites: list[str | None]) -> CohortStore:
+    repeated = [sites[place % len(sites)] for place in range(len(store.samples))]
+    return replace(store, samples=store.samples.assign(group_site=repeated))
+
+
+def made(store: CohortStore, word: str, rows: np.ndarray, batch_size: int = 8) -> BatchOrder:
+    return batch_order(word, store, rows, batch_size=batch_size, where="task 'a'")
+
+
+def test_sites_are_the_cohorts_subgroup_of_that_name(synthetic_store: CohortStore) -> None:
+    rows = np.arange(1, 31)
+    order = made(with_site(synthetic_store, ["north", "south", None]), "one-site", rows)
+    assert order.left_over == 10
+    for batch in epoch(order):
+        assert len(set(rows[batch] % 3)) == 1
+
+
+def test_a_cohort_without_sites_or_with_sites_of_one_sample_is_refused(
+    synthetic_store: CohortStore,
+) -> None:
+    rows = np.arange(20)
+    with pytest.raises(DataError, match=r"has no site; its subgroups are .*\[subgroups.site\]"):
+        made(synthetic_store, "one-site", rows)
+    alone = with_site(synthetic_store, [str(number) for number in range(20)])
+    with pytest.raises(DataError, match="no site of cohort 'synthetic' has two samples"):
+        made(alone, "one-site", rows)
+
+
+def test_too_few_subjects_for_batches_of_two_are_refused(synthetic_store: CohortStore) -> None:
+    samples = synthetic_store.samples.assign(subject=["a"] * len(synthetic_store.samples))
+    store = replace(synthetic_store, samples=samples)
+    with pytest.raises(DataError, match=r"too few subjects to train on \(1\)"):
+        made(store, "one-per-subject", np.arange(20))
+    subjects = synthetic_store.samples["subject"].to_numpy()
+    rows = np.arange(60)
+    for batch in epoch(made(synthetic_store, "one-per-subject", rows)):
+        assert len(set(subjects[rows[batch]])) == len(batch)
