@@ -103,27 +103,59 @@ def format_part(n: int, total: int) -> str:
 
 
 def format_parts(counts: Mapping[str, int]) -> dict[str, str]:
-    """Format counts of a known total; if one is withheld, the next smallest is withheld too."""
-    hidden = [name for name, n in counts.items() if 0 < n < SMALLEST_COUNT]
-    shown = {name: n for name, n in counts.items() if n >= SMALLEST_COUNT}
+    """Format counts of a known total; none that is withheld follows by subtraction.
+
+    >>> format_parts({"train": 700, "tuning": 40, "held_out": 3})
+    {'train': '700', 'tuning': '≥10', 'held_out': '<10'}
+    """
+    bounded = _bounded_parts([*counts.values()]) or []
     words = {name: format_count(n) for name, n in counts.items()}
-    if len(hidden) == 1 and shown:
-        words[min(shown, key=lambda name: shown[name])] = f"≥{SMALLEST_COUNT}"
+    for name in sorted(counts, key=lambda name: counts[name]):
+        if counts[name] in bounded:
+            bounded.remove(counts[name])
+            words[name] = f"≥{SMALLEST_COUNT}"
     return words
 
 
 def format_total(total: int, parts: Iterable[int]) -> str:
-    """Format a total whose parts are shown: a lower bound if one of them is withheld.
+    """Format the total of parts that `format_parts` formats: exact unless they follow from it.
 
-    >>> format_total(125, [100, 22, 3])
-    '123 or more'
+    >>> format_total(125, [100, 22, 3]), format_total(11, [10, 1])
+    ('125', 'at least 10')
     """
-    parts = list(parts)
-    few = sum(0 < n < SMALLEST_COUNT for n in parts)
-    if not few or total < SMALLEST_COUNT:
-        return format_count(total)
-    least = sum(n for n in parts if n >= SMALLEST_COUNT) + few
-    return f"{format_count(max(least, SMALLEST_COUNT))} or more"
+    follow = _bounded_parts([*parts]) is None and total >= SMALLEST_COUNT
+    return format_at_least(total) if follow else format_count(total)
+
+
+def format_at_least(n: int) -> str:
+    """Format a count as a bound, so that what else is known of it does not tell its last digit.
+
+    >>> format_at_least(427)
+    'at least 420'
+    """
+    if n < SMALLEST_COUNT:
+        return format_count(n)
+    return f"at least {format_count(n // SMALLEST_COUNT * SMALLEST_COUNT)}"
+
+
+def _bounded_parts(parts: Sequence[int]) -> list[int] | None:
+    """Return the larger parts to show as a bound, so that the small ones do not follow.
+
+    Returns:
+        As few of the smallest as leave a choice between numbers that fit the total; None if even
+        all of them leave none.
+    """
+    few = [n for n in parts if 0 < n < SMALLEST_COUNT]
+    if not few:
+        return []
+    bounded: list[int] = []
+    for n in [0, *sorted(n for n in parts if n >= SMALLEST_COUNT)]:
+        bounded += [n] * (n > 0)
+        least = len(few) + SMALLEST_COUNT * len(bounded)
+        most = (SMALLEST_COUNT - 1) * len(few)
+        if least < sum(few) + sum(bounded) and (bounded or (len(few) > 1 and sum(few) < most)):
+            return bounded
+    return None
 
 
 def format_nested_counts(counts: Iterable[int]) -> dict[int, str]:

@@ -1,7 +1,11 @@
+from collections.abc import Sequence
+from itertools import product
+
 import pytest
 
 from clinical_symile.formatting import (
     DASH,
+    format_at_least,
     format_count,
     format_difference,
     format_duration,
@@ -58,12 +62,34 @@ def test_a_small_count_does_not_follow_by_subtraction():
     assert format_part(13, 18) == "≥10"
 
 
-def test_a_total_of_withheld_parts_is_a_bound_that_tells_nothing_of_them():
+def numbers_that_fit(words: Sequence[str], total: str) -> list[set[int]]:
+    """Return the possible values of each part that its word and the word of the total allow."""
+    ranges = {"<10": range(1, 10), "≥10": range(10, 60)}
+    parts = [ranges.get(word, [int(word)] if word.isdigit() else []) for word in words]
+    fitting = [
+        one
+        for one in product(*parts)
+        if total in (str(sum(one)), f"at least {sum(one) // 10 * 10}", "<10" * (sum(one) < 10))
+    ]
+    return [set(place) for place in zip(*fitting, strict=True)]
+
+
+def test_of_parts_and_their_total_no_small_part_follows() -> None:
+    for parts in product((1, 2, 9, 10, 11, 30), repeat=3):
+        words = format_parts({str(place): n for place, n in enumerate(parts)})
+        total = format_total(sum(parts), parts)
+        for n, possible in zip(parts, numbers_that_fit([*words.values()], total), strict=True):
+            assert n in possible
+            assert n >= 10 or len(possible) > 1, parts
+
+
+def test_a_total_is_exact_unless_a_small_part_follows_from_it():
     assert format_total(125, [100, 25]) == "125"
-    # Any small part is possible: 1 to 9.
-    assert {format_total(122 + n, [100, 22, n]) for n in range(1, 10)} == {"123 or more"}
+    assert format_total(125, [100, 22, 3]) == "125"
     assert format_total(9, [4, 5]) == "<10"
-    assert format_total(12, [4, 5, 3]) == "10 or more"
+    assert format_total(12, [4, 5, 3]) == "12"
+    assert format_total(11, [10, 1]) == "at least 10"
+    assert format_at_least(427) == "at least 420"
 
 
 def test_of_nested_counts_no_small_difference_follows():

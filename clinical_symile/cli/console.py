@@ -170,20 +170,30 @@ def show_store(store: CohortStore, console: Console) -> None:
 def show_selected(selected: SelectedSamples, console: Console) -> None:
     """Print the rows that would be read and left out, before any recording is opened."""
     splits = {name: samples for name, (samples, _) in selected.splits.items()}
-    left_out = selected.left_out.values()
-    again = selected.rows - selected.samples - sum(left_out)  # rows that repeat another
-    rows = format_total(selected.rows, [*splits.values(), *left_out, max(again, 0)])
-    samples = format_total(selected.samples, splits.values())
+    left = selected.rows - selected.samples
+    again = max(left - sum(selected.left_out.values()), 0)  # rows that repeat another
+    others = {**selected.left_out, "": again}
+    # Samples and others add up to the rows, and splits to the samples: nothing that is withheld
+    # may follow from one of these sums.
+    parts = format_parts({**others, "samples": selected.samples})
+    rows = format_total(selected.rows, [*others.values(), selected.samples])
+    if parts["samples"] == format_count(selected.samples):
+        shown = format_parts(splits)
+        samples = format_total(selected.samples, splits.values())
+    else:
+        shown = format_parts({**splits, "": left})
+        samples = format_part(selected.samples, selected.rows)
+    rest = selected.rows - sum(selected.recorded.values())
+    patterns = format_parts({**selected.recorded, "rest": rest})
     console.print(f"{rows} rows in the tables, {samples} would be read")
     table = Table()
     table.add_column("recorded")
     table.add_column("rows", justify="right")
-    for pattern, number in format_parts(selected.recorded).items():
-        table.add_row(pattern.replace("+", " + ") or "nothing", number)
+    for pattern in selected.recorded:
+        table.add_row(pattern.replace("+", " + ") or "nothing", patterns[pattern])
     console.print(table)
-    for reason, count in selected.left_out.items():
-        console.print(f"left out: {format_count(count)} ({reason})")
-    shown = format_parts(splits)
+    for reason in selected.left_out:
+        console.print(f"left out: {parts[reason]} ({reason})")
     for split, (count, subjects) in selected.splits.items():
         (number,) = _of_split([subjects], count, shown[split])
         console.print(f"{split}: {shown[split]} samples of {number} subjects")

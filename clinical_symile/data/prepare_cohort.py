@@ -13,6 +13,8 @@ from clinical_symile.config.cohort import Cohort, modality_adapters, read_cohort
 from clinical_symile.config.cohort_schema import Generator
 from clinical_symile.config.layouts import detect_layout
 from clinical_symile.config.overrides import parse_override
+from clinical_symile.data.ingest.expected_samples import expect_samples
+from clinical_symile.data.ingest.row_file import RowFile
 from clinical_symile.data.ingest.samples import SelectedSamples, read_samples
 from clinical_symile.data.ingest.source_tables import source_files
 from clinical_symile.data.prepare import prepare, refuse_other_folder
@@ -72,7 +74,7 @@ def count_cohort(
     allow_links: bool = False,
     bar: ProgressBar,
 ) -> SelectedSamples:
-    """Count what `prepare_cohort` would read, from the tables alone; open no recording.
+    """Count what `prepare_cohort` would store if every file were usable; open no recording.
 
     Arguments and errors are those of `prepare_cohort`.
     """
@@ -81,10 +83,9 @@ def count_cohort(
     adapters = modality_adapters(cohort)
     source_files(cohort, source)
     with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        return read_samples(
-            cohort, adapters, source=source, scratch=folder, out=folder / "samples.arrow"
-        )
+        folder, file = Path(scratch), Path(scratch) / "samples.arrow"
+        selected = read_samples(cohort, adapters, source=source, scratch=folder, out=file)
+        return expect_samples(cohort, adapters, selected, RowFile(file), source=source)
 
 
 def _open_cohort(

@@ -88,9 +88,12 @@ class Modality(Protocol):
 
     - `named_by`: the columns that name the recording, all of which must hold a value. Only they are
       reported for a rejected recording. Without it that is every column that is not in `numbers`.
+      None at all, `()`, says that the measurement is in the row: the dry run then reads it.
     - `values`: the columns with the measurement itself, if it is in the row and not in a file. The
       row records the modality if any of them holds a value. Without it they are `numbers`, or all
       columns if there is no `named_by` either.
+    - `check_row(row)`: raises `Rejected` for what the row alone shows, before a file is opened, so
+      that the dry run counts it: see `Cxr`.
     - `summarize_values(read)`: yields a `ValueSummary` of each part: see `Labs`.
     - `implausible(columns)`: counts by part the single values that are stored as missing: see
       `Labs`.

@@ -91,9 +91,7 @@ class Cxr:
         file = recorded_file(self.path, row, root)
         if file is None:
             return None
-        view = row[self.view] if self.view else None
-        if not is_empty(view):
-            self._check_view(str(view))
+        self.check_row(row)
         if not file_exists(file):
             raise Rejected("file-missing", "no such file")
         decoded = open_image(file, note)
@@ -105,6 +103,16 @@ class Cxr:
         if _looks_inverted(pixels):
             note("inverted")
         return pixels[None]
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        """Refuse a view that the row states and that is not accepted.
+
+        Raises:
+            Rejected: `view`.
+        """
+        view = row[self.view] if self.view else None
+        if not is_empty(view):
+            self._check_view(str(view))
 
     def _check_view(self, view: str) -> None:
         """Refuse other views than the accepted ones; AP AXIAL counts as AP."""

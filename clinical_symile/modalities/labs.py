@@ -24,9 +24,10 @@ _CENSORED = re.compile(r"\s*(<=?|>=?|≤|≥)\s*([0-9.eE+-]+)\s*")
 
 
 class Labs:
-    """Adapter of a panel of blood labs; missing for a sample without any observed analyte.
+    """Adapter of a panel of blood labs; missing for a sample without any value.
 
-    It stores values in the panel's units, NaN where an analyte is not observed.
+    It stores values in the panel's units, NaN where an analyte is not observed. `censored` says
+    what is stored and not who has labs: a sample with `<0.01` alone has labs, by `absent` as well.
 
     Args:
         folder: folder of the cohort.
@@ -78,7 +79,7 @@ class Labs:
 
         Raises:
             Rejected: `implausible`: every value of the sample is implausible, not a number, or has
-                an unknown unit.
+                an unknown unit, and none is censored.
         """
         values, notes = np.full(self.shape, np.nan, dtype=np.float32), dict[str, None]()
         found = False
@@ -93,7 +94,7 @@ class Labs:
                 values[place] = value
             else:
                 notes["implausible"] = None
-        if np.isnan(values).all():
+        if np.isnan(values).all() and "censored" not in notes:
             if found:
                 raise Rejected("implausible", f"no value is usable: {', '.join(notes)}")
             return None
@@ -105,14 +106,13 @@ class Labs:
         """Return an analyte's value in the panel's unit; NaN where it is not usable."""
         cell = row[analyte.column]
         unit = row[analyte.unit_column] if analyte.unit_column else ""
-        value = cell if isinstance(cell, int | float) else self._number(str(cell), notes)
-        if is_empty(value):
-            return math.nan
         try:
-            return float(value) * analyte.factor("" if is_empty(unit) else str(unit))
-        except ValueError:
+            factor = analyte.factor("" if is_empty(unit) else str(unit))
+        except ValueError:  # before the number, so that no rule for censored values decides it
             notes["unit-unknown"] = None
             return math.nan
+        value = cell if isinstance(cell, int | float) else self._number(str(cell), notes)
+        return math.nan if is_empty(value) else float(value) * factor
 
     def _number(self, text: str, notes: dict[str, None]) -> float:
         try:

@@ -15,6 +15,7 @@ from clinical_symile.formatting import (
     PERCENT,
     RARE_GROUPS,
     SMALLEST_COUNT,
+    format_at_least,
     format_count,
     format_part,
     format_parts,
@@ -122,9 +123,7 @@ def flow(manifest: Mapping[str, Any]) -> list[Step]:
     return [
         Step(
             "rows of the cohort's query or tables",
-            f"{format_count(known + len(small))} or more"
-            if small
-            else format_count(manifest["rows"]),
+            format_at_least(known) if small else format_count(manifest["rows"]),
             [(reason.replace("-", " "), format_count(n)) for reason, n in left_out.items()],
         ),
         Step("samples", format_count(sum(splits.values())), []),
@@ -244,11 +243,7 @@ def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         exact = all(
             format_part(n, total) == format_count(n) != f"<{SMALLEST_COUNT}" for n, total in cells
         )
-        number = (
-            format_count(rows)
-            if exact or rows < SMALLEST_COUNT
-            else f"{format_count(rows // 10 * 10)} or more"
-        )
+        number = format_count(rows) if exact or rows < SMALLEST_COUNT else format_at_least(rows)
         numbers.append((modality_label(modality), number))
     return numbers
 

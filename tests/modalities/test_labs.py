@@ -220,9 +220,32 @@ def test_labs_of_which_no_value_can_be_used_are_rejected_with_why(tmp_path: Path
     (tmp_path / "labs.csv").write_text(PANEL)
     labs = Labs(tmp_path, panel="labs.csv", censored="absent")
     with pytest.raises(Rejected) as caught:
-        labs.read({"crea": "<0.4", "bili": "sekret", "h": None}, tmp_path)
+        labs.read({"crea": "-5", "bili": "sekret", "h": None}, tmp_path)
     assert caught.value.reason == "implausible"
-    assert caught.value.detail == "no value is usable: censored, not-a-number"
+    assert caught.value.detail == "no value is usable: implausible, not-a-number"
+
+
+# 0.1 is plausible and half of it is not; the bilirubin has an unknown unit.
+@pytest.mark.parametrize("row", [("<0.1", None), ("<-1", "sekret"), ("<0.1", "<2"), (None, "<2")])
+def test_who_has_labs_does_not_depend_on_the_rule_for_censored_values(
+    tmp_path: Path, row: tuple[str | None, str | None]
+) -> None:
+    (tmp_path / "labs.csv").write_text(
+        "analyte,loinc,column,unit,low,high,unit_column\n"
+        'Creatinine,2160-0,crea,mg/dL,0.1,150,\n"Bilirubin, total",1975-2,bili,mg/dL,,,u\n'
+    )
+    found = set()
+    for censored in ("limit", "half", "absent"):
+        labs = Labs(tmp_path, panel="labs.csv", censored=censored)
+        try:
+            values = labs.read({"crea": row[0], "bili": row[1], "u": "furlong"}, tmp_path)
+        except Rejected as verdict:
+            found.add(verdict.reason)
+        else:
+            assert values is not None
+            found.add("labs")
+            assert np.isnan(values).all() or censored != "absent"
+    assert found == {"implausible" if row[0] is None else "labs"}
 
 
 def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:

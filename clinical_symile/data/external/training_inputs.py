@@ -156,9 +156,11 @@ def read_like_training(
                     "recorded_unit to the site's, with g_per_mol, and prepare again."
                 )
                 continue
-            values = match.apply(np.asarray(store.array(name)))
+            stored = np.asarray(store.array(name))
+            values = match.apply(stored)
             column = store.modalities.index(name)
-            empty = present[:, column] & np.isnan(values).all(axis=1)
+            has_others = ~np.isnan(stored).all(axis=1)
+            empty = present[:, column] & has_others & np.isnan(values).all(axis=1)
             present[empty, column] = False
             if own != wanted or list(own) != list(wanted):
                 converted[name] = values

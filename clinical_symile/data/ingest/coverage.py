@@ -21,6 +21,7 @@ from clinical_symile.data.ingest.csv_files import (
     is_utf_8_read_as_latin_1,
     read_dialect,
 )
+from clinical_symile.data.ingest.id_spelling import spelling_sentences
 from clinical_symile.data.ingest.query_lineage import QueryLineage
 from clinical_symile.data.ingest.source_tables import SourceTable, query_tables, split_tables
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
@@ -30,7 +31,12 @@ from clinical_symile.data.ingest.tables import (
     describe_read_errors,
     text_expression,
 )
-from clinical_symile.formatting import SMALLEST_COUNT, format_count, format_part
+from clinical_symile.formatting import (
+    SMALLEST_COUNT,
+    format_count,
+    format_nested_counts,
+    format_part,
+)
 from clinical_symile.modalities.base import ValueSummary
 
 _WRONG_SHARE = 0.1  # of values that are not usable, from which a part is reported
@@ -49,7 +55,7 @@ class CoverageProblem:
 
     Attributes:
         reason: `modality-missing`, `part-missing`, `not-numbers`, `implausible`, `column-empty`,
-            `outcome-unknown`, `line-breaks` or `encoding`.
+            `outcome-unknown`, `ids-differ`, `line-breaks` or `encoding`.
         modality: the modality; empty for columns and tables.
         part: the part of the modality, such as an analyte; empty for all of it.
         sentence: what was found, with counts, and what to do.
@@ -68,22 +74,31 @@ class _Samples:
         connection: a connection with `_samples` and the tables as views.
         cohort: the cohort.
         source: folder of the raw files.
+        total: number of rows of the query, before any is left out.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path):
-        self.connection, self.cohort = connection, cohort
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, cohort: Cohort, source: Path, total: int
+    ):
+        self.connection, self.cohort, self.total = connection, cohort, total
         ((self.rows,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
         self.columns = set(connection.sql("FROM _samples LIMIT 0").columns)
         self.tables = query_tables(cohort, source) or split_tables(cohort, source)
-        self._lineage = None
+        self._lineage = self._query = None
         if cohort.samples.sql is not None:
             query = (cohort.folder / cohort.samples.sql).read_text(encoding="utf-8")
+            self._query = query
             select = "SELECT column_name FROM duckdb_columns() WHERE table_name = ?"
             known = {
                 name: [column for (column,) in connection.execute(select, [name]).fetchall()]
                 for name in self.tables
             }
             self._lineage = QueryLineage(connection, query, known)
+
+    @property
+    def rows_text(self) -> str:
+        """Number of rows in words from which the number of those left out does not follow."""
+        return format_part(self.rows, self.total)
 
     def count(self, columns: Sequence[str]) -> list[int]:
         """Return the number of rows with a value, by column."""
@@ -112,6 +127,11 @@ class _Samples:
         )
         return [self.tables[name] for name in names if name in self.tables]
 
+    def spelling_sentences(self) -> Iterator[str]:
+        """Yield a sentence for each pair of joined columns that write the same ids in two ways."""
+        if self._query is not None:
+            yield from spelling_sentences(self.connection, self._query, self.tables)
+
     def codes(self, column: str) -> list[tuple[str, str, tuple[str, ...]]]:
         """Return table, column and codes that the query looks for to fill a column."""
         return self._lineage.codes_of(column) if self._lineage else []
@@ -124,6 +144,7 @@ def coverage_problems(
     *,
     source: Path,
     recorded: Mapping[str, int],
+    total: int,
 ) -> list[CoverageProblem]:
     """Return a problem for each column without values, and for values that do not fit their unit.
 
@@ -133,8 +154,9 @@ def coverage_problems(
         adapters: the adapters of its modalities, by name.
         source: folder of the raw files.
         recorded: number of rows that record each modality.
+        total: number of rows of the query, before any is left out.
     """
-    samples = _Samples(connection, cohort, source)
+    samples = _Samples(connection, cohort, source, total)
     problems = [
         _missing_modality(samples, name, adapter)
         for name, adapter in adapters.items()
@@ -146,6 +168,10 @@ def coverage_problems(
             problems += _part_problems(samples, name, adapter)
     problems += _empty_columns(samples)
     problems += _unknown_outcomes(samples)
+    problems += [
+        CoverageProblem(reason="ids-differ", sentence=sentence)
+        for sentence in samples.spelling_sentences()
+    ]
     problems += [problem for table in samples.tables.values() for problem in _text_problems(table)]
     return problems
 
@@ -167,7 +193,7 @@ def _missing_modality(samples: _Samples, name: str, adapter: Any) -> CoveragePro
     return CoverageProblem(
         reason="modality-missing",
         modality=name,
-        sentence=f"modality {name}: no sample of {format_count(samples.rows)} has it{although}. "
+        sentence=f"modality {name}: no sample of {samples.rows_text} has it{although}. "
         "Check that ids are written alike in all tables (007 is not 7), that times are read in "
         "the right format, and the conditions of the query.",
     )
@@ -178,7 +204,7 @@ def _part_problems(samples: _Samples, name: str, adapter: Any) -> Iterator[Cover
     for summary in adapter.summarize_values(samples.read):
         if not summary.count:
             missing.append(summary)
-        yield from _wrong_values(name, summary)
+        yield from _wrong_values(name, summary, samples)
     if missing:
         shown = ", ".join(one.part for one in missing[:_MAX_PARTS_SHOWN])
         more = " and others" if len(missing) > _MAX_PARTS_SHOWN else ""
@@ -187,14 +213,17 @@ def _part_problems(samples: _Samples, name: str, adapter: Any) -> Iterator[Cover
             reason="part-missing",
             modality=name,
             part=shown,
-            sentence=f"modality {name}: no sample of {format_count(samples.rows)} has "
+            sentence=f"modality {name}: no sample of {samples.rows_text} has "
             f"{shown}{more} ({len(missing)} of {len(adapter.parts)}). "
             f"{codes or 'Check the query.'}",
         )
 
 
-def _wrong_values(name: str, summary: ValueSummary) -> Iterator[CoverageProblem]:
-    of = f"modality {name}: {{}} of {summary.count} values of {summary.part}"
+def _wrong_values(name: str, summary: ValueSummary, samples: _Samples) -> Iterator[CoverageProblem]:
+    def counted(n: int) -> str:
+        words = format_nested_counts([n, summary.count, samples.rows, samples.total])
+        return f"modality {name}: {words[n]} of {words[summary.count]} values of {summary.part}"
+
     unusable = summary.not_numbers + summary.unit_unknown
     if unusable > _WRONG_SHARE * summary.count:
         kind = "are not numbers" if summary.not_numbers else "have a unit that is not converted"
@@ -209,7 +238,7 @@ def _wrong_values(name: str, summary: ValueSummary) -> Iterator[CoverageProblem]
             reason="not-numbers",
             modality=name,
             part=summary.part,
-            sentence=f"{of.format(unusable)} {kind}. {advice}",
+            sentence=f"{counted(unusable)} {kind}. {advice}",
         )
     if summary.implausible > _WRONG_SHARE * summary.count or summary.likely_unit:
         median = "" if summary.median is None else f"; their median is {summary.median:.3g}"
@@ -222,7 +251,7 @@ def _wrong_values(name: str, summary: ValueSummary) -> Iterator[CoverageProblem]
             reason="implausible",
             modality=name,
             part=summary.part,
-            sentence=f"{of.format(summary.implausible)} are outside {summary.range_text}{median}. "
+            sentence=f"{counted(summary.implausible)} are outside {summary.range_text}{median}. "
             f"{unit}",
         )
 
@@ -272,8 +301,8 @@ def _empty_columns(samples: _Samples) -> Iterator[CoverageProblem]:
         if not count:
             yield CoverageProblem(
                 reason="column-empty",
-                sentence=f"column {column} ({uses[column]}): none of {samples.rows} rows has a "
-                "value. Check the conversion in the query, or the table.",
+                sentence=f"column {column} ({uses[column]}): none of {samples.rows_text} rows has "
+                "a value. Check the conversion in the query, or the table.",
             )
 
 

@@ -154,7 +154,7 @@ def _stamp(
         *(
             recording_stamp(adapter, candidate, source)
             for name, adapter in adapters.items()
-            for candidate in _candidates(cohort, name, row)
+            for candidate in candidate_rows(cohort, name, row)
         )
     )
 
@@ -233,10 +233,10 @@ def _decode_chunk(
             continue
         array = np.load(array_path(folder, name), mmap_mode="r+", allow_pickle=False)
         for place, row in enumerate(rows):
-            for number, candidate in enumerate(_candidates(cohort, name, row)):
+            for number, candidate in enumerate(candidate_rows(cohort, name, row)):
                 notes: list[str] = []
                 try:
-                    measurement = _read_measurement(
+                    measurement = read_measurement(
                         adapter, candidate, source, notes.append, allow_links=cohort.allow_links
                     )
                 except Rejected as verdict:
@@ -269,7 +269,7 @@ def _crash_verdict(
     cohort: Cohort, adapters: Mapping[str, Any], place: int, row: Mapping[str, Any], modality: str
 ) -> dict[str, Any]:
     """Return the verdict on a recording that killed the process that read it."""
-    files = [_file(adapters[modality], each) for each in _candidates(cohort, modality, row)]
+    files = [_file(adapters[modality], each) for each in candidate_rows(cohort, modality, row)]
     why = "process-died", "the process that read it died; check the library that reads this format"
     rejected = [[place, modality, file, *why] for file in files]
     nothing = {"candidate": [[-1] * len(adapters)], "contents": [[""] * len(adapters)]}
@@ -279,7 +279,7 @@ def _crash_verdict(
     }
 
 
-def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def candidate_rows(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the row once per candidate recording of the sample, best first, with its fields."""
     column = cohort.modalities[modality].candidates
     if column is None:
@@ -287,7 +287,7 @@ def _candidates(cohort: Cohort, modality: str, row: Mapping[str, Any]) -> list[d
     return [{**row, **candidate} for candidate in row[column] or ()]
 
 
-def _read_measurement(
+def read_measurement(
     adapter: Any, row: Mapping[str, Any], source: Path, note: Note, *, allow_links: bool
 ) -> np.ndarray | None:
     """Read one recording; reject this recording alone if the adapter fails on it."""
@@ -313,10 +313,10 @@ def _check_files_exist(
     for name, adapter in adapters.items():
         missing, found, outside = [], False, False
         for row in (
-            candidate for line in drawn for candidate in _candidates(cohort, name, line["row"])
+            candidate for line in drawn for candidate in candidate_rows(cohort, name, line["row"])
         ):
             try:
-                measurement = _read_measurement(
+                measurement = read_measurement(
                     adapter, row, source, ignore_note, allow_links=cohort.allow_links
                 )
                 found = measurement is not None

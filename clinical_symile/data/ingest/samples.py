@@ -36,6 +36,8 @@ MEMORY_LIMIT = "2500MB"  # of DuckDB; the rest goes to the scratch folder
 class SelectedSamples:
     """Counts of what the tables hold, before a recording is opened.
 
+    `expect_samples` moves samples that the tables alone rule out from `splits` to `left_out`.
+
     Attributes:
         problems: what no sample has, and values in another unit: see `CoverageProblem`.
         rows: number of rows that the query returned.
@@ -63,7 +65,8 @@ def read_samples(
     """Select every sample with as many recorded modalities as the cohort requires.
 
     The samples are written in their order as a `RowFile` with the columns `sample`, `subject`,
-    `split`, and `row`, a struct of all columns that the cohort names.
+    `split`, `row`, a struct of all columns that the cohort names, and `recorded`, one Boolean for
+    each modality.
 
     Args:
         cohort: the cohort to read.
@@ -120,7 +123,12 @@ def _read_samples(
     _make_rows(connection, cohort, uses, numbers, recorded)
     ((left,),) = connection.execute("SELECT count(*) FROM _samples").fetchall()
     problems = coverage_problems(
-        connection, cohort, adapters, source=source, recorded=_recorded_counts(connection, recorded)
+        connection,
+        cohort,
+        adapters,
+        source=source,
+        recorded=_recorded_counts(connection, recorded),
+        total=left + sum(reasons.values()),
     )
     connection.execute("DROP TABLE _samples")
     if connection.execute("SELECT count(*) FROM _rows").fetchall() == [(0,)]:
@@ -141,7 +149,7 @@ def _read_samples(
         f"SELECT split, count(*), count(DISTINCT subject) FROM _rows WHERE {enough} GROUP BY split"
     ).fetchall()
     rows = connection.sql(
-        f"SELECT sample, subject, split, row FROM _rows WHERE {enough} ORDER BY sample"
+        f"SELECT sample, subject, split, row, recorded FROM _rows WHERE {enough} ORDER BY sample"
     )
     write_row_file(rows.to_arrow_reader(BATCH_ROWS), out)
     distinct = sum(count for _, count in patterns)

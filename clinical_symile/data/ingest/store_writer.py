@@ -63,8 +63,8 @@ def write_store_tables(
         for first, batch in rows.batches():
             candidate = decoded.candidate[first : first + len(batch)]
             tried = decoded.tried[first : first + len(batch)]
-            columns = _columns(cohort, batch, candidate)
-            verdicts = _verdicts(cohort, columns, present=candidate >= 0, tried=tried)
+            columns = sample_columns(cohort, batch, candidate)
+            verdicts = reasons_to_leave_out(cohort, columns, present=candidate >= 0, tried=tried)
             taken = np.flatnonzero(verdicts == "")
             kept.append(first + taken)
             written.left_out.update(verdicts[verdicts != ""].tolist())
@@ -176,7 +176,7 @@ def _add(counts: dict[str, dict[str, int]], more: Mapping[str, Mapping[str, int]
             of_name[word] = of_name.get(word, 0) + count
 
 
-def _columns(
+def sample_columns(
     cohort: Cohort, batch: pa.RecordBatch, candidate: Int[np.ndarray, "sample modality"]
 ) -> dict[str, pa.Array]:
     """Return every column of the samples; of candidates, the fields of the stored one."""
@@ -195,7 +195,7 @@ def _columns(
     return columns
 
 
-def _verdicts(
+def reasons_to_leave_out(
     cohort: Cohort,
     columns: _Columns,
     *,

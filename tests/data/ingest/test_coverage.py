@@ -171,6 +171,26 @@ def test_ids_or_dates_that_match_nothing_are_a_warning_and_an_error_of_audit(
     assert stop.value.code == 3
 
 
+@pytest.mark.parametrize(("lost", "count"), [(36, "36"), (4, "<10"), (0, "")])
+def test_ids_of_which_a_part_lost_its_zeros_are_a_warning_with_counts(
+    laboratory: Hospital, capsys: pytest.CaptureFixture[str], lost: int, count: str
+) -> None:
+    table = laboratory.admissions
+    table["person"] = [f"P{n:04d}" for n in range(60)]
+    laboratory.write(table)
+    ids = [f"P{n}" if n < lost else f"P{n:04d}" for n in range(60)]
+    rows = pd.DataFrame({"person": [*ids, *ids], "code": ["CREA"] * 60 + ["K"] * 60, "value": 4.0})
+    rows.to_csv(laboratory.source / "r.csv", index=False)
+    rows_lost = str(2 * lost) if lost > 5 else "<10"
+    for told in said(laboratory, capsys):
+        sentence = (
+            f"table results: {rows_lost} of 120 rows have {count} ids in person that admissions "
+            "writes otherwise in person"
+        )
+        assert (sentence in told) == bool(lost)
+        assert "P0" not in told
+
+
 def test_a_column_that_a_conversion_left_empty_is_reported(
     hospital: Hospital, capsys: pytest.CaptureFixture[str]
 ) -> None:
