@@ -1,6 +1,7 @@
 """`clinical-symile list`: list what exists by name, without importing it."""
 
 import argparse
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,13 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_list(options: argparse.Namespace) -> int:
     """Print the names and descriptions of one kind, or of all kinds."""
-    print(list_catalog(options.catalog, [options.what] if options.what else LISTS))
+    collects = gc.isenabled()
+    gc.disable()  # syntax trees are many objects, of which none is garbage before the end
+    try:
+        print(list_catalog(options.catalog, [options.what] if options.what else LISTS))
+    finally:
+        if collects:
+            gc.enable()
     return 0
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
@@ -109,6 +108,8 @@ def installed_plugins(group: str) -> tuple[Plugin, ...]:
 @cache
 def _all_plugins() -> dict[str, tuple[Plugin, ...]]:
     """The plug-ins of every group; the metadata of all installed packages is read once."""
+    from importlib.metadata import entry_points  # half of what `--help` would load
+
     points = entry_points()
     prefix = "clinical_symile."
     return {

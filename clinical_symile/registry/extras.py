@@ -1,7 +1,6 @@
 """Say which optional part of this package is not installed, and how to install it."""
 
 import re
-from importlib.metadata import PackageNotFoundError, requires
 
 from clinical_symile.errors import ClinicalSymileError
 
@@ -18,6 +17,9 @@ def extra_of(package: str) -> str | None:
     Args:
         package: the other, as it is imported or installed.
     """
+    # Half of what `--help` would load, and few runs lack a package.
+    from importlib.metadata import PackageNotFoundError, requires
+
     try:
         requirements = requires(DISTRIBUTION) or []
     except PackageNotFoundError:  # run from a folder that was never installed

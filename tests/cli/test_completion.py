@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.cli.completion import COMMAND, SHELLS, completion_script
-from clinical_symile.registry import extras
 
 # What is typed, what must be offered, and what must not.
 CASES = [
@@ -133,7 +132,8 @@ def test_completion_without_its_extra_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
 ):
     _without(monkeypatch, "argcomplete")
-    monkeypatch.setattr(extras, "requires", lambda _: ["argcomplete>=3.5; extra == 'completion'"])
+    requirements = ["argcomplete>=3.5; extra == 'completion'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: requirements)
     status, shown, said = run("completion", "bash")
     assert (status, shown) == (1, "")
     assert "pip install 'clinical-symile[completion]'" in said

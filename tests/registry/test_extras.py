@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.registry import extras
 from clinical_symile.registry.base import load_object
 from clinical_symile.registry.extras import MissingExtraError, extra_of, missing_extra
 
@@ -18,7 +17,7 @@ REQUIREMENTS = [
 
 @pytest.fixture
 def requirements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "requires", lambda name: REQUIREMENTS)
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: REQUIREMENTS)
 
 
 @pytest.mark.usefixtures("requirements")
