@@ -1,12 +1,14 @@
 """Two at once, kills, a full disk, cut and mutated files: nothing is lost and nothing is silent.
 
     python benchmarks/robustness.py OUT [--pairs 16] [--kills 76] [--disks 20] [--mutations 300]
+    python benchmarks/robustness.py OUT --only "two at once" SIGKILL "full disk"
 
 Every command runs in a forked child of this process, which has loaded PyTorch. Each case is noted
 in `OUT/cases.jsonl`; after an interruption, or after `--seconds`, the same command goes on with
 the next case (status 3 says that cases are left). The logs are `benchmarks/results/robustness.md`
 and, for recordings, tables and definitions, `fuzz.md`. They name every case that was not as
-expected.
+expected. Several processes may share the work: each has a folder and sections of its own
+(`--only`), and `--beside` adds the cases of other folders to the logs.
 """
 
 import argparse
@@ -51,6 +53,9 @@ DISK_MB = 64
 FUZZ = "file: "  # the sections that have a log of their own
 SLOW = "unfinished store"  # whose mutations come last
 KILLED = ("prepare", "train", "evaluate", "benchmark")
+# The most room on a disk that becomes full, as a multiple of what the verb leaves: `train` writes
+# each checkpoint beside the last one.
+MOST_ROOM = {"prepare": 2, "train": 3, "evaluate": 2, "benchmark": 2}
 
 
 @dataclass(frozen=True)
@@ -92,18 +97,18 @@ def kill(folders: Folders, verb: str, seed: int, number: int) -> Outcome:
     return Outcome("killed" if was_killed else "ended before", where + problem)
 
 
-def full_disk(folders: Folders, seed: int, number: int) -> Outcome:
-    """Prepare on a disk that becomes full, make room, and prepare again."""
-    expected, _ = folders.alone("prepare")
-    size = sum(path.stat().st_size for path in (folders.base / "store").iterdir())
-    free = int(np.random.default_rng([seed, number]).integers(1 << 16, 2 * size))
+def full_disk(folders: Folders, verb: str, seed: int, number: int) -> Outcome:
+    """Run a verb on a disk that becomes full, make room, and run it again."""
+    expected, _ = folders.alone(verb)
+    most = MOST_ROOM[verb] * folders.written(verb)
+    free = int(np.random.default_rng([seed, number]).integers(most))
     answer = folders.out / f"disk-{os.getpid()}.json"
     answer.unlink(missing_ok=True)
-    with folders.copy() as folder:
+    with folders.copy(*VERBS[verb]) as folder:
         child = os.fork()
         if not child:
             try:
-                found = _on_disk(folders, folder.parent / "disk", free, expected)
+                found = _on_disk(folders, verb, folder, free, expected, beside=number % 2 == 1)
                 answer.write_text(json.dumps([found.ending, found.problem]))
             finally:
                 os._exit(0)
@@ -114,18 +119,31 @@ def full_disk(folders: Folders, seed: int, number: int) -> Outcome:
     return Outcome(ending, f"{free >> 10} kB free: {problem}" if problem else "")
 
 
-def _on_disk(folders: Folders, disk: Path, free: int, expected: dict[str, str]) -> Outcome:
+def _on_disk(
+    folders: Folders, verb: str, copied: Path, free: int, expected: dict[str, str], *, beside: bool
+) -> Outcome:
+    """Run a verb on a disk with little room; with `beside`, its MLflow database is there too."""
+    disk = copied.parent / "disk"
     disk.mkdir()
     if why := mount_disk(disk, DISK_MB):
         return Outcome(f"skipped ({why})")
-    (disk / "filler").write_bytes(bytes((DISK_MB << 20) - free))
-    command = folders.command("prepare", disk / "done")
+    folder, filler = disk / "done", disk / "filler"
+    shutil.copytree(copied, folder)
+    if beside:
+        os.environ.pop("MLFLOW_TRACKING_URI")
+    room = os.statvfs(disk)
+    filler.write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - free)))
+    command = folders.command(verb, folder)
     first = folders.start(command).wait()
-    (disk / "filler").unlink()
+    # What has its last name is as it was written: a file that was not written whole is not there.
+    seen = folders.start(["verify", disk]).wait()
+    halves = [line for line in seen.said.splitlines() if line.startswith(("changed", "cannot"))]
+    filler.unlink()
     again = folders.start(command).wait()
-    wrong = [first.problem, again.problem]
-    wrong += [f"failed again: {again.said.strip()[-300:]}"] if again.status else []
-    wrong += [differences(contents(disk / "done"), expected)]
+    wrong = [first.problem, seen.problem, "; ".join(halves), again.problem]
+    is_lost = again.status or "could not be synced" in again.said
+    wrong += [f"failed again: {again.said.strip()[-300:]}"] if is_lost else []
+    wrong += [differences(contents(folder), expected), verified(folders, verb, folder)]
     return Outcome("full" if first.status else "enough room", _joined(wrong))
 
 
@@ -147,7 +165,10 @@ def sections(given: argparse.Namespace, folders: Folders) -> Iterator[Section]:
         count = given.kills // len(KILLED) + (place < given.kills % len(KILLED))
         seed = 100 * given.seed + place
         yield Section(f"SIGKILL: {verb}", count, partial(kill, folders, verb, seed))
-    yield Section("full disk: prepare", given.disks, partial(full_disk, folders, given.seed))
+    for place, verb in enumerate(KILLED):
+        count = given.disks if verb == "prepare" else given.disks // 2
+        run = partial(full_disk, folders, verb, 100 * given.seed + place)
+        yield Section(f"full disk: {verb}", count, run)
     for kind in PARTS:
         damage = Damage(folders, kind)
         cuts = len(CUTS) * len(damage.files) if given.cuts is None else given.cuts
@@ -175,6 +196,8 @@ def run_sections(given: argparse.Namespace) -> bool:
     folders.make_base()
     done = {(row["section"], row["case"]) for row in read_cases(noted)}
     for section in sections(given, folders):
+        if given.only and not section.name.startswith(tuple(given.only)):
+            continue
         for number in range(section.cases):
             if (section.name, number) in done:
                 continue
@@ -279,6 +302,8 @@ def main() -> None:
     for name, count in counts:
         parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--cuts", type=int, help="for each kind of folder (default: all)")
+    parser.add_argument("--only", nargs="+", help="the beginnings of the sections to run")
+    parser.add_argument("--beside", nargs="+", type=Path, default=[], help="folders of other parts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--log", type=Path, default=ROOT / "benchmarks/results/robustness.md")
@@ -288,7 +313,8 @@ def main() -> None:
     given.out = given.out.resolve()
     given.out.mkdir(parents=True, exist_ok=True)
     is_whole = run_sections(given)
-    rows = read_cases(given.out / "cases.jsonl")
+    folders = (given.out, *given.beside)
+    rows = [row for folder in folders for row in read_cases(folder / "cases.jsonl")]
     write_log(given, rows, whole=is_whole)
     write_fuzz_log(given, rows)
     print(given.log.read_text())

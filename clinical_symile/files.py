@@ -6,6 +6,7 @@ Every file of a store, run, benchmark or report is written by `write_file`. A te
 import errno
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,7 @@ PARTIAL = ".partial"
 # If this variable is `read`, the group may read what is written: 0640 and 0750.
 SHARE_VARIABLE = "CLINICAL_SYMILE_GROUP"
 _GROUP_MAY_READ = "read"
+_STATED_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -99,16 +101,35 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(path.name + PARTIAL)
     with _lock_listing_folder(path):
         try:
-            with private_files():
+            with private_files(), _named(path):
                 write(partial)
-            _flush(partial)
-            _record(path, partial)
+                _flush(partial)
+                _record(path, partial)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
         _mark_written(path)
         _flush(path.parent)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in an error of the operating system that does not, such as a full disk's.
+
+    Libraries written in Rust state the error's number in their text alone.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+    except Exception as error:
+        stated = _STATED_NUMBER.search(str(error))
+        if stated is None:
+            raise
+        raise OSError(int(stated[1]), os.strerror(int(stated[1])), str(path)) from error
 
 
 def write_text(path: Path, text: str) -> None:

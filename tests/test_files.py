@@ -50,6 +50,23 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path: P
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, error: Exception) -> None:
+    def fail(path: Path) -> None:
+        raise error
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_file(tmp_path / "file", fail)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_and_its_folder_are_flushed_around_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,10 +17,12 @@ from clinical_symile.errors import (
     UncheckedFilesWarning,
 )
 
-# A full disk, a folder without permission, a file where a folder must be.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# A full disk, one that fails or is gone, a folder without permission, a file where a folder must
+# be, a name that is too long for the disk.
 FOR_THE_USER = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+    *(*FULL, errno.EIO, errno.ESTALE, errno.ENODEV, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
 )
 
 
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _file_problem(error: OSError) -> str:
     """Return a sentence about a disk or file that cannot be used."""
+    if error.errno in FULL:
+        return f"{error.filename or 'disk'}: {error.strerror}. Make room and run this again."
     if error.errno not in (errno.EACCES, errno.EPERM) or error.filename is None:
         return f"{error.filename or 'disk'}: {error.strerror}. Fix it and run this again."
     owner = _owner(Path(os.fsdecode(error.filename)))

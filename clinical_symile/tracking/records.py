@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from clinical_symile.errors import DataError, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic import TypeAdapter
+    from pydantic import GetCoreSchemaHandler, TypeAdapter
+    from pydantic_core import CoreSchema
 
 RECORD = "CS-R020"
 # What parsers of text raise: for bytes that are no UTF-8, for other text, for nested brackets.
@@ -28,6 +30,29 @@ UNREADABLE_TABLE = (
     *(ValueError, OSError, EOFError, NotImplementedError),
     *(LookupError, TypeError, AttributeError),
 )
+
+
+class Time(str):
+    """The type of a text that is a time since 1970 in ISO 8601; see `wrong_fields`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        del source
+        return core_schema.no_info_after_validator_function(_check_time, handler(str))
+
+
+def _check_time(text: str) -> str:
+    try:
+        is_possible = datetime.fromisoformat(text).timestamp() >= 0
+    except OverflowError:
+        is_possible = False
+    if not is_possible:
+        raise ValueError("is before 1970, or later than any time")
+    return text
 
 
 def read_text(path: Path, *, action: str, code: str = RECORD) -> str:
@@ -195,7 +220,7 @@ def _adapter(kind: Any) -> "TypeAdapter[Any]":
 def _words(kind: Any) -> str:
     """Return a type as it is written in the code, such as `list[str]` or `float | None`."""
     text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
-    return text.replace("typing.", "").replace("collections.abc.", "")
+    return re.sub(rf"(typing|collections\.abc|{re.escape(__name__)})\.", "", text)
 
 
 def _unreadable(sentence: str, code: str) -> DataError:

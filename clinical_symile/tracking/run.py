@@ -17,6 +17,7 @@ from clinical_symile.registry.names import check_name, check_path, name_of, path
 from clinical_symile.tracking.analysis_tables import EVALUATE, read_analysis
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.records import (
+    Time,
     read_json_lines,
     read_parquet,
     read_text,
@@ -47,7 +48,8 @@ _EVALUATE_AGAIN = "Remove it and run `clinical-symile evaluate` again."
 # The values of `run.toml` that are read; other kinds of models have fewer.
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("name", "task", "task_digest", "cohort", "store_digest"), str | None),
-    **dict.fromkeys(("baseline", "version", "started", "finished"), str | None),
+    **dict.fromkeys(("baseline", "version"), str | None),
+    **dict.fromkeys(("started", "finished"), Time | None),
     "seed": int | None,
     "definition": dict[str, Any] | None,
     "versions": dict[str, str] | None,
@@ -64,8 +66,7 @@ class Run:
     selected weights, `history.jsonl` has a line per epoch, `results.jsonl` a line per result.
     `candidates/` and `outcomes/` hold, for each task, the candidate lists and the outcome of each
     sample, as rows of the store, and `tuning/` the predictions for the tuning split. These three
-    never leave the folder: no report and no tracking server receives them. `analysis/` has a digest
-    for each analyzed task.
+    never leave the folder. `analysis/` has a digest for each analyzed task.
 
     Attributes:
         path: the folder; its name is the run's.
@@ -140,9 +141,8 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """The training history, one entry per epoch."""
-        path = self.path / "history.jsonl"
-        exists = path.is_file()
-        return read_json_lines(path, action=_TRAIN_AGAIN, code="CS-R003") if exists else []
+        path, code = self.path / "history.jsonl", "CS-R003"
+        return read_json_lines(path, action=_TRAIN_AGAIN, code=code) if path.is_file() else []
 
     @property
     def results(self) -> list[Result]:

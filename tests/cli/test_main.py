@@ -108,6 +108,12 @@ def test_a_file_where_a_folder_must_be_is_a_sentence(
     assert "Not a directory" in refused(*prepare[:-1], tmp_path / "file" / "store")
 
 
+def test_a_name_that_is_too_long_for_the_disk_is_a_sentence(
+    refused: Callable[..., str], prepare: list[str | Path], tmp_path: Path
+):
+    assert "File name too long. Fix it" in refused(*prepare[:-1], tmp_path / ("a" * 300))
+
+
 OLD_TASK = """
 extends = "pretraining/symile"
 absent = "omit"

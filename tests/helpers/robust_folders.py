@@ -138,17 +138,30 @@ class Folders:
 
     def alone(self, verb: str) -> tuple[dict[str, str], float]:
         """Return what a verb writes if it runs alone, and the seconds that it takes."""
+        found, seconds, _ = self._alone(verb)
+        return found, seconds
+
+    def written(self, verb: str) -> int:
+        """Return how many bytes a verb leaves if it runs alone."""
+        return self._alone(verb)[2]
+
+    def _alone(self, verb: str) -> tuple[dict[str, str], float, int]:
         kept = self.out / "base" / f"alone {verb}.json"
         if not kept.exists():
             with self.copy(*VERBS[verb]) as folder:
-                began = time.monotonic()
+                before, began = _size(folder), time.monotonic()
                 ended = self.start(self.command(verb, folder)).wait()
                 if ended.status:
                     raise SystemExit(f"{verb} alone failed: {ended.said}")
                 seconds = time.monotonic() - began
-                kept.write_text(json.dumps([contents(folder), seconds]))
-        found, seconds = json.loads(kept.read_text())
-        return found, seconds
+                kept.write_text(json.dumps([contents(folder), seconds, _size(folder) - before]))
+        found, seconds, written = json.loads(kept.read_text())
+        return found, seconds, written
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.records import (
+    Time,
     read_json,
     read_lines,
     read_parquet,
@@ -54,6 +55,19 @@ def test_all_values_of_another_type_are_named_at_once() -> None:
         *("seed is not int", "runs is not list[str]", "value is not float", "count is not int"),
         "has no name",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("yesterday", "", "2026-03-01T10:00:00+40:00", "2026-13-01", "0001-01-01T00:00:00+00:00"),
+        *("0001-01-01", "1969-12-31T23:59:59+00:00", 1772359200),
+    ],
+)
+def test_a_time_that_is_none_is_named(text: Any) -> None:
+    types = {"started": Time | None, "finished": Time | None}
+    assert wrong_fields({"started": text}, types) == ["started is not Time | None"]
+    assert wrong_fields({"started": "2026-03-01T10:00:00+00:00"}, types) == []
 
 
 @pytest.mark.parametrize("content", [b"a = ", b"a = \xe9", b"a = 1\x00", b"a = " + b"[" * 9999])
