@@ -51,9 +51,8 @@ _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("baseline", "version"), str | None),
     **dict.fromkeys(("started", "finished"), Time | None),
     "seed": int | None,
-    "definition": dict[str, Any] | None,
+    **dict.fromkeys(("definition", "pairing", "start"), dict[str, Any] | None),
     "versions": dict[str, str] | None,
-    "pairing": dict[str, int] | None,
     **dict.fromkeys(("saw_labels", "reconciled"), list[str] | None),
 }
 

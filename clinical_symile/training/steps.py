@@ -25,6 +25,7 @@ from clinical_symile.training.learner import (
     processes,
 )
 from clinical_symile.training.optim import learning_rate, parameter_groups
+from clinical_symile.training.start import load_start
 
 # The backend of `torch.compile`.
 _COMPILER = "inductor"
@@ -48,6 +49,8 @@ class Training:
         optimiser: the optimiser as Fabric runs it.
         augmentations: for some modalities, a change of their inputs.
         history: one entry per complete epoch.
+        begun_anew: parts of the learner that the run of the task's `start` does not have; see
+            `load_start`.
     """
 
     task: Pretraining
@@ -63,6 +66,7 @@ class Training:
     optimiser: Any
     augmentations: Mapping[str, Augmentation]
     history: list[dict[str, Any]]
+    begun_anew: tuple[str, ...] = ()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,6 +129,8 @@ def set_up(
     )
     loader = open_loader(view.store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
+    resumes = run is not None and bool(run.history)
+    anew = [] if task.start is None or resumes else load_start(learner, task)
     side = build_side_information(task, view, reads=learner.objective.reads)
     if run is not None and fabric.is_global_zero:
         warn_about_flops(learner, view.store, task)
@@ -155,6 +161,7 @@ def set_up(
         optimiser=fabric.setup_optimizers(adam),
         augmentations=augmentations,
         history=history,
+        begun_anew=tuple(anew),
     )
 
 

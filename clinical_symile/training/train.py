@@ -26,6 +26,7 @@ from clinical_symile.training.checkpoint import save_epoch
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
 from clinical_symile.training.run_record import read_or_new_record
+from clinical_symile.training.start import start_record
 from clinical_symile.training.steps import Training, launch, set_up, train_step, training_batches
 from clinical_symile.training.timing import deterministic_cost
 
@@ -65,8 +66,8 @@ def train(
     Raises:
         DataError: the folder has a run of another task, store or seed, or the name of the oracle
             or of a baseline; or too few samples can be used to train or to select the best epoch;
-            or files of the run were changed.
-        DefinitionError: see `build_learner`.
+            or files of the run were changed; or see `start_record`.
+        DefinitionError: see `build_learner` and `start_record`.
         ClinicalSymileError: the machine has fewer GPUs than `devices`, or an operation has no
             deterministic algorithm.
     """
@@ -76,6 +77,7 @@ def train(
         record = read_or_new_record(run, task, store, seed=seed, deterministic=deterministic)
         if "finished" in record:
             return run
+        record |= {} if run.history else start_record(task, store)
         method = missing_modality_method(task.missing_modality)
         view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
         _check_devices(accelerator, devices)
@@ -86,6 +88,8 @@ def train(
         with deterministic_algorithms(deterministic):
             fabric = launch(task, accelerator, devices)
             training = set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
+            if training.begun_anew:
+                record |= {"start": {**record["start"], "new": list(training.begun_anew)}}
             _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)
     return run
 

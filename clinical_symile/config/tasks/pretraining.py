@@ -110,6 +110,8 @@ class Pretraining(TaskTable):
             may pay on a GPU.
         optimiser: see `Optimiser`.
         selection: see `Selection`.
+        start: folder of a finished run whose weights the training starts from; its modalities,
+            widths and encoders must be the same. By default weights are new.
         side: see `Side`; None for an objective that reads embeddings alone.
         settings: up to three other settings to try, each with the fields that it changes, such as
             `{ "objective.temperature" = 0.1 }`. `benchmark --tune` trains the task and each of
@@ -137,6 +139,7 @@ class Pretraining(TaskTable):
     compile: bool = False
     optimiser: Optimiser
     selection: Selection
+    start: Annotated[str, Field(min_length=1)] | None = None
     side: Side | None = None
     settings: Annotated[tuple[dict[str, Any], ...], Field(max_length=3)] = ()
 
