@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 
 from clinical_symile.data.store import CohortStore
 from clinical_symile.files import write_text
@@ -109,7 +108,7 @@ def croissant(store: CohortStore) -> dict[str, Any]:
                 "name": "samples",
                 "description": "One row per sample; its position is its index in every array.",
                 "key": {"@id": "samples/sample"},
-                "field": [_field(field) for field in parquet.read_schema(store.path / TABLE)],
+                "field": [_field(field) for field in pa.Schema.from_pandas(store.samples)],
             }
         ],
     }

@@ -1,6 +1,5 @@
 """Describe what may leave a run's folder, and where MLflow has a copy of it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from urllib.parse import quote, unquote
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.analysis_tables import RunAnalysis
+from clinical_symile.tracking.records import parse_json
 from clinical_symile.tracking.results import Result, is_withheld
 
 SQLITE = "sqlite:///"
@@ -158,7 +158,7 @@ def _without(content: bytes, small: set[tuple[str, str]], tasks: set[str]) -> by
     """Drop lines of a pattern in `small`, and lines without a pattern of its tasks."""
     kept = []
     for line in content.splitlines(keepends=True):
-        row = json.loads(line)
+        row = parse_json(line.decode())
         task, pattern = row.get("task"), row.get("missingness")
         if (task, pattern) not in small and not (pattern is None and task in tasks):
             kept.append(line)

@@ -157,7 +157,7 @@ class Damage:
             "oracle": [report],
             "unfinished store": [self.folders.command("prepare", folder)],
             "unfinished run": [self.folders.command("train", folder)],
-            "store without checksums": [card, evaluate, ["verify", store]],
+            "store without checksums": [card, evaluate, ["verify", store], ["audit", store]],
             "run without checksums": [
                 compare,
                 evaluate,

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as parquet
 from jaxtyping import Int
 
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+from clinical_symile.tracking.records import read_parquet
 
 PART = 64  # measurements that are read at once
 
@@ -50,12 +51,24 @@ class AuditFinding:
 
 
 def file_names(store: CohortStore) -> dict[str, list[str]]:
-    """Return, for each modality read from files, the file of each sample; empty without one."""
+    """Return, for each modality read from files, the file of each sample; empty without one.
+
+    Raises:
+        DataError: the table is damaged, or has other columns or another number of rows.
+    """
     file = store.path / "files.parquet"
     if not file.is_file():
         return {}
-    table = parquet.read_table(file)
-    return {name: table[name].to_pylist() for name in table.column_names}
+    action = "Remove the store and prepare it again."
+    table = read_parquet(file, action=action, code="CS-D017")
+    fits = len(table) == len(store.samples) and set(table.columns) <= set(store.modalities)
+    if not fits or not all(map(pd.api.types.is_string_dtype, table.dtypes)):
+        raise DataError(
+            f"{file}: is not the table of the store's files; expected one name for each of "
+            f"{len(store.samples)} samples and each modality. {action}",
+            code="CS-D017",
+        )
+    return {str(name): table[name].tolist() for name in table.columns}
 
 
 def value_codes(store: CohortStore, column: str) -> Int[np.ndarray, " sample"]:
