@@ -7,6 +7,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import read_cohort
 from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.config.tasks.read import Pretraining, pretraining_task, setting_tasks
+from clinical_symile.config.tasks.recipes import BASIC
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
@@ -35,6 +36,8 @@ class BenchmarkSpec:
         generate: `field=value` for the parameters of a synthetic cohort.
         allow_links: True to read what symbolic links name outside the folder of raw files.
         overrides: `field=value` for the pretraining tasks.
+        recipes: recipes to train each pretraining task with, beside each other; None for the task's
+            own. Runs of `strong` have it in their name.
         tune: True to train each setting of each pretraining task with the first seed, and to keep
             the best on the tuning split.
         accelerator: `cpu`, `cuda` or `auto`, as for `train`.
@@ -52,6 +55,7 @@ class BenchmarkSpec:
     generate: tuple[str, ...] = ()
     allow_links: bool = False
     overrides: tuple[str, ...] = ()
+    recipes: tuple[str, ...] | None = None
     tune: bool = False
     accelerator: str = "auto"
     devices: int = 1
@@ -120,7 +124,12 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     baselines = needed.baselines if spec.baselines is None else spec.baselines
     for name in baselines:
         resolve(name, BASELINES)
-    settings = {name: _settings_to_train(catalog, name, spec) for name in pretraining}
+    trained = [
+        _settings_to_train(catalog, name, spec, recipe)
+        for name in pretraining
+        for recipe in (spec.recipes or (None,))
+    ]
+    settings = {tasks[0].name: tasks for tasks in trained}
     return BenchmarkPlan(
         spec=spec,
         pretraining=tuple(tasks[0] for tasks in settings.values()),
@@ -134,8 +143,18 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     )
 
 
-def _settings_to_train(catalog: Catalog, name: str, spec: BenchmarkSpec) -> tuple[Pretraining, ...]:
-    """Return a task in the settings that are trained: all of them to tune, else its own."""
+def _settings_to_train(
+    catalog: Catalog, name: str, spec: BenchmarkSpec, recipe: str | None
+) -> tuple[Pretraining, ...]:
+    """Return a task in the settings that are trained: all of them to tune, else its own.
+
+    A task with another recipe than `basic` has a name of its own, so that its runs have one too.
+    """
+    overrides = spec.overrides if recipe is None else (*spec.overrides, f"recipe={recipe}")
     if spec.tune:
-        return setting_tasks(catalog, name, spec.overrides)
-    return (pretraining_task(catalog, name, spec.overrides),)
+        tasks = setting_tasks(catalog, name, overrides)
+    else:
+        tasks = (pretraining_task(catalog, name, overrides),)
+    if recipe in (None, BASIC):
+        return tasks
+    return tuple(task.model_copy(update={"name": f"{name}-{recipe}"}) for task in tasks)

@@ -49,6 +49,12 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         help="seeds to train with, such as 0,1,2, instead of the report's",
     )
     parser.add_argument(
+        "--recipe",
+        metavar="A,B",
+        type=name_list,
+        help="recipes to train each task with, beside each other: basic, strong",
+    )
+    parser.add_argument(
         "--tune",
         action="store_true",
         help="try each setting that a task lists, with the first seed, and keep the best on the "
@@ -77,6 +83,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         generate=tuple(options.generate),
         allow_links=options.allow_links,
         overrides=tuple(options.set),
+        recipes=_chosen(options.recipe),
         tune=options.tune,
         accelerator=options.accelerator,
         devices=options.devices,

@@ -50,6 +50,9 @@ AUGMENTATIONS = Family(
     {
         "shift_image": "clinical_symile.models.augmentations:ShiftImage",
         "shift_signal": "clinical_symile.models.augmentations:ShiftSignal",
+        "vary_image": "clinical_symile.models.augmentations:VaryImage",
+        "vary_signal": "clinical_symile.models.augmentations:VarySignal",
+        "vary_values": "clinical_symile.models.augmentations:VaryValues",
     },
 )
 

@@ -41,6 +41,29 @@ def test_an_override_is_applied_to_every_pretraining_task(catalog: Catalog):
     assert {task.epochs for task in plan.pretraining} == {7}
 
 
+@pytest.mark.parametrize("tune", [False, True])
+def test_recipes_are_trained_beside_each_other_under_names_of_their_own(
+    catalog: Catalog, tune: bool
+):
+    chosen = ("pretraining/symile", "pretraining/clip")
+    spec = BenchmarkSpec(
+        cohort="synthetic", pretraining=chosen, recipes=("basic", "strong"), tune=tune
+    )
+    plan = plan_benchmark(spec, catalog=catalog)
+    assert [(task.name, task.recipe) for task in plan.pretraining] == [
+        (f"{name}{suffix}", recipe)
+        for name in chosen
+        for suffix, recipe in (("", "basic"), ("-strong", "strong"))
+    ]
+    for task in plan.pretraining:
+        assert bool(task.augment) == (task.recipe == "strong")
+    assert [len(tasks) for tasks in plan.settings.values()] == [3] * 4 * tune
+    for name, tasks in plan.settings.items():
+        assert {task.name for task in tasks} == {name}
+    plain = plan_benchmark(replace(spec, recipes=None), catalog=catalog)
+    assert plain.pretraining == plan.pretraining[::2]
+
+
 def test_only_a_report_that_shows_the_ceiling_of_sums_over_pairs_computes_it(catalog: Catalog):
     for report, expected in (("objectives", True), ("benchmark", False)):
         spec = BenchmarkSpec(report=report, cohort="synthetic")
@@ -55,6 +78,7 @@ def test_only_a_report_that_shows_the_ceiling_of_sums_over_pairs_computes_it(cat
         ({"pretraining": ("pretraining/symil",)}, "did you mean 'pretraining/symile'"),
         ({"baselines": ("prevalenc",)}, "unknown baseline 'prevalenc'; did you mean 'prevalence'"),
         ({"overrides": ("epoch=3",)}, "epoch"),
+        ({"recipes": ("basic", "strnog")}, "recipe"),
     ],
 )
 def test_an_unknown_name_is_an_error_with_the_nearest_one(

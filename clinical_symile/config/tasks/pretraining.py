@@ -110,6 +110,8 @@ class Pretraining(TaskTable):
             may pay on a GPU.
         optimiser: see `Optimiser`.
         selection: see `Selection`.
+        recipe: `basic`, or `strong`: its fields replace those of the task, as `show task` prints
+            them; the guide to training lists them.
         start: folder of a finished run whose weights the training starts from; its modalities,
             widths and encoders must be the same. By default weights are new.
         side: see `Side`; None for an objective that reads embeddings alone.
@@ -139,6 +141,7 @@ class Pretraining(TaskTable):
     compile: bool = False
     optimiser: Optimiser
     selection: Selection
+    recipe: Literal["basic", "strong"] = "basic"
     start: Annotated[str, Field(min_length=1)] | None = None
     side: Side | None = None
     settings: Annotated[tuple[dict[str, Any], ...], Field(max_length=3)] = ()

@@ -11,6 +11,8 @@ from clinical_symile.config.overrides import apply_override, parse_override, rep
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.recipes import FIELD as RECIPE
+from clinical_symile.config.tasks.recipes import with_recipe
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of
@@ -19,7 +21,7 @@ from clinical_symile.registry.run_names import is_reserved_name
 
 Task = Pretraining | Retrieval | Classification
 # Fields with the values that leave a digest as it was before they existed.
-_LATER_FIELDS = {"side": None, "batches": "shuffled", "start": None}
+_LATER_FIELDS = {"side": None, "batches": "shuffled", "start": None, "recipe": "basic"}
 KINDS: dict[str, type[Task]] = {
     "pretraining": Pretraining,
     "retrieval": Retrieval,
@@ -40,7 +42,7 @@ def read_task(catalog: Catalog, name: str, *, overrides: Sequence[str] = ()) -> 
         DefinitionError: there is no such task, or the file or an override is wrong; all problems
             at once.
     """
-    table, where = resolve_task_table(catalog, name), str(catalog.path("tasks", name))
+    table, where = _read_table(catalog, name, overrides), str(catalog.path("tasks", name))
     return parse_task(table, name=name, overrides=overrides, where=where)
 
 
@@ -72,10 +74,16 @@ def setting_tasks(catalog: Catalog, name: str, overrides: Sequence[str]) -> tupl
         DefinitionError: as for `pretraining_task`.
     """
     task = pretraining_task(catalog, name, overrides)
-    table, where = resolve_task_table(catalog, name), str(catalog.path("tasks", name))
+    table, where = _read_table(catalog, name, overrides), str(catalog.path("tasks", name))
     table = PRETRAINING_WORDS.update(_overridden(table, overrides), where=where)
     table["name"] = name
     return (task, *_other_settings(table, task.settings, where=where))
+
+
+def _read_table(catalog: Catalog, name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what a task's file says, with everything that it inherits and its recipe's fields."""
+    table = resolve_task_table(catalog, name)
+    return with_recipe(table, overrides) if table.get("kind") == "pretraining" else table
 
 
 def parse_task(
@@ -133,6 +141,8 @@ def _other_settings(
                 raise DefinitionError(
                     f"{place}: changes no field; expected one at least. Remove it.", code="CS-F003"
                 )
+            if isinstance(word := setting.get(RECIPE), str):
+                changed = with_recipe({**changed, RECIPE: word})
             for field, value in setting.items():
                 changed = replace_field(changed, field, value, where=place)
             tasks.append(read_definition(Pretraining, changed, where=place))

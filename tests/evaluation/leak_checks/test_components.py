@@ -52,11 +52,12 @@ def test_no_large_encoder_leaks(name):
     assert list(encoder_leaks(resolve(name, ENCODERS))) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments"), [("shift_image", {"most_px": 4}), ("shift_signal", {"most_ms": 100})]
-)
-def test_no_augmentation_leaks(name, arguments):
-    augmentation = resolve(name, AUGMENTATIONS)(**arguments)
+REQUIRED = {"shift_image": {"most_px": 4}, "shift_signal": {"most_ms": 100}}
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_no_augmentation_leaks(name):
+    augmentation = resolve(name, AUGMENTATIONS)(**REQUIRED.get(name, {}))
     assert list(augmentation_leaks(augmentation)) == []
 
 
