@@ -11,6 +11,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
     Objective,
     prepare_slots,
+    query_columns,
 )
 from clinical_symile.objectives.distributed import (
     Group,
@@ -207,11 +208,16 @@ class Symile(Objective):
             since the products are small, the scale must grow well past the limit that CLIP needs.
         matmul: precision of float32 products, see `product_logsumexp`.
         kernel: the kernel of "all": "tiles", or "fused" on a GPU, see `kernels.triton`.
+        scaling: "plain", or "dvs", dimension-free scaling, with products of M vectors of width d
+            multiplied by d^((M - 1) / 2). The product of random unit vectors then has variance 1
+            for every d and M, so that a temperature fits all, and scores of queries with and
+            without a modality are on one scale. Rheude et al., 2026,
+            https://arxiv.org/abs/2604.05834.
         missing_query: "marginalize", "mean_bank", or "drop", the authors' protocol.
         bank_size: train embeddings of each modality in the bank.
 
     Raises:
-        ValueError: fewer than two complete samples in the batch.
+        ValueError: fewer than two complete samples in the batch, or unknown scaling.
     """
 
     display_name = "Symile"
@@ -228,12 +234,16 @@ class Symile(Objective):
         logit_scale_max: float = inf,
         matmul: str = "highest",
         kernel: str = "tiles",
+        scaling: str = "plain",
         missing_query: str = "marginalize",
         bank_size: int = 512,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
         if bank_size < 1:
             raise ValueError(f"bank_size is {bank_size}; expected at least 1.")
+        if scaling not in ("plain", "dvs"):
+            raise ValueError(f"unknown scaling '{scaling}'; expected 'plain' or 'dvs'.")
+        self.scaling = scaling
         self.missing_query = check_rule(missing_query)
         self.bank_size = bank_size
         self.sampled = parse_negatives(negatives, matmul=matmul, kernel=kernel)
@@ -251,7 +261,7 @@ class Symile(Objective):
         z, available = share.with_substitutes()
         return symile_loss(
             z,
-            self.logit_scale,
+            self._scale(z.shape[2], vectors=z.shape[1]),
             available=available,
             negatives=self.negatives,
             generator=generator,
@@ -279,14 +289,29 @@ class Symile(Objective):
         Raises:
             ValueError: a query has no modality available, or the bank lacks a missing modality.
         """
-        return multilinear_score(
+        modalities, dim = len(query.modalities), query.z.shape[2]
+        scores = multilinear_score(
             query,
             candidates,
             target=target,
             bank=bank,
-            logit_scale=float(self.logit_scale.detach()),
+            logit_scale=float(self._scale(dim, vectors=modalities).detach()),
             rule=self.missing_query or "drop",
         )
+        if self.scaling == "plain":
+            return scores
+        # Without a bank a product has as many vectors as the query has modalities, and the target.
+        columns = query_columns(query, target=target)
+        used = query.with_substitutes()[1][:, columns].sum(dim=1)
+        if bank is not None and self.missing_query != "drop":
+            used = torch.full_like(used, len(columns))
+        return scores * (float(dim) ** (used.double() / 2)).to(scores)[:, None]
+
+    def _scale(self, dim: int, *, vectors: int) -> Float[Tensor, ""]:
+        """Return the multiplier of the product of some vectors of a width."""
+        if self.scaling == "plain":
+            return self.logit_scale
+        return self.logit_scale * dim ** ((vectors - 1) / 2)
 
     def n_candidates(self, samples: int, *, modalities: int) -> int | None:
         """Count the combinations that each anchor is contrasted with, its own included."""

@@ -31,6 +31,7 @@ OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "shuffled": (lambda: Symile(temperature=0.5, negatives="shuffled"), 3),
     "cyclic": (lambda: Symile(temperature=0.5, negatives="cyclic-2"), 3),
     "one-slot": (lambda: Symile(temperature=0.5, negatives="one-slot"), 3),
+    "scaled": (lambda: Symile(temperature=0.5, scaling="dvs"), 3),
     "clip": (lambda: Clip(temperature=0.5), 3),
     "clip-summed": (lambda: Clip(temperature=0.5, reduction="sum"), 4),
     **{name: (lambda name=name: _registered(name), 3) for name in sorted(FAMILY)},

@@ -7,6 +7,7 @@ import torch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.kernels import _tiles, tiled
+from clinical_symile.objectives.missing_query import Bank
 from clinical_symile.objectives.negatives import draw_permutations
 from clinical_symile.objectives.symile import Symile, symile_loss
 from tests.helpers.dense import dense_symile_loss
@@ -236,3 +237,81 @@ def test_scores_are_those_of_the_papers_code(golden_scores):
             np.testing.assert_allclose(scores[0, :16], expected["row0"], rtol=1e-10, atol=1e-12)
             if "full" in expected:
                 np.testing.assert_allclose(scores, expected["full"], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("negatives", ["all", "shuffled", "cyclic-2", "one-slot"])
+@pytest.mark.parametrize("modalities", [2, 3, 4])
+def test_dimension_free_scaling_multiplies_products_by_a_power_of_the_width(
+    negatives, modalities, rng
+):
+    z = torch.from_numpy(rng.standard_normal((5, modalities, 6)))
+    batch = Embeddings(
+        z, torch.ones(5, modalities, dtype=torch.bool), tuple("abcd"[:modalities]), torch.arange(5)
+    )
+    found, plain = (
+        Symile(temperature=t, negatives=negatives, scaling=word).double()
+        for t, word in ((0.5, "dvs"), (0.5 / 6 ** ((modalities - 1) / 2), "plain"))
+    )
+    losses = [one(batch, generator=torch.Generator().manual_seed(0)) for one in (found, plain)]
+    torch.testing.assert_close(*losses, rtol=1e-6, atol=0)  # the parameter starts in float32
+
+
+def test_with_dimension_free_scaling_products_of_random_unit_vectors_have_variance_1(rng):
+    for dim, modalities in ((16, 3), (256, 3), (64, 4)):
+        z = torch.from_numpy(rng.standard_normal((400, modalities, dim)))
+        z = torch.nn.functional.normalize(z, dim=2)
+        available = torch.ones(400, modalities, dtype=torch.bool)
+        query = Embeddings(z, available, tuple("abcd"[:modalities]), torch.arange(400))
+        scores = Symile(scaling="dvs").score(query, z[torch.randperm(400), 0], target="a")
+        assert scores.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_dimension_free_one_slot_symile_has_its_known_value(fixture_f):
+    batch = Embeddings(
+        fixture_f, torch.ones(4, 3, dtype=torch.bool), ("a", "b", "c"), torch.arange(4)
+    )
+    objective = Symile(negatives="one-slot", scaling="dvs").double()
+    with torch.no_grad():  # s d^((M - 1) / 2) = 10
+        objective.log_logit_scale.copy_(torch.tensor(10 / 3, dtype=torch.float64).log())
+    assert objective(batch).item() == pytest.approx(2.658872514263, abs=1e-11)
+    exact = Symile(scaling="dvs").double()
+    exact.load_state_dict(objective.state_dict())
+    assert exact(batch).item() == pytest.approx(5.706735653179, abs=1e-11)
+
+
+def test_a_neutral_vector_scores_as_a_query_without_the_modality(rng):
+    z = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((6, 4, 5))), dim=2)
+    available = torch.from_numpy(rng.random((6, 4)) < 0.6)
+    available[:, :2] = True
+    query = Embeddings(z, available, tuple("abcd"), torch.arange(6))
+    neutral = torch.where(available[:, :, None], z, 5**-0.5)
+    filled = Embeddings(neutral, torch.ones_like(available), tuple("abcd"), torch.arange(6))
+    for scaling, same in (("dvs", True), ("plain", False)):
+        objective = Symile(scaling=scaling)
+        scores = [objective.score(one, z[:, 0], target="a") for one in (query, filled)]
+        assert torch.allclose(*scores, rtol=1e-12) is same
+
+
+@pytest.mark.parametrize("rule", ["marginalize", "mean_bank", "drop"])
+def test_scaled_scores_with_a_bank_are_the_scaled_logits_divided_by_the_scale(rule, rng):
+    z = torch.from_numpy(rng.standard_normal((4, 3, 5)))
+    available = torch.tensor([[True, True, True], [True, True, False]] * 2)
+    query = Embeddings(z, available, ("a", "b", "c"), torch.arange(4))
+    bank = Bank({name: torch.from_numpy(rng.standard_normal((7, 5))) for name in "abc"})
+    objective = Symile(temperature=0.5, scaling="dvs", missing_query=rule)
+    scores = objective.score(query, z[:, 0], target="a", bank=bank)
+    for i in range(4):
+        for j in range(4):
+            logits = 10 * (z[i, 1] * z[j, 0] * torch.where(available[i, 2], z[i, 2], bank.z["c"]))
+            logits = logits.sum(dim=-1)
+            expected = {
+                "marginalize": torch.logsumexp(logits.reshape(-1), 0) - math.log(logits.numel()),
+                "mean_bank": logits.mean(),
+                "drop": logits.mean() if available[i, 2] else 2 * 5**0.5 * z[i, 1] @ z[j, 0],
+            }[rule]
+            assert scores[i, j].item() == pytest.approx(expected.item() / 2, rel=1e-6)
+
+
+def test_unknown_scaling_is_refused():
+    with pytest.raises(ValueError, match="unknown scaling 'free'; expected 'plain' or 'dvs'"):
+        Symile(scaling="free")
