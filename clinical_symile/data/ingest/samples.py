@@ -22,7 +22,6 @@ from clinical_symile.data.ingest.query import make_samples
 from clinical_symile.data.ingest.row_file import BATCH_ROWS, write_row_file
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
 from clinical_symile.data.ingest.tables import connect, empty_tables, open_tables
-from clinical_symile.data.ingest.worker_pool import available_cores
 from clinical_symile.errors import DataError
 
 _MAX_IDS_SHOWN = 5  # in one message
@@ -83,8 +82,9 @@ def read_samples(
     config: dict[str, Any] = {
         "temp_directory": str(scratch),
         "memory_limit": MEMORY_LIMIT,
-        "threads": available_cores(),
-        "preserve_insertion_order": True,  # a query may break ties by the order of a file
+        # Ties of a query, and sums of decimals, then depend on the order of the files alone.
+        "threads": 1,
+        "preserve_insertion_order": True,
     }
     with connect(config) as connection:
         connection.execute("SET TimeZone = 'UTC'")

@@ -1,8 +1,11 @@
 """Which rows become samples, and from which files."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from clinical_symile.config.cohort import read_cohort
+from clinical_symile.data.prepare import prepare
 from clinical_symile.errors import DataError
 from tests.helpers.hospital import Hospital, break_xray, refusal, run
 
@@ -29,6 +32,27 @@ def test_another_part_of_a_table_makes_another_store(hospital: Hospital) -> None
     more.to_csv(hospital.source / "parts/1.csv", index=False)
     with pytest.raises(DataError, match="from another definition, other tables"):
         run(hospital)
+
+
+@pytest.mark.slow
+def test_ties_of_a_query_are_broken_in_the_same_way_each_time(hospital: Hospital) -> None:
+    """Several threads would take the rows of a large table in another order each time."""
+    rows = 150_000
+    visits = pd.DataFrame({"a": np.arange(rows) % 5000, "b": np.arange(rows) % 97})
+    visits.to_csv(hospital.source / "visits.csv", index=False)
+    hospital.edit("[tables]\n", '[tables]\nvisits = "visits.csv"\n')
+    (hospital.definition.parent / "samples.sql").write_text(
+        "WITH first AS (SELECT a, b FROM visits QUALIFY row_number() OVER (PARTITION BY a) = 1) "
+        "SELECT *, (SELECT sum(a * b) FROM first) AS total FROM admissions"
+    )
+    hospital.edit('keep = ["ward"]', 'keep = ["ward", "total"]')
+    totals = set()
+    for number in range(4):
+        cohort = read_cohort(hospital.definition, name="small")
+        out = hospital.out.with_name(f"store-{number}")
+        store = prepare(cohort, source=hospital.source, out=out)
+        totals.add(store.samples["kept_total"].iloc[0])
+    assert len(totals) == 1
 
 
 def test_a_sample_has_as_many_modalities_as_the_cohort_asks_for(hospital: Hospital) -> None:
