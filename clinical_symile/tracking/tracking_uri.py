@@ -12,6 +12,7 @@ from clinical_symile.tracking.snapshot import sqlite_uri
 REDACTED = "***"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _LOCAL = ("sqlite:", "file:")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # scheme://user:password@host:port/path?query#fragment, with no further "@" anywhere.
 _REGULAR = re.compile(
     r"(?P<scheme>[\w+.-]+)://(?:[^/?#@\s]*@)?(?P<place>(?:\[[^\]]*\]|[^/?#@:\s]+)(?::\d+)?[^?#;@\s]*)"
@@ -82,9 +83,9 @@ def without_credentials(uri: str) -> str:
     >>> without_credentials("postgresql://me:se/cr@t@host/db")
     'postgresql://***'
     """
-    if "://" not in uri:
-        return uri
-    if uri.startswith(_LOCAL):
+    if _is_mistyped(uri):
+        return REDACTED
+    if "://" not in uri or uri.startswith(_LOCAL):
         return uri.partition("?")[0]
     scheme = uri.partition("://")[0]
     found = _REGULAR.fullmatch(uri)
@@ -93,12 +94,28 @@ def without_credentials(uri: str) -> str:
     return f"{scheme}://{found['place']}"
 
 
+def _is_mistyped(uri: str) -> bool:
+    """Return True for a user and password without a scheme, or with one that has none.
+
+    Such as `me:secret@host`, `https:/me:secret@host` and `databricks:secret`. A path of this
+    machine may hold both signs.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if separator:
+        return scheme.startswith(("sqlite", "file")) and "@" in rest.partition("/")[0]
+    if uri.startswith("databricks"):
+        return ":" in uri
+    is_path = (uri.startswith("/") and not uri.startswith("//")) or _DRIVE.match(uri)
+    before, at, _ = uri.partition("@")
+    return bool(at) and ":" in before and not is_path and not uri.startswith(_LOCAL)
+
+
 def can_be_redacted(uri: str) -> bool:
     """Return True if every secret part of a tracking URI is known.
 
     Where it is not, a driver may cut the password in two and name the pieces in its error.
     """
-    return "://" not in uri or uri.startswith(_LOCAL) or REDACTED not in without_credentials(uri)
+    return REDACTED not in without_credentials(uri)
 
 
 def redact(text: str, uri: str) -> str:
@@ -133,9 +150,9 @@ def _secrets(uri: str) -> Iterator[str]:
 
 
 def _secrets_of_uri(uri: str) -> list[str]:
-    if "://" not in uri:
-        return []
-    scheme, _, rest = uri.partition("://")
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        rest = uri
     options = [word.partition("=")[::2] for word in re.split("[?&;#]", rest)[1:]]
     pieces = [
         value
@@ -143,11 +160,11 @@ def _secrets_of_uri(uri: str) -> list[str]:
         if re.search(_WORD, name, re.IGNORECASE) or len(value) >= _SHORTEST_SECRET
     ]
     before, at, _ = rest.rpartition("@")
-    if at and not uri.startswith(_LOCAL):
+    if at and (_is_mistyped(uri) or (separator and not uri.startswith(_LOCAL))):
         user, _, password = before.partition(":")
         # A short name of a user is no secret, and part of other words; a long one may be a token.
         pieces += [before, password, user if len(user) >= _SHORTEST_SECRET else ""]
-    if scheme.startswith("databricks"):
+    if scheme.startswith("databricks") and rest != "databricks":
         pieces.append(rest)
     # A driver may repeat a part of a password alone.
     parts = [part for piece in pieces for part in re.split(r"\W+", unquote(piece))]

@@ -22,6 +22,17 @@ SECRET = "s3cr/e?t@#"
         ("databricks://secret", "databricks://***"),
         ("databricks", "databricks"),
         ("sqlite:////home/me@here/mlflow.db", "sqlite:////home/me@here/mlflow.db"),
+        # A scheme that is missing, or half of one.
+        ("me:secret@mlflow.example:5000", "***"),
+        ("//me:secret@mlflow.example", "***"),
+        ("https:/me:secret@host/base", "***"),
+        ("https//me:secret@host/base", "***"),
+        ("postgresql:me:secret@host/db", "***"),
+        ("databricks:secret", "***"),
+        ("file://me:secret@host/share", "***"),
+        ("mlflow.example:5000?token=secret", "mlflow.example:5000"),
+        ("/home/a:b@here/mlruns", "/home/a:b@here/mlruns"),
+        ("C:\\a:b@here\\mlruns", "C:\\a:b@here\\mlruns"),
     ],
 )
 def test_no_form_of_a_tracking_uri_shows_its_credentials(uri: str, shown: str) -> None:
@@ -35,6 +46,10 @@ def test_no_form_of_a_tracking_uri_shows_its_credentials(uri: str, shown: str) -
         f"https://me:{SECRET}@host",
         f"mysql://host/db?password={SECRET}",
         f"databricks://{SECRET}",
+        f"databricks:{SECRET}",
+        f"me:{SECRET}@host",
+        f"https:/me:{SECRET}@host",
+        f"host:5000?token={SECRET}",
     ],
 )
 def test_a_message_keeps_no_piece_of_the_credentials(uri: str) -> None:
