@@ -38,6 +38,8 @@ PARTIAL = ".partial"
 # If this variable is `read`, the group may read what is written: 0640 and 0750.
 SHARE_VARIABLE = "CLINICAL_SYMILE_GROUP"
 _GROUP_MAY_READ = "read"
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
+_NO_LOCKS = "its file system has no locks, without which two commands at once may spoil it"
 _STATED_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
@@ -212,7 +214,7 @@ def lock_folder(
         True if this process held the lock before.
 
     Raises:
-        OSError: the folder's parent cannot be written.
+        OSError: the folder's parent cannot be written, or its file system has no locks.
         FolderBusyError: another process held the lock all the time, or the process that started
             this one holds it. That one may wait for this one, so both would wait for ever.
     """
@@ -246,6 +248,11 @@ def lock_folder(
             lock.acquire(timeout=-1 if wait_s is None else wait_s)
         except Timeout:
             raise FolderBusyError(f"{folder}: {describe_holder(holder)} is writing it") from None
+    except (NotImplementedError, OSError) as error:
+        # An older filelock says by `NotImplementedError` that a file system cannot lock.
+        if getattr(error, "errno", errno.ENOSYS) not in _WITHOUT_LOCKS:
+            raise
+        raise OSError(errno.ENOLCK, _NO_LOCKS, str(folder)) from error
     try:
         if is_inner:
             yield True

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from clinical_symile import files
 from clinical_symile.files import (
@@ -171,6 +172,24 @@ def test_a_process_that_is_killed_holds_no_lock(tmp_path: Path) -> None:
     with lock_folder(tmp_path / "store", notify=said.append):
         pass
     assert said == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")]
+)
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As NFS without its lock service, and as an older filelock says it of other ones."""
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    lock = lock_folder(tmp_path / "store")
+    with pytest.raises(OSError, match="its file system has no locks") as caught, lock:
+        pytest.fail("it was locked")
+    assert caught.value.filename == str(tmp_path / "store")
 
 
 def test_the_same_process_may_take_a_lock_again(tmp_path: Path) -> None:
