@@ -108,7 +108,7 @@ def _bars(cells: Sequence[Cell]) -> str:
     unmeasured = sum(not is_measured(cell) for cell in cells)
     lines += [
         "",
-        f"{unmeasured} of {len(cells)} cells are not judged: fewer than {LEAST_STUDIES} of their "
+        f"{unmeasured} of {len(cells)} cells are not judged. Fewer than {LEAST_STUDIES} of their "
         "studies have an interval or a test, as net benefit with hardly any sample above the "
         "threshold.",
     ]

@@ -274,7 +274,7 @@ def main() -> None:
     ]
     text = [
         "A step of all negatives and its gradients in float32. The rate is that of a product of\n"
-        f"two matrices of {PRODUCT} rows and columns in the same process; shares of it are of\n"
+        f"two matrices of {PRODUCT} rows and columns in the same process. Shares of it are of\n"
         "8 n^M d operations, what the tiles need if none is kept. Made by\n"
         f"`python benchmarks/objectives.py --repeats {options.repeats}` {machine}\n",
         *(HEAD, RULE, *(row for row in made if row.startswith("|"))),

@@ -125,10 +125,10 @@ def main() -> None:
                 lines += compare(name, n, d, largest)
                 print("".join(lines[-len(BITS) :]), end="", flush=True)
     text = [
-        "Emulated on a CPU: operands of every matrix product rounded to the mantissa of\n"
+        "Emulated on a CPU. Operands of every matrix product are rounded to the mantissa of\n"
         "TensorFloat32 (`high`, 10 bits) or bfloat16 (`medium`, 7 bits), products summed in\n"
         "float32; `highest` is float32. The scale is such that the largest logit is what the\n"
-        "table says; a sample's own combination scores about as high as the best wrong one. The\n"
+        "table says. A sample's own combination scores about as high as the best wrong one. The\n"
         "error of the loss is in nats, that of a gradient is the norm of its difference to\n"
         "float64's over the norm of that. Symile of three modalities with all negatives, CLIP of\n"
         "two. Made by "

@@ -200,7 +200,7 @@ def page(rows: list[dict[str, Any]], rates: dict[str, float]) -> str:
     about = (
         f"On {available_cores()} cores ({platform.machine()}). Memory is the most that the "
         "process held; one reading process runs on each core beside it. Pictures are "
-        f"{CXR_PX[0]:,} x {CXR_PX[1]:,} pixels, of 8 bits as JPEG and of 12 as DICOM; ECGs have 12 "
+        f"{CXR_PX[0]:,} x {CXR_PX[1]:,} pixels, of 8 bits as JPEG and of 12 as DICOM. ECGs have 12 "
         "leads of 10 s at 500 Hz."
     )
     return "\n".join([*table, "", *read, "", about, ""])

@@ -299,7 +299,7 @@ def _lock_listing_folder(path: Path) -> AbstractContextManager[object]:
 def _locate_in_locked_folder(path: Path) -> tuple[_LockedFolder, str] | None:
     """Return the innermost locked folder above a path and the path below it; None if there is none.
 
-    A benchmark locks its folder while `prepare` locks the store in it: what `prepare` writes beside
+    A benchmark locks its folder while `prepare` locks the store in it. What `prepare` writes beside
     the store, and renames later, belongs to neither, and nor do raw files.
     """
     path = path.absolute()

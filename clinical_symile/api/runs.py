@@ -156,7 +156,7 @@ def evaluate(
 
     A run keeps its results in its folder, and what was scored before is not scored again. On
     another cohort than it was trained on (external validation), its results are kept in a folder of
-    their own, whose name has the training cohort.
+    their own. Its name has the training cohort.
 
     Args:
         model: a run, its folder, or an object with `embed(store, rows) -> Embeddings`.

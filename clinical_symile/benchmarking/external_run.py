@@ -56,7 +56,7 @@ class ExternalRun:
         if taken:
             raise DataError(
                 f"--name: {runs} has a run '{taken[0]}', whose name differs from '{self.name}' "
-                "only in capital letters or in its Unicode form; some file systems keep one folder "
+                "only in capital letters or in its Unicode form. Some file systems keep one folder "
                 "for both. Give another name with --name.",
                 code="CS-M015",
             )

@@ -103,7 +103,7 @@ def train_and_evaluate(
 ) -> tuple[list[Run], list[TriedSetting]]:
     """Train each pretraining task with each seed, and evaluate each run on the tasks.
 
-    A task to tune is trained in each of its settings with the first seed; the best setting on the
+    A task to tune is trained in each of its settings with the first seed. The best setting on the
     tuning split is kept for all seeds.
 
     Args:

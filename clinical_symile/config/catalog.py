@@ -2,7 +2,7 @@
 
 A catalog is a directory with any of `cohorts/`, `tasks/`, `reports/`. Ours, those of installed
 packages (entry point `clinical_symile.catalogs`) and those that are named (in the environment
-variable `CLINICAL_SYMILE_CATALOG` and after `--catalog`) are seen together; the same name in two of
+variable `CLINICAL_SYMILE_CATALOG` and after `--catalog`) are seen together. The same name in two of
 them is an error, so their order decides nothing.
 """
 

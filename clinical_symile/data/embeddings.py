@@ -22,7 +22,7 @@ class Embeddings:
         substitute: for each modality the vector that replaces it where it is missing; None if
             objectives leave a missing modality out.
         spread: True if each embedding is a Gaussian: a vector holds its mean, followed by as many
-            log variances, so that whatever keeps or moves a mean does the same with its variance.
+            log variances. Whatever keeps or moves a mean does the same with its variance.
     """
 
     z: Float[Tensor, "sample modality dim"]

@@ -38,9 +38,9 @@ class SeverityDirection:
     Attributes:
         outcome: the outcome that is more common at the high end, among train samples.
         sign: 1, or -1 where the outcome is more common at the low end of the undirected score.
-        auroc: how well the directed score tells train samples with the outcome from those without:
-            at least 0.5, and near 0.5 if the outcome hardly says which end is worse. None with
-            fewer than ten samples of a class.
+        auroc: how well the directed score tells train samples with the outcome from those without.
+            It is at least 0.5, and near 0.5 if the outcome hardly says which end is worse. None
+            with fewer than ten samples of a class.
     """
 
     outcome: str

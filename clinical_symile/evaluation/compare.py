@@ -173,8 +173,8 @@ def compare_all(
 
     Raises:
         DataError: there are fewer than two runs, two have one name, a trained run has the name of
-            the oracle or of a baseline, nothing is in common, results are of other samples, another
-            store or another task, or files were changed.
+            the oracle or of a baseline. Or the runs have nothing in common, their results are of
+            other samples, stores or tasks, or files were changed.
     """
     names = [run.name for run in runs]
     if len(set(names)) < 2 or len(set(names)) < len(names):

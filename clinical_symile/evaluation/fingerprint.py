@@ -26,7 +26,7 @@ def result_fingerprints(
 
     A fingerprint is a digest of the task, the cohort, the store, the candidate lists and the
     package's version. If the pattern reads a table beside the store, the table's digest follows
-    after a dot, so that an edit outdates the results of this pattern only.
+    after a dot. An edit then outdates the results of this pattern only.
 
     Args:
         task: the evaluated task.

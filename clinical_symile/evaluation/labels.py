@@ -49,7 +49,7 @@ def training_samples(
     )
     if len(np.unique(train.label)) < 2 or not len(tuning.label):
         raise CannotScore(
-            "no model can be fitted to the labels: under this pattern the train split needs "
+            "no model can be fitted to the labels. Under this pattern the train split needs "
             "samples with the outcome and samples without it, and the tuning split at least one "
             "labelled sample.",
             code="CS-S008",

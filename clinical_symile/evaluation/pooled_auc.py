@@ -22,8 +22,8 @@ def pooled_auc_per_query(
 ) -> Float[np.ndarray, " query"]:
     """Compute the component of each query in the pooled AUC; their mean is that AUC exactly.
 
-    With R right scores and W wrong ones, of which n_i are query i's, let A be the share of all
-    R W pairs in which the right score is above the wrong one, ties half; a_i that share for the
+    With R right scores and W wrong ones, of which n_i are query i's, let A be the share of all R W
+    pairs in which the right score is above the wrong one, ties half. Let a_i be that share for the
     right score of query i and all wrong ones, b_i for the wrong scores of query i and all right
     ones. The component of query i is a_i + (n_i R / W) (b_i - A). To first order, resampling the
     components is resampling the right and wrong scores that a query adds.

@@ -107,7 +107,7 @@ def _refuse_other_kinds(row: Result, run: Run) -> None:
     if origin is not None and origin[0] in _OTHER_ORIGINS:
         raise DataError(
             f"{run.path}: the result is of {_OTHER_ORIGINS[origin[0]]} '{row.run}'; expected one "
-            "of a trained run or of the oracle, because no other model is kept with its results. "
+            "of a trained run or of the oracle. No other model is kept with its results. "
             "Evaluate it again into a new folder, and compare the two lines.",
             code="CS-R019",
         )

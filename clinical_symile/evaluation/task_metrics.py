@@ -24,7 +24,7 @@ def task_metrics(
 ) -> list[Metric]:
     """Return the metrics of a task.
 
-    For a task of several parts a metric is the mean over the parts; the column `part` of the
+    For a task of several parts a metric is the mean over the parts. The column `part` of the
     outcome says which part a row belongs to. For several outcomes each outcome also has its own
     metric, named `metric/outcome`.
 

@@ -166,7 +166,7 @@ class _Slopes:
     """Fit many logistic regressions of one variable to the same samples.
 
     Resamples lie close to the whole sample. Their likelihood equations are expanded about its fit,
-    and the expansion is solved instead of the equations; where its error may be too large, Newton's
+    and the expansion is solved instead of the equations. Where its error may be too large, Newton's
     method goes on from there, and else from the prevalence. Rows are fitted some at a time, so that
     the numbers of a step stay in the processor's cache.
     """

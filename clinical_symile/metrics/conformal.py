@@ -7,7 +7,7 @@ the true outcome in at least 1 - e of cases on average, for any model. There is 
 group of patients, another time or another hospital.
 
 Samples of one subject are not exchangeable with others, but subjects are. Each of N subjects with
-m tuning samples counts 1 / (N + 1), and each of its samples 1 / ((N + 1) m); the threshold is the
+m tuning samples counts 1 / (N + 1), and each of its samples 1 / ((N + 1) m). The threshold is the
 smallest at which the counts reach 1 - e. The guarantee is then for a sample of a new subject. With
 one sample per subject this is the k-th smallest value.
 

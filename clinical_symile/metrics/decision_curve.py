@@ -72,7 +72,7 @@ def net_benefit_estimate(
 
     Net benefit is the difference of two proportions: true positives, and false positives weighted
     by t / (1 - t). Its gain over treating everyone is the weighted true negatives minus the false
-    negatives; its gain over treating no one is net benefit itself, and the smaller of the two is
+    negatives. Its gain over treating no one is net benefit itself. The smaller of the two is
     the gain over the better alternative.
 
     Returns:
@@ -104,8 +104,8 @@ def net_benefit_difference(
 ) -> Estimate:
     """Estimate the net benefit of a run minus that of another on the same samples.
 
-    Only samples that one run treats and the other does not count: 1 for a positive, and minus
-    t / (1 - t) for a negative, in favour of the run that treats.
+    Only samples that one run treats and the other does not count. They count 1 for a positive, and
+    minus t / (1 - t) for a negative, in favour of the run that treats.
 
     Args:
         label: 0 or 1.

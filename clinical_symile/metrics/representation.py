@@ -51,7 +51,7 @@ def effective_rank(z: _Vectors) -> float:
     """Compute the exponential of the entropy of the normalised singular values.
 
     It is 1 if all vectors lie on a line through 0, and the dimension if all directions are used
-    equally; it never exceeds the number of samples.
+    equally. It never exceeds the number of samples.
     """
     singular = np.linalg.svd(z, compute_uv=False)
     share = singular[singular > 0] / singular.sum()

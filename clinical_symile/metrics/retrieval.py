@@ -1,6 +1,6 @@
 """Compute retrieval metrics from the candidates that score above or tie with the correct one.
 
-Ties count in expectation, as if broken at random: a model that maps everything to one point reaches
+Ties count in expectation, as if broken at random. A model that maps everything to one point reaches
 the chance level, wherever the correct candidate is in the list. Lists may differ in length; the
 chance level of a metric is that of the actual lists.
 """
@@ -303,7 +303,7 @@ AUC_OVER_SCORES = Metric(
     display_name="AUC over scores",
     description=(
         "The AUC over scores is how often a correct pair scores above a wrong one, over "
-        "all queries: 0.5 is chance level; at 1 one threshold separates all pairs."
+        "all queries. 0.5 is chance level; at 1 one threshold separates all pairs."
     ),
 )
 """Probability that a correct pair scores above a wrong pair of any query."""

@@ -9,9 +9,9 @@ as if one drew until exactly one entry is kept. Entry m is then hidden with prob
 
     q_m = p_m - w_m Π_k p_k.
 
-The rule weakens the dependence on x. Intercepts a and slopes b are therefore solved for, so that
-the mean of q_m is the rate, and a logistic regression of hiding on x_m has the slope SLOPE. Not
-all rates allow this: at high rates most samples keep exactly one entry, whatever x is.
+The rule weakens the dependence on x. Intercepts a and slopes b are therefore solved for. The mean
+of q_m is then the rate, and a logistic regression of hiding on x_m has the slope SLOPE. Not all
+rates allow this: at high rates most samples keep exactly one entry, whatever x is.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Correlate the hiding of modalities, as one event that prevents several measurements does.
 
 Uniform draws become those of a Gaussian copula: z = R^(1/2) Φ⁻¹(u), and u' = Φ(z). A modality with
-rate r is hidden where u' < r. The latent correlation of each pair of modalities is solved for, so
-that the hiding itself, a variable of 0 and 1, has the stated correlation.
+rate r is hidden where u' < r. The latent correlation of each pair of modalities is solved for. The
+hiding itself, a variable of 0 and 1, then has the stated correlation.
 """
 
 from functools import lru_cache

@@ -13,10 +13,10 @@ An entry is hidden if log(u / (1 - u)) - SLOPE · x < a, with u uniform on (0, 1
 each column is solved for on the given samples, so that the hidden share is the rate to the nearest
 sample. A sample may lose all entries.
 
-u depends on the seed, the sample's name and the column's name alone: not on the order of rows, on
-other samples, on other columns, or on the machine. Of two patterns with the same mechanism and
-seed, the one with the higher rate hides all that the other hides, so that curves over rates are
-paired.
+u depends on the seed, the sample's name and the column's name alone. It does not depend on the
+order of rows, on other samples, on other columns, or on the machine. Of two patterns with the same
+mechanism and seed, the one with the higher rate hides all that the other hides. Curves over rates
+are therefore paired.
 
 Source: Rubin, "Inference and missing data", Biometrika 63, 1976, for the three kinds.
 """

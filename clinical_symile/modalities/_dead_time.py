@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-# Leads of a heart change together at nearly every time point: 40 real records rest for at most 13
+# Leads of a heart change together at nearly every time point. 40 real records rest for at most 13
 # time points inside, and for 56 at their ends, where some carts hold the last value.
 _FEWEST_POINTS = 20
 _LONGEST_REST_S = 0.2

@@ -231,7 +231,7 @@ def _window_tags(dataset: Any) -> Any:
     """Return what a window needs, without a negative slope.
 
     A window rises over what the modality LUT puts out, whatever the sign of its slope (PS3.3,
-    section C.11.2.1.2); pydicom lets it fall for a negative one. The range of its result does not
+    section C.11.2.1.2). pydicom lets it fall for a negative one. The range of its result does not
     matter here, since every DICOM is stretched.
     """
     if float(dataset.get("RescaleSlope") or 1) > 0:

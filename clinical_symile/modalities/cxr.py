@@ -29,8 +29,8 @@ class Cxr:
 
     It stores grey levels, air dark and bone bright. Colour becomes grey by luma; transparency is
     put on black. An image of more than 8 bits, and every DICOM, is scaled from its darkest to its
-    brightest pixel, after the rescaling, look-up tables and window of the file. MONOCHROME1 is
-    inverted.
+    brightest pixel. This comes after the rescaling, look-up tables and window of the file.
+    MONOCHROME1 is inverted.
 
     Args:
         folder: folder of the cohort; not read.

@@ -23,7 +23,7 @@ class EcgArray:
     """Adapter of 12-lead ECGs in an array of scaled recordings, `[sample, 1, time, lead]`.
 
     In such an array each recording ranges from -1 to 1 over all leads; its millivolts are lost. It
-    stores steps above the lowest value, as many as the recording was digitised in, so that the
+    stores steps above the lowest value, as many as the recording was digitised in. The
     result equals the array to the precision of float32. If the number of steps cannot be
     determined, it stores 65,535 steps.
 

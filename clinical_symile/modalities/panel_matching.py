@@ -34,7 +34,7 @@ class PanelMatch:
     ) -> Float[np.ndarray, "sample wanted"]:
         """Return stored values as values of the wanted panel, NaN for what is lacking.
 
-        Converted values are rounded to the digits that a float32 holds, so that 0.97 g/L is as much
+        Converted values are rounded to the digits that a float32 holds. Then 0.97 g/L is as much
         as 97 mg/dL, and not a little less than all train values of 97.
         """
         found = np.full((len(values), len(self.columns)), np.nan, dtype=values.dtype)

@@ -2,7 +2,7 @@
 
 A contrastive loss needs all embeddings of a batch at once, but not all activations. Each chunk is
 encoded without keeping activations. Once the gradient of the loss with respect to its embeddings is
-known, the chunk is encoded again, with the same random draws, and the gradient is propagated. This
+known, the chunk is encoded again, with the same random draws. Then the gradient is propagated. This
 is gradient caching (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
 Setup", 2021, https://arxiv.org/abs/2101.06983), by PyTorch's checkpointing. It is exact if the
 embedding of a sample depends on no other sample of the batch.

@@ -189,7 +189,7 @@ def _chunking_problems(task: Pretraining, encoders: Mapping[str, nn.Module]) -> 
         f"{f' and {len(found) - 3} other layers' if len(found) > 3 else ''}; expected none, since "
         f"encode_at_a_time = {task.encode_at_a_time} would change its gradients. Take an encoder "
         'without it, leave encode_at_a_time out, or set batch_statistics = "parts" to have each '
-        "part normalised by its own statistics, which is not what a whole batch learns."
+        "part normalised by its own statistics. That is not what a whole batch learns."
         for name, found in layers.items()
         if found
     ]

@@ -19,9 +19,9 @@ from clinical_symile.objectives.views import View
 class Objective(nn.Module):
     """A contrastive loss, with a learned logit scale if it has one, and its score.
 
-    Every objective keeps one promise: the embedding of an unavailable modality may hold any value,
-    such as NaN, and neither the loss, nor a gradient, nor a score changes. A batch that the loss
-    cannot be computed on raises an error.
+    Every objective keeps one promise. The embedding of an unavailable modality may hold any value,
+    such as NaN; neither the loss, nor a gradient, nor a score changes. A batch that the loss cannot
+    be computed on raises an error.
 
     An objective gives `batch_loss` and, where CLIP's sum of inner products is not its score,
     `score`. One that divides its work over processes gives `distributed_loss` instead. One that

@@ -17,7 +17,7 @@ class Cacr(Objective):
     """Contrast positives with one another and negatives with one another.
 
     For an embedding z of a sample, attraction is the mean of ‖z - z_v‖² over the sample's other
-    modalities v, weighted by softmax(τ₊ ‖z - z_v‖²); repulsion is the mean of ‖z - z_j‖² over all
+    modalities v, weighted by softmax(τ₊ ‖z - z_v‖²). Repulsion is the mean of ‖z - z_j‖² over all
     embeddings of other samples, weighted by softmax(-τ₋ ‖z - z_j‖²). The loss is the mean of
     attraction minus repulsion over embeddings with a partner.
 

@@ -15,7 +15,7 @@ class DistilledClip(Objective):
     """CLIP whose targets are in part the probabilities of a slowly following teacher.
 
     The target of sample i is (1 - share) at its own partner and share · softmax_j(s ⟨x'_i, y'_j⟩),
-    with x' and y' the teacher's embeddings and without gradient. With share = 0 it is CLIP.
+    with x' and y' the teacher's embeddings, without gradient. With share = 0 it is CLIP.
 
     Source: Li et al., "Align before Fuse", NeurIPS 2021, https://arxiv.org/abs/2107.07651. From
     knowledge of the paper, which was not read again; without its fusion, matching and language

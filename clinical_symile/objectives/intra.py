@@ -20,7 +20,7 @@ from clinical_symile.objectives.views import View
 class IntraClip(Objective):
     """Contrast every pair of modalities, and each modality with itself.
 
-    The batch is encoded a second time with a stretch of every input hidden: columns of an image and
+    The batch is encoded a second time with a stretch of every input hidden. Columns of an image and
     time of a signal are zero, analytes of labs look like those that were not measured. To CLIP's
     loss comes the cross-entropy of finding a recording's own second embedding, which has no
     gradient, averaged over modalities that two samples have. Substitutes of missing recordings take

@@ -20,7 +20,7 @@ class AucLoss(Objective):
 
     With S = s ⟨x_i, y_j⟩, "query" averages log(1 + exp(S_ij - S_ii)) over i ≠ j for every ordered
     pair of modalities. "global" compares each positive with the negatives of all queries, log(1 +
-    exp(S_jk - S_ii)) over i and j ≠ k, so that thresholds carry over between queries; it needs n³
+    exp(S_jk - S_ii)) over i and j ≠ k, so that thresholds carry over between queries. It needs n³
     operations in memory that grows with n. Both bound 1 - AUC up to the factor log 2.
 
     Source: the Mann-Whitney form of the logistic loss on pairs, see Gao and Zhou, "On the

@@ -87,7 +87,7 @@ class SigmoidSymile(Objective):
     """Judge each combination of one measurement of every modality: of one sample or not.
 
     The loss is (1/n) Σ log(1 + exp(-y (s Σ_d Π_m z_m,d + b))) over all combinations of the batch
-    whose members are available; y is 1 if all belong to one sample. n counts complete samples.
+    whose members are available. y is 1 if all belong to one sample. n counts complete samples.
 
     Source: the sigmoid loss of Zhai et al. (see `siglip_loss`) with the logits of Saporta et al.,
     "Contrasting with Symile", NeurIPS 2024; the combination is this project's.

@@ -56,8 +56,8 @@ class Gram(Objective):
     `score` is -V of the candidate with the query's available modalities.
 
     Source: Cicchetti et al., "Gramian Multimodal Representation Learning and Alignment", ICLR 2025,
-    https://arxiv.org/abs/2412.11959. The paper has one anchor, and a temperature that may cross 0;
-    here every modality is the anchor in turn, and the temperature's logarithm is learned.
+    https://arxiv.org/abs/2412.11959. The paper has one anchor, and a temperature that may cross 0.
+    Here every modality is the anchor in turn, and the temperature's logarithm is learned.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

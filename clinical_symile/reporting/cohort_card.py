@@ -231,8 +231,8 @@ def examples(store: CohortStore) -> list[list[tuple[str, str, Picture | None]]]:
 def recorded_words(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Count the rows that list a recording of each modality, before any file was opened.
 
-    Where a count that adds up to such a number is withheld, the number is rounded down to tens:
-    otherwise the count would follow from it.
+    Where a count that adds up to such a number is withheld, the number is rounded down to tens.
+    Otherwise the count would follow from it.
     """
     numbers = []
     for modality in manifest["modalities"]:

@@ -8,10 +8,10 @@ V(θ) = (θ (1 - θ) + (m + n - 2) (B(θ) - θ²)) / (m n),
 
 with B(θ) the probability that two normal variables of correlation 1/2 are both below the quantile
 of θ: a positive above two negatives, or two positives above a negative. An observed area of 1 has
-an interval too. c adapts it to the data: the larger of 1, the design effect of clustered samples
-(Obuchowski's variance over DeLong's), and Obuchowski's variance over V(A). It is shrunk towards its
-largest value under Kish's bound, all samples of a subject equal, with the weight of half a degree
-of freedom against the effective number of subjects of the rarer class minus 1.
+an interval too. c adapts it to the data. c is the largest of 1, the design effect of clustered
+samples (Obuchowski's variance over DeLong's), and Obuchowski's variance over V(A). It is shrunk
+towards its largest value under Kish's bound, all samples of a subject equal, with the weight of
+half a degree of freedom against the effective number of subjects of the rarer class minus 1.
 
 The difference of two areas has score limits too. For a difference δ, both areas are moved to the
 nearest pair that differs by δ: the area that is known less well moves more. The variances are those

@@ -4,7 +4,7 @@ An interval over samples would be too narrow: those of one subject are not indep
 the same resamples are joint, so that differences, sums and ranks have correct intervals.
 
 Resamples depend on the subjects and the seed alone. Metrics of the same samples, such as those of a
-task under many patterns, share the resamples; each interval is the same as if computed alone.
+task under many patterns, share the resamples. Each interval is the same as if computed alone.
 
 Source: Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press,
 1997: percentile and BCa intervals.
@@ -64,7 +64,7 @@ class Resampled:
         a = Σ d³ / (6 (Σ d²)^1.5), where d is the mean of `left_out` minus each value, the ends are
         the quantiles Φ(z₀ + (z₀ + z) / (1 - a (z₀ + z))) for z = ∓1.96. Where all resamples lie on
         one side of the value, or the value is undefined without some subject, the BCa interval is
-        undefined, and the percentile interval is returned.
+        undefined. Then the percentile interval is returned.
 
         Source: Efron, "Better bootstrap confidence intervals", JASA 82, 1987.
         https://doi.org/10.2307/2289144

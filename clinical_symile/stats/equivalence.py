@@ -2,7 +2,7 @@
 
 The estimate of the difference must be approximately normal with a known standard error, as it is
 from some tens of subjects on. Choose the margin before you see the data, in units of the metric,
-from what a loss would mean for patients; nothing here can choose it.
+from what a loss would mean for patients. Nothing here can choose it.
 
 Sources: Schuirmann, "A comparison of the two one-sided tests procedure and the power approach",
 Journal of Pharmacokinetics and Biopharmaceutics 15, 1987, https://doi.org/10.1007/BF01068419.

@@ -200,9 +200,9 @@ def mcnemar(
 ) -> TestResult:
     """Test whether two runs are correct equally often; pairs that agree carry no information.
 
-    With one sample per subject, b pairs favour the run and c its baseline; p is that of a fair
+    With one sample per subject, b pairs favour the run and c its baseline. p is that of a fair
     coin, with half the probability of the observed count (mid-p). With several samples of a
-    subject, the sums of b - c of each subject are squared: Σ² / Σ(squares) is χ² with one degree
+    subject, the sums of b - c of each subject are squared. Σ² / Σ(squares) is χ² with one degree
     of freedom for many subjects.
 
     Args:

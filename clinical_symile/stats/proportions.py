@@ -8,7 +8,7 @@ k where all samples are equal, because then nothing is known of it. The quantile
 N² / Σm² - 1 degrees of freedom, the effective number of subjects: one heavy subject leaves few.
 
 Values with mean p have at most the variance p (1 - p), that of zeros and ones. The variance of a
-sample is shrunk towards it with the weight of one subject, because few subjects seldom show the
+sample is shrunk towards it with the weight of one subject. Few subjects seldom show the
 tail of a skewed distribution. Zeros and ones are not affected.
 
 The choice is from simulation: `benchmarks/coverage_study.py`, see `docs/explanation/statistics.md`.
@@ -123,7 +123,7 @@ def paired_difference(
     """Estimate the mean of paired differences from the limits of the mean gain and the mean loss.
 
     A sample has a gain or a loss, as a share of the largest observed difference. Both means have
-    Wilson limits with an effective size, and MOVER combines them; the correlation is that of two
+    Wilson limits with an effective size, and MOVER combines them. The correlation is that of two
     quantities of which one is always 0. With one binary sample per subject, gain and loss are the
     two discordant proportions.
 

@@ -58,7 +58,7 @@ def jackknife(
     """Compute values without each subject in turn; above 1,000, without each of 1,000 groups.
 
     In expectation a group adds as much to the sum of squared or cubed differences as its subjects
-    add one by one, so that the acceleration of BCa can be estimated either way.
+    add one by one. The acceleration of BCa can therefore be estimated either way.
 
     Raises:
         ValueError: as in `resample_metric`.

@@ -1,7 +1,7 @@
 """Decompose the variance of a metric into subjects, training seeds and their interaction.
 
 Runs that differ by seed alone are evaluated on the same subjects. The metric of seed s is
-μ + people + seed + both: *people* is shared by all runs, *seed* is the effect of the seed for all
+μ + people + seed + both. *people* is shared by all runs, *seed* is the effect of the seed for all
 subjects, *both* its effect for these subjects only. A bootstrap over subjects, shared by all runs,
 gives their variances:
 
@@ -116,10 +116,10 @@ def difference_over_seeds(
     """Test the difference of two methods over subjects and seeds together.
 
     The variance has a part of subjects, from the bootstrap of the difference of means, and a part
-    of each method's seeds. The interaction of seeds and subjects is in both; it is taken out of
-    one, once of the seeds and once of the subjects, and the larger variance with the fewer degrees
-    of freedom is used, so that the test keeps its size with few seeds. The distribution is
-    Student's with Satterthwaite's degrees of freedom.
+    of each method's seeds. The interaction of seeds and subjects is in both. It is taken out of
+    one, once of the seeds and once of the subjects. The larger variance with the fewer degrees of
+    freedom is used, so that the test keeps its size with few seeds. The distribution is Student's
+    with Satterthwaite's degrees of freedom.
 
     Args:
         values: of two methods, the metric of each run on all samples.

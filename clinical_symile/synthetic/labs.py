@@ -1,8 +1,8 @@
 """Draw a synthetic panel of blood labs with given signs.
 
 Each sign shifts three analytes. A model receives percentiles, which hide the gap between a normal
-and an abnormal value, so a single analyte near its cut-off would not show the sign. The other
-analytes do not depend on any sign.
+and an abnormal value. A single analyte near its cut-off would therefore not show the sign. The
+other analytes do not depend on any sign.
 """
 
 from collections.abc import Sequence

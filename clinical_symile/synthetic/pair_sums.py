@@ -7,7 +7,7 @@ term ranks nothing. Two such scores bound what the objective can learn:
   pair margins of the world and no interaction of three (Bishop, Fienberg and Holland, Discrete
   Multivariate Analysis, 1975, chapter 3), found by iterative proportional fitting. It is exact.
 - `BestPairSums`: the highest recall@1 of any f and g that a search finds. Recall is not concave in
-  f and g, so the value is a lower bound of the supremum, and a longer search finds a higher one. In
+  f and g, so the value is a lower bound of the supremum. A longer search finds a higher one. In
   a world of three words, whose orders can all be listed, it is 2 % below the supremum. The search
   amplifies rounding: another processor finds other tables, as another seed does, with recalls up to
   0.03 apart in the worlds of the catalog. It is above the recall of `PairSums`: tables may give up
@@ -145,8 +145,8 @@ def best_pair_sums(
     """Search f(first, target) + g(second, target) with the highest expected recall@1.
 
     Each start climbs a smoothed recall by L-BFGS while the smoothing shrinks. The tables with the
-    highest exact recall then climb again from a random point near them, and are replaced where that
-    is higher (iterated local search: Lourenço, Martin and Stützle, 2003).
+    highest exact recall then climb again from a random point near them. They are replaced where
+    that is higher (iterated local search: Lourenço, Martin and Stützle, 2003).
 
     Args:
         joint: probabilities of the words; the target's are the last axis.

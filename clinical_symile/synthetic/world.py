@@ -10,7 +10,7 @@ Each admission has latent factors, all fair coins:
   5.1. https://arxiv.org/abs/2411.01053
 
 Each modality shows a word of `bits` bits: the redundant factors lowest, then the unique, then the
-synergistic. A measurement depends on the factors only through its word, so it holds no more
+synergistic. A measurement depends on the factors only through its word. It holds no more
 information about the other modalities or the outcome than its word.
 """
 

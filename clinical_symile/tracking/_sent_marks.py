@@ -10,7 +10,7 @@ NOTE_TAG = "mlflow.note.content"
 _PREFIX, NOTE_SENT_TAG = "mlflow.clinical_symile.", "mlflow.clinical_symile.note"
 METRIC_NAMES, PARAMETERS, TAGS = "names", "parameters", "tags"
 _DIGITS, _MARKS_PER_TAG = 8, 500
-# Copies of version 0.2.0 and earlier have no marks: there, these are a sync's, all parameters are,
+# Copies of version 0.2.0 and earlier have no marks. There, these are a sync's, all parameters are,
 # and no tag but those that a sync sends now.
 _OUR_METRICS = ("classification/", "retrieval/")
 _OUR_NOTE = "| task | modalities | metric |"

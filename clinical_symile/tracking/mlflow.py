@@ -87,7 +87,7 @@ def sync_run(
     The cohort is the experiment, the training a run in it, every evaluated task a run nested there.
     Syncing again, during training or after a failure, sends what is new and repeats nothing. If
     anything sent earlier has changed, because training began again or a number was dropped, the
-    copy is made anew and the earlier copy moves to MLflow's bin; what a user added there moves to
+    copy is made anew. The earlier copy moves to MLflow's bin. What a user added there moves to
     the new copy. `run.toml` then says where the copy is.
 
     Args:

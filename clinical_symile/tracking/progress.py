@@ -1,6 +1,8 @@
 """Show progress bars on a terminal or in a notebook, and nothing elsewhere."""
 
+import html
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -8,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 Progress = Callable[[int, int], None]
 # Makes a progress bar from its label.
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
+# A notebook is sent a new picture of a bar at most this often.
+_SECONDS_BETWEEN = 0.1
 
 
 @contextmanager
@@ -30,7 +34,10 @@ def progress_bar(label: str) -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     console = Console(file=sys.stderr)
-    if not (console.is_terminal or console.is_jupyter):
+    if console.is_jupyter:
+        yield _notebook_bar(label)
+        return
+    if not console.is_terminal:
         yield _ignore
         return
     columns = (
@@ -42,6 +49,24 @@ def progress_bar(label: str) -> Iterator[Progress]:
     with RichProgress(*columns, console=console) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _notebook_bar(label: str) -> Progress:
+    """Show a bar below the cell of a notebook; Rich would need `ipywidgets` for it."""
+    from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
+
+    handle = display(HTML(html.escape(label)), display_id=True)
+    shown = 0.0
+
+    def update(done: int, total: int) -> None:
+        nonlocal shown
+        if done < total and time.monotonic() < shown + _SECONDS_BETWEEN:
+            return
+        shown = time.monotonic()
+        bar = f'<progress value="{done}" max="{total}"></progress>'
+        handle.update(HTML(f"{html.escape(label)} {bar} {done}/{total}"))
+
+    return update
 
 
 def no_progress_bar(label: str) -> AbstractContextManager[Progress]:

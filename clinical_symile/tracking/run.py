@@ -284,7 +284,7 @@ class Run:
         """Write the results of a task; a pattern that was evaluated before is replaced.
 
         New rows take the place of those of their pattern. Rows of an earlier definition of the
-        task, on other candidates or another store, are dropped, as are the tables of patterns that
+        task, on other candidates or another store, are dropped. So are the tables of patterns that
         have no row any more, or no tuning rows. The analysis of the task becomes outdated.
 
         Args:

@@ -90,7 +90,7 @@ def sqlite_uri(path: Path) -> str:
 def sqlite_path(uri: str) -> Path | None:
     """Return the file of the SQLite database that a tracking URI names; None for another one.
 
-    MLflow would take what follows a `?` for a query, and write another file: such a path is quoted
+    MLflow would take what follows a `?` for a query, and write another file. Such a path is quoted
     here, and a run is not synced to it.
 
     >>> sqlite_path("sqlite:///file:/what%3F/mlflow.db?uri=true").as_posix()

@@ -71,7 +71,7 @@ class Learner(nn.Module):
             batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
                 dataclass.
             side: the fields of the batch's `SideInformation`; encoders do not read it.
-            generator: draws the objective's negatives; its seed is also used for what encoders
+            generator: draws the objective's negatives. Its seed is also used for what encoders
                 draw, such as dropout, and for what the objective draws for its views.
             fabric: the processes.
             progress: the share of the training's steps that were done before.

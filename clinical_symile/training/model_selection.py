@@ -66,12 +66,12 @@ def tc_estimate(
 ) -> float | None:
     """Estimate the total correlation in nats as log K - loss; None if the loss gives no estimate.
 
-    K is the number of candidates of an anchor, its own included: n for shuffled negatives, n^(M-1)
-    for all, with n the samples of the batch. The samples must be complete, so that K is the same
-    for all anchors, and not from the training split. The expectation of log K - loss is at most
-    the total correlation if candidates are drawn from the product of the marginals. The candidates
-    of one batch share members, so that a finite sample may lie above. The estimate is at most
-    log K.
+    K is the number of candidates of an anchor, its own included. It is n for shuffled negatives,
+    n^(M-1) for all, with n the samples of the batch. The samples must be complete, so that K is the
+    same for all anchors, and not from the training split. The expectation of log K - loss is at
+    most the total correlation if candidates are drawn from the product of the marginals. The
+    candidates of one batch share members, so that a finite sample may lie above. The estimate is at
+    most log K.
 
     Source: Saporta et al., "Contrasting with Symile", NeurIPS 2024. https://arxiv.org/abs/2411.01053
 

@@ -65,8 +65,8 @@ def train(
 
     Raises:
         DataError: the folder has a run of another task, store or seed, or the name of the oracle
-            or of a baseline; or too few samples can be used to train or to select the best epoch;
-            or files of the run were changed; or see `start_record`.
+            or of a baseline, its files were changed, too few samples can be used to train or to
+            select the best epoch, or see `start_record`.
         DefinitionError: see `build_learner` and `start_record`.
         ClinicalSymileError: the machine has fewer GPUs than `devices`, or an operation has no
             deterministic algorithm.

@@ -25,6 +25,7 @@ _LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 _LOADED = re.compile(
     r"""(?:\bsrc=|<link (?![^>]*rel="?(?:canonical|prev|next))[^>]*href=)["']?(https?://[^"'\s>]+)"""
 )
+_PICTURE = re.compile(r"""<img [^>]*\bsrc="(?!data:)([^"]+)"[^>]*>(?!\s*</a>)""")
 _BESIDE = "repository"
 _LOG = get_plugin_logger("site")
 
@@ -62,6 +63,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return link[1] + posixpath.relpath(target, posixpath.dirname(here) or ".") + link[3]
 
     return _LINK.sub(moved, markdown)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let every picture open in its own size: on a phone its text is too small to read."""
+    return _PICTURE.sub(lambda found: f'<a href="{found[1]}">{found[0]}</a>', html)
 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:

@@ -1,4 +1,6 @@
 import io
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +22,23 @@ def test_a_terminal_shows_the_label_and_the_count(monkeypatch: pytest.MonkeyPatc
         update(3, 4)
     assert "Train" in terminal.getvalue()
     assert "3/4" in terminal.getvalue()
+
+
+def test_a_notebook_shows_a_bar_without_any_further_package(monkeypatch: pytest.MonkeyPatch):
+    shown: list[str] = []
+    handle = SimpleNamespace(update=shown.append)
+    notebook = SimpleNamespace(HTML=str, display=lambda *a, **k: shown.append(*a) or handle)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=notebook))
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with progress_bar("Train <a>") as update:
+        for done in range(100):
+            update(done, 100)
+        update(100, 100)
+    assert shown[0] == "Train &lt;a&gt;"
+    assert len(shown) < 50, "as fast as steps are, a notebook is sent ten bars a second"
+    assert '<progress value="100" max="100">' in shown[-1]
+    assert shown[-1].endswith("100/100")
 
 
 @pytest.mark.parametrize("bar", [progress_bar, no_progress_bar])

@@ -59,7 +59,7 @@ class EvaluationFields(TaskTable):
         metrics: names of metrics.
         primary: the metric to read first.
         interval: how confidence intervals are built from bootstrap resamples of subjects: `bca`
-            corrects for bias and skewness, `percentile` does not; by default, as each metric says.
+            corrects for bias and skewness, `percentile` does not. By default, as each metric says.
         default: False leaves the task out unless it is named: by `evaluate`, `compare` and reports.
         margin: non-inferiority margin on the primary metric; no such claim without it.
     """

@@ -1,7 +1,7 @@
 """Find equal and nearly equal measurements, by exact digests and locality-sensitive hashes.
 
 An image is reduced to 32 by 32 means without its broad shades, a signal to 25 means per second of
-each lead; both are standardized. The hash has one bit for each of 128 random directions: the sign
+each lead. Both are standardized. The hash has one bit for each of 128 random directions: the sign
 of the projection. Two measurements with correlation r differ in a share arccos(r) / π of the bits
 (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002,
 https://doi.org/10.1145/509907.509965). Pairs that agree in one of eight parts of the hash and

@@ -49,7 +49,7 @@ def write_store(predictions: Predictions, out: Path) -> CohortStore:
 
     Raises:
         DataError: the file has no labels, knows none of an outcome, or has two labels of one
-            outcome or two subjects for one sample; nothing is written.
+            outcome or two subjects for one sample. Nothing is written.
     """
     table: Any = with_sample_keys(predictions)
     if "outcome" not in table:

@@ -112,8 +112,8 @@ def read_like_training(
 ) -> tuple[CohortStore, list[str]]:
     """Return another cohort as encoders read it that were trained on another store.
 
-    Statistics are those of the training store. Labs are matched by the name of the analyte: units
-    are converted, an analyte that the store lacks counts as not observed, and one that the encoders
+    Statistics are those of the training store. Labs are matched by the name of the analyte. Units
+    are converted; an analyte that the store lacks counts as not observed, and one that the encoders
     do not know is not read. All else must be the same.
 
     Args:

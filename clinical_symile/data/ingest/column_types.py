@@ -41,7 +41,7 @@ def conversion(column: str, kind: str, *, check: bool = False) -> str:
     """Return the SQL expression that converts a text column into a declared type.
 
     Blank cells and NaN become NULL. A number with a fraction is not a BIGINT. A date has its year
-    first unless the type names a format, and no year is before 1000: DuckDB reads 5/12/31 as a day
+    first unless the type names a format, and no year is before 1000. DuckDB reads 5/12/31 as a day
     of the year 5, and 10:00 PM as 10:00.
 
     Args:

@@ -1,6 +1,6 @@
 """Advise on a column whose values are not of its declared type.
 
-The advice must hold when it is followed to the letter: it never leaves a column empty, never takes
+The advice must hold when it is followed to the letter. It never leaves a column empty, never takes
 a day for a month, and never takes a comma between thousands for a decimal one.
 """
 

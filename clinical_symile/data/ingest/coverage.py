@@ -1,6 +1,6 @@
 """Report modalities, analytes and columns that no sample has, and values in another unit.
 
-Each is a count that a later step would take for granted: `prepare` and its dry run warn of it, and
+Each is a count that a later step would take for granted. `prepare` and its dry run warn of it, and
 `audit` reports it again from the manifest.
 """
 
@@ -194,8 +194,8 @@ def _missing_modality(samples: _Samples, name: str, adapter: Any) -> CoveragePro
         reason="modality-missing",
         modality=name,
         sentence=f"modality {name}: no sample of {samples.rows_text} has it{although}. "
-        "Check that ids are written alike in all tables (007 is not 7), that times are read in "
-        "the right format, and the conditions of the query.",
+        "Check that ids are written alike in all tables (007 is not 7), and that times are read "
+        "in the right format. Check the conditions of the query.",
     )
 
 

@@ -1,7 +1,7 @@
 """Name a table's columns in messages only where its first line is a header.
 
 DuckDB takes the first line of a CSV for its header. If that line is a row of values, the "names"
-are an id, a date and a result of a patient, and no message may contain them. A first line counts
+are an id, a date and a result of a patient. No message may then contain them. A first line counts
 as a header if every name in it looks like a name and the cohort's own files name two of them.
 Otherwise messages also omit the text of DuckDB's errors.
 """

@@ -72,8 +72,9 @@ def decode(
 ) -> Decoded:
     """Read every recording into one array per modality.
 
-    Finished chunks are recorded in the journal of the folder and are not read again, unless a file
-    of theirs has another size or time since, or their measurements are not as they were written.
+    Finished chunks are recorded in the journal of the folder and are not read again. The exceptions
+    are chunks of which a file has another size or time since, or whose measurements are not as they
+    were written.
 
     Args:
         cohort: the cohort, with its modalities.

@@ -2,7 +2,7 @@
 
 Rows without a partner are normal: a laboratory sees people whom the cohort does not contain. Such
 an id stays without a partner however it is written. An id that finds one as soon as leading zeros,
-a fraction of zeros, blanks and case are ignored is another matter, so the first one is reported.
+a fraction of zeros, blanks and case are ignored is another matter. It is reported.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -60,7 +60,7 @@ def spelling_sentences(
             yield (
                 f"table {left.table}: {format_part(rows, total)} of {total} rows have "
                 f"{format_count(ids)} ids in {left.column} that {right.table} writes otherwise in "
-                f"{right.column} (leading zeros, .0, blanks or case), so they are not joined. "
+                f"{right.column} (leading zeros, .0, blanks or case). They are not joined. "
                 "Write ids alike in both tables, or convert them in the query."
             )
 

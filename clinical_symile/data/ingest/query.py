@@ -108,7 +108,7 @@ def make_samples(
 
     Raises:
         DataError: the file is not one query, or the query does not parse, bind or run on these
-            tables; every column with values of another than its declared type is named, with
+            tables. Every column with values of another than its declared type is named, with
             their number.
     """
     if cohort.samples.sql:

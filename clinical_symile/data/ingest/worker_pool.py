@@ -1,7 +1,7 @@
 """Read chunks of samples in one process per core and survive a process that dies.
 
 If a process dies, the chunks in progress are read again, sample by sample and then modality by
-modality, so that only the file that killed the process is rejected. Where a single process reads
+modality. Then only the file that killed the process is rejected. Where a single process reads
 and dies, the next call does so with the chunk that it had begun.
 """
 

@@ -70,7 +70,7 @@ def subgroup_results(
 def groupings(store: CohortStore) -> dict[str, Shaped[np.ndarray, " sample"]]:
     """Return the level of every sample, by subgroup: the cohort's, and the present modalities.
 
-    Levels that fewer than ten subjects of the store have are joined under one name: such a label
+    Levels that fewer than ten subjects of the store have are joined under one name. Such a label
     may name a person, and these tables leave the run's folder.
     """
     names = np.array(store.modalities)

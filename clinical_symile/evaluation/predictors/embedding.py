@@ -36,7 +36,7 @@ from clinical_symile.registry.families import OBJECTIVES, PROBES
 from clinical_symile.training.supervised import LabelledRows
 
 # Scores held at a time for candidate lists. The queries of a block are scored with the union of
-# their candidates: a larger block computes a smaller part of scores that a list asks for.
+# their candidates. A larger block computes a smaller part of scores that a list asks for.
 _CELLS = 2**18
 
 

@@ -71,8 +71,8 @@ class ExternalRiskPredictor:
         if lacking:
             raise DataError(
                 f"{self.file}: lacks {lacking} of {len(needed)} samples that task '{task.name}' "
-                f"scores under '{pattern.name}'; expected a prediction of {outcome} for each, "
-                "because all models are compared on the same samples. Add them.",
+                f"scores under '{pattern.name}'; expected a prediction of {outcome} for each. All "
+                "models are compared on the same samples. Add them.",
                 code="CS-M009",
             )
         return found.reindex(rows).to_numpy(dtype=np.float64)

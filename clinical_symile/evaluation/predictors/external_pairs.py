@@ -96,7 +96,7 @@ class ExternalPairsPredictor:
             raise DataError(
                 f"{self.file}: lacks {int(lacking.sum())} of {int(needed.sum())} pairs that task "
                 f"'{task.name}' needs, such as {some}; expected a score for each query with each "
-                "of its candidates, because all models rank the same ones. Add them.",
+                "of its candidates. All models rank the same ones. Add them.",
                 code="CS-M009",
             )
         return np.where(needed, self.scores[place], -np.inf)

@@ -32,8 +32,8 @@ class TileBuffer:
 class TileSide:
     """Some of the matrices, and the matrix of the products of their rows.
 
-    A tile of a side gives rows for each of its matrices: a slice of the last one, whose rows are
-    combined with each combination of rows of the others.
+    A tile of a side gives rows for each of its matrices. These are a slice of the last one, whose
+    rows are combined with each combination of rows of the others.
 
     Args:
         matrices: the matrices; the last one's rows vary fastest.

@@ -1,7 +1,7 @@
 """Log-sum-exps and sums of rows and columns of any matrix of scores, computed tile by tile.
 
 A score compares each sample of a left side with each sample of a right side. The matrix of all
-scores is never in memory: forward, each tile is reduced at once; backward, each tile is computed
+scores is never in memory. Forward, each tile is reduced at once. Backward, each tile is computed
 again and its gradient follows from the log-sum-exps of its rows and columns. Memory grows linearly
 with the number of samples, as in `tiled.product_logsumexp`, which is faster for inner products.
 """

@@ -13,8 +13,8 @@ the log-sum-exp of the logits of the combinations with that row,
 All of them are computed from the same cube, whose logits are never stored as a whole. T is linear
 in each matrix, so that s is multiplied into one of them.
 
-Forward. The matrices are divided into two sides, so that the cube is one product T = A Bᵀ: a row of
-A is the product of a combination of rows from the left side, a row of B of one from the right. The
+Forward. The matrices are divided into two sides, so that the cube is one product T = A Bᵀ. A row of
+A is the product of a combination of rows from the left side; a row of B of one from the right. The
 product is computed in tiles, some rows of A with some rows of B. A tile adds to every L_m that it
 meets and is discarded.
 

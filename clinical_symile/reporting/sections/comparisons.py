@@ -43,7 +43,7 @@ def draw_differences(
             "Two runs on the same samples. A point is the difference between them, the line its "
             "95 % confidence interval from a paired bootstrap over subjects. Where the line "
             "touches zero, these data do not tell which run is better. Among many comparisons some "
-            "lines miss zero by chance: p (Holm) adjusts for all of them{}, and only a run with "
+            "lines miss zero by chance. p (Holm) adjusts for all of them{}. Only a run with "
             "p below 0.05 is called better. <code>comparisons.jsonl</code> names the test of each "
             "p-value."
         ).format(named),

@@ -39,7 +39,7 @@ def draw_decision_curve(
         heading="Would acting on the predictions help?",
         text="Suppose that every patient with a risk above a threshold is treated. Net benefit "
         "counts correctly treated patients per hundred, minus wrongly treated ones weighted by the "
-        "threshold: at a threshold of 20 %, four unnecessary treatments weigh as much as one "
+        "threshold. At a threshold of 20 %, four unnecessary treatments weigh as much as one "
         "missed patient. A run is useful where its line lies above both treating everybody "
         "(dotted) and treating no one (zero). The table has its gain over the better of the two.",
         panels=panels,

@@ -36,14 +36,15 @@ def draw_mask_statistics(*, scores: ResultTable, tasks: TaskTables) -> Content |
         return None
     return Content(
         heading="What do the masks hide?",
-        text="The share of admissions with all and with none of their query modalities, the "
-        "correlation of the hiding of two modalities, the slope of the log odds of hiding per "
-        "standard deviation of what it depends on, and how well the mask alone predicts the "
-        "outcome. An admission with none is answered at chance level. Severity is the position of "
-        "a measurement along the direction in which patients differ most. Where the cohort names "
-        "an outcome that says which end is worse, the table has it, and how well severity predicts "
-        "it in the train split; an AUROC near 0.5 says hardly anything. Elsewhere the end that is "
-        "hidden more often is arbitrary.",
+        text="The table has the shares of admissions with all and with none of their query "
+        "modalities, and the correlation between the hiding of two modalities. It also has the "
+        "slope of the log odds of hiding per standard deviation of what it depends on. The last "
+        "column is how well the mask alone predicts the outcome. An admission with none is "
+        "answered at chance level. Severity is the position of a measurement along the "
+        "direction in which patients differ most. Where the cohort names an outcome that says "
+        "which end is worse, the table has it. The table also says how well severity predicts "
+        "it in the train split. An AUROC near 0.5 says hardly anything. Elsewhere the end that "
+        "is hidden more often is arbitrary.",
         panels=panels,
     )
 

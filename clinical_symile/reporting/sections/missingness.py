@@ -74,8 +74,8 @@ def draw_degradation(
         "loses every modality is answered at chance level."
         + " The dashed line is the oracle."
         * has_oracle
-        + " “More often by their own values” means: the further a measurement lies towards one end "
-        "of the direction in which patients differ most, the more often it is hidden. "
+        + " “More often by their own values” refers to the direction in which patients differ "
+        "most. The further a measurement lies towards one end, the more often it is hidden. "
         + _worse_end(scores, tasks)
         + oracle * has_oracle,
     )
@@ -126,7 +126,7 @@ def draw_trained_with(
         text=Markup(
             "A column is a training method, a row a missingness pattern of the evaluation: darker "
             "is higher. <strong>Bold</strong> is the best of its row, and each run that cannot be "
-            "told from it: the interval of their difference includes 0, or p is not below 0.05 "
+            "told from it. The interval of their difference includes 0, or p is not below 0.05 "
             "after adjusting for all {}."
         ).format(adjusted),
         panels=panels,

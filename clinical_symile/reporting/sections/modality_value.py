@@ -46,7 +46,7 @@ def draw_modality_value(
         heading="What does each modality contribute?",
         text="The gain from adding a modality, averaged over all orders of adding them (its "
         "Shapley value). The values add up to the whole gain above chance level. “Together” is "
-        "what several modalities give beyond their single values: right of zero they complement "
+        "what several modalities give beyond their single values. Right of zero they complement "
         "each other (synergy), left of zero they repeat each other (redundancy).",
         panels=panels,
         legend=method_legend(methods, best=ORACLE_LABEL * has_oracle),

@@ -46,7 +46,7 @@ def draw_subgroups(
         return None
     return Content(
         heading="Is performance the same in all groups?",
-        text="The primary metric by group, with nothing missing; groups by available modalities "
+        text="The primary metric by group, with nothing missing. Groups by available modalities "
         "hold all patients, as recorded. p (Holm) adjusts for all gaps of a run on the task. "
         "Groups of fewer than ten subjects, or with fewer than ten subjects with or without the "
         "outcome, are withheld. The next smallest group is withheld too, until all withheld groups "

@@ -93,7 +93,7 @@ def draw_third_order(
     return Content(
         heading="Which objectives learn what no pair of modalities tells?",
         text="A score that is a sum over pairs of modalities cannot exceed a ceiling, however it "
-        "is trained. The ceiling knows how the data were generated: its two tables of scores were "
+        "is trained. The ceiling knows how the data were generated. Its two tables of scores were "
         "searched for the best recall, so the true ceiling may be higher. A run clearly "
         "above it uses the interaction of three modalities.",
         panels=panels,
