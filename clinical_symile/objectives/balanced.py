@@ -5,12 +5,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import at_least, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.base import multilinear_products
 from clinical_symile.objectives.kernels.scores import reduce_scores
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
 from clinical_symile.objectives.missing_query import Bank, check_rule, multilinear_score
 from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.slots import complete_samples
 
 
 def balanced_clip_loss(
@@ -100,7 +102,8 @@ class BalancedClip(Objective):
         self, *, temperature: float = 0.07, sweeps: int = 2, logit_scale_max: float = 100.0
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        self.sweeps = _check_sweeps(sweeps)
+        refuse(at_least(1, sweeps=sweeps))
+        self.sweeps = sweeps
 
     def batch_loss(
         self,
@@ -156,7 +159,8 @@ class BalancedSymile(Objective):
         bank_size: int = 512,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        self.sweeps = _check_sweeps(sweeps)
+        refuse(at_least(1, sweeps=sweeps))
+        self.sweeps = sweeps
         self.missing_query = check_rule(missing_query)
         self.bank_size = bank_size
 
@@ -168,13 +172,7 @@ class BalancedSymile(Objective):
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
         """Compute `balanced_symile_loss` of the samples that have each modality."""
-        complete = available.all(dim=1)
-        if complete.sum() < 2:
-            raise ValueError(
-                f"a step of balanced Symile needs at least 2 complete samples; this batch of "
-                f"{len(z)} has {int(complete.sum())}. Raise batch_size, or train on a cohort where "
-                "more samples are complete."
-            )
+        complete = complete_samples(available, objective="a step of balanced Symile")
         return balanced_symile_loss(
             [z[has, m] for m, has in enumerate(available.T)],
             [complete[has].nonzero()[:, 0] for has in available.T],
@@ -199,12 +197,6 @@ class BalancedSymile(Objective):
             logit_scale=float(self.logit_scale.detach()),
             rule=self.missing_query or "drop",
         )
-
-
-def _check_sweeps(sweeps: int) -> int:
-    if sweeps < 1:
-        raise ValueError(f"sweeps is {sweeps}; expected at least 1.")
-    return sweeps
 
 
 def _reduce(first, second, scale, of_rows, of_columns):

@@ -1,8 +1,7 @@
 """The contract of an objective: a loss over a batch and the retrieval score that goes with it."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,8 +10,11 @@ from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
+from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
+from clinical_symile.objectives.loss import Loss, as_loss
+from clinical_symile.objectives.slots import open_slots
 from clinical_symile.objectives.views import View
 
 
@@ -27,7 +29,7 @@ class Objective(nn.Module):
     `score`. One that divides its work over processes gives `distributed_loss` instead. One that
     reads more gives `informed_loss`: labels, subjects or other measurements, named in `reads`;
     further encodings, whose inputs it makes in `views`; a teacher, with `momentum`; or what it kept
-    of earlier steps, with `keeps_state`.
+    of earlier steps, with `keeps_state`. Each returns a tensor, or named terms as `Loss`.
 
     Attributes:
         reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
@@ -35,8 +37,9 @@ class Objective(nn.Module):
         spread: True if encoders give a mean and a log variance. The vectors of the loss and of the
             score then hold one after the other; see `gaussians.split_gaussian`.
         momentum: the share that the teacher keeps of its weights in a step; None for no teacher.
-        keeps_state: True if `after_step` keeps something for later steps, in buffers with
-            `persistent=False`. A checkpoint has them, and the run's weights do not.
+        keeps_state: True if something is kept for later steps, in buffers with `persistent=False`
+            that `begin_training` makes. A checkpoint has them, and the run's weights do not. The
+            loss gives changes of them to `defer`.
         similarity: how the score compares embeddings that were made elsewhere: `cosine` if they
             must have length 1, as those of the encoders here; `dot` if their lengths count.
         on_sphere: True if the loss is defined for embeddings of length 1 only.
@@ -66,11 +69,11 @@ class Objective(nn.Module):
 
     def __init__(self, *, temperature: float | None, logit_scale_max: float = math.inf):
         super().__init__()
+        self._deferred: list[Callable[[], None]] = []
         self.log_logit_scale: nn.Parameter | None = None
         if temperature is None:
             return
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature is {temperature}; expected a positive number.")
+        refuse(positive(temperature=temperature))
         if temperature * logit_scale_max < 1:
             raise ValueError(
                 f"temperature {temperature} starts the logit scale at {1 / temperature:g}, above "
@@ -130,15 +133,24 @@ class Objective(nn.Module):
             ValueError: the state does not fit the batches.
         """
 
-    def after_step(self, inputs: ObjectiveInput | None = None) -> None:
-        """Set a scale that an optimiser moved above its maximum back to it, and keep state.
+    def defer(self, change: Callable[[], None]) -> None:
+        """Make a change of the state after the step, if the step is taken.
+
+        The loss computes it from the whole batch, so that all processes make the same change.
 
         Args:
-            inputs: the whole batch without gradients, if the objective keeps state.
+            change: changes buffers in place; what it holds must have no gradient.
         """
-        if self.log_logit_scale is not None:
-            with torch.no_grad():
+        self._deferred.append(change)
+
+    def after_step(self) -> None:
+        """Set a scale above its maximum back to it, and make the changes of the state."""
+        with torch.no_grad():
+            if self.log_logit_scale is not None:
                 self.log_logit_scale.clamp_(max=math.log(self.logit_scale_max))
+            for change in self._deferred:
+                change()
+        self._deferred.clear()
 
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batches to encode in a step; by default the batch, once.
@@ -154,13 +166,19 @@ class Objective(nn.Module):
         return [View(batch)]
 
     @property
-    def embeddings_suffice(self) -> bool:
-        """True if the loss follows from the embeddings of a batch alone."""
-        return not self.reads and type(self).informed_loss is Objective.informed_loss
+    def needs(self) -> tuple[str, ...]:
+        """Name what the loss needs besides embeddings; empty if they suffice."""
+        further = type(self).views is not Objective.views
+        return (
+            *self.reads,
+            *(["further views of a batch"] if further else []),
+            *(["the embeddings of a teacher"] if self.momentum is not None else []),
+            *(["what it kept of earlier steps"] if self.keeps_state else []),
+        )
 
     def training_loss(
         self, share: ObjectiveInput, *, group: Group, generator: torch.Generator | None = None
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Compute the loss of a batch that several processes share, with its side information.
 
         Training calls this. An objective overrides one of the losses that it chooses from.
@@ -171,11 +189,13 @@ class Objective(nn.Module):
             generator: the source of random draws, in the same state in all processes.
         """
         self._check_spread(share.embeddings)
-        if self.embeddings_suffice:
-            return self.distributed_loss(share.embeddings, group=group, generator=generator)
+        self._deferred.clear()
+        if type(self).informed_loss is Objective.informed_loss:
+            found = self.distributed_loss(share.embeddings, group=group, generator=generator)
+            return as_loss(found)
         whole = gather_input(share, group)
-        with _slots(whole.embeddings) as (z, available):
-            return self.informed_loss(z, available, whole, generator=generator)
+        with open_slots(whole.embeddings) as (z, available):
+            return as_loss(self.informed_loss(z, available, whole, generator=generator))
 
     def informed_loss(
         self,
@@ -184,7 +204,7 @@ class Objective(nn.Module):
         inputs: ObjectiveInput,
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, ""] | Loss:
         """Compute the loss of a batch with further views, or what `reads` names.
 
         Args:
@@ -216,11 +236,18 @@ class Objective(nn.Module):
             ValueError: the objective reads more than embeddings, or variances that are not there.
         """
         self._check_spread(embeddings)
-        if not self.embeddings_suffice:
-            raise ValueError(more_needed_message(self.reads))
+        if type(self).informed_loss is not Objective.informed_loss:
+            raise ValueError(more_needed_message(self.needs))
         if type(self).distributed_loss is not Objective.distributed_loss:
-            return self.distributed_loss(embeddings, group=None, generator=generator)
-        with _slots(embeddings) as (z, available):
+            found = self.distributed_loss(embeddings, group=None, generator=generator)
+        else:
+            found = self._loss_of_batch(embeddings, generator)
+        return as_loss(found).total
+
+    def _loss_of_batch(
+        self, embeddings: Embeddings, generator: torch.Generator | None
+    ) -> Float[Tensor, ""] | Loss:
+        with open_slots(embeddings) as (z, available):
             return self.batch_loss(z, available, generator=generator)
 
     def _check_spread(self, embeddings: Embeddings) -> None:
@@ -237,7 +264,7 @@ class Objective(nn.Module):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, ""] | Loss:
         """Compute the loss of the embeddings of a batch.
 
         Args:
@@ -254,7 +281,7 @@ class Objective(nn.Module):
 
     def distributed_loss(
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, ""] | Loss:
         """Compute the loss of a batch that several processes share.
 
         By default every process computes the whole loss; an expensive objective divides the work.
@@ -264,7 +291,10 @@ class Objective(nn.Module):
             group: the processes; None for one process. `distributed` explains the gradients.
             generator: as in `forward`, in the same state in all processes.
         """
-        return self(gather_embeddings(share, group), generator=generator)
+        whole = gather_embeddings(share, group)
+        if type(self).forward is not Objective.forward:
+            return self(whole, generator=generator)
+        return self._loss_of_batch(whole, generator)
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
@@ -345,48 +375,5 @@ def inner_products(
     return scores if candidates.dtype == torch.float64 else scores.float()
 
 
-def prepare_slots(
-    z: Float[Tensor, "sample modality dim"], available: Bool[Tensor, "sample modality"] | None
-) -> tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]:
-    """Return embeddings that are zero where unavailable and float32 at least, and availability.
-
-    Raises:
-        ValueError: fewer than two modalities, or `available` has another shape than `z`.
-    """
-    if z.shape[1] < 2:
-        raise ValueError(f"embeddings have {z.shape[1]} modality; expected at least 2 to contrast.")
-    if available is None:
-        available = torch.ones(z.shape[:2], dtype=torch.bool, device=z.device)
-    if available.shape != z.shape[:2]:
-        raise ValueError(
-            f"available has shape {list(available.shape)}; expected {list(z.shape[:2])}, one for "
-            "each sample and modality of z."
-        )
-    if z.dtype in (torch.bfloat16, torch.float16):
-        z = z.float()
-    if available.all():
-        return z, available  # without a copy, of which a wide batch has no room
-    return torch.where(available[:, :, None], z, torch.zeros_like(z)), available
-
-
 def _variances(spread: bool) -> str:
     return "log variances after their means" if spread else "no log variances"
-
-
-@contextmanager
-def _slots(
-    embeddings: Embeddings,
-) -> Iterator[tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]]:
-    """Give the vectors and availability that a loss computes with, and end autocast meanwhile."""
-    z, available = prepare_slots(*embeddings.with_substitutes())
-    with torch.autocast(z.device.type, enabled=False):
-        yield z, available
-
-
-def no_pair_message(samples: int, *, objective: str) -> str:
-    """Return the message for a batch in which no pair of modalities has two samples."""
-    return (
-        f"{objective} needs at least 2 samples with the same two modalities; this batch of "
-        f"{samples} has no such pair. Raise batch_size, or train on a cohort where more samples "
-        "have two modalities."
-    )

@@ -1,13 +1,13 @@
 """CACR: attract far positives most, repel near negatives most."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import at_least, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores, squared_distances
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import batch_tokens
 
 _EPSILON = 1e-12  # inside the logarithm of a distance
@@ -43,13 +43,7 @@ class Cacr(Objective):
 
     def __init__(self, *, attraction: float = 1.0, repulsion: float = 2.0):
         super().__init__(temperature=None)
-        problems = [
-            f"{name} is {value}; expected a number of at least 0."
-            for name, value in (("attraction", attraction), ("repulsion", repulsion))
-            if not 0 <= value < math.inf
-        ]
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(at_least(0, attraction=attraction, repulsion=repulsion))
         self.attraction, self.repulsion = attraction, repulsion
 
     def batch_loss(
@@ -58,10 +52,10 @@ class Cacr(Objective):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """See the class."""
         attraction, repulsion = self.terms(z, available)
-        return attraction - repulsion
+        return sum_of_terms(attraction=attraction, repulsion=-repulsion)
 
     def terms(
         self, z: Float[Tensor, "sample modality dim"], available: Bool[Tensor, "sample modality"]

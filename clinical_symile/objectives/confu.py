@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import at_least, from_0_to_1, refuse
 from clinical_symile.objectives.base import Objective, inner_products, query_embeddings
 from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
 
 
@@ -82,13 +84,8 @@ class ConFu(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = []
-        if not 0 <= fused_share <= 1:
-            problems.append(f"fused_share is {fused_share}; expected a number from 0 to 1.")
-        if hidden is not None and hidden < 1:
-            problems.append(f"hidden is {hidden}; expected at least 1.")
-        if problems:
-            raise ValueError(" ".join(problems))
+        widths = {} if hidden is None else {"hidden": hidden}
+        refuse(from_0_to_1(fused_share=fused_share), at_least(1, **widths))
         self.fused_share, self.hidden = fused_share, hidden
 
     def connect(
@@ -111,13 +108,13 @@ class ConFu(Objective):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """See the class."""
         pairs = [
             clip_loss(torch.stack([pair.first, pair.second], dim=1), self.logit_scale)
             for pair in complete_pairs(z, available, objective="a ConFu step")
         ]
-        loss = (1 - self.fused_share) * torch.stack(pairs).mean()
+        terms = {"pairs": (1 - self.fused_share) / 2 * torch.stack(pairs).mean()}
         complete = z[available.all(dim=1)]
         if len(complete) >= 2:
             fused = []
@@ -125,8 +122,8 @@ class ConFu(Objective):
                 others = [m for m in range(z.shape[1]) if m != target]
                 both = torch.stack([fusion(complete[:, others]), complete[:, target]], dim=1)
                 fused.append(clip_loss(both, self.logit_scale))
-            loss = loss + self.fused_share * torch.stack(fused).mean()
-        return loss / 2
+            terms["fused"] = self.fused_share / 2 * torch.stack(fused).mean()
+        return sum_of_terms(**terms)
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.scores import Excluded, inner_product_score, reduce_scores
 from clinical_symile.objectives.pairs import complete_pairs
@@ -84,10 +85,8 @@ class Dcl(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if weight_temperature is not None and not weight_temperature > 0:
-            raise ValueError(
-                f"weight_temperature is {weight_temperature}; expected a positive number."
-            )
+        if weight_temperature is not None:
+            refuse(positive(weight_temperature=weight_temperature))
         self.within = within
         self.weight_temperature = weight_temperature
 

@@ -4,10 +4,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clinical_symile.objectives.base import Objective, prepare_slots
+from clinical_symile.objectives.arguments import from_0_to_1, refuse
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.infonce import two_way_losses, two_way_soft_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
-from clinical_symile.objectives.kernels.soft_targets import product_targets, soft_target_losses
+from clinical_symile.objectives.kernels.soft_targets import product_targets
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
 
 
@@ -44,13 +46,7 @@ class DistilledClip(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = [
-            f"{name} is {value}; expected a number from 0 to 1."
-            for name, value in (("share", share), ("momentum", momentum))
-            if not 0 <= value <= 1
-        ]
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(from_0_to_1(share=share, momentum=momentum))
         self.share, self.momentum = share, momentum
 
     def informed_loss(
@@ -60,45 +56,34 @@ class DistilledClip(Objective):
         inputs: ObjectiveInput,
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Average both directions of every pair of modalities."""
-        assert inputs.teacher is not None
-        taught, _ = prepare_slots(*inputs.teacher.with_substitutes())
-        scale = self.logit_scale.to(z.dtype)
-        losses = [
-            distilled_loss(
-                (pair.first, pair.second),
-                (taught[pair.samples, pair.a], taught[pair.samples, pair.b]),
-                scale,
-                share=self.share,
-            )
-            for pair in complete_pairs(z, available, objective="a step of distilled CLIP")
-        ]
-        return torch.stack(losses).mean()
+        taught, scale = inputs.taught(), self.logit_scale.to(z.dtype)
+        own, distilled = [], []
+        for pair in complete_pairs(z, available, objective="a step of distilled CLIP"):
+            own.append(torch.cat(two_way_losses(pair.first, pair.second, scale)).mean())
+            if self.share:
+                of_teacher = (taught[pair.samples, pair.a], taught[pair.samples, pair.b])
+                distilled.append(teacher_loss((pair.first, pair.second), of_teacher, scale))
+        if not self.share:
+            return Loss(torch.stack(own).mean())
+        return sum_of_terms(
+            own=(1 - self.share) * torch.stack(own).mean(),
+            teacher=self.share * torch.stack(distilled).mean(),
+        )
 
 
-def distilled_loss(
+def teacher_loss(
     pair: tuple[Float[Tensor, "sample dim"], Float[Tensor, "sample dim"]],
     taught: tuple[Float[Tensor, "sample dim"], Float[Tensor, "sample dim"]],
     logit_scale: Float[Tensor, ""],
-    *,
-    share: float,
 ) -> Float[Tensor, ""]:
-    """Compute the mean of both directions' cross-entropies with the teacher's share of targets.
+    """Compute the mean of both directions' cross-entropies with the teacher's probabilities.
 
     Args:
         pair: embeddings of two modalities of the same samples.
         taught: the teacher's embeddings of the same.
         logit_scale: the multiplier of inner products, also of the teacher's.
-        share: of the target that the teacher gives.
     """
-    first, second = pair
-    found = reduce_scores(inner_product_score, [first], [second], [logit_scale])
-    own = logit_scale * (first * second).sum(dim=1)
-    clip = ((found.rows + found.columns) / 2 - own).mean()
-    if not share:
-        return clip
     targets = product_targets(*taught, logit_scale)
-    forth, _ = soft_target_losses(first, second, logit_scale, targets)
-    back, _ = soft_target_losses(second, first, logit_scale, targets.transposed())
-    return (1 - share) * clip + share * (forth + back).mean() / 2
+    return two_way_soft_loss(*pair, logit_scale, targets, targets.transposed())

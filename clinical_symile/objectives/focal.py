@@ -1,13 +1,12 @@
 """Focal CLIP: samples that are found easily count less."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import at_least, refuse
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.infonce import two_way_losses
 from clinical_symile.objectives.pairs import complete_pairs
 
 
@@ -41,8 +40,7 @@ class FocalClip(Objective):
         self, *, temperature: float = 0.07, gamma: float = 2.0, logit_scale_max: float = 100.0
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if not 0 <= gamma < math.inf:
-            raise ValueError(f"gamma is {gamma}; expected a number of at least 0.")
+        refuse(at_least(0, gamma=gamma))
         self.gamma = gamma
 
     def batch_loss(
@@ -56,13 +54,8 @@ class FocalClip(Objective):
         scale = self.logit_scale.to(z.dtype)
         losses = []
         for pair in complete_pairs(z, available, objective="a step of focal CLIP"):
-            found = reduce_scores(inner_product_score, [pair.first], [pair.second], [scale])
-            own = scale * (pair.first * pair.second).sum(dim=1)
-            forth, back = (
-                focal_loss(own - found.rows, self.gamma),
-                focal_loss(own - found.columns, self.gamma),
-            )
-            losses.append((forth + back) / 2)
+            forth, back = two_way_losses(pair.first, pair.second, scale)
+            losses.append((focal_loss(-forth, self.gamma) + focal_loss(-back, self.gamma)) / 2)
         return torch.stack(losses).mean()
 
 

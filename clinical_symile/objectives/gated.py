@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import above, at_least, between_0_and_1, refuse
 from clinical_symile.objectives.base import Objective, query_columns
 from clinical_symile.objectives.kernels.scores import own_scores, reduce_scores
 
@@ -66,21 +67,15 @@ class GatedSymile(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = []
-        if gate_dim < 1:
-            problems.append(f"gate_dim is {gate_dim}; expected at least 1.")
-        if not _LEAST_TEMPERATURE < gate_temperature < math.inf:
-            problems.append(
-                f"gate_temperature is {gate_temperature}; expected more than {_LEAST_TEMPERATURE}."
-            )
-        if not 0 < blend < 1:
-            problems.append(f"blend is {blend}; expected a number between 0 and 1.")
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(
+            at_least(1, gate_dim=gate_dim),
+            above(_LEAST_TEMPERATURE, gate_temperature=gate_temperature),
+            between_0_and_1(blend=blend),
+        )
         self.gate_dim, self.null = gate_dim, null
         # softplus(x) + 0.1 is the temperature of the gates.
-        above = gate_temperature - _LEAST_TEMPERATURE
-        self.gate_parameter = nn.Parameter(torch.tensor(math.log(math.expm1(above))))
+        excess = gate_temperature - _LEAST_TEMPERATURE
+        self.gate_parameter = nn.Parameter(torch.tensor(math.log(math.expm1(excess))))
         self.blend_logit = nn.Parameter(torch.tensor(math.log(blend / (1 - blend))))
         self.modalities: tuple[str, ...] = ()
 

@@ -1,6 +1,5 @@
 """Gaussian embeddings, a mean and a log variance in one vector: divergence and scores."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -69,18 +68,3 @@ def summed_scores(
             total[rows] += compare(z[rows, column].double(), distinct)
     scores = total[:, places]
     return scores if candidates.dtype == torch.float64 else scores.float()
-
-
-def check_weights(**weights: float) -> None:
-    """Refuse weights that are negative or not finite.
-
-    Raises:
-        ValueError: with each weight that is out of range.
-    """
-    problems = [
-        f"{name} is {weight}; expected a number of at least 0."
-        for name, weight in weights.items()
-        if not 0 <= weight < math.inf
-    ]
-    if problems:
-        raise ValueError(" ".join(problems))

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clinical_symile.objectives.base import no_pair_message, prepare_slots
 from clinical_symile.objectives.distributed import (
     Group,
     all_gather_with_grad,
@@ -15,7 +14,10 @@ from clinical_symile.objectives.distributed import (
     local_slice,
     share_sizes,
 )
+from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
+from clinical_symile.objectives.slots import no_pair_message, prepare_slots
 
 _REDUCTIONS = ("mean", "sum")
 
@@ -80,6 +82,44 @@ def clip_loss(
         raise ValueError(no_pair_message(sum(sizes), objective="a CLIP step"))
     losses = torch.stack(pairs)
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def two_way_losses(
+    first: Float[Tensor, "sample dim"],
+    second: Float[Tensor, "sample dim"],
+    logit_scale: Float[Tensor, ""],
+) -> tuple[Float[Tensor, " sample"], Float[Tensor, " sample"]]:
+    """Compute each sample's cross-entropy of picking its own partner, in both directions.
+
+    Args:
+        first: embeddings of one modality.
+        second: embeddings of another one, of the same samples.
+        logit_scale: the multiplier of inner products.
+    """
+    found = reduce_scores(inner_product_score, [first], [second], [logit_scale])
+    own = logit_scale * (first * second).sum(dim=1)
+    return found.rows - own, found.columns - own
+
+
+def two_way_soft_loss(
+    first: Float[Tensor, "first dim"],
+    second: Float[Tensor, "second dim"],
+    logit_scale: Float[Tensor, ""],
+    forth: Targets,
+    back: Targets,
+) -> Float[Tensor, ""]:
+    """Compute the mean of both directions' mean cross-entropies with soft targets.
+
+    Args:
+        first: embeddings of one modality.
+        second: embeddings of another one.
+        logit_scale: the multiplier of inner products.
+        forth: the targets of the first among the second.
+        back: the targets of the second among the first.
+    """
+    of_first, _ = soft_target_losses(first, second, logit_scale, forth)
+    of_second, _ = soft_target_losses(second, first, logit_scale, back)
+    return (of_first.mean() + of_second.mean()) / 2
 
 
 def check_reduction(reduction: str) -> None:

@@ -15,6 +15,7 @@ from clinical_symile.objectives.distributed import (
     local_slice,
     share_sizes,
 )
+from clinical_symile.objectives.slots import filled_slots
 from clinical_symile.objectives.views import EncodedView, Mixing
 
 
@@ -65,6 +66,16 @@ class ObjectiveInput:
         """
         return _given(self.side.values, "values")
 
+    def taught(self) -> Float[Tensor, "sample modality dim"]:
+        """Return the teacher's embeddings, in float32 at least; zero where unavailable.
+
+        Raises:
+            ValueError: there is no teacher.
+        """
+        if self.teacher is None:
+            raise ValueError("there is no teacher; expected an objective with a `momentum`.")
+        return filled_slots(self.teacher)
+
     def select(self, columns: tuple[int, ...]) -> "ObjectiveInput":
         """Return the input of some modalities, given by their columns."""
 
@@ -85,10 +96,6 @@ class ObjectiveInput:
         teacher = None if self.teacher is None else change(self.teacher)
         return replace(self, embeddings=change(self.embeddings), further=further, teacher=teacher)
 
-    def detached(self) -> "ObjectiveInput":
-        """Return the same input without gradients."""
-        return self.map_views(Embeddings.detached, lambda mixing: mixing)
-
 
 def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
     """Return the input of the whole batch."""
@@ -107,15 +114,15 @@ def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
     return replace(whole, side=share.side.map(gather(share.side.rows), gather))
 
 
-def more_needed_message(reads: Sequence[str]) -> str:
+def more_needed_message(needs: Sequence[str]) -> str:
     """Say that an objective's loss does not follow from embeddings alone.
 
     Args:
-        reads: the side information that the objective names; empty if it has further views.
+        needs: what the loss needs besides embeddings, in words.
     """
     return (
-        f"this objective reads {' and '.join(reads) or 'further views of a batch'}; embeddings "
-        "alone do not suffice. Call `training_loss` with an `ObjectiveInput`."
+        f"this objective needs {' and '.join(needs) or 'more than embeddings'}; embeddings alone "
+        "do not suffice. Call `training_loss` with an `ObjectiveInput`."
     )
 
 

@@ -1,6 +1,5 @@
 """CLIP with contrast inside each modality: a recording against itself with a part hidden."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,12 +8,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.loader import Batch
-from clinical_symile.objectives.base import Objective, prepare_slots
-from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.arguments import at_least, between_0_and_1, refuse
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.infonce import clip_loss, two_way_losses
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import rows_of
+from clinical_symile.objectives.slots import filled_slots
 from clinical_symile.objectives.views import View
+
+HIDDEN_VALUE = 0.0  # of hidden pixels and times: the mean of standardized images and signals
 
 
 class IntraClip(Objective):
@@ -56,13 +59,7 @@ class IntraClip(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = []
-        if not 0 <= weight < math.inf:
-            problems.append(f"weight is {weight}; expected a number of at least 0.")
-        if not 0 < hidden < 1:
-            problems.append(f"hidden is {hidden}; expected a number between 0 and 1.")
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(at_least(0, weight=weight), between_0_and_1(hidden=hidden))
         self.weight, self.hidden = weight, hidden
 
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
@@ -71,7 +68,7 @@ class IntraClip(Objective):
             return [View(batch)]
         inputs = {
             name: hide_stretch(
-                value, self.hidden, generator=generator, hidden=batch.unmeasured.get(name)
+                value, self.hidden, generator=generator, unmeasured=batch.unmeasured.get(name)
             )
             for name, value in batch.inputs.items()
         }
@@ -84,32 +81,22 @@ class IntraClip(Objective):
         inputs: ObjectiveInput,
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Add CLIP's loss and the mean over modalities of the contrast inside."""
-        total = clip_loss(z, self.logit_scale, available=available)
+        terms = {"across": clip_loss(z, self.logit_scale, available=available)}
         for view in inputs.further:
-            second, _ = prepare_slots(*view.embeddings.with_substitutes())
+            second = filled_slots(view.embeddings)
             recorded = inputs.embeddings.available  # a substitute has no second view of its own
             columns = zip(z.unbind(dim=1), second.unbind(dim=1), recorded.T, strict=True)
             scale = self.logit_scale.to(z.dtype)
             losses = [
-                intra_loss(rows_of(own, has), rows_of(other, has).detach(), scale)
+                two_way_losses(rows_of(own, has), rows_of(other, has).detach(), scale)[0].mean()
                 for own, other, has in columns
                 if has.sum() >= 2
             ]
             if losses:
-                total = total + self.weight * torch.stack(losses).mean()
-        return total
-
-
-def intra_loss(
-    z: Float[Tensor, "sample dim"],
-    second: Float[Tensor, "sample dim"],
-    logit_scale: Float[Tensor, ""],
-) -> Float[Tensor, ""]:
-    """Compute the cross-entropy of finding each recording's second embedding."""
-    found = reduce_scores(inner_product_score, [z], [second], [logit_scale]).rows
-    return (found - logit_scale * (z * second).sum(dim=1)).mean()
+                terms["within"] = self.weight * torch.stack(losses).mean()
+        return sum_of_terms(**terms)
 
 
 def hide_stretch(
@@ -117,7 +104,7 @@ def hide_stretch(
     share: float,
     *,
     generator: torch.Generator,
-    hidden: Float[Tensor, "..."] | None = None,
+    unmeasured: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "sample ..."]:
     """Return inputs with a stretch of their last axis hidden, drawn for each sample.
 
@@ -125,8 +112,8 @@ def hide_stretch(
         inputs: an encoder's inputs.
         share: the length of the stretch, at least one place.
         generator: draws where it begins.
-        hidden: one sample's input where nothing was measured, put in place of the stretch; zeros
-            by default.
+        unmeasured: one sample's input where nothing was measured, put in place of the stretch;
+            by default `HIDDEN_VALUE`.
     """
     places = inputs.shape[-1]
     length = max(round(share * places), 1)
@@ -134,6 +121,6 @@ def hide_stretch(
     after = torch.arange(places) - starts
     mask = ((after >= 0) & (after < length)).to(inputs.device)
     mask = mask.reshape(len(inputs), *[1] * (inputs.ndim - 2), places)
-    if hidden is None:
-        return inputs.masked_fill(mask, 0)
-    return torch.where(mask, hidden.to(inputs), inputs)
+    if unmeasured is None:
+        return inputs.masked_fill(mask, HIDDEN_VALUE)
+    return torch.where(mask, unmeasured.to(inputs), inputs)

@@ -8,9 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from clinical_symile.objectives.arguments import one_of, refuse
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.infonce import two_way_soft_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
+from clinical_symile.objectives.kernels.soft_targets import Targets
 
 _SIMILARITIES = ("dot", "cosine")
 
@@ -44,9 +46,7 @@ def medclip_loss(
     if label_similarity == "cosine":
         first_labels, second_labels = normalize(first_labels), normalize(second_labels)
     targets = Targets(_label_product, [first_labels], [second_labels])
-    forth, _ = soft_target_losses(first, second, logit_scale, targets)
-    back, _ = soft_target_losses(second, first, logit_scale, targets.transposed())
-    return (forth.mean() + back.mean()) / 2
+    return two_way_soft_loss(first, second, logit_scale, targets, targets.transposed())
 
 
 class MedClip(Objective):
@@ -83,10 +83,7 @@ class MedClip(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if label_similarity not in _SIMILARITIES:
-            raise ValueError(
-                f"label_similarity is '{label_similarity}'; expected 'dot' or 'cosine'."
-            )
+        refuse(one_of(_SIMILARITIES, label_similarity=label_similarity))
         self.label_similarity = label_similarity
 
     def informed_loss(

@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import one_of, refuse
 from clinical_symile.objectives.base import inner_products, query_columns, query_embeddings
 
 RULES = ("marginalize", "mean_bank", "drop")
@@ -36,8 +37,7 @@ def check_rule(rule: str) -> str:
     Raises:
         ValueError: the rule is unknown.
     """
-    if rule not in RULES:
-        raise ValueError(f"missing_query is '{rule}'; expected {', '.join(RULES)}.")
+    refuse(one_of(RULES, missing_query=rule))
     return rule
 
 

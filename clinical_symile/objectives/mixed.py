@@ -1,6 +1,5 @@
 """M3Co: a measurement mixed of two samples aligns with another modality of both."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,11 +8,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clinical_symile.data.loader import Batch
-from clinical_symile.objectives.base import Objective, prepare_slots
+from clinical_symile.objectives.arguments import from_0_to_1, positive, refuse
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.infonce import two_way_soft_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
-from clinical_symile.objectives.kernels.soft_targets import product_targets, soft_target_losses
+from clinical_symile.objectives.kernels.soft_targets import product_targets
 from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.slots import filled_slots
 from clinical_symile.objectives.views import View, draw_mixing, mixed_inputs
 
 
@@ -57,21 +59,10 @@ class M3Co(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = [
-            f"{name} is {value}; expected a number from 0 to 1."
-            for name, value in (("mixed_share", mixed_share), ("soft_from", soft_from))
-            if not 0 <= value <= 1
-        ]
-        problems += [
-            f"{name} is {value}; expected a positive number."
-            for name, value in (
-                ("concentration", concentration),
-                ("soft_temperature", soft_temperature),
-            )
-            if not 0 < value < math.inf
-        ]
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(
+            from_0_to_1(mixed_share=mixed_share, soft_from=soft_from),
+            positive(concentration=concentration, soft_temperature=soft_temperature),
+        )
         self.mixed_share, self.concentration = mixed_share, concentration
         self.soft_from, self.soft_temperature = soft_from, soft_temperature
 
@@ -103,12 +94,13 @@ class M3Co(Objective):
         scale, losses = self.logit_scale.to(z.dtype), []
         pairs = complete_pairs(z, available, objective="an M3Co step", cycle=True)
         if not inputs.further:
-            inverse = 1 / self.soft_temperature
-            losses = [soft_clip_loss(pair.first, pair.second, scale, inverse) for pair in pairs]
+            for pair in pairs:
+                targets = product_targets(pair.second, pair.second, 1 / self.soft_temperature)
+                losses.append(two_way_soft_loss(pair.first, pair.second, scale, targets, targets))
             return torch.stack(losses).mean()
         (view,) = inputs.further
         assert view.mixing is not None
-        mixed, _ = prepare_slots(*view.embeddings.with_substitutes())
+        mixed = filled_slots(view.embeddings)
         for pair in pairs:
             places = torch.zeros_like(view.mixing.partners[:, 0])
             places[pair.samples] = pair.codes
@@ -143,23 +135,3 @@ def mixed_loss(
     own, other = (mixed * plain).sum(dim=1), (mixed * plain[partners]).sum(dim=1)
     aligned = logit_scale * (shares * own + (1 - shares) * other)
     return ((found.rows + mass * found.columns) / 2 - aligned).mean()
-
-
-def soft_clip_loss(
-    first: Float[Tensor, "sample dim"],
-    second: Float[Tensor, "sample dim"],
-    logit_scale: Float[Tensor, ""],
-    target_scale: float,
-) -> Float[Tensor, ""]:
-    """Compute both directions' cross-entropies with the targets softmax(target_scale ⟨y_i, y_j⟩).
-
-    Args:
-        first: embeddings of one modality.
-        second: those of another, y; both directions have the same targets.
-        logit_scale: the multiplier of inner products.
-        target_scale: the multiplier of the targets' inner products.
-    """
-    targets = product_targets(second, second, target_scale)
-    forth, _ = soft_target_losses(first, second, logit_scale, targets)
-    back, _ = soft_target_losses(second, first, logit_scale, targets)
-    return (forth + back).mean() / 2

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from clinical_symile.objectives.arguments import one_of, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.scores import Excluded, inner_product_score, reduce_scores
 from clinical_symile.objectives.pairs import Tokens, batch_tokens
@@ -157,8 +158,7 @@ class PolyView(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if form not in _FORMS:
-            raise ValueError(f"form is '{form}'; expected {', '.join(_FORMS)}.")
+        refuse(one_of(_FORMS, form=form))
         self.form = form
 
     def batch_loss(

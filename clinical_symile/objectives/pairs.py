@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from clinical_symile.objectives.base import no_pair_message
+from clinical_symile.objectives.slots import modality_counts, no_pair_message
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,12 +119,6 @@ def batch_tokens(
     Raises:
         ValueError: fewer than two samples have two modalities.
     """
-    counts = available.sum(dim=1)
-    if (counts >= 2).sum() < 2:
-        raise ValueError(
-            f"{objective} needs at least 2 samples with two modalities or more; this batch of "
-            f"{len(available)} has {int((counts >= 2).sum())}. Raise batch_size, or train on a "
-            "cohort where more samples have two modalities."
-        )
+    counts = modality_counts(available, objective=objective)
     samples, modalities = available.nonzero(as_tuple=True)
     return Tokens(z[samples, modalities], samples, modalities, counts)

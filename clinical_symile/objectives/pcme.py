@@ -1,6 +1,5 @@
 """PCME++: classify pairs of Gaussian embeddings as matched or not by their expected distance."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -9,14 +8,15 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import at_least, positive, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.gaussians import (
-    check_weights,
     divergence_from_standard,
     split_gaussian,
     summed_scores,
 )
 from clinical_symile.objectives.kernels.scores import reduce_scores, squared_distances
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
 
 
@@ -96,9 +96,10 @@ class Pcme(Objective):
         self, *, distance_scale: float = 5.0, bias: float = 5.0, divergence_weight: float = 1e-4
     ):
         super().__init__(temperature=None)
-        if not 0 < distance_scale < math.inf:
-            raise ValueError(f"distance_scale is {distance_scale}; expected a positive number.")
-        check_weights(divergence_weight=divergence_weight)
+        refuse(
+            positive(distance_scale=distance_scale),
+            at_least(0, divergence_weight=divergence_weight),
+        )
         self.distance_scale = nn.Parameter(torch.tensor(float(distance_scale)))
         self.bias = nn.Parameter(torch.tensor(float(bias)))
         self.divergence_weight = divergence_weight
@@ -116,7 +117,7 @@ class Pcme(Objective):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Average `pcme_loss` over pairs of modalities, and add the divergence."""
         scale, bias = self.distance_scale.to(z.dtype), self.bias.to(z.dtype)
         losses = [
@@ -125,7 +126,9 @@ class Pcme(Objective):
         ]
         single = [z[available[:, m], m] for m in range(z.shape[1]) if available[:, m].any()]
         divergence = torch.stack([divergence_from_standard(own) for own in single]).mean()
-        return torch.stack(losses).mean() + self.divergence_weight * divergence
+        return sum_of_terms(
+            pairs=torch.stack(losses).mean(), divergence=self.divergence_weight * divergence
+        )
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate width"], *, target: str

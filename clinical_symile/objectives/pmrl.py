@@ -5,9 +5,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.exact_products import exact_inner_products, queries_by_pattern
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.infonce import two_way_losses
+from clinical_symile.objectives.loss import Loss, sum_of_terms
+from clinical_symile.objectives.slots import modality_counts
 
 _TIE = 1e-9  # absolute inner products this close count as equal
 _EPSILON = 1e-12  # under the root of an eigenvalue: its slope is infinite at 0
@@ -94,10 +97,7 @@ class Pmrl(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if not singular_temperature > 0:
-            raise ValueError(
-                f"singular_temperature is {singular_temperature}; expected a positive number."
-            )
+        refuse(positive(singular_temperature=singular_temperature))
         self.singular_temperature = singular_temperature
 
     def batch_loss(
@@ -106,29 +106,23 @@ class Pmrl(Objective):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Add the two terms of `terms`."""
-        return torch.stack(self.terms(z, available)).sum()
+        alignment, directions = self.terms(z, available)
+        return sum_of_terms(alignment=alignment, directions=directions)
 
     def terms(
         self, z: Float[Tensor, "sample modality dim"], available: Bool[Tensor, "sample modality"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Compute the term of singular values and the term of directions."""
-        counts = available.sum(dim=1)
+        counts = modality_counts(available, objective="a PMRL step")
         several = counts >= 2
-        if several.sum() < 2:
-            raise ValueError(
-                f"a PMRL step needs at least 2 samples with two modalities; this batch of {len(z)} "
-                f"has {int(several.sum())}. Raise batch_size, or train on a cohort where more "
-                "samples have two modalities."
-            )
         singular, directions = leading_directions(z[several], counts[several])
         logits = singular / self.singular_temperature
         aligned = (logits.logsumexp(dim=1) - logits[:, 0]).mean()
         scale = self.logit_scale.to(z.dtype)
-        found = reduce_scores(inner_product_score, [directions], [directions], [scale]).rows
-        own = scale * directions.square().sum(dim=1)
-        return aligned, (found - own).mean()
+        forth, _ = two_way_losses(directions, directions, scale)
+        return aligned, forth.mean()
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str

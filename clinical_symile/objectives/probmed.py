@@ -10,19 +10,20 @@ from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import at_least, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.gaussians import (
-    check_weights,
     divergence_from_standard,
     split_gaussian,
     summed_scores,
 )
+from clinical_symile.objectives.infonce import two_way_losses
 from clinical_symile.objectives.kernels.overlaps import log_overlaps
 from clinical_symile.objectives.kernels.scores import (
-    inner_product_score,
     own_scores,
     reduce_scores,
 )
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs, rows_of
 
 _EPSILON = 1e-8  # added to H² under the root, whose slope is infinite at 0
@@ -93,9 +94,7 @@ def sampled_loss(
     means, logs = split_gaussian(z)
     deviation = (logs / 2).exp()
     first, second = (normalize(means + deviation * e) for e in (first_noise, second_noise))
-    found = reduce_scores(inner_product_score, [first], [second], [logit_scale])
-    own = logit_scale * (first * second).sum(dim=1)
-    return ((found.rows + found.columns) / 2 - own).mean()
+    return torch.cat(two_way_losses(first, second, logit_scale)).mean()
 
 
 class ProbMed(Objective):
@@ -138,7 +137,7 @@ class ProbMed(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        check_weights(sample_weight=sample_weight, divergence_weight=divergence_weight)
+        refuse(at_least(0, sample_weight=sample_weight, divergence_weight=divergence_weight))
         self.sample_weight, self.divergence_weight = sample_weight, divergence_weight
         self.per_dim = per_dim
 
@@ -148,25 +147,26 @@ class ProbMed(Objective):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """Add the three terms; the noise of the samples is drawn from `generator`."""
         scale = self.logit_scale.to(z.dtype)
         pairs = [
             hellinger_loss(pair.first, pair.second, scale, per_dim=self.per_dim)
             for pair in complete_pairs(z, available, objective="a ProbMED step")
         ]
-        total = torch.stack(pairs).mean()
+        terms = {"pairs": torch.stack(pairs).mean()}
         columns = zip(z.unbind(dim=1), available.T, strict=True)
         single = [rows_of(own, has) for own, has in columns if has.sum() >= 2]
         if self.sample_weight:
             if generator is None:
                 raise ValueError("ProbMED draws samples of Gaussians; expected a generator.")
             sampled = [_drawn_loss(own, generator, scale) for own in single]
-            total = total + self.sample_weight * torch.stack(sampled).mean()
+            terms["samples"] = self.sample_weight * torch.stack(sampled).mean()
         divergences = [
             checkpoint(divergence_from_standard, own, use_reentrant=False) for own in single
         ]
-        return total + self.divergence_weight * torch.stack(divergences).mean()
+        terms["divergence"] = self.divergence_weight * torch.stack(divergences).mean()
+        return sum_of_terms(**terms)
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate width"], *, target: str

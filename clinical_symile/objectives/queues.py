@@ -1,19 +1,16 @@
 """MoCo: negatives from a queue of earlier batches, also hard, synthesised or with far positives."""
 
-import math
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from clinical_symile.objectives.base import Objective, prepare_slots
+from clinical_symile.objectives.arguments import at_least, from_0_to_1, refuse
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.hard_keys import kept_score, least_kept, synthesised_keys
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.kernels.scores import (
-    Excluded,
-    inner_product_score,
-    reduce_scores,
-)
+from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores
 from clinical_symile.objectives.pairs import Pair, complete_pairs
 
 
@@ -73,40 +70,38 @@ class QueueClip(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = []
-        if not 0 <= momentum <= 1:
-            problems.append(f"momentum is {momentum}; expected a number from 0 to 1.")
-        if not 0 <= keep <= size:
-            problems.append(f"keep is {keep}; expected a number from 0 to size, {size}.")
-        if synthesised < 0 or hardest < 2:
-            problems.append(
-                f"synthesised is {synthesised} and hardest {hardest}; expected at least 0 and 2."
-            )
-        if not 0 <= extrapolation < math.inf:
-            problems.append(f"extrapolation is {extrapolation}; expected a number of at least 0.")
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(
+            at_least(1, size=size),
+            from_0_to_1(momentum=momentum),
+            at_least(0, keep=keep, synthesised=synthesised, extrapolation=extrapolation),
+            at_least(2, hardest=hardest),
+            [] if keep <= size else [f"keep is {keep}; expected at most size, {size}."],
+        )
         self.size, self.momentum, self.keep = size, momentum, keep
         self.synthesised, self.hardest, self.extrapolation = synthesised, hardest, extrapolation
 
     def connect(
         self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
     ) -> None:
-        """Create an empty queue of each modality, which is only for training."""
+        """Remember the shape of the queues."""
         super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
-        count = len(modalities)
-        self.register_buffer("queue", torch.zeros(count, self.size, dim), persistent=False)
-        # The number of keys that ever entered, by which the next place and the length are known.
-        entered = torch.zeros(count, dtype=torch.long)
-        self.register_buffer("entered", entered, persistent=False)
+        self.shape = (len(modalities), self.size, dim)
 
     def begin_training(self, *, rows: int, batch_size: int) -> None:
-        """Refuse a queue that a single batch would overflow."""
+        """Create an empty queue of each modality.
+
+        Raises:
+            ValueError: a single batch would overflow the queue.
+        """
         if self.size < batch_size:
             raise ValueError(
                 f"size is {self.size}, shorter than a batch of {batch_size}; expected at least "
                 "that. Raise objective.size, or lower batch_size."
             )
+        self.register_buffer("queue", torch.zeros(self.shape), persistent=False)
+        # The number of keys that ever entered, by which the next place and the length are known.
+        entered = torch.zeros(self.shape[0], dtype=torch.long)
+        self.register_buffer("entered", entered, persistent=False)
 
     def informed_loss(
         self,
@@ -118,7 +113,8 @@ class QueueClip(Objective):
     ) -> Float[Tensor, ""]:
         """Average over ordered pairs of modalities."""
         assert inputs.teacher is not None
-        keys, _ = prepare_slots(*inputs.teacher.with_substitutes())
+        keys, has_key = inputs.taught(), inputs.teacher.available
+        self.defer(partial(self._enter, keys.detach(), has_key))
         losses = []
         for pair in complete_pairs(z, available, objective="a MoCo step", ordered=True):
             own = keys[pair.samples, pair.b]
@@ -132,49 +128,38 @@ class QueueClip(Objective):
             losses.append((torch.logaddexp(scaled, negatives) - scaled).mean())
         return torch.stack(losses).mean()
 
-    def after_step(self, inputs: ObjectiveInput | None = None) -> None:
-        """Add the teacher's embeddings of the batch to the queues."""
-        super().after_step()
-        if inputs is None or inputs.teacher is None:
-            return
-        for m, has in enumerate(inputs.teacher.available.T):
-            keys = inputs.teacher.z[has, m].detach()[-self.size :].to(self.queue.dtype)
-            places = (self.entered[m] + torch.arange(len(keys), device=keys.device)) % self.size
-            self.queue[m, places] = keys
-            self.entered[m] += len(keys)
+    def _enter(
+        self,
+        keys: Float[Tensor, "sample modality dim"],
+        has_key: Bool[Tensor, "sample modality"],
+    ) -> None:
+        """Put the keys of a batch at the end of the queues, in place of the oldest."""
+        for m, has in enumerate(has_key.T):
+            new = keys[has, m][-self.size :].to(self.queue.dtype)
+            places = (self.entered[m] + torch.arange(len(new), device=new.device)) % self.size
+            self.queue[m, places] = new
+            self.entered[m] += len(new)
 
     def _negatives(
         self, pair: Pair, own: Tensor, generator: torch.Generator | None
     ) -> Float[Tensor, " sample"]:
         """Return the log-sum-exp of each query's negatives."""
-        scale, codes = self.logit_scale.to(own.dtype), pair.codes
+        scale, excluded = self.logit_scale.to(own.dtype), None
         bank = self.queue[pair.b, : int(self.entered[pair.b].clamp(max=self.size))].to(own.dtype)
-        excluded = None
-        if not len(bank):
-            bank, excluded = own, Excluded(codes, codes)
-        if not (self.keep or self.synthesised):
-            found = reduce_scores(
-                inner_product_score, [pair.first], [bank], [scale], excluded=excluded
-            )
-            return found.rows
-        products = pair.first @ bank.T
-        if excluded is not None:
-            others = ~torch.eye(len(bank), dtype=torch.bool, device=bank.device)
-            products = products[others].reshape(len(bank), -1)
-        elif self.synthesised:
-            assert generator is not None
-            count = min(self.hardest, len(bank))
-            hard = bank[products.detach().topk(count, dim=1).indices]
-            mixed = synthesised_keys(pair.first.detach(), hard, self.synthesised, generator)
-            added = (pair.first[:, None] * mixed).sum(dim=2)
-            kept = kept_products(products, self.keep)
-            return (scale * torch.cat([kept, added], dim=1)).logsumexp(dim=1)
-        return (scale * kept_products(products, self.keep)).logsumexp(dim=1)
-
-
-def kept_products(products: Float[Tensor, "query key"], keep: int) -> Tensor:
-    """Return the `keep` largest products of each query; all of them for 0."""
-    return products.topk(min(keep, products.shape[1]), dim=1).values if keep else products
+        first_step = not len(bank)
+        if first_step:
+            bank, excluded = own, Excluded(pair.codes, pair.codes)
+        least = least_kept(pair.first.detach(), bank, self.keep, excluded)
+        left = [pair.first, least]
+        found = reduce_scores(kept_score, left, [bank], [scale], excluded=excluded).rows
+        if not self.synthesised or first_step:
+            return found
+        assert generator is not None
+        mixed = synthesised_keys(
+            pair.first.detach(), bank, self.synthesised, hardest=self.hardest, generator=generator
+        )
+        added = scale * (pair.first[:, None] * mixed).sum(dim=2)
+        return torch.logaddexp(found, added.logsumexp(dim=1))
 
 
 def extrapolated_products(
@@ -186,26 +171,3 @@ def extrapolated_products(
     own = factors[:, None]
     pushed = own * queries + (1 - own) * keys
     return (pushed * (own * keys + (1 - own) * queries)).sum(dim=1)
-
-
-def synthesised_keys(
-    queries: Float[Tensor, "query dim"],
-    hard: Float[Tensor, "query key dim"],
-    count: int,
-    generator: torch.Generator,
-) -> Float[Tensor, "query mixed dim"]:
-    """Draw mixtures of two hard keys, and half as many of one with the query, of length 1."""
-
-    def some(number: int) -> Tensor:
-        places = torch.randint(hard.shape[1], (len(hard), number), generator=generator)
-        return hard.gather(1, places.to(hard.device)[..., None].expand(-1, -1, hard.shape[2]))
-
-    def shares(number: int, most: float) -> Tensor:
-        drawn = torch.rand(len(hard), number, 1, generator=generator, dtype=hard.dtype)
-        return most * drawn.to(hard.device)
-
-    first, alpha, half = some(count), shares(count, 1.0), (count + 1) // 2
-    pairs = alpha * first + (1 - alpha) * some(count)
-    beta = shares(half, 0.5)
-    with_query = beta * queries[:, None] + (1 - beta) * some(half)
-    return normalize(torch.cat([pairs, with_query], dim=1), dim=2)

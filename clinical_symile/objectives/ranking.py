@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from clinical_symile.objectives.arguments import one_of, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.base import refuse_second_derivative
 from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores
@@ -43,8 +44,7 @@ class AucLoss(Objective):
         self, *, temperature: float = 0.1, over: str = "query", logit_scale_max: float = 100.0
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if over not in ("query", "global"):
-            raise ValueError(f"over is '{over}'; expected 'query' or 'global'.")
+        refuse(one_of(("query", "global"), over=over))
         self.over = over
 
     def batch_loss(

@@ -13,6 +13,7 @@ from clinical_symile.objectives.kernels.base import multilinear_products
 from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores
 from clinical_symile.objectives.missing_query import Bank, check_rule, multilinear_score
 from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.slots import complete_samples
 
 
 def siglip_loss(
@@ -132,13 +133,7 @@ class SigmoidSymile(Objective):
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
         """See the class."""
-        complete = available.all(dim=1)
-        if complete.sum() < 2:
-            raise ValueError(
-                f"a sigmoid Symile step needs at least 2 complete samples; this batch of "
-                f"{len(z)} has {int(complete.sum())}. Raise batch_size, or train on a cohort where "
-                "more samples are complete."
-            )
+        complete = complete_samples(available, objective="a sigmoid Symile step")
         scale, bias = self.logit_scale.to(z.dtype), self.bias.to(z.dtype)
         rows = [available[:, m].nonzero()[:, 0] for m in range(z.shape[1])]
         # A left row stands for one combination of all modalities but the first.

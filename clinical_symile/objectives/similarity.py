@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import one_of, refuse
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import TileScore
 
@@ -21,8 +22,7 @@ def check_similar_by(by: str) -> None:
     Raises:
         ValueError: it is neither "labels" nor "values".
     """
-    if by not in SIMILAR_BY:
-        raise ValueError(f"by is '{by}'; expected 'labels' or 'values'.")
+    refuse(one_of(SIMILAR_BY, by=by))
 
 
 def side_vectors(inputs: ObjectiveInput, *, by: str) -> Float[Tensor, "sample side"]:

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
 from clinical_symile.data.side_information import SideInformation
-from clinical_symile.objectives.base import Objective, no_pair_message, query_columns
+from clinical_symile.objectives.base import Objective, query_columns
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
+from clinical_symile.objectives.loss import Loss
+from clinical_symile.objectives.slots import no_pair_message
 from clinical_symile.objectives.views import View
 
 
@@ -77,7 +79,7 @@ class SubsetSum(Objective):
         """Return those of the objective over all modalities."""
         return self._of_size(self.modalities).scalars()
 
-    def after_step(self, inputs: ObjectiveInput | None = None) -> None:
+    def after_step(self) -> None:
         """See `Objective`."""
         for size in range(2, self.modalities + 1):
             self._of_size(size).after_step()
@@ -88,15 +90,40 @@ class SubsetSum(Objective):
         return objective.views(batch, generator=generator, progress=progress)
 
     @property
-    def embeddings_suffice(self) -> bool:
-        """True if the loss of each subset follows from the embeddings of a batch alone."""
-        return self._of_size(self.modalities).embeddings_suffice
+    def needs(self) -> tuple[str, ...]:
+        """Name what the objective over all modalities needs besides embeddings."""
+        return self._of_size(self.modalities).needs
 
     def training_loss(
         self, share: ObjectiveInput, *, group: Group, generator: torch.Generator | None = None
-    ) -> Float[Tensor, ""]:
-        """Compute the loss of a batch that several processes share."""
-        return self._loss(gather_input(share, group), generator)
+    ) -> Loss:
+        """Average the losses of subsets, weighted by their samples; each size is a term.
+
+        Raises:
+            ValueError: no two samples of the batch have the same two modalities.
+        """
+        inputs = gather_input(share, group)
+        _, available = inputs.embeddings.with_substitutes()
+        losses, weights, sizes = [], [], []
+        for size in range(2, self.modalities + 1):
+            for subset in combinations(range(self.modalities), size):
+                complete = int(available[:, subset].all(dim=1).sum())
+                if complete >= 2:
+                    objective = self._of_size(size)
+                    found = objective.training_loss(
+                        inputs.select(subset), group=None, generator=generator
+                    )
+                    losses.append(found.total)
+                    weights.append(complete)
+                    sizes.append(size)
+        if not losses:
+            raise ValueError(no_pair_message(len(available), objective="a step"))
+        every = torch.stack(losses)
+        shares = torch.tensor(weights, dtype=every.dtype, device=every.device)
+        shares = shares / shares.sum()
+        of_size, parts = torch.tensor(sizes, device=every.device), (every * shares).detach()
+        terms = {f"subsets_of_{size}": parts[of_size == size].sum() for size in sorted({*sizes})}
+        return Loss(every @ shares, terms)
 
     def forward(
         self, embeddings: Embeddings, *, generator: torch.Generator | None = None
@@ -107,32 +134,10 @@ class SubsetSum(Objective):
             ValueError: the objective reads side information or further views, or no two samples
                 have the same two modalities.
         """
-        if not self.embeddings_suffice:
-            raise ValueError(more_needed_message(self.reads))
-        return self._loss(ObjectiveInput(embeddings, SideInformation(embeddings.rows)), generator)
-
-    def _loss(self, inputs: ObjectiveInput, generator: torch.Generator | None) -> Float[Tensor, ""]:
-        """Average the losses of subsets, weighted by their samples.
-
-        Raises:
-            ValueError: no two samples of the batch have the same two modalities.
-        """
-        embeddings = inputs.embeddings
-        _, available = embeddings.with_substitutes()
-        losses, weights = [], []
-        for size in range(2, self.modalities + 1):
-            for subset in combinations(range(self.modalities), size):
-                complete = int(available[:, subset].all(dim=1).sum())
-                if complete >= 2:
-                    selected, objective = inputs.select(subset), self._of_size(size)
-                    losses.append(
-                        objective.training_loss(selected, group=None, generator=generator)
-                    )
-                    weights.append(complete)
-        if not losses:
-            raise ValueError(no_pair_message(len(embeddings.rows), objective="a step"))
-        share = torch.tensor(weights, dtype=losses[0].dtype, device=losses[0].device)
-        return torch.stack(losses) @ (share / share.sum())
+        if self.needs:
+            raise ValueError(more_needed_message(self.needs))
+        inputs = ObjectiveInput(embeddings, SideInformation(embeddings.rows))
+        return self.training_loss(inputs, group=None, generator=generator).total
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str

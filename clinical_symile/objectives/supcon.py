@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import above, one_of, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import Excluded
@@ -95,15 +96,7 @@ class SupCon(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = []
-        if by not in _BY:
-            problems.append(f"by is '{by}'; expected 'labels' or 'subjects'.")
-        if not 0 < least_agreement <= 1:
-            problems.append(
-                f"least_agreement is {least_agreement}; expected more than 0 and at most 1."
-            )
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(one_of(_BY, by=by), above(0, most=1, least_agreement=least_agreement))
         self.reads = (by,)
         self.least_agreement = least_agreement
         self.skip_unpaired = skip_unpaired

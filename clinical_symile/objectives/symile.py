@@ -8,11 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.base import (
-    Objective,
-    prepare_slots,
-    query_columns,
-)
+from clinical_symile.objectives.arguments import at_least, one_of, refuse
+from clinical_symile.objectives.base import Objective, query_columns
 from clinical_symile.objectives.distributed import (
     Group,
     all_gather_with_grad,
@@ -29,6 +26,7 @@ from clinical_symile.objectives.negatives import (
     ShuffledNegatives,
     SingleReplacement,
 )
+from clinical_symile.objectives.slots import few_complete_message, prepare_slots
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import KERNELS
 
@@ -86,10 +84,7 @@ def symile_loss(
         for count in (len(available), int(available.all(dim=1).sum()))
     )
     if complete < 2:
-        raise ValueError(
-            f"a Symile step needs at least 2 complete samples; this batch of {samples} has "
-            f"{complete}. Raise batch_size, or train on a cohort where more samples are complete."
-        )
+        raise ValueError(few_complete_message(samples, complete, objective="a Symile step"))
     scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
     with torch.autocast(z.device.type, enabled=False):
         return method.loss(z, scale, available=available, generator=generator, group=group)
@@ -239,10 +234,7 @@ class Symile(Objective):
         bank_size: int = 512,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        if bank_size < 1:
-            raise ValueError(f"bank_size is {bank_size}; expected at least 1.")
-        if scaling not in ("plain", "dvs"):
-            raise ValueError(f"unknown scaling '{scaling}'; expected 'plain' or 'dvs'.")
+        refuse(at_least(1, bank_size=bank_size), one_of(("plain", "dvs"), scaling=scaling))
         self.scaling = scaling
         self.missing_query = check_rule(missing_query)
         self.bank_size = bank_size

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import above, from_0_to_1, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.scores import (
     Excluded,
@@ -54,13 +55,7 @@ class KernelMixture(Objective):
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        problems = []
-        if not 0 < power <= 2:
-            problems.append(f"power is {power}; expected more than 0 and at most 2.")
-        if not 0 <= share <= 1:
-            problems.append(f"share is {share}; expected a number from 0 to 1.")
-        if problems:
-            raise ValueError(" ".join(problems))
+        refuse(above(0, most=2, power=power), from_0_to_1(share=share))
         self.power, self.share = power, share
 
     def batch_loss(

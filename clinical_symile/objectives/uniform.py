@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import Objective, query_embeddings
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.kernels.scores import (
@@ -14,7 +15,9 @@ from clinical_symile.objectives.kernels.scores import (
     reduce_scores,
     squared_distance_score,
 )
+from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.slots import modality_counts
 
 
 def alignment_loss(
@@ -95,18 +98,19 @@ class ClipUniform(Objective):
         available: Bool[Tensor, "sample modality"],
         *,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, ""]:
+    ) -> Loss:
         """See the class."""
-        of_pairs = []
+        parts: dict[str, list[Tensor]] = {"contrast": [], "alignment": []}
+        parts |= {"cross_uniformity": []} if self.across else {}
         for pair in complete_pairs(z, available, objective="a step of CLIP with uniformity"):
             both = torch.stack([pair.first, pair.second], dim=1)
-            term = clip_loss(both, self.logit_scale) + alignment_loss(pair.first, pair.second)
+            parts["contrast"].append(clip_loss(both, self.logit_scale))
+            parts["alignment"].append(alignment_loss(pair.first, pair.second))
             if self.across:
-                term = term + uniformity_loss(pair.first, pair.second)
-            of_pairs.append(term)
+                parts["cross_uniformity"].append(uniformity_loss(pair.first, pair.second))
         columns = [z[has, m] for m, has in enumerate(available.T)]
-        of_modalities = [uniformity_loss(own, own) for own in columns if len(own) >= 2]
-        return torch.stack(of_pairs).mean() + torch.stack(of_modalities).mean()
+        parts["uniformity"] = [uniformity_loss(own, own) for own in columns if len(own) >= 2]
+        return sum_of_terms(**{name: torch.stack(some).mean() for name, some in parts.items()})
 
 
 class DecoupledUniformity(Objective):
@@ -138,8 +142,7 @@ class DecoupledUniformity(Objective):
 
     def __init__(self, *, factor: float = 2.0):
         super().__init__(temperature=None)
-        if not 0 < factor < math.inf:
-            raise ValueError(f"factor is {factor}; expected a positive number.")
+        refuse(positive(factor=factor))
         self.factor = factor
 
     def batch_loss(
@@ -150,13 +153,7 @@ class DecoupledUniformity(Objective):
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
         """See the class."""
-        counts = available.sum(dim=1)
-        if (counts >= 2).sum() < 2:
-            raise ValueError(
-                "a step of decoupled uniformity needs at least 2 samples with two modalities; this "
-                f"batch of {len(z)} has {int((counts >= 2).sum())}. Raise batch_size, or train on "
-                "a cohort where more samples have two modalities."
-            )
+        counts = modality_counts(available, objective="a step of decoupled uniformity")
         has = counts > 0
         centroids = z[has].sum(dim=1) / counts[has, None]
         return uniformity_loss(centroids, centroids, factor=self.factor)

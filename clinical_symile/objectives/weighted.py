@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.infonce import two_way_losses, two_way_soft_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
 from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
 from clinical_symile.objectives.pairs import Pair, complete_pairs
 from clinical_symile.objectives.similarity import (
@@ -62,10 +63,7 @@ class XClr(Objective):
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
         check_similar_by(by)
-        if not 0 < similarity_temperature < float("inf"):
-            raise ValueError(
-                f"similarity_temperature is {similarity_temperature}; expected a positive number."
-            )
+        refuse(positive(similarity_temperature=similarity_temperature))
         self.reads = (by,)
         self.similarity_temperature = similarity_temperature
 
@@ -88,9 +86,7 @@ class XClr(Objective):
             temperature=self.similarity_temperature,
             objective="an X-CLR step",
         ):
-            forth, _ = soft_target_losses(pair.first, pair.second, scale, targets)
-            back, _ = soft_target_losses(pair.second, pair.first, scale, targets)
-            losses.append((forth.mean() + back.mean()) / 2)
+            losses.append(two_way_soft_loss(pair.first, pair.second, scale, targets, targets))
         return torch.stack(losses).mean()
 
 
@@ -164,9 +160,8 @@ def cwcl_losses(
         targets: the weights.
     """
     weighted, _ = soft_target_losses(first, second, logit_scale, targets)
-    back = reduce_scores(inner_product_score, [second], [first], [logit_scale]).rows
-    positives = logit_scale * (first * second).sum(dim=1)
-    return weighted.mean(), (back - positives).mean()
+    _, back = two_way_losses(first, second, logit_scale)
+    return weighted.mean(), back.mean()
 
 
 def _pairs_with_targets(

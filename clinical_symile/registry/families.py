@@ -76,7 +76,7 @@ OBJECTIVES = Family(
         "gated_symile": "clinical_symile.objectives.gated:GatedSymile",
         "gram": "clinical_symile.objectives.volumes:Gram",
         "intra": "clinical_symile.objectives.intra:IntraClip",
-        "isogclr": "clinical_symile.objectives.sogclr:ISogClr",
+        "isogclr": "clinical_symile.objectives.isogclr:ISogClr",
         "kernel": "clinical_symile.objectives.token_pairs:KernelMixture",
         "m3co": "clinical_symile.objectives.mixed:M3Co",
         "macl": "clinical_symile.objectives.token_pairs:Macl",

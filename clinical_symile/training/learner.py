@@ -24,13 +24,14 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.distributed import Group
-from clinical_symile.objectives.inputs import ObjectiveInput, gather_input
+from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.views import EncodedView, View
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights
 
+TOTAL = "loss"  # the name of a loss; those of its terms follow after a slash
 _SEED_OF_VIEWS = 2**33  # added to a batch's seed; augmentations have 2**32
 
 
@@ -55,7 +56,6 @@ class Learner(nn.Module):
         self.model = model
         self.objective = objective
         self.teacher: MultimodalEncoder | None = None
-        self._seen: ObjectiveInput | None = None
 
     def forward(
         self,
@@ -64,8 +64,10 @@ class Learner(nn.Module):
         generator: torch.Generator,
         fabric: Fabric,
         progress: float,
-    ) -> Float[Tensor, ""]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """Compute the loss of a batch over all processes, in float32 at least.
+
+        Returns the total as `loss`, and each of its terms, without gradient, as `loss/` and a name.
 
         Args:
             batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
@@ -81,10 +83,10 @@ class Learner(nn.Module):
         absent = {name: value.to(device) for name, value in self.unmeasured.items()}
         whole = replace(Batch(**batch), unmeasured=absent)
         views = self.objective.views(whole, generator=drawn, progress=progress)
+        teacher = self._taught(views[0].batch)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed() + 1 + rank)
             encoded = [EncodedView(self._encode(view), view.mixing) for view in views]
-        teacher = self._taught(views[0].batch)
         group = processes(fabric)
         with torch.autocast(device.type, enabled=False):
             inputs = ObjectiveInput(
@@ -94,9 +96,8 @@ class Learner(nn.Module):
                 progress,
                 teacher,
             )
-            if self.objective.keeps_state:
-                self._seen = inputs.detached()
-            return self.objective.training_loss(inputs, group=group, generator=generator)
+            loss = self.objective.training_loss(inputs, group=group, generator=generator)
+        return {TOTAL: loss.total, **{f"{TOTAL}/{name}": v for name, v in loss.terms.items()}}
 
     def _encode(self, view: View) -> Embeddings:
         """Embed a view, without keeping activations where it needs no gradient."""
@@ -111,13 +112,9 @@ class Learner(nn.Module):
         if self.objective.momentum is not None:
             self.teacher = copy.deepcopy(self.model).requires_grad_(False)
 
-    def after_step(self, group: Group) -> None:
+    def after_step(self) -> None:
         """Update the objective's state and let the teacher follow the encoders."""
-        seen, self._seen = self._seen, None
-        if seen is None:
-            self.objective.after_step()
-        else:
-            self.objective.after_step(gather_input(seen, group))
+        self.objective.after_step()
         if self.teacher is None:
             return
         assert self.objective.momentum is not None
@@ -130,7 +127,7 @@ class Learner(nn.Module):
     def _taught(self, batch: Batch) -> Embeddings | None:
         """Embed a batch with the teacher, in evaluation mode; None if there is none.
 
-        Its running statistics are those of the encoders, which all processes share.
+        Its running statistics are those of the encoders before the step, which all processes share.
         """
         if self.teacher is None:
             return None

@@ -1,5 +1,6 @@
 """Set up a training, and take its steps: a batch, its loss and one update of the weights."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,7 @@ from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume
 from clinical_symile.training.flops import warn_about_flops
-from clinical_symile.training.learner import (
-    Learner,
-    build_augmentations,
-    build_learner,
-    processes,
-)
+from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.start import load_start
 
@@ -195,8 +191,8 @@ def training_batches(training: Training, *, epoch: int) -> Iterator[tuple[Batch,
 
 def train_step(
     training: Training, batch: Batch, generator: torch.Generator, *, epoch: int, step: int
-) -> tuple[float, float]:
-    """Update the weights on a batch; return the loss and the norm of the gradient.
+) -> dict[str, float]:
+    """Update the weights on a batch; return the loss, its terms and the norm of the gradient.
 
     Args:
         training: the model, its objective and its optimiser.
@@ -206,7 +202,7 @@ def train_step(
         step: number of steps before this one, over all epochs.
 
     Raises:
-        DataError: the loss cannot be computed on the batch, or the gradient is not finite.
+        DataError: the loss cannot be computed on the batch, or it or the gradient is not finite.
     """
     task, fabric, optimiser = training.task, training.fabric, training.optimiser
     for group in optimiser.param_groups:
@@ -214,24 +210,46 @@ def train_step(
     try:
         side = training.side.of(batch.rows)
         progress = step / training.steps
-        loss = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
+        losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
         raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error
     optimiser.zero_grad()
-    fabric.backward(loss)
+    fabric.backward(losses[TOTAL])
     norm = fabric.clip_gradients(
         training.wrapped,
         optimiser,
         max_norm=task.optimiser.gradient_clip,
         error_if_nonfinite=False,
     )
-    if norm is None or not torch.isfinite(norm):
-        raise DataError(
-            f"task '{task.name}': training diverged in epoch {epoch}: the gradient is not finite. "
-            "Lower optimiser.learning_rate, and train under another name or remove the run's "
-            "folder, which exists after a complete epoch.",
-            code="CS-R008",
-        )
+    # Only now: to read a number waits for the GPU.
+    found = {name: float(value.detach()) for name, value in losses.items()}
+    _refuse_not_finite(found, task, epoch)
+    found["gradient_norm"] = math.nan if norm is None else float(norm.detach())
+    if not math.isfinite(found["gradient_norm"]):
+        raise _diverged(task, epoch, "the gradient is not finite")
     optimiser.step()
-    training.learner.after_step(processes(fabric))
-    return float(loss.detach()), float(norm.detach())
+    training.learner.after_step()
+    return found
+
+
+def _refuse_not_finite(losses: Mapping[str, float], task: Pretraining, epoch: int) -> None:
+    """Refuse a loss that is not finite, by the names of its terms.
+
+    Raises:
+        DataError: a term of the loss, or all of it, is not finite.
+    """
+    wrong = [name for name, value in losses.items() if not math.isfinite(value)]
+    if not wrong:
+        return
+    terms = [name.removeprefix(f"{TOTAL}/") for name in wrong if name != TOTAL]
+    which = f", in its term {' and '.join(repr(term) for term in terms)}" if terms else ""
+    raise _diverged(task, epoch, f"the loss is not finite{which}")
+
+
+def _diverged(task: Pretraining, epoch: int, what: str) -> DataError:
+    return DataError(
+        f"task '{task.name}': training diverged in epoch {epoch}: {what}. Lower "
+        "optimiser.learning_rate, and train under another name or remove the run's folder, which "
+        "exists after a complete epoch.",
+        code="CS-R008",
+    )

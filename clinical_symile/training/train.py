@@ -124,18 +124,15 @@ def _train_epoch(
 ) -> dict[str, Any]:
     """Run the steps of an epoch and return its entry of the history."""
     task, started = training.task, time.perf_counter()
-    losses, norms = [], []
+    found: list[dict[str, float]] = []
     for batch, generator in prefetch(training_batches(training, epoch=epoch)):
-        step = (epoch - 1) * training.steps_per_epoch + len(losses)
-        loss, norm = train_step(training, batch, generator, epoch=epoch, step=step)
-        losses.append(loss)
-        norms.append(norm)
+        step = (epoch - 1) * training.steps_per_epoch + len(found)
+        found.append(train_step(training, batch, generator, epoch=epoch, step=step))
         progress(step + 1, training.steps)
     return {
         "epoch": epoch,
         "step": epoch * training.steps_per_epoch,
-        "loss": float(np.mean(losses)),
-        "gradient_norm": float(np.mean(norms)),
+        **_means(found),
         "left_over": training.order.left_over,
         "learning_rate": training.optimiser.param_groups[0]["lr"],
         **training.learner.objective.scalars(),
@@ -144,6 +141,15 @@ def _train_epoch(
         ),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _means(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean over steps of the loss, of each of its terms and of the gradient's norm.
+
+    A term that only some steps have, such as one that begins later, has the mean of those.
+    """
+    names = dict.fromkeys(name for step in steps for name in step)
+    return {name: float(np.mean([step[name] for step in steps if name in step])) for name in names}
 
 
 def _is_best(history: Sequence[dict[str, Any]], task: Pretraining) -> bool:

@@ -14,6 +14,7 @@ from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
 MODALITIES = ("cxr", "ecg", "labs", "notes")
+ROWS = 64  # of the store whose samples an objective may keep estimates of
 
 
 def registered(name: str, *, modalities: tuple[str, ...] = MODALITIES[:3], dim: int) -> Objective:
@@ -22,6 +23,7 @@ def registered(name: str, *, modalities: tuple[str, ...] = MODALITIES[:3], dim: 
     objective.connect(
         modalities=modalities, dim=dim, norm="l2", generator=torch.Generator().manual_seed(0)
     )
+    objective.begin_training(rows=ROWS, batch_size=1)
     return objective
 
 
@@ -36,6 +38,7 @@ def connected(objective: Some, *, modalities: int = 3, dim: int = 4) -> Some:
         norm="l2",
         generator=torch.Generator().manual_seed(0),
     )
+    objective.begin_training(rows=ROWS, batch_size=1)
     return objective.double()
 
 
@@ -64,7 +67,8 @@ def loss_value(
     rows, names = torch.arange(len(z)), MODALITIES[: z.shape[1]]
     batch = Embeddings(slots, available, names, rows, spread=objective.spread)
     inputs = toy_input(objective, batch, SideInformation(batch.rows, **side))
-    loss = objective.training_loss(inputs, group=None, generator=torch.Generator().manual_seed(0))
+    drawn = torch.Generator().manual_seed(0)
+    loss = objective.training_loss(inputs, group=None, generator=drawn).total
     loss.backward()
     assert slots.grad is not None
     assert torch.isfinite(slots.grad).all()
@@ -77,7 +81,7 @@ def toy_loss(
 ) -> Tensor:
     """The loss of a batch with toy side information of every kind, and toy views."""
     inputs = toy_input(objective, batch)
-    return objective.training_loss(inputs, group=None, generator=generator)
+    return objective.training_loss(inputs, group=None, generator=generator).total
 
 
 def unit_batch(rng, samples: int, modalities: int = 3, dim: int = 4) -> Tensor:

@@ -44,6 +44,7 @@ def _registered(name: str) -> Objective:
     objective.connect(
         modalities=("a", "b", "c"), dim=DIM, norm="l2", generator=torch.Generator().manual_seed(0)
     )
+    objective.begin_training(rows=64, batch_size=1)
     return objective
 
 
@@ -107,6 +108,12 @@ def found(objective: Objective, loss: Tensor, batch: Embeddings) -> dict[str, Te
     return {"loss": loss.detach(), **dict(zip(inputs, gradients, strict=True))}
 
 
+def kept(objective: Objective) -> dict[str, Tensor]:
+    """The state after the step that is only for training."""
+    objective.after_step()
+    return {f"kept/{name}": value.clone() for name, value in objective.named_buffers()}
+
+
 def main(rank: int, sizes: list[int], folder: Path) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{folder / 'meeting'}"
@@ -118,8 +125,9 @@ def main(rank: int, sizes: list[int], folder: Path) -> None:
         share = replace(batch, z=z, available=batch.available[own], rows=batch.rows[own])
         drawn = torch.Generator().manual_seed(0)
         inputs = toy_input(objective, share, seed=rank)
-        loss = objective.training_loss(inputs, group=dist.group.WORLD, generator=drawn)
+        loss = objective.training_loss(inputs, group=dist.group.WORLD, generator=drawn).total
         results |= {f"{name}/{k}": v for k, v in found(objective, loss, share).items()}
+        results |= {f"{name}/{k}": v for k, v in kept(objective).items()}
     save_file(results, folder / f"{rank}.safetensors")
     dist.destroy_process_group()
 

@@ -77,5 +77,5 @@ def test_equal_vectors_have_the_losses_of_guessing():
 
 @pytest.mark.parametrize("make", [BalancedClip, BalancedSymile])
 def test_no_sweep_is_refused(make):
-    with pytest.raises(ValueError, match="sweeps is 0; expected at least 1"):
+    with pytest.raises(ValueError, match="sweeps is 0; expected a number of at least 1"):
         make(sweeps=0)

@@ -4,8 +4,6 @@ import torch
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
     inner_products,
-    no_pair_message,
-    prepare_slots,
     query_columns,
     query_embeddings,
 )
@@ -53,35 +51,3 @@ def test_inner_products_are_those_of_double_precision(
     assert found.dtype == dtype
     exact = (query.double()[:, None] * candidates.double()).sum(dim=2)
     torch.testing.assert_close(found, exact.to(dtype), rtol=1e-6, atol=1e-6)
-
-
-def test_slots_are_zero_where_nothing_is_available_and_all_are_unless_told():
-    z = torch.full((2, 3, 4), torch.nan)
-    z[0] = 1.0
-    available = torch.tensor([[True, False, True], [False, False, False]])
-    slots, found = prepare_slots(z, available)
-    assert found is available
-    assert slots.sum(dim=2).tolist() == [[4, 0, 4], [0, 0, 0]]
-    assert prepare_slots(z, None)[1].all()
-
-
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [
-        (torch.float16, torch.float32),
-        (torch.bfloat16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ],
-)
-def test_slots_have_at_least_single_precision(given: torch.dtype, kept: torch.dtype):
-    assert prepare_slots(torch.ones(2, 2, 3, dtype=given), None)[0].dtype == kept
-
-
-def test_one_modality_is_refused():
-    with pytest.raises(ValueError, match="embeddings have 1 modality"):
-        prepare_slots(torch.ones(2, 1, 3), None)
-
-
-def test_a_batch_without_a_pair_is_told_with_its_size():
-    assert "this batch of 7 has no such pair" in no_pair_message(7, objective="clip")

@@ -81,7 +81,7 @@ def test_a_fusion_has_unit_length_and_seeded_weights(rng):
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match=r"fused_share is 2.0; .* hidden is 0; expected at least"):
+    with pytest.raises(ValueError, match=r"fused_share is 2.0; .* hidden is 0; expected a"):
         ConFu(fused_share=2.0, hidden=0)
     with pytest.raises(ValueError, match="expected 3 or more, found 2"):
         connected(ConFu(), modalities=2)

@@ -42,7 +42,11 @@ def test_loss_and_gradients_are_those_of_one_process_with_the_whole_batch(
     for name, objective, batch in shared_batch.cases(sizes):
         inputs = shared_batch.whole_input(objective, batch, sizes)
         drawn = torch.Generator().manual_seed(0)
-        loss = objective.training_loss(inputs, group=None, generator=drawn)
+        loss = objective.training_loss(inputs, group=None, generator=drawn).total
+        for key, expected in shared_batch.kept(objective).items():
+            for share in shares:
+                actual = share[f"{name}/{key}"]
+                torch.testing.assert_close(actual, expected, rtol=1e-12, atol=0), (name, key)
         for key, expected in shared_batch.found(objective, loss, batch).items():
             values = [share[f"{name}/{key}"] for share in shares]
             if key == "loss":

@@ -65,6 +65,7 @@ def made(name: str, *, dim: int = 4, **arguments) -> Objective:
     objective.connect(
         modalities=MODALITIES, dim=dim, norm="l2", generator=torch.Generator().manual_seed(0)
     )
+    objective.begin_training(rows=64, batch_size=1)
     return objective
 
 
@@ -187,6 +188,33 @@ def test_the_loss_falls_with_training(objective, generator):
     assert losses[-1] < 0.5 * losses[0]
 
 
+WITH_TERMS = {
+    "cacr": {"attraction", "repulsion"},
+    "clip_uniform": {"contrast", "alignment", "cross_uniformity", "uniformity"},
+    "confu": {"pairs", "fused"},
+    "distilled": {"own", "teacher"},
+    "intra": {"across", "within"},
+    "pcme": {"pairs", "divergence"},
+    "pmrl": {"alignment", "directions"},
+    "probmed": {"pairs", "samples", "divergence"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_the_terms_of_a_loss_add_up_to_its_total(name, generator):
+    objective = made(name).double()
+    z = torch.randn(6, 3, 4, generator=generator, dtype=torch.float64)
+    available = torch.ones(6, 3, dtype=torch.bool)
+    available[0, 1] = available[4, 2] = False
+    batch = embeddings(objective, torch.nn.functional.normalize(z, dim=2), available)
+    inputs = toy_input(objective, batch)
+    loss = objective.training_loss(inputs, group=None, generator=drawn())
+    assert set(loss.terms) == WITH_TERMS.get(name, set())
+    if loss.terms:
+        assert sum(loss.terms.values()).item() == pytest.approx(loss.total.item(), rel=1e-12)
+    assert not any(value.requires_grad for value in loss.terms.values())
+
+
 def test_hidden_slots_of_embeddings_do_not_reach_the_loss(objective, generator):
     z = torch.randn(6, 3, 4, generator=generator)
     available = torch.ones(6, 3, dtype=torch.bool)
@@ -206,10 +234,10 @@ def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, genera
     substitute.requires_grad_()
     batch = replace(embeddings(objective, z, available), substitute=substitute)
     inputs = toy_input(objective, batch)
-    loss = objective.training_loss(inputs, group=None, generator=drawn())
+    loss = objective.training_loss(inputs, group=None, generator=drawn()).total
     filled = torch.where(available[:, :, None], z, substitute[None])
     same = inputs.map_views(filled_in, lambda mixing: mixing)
-    assert loss == objective.training_loss(same, group=None, generator=drawn())
+    assert loss == objective.training_loss(same, group=None, generator=drawn()).total
     loss.backward()
     assert substitute.grad is not None
     assert (substitute.grad[1] != 0).any()

@@ -7,7 +7,6 @@ from torch.distributions import Normal, kl_divergence
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.gaussians import (
-    check_weights,
     divergence_from_standard,
     split_gaussian,
     summed_scores,
@@ -61,8 +60,3 @@ def test_embeddings_without_variances_are_refused():
     )
     with pytest.raises(ValueError, match="have no log variances, which this score compares"):
         summed_scores(query, torch.zeros(3, 4), target="a", compare=_squared)
-
-
-def test_weights_out_of_range_are_told_together():
-    with pytest.raises(ValueError, match=r"first is -1.*third is nan"):
-        check_weights(first=-1.0, second=0.0, third=float("nan"))

@@ -22,7 +22,7 @@ MODALITIES = ("cxr", "ecg", "labs")
 
 
 def _loss(objective: IntraClip, batch: Embeddings) -> torch.Tensor:
-    return objective.training_loss(toy_input(objective, batch), group=None)
+    return objective.training_loss(toy_input(objective, batch), group=None).total
 
 
 def _batch(rng, samples: int = 6) -> Embeddings:
@@ -59,7 +59,7 @@ def test_the_second_view_has_no_gradient(rng) -> None:
     first, second = batch.z.clone().requires_grad_(), batch.z.flip(0).clone().requires_grad_()
     view = EncodedView(replace(batch, z=second))
     inputs = ObjectiveInput(replace(batch, z=first), SideInformation(batch.rows), (view,))
-    objective.training_loss(inputs, group=None).backward()
+    objective.training_loss(inputs, group=None).total.backward()
     assert first.grad is not None
     assert second.grad is None
 

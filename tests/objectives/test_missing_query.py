@@ -158,7 +158,7 @@ def test_a_bank_without_a_missing_modality_is_refused():
         _score(query, available, candidates, bank=Bank({"ecg": _draw(2, DIM)}))
     with pytest.raises(ValueError, match="expected a bank of train embeddings"):
         _score(query, available, candidates)
-    with pytest.raises(ValueError, match="missing_query is 'mean'; expected marginalize"):
+    with pytest.raises(ValueError, match="missing_query is 'mean'; expected 'marginalize'"):
         _score(query, available, candidates, rule="mean")
 
 

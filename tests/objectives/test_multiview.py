@@ -162,5 +162,5 @@ def test_a_rotation_of_one_modality_changes_only_the_alignment_of_mv_dhel(rng):
 
 
 def test_an_unknown_form_is_refused():
-    with pytest.raises(ValueError, match="form is 'mean'; expected geometric, arithmetic, suff"):
+    with pytest.raises(ValueError, match="form is 'mean'; expected 'geometric', 'arith"):
         PolyView(form="mean")

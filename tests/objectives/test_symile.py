@@ -313,5 +313,5 @@ def test_scaled_scores_with_a_bank_are_the_scaled_logits_divided_by_the_scale(ru
 
 
 def test_unknown_scaling_is_refused():
-    with pytest.raises(ValueError, match="unknown scaling 'free'; expected 'plain' or 'dvs'"):
+    with pytest.raises(ValueError, match="scaling is 'free'; expected 'plain' or 'dvs'"):
         Symile(scaling="free")

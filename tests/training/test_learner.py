@@ -62,7 +62,7 @@ def test_a_view_without_gradient_keeps_no_activations(
         Fabric(accelerator="cpu", devices=1),
         0.0,
     )
-    loss.backward()
+    loss["loss"].backward()
     assert found == expected
     assert all(weight.grad is not None for weight in learner.model.encoders.parameters())
 

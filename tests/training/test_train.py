@@ -23,8 +23,11 @@ from clinical_symile.data.training_view import build_training_view
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.encoders.tabular import Mlp
 from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.distributed import Group
+from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.loss import sum_of_terms
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 from clinical_symile.training.train import train
@@ -571,6 +574,38 @@ def test_training_that_diverges_says_so_and_what_to_do(
 ) -> None:
     with pytest.raises(DataError, match=r"diverged in epoch .* Lower optimiser\.learning_rate"):
         learn(mlp_task(catalog, "optimiser.learning_rate=1e30", "epochs=20"))
+
+
+class BrokenTerm(Objective):
+    """CLIP with a second term that is not finite from the second epoch on."""
+
+    display_name = "broken"
+    description = "Breaks."
+
+    def __init__(self):
+        super().__init__(temperature=0.1)
+        self.steps = 0
+
+    def batch_loss(self, z, available, *, generator):
+        del generator
+        self.steps += 1
+        broken = torch.tensor(torch.nan if self.steps > 6 else 0.5)
+        return sum_of_terms(
+            sound=clip_loss(z, self.logit_scale, available=available), broken=broken
+        )
+
+
+def test_the_history_has_each_term_and_one_that_is_not_finite_is_named(
+    catalog: Catalog, learn: Callable[..., Run]
+) -> None:
+    broken = 'objective={name="tests.training.test_train:BrokenTerm"}'
+    with pytest.raises(DataError, match=r"the loss is not finite, in its term 'broken'\. Lower"):
+        learn(mlp_task(catalog, broken))
+    done = learn(mlp_task(catalog, task="pretraining/objectives/pmrl"), "pmrl")
+    for epoch in done.history:
+        terms = {key: value for key, value in epoch.items() if key.startswith("loss/")}
+        assert set(terms) == {"loss/alignment", "loss/directions"}
+        assert epoch["loss"] == pytest.approx(sum(terms.values()), rel=1e-5)
 
 
 def test_labels_of_other_splits_never_reach_the_weights_and_those_of_train_samples_do(

@@ -1,20 +1,12 @@
 """Contrast every pair of modalities by a sigmoid loss."""
 
-from itertools import combinations
-
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.base import (
-    Objective,
-    inner_products,
-    no_pair_message,
-    prepare_slots,
-    query_embeddings,
-)
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.pairs import complete_pairs
 
 
 class PairwiseSigmoid(Objective):
@@ -45,35 +37,17 @@ class PairwiseSigmoid(Objective):
         super().__init__(temperature=temperature, logit_scale_max=100.0)
         self.bias = torch.nn.Parameter(torch.tensor(bias))
 
-    def forward(
-        self, embeddings: Embeddings, *, generator: torch.Generator | None = None
+    def batch_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        *,
+        generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
-        """Compute the mean loss over the pairs of modalities; nothing is random.
-
-        Raises:
-            ValueError: no two samples have the same two modalities.
-        """
-        del generator
-        z, available = prepare_slots(*embeddings.with_substitutes())
+        """Compute the mean loss over the pairs of modalities; nothing is random."""
         losses = []
-        for a, b in combinations(range(z.shape[1]), 2):
-            both = available[:, a] & available[:, b]
-            if both.sum() < 2:
-                continue
-            logits = self.logit_scale * z[both, a] @ z[both, b].T + self.bias
+        for pair in complete_pairs(z, available, objective="a sigmoid step"):
+            logits = self.logit_scale * pair.first @ pair.second.T + self.bias
             sign = 2 * torch.eye(len(logits), device=z.device, dtype=z.dtype) - 1
             losses.append(-logsigmoid(sign * logits).sum(dim=1).mean())
-        if not losses:
-            raise ValueError(no_pair_message(len(z), objective="a sigmoid step"))
         return torch.stack(losses).mean()
-
-    def score(
-        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
-    ) -> Float[Tensor, "query candidate"]:
-        """Sum the inner products of a candidate with each available modality of the query."""
-        total = query_embeddings(query, target=target, fill=0.0).sum(dim=1)
-        return inner_products(total, candidates)
-
-    def n_candidates(self, samples: int, *, modalities: int) -> int | None:
-        """None: this loss does not estimate the total correlation."""
-        return None
