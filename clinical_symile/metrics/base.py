@@ -30,7 +30,8 @@ class Metric:
         each: the value of every sample, if the metric is their mean; else None.
         weighted: `compute` for many resamples at once, from weights `[resample, sample]` and the
             same arrays; NaN where it is undefined. None if there is no such form: resampling is
-            then slow.
+            then slow. It may have `prepare(*arrays)`, which returns the same of weights alone: what
+            all resamples share is then computed once.
         limits: limits of the metric from `columns` and the subjects, for few subjects or events.
             None for a mean of `each` in [0, 1], which has its own, and where there is no method.
         display_name: the name in reports.

@@ -20,6 +20,8 @@ from jaxtyping import Bool, Float, Int, Real
 from scipy.optimize import isotonic_regression  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from scipy.special import expit, logit  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
+from clinical_symile.metrics.risk_blocks import RiskBlocks
+
 _Labels = Int[np.ndarray, " sample"]
 _Probabilities = Float[np.ndarray, " sample"]
 # Maps weights to several numbers for each row.
@@ -82,31 +84,29 @@ def weighted_decomposition(
 
 def prepare_decomposition(label: _Labels, probability: _Probabilities) -> _OfWeights:
     """Return `weighted_decomposition` of these samples, which are sorted once."""
-    order = np.argsort(probability, kind="stable")
-    ordered, labels = probability[order], label[order]
-    return partial(_decompositions, order=order, ordered=ordered, labels=labels)
+    # Neighbours share a fitted value if their frequencies fall whatever the weights are: where the
+    # first are all positives, or the second all negatives.
+    blocks = RiskBlocks.of(
+        label, probability, lambda negative, positive: positive[:-1] | negative[1:]
+    )
+    return partial(_decompositions, blocks=blocks, errors=(probability - label) ** 2)
 
 
 def _decompositions(
     weights: Real[np.ndarray, "resample sample"],
     *,
-    order: Int[np.ndarray, " sample"],
-    ordered: _Probabilities,
-    labels: _Labels,
+    blocks: RiskBlocks,
+    errors: Float[np.ndarray, " sample"],
 ) -> Float[np.ndarray, "resample 3"]:
-    first = np.flatnonzero(np.diff(ordered, prepend=-1.0))
+    positives, negatives = blocks.held(weights)
     parts = np.empty((len(weights), 3))
-    for row, held in enumerate(weights):
-        drawn = held[order].astype(np.float64, copy=False)
-        positive = drawn * labels
-        if len(first) < len(ordered):
-            drawn, positive = np.add.reduceat(drawn, first), np.add.reduceat(positive, first)
+    totals = weights.sum(axis=1).astype(np.float64)
+    rows = zip(positives, positives + negatives, weights @ errors / totals, totals, strict=True)
+    for row, (positive, drawn, score, total) in enumerate(rows):
         there = drawn > 0
-        risk = ordered[first][there] if len(first) < len(ordered) else ordered[there]
-        drawn, positive = drawn[there], positive[there]
-        total, events = drawn.sum(), positive.sum()
+        positive, drawn = positive[there], drawn[there]
+        events = positive.sum()
         fit: Any = isotonic_regression(positive / drawn, weights=drawn)
-        score = (drawn @ risk**2 - 2 * (positive @ risk) + events) / total
         # Over each block of equal fitted values, the fit is the share of positives.
         mended = (events - positive @ fit.x) / total
         base = events / total * (1 - events / total)

@@ -4,10 +4,13 @@ The two areas follow scikit-learn's definitions without its checks, because the 
 them a thousand times. The tests compare them with scikit-learn.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Int, Real
 
 from clinical_symile.metrics.base import Metric, weighted_mean
+from clinical_symile.metrics.risk_blocks import RiskBlocks
 from clinical_symile.stats.area_intervals import auroc_estimate
 from clinical_symile.stats.midranks import mid_ranks
 
@@ -96,27 +99,57 @@ def _bins(probability: _Probabilities) -> Int[np.ndarray, " sample"]:
     return np.minimum((probability * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
 
 
-def _weighted_auroc(weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
-    positive, negative = _by_probability(weights, label, probability)
-    # Twice the negatives below, and those level: halves would be rounded.
-    below = np.cumsum(negative, axis=1)
-    below *= 2
-    below -= negative
-    wins = np.einsum("ij,ij->i", positive, below) / 2
-    return _ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
+class _WeightedAuroc:
+    """AUROC of many resamples at once."""
+
+    def __call__(self, weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
+        return self.prepare(label, probability)(weights)
+
+    @staticmethod
+    def prepare(label: _Labels, probability: _Probabilities) -> Callable[[_Weights], _Values]:
+        """Return the AUROC of these samples by weights; they are sorted once."""
+        # Between two positives, only the number of negatives matters, and the other way round.
+        blocks = RiskBlocks.of(
+            label,
+            probability,
+            lambda negative, positive: (
+                (negative[1:] & negative[:-1]) | (positive[1:] & positive[:-1])
+            ),
+        )
+
+        def of_weights(weights: _Weights) -> _Values:
+            positive, negative = blocks.held(weights)
+            # Twice the negatives below, and those level: halves would be rounded.
+            below = np.cumsum(negative, axis=1)
+            below *= 2
+            below -= negative
+            wins = np.einsum("ij,ij->i", positive, below) / 2
+            return _ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
+
+        return of_weights
 
 
-def _weighted_auprc(weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
-    positive, negative = _by_probability(weights, label, -probability)
-    called = positive + negative
-    np.cumsum(called, axis=1, out=called)
-    true_positives = np.cumsum(positive, axis=1)
-    np.maximum(called, 1e-300, out=called)
-    true_positives /= called
-    area = np.einsum("ij,ij->i", positive, true_positives)
-    held = positive.sum(axis=1)
-    both = held * negative.sum(axis=1)
-    return np.where(both > 0, _ratio(area, held), np.nan)
+class _WeightedAuprc:
+    """AUPRC of many resamples at once."""
+
+    def __call__(self, weights: _Weights, label: _Labels, probability: _Probabilities) -> _Values:
+        return self.prepare(label, probability)(weights)
+
+    @staticmethod
+    def prepare(label: _Labels, probability: _Probabilities) -> Callable[[_Weights], _Values]:
+        """Return the AUPRC of these samples by weights; they are sorted once."""
+        # The precision is asked for at positives alone, so that negatives join the next of them.
+        blocks = RiskBlocks.of(label, -probability, lambda negative, positive: negative[:-1])
+
+        def of_weights(weights: _Weights) -> _Values:
+            positive, negative = blocks.held(weights)
+            called = np.maximum(np.cumsum(positive + negative, axis=1), 1e-300)
+            area = np.einsum("ij,ij->i", positive, np.cumsum(positive, axis=1) / called)
+            held = positive.sum(axis=1)
+            both = held * negative.sum(axis=1)
+            return np.where(both > 0, _ratio(area, held), np.nan)
+
+        return of_weights
 
 
 def _weighted_calibration_error(
@@ -125,20 +158,6 @@ def _weighted_calibration_error(
     in_bin, missed = _bins(probability), probability - label
     excess = np.stack([np.bincount(in_bin, row * missed, _CALIBRATION_BINS) for row in weights])
     return np.abs(excess).sum(axis=1) / weights.sum(axis=1)
-
-
-def _by_probability(
-    weights: _Weights, label: _Labels, value: Float[np.ndarray, " sample"]
-) -> tuple[Float[np.ndarray, "resample distinct"], Float[np.ndarray, "resample distinct"]]:
-    """Return the weight of positives and of negatives at each distinct value, in rising order."""
-    order = np.argsort(value, kind="stable")
-    first = np.flatnonzero(np.diff(value[order], prepend=-np.inf))
-    negative = np.take(weights, order, axis=1).astype(np.float64, copy=False)
-    positive = negative * label[order]
-    negative -= positive
-    if len(first) < len(order):
-        positive, negative = (np.add.reduceat(held, first, axis=1) for held in (positive, negative))
-    return positive, negative
 
 
 def _ratio(numerator: _Values, denominator: _Values) -> _Values:
@@ -176,7 +195,7 @@ AUROC = Metric(
     high=1.0,
     interval="bca",
     chance=lambda label: 0.5,
-    weighted=_weighted_auroc,
+    weighted=_WeightedAuroc(),
     limits=auroc_estimate,
     display_name="AUROC",
     description=(
@@ -195,7 +214,7 @@ AUPRC = Metric(
     high=1.0,
     interval="percentile",
     chance=_prevalence,
-    weighted=_weighted_auprc,
+    weighted=_WeightedAuprc(),
     display_name="AUPRC",
     description=(
         "AUPRC is the precision of alarms, averaged as the alarm threshold is lowered; "
@@ -237,7 +256,7 @@ EXPECTED_CALIBRATION_ERROR = Metric(
     display_name="calibration error",
     description=(
         "Calibration error is the distance between predicted risks and observed "
-        "frequencies: lower is better."
+        "frequencies, biased upwards with few samples: lower is better."
     ),
     source=(
         'Guo et al., "On Calibration of Modern Neural Networks", 2017, '

@@ -303,18 +303,11 @@ def _bootstrap_intervals(
 
 def _jointly(numbers: Sequence[MetricSample]) -> Weighted:
     """Return several metrics as one of weights: a column for each."""
+    forms = [_of_weights(number) for number in numbers]
 
     def together(weights: Weights, *_: np.ndarray) -> Float[np.ndarray, "resample number"]:
         as_floats = weights.astype(np.float64)  # converted once for all metrics
-        return np.stack(
-            [
-                by_weights(number.compute)(weights, *number.arrays)
-                if number.weighted is None
-                else number.weighted(as_floats, *number.arrays)
-                for number in numbers
-            ],
-            axis=1,
-        )
+        return np.stack([form(weights, as_floats) for form in forms], axis=1)
 
     return together
 
@@ -334,3 +327,16 @@ def _bca(together: Weighted, arrays: Arrays, subjects: np.ndarray) -> Ends:
 
 
 INTERVALS = {"bca": _bca, "percentile": _percentile}
+
+
+def _of_weights(number: MetricSample) -> Callable[[Weights, np.ndarray], np.ndarray]:
+    """Return a metric of weights and of the same as floats; what all share is computed once."""
+    weighted, arrays = number.weighted, number.arrays
+    if weighted is None:
+        slow = by_weights(number.compute)
+        return lambda weights, as_floats: slow(weights, *arrays)
+    prepare = getattr(weighted, "prepare", None)
+    if prepare is None:
+        return lambda weights, as_floats: weighted(as_floats, *arrays)
+    form = prepare(*arrays)
+    return lambda weights, as_floats: form(as_floats)

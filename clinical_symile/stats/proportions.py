@@ -36,6 +36,7 @@ from clinical_symile.stats.estimate import (
 )
 
 _SMALLEST_VARIANCE = 1e-15
+_COUNTED = 4  # numbers of subjects up to this many for each sample are counted
 
 
 class EffectiveSize(NamedTuple):
@@ -168,10 +169,22 @@ def cluster_sizes(
     Raises:
         ValueError: there are fewer than two subjects.
     """
-    _, codes, sizes = np.unique(subjects, return_inverse=True, return_counts=True)
+    if _are_small_numbers(subjects):
+        counts = np.bincount(subjects)
+        there = counts > 0
+        codes, sizes = (np.cumsum(there) - 1)[subjects], counts[there]
+    else:
+        _, codes, sizes = np.unique(subjects, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
         raise ValueError("an interval over subjects needs at least 2 of them.")
     return codes, sizes.astype(float)
+
+
+def _are_small_numbers(subjects: Shaped[np.ndarray, " sample"]) -> bool:
+    """Return True if subjects are whole numbers that can be counted instead of sorted."""
+    if not np.issubdtype(subjects.dtype, np.integer) or not len(subjects):
+        return False
+    return bool(subjects.min() >= 0 and subjects.max() < _COUNTED * len(subjects))
 
 
 def _intraclass_correlation(

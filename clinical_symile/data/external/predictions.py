@@ -267,14 +267,15 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Convert ids to text and numbers to numbers; a cell that is no number becomes NaN."""
     made: dict[str, Any] = {}
     for name, column in table.items():
+        values = column.to_numpy(dtype=object)  # pandas' strings are slow one by one
         if name in ("sample", "subject"):
-            made[str(name)] = [parse_key(value) for value in column]
+            made[str(name)] = [parse_key(value) for value in values]
         elif name == "missingness":
-            made[str(name)] = ["" if is_blank(value) else str(value) for value in column]
+            made[str(name)] = ["" if is_blank(value) else str(value) for value in values]
         elif name == "label":
-            made[str(name)] = np.array([_label(value) for value in column])
+            made[str(name)] = np.array([_label(value) for value in values])
         elif name == "probability":
-            made[str(name)] = np.array([parse_number(value) for value in column])
+            made[str(name)] = np.array([parse_number(value) for value in values])
         else:
             made[str(name)] = column.to_numpy()
     return pd.DataFrame(made)
@@ -293,7 +294,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     probability = table["probability"].to_numpy(dtype=np.float64)
     label = table["label"].to_numpy(dtype=np.float64) if "label" in table else np.zeros(0)
     ids = [name for name in ("sample", "subject") if name in table]
-    no_id = np.array([any(pd.isna(value) for value in row) for row in table[ids].to_numpy()])
+    no_id = table[ids].isna().any(axis=1).to_numpy(dtype=bool)
     one = ["sample"] if "sample" in table else ["subject", "prediction_time", "place"]
     unnamed = table.filter(items=["outcome"]).map(is_blank).to_numpy(dtype=bool)
     keys = [name for name in (*one, "outcome", "missingness") if name in table]
