@@ -29,6 +29,7 @@ from clinical_symile.evaluation.task_selection import (
 from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.results import Comparisons, Results
 from clinical_symile.reporting.run_data import read_runs, task_table
+from clinical_symile.tracking.disclosure import TOO_FEW, shareable, withheld_patterns
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
 
@@ -259,7 +260,15 @@ def compare(
         rows, losses = compare_all(compared, selected, store=opened, margin=margin, progress=update)
     benefits = net_benefit_differences(list(combinations(compared, 2)), selected, store=opened)
     data = partial(read_runs, compared, tables)
-    return Comparisons(tuple(rows), tuple(losses), tuple(notes), tables, data, tuple(benefits))
+    # What rests on fewer than ten people stays in the folders of the runs.
+    hidden = withheld_patterns(row for run in compared for row in run.results)
+    shown, losses_shown = shareable(rows, hidden), shareable(losses, hidden)
+    if withheld := len(rows) + len(losses) - len(shown) - len(losses_shown):
+        notes = [*notes, f"{withheld} differences are withheld: {TOO_FEW}."]
+    shown_benefits = tuple(shareable(benefits, hidden))
+    return Comparisons(
+        tuple(shown), tuple(losses_shown), tuple(notes), tables, data, shown_benefits
+    )
 
 
 def _selected_results(

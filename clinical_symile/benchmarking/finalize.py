@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +26,12 @@ from clinical_symile.files import write_text
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
 from clinical_symile.tracking.benchmark_tables import TriedSetting
+from clinical_symile.tracking.disclosure import (
+    Cell,
+    shareable,
+    withheld_patterns,
+    without_withheld,
+)
 from clinical_symile.tracking.mlflow import SyncResult, sync_run
 from clinical_symile.tracking.progress import Progress, ProgressBar
 from clinical_symile.tracking.provenance import provenance
@@ -195,11 +201,12 @@ def finalize_benchmark(
         bar: makes a progress bar for a label.
     """
     out, tables = evaluated.out, Tables()
+    hidden = withheld_patterns(row for run in evaluated.all_runs for row in run.results)
     for stage in STAGES:
         with bar(stage.name) as progress:
             made = stage.compute(evaluated, progress)
-        for name in stage.files:
-            write_rows(out / name, made[name])
+        for name, rows in _shareable(made, hidden).items():
+            write_rows(out / name, rows)
         tables |= made
     _write_benchmark_record(evaluated)
     with bar("Write the report"):
@@ -211,13 +218,24 @@ def finalize_benchmark(
         store=evaluated.store,
         runs=evaluated.all_runs,
         results=list(tables["results.jsonl"]),
-        comparisons=list(tables["comparisons.jsonl"]),
+        comparisons=shareable(tables["comparisons.jsonl"], hidden),
         unscored=list(tables["unscored.jsonl"]),
         tasks=list(evaluated.tasks),
         notes=list(evaluated.notes),
         report=page,
         synced=synced,
     )
+
+
+def _shareable(tables: Tables, hidden: Collection[Cell]) -> Tables:
+    """Return tables without what rests on fewer than ten people: it stays in the run's folder."""
+    if "results.jsonl" in tables:
+        results, withheld = without_withheld(tables["results.jsonl"])
+        return {
+            "results.jsonl": results,
+            "unscored.jsonl": [*tables["unscored.jsonl"], *withheld],
+        }
+    return {name: shareable(rows, hidden) for name, rows in tables.items()}
 
 
 def _write_benchmark_record(evaluated: EvaluatedRuns) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.report_file import benchmark_requirements
@@ -20,7 +20,7 @@ from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
-from clinical_symile.reporting.run_data import read_runs, task_table, without_withheld
+from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodComparison,
@@ -30,6 +30,7 @@ from clinical_symile.tracking.benchmark_tables import (
     TriedSetting,
 )
 from clinical_symile.tracking.checksums import check_tables
+from clinical_symile.tracking.disclosure import shareable, withheld_patterns, without_withheld
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import (
@@ -39,8 +40,6 @@ from clinical_symile.tracking.results import (
     read_rows,
 )
 from clinical_symile.tracking.run import Run
-
-_Paired = TypeVar("_Paired", Comparison, NetBenefitDifference)
 
 BENCHMARK_FILE = "benchmark.json"
 # The values of `benchmark.json` and `oracle.json` that are read.
@@ -135,20 +134,22 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         check_tables(run.path)
     scored = benchmark_tasks(record, catalog=catalog)
     results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
-    hidden = {(row.run, row.task, row.missingness) for row in withheld}
+    hidden = withheld_patterns(row for run in runs for row in run.results)
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
     return replace(
         read_runs(runs, {name: task_table(task) for name, task in scored.items()}),
         results=results,
-        comparisons=_shown(read_rows(out / "comparisons.jsonl", Comparison), hidden),
-        losses=_shown(read_rows(out / "losses.jsonl", Comparison), hidden),
-        seeds=read_rows(out / "seeds.jsonl", SeedComponents),
+        comparisons=shareable(read_rows(out / "comparisons.jsonl", Comparison), hidden),
+        losses=shareable(read_rows(out / "losses.jsonl", Comparison), hidden),
+        seeds=shareable(read_rows(out / "seeds.jsonl", SeedComponents), hidden),
         ranks=read_rows(out / "ranks.jsonl", MethodRank),
-        methods_compared=_read_if_there(out / "method_comparisons.jsonl", MethodComparison),
-        net_benefit_differences=_shown(
+        methods_compared=shareable(
+            _read_if_there(out / "method_comparisons.jsonl", MethodComparison), hidden
+        ),
+        net_benefit_differences=shareable(
             _read_if_there(out / "net_benefit_differences.jsonl", NetBenefitDifference), hidden
         ),
-        masks=_read_if_there(out / "masks.jsonl", MaskAuroc),
+        masks=shareable(_read_if_there(out / "masks.jsonl", MaskAuroc), hidden),
         settings=_read_if_there(out / "settings.jsonl", TriedSetting),
         unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],
         notes=record["notes"],
@@ -212,15 +213,6 @@ def _trained_on(out: Path, record: Mapping[str, Any]) -> set[str]:
     runs = [Run(path_in(out / "runs", name)) for name in record["runs"]]
     kept = [run.metadata for run in runs if (run.path / "run.toml").is_file()]
     return {str(about["store_digest"]) for about in kept if about.get("store_digest")}
-
-
-def _shown(rows: list[_Paired], hidden: set[tuple[str, str, str]]) -> list[_Paired]:
-    """Leave out comparisons of results that are withheld."""
-    return [
-        row
-        for row in rows
-        if not {(name, row.task, row.missingness) for name in (row.run, row.baseline)} & hidden
-    ]
 
 
 def _read_if_there(path: Path, kind: type[Any]) -> list[Any]:

@@ -1,6 +1,6 @@
 """Export tables and figures of a benchmark or a run as CSV, LaTeX, PNG, SVG or PDF."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from clinical_symile.tracking.benchmark_tables import (
     SeedComponents,
     TriedSetting,
 )
+from clinical_symile.tracking.disclosure import Cell, shareable, withheld_patterns
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
 
 TABLE_FORMATS = ("csv", "latex")
@@ -55,7 +56,7 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
     Returns:
         The files that were written.
     """
-    tables = _read_tables(folder)
+    tables = _read_tables(folder, withheld_patterns(results.rows))
     if form == "csv":
         written = [results.to_csv(into / "results.csv")]
         for name, rows in tables.items():
@@ -89,17 +90,17 @@ def export_folder_figures(folder: Path, results: Results, *, into: Path, form: s
     """
     data = results.figure_data()
     if not data.comparisons:  # a run's own comparisons
-        tables = _read_tables(folder)
+        tables = _read_tables(folder, withheld_patterns(results.rows))
         data = replace(
             data, comparisons=tables.get("comparisons", ()), losses=tables.get("losses", ())
         )
     return export_figures(data, into=into, file_format=form)
 
 
-def _read_tables(folder: Path) -> dict[str, Sequence[Any]]:
-    """Read the tables that are there and have rows."""
+def _read_tables(folder: Path, hidden: Collection[Cell]) -> dict[str, Sequence[Any]]:
+    """Read the tables that are there and have rows, without what is withheld."""
     found = {
-        name: read_rows(folder / f"{name}.jsonl", kind)
+        name: shareable(read_rows(folder / f"{name}.jsonl", kind), hidden)
         for name, kind in _TABLES.items()
         if (folder / f"{name}.jsonl").is_file()
     }

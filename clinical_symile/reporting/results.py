@@ -15,8 +15,8 @@ from clinical_symile.formatting import format_p_value
 from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
-from clinical_symile.reporting.run_data import without_withheld
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
+from clinical_symile.tracking.disclosure import without_withheld
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import (
     Comparison,
@@ -64,6 +64,12 @@ class Results:
         return {name: task["primary"] for name, task in self.tasks.items()}
 
     @property
+    def shareable(self) -> "Results":
+        """The rows that may leave the run's folder; the others are among what was skipped."""
+        shown, withheld = without_withheld(self.rows)
+        return replace(self, rows=tuple(shown), skipped=(*self.skipped, *withheld))
+
+    @property
     def primary(self) -> "Results":
         """The rows of each task's primary metric."""
         primary = self.primary_metrics
@@ -90,19 +96,22 @@ class Results:
         return pd.DataFrame(known) if records else pd.DataFrame(columns=columns)
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write `to_frame` as CSV and return the path."""
-        return _write_csv(self.to_frame(), path)
+        """Write `to_frame` of `shareable` as CSV and return the path."""
+        return _write_csv(self.shareable.to_frame(), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         """Return a LaTeX table (booktabs): a column per run, cells `value [low, high]`.
 
+        It has the rows of `shareable`.
+
         Args:
             path: a file to write as well.
         """
-        runs = list(dict.fromkeys(row.run for row in self.rows))
-        cells = {(r.task, r.missingness, r.metric, r.run): r for r in self.rows}
+        rows = self.shareable.rows
+        runs = list(dict.fromkeys(row.run for row in rows))
+        cells = {(r.task, r.missingness, r.metric, r.run): r for r in rows}
         lines = []
-        for key in dict.fromkeys((r.task, r.missingness, r.metric) for r in self.rows):
+        for key in dict.fromkeys((r.task, r.missingness, r.metric) for r in rows):
             found = [cells.get((*key, run)) for run in runs]
             some = next(row for row in found if row is not None)
             chance = "" if some.chance is None else f"{some.chance:.3f}"
@@ -142,7 +151,7 @@ class Results:
         return replace(data, results=shown, tasks=_known(self.tasks, self.rows))
 
     def save(self, folder: str | Path) -> Path:
-        """Write the rows as JSON lines into a folder, from which `open_results` reads them.
+        """Write `shareable` as JSON lines into a folder, from which `open_results` reads it.
 
         Args:
             folder: made where it does not exist; earlier results in it are replaced.
@@ -153,17 +162,17 @@ class Results:
         folder = Path(folder)
         about = {"tasks": self.tasks, "notes": list(self.notes)}
         with lock_folder(folder):
-            write_rows(folder / "results.jsonl", self.rows)
-            write_rows(folder / "unscored.jsonl", self.skipped)
+            write_rows(folder / "results.jsonl", self.shareable.rows)
+            write_rows(folder / "unscored.jsonl", self.shareable.skipped)
             write_text(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
         return folder
 
     def _repr_html_(self) -> str:
-        frame = self.primary.to_frame()
+        frame = self.shareable.primary.to_frame()
         shown = [c for c in _SHOWN if c in frame]
         return _html(
             frame.reindex(columns=shown),
-            [*self.notes, *(f"not scored: {s}" for s in self._reasons())],
+            [*self.notes, *(f"not scored: {s}" for s in self.shareable._reasons())],
         )
 
     def _reasons(self) -> list[str]:

@@ -10,7 +10,8 @@ from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
 from clinical_symile.tracking.analysis_tables import merge_analyses, read_analysis, select_tasks
-from clinical_symile.tracking.results import Result, SkippedResult, is_withheld
+from clinical_symile.tracking.disclosure import without_withheld
+from clinical_symile.tracking.results import is_withheld
 from clinical_symile.tracking.run import Run
 
 
@@ -50,26 +51,6 @@ def task_table(task: Retrieval | Classification) -> dict[str, Any]:
     """Return a task as a report reads it: its fields, and the direction of its primary metric."""
     table = task.model_dump(mode="json")
     return {**table, "higher_is_better": primary_metric(task).higher_is_better}
-
-
-def without_withheld(results: Sequence[Result]) -> tuple[list[Result], list[SkippedResult]]:
-    """Split results into those that may be shown, and the reason for the others."""
-    reason = "fewer than 10 samples, subjects, or samples of a class: withheld."
-    withheld = [
-        SkippedResult(
-            run=row.run,
-            cohort=row.cohort,
-            task=row.task,
-            missingness=row.missingness,
-            metric=row.metric,
-            reason=reason,
-            digest=row.digest,
-            code="CS-S017",
-        )
-        for row in results
-        if is_withheld(row)
-    ]
-    return [row for row in results if not is_withheld(row)], withheld
 
 
 def _with_current_words(run: Run) -> dict[str, Any]:

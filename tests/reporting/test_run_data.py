@@ -4,7 +4,7 @@ from pathlib import Path
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.reporting.run_data import read_runs, task_table, without_withheld
+from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking.results import write_rows
 from clinical_symile.tracking.run import Run
 from tests.reporting.test_results import LESS, RESULT, TASKS
@@ -16,14 +16,6 @@ def test_a_task_is_told_with_the_direction_of_its_primary_metric():
     table = task_table(task)
     assert (table["primary"], table["higher_is_better"]) == ("recall_at_1", True)
     assert table["query"] == ["ecg", "labs"]
-
-
-def test_results_on_fewer_than_ten_subjects_become_reasons():
-    few = replace(LESS, n_subjects=9)
-    shown, withheld = without_withheld([RESULT, few])
-    assert shown == [RESULT]
-    (reason,) = withheld
-    assert (reason.missingness, reason.code) == (few.missingness, "CS-S017")
 
 
 def test_results_of_other_tasks_are_left_out(tmp_path: Path):

@@ -5,7 +5,7 @@ Each is a count that a later step would take for granted. `prepare` and its dry 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from clinical_symile.data.ingest.csv_files import (
     is_utf_8_read_as_latin_1,
     read_dialect,
 )
+from clinical_symile.data.ingest.csv_headers import known_column_names
 from clinical_symile.data.ingest.id_spelling import spelling_sentences
+from clinical_symile.data.ingest.query import referenced_columns
 from clinical_symile.data.ingest.query_lineage import QueryLineage
 from clinical_symile.data.ingest.source_tables import SourceTable, query_tables, split_tables
 from clinical_symile.data.ingest.sql import sql_identifier, sql_literal
@@ -55,7 +57,7 @@ class CoverageProblem:
 
     Attributes:
         reason: `modality-missing`, `part-missing`, `not-numbers`, `implausible`, `column-empty`,
-            `outcome-unknown`, `ids-differ`, `line-breaks` or `encoding`.
+            `outcome-unknown`, `ids-differ`, `column-repeated`, `line-breaks` or `encoding`.
         modality: the modality; empty for columns and tables.
         part: the part of the modality, such as an analyte; empty for all of it.
         sentence: what was found, with counts, and what to do.
@@ -132,6 +134,12 @@ class _Samples:
         if self._query is not None:
             yield from spelling_sentences(self.connection, self._query, self.tables)
 
+    def named_columns(self) -> set[str]:
+        """Return the columns that the cohort's files name, in lower case."""
+        query = self._query
+        columns = referenced_columns(self.connection, query) if query is not None else set[str]()
+        return {*known_column_names(self.cohort, columns)}
+
     def codes(self, column: str) -> list[tuple[str, str, tuple[str, ...]]]:
         """Return table, column and codes that the query looks for to fill a column."""
         return self._lineage.codes_of(column) if self._lineage else []
@@ -172,7 +180,10 @@ def coverage_problems(
         CoverageProblem(reason="ids-differ", sentence=sentence)
         for sentence in samples.spelling_sentences()
     ]
-    problems += [problem for table in samples.tables.values() for problem in _text_problems(table)]
+    names = samples.named_columns()
+    for table in samples.tables.values():
+        problems += _repeated_columns(table, names)
+        problems += _text_problems(table)
     return problems
 
 
@@ -329,6 +340,20 @@ def _unknown_outcomes(samples: _Samples) -> Iterator[CoverageProblem]:
                 sentence=f"outcome {name}: {some} of column {outcome.column} {verb} positive or "
                 f"negative, so that the outcome is unknown in {where}. Write the words as they "
                 f"stand in the table into positive and negative of [outcomes.{name}].",
+            )
+
+
+def _repeated_columns(table: SourceTable, names: Collection[str]) -> Iterator[CoverageProblem]:
+    """Yield a problem for each column in use whose name is in a header more than once."""
+    if table.is_parquet:
+        return
+    header = [cell.strip().lower() for cell in read_dialect(table.paths[0], table.encoding).header]
+    for name in sorted({*names} & {*header}):
+        if header.count(name) > 1:
+            yield CoverageProblem(
+                reason="column-repeated",
+                sentence=f"table {table.file.name}: its header has {name} {header.count(name)} "
+                "times; the first is read. Rename or remove the others.",
             )
 
 

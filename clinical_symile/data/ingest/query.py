@@ -17,9 +17,15 @@ from clinical_symile.data.ingest.csv_headers import (
     lines_of_query,
     without_candidates,
 )
+from clinical_symile.data.ingest.date_advice import undeclared_dates
 from clinical_symile.data.ingest.query_lineage import parse_query, query_nodes
 from clinical_symile.data.ingest.query_rules import query_rule_problems
-from clinical_symile.data.ingest.source_tables import all_tables, source_files, split_tables
+from clinical_symile.data.ingest.source_tables import (
+    all_tables,
+    query_tables,
+    source_files,
+    split_tables,
+)
 from clinical_symile.data.ingest.tables import (
     connect,
     empty_tables,
@@ -133,8 +139,10 @@ def make_samples(
         quoted = (
             without_candidates(error) if has_headers else f"Binder Error\n{lines_of_query(error)}"
         )
+        named = referenced_columns(connection, query)
         raise DataError(
             f"{where}: {quoted}\n{columns}Correct the query, or the tables under {source}.",
+            *undeclared_dates(query_tables(cohort, source), named),
             *empty_tables(cohort, source),
             code="CS-D005",
         ) from None

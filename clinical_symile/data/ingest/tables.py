@@ -137,7 +137,7 @@ def reader_expression(
         return _parquet_reader(table)
     if table.types is not None:
         return _typed_reader(table, table.types, frozenset(names))
-    return _converted(table, _inferred_types(table, frozenset(text), head=head))
+    return _converted(table, inferred_types(table, frozenset(text), head=head))
 
 
 def text_expression(table: SourceTable) -> str:
@@ -225,8 +225,15 @@ def _parquet_reader(table: SourceTable) -> str:
     )
 
 
-def _inferred_types(table: SourceTable, as_text: Collection[str], *, head: bool) -> dict[str, str]:
-    """Infer the types of a table's columns from all its files.
+def inferred_types(
+    table: SourceTable, as_text: Collection[str] = frozenset(), *, head: bool = False
+) -> dict[str, str]:
+    """Infer the types of a CSV table's columns from all its files.
+
+    Args:
+        table: the table.
+        as_text: columns that are text whatever they look like.
+        head: infer types from the first rows alone.
 
     Raises:
         DataError: the files have other columns, or dates of which day and month cannot be
@@ -255,7 +262,7 @@ def _inferred_types(table: SourceTable, as_text: Collection[str], *, head: bool)
             for column, kind in (columns or kinds).items()
         }
         formats |= {one for one in named if one}
-    columns |= dict.fromkeys(as_text & columns.keys(), "VARCHAR")
+    columns |= dict.fromkeys({*as_text} & columns.keys(), "VARCHAR")
     flags = [column for column, kind in columns.items() if kind == "BOOLEAN"]
     columns |= dict.fromkeys(_other_words(table, flags, head=head), "VARCHAR")
     dates = [column for column, kind in columns.items() if kind in _DATE_TYPES]

@@ -1,5 +1,7 @@
 """What no sample has is reported by the dry run, by `prepare` and by `audit`."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -189,6 +191,17 @@ def test_ids_of_which_a_part_lost_its_zeros_are_a_warning_with_counts(
         )
         assert (sentence in told) == bool(lost)
         assert "P0" not in told
+
+
+def test_a_header_with_a_column_twice_is_reported_if_the_column_is_used(
+    hospital: Hospital,
+) -> None:
+    file = hospital.source / "admissions.csv"
+    head, *rows = file.read_text().splitlines()
+    for name, reported in (("other,other", False), ("WARD,other", True)):
+        file.write_text("\n".join([f"{head},{name}", *(f"{row},x,y" for row in rows)]) + "\n")
+        shutil.rmtree(hospital.out, ignore_errors=True)
+        assert ("its header has ward 2 times" in str(reasons(hospital))) == reported
 
 
 def test_a_column_that_a_conversion_left_empty_is_reported(

@@ -1,0 +1,67 @@
+"""Withhold what rests on fewer than ten people from tables that leave a run's folder.
+
+Such values could tell who had the outcome: Brier score and chance level of nine known people do.
+The run's folder keeps them; reports, exports, comparisons and tables of a benchmark do not.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar
+
+from clinical_symile.formatting import SMALLEST_COUNT
+from clinical_symile.tracking.results import Result, SkippedResult, is_withheld
+
+# A run, a task and a missingness pattern.
+Cell = tuple[str, str, str]
+_Row = TypeVar("_Row")
+
+TOO_FEW = f"fewer than {SMALLEST_COUNT} samples, subjects, or samples of a class"
+
+
+def withheld_patterns(results: Iterable[Result]) -> set[Cell]:
+    """Return the run, task and pattern of each result that is withheld."""
+    return {(row.run, row.task, row.missingness) for row in results if is_withheld(row)}
+
+
+def without_withheld(results: Sequence[Result]) -> tuple[list[Result], list[SkippedResult]]:
+    """Split results into those that may be shown, and the reason for the others."""
+    withheld = [
+        SkippedResult(
+            run=row.run,
+            cohort=row.cohort,
+            task=row.task,
+            missingness=row.missingness,
+            metric=row.metric,
+            reason=f"{TOO_FEW}: withheld.",
+            digest=row.digest,
+            code="CS-S017",
+        )
+        for row in results
+        if is_withheld(row)
+    ]
+    return [row for row in results if not is_withheld(row)], withheld
+
+
+def shareable(rows: Iterable[_Row], hidden: Collection[Cell]) -> list[_Row]:
+    """Leave out rows of what is withheld.
+
+    Args:
+        rows: of any table. A row of two runs is left out if either is withheld, and a row of
+            methods or masks if the task is withheld for any run under its pattern.
+        hidden: what is withheld.
+    """
+    patterns = {(task, pattern) for _, task, pattern in hidden}
+    tasks = {task for task, _ in patterns}
+
+    def is_shown(row: Any) -> bool:
+        task = getattr(row, "task", None)
+        if task not in tasks:
+            return True
+        if not hasattr(row, "missingness"):  # over all patterns
+            return False
+        seen = {row.missingness, getattr(row, "against", None)} - {None}
+        names = {getattr(row, name, None) for name in ("run", "baseline")} - {None}
+        if not hasattr(row, "run"):
+            return not {(task, pattern) for pattern in seen} & patterns
+        return not {(name, task, pattern) for name in names for pattern in seen} & {*hidden}
+
+    return [row for row in rows if is_shown(row)]
