@@ -84,3 +84,17 @@ def _log_weights(
     cosine = torch.where(own, 1.0, cosine.clamp(-1, 1))
     weights = ((1 + cosine) / 2).log() if temperature is None else cosine / temperature
     return weights.masked_fill(~own & (norms <= _LEAST_NORM), -math.inf)
+
+
+@torch.no_grad()
+def smoother(
+    kernel: Float[Tensor, "sample sample"], ridge: float
+) -> Float[Tensor, "sample sample"]:
+    """Compute (K + ridge I)^-1 K of a symmetric kernel, in float64.
+
+    Cosines over different measured values need not form a positive kernel: negative eigenvalues
+    count as zero, so that the inverse exists.
+    """
+    values, vectors = torch.linalg.eigh(kernel.double())
+    values = values.clamp(min=0)
+    return ((vectors * (values / (values + ridge))) @ vectors.T).to(kernel.dtype)

@@ -10,6 +10,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import Objective, query_embeddings
 from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import (
     Excluded,
     reduce_scores,
@@ -17,6 +18,13 @@ from clinical_symile.objectives.kernels.scores import (
 )
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.similarity import (
+    check_similar_by,
+    log_weights,
+    side_vectors,
+    similarity_tensors,
+    smoother,
+)
 from clinical_symile.objectives.slots import modality_counts
 
 
@@ -123,7 +131,8 @@ class DecoupledUniformity(Objective):
     `score` is -‖mean of the query's embeddings - candidate‖².
 
     Source: Dufumier et al., "Integrating Prior Knowledge in Contrastive Learning with Kernel",
-    ICML 2023, https://arxiv.org/abs/2206.01646, without the kernel of prior knowledge.
+    ICML 2023, https://arxiv.org/abs/2206.01646, without the kernel of prior knowledge, which
+    `KernelUniformity` has.
 
     Args:
         factor: the factor of squared distances.
@@ -153,10 +162,20 @@ class DecoupledUniformity(Objective):
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
         """See the class."""
+        centroids, _ = self._centroids(z, available)
+        return uniformity_loss(centroids, centroids, factor=self.factor)
+
+    def _centroids(
+        self, z: Float[Tensor, "sample modality dim"], available: Bool[Tensor, "sample modality"]
+    ) -> tuple[Float[Tensor, "centroid dim"], Bool[Tensor, " sample"]]:
+        """Return the centroid of each sample that has a modality, and which samples these are.
+
+        Raises:
+            ValueError: fewer than two samples have two modalities.
+        """
         counts = modality_counts(available, objective="a step of decoupled uniformity")
         has = counts > 0
-        centroids = z[has].sum(dim=1) / counts[has, None]
-        return uniformity_loss(centroids, centroids, factor=self.factor)
+        return z[has].sum(dim=1) / counts[has, None], has
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
@@ -175,3 +194,50 @@ class DecoupledUniformity(Objective):
         scores = 2 * centroids @ right.T - right.square().sum(dim=1)
         scores = scores - centroids.square().sum(dim=1)[:, None]
         return scores if candidates.dtype == torch.float64 else scores.float()
+
+
+class KernelUniformity(DecoupledUniformity):
+    """Spread centroids that are averaged over samples which prior knowledge calls similar.
+
+    The kernel K of two samples is (1 + cosine) / 2 of what is known of both. Centroids μ become
+    (K + ridge I)^-1 K μ before they are spread, the estimate of their mean given the prior
+    knowledge. The weights have no gradient. With a kernel of the identity and no ridge this is
+    `DecoupledUniformity`. The kernel is a matrix of all samples of the batch.
+
+    Source: see `DecoupledUniformity`.
+
+    Args:
+        factor: the factor of squared distances.
+        by: "labels" or "values": what samples are compared by, named in the task's table `side`.
+        ridge: the regularization, positive.
+
+    Raises:
+        ValueError: see `DecoupledUniformity`; or the ridge or `by` is out of range.
+    """
+
+    display_name = "kernel uniformity"
+    description = "Spreads the centroids of samples, averaged over similar ones."
+    reads = ("values",)
+
+    def __init__(self, *, factor: float = 2.0, by: str = "values", ridge: float = 0.01):
+        super().__init__(factor=factor)
+        check_similar_by(by)
+        refuse(positive(ridge=ridge))
+        self.reads = (by,)
+        self.ridge = ridge
+
+    def informed_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        inputs: ObjectiveInput,
+        *,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """See the class."""
+        centroids, has = self._centroids(z, available)
+        vectors = side_vectors(inputs, by=self.reads[0])[has].to(z.dtype)
+        known = similarity_tensors(vectors, torch.arange(len(vectors), device=z.device))
+        kernel = log_weights(temperature=None)(known, known, []).exp()
+        averaged = smoother(kernel, self.ridge) @ centroids
+        return uniformity_loss(averaged, averaged, factor=self.factor)

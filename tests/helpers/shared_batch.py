@@ -126,7 +126,7 @@ def main(rank: int, sizes: list[int], folder: Path) -> None:
         drawn = torch.Generator().manual_seed(0)
         inputs = toy_input(objective, share, seed=rank)
         loss = objective.training_loss(inputs, group=dist.group.WORLD, generator=drawn).total
-        results |= {f"{name}/{k}": v for k, v in found(objective, loss, share).items()}
+        results |= {f"{name}/{k}": v.contiguous() for k, v in found(objective, loss, share).items()}
         results |= {f"{name}/{k}": v for k, v in kept(objective).items()}
     save_file(results, folder / f"{rank}.safetensors")
     dist.destroy_process_group()

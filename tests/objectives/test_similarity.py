@@ -9,6 +9,7 @@ from clinical_symile.objectives.similarity import (
     check_similar_by,
     log_weights,
     similarity_tensors,
+    smoother,
 )
 
 NAN = math.nan
@@ -37,3 +38,13 @@ def test_only_labels_and_values_give_a_similarity():
     check_similar_by("values")
     with pytest.raises(ValueError, match="expected 'labels' or 'values'"):
         check_similar_by("age")
+
+
+def test_a_kernel_with_a_negative_eigenvalue_is_smoothed_by_the_rest_of_it():
+    kernel = torch.tensor([[1.0, 0.9, 0.0], [0.9, 1.0, 0.9], [0.0, 0.9, 1.0]], dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(kernel)
+    assert values.min() < -0.2
+    found = smoother(kernel, 0.3)
+    positive = (vectors * values.clamp(min=0)) @ vectors.T
+    expected = torch.linalg.solve(positive + 0.3 * torch.eye(3, dtype=torch.float64), positive)
+    torch.testing.assert_close(found, expected)

@@ -10,6 +10,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.uniform import (
     ClipUniform,
     DecoupledUniformity,
+    KernelUniformity,
     alignment_loss,
     uniformity_loss,
 )
@@ -128,3 +129,57 @@ def test_one_sample_with_two_modalities_is_refused(fixture_f):
     available[0] = True
     with pytest.raises(ValueError, match="two modalities or more; this batch of 4 has 1"):
         loss_value(DecoupledUniformity(), fixture_f, available)
+
+
+def kernel_value(z, values, available=None, **arguments) -> float:
+    objective = KernelUniformity(**arguments).double()
+    return loss_value(objective, z, available, **{objective.reads[0]: values})
+
+
+def test_kernel_uniformity_has_its_known_values(fixture_f):
+    found = kernel_value(fixture_f, fixture_f[:, 2])
+    assert found == pytest.approx(-0.385423073189, abs=1e-11)
+    two = kernel_value(fixture_f[:, :2], fixture_f[:, 2])
+    assert two == pytest.approx(-1.029058661975, abs=1e-11)
+    # Of nobody is anything known: the kernel is the identity.
+    unknown = kernel_value(fixture_f, torch.full((4, 3), math.nan))
+    assert unknown == pytest.approx(-0.410518318121, abs=1e-11)
+
+
+def test_a_kernel_of_the_identity_and_hardly_a_ridge_are_decoupled_uniformity(rng):
+    z = unit_batch(rng, 6)
+    available = torch.from_numpy(rng.random((6, 3)) < 0.8)
+    available[:2] = True
+    plain = loss_value(DecoupledUniformity().double(), z, available)
+    found = kernel_value(z, torch.full((6, 2), math.nan), available, ridge=1e-12)
+    assert found == pytest.approx(plain, rel=1e-9)
+
+
+def test_samples_that_are_all_alike_have_one_centroid(rng):
+    found = kernel_value(unit_batch(rng, 5), torch.ones(5, 2), by="labels", ridge=1e-12)
+    assert found == pytest.approx(0.0, abs=1e-9)
+
+
+def test_kernel_uniformity_is_the_formula_in_loops(rng):
+    z = unit_batch(rng, 5)
+    available = torch.from_numpy(rng.random((5, 3)) < 0.8)
+    available[:2] = True
+    available[4] = False
+    values = torch.from_numpy(rng.random((5, 4)))
+    values[3] = math.nan
+    found = kernel_value(z, values, available, ridge=0.2)
+    kernel = torch.eye(4, dtype=torch.float64)
+    for i in range(4):
+        for j in range(4):
+            if 3 not in (i, j):
+                kernel[i, j] = (1 + torch.cosine_similarity(values[i], values[j], dim=0)) / 2
+    own = torch.stack([z[i, available[i]].mean(dim=0) for i in range(4)])
+    averaged = torch.linalg.inv(kernel + 0.2 * torch.eye(4, dtype=torch.float64)) @ kernel @ own
+    assert found == pytest.approx(uniformity_in_loops(averaged, averaged), rel=1e-9)
+
+
+def test_bad_arguments_of_the_kernel_are_refused():
+    with pytest.raises(ValueError, match=r"ridge is 0\.0; expected a positive number"):
+        KernelUniformity(ridge=0.0)
+    with pytest.raises(ValueError, match="'subjects'"):
+        KernelUniformity(by="subjects")
