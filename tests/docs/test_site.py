@@ -132,6 +132,14 @@ def _variables_of_reports() -> set[str]:
     return set(re.findall(r"--[a-z]+(?:-(?=\d))?", style))
 
 
+@pytest.mark.parametrize("page", [*WRITTEN, *GENERATED])
+def test_a_row_of_a_table_belongs_to_a_table(page: str):
+    text = re.sub(r"(?ms)^ *```.*?^ *```$", "", WRITTEN.get(page) or GENERATED[page])
+    for table in re.findall(r"(?m)(?:^\|.*\n?)+", text):
+        rule = table.splitlines()[1] if "\n" in table.strip() else ""
+        assert re.fullmatch(r"\|[-:| ]+\|", rule), f"{page}: no table: {table[:60]}"
+
+
 def test_no_page_is_without_a_place_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = [name.removeprefix("docs/") for name in WRITTEN if name.startswith("docs/")]
