@@ -11,6 +11,7 @@ from clinical_symile.modalities.base import Rejected, decoder_verdict, is_file_e
 from clinical_symile.modalities.waveform_files.base import Waveform, lead_name
 
 MAX_BYTES = 20_000_000  # of an ECG of some minutes; of more, XML takes gigabytes of memory
+_EXPECTED = "expected XML of MUSE, HL7 aECG or Philips, or SCP-ECG; convert the file"
 INSTALL_ECG_EXTRA = "pip install 'clinical-symile[ecg]'"
 
 
@@ -37,6 +38,7 @@ def open_vendor_file(file: Path) -> Waveform:
     """
     try:
         from ecgdatakit import ChecksumWarning, FileParser
+        from ecgdatakit.exceptions import UnsupportedFormatError
     except ImportError:
         raise Rejected(
             "decoder-missing", f"ECGs in XML or SCP need another package: {INSTALL_ECG_EXTRA}"
@@ -47,6 +49,8 @@ def open_vendor_file(file: Path) -> Waveform:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             record = FileParser.parse(file, units="mV")
+    except UnsupportedFormatError:
+        raise Rejected("not-readable", f"is of an unknown form; {_EXPECTED}") from None
     except Exception as error:  # whatever a broken file makes the library raise
         if is_file_error(error):
             raise

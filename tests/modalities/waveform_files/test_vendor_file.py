@@ -190,3 +190,13 @@ def test_a_count_of_samples_that_no_scp_file_can_hold_is_refused(tmp_path: Path)
     ends = whole.index((1).to_bytes(4, "little") + (5000).to_bytes(4, "little")) + 4
     content[ends : ends + 4] = b"\xff\xff\xff\x7f"
     assert rejection(tmp_path, bytes(content)).reason in ("not-readable", "too-large")
+
+
+@pytest.mark.parametrize("root", ["examination", "CardiologyXML", "sapphire"])
+def test_xml_of_another_vendor_is_told_which_forms_are_read(tmp_path: Path, root: str) -> None:
+    file = tmp_path / "ecg.xml"
+    file.write_text(f'<?xml version="1.0"?><{root}><data>1,2,3</data></{root}>')
+    with pytest.raises(Rejected) as caught:
+        open_vendor_file(file)
+    assert caught.value.reason == "not-readable"
+    assert "expected XML of MUSE, HL7 aECG or Philips, or SCP-ECG" in caught.value.detail
