@@ -22,6 +22,7 @@ from clinical_symile.training.flops import warn_about_flops
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.start import load_start
+from clinical_symile.training.temperature import fix_temperature, set_temperature
 
 # The backend of `torch.compile`.
 _COMPILER = "inductor"
@@ -113,7 +114,8 @@ def set_up(
         dropout_rate: the share of available modalities that each epoch hides.
 
     Raises:
-        DefinitionError: see `build_learner`; or the objective's state does not fit the batches.
+        DefinitionError: see `build_learner` and `fix_temperature`; or the state of the objective
+            does not fit the batches.
         DataError: see `batch_order`.
     """
     order = batch_order(
@@ -136,6 +138,7 @@ def set_up(
     if task.compile:
         for encoder in learner.model.encoders.values():
             encoder.compile(backend=_COMPILER)
+    fix_temperature(learner.objective, task)
     _begin_training(learner, task, view)
     wrapped = fabric.setup_module(learner)
     learner.start_teacher()
@@ -210,6 +213,7 @@ def train_step(
     try:
         side = training.side.of(batch.rows)
         progress = step / training.steps
+        set_temperature(training.learner.objective, task, progress)
         losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
         raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error

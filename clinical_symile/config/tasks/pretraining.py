@@ -47,6 +47,22 @@ class Optimiser(TaskTable):
     gradient_clip: Positive
 
 
+class TemperatureSchedule(TaskTable):
+    """A temperature that follows the training's progress instead of being learned.
+
+    Attributes:
+        shape: `linear` goes from `first` to `last`; `cosine` goes there and back in each period.
+        first: the temperature of the first step.
+        last: the temperature of the last step, or of the middle of a period.
+        periods: the number of periods of `cosine`.
+    """
+
+    shape: Literal["linear", "cosine"]
+    first: Positive
+    last: Positive
+    periods: Count = 1
+
+
 class Selection(TaskTable):
     """Model selection: the epoch with the best retrieval on the tuning split is kept.
 
@@ -109,6 +125,7 @@ class Pretraining(TaskTable):
         compile: True compiles the encoders with `torch.compile`, which takes a minute or two and
             may pay on a GPU.
         optimiser: see `Optimiser`.
+        temperature_schedule: see `TemperatureSchedule`; by default the temperature is learned.
         selection: see `Selection`.
         recipe: `basic`, or `strong`: its fields replace those of the task, as `show task` prints
             them; the guide to training lists them.
@@ -140,6 +157,7 @@ class Pretraining(TaskTable):
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     compile: bool = False
     optimiser: Optimiser
+    temperature_schedule: TemperatureSchedule | None = None
     selection: Selection
     recipe: Literal["basic", "strong"] = "basic"
     start: Annotated[str, Field(min_length=1)] | None = None

@@ -21,7 +21,11 @@ from clinical_symile.registry.run_names import is_reserved_name
 
 Task = Pretraining | Retrieval | Classification
 # Fields with the values that leave a digest as it was before they existed.
-_LATER_FIELDS = {"side": None, "batches": "shuffled", "start": None, "recipe": "basic"}
+_LATER_FIELDS = {
+    **dict.fromkeys(("side", "start", "temperature_schedule")),
+    "batches": "shuffled",
+    "recipe": "basic",
+}
 KINDS: dict[str, type[Task]] = {
     "pretraining": Pretraining,
     "retrieval": Retrieval,
