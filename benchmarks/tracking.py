@@ -97,7 +97,7 @@ def trainings_at_once(out: Path, number: int) -> dict[str, Any]:
     problems = [(runs / f"problem-{seed}.txt").read_text() for seed in range(number)]
     arrived = 0
     for seed in range(number):
-        arrived += is_whole(tracking_uri(runs), name=f"symile-{seed}", epochs=EPOCHS, children=1)
+        arrived += is_whole(tracking_uri(runs), name=f"symile-{seed}", epochs=EPOCHS, tables=1)
     return {
         "what": f"{number} trainings at once into a new database",
         "tried": number,
@@ -108,10 +108,10 @@ def trainings_at_once(out: Path, number: int) -> dict[str, Any]:
     }
 
 
-def is_whole(uri: str, *, name: str, epochs: int, children: int, cohort: str = "synthetic") -> bool:
+def is_whole(uri: str, *, name: str, epochs: int, tables: int, cohort: str = "synthetic") -> bool:
     """Return whether a run is there whole; print why not."""
     try:
-        check_copy(uri, cohort=cohort, epochs=epochs, children=children, name=name)
+        check_copy(uri, cohort=cohort, epochs=epochs, tables=tables, name=name)
     except Exception as error:
         print(f"{name}: {type(error).__name__}: {error}"[:500], file=sys.stderr)
         return False
@@ -148,7 +148,7 @@ def killed_makings(
         found = sync_run(Run(run))
         half_made += found.note is not None
         if found.problem is None:
-            recovered += is_whole(tracking_uri(folder), name="symile-0", epochs=3, children=2)
+            recovered += is_whole(tracking_uri(folder), name="symile-0", epochs=3, tables=2)
         else:
             print(found.problem, file=sys.stderr)
     who = "MLflow in its place, as `mlflow ui` does" if by_mlflow else "a sync"
@@ -196,7 +196,7 @@ def killed_servers(out: Path, number: int, rng: np.random.Generator) -> dict[str
         server.start()
         if sync_run(Run(run), uri=server.uri).problem is None:
             arrived += is_whole(
-                server.uri, name=run.name, epochs=3, children=2, cohort=f"killed {place}"
+                server.uri, name=run.name, epochs=3, tables=2, cohort=f"killed {place}"
             )
     server.stop()
     return {
@@ -224,7 +224,7 @@ def log(row: dict[str, Any], results: Path, seed: int) -> None:
 
 _EXPLANATION = (
     "Written by `benchmarks/tracking.py`. A run arrived if MLflow has it finished, with its files, "
-    "its nested run for each task, every epoch, and no point of a curve or result twice."
+    "its table for each task, every epoch, and no point of a curve or result twice."
 )
 
 

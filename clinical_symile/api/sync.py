@@ -16,13 +16,17 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import default_uri, is_run_folder
 
 
-def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> SyncResult:
+def sync_mlflow(
+    run: PathLike | Run, *, uri: str | None = None, nest_tasks: bool = False
+) -> SyncResult:
     """Copy a run's record, curves and results to MLflow; the run's folder stays the record.
 
     Args:
         run: a run or its folder.
         uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of the last sync,
             else an SQLite database in the folder of runs.
+        nest_tasks: also make a nested run for each task, with its numbers as metrics. Later syncs
+            keep them up to date.
 
     Returns:
         Where the copy is, or why there is none.
@@ -34,13 +38,14 @@ def sync_mlflow(run: PathLike | Run, *, uri: str | None = None) -> SyncResult:
         >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
         True
     """
-    return sync_run(as_run(run), uri=uri)
+    return sync_run(as_run(run), uri=uri, nest_tasks=nest_tasks)
 
 
 def sync_folders(
     folders: Sequence[PathLike],
     *,
     uri: str | None = None,
+    nest_tasks: bool = False,
     on_result: Callable[[SyncResult], object] = lambda result: None,
 ) -> list[SyncResult]:
     """Copy runs, the runs of benchmarks and all runs of a folder to MLflow.
@@ -49,6 +54,7 @@ def sync_folders(
         folders: of runs or benchmarks, or folders that hold runs.
         uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of each run's last
             sync, else an SQLite database in the benchmark's folder or the folder of runs.
+        nest_tasks: also make a nested run for each task; see `sync_mlflow`.
         on_result: called with the result of each run.
 
     Returns:
@@ -60,7 +66,7 @@ def sync_folders(
     found = [one for folder in folders for one in _runs_in(Path(folder))]
     results = []
     for run, place, report in found:
-        results.append(sync_run(run, uri=uri or place, report=report))
+        results.append(sync_run(run, uri=uri or place, report=report, nest_tasks=nest_tasks))
         on_result(results[-1])
     return results
 

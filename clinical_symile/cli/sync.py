@@ -18,6 +18,11 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the server or database, without its credentials; without it, "
         "MLFLOW_TRACKING_URI, else the place of the last sync, else mlflow.db beside the runs",
     )
+    parser.add_argument(
+        "--nest-tasks",
+        action="store_true",
+        help="also make a nested run for each task, with all its numbers as metrics",
+    )
 
 
 def run_sync(options: argparse.Namespace) -> int:
@@ -26,7 +31,10 @@ def run_sync(options: argparse.Namespace) -> int:
     from clinical_symile.cli.console import CONSOLE, show_sent, show_synced
 
     results = sync_folders(
-        options.folders, uri=options.uri, on_result=lambda result: show_sent(result, CONSOLE)
+        options.folders,
+        uri=options.uri,
+        nest_tasks=options.nest_tasks,
+        on_result=lambda result: show_sent(result, CONSOLE),
     )
     copied = [result for result in results if result.problem is None]
     if copied:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.tracking._mlflow_payload import KEY_TAG
+from clinical_symile.tracking._mlflow_tables import listed_tables, tables_tag
 from clinical_symile.tracking._sent_marks import (
     METRIC_NAMES,
     NOTE_TAG,
@@ -24,6 +25,8 @@ else:  # MLflow takes seconds to load: only a sync loads it
     Copy = MlflowClient = Any
 
 PARENT_TAG = "mlflow.parentRunId"
+# Set where nested runs of tasks were asked for: later syncs keep them up to date.
+NESTS_TASKS_TAG = "mlflow.clinical_symile.nested_tasks"
 REPORT_PAGE = "report.html"
 # The most that MLflow accepts in one call.
 _PARAMETERS_PER_CALL = 90
@@ -33,6 +36,8 @@ _TRIES = 3
 _NO_SOURCE = "not recorded"
 # The tags of a nested copy, which copies of version 0.2.0 and earlier do not mark as a sync's.
 _TASK_TAGS = (KEY_TAG, PARENT_TAG, "cohort", "run", "task", "split", "digest")
+# Set after a copy was made, so that a new one takes them from the earlier one.
+_KEPT_TAGS = (NESTS_TASKS_TAG, PARENT_TAG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +232,9 @@ def _replace(client: MlflowClient, copy: Copy, earlier: Copy, content: CopyConte
     }
     if has_users_note(data.tags) and not has_users_note(copy.data.tags):
         tags[NOTE_TAG] = data.tags[NOTE_TAG]
+    kept = (key for key in _KEPT_TAGS if key in data.tags and key not in copy.data.tags)
+    tags |= {key: data.tags[key] for key in kept}
+    tags |= tables_tag(listed_tables(copy.data.tags), data.tags)
     send_metrics(client, copy, points, tags)
     parameters = set(data.params) - sent_names(PARAMETERS, data.tags, data.params)
     added = [Param(key, data.params[key]) for key in sorted(parameters - set(content.parameters))]
@@ -250,13 +258,24 @@ def _move_files(client: MlflowClient, copy: Copy, earlier: Copy) -> bool:
     """Copy the files that a user added; return False if MLflow cannot."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for file in client.list_artifacts(earlier.info.run_id):
-                if file.path not in (*SHAREABLE_FILES, REPORT_PAGE):
-                    local = client.download_artifacts(earlier.info.run_id, file.path, folder)
-                    client.log_artifact(copy.info.run_id, local)
+            ours = {*SHAREABLE_FILES, REPORT_PAGE, *listed_tables(earlier.data.tags)}
+            for place in _places_of_files(client, earlier):
+                if place not in ours:
+                    local = client.download_artifacts(earlier.info.run_id, place, folder)
+                    above = place.rpartition("/")[0]
+                    client.log_artifact(copy.info.run_id, local, above or None)
     except Exception:  # of any of MLflow's stores
         return False
     return True
+
+
+def _places_of_files(client: MlflowClient, copy: Copy, below: str | None = None) -> Iterator[str]:
+    """Yield the place of each file of a copy."""
+    for file in client.list_artifacts(copy.info.run_id, below):
+        if file.is_dir:
+            yield from _places_of_files(client, copy, file.path)
+        else:
+            yield file.path
 
 
 def send_numbers(

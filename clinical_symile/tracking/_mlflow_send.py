@@ -11,6 +11,7 @@ from clinical_symile.files import write_bytes
 from clinical_symile.hashing import payload_digest
 from clinical_symile.registry.names import path_in
 from clinical_symile.tracking._mlflow_copies import (
+    NESTS_TASKS_TAG,
     REPORT_PAGE,
     CopyContent,
     bring_up_to_date,
@@ -37,6 +38,12 @@ from clinical_symile.tracking._mlflow_results import (
     run_description,
     task_description,
     task_tags,
+)
+from clinical_symile.tracking._mlflow_tables import (
+    TABLES_FOLDER,
+    listed_tables,
+    tables_tag,
+    task_tables,
 )
 from clinical_symile.tracking._sent_marks import METRIC_NAMES, has_users_note, note_tags, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
@@ -65,6 +72,7 @@ class SyncRequest:
         report: a rendered report to store beside the run's files.
         folder: the benchmark's folder to name in a problem; None for the run's.
         is_training: True if this process trains the run right now.
+        nest_tasks: True to make a nested run for each task; False to do as the last sync did.
     """
 
     run: Run
@@ -73,6 +81,7 @@ class SyncRequest:
     report: Path | None
     folder: Path | None
     is_training: bool
+    nest_tasks: bool = False
 
 
 def send_run(
@@ -102,9 +111,12 @@ def send_run(
     kept, problem = _sent(copy), None
     words = ["a new run"] if is_new else []
     words += _send_history(client, copy, snapshot, kept)
-    words += _send_results(client, copy, snapshot, kept)
+    if sync.nest_tasks:
+        send_tags(client, copy, {NESTS_TASKS_TAG: "true"})
+    is_nested = sync.nest_tasks or NESTS_TASKS_TAG in copy.data.tags
+    words += _send_results(client, copy, snapshot, kept, nest_tasks=is_nested)
     if is_complete(snapshot):
-        files, problem = _send_files(client, copy, sync, snapshot.files, kept)
+        files, problem = _send_files(client, copy, sync, snapshot, kept)
         words += files
     words += _set_status(client, copy, snapshot, is_training=sync.is_training)
     return copy, words, problem
@@ -137,6 +149,7 @@ def _continues(copy: Copy, run: RunSnapshot) -> bool:
             or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
         and sent_names(METRIC_NAMES, copy.data.tags, copy.data.metrics) <= _content(run).metrics
+        and listed_tables(copy.data.tags) <= set(task_tables(run))
     )
 
 
@@ -154,24 +167,38 @@ def _send_history(
 
 
 def _send_results(
-    client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]
+    client: MlflowClient,
+    copy: Copy,
+    run: RunSnapshot,
+    sent: dict[str, str],
+    *,
+    nest_tasks: bool,
 ) -> list[str]:
-    """Send the headline numbers to the run, and all numbers to a nested run per task."""
+    """Send the headline numbers, and where asked for all numbers to a nested run per task."""
     digest = payload_digest(*(run.files.get(name, b"") for name in SHAREABLE_FILES[2:]))
-    tasks = sorted({row.task for row in run.results})
     is_sent = sent.get("results") == digest
+    send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
+    words = _send_nested(client, copy, run, is_sent=is_sent, nest_tasks=nest_tasks)
+    if not is_sent:
+        _set_note(client, copy, run_description(run))
+        sent["results"] = digest
+        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
+        words = words or (["results"] if run.results else [])
+    return words
+
+
+def _send_nested(
+    client: MlflowClient, copy: Copy, run: RunSnapshot, *, is_sent: bool, nest_tasks: bool
+) -> list[str]:
+    """Bring the nested runs of tasks up to date, and remove those of which nothing is left."""
+    tasks = sorted({row.task for row in run.results}) if nest_tasks else []
     nested = {one.data.tags.get(KEY_TAG): one for one in nested_copies(client, copy)}
     keys = {task: task_tags(run, task, parent=copy.info.run_id)[KEY_TAG] for task in tasks}
     lacking = [task for task in tasks if not is_sent or keys[task] not in nested]
     for task in lacking:
         _send_task(client, copy, run, task)
-    send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
     outdated = [one for key, one in nested.items() if key and key not in keys.values()]
-    if not is_sent:
-        remove_outdated(client, outdated)
-        _set_note(client, copy, run_description(run))
-        sent["results"] = digest
-        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
+    remove_outdated(client, outdated)
     return [f"results of {_counted(len(lacking), 'task')}"] if lacking else []
 
 
@@ -208,10 +235,10 @@ def _send_files(
     client: MlflowClient,
     copy: Copy,
     sync: SyncRequest,
-    shareable: Mapping[str, bytes],
+    run: RunSnapshot,
     sent: dict[str, str],
 ) -> tuple[list[str], str | None]:
-    """Upload the files that changed since they were last sent.
+    """Upload the files that changed since they were last sent, and the table of each task.
 
     A server may keep its files where this machine cannot write. Its numbers are complete then.
 
@@ -220,30 +247,41 @@ def _send_files(
     """
     path = sync.run.path / "run.toml"
     record = {"run.toml": path.read_bytes()} if path.is_file() else {}
-    files = {**shareable, **record}
+    files = {**run.files, **record}
     if sync.report is not None:
         files[REPORT_PAGE] = sync.report.read_bytes()
-    changed = {
-        name: content
-        for name, content in files.items()
-        if sent.get(name) != payload_digest(content)
-    }
-    for name, content in changed.items():
-        with tempfile.TemporaryDirectory() as folder:
-            local = path_in(Path(folder), name)
-            write_bytes(local, content)
-            try:
-                client.log_artifact(copy.info.run_id, str(local))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # of any of MLflow's stores and their drivers
-                place = copy.info.artifact_uri or "its artifact location"
-                return [], files_problem_sentence(
-                    error, run=sync.run.path, uri=sync.uri, place=place, folder=sync.folder
-                )
-        sent[name] = payload_digest(content)
+    tables = task_tables(run)
+    # One entry for all tables: what was sent is kept in a tag, which is short.
+    digests = {TABLES_FOLDER: payload_digest(*tables.values())} if tables else {}
+    digests |= {name: payload_digest(content) for name, content in files.items()}
+    changed = [name for name, digest in digests.items() if sent.get(name) != digest]
+    for name in changed:
+        group = tables if name == TABLES_FOLDER else {name: files[name]}
+        try:
+            _upload(client, copy, group)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of any of MLflow's stores and their drivers
+            place = copy.info.artifact_uri or "its artifact location"
+            return [], files_problem_sentence(
+                error, run=sync.run.path, uri=sync.uri, place=place, folder=sync.folder
+            )
+        sent[name] = digests[name]
         client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
-    return [_counted(len(changed), "file")] if changed else [], None
+    # After the files: a table that MLflow lists is there.
+    send_tags(client, copy, tables_tag(tables, copy.data.tags))
+    number = sum(len(tables) if name == TABLES_FOLDER else 1 for name in changed)
+    return [_counted(number, "file")] if changed else [], None
+
+
+def _upload(client: MlflowClient, copy: Copy, files: Mapping[str, bytes]) -> None:
+    """Store files of a run, each at its place."""
+    for place, content in files.items():
+        folder, _, name = place.rpartition("/")
+        with tempfile.TemporaryDirectory() as temporary:
+            local = path_in(Path(temporary), name)
+            write_bytes(local, content)
+            client.log_artifact(copy.info.run_id, str(local), folder or None)
 
 
 def _set_status(

@@ -34,8 +34,8 @@ _PROBE_TIMEOUT_S, _REQUEST_TIMEOUT_S, _BUSY_TIMEOUT_S = 3, 10, 30.0
 
 _NOTE = (
     "Results of runs on one cohort. A run has the headline numbers of each task, such as "
-    "`recall_at_1 complete`, and its curves. Its child run of a task has all numbers, named "
-    "task/missingness/metric; `.low` and `.high` are the ends of the 95 % interval."
+    "`recall_at_1 complete`, and its curves. Its tables, one for each task, have all numbers; "
+    "`low` and `high` are the ends of the 95 % interval."
 )
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
@@ -80,11 +80,16 @@ class SyncResult:
 
 
 def sync_run(
-    run: Run, *, uri: str | None = None, report: Path | None = None, folder: Path | None = None
+    run: Run,
+    *,
+    uri: str | None = None,
+    report: Path | None = None,
+    folder: Path | None = None,
+    nest_tasks: bool = False,
 ) -> SyncResult:
     """Bring MLflow up to date with a run's folder.
 
-    The cohort is the experiment, the training a run in it, every evaluated task a run nested there.
+    The cohort is the experiment, and the training a run in it with a table of each evaluated task.
     Syncing again, during training or after a failure, sends what is new and repeats nothing. If
     anything sent earlier has changed, because training began again or a number was dropped, the
     copy is made anew. The earlier copy moves to MLflow's bin. What a user added there moves to
@@ -95,6 +100,8 @@ def sync_run(
         uri: tracking URI of the server or database; None for `run_tracking_uri`.
         report: a rendered report to store beside the run's files.
         folder: the benchmark's folder, to be named where a problem says how to sync again.
+        nest_tasks: also make a nested run for each task, with its numbers as metrics. Later syncs
+            keep them up to date.
 
     Raises:
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
@@ -109,7 +116,7 @@ def sync_run(
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
         ):
-            return _sync(SyncRequest(run, cohort, uri, report, folder, is_training))
+            return _sync(SyncRequest(run, cohort, uri, report, folder, is_training, nest_tasks))
     except (KeyboardInterrupt, ClinicalSymileError):
         raise
     except BaseException as error:  # even SystemExit of a driver: the run goes on

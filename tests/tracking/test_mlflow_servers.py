@@ -58,7 +58,7 @@ def test_a_server_that_is_killed_during_a_sync_gets_the_rest_later(
     server.start()
     again = sync_run(Run(folder), uri=None if is_recorded else server.uri)
     assert again.problem is None
-    check_copy(server.uri, cohort=f"killed {moment}", epochs=3, children=2)
+    check_copy(server.uri, cohort=f"killed {moment}", epochs=3, tables=2)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_server_with_passwords_takes_the_right_one_and_nothing_shows_it(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     found = sync_run(Run(folder))
     assert (found.problem, found.sent) == (None, ())
-    check_copy(guarded.uri, cohort="guarded", epochs=3, children=2)
+    check_copy(guarded.uri, cohort="guarded", epochs=3, tables=2)
     copy = parent_of(guarded.uri, "guarded")
     assert "c4n4ry" not in str(copy.data.tags) + str(copy.data.params)
     for path in tmp_path.rglob("*"):
@@ -134,7 +134,7 @@ def test_a_run_arrives_in_postgresql_and_no_form_of_its_address_is_shown(
     found = sync_run(Run(folder), uri=uri)
     assert found.problem is None
     assert "ary" not in (folder / "run.toml").read_text()
-    check_copy(uri, cohort="synthetic", epochs=3, children=2)
+    check_copy(uri, cohort="synthetic", epochs=3, tables=2)
     # The recorded address has no password.
     later = sync_run(Run(folder))
     assert later.run_id is None
@@ -178,7 +178,7 @@ def test_a_server_with_postgresql_as_backend_takes_runs(tmp_path: Path, postgres
         server.start()
         folder = write_run(tmp_path / "symile-0")
         assert sync_run(Run(folder), uri=server.uri).problem is None
-        check_copy(server.uri, cohort="synthetic", epochs=3, children=2)
+        check_copy(server.uri, cohort="synthetic", epochs=3, tables=2)
     finally:
         server.stop()
 
@@ -191,7 +191,7 @@ def test_many_runs_that_are_synced_epoch_by_epoch_into_a_new_database_all_arrive
             tracking_uri(tmp_path),
             cohort="synthetic",
             epochs=3,
-            children=2,
+            tables=2,
             name=f"symile-{number}",
         )
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
@@ -210,7 +210,7 @@ def test_a_process_that_is_killed_while_it_makes_the_database_leaves_nothing_bro
     os.kill(child.pid, signal.SIGKILL)  # pyright: ignore[reportArgumentType]
     child.join()
     assert sync_run(Run(folder)).problem is None
-    check_copy(tracking_uri(tmp_path), cohort="synthetic", epochs=3, children=2)
+    check_copy(tracking_uri(tmp_path), cohort="synthetic", epochs=3, tables=2)
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
 
 
@@ -227,4 +227,4 @@ def test_a_database_that_another_program_locks_delays_and_costs_nothing_else(
     assert sync_run(Run(folder), uri=database).problem is None
     timer.join()
     holder.close()
-    check_copy(database, cohort="synthetic", epochs=3, children=2)
+    check_copy(database, cohort="synthetic", epochs=3, tables=2)
