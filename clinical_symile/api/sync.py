@@ -11,7 +11,8 @@ from clinical_symile.reporting.benchmark_report import (
     read_record,
     report_page,
 )
-from clinical_symile.tracking.mlflow import SyncResult, sync_run
+from clinical_symile.reporting.summary import report_summary
+from clinical_symile.tracking.mlflow import Study, SyncResult, sync_run, sync_study
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import default_uri, is_run_folder
 
@@ -58,28 +59,45 @@ def sync_folders(
         on_result: called with the result of each run.
 
     Returns:
-        The result of each run.
+        The result of each run, and of each benchmark after its runs.
 
     Raises:
         DataError: a folder holds no run.
     """
-    found = [one for folder in folders for one in _runs_in(Path(folder))]
+    found = [(Path(folder), list(_runs_in(Path(folder)))) for folder in folders]
     results = []
-    for run, place, report in found:
-        results.append(sync_run(run, uri=uri or place, report=report, nest_tasks=nest_tasks))
-        on_result(results[-1])
+    for folder, runs in found:
+        synced = []
+        for run, place in runs:
+            synced.append(sync_run(run, uri=uri or place, nest_tasks=nest_tasks))
+            on_result(synced[-1])
+        if (folder / BENCHMARK_FILE).is_file() and not any(one.problem for one in synced):
+            synced.append(_sync_benchmark(folder, [run for run, _ in runs], uri or runs[0][1]))
+            on_result(synced[-1])
+        results += synced
     return results
 
 
-def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
-    """Yield each run of a folder, where it is copied to by default, and the benchmark's report."""
+def _sync_benchmark(folder: Path, runs: Sequence[Run], uri: str) -> SyncResult:
+    """Group the copies of a benchmark's runs, and send its report."""
+    name = read_record(folder)["report"]
+    page = report_page(folder, name)
+    study = Study(
+        name=name,
+        folder=folder,
+        runs=runs,
+        finding=report_summary(page) if page.is_file() else "",
+        page=page if page.is_file() else None,
+    )
+    return sync_study(study, uri=uri)
+
+
+def _runs_in(folder: Path) -> Iterator[tuple[Run, str]]:
+    """Yield each run of a folder, and where it is copied to by default."""
     if (folder / BENCHMARK_FILE).is_file():
-        record = read_record(folder)
-        page = report_page(folder, record["report"])
-        for name in record["runs"]:
+        for name in read_record(folder)["runs"]:
             run = Run(path_in(folder / "runs", name))
-            place = default_uri(run.path if run.mlflow_copy else folder)
-            yield run, place, page if page.is_file() else None
+            yield run, default_uri(run.path if run.mlflow_copy else folder)
         return
     if (folder / "runs").is_dir() and not is_run_folder(folder):  # of a benchmark that was stopped
         benchmark, folder = folder, folder / "runs"
@@ -99,7 +117,7 @@ def _runs_in(folder: Path) -> Iterator[tuple[Run, str, Path | None]]:
     for path in runs:
         run = Run(path)
         is_new = benchmark is not None and run.mlflow_copy is None
-        yield run, default_uri(benchmark if is_new and benchmark is not None else path), None
+        yield run, default_uri(benchmark if is_new and benchmark is not None else path)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import write_text
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, Benchmark, render_report
+from clinical_symile.reporting.summary import report_summary
 from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.disclosure import (
     Cell,
@@ -32,7 +33,7 @@ from clinical_symile.tracking.disclosure import (
     withheld_patterns,
     without_withheld,
 )
-from clinical_symile.tracking.mlflow import SyncResult, sync_run
+from clinical_symile.tracking.mlflow import Study, SyncResult, sync_run, sync_study
 from clinical_symile.tracking.progress import Progress, ProgressBar
 from clinical_symile.tracking.provenance import provenance
 from clinical_symile.tracking.results import write_rows
@@ -259,9 +260,17 @@ def _write_benchmark_record(evaluated: EvaluatedRuns) -> None:
 
 
 def _sync(evaluated: EvaluatedRuns, page: Path, progress: Progress) -> SyncResult:
-    """Copy every run to MLflow; return the first that failed, else the last."""
+    """Copy every run and the study to MLflow; return the first that failed, else the study."""
     uri, runs, synced = tracking_uri(evaluated.out), evaluated.all_runs, []
     for number, run in enumerate(runs, start=1):
-        synced.append(sync_run(run, uri=uri, report=page, folder=evaluated.out))
+        synced.append(sync_run(run, uri=uri, folder=evaluated.out))
         progress(number, len(runs))
-    return next((one for one in synced if one.problem), synced[-1])
+    failed = next((one for one in synced if one.problem), None)
+    study = Study(
+        name=evaluated.report,
+        folder=evaluated.out,
+        runs=runs,
+        finding=report_summary(page),
+        page=page,
+    )
+    return failed or sync_study(study, uri=uri)

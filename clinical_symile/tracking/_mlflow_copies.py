@@ -1,10 +1,10 @@
 """Find, create, fill and replace copies of runs in MLflow; keep what users added to them."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from clinical_symile.tracking._mlflow_files import move_users_files
 from clinical_symile.tracking._mlflow_payload import KEY_TAG
 from clinical_symile.tracking._mlflow_tables import listed_tables, tables_tag
 from clinical_symile.tracking._sent_marks import (
@@ -16,7 +16,6 @@ from clinical_symile.tracking._sent_marks import (
     mark_tags,
     sent_names,
 )
-from clinical_symile.tracking.snapshot import SHAREABLE_FILES
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as Copy
@@ -27,7 +26,6 @@ else:  # MLflow takes seconds to load: only a sync loads it
 PARENT_TAG = "mlflow.parentRunId"
 # Set where nested runs of tasks were asked for: later syncs keep them up to date.
 NESTS_TASKS_TAG = "mlflow.clinical_symile.nested_tasks"
-REPORT_PAGE = "report.html"
 # The most that MLflow accepts in one call.
 _PARAMETERS_PER_CALL = 90
 _METRICS_PER_CALL = 900
@@ -247,35 +245,11 @@ def _replace(client: MlflowClient, copy: Copy, earlier: Copy, content: CopyConte
         client.update_run(run_id, name=earlier.info.run_name)
     for nested in nested_copies(client, earlier):
         client.set_tag(nested.info.run_id, PARENT_TAG, run_id)
-    if _move_files(client, copy, earlier):
+    if move_users_files(client, copy, earlier):
         client.delete_run(earlier.info.run_id)
     else:
         client.update_run(earlier.info.run_id, name=f"{earlier.info.run_name} (earlier)")
         client.delete_tag(earlier.info.run_id, KEY_TAG)
-
-
-def _move_files(client: MlflowClient, copy: Copy, earlier: Copy) -> bool:
-    """Copy the files that a user added; return False if MLflow cannot."""
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            ours = {*SHAREABLE_FILES, REPORT_PAGE, *listed_tables(earlier.data.tags)}
-            for place in _places_of_files(client, earlier):
-                if place not in ours:
-                    local = client.download_artifacts(earlier.info.run_id, place, folder)
-                    above = place.rpartition("/")[0]
-                    client.log_artifact(copy.info.run_id, local, above or None)
-    except Exception:  # of any of MLflow's stores
-        return False
-    return True
-
-
-def _places_of_files(client: MlflowClient, copy: Copy, below: str | None = None) -> Iterator[str]:
-    """Yield the place of each file of a copy."""
-    for file in client.list_artifacts(copy.info.run_id, below):
-        if file.is_dir:
-            yield from _places_of_files(client, copy, file.path)
-        else:
-            yield file.path
 
 
 def send_numbers(

@@ -61,7 +61,7 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
         "cohort": run.cohort,
         "seed": metadata.get("seed"),
     }
-    tags |= _method_tags(metadata)
+    tags |= method_tags(metadata)
     tags["trained_on"] = metadata.get("trained_on")
     tags["saw_labels"] = ", ".join(metadata.get("saw_labels", ()))
     tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
@@ -74,7 +74,7 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
     }
 
 
-def _method_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def method_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tags by which runs are grouped: their role, and how they were trained."""
     if "task" not in metadata:
         kind = "baseline" if "baseline" in metadata else "external" if metadata else "oracle"

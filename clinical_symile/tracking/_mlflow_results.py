@@ -1,19 +1,21 @@
-"""Convert results into the metrics and the note of a run in MLflow, and choose its headline."""
+"""Convert results into the metrics, tables and note of a run in MLflow; choose its headline."""
 
+import json
+import math
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from statistics import fmean
+from typing import NamedTuple
 
 from clinical_symile.formatting import format_interval
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_payload import KEY_TAG, SOURCE_TAGS, mlflow_name, run_key
-from clinical_symile.tracking.analysis_tables import RunAnalysis
+from clinical_symile.tracking._mlflow_tables import MOST_TABLES, table_place
 from clinical_symile.tracking.results import Result, question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
 # With the curves, a run has at most 20 metrics.
 MOST_HEADLINES = 14
-# A metric's name in MLflow, and its value.
-MetricPoint = tuple[str, float]
 
 _WHOLE = ("complete", "observed")
 # Of the metrics of a task, the first of these is shown; of all of them, more is better.
@@ -133,47 +135,89 @@ def task_tags(run: RunSnapshot, task: str, *, parent: str) -> dict[str, str]:
     }
 
 
-def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, int | float]:
+class TableRow(NamedTuple):
+    """A line of a task's table in MLflow; see `Result`."""
+
+    missingness: str | None
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+    n_samples: int | None = None
+    n_subjects: int | None = None
+    missing_query: str | None = None
+
+
+def task_tables(run: RunSnapshot) -> dict[str, bytes]:
+    """Return the table of each task in JSON, by its place among the run's files.
+
+    It is written as `mlflow.load_table` reads it.
+    """
+    tasks = list(dict.fromkeys(row.task for row in run.results))[:MOST_TABLES]
+    return {table_place(task): _as_json(task_rows(run, task)) for task in tasks}
+
+
+def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, float]:
     """Return all numbers of one task by MLflow's names."""
-    rows = [row for row in run.results if row.task == task]
-    return dict([*result_metrics(rows), *analysis_metrics(run.analysis, task)])
+    return {
+        mlflow_name("/".join(filter(None, [task, row.missingness, row.metric])), end=end): value
+        for row in task_rows(run, task)
+        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
+        if value is not None
+    }
 
 
-def result_metrics(rows: Iterable[Result]) -> list[MetricPoint]:
-    """Return each result with the ends of its interval, and the statistics of each mask."""
-    rows = list(rows)
+def task_rows(run: RunSnapshot, task: str) -> list[TableRow]:
+    """Return all numbers of a task.
+
+    These are each metric under each pattern, the statistics of the masks (`mask/…`), the measures
+    of the analysis, and the contributions of modalities (`value/…`).
+    """
+    results = [row for row in run.results if row.task == task]
+    counts = attrgetter("n_samples", "n_subjects")
     masks = {
-        mlflow_name(f"{row.task}/{row.missingness}/mask/{name}"): value
-        for row in rows
+        (row.missingness, f"mask/{name}"): value
+        for row in results
         for name, value in row.mask_statistics.items()
         if value is not None
     }
-    return [*masks.items()] + [
-        (mlflow_name(f"{row.task}/{row.missingness}/{row.metric}", end=end), value)
-        for row in rows
-        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
-        if value is not None
-    ]
-
-
-def analysis_metrics(analysis: RunAnalysis, task: str) -> list[MetricPoint]:
-    """Return the measures and modality contributions of one task, with their intervals."""
-    named = [
-        ("/".join([row.missingness, row.measure, *([row.part] if row.part else [])]), row)
-        for row in analysis.measures
-        if row.task == task
-    ]
-    named += [
-        (f"value/{row.quantity}/{row.modalities.replace('+', '-')}", row)
-        for row in analysis.modality_value
-        if row.task == task
-    ]
+    measures = [row for row in run.analysis.measures if row.task == task]
+    values = [row for row in run.analysis.modality_value if row.task == task]
     return [
-        (mlflow_name(f"{task}/{name}", end=end), value)
-        for name, row in named
-        for end, value in (("", row.value), (".low", row.low), (".high", row.high))
-        if value is not None
+        *(TableRow(pattern, name, value) for (pattern, name), value in masks.items()),
+        *(
+            TableRow(
+                *(row.missingness, row.metric, row.value, row.low, row.high, row.chance),
+                *(*counts(row), row.missing_query),
+            )
+            for row in results
+        ),
+        *(
+            TableRow(
+                *(row.missingness, "/".join(filter(None, [row.measure, row.part]))),
+                *(row.value, row.low, row.high, None, row.n_samples),
+            )
+            for row in measures
+        ),
+        *(
+            TableRow(
+                *(None, f"value/{row.quantity}/{row.modalities.replace('+', '-')}"),
+                *(row.value, row.low, row.high, None, *counts(row)),
+            )
+            for row in values
+        ),
     ]
+
+
+def _as_json(rows: Iterable[TableRow]) -> bytes:
+    data = [[_finite(value) for value in row] for row in rows]
+    return json.dumps({"columns": TableRow._fields, "data": data}, ensure_ascii=False).encode()
+
+
+def _finite(value: str | int | float | None) -> str | int | float | None:
+    """Return a value as JSON can hold it."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def run_description(run: RunSnapshot) -> str:

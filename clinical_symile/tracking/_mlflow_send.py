@@ -1,18 +1,13 @@
 """Send a run's parameters, curves, results and files to its copy in MLflow, and its status."""
 
 import json
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinical_symile.files import write_bytes
 from clinical_symile.hashing import payload_digest
-from clinical_symile.registry.names import path_in
 from clinical_symile.tracking._mlflow_copies import (
     NESTS_TASKS_TAG,
-    REPORT_PAGE,
     CopyContent,
     bring_up_to_date,
     nested_copies,
@@ -21,6 +16,7 @@ from clinical_symile.tracking._mlflow_copies import (
     send_numbers,
     send_tags,
 )
+from clinical_symile.tracking._mlflow_files import send_changed_files, sent_state, sent_tag
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
     TAG_LENGTH,
@@ -37,13 +33,12 @@ from clinical_symile.tracking._mlflow_results import (
     numbers_of_task,
     run_description,
     task_description,
+    task_tables,
     task_tags,
 )
 from clinical_symile.tracking._mlflow_tables import (
-    TABLES_FOLDER,
     listed_tables,
     tables_tag,
-    task_tables,
 )
 from clinical_symile.tracking._sent_marks import METRIC_NAMES, has_users_note, note_tags, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
@@ -57,9 +52,6 @@ if TYPE_CHECKING:
 else:  # MLflow takes seconds to load: only a sync loads it
     Copy = MlflowClient = Any
 
-# MLflow does not show a tag that begins with `mlflow.`; this one is read by the next sync only.
-_SENT = "mlflow.clinical_symile.mirrored"
-
 
 @dataclass(frozen=True)
 class SyncRequest:
@@ -69,7 +61,6 @@ class SyncRequest:
         run: the run's folder.
         cohort: name of its cohort.
         uri: tracking URI of the server or database.
-        report: a rendered report to store beside the run's files.
         folder: the benchmark's folder to name in a problem; None for the run's.
         is_training: True if this process trains the run right now.
         nest_tasks: True to make a nested run for each task; False to do as the last sync did.
@@ -78,7 +69,6 @@ class SyncRequest:
     run: Run
     cohort: str
     uri: str
-    report: Path | None
     folder: Path | None
     is_training: bool
     nest_tasks: bool = False
@@ -108,7 +98,7 @@ def send_run(
             run_id=copy.info.run_id,
         )
     )
-    kept, problem = _sent(copy), None
+    kept, problem = sent_state(copy), None
     words = ["a new run"] if is_new else []
     words += _send_history(client, copy, snapshot, kept)
     if sync.nest_tasks:
@@ -134,14 +124,9 @@ def _content(run: RunSnapshot) -> CopyContent:
     )
 
 
-def _sent(copy: Copy) -> dict[str, str]:
-    """Return the digests of what was sent, and the number of lines of the history."""
-    return json.loads(copy.data.tags.get(_SENT, "{}"))
-
-
 def _continues(copy: Copy, run: RunSnapshot) -> bool:
     """Return whether the folder still holds everything that was sent earlier."""
-    known, sent = copy.data.params, _sent(copy)
+    known, sent = copy.data.params, sent_state(copy)
     return (
         all(known.get(key, value) == value for key, value in flatten_parameters(run.metadata))
         and (
@@ -162,7 +147,7 @@ def _send_history(
     if not points:
         return []
     sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
-    send_metrics(client, copy, points, {_SENT: json.dumps(sent)})
+    send_metrics(client, copy, points, sent_tag(sent))
     return [_counted(len(run.history) - skip, "epoch")]
 
 
@@ -182,8 +167,9 @@ def _send_results(
     if not is_sent:
         _set_note(client, copy, run_description(run))
         sent["results"] = digest
-        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
-        words = words or (["results"] if run.results else [])
+        send_tags(client, copy, sent_tag(sent))
+        tasks = {row.task for row in run.results}
+        words = [f"results of {_counted(len(tasks), 'task')}"] if tasks else []
     return words
 
 
@@ -238,50 +224,24 @@ def _send_files(
     run: RunSnapshot,
     sent: dict[str, str],
 ) -> tuple[list[str], str | None]:
-    """Upload the files that changed since they were last sent, and the table of each task.
+    """Upload the files that changed, and the table of each task.
 
     A server may keep its files where this machine cannot write. Its numbers are complete then.
 
     Returns:
         How many were sent, in words, and why the others cannot be stored.
     """
-    path = sync.run.path / "run.toml"
+    path, tables = sync.run.path / "run.toml", task_tables(run)
     record = {"run.toml": path.read_bytes()} if path.is_file() else {}
-    files = {**run.files, **record}
-    if sync.report is not None:
-        files[REPORT_PAGE] = sync.report.read_bytes()
-    tables = task_tables(run)
-    # One entry for all tables: what was sent is kept in a tag, which is short.
-    digests = {TABLES_FOLDER: payload_digest(*tables.values())} if tables else {}
-    digests |= {name: payload_digest(content) for name, content in files.items()}
-    changed = [name for name, digest in digests.items() if sent.get(name) != digest]
-    for name in changed:
-        group = tables if name == TABLES_FOLDER else {name: files[name]}
-        try:
-            _upload(client, copy, group)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # of any of MLflow's stores and their drivers
-            place = copy.info.artifact_uri or "its artifact location"
-            return [], files_problem_sentence(
-                error, run=sync.run.path, uri=sync.uri, place=place, folder=sync.folder
-            )
-        sent[name] = digests[name]
-        client.set_tag(copy.info.run_id, _SENT, json.dumps(sent))
+    number, error = send_changed_files(client, copy, {**run.files, **record}, tables, sent)
+    if error is not None:
+        place = copy.info.artifact_uri or "its artifact location"
+        return [], files_problem_sentence(
+            error, run=sync.run.path, uri=sync.uri, place=place, folder=sync.folder
+        )
     # After the files: a table that MLflow lists is there.
     send_tags(client, copy, tables_tag(tables, copy.data.tags))
-    number = sum(len(tables) if name == TABLES_FOLDER else 1 for name in changed)
-    return [_counted(number, "file")] if changed else [], None
-
-
-def _upload(client: MlflowClient, copy: Copy, files: Mapping[str, bytes]) -> None:
-    """Store files of a run, each at its place."""
-    for place, content in files.items():
-        folder, _, name = place.rpartition("/")
-        with tempfile.TemporaryDirectory() as temporary:
-            local = path_in(Path(temporary), name)
-            write_bytes(local, content)
-            client.log_artifact(copy.info.run_id, str(local), folder or None)
+    return [_counted(number, "file")] if number else [], None
 
 
 def _set_status(

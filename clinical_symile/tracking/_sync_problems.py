@@ -32,7 +32,9 @@ class SyncError(Exception):
         self.action = action
 
 
-def problem_sentence(error: BaseException, *, run: Path, uri: str, folder: Path | None) -> str:
+def problem_sentence(
+    error: BaseException, *, run: Path, uri: str, folder: Path | None, what: str = "run"
+) -> str:
     """Return why a run was not copied, and what to do; without credentials.
 
     Args:
@@ -40,9 +42,10 @@ def problem_sentence(error: BaseException, *, run: Path, uri: str, folder: Path 
         run: the run's folder.
         uri: the tracking URI.
         folder: the benchmark's folder to name in the command; None for the run's.
+        what: `run`, or `study` for a benchmark's folder.
     """
     sentence = (
-        f"run '{run.name}' could not be synced to {without_credentials(uri)}: "
+        f"{what} '{run.resolve().name}' could not be synced to {without_credentials(uri)}: "
         f"{_reason(error, uri)}. Nothing is lost: everything is in {run}. "
         f"{_next_step(error, run=run, uri=uri, folder=folder)} [CS-L001]"
     )
@@ -50,7 +53,13 @@ def problem_sentence(error: BaseException, *, run: Path, uri: str, folder: Path 
 
 
 def files_problem_sentence(
-    error: BaseException, *, run: Path, uri: str, place: str, folder: Path | None
+    error: BaseException,
+    *,
+    run: Path,
+    uri: str,
+    place: str,
+    folder: Path | None,
+    what: str = "run",
 ) -> str:
     """Return why the files of a run were not copied though its numbers were.
 
@@ -60,6 +69,7 @@ def files_problem_sentence(
         uri: the tracking URI.
         place: where MLflow keeps the run's files.
         folder: the benchmark's folder to name in the command; None for the run's.
+        what: `run`, or `study` for a benchmark's folder.
     """
     step = _next_step(
         error,
@@ -70,10 +80,10 @@ def files_problem_sentence(
         "write",
     )
     sentence = (
-        f"run '{run.name}' is in {without_credentials(uri)} with its parameters and metrics, but "
-        f"its files could not be stored at {without_credentials(place)}: "
+        f"{what} '{run.resolve().name}' is in {without_credentials(uri)} with its parameters and "
+        f"metrics, but its files could not be stored at {without_credentials(place)}: "
         f"{_reason(error, uri, place)}. "
-        f"They are in the run's folder. {step} [CS-L002]"
+        f"They are in the {what}'s folder. {step} [CS-L002]"
     )
     return redact(redact(sentence, place), uri)
 

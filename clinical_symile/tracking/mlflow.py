@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,27 +19,29 @@ from clinical_symile.registry.names import path_in
 from clinical_symile.tracking._database_creation import DatabaseMaker, ensure_database
 from clinical_symile.tracking._database_state import DatabaseSchema
 from clinical_symile.tracking._mlflow_send import SyncRequest, send_run
-from clinical_symile.tracking._sent_marks import NOTE_TAG
-from clinical_symile.tracking._sync_problems import SyncError, problem_sentence, sync_command
+from clinical_symile.tracking._mlflow_study import EXPERIMENT_NOTE, Study, send_study
+from clinical_symile.tracking._sent_marks import note_tags
+from clinical_symile.tracking._sync_problems import (
+    SyncError,
+    files_problem_sentence,
+    problem_sentence,
+    sync_command,
+)
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import SQLITE, sqlite_path
 from clinical_symile.tracking.tracking_uri import REDACTED, run_tracking_uri, without_credentials
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run as Copy
     from mlflow.tracking import MlflowClient
-else:  # MLflow takes seconds to load: only `sync_run` loads it
-    MlflowClient = Any
+else:  # MLflow takes seconds to load: only a sync loads it
+    Copy = MlflowClient = Any
 
 _PROBE_TIMEOUT_S, _REQUEST_TIMEOUT_S, _BUSY_TIMEOUT_S = 3, 10, 30.0
 
-_NOTE = (
-    "Results of runs on one cohort. A run has the headline numbers of each task, such as "
-    "`recall_at_1 complete`, and its curves. Its tables, one for each task, have all numbers; "
-    "`low` and `high` are the ends of the 95 % interval."
-)
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
-    NOTE_TAG: _NOTE,
+    **note_tags(EXPERIMENT_NOTE),
 }
 # These repeat what they send and receive, credentials among it, on standard error.
 _LOGGERS = (
@@ -83,7 +85,6 @@ def sync_run(
     run: Run,
     *,
     uri: str | None = None,
-    report: Path | None = None,
     folder: Path | None = None,
     nest_tasks: bool = False,
 ) -> SyncResult:
@@ -98,7 +99,6 @@ def sync_run(
     Args:
         run: the run; one without `run.toml` is copied from its results alone.
         uri: tracking URI of the server or database; None for `run_tracking_uri`.
-        report: a rendered report to store beside the run's files.
         folder: the benchmark's folder, to be named where a problem says how to sync again.
         nest_tasks: also make a nested run for each task, with its numbers as metrics. Later syncs
             keep them up to date.
@@ -116,12 +116,49 @@ def sync_run(
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
         ):
-            return _sync(SyncRequest(run, cohort, uri, report, folder, is_training, nest_tasks))
+            return _sync(SyncRequest(run, cohort, uri, folder, is_training, nest_tasks))
     except (KeyboardInterrupt, ClinicalSymileError):
         raise
     except BaseException as error:  # even SystemExit of a driver: the run goes on
         problem = problem_sentence(error, run=run.path, uri=uri, folder=folder)
         return SyncResult(uri=without_credentials(uri), problem=problem, run=run.name)
+
+
+def sync_study(study: Study, *, uri: str) -> SyncResult:
+    """Group the copies of a benchmark's runs: study, methods of several seeds, seeds.
+
+    The study has the report and its finding; a method has the means over its seeds. The runs must
+    have been synced before. What a user added survives, as in `sync_run`.
+
+    Args:
+        study: the benchmark.
+        uri: tracking URI of the server or database.
+    """
+    cohort = study.runs[0].snapshot().cohort
+    try:
+        _check_address(uri)
+        with (
+            private_files(),
+            lock_folder(study.folder, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S),
+            _quiet_mlflow(uri),
+            _connection(uri, cohort) as (client, experiment, _),
+        ):
+            copy, sent, error = send_study(client, experiment, study, cohort=cohort)
+    except (KeyboardInterrupt, ClinicalSymileError):
+        raise
+    except BaseException as error:  # as in `sync_run`
+        problem = problem_sentence(error, run=study.folder, uri=uri, folder=None, what="study")
+        return SyncResult(uri=without_credentials(uri), problem=problem, run=study.name)
+    problem = error and files_problem_sentence(
+        error,
+        run=study.folder,
+        uri=uri,
+        place=copy.info.artifact_uri or "its artifact location",
+        folder=None,
+        what="study",
+    )
+    found = _result(copy, experiment, uri=uri, name=study.name, problem=problem or None)
+    return replace(found, sent=tuple(sent))
 
 
 def _check_address(uri: str) -> None:
@@ -144,26 +181,32 @@ def _check_address(uri: str) -> None:
 
 
 def _sync(sync: SyncRequest) -> SyncResult:
+    with _connection(sync.uri, sync.cohort) as (client, experiment, aside):
+        copy, sent, problem = send_run(client, experiment, sync)
+    note = None if aside is None else _aside_note(aside, sync)
+    found = _result(copy, experiment, uri=sync.uri, name=sync.run.name, problem=problem)
+    return replace(found, sent=tuple(sent), note=note)
+
+
+@contextmanager
+def _connection(uri: str, cohort: str) -> Iterator[tuple[MlflowClient, str, Path | None]]:
+    """Yield a client, MLflow's name of the cohort's experiment, and a database set aside."""
     from mlflow.tracking import MlflowClient
 
-    uri, place = sync.uri, without_credentials(sync.uri)
     aside = ensure_database(uri, _database_maker)
     client = MlflowClient(tracking_uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_PROBE_TIMEOUT_S):
-        experiment = _experiment(client, sync.cohort, uri=uri)
+        experiment = _experiment(client, cohort, uri=uri)
     with _environment(MLFLOW_HTTP_REQUEST_TIMEOUT=_REQUEST_TIMEOUT_S):
-        copy, sent, problem = send_run(client, experiment, sync)
-    page = f"#/experiments/{experiment}/runs"
+        yield client, experiment, aside
+
+
+def _result(copy: Copy, experiment: str, *, uri: str, name: str, problem: str | None) -> SyncResult:
+    """Return where a copy is."""
+    place, page = without_credentials(uri), f"#/experiments/{experiment}/runs"
     url = f"{place.rstrip('/')}/{page}/{copy.info.run_id}" if uri.startswith("http") else None
     return SyncResult(
-        uri=place,
-        run_id=copy.info.run_id,
-        url=url,
-        page=page,
-        problem=problem,
-        run=sync.run.name,
-        sent=tuple(sent),
-        note=None if aside is None else _aside_note(aside, sync),
+        uri=place, run_id=copy.info.run_id, url=url, page=page, problem=problem, run=name
     )
 
 

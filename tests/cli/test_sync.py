@@ -1,5 +1,6 @@
 """`clinical-symile sync`."""
 
+import html
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ def test_a_run_is_copied_then_nothing_is_new(run: Run, runs: Path):
     folder = write_run(runs / "symile-0")
     status, shown, _ = run("sync", folder)
     assert status == 0
-    assert "symile-0: sent a new run, 3 epochs, results of 2 tasks, 3 files, its end" in shown
+    assert "symile-0: sent a new run, 3 epochs, results of 2 tasks, 5 files, its end" in shown
     assert f"clinical-symile dashboard {runs.resolve()}" in shown
     status, shown, _ = run("sync", folder)
     assert status == 0
@@ -30,7 +31,7 @@ def test_several_runs_and_a_folder_of_runs_are_copied(run: Run, runs: Path):
     assert shown.count("sent a new run") == 2
     _, shown, _ = run("sync", runs)
     assert shown.count("all of it was there") == 2
-    assert len(runs_of(f"sqlite:///{runs}/mlflow.db")) == 6
+    assert len(runs_of(f"sqlite:///{runs}/mlflow.db")) == 2
 
 
 def test_a_run_that_cannot_be_copied_ends_with_status_1_and_the_others_are_copied(
@@ -72,10 +73,15 @@ def test_a_benchmark_is_copied_with_its_report_where_it_was_before(
     assert status == 0
     for name in ("symile-0", "clip-0", "oracle"):
         assert f"{name}: sent a new run" in shown
+    assert "benchmark: sent a new run, the report" in shown
+    top = parent_of(f"sqlite:///{out}/mlflow.db")
+    assert top.data.tags["role"] == "study"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert top.data.tags["mlflow.note.content"][:40] in html.unescape(page)
     assert not (out / "runs" / "mlflow.db").exists()
-    assert len(runs_of(f"sqlite:///{out}/mlflow.db")) == 6
+    assert len(runs_of(f"sqlite:///{out}/mlflow.db")) == 4
     _, shown, _ = run("sync", out)
-    assert shown.count("all of it was there") == 3
+    assert shown.count("all of it was there") == 4
     # A benchmark that was stopped has no record yet.
     (out / "benchmark.json").unlink()
     _, shown, _ = run("sync", out)
