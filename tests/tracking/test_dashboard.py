@@ -126,7 +126,7 @@ def test_the_command_serves_the_runs_until_it_is_ended(folder: Path, sign: signa
             headers={"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            assert len(json.load(answer)["runs"]) == 3
+            assert len(json.load(answer)["runs"]) == 1
         process.send_signal(sign)
         assert process.wait(timeout=60) == 0
         with pytest.raises(ConnectionRefusedError), contextlib.closing(socket.socket()) as probe:
