@@ -34,7 +34,9 @@ LOADED_BY = {
     "triton": {"objectives.kernels._triton_kernels"},
     "mlflow": {
         "tracking._mlflow_copies",
+        "tracking._mlflow_files",
         "tracking._mlflow_send",
+        "tracking._mlflow_study",
         "tracking.mlflow",
     },
     "lightning_fabric": {"training"},
