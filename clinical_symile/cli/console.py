@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -137,22 +138,22 @@ def show_store(store: CohortStore, console: Console) -> None:
     manifest = store.manifest
     counts, layout = manifest["counts"], manifest.get("layout")
     splits = {name: split["samples"] for name, split in counts.items()}
-    total = format_total(sum(splits.values()), splits.values())
+    left_out, implausible = manifest["left_out"], manifest.get("implausible", {})
+    words = _add_up(manifest["rows"], splits, left_out)
     console.print(
-        f"{store.path}: {total} samples of cohort '{store.cohort}'"
+        f"{store.path}: {words.samples} samples of cohort '{store.cohort}'"
         + (f", read as layout '{layout}'" if layout else "")
     )
     table = Table()
     for heading in ("split", "samples", "subjects", *(f"with {name}" for name in store.modalities)):
         table.add_column(heading, justify="left" if heading == "split" else "right")
-    shown = format_parts(splits)
     for name, split in counts.items():
         numbers = [split["subjects"], *(split["present"][m] for m in store.modalities)]
-        table.add_row(name, shown[name], *_of_split(numbers, split["samples"], shown[name]))
+        shown = words.splits[name]
+        table.add_row(name, shown, *_of_split(numbers, split["samples"], shown))
     console.print(table)
-    left_out, implausible = manifest["left_out"], manifest.get("implausible", {})
-    for reason, count in left_out.items():
-        console.print(f"left out: {format_count(count)} ({reason})")
+    for reason in left_out:
+        console.print(f"left out: {words.left_out[reason]} ({reason})")
     for what in ("rejected", "noted"):
         for modality, reasons in manifest[what].items():
             for reason, count in reasons.items():
@@ -170,22 +171,10 @@ def show_store(store: CohortStore, console: Console) -> None:
 def show_selected(selected: SelectedSamples, console: Console) -> None:
     """Print the rows that would be read and left out, before any recording is opened."""
     splits = {name: samples for name, (samples, _) in selected.splits.items()}
-    left = selected.rows - selected.samples
-    again = max(left - sum(selected.left_out.values()), 0)  # rows that repeat another
-    others = {**selected.left_out, "": again}
-    # Samples and others add up to the rows, and splits to the samples: nothing that is withheld
-    # may follow from one of these sums.
-    parts = format_parts({**others, "samples": selected.samples})
-    rows = format_total(selected.rows, [*others.values(), selected.samples])
-    if parts["samples"] == format_count(selected.samples):
-        shown = format_parts(splits)
-        samples = format_total(selected.samples, splits.values())
-    else:
-        shown = format_parts({**splits, "": left})
-        samples = format_part(selected.samples, selected.rows)
+    words = _add_up(selected.rows, splits, selected.left_out)
     rest = selected.rows - sum(selected.recorded.values())
     patterns = format_parts({**selected.recorded, "rest": rest})
-    console.print(f"{rows} rows in the tables, {samples} would be read")
+    console.print(f"{words.rows} rows in the tables, {words.samples} would be read")
     table = Table()
     table.add_column("recorded")
     table.add_column("rows", justify="right")
@@ -193,12 +182,41 @@ def show_selected(selected: SelectedSamples, console: Console) -> None:
         table.add_row(pattern.replace("+", " + ") or "nothing", patterns[pattern])
     console.print(table)
     for reason in selected.left_out:
-        console.print(f"left out: {parts[reason]} ({reason})")
+        console.print(f"left out: {words.left_out[reason]} ({reason})")
     for split, (count, subjects) in selected.splits.items():
-        (number,) = _of_split([subjects], count, shown[split])
-        console.print(f"{split}: {shown[split]} samples of {number} subjects")
+        (number,) = _of_split([subjects], count, words.splits[split])
+        console.print(f"{split}: {words.splits[split]} samples of {number} subjects")
     _show_coverage(selected.problems, console)
     console.print("No recording was opened: some may prove unusable.")
+
+
+class _Sums(NamedTuple):
+    """Numbers of rows as words from which no withheld number follows.
+
+    Attributes:
+        rows: all rows.
+        samples: those that are samples.
+        splits: the samples of each split.
+        left_out: the other rows, by reason.
+    """
+
+    rows: str
+    samples: str
+    splits: Mapping[str, str]
+    left_out: Mapping[str, str]
+
+
+def _add_up(rows: int, splits: Mapping[str, int], left_out: Mapping[str, int]) -> _Sums:
+    """Format numbers of rows: samples and the others add up to them, splits to the samples."""
+    samples = sum(splits.values())
+    again = max(rows - samples - sum(left_out.values()), 0)  # rows that repeat another
+    others = {**left_out, "": again}
+    parts = format_parts({**others, "samples": samples})
+    total = format_total(rows, [*others.values(), samples])
+    if parts["samples"] == format_count(samples):
+        return _Sums(total, format_total(samples, splits.values()), format_parts(splits), parts)
+    shown = format_parts({**splits, "": rows - samples})
+    return _Sums(total, format_part(samples, rows), shown, parts)
 
 
 def _of_split(numbers: Sequence[int], samples: int, shown: str) -> list[str]:
