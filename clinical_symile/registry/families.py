@@ -98,6 +98,7 @@ OBJECTIVES = Family(
         "supcon": "clinical_symile.objectives.supcon:SupCon",
         "swap": "clinical_symile.objectives.swap:SwappedClip",
         "symile": "clinical_symile.objectives.symile:Symile",
+        "tokens": "clinical_symile.objectives.tokens:TokenClip",
         "triangle": "clinical_symile.objectives.volumes:Triangle",
         "x_clr": "clinical_symile.objectives.weighted:XClr",
     },

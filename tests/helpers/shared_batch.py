@@ -23,7 +23,7 @@ from clinical_symile.objectives.views import EncodedView, Mixing
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES as FAMILY
 
-DIM = 5
+DIM = 6
 OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "all": (lambda: Symile(temperature=0.5), 3),
     "all-of-four": (lambda: Symile(temperature=0.5), 4),
@@ -39,7 +39,7 @@ OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
 
 
 def _registered(name: str) -> Objective:
-    """An objective of the registry, ready for three modalities of five dimensions."""
+    """An objective of the registry, ready for three modalities of six dimensions."""
     objective = resolve(name, FAMILY)()
     objective.connect(
         modalities=("a", "b", "c"), dim=DIM, norm="l2", generator=torch.Generator().manual_seed(0)

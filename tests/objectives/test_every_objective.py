@@ -55,6 +55,7 @@ OTHER_SCORES = {
     "pcme",
     "pmrl",
     "probmed",
+    "tokens",
     "triangle",
 }
 WITH_SCALE = {
