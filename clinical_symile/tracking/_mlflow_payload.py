@@ -17,9 +17,10 @@ NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
 _OUR_END = re.compile(r"\.(low|high)$")
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
 KEY_TAG = "clinical_symile.key"
-# The curves that MLflow gets; `history.jsonl`, which it gets as a file, has all.
-_CURVES = ("loss", "gradient_norm", "learning_rate", "seconds")
-_TUNING = "tuning/"
+# The curves that MLflow gets, the first ones first; `history.jsonl`, which it gets as a file, has
+# all. A name that ends in a slash stands for all names that begin with it.
+_CURVES = ("loss", "tuning/", "loss/", "gradient_norm", "learning_rate", "seconds")
+MOST_CURVES = 6
 SOURCE_TAGS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
@@ -99,24 +100,30 @@ def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | floa
         run: the run.
         skip: number of lines to leave out at the beginning.
     """
-    points, seconds = [], 0.0
+    points, seconds, curves = [], 0.0, _curves(run)
     for number, line in enumerate(run.history):
         seconds += line.get("seconds", 0.0)
         step, at = int(line.get("step", number + 1)), started_ms(run) + int(1000 * seconds)
         if number >= skip:
             points += [
-                (mlflow_name(key), value, at, step) for key, value in line.items() if _is_curve(key)
+                (mlflow_name(key), value, at, step) for key, value in line.items() if key in curves
             ]
     return points
 
 
 def curve_names(run: RunSnapshot) -> frozenset[str]:
     """Return MLflow's names of the curves of a run."""
-    return frozenset(mlflow_name(key) for line in run.history for key in line if _is_curve(key))
+    return frozenset(map(mlflow_name, _curves(run)))
 
 
-def _is_curve(key: str) -> bool:
-    return key in _CURVES or key.startswith(_TUNING)
+def _curves(run: RunSnapshot) -> list[str]:
+    """Return the keys of at most six curves, in the order of `_CURVES`."""
+    keys = list(dict.fromkeys(key for line in run.history for key in line))
+    kinds = [
+        [key for key in keys if key == kind or (kind.endswith("/") and key.startswith(kind))]
+        for kind in _CURVES
+    ]
+    return [key for kind in kinds for key in kind][:MOST_CURVES]
 
 
 def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from clinical_symile.tracking._mlflow_tables import MOST_TABLES, table_place
 from clinical_symile.tracking.results import Result, question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
-# With the curves, a run has at most 20 metrics.
+# With at most `MOST_CURVES` curves, a run has at most 20 metrics.
 MOST_HEADLINES = 14
 
 _WHOLE = ("complete", "observed")

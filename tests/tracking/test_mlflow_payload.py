@@ -1,6 +1,7 @@
 """Names in MLflow are accepted by MLflow, and different names stay different."""
 
 import string
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
-from clinical_symile.tracking._mlflow_payload import NAME_LENGTH, mlflow_name, run_tags
+from clinical_symile.tracking._mlflow_payload import (
+    NAME_LENGTH,
+    curve_names,
+    history_points,
+    mlflow_name,
+    run_tags,
+)
 from tests.helpers.mlflow_runs import RECORD, RESULT, snapshot_of
 
 names = st.text(st.sampled_from("ab9_-../:@<>=%ö\n "), max_size=12)
@@ -102,3 +109,18 @@ def test_tags_say_the_role_of_a_run(metadata: dict[str, Any], tags: dict[str, st
     found = run_tags(snapshot_of(RESULT, metadata=metadata))
     named = ("role", "method", "objective", "missing_modality", "trained_with")
     assert {name: found[name] for name in named if name in found} == tags
+
+
+def test_the_terms_of_a_loss_are_curves_within_the_limit_of_six():
+    line = {"epoch": 1, "step": 12, "loss": 3.0, "gradient_norm": 1.0, "learning_rate": 0.1}
+    line |= {"left_over": 2, "health/uniformity/ecg": -1.0, "tuning/recall_at_1": 0.2}
+    line |= {"seconds": 1.5}
+    plain, terms = (
+        replace(snapshot_of(RESULT), history=[{**line, **{f"loss/{name}": 1.0 for name in some}}])
+        for some in ("", "abc")
+    )
+    ours = {"gradient_norm", "learning_rate", "seconds"}
+    assert curve_names(plain) == {"loss", "tuning/recall_at_1", *ours}
+    expected = {"loss", "tuning/recall_at_1", "loss/a", "loss/b", "loss/c", "gradient_norm"}
+    assert curve_names(terms) == expected
+    assert {name for name, *_ in history_points(terms, skip=0)} == expected

@@ -11,6 +11,7 @@ from clinical_symile.errors import DefinitionError
 
 Outputs = Mapping[str, Tensor]
 
+_STATE = "the state "
 # Gradients with respect to the slots themselves; they must be zero where hidden.
 _SLOT_GRADIENTS = ("the gradient of embeddings", "the gradient of inputs")
 _FILLINGS = {"NaN": torch.nan, "values of other subjects": None}
@@ -66,7 +67,7 @@ def differences(
         others = values.roll(1, dims=0) if filling is None else torch.full_like(values, filling)
         found = outputs(torch.where(readable, values, others))
         for name, output in expected.items():
-            if name not in found or not torch.equal(output, found[name]):
+            if name not in found or not _same(name, output, found[name]):
                 yield f"{name} changes when {where} hold {content}."
 
 
@@ -88,7 +89,25 @@ def gradients(loss: Tensor, leaves: Mapping[str, Tensor], module: nn.Module) -> 
 
 def state(module: nn.Module) -> Outputs:
     """Return copies of the buffers of a module, which a call may have changed."""
-    return {f"the state '{name}'": value.clone() for name, value in module.named_buffers()}
+    return {f"{_STATE}'{name}'": value.clone() for name, value in module.named_buffers()}
+
+
+def saved_state(module: nn.Module) -> Outputs:
+    """Return copies of the buffers that leave with the weights of a module."""
+    saved = module.state_dict().keys()
+    return {
+        f"{_STATE}'{name}'": value.clone()
+        for name, value in module.named_buffers()
+        if name in saved
+    }
+
+
+def _same(name: str, first: Tensor, second: Tensor) -> bool:
+    """Return whether two outputs are equal; an unknown number that is kept is equal to itself."""
+    if name.startswith(_STATE) and first.shape == second.shape:
+        unknown = first.isnan() & second.isnan()
+        first, second = first.masked_fill(unknown, 0), second.masked_fill(unknown, 0)
+    return torch.equal(first, second)
 
 
 def _broadcast(available: Tensor, values: Tensor) -> Tensor:
