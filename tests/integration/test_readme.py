@@ -213,3 +213,13 @@ def test_the_python_of_readme_runs_with_a_small_cohort(
     monkeypatch.setattr(cs, "train", partial(cs.train, overrides=TINY))
     exec(compile(code, "README.md", "exec"), {})
     assert {"store", "runs", "table.tex", "figure.pdf"} <= {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting_started/results.md"])
+def test_the_numbers_of_the_demo_are_those_that_its_script_wrote(page: str):
+    head, _, *made = (ROOT / "benchmarks/results/demo.md").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    rows = lines[lines.index(head) + 2 :]
+    rows = rows[: next(number for number, row in enumerate(rows) if not row.startswith("|"))]
+    assert rows
+    assert set(rows) <= set(made)
