@@ -7,16 +7,15 @@ ranges. `truth/factors.csv.gz` holds the true factors of each admission; no mode
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16
 from PIL import Image
 
+from clinical_symile.data.ingest.worker_pool import worker_processes
 from clinical_symile.errors import DataError
 from clinical_symile.synthetic.cxr import draw_xray
 from clinical_symile.synthetic.ecg import RECORDER_LEADS, RECORDER_RATE_HZ, UNITS_PER_MV, draw_ecg
@@ -109,7 +108,7 @@ def _in_processes(
     if processes < 2:
         yield from map(write_chunk, chunks)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with worker_processes(processes) as pool:
         yield from pool.map(write_chunk, chunks)
 
 

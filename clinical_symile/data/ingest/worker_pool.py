@@ -6,6 +6,7 @@ and dies, the next call does so with the chunk that it had begun.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import (
@@ -16,8 +17,10 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from clinical_symile.errors import DataError
@@ -222,17 +225,46 @@ def _wait_for_start(pool: ProcessPoolExecutor, processes: int) -> None:
             process.kill()
     pool.shutdown(cancel_futures=True)
     raise DataError(
-        f"the processes that read recordings {found}; expected that they start. In a script, call "
-        'prepare under `if __name__ == "__main__":`; else check the memory and load of the '
-        "machine.",
+        f"the processes that read recordings {found}; expected that they start. Check the memory "
+        "and load of the machine.",
         code="CS-D011",
     )
 
 
+class _WorkerProcess(SpawnProcess):
+    """A new process that does not run the user's script again.
+
+    A spawned process imports the main module. A script without `if __name__ == "__main__":` would
+    begin anew there. What our processes run is found by the name of its module.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802  # the name in multiprocessing
+        script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        finally:
+            sys.modules["__main__"] = script
+
+
+class _WorkerContext(SpawnContext):
+    Process = _WorkerProcess  # pyright: ignore[reportAssignmentType]
+
+
+def worker_processes(
+    processes: int, initializer: Callable[[], None] | None = None
+) -> ProcessPoolExecutor:
+    """Return a pool of new processes; a script that uses it needs no guard of its main module.
+
+    Args:
+        processes: the largest number of processes.
+        initializer: called first in each process.
+    """
+    return ProcessPoolExecutor(processes, mp_context=_WorkerContext(), initializer=initializer)
+
+
 def _pool(processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_exit_with_parent
-    )
+    return worker_processes(processes, _exit_with_parent)
 
 
 def _exit_with_parent() -> None:

@@ -100,7 +100,7 @@ def draw_classification(
     return Content(
         heading="Can an outcome be predicted?",
         text="A probe, such as a logistic regression, predicts the outcome from the embedding of a "
-        f"trained run; {_label_sentence(scores, tasks, series)} Baselines and external predictions "
+        f"trained run. {_label_sentence(scores, tasks, series)} Baselines and external predictions "
         f"are evaluated as they are. {_descriptions(tasks, 'classification')}",
         panels=missing,
         legend=_legend(methods, {}, has_oracle),
@@ -120,9 +120,9 @@ def _label_sentence(scores: ResultTable, tasks: TaskTables, series: Sequence[Ser
         if (of_run := [task for task, runs in judged.items() if one.run in runs])
     ]
     if not seen:
-        return "the run itself never used the outcome."
+        return "The run itself never used the outcome."
     return (
-        "the run itself never used the outcome, except these, whose training read its labels and "
+        "The run itself never used the outcome, except these, whose training read its labels and "
         f"which are not comparable with the others: {'; '.join(seen)}."
     )
 

@@ -120,15 +120,30 @@ def test_a_file_that_kills_the_only_process_is_rejected_by_the_next_call(
 
 
 @pytest.mark.slow
-def test_processes_that_cannot_start_cost_no_recording(hospital: Hospital, tmp_path: Path) -> None:
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_script_prepares_with_and_without_a_guard_of_its_main_module(
+    hospital: Hospital, tmp_path: Path, guard: bool
+) -> None:
     (tmp_path / "code").mkdir()
-    status, said = _run_script(hospital, tmp_path / "code", guard=False, limit=0)
-    assert status == 1
-    assert said.count("die before they read anything") == 1
-    assert "the process that started this one is writing it" in said
-    assert not hospital.out.exists()
-    assert _run_script(hospital, tmp_path / "code", guard=True, limit=400)[0] == 0
+    assert _run_script(hospital, tmp_path / "code", guard=guard, limit=0) == (0, "")
     assert len(pd.read_parquet(hospital.out / "rejected.parquet")) == 0
+
+
+def test_a_process_does_not_run_the_script_again(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import math\nfrom clinical_symile.data.ingest.worker_pool import worker_processes\n"
+        "print('once', flush=True)\n"
+        "with worker_processes(2) as pool: print(*pool.map(math.sqrt, [4, 9]))\n"
+    )
+    made = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert (made.stdout, made.stderr) == ("once\n2.0 3.0\n", "")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_kind_without_tasks_is_left_out():
 def test_a_run_whose_training_read_the_outcome_is_marked_where_it_is_judged_by_it():
     plain = draw_classification(**inputs(made_data()))
     assert plain is not None
-    assert "the run itself never used the outcome. " in plain.text
+    assert "The run itself never used the outcome. " in plain.text
     data = made_data()
     marked = [
         replace(row, saw_label=row.run == "clip-0" and row.task == OUTCOME) for row in data.results
