@@ -84,6 +84,11 @@ def setting_tasks(catalog: Catalog, name: str, overrides: Sequence[str]) -> tupl
     return (task, *_other_settings(table, task.settings, where=where))
 
 
+def shown_task_table(catalog: Catalog, name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what a task says: all that it inherits, its recipe's fields, and what is set."""
+    return dict(_overridden(_read_table(catalog, name, overrides), overrides))
+
+
 def _read_table(catalog: Catalog, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return what a task's file says, with everything that it inherits and its recipe's fields."""
     table = resolve_task_table(catalog, name)

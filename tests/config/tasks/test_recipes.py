@@ -4,9 +4,16 @@ from typing import get_args
 
 import pytest
 
+from clinical_symile.cli.show import show_definition
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import parse_task, read_task, setting_tasks, task_digest
+from clinical_symile.config.tasks.read import (
+    parse_task,
+    read_task,
+    setting_tasks,
+    shown_task_table,
+    task_digest,
+)
 from clinical_symile.config.tasks.recipes import recipes, with_recipe
 from clinical_symile.errors import DefinitionError
 
@@ -77,3 +84,14 @@ def test_a_setting_may_be_a_recipe(catalog: Catalog):
 def test_an_unknown_recipe_is_refused(catalog: Catalog):
     with pytest.raises(DefinitionError, match="recipe"):
         read(catalog, "recipe=stronger")
+
+
+def test_the_shown_task_has_the_fields_of_its_recipe(catalog: Catalog):
+    shown = shown_task_table(catalog, "pretraining/symile", ["recipe=strong", "epochs=3"])
+    assert shown["augment"] == recipes()["strong"]["augment"]
+    assert (shown["recipe"], shown["epochs"]) == ("strong", 3)
+    assert "augment" not in shown_task_table(catalog, "pretraining/symile", [])
+    text = show_definition([], "task", "pretraining/symile", overrides=["recipe=strong"])
+    assert 'name = "vary_image"' in text
+    with pytest.raises(DefinitionError, match="fields of a task can be set; this is a report"):
+        show_definition([], "report", "objectives", overrides=["epochs=3"])
