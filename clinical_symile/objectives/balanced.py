@@ -161,6 +161,7 @@ class BalancedSymile(Objective):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
         refuse(at_least(1, sweeps=sweeps))
         self.sweeps = sweeps
+        refuse(at_least(1, bank_size=bank_size))
         self.missing_query = check_rule(missing_query)
         self.bank_size = bank_size
 

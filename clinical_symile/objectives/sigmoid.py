@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import at_least, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.kernels.base import multilinear_products
 from clinical_symile.objectives.kernels.scores import Excluded, reduce_scores
@@ -122,6 +123,7 @@ class SigmoidSymile(Objective):
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
         self.bias = nn.Parameter(torch.tensor(float(bias)))
+        refuse(at_least(1, bank_size=bank_size))
         self.missing_query = check_rule(missing_query)
         self.bank_size = bank_size
 
