@@ -361,9 +361,9 @@ def _settle(folder: Path) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Replace a file of checksums; see `write_file`."""
     partial = path.with_name(path.name + PARTIAL)
-    with private_files():
+    with private_files(), _named(path):
         partial.write_bytes(content)
-    _flush(partial)
+        _flush(partial)
     partial.replace(path)
     _flush(path.parent)
 

@@ -122,11 +122,18 @@ def _check_name(name: str) -> None:
 
 
 def _write_new(files: Mapping[Path, str]) -> list[Path]:
-    there = [str(file) for file in files if file.exists()]
-    if there:
+    """Write files, none of which may be there, unless an earlier call was stopped between them."""
+    there = [file for file in files if file.exists()]
+    is_stopped = len(there) < len(files) and all(_has(file, files[file]) for file in there)
+    if there and not is_stopped:
         raise DefinitionError(
-            f"{', '.join(there)}: there already. Give another folder after --at.", code="CS-F023"
+            f"{', '.join(map(str, there))}: there already. Give another folder after --at.",
+            code="CS-F023",
         )
     for file, text in files.items():
         write_text(file, text)
     return list(files)
+
+
+def _has(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_bytes() == text.encode()

@@ -43,3 +43,16 @@ def test_nothing_is_overwritten(run: Callable[..., tuple[int, str, str]], tmp_pa
     file.write_text("mine")
     assert run(*command)[0] == 1
     assert file.read_text() == "mine"
+
+
+def test_a_catalog_that_a_full_disk_cut_short_is_completed(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+):
+    command = ["init", "cohort", "st_elsewhere", "--at", tmp_path]
+    run(*command)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for file in [*files][1:]:
+        file.unlink()
+    assert run(*command)[0] == 0
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(*command)[0] == 1, "a catalog that is whole is not written again"
