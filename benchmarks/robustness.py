@@ -29,6 +29,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # `tests.helpers`, run as a script
 
+from clinical_symile.tracking.provenance import provenance  # noqa: E402
 from tests.helpers.damaged_folders import (  # noqa: E402
     CUTS,
     ONLY_CUT,
@@ -194,7 +195,8 @@ def run_sections(given: argparse.Namespace) -> bool:
         shutil.rmtree(left, ignore_errors=True)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{given.out / 'mlflow.db'}"
     folders.make_base()
-    done = {(row["section"], row["case"]) for row in read_cases(noted)}
+    done = {(row["section"], row["case"]) for row in read_all_cases(given)}
+    commit = provenance()["git_commit"]
     for section in sections(given, folders):
         if given.only and not section.name.startswith(tuple(given.only)):
             continue
@@ -207,6 +209,7 @@ def run_sections(given: argparse.Namespace) -> bool:
             found = section.run(number)
             row = {"section": section.name, "case": number, "ending": found.ending}
             row |= {"problem": found.problem, "seconds": round(time.monotonic() - began, 2)}
+            row |= {"commit": commit}
             row |= {"counts": dict(found.counts)} if found.counts else {}
             with noted.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
@@ -220,6 +223,12 @@ def read_cases(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def read_all_cases(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Read the cases that are done in the folder and in those beside it."""
+    folders = (given.out, *given.beside)
+    return [row for folder in folders for row in read_cases(folder / "cases.jsonl")]
+
+
 def write_log(given: argparse.Namespace, rows: Sequence[dict[str, Any]], *, whole: bool) -> None:
     """Write the table of all sections, and each case that was not as expected."""
     counts = " ".join(
@@ -230,7 +239,9 @@ def write_log(given: argparse.Namespace, rows: Sequence[dict[str, Any]], *, whol
     seconds = sum(float(str(row["seconds"])) for row in rows)
     lines = ["# Two at once, kills, full disks, cut and mutated files", ""]
     lines += [f"`python benchmarks/robustness.py OUT {counts}{cuts}`", ""]
-    lines += [f"Python {platform.python_version()}, {os.cpu_count()} cores; {seconds:.0f} s."]
+    commits = ", ".join(sorted({str(row.get("commit")) for row in rows}))
+    lines += [f"Commit {commits}. Python {platform.python_version()}, {os.cpu_count()} cores;"]
+    lines += [f"{seconds:.0f} s in {1 + len(given.beside)} processes."]
     lines += [] if whole else ["", "Cases are left: run the same command again."]
     lines += ["", "| what | cases | how they ended | not as expected |", "|---|--:|---|--:|"]
     for name in _section_names(rows):
@@ -313,8 +324,7 @@ def main() -> None:
     given.out = given.out.resolve()
     given.out.mkdir(parents=True, exist_ok=True)
     is_whole = run_sections(given)
-    folders = (given.out, *given.beside)
-    rows = [row for folder in folders for row in read_cases(folder / "cases.jsonl")]
+    rows = read_all_cases(given)
     write_log(given, rows, whole=is_whole)
     write_fuzz_log(given, rows)
     print(given.log.read_text())
