@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.tracking._mlflow_files import move_users_files
-from clinical_symile.tracking._mlflow_payload import KEY_TAG
+from clinical_symile.tracking._mlflow_payload import KEY_TAG, TAG_LENGTH
 from clinical_symile.tracking._mlflow_tables import listed_tables, tables_tag
 from clinical_symile.tracking._sent_marks import (
     METRIC_NAMES,
@@ -14,6 +14,7 @@ from clinical_symile.tracking._sent_marks import (
     TAGS,
     has_users_note,
     mark_tags,
+    note_tags,
     sent_names,
 )
 
@@ -117,6 +118,12 @@ def send_tags(client: MlflowClient, copy: Copy, tags: Mapping[str, str]) -> None
     changed = [RunTag(*pair) for pair in tags.items() if copy.data.tags.get(pair[0]) != pair[1]]
     for some in _batches(changed, _PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, tags=some)
+
+
+def send_note(client: MlflowClient, copy: Copy, note: str) -> None:
+    """Replace the note, unless the user has written another one."""
+    if not has_users_note(copy.data.tags):
+        send_tags(client, copy, note_tags(note[:TAG_LENGTH]))
 
 
 def remove_outdated(client: MlflowClient, nested: Iterable[Copy]) -> None:

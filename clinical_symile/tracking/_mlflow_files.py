@@ -84,7 +84,9 @@ def _upload(client: MlflowClient, copy: Copy, files: Mapping[str, bytes]) -> Non
 
 def move_users_files(client: MlflowClient, copy: Copy, earlier: Copy) -> bool:
     """Copy the files that a user added; return False if MLflow cannot."""
-    ours = {*SHAREABLE_FILES, REPORT_PAGE, *listed_tables(earlier.data.tags)}
+    ours = {*SHAREABLE_FILES, *listed_tables(earlier.data.tags)}
+    if REPORT_PAGE in sent_state(earlier):  # of a study, or of a run of version 0.2.3 and before
+        ours.add(REPORT_PAGE)
     try:
         with tempfile.TemporaryDirectory() as folder:
             for place in _places(client, earlier):

@@ -13,13 +13,13 @@ from clinical_symile.tracking._mlflow_copies import (
     nested_copies,
     remove_outdated,
     send_metrics,
+    send_note,
     send_numbers,
     send_tags,
 )
 from clinical_symile.tracking._mlflow_files import send_changed_files, sent_state, sent_tag
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
-    TAG_LENGTH,
     curve_names,
     flatten_parameters,
     history_points,
@@ -40,7 +40,7 @@ from clinical_symile.tracking._mlflow_tables import (
     listed_tables,
     tables_tag,
 )
-from clinical_symile.tracking._sent_marks import METRIC_NAMES, has_users_note, note_tags, sent_names
+from clinical_symile.tracking._sent_marks import METRIC_NAMES, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
@@ -165,7 +165,7 @@ def _send_results(
     send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
     words = _send_nested(client, copy, run, is_sent=is_sent, nest_tasks=nest_tasks)
     if not is_sent:
-        _set_note(client, copy, run_description(run))
+        send_note(client, copy, run_description(run))
         sent["results"] = digest
         send_tags(client, copy, sent_tag(sent))
         tasks = {row.task for row in run.results}
@@ -205,16 +205,10 @@ def _send_task(client: MlflowClient, copy: Copy, run: RunSnapshot, task: str) ->
             sent_names(METRIC_NAMES, one.data.tags, one.data.metrics) <= set(numbers)
         ),
     )
-    _set_note(client, child, task_description(run, task))
+    send_note(client, child, task_description(run, task))
     send_numbers(client, child, numbers, at=run.evaluated_ms)
     if child.info.status != "FINISHED":
         client.set_terminated(child.info.run_id, "FINISHED", run.evaluated_ms)
-
-
-def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:
-    """Replace the note, unless the user has written another one."""
-    if not has_users_note(copy.data.tags):
-        send_tags(client, copy, note_tags(note[:TAG_LENGTH]))
 
 
 def _send_files(

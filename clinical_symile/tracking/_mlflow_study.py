@@ -1,7 +1,8 @@
 """Group the copies of a benchmark's runs in MLflow: the study, its methods, their seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from clinical_symile.tracking._mlflow_copies import (
     find_copies,
     nested_copies,
     remove_outdated,
+    send_note,
     send_numbers,
     send_tags,
 )
@@ -31,6 +33,7 @@ from clinical_symile.tracking._mlflow_payload import (
 from clinical_symile.tracking._mlflow_results import headline_metrics
 from clinical_symile.tracking._sent_marks import (
     METRIC_NAMES,
+    NOTE_SENT_TAG,
     NOTE_TAG,
     has_users_note,
     note_tags,
@@ -49,6 +52,12 @@ EXPERIMENT_NOTE = (
     "Results of runs on one cohort. A run has the headline numbers of each task, such as "
     "`recall_at_1 complete`, and its curves. Its tables, one for each task, have all numbers; "
     "`low` and `high` are the ends of the 95 % interval."
+)
+# The note of version 0.2.3 and earlier, which has no mark.
+_EARLIER_NOTE = (
+    "Results of runs on one cohort. A run has the headline numbers of each task, such as "
+    "`recall_at_1 complete`, and its curves. Its child run of a task has all numbers, named "
+    "task/missingness/metric; `.low` and `.high` are the ends of the 95 % interval."
 )
 
 
@@ -89,8 +98,10 @@ def send_study(
         The copy of the study, what was sent in words, and why its report was not stored.
     """
     runs = [run.snapshot() for run in study.runs]
+    copies = {run.name: find_copies(client, experiment, run_key(run)) for run in runs}
     first = next((run for run in runs if _method(run)), runs[0])
-    key = payload_digest("study", study.name, run_key(first))
+    key = _key_of_study(client, study.name, chain.from_iterable(copies.values()))
+    key = key or payload_digest("study", study.name, run_key(first))
     copy, is_new = _send_study_run(client, experiment, study, runs, key=key, cohort=cohort)
     methods = {
         method: seeds
@@ -103,7 +114,7 @@ def send_study(
     }
     for run in runs:
         parent = parents.get(_method(run), copy)
-        for child in find_copies(client, experiment, run_key(run)):
+        for child in copies[run.name]:
             send_tags(client, child, {PARENT_TAG: parent.info.run_id})
     _remove_methods(client, copy, kept={payload_digest(key, method) for method in methods})
     _describe_experiment(client, experiment, copy, study)
@@ -111,6 +122,22 @@ def send_study(
     number, problem = send_changed_files(client, copy, files)
     sent = [*(["a new run"] * is_new), *(["the report"] * number)]
     return copy, sent, problem
+
+
+def _key_of_study(client: MlflowClient, name: str, copies: Iterable[Copy]) -> str | None:
+    """Return the key of the study that holds one of the copies; None for a new study.
+
+    A study stays the same when some of its runs are trained again or others are added.
+    """
+    seen: dict[str, Copy] = {}
+    for copy in copies:
+        found = copy
+        while (parent := found.data.tags.get(PARENT_TAG)) and parent not in seen:
+            found = seen[parent] = client.get_run(parent)
+            tags, is_active = found.data.tags, found.info.lifecycle_stage == "active"
+            if is_active and (tags.get("role"), tags.get("report")) == ("study", name):
+                return tags.get(KEY_TAG)
+    return None
 
 
 def _send_study_run(
@@ -131,7 +158,7 @@ def _send_study_run(
         },
     )
     copy, is_new = bring_up_to_date(client, experiment, content, continues=lambda _: True)
-    _set_note(client, copy, study.finding)
+    send_note(client, copy, study.finding)
     _end(client, copy, runs)
     return copy, is_new
 
@@ -169,7 +196,7 @@ def _send_method(
             sent_names(METRIC_NAMES, one.data.tags, one.data.metrics) <= set(means)
         ),
     )
-    _set_note(client, copy, _method_note(method, found, means))
+    send_note(client, copy, _method_note(method, found, means))
     send_numbers(client, copy, means, at=max(run.evaluated_ms for run in seeds))
     _end(client, copy, seeds)
     return copy
@@ -204,8 +231,8 @@ def _remove_methods(client: MlflowClient, study: Copy, *, kept: set[str]) -> Non
 def _describe_experiment(client: MlflowClient, experiment: str, copy: Copy, study: Study) -> None:
     """Put the finding of the study and a link to its report above the experiment's note."""
     tags = client.get_experiment(experiment).tags
-    is_first = tags.get(NOTE_TAG, "").startswith(EXPERIMENT_NOTE[:30])  # without a mark until 0.2.3
-    if has_users_note(tags) and not is_first:
+    is_earlier = NOTE_SENT_TAG not in tags and tags.get(NOTE_TAG) == _EARLIER_NOTE
+    if has_users_note(tags) and not is_earlier:
         return
     place = f"#/experiments/{experiment}/runs/{copy.info.run_id}"
     link = f"[{study.name}]({place}{'/artifacts/report.html' if study.page else ''})"
@@ -213,11 +240,6 @@ def _describe_experiment(client: MlflowClient, experiment: str, copy: Copy, stud
     for key, value in note_tags(note[:TAG_LENGTH]).items():
         if tags.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
-
-
-def _set_note(client: MlflowClient, copy: Copy, note: str) -> None:
-    if not has_users_note(copy.data.tags):
-        send_tags(client, copy, note_tags(note[:TAG_LENGTH]))
 
 
 def _end(client: MlflowClient, copy: Copy, runs: Sequence[RunSnapshot]) -> None:

@@ -115,18 +115,18 @@ def test_a_table_that_a_user_logged_survives_every_sync_and_remake(tmp_path: Pat
     first = sync_run(Run(folder), uri=database).run_id
     assert first is not None
     for place in ("mine.json", "tables/mine.json"):
-        client.log_dict(first, {"columns": ["a"], "data": [[1]]}, place)
-    tag = json.loads(parent_of(database).data.tags["mlflow.loggedArtifacts"])
-    mine = {"path": "mine.json", "type": "table"}
-    client.set_tag(first, "mlflow.loggedArtifacts", json.dumps([mine, *tag]))
+        client.log_table(first, {"a": [1]}, place)
+    client.log_text(first, "<title>mine</title>", "report.html")
+    assert sync_run(Run(folder), uri=database).run_id == first
     write_rows(folder / "results.jsonl", RESULTS[:1])
     second = sync_run(Run(folder), uri=database).run_id
     assert second not in (None, first)
-    assert {"mine.json", "tables/mine.json"} <= files_of(database, str(second))
+    assert {"mine.json", "tables/mine.json", "report.html"} <= files_of(database, str(second))
     assert "tables/classification/deterioration.json" not in files_of(database, str(second))
     listed = json.loads(parent_of(database).data.tags["mlflow.loggedArtifacts"])
     assert [one["path"] for one in listed] == [
         "mine.json",
+        "tables/mine.json",
         "tables/retrieval/cxr_given_ecg_labs.json",
     ]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from clinical_symile.tracking._mlflow_study import _EARLIER_NOTE, EXPERIMENT_NOTE
+from clinical_symile.tracking._sent_marks import NOTE_TAG
 from clinical_symile.tracking.mlflow import Study, SyncResult, sync_run, sync_study
 from clinical_symile.tracking.results import write_rows
 from clinical_symile.tracking.run import Run
@@ -109,10 +111,36 @@ def test_the_experiment_tells_the_finding_and_links_the_report(tmp_path: Path, d
     sync(replace(study, finding="CLIP is above Symile."), database)
     note = client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"]
     assert note.startswith("CLIP is above Symile.")
-    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "ours")
+    for own in ("ours", f"{EXPERIMENT_NOTE} Contact: the ward.", f"{_EARLIER_NOTE} Contact."):
+        client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", own)
+        sync(study, database)
+        note = client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"]
+        assert note == own
+
+
+def test_an_experiment_of_an_earlier_version_gets_the_finding(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    client, study = MlflowClient(database), write_benchmark(tmp_path / "out")
+    experiment = client.create_experiment("synthetic", tags={NOTE_TAG: _EARLIER_NOTE})
     sync(study, database)
-    note = client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"]
-    assert note == "ours"
+    assert client.get_experiment(experiment).tags[NOTE_TAG].startswith(study.finding)
+
+
+def test_a_study_stays_the_same_when_its_first_run_is_trained_again(tmp_path: Path, database: str):
+    from mlflow.tracking import MlflowClient
+
+    study, client = write_benchmark(tmp_path / "out"), MlflowClient(database)
+    first = sync(study, database)
+    assert first.run_id is not None
+    client.set_tag(first.run_id, "reviewed_by", "Dr X")
+    method = named(database, "pretraining/symile").info.run_id
+    started = "2026-05-01T10:00:00+00:00"
+    write_run(study.runs[0].path, task="pretraining/symile", started=started)
+    assert sync(study, database).run_id == first.run_id
+    assert named(database, "pretraining/symile").info.run_id == method
+    tops = [run for run in runs_of(database) if run.data.tags.get("role") == "study"]
+    assert [run.data.tags["reviewed_by"] for run in tops] == ["Dr X"]
 
 
 def test_a_run_that_is_made_anew_stays_in_its_method_with_what_users_added(

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from clinical_symile.tracking._mlflow_results import TableRow, task_tables
 from clinical_symile.tracking._mlflow_tables import MOST_TABLES, listed_tables, tables_tag
 from tests.helpers.mlflow_runs import RESULT, snapshot_of
@@ -44,5 +46,11 @@ def test_the_tag_keeps_tables_of_users_and_fits_into_mlflow() -> None:
     assert len(tag["mlflow.loggedArtifacts"]) < 5000
     assert json.loads(tag["mlflow.loggedArtifacts"])[0]["path"] == "mine.json"
     assert len(listed_tables(tag)) == MOST_TABLES
-    assert listed_tables({"mlflow.loggedArtifacts": "of a user"}) == set()
     assert tables_tag([], {}) == {}
+
+
+@pytest.mark.parametrize("own", ["of a user", "null", "5", '[{"path": 3}]', "[1]", '{"path": "a"}'])
+def test_a_tag_that_a_user_wrote_harms_no_sync(own: str) -> None:
+    tags = {"mlflow.loggedArtifacts": own}
+    assert listed_tables(tags) == set()
+    assert listed_tables(tables_tag(["tables/a.json"], tags)) == {"tables/a.json"}
