@@ -271,6 +271,7 @@ def test_dimension_free_one_slot_symile_has_its_known_value(fixture_f):
         fixture_f, torch.ones(4, 3, dtype=torch.bool), ("a", "b", "c"), torch.arange(4)
     )
     objective = Symile(negatives="one-slot", scaling="dvs").double()
+    assert objective.log_logit_scale is not None
     with torch.no_grad():  # s d^((M - 1) / 2) = 10
         objective.log_logit_scale.copy_(torch.tensor(10 / 3, dtype=torch.float64).log())
     assert objective(batch).item() == pytest.approx(2.658872514263, abs=1e-11)
