@@ -105,6 +105,8 @@ def _is_mistyped(uri: str) -> bool:
         return scheme.startswith(("sqlite", "file")) and "@" in rest.partition("/")[0]
     if uri.startswith("databricks"):
         return ":" in uri
+    if uri.startswith(("sqlite:", "file:")):  # without the slashes that such an address has
+        return ":" in uri.partition(":")[2].partition("@")[0] and "@" in uri
     is_path = (uri.startswith("/") and not uri.startswith("//")) or _DRIVE.match(uri)
     before, at, _ = uri.partition("@")
     return bool(at) and ":" in before and not is_path and not uri.startswith(_LOCAL)

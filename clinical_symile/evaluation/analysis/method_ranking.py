@@ -25,6 +25,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodRank,
     SeedComponents,
 )
+from clinical_symile.tracking.disclosure import withheld_patterns
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
@@ -137,12 +138,19 @@ def _comparison(
 def _cells(
     runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], store: CohortStore
 ) -> _Cells:
+    """Return the outcomes of each task and pattern that no run's results are withheld for."""
+    # A rank or a difference could tell what a result on fewer than ten people would.
+    hidden = {
+        (task, pattern) for run in runs for _, task, pattern in withheld_patterns(run.results)
+    }
     cells: dict[_Cell, dict[str, list[SampleOutcomes]]] = {}
     for task in tasks:
         expected = expected_fingerprints(task, store)
         for run in runs:
             for pattern, one in load_outcomes(run, task, store).items():
                 if pattern not in task.missingness or one.about["digest"] != expected(pattern):
+                    continue
+                if (task.name, pattern) in hidden:
                     continue
                 methods = cells.setdefault((task.name, pattern), {})
                 methods.setdefault(run.metadata.get("task", run.name), []).append(one)

@@ -156,3 +156,23 @@ def test_runs_on_other_samples_are_refused(
     ]
     with pytest.raises(DataError, match="were not scored on the same samples"):
         rank_and_decompose(runs, [task], store=synthetic_store)
+
+
+def test_patterns_of_which_results_are_withheld_take_no_part_in_ranks(
+    tmp_path: Path, synthetic_store: CohortStore, task: Retrieval
+):
+    runs = [
+        scored(tmp_path, synthetic_store, task, method, share, seed=0)
+        for method, share in (("symile", 0.9), ("clip", 0.2))
+    ]
+    _, before = rank_and_decompose(runs, [task], store=synthetic_store)
+    assert {row.missingness for row in before} >= {"complete", "without-ecg", "all"}
+    file = runs[0].path / "results.jsonl"
+    rows = [
+        replace(row, n_subjects=9) if row.missingness == "without-ecg" else row
+        for row in read_rows(file, Result)
+    ]
+    write_rows(file, rows)
+    _, after = rank_and_decompose([Run(run.path) for run in runs], [task], store=synthetic_store)
+    assert "without-ecg" not in {row.missingness for row in after}
+    assert all(len(row.tasks) == 1 for row in after if row.missingness == "all")
