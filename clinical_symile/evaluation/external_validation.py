@@ -34,6 +34,7 @@ from clinical_symile.evaluation.runner import (
 )
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder
+from clinical_symile.formatting import join_words
 from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry.names import path_in
@@ -43,6 +44,7 @@ from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner, load_learner
+from clinical_symile.training.start import ancestors, trained_on_another_store
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,7 +130,8 @@ def open_validation(
 
     Raises:
         DataError: the run is not finished, its statistics are unknown, `training` is another store,
-            or the cohorts differ in what cannot be reconciled.
+            its weights come from another store of this cohort, or the cohorts differ in what
+            cannot be reconciled.
     """
     check_folder(run.path)
     record = training_record(run)
@@ -144,6 +147,14 @@ def open_validation(
             f"store {record['store_digest']}, which {run.path} was trained on. Name that one.",
             code="CS-R006",
         )
+    before = ancestors(record)
+    if other := trained_on_another_store(before, store):
+        raise DataError(
+            f"{run.path}: started from weights that were trained on store {other} of cohort "
+            f"'{store.cohort}'; this is store {store.digest}, whose held-out subjects may have "
+            "been in that training. Evaluate on that store, or on a cohort of another name.",
+            code="CS-R006",
+        )
     task = parse_task(record["definition"], name=record["task"], where=str(run.path / "run.toml"))
     assert isinstance(task, Pretraining)
     if training is None:
@@ -156,6 +167,11 @@ def open_validation(
         f"'{run.name}' was trained on cohort '{record['cohort']}' and is evaluated on "
         f"'{store.cohort}', with the statistics and probes of '{record['cohort']}'."
     )
+    if before:
+        cohorts = join_words(
+            [f"'{name}'" for name in dict.fromkeys(one["cohort"] for one in before)]
+        )
+        notes = [f"its weights started from a training on {cohorts}.", *notes]
     learner = load_learner(run, task, there)
     set_missing_query(learner.objective, missing_query, run)
     return ExternalValidation(

@@ -4,11 +4,12 @@ from typing import Any
 
 from clinical_symile import __version__
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import task_digest
+from clinical_symile.config.tasks.read import portable_fields, task_digest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.start import started_weights
 
 
 def new_record(
@@ -22,7 +23,7 @@ def new_record(
         **provenance(),
         **({"deterministic": True} if deterministic else {}),
         **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
-        "definition": task.model_dump(mode="json", exclude={"name", "settings"}),
+        "definition": portable_fields(task, exclude={"name", "settings"}),
     }
 
 
@@ -32,8 +33,9 @@ def read_or_new_record(
     """Return the record in the run's folder, or a new one.
 
     Raises:
-        DataError: the folder has a run of another task, store, seed or version, or one that was
-            begun with the other choice of deterministic algorithms.
+        DataError: the folder has a run of another task, store, seed or version, one that started
+            from other weights, or one that was begun with the other choice of deterministic
+            algorithms.
     """
     if not (run.path / "run.toml").is_file():
         return new_record(run, task, store, seed=seed, deterministic=deterministic)
@@ -44,11 +46,14 @@ def read_or_new_record(
             "run goes on as it was begun. Give the same option, or another folder or name.",
             code="CS-R002",
         )
-    different = [key for key, value in identity.items() if record.get(key) != value]
+    seen = {**record, "start_weights": record.get("start", {}).get("weights_sha256")}
+    if "start" in record and (weights := started_weights(task)) is not None:
+        identity["start_weights"] = weights
+    different = [key for key, value in identity.items() if seen.get(key) != value]
     if different:
         raise DataError(
             f"{run.path}: holds a run of another {', '.join(different)} "
-            f"({', '.join(str(record.get(key)) for key in different)}); expected "
+            f"({', '.join(str(seen.get(key)) for key in different)}); expected "
             f"{', '.join(str(identity[key]) for key in different)}. Give another folder or name, "
             "or remove this one.",
             code="CS-R002",

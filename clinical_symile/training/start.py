@@ -6,7 +6,7 @@ anew, and so do vectors of missing modalities that the run does not have. The re
 says which.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from clinical_symile.config.component import ComponentConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
+from clinical_symile.data.external.training_inputs import read_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import file_sha256
@@ -25,6 +26,8 @@ from clinical_symile.training.learner import Learner
 _NEEDED = ("task", "definition", "cohort", "store_digest", "finished")
 # What must be the same in the run; encoders too.
 _SAME = ("modalities", "dim", "norm")
+# What must be the same of each modality in the store; units too.
+_SAME_INPUTS = ("adapter", "shape", "parts", "unit")
 _MODEL, _OBJECTIVE, _VECTORS = "model.", "objective.", "model.missing_modality."
 
 
@@ -36,25 +39,52 @@ def start_record(task: Pretraining, store: CohortStore) -> dict[str, Any]:
         if the training of the run, or of this one, read labels.
 
     Raises:
-        DataError: there is no finished run that was trained, or it was trained on another store of
-            the same cohort, whose train split may hold samples that this one evaluates.
-        DefinitionError: its modalities, widths or encoders are others.
+        DataError: there is no finished run that was trained, or it or a run before it was trained
+            on another store of the same cohort, whose train split may hold samples that this one
+            evaluates; or see `read_inputs`.
+        DefinitionError: its modalities, widths or encoders are others, or read other inputs.
     """
     if task.start is None:
         return {}
     run = Run(Path(task.start))
     record = _checked_record(task, run, store)
-    if problems := _differences(task, _task_of(run), run):
+    problems = _differences(task, _task_of(run), run) or _input_differences(task, run, store)
+    if problems:
         raise DefinitionError(*problems, code="CS-F027")
     own = task.side.labels if task.side is not None else ()
     labels = list(dict.fromkeys([*record.get("saw_labels", ()), *own]))
     start = {
-        "run": str(run.path),
+        "run": run.path.resolve().name,  # not its path, which must not leave the machine
         "task": record["task"],
         "weights_sha256": file_sha256(run.weights),
-        "store_digest": record["store_digest"],
+        "trained_on": _trained_on(record),
     }
     return {"start": start, **({"saw_labels": labels} if labels else {})}
+
+
+def ancestors(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return cohort and store digest of each run that a run's weights come from, latest first."""
+    return list(record.get("start", {}).get("trained_on", ()))
+
+
+def trained_on_another_store(
+    trained_on: Iterable[Mapping[str, str]], store: CohortStore
+) -> str | None:
+    """Return the digest of another store of the same cohort that weights come from; else None.
+
+    Args:
+        trained_on: cohort and store digest of each training of the weights.
+        store: the store to train or to evaluate on.
+    """
+    digests = [one["store_digest"] for one in trained_on if one["cohort"] == store.cohort]
+    return next((digest for digest in digests if digest != store.digest), None)
+
+
+def started_weights(task: Pretraining) -> str | None:
+    """Return the SHA-256 of the weights that a task starts from; None if they are not there."""
+    if task.start is None or not (weights := Run(Path(task.start)).weights).is_file():
+        return None
+    return file_sha256(weights)
 
 
 def load_start(learner: Learner, task: Pretraining) -> list[str]:
@@ -114,15 +144,21 @@ def _checked_record(task: Pretraining, run: Run, store: CohortStore) -> dict[str
             f"{', '.join(missing) or run.weights.name}). Name one, or finish its training.",
             code="CS-R005",
         )
-    if record["cohort"] == store.cohort and record["store_digest"] != store.digest:
+    if other := trained_on_another_store(_trained_on(record), store):
         raise DataError(
-            f"{where}: {run.path} was trained on store {record['store_digest']} of cohort "
-            f"'{store.cohort}'; this is store {store.digest}, whose tuning and held-out subjects "
-            "may have been in its training. Start from a run on this store, or on a cohort of "
-            "another name.",
+            f"{where}: {run.path} has weights that were trained on store {other} of cohort "
+            f"'{store.cohort}', by itself or by a run that it started from; this is store "
+            f"{store.digest}, whose tuning and held-out subjects may have been in that training. "
+            "Start from a run on this store, or from runs on cohorts of other names.",
             code="CS-R006",
         )
     return record
+
+
+def _trained_on(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return cohort and store digest of a run and of its ancestors."""
+    own = {"cohort": record["cohort"], "store_digest": record["store_digest"]}
+    return [own, *(one for one in ancestors(record) if one != own)]
 
 
 def _task_of(run: Run) -> Pretraining:
@@ -148,6 +184,27 @@ def _differences(task: Pretraining, before: Pretraining, run: Run) -> list[str]:
         for what, had, wants in fields
         if had != wants
     ]
+
+
+def _input_differences(task: Pretraining, run: Run, store: CohortStore) -> list[str]:
+    """Return how the inputs that a run's encoders read differ from the store's, with what to do."""
+    inputs = read_inputs(run.path, store_digest=run.metadata["store_digest"])
+    manifest, problems = store.manifest, list[str]()
+    for name in task.modalities:
+        if name not in store.modalities:
+            continue  # the training view says so
+        had, own = inputs["modalities"].get(name, {}), manifest["modalities"][name]
+        fields = [(key, had.get(key), own[key]) for key in _SAME_INPUTS]
+        fields.append(("units", inputs["units"].get(name), manifest["units"].get(name)))
+        problems += [
+            f"task '{task.name}': start: the encoders of {run.path} read {name} with {what} = "
+            f"{before}; this store has {now}, and their weights would mean something else. Prepare "
+            "the store like that of the run, with the same panel in the same order, or start from "
+            "another run."
+            for what, before, now in fields
+            if before != now
+        ]
+    return problems
 
 
 def _encoder(named: ComponentConfig) -> dict[str, Any]:

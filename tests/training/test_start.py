@@ -11,9 +11,12 @@ from safetensors.torch import load_file
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.external.training_inputs import INPUTS_FILE
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.evaluation.external_validation import open_validation
 from clinical_symile.hashing import file_sha256
+from clinical_symile.tracking._mlflow_payload import flatten_parameters
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.start import load_start, start_record
@@ -83,12 +86,15 @@ def test_a_started_run_records_its_start_and_resumes_to_the_bit_without_it(
 
     whole = learn("whole")
     assert whole.metadata["start"] == {
-        "run": str(first.path),
+        "run": "first",
         "task": "pretraining/symile",
         "weights_sha256": file_sha256(first.weights),
-        "store_digest": synthetic_store.digest,
+        "trained_on": [{"cohort": "synthetic", "store_digest": synthetic_store.digest}],
         "new": ["objective"],
     }
+    assert whole.metadata["definition"]["start"] == "first"
+    assert str(first.path.parent) not in (whole.path / "run.toml").read_text()
+    assert str(first.path.parent) not in str(flatten_parameters(whole.metadata))
     with pytest.raises(KeyboardInterrupt):
         learn("stopped", stop=1)
     aside = first.path.rename(first.path.with_name("aside"))
@@ -98,6 +104,14 @@ def test_a_started_run_records_its_start_and_resumes_to_the_bit_without_it(
         aside.rename(first.path)
     assert stopped.weights.read_bytes() == whole.weights.read_bytes()
     assert stopped.metadata["start"] == whole.metadata["start"]
+    before = first.weights.read_bytes()
+    try:
+        first.weights.write_bytes(whole.weights.read_bytes())
+        with pytest.raises(DataError, match="holds a run of another start_weights"):
+            learn("whole")
+    finally:
+        first.weights.write_bytes(before)
+    assert learn("whole").metadata == whole.metadata
     without = mlp_task(catalog, "epochs=2", task="pretraining/clip")
     plain = train(
         without, store=synthetic_store, run=Run(tmp_path / "plain"), seed=0, accelerator="cpu"
@@ -152,10 +166,54 @@ def test_a_run_on_another_store_of_the_same_cohort_is_refused(
     task = second(catalog, first)
     changed = {**synthetic_store.manifest, "digest": "0123456789abcdef"}
     again = replace(synthetic_store, manifest=changed)
-    with pytest.raises(DataError, match="tuning and held-out subjects may have been in its train"):
+    with pytest.raises(DataError, match="tuning and held-out subjects may have been in that train"):
         start_record(task, again)
     elsewhere = replace(synthetic_store, manifest={**changed, "cohort": "another"})
-    assert start_record(task, elsewhere)["start"]["store_digest"] == synthetic_store.digest
+    [trained_on] = start_record(task, elsewhere)["start"]["trained_on"]
+    assert trained_on == {"cohort": "synthetic", "store_digest": synthetic_store.digest}
+
+
+def test_a_chain_of_runs_over_another_cohort_leads_to_no_other_store(
+    catalog: Catalog, synthetic_store: CohortStore, first: Run, tmp_path: Path
+) -> None:
+    def on(cohort: str, digest: str) -> CohortStore:
+        changed = {**synthetic_store.manifest, "cohort": cohort, "digest": digest}
+        return replace(synthetic_store, manifest=changed)
+
+    def follow(run: Run, store: CohortStore, name: str) -> Run:
+        task = mlp_task(catalog, "epochs=1", f'start="{run.path}"')
+        return train(task, store=store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
+
+    other = on("other", "0123456789abcdef")
+    last = follow(follow(first, other, "b"), other, "b2")
+    assert last.metadata["start"]["trained_on"] == [
+        {"cohort": "other", "store_digest": other.digest},
+        {"cohort": "synthetic", "store_digest": synthetic_store.digest},
+    ]
+    again = on("synthetic", "fedcba9876543210")
+    with pytest.raises(DataError, match="by itself or by a run that it started from"):
+        start_record(second(catalog, last), again)
+    assert start_record(second(catalog, last), synthetic_store)
+    with pytest.raises(DataError, match="whose held-out subjects may have been in that training"):
+        open_validation(last, again, training=other)
+    validation = open_validation(last, synthetic_store, training=other)
+    assert "its weights started from a training on 'other' and 'synthetic'." in validation.notes
+
+
+@pytest.mark.parametrize("change", ["order", "units"])
+def test_another_panel_of_the_same_shape_is_refused(
+    change: str, catalog: Catalog, synthetic_store: CohortStore, first: Run
+) -> None:
+    modalities, units = synthetic_store.manifest["modalities"], synthetic_store.manifest["units"]
+    if change == "order":
+        parts = modalities["labs"]["parts"][::-1]
+        modalities = {**modalities, "labs": {**modalities["labs"], "parts": parts}}
+    else:
+        units = {**units, "labs": ["g/L", *units["labs"][1:]]}
+    changed = {**synthetic_store.manifest, "modalities": modalities, "units": units}
+    store = replace(synthetic_store, manifest={**changed, "cohort": "other"})
+    with pytest.raises(DefinitionError, match=r"read labs with (parts|units) = .*; this store has"):
+        start_record(second(catalog, first), store)
 
 
 def test_what_is_no_finished_run_is_refused(
@@ -174,7 +232,8 @@ def test_labels_that_the_run_saw_were_seen(
 ) -> None:
     seeing = Run(tmp_path / "seeing")
     seeing.write_metadata({**first.metadata, "saw_labels": ["deterioration"]})
-    seeing.weights.write_bytes(first.weights.read_bytes())
+    for name in (seeing.weights.name, INPUTS_FILE):
+        (seeing.path / name).write_bytes((first.path / name).read_bytes())
 
     def labels(task: Pretraining) -> Mapping[str, Any]:
         return start_record(task, synthetic_store)["saw_labels"]

@@ -1,7 +1,8 @@
 """Read a task's TOML file as `Pretraining`, `Retrieval` or `Classification`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 from clinical_symile.config.catalog import Catalog
@@ -173,9 +174,20 @@ def _check_method_name(name: str, *, where: str) -> None:
         )
 
 
+def portable_fields(task: Task, *, exclude: Set[str]) -> dict[str, Any]:
+    """Return the fields of a task; of the run that it starts from the name instead of the path.
+
+    A path may hold what must not leave the machine; the run's record has the digest of its weights.
+    """
+    fields = task.model_dump(mode="json", exclude={*exclude})
+    if isinstance(task, Pretraining) and task.start is not None:
+        fields["start"] = Path(task.start).resolve().name
+    return fields
+
+
 def task_digest(task: Task) -> str:
     """Compute a digest of a resolved task without its description, name, margin and settings."""
-    content = task.model_dump(mode="json", exclude={"name", "description", "margin", "settings"})
+    content = portable_fields(task, exclude={"name", "description", "margin", "settings"})
     for field, default in _LATER_FIELDS.items():
         if content.get(field) == default:
             content.pop(field, None)
