@@ -8,6 +8,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.run_record import new_record, read_or_new_record
 from tests.helpers.synthetic import mlp_task
@@ -30,10 +31,10 @@ def test_the_record_of_the_same_run_is_read(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):
     run, task = Run(tmp_path / "run"), mlp_task(catalog)
-    record = {**new_record(run, task, synthetic_store, seed=7), "finished": "now"}
+    record = {**new_record(run, task, synthetic_store, seed=7), "finished": now()}
     run.write_metadata(record)
     found = read_or_new_record(run, task, synthetic_store, seed=7)
-    assert found["finished"] == "now"
+    assert found["finished"] == record["finished"]
     assert found["started"] == record["started"]
 
 
