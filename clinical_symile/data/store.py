@@ -28,7 +28,7 @@ from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 from clinical_symile.registry.names import path_in
 from clinical_symile.tracking.checksums import CHECKSUMS_FILE, check_folder, warn_unchecked
-from clinical_symile.tracking.records import read_parquet
+from clinical_symile.tracking.records import UNREADABLE_ARRAY, read_parquet
 
 _PREPARE_AGAIN = "Remove the store and prepare again."
 # The value of an uncertain label in a store, and the values that it may be read as.
@@ -115,7 +115,7 @@ class CohortStore:
         file = array_path(self.path, modality)
         try:
             array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except UNREADABLE_ARRAY as error:
             raise DataError(
                 f"{file}: cannot be read as an array ({type(error).__name__}). {_PREPARE_AGAIN}",
                 code="CS-D017",

@@ -6,6 +6,7 @@ what to do.
 
 import json
 import re
+import tokenize
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,6 +30,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 UNREADABLE_TABLE = (
     *(ValueError, OSError, EOFError, NotImplementedError),
     *(LookupError, TypeError, AttributeError),
+)
+
+# What NumPy raises for a damaged array: the head of the file is parsed as Python.
+UNREADABLE_ARRAY = (
+    *(ValueError, EOFError, OverflowError, TypeError, SyntaxError, RecursionError),
+    tokenize.TokenError,
 )
 
 

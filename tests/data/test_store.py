@@ -100,6 +100,16 @@ def test_an_array_that_has_changed_is_told(store: CohortStore) -> None:
         check_files(store.path)
 
 
+@pytest.mark.parametrize("head", [b"{'descr': (", b"{'descr': '<f4', 'shape': (" + b"9" * 30])
+def test_an_array_whose_head_is_damaged_is_one_sentence(store: CohortStore, head: bytes) -> None:
+    """In a store that was opened before, and in one without checksums."""
+    file = store.path / "labs.npy"
+    content = file.read_bytes()
+    file.write_bytes(content[:10] + head + bytes(128 - 10 - len(head)) + content[128:])
+    with pytest.raises(DataError, match=r"labs\.npy: cannot be read as an array \(.*prepare"):
+        store.array("labs")
+
+
 def test_a_table_that_has_changed_is_told_though_its_size_is_the_same(store: CohortStore) -> None:
     file = store.path / "samples.parquet"
     file.write_bytes(bytes(file.stat().st_size))

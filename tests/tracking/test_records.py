@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.records import (
+    UNREADABLE_ARRAY,
     Time,
     read_json,
     read_lines,
@@ -107,3 +109,20 @@ def test_a_damaged_parquet_file_is_one_sentence(tmp_path: Path, content: bytes) 
     path.unlink()
     with pytest.raises(DataError, match=r"a\.parquet: no such file\. Do this\."):
         read_parquet(path, action="Do this.")
+
+
+HEADS = ("{'descr': (", "{", "(" * 9999, "{'descr': '<f4', 'shape': (9" + "9" * 30, "", "1", "é")
+
+
+@pytest.mark.parametrize("text", HEADS)
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_damaged_head_of_an_array_raises_one_of_the_errors_that_are_caught(
+    tmp_path: Path, text: str, version: int
+) -> None:
+    """An open bracket makes NumPy raise an error of the tokenizer, which is no ValueError."""
+    head = text.encode()
+    length = len(head).to_bytes(2 if version == 1 else 4, "little")
+    file = tmp_path / "a.npy"
+    file.write_bytes(b"\x93NUMPY" + bytes([version, 0]) + length + head)
+    with pytest.raises(UNREADABLE_ARRAY):
+        np.load(file, mmap_mode="r", allow_pickle=False)

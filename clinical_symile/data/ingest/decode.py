@@ -29,6 +29,7 @@ from clinical_symile.modalities.base import (
     links_stay_inside,
 )
 from clinical_symile.tracking.progress import Progress
+from clinical_symile.tracking.records import UNREADABLE_ARRAY
 
 _SAMPLES_CHECKED = 2000  # samples, drawn from the whole cohort, whose files are looked for first
 _FILES_CHECKED = 100  # missing files after which a modality's files are taken to be elsewhere
@@ -184,7 +185,7 @@ def _is_array(file: Path, adapter: Any, *, samples: int) -> bool:
     """Return True if a file is an array of measurements as `create_array` makes it."""
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError):  # missing, cut, or its head is damaged
+    except (OSError, *UNREADABLE_ARRAY):  # missing, cut, or its head is damaged
         return False
     is_expected = (array.shape, array.dtype) == ((samples, *adapter.shape), adapter.dtype)
     return is_expected and array.flags.c_contiguous
