@@ -29,6 +29,7 @@ OTHERS = {
     # Definitions, and tables of the package itself.
     "config.catalog": "definitions",
     "config.overrides": "one value of the command line",
+    "config.tasks.recipes": "a table of the package",
     "data.wizard.lab_codes": "a table of the package",
     "errors": "a table of the package",
     # Raw data, and files of external models.
@@ -55,7 +56,8 @@ OTHERS = {
     "data.prepare": "an unfinished store",
     # What no record holds.
     "data.ingest.query_lineage": "the answer of DuckDB",
-    "tracking._mlflow_send": "a tag of MLflow",
+    "tracking._mlflow_files": "a tag of MLflow",
+    "tracking._mlflow_tables": "a tag of MLflow",
     "tracking.checksums": "checksums, by which the records are checked",
     "tracking.lock_holder": "the holder of a lock; a damaged one is nobody's",
 }
