@@ -63,8 +63,8 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "augmentation": (AUGMENTATIONS, "the inputs of available samples; hidden ones must stay zero"),
     "probe": (
         PROBES,
-        "predictions from embeddings, from a store and from encoders that are trained further; "
-        "they must not depend on other predicted samples, on the outcome of predicted samples, or "
+        "predictions from embeddings, from a store and from encoders that are trained further. "
+        "They must not depend on other predicted samples, on the outcome of predicted samples, or "
         "on whether hidden measurements exist",
     ),
     "baseline": (
