@@ -32,10 +32,10 @@ def balanced_clip_loss(
     """
     of_rows, of_columns = first.new_zeros(len(first)), second.new_zeros(len(second))
     for _ in range(sweeps):
-        of_rows = -_reduce(first, second, logit_scale, torch.zeros_like(of_rows), of_columns).rows
-        of_columns = -_reduce(
-            first, second, logit_scale, of_rows, torch.zeros_like(of_columns)
-        ).columns
+        blank = torch.zeros_like(of_rows)
+        of_rows = -_reduce(first, second, logit_scale, blank, of_columns, only="rows").rows
+        blank = torch.zeros_like(of_columns)
+        of_columns = -_reduce(first, second, logit_scale, of_rows, blank, only="columns").columns
     own = logit_scale * (first * second).sum(dim=1)
     return -(own + of_rows + of_columns).mean()
 
@@ -200,9 +200,10 @@ class BalancedSymile(Objective):
         )
 
 
-def _reduce(first, second, scale, of_rows, of_columns):
+def _reduce(first, second, scale, of_rows, of_columns, *, only):
     """Reduce scale · ⟨x_i, y_j⟩ + row and column potentials."""
-    return reduce_scores(_shifted_score, [first, of_rows], [second, of_columns], [scale])
+    left, right = [first, of_rows], [second, of_columns]
+    return reduce_scores(_shifted_score, left, right, [scale], only=only)
 
 
 def _shifted_score(left, right, parameters):

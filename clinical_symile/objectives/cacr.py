@@ -74,7 +74,7 @@ class Cacr(Objective):
         excluded = Excluded(tokens.samples[partnered], tokens.samples)
         side = tokens.z[partnered]
         weighted, weights = (
-            reduce_scores(score, [side], [tokens.z], [factor], excluded=excluded).rows
+            reduce_scores(score, [side], [tokens.z], [factor], excluded=excluded, only="rows").rows
             for score in (_weighted_distance, _distance_weight)
         )
         return attraction, (weighted - weights).exp().mean()

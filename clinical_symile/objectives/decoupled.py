@@ -44,6 +44,7 @@ def dcl_loss(
         [others],
         [logit_scale],
         excluded=Excluded(codes, torch.cat([codes, codes]) if within else codes),
+        only="rows",
     ).rows
     positives = (first * second).sum(dim=1)
     weights = torch.ones_like(positives)

@@ -122,7 +122,7 @@ class GatedSymile(Objective):
             left = self._query_side(z[rows], available[rows], target)
             right = self._candidate_side(z[rows, target], target)
             parameters = self._shared(others, z.dtype, scale)
-            found = reduce_scores(_gated_scores, left, right, parameters).rows
+            found = reduce_scores(_gated_scores, left, right, parameters, only="rows").rows
             own = own_scores(_gated_scores, left, right, parameters)
             losses.append((found - own)[asked[rows]].mean())
         if not losses:

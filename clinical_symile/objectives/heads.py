@@ -110,7 +110,7 @@ class MultiHeadClip(Objective):
                     scaled = left[:, head] / temperatures[:, head, None]
                     one = scaled.new_ones(())
                     rows = reduce_scores(
-                        inner_product_score, [scaled], [right[:, head]], [one]
+                        inner_product_score, [scaled], [right[:, head]], [one], only="rows"
                     ).rows
                     losses.append((rows - (scaled * right[:, head]).sum(dim=1)).mean())
         every = torch.cat(found)

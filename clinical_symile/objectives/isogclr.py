@@ -84,7 +84,7 @@ class ISogClr(MovingEstimates):
         """Return the estimates, the next temperatures and the moving averages of their slopes."""
         own = (pair.first * pair.second).sum(dim=1)
         left = [inverse[:, None] * pair.first, inverse * own, log_u + math.log(len(own) - 1)]
-        expected = reduce_scores(_weighted_gaps, left, [pair.second]).row_sums
+        expected = reduce_scores(_weighted_gaps, left, [pair.second], only="row_sums").row_sums
         slope = (log_u + self.rho - expected).clamp(-_LARGEST_SLOPE, _LARGEST_SLOPE)
         before = self.kept("slopes", pair, rows).nan_to_num(posinf=0.0)
         slopes = _SLOPE_MEMORY * before + (1 - _SLOPE_MEMORY) * slope

@@ -65,7 +65,8 @@ class MovingEstimates(Objective):
             inverse = self.inverse_temperatures(pair, rows)
             own = (pair.first * pair.second).sum(dim=1)
             scaled = inverse[:, None] * pair.first
-            sums = reduce_scores(inner_product_score, [scaled], [pair.second], [z.new_ones(())])
+            one = [z.new_ones(())]
+            sums = reduce_scores(inner_product_score, [scaled], [pair.second], one, only="rows")
             log_g = sums.rows - inverse * own - math.log(len(own) - 1)
             log_u = moved_estimates(self.kept("log_u", pair, rows), log_g.detach(), self.gamma)
             losses.append(surrogate_loss(log_g, log_u, 1 / inverse))

@@ -59,6 +59,7 @@ class MvInfoNce(Objective):
             [tokens.z],
             [scale],
             excluded=Excluded(tokens.codes, tokens.codes),
+            only="rows",
         ).rows
         several = tokens.counts >= 2
         denominators = _by_sample(found, tokens, available)[several].logsumexp(dim=1)
@@ -112,7 +113,12 @@ class MvDhel(Objective):
             own = z[rows, m]
             codes = torch.arange(len(own), device=z.device)
             found = reduce_scores(
-                inner_product_score, [own], [own], [scale], excluded=Excluded(codes, codes)
+                inner_product_score,
+                [own],
+                [own],
+                [scale],
+                excluded=Excluded(codes, codes),
+                only="rows",
             ).rows
             spread = spread.index_add(0, rows, found)
         positives = _positives(z, available, scale)
@@ -186,6 +192,7 @@ class PolyView(Objective):
             [tokens.z],
             [scale],
             excluded=Excluded(tokens.samples, tokens.samples),
+            only="rows",
         ).rows
         negatives = _by_sample(found, tokens, available)  # [sample, query modality]
         if self.form == "sufficient":

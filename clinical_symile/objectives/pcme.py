@@ -36,7 +36,9 @@ def pcme_loss(
     """
     left, right = _mean_and_total_variance(first), _mean_and_total_variance(second)
     parameters = [distance_scale, bias]
-    unmatched = reduce_scores(_softplus_logit, left, right, parameters).row_sums.sum()
+    unmatched = reduce_scores(
+        _softplus_logit, left, right, parameters, only="row_sums"
+    ).row_sums.sum()
     (means, variances), (others, other_variances) = left, right
     distances = (means - others).square().sum(dim=1) + variances + other_variances
     positives = (bias - distance_scale * distances).sum()

@@ -151,7 +151,9 @@ class QueueClip(Objective):
             bank, excluded = own, Excluded(pair.codes, pair.codes)
         least = least_kept(pair.first.detach(), bank, self.keep, excluded)
         left = [pair.first, least]
-        found = reduce_scores(kept_score, left, [bank], [scale], excluded=excluded).rows
+        found = reduce_scores(
+            kept_score, left, [bank], [scale], excluded=excluded, only="rows"
+        ).rows
         if not self.synthesised or first_step:
             return found
         assert generator is not None

@@ -71,7 +71,12 @@ def query_auc_loss(
     codes = torch.arange(n, device=first.device)
     positives = logit_scale * (first * second).sum(dim=1)
     found = reduce_scores(
-        _above_own, [first, positives], [second], [logit_scale], excluded=Excluded(codes, codes)
+        _above_own,
+        [first, positives],
+        [second],
+        [logit_scale],
+        excluded=Excluded(codes, codes),
+        only="row_sums",
     )
     return found.row_sums.sum() / (n * (n - 1))
 
@@ -91,6 +96,7 @@ def global_auc_loss(
         [second],
         [logit_scale, positives],
         excluded=Excluded(codes, codes),
+        only="row_sums",
     )
     return found.row_sums.sum() / (n * n * (n - 1))
 

@@ -30,7 +30,12 @@ def siglip_loss(
     """
     codes = torch.arange(len(first), device=first.device)
     negatives = reduce_scores(
-        _softplus_score, [first], [second], [logit_scale, bias], excluded=Excluded(codes, codes)
+        _softplus_score,
+        [first],
+        [second],
+        [logit_scale, bias],
+        excluded=Excluded(codes, codes),
+        only="row_sums",
     ).row_sums.sum()
     positives = softplus(-(logit_scale * (first * second).sum(dim=1) + bias)).sum()
     return (positives + negatives) / len(first)
@@ -142,7 +147,7 @@ class SigmoidSymile(Objective):
         grid = torch.meshgrid(*rows[1:], indexing="ij")
         left = [places.flatten() for places in grid]
         total = reduce_scores(
-            _combination_score, left, [z[rows[0], 0]], [scale, bias, z]
+            _combination_score, left, [z[rows[0], 0]], [scale, bias, z], only="row_sums"
         ).row_sums.sum()
         # A positive logit is in the sum as a negative: log(1 + e^t) - log(1 + e^-t) = t.
         positives = scale * multilinear_products(z[complete].unbind(dim=1)) + bias

@@ -151,7 +151,7 @@ def _denominators(score: TileScore, pair: Pair, parameters: list[Tensor]) -> Ten
     tokens = torch.cat([pair.first, pair.second])
     codes = torch.arange(len(tokens), device=tokens.device)
     return reduce_scores(
-        score, [tokens], [tokens], parameters, excluded=Excluded(codes, codes)
+        score, [tokens], [tokens], parameters, excluded=Excluded(codes, codes), only="rows"
     ).rows
 
 

@@ -63,6 +63,7 @@ def uniformity_loss(
         [second],
         [first.new_tensor(factor)],
         excluded=Excluded(codes, codes),
+        only="rows",
     )
     return found.rows.logsumexp(dim=0) - math.log(n * (n - 1))
 

@@ -40,6 +40,8 @@ class Excluded(NamedTuple):
 class ScoreReductions(NamedTuple):
     """The reductions of a matrix of scores; a row without any cell has -inf and 0.
 
+    Reductions that were not asked for are NaN.
+
     Attributes:
         rows: log-sum-exp of each row.
         columns: log-sum-exp of each column.
@@ -60,6 +62,7 @@ def reduce_scores(
     parameters: Sequence[Tensor] = (),
     *,
     excluded: Excluded | None = None,
+    only: str | None = None,
     tile_cells: int = _CELLS,
 ) -> ScoreReductions:
     """Reduce the scores of every left with every right row, with exact gradients.
@@ -72,9 +75,11 @@ def reduce_scores(
         right: tensors [right, ...], likewise.
         parameters: tensors that every tile needs whole, such as a scale.
         excluded: cells to leave out, such as each sample with itself.
+        only: the one reduction to compute, by its name; None for all four.
         tile_cells: scores of a tile; memory grows with it, the result does not depend on it.
     """
-    spec = _Spec(score, len(left), len(right), excluded, tile_cells)
+    kept = ScoreReductions._fields if only is None else (only,)
+    spec = _Spec(score, len(left), len(right), excluded, frozenset(kept), tile_cells)
     return ScoreReductions(*_ReduceScores.apply(spec, *left, *right, *parameters))
 
 
@@ -131,6 +136,7 @@ class _Spec:
     n_left: int
     n_right: int
     excluded: Excluded | None
+    kept: frozenset[str]
     tile_cells: int
 
     def divide(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -167,18 +173,25 @@ class _ReduceScores(torch.autograd.Function):
                 [t[of_rows] for t in left], [t[of_columns] for t in right], parameters
             )
             mask = spec.mask(of_rows, of_columns)
-            kept = scores if mask is None else scores.masked_fill(mask, 0)
-            row_sums[of_rows] += kept.sum(dim=1)
-            column_sums[of_columns] += kept.sum(dim=0)
-            kept = scores if mask is None else scores.masked_fill(mask, -math.inf)
-            rows[of_rows] = rows[of_rows].logaddexp(kept.logsumexp(dim=1))
-            columns[of_columns] = columns[of_columns].logaddexp(kept.logsumexp(dim=0))
+            if spec.kept & {"row_sums", "column_sums"}:
+                cells = scores if mask is None else scores.masked_fill(mask, 0)
+                row_sums[of_rows] += cells.sum(dim=1)
+                column_sums[of_columns] += cells.sum(dim=0)
+            cells = scores if mask is None else scores.masked_fill(mask, -math.inf)
+            if "rows" in spec.kept:
+                rows[of_rows] = rows[of_rows].logaddexp(cells.logsumexp(dim=1))
+            if "columns" in spec.kept:
+                columns[of_columns] = columns[of_columns].logaddexp(cells.logsumexp(dim=0))
+        found = {"rows": rows, "columns": columns, "row_sums": row_sums, "column_sums": column_sums}
+        for name in found.keys() - spec.kept:
+            found[name].fill_(math.nan)
         ctx.spec = spec
+        ctx.set_materialize_grads(False)  # a reduction that nothing uses costs nothing backward
         ctx.save_for_backward(rows, columns, *tensors)
         return rows, columns, row_sums, column_sums
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_derivative()
         spec: _Spec = ctx.spec
         rows, columns, *tensors = ctx.saved_tensors
@@ -189,7 +202,6 @@ class _ReduceScores(torch.autograd.Function):
             for tensor, flag in zip(tensors, ctx.needs_input_grad[1:], strict=True)
         ]
         into = [slot for slot in found if slot is not None]
-        of_rows_lse, of_columns_lse, of_row_sums, of_column_sums = gradients
         for of_rows, of_columns in spec.tiles(len(rows), len(columns)):
             sides = (
                 _leaves([t[of_rows] for t in left], needed[0]),
@@ -198,10 +210,7 @@ class _ReduceScores(torch.autograd.Function):
             )
             with torch.enable_grad():
                 scores = spec.score(*sides)
-            known = scores.detach()
-            weights = of_rows_lse[of_rows, None] * _share(known, rows[of_rows, None])
-            weights += of_columns_lse[of_columns] * _share(known, columns[of_columns])
-            weights += of_row_sums[of_rows, None] + of_column_sums[of_columns]
+            weights = _weights(scores.detach(), rows, columns, gradients, (of_rows, of_columns))
             mask = spec.mask(of_rows, of_columns)
             if mask is not None:
                 weights.masked_fill_(mask, 0)
@@ -215,6 +224,36 @@ class _ReduceScores(torch.autograd.Function):
                 elif part is not None:
                     slot += part
         return None, *found
+
+
+def _weights(
+    scores: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    gradients: Sequence[Tensor | None],
+    place: tuple[slice, slice],
+) -> Tensor:
+    """Return the derivative of the loss by each score of a tile.
+
+    Args:
+        scores: the tile.
+        rows: log-sum-exp of each row of the matrix.
+        columns: log-sum-exp of each column.
+        gradients: the derivatives by the four reductions; None where nothing uses one.
+        place: the rows and columns of the tile.
+    """
+    of_rows, of_columns = place
+    by_rows, by_columns, by_row_sums, by_column_sums = gradients
+    weights = torch.zeros_like(scores)
+    if by_rows is not None:
+        weights += by_rows[of_rows, None] * _share(scores, rows[of_rows, None])
+    if by_columns is not None:
+        weights += by_columns[of_columns] * _share(scores, columns[of_columns])
+    if by_row_sums is not None:
+        weights += by_row_sums[of_rows, None]
+    if by_column_sums is not None:
+        weights += by_column_sums[of_columns]
+    return weights
 
 
 def _share(scores: Tensor, logsumexps: Tensor) -> Tensor:

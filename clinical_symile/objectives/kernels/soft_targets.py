@@ -66,10 +66,10 @@ def soft_target_losses(
     """
     with torch.no_grad():
         totals = reduce_scores(
-            targets.log_weight, targets.left, targets.right, excluded=excluded
+            targets.log_weight, targets.left, targets.right, excluded=excluded, only="rows"
         ).rows
     denominators = reduce_scores(
-        inner_product_score, [left], [right], [logit_scale], excluded=excluded
+        inner_product_score, [left], [right], [logit_scale], excluded=excluded, only="rows"
     ).rows
     expected = reduce_scores(
         partial(_weighted_score, targets.log_weight),
@@ -77,6 +77,7 @@ def soft_target_losses(
         [right, *targets.right],
         [logit_scale],
         excluded=excluded,
+        only="row_sums",
     ).row_sums
     has_target = totals > -math.inf
     losses = torch.where(has_target, denominators, 0.0) - expected

@@ -5,6 +5,7 @@ import torch
 
 from clinical_symile.objectives.kernels.scores import (
     Excluded,
+    ScoreReductions,
     inner_product_score,
     own_scores,
     reduce_scores,
@@ -121,3 +122,22 @@ def test_squared_distances_are_never_negative():
     z = torch.full((3, 4), 0.1)
     assert (squared_distances(z, z) >= 0).all()
     assert squared_distances(z, z + 1)[0, 0].item() == pytest.approx(4)
+
+
+@pytest.mark.parametrize("name", ScoreReductions._fields)
+def test_one_reduction_alone_is_the_same_to_the_bit_and_the_others_are_unknown(name, rng):
+    sides = random_sides(rng)
+    scale = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    excluded = Excluded(torch.arange(7), torch.tensor([0, 1, 1, 9, 9]))
+    found, gradients = {}, {}
+    for only in (None, name):
+        reduced = reduce_scores(
+            inner_product_score, sides[:1], sides[1:], [scale], excluded=excluded, only=only
+        )
+        found[only] = getattr(reduced, name)
+        gradients[only] = torch.autograd.grad(found[only].square().sum(), [*sides, scale])
+        others = [value for key, value in reduced._asdict().items() if key != name]
+        assert all(value.isnan().all() for value in others) == (only is not None)
+    assert torch.equal(found[None], found[name])
+    for whole, alone in zip(gradients[None], gradients[name], strict=True):
+        assert torch.equal(whole, alone)
