@@ -21,6 +21,7 @@ from jaxtyping import Int
 from clinical_symile.data.loader import shuffled_batches
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.formatting import SMALLEST_COUNT, format_count
 
 SITE = "site"
 
@@ -75,7 +76,8 @@ class Shuffled:
 class OneSite:
     """Batches of one site each; sites alternate at random.
 
-    A site with one sample, and samples of an unknown site, are left over.
+    A site with one sample, and samples of an unknown site, are left over. So is, in batches of two,
+    one sample of a site with an odd number: a batch has at least two.
 
     Attributes:
         sites: a number for the site of each sample, -1 where unknown.
@@ -88,27 +90,37 @@ class OneSite:
     @property
     def steps(self) -> int:
         """See `BatchOrder`."""
-        return sum(-(-len(site) // self.batch_size) for site in self._used())
+        return sum(self._batches_of(len(site)) for site in self._sites())
 
     @property
     def left_over(self) -> int:
         """See `BatchOrder`."""
-        return len(self.sites) - sum(len(site) for site in self._used())
+        return len(self.sites) - sum(self._used(len(site)) for site in self._sites())
 
     def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
         """See `BatchOrder`."""
         parts = [
             part
-            for site in self._used()
-            for part in np.array_split(rng.permutation(site), -(-len(site) // self.batch_size))
+            for site in self._sites()
+            for part in np.array_split(
+                rng.permutation(site)[: self._used(len(site))], self._batches_of(len(site))
+            )
         ]
         for place in rng.permutation(len(parts)):
             yield parts[place]
 
-    def _used(self) -> list[Int[np.ndarray, " sample"]]:
+    def _sites(self) -> list[Int[np.ndarray, " sample"]]:
         """Return the samples of each site that has two or more."""
         each = [np.flatnonzero(self.sites == site) for site in np.unique(self.sites) if site >= 0]
         return [samples for samples in each if len(samples) >= 2]
+
+    def _batches_of(self, samples: int) -> int:
+        """Return the number of batches of a site: as few as hold all, each of two at least."""
+        return min(-(-samples // self.batch_size), samples // 2)
+
+    def _used(self, samples: int) -> int:
+        """Return how many samples of a site its batches hold."""
+        return min(samples, self._batches_of(samples) * self.batch_size)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,6 +168,15 @@ class OnePerSubject:
             sizes[emptiest] += 1
         for places in members:
             yield np.array(places, dtype=np.int64)
+
+
+def shareable_left_over(order: BatchOrder) -> dict[str, int]:
+    """Return the entry of the history on samples left over; none for 1 to 9.
+
+    A history leaves the run's folder and holds numbers only: a small one could identify someone.
+    """
+    withheld = 0 < order.left_over < SMALLEST_COUNT
+    return {} if withheld else {"left_over": order.left_over}
 
 
 def batch_order(
@@ -228,8 +249,8 @@ def _one_per_subject(
     if len(rows) - order.left_over < 2 * order.steps:
         raise DataError(
             f"{where}: batches is 'one-per-subject', but cohort '{store.cohort}' has too few "
-            f"subjects to train on ({len(np.unique(subjects))}): some batches would hold one "
-            "sample. Prepare a larger cohort, or choose other batches.",
+            f"subjects to train on ({format_count(len(np.unique(subjects)))}): some batches would "
+            "hold one sample. Prepare a larger cohort, or choose other batches.",
             code="CS-D027",
         )
     return order

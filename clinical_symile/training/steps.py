@@ -213,10 +213,12 @@ def train_step(
     try:
         side = training.side.of(batch.rows)
         progress = step / training.steps
-        set_temperature(training.learner.objective, task, progress)
+        # Of the way to the last step, which has the last temperature of a schedule.
+        set_temperature(training.learner.objective, task, step / max(training.steps - 1, 1))
         losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
-        raise DataError(f"task '{task.name}', epoch {epoch}: {error}", code="CS-R009") from error
+        message = f"task '{task.name}', epoch {epoch}: {_with_advice(str(error), task)}"
+        raise DataError(message, code="CS-R009") from error
     optimiser.zero_grad()
     fabric.backward(losses[TOTAL])
     norm = fabric.clip_gradients(
@@ -234,6 +236,18 @@ def train_step(
     optimiser.step()
     training.learner.after_step()
     return found
+
+
+def _with_advice(problem: str, task: Pretraining) -> str:
+    """Return why a batch cannot be trained on, with what helps for the task's batches."""
+    if task.batches != "one-site":
+        return problem
+    return (
+        f"{problem.partition(' Raise batch_size')[0]} Its samples are all of one site, and a "
+        "larger batch_size gives a small site no more of them. Set batches to 'shuffled', choose a "
+        "missing-modality method that uses incomplete samples, or leave such sites out of the "
+        "cohort."
+    )
 
 
 def _refuse_not_finite(losses: Mapping[str, float], task: Pretraining, epoch: int) -> None:

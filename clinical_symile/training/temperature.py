@@ -14,7 +14,7 @@ from clinical_symile.objectives.base import Objective
 
 
 def scheduled_temperature(schedule: TemperatureSchedule, progress: float) -> float:
-    """Return the temperature after a share of the steps.
+    """Return the temperature at a share of the way from the first step to the last.
 
     `linear` goes from `first` to `last`. `cosine` goes from `first` to `last` and back in each
     period.
@@ -24,7 +24,7 @@ def scheduled_temperature(schedule: TemperatureSchedule, progress: float) -> flo
 
     Args:
         schedule: its shape and limits.
-        progress: the share of the training's steps that were done before, from 0 to 1.
+        progress: 0 at the first step of the training, 1 at the last.
     """
     if schedule.shape == "linear":
         return schedule.first + (schedule.last - schedule.first) * progress
@@ -67,7 +67,7 @@ def set_temperature(objective: nn.Module, task: Pretraining, progress: float) ->
     Args:
         objective: its parts have the logit scales.
         task: may have a schedule.
-        progress: the share of the training's steps that were done before.
+        progress: 0 at the first step of the training, 1 at the last.
     """
     if task.temperature_schedule is None:
         return

@@ -11,12 +11,14 @@ import torch
 from lightning_fabric import Fabric
 
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.batch_orders import shareable_left_over
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.loader import prefetch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import build_training_view
 from clinical_symile.errors import ClinicalSymileError
 from clinical_symile.files import lock_folder
+from clinical_symile.formatting import format_parts
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
@@ -84,7 +86,7 @@ def train(
         if deterministic and devices == 1 and not run.history:
             cost = deterministic_cost(task, store=store, seed=seed, accelerator=accelerator)
             record |= {} if cost is None else {"deterministic_cost": cost}
-        record |= {"pairing": dict(view.pairing)} if view.pairing else {}
+        record |= {"pairing": format_parts(view.pairing)} if view.pairing else {}
         with deterministic_algorithms(deterministic):
             fabric = launch(task, accelerator, devices)
             training = set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
@@ -133,7 +135,7 @@ def _train_epoch(
         "epoch": epoch,
         "step": epoch * training.steps_per_epoch,
         **_means(found),
-        "left_over": training.order.left_over,
+        **shareable_left_over(training.order),
         "learning_rate": training.optimiser.param_groups[0]["lr"],
         **training.learner.objective.scalars(),
         **tuning_metrics(

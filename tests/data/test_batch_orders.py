@@ -13,6 +13,7 @@ from clinical_symile.data.batch_orders import (
     OneSite,
     Shuffled,
     batch_order,
+    shareable_left_over,
 )
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
@@ -50,15 +51,14 @@ def test_a_batch_is_of_one_site_and_an_epoch_is_every_sample_that_has_company(
     batches = epoch(order)
     for batch in batches:
         assert len(set(sites[batch])) == 1
-        assert 1 <= len(batch) <= batch_size
-    expected = [
-        place for place, site in enumerate(sites) if site >= 0 and (sites == site).sum() >= 2
-    ]
-    assert sorted(np.concatenate([*batches, np.zeros(0, int)])) == expected
-    assert order.left_over == len(sites) - len(expected)
-    sizes = {
-        site: [len(b) for b in batches if sites[b[0]] == site] for site in set(sites[expected])
-    }
+        assert 2 <= len(batch) <= batch_size
+    known = [place for place, site in enumerate(sites) if site >= 0 and (sites == site).sum() >= 2]
+    odd = sum((sites == site).sum() % 2 for site in set(sites[known]))
+    used = np.concatenate([*batches, np.zeros(0, int)])
+    assert set(used) <= set(known)
+    assert len(used) == len(known) - (odd if batch_size == 2 else 0)
+    assert order.left_over == len(sites) - len(used)
+    sizes = {site: [len(b) for b in batches if sites[b[0]] == site] for site in set(sites[known])}
     assert all(max(each) - min(each) <= 1 for each in sizes.values())
 
 
@@ -92,6 +92,20 @@ def test_epochs_differ_and_a_seed_gives_the_same_epoch(order: BatchOrder) -> Non
     assert len(first) != len(other) or (first != other).any()
 
 
+def test_an_odd_site_leaves_one_over_in_batches_of_two() -> None:
+    order = OneSite(np.zeros(5, dtype=np.int64), 2)
+    assert [len(batch) for batch in epoch(order)] == [2, 2]
+    assert order.left_over == 1
+
+
+@pytest.mark.parametrize(("left_over", "expected"), [(0, 0), (1, None), (9, None), (10, 10)])
+def test_a_history_has_no_small_count_of_samples_left_over(
+    left_over: int, expected: int | None
+) -> None:
+    order = Shuffled(64 + left_over, 64)
+    assert shareable_left_over(order).get("left_over") == expected
+
+
 def with_site(store: CohortStore, sites: list[str | None]) -> CohortStore:
     repeated = [sites[place % len(sites)] for place in range(len(store.samples))]
     return replace(store, samples=store.samples.assign(group_site=repeated))
@@ -123,7 +137,7 @@ def test_a_cohort_without_sites_or_with_sites_of_one_sample_is_refused(
 def test_too_few_subjects_for_batches_of_two_are_refused(synthetic_store: CohortStore) -> None:
     samples = synthetic_store.samples.assign(subject=["a"] * len(synthetic_store.samples))
     store = replace(synthetic_store, samples=samples)
-    with pytest.raises(DataError, match=r"too few subjects to train on \(1\)"):
+    with pytest.raises(DataError, match=r"too few subjects to train on \(<10\)"):
         made(store, "one-per-subject", np.arange(20))
     subjects = synthetic_store.samples["subject"].to_numpy()
     rows = np.arange(60)

@@ -69,8 +69,9 @@ def test_a_run_ends_at_the_temperature_of_its_last_step_and_resumes_to_the_bit(
     whole = learn("whole")
     steps = whole.history[-1]["step"]
     for epoch in whole.history:
-        expected = 0.2 - 0.1 * (epoch["step"] - 1) / steps
+        expected = 0.2 - 0.1 * (epoch["step"] - 1) / (steps - 1)
         assert epoch["logit_scale"] == pytest.approx(1 / expected, rel=1e-5)
+    assert whole.history[-1]["logit_scale"] == pytest.approx(1 / 0.1, rel=1e-5)
     with pytest.raises(KeyboardInterrupt):
         learn("stopped", stop=1)
     assert learn("stopped").weights.read_bytes() == whole.weights.read_bytes()
