@@ -215,7 +215,8 @@ def test_the_terms_of_a_loss_add_up_to_its_total(name, generator):
     loss = objective.training_loss(inputs, group=None, generator=drawn())
     assert set(loss.terms) == WITH_TERMS.get(name, set())
     if loss.terms:
-        assert sum(loss.terms.values()).item() == pytest.approx(loss.total.item(), rel=1e-12)
+        total = sum(term.item() for term in loss.terms.values())
+        assert total == pytest.approx(loss.total.item(), rel=1e-12)
     assert not any(value.requires_grad for value in loss.terms.values())
 
 

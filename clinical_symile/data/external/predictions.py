@@ -294,7 +294,7 @@ def _faults(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     probability = table["probability"].to_numpy(dtype=np.float64)
     label = table["label"].to_numpy(dtype=np.float64) if "label" in table else np.zeros(0)
     ids = [name for name in ("sample", "subject") if name in table]
-    no_id = table[ids].isna().any(axis=1).to_numpy(dtype=bool)
+    no_id = np.asarray(table[ids].isna(), dtype=bool).any(axis=1)
     one = ["sample"] if "sample" in table else ["subject", "prediction_time", "place"]
     unnamed = table.filter(items=["outcome"]).map(is_blank).to_numpy(dtype=bool)
     keys = [name for name in (*one, "outcome", "missingness") if name in table]

@@ -1,5 +1,7 @@
 """Ids that one table writes otherwise than another are reported, and other ids are not."""
 
+from collections.abc import Sequence
+
 import duckdb
 import pytest
 
@@ -8,7 +10,7 @@ from clinical_symile.data.ingest.id_spelling import joined_columns, spelling_sen
 QUERY = "SELECT * FROM people LEFT JOIN labs USING (id)"
 
 
-def sentences(people: list[object], labs: list[object], query: str = QUERY) -> list[str]:
+def sentences(people: Sequence[object], labs: Sequence[object], query: str = QUERY) -> list[str]:
     """The sentences on two tables with these ids."""
     with duckdb.connect() as connection:
         for name, ids in (("people", people), ("labs", labs)):
@@ -73,8 +75,8 @@ def test_ids_that_differ_in_zeros_within_one_table_are_several_ids() -> None:
 
 
 def test_numbers_have_no_spelling_unless_the_query_makes_text_of_them() -> None:
-    people: list[object] = [7, 8, 9]
-    labs: list[object] = ["007", "008", "x"]
+    people: Sequence[object] = [7, 8, 9]
+    labs: Sequence[object] = ["007", "008", "x"]
     assert sentences(people, labs) == []
     cast = "SELECT * FROM people AS p JOIN labs AS l ON CAST(p.id AS VARCHAR) = l.id"
     assert len(sentences(people, labs, cast)) == 1
