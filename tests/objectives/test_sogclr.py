@@ -52,7 +52,8 @@ def test_three_steps_have_the_values_and_gradients_of_estimates_kept_by_hand(rng
                 value += 0.2 * math.log(u) / 24
                 weighted.append(0.2 * g / u / 24)
         assert loss.item() == pytest.approx(value, rel=1e-10)
-        (found,), (wanted,) = (torch.autograd.grad(v, z) for v in (loss, torch.stack(weighted).sum()))
+        expected = torch.stack(weighted).sum()
+        (found,), (wanted,) = (torch.autograd.grad(v, z) for v in (loss, expected))
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
     kept = {
         (int(row), int(a), int(b)): objective.log_u[row, a, b].exp().item()
