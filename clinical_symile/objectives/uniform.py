@@ -217,6 +217,10 @@ class KernelUniformity(DecoupledUniformity):
     """
 
     display_name = "kernel uniformity"
+    source = (
+        'Dufumier et al., "Integrating Prior Knowledge in Contrastive Learning with Kernel", '
+        "ICML 2023, https://arxiv.org/abs/2206.01646"
+    )
     description = "Spreads the centroids of samples, averaged over similar ones."
     reads = ("values",)
 

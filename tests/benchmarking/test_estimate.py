@@ -41,7 +41,9 @@ def test_settings_count_with_the_first_seed_and_their_best_with_the_others(
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)
     assert found is not None
     assert found.n_trainings == plan.n_trainings == 2 * (3 + 1)
-    run_of_setting(tmp_path, 2, "clip-0").write_metadata({"task": "x", "finished": "now"})
+    run_of_setting(tmp_path, 2, "clip-0").write_metadata(
+        {"task": "x", "finished": "2026-03-01T10:05:00+00:00"}
+    )
     run_of_setting(tmp_path, 2, "clip-0").write_history([{"epoch": 1}])
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)
     assert found is not None
@@ -56,7 +58,7 @@ def test_what_is_finished_costs_nothing_and_what_stopped_is_named(
     ]
     for run in runs:
         run.write_history([{"epoch": 1}])
-        run.write_metadata({"task": "x", "finished": "now"})
+        run.write_metadata({"task": "x", "finished": "2026-03-01T10:05:00+00:00"})
     assert estimate_trainings(plan, store=synthetic_store, out=tmp_path) is None
     runs[0].write_metadata({"task": "x"})
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)

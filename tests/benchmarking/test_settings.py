@@ -27,7 +27,7 @@ class Training:
         values = self.values[task.objective.arguments["temperature"]]
         run.write_history([{"epoch": n, METRIC: value} for n, value in enumerate(values, start=1)])
         about = {"task": task.name, "task_digest": task_digest(task)}
-        run.write_metadata({**about, "finished": "now", "seed": 0})
+        run.write_metadata({**about, "finished": "2026-03-01T10:05:00+00:00", "seed": 0})
 
 
 @pytest.fixture
@@ -93,7 +93,13 @@ def test_a_run_that_was_trained_without_tuning_is_refused_before_anything_is_tra
     settings: tuple[Pretraining, ...], tmp_path: Path
 ) -> None:
     run = Run(tmp_path / "runs" / "clip-0")
-    run.write_metadata({"task": "x", "task_digest": task_digest(settings[0]), "finished": "now"})
+    run.write_metadata(
+        {
+            "task": "x",
+            "task_digest": task_digest(settings[0]),
+            "finished": "2026-03-01T10:05:00+00:00",
+        }
+    )
     training = Training({0.07: (0.2, 0.3), 0.03: (0.5, 0.1), 0.15: (0.1, 0.4)})
     with pytest.raises(DataError, match="without the choice of a setting"):
         choose_setting(settings, out=tmp_path, run_name="clip-0", seed=0, train=training)

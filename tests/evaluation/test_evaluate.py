@@ -53,10 +53,10 @@ def read(catalog: Catalog) -> Callable[..., Retrieval | Classification]:
 def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingPredictor:
     """A model that maps everything to one point."""
     present = torch.from_numpy(store.present.copy())
-    scores = registered(objective, dim=5)
-    point = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0)
+    scores = registered(objective, dim=6)
+    point = torch.nn.functional.normalize(torch.arange(1.0, 7.0), dim=0)
     if scores.spread:
-        point = torch.cat([point, torch.zeros(5)])
+        point = torch.cat([point, torch.zeros(6)])
     embeddings = Embeddings(
         z=point * present[:, :, None],
         available=present,

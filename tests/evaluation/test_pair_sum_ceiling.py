@@ -65,7 +65,9 @@ def test_a_trained_run_of_its_name_is_refused_and_not_replaced(
 ) -> None:
     monkeypatch.setattr(Oracle, "of_pair_sums", staticmethod(_fitted))
     run = Run(tmp_path / "pair-sums")
-    run.write_metadata({"name": "pair-sums", "task": "pretraining/clip", "finished": "now"})
+    run.write_metadata(
+        {"name": "pair-sums", "task": "pretraining/clip", "finished": "2026-03-01T10:05:00+00:00"}
+    )
     with pytest.raises(DataError, match="holds a run of task"):
         evaluate_pair_sums([_task(catalog)], store=synthetic_store, run=run)
     assert run.metadata["task"] == "pretraining/clip"
