@@ -169,7 +169,7 @@ def test_runs_that_are_synced_at_once_into_a_new_postgresql_all_arrive(
     uri = postgresql.new_database("crowded")
     folders = [write_run(tmp_path / f"symile-{n}", seed=n) for n in range(4)]
     assert sync_at_once(folders, uri) == [None] * 4
-    assert len(runs_of(uri)) == 12
+    assert len(runs_of(uri)) == 4
 
 
 def test_a_server_with_postgresql_as_backend_takes_runs(tmp_path: Path, postgresql: PostgreSQL):
