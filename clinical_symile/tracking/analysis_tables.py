@@ -196,7 +196,15 @@ class SubgroupResult:
 
 @dataclass(frozen=True)
 class RunAnalysis:
-    """The tables of an analysis; each field is a file `<field>.jsonl`."""
+    """The tables of an analysis; each field is a file `<field>.jsonl`.
+
+    Attributes:
+        measures: rows of `Measure`.
+        calibration: rows of `CalibrationBin`.
+        net_benefit: rows of `NetBenefit`.
+        modality_value: rows of `ModalityValue`.
+        subgroups: rows of `SubgroupResult`.
+    """
 
     measures: Sequence[Measure] = field(default_factory=list)
     calibration: Sequence[CalibrationBin] = field(default_factory=list)

@@ -277,9 +277,12 @@ def result_files() -> str:
 
 
 def _columns(row: Any) -> str:
-    described = section(row, "Attributes")
+    described: dict[str, str] = {}
+    # A row that says "the other fields are those of …" shares them with one of these.
+    for one in (results.Result, analysis_tables.Measure, row):
+        described |= section(one, "Attributes")
     rows = [
-        (f"`{field.name}`", described.get(field.name, ""))
+        (f"`{field.name}`", described[field.name])
         for field in dataclasses.fields(row)
         if not field.name.startswith("_")
     ]

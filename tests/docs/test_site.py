@@ -140,6 +140,12 @@ def test_a_row_of_a_table_belongs_to_a_table(page: str):
         assert re.fullmatch(r"\|[-:| ]+\|", rule), f"{page}: no table: {table[:60]}"
 
 
+def test_every_column_of_a_result_file_has_a_meaning():
+    rows = re.findall(r"(?m)^\| `(\w+)` \| *(.*?) *\|$", GENERATED["reference/result_files.md"])
+    assert len(rows) > 100
+    assert not [name for name, meaning in rows if not meaning]
+
+
 def test_no_page_is_without_a_place_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = [name.removeprefix("docs/") for name in WRITTEN if name.startswith("docs/")]
