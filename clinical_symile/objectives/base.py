@@ -161,7 +161,7 @@ class Objective(nn.Module):
         Args:
             batch: the inputs of this process's samples.
             generator: the source of random draws, on the CPU; each process has its own.
-            progress: the share of training that is done.
+            progress: 0 at the first step of the training, 1 at the last.
         """
         return [View(batch)]
 

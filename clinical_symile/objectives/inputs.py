@@ -28,7 +28,7 @@ class ObjectiveInput:
         side: the side information of the same samples, in the same order; a kind that the objective
             does not name in `reads` is None.
         further: the embeddings of the views after the first, which `Objective.views` made.
-        progress: the share of the training's steps that were done before this one.
+        progress: 0 at the first step of the training, 1 at the last.
         teacher: embeddings of the same batch by the slowly following copy of the encoders, without
             gradient; None if the objective has no `momentum`.
     """

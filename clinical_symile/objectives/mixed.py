@@ -36,7 +36,8 @@ class M3Co(Objective):
         temperature: starting value of 1 / logit_scale, which is then learned.
         mixed_share: the share of samples that are mixed, drawn for each modality.
         concentration: both parameters of the beta distribution of λ.
-        soft_from: the share of training after which targets are soft instead.
+        soft_from: the share of the way from the first step to the last at which targets become
+            soft; with 1 those of the last step alone.
         soft_temperature: of the soft targets.
         logit_scale_max: limit of the learned scale.
 

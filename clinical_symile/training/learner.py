@@ -76,7 +76,7 @@ class Learner(nn.Module):
             generator: draws the objective's negatives. Its seed is also used for what encoders
                 draw, such as dropout, and for what the objective draws for its views.
             fabric: the processes.
-            progress: the share of the training's steps that were done before.
+            progress: 0 at the first step of the training, 1 at the last.
         """
         device, rank = batch["available"].device, fabric.global_rank
         drawn = torch.Generator().manual_seed(generator.initial_seed() + _SEED_OF_VIEWS + rank)

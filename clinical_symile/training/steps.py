@@ -212,9 +212,8 @@ def train_step(
         group["lr"] = learning_rate(task.optimiser, step, training.steps)
     try:
         side = training.side.of(batch.rows)
-        progress = step / training.steps
-        # Of the way to the last step, which has the last temperature of a schedule.
-        set_temperature(training.learner.objective, task, step / max(training.steps - 1, 1))
+        progress = step / max(training.steps - 1, 1)
+        set_temperature(training.learner.objective, task, progress)
         losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
         message = f"task '{task.name}', epoch {epoch}: {_with_advice(str(error), task)}"

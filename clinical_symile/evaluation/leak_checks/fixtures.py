@@ -65,7 +65,7 @@ def toy_input(
         embeddings: the embeddings of the batch; they are also the inputs that views are made from.
         side: the side information; by default of every kind.
         seed: seed of what the views draw.
-        progress: the share of training that is done.
+        progress: 0 at the first step of the training, 1 at the last.
     """
     exact = embeddings.z.to(torch.promote_types(embeddings.z.dtype, torch.float32))
     columns = zip(embeddings.modalities, exact.unbind(dim=1), strict=True)
