@@ -17,6 +17,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
 from clinical_symile.models.missing_modality.base import missing_modality_method
+from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import ENCODERS
 
@@ -95,6 +96,8 @@ class MultimodalEncoder(nn.Module):
             return self.missing_modality(
                 self._encoder(name), self.norms[name], inputs, available, column=column
             )
+        except FewSamplesError as error:
+            raise error.at(f"{name} in a batch of {len(available)}") from error
         except ValueError as error:
             raise ValueError(f"{name} in a batch of {len(available)}: {error}") from error
 

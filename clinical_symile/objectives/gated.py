@@ -12,6 +12,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import above, at_least, between_0_and_1, refuse
 from clinical_symile.objectives.base import Objective, query_columns
 from clinical_symile.objectives.kernels.scores import own_scores, reduce_scores
+from clinical_symile.objectives.slots import MORE_WITH_TWO, FewSamplesError
 
 _LEAST_TEMPERATURE = 0.1  # of the gates
 _SCORE_CELLS = 2**20  # scores computed at a time
@@ -126,10 +127,10 @@ class GatedSymile(Objective):
             own = own_scores(_gated_scores, left, right, parameters)
             losses.append((found - own)[asked[rows]].mean())
         if not losses:
-            raise ValueError(
+            raise FewSamplesError(
                 "a step of Gated Symile needs at least 2 samples with the same modality and "
-                f"another one; this batch of {len(z)} has none. Raise batch_size, or train on a "
-                "cohort where more samples have two modalities."
+                f"another one; this batch of {len(z)} has none.",
+                MORE_WITH_TWO,
             )
         return torch.stack(losses).mean()
 

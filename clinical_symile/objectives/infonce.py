@@ -17,7 +17,7 @@ from clinical_symile.objectives.distributed import (
 from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
 from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
-from clinical_symile.objectives.slots import no_pair_message, prepare_slots
+from clinical_symile.objectives.slots import no_pair, prepare_slots
 
 _REDUCTIONS = ("mean", "sum")
 
@@ -79,7 +79,7 @@ def clip_loss(
             losses = (forth + all_reduce_logsumexp(back, group)[number]) / 2 - positive
             pairs.append(all_reduce_sum(losses.sum(), group) / count)
     if not pairs:
-        raise ValueError(no_pair_message(sum(sizes), objective="a CLIP step"))
+        raise no_pair(sum(sizes), objective="a CLIP step")
     losses = torch.stack(pairs)
     return losses.mean() if reduction == "mean" else losses.sum()
 

@@ -13,6 +13,7 @@ from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import two_way_soft_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.soft_targets import Targets
+from clinical_symile.objectives.slots import FewSamplesError
 
 _SIMILARITIES = ("dot", "cosine")
 
@@ -118,10 +119,10 @@ class MedClip(Objective):
                 )
             )
         if not losses:
-            raise ValueError(
+            raise FewSamplesError(
                 "a MedCLIP step needs two modalities with at least 2 labelled samples each; this "
-                f"batch of {len(z)} has {int((~unknown.all(dim=1)).sum())} labelled samples. Raise "
-                "batch_size, or name labels that more samples have."
+                f"batch of {len(z)} has {int((~unknown.all(dim=1)).sum())} labelled samples.",
+                "Raise batch_size, or name labels that more samples have.",
             )
         return torch.stack(losses).mean()
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from clinical_symile.objectives.slots import modality_counts, no_pair_message
+from clinical_symile.objectives.slots import modality_counts, no_pair
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,7 +73,7 @@ def complete_pairs(
             first, second = (rows_of(embedded[column], both) for column in (a, b))
             yield Pair(a, b, both.nonzero()[:, 0], first, second)
     if not found:
-        raise ValueError(no_pair_message(len(available), objective=objective))
+        raise no_pair(len(available), objective=objective)
 
 
 def rows_of(z: Float[Tensor, "sample dim"], kept: Bool[Tensor, " sample"]) -> Tensor:

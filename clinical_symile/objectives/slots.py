@@ -9,6 +9,28 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 
+MORE_WITH_TWO = "Raise batch_size, or train on a cohort where more samples have two modalities."
+
+
+class FewSamplesError(ValueError):
+    """A batch that has too few samples of what an objective or an encoder needs.
+
+    Args:
+        problem: what is needed and what the batch has, as a sentence.
+        advice: what helps where a larger batch has more of such samples, as a sentence.
+    """
+
+    def __init__(self, problem: str, advice: str):
+        super().__init__(problem, advice)
+        self.problem, self.advice = problem, advice
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.advice}"
+
+    def at(self, where: str) -> "FewSamplesError":
+        """Return the same error with the place before it."""
+        return FewSamplesError(f"{where}: {self.problem}", self.advice)
+
 
 def prepare_slots(
     z: Float[Tensor, "sample modality dim"], available: Bool[Tensor, "sample modality"] | None
@@ -59,13 +81,11 @@ def complete_samples(
         objective: the step that needs them, such as "a GRAM step", for the message.
 
     Raises:
-        ValueError: fewer than two samples are complete.
+        FewSamplesError: fewer than two samples are complete.
     """
     complete = available.all(dim=1)
     if complete.sum() < 2:
-        raise ValueError(
-            few_complete_message(len(available), int(complete.sum()), objective=objective)
-        )
+        raise few_complete(len(available), int(complete.sum()), objective=objective)
     return complete
 
 
@@ -79,31 +99,31 @@ def modality_counts(
         objective: the step that needs them, for the message.
 
     Raises:
-        ValueError: fewer than two samples have two modalities.
+        FewSamplesError: fewer than two samples have two modalities.
     """
     counts = available.sum(dim=1)
     several = int((counts >= 2).sum())
     if several < 2:
-        raise ValueError(
+        raise FewSamplesError(
             f"{objective} needs at least 2 samples with two modalities or more; this batch of "
-            f"{len(available)} has {several}. Raise batch_size, or train on a cohort where more "
-            "samples have two modalities."
+            f"{len(available)} has {several}.",
+            MORE_WITH_TWO,
         )
     return counts
 
 
-def few_complete_message(samples: int, complete: int, *, objective: str) -> str:
-    """Return the message for a batch with fewer than two complete samples."""
-    return (
-        f"{objective} needs at least 2 complete samples; this batch of {samples} has {complete}. "
-        "Raise batch_size, or train on a cohort where more samples are complete."
+def few_complete(samples: int, complete: int, *, objective: str) -> FewSamplesError:
+    """Return the error of a batch with fewer than two complete samples."""
+    return FewSamplesError(
+        f"{objective} needs at least 2 complete samples; this batch of {samples} has {complete}.",
+        "Raise batch_size, or train on a cohort where more samples are complete.",
     )
 
 
-def no_pair_message(samples: int, *, objective: str) -> str:
-    """Return the message for a batch in which no pair of modalities has two samples."""
-    return (
+def no_pair(samples: int, *, objective: str) -> FewSamplesError:
+    """Return the error of a batch in which no pair of modalities has two samples."""
+    return FewSamplesError(
         f"{objective} needs at least 2 samples with the same two modalities; this batch of "
-        f"{samples} has no such pair. Raise batch_size, or train on a cohort where more samples "
-        "have two modalities."
+        f"{samples} has no such pair.",
+        MORE_WITH_TWO,
     )

@@ -14,7 +14,7 @@ from clinical_symile.objectives.base import Objective, query_columns
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
 from clinical_symile.objectives.loss import Loss
-from clinical_symile.objectives.slots import no_pair_message
+from clinical_symile.objectives.slots import no_pair
 from clinical_symile.objectives.views import View
 
 
@@ -117,7 +117,7 @@ class SubsetSum(Objective):
                     weights.append(complete)
                     sizes.append(size)
         if not losses:
-            raise ValueError(no_pair_message(len(available), objective="a step"))
+            raise no_pair(len(available), objective="a step")
         every = torch.stack(losses)
         shares = torch.tensor(weights, dtype=every.dtype, device=every.device)
         shares = shares / shares.sum()

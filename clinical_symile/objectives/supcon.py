@@ -14,6 +14,7 @@ from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import Excluded
 from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
 from clinical_symile.objectives.pairs import batch_tokens
+from clinical_symile.objectives.slots import FewSamplesError
 
 _BY = ("labels", "subjects")
 
@@ -130,9 +131,10 @@ class SupCon(Objective):
         # Numbered anew, so that they are exact in any precision.
         subjects, codes = inputs.subjects.unique(return_inverse=True)
         if len(subjects) < 2:
-            raise ValueError(
+            raise FewSamplesError(
                 f"a SupCon step needs samples of at least 2 subjects; this batch of {len(codes)} "
-                "has one subject only. Raise batch_size."
+                "has one subject only.",
+                "Raise batch_size.",
             )
         return codes[:, None]
 

@@ -26,7 +26,7 @@ from clinical_symile.objectives.negatives import (
     ShuffledNegatives,
     SingleReplacement,
 )
-from clinical_symile.objectives.slots import few_complete_message, prepare_slots
+from clinical_symile.objectives.slots import few_complete, prepare_slots
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import KERNELS
 
@@ -84,7 +84,7 @@ def symile_loss(
         for count in (len(available), int(available.all(dim=1).sum()))
     )
     if complete < 2:
-        raise ValueError(few_complete_message(samples, complete, objective="a Symile step"))
+        raise few_complete(samples, complete, objective="a Symile step")
     scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
     with torch.autocast(z.device.type, enabled=False):
         return method.loss(z, scale, available=available, generator=generator, group=group)

@@ -10,6 +10,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.exact_products import exact_inner_products, queries_by_pattern
 from clinical_symile.objectives.kernels.scores import TileScore, own_scores, reduce_scores
+from clinical_symile.objectives.slots import complete_samples
 
 _EPSILON = 1e-8  # under the root of a volume: its slope is infinite at 0
 
@@ -217,13 +218,7 @@ def _anchored_loss(
     objective: str,
 ) -> Float[Tensor, ""]:
     """Average over anchors the two cross-entropies of logits of an anchor and others."""
-    complete = available.all(dim=1)
-    if complete.sum() < 2:
-        raise ValueError(
-            f"{objective} needs at least 2 complete samples; this batch of {len(z)} has "
-            f"{int(complete.sum())}. Raise batch_size, or train on a cohort where more samples "
-            "are complete."
-        )
+    complete = complete_samples(available, objective=objective)
     losses = []
     for anchor in range(z.shape[1]):
         others = [m for m in range(z.shape[1]) if m != anchor]

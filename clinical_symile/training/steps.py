@@ -16,6 +16,7 @@ from clinical_symile.data.side_information import SideInformation, build_side_in
 from clinical_symile.data.training_view import TrainingView, epoch_batches
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume
 from clinical_symile.training.flops import warn_about_flops
@@ -216,7 +217,7 @@ def train_step(
         set_temperature(training.learner.objective, task, progress)
         losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
-        message = f"task '{task.name}', epoch {epoch}: {_with_advice(str(error), task)}"
+        message = f"task '{task.name}', epoch {epoch}: {_with_advice(error, task)}"
         raise DataError(message, code="CS-R009") from error
     optimiser.zero_grad()
     fabric.backward(losses[TOTAL])
@@ -237,13 +238,13 @@ def train_step(
     return found
 
 
-def _with_advice(problem: str, task: Pretraining) -> str:
+def _with_advice(error: ValueError, task: Pretraining) -> str:
     """Return why a batch cannot be trained on, with what helps for the task's batches."""
-    if task.batches != "one-site":
-        return problem
+    if task.batches != "one-site" or not isinstance(error, FewSamplesError):
+        return str(error)
     return (
-        f"{problem.partition(' Raise batch_size')[0]} Its samples are all of one site, and a "
-        "larger batch_size gives a small site no more of them. Set batches to 'shuffled', choose a "
+        f"{error.problem} Its samples are all of one site, and a larger batch_size gives a small "
+        "site no more of them. Set batches to 'shuffled', choose a "
         "missing-modality method that uses incomplete samples, or leave such sites out of the "
         "cohort."
     )

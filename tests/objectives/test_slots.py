@@ -8,7 +8,7 @@ from clinical_symile.objectives.slots import (
     complete_samples,
     filled_slots,
     modality_counts,
-    no_pair_message,
+    no_pair,
     open_slots,
     prepare_slots,
 )
@@ -43,7 +43,7 @@ def test_one_modality_is_refused():
 
 
 def test_a_batch_without_a_pair_is_told_with_its_size():
-    assert "this batch of 7 has no such pair" in no_pair_message(7, objective="clip")
+    assert "this batch of 7 has no such pair" in str(no_pair(7, objective="clip"))
 
 
 def test_slots_of_embeddings_have_their_substitutes_and_no_autocast():

@@ -1,15 +1,21 @@
 """Steps of a training: its progress, and what a batch that cannot be trained on is told."""
 
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+from clinical_symile.objectives.confu import ConFu
 from clinical_symile.objectives.isogclr import ISogClr
 from clinical_symile.objectives.mixed import M3Co
+from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.train import train
-from tests.helpers.synthetic import mlp_task
+from tests.helpers.synthetic import mlp_task, tiny
 
 
 def test_the_step_size_of_isogclr_falls_to_its_last_value(
@@ -64,3 +70,59 @@ def test_views_and_losses_are_told_of_one_progress_that_ends_at_1(
     steps = run.history[-1]["step"]
     expected = [step / max(steps - 1, 1) for step in range(steps)]
     assert views == losses == pytest.approx(expected)
+
+
+def _refusing(error: ValueError):
+    def batch_loss(self, z, available, *, generator):
+        raise error
+
+    return batch_loss
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (
+            ValueError("distilled needs values in side.values."),
+            r"distilled needs values in side\.values\.",
+        ),
+        (
+            ValueError("size is 8, shorter than 9. Raise objective.size, or lower batch_size."),
+            r"size is 8, shorter than 9\. Raise objective\.size, or lower batch_size\.",
+        ),
+        (
+            FewSamplesError("no pair of 4.", "Raise batch_size."),
+            r"no pair of 4\. Its samples are all of one site, .* or leave such sites out of the "
+            r"cohort\.",
+        ),
+    ],
+)
+def test_only_a_batch_with_too_few_samples_is_advised_about_its_site(
+    error: ValueError,
+    advice: str,
+    catalog: Catalog,
+    synthetic_store: CohortStore,
+    tmp_path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = synthetic_store.samples.assign(group_site="north")
+    store = replace(synthetic_store, samples=samples)
+    monkeypatch.setattr(ConFu, "batch_loss", _refusing(error))
+    task = mlp_task(catalog, "batches=one-site", task="pretraining/objectives/confu")
+    with pytest.raises(DataError) as caught:
+        train(task, store=store, run=Run(tmp_path / "run"), seed=0, accelerator="cpu")
+    (problem,) = caught.value.problems
+    assert re.fullmatch(rf"task '.*', epoch 1: {advice}", problem)
+
+
+def test_a_modality_of_one_sample_in_a_batch_of_one_site_is_not_told_to_grow(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path
+) -> None:
+    present = synthetic_store.present.copy()
+    present[synthetic_store.rows("train")[1:], 0] = False
+    samples = synthetic_store.samples.assign(group_site="north")
+    store = replace(synthetic_store, samples=samples, present=present)
+    task = tiny(catalog, "pretraining/symile", "batches=one-site", "missing_modality=learned")
+    with pytest.raises(DataError, match=r"only one sample has it, .* Set batches to 'sh") as caught:
+        train(task, store=store, run=Run(tmp_path / "run"), seed=0, accelerator="cpu")
+    assert "Raise batch_size" not in str(caught.value)

@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MISSING_MODALITY_METHODS
 
@@ -93,15 +94,15 @@ def encode_available(
     """Encode the available samples alone, so that batch statistics are computed from these only.
 
     Raises:
-        ValueError: there is one sample only, in training.
+        FewSamplesError: there is one sample only, in training.
     """
     z = inputs.new_zeros(len(available), dim)
     count = int(available.sum())
     if not count:
         return z
     if norm.training and count == 1:
-        raise ValueError(
-            "only one sample has it, and batch statistics need at least 2. Raise batch_size."
+        raise FewSamplesError(
+            "only one sample has it, and batch statistics need at least 2.", "Raise batch_size."
         )
     # Avoid copying the inputs where all are available: they may be large.
     encoded = norm(encoder(inputs if count == len(inputs) else inputs[available]))
