@@ -13,6 +13,7 @@ they cannot place is left over. Each epoch counts what it left over.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -128,7 +129,8 @@ class OnePerSubject:
     """Batches in which no subject occurs twice.
 
     A subject with more samples than there are batches leaves some of them over, others in each
-    epoch.
+    epoch. There are as few batches as could hold all samples, and more as long as one more keeps
+    at least half as many samples from being left over as batches hold on average.
 
     Attributes:
         subjects: a number for the subject of each sample.
@@ -141,13 +143,30 @@ class OnePerSubject:
     @property
     def steps(self) -> int:
         """See `BatchOrder`."""
-        return -(-len(self.subjects) // self.batch_size)
+        return self._steps
+
+    @cached_property
+    def _steps(self) -> int:
+        """The number of batches, of two samples at least where subjects allow."""
+        counts = self._counts
+        steps = -(-len(self.subjects) // self.batch_size)
+        used = int(counts.clip(max=steps).sum())
+        while True:
+            gained = len(counts) - int(np.searchsorted(counts, steps, side="right"))
+            too_small = used + gained < 2 * (steps + 1)
+            if not gained or 2 * gained * steps < used or too_small:
+                return steps
+            steps, used = steps + 1, used + gained
 
     @property
     def left_over(self) -> int:
         """See `BatchOrder`."""
-        counts = np.unique(self.subjects, return_counts=True)[1]
-        return int((counts - self.steps).clip(min=0).sum())
+        return int((self._counts - self.steps).clip(min=0).sum())
+
+    @cached_property
+    def _counts(self) -> Int[np.ndarray, " subject"]:
+        """The number of samples of each subject, ascending."""
+        return np.sort(np.unique(self.subjects, return_counts=True)[1])
 
     def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
         """See `BatchOrder`.

@@ -74,8 +74,35 @@ def test_no_batch_has_a_subject_twice_and_batches_are_of_nearly_equal_size(
     sizes = [len(batch) for batch in batches]
     assert max(sizes) - min(sizes) <= 1
     assert sum(sizes) + order.left_over == len(subjects)
-    most = max((subjects == subject).sum() for subject in set(subjects))
-    assert (order.left_over == 0) == (most <= order.steps)
+    counts = [int((subjects == subject).sum()) for subject in set(subjects)]
+    assert order.left_over == sum(max(count - order.steps, 0) for count in counts)
+    fewest = -(-len(subjects) // batch_size)
+    assert order.steps >= fewest
+    held = {steps: sum(min(count, steps) for count in counts) for steps in range(1, 62)}
+    for steps in range(fewest, order.steps):  # each further batch was worth it, and the next is not
+        assert held[steps + 1] - held[steps] >= held[steps] / steps / 2
+        assert held[steps + 1] >= 2 * (steps + 1)
+    gained = held[order.steps + 1] - held[order.steps]
+    is_worth_it = gained >= held[order.steps] / order.steps / 2
+    assert not (gained and is_worth_it and held[order.steps + 1] >= 2 * (order.steps + 1))
+
+
+@pytest.mark.parametrize(
+    ("counts", "batch_size", "steps", "left_over"),
+    [
+        ([30] * 40, 64, 30, 0),  # equal subjects leave nothing over
+        ([30] * 40 + [1] * 200, 64, 30, 0),
+        ([100] + [1] * 40, 16, 9, 91),  # one heavy subject does not make batches small
+        ([9, 2, 2], 8, 2, 7),
+        ([1] * 100, 64, 2, 0),
+    ],
+)
+def test_there_are_as_many_batches_as_subjects_need_unless_few_of_them_do(
+    counts: list[int], batch_size: int, steps: int, left_over: int
+) -> None:
+    order = OnePerSubject(np.repeat(np.arange(len(counts)), counts), batch_size)
+    assert (order.steps, order.left_over) == (steps, left_over)
+    assert sum(map(len, epoch(order))) == sum(counts) - left_over
 
 
 @pytest.mark.parametrize(
