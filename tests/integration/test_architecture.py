@@ -59,7 +59,6 @@ LOADED_BY = {
 # Modules without a test file of their name, and the file that tests them: members of a family that
 # its contract tests cover, verbs that are thin layers over the API, and schemas of definitions.
 TESTED_BY = {
-    "training.steps": "training/test_train.py",
     "api.cohorts": "api/test_runs.py",
     "api.reports": "api/test_runs.py",
     "benchmarking.finalize": "benchmarking/test_run.py",
