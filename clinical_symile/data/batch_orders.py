@@ -9,6 +9,8 @@
 `shuffled` has batches of equal size and leaves out what does not fill the last one. The other two
 make batches of nearly equal sizes, none above the task's, in which every sample occurs once. What
 they cannot place is left over. Each epoch counts what it left over.
+
+A batch has at least two samples for each process: batch statistics need two in each share.
 """
 
 from collections.abc import Callable, Iterator
@@ -77,16 +79,18 @@ class Shuffled:
 class OneSite:
     """Batches of one site each; sites alternate at random.
 
-    A site with one sample, and samples of an unknown site, are left over. So is, in batches of two,
-    one sample of a site with an odd number: a batch has at least two.
+    A site with fewer samples than the smallest batch, and samples of an unknown site, are left
+    over. So is, in batches of two, one sample of a site with an odd number.
 
     Attributes:
         sites: a number for the site of each sample, -1 where unknown.
-        batch_size: most samples of a batch.
+        batch_size: most samples of a batch, at least two for each process.
+        processes: the number of processes that share a batch.
     """
 
     sites: Int[np.ndarray, " sample"]
     batch_size: int
+    processes: int = 1
 
     @property
     def steps(self) -> int:
@@ -111,13 +115,13 @@ class OneSite:
             yield parts[place]
 
     def _sites(self) -> list[Int[np.ndarray, " sample"]]:
-        """Return the samples of each site that has two or more."""
+        """Return the samples of each site that has enough for a batch."""
         each = [np.flatnonzero(self.sites == site) for site in np.unique(self.sites) if site >= 0]
-        return [samples for samples in each if len(samples) >= 2]
+        return [samples for samples in each if len(samples) >= smallest_batch(self.processes)]
 
     def _batches_of(self, samples: int) -> int:
-        """Return the number of batches of a site: as few as hold all, each of two at least."""
-        return min(-(-samples // self.batch_size), samples // 2)
+        """Return the number of batches of a site: as few as hold all, none too small."""
+        return min(-(-samples // self.batch_size), samples // smallest_batch(self.processes))
 
     def _used(self, samples: int) -> int:
         """Return how many samples of a site its batches hold."""
@@ -135,10 +139,12 @@ class OnePerSubject:
     Attributes:
         subjects: a number for the subject of each sample.
         batch_size: most samples of a batch.
+        processes: the number of processes that share a batch.
     """
 
     subjects: Int[np.ndarray, " sample"]
     batch_size: int
+    processes: int = 1
 
     @property
     def steps(self) -> int:
@@ -147,13 +153,13 @@ class OnePerSubject:
 
     @cached_property
     def _steps(self) -> int:
-        """The number of batches, of two samples at least where subjects allow."""
-        counts = self._counts
+        """The number of batches, none too small where subjects allow."""
+        counts, smallest = self._counts, smallest_batch(self.processes)
         steps = -(-len(self.subjects) // self.batch_size)
         used = int(counts.clip(max=steps).sum())
         while True:
             gained = len(counts) - int(np.searchsorted(counts, steps, side="right"))
-            too_small = used + gained < 2 * (steps + 1)
+            too_small = used + gained < smallest * (steps + 1)
             if not gained or 2 * gained * steps < used or too_small:
                 return steps
             steps, used = steps + 1, used + gained
@@ -189,6 +195,11 @@ class OnePerSubject:
             yield np.array(places, dtype=np.int64)
 
 
+def smallest_batch(processes: int) -> int:
+    """Return the fewest samples of a batch: two for each process."""
+    return 2 * processes
+
+
 def shareable_left_over(order: BatchOrder) -> dict[str, int]:
     """Return the entry of the history on samples left over; none for 1 to 9.
 
@@ -204,6 +215,7 @@ def batch_order(
     rows: Int[np.ndarray, " sample"],
     *,
     batch_size: int,
+    processes: int,
     where: str,
 ) -> BatchOrder:
     """Return the batch order that a task names, for some rows of a store.
@@ -213,27 +225,48 @@ def batch_order(
         store: has the sites and the subjects.
         rows: the samples to train on.
         batch_size: most samples of a batch.
+        processes: the number of processes that share a batch.
         where: the task, for messages.
 
     Raises:
-        DataError: the cohort has no site, or no batch could have two samples.
+        DataError: the cohort has no site, or a batch could not have two samples for each process.
     """
-    return ORDERS[word](store, rows, batch_size, where)
+    smallest = smallest_batch(processes)
+    if min(batch_size, len(rows)) < smallest:
+        found = (
+            f"batch_size is {batch_size}"
+            if batch_size < smallest
+            else f"there are {format_count(len(rows))} samples to train on"
+        )
+        raise DataError(
+            f"{where}: {found}; expected at least {smallest}{_for_each(processes)}. Raise "
+            "batch_size, prepare a larger cohort, or train on fewer devices.",
+            code="CS-D027",
+        )
+    return ORDERS[word](store, rows, batch_size, processes, where)
 
 
 def _shuffled(
-    store: CohortStore, rows: Int[np.ndarray, " sample"], batch_size: int, where: str
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    batch_size: int,
+    processes: int,
+    where: str,
 ) -> BatchOrder:
     return Shuffled(len(rows), batch_size)
 
 
 def _one_site(
-    store: CohortStore, rows: Int[np.ndarray, " sample"], batch_size: int, where: str
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    batch_size: int,
+    processes: int,
+    where: str,
 ) -> BatchOrder:
     """Return batches of one site.
 
     Raises:
-        DataError: the cohort has no subgroup `site`, or no site has two samples.
+        DataError: the cohort has no subgroup `site`, or no site has enough samples for a batch.
     """
     if SITE not in store.subgroups:
         raise DataError(
@@ -245,37 +278,50 @@ def _one_site(
         )
     groups = store.group(SITE)[rows]
     codes = {name: number for number, name in enumerate(sorted(set(groups) - {None}))}
-    order = OneSite(np.array([codes.get(name, -1) for name in groups]), batch_size)
+    order = OneSite(np.array([codes.get(name, -1) for name in groups]), batch_size, processes)
     if not order.steps:
         raise DataError(
-            f"{where}: batches is 'one-site', but no site of cohort '{store.cohort}' has two "
-            "samples to train on. Prepare a larger cohort, or choose other batches.",
+            f"{where}: batches is 'one-site', but no site of cohort '{store.cohort}' has "
+            f"{smallest_batch(processes)} samples to train on{_for_each(processes)}. Prepare a "
+            "larger cohort, or choose other batches.",
             code="CS-D027",
         )
     return order
 
 
 def _one_per_subject(
-    store: CohortStore, rows: Int[np.ndarray, " sample"], batch_size: int, where: str
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    batch_size: int,
+    processes: int,
+    where: str,
 ) -> BatchOrder:
     """Return batches in which no subject occurs twice.
 
     Raises:
-        DataError: a batch would have a single sample, for lack of subjects.
+        DataError: a batch would be too small, for lack of subjects.
     """
     _, subjects = np.unique(store.samples["subject"].to_numpy()[rows], return_inverse=True)
-    order = OnePerSubject(subjects.astype(np.int64), batch_size)
-    if len(rows) - order.left_over < 2 * order.steps:
+    order = OnePerSubject(subjects.astype(np.int64), batch_size, processes)
+    smallest = smallest_batch(processes)
+    if len(rows) - order.left_over < smallest * order.steps:
         raise DataError(
             f"{where}: batches is 'one-per-subject', but cohort '{store.cohort}' has too few "
             f"subjects to train on ({format_count(len(np.unique(subjects)))}): some batches would "
-            "hold one sample. Prepare a larger cohort, or choose other batches.",
+            f"hold fewer than {smallest} samples{_for_each(processes)}. Prepare a larger cohort, "
+            "or choose other batches.",
             code="CS-D027",
         )
     return order
 
 
-ORDERS: dict[str, Callable[[CohortStore, Int[np.ndarray, " sample"], int, str], BatchOrder]] = {
+def _for_each(processes: int) -> str:
+    return f", two for each of {processes} processes" if processes > 1 else ""
+
+
+ORDERS: dict[
+    str, Callable[[CohortStore, Int[np.ndarray, " sample"], int, int, str], BatchOrder]
+] = {
     "shuffled": _shuffled,
     "one-site": _one_site,
     "one-per-subject": _one_per_subject,

@@ -77,6 +77,22 @@ class Training:
         return self.task.epochs * self.steps_per_epoch
 
 
+def training_order(task: Pretraining, view: TrainingView, *, processes: int) -> BatchOrder:
+    """Return how a task divides the samples of an epoch into batches that processes share.
+
+    Raises:
+        DataError: see `batch_order`.
+    """
+    return batch_order(
+        task.batches,
+        view.store,
+        view.rows,
+        batch_size=task.batch_size,
+        processes=processes,
+        where=f"task '{task.name}'",
+    )
+
+
 def launch(task: Pretraining, accelerator: str, devices: int) -> Fabric:
     """Start the processes that train.
 
@@ -98,6 +114,7 @@ def launch(task: Pretraining, accelerator: str, devices: int) -> Fabric:
 def set_up(
     task: Pretraining,
     view: TrainingView,
+    order: BatchOrder,
     run: Run | None,
     fabric: Fabric,
     *,
@@ -109,6 +126,7 @@ def set_up(
     Args:
         task: the pretraining task.
         view: the samples and modalities to train on.
+        order: divides the view's samples into batches, see `training_order`.
         run: the run to resume; None to begin anew and to write nothing.
         fabric: the processes and their devices.
         seed: seed of weights, batches, hidden modalities and negatives.
@@ -117,15 +135,7 @@ def set_up(
     Raises:
         DefinitionError: see `build_learner` and `fix_temperature`; or the state of the objective
             does not fit the batches.
-        DataError: see `batch_order`.
     """
-    order = batch_order(
-        task.batches,
-        view.store,
-        view.rows,
-        batch_size=task.batch_size,
-        where=f"task '{task.name}'",
-    )
     loader = open_loader(view.store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
     resumes = run is not None and bool(run.history)

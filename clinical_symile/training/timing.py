@@ -12,7 +12,14 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import build_training_view
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.training.determinism import deterministic_algorithms
-from clinical_symile.training.steps import Training, launch, set_up, train_step, training_batches
+from clinical_symile.training.steps import (
+    Training,
+    launch,
+    set_up,
+    train_step,
+    training_batches,
+    training_order,
+)
 
 
 def time_training(
@@ -98,5 +105,6 @@ def _set_up_alone(
     """Set up a training on one device whose steps are only measured."""
     method = missing_modality_method(task.missing_modality)
     view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
+    order = training_order(task, view, processes=1)
     fabric = launch(task, accelerator, devices=1)
-    return set_up(task, view, None, fabric, seed=seed, dropout_rate=method.dropout_rate)
+    return set_up(task, view, order, None, fabric, seed=seed, dropout_rate=method.dropout_rate)

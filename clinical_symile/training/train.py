@@ -29,7 +29,14 @@ from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
 from clinical_symile.training.run_record import read_or_new_record
 from clinical_symile.training.start import start_record
-from clinical_symile.training.steps import Training, launch, set_up, train_step, training_batches
+from clinical_symile.training.steps import (
+    Training,
+    launch,
+    set_up,
+    train_step,
+    training_batches,
+    training_order,
+)
 from clinical_symile.training.timing import deterministic_cost
 
 
@@ -83,13 +90,16 @@ def train(
         method = missing_modality_method(task.missing_modality)
         view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
         _check_devices(accelerator, devices)
+        order = training_order(task, view, processes=devices)
         if deterministic and devices == 1 and not run.history:
             cost = deterministic_cost(task, store=store, seed=seed, accelerator=accelerator)
             record |= {} if cost is None else {"deterministic_cost": cost}
         record |= {"pairing": format_parts(view.pairing)} if view.pairing else {}
         with deterministic_algorithms(deterministic):
             fabric = launch(task, accelerator, devices)
-            training = set_up(task, view, run, fabric, seed=seed, dropout_rate=method.dropout_rate)
+            training = set_up(
+                task, view, order, run, fabric, seed=seed, dropout_rate=method.dropout_rate
+            )
             if training.begun_anew:
                 record |= {"start": {**record["start"], "new": list(training.begun_anew)}}
             _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)

@@ -119,6 +119,41 @@ def test_epochs_differ_and_a_seed_gives_the_same_epoch(order: BatchOrder) -> Non
     assert len(first) != len(other) or (first != other).any()
 
 
+@settings(max_examples=50, deadline=None)
+@given(sites=codes, processes=st.integers(1, 4), extra=st.integers(0, 9))
+def test_every_process_has_two_samples_of_a_batch(
+    sites: np.ndarray, processes: int, extra: int
+) -> None:
+    smallest = 2 * processes
+    order = OneSite(sites, smallest + extra, processes)
+    for batch in epoch(order):
+        assert smallest <= len(batch) <= smallest + extra
+        assert min(len(batch[rank::processes]) for rank in range(processes)) >= 2
+    large = sum(n for n in (int((sites == s).sum()) for s in set(sites) - {-1}) if n >= smallest)
+    used = sum(map(len, epoch(order)))
+    assert order.left_over == len(sites) - used
+    assert large / 2 <= used <= large
+    by_subject = OnePerSubject(sites, smallest + extra, processes)
+    fewest = OnePerSubject(sites, smallest + extra).steps
+    assert by_subject.steps <= fewest
+
+
+def test_a_site_too_small_for_two_processes_is_left_over_and_counted() -> None:
+    sites = np.repeat([0, 1, 2], [3, 2, 9])
+    order = OneSite(sites, 8, processes=2)
+    assert [len(batch) for batch in epoch(order)] in ([4, 5], [5, 4])
+    assert order.left_over == 5
+    assert OneSite(sites, 8).left_over == 0
+
+
+def test_subjects_get_no_more_batches_than_two_samples_for_each_process_allow() -> None:
+    subjects = np.repeat(np.arange(6), [20, 20, 20, 1, 1, 1])
+    for processes, steps in ((1, 20), (2, 8)):
+        order = OnePerSubject(subjects, 8, processes)
+        assert order.steps == steps
+        assert min(map(len, epoch(order))) >= 3
+
+
 def test_an_odd_site_leaves_one_over_in_batches_of_two() -> None:
     order = OneSite(np.zeros(5, dtype=np.int64), 2)
     assert [len(batch) for batch in epoch(order)] == [2, 2]
@@ -138,8 +173,12 @@ def with_site(store: CohortStore, sites: list[str | None]) -> CohortStore:
     return replace(store, samples=store.samples.assign(group_site=repeated))
 
 
-def made(store: CohortStore, word: str, rows: np.ndarray, batch_size: int = 8) -> BatchOrder:
-    return batch_order(word, store, rows, batch_size=batch_size, where="task 'a'")
+def made(
+    store: CohortStore, word: str, rows: np.ndarray, batch_size: int = 8, processes: int = 1
+) -> BatchOrder:
+    return batch_order(
+        word, store, rows, batch_size=batch_size, processes=processes, where="task 'a'"
+    )
 
 
 def test_sites_are_the_cohorts_subgroup_of_that_name(synthetic_store: CohortStore) -> None:
@@ -157,8 +196,24 @@ def test_a_cohort_without_sites_or_with_sites_of_one_sample_is_refused(
     with pytest.raises(DataError, match=r"has no site; its subgroups are .*\[subgroups.site\]"):
         made(synthetic_store, "one-site", rows)
     alone = with_site(synthetic_store, [str(number) for number in range(20)])
-    with pytest.raises(DataError, match="no site of cohort 'synthetic' has two samples"):
+    with pytest.raises(DataError, match="no site of cohort 'synthetic' has 2 samples to train on"):
         made(alone, "one-site", rows)
+
+
+def test_batches_too_small_for_the_processes_are_refused(synthetic_store: CohortStore) -> None:
+    rows = np.arange(20)
+    with pytest.raises(DataError, match="batch_size is 5; expected at least 6, two for each"):
+        made(synthetic_store, "shuffled", rows, batch_size=5, processes=3)
+    with pytest.raises(DataError, match="<10 samples to train on; expected at least 6, two for"):
+        made(synthetic_store, "shuffled", rows[:4], processes=3)
+    store = with_site(synthetic_store, [str(number % 7) for number in range(20)])
+    assert made(store, "one-site", rows).left_over == 0
+    with pytest.raises(DataError, match="has 4 samples to train on, two for each of 2 processes"):
+        made(store, "one-site", rows, processes=2)
+    store = replace(synthetic_store, samples=store.samples.assign(subject=store.samples.index % 3))
+    assert made(store, "one-per-subject", rows).left_over == 0
+    with pytest.raises(DataError, match="fewer than 4 samples, two for each of 2 processes"):
+        made(store, "one-per-subject", rows, processes=2)
 
 
 def test_too_few_subjects_for_batches_of_two_are_refused(synthetic_store: CohortStore) -> None:

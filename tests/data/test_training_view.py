@@ -111,7 +111,12 @@ def _epoch(
         view,
         open_loader(view.store, task.modalities, device=torch.device("cpu")),
         order=batch_order(
-            task.batches, store, view.rows, batch_size=task.batch_size, where="the test"
+            task.batches,
+            store,
+            view.rows,
+            batch_size=task.batch_size,
+            processes=processes,
+            where="the test",
         ),
         dropout_rate=method.dropout_rate,
         augmentations=build_augmentations(task),
