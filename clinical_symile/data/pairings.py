@@ -122,8 +122,7 @@ def _mismatched(
 ) -> Paired:
     """Exchange one modality of each of a share of the samples among those that drew the same.
 
-    A modality that a single sample drew has nobody to exchange with: the sample keeps it and is
-    counted as such.
+    A modality that a single sample drew has no partner: the sample keeps it and is counted.
     """
     rng = np.random.default_rng([seed, 2])
     several, chosen = _chosen(available, share, rng)

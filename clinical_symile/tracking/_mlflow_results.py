@@ -154,8 +154,13 @@ def task_tables(run: RunSnapshot) -> dict[str, bytes]:
 
     It is written as `mlflow.load_table` reads it.
     """
+    return {place: _as_json(task_rows(run, task)) for place, task in tasks_of_tables(run).items()}
+
+
+def tasks_of_tables(run: RunSnapshot) -> dict[str, str]:
+    """Return the task of each table, by its place among the run's files."""
     tasks = list(dict.fromkeys(row.task for row in run.results))[:MOST_TABLES]
-    return {table_place(task): _as_json(task_rows(run, task)) for task in tasks}
+    return {table_place(task): task for task in tasks}
 
 
 def numbers_of_task(run: RunSnapshot, task: str) -> dict[str, float]:

@@ -35,6 +35,7 @@ from clinical_symile.tracking._mlflow_results import (
     task_description,
     task_tables,
     task_tags,
+    tasks_of_tables,
 )
 from clinical_symile.tracking._mlflow_tables import (
     listed_tables,
@@ -134,7 +135,7 @@ def _continues(copy: Copy, run: RunSnapshot) -> bool:
             or payload_digest(json.dumps(run.history[: int(sent["lines"])])) == sent["history"]
         )
         and sent_names(METRIC_NAMES, copy.data.tags, copy.data.metrics) <= _content(run).metrics
-        and listed_tables(copy.data.tags) <= set(task_tables(run))
+        and listed_tables(copy.data.tags) <= tasks_of_tables(run).keys()
     )
 
 

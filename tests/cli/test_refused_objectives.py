@@ -1,4 +1,4 @@
-"""What an objective cannot be trained with is told at once by the command line."""
+"""The command line refuses at once what an objective cannot be trained with."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -59,7 +59,7 @@ OTHERS = {
     "tracking._mlflow_files": "a tag of MLflow",
     "tracking._mlflow_tables": "a tag of MLflow",
     "tracking.checksums": "checksums, by which the records are checked",
-    "tracking.lock_holder": "the holder of a lock; a damaged one is nobody's",
+    "tracking.lock_holder": "the holder of a lock; a damaged one names none",
 }
 
 

@@ -1,4 +1,4 @@
-"""Numbers and words out of range are told by name, all of them in one error."""
+"""One error names all numbers and words that are out of range."""
 
 import math
 

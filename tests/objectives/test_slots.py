@@ -1,4 +1,4 @@
-"""Slots of a batch are ready to compute with, and batches that are too small are told."""
+"""Slots of a batch are ready to compute with, and batches that are too small are refused."""
 
 import pytest
 import torch

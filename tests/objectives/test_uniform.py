@@ -141,7 +141,7 @@ def test_kernel_uniformity_has_its_known_values(fixture_f):
     assert found == pytest.approx(-0.385423073189, abs=1e-11)
     two = kernel_value(fixture_f[:, :2], fixture_f[:, 2])
     assert two == pytest.approx(-1.029058661975, abs=1e-11)
-    # Of nobody is anything known: the kernel is the identity.
+    # Nothing is known of any sample: the kernel is the identity.
     unknown = kernel_value(fixture_f, torch.full((4, 3), math.nan))
     assert unknown == pytest.approx(-0.410518318121, abs=1e-11)
 

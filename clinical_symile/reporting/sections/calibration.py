@@ -82,7 +82,7 @@ def calibration_panels(
 
 
 def unlucky_slopes(measures: Iterable[Measure], *, tasks: TaskTables) -> list[str]:
-    """Return a sentence for each outcome whose oracle has a slope that is told from 1.
+    """Return a sentence for each outcome whose oracle has a slope significantly different from 1.
 
     The risks of the oracle are the true probabilities, so that its slope differs from 1 by the
     choice of the held-out subjects alone.
