@@ -1,5 +1,6 @@
 """Find, create, fill and replace copies of runs in MLflow; keep what users added to them."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -262,11 +263,16 @@ def _replace(client: MlflowClient, copy: Copy, earlier: Copy, content: CopyConte
 def send_numbers(
     client: MlflowClient, copy: Copy, numbers: Mapping[str, int | float], *, at: int
 ) -> None:
-    """Send those numbers of a copy that differ."""
+    """Send those numbers of a copy that differ.
+
+    MLflow shows the latest point. One that replaces another gets the time of now, since results of
+    an earlier time may replace later ones.
+    """
+    known, now = copy.data.metrics, int(1000 * time.time())
     changed = [
-        (name, value, at, 0)
+        (name, value, max(at, now) if name in known else at, 0)
         for name, value in numbers.items()
-        if copy.data.metrics.get(name) != value
+        if known.get(name) != value
     ]
     send_metrics(client, copy, changed)
 

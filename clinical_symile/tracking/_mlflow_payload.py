@@ -117,13 +117,19 @@ def curve_names(run: RunSnapshot) -> frozenset[str]:
 
 
 def _curves(run: RunSnapshot) -> list[str]:
-    """Return the keys of at most six curves, in the order of `_CURVES`."""
-    keys = list(dict.fromkeys(key for line in run.history for key in line))
-    kinds = [
-        [key for key in keys if key == kind or (kind.endswith("/") and key.startswith(kind))]
-        for kind in _CURVES
-    ]
-    return [key for kind in kinds for key in kind][:MOST_CURVES]
+    """Return the keys of at most six curves: those that begin first, in the order of `_CURVES`.
+
+    A curve that begins later never takes the place of one that was sent.
+    """
+    curves: list[str] = []
+    for line in run.history:
+        new = [key for kind in _CURVES for key in line if _is_curve(key, kind)]
+        curves += [key for key in new if key not in curves]
+    return curves[:MOST_CURVES]
+
+
+def _is_curve(key: str, kind: str) -> bool:
+    return key == kind or (kind.endswith("/") and key.startswith(kind))
 
 
 def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

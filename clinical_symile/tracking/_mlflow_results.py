@@ -230,9 +230,13 @@ def run_description(run: RunSnapshot) -> str:
     complete = [row for row in run.results if row.missingness in ("complete", "observed")]
     oracle = {"description": "The oracle: the Bayes-optimal reference of a synthetic cohort."}
     definition = run.metadata.get("definition", oracle)
-    return "\n\n".join(
-        [definition.get("description", ""), results_as_markdown(complete or run.results)]
+    number = len({row.task for row in run.results})
+    few = (
+        f"{MOST_TABLES} of {number} tasks have a table. `clinical-symile sync --nest-tasks` makes "
+        "a nested run for each."
     )
+    parts = [definition.get("description", ""), results_as_markdown(complete or run.results)]
+    return "\n\n".join([*parts, *([few] if number > MOST_TABLES else [])])
 
 
 def task_description(run: RunSnapshot, task: str) -> str:

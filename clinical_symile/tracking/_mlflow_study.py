@@ -100,7 +100,8 @@ def send_study(
     runs = [run.snapshot() for run in study.runs]
     copies = {run.name: find_copies(client, experiment, run_key(run)) for run in runs}
     first = next((run for run in runs if _method(run)), runs[0])
-    key = _key_of_study(client, study.name, chain.from_iterable(copies.values()))
+    trained = chain.from_iterable(copies[run.name] for run in runs if _method(run))
+    key = _key_of_study(client, study.name, trained)
     key = key or payload_digest("study", study.name, run_key(first))
     copy, is_new = _send_study_run(client, experiment, study, runs, key=key, cohort=cohort)
     methods = {
@@ -115,7 +116,9 @@ def send_study(
     for run in runs:
         parent = parents.get(_method(run), copy)
         for child in copies[run.name]:
-            send_tags(client, child, {PARENT_TAG: parent.info.run_id})
+            # Benchmarks on one store share their oracle: it stays in the study it came with.
+            if _method(run) or not _is_in_a_study(client, child):
+                send_tags(client, child, {PARENT_TAG: parent.info.run_id})
     _remove_methods(client, copy, kept={payload_digest(key, method) for method in methods})
     _describe_experiment(client, experiment, copy, study)
     files = {} if study.page is None else {REPORT_PAGE: study.page.read_bytes()}
@@ -138,6 +141,16 @@ def _key_of_study(client: MlflowClient, name: str, copies: Iterable[Copy]) -> st
             if is_active and (tags.get("role"), tags.get("report")) == ("study", name):
                 return tags.get(KEY_TAG)
     return None
+
+
+def _is_in_a_study(client: MlflowClient, copy: Copy) -> bool:
+    parent = copy.data.tags.get(PARENT_TAG)
+    found = client.get_run(parent) if parent else None
+    return (
+        found is not None
+        and found.info.lifecycle_stage == "active"
+        and found.data.tags.get("role") == "study"
+    )
 
 
 def _send_study_run(

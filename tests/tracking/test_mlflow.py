@@ -189,6 +189,16 @@ def test_results_that_come_later_are_added_to_the_same_run(tmp_path: Path, datab
     assert metrics["recall_at_1 complete cxr_given_ecg_labs"] == 0.7
 
 
+def test_results_of_an_earlier_time_replace_those_that_were_sent(tmp_path: Path, database: str):
+    folder = write_run(tmp_path / "symile-0")
+    for value, seconds in ((0.7, 1_700_000_100), (0.6, 1_700_000_000)):
+        write_rows(folder / "results.jsonl", [replace(RESULT, value=value)])
+        os.utime(folder / "results.jsonl", (seconds, seconds))
+        sync_run(Run(folder), uri=database)
+        metrics = parent_of(database).data.metrics
+        assert metrics["recall_at_1 complete cxr_given_ecg_labs"] == value
+
+
 def test_a_changed_past_is_synced_anew(tmp_path: Path, database: str):
     folder = write_run(tmp_path / "symile-0", finished=False)
     first = sync_run(Run(folder), uri=database).run_id

@@ -124,3 +124,13 @@ def test_the_terms_of_a_loss_are_curves_within_the_limit_of_six():
     expected = {"loss", "tuning/recall_at_1", "loss/a", "loss/b", "loss/c", "gradient_norm"}
     assert curve_names(terms) == expected
     assert {name for name, *_ in history_points(terms, skip=0)} == expected
+
+
+def test_a_term_that_begins_later_takes_no_place_of_a_curve_that_was_sent():
+    keys = ("loss", "tuning/a", "gradient_norm", "learning_rate", "seconds")
+    first = {"epoch": 1, **dict.fromkeys(keys, 1.0)}
+    second = {**first, "epoch": 2, "loss/fused": 1.0, "loss/intra": 1.0}
+    before = curve_names(replace(snapshot_of(RESULT), history=[first]))
+    after = curve_names(replace(snapshot_of(RESULT), history=[first, second]))
+    assert before == set(keys)
+    assert after == {*keys, "loss/fused"}

@@ -1,6 +1,7 @@
 """Runs of a benchmark are grouped in MLflow: the study, its methods, their seeds."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,37 @@ def test_a_method_of_one_seed_has_no_run_of_its_own(tmp_path: Path, database: st
 
 
 def test_two_benchmarks_on_one_cohort_are_two_studies(tmp_path: Path, database: str):
-    sync(write_benchmark(tmp_path / "first"), database)
-    other = write_benchmark(tmp_path / "second")
-    for run in other.runs[:3]:
-        write_run(run.path, started="2026-04-01T10:00:00+00:00", seed=3, task="pretraining/clip")
-    sync(replace(other, runs=other.runs[:3]), database)
-    tops = {name for name, parent in tree_of(database).items() if not parent}
-    assert tops == {"benchmark: first", "benchmark: second"}
+    first = write_benchmark(tmp_path / "first")
+    sync(first, database)
+    other = replace(write_benchmark(tmp_path / "second"), finding="CLIP is above Symile.")
+    for seed, run in enumerate(other.runs[:3]):
+        write_run(run.path, started=f"2026-04-0{seed + 1}T10:00:00+00:00", seed=seed)
+    for study in (other, first, other):
+        sync(study, database)
+        runs = {run.info.run_id: run for run in runs_of(database)}
+        tops = {run.info.run_name: run for run in runs.values() if run.data.tags["role"] == "study"}
+        assert {name: top.data.tags["mlflow.note.content"] for name, top in tops.items()} == {
+            "benchmark: first": first.finding,
+            "benchmark: second": other.finding,
+        }
+        methods = [run for run in runs.values() if run.data.tags["role"] == "method"]
+        assert {runs[run.data.tags["mlflow.parentRunId"]].info.run_name for run in methods} == {
+            "benchmark: first",
+            "benchmark: second",
+        }
+        oracle = named(database, "oracle")  # they share it
+        assert runs[oracle.data.tags["mlflow.parentRunId"]].info.run_name == "benchmark: first"
+
+
+def test_the_mean_of_a_method_follows_the_seeds_that_are_left(tmp_path: Path, database: str):
+    study = write_benchmark(tmp_path / "out", seeds=3)
+    for number, run in enumerate(study.runs[:3]):  # the third was evaluated last
+        os.utime(run.path / "results.jsonl", (1_700_000_000 + number,) * 2)
+    sync(study, database)
+    assert named(database, "pretraining/symile").data.metrics[RECALL] == pytest.approx(0.6)
+    left = replace(study, runs=[*study.runs[:2], *study.runs[3:]])
+    sync(left, database)
+    assert named(database, "pretraining/symile").data.metrics[RECALL] == pytest.approx(0.65)
 
 
 def test_a_study_that_cannot_be_sent_is_a_sentence_with_the_command(
