@@ -203,7 +203,8 @@ def test_two_benchmarks_on_one_cohort_are_two_studies(tmp_path: Path, database: 
 def test_the_mean_of_a_method_follows_the_seeds_that_are_left(tmp_path: Path, database: str):
     study = write_benchmark(tmp_path / "out", seeds=3)
     for number, run in enumerate(study.runs[:3]):  # the third was evaluated last
-        os.utime(run.path / "results.jsonl", (1_700_000_000 + number,) * 2)
+        at = 1_700_000_000 + number
+        os.utime(run.path / "results.jsonl", (at, at))
     sync(study, database)
     assert named(database, "pretraining/symile").data.metrics[RECALL] == pytest.approx(0.6)
     left = replace(study, runs=[*study.runs[:2], *study.runs[3:]])
