@@ -190,7 +190,6 @@ def task_rows(run: RunSnapshot, task: str) -> list[TableRow]:
     measures = [row for row in run.analysis.measures if row.task == task]
     values = [row for row in run.analysis.modality_value if row.task == task]
     return [
-        *(TableRow(pattern, name, value) for (pattern, name), value in masks.items()),
         *(
             TableRow(
                 *(row.missingness, row.metric, row.value, row.low, row.high, row.chance),
@@ -198,6 +197,7 @@ def task_rows(run: RunSnapshot, task: str) -> list[TableRow]:
             )
             for row in results
         ),
+        *(TableRow(pattern, name, value) for (pattern, name), value in masks.items()),
         *(
             TableRow(
                 *(row.missingness, "/".join(filter(None, [row.measure, row.part]))),

@@ -50,13 +50,13 @@ def read(catalog: Catalog) -> Callable[..., Retrieval | Classification]:
     return read
 
 
-def _constant(store: CohortStore, objective: str = "symile") -> EmbeddingPredictor:
+def _constant(store: CohortStore, objective: str = "symile", *, dim: int = 5) -> EmbeddingPredictor:
     """A model that maps everything to one point."""
     present = torch.from_numpy(store.present.copy())
-    scores = registered(objective, dim=6)
-    point = torch.nn.functional.normalize(torch.arange(1.0, 7.0), dim=0)
+    scores = registered(objective, dim=dim)
+    point = torch.nn.functional.normalize(torch.arange(1.0, dim + 1), dim=0)
     if scores.spread:
-        point = torch.cat([point, torch.zeros(6)])
+        point = torch.cat([point, torch.zeros(dim)])
     embeddings = Embeddings(
         z=point * present[:, :, None],
         available=present,
@@ -118,7 +118,8 @@ def test_a_constant_model_scores_chance_in_retrieval(
     name: str, objective: str, candidates: str, read: Callable, synthetic_store: CohortStore
 ) -> None:
     task = read(name, f"candidates={candidates}")
-    made = _evaluate(task, synthetic_store, predictor=_constant(synthetic_store, objective))
+    model = _constant(synthetic_store, objective, dim=6)  # some objectives need an even width
+    made = _evaluate(task, synthetic_store, predictor=model)
     assert len(made.results) == len(task.missingness) * len(task.metrics)
     for result in made.results:
         assert result.chance is not None

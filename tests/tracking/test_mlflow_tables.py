@@ -21,7 +21,7 @@ def test_a_table_has_each_metric_under_each_pattern_and_the_statistics_of_the_ma
     )
     ((place, content),) = task_tables(snapshot_of(RESULT, masked)).items()
     assert place == "tables/retrieval/cxr_given_ecg_labs.json"
-    mask, first, second = rows_of(content)
+    first, second, mask = rows_of(content)
     assert (first["missingness"], first["value"], first["chance"]) == ("complete", 0.7, 0.1)
     assert (second["missingness"], second["n_subjects"]) == ("mcar-50", 300)
     assert (mask["metric"], mask["value"], mask["low"]) == ("mask/whole_share", 0.25, None)
