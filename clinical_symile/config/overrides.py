@@ -28,10 +28,10 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def apply_override(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
-    """Return the table with a field set by `field=value`; dots lead into existing tables.
+    """Return the table with a field set by `field=value`; dots lead into tables.
 
     Raises:
-        DefinitionError: it has another form, or a table does not exist.
+        DefinitionError: it has another form, or dots lead into a field that is no table.
     """
     field, value = parse_override(setting)
     return replace_field(table, field, value, where=f"--set {setting}")
@@ -40,7 +40,7 @@ def apply_override(table: Mapping[str, Any], setting: str) -> dict[str, Any]:
 def replace_field(
     table: Mapping[str, Any], field: str, value: Any, *, where: str
 ) -> dict[str, Any]:
-    """Return the table with another value of a field; dots lead into existing tables.
+    """Return the table with another value of a field; dots lead into tables.
 
     Args:
         table: what a definition says.
@@ -49,7 +49,7 @@ def replace_field(
         where: the setting, for messages.
 
     Raises:
-        DefinitionError: a table on the way does not exist.
+        DefinitionError: dots lead into a field that is no table.
     """
     return _replaced(table, field.split("."), value, where)
 
@@ -60,7 +60,8 @@ def _replaced(
     key, *rest = keys
     if not rest:
         return {**table, key: value}
-    inner = table.get(key)
+    # A table that the definition leaves out begins here; reading the definition checks its name.
+    inner = table.get(key, {})
     if not is_table(inner):
         tables = {name: None for name, entry in table.items() if is_table(entry)}
         raise DefinitionError(

@@ -36,8 +36,10 @@ def test_a_field_inside_a_table_is_set_and_the_rest_is_kept():
     assert TABLE["encoders"] == {"ecg": {"width": 8}, "cxr": {}}
 
 
-def test_an_unknown_table_brings_the_nearest_one():
-    with pytest.raises(DefinitionError, match="'encodrs'; did you mean 'encoders'"):
-        apply_override(TABLE, "encodrs.ecg.width=16")
+def test_a_table_that_the_definition_leaves_out_begins_with_the_field():
+    assert apply_override(TABLE, "side.labels=['died']") == {**TABLE, "side": {"labels": ["died"]}}
+
+
+def test_dots_into_a_field_that_is_no_table_are_refused():
     with pytest.raises(DefinitionError, match="unknown table 'epochs'"):
         apply_override(TABLE, "epochs.first=1")

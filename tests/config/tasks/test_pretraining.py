@@ -20,7 +20,7 @@ def test_symile_and_clip_differ_in_nothing_but_the_objective(catalog: Catalog):
     ("override", "message"),
     [
         ("epoch=3", "unknown key 'epoch'; did you mean 'epochs'"),
-        ("optimizer.learning_rate=1", "unknown table 'optimizer'; did you mean 'optimiser'"),
+        ("optimizer.learning_rate=1", "unknown key 'optimizer'; did you mean 'optimiser'"),
         ("objective.negativs=all", "objective: unknown argument 'negativs'; did you mean"),
         ("objective.name=symil", "unknown objective 'symil'; did you mean 'symile'"),
         ("encoders.ecg.name=resnet2d", "encoders.ecg: unknown encoder 'resnet2d'"),
