@@ -14,7 +14,7 @@ from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
 from clinical_symile.objectives.loss import Loss, as_loss
-from clinical_symile.objectives.slots import open_slots
+from clinical_symile.objectives.slots import open_slots, other_columns
 from clinical_symile.objectives.views import View
 
 
@@ -336,7 +336,7 @@ def query_columns(query: Embeddings, *, target: str) -> list[int]:
             f"target '{target}' is not a modality of the query; expected one of "
             f"{', '.join(query.modalities)}."
         )
-    others = [m for m, modality in enumerate(query.modalities) if modality != target]
+    others = other_columns(len(query.modalities), query.modalities.index(target))
     empty = int((~query.available[:, others].any(dim=1)).sum())
     if empty:
         raise ValueError(
@@ -359,9 +359,18 @@ def query_embeddings(
     Raises:
         ValueError: see `query_columns`.
     """
-    others = query_columns(query, target=target)
-    z, available = query.with_substitutes()
-    return torch.where(available[:, others, None], z[:, others].double(), fill)
+    others, known = query_columns(query, target=target), query_availability(query, target=target)
+    z, _ = query.with_substitutes()
+    return torch.where(known[:, :, None], z[:, others].double(), fill)
+
+
+def query_availability(query: Embeddings, *, target: str) -> Bool[Tensor, "query other"]:
+    """Return which embeddings a query is scored with; a substitute counts as available.
+
+    Raises:
+        ValueError: see `query_columns`.
+    """
+    return query.with_substitutes()[1][:, query_columns(query, target=target)]
 
 
 def inner_products(
@@ -371,7 +380,13 @@ def inner_products(
 
     A float32 matrix product may score equal candidates differently, and so break ties by position.
     """
-    scores = query.double() @ candidates.double().T
+    return as_given(query.double() @ candidates.double().T, candidates)
+
+
+def as_given(
+    scores: Float[Tensor, "query candidate"], candidates: Float[Tensor, "*row candidate dim"]
+) -> Float[Tensor, "query candidate"]:
+    """Return scores that were computed in float64 as float32, unless candidates are float64."""
     return scores if candidates.dtype == torch.float64 else scores.float()
 
 

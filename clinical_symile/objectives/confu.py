@@ -9,10 +9,16 @@ from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import at_least, from_0_to_1, refuse
-from clinical_symile.objectives.base import Objective, inner_products, query_embeddings
+from clinical_symile.objectives.base import (
+    Objective,
+    inner_products,
+    query_availability,
+    query_embeddings,
+)
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.slots import other_columns
 
 
 class Fusion(nn.Module):
@@ -119,7 +125,7 @@ class ConFu(Objective):
         if len(complete) >= 2:
             fused = []
             for target, fusion in enumerate(self.fusions):
-                others = [m for m in range(z.shape[1]) if m != target]
+                others = other_columns(z.shape[1], target)
                 both = torch.stack([fusion(complete[:, others]), complete[:, target]], dim=1)
                 fused.append(clip_loss(both, self.logit_scale))
             terms["fused"] = self.fused_share / 2 * torch.stack(fused).mean()
@@ -135,9 +141,7 @@ class ConFu(Objective):
         """
         others = query_embeddings(query, target=target, fill=0.0)
         column = query.modalities.index(target)
-        columns = [m for m in range(len(query.modalities)) if m != column]
-        _, available = query.with_substitutes()
-        complete = available[:, columns].all(dim=1)
+        complete = query_availability(query, target=target).all(dim=1)
         vectors = others.sum(dim=1)
         if complete.any():
             vectors[complete] = self.fusions[column](others[complete])

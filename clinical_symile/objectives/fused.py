@@ -7,9 +7,14 @@ from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import one_of, refuse
-from clinical_symile.objectives.base import Objective, inner_products, query_columns
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
-from clinical_symile.objectives.slots import complete_samples
+from clinical_symile.objectives.base import (
+    Objective,
+    inner_products,
+    query_availability,
+    query_embeddings,
+)
+from clinical_symile.objectives.infonce import one_way_losses, two_way_losses
+from clinical_symile.objectives.slots import complete_samples, other_columns
 
 _FUSIONS = ("product", "sum")
 
@@ -66,18 +71,19 @@ class FusedVsThird(Objective):
     ) -> Float[Tensor, ""]:
         """See the class."""
         step = "a step of fusions against a third modality"
-        complete = z[complete_samples(available, objective=step)]
+        kept = complete_samples(available, objective=step)
+        complete, known = z[kept], available[kept]
         scale = self.logit_scale.to(z.dtype)
         losses = []
         for target in range(z.shape[1]):
-            others = [m for m in range(z.shape[1]) if m != target]
-            fused = self._fused(complete[:, others], torch.ones_like(complete[:, others, 0]) > 0)
+            others = other_columns(z.shape[1], target)
+            fused = self._fused(complete[:, others], known[:, others])
             right = complete[:, target]
-            found = reduce_scores(inner_product_score, [fused], [right], [scale])
-            own = scale * (fused * right).sum(dim=1)
-            forth = (found.rows - own).mean()
-            back = (found.columns - own).mean()
-            losses.append((forth + back) / 2 if self.both_ways else forth)
+            if self.both_ways:
+                forth, back = two_way_losses(fused, right, scale)
+                losses.append((forth.mean() + back.mean()) / 2)
+            else:
+                losses.append(one_way_losses(fused, right, scale).mean())
         return torch.stack(losses).mean()
 
     def score(
@@ -88,10 +94,8 @@ class FusedVsThird(Objective):
         Raises:
             ValueError: a query has no modality available.
         """
-        columns = query_columns(query, target=target)
-        z, available = query.with_substitutes()
-        known = available[:, columns]
-        fused = self._fused(torch.where(known[:, :, None], z[:, columns].double(), 0.0), known)
+        z = query_embeddings(query, target=target, fill=0.0)
+        fused = self._fused(z, query_availability(query, target=target))
         return inner_products(fused, candidates)
 
     def _fused(

@@ -10,9 +10,9 @@ from torch.nn.functional import normalize, softplus
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import above, at_least, between_0_and_1, refuse
-from clinical_symile.objectives.base import Objective, query_columns
+from clinical_symile.objectives.base import Objective, as_given, query_columns
 from clinical_symile.objectives.kernels.scores import own_scores, reduce_scores
-from clinical_symile.objectives.slots import MORE_WITH_TWO, FewSamplesError
+from clinical_symile.objectives.slots import MORE_WITH_TWO, FewSamplesError, other_columns
 
 _LEAST_TEMPERATURE = 0.1  # of the gates
 _SCORE_CELLS = 2**20  # scores computed at a time
@@ -115,7 +115,7 @@ class GatedSymile(Objective):
         scale = self.logit_scale.to(z.dtype) * z.shape[2] ** ((z.shape[1] - 1) / 2)
         losses = []
         for target in range(z.shape[1]):
-            others = [m for m in range(z.shape[1]) if m != target]
+            others = other_columns(z.shape[1], target)
             asked = available[:, target] & available[:, others].any(dim=1)
             if asked.sum() < 2:
                 continue
@@ -156,14 +156,14 @@ class GatedSymile(Objective):
             for start in range(0, len(z), step)
         ]
         scores = torch.cat(parts) if parts else candidates.new_zeros(0, len(candidates))
-        return scores if candidates.dtype == torch.float64 else scores.float()
+        return as_given(scores, candidates)
 
     def _gate_temperature(self) -> Float[Tensor, ""]:
         return softplus(self.gate_parameter) + _LEAST_TEMPERATURE
 
     def _query_side(self, z: Tensor, available: Tensor, target: int) -> list[Tensor]:
         """Return the other modalities' embeddings, their keys, and availability."""
-        others = [m for m in range(z.shape[1]) if m != target]
+        others = other_columns(z.shape[1], target)
         maps = self.key_maps[others].to(z.dtype)
         keys = torch.einsum("nmd,mkd->nmk", z[:, others], maps)
         return [z[:, others], normalize(keys, dim=2), available[:, others]]

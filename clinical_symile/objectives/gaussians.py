@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.base import query_columns
+from clinical_symile.objectives.base import as_given, query_columns
 
 NUMBERS_AT_A_TIME = 2**20  # of a block of [row, column, dim]
 
@@ -67,4 +67,4 @@ def summed_scores(
         for rows in available[:, column].nonzero()[:, 0].split(at_a_time):
             total[rows] += compare(z[rows, column].double(), distinct)
     scores = total[:, places]
-    return scores if candidates.dtype == torch.float64 else scores.float()
+    return as_given(scores, candidates)

@@ -9,8 +9,13 @@ from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import at_least, positive, refuse
-from clinical_symile.objectives.base import Objective, query_columns
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.base import (
+    Objective,
+    as_given,
+    query_availability,
+    query_embeddings,
+)
+from clinical_symile.objectives.infonce import one_way_losses
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
 
@@ -100,19 +105,17 @@ class MultiHeadClip(Objective):
         generator: torch.Generator | None,
     ) -> Loss:
         """See the class."""
-        losses, found = [], []
+        losses, found, one = [], [], z.new_ones(())
+        projected = [self._projected(column) for column in z.unbind(dim=1)]
+        of_columns = [self.temperatures(column) for column in z.unbind(dim=1)]
         for pair in complete_pairs(z, available, objective="a step of multi-head CLIP"):
-            for query, answer in ((pair.first, pair.second), (pair.second, pair.first)):
-                temperatures = self.temperatures(query)
+            for query, answer in ((pair.a, pair.b), (pair.b, pair.a)):
+                temperatures = of_columns[query][pair.samples]
                 found.append(temperatures)
-                left, right = self._projected(query), self._projected(answer)
+                left, right = (projected[column][pair.samples] for column in (query, answer))
                 for head in range(self.heads):
                     scaled = left[:, head] / temperatures[:, head, None]
-                    one = scaled.new_ones(())
-                    rows = reduce_scores(
-                        inner_product_score, [scaled], [right[:, head]], [one], only="rows"
-                    ).rows
-                    losses.append((rows - (scaled * right[:, head]).sum(dim=1)).mean())
+                    losses.append(one_way_losses(scaled, right[:, head], one).mean())
         every = torch.cat(found)
         self._seen = every.detach().mean(dim=0)
         return sum_of_terms(
@@ -128,15 +131,15 @@ class MultiHeadClip(Objective):
             ValueError: a query has no modality available.
         """
         right = self._projected(candidates.double())
-        z, available = query.with_substitutes()
+        z = query_embeddings(query, target=target, fill=0.0)
+        available = query_availability(query, target=target)
         scores = right.new_zeros(len(z), len(right))
-        for column in query_columns(query, target=target):
-            known = available[:, column, None]
-            own = torch.where(known, z[:, column].double(), 0.0)
+        for m in range(z.shape[1]):
+            own, known = z[:, m], available[:, m, None]
             left = self._projected(own) / self.temperatures(own)[:, :, None]
             summed = torch.einsum("qhd,chd->qc", left, right)
             scores = scores + torch.where(known, summed, 0.0)
-        return scores if candidates.dtype == torch.float64 else scores.float()
+        return as_given(scores, candidates)
 
     def _projected(self, z: Float[Tensor, "row dim"]) -> Float[Tensor, "row head dim"]:
         """Return the unit vector of each head, the embedding itself with one head."""

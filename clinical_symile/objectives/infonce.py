@@ -101,6 +101,19 @@ def two_way_losses(
     return found.rows - own, found.columns - own
 
 
+def one_way_losses(
+    first: Float[Tensor, "sample dim"],
+    second: Float[Tensor, "sample dim"],
+    logit_scale: Float[Tensor, ""],
+) -> Float[Tensor, " sample"]:
+    """Compute each sample's cross-entropy of picking its second embedding by its first.
+
+    See `two_way_losses`.
+    """
+    found = reduce_scores(inner_product_score, [first], [second], [logit_scale], only="rows")
+    return found.rows - logit_scale * (first * second).sum(dim=1)
+
+
 def two_way_soft_loss(
     first: Float[Tensor, "first dim"],
     second: Float[Tensor, "second dim"],

@@ -10,7 +10,7 @@ from torch import Tensor
 from clinical_symile.data.loader import Batch
 from clinical_symile.objectives.arguments import at_least, between_0_and_1, refuse
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.infonce import clip_loss, two_way_losses
+from clinical_symile.objectives.infonce import clip_loss, one_way_losses
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import rows_of
@@ -90,7 +90,7 @@ class IntraClip(Objective):
             columns = zip(z.unbind(dim=1), second.unbind(dim=1), recorded.T, strict=True)
             scale = self.logit_scale.to(z.dtype)
             losses = [
-                two_way_losses(rows_of(own, has), rows_of(other, has).detach(), scale)[0].mean()
+                one_way_losses(rows_of(own, has), rows_of(other, has).detach(), scale).mean()
                 for own, other, has in columns
                 if has.sum() >= 2
             ]

@@ -26,7 +26,12 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import one_of, refuse
-from clinical_symile.objectives.base import inner_products, query_columns, query_embeddings
+from clinical_symile.objectives.base import (
+    as_given,
+    inner_products,
+    query_columns,
+    query_embeddings,
+)
 
 RULES = ("marginalize", "mean_bank", "drop")
 
@@ -230,4 +235,4 @@ def multilinear_score(
         rule=rule,
         bank=bank,
     )
-    return scores if candidates.dtype == torch.float64 else scores.float()
+    return as_given(scores, candidates)

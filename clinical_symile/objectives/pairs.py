@@ -76,7 +76,7 @@ def complete_pairs(
         raise no_pair(len(available), objective=objective)
 
 
-def rows_of(z: Float[Tensor, "sample dim"], kept: Bool[Tensor, " sample"]) -> Tensor:
+def rows_of(z: Float[Tensor, "sample ..."], kept: Bool[Tensor, " sample"]) -> Tensor:
     """Return some rows, or all of them without a copy."""
     return z if bool(kept.all()) else z[kept]
 

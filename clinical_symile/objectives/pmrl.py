@@ -6,9 +6,9 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import positive, refuse
-from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.base import Objective, as_given
 from clinical_symile.objectives.exact_products import exact_inner_products, queries_by_pattern
-from clinical_symile.objectives.infonce import two_way_losses
+from clinical_symile.objectives.infonce import one_way_losses
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.slots import modality_counts
 
@@ -121,8 +121,7 @@ class Pmrl(Objective):
         logits = singular / self.singular_temperature
         aligned = (logits.logsumexp(dim=1) - logits[:, 0]).mean()
         scale = self.logit_scale.to(z.dtype)
-        forth, _ = two_way_losses(directions, directions, scale)
-        return aligned, forth.mean()
+        return aligned, one_way_losses(directions, directions, scale).mean()
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
@@ -145,4 +144,4 @@ class Pmrl(Objective):
                 matrix[..., 1:, 1:] = grams[at, None]
                 leading = torch.linalg.eigvalsh(matrix)[..., -1]
                 scores[rows[at]] = leading.clamp(min=0).sqrt()
-        return scores if candidates.dtype == torch.float64 else scores.float()
+        return as_given(scores, candidates)

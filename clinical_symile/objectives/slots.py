@@ -56,6 +56,11 @@ def prepare_slots(
     return torch.where(available[:, :, None], z, torch.zeros_like(z)), available
 
 
+def other_columns(modalities: int, target: int) -> list[int]:
+    """Return the columns of all modalities but one."""
+    return [m for m in range(modalities) if m != target]
+
+
 def filled_slots(embeddings: Embeddings) -> Float[Tensor, "sample modality dim"]:
     """Return embeddings with substitutes, as `prepare_slots` does."""
     return prepare_slots(*embeddings.with_substitutes())[0]

@@ -7,7 +7,7 @@ from torch import Tensor
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.pairs import complete_pairs
+from clinical_symile.objectives.pairs import complete_pairs, rows_of
 
 
 class StratifiedClip(Objective):
@@ -60,7 +60,7 @@ class StratifiedClip(Objective):
                 members = own == code
                 count = int(members.sum())
                 if count > 1:
-                    total = total + count * clip_loss(_rows(both, members), self.logit_scale)
+                    total = total + count * clip_loss(rows_of(both, members), self.logit_scale)
             losses.append(total / len(both))
         return torch.stack(losses).mean()
 
@@ -68,8 +68,3 @@ class StratifiedClip(Objective):
 def strata(labels: Float[Tensor, "sample label"]) -> Int[Tensor, " sample"]:
     """Return a number for each combination of labels; NaN, unknown, is a value like others."""
     return labels.nan_to_num(nan=-2.0).unique(dim=0, return_inverse=True)[1]
-
-
-def _rows(table: Tensor, kept: Bool[Tensor, " sample"]) -> Tensor:
-    """Return some rows, or all of them without a copy."""
-    return table if bool(kept.all()) else table[kept]

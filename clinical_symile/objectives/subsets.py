@@ -14,7 +14,7 @@ from clinical_symile.objectives.base import Objective, query_columns
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.inputs import ObjectiveInput, gather_input, more_needed_message
 from clinical_symile.objectives.loss import Loss
-from clinical_symile.objectives.slots import no_pair
+from clinical_symile.objectives.slots import no_pair, other_columns
 from clinical_symile.objectives.views import View
 
 
@@ -169,7 +169,7 @@ class SubsetSum(Objective):
         self, available: Bool[Tensor, "query modality"], target: int
     ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         """Yield each subset with the target, and the queries that have its other modalities."""
-        others = [column for column in range(self.modalities) if column != target]
+        others = other_columns(self.modalities, target)
         for size in range(1, self.modalities):
             for known in combinations(others, size):
                 index = available[:, known].all(dim=1).nonzero()[:, 0]

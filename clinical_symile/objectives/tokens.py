@@ -9,7 +9,12 @@ from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import at_least, one_of, positive, refuse
-from clinical_symile.objectives.base import Objective, query_columns
+from clinical_symile.objectives.base import (
+    Objective,
+    as_given,
+    query_availability,
+    query_embeddings,
+)
 from clinical_symile.objectives.kernels.scores import TileScore, own_scores, reduce_scores
 from clinical_symile.objectives.pairs import complete_pairs
 
@@ -102,20 +107,18 @@ class TokenClip(Objective):
         Raises:
             ValueError: a query has no modality available.
         """
-        columns = query_columns(query, target=target)
-        z, available = query.with_substitutes()
+        z = query_embeddings(query, target=target, fill=0.0)
+        known = query_availability(query, target=target)
         right, score = self._split(candidates.double()), self._score()
         one = right.new_ones(())
         step = max(_CELLS // (max(len(right), 1) * self.tokens**2), 1)
         scores = right.new_zeros(len(z), len(right))
-        for column in columns:
+        for m in range(z.shape[1]):
             for start in range(0, len(z), step):
                 rows = slice(start, start + step)
-                known = available[rows, column, None]
-                left = self._split(torch.where(known, z[rows, column].double(), 0.0))
-                found = score([left], [right], [one])
-                scores[rows] += torch.where(known, found, 0.0)
-        return scores if candidates.dtype == torch.float64 else scores.float()
+                found = score([self._split(z[rows, m])], [right], [one])
+                scores[rows] += torch.where(known[rows, m, None], found, 0.0)
+        return as_given(scores, candidates)
 
     def _split(self, z: Float[Tensor, "row dim"]) -> Float[Tensor, "row token width"]:
         """Return the tokens of embeddings; a single token stays as it is."""

@@ -8,7 +8,12 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import positive, refuse
-from clinical_symile.objectives.base import Objective, query_embeddings
+from clinical_symile.objectives.base import (
+    Objective,
+    as_given,
+    query_availability,
+    query_embeddings,
+)
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import (
@@ -187,14 +192,13 @@ class DecoupledUniformity(Objective):
             ValueError: a query has no modality available.
         """
         others = query_embeddings(query, target=target, fill=0.0)
-        columns = [m for m, name in enumerate(query.modalities) if name != target]
-        _, available = query.with_substitutes()
-        centroids = others.sum(dim=1) / available[:, columns].sum(dim=1)[:, None]
+        known = query_availability(query, target=target)
+        centroids = others.sum(dim=1) / known.sum(dim=1)[:, None]
         right = candidates.double()
         # ‖μ‖² is the same for all candidates of a query and cannot change a rank.
         scores = 2 * centroids @ right.T - right.square().sum(dim=1)
         scores = scores - centroids.square().sum(dim=1)[:, None]
-        return scores if candidates.dtype == torch.float64 else scores.float()
+        return as_given(scores, candidates)
 
 
 class KernelUniformity(DecoupledUniformity):

@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.base import Objective, as_given
 from clinical_symile.objectives.exact_products import exact_inner_products, queries_by_pattern
 from clinical_symile.objectives.kernels.scores import TileScore, own_scores, reduce_scores
-from clinical_symile.objectives.slots import complete_samples
+from clinical_symile.objectives.slots import complete_samples, other_columns
 
 _EPSILON = 1e-8  # under the root of a volume: its slope is infinite at 0
 
@@ -122,7 +122,7 @@ class Gram(Objective):
             for at, dots in exact_inner_products(others, right):
                 found = gram_determinant(own[None], dots, grams[at, None])
                 scores[rows[at]] = -(found.clamp(min=0) + _EPSILON).sqrt()
-        return scores if candidates.dtype == torch.float64 else scores.float()
+        return as_given(scores, candidates)
 
 
 class Triangle(Objective):
@@ -205,7 +205,7 @@ class Triangle(Objective):
                     scores[rows[at]] = 2 * dots[..., 0] - own - squares
                 else:
                     scores[rows[at]] = -_area(own[None], dots, grams[at, None])
-        return scores if candidates.dtype == torch.float64 else scores.float()
+        return as_given(scores, candidates)
 
 
 def _anchored_loss(
@@ -221,7 +221,7 @@ def _anchored_loss(
     complete = complete_samples(available, objective=objective)
     losses = []
     for anchor in range(z.shape[1]):
-        others = [m for m in range(z.shape[1]) if m != anchor]
+        others = other_columns(z.shape[1], anchor)
         has_anchor, has_others = available[:, anchor], available[:, others].all(dim=1)
         left, right = z[has_anchor, anchor], z[has_others][:, others]
         grams = right @ right.mT

@@ -3,7 +3,9 @@ import torch
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import (
+    as_given,
     inner_products,
+    query_availability,
     query_columns,
     query_embeddings,
 )
@@ -51,3 +53,19 @@ def test_inner_products_are_those_of_double_precision(
     assert found.dtype == dtype
     exact = (query.double()[:, None] * candidates.double()).sum(dim=2)
     torch.testing.assert_close(found, exact.to(dtype), rtol=1e-6, atol=1e-6)
+
+
+def test_scores_are_in_single_precision_unless_candidates_are_not():
+    scores = torch.ones(2, 3, dtype=torch.float64)
+    for given, expected in ((torch.float64, torch.float64), (torch.float32, torch.float32)):
+        assert as_given(scores, torch.ones(3, 4, dtype=given)).dtype == expected
+
+
+def test_a_substitute_counts_as_available_for_a_query():
+    query = [[1, 1, 0], [0, 0, 1]]
+    found = query_availability(_embeddings(query), target="ecg")
+    assert found.tolist() == [[True, False], [False, True]]
+    filled = _embeddings(query, substitute=torch.tensor([[torch.nan] * 2, [1.0, 2.0], [3.0, 4.0]]))
+    expected = filled.with_substitutes()[1][:, [0, 2]]
+    assert torch.equal(query_availability(filled, target="ecg"), expected)
+    assert expected.any(dim=0).all()

@@ -56,6 +56,18 @@ def test_the_loss_is_the_formula_in_loops(heads, rng):
     assert found == pytest.approx(expected, rel=1e-11)
 
 
+def test_a_step_projects_each_modality_once(rng, monkeypatch):
+    project, calls = MultiHeadClip._projected, []
+
+    def counted(self, z):
+        calls.append(len(z))
+        return project(self, z)
+
+    monkeypatch.setattr(MultiHeadClip, "_projected", counted)
+    loss_value(connected(MultiHeadClip(heads=2)), unit_batch(rng, 5))
+    assert calls == [5, 5, 5]
+
+
 def test_temperatures_start_near_the_geometric_mean_and_stay_between_their_limits(rng):
     objective = connected(MultiHeadClip(heads=2, lowest=0.04, highest=0.25))
     assert objective.scalars() == {}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from clinical_symile.objectives.infonce import clip_loss
+from clinical_symile.objectives import infonce
+from clinical_symile.objectives.infonce import clip_loss, one_way_losses, two_way_losses
 from clinical_symile.objectives.kernels import _tiles
 from tests.helpers.dense import dense_clip_loss
 
@@ -131,3 +132,21 @@ def test_a_batch_without_any_pair_is_refused(fixture_f):
 def test_an_unknown_reduction_is_refused(fixture_f):
     with pytest.raises(ValueError, match="unknown reduction 'none'; expected 'mean' or 'sum'"):
         clip_loss(fixture_f, 1.0, reduction="none")
+
+
+def test_one_direction_equals_the_first_of_two_to_the_bit_and_computes_nothing_else(
+    rng, monkeypatch
+):
+    z = torch.from_numpy(rng.standard_normal((2, 7, 4))).requires_grad_()
+    scale, found = torch.tensor(3.0, dtype=torch.float64), []
+    reduce, asked = infonce.reduce_scores, []
+
+    def noted(*of, only=None):
+        asked.append(only)
+        return reduce(*of, only=only)
+
+    monkeypatch.setattr(infonce, "reduce_scores", noted)
+    for losses in (one_way_losses(*z, scale), two_way_losses(*z, scale)[0]):
+        found.append((losses, *torch.autograd.grad(losses.mean(), z)))
+    assert asked == ["rows", None]
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
