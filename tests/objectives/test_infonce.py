@@ -146,7 +146,11 @@ def test_one_direction_equals_the_first_of_two_to_the_bit_and_computes_nothing_e
         return reduce(*of, only=only)
 
     monkeypatch.setattr(infonce, "reduce_scores", noted)
-    for losses in (one_way_losses(*z, scale), two_way_losses(*z, scale)[0]):
+    first, second = z
+    for losses in (
+        one_way_losses(first, second, scale),
+        two_way_losses(first, second, scale)[0],
+    ):
         found.append((losses, *torch.autograd.grad(losses.mean(), z)))
     assert asked == ["rows", None]
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
