@@ -138,6 +138,22 @@ def format_at_least(n: int) -> str:
     return f"at least {format_count(n // SMALLEST_COUNT * SMALLEST_COUNT)}"
 
 
+def format_within(numbers: Iterable[int], total: int, words: str) -> list[str]:
+    """Format counts among a total that `format_parts` may have withheld.
+
+    >>> format_within([60, 88], 90, "90"), format_within([60, 88], 90, "≥10")
+    (['60', '>80'], ['≥10', '≥10'])
+
+    Args:
+        numbers: the counts.
+        total: of which each is a part.
+        words: the total as readers see it; the counts are bounds if it is one.
+    """
+    if words == format_count(total):
+        return [format_part(n, total) for n in numbers]
+    return [words if n >= SMALLEST_COUNT else format_count(n) for n in numbers]
+
+
 def _bounded_parts(parts: Sequence[int]) -> list[int] | None:
     """Return the larger parts to show as a bound, so that the small ones do not follow.
 

@@ -18,6 +18,7 @@ from clinical_symile.formatting import (
     format_part,
     format_parts,
     format_total,
+    format_within,
     mask_small_counts,
     mask_subject_counts,
 )
@@ -150,7 +151,7 @@ def show_store(store: CohortStore, console: Console) -> None:
     for name, split in counts.items():
         numbers = [split["subjects"], *(split["present"][m] for m in store.modalities)]
         shown = words.splits[name]
-        table.add_row(name, shown, *_of_split(numbers, split["samples"], shown))
+        table.add_row(name, shown, *format_within(numbers, split["samples"], shown))
     console.print(table)
     for reason in left_out:
         console.print(f"left out: {words.left_out[reason]} ({reason})")
@@ -184,7 +185,7 @@ def show_selected(selected: SelectedSamples, console: Console) -> None:
     for reason in selected.left_out:
         console.print(f"left out: {words.left_out[reason]} ({reason})")
     for split, (count, subjects) in selected.splits.items():
-        (number,) = _of_split([subjects], count, words.splits[split])
+        (number,) = format_within([subjects], count, words.splits[split])
         console.print(f"{split}: {words.splits[split]} samples of {number} subjects")
     _show_coverage(selected.problems, console)
     console.print("No recording was opened: some may prove unusable.")
@@ -217,13 +218,6 @@ def _add_up(rows: int, splits: Mapping[str, int], left_out: Mapping[str, int]) -
         return _Sums(total, format_total(samples, splits.values()), format_parts(splits), parts)
     shown = format_parts({**splits, "": rows - samples})
     return _Sums(total, format_part(samples, rows), shown, parts)
-
-
-def _of_split(numbers: Sequence[int], samples: int, shown: str) -> list[str]:
-    """Format counts among the samples of a split; bounds only if that of the samples is one."""
-    if shown == format_count(samples):
-        return [format_part(n, samples) for n in numbers]
-    return [shown if n >= SMALLEST_COUNT else format_count(n) for n in numbers]
 
 
 def _show_coverage(problems: Sequence[Mapping[str, str]], console: Console) -> None:

@@ -15,6 +15,7 @@ from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store_summary import write_summary
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.compare_query_rules import results_by_rule
 from clinical_symile.evaluation.evaluate import evaluate
@@ -265,6 +266,7 @@ def evaluate_and_save(
         task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
     )
     expected = expected_fingerprints(task, store)
+    write_summary(run.path, store)
     run.write_evaluation(
         task.name,
         results=made.results,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clinical_symile.tracking._mlflow_files import move_users_files
-from clinical_symile.tracking._mlflow_payload import KEY_TAG, TAG_LENGTH
+from clinical_symile.tracking._mlflow_payload import KEY_TAG, TAG_LENGTH, DatasetContent
 from clinical_symile.tracking._mlflow_tables import listed_tables, tables_tag
 from clinical_symile.tracking._sent_marks import (
     METRIC_NAMES,
@@ -50,7 +50,7 @@ class CopyContent:
         tags: with the key by which the copy is found.
         parameters: of the run.
         metrics: names of all numbers that the run has.
-        dataset: name and digest of the store; None for a nested run.
+        dataset: the store; None for a nested run.
     """
 
     name: str
@@ -58,7 +58,7 @@ class CopyContent:
     tags: Mapping[str, str]
     parameters: Mapping[str, str] = field(default_factory=dict)
     metrics: frozenset[str] = frozenset()
-    dataset: tuple[str, str] | None = None
+    dataset: DatasetContent | None = None
 
 
 def find_copies(client: MlflowClient, experiment: str, key: str) -> list[Copy]:
@@ -174,9 +174,9 @@ def _send_missing(client: MlflowClient, copy: Copy, content: CopyContent) -> Non
     ]
     for some in _batches(lacking, _PARAMETERS_PER_CALL):
         client.log_batch(copy.info.run_id, params=some)
-    if content.dataset and content.dataset not in _datasets(copy):
-        name, digest = content.dataset
-        data = Dataset(name=name, digest=digest, source_type="local", source=_NO_SOURCE)
+    store = content.dataset
+    if store and (store.name, store.digest) not in _datasets(copy):
+        data = Dataset(**store._asdict(), source_type="local", source=_NO_SOURCE)
         _log_dataset(client, copy, DatasetInput(data))
 
 

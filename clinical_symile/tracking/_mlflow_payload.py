@@ -5,14 +5,14 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking.results import question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
-# The longest name, value of a parameter and value of a tag that MLflow accepts, in characters.
-NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 500, 5000
+# The longest name, value of a parameter, value of a tag and digest that MLflow accepts.
+NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH, DIGEST_LENGTH = 250, 500, 5000, 36
 
 _OUR_END = re.compile(r"\.(low|high)$")
 _ESCAPES = {"@": "at", "<": "lt", ">": "gt", "=": "eq", "%": "percent"}
@@ -22,6 +22,22 @@ KEY_TAG = "clinical_symile.key"
 _CURVES = ("loss", "tuning/", "loss/", "gradient_norm", "learning_rate", "seconds")
 MOST_CURVES = 6
 SOURCE_TAGS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
+
+
+class DatasetContent(NamedTuple):
+    """The store that a run was trained or evaluated on, as MLflow shows it.
+
+    Attributes:
+        name: of the cohort.
+        digest: of the store.
+        schema: the modalities and analytes with type, shape and unit, in JSON; None if unknown.
+        profile: the counts of each split, in JSON; None if unknown.
+    """
+
+    name: str
+    digest: str
+    schema: str | None = None
+    profile: str | None = None
 
 
 def run_key(run: RunSnapshot) -> str:
@@ -89,6 +105,20 @@ def method_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "missing_modality": definition.get("missing_modality"),
         "trained_with": definition.get("missingness"),
     }
+
+
+def dataset_of(run: RunSnapshot) -> DatasetContent | None:
+    """Return the store of a run as MLflow shows it; None if the run's folder names none."""
+    digest = run.metadata.get("store_digest", run.dataset.get("store_digest"))
+    if digest is None:
+        return None
+    schema, profile = {"mlflow_colspec": run.dataset.get("schema")}, run.dataset.get("profile")
+    return DatasetContent(
+        name=run.cohort,
+        digest=str(digest)[:DIGEST_LENGTH],
+        schema=json.dumps(schema, ensure_ascii=False) if run.dataset else None,
+        profile=json.dumps(profile, ensure_ascii=False) if run.dataset else None,
+    )
 
 
 def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | float, int, int]]:

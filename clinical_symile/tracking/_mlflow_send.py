@@ -21,6 +21,7 @@ from clinical_symile.tracking._mlflow_files import send_changed_files, sent_stat
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
     curve_names,
+    dataset_of,
     flatten_parameters,
     history_points,
     is_complete,
@@ -44,7 +45,7 @@ from clinical_symile.tracking._mlflow_tables import (
 from clinical_symile.tracking._sent_marks import METRIC_NAMES, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
 from clinical_symile.tracking.run import Run
-from clinical_symile.tracking.snapshot import SHAREABLE_FILES, MlflowCopy, RunSnapshot
+from clinical_symile.tracking.snapshot import RESULT_FILES, MlflowCopy, RunSnapshot
 from clinical_symile.tracking.tracking_uri import without_credentials
 
 if TYPE_CHECKING:
@@ -114,14 +115,13 @@ def send_run(
 
 
 def _content(run: RunSnapshot) -> CopyContent:
-    digest = run.metadata.get("store_digest")
     return CopyContent(
         name=run.name,
         start_ms=started_ms(run),
         tags=run_tags(run),
         parameters=dict(flatten_parameters(run.metadata)),
         metrics=curve_names(run) | frozenset(headline_metrics(run)),
-        dataset=None if digest is None else (run.cohort, str(digest)[:36]),
+        dataset=dataset_of(run),
     )
 
 
@@ -161,7 +161,7 @@ def _send_results(
     nest_tasks: bool,
 ) -> list[str]:
     """Send the headline numbers, and where asked for all numbers to a nested run per task."""
-    digest = payload_digest(*(run.files.get(name, b"") for name in SHAREABLE_FILES[2:]))
+    digest = payload_digest(*(run.files.get(name, b"") for name in RESULT_FILES))
     is_sent = sent.get("results") == digest
     send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
     words = _send_nested(client, copy, run, is_sent=is_sent, nest_tasks=nest_tasks)

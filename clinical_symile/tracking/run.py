@@ -34,6 +34,7 @@ from clinical_symile.tracking.snapshot import (
     SHAREABLE_FILES,
     MlflowCopy,
     RunSnapshot,
+    read_dataset,
     without_small_counts,
 )
 
@@ -228,8 +229,7 @@ class Run:
             for name in SHAREABLE_FILES
             if (self.path / name).is_file()
         }
-        metadata = self._metadata_or_empty()
-        history, results = self.history, self.results
+        metadata, history, results = self._metadata_or_empty(), self.history, self.results
         if not metadata and not results:
             raise DataError(
                 f"{self.path}: has neither run.toml nor results; expected the folder of a run. "
@@ -247,6 +247,7 @@ class Run:
             analysis=read_analysis(self.path),
             evaluated_ms=at,
             files=files,
+            dataset=read_dataset(self.path),
         )
         return without_small_counts(snapshot)
 

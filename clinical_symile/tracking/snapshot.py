@@ -1,26 +1,29 @@
 """Describe what may leave a run's folder, and where MLflow has a copy of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.analysis_tables import RunAnalysis
-from clinical_symile.tracking.records import parse_json
+from clinical_symile.tracking.records import parse_json, read_json
 from clinical_symile.tracking.results import Result, is_withheld
 
 SQLITE = "sqlite:///"
 
+DATASET_FILE = "dataset.json"
+# The tables of results that may leave a run's folder.
+RESULT_FILES = ("results.jsonl", "measures.jsonl", "modality_value.jsonl")
 # The files that may leave a run's folder. The others hold rows of samples, or weights.
-SHAREABLE_FILES = (
-    "run.toml",
-    "history.jsonl",
-    "results.jsonl",
-    "measures.jsonl",
-    "modality_value.jsonl",
-)
+SHAREABLE_FILES = ("run.toml", DATASET_FILE, "history.jsonl", *RESULT_FILES)
+
+_DATASET_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("cohort", "store_digest"), str),
+    "schema": list[dict[str, str]],
+    "profile": dict[str, str],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class MlflowCopy:
         Raises:
             DataError: the table is not as expected.
         """
-        names, table = {field.name for field in fields(cls)}, _as_mapping(table)
+        names, table = {one.name for one in fields(cls)}, _as_mapping(table)
         texts = {key for key, value in table.items() if isinstance(value, str)}
         if texts != names or set(table) != names:
             raise DataError(
@@ -115,6 +118,7 @@ class RunSnapshot:
         analysis: the tables of the analysis.
         evaluated_ms: time of the last evaluation, in milliseconds since 1970; 0 without results.
         files: name and content of each of `SHAREABLE_FILES` that is there.
+        dataset: what `dataset.json` says of the store; empty for runs of 0.2.3 and before.
     """
 
     name: str
@@ -125,6 +129,19 @@ class RunSnapshot:
     analysis: RunAnalysis
     evaluated_ms: int
     files: Mapping[str, bytes]
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_dataset(folder: Path) -> dict[str, Any]:
+    """Read `dataset.json` of a run's folder; empty where there is none.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    path, action = folder / DATASET_FILE, "Remove it; the next evaluation writes it."
+    if not path.is_file():
+        return {}
+    return read_json(path, types=_DATASET_TYPES, action=action, code="CS-R003")
 
 
 def _as_mapping(table: Any) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from clinical_symile.data.batch_orders import shareable_left_over
 from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.loader import prefetch
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store_summary import write_summary
 from clinical_symile.data.training_view import build_training_view
 from clinical_symile.errors import ClinicalSymileError
 from clinical_symile.files import lock_folder
@@ -122,6 +123,7 @@ def _train_epochs(
             run.write_metadata(record)  # only now: a run that fails at once leaves no folder
             if not (run.path / INPUTS_FILE).is_file():
                 write_inputs(run.path, training.view.store)
+            write_summary(run.path, training.view.store)
             is_best = _is_best(training.history, task)
             save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
             on_epoch(run)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store_summary import store_summary, write_summary
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder
 from clinical_symile.tracking import _mlflow_send
@@ -321,6 +323,21 @@ def test_a_server_shows_the_same_as_a_database(tmp_path: Path, server: Server):
         *TABLES,
     }
     assert len(runs_of(server.uri)) == 1
+
+
+def test_a_server_has_the_schema_and_the_profile_of_the_dataset(
+    tmp_path: Path, server: Server, synthetic_store: CohortStore
+):
+    server.start()
+    digest = synthetic_store.digest
+    folder = write_run(tmp_path / "symile-0", cohort="described", store_digest=digest)
+    write_summary(folder, synthetic_store)
+    assert sync_run(Run(folder), uri=server.uri).problem is None
+    (found,) = parent_of(server.uri, "described").inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("described", digest)
+    summary = store_summary(synthetic_store)
+    assert json.loads(found.dataset.schema) == {"mlflow_colspec": summary["schema"]}
+    assert json.loads(found.dataset.profile) == summary["profile"]
 
 
 def test_a_server_that_never_answers_delays_a_few_seconds(tmp_path: Path):

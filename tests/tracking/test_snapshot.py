@@ -14,6 +14,7 @@ from clinical_symile.tracking.snapshot import (
     SHAREABLE_FILES,
     MlflowCopy,
     RunSnapshot,
+    read_dataset,
     without_small_counts,
 )
 
@@ -149,3 +150,9 @@ def test_what_rests_on_few_subjects_or_few_of_a_class_stays_in_the_folder():
     assert shared.files["measures.jsonl"] == _lines(measures[:1])
     assert shared.files["modality_value.jsonl"] == _lines(worth[:1])
     assert shared.files["run.toml"] == b""
+
+
+def test_a_damaged_description_of_the_dataset_ends_in_a_sentence(tmp_path: Path):
+    (tmp_path / "dataset.json").write_text('{"cohort": "synthetic", "schema": [{"name": 3}]}')
+    with pytest.raises(DataError, match=r"dataset\.json: .*schema is not .* Remove it"):
+        read_dataset(tmp_path)
