@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clinical_symile.api.runs import evaluate as evaluate
     from clinical_symile.api.runs import train as train
     from clinical_symile.api.sync import sync_mlflow as sync_mlflow
+    from clinical_symile.api.validation import validate as validate
     from clinical_symile.api.verification import verify as verify
     from clinical_symile.benchmarking.spec import BenchmarkSpec as BenchmarkSpec
     from clinical_symile.data.embeddings import Embeddings as Embeddings
@@ -68,6 +69,7 @@ _HOMES = {
     "rerun": "api.repetition",
     "sync_mlflow": "api.sync",
     "train": "api.runs",
+    "validate": "api.validation",
     "verify": "api.verification",
 }
 
@@ -102,6 +104,7 @@ __all__ = [
     "rerun",
     "sync_mlflow",
     "train",
+    "validate",
     "verify",
 ]
 

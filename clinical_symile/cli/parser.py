@@ -18,7 +18,7 @@ from clinical_symile.formatting import mask_subject_counts
 VERBS = {
     "list": "list cohorts, tasks, reports and components by name",
     "show": "print a cohort, task or report with everything it inherits",
-    "schema": "print the JSON Schema of cohorts, tasks or reports, for editors",
+    "schema": "print the JSON Schema of definitions, for editors, or of results and records",
     "check": "check every cohort, task and report, and list all problems",
     "doctor": "check this machine: packages, devices, disk space and definitions",
     "explain": "explain an error code and what to do about it",
@@ -26,6 +26,7 @@ VERBS = {
     "init": "start a cohort of your own from a template or from raw tables",
     "prepare": "convert the raw files of a cohort into a store",
     "audit": "search a store for problems that would bias results",
+    "validate": "compare the form of results, runs, benchmarks and stores with its schema",
     "verify": "compare every file of a store, run or benchmark with its checksum",
     "card": "describe a store on an HTML page, with a Croissant file beside it",
     "train": "train encoders on a pretraining task",

@@ -1,4 +1,4 @@
-"""`clinical-symile schema`: print the JSON Schema of a kind of definition, for editors."""
+"""`clinical-symile schema`: print the JSON Schema of a kind of definition or record."""
 
 import argparse
 import json
@@ -7,17 +7,34 @@ from typing import Any
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
+from clinical_symile.reporting.record_forms import record_forms
+
+_DEFINITIONS = ("cohort", "task", "report")
 
 
 def add_schema_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `schema`."""
-    parser.add_argument("what", choices=("cohort", "task", "report"), help="kind of definition")
+    parser.add_argument(
+        "what",
+        choices=(*_DEFINITIONS, *record_forms()),
+        help="kind of definition (the first three) or of record",
+    )
 
 
 def run_schema(options: argparse.Namespace) -> int:
     """Print the JSON Schema of a kind."""
-    print(definition_schema(options.what))
+    is_record = options.what not in _DEFINITIONS
+    print(record_schema(options.what) if is_record else definition_schema(options.what))
     return 0
+
+
+def record_schema(kind: str) -> str:
+    """Return the JSON Schema of a kind of record.
+
+    Args:
+        kind: such as `results`.
+    """
+    return json.dumps(record_forms()[kind].schema, indent=1, ensure_ascii=False)
 
 
 def definition_schema(kind: str) -> str:

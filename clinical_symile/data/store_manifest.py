@@ -20,7 +20,7 @@ VERSION = 1
 _FILE = "manifest.json"
 # The values that are read; those that may be None are missing in stores of earlier versions.
 _COUNTS = dict[str, int]
-_TYPES: Mapping[str, Any] = {
+MANIFEST_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("cohort", "digest", "source_digest", "title", "description"), str),
     **dict.fromkeys(("access", "license", "citation"), str),
     **dict.fromkeys(("layout", "cohort_digest"), str | None),
@@ -41,18 +41,18 @@ _TYPES: Mapping[str, Any] = {
     "checksums": dict[str, str] | None,
     "versions": dict[str, str],
 }
-_MODALITY_TYPES: Mapping[str, Any] = {
+MODALITY_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("adapter", "dtype", "unit", "sha256"), str),
     "shape": list[int],
     "parts": list[str],
     "statistics": dict[str, Any],
     "encoder": str | None,
 }
-_SPLIT_TYPES: Mapping[str, Any] = {
+SPLIT_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("samples", "subjects"), int),
     **dict.fromkeys(("present", "patterns"), _COUNTS),
 }
-_LABEL_TYPES: Mapping[str, Any] = dict.fromkeys(
+LABEL_TYPES: Mapping[str, Any] = dict.fromkeys(
     ("positive", "negative", "uncertain", "unknown"), int
 )
 
@@ -161,13 +161,13 @@ def _check_values(path: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         DataError: with every such value.
     """
-    problems = wrong_fields(manifest, _TYPES)
+    problems = wrong_fields(manifest, MANIFEST_TYPES)
     if not problems:
         modalities, counts = manifest["modalities"], manifest["counts"]
-        nested = [(f"modalities.{name}", one, _MODALITY_TYPES) for name, one in modalities.items()]
-        nested += [(f"counts.{split}", counts.get(split, {}), _SPLIT_TYPES) for split in SPLITS]
+        nested = [(f"modalities.{name}", one, MODALITY_TYPES) for name, one in modalities.items()]
+        nested += [(f"counts.{split}", counts.get(split, {}), SPLIT_TYPES) for split in SPLITS]
         nested += [
-            (f"outcomes.{name}.{split}", labels.get(split, {}), _LABEL_TYPES)
+            (f"outcomes.{name}.{split}", labels.get(split, {}), LABEL_TYPES)
             for name, labels in manifest["outcomes"].items()
             for split in SPLITS
         ]

@@ -43,7 +43,7 @@ from clinical_symile.tracking.run import Run
 
 BENCHMARK_FILE = "benchmark.json"
 # The values of `benchmark.json` and `oracle.json` that are read.
-_RECORD_TYPES: Mapping[str, Any] = {
+BENCHMARK_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("report", "store", "description"), str),
     **dict.fromkeys(("runs", "notes"), list[str]),
     "definitions": dict[str, dict[str, Any]],
@@ -171,7 +171,7 @@ def read_record(out: Path) -> dict[str, Any]:
     """
     return read_json(
         out / BENCHMARK_FILE,
-        types=_RECORD_TYPES,
+        types=BENCHMARK_TYPES,
         action="Run `clinical-symile benchmark` again, which writes it anew.",
     )
 

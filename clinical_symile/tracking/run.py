@@ -47,7 +47,7 @@ _TABLE, _DIGEST = ".parquet", ".digest"
 _TRAIN_AGAIN = "The file was changed or cut: remove the run's folder and train again."
 _EVALUATE_AGAIN = "Remove it and run `clinical-symile evaluate` again."
 # The values of `run.toml` that are read; other kinds of models have fewer.
-_TYPES: Mapping[str, Any] = {
+RUN_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("name", "task", "task_digest", "cohort", "store_digest"), str | None),
     **dict.fromkeys(("baseline", "version"), str | None),
     **dict.fromkeys(("started", "finished"), Time | None),
@@ -342,7 +342,7 @@ class Run:
         """Read `run.toml`; None where it does not exist."""
         path = self.path / "run.toml"
         try:
-            return read_toml_record(path, types=_TYPES, action="Train again.", code="CS-R003")
+            return read_toml_record(path, types=RUN_TYPES, action="Train again.", code="CS-R003")
         except FileNotFoundError:
             return None
 

@@ -14,14 +14,16 @@ from pydantic_core import PydanticUndefined
 
 import clinical_symile
 from clinical_symile.cli.parser import build_parser
+from clinical_symile.cli.schema import record_schema
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
 from clinical_symile.errors import error_codes
 from clinical_symile.registry import families
 from clinical_symile.registry.base import Family, describe, resolve
+from clinical_symile.registry.docstrings import docstring_section, first_paragraph
+from clinical_symile.reporting.record_forms import record_forms
 from clinical_symile.tracking import analysis_tables, results
-from docs.hooks.docstrings import section, summary
 
 _LEAVES = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
 
@@ -36,6 +38,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "reference/names.md": names,
         "reference/metrics.md": metrics,
         "reference/result_files.md": result_files,
+        "reference/schemas.md": schemas,
         "reference/python_api.md": python_api,
         "reference/contracts.md": contracts,
         "reference/modules.md": modules,
@@ -129,7 +132,7 @@ def _schema_page(title: str, introduction: str, roots: Sequence[type[BaseModel]]
     tables = dict.fromkeys(model for root in roots for model in models(root))
     page = [f"# {title}", introduction]
     for model in tables:
-        page += [f"## {model.__name__}", summary(model), _fields(model)]
+        page += [f"## {model.__name__}", first_paragraph(model), _fields(model)]
     return "\n\n".join(page) + "\n"
 
 
@@ -151,7 +154,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _fields(model: type[BaseModel]) -> str:
     described: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        described |= section(base, "Attributes")
+        described |= docstring_section(base, "Attributes")
     rows = []
     for name, field in model.model_fields.items():
         if field.default is PydanticUndefined and field.default_factory is None:
@@ -218,9 +221,9 @@ def _arguments(registered: Any) -> str:
     ):
         return ""
     parameters = inspect.signature(registered).parameters.values()
-    described = section(registered, "Args")
+    described = docstring_section(registered, "Args")
     if inspect.isclass(registered):
-        described |= section(registered.__init__, "Args")
+        described |= docstring_section(registered.__init__, "Args")
     rows = [
         (
             f"`{each.name}`",
@@ -267,12 +270,13 @@ def result_files() -> str:
     page = [
         "# Result files",
         "Results are JSON lines: one object per line, with the fields below. "
-        "A number about fewer than ten people is `null`.",
+        "A number about fewer than ten people is `null`. [Schemas of records](schemas.md) has the "
+        "same for programs.",
     ]
     for module in (results, analysis_tables):
         for row in vars(module).values():
             if dataclasses.is_dataclass(row) and row.__module__ == module.__name__:  # type: ignore[union-attr]
-                page += [f"## {row.__name__}", summary(row), _columns(row)]  # type: ignore[union-attr]
+                page += [f"## {row.__name__}", first_paragraph(row), _columns(row)]  # type: ignore[union-attr]
     return "\n\n".join(page) + "\n"
 
 
@@ -280,13 +284,33 @@ def _columns(row: Any) -> str:
     described: dict[str, str] = {}
     # A row that says "the other fields are those of …" shares them with one of these.
     for one in (results.Result, analysis_tables.Measure, row):
-        described |= section(one, "Attributes")
+        described |= docstring_section(one, "Attributes")
     rows = [
         (f"`{field.name}`", described[field.name])
         for field in dataclasses.fields(row)
         if not field.name.startswith("_")
     ]
     return _table(("field", "meaning"), rows)
+
+
+def schemas() -> str:
+    """Show the JSON Schema of each record."""
+    page = [
+        "# Schemas of records",
+        "Each record that this package writes has a JSON Schema with a version. "
+        "`clinical-symile schema KIND` prints one, `clinical-symile validate PATH` compares files "
+        "with them, and the package has all as files in `schemas/`. In a file with one record per "
+        "line, the schema is that of a line. Files of earlier versions lack fields that have a "
+        "default, and fit too.",
+    ]
+    for form in record_forms().values():
+        body = "\n".join(f"    {line}" for line in record_schema(form.name).splitlines())
+        page += [
+            f"## {form.name}",
+            f"{form.description} Version {form.version}.",
+            f'??? note "{form.name}.v{form.version}.json"\n\n    ```json\n{body}\n    ```',
+        ]
+    return "\n\n".join(page) + "\n"
 
 
 def python_api() -> str:

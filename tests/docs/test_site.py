@@ -13,8 +13,8 @@ from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
 from clinical_symile.registry import families
 from clinical_symile.registry.base import Family
+from clinical_symile.registry.docstrings import docstring_section
 from docs.hooks import reference
-from docs.hooks.docstrings import section
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = {
@@ -179,5 +179,5 @@ def test_a_section_of_a_docstring_is_read():
             nothing.
         """
 
-    assert section(documented, "Args") == {"first": "one line.", "second": "two lines."}
-    assert section(documented, "Raises") == {}
+    assert docstring_section(documented, "Args") == {"first": "one line.", "second": "two lines."}
+    assert docstring_section(documented, "Raises") == {}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clinical_symile.api.validation import validate
 from clinical_symile.api.verification import verify
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import open_store
@@ -78,6 +79,12 @@ def test_verify_compares_the_store_and_names_every_folder_without_checksums(old:
     labs = old / "store" / "labs.npy"
     labs.write_bytes(labs.read_bytes()[:-4] + b"\1\2\3\4")
     assert [one.path.name for one in verify(old).changed] == ["labs.npy"]
+
+
+def test_its_files_fit_the_schemas(old: Path) -> None:
+    found = validate(old)
+    assert found.is_valid, str(found)
+    assert found.checked > 10
 
 
 def test_once_checksums_are_renewed_nothing_is_unchecked(old: Path) -> None:

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 
 
 def _definitions() -> set[str]:
-    folders = ("cohorts", "tasks", "reports", "templates")
+    folders = ("cohorts", "tasks", "reports", "schemas", "templates")
     files = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
     return {path.relative_to(ROOT).as_posix() for path in files}
 

@@ -5,13 +5,13 @@ import re
 from typing import Any
 
 
-def summary(documented: Any) -> str:
+def first_paragraph(documented: Any) -> str:
     """Return the first paragraph of an object's docstring as one line."""
     text = inspect.getdoc(documented) or ""
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def section(documented: Any, title: str) -> dict[str, str]:
+def docstring_section(documented: Any, title: str) -> dict[str, str]:
     """Return the entries of a section such as `Args` or `Attributes`.
 
     Args:
