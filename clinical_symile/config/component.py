@@ -13,6 +13,9 @@ from clinical_symile.registry.base import (
     unknown_name_message,
 )
 
+# The argument of an encoder that names the file of its first weights.
+WEIGHTS = "weights"
+
 
 class ComponentConfig(BaseModel):
     """An object of a family with its keyword arguments.

@@ -159,6 +159,15 @@ def _escaped(name: str) -> str:
     return "".join(_ESCAPES.get(sign, sign) for sign in name)
 
 
+def file_name(path: str) -> str:
+    r"""Return the last part of a path of any system; another text stays as it is.
+
+    >>> file_name("/home/someone/resnet.pt"), file_name(r"C:\weights\resnet.pt"), file_name("l2")
+    ('resnet.pt', 'resnet.pt', 'l2')
+    """
+    return PureWindowsPath(path).name if "/" in path or "\\" in path else path
+
+
 def is_path_below(text: str) -> bool:
     """Return True for a relative path without `..`, on every system.
 

@@ -226,9 +226,8 @@ def _send_files(
     Returns:
         How many were sent, in words, and why the others cannot be stored.
     """
-    path, tables = sync.run.path / "run.toml", task_tables(run)
-    record = {"run.toml": path.read_bytes()} if path.is_file() else {}
-    number, error = send_changed_files(client, copy, {**run.files, **record}, tables, sent)
+    tables = task_tables(run)
+    number, error = send_changed_files(client, copy, run.files, tables, sent)
     if error is not None:
         place = copy.info.artifact_uri or "its artifact location"
         return [], files_problem_sentence(

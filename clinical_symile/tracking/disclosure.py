@@ -1,13 +1,15 @@
-"""Withhold what rests on fewer than ten people from tables that leave a run's folder.
+"""Withhold values on fewer than ten people, and folders of users, from what leaves a run's folder.
 
 Such values could tell who had the outcome: Brier score and chance level of nine known people do.
-The run's folder keeps them; reports, exports, comparisons and tables of a benchmark do not.
+The run's folder keeps them; reports, exports, comparisons and tables of a benchmark do not. A path
+may name a person, a project or a hospital.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from clinical_symile.formatting import SMALLEST_COUNT
+from clinical_symile.registry.names import file_name
 from clinical_symile.tracking.results import Result, SkippedResult, is_withheld
 
 # A run, a task and a missingness pattern.
@@ -15,6 +17,26 @@ Cell = tuple[str, str, str]
 _Row = TypeVar("_Row")
 
 TOO_FEW = f"fewer than {SMALLEST_COUNT} samples, subjects, or samples of a class"
+
+# The tables of a run's definition whose arguments may name files.
+_COMPONENTS = {"objective", "encoders", "augment"}
+
+
+def without_folders(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a run, in which arguments of components name files without folders."""
+    definition = dict(record.get("definition", {}))
+    definition |= {
+        key: _without_folders(definition[key]) for key in _COMPONENTS & definition.keys()
+    }
+    return {**record, "definition": definition} if definition else dict(record)
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(entry) for entry in value]
+    return file_name(value) if isinstance(value, str) else value
 
 
 def withheld_patterns(results: Iterable[Result]) -> set[Cell]:

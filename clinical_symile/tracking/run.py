@@ -16,6 +16,7 @@ from clinical_symile.formatting import html_table
 from clinical_symile.registry.names import check_name, check_path, name_of, path_in
 from clinical_symile.tracking.analysis_tables import EVALUATE, read_analysis
 from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.disclosure import without_folders
 from clinical_symile.tracking.records import (
     Time,
     read_json_lines,
@@ -53,7 +54,7 @@ RUN_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("started", "finished"), Time | None),
     "seed": int | None,
     **dict.fromkeys(("definition", "pairing", "start"), dict[str, Any] | None),
-    "versions": dict[str, str] | None,
+    **dict.fromkeys(("versions", "files_sha256"), dict[str, str] | None),
     **dict.fromkeys(("saw_labels", "reconciled"), list[str] | None),
 }
 
@@ -217,32 +218,29 @@ class Run:
                 remove_file(path)
 
     def snapshot(self) -> RunSnapshot:
-        """Read what may leave the folder: no number of fewer than ten subjects, see `is_withheld`.
+        """Read what may leave the folder, see `is_withheld` and `without_folders`.
 
         Raises:
             DataError: the folder is not a run's, its files were changed, or its history holds
                 anything but numbers.
         """
         check_folder(self.path, wanted=SHAREABLE_FILES.__contains__)
-        files = {
-            name: (self.path / name).read_bytes()
-            for name in SHAREABLE_FILES
-            if (self.path / name).is_file()
-        }
-        metadata, history, results = self._metadata_or_empty(), self.history, self.results
-        if not metadata and not results:
+        metadata, results = without_folders(self._metadata_or_empty()), self.results
+        paths = [self.path / name for name in SHAREABLE_FILES if name != "run.toml"]
+        files = {path.name: path.read_bytes() for path in paths if path.is_file()}
+        files |= {"run.toml": tomli_w.dumps(metadata).encode()} if metadata else {}
+        if not (metadata or results):
             raise DataError(
                 f"{self.path}: has neither run.toml nor results; expected the folder of a run. "
                 "Correct the path, or train.",
                 code="CS-R001",
             )
-        self._check_history(history)
         at = int(1000 * (self.path / "results.jsonl").stat().st_mtime) if results else 0
         snapshot = RunSnapshot(
             name=self.name,
             cohort=str(metadata["cohort"] if "cohort" in metadata else results[0].cohort),
             metadata=metadata,
-            history=history,
+            history=self._checked_history(),
             results=results,
             analysis=read_analysis(self.path),
             evaluated_ms=at,
@@ -353,9 +351,9 @@ class Run:
     def _metadata_or_empty(self) -> dict[str, Any]:
         return {key: value for key, value in (self._toml() or {}).items() if key != _MLFLOW}
 
-    def _check_history(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Refuse a history that holds anything but numbers: nothing else may leave the folder."""
-        for number, line in enumerate(history, start=1):
+    def _checked_history(self) -> list[dict[str, Any]]:
+        """Return the history, or refuse one with anything but numbers: nothing else may leave."""
+        for number, line in enumerate(history := self.history, start=1):
             other = [
                 key
                 for key, value in line.items()
@@ -368,6 +366,7 @@ class Run:
                     "sent. Train again.",
                     code="CS-R003",
                 )
+        return history
 
 
 def _replace_rows(

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from clinical_symile.config.component import ComponentConfig
+from clinical_symile.config.component import WEIGHTS, ComponentConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
@@ -200,7 +200,7 @@ def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
     """
     encoders = {
         name: ComponentConfig(
-            name=encoder.name, **{k: v for k, v in encoder.arguments.items() if k != "weights"}
+            name=encoder.name, **{k: v for k, v in encoder.arguments.items() if k != WEIGHTS}
         )
         for name, encoder in task.encoders.items()
     }

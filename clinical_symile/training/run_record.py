@@ -4,9 +4,10 @@ from typing import Any
 
 from clinical_symile import __version__
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import portable_fields, task_digest
+from clinical_symile.config.tasks.read import argument_files, portable_fields, task_digest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import file_sha256
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.start import started_weights
@@ -16,6 +17,7 @@ def new_record(
     run: Run, task: Pretraining, store: CohortStore, *, seed: int, deterministic: bool = False
 ) -> dict[str, Any]:
     """Return the record of a run that starts now."""
+    files = _files_sha256(task)
     return {
         "name": run.name,
         **_identity(task, store, seed),
@@ -23,6 +25,7 @@ def new_record(
         **provenance(),
         **({"deterministic": True} if deterministic else {}),
         **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
+        **({"files_sha256": files} if files else {}),
         "definition": portable_fields(task, exclude={"name", "settings"}),
     }
 
@@ -34,8 +37,8 @@ def read_or_new_record(
 
     Raises:
         DataError: the folder has a run of another task, store, seed or version, one that started
-            from other weights, or one that was begun with the other choice of deterministic
-            algorithms.
+            from other weights or read other files, or one that was begun with the other choice of
+            deterministic algorithms.
     """
     if not (run.path / "run.toml").is_file():
         return new_record(run, task, store, seed=seed, deterministic=deterministic)
@@ -49,6 +52,9 @@ def read_or_new_record(
     seen = {**record, "start_weights": record.get("start", {}).get("weights_sha256")}
     if "start" in record and (weights := started_weights(task)) is not None:
         identity["start_weights"] = weights
+    read, now_there = record.get("files_sha256", {}), _files_sha256(task)
+    identity |= {key: now_there[key] for key in read.keys() & now_there.keys()}
+    seen |= read
     different = [key for key, value in identity.items() if seen.get(key) != value]
     if different:
         raise DataError(
@@ -71,3 +77,8 @@ def _identity(task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any
         "seed": seed,
         "version": __version__,
     }
+
+
+def _files_sha256(task: Pretraining) -> dict[str, str]:
+    """Return the SHA-256 of each file that an argument of the task names."""
+    return {key: file_sha256(path) for key, path in argument_files(task).items()}

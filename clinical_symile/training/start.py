@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from clinical_symile.config.component import ComponentConfig
+from clinical_symile.config.component import WEIGHTS, ComponentConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.training_inputs import read_inputs
@@ -209,7 +209,7 @@ def _input_differences(task: Pretraining, run: Run, store: CohortStore) -> list[
 
 def _encoder(named: ComponentConfig) -> dict[str, Any]:
     """Return an encoder without the file that its first weights came from."""
-    arguments = {key: value for key, value in named.arguments.items() if key != "weights"}
+    arguments = {key: value for key, value in named.arguments.items() if key != WEIGHTS}
     return {"name": named.name, **arguments}
 
 

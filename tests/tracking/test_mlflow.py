@@ -244,6 +244,31 @@ def test_only_the_listed_files_leave_a_folder(tmp_path: Path, database: str):
             assert b"10000032" not in path.read_bytes()
 
 
+def test_no_folder_of_a_file_that_a_task_names_is_sent(tmp_path: Path, database: str):
+    folder = write_run(
+        tmp_path / "symile-0",
+        definition={
+            "modalities": ["cxr", "ecg"],
+            "objective": {"name": "lab.losses:Own", "table": ["/c4n4ry/costs.csv"]},
+            "encoders": {"cxr": {"name": "resnet18", "weights": "c4n4ry/resnet.pt"}},
+            "augment": {"ecg": {"name": "lab.noise:Own", "noise": {"of": "D:\\c4n4ry\\bed.npy"}}},
+        },
+    )
+    for _ in range(2):  # the second finds in run.toml where the copy is
+        synced = sync_run(Run(folder), uri=database)
+    assert (synced.problem, synced.sent) == (None, ())
+    parameters = parent_of(database).data.params
+    assert parameters["definition.encoders.cxr.weights"] == "resnet.pt"
+    assert parameters["definition.objective.table"] == '["costs.csv"]'
+    assert parameters["definition.augment.ecg.noise.of"] == "bed.npy"
+    (sent,) = (tmp_path / "mlartifacts").rglob("run.toml")
+    assert "resnet.pt" in sent.read_text()
+    assert "[mlflow]" not in sent.read_text()
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and folder not in path.parents:
+            assert b"c4n4ry" not in path.read_bytes(), path
+
+
 def test_artifacts_lie_beside_the_database(tmp_path: Path, database: str):
     sync_run(Run(write_run(tmp_path / "symile-0")), uri=database)
     assert list((tmp_path / "mlartifacts" / "synthetic").rglob("run.toml"))

@@ -8,6 +8,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.hashing import file_sha256
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.run_record import new_record, read_or_new_record
@@ -45,3 +46,29 @@ def test_the_record_of_another_run_is_refused_with_what_differs(
     run.write_metadata(new_record(run, task, synthetic_store, seed=7))
     with pytest.raises(DataError, match=r"holds a run of another seed \(7\); expected 8"):
         read_or_new_record(run, task, synthetic_store, seed=8)
+
+
+def test_a_record_has_name_and_digest_of_a_file_of_first_weights_and_not_its_path(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+):
+    files = [tmp_path / "someone" / "resnet.pt", tmp_path / "resnet.pt"]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"weights")
+    tasks = [
+        mlp_task(catalog, f'encoders.cxr={{name="resnet18", weights="{file}"}}') for file in files
+    ]
+    assert task_digest(tasks[0]) == task_digest(tasks[1])
+    run, first = Run(tmp_path / "run"), tasks[0]
+    record = new_record(run, first, synthetic_store, seed=7)
+    assert record["definition"]["encoders"]["cxr"]["weights"] == "resnet.pt"
+    assert record["files_sha256"] == {"encoders.cxr.weights": file_sha256(files[0])}
+    assert "someone" not in str(record)
+    run.write_metadata(record)
+    for task in tasks:
+        assert read_or_new_record(run, task, synthetic_store, seed=7) == run.metadata
+    files[0].write_bytes(b"other weights")
+    with pytest.raises(DataError, match=r"holds a run of another encoders\.cxr\.weights"):
+        read_or_new_record(run, first, synthetic_store, seed=7)
+    files[0].unlink()  # the run goes on without it
+    assert read_or_new_record(run, first, synthetic_store, seed=7) == run.metadata

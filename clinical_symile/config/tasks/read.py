@@ -1,11 +1,13 @@
 """Read a task's TOML file as `Pretraining`, `Retrieval` or `Classification`."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.component import WEIGHTS
 from clinical_symile.config.definition import read_definition
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.overrides import apply_override, parse_override, replace_field
@@ -18,6 +20,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DefinitionError
 from clinical_symile.hashing import digest_of
 from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.names import file_name
 from clinical_symile.registry.run_names import is_reserved_name
 
 Task = Pretraining | Retrieval | Classification
@@ -175,14 +178,34 @@ def _check_method_name(name: str, *, where: str) -> None:
 
 
 def portable_fields(task: Task, *, exclude: Set[str]) -> dict[str, Any]:
-    """Return the fields of a task; of the run that it starts from the name instead of the path.
+    """Return the fields of a task, with the names of the run and the weights that it starts from.
 
-    A path may hold what must not leave the machine; the run's record has the digest of its weights.
+    Their paths may hold what must not leave the machine; the run's record has the SHA-256 of each.
     """
     fields = task.model_dump(mode="json", exclude={*exclude})
-    if isinstance(task, Pretraining) and task.start is not None:
-        fields["start"] = Path(task.start).resolve().name
+    if isinstance(task, Pretraining):
+        if task.start is not None:
+            fields["start"] = Path(task.start).resolve().name
+        for encoder in fields["encoders"].values():
+            if isinstance(encoder.get(WEIGHTS), str):
+                encoder[WEIGHTS] = file_name(encoder[WEIGHTS])
     return fields
+
+
+def argument_files(task: Pretraining) -> dict[str, Path]:
+    """Return the files that arguments of a task's components name, such as `encoders.cxr.weights`.
+
+    A relative path starts from the current folder, as in the components.
+    """
+    tables = {"objective": task.objective}
+    tables |= {f"encoders.{name}": encoder for name, encoder in task.encoders.items()}
+    tables |= {f"augment.{name}": change for name, change in task.augment.items()}
+    return {
+        f"{where}.{key}": Path(value)
+        for where, component in tables.items()
+        for key, value in component.arguments.items()
+        if isinstance(value, str) and os.path.isfile(value)  # noqa: PTH113, False for any text
+    }
 
 
 def task_digest(task: Task) -> str:
