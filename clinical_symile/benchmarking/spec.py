@@ -1,17 +1,21 @@
 """Describe what a benchmark trains, evaluates and compares."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.cohort import read_cohort
+from clinical_symile.config.cohort import Cohort, read_cohort
 from clinical_symile.config.report_file import benchmark_requirements
 from clinical_symile.config.tasks.read import Pretraining, pretraining_task, setting_tasks
 from clinical_symile.config.tasks.recipes import BASIC
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DefinitionError, Problem
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
     applicable_tasks,
+    check_applies,
+    tasks_by_name,
     with_patterns,
 )
 from clinical_symile.registry.base import resolve
@@ -116,7 +120,8 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         catalog: where the definitions are.
 
     Raises:
-        DefinitionError: a report, cohort, task, baseline or override does not exist or is invalid.
+        DefinitionError: a report, cohort, task, baseline or override does not exist or is invalid,
+            or a task needs what the cohort does not have.
     """
     needed = benchmark_requirements(catalog.path("reports", spec.report))
     cohort = read_cohort(catalog.path("cohorts", spec.cohort), name=spec.cohort)
@@ -130,10 +135,12 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         for recipe in (spec.recipes or (None,))
     ]
     settings = {tasks[0].name: tasks for tasks in trained}
+    patterns = needed.tasks if spec.tasks is None else spec.tasks
+    _check_cohort(cohort, [tasks[0] for tasks in trained], *tasks_by_name(catalog, patterns))
     return BenchmarkPlan(
         spec=spec,
         pretraining=tuple(tasks[0] for tasks in settings.values()),
-        tasks=needed.tasks if spec.tasks is None else spec.tasks,
+        tasks=patterns,
         baselines=baselines,
         seeds=needed.seeds if spec.seeds is None else spec.seeds,
         missingness=needed.missingness,
@@ -141,6 +148,37 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         settings={name: tasks for name, tasks in settings.items() if len(tasks) > 1},
         pair_sums=_PAIR_SUMS_SECTION in needed.sections,
     )
+
+
+def _check_cohort(
+    cohort: Cohort,
+    trained: Sequence[Pretraining],
+    evaluated: Sequence[EvaluationTask],
+    named: Collection[str],
+) -> None:
+    """Refuse tasks that need a modality or an outcome that a cohort's definition lacks.
+
+    Raises:
+        DefinitionError: with every task that does not apply.
+    """
+    forms = [cohort.modalities, *(modalities for _, modalities in cohort.layouts.values())]
+    known = list(dict.fromkeys(chain.from_iterable(forms)))
+    problems: list[Problem] = []
+    for task in trained:
+        if missing := [name for name in task.modalities if name not in known]:
+            sentence = (
+                f"task '{task.name}': cohort '{cohort.name}' has no {', '.join(missing)}; it has "
+                f"{', '.join(known)}. Name other tasks with --pretraining."
+            )
+            problems.append(Problem(sentence, "CS-F021"))
+    for task in evaluated:
+        if task.name in named:
+            try:
+                check_applies(task, cohort.name, known, list(cohort.outcomes))
+            except DefinitionError as error:
+                problems += error.problems
+    if problems:
+        raise DefinitionError(*problems, code="CS-F015")
 
 
 def _settings_to_train(

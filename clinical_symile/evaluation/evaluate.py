@@ -78,7 +78,7 @@ def evaluate(
         DefinitionError: the task does not apply to this store, or a pattern to the task.
         DataError: the task's candidate lists cannot be drawn.
     """
-    check_applies(task, store)
+    check_applies(task, store.cohort, store.modalities, store.outcomes)
     names = task.missingness if missingness is None else missingness
     patterns = [parse_pattern(name) for name in names]
     for pattern in patterns:

@@ -24,36 +24,31 @@ def run_name(task: str, seed: int) -> str:
     return "-".join([*task.split("/")[1:], str(seed)])
 
 
-def applicable_tasks(
-    catalog: Catalog,
-    store: CohortStore,
-    *,
-    patterns: Sequence[str] = (DEFAULT_TASKS,),
-) -> tuple[list[EvaluationTask], list[str]]:
-    """Select the tasks to evaluate on a store, and say which of the selected do not apply.
+def tasks_by_name(
+    catalog: Catalog, patterns: Sequence[str] = (DEFAULT_TASKS,)
+) -> tuple[list[EvaluationTask], set[str]]:
+    """Select the tasks to evaluate by their names, before there is a store.
 
     Args:
         catalog: the definitions.
-        store: the store to evaluate on.
         patterns: names; patterns with `*` among all retrieval and classification tasks; `default`
             for all of these but tasks with `default = false`. `!` before any of them leaves out
             what it matches.
 
     Returns:
-        The tasks, and a note for each task that a pattern matches but that does not apply.
+        The tasks, and the names of those that are given in full.
 
     Raises:
-        DefinitionError: a task given by name is unknown, of another kind, or does not apply; or
-            no task is left.
-        DataError: the candidates of a task given by name cannot be drawn.
+        DefinitionError: a task given by name is unknown or of another kind; or no task is left.
     """
     tasks: dict[str, EvaluationTask] = {}
-    notes = []
+    named: set[str] = set()
     excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for pattern in (pattern for pattern in patterns if not pattern.startswith("!")):
         by_name = "*" not in pattern and pattern != DEFAULT_TASKS
         if by_name:
             catalog.path("tasks", pattern)
+            named.add(pattern)
         for name in catalog.tasks:
             if not (pattern == DEFAULT_TASKS or fnmatch(name, pattern)):
                 continue
@@ -72,16 +67,48 @@ def applicable_tasks(
                 continue
             if DEFAULT_TASKS in excluded and task.default:
                 continue
-            try:
-                check_applies(task, store)
-                if isinstance(task, Retrieval):
-                    candidate_lists(task, store)
-            except (DefinitionError, DataError) as error:
-                if by_name:
-                    raise
-                notes += error.problems
-                continue
             tasks[name] = task
+    if not tasks:
+        raise DefinitionError(
+            f"no task among {', '.join(patterns)}. `clinical-symile list tasks` shows all.",
+            code="CS-F015",
+        )
+    return list(tasks.values()), named & tasks.keys()
+
+
+def applicable_tasks(
+    catalog: Catalog,
+    store: CohortStore,
+    *,
+    patterns: Sequence[str] = (DEFAULT_TASKS,),
+) -> tuple[list[EvaluationTask], list[str]]:
+    """Select the tasks to evaluate on a store, and say which of the selected do not apply.
+
+    Args:
+        catalog: the definitions.
+        store: the store to evaluate on.
+        patterns: see `tasks_by_name`.
+
+    Returns:
+        The tasks, and a note for each task that a pattern matches but that does not apply.
+
+    Raises:
+        DefinitionError: as `tasks_by_name`; or a task given by name, or every task, does not apply.
+        DataError: the candidates of a task given by name cannot be drawn.
+    """
+    selected, named = tasks_by_name(catalog, patterns)
+    tasks, notes = [], []
+    for task in selected:
+        try:
+            check_applies(task, store.cohort, store.modalities, store.outcomes)
+            if isinstance(task, Retrieval):
+                candidate_lists(task, store)
+        except (DefinitionError, DataError) as error:
+            if task.name in named:
+                raise
+            notes += error.problems
+            continue
+        tasks.append(task)
     if not tasks:
         raise DefinitionError(
             f"no task among {', '.join(patterns)} applies to cohort '{store.cohort}'. "
@@ -89,7 +116,7 @@ def applicable_tasks(
             *notes,
             code="CS-F015",
         )
-    return list(tasks.values()), list(dict.fromkeys(notes))
+    return tasks, list(dict.fromkeys(notes))
 
 
 def applicable_patterns(
@@ -156,16 +183,24 @@ def _refused(pattern: Pattern, inputs: Sequence[str]) -> Sequence[str]:
     return ()
 
 
-def check_applies(task: Retrieval | Classification, store: CohortStore) -> None:
-    """Refuse a task that needs a modality or an outcome that a store lacks.
+def check_applies(
+    task: EvaluationTask, cohort: str, modalities: Sequence[str], outcomes: Sequence[str]
+) -> None:
+    """Refuse a task that needs a modality or an outcome that a cohort lacks.
+
+    Args:
+        task: the task.
+        cohort: name of the cohort.
+        modalities: of the cohort.
+        outcomes: of the cohort.
 
     Raises:
         DefinitionError: with everything that is missing.
     """
-    problems = applicability_problems(task, store.modalities, store.outcomes)
+    problems = applicability_problems(task, modalities, outcomes)
     if problems:
         lacking = "; ".join(problem.removesuffix(".") for problem in problems)
         raise DefinitionError(
-            f"task '{task.name}' is not applicable to cohort '{store.cohort}': {lacking}.",
+            f"task '{task.name}' is not applicable to cohort '{cohort}': {lacking}.",
             code="CS-F015",
         )

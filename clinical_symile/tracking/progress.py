@@ -1,4 +1,4 @@
-"""Show progress bars on a terminal or in a notebook, and nothing elsewhere."""
+"""Show progress bars on a terminal or in a notebook, and lines with the time elsewhere."""
 
 import html
 import sys
@@ -6,17 +6,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from clinical_symile.formatting import format_duration
+
 # Called with the steps done and all steps.
 Progress = Callable[[int, int], None]
 # Makes a progress bar from its label.
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-# A notebook is sent a new picture of a bar at most this often.
-_SECONDS_BETWEEN = 0.1
+# A notebook is sent a new picture of a bar at most this often, and a log a new line.
+_SECONDS_BETWEEN, _SECONDS_BETWEEN_LINES = 0.1, 60.0
 
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """Show a bar while the context is open, if there is a terminal or a notebook to show it.
+    """Show a bar while the context is open, on standard error or in a notebook.
+
+    Where standard error is no terminal, lines with the time say when the stage begins, each minute
+    how far it is, and how long it took.
 
     Args:
         label: the words beside the bar.
@@ -38,7 +43,10 @@ def progress_bar(label: str) -> Iterator[Progress]:
         yield _notebook_bar(label)
         return
     if not console.is_terminal:
-        yield _ignore
+        started = time.monotonic()
+        _log(label)
+        yield _log_lines(label)
+        _log(f"{label}: done in {format_duration(time.monotonic() - started)}")
         return
     columns = (
         TextColumn("{task.description}"),
@@ -49,6 +57,23 @@ def progress_bar(label: str) -> Iterator[Progress]:
     with RichProgress(*columns, console=console) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _log_lines(label: str) -> Progress:
+    """Return a function that prints how far a stage is, at most once a minute."""
+    printed = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal printed
+        if time.monotonic() >= printed + _SECONDS_BETWEEN_LINES:
+            printed = time.monotonic()
+            _log(f"{label}: {done} of {total}")
+
+    return update
+
+
+def _log(line: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def _notebook_bar(label: str) -> Progress:

@@ -79,6 +79,20 @@ def test_only_a_report_that_shows_the_ceiling_of_sums_over_pairs_computes_it(cat
         ({"baselines": ("prevalenc",)}, "unknown baseline 'prevalenc'; did you mean 'prevalence'"),
         ({"overrides": ("epoch=3",)}, "epoch"),
         ({"recipes": ("basic", "strnog")}, "recipe"),
+        ({"tasks": ("retrieval/cxr_given_ecg_lab",)}, "did you mean 'retrieval/cxr_given_ecg_labs"),
+        ({"tasks": ("pretraining/clip",)}, "is of kind pretraining"),
+        ({"tasks": ("!default",)}, "no task among !default"),
+        ({"tasks": ("classification/in_hospital_mortality",)}, "codes no outcome"),
+        (
+            {
+                "pretraining": ("pretraining/clip",),
+                "overrides": (
+                    'modalities=["cxr", "ecg", "labs", "pet"]',
+                    'encoders.pet={name="mlp"}',
+                ),
+            },
+            "cohort 'synthetic' has no pet; it has cxr, ecg, labs",
+        ),
     ],
 )
 def test_an_unknown_name_is_an_error_with_the_nearest_one(

@@ -1,5 +1,6 @@
 """Run commands as a user types them."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from tests.helpers.hospital import Hospital
 from tests.helpers.quick import with_few_resamples_everywhere
 from tests.helpers.shared_build import built_once
 from tests.helpers.synthetic import TINY
+
+# A line of the log without a terminal: the time, then the stage.
+STAGE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 
 @pytest.fixture
@@ -33,10 +37,14 @@ def run(
 
 @pytest.fixture
 def refused(run: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
-    """A function that runs a command that must fail: what it says, a sentence for each problem."""
+    """A function that runs a command that must fail: what it says, a sentence for each problem.
+
+    The stages that began before are left out.
+    """
 
     def refused(*arguments: str | Path) -> str:
-        status, shown, said = run(*arguments)
+        status, shown, log = run(*arguments)
+        said = "\n".join(line for line in log.splitlines() if not STAGE.match(line))
         assert status == 1
         assert shown == ""
         assert all(line.startswith("error: ") for line in said.splitlines())

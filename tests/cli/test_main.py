@@ -80,6 +80,20 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ("benchmark benchmark --cohort syntetic --out b", "did you mean 'synthetic'?"),
         ("benchmark benchmark --cohort synthetic --out b --seeds 0,x", "expected a whole number"),
         ("benchmark benchmark --cohort synthetic --out b --tasks ,", "--tasks: is empty"),
+        ("benchmark benchmark --cohort synthetic --out b --tasks nothing/*", "no task among"),
+        (
+            "benchmark benchmark --cohort synthetic --out b --tasks retrieval/cxr_given_ecg_lab",
+            "did you mean 'retrieval/cxr_given_ecg_labs'?",
+        ),
+        (
+            "benchmark benchmark --cohort synthetic --out b --tasks pretraining/symile",
+            "is of kind pretraining; expected retrieval or classification",
+        ),
+        (
+            "benchmark benchmark --cohort synthetic --out b "
+            "--tasks classification/in_hospital_mortality",
+            "is not applicable to cohort 'synthetic': it codes no outcome",
+        ),
         ("benchmark benchmark --cohort synthetic --out b --set norm=l3", "norm is 'l3'"),
         ("benchmark benchmark --cohort synthetic --out b --generate subject=3", "'subjects'"),
         ("benchmark benchmark --cohort synthetic --out b --generate flip=5.0", "flip is 5.0"),

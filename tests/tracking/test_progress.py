@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 from types import SimpleNamespace
 
@@ -41,9 +42,35 @@ def test_a_notebook_shows_a_bar_without_any_further_package(monkeypatch: pytest.
     assert shown[-1].endswith("100/100")
 
 
-@pytest.mark.parametrize("bar", [progress_bar, no_progress_bar])
-def test_a_file_or_a_pipe_shows_nothing(bar, capsys: pytest.CaptureFixture[str]):
-    with bar("Train") as update:
+def test_a_file_or_a_pipe_gets_lines_with_time_and_stage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    now = 0.0
+    monkeypatch.setattr("clinical_symile.tracking.progress.time.monotonic", lambda: now)
+    with progress_bar("Train symile-0") as update:
+        for done in range(131):
+            now = float(done)
+            update(done, 131)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    times = [line[:19] for line in shown.err.splitlines()]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", time) for time in times)
+    assert [line[20:] for line in shown.err.splitlines()] == [
+        "Train symile-0",
+        "Train symile-0: 60 of 131",
+        "Train symile-0: 120 of 131",
+        "Train symile-0: done in 2 min 10 s",
+    ]
+
+
+def test_a_stage_that_fails_is_not_said_to_be_done(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(OSError, match="full"), progress_bar("Train"):
+        raise OSError("full")
+    assert "done" not in capsys.readouterr().err
+
+
+def test_without_a_bar_nothing_is_shown(capsys: pytest.CaptureFixture[str]):
+    with no_progress_bar("Train") as update:
         update(3, 4)
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "")
