@@ -57,9 +57,10 @@ def argument_problems(component: ComponentConfig, family: Family, *, where: str)
     except DefinitionError as error:
         return [problem.at(where) for problem in error.problems]
     given = component.arguments.keys()
+    names = dict.fromkeys(known)
     return [
         *(
-            f"{where}: {unknown_name_message(key, dict.fromkeys(known), what='argument')}"
+            f"{where}: {unknown_name_message(key, names, what='argument', to=component.name)}"
             for key in sorted(given - known)
         ),
         *(

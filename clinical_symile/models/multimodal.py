@@ -153,8 +153,8 @@ def build_model(
         spread: encoders give a mean and a log variance; see `MultimodalEncoder`.
 
     Raises:
-        DefinitionError: an encoder does not accept the arguments of the task, or shall run in
-            chunks and normalises over the batch.
+        DefinitionError: an encoder does not accept the arguments of the task, shall run in chunks
+            and normalises over the batch, or shall give tokens of Gaussians.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -169,6 +169,12 @@ def build_model(
                 )
             except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
+            if spread and named.arguments.get("tokens", 1) != 1:
+                problems.append(
+                    f"task '{task.name}': encoders.{name}: tokens is {named.arguments['tokens']}, "
+                    f"but the objective '{task.objective.name}' reads means and variances, not "
+                    "tokens. Leave tokens out."
+                )
         problems += _chunking_problems(task, encoders)
         if problems:
             raise DefinitionError(*problems, code="CS-F020")

@@ -126,11 +126,21 @@ def forget_plugins() -> None:
     _all_plugins.cache_clear()
 
 
-def unknown_name_message(name: str, names: Mapping[str, Any], *, what: str) -> str:
-    """Return the sentence for an unknown name, with the nearest known one."""
+def unknown_name_message(
+    name: str, names: Mapping[str, Any], *, what: str, to: str | None = None
+) -> str:
+    """Return the sentence for an unknown name, with the nearest known one.
+
+    Args:
+        name: the unknown name.
+        names: those that are known.
+        what: the kind in the singular.
+        to: the object that knows them, if its name tells the reader more.
+    """
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
-    return f"unknown {what} '{name}'{hint} Known: {', '.join(sorted(names))}."
+    known = f"Known to '{to}'" if to else "Known"
+    return f"unknown {what} '{name}'{hint} {known}: {', '.join(sorted(names)) or 'none'}."
 
 
 def resolve(name: str, family: Family) -> Any:

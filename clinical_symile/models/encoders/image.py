@@ -19,6 +19,13 @@ from torch.nn import functional
 from torchvision.models import ResNet as TorchvisionResNet
 
 from clinical_symile.errors import DefinitionError
+from clinical_symile.models.encoders._places import (
+    BlockLinear,
+    EqualCells,
+    give_places,
+    image_grid,
+    require_tokens,
+)
 from clinical_symile.models.encoders._validation import require_counts, require_lists
 from clinical_symile.registry.source import describe_as
 
@@ -40,10 +47,13 @@ class SmallCnn(nn.Module):
         dim: width of the output.
         size_px: images are first reduced to this height and width, by averaging.
         channels: the channels of each convolution.
+        tokens: the number of blocks of the output. With 2 or more the last layer reads equal cells
+            of the feature map, each for a block of its own.
 
     Raises:
         ValueError: a size is no whole number of 1 or more, there is no convolution, or the image is
-            too small to be halved by each convolution.
+            too small to be halved by each convolution; `tokens` does not divide `dim`, or its grid
+            does not divide the feature map.
     """
 
     display_name = "small CNN"
@@ -58,6 +68,7 @@ class SmallCnn(nn.Module):
         *,
         size_px: int = 64,
         channels: Sequence[int] = (16, 32, 64),
+        tokens: int = 1,
     ):
         require_counts(size_px=size_px)
         require_lists(channels=channels)
@@ -81,6 +92,10 @@ class SmallCnn(nn.Module):
         flatten, last = self.network.final
         assert isinstance(last, nn.Linear)  # as MONAI builds it
         centre = nn.BatchNorm1d(last.in_features, affine=False)
+        grid, places = image_grid(tokens), [-(-size_px // 2 ** len(channels))] * 2
+        require_tokens(tokens, dim=dim, places=places, grid=grid)
+        if tokens > 1:
+            flatten, last = EqualCells(grid, places), BlockLinear(tokens, last.in_features, dim)
         self.network.final = nn.Sequential(flatten, centre, last)
 
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
@@ -97,7 +112,9 @@ class SmallCnn(nn.Module):
         "https://arxiv.org/abs/1512.03385"
     ),
 )
-def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
+def resnet18(
+    shape: tuple[int, ...], dim: int, *, weights: str | None = None, tokens: int = 1
+) -> nn.Module:
     """Build torchvision's ResNet-18 on the gray image, repeated over three channels.
 
     Args:
@@ -105,11 +122,16 @@ def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) ->
         dim: width of the output; replaces the classes.
         weights: a local file of weights (safetensors, or PyTorch's format without code), or None
             for random weights. Nothing is downloaded.
+        tokens: the number of blocks of the output, each of the average over one part of the image;
+            see `give_places`.
 
     Raises:
         DefinitionError: the file is missing or does not fit the network.
+        ValueError: `tokens` does not divide `dim`, or the feature map has fewer places.
     """
-    return _GrayInput(_with_weights(torchvision.models.resnet18(), dim, weights))
+    network = _loaded(torchvision.models.resnet18(), weights)
+    give_places(network, dim, shape[1:], image_grid(tokens))
+    return _GrayInput(network)
 
 
 @describe_as(
@@ -122,7 +144,9 @@ def resnet18(shape: tuple[int, ...], dim: int, *, weights: str | None = None) ->
         "https://arxiv.org/abs/1512.03385"
     ),
 )
-def resnet50(shape: tuple[int, ...], dim: int, *, weights: str | None = None) -> nn.Module:
+def resnet50(
+    shape: tuple[int, ...], dim: int, *, weights: str | None = None, tokens: int = 1
+) -> nn.Module:
     """Build torchvision's ResNet-50, the X-ray encoder of Saporta et al. 2024, section 5.3.
 
     Args:
@@ -130,11 +154,16 @@ def resnet50(shape: tuple[int, ...], dim: int, *, weights: str | None = None) ->
         dim: width of the output; replaces the classes.
         weights: a local file of weights (safetensors, or PyTorch's format without code), or None
             for random weights. Nothing is downloaded.
+        tokens: the number of blocks of the output, each of the average over one part of the image;
+            see `give_places`.
 
     Raises:
         DefinitionError: the file is missing or does not fit the network.
+        ValueError: `tokens` does not divide `dim`, or the feature map has fewer places.
     """
-    return _GrayInput(_with_weights(torchvision.models.resnet50(), dim, weights))
+    network = _loaded(torchvision.models.resnet50(), weights)
+    give_places(network, dim, shape[1:], image_grid(tokens))
+    return _GrayInput(network)
 
 
 class _GrayInput(nn.Module):
@@ -153,11 +182,10 @@ class _GrayInput(nn.Module):
         return self.network((image - self.mean) / self.std)
 
 
-def _with_weights(network: TorchvisionResNet, dim: int, weights: str | None) -> nn.Module:
-    """Load weights, if given, and replace the classification layer."""
+def _loaded(network: TorchvisionResNet, weights: str | None) -> TorchvisionResNet:
+    """Load weights, if given."""
     if weights is not None:
         _load(network, Path(weights))
-    network.fc = nn.Linear(network.fc.in_features, dim)
     return network
 
 

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clinical_symile.models.encoders._places import require_tokens
 from clinical_symile.models.encoders._validation import require_lists
 
 
@@ -23,9 +25,13 @@ class Mlp(nn.Module):
         dim: width of the output.
         hidden: widths of the hidden layers.
         centred: True centres and scales the vector over the batch first, see `SmallCnn`.
+        tokens: the number of blocks of the output. With 2 or more each has a perceptron of its own,
+            of the same hidden widths, over a group of neighbours on the last axis, such as analytes
+            in the order of the panel. Sizes of groups differ by at most one.
 
     Raises:
-        ValueError: a width is no whole number of 1 or more.
+        ValueError: a width is no whole number of 1 or more, or `tokens` does not divide `dim` or is
+            above the length of the last axis.
     """
 
     display_name = "MLP"
@@ -42,16 +48,43 @@ class Mlp(nn.Module):
         *,
         hidden: Sequence[int] = (256, 1024),
         centred: bool = False,
+        tokens: int = 1,
     ):
         require_lists(hidden=hidden)
+        require_tokens(tokens, dim=dim, places=shape[-1:], grid=[tokens])
         super().__init__()
-        layers: list[nn.Module] = [nn.Flatten()]
-        if centred:
-            layers.append(nn.BatchNorm1d(prod(shape), affine=False))
-        for width_in, width_out in pairwise((prod(shape), *hidden)):
-            layers += [nn.Linear(width_in, width_out), nn.GELU()]
-        self.network = nn.Sequential(*layers, nn.Linear((prod(shape), *hidden)[-1], dim))
+        if tokens == 1:
+            self.network: nn.Module = _perceptron(prod(shape), dim, hidden, centred=centred)
+        else:
+            self.network = _Groups(shape, dim, hidden, centred=centred, groups=tokens)
 
     def forward(self, vector: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
         return self.network(vector)
+
+
+class _Groups(nn.Module):
+    """A perceptron for each group of neighbours on the last axis; their outputs are joined."""
+
+    def __init__(
+        self, shape: tuple[int, ...], dim: int, hidden: Sequence[int], *, centred: bool, groups: int
+    ):
+        super().__init__()
+        parts = torch.empty(shape, device="meta").tensor_split(groups, dim=-1)
+        self.networks = nn.ModuleList(
+            _perceptron(part.numel(), dim // groups, hidden, centred=centred) for part in parts
+        )
+
+    def forward(self, vector: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample dim"]:
+        parts = vector.tensor_split(len(self.networks), dim=-1)
+        encoded = [network(part) for network, part in zip(self.networks, parts, strict=True)]
+        return torch.cat(encoded, dim=1)
+
+
+def _perceptron(size: int, dim: int, hidden: Sequence[int], *, centred: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Flatten()]
+    if centred:
+        layers.append(nn.BatchNorm1d(size, affine=False))
+    for width_in, width_out in pairwise((size, *hidden)):
+        layers += [nn.Linear(width_in, width_out), nn.GELU()]
+    return nn.Sequential(*layers, nn.Linear((size, *hidden)[-1], dim))

@@ -12,9 +12,16 @@ from monai.networks.nets.resnet import ResNet, ResNetBlock
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clinical_symile.models.encoders._places import (
+    BlockLinear,
+    PooledPlaces,
+    give_places,
+    require_tokens,
+)
 from clinical_symile.models.encoders._validation import require_counts
 
 _STORED_RATE_HZ = 500
+_STAGES_STRIDE = 16  # of all that follows the first convolution of MONAI's ResNet
 
 
 class ResNet1d(nn.Module):
@@ -29,9 +36,13 @@ class ResNet1d(nn.Module):
         stem_stride: stride of the first convolution, whose kernel spans four strides.
         width: channels of the first stage; each further stage doubles them.
         blocks: basic blocks in each of the four stages.
+        tokens: the number of blocks of the output. With 2 or more each is a linear function of the
+            average over one segment of time, with weights of its own. What the last layer averages
+            has seen more of the recording than its segment.
 
     Raises:
-        ValueError: a setting is no whole number of 1 or more, or the rate does not divide 500 Hz.
+        ValueError: a setting is no whole number of 1 or more, the rate does not divide 500 Hz, or
+            `tokens` does not divide `dim` or is above the length of the last feature map.
     """
 
     display_name = "1-D ResNet"
@@ -50,6 +61,7 @@ class ResNet1d(nn.Module):
         stem_stride: int = 2,
         width: int = 32,
         blocks: int = 1,
+        tokens: int = 1,
     ):
         require_counts(
             sampling_rate_hz=sampling_rate_hz, stem_stride=stem_stride, width=width, blocks=blocks
@@ -73,7 +85,12 @@ class ResNet1d(nn.Module):
         )
         last = self.network.fc
         assert last is not None  # it is None only for networks without a last layer
-        centre = nn.BatchNorm1d(last.in_features, affine=False)
+        length = -(-(shape[1] // self.step) // (_STAGES_STRIDE * stem_stride))
+        require_tokens(tokens, dim=dim, places=[length], grid=[tokens])
+        if tokens > 1:
+            self.network.add_module("avgpool", PooledPlaces([tokens]))
+            last = BlockLinear(tokens, tokens * last.in_features, dim)
+        centre = nn.BatchNorm1d(tokens * 8 * width, affine=False)
         self.network.add_module("fc", nn.Sequential(centre, last))
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
@@ -90,6 +107,11 @@ class ResNet18Raster(nn.Module):
     Args:
         shape: `(lead, time)`.
         dim: width of the output; replaces the classes.
+        tokens: the number of blocks of the output, each of the average over one segment of time;
+            see `give_places`.
+
+    Raises:
+        ValueError: `tokens` does not divide `dim`, or the feature map is shorter.
     """
 
     display_name = "ResNet-18 on a raster"
@@ -99,11 +121,11 @@ class ResNet18Raster(nn.Module):
         "https://arxiv.org/abs/2411.01053 (section 5.3, ECG encoder)"
     )
 
-    def __init__(self, shape: tuple[int, ...], dim: int):
+    def __init__(self, shape: tuple[int, ...], dim: int, *, tokens: int = 1):
         super().__init__()
         network = torchvision.models.resnet18()
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        network.fc = nn.Linear(network.fc.in_features, dim)
+        give_places(network, dim, (shape[1], shape[0]), (tokens, 1))
         self.network = network
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:

@@ -1,5 +1,7 @@
 """No registered objective, missing-modality method, encoder or augmentation leaks."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -43,7 +45,9 @@ def test_no_missing_modality_method_leaks(name):
 
 @pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
 def test_no_encoder_leaks(name):
-    assert list(encoder_leaks(resolve(name, ENCODERS))) == []
+    encoder = resolve(name, ENCODERS)
+    assert list(encoder_leaks(encoder)) == []
+    assert list(encoder_leaks(partial(encoder, tokens=2))) == []
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clinical_symile.registry.base import resolve
+from clinical_symile.registry.base import keyword_arguments, resolve
 from clinical_symile.registry.families import ENCODERS
 
 # The shape that is read, and what makes an encoder small, by the module it is in.
@@ -18,16 +18,21 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 DIM = 6
 
-pytestmark = pytest.mark.parametrize("name", ENCODERS)
+CASES = [(name, 1) for name in ENCODERS] + [
+    (name, 2) for name in ENCODERS if "tokens" in keyword_arguments(name, ENCODERS)[0]
+]
+
+pytestmark = pytest.mark.parametrize(("name", "tokens"), CASES)
 
 
 def _shape(name: str) -> tuple[int, ...]:
     return SHAPES[ENCODERS[name].partition(":")[0].rpartition(".")[2]]
 
 
-def _encoder(name: str, *, seed: int = 0) -> nn.Module:
+def _encoder(name: str, tokens: int, *, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return resolve(name, ENCODERS)(_shape(name), DIM, **SMALL.get(name, {}))
+    several = {} if tokens == 1 else {"tokens": tokens}
+    return resolve(name, ENCODERS)(_shape(name), DIM, **SMALL.get(name, {}), **several)
 
 
 @pytest.fixture(autouse=True)
@@ -41,15 +46,15 @@ def inputs(name: str, generator: torch.Generator) -> Tensor:
     return torch.rand(3, *_shape(name), generator=generator)
 
 
-def test_a_batch_becomes_one_vector_per_sample(name: str, inputs: Tensor) -> None:
-    z = _encoder(name)(inputs)
+def test_a_batch_becomes_one_vector_per_sample(name: str, tokens: int, inputs: Tensor) -> None:
+    z = _encoder(name, tokens)(inputs)
     assert z.shape == (3, DIM)
     assert z.dtype == torch.float32
     assert z.isfinite().all()
 
 
-def test_gradients_reach_every_parameter(name: str, inputs: Tensor) -> None:
-    encoder = _encoder(name)
+def test_gradients_reach_every_parameter(name: str, tokens: int, inputs: Tensor) -> None:
+    encoder = _encoder(name, tokens)
     encoder(inputs).square().sum().backward()
     without = [
         parameter_name
@@ -59,15 +64,19 @@ def test_gradients_reach_every_parameter(name: str, inputs: Tensor) -> None:
     assert without == []
 
 
-def test_the_same_seed_gives_the_same_weights(name: str, inputs: Tensor) -> None:
-    first, second, other = _encoder(name), _encoder(name), _encoder(name, seed=1)
+def test_the_same_seed_gives_the_same_weights(name: str, tokens: int, inputs: Tensor) -> None:
+    first, second, other = (
+        _encoder(name, tokens),
+        _encoder(name, tokens),
+        _encoder(name, tokens, seed=1),
+    )
     for key, weights in first.state_dict().items():
         assert torch.equal(weights, second.state_dict()[key])
     assert not torch.equal(first.eval()(inputs), other.eval()(inputs))
 
 
-def test_a_sample_is_encoded_alike_in_any_company(name: str, inputs: Tensor) -> None:
-    encoder = _encoder(name).eval()
+def test_a_sample_is_encoded_alike_in_any_company(name: str, tokens: int, inputs: Tensor) -> None:
+    encoder = _encoder(name, tokens).eval()
     together = encoder(inputs)
     for sample in range(3):
         torch.testing.assert_close(
@@ -75,6 +84,6 @@ def test_a_sample_is_encoded_alike_in_any_company(name: str, inputs: Tensor) -> 
         )
 
 
-def test_different_inputs_give_different_vectors(name: str, inputs: Tensor) -> None:
-    z = _encoder(name).eval()(inputs)
+def test_different_inputs_give_different_vectors(name: str, tokens: int, inputs: Tensor) -> None:
+    z = _encoder(name, tokens).eval()(inputs)
     assert not torch.allclose(z[0], z[1])
