@@ -1,7 +1,6 @@
 """Add an external model to a benchmark: evaluate its file, compare it with the runs, report."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,7 @@ from clinical_symile.reporting.benchmark_report import (
 )
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.refusal import remove_if_refused
 from clinical_symile.tracking.run import Run
 
 _REPORT = "benchmark"
@@ -86,7 +86,13 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
 
     Raises:
         DataError: the file is wrong, or the folder holds another store or a run of this name.
+            Nothing of the file stays in the folder.
     """
+    return _add(lambda: _read_predictions(file, target), target)
+
+
+def _read_predictions(file: Path, target: ExternalRun) -> _Submission:
+    """Read a file of predicted risks, and open its store or write it."""
     predictions = read_predictions(file)
     notes: list[str] = [*predictions.notes]
     record = {
@@ -115,11 +121,8 @@ def add_predictions(file: Path, target: ExternalRun) -> Benchmark:
     predictor, unused = external_risk_predictor(
         predictions, store, outcomes=outcomes, patterns=patterns
     )
-    return _add(
-        _Submission(
-            predictor=predictor, store=store, tasks=tasks, record=record, notes=[*notes, *unused]
-        ),
-        target,
+    return _Submission(
+        predictor=predictor, store=store, tasks=tasks, record=record, notes=[*notes, *unused]
     )
 
 
@@ -138,6 +141,13 @@ def add_embeddings(
     Raises:
         DataError: the file or the folder is not as expected.
     """
+    return _add(lambda: _read_embeddings(file, target, objective, similarity), target)
+
+
+def _read_embeddings(
+    file: Path, target: ExternalRun, objective: str, similarity: str | None
+) -> _Submission:
+    """Read a file of embeddings, and open its store."""
     embeddings, store = read_embeddings(file), target.opened_store("Embeddings")
     similarity = similarity or declared_similarity(objective)
     record = {
@@ -158,15 +168,12 @@ def add_embeddings(
         for task in applicable
         if task not in tasks
     ]
-    return _add(
-        _Submission(
-            predictor=predictor,
-            store=store,
-            tasks=tasks,
-            record=record,
-            notes=[*embeddings.notes, *scaled, *target.relevant(notes), *lacking],
-        ),
-        target,
+    return _Submission(
+        predictor=predictor,
+        store=store,
+        tasks=tasks,
+        record=record,
+        notes=[*embeddings.notes, *scaled, *target.relevant(notes), *lacking],
     )
 
 
@@ -180,6 +187,11 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
     Raises:
         DataError: the file or the folder is not as expected.
     """
+    return _add(lambda: _read_scores(file, target), target)
+
+
+def _read_scores(file: Path, target: ExternalRun) -> _Submission:
+    """Read a file of scores, and open its store."""
     scores, store = read_pair_scores(file), target.opened_store("Scores")
     record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
     applicable, _ = applicable_tasks(target.catalog, store, patterns=target.tasks)
@@ -191,15 +203,12 @@ def add_scores(file: Path, target: ExternalRun) -> Benchmark:
             code="CS-M013",
         )
     predictor, notes = external_pairs_predictor(scores, tasks[0], store)
-    return _add(
-        _Submission(
-            predictor=predictor,
-            store=store,
-            tasks=tasks,
-            record=record,
-            notes=[*scores.notes, *notes],
-        ),
-        target,
+    return _Submission(
+        predictor=predictor,
+        store=store,
+        tasks=tasks,
+        record=record,
+        notes=[*scores.notes, *notes],
     )
 
 
@@ -213,6 +222,11 @@ def add_run_of_another_cohort(validation: ExternalValidation, target: ExternalRu
     Raises:
         DataError: the folder is of another store, or samples count as missing that the store has.
     """
+    return _add(lambda: _read_validation(validation, target), target)
+
+
+def _read_validation(validation: ExternalValidation, target: ExternalRun) -> _Submission:
+    """Choose the tasks of a run of another cohort, and write its record."""
     store, before = validation.store, open_store(validation.store.path)
     if store.digest != before.digest:
         raise DataError(
@@ -224,15 +238,12 @@ def add_run_of_another_cohort(validation: ExternalValidation, target: ExternalRu
     applicable, unfit = applicable_tasks(target.catalog, store, patterns=target.tasks)
     tasks = [task for task in applicable if set(task.modalities) <= {*validation.modalities}]
     write_validation_record(validation, target.run)
-    return _add(
-        _Submission(
-            predictor=validation.predictor(),
-            store=store,
-            tasks=tasks,
-            record=validation.record(),
-            notes=[*validation.notes, *target.relevant(unfit)],
-        ),
-        target,
+    return _Submission(
+        predictor=validation.predictor(),
+        store=store,
+        tasks=tasks,
+        record=validation.record(),
+        notes=[*validation.notes, *target.relevant(unfit)],
     )
 
 
@@ -243,8 +254,16 @@ def _own_store(predictions: Predictions, out: Path) -> CohortStore:
     return write_store(predictions, out / "store")
 
 
-def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
+def _add(read: Callable[[], _Submission], target: ExternalRun) -> Benchmark:
     """Evaluate a submission, then finish the benchmark with the runs that are already there."""
+    with lock_folder(target.out):
+        with remove_if_refused(target.out, target.out / "store", target.run.path):
+            evaluated = _evaluate(read(), target)
+        return finalize_benchmark(evaluated, catalog=target.catalog, bar=target.bar)
+
+
+def _evaluate(submission: _Submission, target: ExternalRun) -> EvaluatedRuns:
+    """Evaluate a submission on its tasks; return it with the runs that are already there."""
     store, tasks, record = submission.store, submission.tasks, submission.record
     if not tasks:
         raise DataError(
@@ -252,37 +271,35 @@ def _add(submission: _Submission, target: ExternalRun) -> Benchmark:
             "--tasks, or leave --store out if the file has labels.",
             code="CS-M013",
         )
-    with lock_folder(target.out):
-        before = _benchmark_record(target.out, store)
-        check_not_taken(target.run, record)
-        check_folder(target.run.path)
-        known = benchmark_tasks(before, catalog=target.catalog)
-        _write_record(target.run, record, store)
-        with target.bar(f"Evaluate {target.name}") as progress:
-            for number, task in enumerate(tasks, start=1):
-                evaluate_and_save(
-                    target.run, task, submission.predictor, store, seed=0, missingness=None
-                )
-                progress(number, len(tasks))
-        if all(row.low is None for row in target.run.results):
-            _refuse_without_results(target, submission)
-        others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
-        evaluated = EvaluatedRuns(
-            out=target.out,
-            report=before["report"],
-            store=store,
-            runs=(*(Run(path_in(target.out / "runs", name)) for name in others), target.run),
-            tasks=tuple({**known, **{task.name: task for task in tasks}}.values()),
-            notes=tuple(dict.fromkeys([*before["notes"], *submission.notes])),
-            description=before["description"],
-            margin=before.get("margin"),
-            started=target.started,
-        )
-        return finalize_benchmark(evaluated, catalog=target.catalog, bar=target.bar)
+    before = _benchmark_record(target.out, store)
+    check_not_taken(target.run, record)
+    check_folder(target.run.path)
+    known = benchmark_tasks(before, catalog=target.catalog)
+    _write_record(target.run, record, store)
+    with target.bar(f"Evaluate {target.name}") as progress:
+        for number, task in enumerate(tasks, start=1):
+            evaluate_and_save(
+                target.run, task, submission.predictor, store, seed=0, missingness=None
+            )
+            progress(number, len(tasks))
+    if all(row.low is None for row in target.run.results):
+        _refuse_without_results(target, submission)
+    others = [name for name in before["runs"] if name not in (target.name, ORACLE)]
+    return EvaluatedRuns(
+        out=target.out,
+        report=before["report"],
+        store=store,
+        runs=(*(Run(path_in(target.out / "runs", name)) for name in others), target.run),
+        tasks=tuple({**known, **{task.name: task for task in tasks}}.values()),
+        notes=tuple(dict.fromkeys([*before["notes"], *submission.notes])),
+        description=before["description"],
+        margin=before.get("margin"),
+        started=target.started,
+    )
 
 
 def _refuse_without_results(target: ExternalRun, submission: _Submission) -> None:
-    """Refuse a file without any interval, with the reasons; nothing of it stays in the folder.
+    """Refuse a file without any interval, with the reasons.
 
     Raises:
         DataError: always.
@@ -305,10 +322,6 @@ def _refuse_without_results(target: ExternalRun, submission: _Submission) -> Non
         else f"the store has {_counted(n_subjects, 'subject')}"
     )
     problems = [f"{file}: no interval can be computed; {about}: {reason}" for reason in reasons]
-    shutil.rmtree(target.run.path)
-    if not (target.out / BENCHMARK_FILE).is_file() and target.store is None:
-        # Otherwise its samples would be those that the next file must have.
-        shutil.rmtree(store.path)
     raise DataError(*problems, code="CS-M027")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.data.store import CohortStore
-from clinical_symile.files import write_text
+from clinical_symile.files import lock_folder, write_text
 from clinical_symile.formatting import format_parts, format_within
 from clinical_symile.tracking.snapshot import DATASET_FILE
 
@@ -37,7 +37,8 @@ def write_summary(folder: Path, store: CohortStore) -> None:
     """Write `dataset.json` into a run's folder, unless it is there already."""
     path, text = folder / DATASET_FILE, json.dumps(store_summary(store), ensure_ascii=False)
     if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
+        with lock_folder(folder):  # the run's, so that its checksums list the file
+            write_text(path, text)
 
 
 def _lines(name: str, about: Mapping[str, Any], units: Sequence[str]) -> list[dict[str, str]]:

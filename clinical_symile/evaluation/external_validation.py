@@ -42,6 +42,7 @@ from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.refusal import remove_if_refused
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner, load_learner
 from clinical_symile.training.start import ancestors, trained_on_another_store
@@ -206,7 +207,7 @@ def evaluate_other_cohort(
         DataError: the folder holds another run.
     """
     store, seed = validation.store, validation.seed
-    with lock_folder(target.path):
+    with lock_folder(target.path), remove_if_refused(target.path):
         check_folder(target.path)
         write_validation_record(validation, target)
         for number, task in enumerate(tasks, start=1):

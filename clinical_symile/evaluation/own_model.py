@@ -16,6 +16,7 @@ from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
+from clinical_symile.tracking.refusal import remove_if_refused
 from clinical_symile.tracking.results import Result, SkippedResult
 from clinical_symile.tracking.run import Run
 
@@ -52,23 +53,22 @@ def evaluate_model(
     check_run_name(name, where="name")
     predictor = as_predictor(model, store, objective=objective)
     if run is not None:
-        with lock_folder(run.path):
+        with lock_folder(run.path), remove_if_refused(run.path):
             check_folder(run.path)
             _write_record(run, model, store)
+            for number, task in enumerate(tasks, start=1):
+                patterns = None if missingness is None else missingness[task.name]
+                evaluate_and_save(run, task, predictor, store, 0, patterns)
+                progress(number, len(tasks))
+        return run.results, run.unscored
     results, skipped = [], []
     for number, task in enumerate(tasks, start=1):
         patterns = None if missingness is None else missingness[task.name]
-        if run is None:
-            made = evaluate(task, predictor, store=store, run=name, seed=0, missingness=patterns)
-            results += made.results
-            skipped += made.unscored
-        else:
-            with lock_folder(run.path):
-                evaluate_and_save(run, task, predictor, store, 0, patterns)
+        made = evaluate(task, predictor, store=store, run=name, seed=0, missingness=patterns)
+        results += made.results
+        skipped += made.unscored
         progress(number, len(tasks))
-    if run is None:
-        return results, skipped
-    return run.results, run.unscored
+    return results, skipped
 
 
 def _write_record(run: Run, model: Any, store: CohortStore) -> None:

@@ -25,6 +25,7 @@ from clinical_symile.registry.families import BASELINES
 from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance, run_origin
+from clinical_symile.tracking.refusal import remove_if_refused
 from clinical_symile.tracking.run import Run
 
 
@@ -93,7 +94,7 @@ def evaluate_reference(
     Raises:
         DataError: the folder holds a run of another kind.
     """
-    with lock_folder(run.path):
+    with lock_folder(run.path), remove_if_refused(run.path):
         _refuse_other_kinds(run, kind="baseline")
         check_folder(run.path)
         if not run.is_finished or any(
@@ -123,7 +124,7 @@ def evaluate_oracle(
         return None
     oracle = load_object(generator["oracle"], what="oracle")(store)
     predictor = OraclePredictor(oracle, store)
-    with lock_folder(run.path):
+    with lock_folder(run.path), remove_if_refused(run.path):
         _refuse_other_kinds(run, kind="oracle")
         check_folder(run.path)
         gone = missing_files(run.path)

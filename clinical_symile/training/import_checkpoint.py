@@ -96,8 +96,8 @@ def import_checkpoint(file: Path, *, catalog: Catalog, store: CohortStore, run: 
     }
     with lock_folder(run.path):
         save_weights(learner, run)
-        run.write_metadata(record)
         write_inputs(run.path, store)
+        run.write_metadata(record)  # last: it says that the run is finished
     return notes
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from clinical_symile.benchmarking import external
 from clinical_symile.benchmarking.external import ExternalRun, add_embeddings, add_predictions
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
@@ -20,6 +21,7 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.tracking.run import Run
 from tests.helpers.synthetic import quiet
 
 DETERIORATION = "classification/deterioration"
@@ -128,6 +130,39 @@ def test_without_a_store_a_file_under_other_patterns_is_refused_and_mended_in_it
     with pytest.raises(DataError, match=r"no task has, without-ecg; expected observed\."):
         include(table.assign(missingness="without-ecg"), store=None)
     assert include(table, store=None).results
+
+
+def test_a_refused_file_leaves_nothing_in_a_new_folder_and_changes_no_other(
+    include: Callable,
+    rng: np.random.Generator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, out = _carebench(rng), tmp_path / "out"
+    table = table.rename(columns={"predictions": "probability", "labels": "label"})
+    table = table.assign(sample=range(len(table)))
+    for wrong in (table.assign(missingness="without-ecg"), table[:1]):
+        with pytest.raises(DataError):
+            include(wrong, store=None)
+        assert not out.exists()
+    include(table, store=None)
+
+    def content() -> dict[Path, bytes]:  # an empty lock stays on purpose
+        files = [path for path in out.rglob("*") if path.suffix != ".lock"]
+        return {path: path.read_bytes() for path in files if path.is_file()}
+
+    before = content()
+    with pytest.raises(DataError, match="labels are not those"):
+        include(table.assign(label=1 - table["label"]), store=None, name="second")
+
+    def refuse(run: Run, *arguments: object, **named: object) -> None:
+        assert run.path.is_dir()
+        raise DataError("the second task is refused")
+
+    monkeypatch.setattr(external, "evaluate_and_save", refuse)
+    with pytest.raises(DataError, match="second task"):
+        include(table, store=None, name="second")
+    assert content() == before
 
 
 def test_a_runs_own_embeddings_give_its_own_numbers(
