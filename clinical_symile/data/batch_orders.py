@@ -200,13 +200,12 @@ def smallest_batch(processes: int) -> int:
     return 2 * processes
 
 
-def shareable_left_over(order: BatchOrder) -> dict[str, int]:
+def shareable_left_over(count: int) -> dict[str, int]:
     """Return the entry of the history on samples left over; none for 1 to 9.
 
     A history leaves the run's folder and holds numbers only: a small one could identify someone.
     """
-    withheld = 0 < order.left_over < SMALLEST_COUNT
-    return {} if withheld else {"left_over": order.left_over}
+    return {} if 0 < count < SMALLEST_COUNT else {"left_over": count}
 
 
 def batch_order(

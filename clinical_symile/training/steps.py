@@ -27,6 +27,15 @@ from clinical_symile.training.temperature import fix_temperature, set_temperatur
 
 # The backend of `torch.compile`.
 _COMPILER = "inductor"
+_ONE_SITE = (
+    "Its samples are all of one site, and a larger batch_size gives a small site no more of them. "
+    "Set batches to 'shuffled', choose a missing-modality method that uses incomplete samples, or "
+    "leave such sites out of the cohort."
+)
+
+
+class LeftOverError(DataError):
+    """A batch of one site that has too few samples of what the loss needs; an epoch goes on."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +225,8 @@ def train_step(
         step: number of steps before this one, over all epochs.
 
     Raises:
+        LeftOverError: the batch is of one site, on one device, and has too few samples of what the
+            loss needs. Several devices cannot leave it over, as one of them may be alone with that.
         DataError: the loss cannot be computed on the batch, or it or the gradient is not finite.
     """
     task, fabric, optimiser = training.task, training.fabric, training.optimiser
@@ -227,8 +238,11 @@ def train_step(
         set_temperature(training.learner.objective, task, progress)
         losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
-        message = f"task '{task.name}', epoch {epoch}: {_with_advice(error, task)}"
-        raise DataError(message, code="CS-R009") from error
+        where, kind, advised = f"task '{task.name}', epoch {epoch}", DataError, str(error)
+        if task.batches == "one-site" and isinstance(error, FewSamplesError):
+            advised = f"{error.problem} {_ONE_SITE}"
+            kind = LeftOverError if fabric.world_size == 1 else DataError
+        raise kind(f"{where}: {advised}", code="CS-R009") from error
     optimiser.zero_grad()
     fabric.backward(losses[TOTAL])
     norm = fabric.clip_gradients(
@@ -246,18 +260,6 @@ def train_step(
     optimiser.step()
     training.learner.after_step()
     return found
-
-
-def _with_advice(error: ValueError, task: Pretraining) -> str:
-    """Return why a batch cannot be trained on, with what helps for the task's batches."""
-    if task.batches != "one-site" or not isinstance(error, FewSamplesError):
-        return str(error)
-    return (
-        f"{error.problem} Its samples are all of one site, and a larger batch_size gives a small "
-        "site no more of them. Set batches to 'shuffled', choose a "
-        "missing-modality method that uses incomplete samples, or leave such sites out of the "
-        "cohort."
-    )
 
 
 def _refuse_not_finite(losses: Mapping[str, float], task: Pretraining, epoch: int) -> None:

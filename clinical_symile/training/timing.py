@@ -1,6 +1,7 @@
 """Measure how long the steps of a training take."""
 
 import time
+from contextlib import suppress
 from itertools import islice
 
 import numpy as np
@@ -13,6 +14,7 @@ from clinical_symile.data.training_view import build_training_view
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.steps import (
+    LeftOverError,
     Training,
     launch,
     set_up,
@@ -50,7 +52,8 @@ def time_training(
     times = [time.perf_counter()]
     batches = prefetch(islice(training_batches(training, epoch=1), n_steps + 1))
     for step, (batch, generator) in enumerate(batches):
-        train_step(training, batch, generator, epoch=1, step=step)
+        with suppress(LeftOverError):
+            train_step(training, batch, generator, epoch=1, step=step)
         times.append(time.perf_counter())
     laps = np.diff(times)
     return float(laps[1:].mean() if len(laps) > 1 else laps.mean()) * training.steps
@@ -92,7 +95,8 @@ def deterministic_cost(
             fixed = step % 2 == 0
             torch.use_deterministic_algorithms(fixed)
             begin = time.perf_counter()
-            train_step(training, batch, generator, epoch=1, step=step)
+            with suppress(LeftOverError):
+                train_step(training, batch, generator, epoch=1, step=step)
             seconds[fixed].append(time.perf_counter() - begin)
     if len(seconds[False]) < 3:
         return None

@@ -31,6 +31,7 @@ from clinical_symile.training.model_selection import selection_metric, tuning_me
 from clinical_symile.training.run_record import read_or_new_record
 from clinical_symile.training.start import start_record
 from clinical_symile.training.steps import (
+    LeftOverError,
     Training,
     launch,
     set_up,
@@ -138,16 +139,23 @@ def _train_epoch(
 ) -> dict[str, Any]:
     """Run the steps of an epoch and return its entry of the history."""
     task, started = training.task, time.perf_counter()
-    found: list[dict[str, float]] = []
-    for batch, generator in prefetch(training_batches(training, epoch=epoch)):
-        step = (epoch - 1) * training.steps_per_epoch + len(found)
-        found.append(train_step(training, batch, generator, epoch=epoch, step=step))
+    found, left_over, reason = list[dict[str, float]](), training.order.left_over, None
+    first = (epoch - 1) * training.steps_per_epoch
+    for step, (batch, generator) in enumerate(
+        prefetch(training_batches(training, epoch=epoch)), start=first
+    ):
+        try:
+            found.append(train_step(training, batch, generator, epoch=epoch, step=step))
+        except LeftOverError as error:
+            left_over, reason = left_over + len(batch.rows), error
         progress(step + 1, training.steps)
+    if reason is not None and not found:
+        raise reason
     return {
         "epoch": epoch,
         "step": epoch * training.steps_per_epoch,
         **_means(found),
-        **shareable_left_over(training.order),
+        **shareable_left_over(left_over),
         "learning_rate": training.optimiser.param_groups[0]["lr"],
         **training.learner.objective.scalars(),
         **tuning_metrics(

@@ -164,8 +164,8 @@ def test_an_odd_site_leaves_one_over_in_batches_of_two() -> None:
 def test_a_history_has_no_small_count_of_samples_left_over(
     left_over: int, expected: int | None
 ) -> None:
-    order = Shuffled(64 + left_over, 64)
-    assert shareable_left_over(order).get("left_over") == expected
+    assert Shuffled(64 + left_over, 64).left_over == left_over
+    assert shareable_left_over(left_over).get("left_over") == expected
 
 
 def with_site(store: CohortStore, sites: list[str | None]) -> CohortStore:

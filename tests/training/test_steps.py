@@ -3,17 +3,22 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.training_view import build_training_view
 from clinical_symile.errors import DataError
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.objectives.confu import ConFu
 from clinical_symile.objectives.isogclr import ISogClr
 from clinical_symile.objectives.mixed import M3Co
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.steps import training_order
+from clinical_symile.training.timing import time_training
 from clinical_symile.training.train import train
 from tests.helpers.synthetic import mlp_task, tiny
 
@@ -122,7 +127,31 @@ def test_a_modality_of_one_sample_in_a_batch_of_one_site_is_not_told_to_grow(
     present[synthetic_store.rows("train")[1:], 0] = False
     samples = synthetic_store.samples.assign(group_site="north")
     store = replace(synthetic_store, samples=samples, present=present)
-    task = tiny(catalog, "pretraining/symile", "batches=one-site", "missing_modality=learned")
+    # All samples in one batch: another one would be trained on.
+    changes = ("batches=one-site", "missing_modality=learned", "batch_size=1000")
+    task = tiny(catalog, "pretraining/symile", *changes)
     with pytest.raises(DataError, match=r"only one sample has it, .* Set batches to 'sh") as caught:
         train(task, store=store, run=Run(tmp_path / "run"), seed=0, accelerator="cpu")
     assert "Raise batch_size" not in str(caught.value)
+
+
+def test_a_batch_of_a_site_without_a_pair_is_left_over_and_counted(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path
+) -> None:
+    rows = synthetic_store.rows("train")
+    complete = rows[synthetic_store.present[rows].all(axis=1)]
+    south, present = complete[:14], synthetic_store.present.copy()
+    present[south[::2], 0], present[south[1::2], 1] = False, False
+    sites = np.full(len(present), "north")
+    sites[south] = "south"
+    samples = synthetic_store.samples.assign(group_site=sites)
+    store = replace(synthetic_store, samples=samples, present=present)
+    task = mlp_task(catalog, "batches=one-site", "epochs=2")
+    run = train(task, store=store, run=Run(tmp_path / "run"), seed=0, accelerator="cpu")
+    method = missing_modality_method(task.missing_modality)
+    view = build_training_view(task, store, seed=0, min_modalities=method.min_modalities)
+    order = training_order(task, view, processes=1)
+    assert (order.left_over, order.steps) == (0, run.history[0]["step"])
+    assert [epoch["left_over"] for epoch in run.history] == [14, 14]
+    assert all(np.isfinite(epoch["loss"]) for epoch in run.history)
+    assert time_training(task, store=store, seed=0, accelerator="cpu", n_steps=order.steps) > 0
