@@ -71,6 +71,15 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Add `--verbose`."""
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="also list the tasks and patterns that do not apply to the cohort or to a run",
+    )
+
+
 def add_links(parser: argparse.ArgumentParser) -> None:
     """Add `--allow-links`."""
     parser.add_argument(

@@ -13,6 +13,7 @@ from clinical_symile.cli.arguments import (
     add_generate,
     add_links,
     add_overrides,
+    add_verbose,
     margin,
     name_list,
     offer,
@@ -65,6 +66,7 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     add_links(parser)
     add_overrides(parser)
     add_devices(parser)
+    add_verbose(parser)
 
 
 def run_benchmark(options: argparse.Namespace) -> int:
@@ -90,7 +92,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         deterministic=options.deterministic,
     )
     made = cs.benchmark(spec, out=options.out, source=options.source, catalog=options.catalog)
-    show_benchmark(made, CONSOLE)
+    show_benchmark(made, CONSOLE, verbose=options.verbose)
     return 0
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from clinical_symile.cli.arguments import MARGIN, add_store, add_tasks, margin
+from clinical_symile.cli.arguments import MARGIN, add_store, add_tasks, add_verbose, margin
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,7 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder to write into (default: beside the first run)",
     )
+    add_verbose(parser)
 
 
 def run_compare(options: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def run_compare(options: argparse.Namespace) -> int:
         catalog=options.catalog,
     )
     out = found.save(options.out or options.runs[0].resolve().parent)
-    show_comparisons(found.rows, found.losses, found.notes, CONSOLE)
+    show_comparisons(found, CONSOLE, verbose=options.verbose)
     CONSOLE.print(f"Differences {out / 'comparisons.jsonl'}, {out / 'losses.jsonl'}")
     if found.net_benefit:
         CONSOLE.print(f"Net benefit {out / 'net_benefit_differences.jsonl'}")

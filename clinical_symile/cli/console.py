@@ -2,19 +2,18 @@
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from clinical_symile.cli.result_tables import comparison_tables, result_tables
 from clinical_symile.data.ingest.samples import SelectedSamples
 from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.task_selection import NOT_APPLICABLE
 from clinical_symile.formatting import (
-    SMALLEST_COUNT,
     format_count,
-    format_nested_counts,
-    format_p_value,
     format_part,
     format_parts,
     format_total,
@@ -22,116 +21,35 @@ from clinical_symile.formatting import (
     mask_small_counts,
     mask_subject_counts,
 )
-from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import Benchmark
-from clinical_symile.reporting.results import Results
+from clinical_symile.reporting.results import Comparisons, Results
+from clinical_symile.reporting.summary import report_summary
 from clinical_symile.tracking.dashboard import DATABASE
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.results import (
     Comparison,
-    Result,
     SkippedResult,
     is_significant,
-    is_withheld,
 )
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import sqlite_path
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
-# More runs leave no room for intervals beside each other; more differences are not read here.
-MOST_RUNS, MOST_DIFFERENCES = 5, 60
-_WITHHELD = "withheld (<10)"
+# More differences are not read here.
+MOST_DIFFERENCES = 60
+# What is skipped since a run cannot read what the task or the pattern leaves.
+_UNFIT_CODE = "CS-S009"
 
 
-def results_table(
-    results: Sequence[Result], unscored: Sequence[SkippedResult], *, primary: dict[str, str]
-) -> Table:
-    """Build the table of primary metrics by task, pattern and run, with interval and chance.
-
-    Args:
-        results: of any runs, on one cohort.
-        unscored: what could not be scored; the table says so in its place.
-        primary: for each task its primary metric.
-    """
-    rows = [row for row in results if row.metric == primary.get(row.task)]
-    runs = list(dict.fromkeys(row.run for row in rows))
-    few, names = len(runs) <= MOST_RUNS, _short(runs)
-    title = "95 % intervals in brackets, by bootstrap over subjects"
-    if not few:
-        title = f"{len(runs)} runs; their intervals are in results.jsonl and in the report"
-    table = Table(title=title, title_justify="left")
-    table.add_column("task", overflow="fold")
-    for heading in ("missingness", "metric", "n"):
-        table.add_column(heading, justify="right" if heading == "n" else "left", no_wrap=True)
-    for run in runs:
-        words = "oracle (ceiling)" if run == ORACLE else names[run]
-        table.add_column(words if few else words.replace("_", "_\n"), justify="right")
-    table.add_column("chance", justify="right")
-    sizes = format_nested_counts(row.n_samples for row in rows)
-    cells = {(row.task, row.missingness, row.run): row for row in rows}
-    lines = dict.fromkeys((row.task, row.missingness) for row in (*rows, *unscored))
-    last = None
-    for task, missingness in lines:
-        if last not in (None, task):
-            table.add_section()
-        found = [cells.get((task, missingness, run)) for run in runs]
-        some = next((row for row in found if row), None)
-        table.add_row(
-            task if task != last else "",
-            missingness,
-            primary.get(task, ""),
-            sizes[some.n_samples] if some else "",
-            *(_cell(row) if few else _value(row) for row in found),
-            _chance(some),
-        )
-        last = task
-    return table
-
-
-def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """Return a table of the difference of each pair of runs, with its paired interval."""
-    table = Table(
-        title="Differences on the same queries, 95 % intervals by paired bootstrap over subjects",
-        title_justify="left",
-    )
-    with_margin = any(row.margin is not None for row in comparisons)
-    headings = ["task", "missingness", "metric", "difference", "p", "Holm", "test"]
-    for heading in headings + ["within margin"] * with_margin:
-        right = heading in ("difference", "p", "Holm")
-        table.add_column(heading, justify="right" if right else "left")
-    for row in comparisons:
-        is_small = min(row.n_samples, row.n_subjects) < SMALLEST_COUNT
-        difference = f"{row.difference:+.3f} {_ends(row.low, row.high, sign='+')}"
-        if is_small:
-            difference = _WITHHELD
-        table.add_row(
-            row.task,
-            row.missingness,
-            f"{row.metric}: {_pair(row)}",
-            f"[bold]{difference}[/bold]" if is_significant(row) and not is_small else difference,
-            *(format_p_value(None if is_small else p) for p in (row.p_value, row.p_holm)),
-            row.test or "none",
-            *([_verdict(row, is_small=is_small)] if with_margin else []),
-        )
-    return table
-
-
-def show_comparisons(
-    comparisons: Sequence[Comparison],
-    lost: Sequence[Comparison],
-    notes: Sequence[str],
-    console: Console,
-) -> None:
+def show_comparisons(found: Comparisons, console: Console, *, verbose: bool = False) -> None:
     """Differences between runs, what is lost under patterns, and what p values are adjusted for."""
-    console.print(comparisons_table(comparisons))
-    for rows in (comparisons, lost):
-        if rows is lost and lost:
-            console.print(comparisons_table(lost))
+    for rows in (found.rows, found.losses):
+        if rows is found.rows or rows:
+            _print_all(comparison_tables(rows), console)
         for family in dict.fromkeys(row.family for row in rows if row.family):
             console.print(f"Holm: adjusted for {family}; bold where it is below 0.05")
-    for note in notes:
-        console.print(mask_subject_counts(note), markup=False)
+    show_unscored([], found.notes, console, verbose=verbose)
 
 
 def show_store(store: CohortStore, console: Console) -> None:
@@ -245,31 +163,42 @@ def show_training(run: Run, console: Console) -> None:
         )
 
 
-def show_results(results: Results, console: Console) -> None:
+def show_results(results: Results, console: Console, *, verbose: bool = False) -> None:
     """Print the results of an evaluation, and what could not be scored."""
-    primary = dict(results.primary_metrics)
-    console.print(results_table(results.rows, results.skipped, primary=primary))
-    show_unscored(results.skipped, results.notes, console)
+    primary, width = dict(results.primary_metrics), console.width
+    _print_all(result_tables(results.rows, results.skipped, primary=primary, width=width), console)
+    show_unscored(results.skipped, results.notes, console, verbose=verbose)
 
 
-def show_benchmark(made: Benchmark, console: Console) -> None:
-    """Print results, missing results and the next commands."""
-    primary = {task.name: task.primary for task in made.tasks}
+def show_benchmark(made: Benchmark, console: Console, *, verbose: bool = False) -> None:
+    """Print the answer of the report, results, missing results and the next commands."""
+    answer = report_summary(made.report)
+    if answer:
+        console.print(answer, markup=False, highlight=False, style="bold")
+        console.print()
+    primary, width = {task.name: task.primary for task in made.tasks}, console.width
     beside = {run.name for run in made.runs if run.is_baseline}
     learned = [row for row in made.results if row.run not in beside]
-    console.print(results_table(learned, made.unscored, primary=primary))
+    unscored = [row for row in made.unscored if row.run not in beside]
+    _print_all(result_tables(learned, unscored, primary=primary, width=width), console)
     if beside:
         baselines = [row for row in made.results if row.run in beside]
-        console.print(results_table(baselines, [], primary=primary))
+        console.print("Baselines")
+        _print_all(result_tables(baselines, [], primary=primary, width=width), console)
     compared = [row for row in made.comparisons if not {row.run, row.baseline} & beside]
     if len(compared) > MOST_DIFFERENCES:
         show_settled(compared, console)
     elif compared:
-        console.print(comparisons_table(compared))
-    show_unscored(made.unscored, made.notes, console)
+        _print_all(comparison_tables(compared), console)
+    show_unscored(made.unscored, made.notes, console, verbose=verbose)
     console.print(f"Results     {made.out / 'results.jsonl'}", soft_wrap=True)
     console.print(f"Report      {made.report}   (open it in any browser)", soft_wrap=True)
     show_synced(made.synced, console)
+
+
+def _print_all(parts: Iterable[Table | str], console: Console) -> None:
+    for part in parts:
+        console.print(part)
 
 
 def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
@@ -282,19 +211,35 @@ def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
 
 
 def show_unscored(
-    unscored: Sequence[SkippedResult], notes: Sequence[str], console: Console
+    unscored: Sequence[SkippedResult],
+    notes: Sequence[str],
+    console: Console,
+    *,
+    verbose: bool = False,
 ) -> None:
-    """Print what could not be evaluated, once for each reason."""
+    """Print what could not be evaluated, once for each reason.
+
+    Tasks, patterns and runs that do not fit each other are counted, and listed if `verbose`.
+    """
     rows: dict[tuple[str, str], list[SkippedResult]] = {}
     for row in unscored:
-        rows.setdefault((row.task, str(row)), []).append(row)
+        if verbose or row.code != _UNFIT_CODE:
+            rows.setdefault((row.task, str(row)), []).append(row)
     for (task, reason), alike in rows.items():
         patterns = ", ".join(dict.fromkeys(row.missingness for row in alike))
         runs = ", ".join(dict.fromkeys(row.run for row in alike))
         words = mask_small_counts(reason)
         console.print(f"not scored: {task}, {patterns} ({runs}): {words}", markup=False)
-    for note in notes:
+    unfit = [note for note in notes if any(words in note for words in NOT_APPLICABLE)]
+    for note in notes if verbose else [note for note in notes if note not in unfit]:
         console.print(mask_subject_counts(note), markup=False)
+    number = len(unfit) + sum(row.code == _UNFIT_CODE for row in unscored)
+    if number and not verbose:
+        console.print(
+            f"{number} tasks or patterns do not apply to the cohort or to a run; --verbose lists "
+            "them.",
+            highlight=False,
+        )
 
 
 def show_synced(synced: SyncResult, console: Console) -> None:
@@ -320,51 +265,3 @@ def show_sent(synced: SyncResult, console: Console) -> None:
     if synced.problem:
         words = f"not synced: {synced.problem}" if synced.run_id is None else synced.problem
     console.print(f"{synced.run}: {words}", markup=False, soft_wrap=True, highlight=False)
-
-
-def _pair(row: Comparison) -> str:
-    if row.against is not None:
-        return f"{row.run}, minus {row.against}"
-    return f"{row.run} - {row.baseline}"
-
-
-def _verdict(row: Comparison, *, is_small: bool) -> str:
-    if row.margin is None:
-        return ""
-    return f"{_WITHHELD if is_small else row.verdict} ({row.margin:g})"
-
-
-def _ends(low: float | None, high: float | None, *, sign: str = "") -> str:
-    if low is None or high is None:
-        return "[no interval]"
-    return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _cell(row: Result | None) -> str:
-    if row is None or is_withheld(row):
-        return "not scored" if row is None else _WITHHELD
-    return f"{row.value:.3f} {_ends(row.low, row.high)}".replace("[", r"\[")
-
-
-def _value(row: Result | None) -> str:
-    if row is None or is_withheld(row):
-        return "not scored" if row is None else _WITHHELD
-    return f"{row.value:.3f}"
-
-
-def _short(runs: Sequence[str]) -> dict[str, str]:
-    """The words of names in which trained runs differ, where there are too many for whole names."""
-    some = {run: run.split("-") for run in runs if run != ORACLE}
-    if len(some) > MOST_RUNS:
-        for end in (0, -1):
-            if len({words[end] for words in some.values()}) == 1:
-                some = {run: words[1:] if end == 0 else words[:-1] for run, words in some.items()}
-            if not all(some.values()):
-                return {run: run for run in some}
-    return {run: "-".join(words) for run, words in some.items()}
-
-
-def _chance(row: Result | None) -> str:
-    if row is None or row.chance is None or is_withheld(row):
-        return ""
-    return f"{row.chance:.3f}"

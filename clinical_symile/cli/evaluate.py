@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from clinical_symile.cli.arguments import STORE, add_tasks, complete_by, name_list, run_folder_name
+from clinical_symile.cli.arguments import (
+    STORE,
+    add_tasks,
+    add_verbose,
+    complete_by,
+    name_list,
+    run_folder_name,
+)
 
 # The options that each kind of model needs, and those that it would ignore, with the reason.
 _NEEDS = {
@@ -110,6 +117,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="rule for a query modality that is missing: average over train embeddings, use their "
         "mean, or leave it out (default: the rule of RUN's objective)",
     )
+    add_verbose(parser)
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -152,7 +160,7 @@ def _evaluate_run(options: argparse.Namespace) -> int:
             tasks=options.tasks,
             catalog=options.catalog,
         )
-        show_benchmark(made, CONSOLE)
+        show_benchmark(made, CONSOLE, verbose=options.verbose)
         return 0
     results = evaluate(
         options.run,
@@ -164,7 +172,7 @@ def _evaluate_run(options: argparse.Namespace) -> int:
         training_store=options.training_store,
         catalog=options.catalog,
     )
-    show_results(results, CONSOLE)
+    show_results(results, CONSOLE, verbose=options.verbose)
     # On another cohort than its own, a run's results are in a folder beside it.
     (folder,) = {row.run for row in (*results.rows, *results.skipped)}
     show_synced(sync_mlflow(options.run.resolve().parent / folder), CONSOLE)
@@ -187,7 +195,7 @@ def _evaluate_file(options: argparse.Namespace) -> int:
         tasks=options.tasks,
         catalog=options.catalog,
     )
-    show_benchmark(made, CONSOLE)
+    show_benchmark(made, CONSOLE, verbose=options.verbose)
     return 0
 
 

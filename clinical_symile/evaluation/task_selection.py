@@ -18,6 +18,9 @@ EvaluationTask = Retrieval | Classification
 DEFAULT_TASKS = "default"
 """The word for all tasks but those with `default = false`."""
 
+NOT_APPLICABLE = ("is not applicable to cohort", "is not evaluated under")
+"""The words of every note that a task or a pattern does not apply."""
+
 
 def run_name(task: str, seed: int) -> str:
     """Return a run's name: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from clinical_symile.cli.console import results_table, show_settled, show_synced
+from clinical_symile.cli.console import show_settled, show_synced, show_unscored
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.task_selection import applicable_tasks
 from clinical_symile.tracking.mlflow import SyncResult
-from clinical_symile.tracking.results import Comparison, Result
+from clinical_symile.tracking.results import Comparison, SkippedResult
 
 TASK = "retrieval/cxr_given_ecg_labs"
 ABOUT: dict[str, Any] = {
@@ -19,53 +22,6 @@ ABOUT: dict[str, Any] = {
     "metric": "recall_at_1",
     "digest": "d",
 }
-WAYS = ("complete", "masked_cube", "subsets", "dropout", "masked_cube_mcar_50", "indicator")
-
-
-def result(run: str) -> Result:
-    return Result(
-        **ABOUT,
-        run=run,
-        missingness="without-labs",
-        value=0.25,
-        low=0.2,
-        high=0.3,
-        chance=0.1,
-        seed=0,
-        interval="bca",
-        hidden={},
-        mask="m",
-    )
-
-
-def printed(what: Any) -> str:
-    console = Console(width=160, record=True, quiet=False)
-    with console.capture() as captured:
-        console.print(what)
-    return captured.get()
-
-
-def test_of_few_runs_each_number_has_its_interval() -> None:
-    rows = [result(run) for run in ("missingness-complete-0", "missingness-subsets-0", "oracle")]
-    text = printed(results_table(rows, [], primary={TASK: "recall_at_1"}))
-    assert text.count("0.250 [0.200, 0.300]") == 3
-    assert "missingness-complete-0" in text
-    assert "oracle (ceiling)" in text
-
-
-def test_of_many_runs_there_are_numbers_alone_and_no_word_is_cut() -> None:
-    ways = (*WAYS, "learned", "masked_cube_mnar_50")
-    rows = [result(run) for run in (*(f"missingness-{way}-0" for way in ways), "oracle")]
-    text = printed(results_table(rows, [], primary={TASK: "recall_at_1"}))
-    assert text.count("0.250") == len(rows)
-    assert "0.200" not in text
-    assert "intervals are in results.jsonl" in text
-    assert "…" not in text
-    assert "without-labs" in text
-    assert "indicator" in text
-    task = "".join(line.split("│")[1].strip() for line in text.splitlines() if "│" in line)
-    assert TASK in task
-    assert "missingness-" not in text
 
 
 @pytest.mark.parametrize("settled", [0, 7])
@@ -97,3 +53,30 @@ def test_the_command_that_opens_the_page_of_all_runs_is_named() -> None:
             console,
         )
     assert "clinical-symile dashboard /x " in captured.get()
+
+
+def unscored(code: str, reason: str) -> SkippedResult:
+    about = {"run": "a-0", "cohort": "c", "task": TASK, "missingness": "only-cxr"}
+    return SkippedResult(**about, reason=reason, digest="d", code=code)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_does_not_apply_is_counted_and_listed_on_request(
+    verbose: bool, synthetic_store: CohortStore, catalog: Catalog
+) -> None:
+    _, notes = applicable_tasks(catalog, synthetic_store, patterns=("default",))
+    assert notes
+    rows = [
+        unscored("CS-S009", "no labs are available."),
+        unscored("CS-S014", "needs both classes"),
+    ]
+    console = Console(width=500)
+    with console.capture() as captured:
+        show_unscored(rows, [*notes, "labs: converted g/L."], console, verbose=verbose)
+    text = captured.get()
+    assert all((note in text) == verbose for note in notes)
+    assert ("no labs are available" in text) == verbose
+    counted = f"{len(notes) + 1} tasks or patterns do not apply"
+    assert (counted in text) != verbose
+    assert "needs both classes" in text
+    assert "labs: converted g/L." in text

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.store_summary import store_summary, write_summary
+from clinical_symile.tracking.checksums import read_checksums
 from clinical_symile.tracking.snapshot import read_dataset
 
 
@@ -48,4 +49,5 @@ def test_a_run_folder_gets_the_summary_once(hospital_store: CohortStore, tmp_pat
     written = file.stat().st_ino
     write_summary(tmp_path, hospital_store)
     assert file.stat().st_ino == written
+    assert "dataset.json" in (read_checksums(tmp_path) or {})
     assert read_dataset(tmp_path) == json.loads(file.read_text()) == store_summary(hospital_store)
