@@ -75,7 +75,8 @@ class Labs:
     ) -> Float[np.ndarray, " analyte"] | None:
         """Read the sample's labs.
 
-        Notes, once each: `censored`, `not-a-number`, `unit-unknown`, `implausible`.
+        Notes, once each: `censored`, `not-a-number`, `unit-unknown`, `implausible`, and
+        `none-observed` for labs without a value, such as `<0.01` alone by the rule `absent`.
 
         Raises:
             Rejected: `implausible`: every value of the sample is implausible, not a number, or has
@@ -98,6 +99,8 @@ class Labs:
             if found:
                 raise Rejected("implausible", f"no value is usable: {', '.join(notes)}")
             return None
+        if np.isnan(values).all():
+            notes["none-observed"] = None
         for word in notes:
             note(word)
         return values

@@ -248,6 +248,20 @@ def test_who_has_labs_does_not_depend_on_the_rule_for_censored_values(
     assert found == {"implausible" if row[0] is None else "labs"}
 
 
+def test_labs_of_censored_values_alone_are_noted_where_no_analyte_has_a_value(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "labs.csv").write_text(PANEL)
+    for censored, expected in (
+        ("absent", ["censored", "none-observed"]),
+        ("half", ["censored"]),
+    ):
+        labs = Labs(tmp_path, panel="labs.csv", censored=censored)
+        values, notes = heard(labs, {"crea": "<0.4", "bili": None, "h": None})
+        assert notes == expected
+        assert np.isnan(values).all() == (censored == "absent")
+
+
 def test_a_word_for_censored_values_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="censored is 'zero'; expected refused, limit, half, absent"
