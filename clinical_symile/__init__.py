@@ -7,6 +7,7 @@ __version__ = "0.2.4"
 
 TYPE_CHECKING = False  # true for type checkers; importing `typing` would cost more than the rest
 if TYPE_CHECKING:
+    from clinical_symile.api.bundles import bundle as bundle
     from clinical_symile.api.cohorts import prepare as prepare
     from clinical_symile.api.definitions import get_task as get_task
     from clinical_symile.api.definitions import list_cohorts as list_cohorts
@@ -51,6 +52,7 @@ _HOMES = {
     "Run": "tracking.run",
     "benchmark": "api.reports",
     "bootstrap_ci": "metrics.confidence_interval",
+    "bundle": "api.bundles",
     "compare": "api.runs",
     "draw_mask": "data.masks",
     "evaluate": "api.runs",
@@ -86,6 +88,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "bootstrap_ci",
+    "bundle",
     "compare",
     "draw_mask",
     "evaluate",

@@ -1,10 +1,12 @@
 """Compute one line of a results file again and compare it to the digit."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from clinical_symile.api._arguments import PathLike, Paths, open_definitions
+from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -44,6 +46,20 @@ class Repetition:
         """True if every field is the same to the digit."""
         return not self.differences
 
+    @property
+    def changed_environment(self) -> list[str]:
+        """The processor, threads and versions that differ, in words."""
+        old, new = dict(self.before.environment), dict(self.after.environment)
+        return [
+            f"{key} {old.get(key, 'not recorded')} before, {new.get(key)} now"
+            for key in new
+            if old.get(key) != new[key]
+        ]
+
+    def is_within(self, tolerance: float) -> bool:
+        """Return True if numbers differ by at most a tolerance, and nothing else differs."""
+        return all(_is_close(old, new, tolerance) for old, new in self.differences.values())
+
     def __str__(self) -> str:
         row = self.before
         lines = [f"{row.run}, {row.task}, {row.missingness}: {row.metric} = {self.after.value!r}"]
@@ -52,13 +68,18 @@ class Repetition:
         lines += [
             f"{key}: {old!r} before, {new!r} now" for key, (old, new) in self.differences.items()
         ]
-        old, new = dict(row.environment), dict(self.after.environment)
-        changed = [
-            f"{key} {old.get(key, 'not recorded')} before, {new.get(key)} now"
-            for key in new
-            if old.get(key) != new[key]
-        ]
+        changed = self.changed_environment
         return "\n".join([*lines, *(["Made with: " + "; ".join(changed) + "."] if changed else [])])
+
+
+def _is_close(old: Any, new: Any, tolerance: float) -> bool:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(
+            _is_close(old[key], new[key], tolerance) for key in old
+        )
+    if isinstance(old, float) and isinstance(new, float):
+        return abs(old - new) <= tolerance
+    return old == new
 
 
 def rerun(
@@ -87,7 +108,7 @@ def rerun(
     """
     path = Path(results)
     path = path / "results.jsonl" if path.is_dir() else path
-    folder, is_benchmark = path.parent, (path.parent / BENCHMARK_FILE).is_file()
+    folder = path.parent
     check_folder(folder)
     rows = read_rows(path, Result)
     if not 1 <= line <= len(rows):
@@ -96,11 +117,35 @@ def rerun(
             "--line.",
             code="CS-R019",
         )
-    row = rows[line - 1]
+    place = None if store is None else Path(store)
+    return repeat_row(
+        rows[line - 1],
+        folder,
+        store=place,
+        definitions=open_definitions(catalog),
+        where=f"{path}, line {line}",
+    )
+
+
+def repeat_row(
+    row: Result, folder: Path, *, store: Path | None, definitions: Catalog, where: str
+) -> Repetition:
+    """Compute a result again, alone, and compare it.
+
+    Args:
+        row: the result.
+        folder: of its run, or of a benchmark with its run.
+        store: what was evaluated; None for the place that the folder has recorded.
+        definitions: where the tasks are.
+        where: the line of the result, for messages.
+
+    Raises:
+        DataError: see `rerun`.
+    """
+    is_benchmark = (folder / BENCHMARK_FILE).is_file()
     run = Run(path_in(folder / "runs", row.run) if is_benchmark else folder)
     check_folder(run.path)
     opened = open_store(store) if store is not None else _recorded_store(folder, run)
-    definitions = open_definitions(catalog)
     task = (
         benchmark_tasks(read_record(folder), catalog=definitions).get(row.task)
         if is_benchmark
@@ -108,7 +153,7 @@ def rerun(
     )
     if not isinstance(task, Retrieval | Classification):
         raise DataError(
-            f"{path}, line {line}: task '{row.task}' is not known. Name the folder of its "
+            f"{where}: task '{row.task}' is not known. Name the folder of its "
             "definition with --catalog.",
             code="CS-R019",
         )

@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 from clinical_symile.api._arguments import PathLike
 from clinical_symile.errors import DataError
+from clinical_symile.reporting.bundle import form_problems
 from clinical_symile.reporting.record_forms import (
     ROWS,
     FieldProblem,
@@ -14,6 +16,7 @@ from clinical_symile.reporting.record_forms import (
     form_of_file,
     record_forms,
 )
+from clinical_symile.tracking.archive import read_archive
 from clinical_symile.tracking.records import parse_json, read_text, read_toml_record
 
 _LINES = ".jsonl"
@@ -63,8 +66,8 @@ def validate(path: PathLike) -> Validation:
     """Compare the files of results with the forms that `clinical-symile schema` prints.
 
     Args:
-        path: a file of results or comparisons, or the folder of a run, benchmark or store. The runs
-            and the store of a benchmark are compared as well.
+        path: a file of results or comparisons, a bundle, or the folder of a run, benchmark or
+            store. The runs and the store of a benchmark are compared as well.
 
     Returns:
         Each problem, with its file, line and field, and what was expected.
@@ -77,6 +80,10 @@ def validate(path: PathLike) -> Validation:
         True
     """
     path = Path(path)
+    if is_zipfile(path):
+        inside = read_archive(path)
+        checked = sum(form_of_file(name) is not None for name in inside)
+        return Validation(path, checked, tuple(form_problems(inside)))
     files = list(_files(path)) if path.is_dir() else [(path, _form_of(path))]
     if not files:
         raise DataError(

@@ -1,16 +1,18 @@
-"""Compare every file of a store, run or benchmark with its checksum."""
+"""Compare every file of a store, run, benchmark or bundle with its checksum."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_symile.api._arguments import PathLike
+from clinical_symile.api._arguments import PathLike, Paths
+from clinical_symile.api.bundles import BundleVerification, verify_bundle
 from clinical_symile.data.store_manifest import known_checksums
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_checksums
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.names import path_in
+from clinical_symile.tracking.archive import TOLERANCE
 from clinical_symile.tracking.checksums import (
     CHECKSUMS_FILE,
     ChangedFile,
@@ -76,29 +78,64 @@ class Verification:
 
 
 def verify(
-    path: PathLike, *, renew: bool = False, bar: ProgressBar = no_progress_bar
-) -> Verification:
-    """Compare every file of a store, run or benchmark with the checksum of when it was written.
+    path: PathLike,
+    *,
+    renew: bool = False,
+    run: PathLike | None = None,
+    store: PathLike | None = None,
+    lines: Sequence[int] = (),
+    tolerance: float = TOLERANCE,
+    signers: PathLike | None = None,
+    catalog: Paths = (),
+    bar: ProgressBar = no_progress_bar,
+) -> Verification | BundleVerification:
+    """Compare every file of a store, run, benchmark or bundle with its checksum.
 
-    Stores and runs inside the folder are compared as well.
+    Stores and runs inside a folder are compared as well. Of a bundle, the form of each record is
+    checked too, and the report is rendered again from the other files.
 
     Args:
-        path: the folder.
+        path: the folder, or the file of a bundle.
         renew: write the checksums anew for the files as they are, because you know that they are
             right. What changed before is not noticed any more.
+        run: the folder of a bundle's benchmark or of one of its runs: results are computed again.
+        store: what was evaluated; without it, the place that the benchmark or run has recorded.
+        lines: lines of the bundle's `results.jsonl` to compute again, from 1; without it, three of
+            those that can be.
+        tolerance: by how much they may differ on another processor, or with other versions or
+            threads; with the same ones, no digit may differ.
+        signers: a file of allowed signers; the bundle must be signed by one of them.
+        catalog: folders with definitions of your own.
         bar: makes a progress bar for a label.
 
     Returns:
-        The files that differ, folders without checksums, and files without one.
+        The files that differ, folders without checksums, and files without one. For a bundle: what
+        was checked, and what is not as it should be.
 
     Raises:
-        DataError: the folder is no store, run or benchmark and holds none.
+        DataError: the folder is no store, run or benchmark and holds none; or the file is no
+            bundle.
 
     Examples:
         >>> cs.verify("store").is_intact
         True
     """
     path = Path(path)
+    if path.is_file():
+        return verify_bundle(
+            path,
+            run=None if run is None else Path(run),
+            store=None if store is None else Path(store),
+            lines=lines,
+            tolerance=tolerance,
+            signers=None if signers is None else Path(signers),
+            catalog=catalog,
+        )
+    return _verify_folder(path, renew=renew, bar=bar)
+
+
+def _verify_folder(path: Path, *, renew: bool, bar: ProgressBar) -> Verification:
+    """Verify a folder; see `verify`."""
     folders = _folders(path)
     if not folders:
         raise DataError(

@@ -27,7 +27,7 @@ VERBS = {
     "prepare": "convert the raw files of a cohort into a store",
     "audit": "search a store for problems that would bias results",
     "validate": "compare the form of results, runs, benchmarks and stores with its schema",
-    "verify": "compare every file of a store, run or benchmark with its checksum",
+    "verify": "compare every file of a store, run, benchmark or bundle with its checksum",
     "card": "describe a store on an HTML page, with a Croissant file beside it",
     "train": "train encoders on a pretraining task",
     "import-checkpoint": "import the released Symile-MIMIC model as a run",
@@ -38,6 +38,7 @@ VERBS = {
     "sync": "copy runs or a benchmark to MLflow again",
     "dashboard": "open the page of MLflow on the runs of a folder",
     "report": "render a report from a finished benchmark",
+    "bundle": "write a finished benchmark as one archive that can be shared and verified",
     "export": "export tables and figures of a benchmark or run to files",
 }
 

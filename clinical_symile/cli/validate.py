@@ -10,7 +10,8 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
         "path",
         metavar="PATH",
         type=Path,
-        help="a file of results or comparisons, or the folder of a run, benchmark or store",
+        help="a file of results or comparisons, a bundle, or the folder of a run, benchmark or "
+        "store",
     )
 
 

@@ -29,7 +29,7 @@ from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS
 from clinical_symile.stats.bootstrap import MetricSample, metric_intervals
 from clinical_symile.stats.estimate import Interval, NoInterval
-from clinical_symile.tracking.provenance import package_versions
+from clinical_symile.tracking.provenance import package_versions, processor
 from clinical_symile.tracking.results import Result, SkippedResult
 
 
@@ -118,8 +118,12 @@ def evaluate(
 
 def _environment() -> dict[str, str]:
     """Return what the last digits of a result may depend on; runs are evaluated on the CPU."""
-    threads = {"device": "cpu", "threads": str(torch.get_num_threads())}
-    return {**threads, **package_versions()}
+    about = {
+        "device": "cpu",
+        "processor": f"{processor()}, {torch.backends.cpu.get_cpu_capability()}",
+        "threads": str(torch.get_num_threads()),
+    }
+    return {**about, **package_versions()}
 
 
 def _evaluator(

@@ -22,12 +22,12 @@ from clinical_symile.formatting import (
     join_words,
 )
 from clinical_symile.metrics.subgroups import level_order
+from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.figures.picture import Picture
 from clinical_symile.reporting.render import render_page
 from clinical_symile.reporting.report_data import is_synthetic
 from clinical_symile.reporting.sections.base import ReportPanel
 from clinical_symile.reporting.sections.cohort import presence_panel, splits_panel
-from clinical_symile.reporting.text.answers import subjects_sentence
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label
 
 _NOT_RECORDED = "not recorded"

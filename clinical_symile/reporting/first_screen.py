@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import (
     Content,
@@ -20,7 +21,6 @@ from clinical_symile.reporting.text.answers import (
     answer_sentences,
     method_decisions,
     retained_answers,
-    subjects_sentence,
 )
 from clinical_symile.reporting.text.caveats import (
     main_caveat,

@@ -18,7 +18,9 @@ from clinical_symile.data.store_manifest import (
 )
 from clinical_symile.registry.docstrings import docstring_section, first_paragraph
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, BENCHMARK_TYPES
+from clinical_symile.reporting.report_data import REPORT_TYPES
 from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES, Measure
+from clinical_symile.tracking.archive import DIGESTS_FORM, FILE_FORM, MANIFEST_FILE, MANIFEST_FORM
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodComparison,
@@ -50,6 +52,10 @@ ROWS: Mapping[str, type[Any]] = {
 """The row of each table, by the table's name."""
 # Tables that have the rows of another one.
 _SAME_ROWS = {"losses": "comparisons", "above_oracle": "comparisons", "missing_query": "results"}
+_FILES = {
+    **{"run.toml": "run", BENCHMARK_FILE: "benchmark", "manifest.json": "store"},
+    **{MANIFEST_FILE: "bundle", "report_data.json": "report_data"},
+}
 _WORDS = {
     "string": "text",
     "number": "a number",
@@ -233,6 +239,8 @@ def record_forms() -> dict[str, RecordForm]:
     others = [
         _open_form("history", "One epoch of a training: numbers only.", {"epoch": int}, float),
         _open_form("run", "The record of a run, in `run.toml`.", RUN_TYPES),
+        _open_form("report_data", "What a bundle's report has beside its tables.", REPORT_TYPES),
+        _open_form("bundle", "The hashes of a bundle's files, and its digests.", _bundle_types()),
         _open_form("benchmark", "The record of a benchmark.", BENCHMARK_TYPES),
         _open_form("store", "The record of a prepared cohort: a store's manifest.", _store_types()),
     ]
@@ -249,8 +257,7 @@ def form_of_file(name: str) -> RecordForm | None:
     if suffix == "jsonl":
         kind = _SAME_ROWS.get(stem, stem)
         return record_forms().get(kind) if kind in (*ROWS, "history") else None
-    kinds = {"run.toml": "run", BENCHMARK_FILE: "benchmark", "manifest.json": "store"}
-    return record_forms().get(kinds.get(name, ""))
+    return record_forms().get(_FILES.get(name, ""))
 
 
 def _form_of_rows(name: str, row: type[Any]) -> RecordForm:
@@ -290,18 +297,29 @@ def _admits_none(kind: Any) -> bool:
     return type(None) in getattr(kind, "__args__", ())
 
 
-def _store_types() -> dict[str, Any]:
-    """Return the types of a manifest, with those of the objects in it."""
+def _bundle_types() -> dict[str, Any]:
+    """Return the types of a bundle's manifest, with those of the objects in it."""
+    return {
+        **MANIFEST_FORM,
+        "digests": _nested("digests", DIGESTS_FORM),
+        "files": dict[str, _nested("file", FILE_FORM)],
+    }
+
+
+def _nested(name: str, types: Mapping[str, Any]) -> Any:
+    """Return the type of an object inside a record."""
     from pydantic import ConfigDict, create_model
 
-    def nested(name: str, types: Mapping[str, Any]) -> Any:
-        columns: dict[str, Any] = {
-            key: (kind, None if _admits_none(kind) else ...) for key, kind in types.items()
-        }
-        return create_model(name, __config__=ConfigDict(strict=True, extra="allow"), **columns)
+    columns: dict[str, Any] = {
+        key: (kind, None if _admits_none(kind) else ...) for key, kind in types.items()
+    }
+    return create_model(name, __config__=ConfigDict(strict=True, extra="allow"), **columns)
 
-    modality, split = nested("modality", MODALITY_TYPES), nested("split", SPLIT_TYPES)
-    labels = nested("labels", LABEL_TYPES)
+
+def _store_types() -> dict[str, Any]:
+    """Return the types of a manifest, with those of the objects in it."""
+    modality, split = _nested("modality", MODALITY_TYPES), _nested("split", SPLIT_TYPES)
+    labels = _nested("labels", LABEL_TYPES)
     return {
         **MANIFEST_TYPES,
         "modalities": dict[str, modality],

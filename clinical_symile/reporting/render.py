@@ -149,6 +149,11 @@ def figure_count(number: int) -> str:
     return "Details" if number < 1 else f"{number} figure{'s' * (number > 1)} with the numbers"
 
 
+def _count(n: int | str) -> str:
+    """Format a count; one in words stays as it is."""
+    return n if isinstance(n, str) else formatting.format_count(n)
+
+
 def _environment(folders: Sequence[Path]) -> jinja2.Environment:
     script = (builtin_catalog_directory() / "reports/shared/page.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
@@ -162,7 +167,7 @@ def _environment(folders: Sequence[Path]) -> jinja2.Environment:
     )
     environment.filters |= {
         "absence": labels.missing_modality_label,  # its name until 0.3.0
-        "count": formatting.format_count,
+        "count": _count,
         "figures": figure_count,
         "duration": formatting.format_duration,
         "listed": formatting.join_words,

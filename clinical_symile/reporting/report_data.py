@@ -18,6 +18,20 @@ from clinical_symile.tracking.benchmark_tables import (
 )
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
+REPORT_TYPES: Mapping[str, Any] = {
+    "tasks": list[str],
+    "notes": list[str],
+    "runs": list[dict[str, Any]],
+    "baselines": dict[str, str],
+    "histories": dict[str, list[dict[str, float]]],
+    "cohort": dict[str, Any],
+    "tested": int,
+    "oracle": dict[str, Any] | None,
+    "versions": dict[str, str],
+    "elapsed_s": float | None,
+}
+"""The types of what `report_data.json` of a bundle has beside the tables."""
+
 
 def is_synthetic(cohort: Mapping[str, Any]) -> bool:
     """Return whether a manifest's subjects are synthetic: only their measurements may be drawn.

@@ -9,9 +9,14 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
-from clinical_symile.tracking.analysis_tables import merge_analyses, read_analysis, select_tasks
-from clinical_symile.tracking.disclosure import without_withheld
-from clinical_symile.tracking.results import is_withheld
+from clinical_symile.tracking.analysis_tables import (
+    RunAnalysis,
+    merge_analyses,
+    read_analysis,
+    select_tasks,
+)
+from clinical_symile.tracking.disclosure import shareable, withheld_patterns, without_withheld
+from clinical_symile.tracking.results import Result, is_withheld
 from clinical_symile.tracking.run import Run
 
 
@@ -25,15 +30,13 @@ def read_runs(runs: Sequence[Run], tasks: TaskTables) -> ReportData:
         tasks: the tables of the tasks, by name; see `task_table`.
     """
     trained = [run for run in runs if run.is_trained]
-    results, withheld = without_withheld(
-        [row for run in runs for row in run.results if row.task in tasks]
-    )
+    every = [row for run in runs for row in run.results if row.task in tasks]
+    results, withheld = without_withheld(every)
+    analysis = merge_analyses(read_analysis(run.path) for run in runs)
     return ReportData(
         results=results,
         tasks=tasks,
-        analysis=select_tasks(
-            merge_analyses(read_analysis(run.path) for run in runs), tasks.__contains__
-        ),
+        analysis=_shareable(select_tasks(analysis, tasks.__contains__), every),
         results_by_rule=[
             row
             for run in runs
@@ -45,6 +48,12 @@ def read_runs(runs: Sequence[Run], tasks: TaskTables) -> ReportData:
         runs=[_with_current_words(run) for run in trained],
         histories={run.name: run.history for run in trained},
     )
+
+
+def _shareable(analysis: RunAnalysis, results: Sequence[Result]) -> RunAnalysis:
+    """Leave out the analysis of what is withheld."""
+    hidden = withheld_patterns(results)
+    return RunAnalysis(**{name: shareable(rows, hidden) for name, rows in vars(analysis).items()})
 
 
 def task_table(task: Retrieval | Classification) -> dict[str, Any]:

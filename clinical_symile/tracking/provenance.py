@@ -1,6 +1,7 @@
 """Record the origin of a run, and the versions, platform and commit that made it."""
 
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -42,6 +43,17 @@ def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that numbers depend on."""
     packages = {name: version(name) for name in _RECORDED_PACKAGES}
     return {"python": platform.python_version(), **packages}
+
+
+def processor() -> str:
+    """Return the kind of processor, such as `x86_64, AMD EPYC 9354`."""
+    names: list[str] = []
+    try:
+        about = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        names = re.findall(r"^model name\s*: *(.+?) *$", about, re.MULTILINE)[:1]
+    except OSError:
+        names = [platform.processor()]  # a system other than Linux
+    return ", ".join([platform.machine(), *filter(None, names)])
 
 
 def now() -> str:

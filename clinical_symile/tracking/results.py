@@ -234,7 +234,12 @@ _Row = TypeVar("_Row", bound=DataclassInstance)
 
 def write_rows(path: Path, rows: Iterable[DataclassInstance]) -> None:
     """Write one JSON object per line; the file appears only when it is complete."""
-    write_text(path, "".join(json.dumps(asdict(row)) + "\n" for row in rows))
+    write_text(path, rows_text(rows))
+
+
+def rows_text(rows: Iterable[DataclassInstance]) -> str:
+    """Return rows as `write_rows` writes them: one JSON object per line."""
+    return "".join(json.dumps(asdict(row)) + "\n" for row in rows)
 
 
 def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
@@ -248,6 +253,23 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
             f"{path}: no such file; expected results. Run `clinical-symile evaluate`.",
             code="CS-R011",
         )
+    action = f"Remove {path.name} and evaluate again."
+    lines = read_lines(path, action=action, code="CS-R012")
+    return parse_rows(lines, kind, where=str(path), action=action)
+
+
+def parse_rows(lines: Iterable[str], kind: type[_Row], *, where: str, action: str) -> list[_Row]:
+    """Parse lines that `write_rows` wrote.
+
+    Args:
+        lines: one JSON object each.
+        kind: the class of the rows.
+        where: the file, for messages.
+        action: what to do if a line is no such row, as a sentence.
+
+    Raises:
+        DataError: a line is not such a row; one message per kind.
+    """
     ordered = [field.name for field in fields(kind)]
     names = {*ordered}
     required = {
@@ -259,8 +281,6 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
     rows: list[_Row] = []
     others: dict[str, int] = {}
     types = get_type_hints(kind)
-    action = f"Remove {path.name} and evaluate again."
-    lines = read_lines(path, action=action, code="CS-R012")
     for number, line in enumerate(lines, start=1):
         try:
             row = parse_json(line)
@@ -277,7 +297,7 @@ def read_rows(path: Path, kind: type[_Row]) -> list[_Row]:
             rows.append(kind(**row))
     if others:
         raise DataError(
-            *(f"{path}, line {number}: {problem}. {action}" for problem, number in others.items()),
+            *(f"{where}, line {number}: {problem}. {action}" for problem, number in others.items()),
             code="CS-R012",
         )
     return rows

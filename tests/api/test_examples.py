@@ -9,7 +9,7 @@ import pytest
 
 import clinical_symile as cs
 
-SLOW = ("benchmark", "report")
+SLOW = ("benchmark", "report", "bundle")
 FUNCTIONS = [name for name in cs.__all__ if inspect.isfunction(getattr(cs, name))]
 
 
@@ -30,7 +30,7 @@ def test_the_example_of_a_public_function_runs(name: str, workplace: Path):
 
 
 @pytest.mark.slow
-def test_the_examples_of_benchmark_and_report_run_one_after_the_other(workplace: Path):
+def test_the_examples_of_a_benchmark_run_one_after_the_other(workplace: Path):
     runner = doctest.DocTestRunner()
     for name in SLOW:
         runner.run(_examples(getattr(cs, name), name))

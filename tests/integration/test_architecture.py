@@ -59,6 +59,7 @@ LOADED_BY = {
 # Modules without a test file of their name, and the file that tests them: members of a family that
 # its contract tests cover, verbs that are thin layers over the API, and schemas of definitions.
 TESTED_BY = {
+    "api.bundles": "cli/test_bundle.py",
     "api.cohorts": "api/test_runs.py",
     "api.reports": "api/test_runs.py",
     "benchmarking.finalize": "benchmarking/test_run.py",
@@ -68,6 +69,7 @@ TESTED_BY = {
     "data.ingest.source_tables": "data/ingest/test_tables.py",
     "data.wizard.render": "data/wizard/test_propose.py",
     "data.wizard.roles": "data/wizard/test_propose.py",
+    "reporting.bundle": "cli/test_bundle.py",
     "evaluation.own_model": "evaluation/predictors/test_user_model.py",
     "modalities.waveform_files": "modalities/test_ecg.py",
     "models.missing_modality": "models/missing_modality/test_every_method.py",

@@ -31,8 +31,8 @@ def changed(**values: Any) -> str:
 def test_a_form_changes_only_with_its_version(name: str):
     path = SCHEMAS / f"{name}.v{FORMS[name].version}.json"
     assert path.read_text(encoding="utf-8") == record_schema(name) + "\n", (
-        f"the form of {name} changed: raise its version, keep {path.name}, write the new file "
-        f"with `clinical-symile schema {name}`, and read files of the earlier version"
+        f"the form of {name} changed. If {path.name} was released, raise the version, keep the "
+        f"file, and read files of it; write the new one with `clinical-symile schema {name}`"
     )
 
 

@@ -3,26 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clinical_symile.formatting import (
-    SMALLEST_COUNT,
-    format_count,
-    format_part,
-    format_parts,
-    join_words,
-)
+from clinical_symile.formatting import join_words
+from clinical_symile.reporting.cohort_counts import cohort_counts
 from clinical_symile.reporting.figures.signals import presence
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
-from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label
+from clinical_symile.reporting.text.labels import modality_label
 
 
 def draw_cohort(*, cohort: Mapping[str, Any]) -> Content | None:
     """Draw the cohort's counts; None where the manifest is unknown."""
     if not cohort:
         return None
+    counts = cohort_counts(cohort)
     return Content(
         heading="Who is included, and who was left out",
         panels=[presence_panel(cohort), splits_panel(cohort)],
-        values={"left_out": cohort["left_out"], "rejected": cohort["rejected"]},
+        values={"left_out": counts.left_out, "rejected": counts.rejected},
     )
 
 
@@ -40,49 +36,25 @@ COHORT_COUNTS = Section(
 
 def presence_panel(cohort: Mapping[str, Any]) -> ReportPanel:
     """Draw how many samples have which modalities, over all splits."""
-    counts: dict[str, int] = {}
-    for split in cohort["counts"].values():
-        for pattern, n in split["patterns"].items():
-            counts[pattern] = counts.get(pattern, 0) + n
-    modalities = list(dict.fromkeys(m for s in cohort["counts"].values() for m in s["present"]))
-    ordered = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-    words = format_parts(ordered)
+    counts = cohort_counts(cohort)
+    names = {m: modality_label(m) for m in counts.modalities}
     rows = [
-        (
-            [m in name.split("+") for m in modalities],
-            n if n >= SMALLEST_COUNT and words[name] == format_count(n) else 0,
-            words[name],
-        )
-        for name, n in ordered.items()
-        if n
+        ([m in present for m in counts.modalities], n, words)
+        for present, n, words in counts.presence
     ]
-    names = [modality_label(m) for m in modalities]
     title = "Which modalities the samples have"
-    short = [name.removeprefix("chest ") for name in names]
+    short = [name.removeprefix("chest ") for name in names.values()]
     picture = presence(rows, modalities=short, name="presence", title=title)
     body = [
-        [
-            join_words([n for n, is_present in zip(names, present, strict=True) if is_present])
-            or "none",
-            text,
-        ]
-        for present, _, text in rows
+        [join_words([names[m] for m in present]) or "none", words]
+        for present, _, words in counts.presence
     ]
     return ReportPanel(title, picture, ["present", "samples"], body)
 
 
 def splits_panel(cohort: Mapping[str, Any]) -> ReportPanel:
     """Return a table of each split's samples, subjects, and samples with each modality."""
-    splits = cohort["counts"]
-    modalities = list(dict.fromkeys(m for split in splits.values() for m in split["present"]))
-    body = [
-        [
-            SPLIT_LABELS.get(name, name),
-            format_count(split["samples"]),
-            format_count(split["subjects"]),
-            *(format_part(split["present"][m], split["samples"]) for m in modalities),
-        ]
-        for name, split in splits.items()
-    ]
-    head = ["split", "samples", "subjects", *(f"with {modality_label(m)}" for m in modalities)]
-    return ReportPanel("Samples and subjects in each split", None, head, body)
+    counts = cohort_counts(cohort)
+    with_each = (f"with {modality_label(m)}" for m in counts.modalities)
+    head = ["split", "samples", "subjects", *with_each]
+    return ReportPanel("Samples and subjects in each split", None, head, counts.splits)

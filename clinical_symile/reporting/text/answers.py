@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_symile.formatting import (
-    SMALLEST_COUNT,
     capitalize_first,
-    format_count,
     format_value,
     join_words,
 )
@@ -314,18 +312,3 @@ def _undecided(number: int) -> str:
 def _where(rows: Sequence[Decision]) -> str:
     patterns = list(dict.fromkeys(one.pattern for one in rows))
     return f" ({pattern_label(patterns[0])})" if len(patterns) == 1 else ""
-
-
-def subjects_sentence(cohort: Mapping[str, Any]) -> str:
-    """Return the number of subjects in each split; empty where the manifest is unknown.
-
-    A number below 10 is withheld, and so is the total that would reveal it.
-    """
-    splits = {name: split["subjects"] for name, split in cohort.get("counts", {}).items()}
-    if not splits:
-        return ""
-    words = {"train": "to train", "tuning": "to select", "held_out": "to evaluate"}
-    parts = [f"{format_count(n)} {words.get(name, name)}" for name, n in splits.items()]
-    hidden = any(0 < n < SMALLEST_COUNT for n in splits.values())
-    total = "" if hidden else f"{format_count(sum(splits.values()))} subjects: "
-    return f"{total}{join_words(parts)}{' subjects' * hidden}."

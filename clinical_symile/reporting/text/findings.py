@@ -16,6 +16,7 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
+from clinical_symile.reporting.cohort_counts import cohort_modalities
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables, mechanism_rates
 from clinical_symile.reporting.text.labels import (
     metric_label,
@@ -128,7 +129,7 @@ def oracle_sentences(
     """
     if oracle is None:
         return []
-    names = dict.fromkeys(m for split in cohort["counts"].values() for m in split["present"])
+    names = cohort_modalities(cohort)
     all_of_them, nats = (
         join_words([modality_label(m) for m in names]),
         oracle["total_correlation_nats"],

@@ -3,13 +3,13 @@ from itertools import combinations
 
 import pytest
 
+from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.text.answers import (
     Decision,
     answer_sentences,
     method_decisions,
     retained_answers,
-    subjects_sentence,
 )
 from clinical_symile.tracking.benchmark_tables import MethodComparison
 from tests.helpers.report_data import FIRST, OUTCOME, made_data

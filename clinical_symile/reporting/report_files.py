@@ -1,0 +1,143 @@
+"""Turn what a report is made from into files, and back, so that a bundle can be rendered again.
+
+Examples of queries are left out: they are rows of a store, if only of a synthetic one.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from clinical_symile.errors import DataError
+from clinical_symile.formatting import mask_subject_counts
+from clinical_symile.reporting.cohort_counts import shareable_cohort
+from clinical_symile.reporting.record_forms import ROWS
+from clinical_symile.reporting.report_data import REPORT_TYPES, ReportData
+from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES, RunAnalysis
+from clinical_symile.tracking.records import parse_json, wrong_fields
+from clinical_symile.tracking.results import parse_rows, rows_text
+
+DATA_FILE = "report_data.json"
+_ACTION = "Get the bundle again from whoever made it."
+_TASKS, _JSON, _LINES = "tasks/", ".json", ".jsonl"
+# The table of each field of `ReportData` that is one, with the form of its rows.
+_TABLES: Mapping[str, tuple[str, str]] = {
+    "results": ("results", "results"),
+    "comparisons": ("comparisons", "comparisons"),
+    "losses": ("losses", "comparisons"),
+    "seeds": ("seeds", "seeds"),
+    "ranks": ("ranks", "ranks"),
+    "methods_compared": ("method_comparisons", "method_comparisons"),
+    "net_benefit_differences": ("net_benefit_differences", "net_benefit_differences"),
+    "settings": ("settings", "settings"),
+    "masks": ("masks", "masks"),
+    "results_by_rule": ("missing_query", "results"),
+    "unscored": ("unscored", "unscored"),
+    "above_best": ("above_oracle", "comparisons"),
+}
+
+
+def shareable_data(data: ReportData) -> ReportData:
+    """Return the data of a report without what may not leave the machine.
+
+    Reports, exports and bundles leave out the same rows; here, counts become words as well.
+    """
+    return replace(
+        data,
+        cohort=shareable_cohort(data.cohort),
+        runs=[_without_folders(record) for record in data.runs],
+        notes=[mask_subject_counts(note) for note in data.notes],
+        unscored=[replace(row, reason=mask_subject_counts(row.reason)) for row in data.unscored],
+        gallery=(),
+    )
+
+
+def _without_folders(value: Any) -> Any:
+    """Return a value with the last part of each absolute path: folders may name people."""
+    if isinstance(value, str):
+        path = PurePath(value)
+        return path.name if path.is_absolute() else value
+    if isinstance(value, Mapping):
+        return {key: _without_folders(entry) for key, entry in value.items()}
+    return [_without_folders(entry) for entry in value] if isinstance(value, list) else value
+
+
+def report_files(data: ReportData) -> dict[str, bytes]:
+    """Return the files from which `read_report_files` makes the same data again.
+
+    Args:
+        data: what `shareable_data` returned.
+    """
+    rest = {name: getattr(data, name) for name in REPORT_TYPES if name != "tasks"}
+    files = {DATA_FILE: _json({"tasks": [*data.tasks], **rest})}
+    files |= {f"{_TASKS}{name}{_JSON}": _json(dict(table)) for name, table in data.tasks.items()}
+    tables = {table: getattr(data, field) for field, (table, _) in _TABLES.items()}
+    tables |= {name: getattr(data.analysis, name) for name in ANALYSIS_TABLES}
+    return files | {f"{name}{_LINES}": rows_text(rows).encode() for name, rows in tables.items()}
+
+
+def is_report_file(name: str, tasks: Collection[str]) -> bool:
+    """Return True for the name of a file that `report_files` returns for some tasks."""
+    tables = {*(table for table, _ in _TABLES.values()), *ANALYSIS_TABLES}
+    known = {f"{table}{_LINES}" for table in tables} | {f"{_TASKS}{one}{_JSON}" for one in tasks}
+    return name == DATA_FILE or name in known
+
+
+def read_report_files(files: Mapping[str, bytes], *, where: str) -> ReportData:
+    """Make the data of a report from its files.
+
+    Args:
+        files: what `report_files` returned; other files are left alone.
+        where: the bundle, for messages.
+
+    Raises:
+        DataError: a file is missing or of another form.
+    """
+    about = _object(files, DATA_FILE, REPORT_TYPES, where)
+
+    def rows(table: str, form: str) -> list[Any]:
+        name = f"{table}{_LINES}"
+        lines = _text(files, name, where).split("\n")[:-1]
+        return parse_rows(lines, ROWS[form], where=f"{where}: {name}", action=_ACTION)
+
+    rest: dict[str, Any] = {key: about[key] for key in REPORT_TYPES if key != "tasks"}
+    tables: dict[str, Any] = {field: rows(*place) for field, place in _TABLES.items()}
+    return ReportData(
+        **rest,
+        **tables,
+        tasks={
+            name: _object(files, f"{_TASKS}{name}{_JSON}", {"kind": str}, where)
+            for name in about["tasks"]
+        },
+        analysis=RunAnalysis(**{name: rows(name, name) for name in ANALYSIS_TABLES}),
+    )
+
+
+def _object(
+    files: Mapping[str, bytes], name: str, types: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    text = _text(files, name, where)
+    try:
+        found = parse_json(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        problems = wrong_fields(found, types)
+        if not problems:
+            return {**dict.fromkeys(types), **found}
+    else:
+        problems = ["is no object"]
+    raise DataError(f"{where}: {name}: {'; '.join(problems)}. {_ACTION}", code="CS-R023")
+
+
+def _text(files: Mapping[str, bytes], name: str, where: str) -> str:
+    try:
+        return files[name].decode()
+    except (KeyError, UnicodeDecodeError) as error:
+        state = "is missing" if isinstance(error, KeyError) else "is no text in UTF-8"
+        raise DataError(f"{where}: {name}: {state}. {_ACTION}", code="CS-R023") from None
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
