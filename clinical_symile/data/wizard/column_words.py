@@ -26,7 +26,7 @@ _HINTS = {
         *("ingresso", "accettaz", "ricover", "entrada", "opname"),
     ),
     "discharged": (
-        *("entlassung", "disch", "austritt", "ende", "end"),
+        *("entlass", "disch", "austritt", "ende", "end"),
         *("sortie", "fin", "alta", "egreso"),
         *("dimission", "uscita", "saida", "ontslag", "einde"),
     ),

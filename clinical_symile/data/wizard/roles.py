@@ -1,7 +1,7 @@
 """Propose which raw table holds admissions, recordings and labs, and what their columns mean."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,13 +157,14 @@ def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
         DataError: no table has one row per admission.
     """
     recordings = {table.key: _file_columns(table, raw) for table in tables}
-    stays = _stays([table for table in tables if not recordings[table.key]], tables)
+    stays = _stays(tables, with_files={key for key, files in recordings.items() if files})
     found: dict[str, RecordingTable] = {}
     labs, unused, subjects = None, [], None
     for table in tables:
-        if table is stays.table:
+        is_stays = table is stays.table
+        link = (stays.sample, "sample") if is_stays else _link(table, stays)
+        if is_stays and not recordings[table.key]:
             continue
-        link = _link(table, stays)
         if link is None:
             unused.append(table.file)
         elif recordings[table.key]:
@@ -178,10 +179,11 @@ def propose_roles(tables: Sequence[RawTable], raw: Path) -> Roles:
     return Roles(stays, found, labs, unused, subjects)
 
 
-def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTable:
+def _stays(tables: Sequence[RawTable], *, with_files: Collection[str]) -> StayTable:
+    """Propose the table of admissions: one that names files only if no other qualifies."""
     rated = [
-        (score, -table.rows, table.key, table)
-        for table in candidates
+        (table.key not in with_files, score, -table.rows, table.key, table)
+        for table in tables
         if (score := _stays_score(table, tables)) is not None
     ]
     if not rated:
@@ -190,7 +192,7 @@ def _stays(candidates: Sequence[RawTable], tables: Sequence[RawTable]) -> StayTa
             "with an id of the admission, an id of the person and the time of admission.",
             code="CS-D004",
         )
-    table = max(rated, key=lambda one: one[:3])[3]
+    table = max(rated, key=lambda one: one[:4])[4]
     unique = [one for one in table.columns.values() if one.is_unique and not one.is_date]
     sample = next((one for one in unique if has_hint(one, "sample")), unique[0])
     others = [one for one in table.columns.values() if one is not sample]
@@ -291,7 +293,7 @@ def _file_columns(table: RawTable, raw: Path) -> dict[tuple[str, str], list[str]
     ]
     found: dict[tuple[str, str], list[str]] = {}
     for column in table.columns.values():
-        if column.is_date or not len(column.values) or len(column.distinct) < 2:
+        if column.is_date or len(column.distinct) < 2 or _is_measured(column):
             continue
         tried = list(column.values[:_TRIED])
         best = max(
@@ -304,6 +306,11 @@ def _file_columns(table: RawTable, raw: Path) -> dict[tuple[str, str], list[str]
                 _modality(_resolve(raw, best, value), column) for value in column.values
             ]
     return found
+
+
+def _is_measured(column: Column) -> bool:
+    """Return True for numbers that repeat, such as ages, although a file `78.png` exists."""
+    return column.is_number and len(column.distinct) < _LINKED * len(column.values)
 
 
 def _resolve(raw: Path, form: tuple[str, str], value: str) -> str:

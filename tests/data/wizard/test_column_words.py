@@ -32,6 +32,7 @@ def column(name: str, *values: str) -> Column:
             "discharged",
             (
                 "Entlassung",
+                "Entlassdatum",
                 "dischtime",
                 "DateSortie",
                 "FechaAlta",

@@ -120,6 +120,34 @@ def test_a_german_hospital_passes_check_without_an_edit(raw: Path):
     assert check_source([catalog], "klinik", source=raw) == []
 
 
+def test_an_age_is_no_name_of_a_file_although_there_is_one(raw: Path):
+    file = raw / "Aufnahmen.csv"
+    table = pd.read_csv(file, sep=";", dtype=str)
+    table.insert(3, "Alter", [str(1 + n % 20) for n in range(N)])  # of bilder/1.png and others
+    table.to_csv(file, sep=";", index=False)
+    catalog = written(raw)
+    toml = (catalog / "cohorts/klinik/cohort.toml").read_text()
+    assert 'sample   = "sample"                      # Aufnahmen.csv: FallNr' in toml
+    assert check_source([catalog], "klinik", source=raw) == []
+
+
+def test_files_in_the_table_of_admissions_are_found(raw: Path):
+    file = raw / "Aufnahmen.csv"
+    table = pd.read_csv(file, sep=";", dtype=str)
+    table["Bild"] = [f"bilder/{n}.png" if n % 3 else "" for n in range(N)]
+    table.to_csv(file, sep=";", index=False)
+    exams = pd.read_csv(raw / "Untersuchungen.csv", sep=";", dtype=str)
+    exams[exams["Art"] == "EKG"].to_csv(raw / "Untersuchungen.csv", sep=";", index=False)
+    catalog = written(raw)
+    assert check_source([catalog], "klinik", source=raw) == []
+    store = prepare_cohort(
+        open_catalog([catalog]), "klinik", source=raw, out=raw.parent / "store", bar=no_progress_bar
+    )
+    assert store.modalities == ("cxr", "ecg", "labs")
+    numbers = np.array([int(name[1:]) - 1000 for name in store.samples["sample"].astype(str)])
+    np.testing.assert_array_equal(store.present[:, 0], numbers % 3 > 0)
+
+
 def test_what_is_prepared_is_what_the_tables_hold(raw: Path):
     catalog = written(raw)
     store = prepare_cohort(
