@@ -42,6 +42,7 @@ from clinical_symile.tracking._mlflow_tables import (
     listed_tables,
     tables_tag,
 )
+from clinical_symile.tracking._mlflow_view import send_view
 from clinical_symile.tracking._sent_marks import METRIC_NAMES, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
 from clinical_symile.tracking.run import Run
@@ -163,10 +164,12 @@ def _send_results(
     """Send the headline numbers, and where asked for all numbers to a nested run per task."""
     digest = payload_digest(*(run.files.get(name, b"") for name in RESULT_FILES))
     is_sent = sent.get("results") == digest
-    send_numbers(client, copy, headline_metrics(run), at=run.evaluated_ms)
+    headline = headline_metrics(run)
+    send_numbers(client, copy, headline, at=run.evaluated_ms)
     words = _send_nested(client, copy, run, is_sent=is_sent, nest_tasks=nest_tasks)
     if not is_sent:
         send_note(client, copy, run_description(run))
+        send_view(client, copy.info.experiment_id, headline)
         sent["results"] = digest
         send_tags(client, copy, sent_tag(sent))
         tasks = {row.task for row in run.results}

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from clinical_symile.errors import ClinicalSymileError, DataError
 from clinical_symile.files import lock_folder
+from clinical_symile.tracking._mlflow_view import VIEW_QUERY, VIEW_TAG
 from clinical_symile.tracking.snapshot import sqlite_uri
 
 DATABASE = "mlflow.db"
@@ -95,13 +96,20 @@ def show_dashboard(
 
 
 def runs_page(database: Path) -> str:
-    """Return the path of the page of all runs; of all cohorts where there are several."""
+    """Return the path of the page of all runs; of all cohorts where there are several.
+
+    A page of runs has columns for the headline numbers, if a sync of 0.2.4 or later sent them.
+    """
     with contextlib.closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
             "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active' "
             "AND experiment_id IN (SELECT experiment_id FROM runs)"
         ).fetchall()
-    return f"#/experiments/{rows[0][0]}/runs" if len(rows) == 1 else "#/experiments"
+        wanted = "SELECT experiment_id FROM experiment_tags WHERE key = ?"
+        viewed = connection.execute(wanted, (VIEW_TAG,)).fetchall()
+    if len(rows) != 1:
+        return "#/experiments"
+    return f"#/experiments/{rows[0][0]}/runs{VIEW_QUERY if rows[0] in viewed else ''}"
 
 
 def move_files(database: Path) -> int:

@@ -20,6 +20,7 @@ from clinical_symile.tracking._database_creation import DatabaseMaker, ensure_da
 from clinical_symile.tracking._database_state import DatabaseSchema
 from clinical_symile.tracking._mlflow_send import SyncRequest, send_run
 from clinical_symile.tracking._mlflow_study import EXPERIMENT_NOTE, Study, send_study
+from clinical_symile.tracking._mlflow_view import VIEW_QUERY
 from clinical_symile.tracking._sent_marks import note_tags
 from clinical_symile.tracking._sync_problems import (
     SyncError,
@@ -203,8 +204,9 @@ def _connection(uri: str, cohort: str) -> Iterator[tuple[MlflowClient, str, Path
 
 def _result(copy: Copy, experiment: str, *, uri: str, name: str, problem: str | None) -> SyncResult:
     """Return where a copy is."""
-    place, page = without_credentials(uri), f"#/experiments/{experiment}/runs"
-    url = f"{place.rstrip('/')}/{page}/{copy.info.run_id}" if uri.startswith("http") else None
+    place, runs = without_credentials(uri), f"#/experiments/{experiment}/runs"
+    url = f"{place.rstrip('/')}/{runs}/{copy.info.run_id}" if uri.startswith("http") else None
+    page = f"{runs}{VIEW_QUERY}"
     return SyncResult(
         uri=place, run_id=copy.info.run_id, url=url, page=page, problem=problem, run=name
     )

@@ -37,6 +37,7 @@ LOADED_BY = {
         "tracking._mlflow_files",
         "tracking._mlflow_send",
         "tracking._mlflow_study",
+        "tracking._mlflow_view",
         "tracking.mlflow",
     },
     "lightning_fabric": {"training"},

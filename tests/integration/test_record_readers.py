@@ -58,6 +58,7 @@ OTHERS = {
     "data.ingest.query_lineage": "the answer of DuckDB",
     "tracking._mlflow_files": "a tag of MLflow",
     "tracking._mlflow_tables": "a tag of MLflow",
+    "tracking._mlflow_view": "a tag of MLflow",
     "tracking.checksums": "checksums, by which the records are checked",
     "tracking.lock_holder": "the holder of a lock; a damaged one names none",
 }

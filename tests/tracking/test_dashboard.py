@@ -68,7 +68,8 @@ def test_files_of_a_folder_that_was_copied_stay_where_they_are(
 
 def test_the_page_is_that_of_the_cohort_or_of_all_cohorts(folder: Path) -> None:
     database = (folder / "mlflow.db").resolve()
-    assert runs_page(database) == "#/experiments/1/runs"
+    query = "?workflowType=machine_learning&viewStateShareKey=clinical-symile"
+    assert runs_page(database) == f"#/experiments/1/runs{query}"
     other = write_run(folder / "clip-0", cohort="another")
     assert sync_run(Run(other)).problem is None
     assert runs_page(database) == "#/experiments"
