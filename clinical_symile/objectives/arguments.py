@@ -46,6 +46,11 @@ def above(limit: Number, most: Number = math.inf, **values: Number) -> list[str]
     return _outside(values, lambda v: limit < v <= most and v < math.inf, words)
 
 
+def multiple_of(divisor: int, **values: Number) -> list[str]:
+    """Name the values that are no multiple of a divisor, which must be 1 or more."""
+    return _outside(values, lambda v: divisor < 1 or v % divisor == 0, f"a multiple of {divisor}")
+
+
 def one_of(choices: Sequence[str], **values: str) -> list[str]:
     """Name the values that are no choice."""
     expected = ", ".join(f"'{choice}'" for choice in choices[:-1]) + f" or '{choices[-1]}'"

@@ -155,8 +155,9 @@ class Objective(nn.Module):
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batches to encode in a step; by default the batch, once.
 
-        The first view is the batch itself; others have its samples and its `available`. An
-        unavailable input may hold any value and must reach no other one.
+        Each has the samples and the `available` of the batch; inputs may be changed. The embeddings
+        of the first are `z` of the loss, and a teacher embeds it. An unavailable input may hold any
+        value and must reach no other one.
 
         Args:
             batch: the inputs of this process's samples.

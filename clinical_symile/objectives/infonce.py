@@ -14,7 +14,7 @@ from clinical_symile.objectives.distributed import (
     local_slice,
     share_sizes,
 )
-from clinical_symile.objectives.kernels.scores import inner_product_score, reduce_scores
+from clinical_symile.objectives.kernels.scores import Excluded, inner_product_score, reduce_scores
 from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
 from clinical_symile.objectives.kernels.tiled import product_logsumexp
 from clinical_symile.objectives.slots import no_pair, prepare_slots
@@ -112,6 +112,29 @@ def one_way_losses(
     """
     found = reduce_scores(inner_product_score, [first], [second], [logit_scale], only="rows")
     return found.rows - logit_scale * (first * second).sum(dim=1)
+
+
+def nt_xent_losses(
+    first: Float[Tensor, "sample dim"],
+    second: Float[Tensor, "sample dim"],
+    logit_scale: Float[Tensor, ""],
+) -> Float[Tensor, " token"]:
+    """Compute each embedding's cross-entropy of picking its partner among all others of both.
+
+    Returns the losses of the first embeddings, then those of the second; see `two_way_losses`.
+    """
+    tokens = torch.cat([first, second])
+    codes = torch.arange(len(tokens), device=tokens.device)
+    found = reduce_scores(
+        inner_product_score,
+        [tokens],
+        [tokens],
+        [logit_scale],
+        excluded=Excluded(codes, codes),
+        only="rows",
+    )
+    agreement = (first * second).sum(dim=1)
+    return found.rows - logit_scale * torch.cat([agreement, agreement])
 
 
 def two_way_soft_loss(

@@ -24,12 +24,12 @@ class ObjectiveInput:
     """A batch of train samples, encoded, and the side information that the objective reads.
 
     Attributes:
-        embeddings: the embeddings of the batch, which is the first view.
+        embeddings: the embeddings of the first view: the batch, unless the objective changes it.
         side: the side information of the same samples, in the same order; a kind that the objective
             does not name in `reads` is None.
         further: the embeddings of the views after the first, which `Objective.views` made.
         progress: 0 at the first step of the training, 1 at the last.
-        teacher: embeddings of the same batch by the slowly following copy of the encoders, without
+        teacher: embeddings of the first view by the slowly following copy of the encoders, without
             gradient; None if the objective has no `momentum`.
     """
 

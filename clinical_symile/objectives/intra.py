@@ -1,7 +1,6 @@
 """CLIP with contrast inside each modality: a recording against itself with a part hidden."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,9 +14,7 @@ from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import rows_of
 from clinical_symile.objectives.slots import filled_slots
-from clinical_symile.objectives.views import View
-
-HIDDEN_VALUE = 0.0  # of hidden pixels and times: the mean of standardized images and signals
+from clinical_symile.objectives.views import View, partly_hidden
 
 
 class IntraClip(Objective):
@@ -66,13 +63,8 @@ class IntraClip(Objective):
         """Return the batch, and with a weight the batch with a stretch of each input hidden."""
         if not self.weight:
             return [View(batch)]
-        inputs = {
-            name: hide_stretch(
-                value, self.hidden, generator=generator, unmeasured=batch.unmeasured.get(name)
-            )
-            for name, value in batch.inputs.items()
-        }
-        return [View(batch), View(replace(batch, inputs=inputs), needs_gradient=False)]
+        second = partly_hidden(batch, self.hidden, generator=generator)
+        return [View(batch), View(second, needs_gradient=False)]
 
     def informed_loss(
         self,
@@ -97,30 +89,3 @@ class IntraClip(Objective):
             if losses:
                 terms["within"] = self.weight * torch.stack(losses).mean()
         return sum_of_terms(**terms)
-
-
-def hide_stretch(
-    inputs: Float[Tensor, "sample ..."],
-    share: float,
-    *,
-    generator: torch.Generator,
-    unmeasured: Float[Tensor, "..."] | None = None,
-) -> Float[Tensor, "sample ..."]:
-    """Return inputs with a stretch of their last axis hidden, drawn for each sample.
-
-    Args:
-        inputs: an encoder's inputs.
-        share: the length of the stretch, at least one place.
-        generator: draws where it begins.
-        unmeasured: one sample's input where nothing was measured, put in place of the stretch;
-            by default `HIDDEN_VALUE`.
-    """
-    places = inputs.shape[-1]
-    length = max(round(share * places), 1)
-    starts = torch.randint(places - length + 1, (len(inputs), 1), generator=generator)
-    after = torch.arange(places) - starts
-    mask = ((after >= 0) & (after < length)).to(inputs.device)
-    mask = mask.reshape(len(inputs), *[1] * (inputs.ndim - 2), places)
-    if unmeasured is None:
-        return inputs.masked_fill(mask, HIDDEN_VALUE)
-    return torch.where(mask, unmeasured.to(inputs), inputs)

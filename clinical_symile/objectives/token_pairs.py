@@ -6,10 +6,9 @@ from torch import Tensor
 
 from clinical_symile.objectives.arguments import above, from_0_to_1, refuse
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.infonce import nt_xent_losses
 from clinical_symile.objectives.kernels.scores import (
     Excluded,
-    TileScore,
-    inner_product_score,
     reduce_scores,
     squared_distances,
 )
@@ -136,28 +135,22 @@ class Macl(Objective):
         """Average over pairs of modalities."""
         losses = []
         for pair in complete_pairs(z, available, objective="a MACL step"):
-            agreement = (pair.first * pair.second).sum(dim=1)
-            aligned = agreement.detach().mean()
+            aligned = (pair.first * pair.second).sum(dim=1).detach().mean()
             scale = self.logit_scale.to(z.dtype) / (1 + self.slope * (aligned - self.offset))
-            denominators = _denominators(inner_product_score, pair, [scale])
-            losses_of_tokens = denominators - scale * torch.cat([agreement, agreement])
+            losses_of_tokens = nt_xent_losses(pair.first, pair.second, scale)
             wrong = -torch.expm1(-losses_of_tokens.detach())
             losses.append((losses_of_tokens / (wrong + _LEAST_WRONG)).mean())
         return torch.stack(losses).mean()
 
 
-def _denominators(score: TileScore, pair: Pair, parameters: list[Tensor]) -> Tensor:
-    """Return each token's log-sum-exp over all other tokens of a pair of modalities."""
-    tokens = torch.cat([pair.first, pair.second])
-    codes = torch.arange(len(tokens), device=tokens.device)
-    return reduce_scores(
-        score, [tokens], [tokens], parameters, excluded=Excluded(codes, codes), only="rows"
-    ).rows
-
-
 def _kernel_loss(pair: Pair, scale: Tensor, power: Tensor) -> Float[Tensor, ""]:
     """Compute the cross-entropy of finding each token's partner by -scale ‖x - y‖^power."""
-    found = _denominators(_distance_power, pair, [scale, power])
+    tokens = torch.cat([pair.first, pair.second])
+    codes = torch.arange(len(tokens), device=tokens.device)
+    excluded = Excluded(codes, codes)
+    found = reduce_scores(
+        _distance_power, [tokens], [tokens], [scale, power], excluded=excluded, only="rows"
+    ).rows
     squares = (pair.first - pair.second).square().sum(dim=1)
     own = -scale * (squares + _EPSILON) ** (power / 2)
     return (found - torch.cat([own, own])).mean()

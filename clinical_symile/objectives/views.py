@@ -1,6 +1,6 @@
 """Views of a batch: batches made from it that are encoded too, and what they are mixed of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
+
+HIDDEN_VALUE = 0.0  # of hidden pixels and times: the mean of standardized images and signals
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,3 +91,39 @@ def mixed_inputs(
     rows = (shares < 1).nonzero()[:, 0]
     own = shares[rows].to(inputs.dtype).reshape(-1, *[1] * (inputs.ndim - 1))
     return inputs.index_put((rows,), own * inputs[rows] + (1 - own) * inputs[partners[rows]])
+
+
+def partly_hidden(batch: Batch, share: float, *, generator: torch.Generator) -> Batch:
+    """Return a batch with a stretch of every input hidden, see `hide_stretch`."""
+    inputs = {
+        name: hide_stretch(value, share, generator=generator, unmeasured=batch.unmeasured.get(name))
+        for name, value in batch.inputs.items()
+    }
+    return replace(batch, inputs=inputs)
+
+
+def hide_stretch(
+    inputs: Float[Tensor, "sample ..."],
+    share: float,
+    *,
+    generator: torch.Generator,
+    unmeasured: Float[Tensor, "..."] | None = None,
+) -> Float[Tensor, "sample ..."]:
+    """Return inputs with a stretch of their last axis hidden, drawn for each sample.
+
+    Args:
+        inputs: an encoder's inputs.
+        share: the length of the stretch, at least one place.
+        generator: draws where it begins.
+        unmeasured: one sample's input where nothing was measured, put in place of the stretch;
+            by default `HIDDEN_VALUE`.
+    """
+    places = inputs.shape[-1]
+    length = max(round(share * places), 1)
+    starts = torch.randint(places - length + 1, (len(inputs), 1), generator=generator)
+    after = torch.arange(places) - starts
+    mask = ((after >= 0) & (after < length)).to(inputs.device)
+    mask = mask.reshape(len(inputs), *[1] * (inputs.ndim - 2), places)
+    if unmeasured is None:
+        return inputs.masked_fill(mask, HIDDEN_VALUE)
+    return torch.where(mask, unmeasured.to(inputs), inputs)

@@ -67,6 +67,7 @@ OBJECTIVES = Family(
         "clip_lite": "clinical_symile.objectives.sigmoid:ClipLite",
         "clip_uniform": "clinical_symile.objectives.uniform:ClipUniform",
         "cmc": "clinical_symile.objectives.cmc:Cmc",
+        "comm": "clinical_symile.objectives.comm:CoMm",
         "confu": "clinical_symile.objectives.confu:ConFu",
         "cwcl": "clinical_symile.objectives.weighted:Cwcl",
         "dcl": "clinical_symile.objectives.decoupled:Dcl",

@@ -96,7 +96,8 @@ def whole_input(objective: Objective, batch: Embeddings, sizes: list[int]) -> Ob
             Mixing(*(torch.cat(part) for part in zip(*mixings, strict=True))) if mixings else None
         )
         further.append(EncodedView(replace(batch, z=z), mixing))
-    return replace(toy_input(objective, batch), further=tuple(further))
+    first = replace(batch, z=torch.cat([share.embeddings.z for share in shares]))
+    return replace(toy_input(objective, batch), embeddings=first, further=tuple(further))
 
 
 def found(objective: Objective, loss: Tensor, batch: Embeddings) -> dict[str, Tensor]:

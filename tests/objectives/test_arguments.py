@@ -16,6 +16,7 @@ from clinical_symile.objectives import arguments
         (arguments.between_0_and_1, [0.5], [0, 1, 2]),
         (lambda **v: arguments.above(0.1, **v), [0.2, 5.0], [0.1, math.inf]),
         (lambda **v: arguments.above(0, most=2, **v), [0.1, 2], [0, 2.1]),
+        (lambda **v: arguments.multiple_of(3, **v), [0, 3, 12], [1, 4]),
     ],
 )
 def test_each_range_has_its_limits_and_never_nan(check, inside, outside) -> None:

@@ -47,6 +47,7 @@ each_loss = pytest.mark.parametrize(
 
 # Their score of one query modality is not its inner product; their own tests have it.
 OTHER_SCORES = {
+    "comm",
     "decoupled_uniformity",
     "gated_symile",
     "gram",
@@ -194,6 +195,7 @@ def test_the_loss_falls_with_training(objective, generator):
 WITH_TERMS = {
     "cacr": {"attraction", "repulsion"},
     "clip_uniform": {"contrast", "alignment", "cross_uniformity", "uniformity"},
+    "comm": {"single", "fused"},
     "confu": {"pairs", "fused"},
     "distilled": {"own", "teacher"},
     "intra": {"across", "within"},

@@ -14,8 +14,8 @@ from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.modalities.labs import Labs
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.intra import IntraClip, hide_stretch
-from clinical_symile.objectives.views import EncodedView
+from clinical_symile.objectives.intra import IntraClip
+from clinical_symile.objectives.views import EncodedView, hide_stretch
 from tests.helpers.objective_values import unit_batch
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -82,19 +82,6 @@ def test_without_two_recordings_of_a_modality_it_is_clip(rng) -> None:
     assert torch.equal(
         _loss(objective, batch), clip_loss(batch.with_substitutes()[0], objective.logit_scale)
     )
-
-
-@pytest.mark.parametrize("shape", [(6, 2, 20), (6, 1, 5, 20), (6, 20)])
-def test_one_stretch_of_the_given_length_is_hidden(shape, generator: torch.Generator) -> None:
-    inputs = torch.ones(shape)
-    found = hide_stretch(inputs, 0.25, generator=generator)
-    assert (inputs == 1).all()
-    hidden = (found == 0).reshape(6, -1, 20)
-    assert (hidden.sum(dim=2) == 5).all()
-    assert (hidden == hidden[:, :1]).all()
-    places = hidden[:, 0].nonzero()[:, 1].reshape(6, 5)
-    assert (places[:, -1] - places[:, 0] == 4).all()
-    assert len(set(places[:, 0].tolist())) > 1
 
 
 def test_hidden_analytes_look_like_those_that_were_not_measured(

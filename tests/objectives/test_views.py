@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clinical_symile.objectives.views import draw_mixing, mixed_inputs
+from clinical_symile.objectives.views import draw_mixing, hide_stretch, mixed_inputs
 
 SOME = torch.tensor([[1, 1], [1, 0], [1, 1], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=torch.bool)
 
@@ -36,3 +36,16 @@ def test_inputs_are_mixed_in_a_copy(generator: torch.Generator) -> None:
     assert torch.equal(inputs, before)
     torch.testing.assert_close(found[0], 0.25 * inputs[0] + 0.75 * inputs[1])
     torch.testing.assert_close(found[1:], inputs[1:])
+
+
+@pytest.mark.parametrize("shape", [(6, 2, 20), (6, 1, 5, 20), (6, 20)])
+def test_one_stretch_of_the_given_length_is_hidden(shape, generator: torch.Generator) -> None:
+    inputs = torch.ones(shape)
+    found = hide_stretch(inputs, 0.25, generator=generator)
+    assert (inputs == 1).all()
+    hidden = (found == 0).reshape(6, -1, 20)
+    assert (hidden.sum(dim=2) == 5).all()
+    assert (hidden == hidden[:, :1]).all()
+    places = hidden[:, 0].nonzero()[:, 1].reshape(6, 5)
+    assert (places[:, -1] - places[:, 0] == 4).all()
+    assert len(set(places[:, 0].tolist())) > 1

@@ -71,7 +71,7 @@ def toy_input(
     columns = zip(embeddings.modalities, exact.unbind(dim=1), strict=True)
     batch = Batch(dict(columns), embeddings.available, embeddings.modalities, embeddings.rows)
     drawn = torch.Generator().manual_seed(seed)
-    _, *others = objective.views(batch, generator=drawn, progress=progress)
+    first, *others = objective.views(batch, generator=drawn, progress=progress)
     has = embeddings.available[:, :, None]
 
     def encoded(view: View) -> EncodedView:
@@ -81,6 +81,8 @@ def toy_input(
         return EncodedView(replace(embeddings, z=kept), view.mixing)
 
     further = tuple(encoded(view) for view in others)
+    if first.batch is not batch:
+        embeddings = encoded(first).embeddings
     teacher = None if objective.momentum is None else embeddings.detached()
     side = side or toy_side(embeddings.rows)
     return ObjectiveInput(embeddings, side, further, progress, teacher)
