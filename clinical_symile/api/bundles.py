@@ -102,7 +102,7 @@ def verify_bundle(
     run: Path | None,
     store: Path | None,
     lines: Sequence[int],
-    tolerance: float,
+    tolerance: float | None,
     signers: Path | None,
     catalog: Paths,
 ) -> BundleVerification:
@@ -186,7 +186,7 @@ def _can_repeat(row: Result, folder: Path) -> bool:
     return row.run == ORACLE or Run(path_in(folder / "runs", row.run)).is_trained
 
 
-def _judged(found: Repetition, tolerance: float) -> tuple[str, bool]:
+def _judged(found: Repetition, tolerance: float | None) -> tuple[str, bool]:
     """Return a sentence on a result that was computed again, and whether it is as expected."""
     row = found.before
     about = f"{row.run}, {row.task}, {row.missingness}: {row.metric}"
@@ -198,7 +198,11 @@ def _judged(found: Repetition, tolerance: float) -> tuple[str, bool]:
     changed = "; ".join(found.changed_environment)
     if not changed:
         return f"{about} differs, with the same processor, threads and versions: {differs}.", False
+    tolerance = 1 / row.n_samples if tolerance is None else tolerance
     if not found.is_within(tolerance):
-        return f"{about} differs by more than {tolerance}: {differs}. Made with: {changed}.", False
-    words = f"{about} was computed again: the same within {tolerance}, not to the digit"
+        return (
+            f"{about} differs by more than {tolerance:.2g}: {differs}. Made with: {changed}.",
+            False,
+        )
+    words = f"{about} was computed again: the same within {tolerance:.2g}, not to the digit"
     return f"{words} ({differs}). Made with: {changed}.", True

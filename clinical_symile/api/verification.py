@@ -12,7 +12,6 @@ from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_checksums
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.names import path_in
-from clinical_symile.tracking.archive import TOLERANCE
 from clinical_symile.tracking.checksums import (
     CHECKSUMS_FILE,
     ChangedFile,
@@ -84,7 +83,7 @@ def verify(
     run: PathLike | None = None,
     store: PathLike | None = None,
     lines: Sequence[int] = (),
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     signers: PathLike | None = None,
     catalog: Paths = (),
     bar: ProgressBar = no_progress_bar,
@@ -103,7 +102,8 @@ def verify(
         lines: lines of the bundle's `results.jsonl` to compute again, from 1; without it, three of
             those that can be.
         tolerance: by how much they may differ on another processor, or with other versions or
-            threads; with the same ones, no digit may differ.
+            threads; without it, by what one sample can change: 1 / number of samples. With the same
+            processor, versions and threads, no digit may differ.
         signers: a file of allowed signers; the bundle must be signed by one of them.
         catalog: folders with definitions of your own.
         bar: makes a progress bar for a label.

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from clinical_symile.tracking.archive import TOLERANCE
-
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `verify`."""
@@ -38,9 +36,8 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         metavar="T",
         type=float,
-        default=TOLERANCE,
         help="largest difference on another processor, or with other versions or threads "
-        "(default: %(default)s)",
+        "(default: 1 / number of samples)",
     )
     bundle.add_argument(
         "--signers",

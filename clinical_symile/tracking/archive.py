@@ -20,7 +20,6 @@ from clinical_symile.tracking.records import parse_json
 MANIFEST_FILE = "bundle.json"
 SIGNATURE_FILE = "bundle.json.sig"
 BUNDLE_FORM = 1
-TOLERANCE = 0.005  # of a result that is computed again on another machine
 MOST_BYTES = 256 << 20
 MOST_FILES = 10_000
 

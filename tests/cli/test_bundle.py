@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import clinical_symile as cs
-from clinical_symile.api.bundles import BundleVerification
+from clinical_symile.api.bundles import BundleVerification, _judged
 from clinical_symile.api.repetition import Repetition, repeat_row
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
@@ -22,6 +22,7 @@ from clinical_symile.reporting.bundle import bundle_files, check_bundle
 from clinical_symile.tracking.archive import archive_bytes, manifest_bytes, read_archive
 from clinical_symile.tracking.results import Result, read_rows
 from tests.helpers.shared_build import built_once
+from tests.reporting.test_results import RESULT
 
 RunCommand = Callable[..., tuple[int, str, str]]
 TASK = "tasks/retrieval/cxr_given_ecg_labs.json"
@@ -314,3 +315,26 @@ def test_another_machine_may_differ_by_the_tolerance_and_no_more(
 def test_the_outcome_says_what_passed_and_what_did_not():
     found = BundleVerification(Path("b.zip"), ("All fits.",), ("one differs.",), {})
     assert str(found) == "All fits.\nproblem: one differs.\nb.zip: is not as it should be."
+
+
+@pytest.mark.parametrize(
+    ("change", "environment", "tolerance", "is_fine", "words"),
+    [
+        (0.0, {}, None, True, "the same to the digit"),
+        (0.0, {"threads": "64"}, None, True, "the same to the digit"),
+        (1e-9, {}, None, False, "differs, with the same processor, threads and versions"),
+        (1e-9, {"threads": "64"}, None, True, "the same within 0.01, not to the digit"),
+        (0.011, {"threads": "64"}, None, False, "differs by more than 0.01"),
+        (0.011, {"threads": "64"}, 0.02, True, "the same within 0.02, not to the digit"),
+        (1e-9, {"threads": "64"}, 0.0, False, "differs by more than 0"),
+    ],
+)
+def test_the_verdict_on_a_number_depends_on_the_machine(
+    change: float, environment: dict[str, str], tolerance: float | None, is_fine: bool, words: str
+):
+    now = replace(RESULT, environment={"threads": "2", "processor": "x86_64"})
+    row = replace(now, value=now.value + change, environment={**now.environment, **environment})
+    differences = {"value": (row.value, now.value)} if change else {}
+    said, fine = _judged(Repetition(row, now, differences), tolerance)
+    assert (fine, words in said) == (is_fine, True)
+    assert ("threads 64 before, 2 now" in said) == bool(environment and change)
