@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from rich.console import Console
@@ -176,15 +177,16 @@ def show_benchmark(made: Benchmark, console: Console, *, verbose: bool = False) 
     if answer:
         console.print(answer, markup=False, highlight=False, style="bold")
         console.print()
-    primary, width = {task.name: task.primary for task in made.tasks}, console.width
+    primary = {task.name: task.primary for task in made.tasks}
+    tables = partial(result_tables, primary=primary, width=console.width, beside=made.results)
     beside = {run.name for run in made.runs if run.is_baseline}
     learned = [row for row in made.results if row.run not in beside]
     unscored = [row for row in made.unscored if row.run not in beside]
-    _print_all(result_tables(learned, unscored, primary=primary, width=width), console)
+    _print_all(tables(learned, unscored), console)
     if beside:
         baselines = [row for row in made.results if row.run in beside]
         console.print("Baselines")
-        _print_all(result_tables(baselines, [], primary=primary, width=width), console)
+        _print_all(tables(baselines, []), console)
     compared = [row for row in made.comparisons if not {row.run, row.baseline} & beside]
     if len(compared) > MOST_DIFFERENCES:
         show_settled(compared, console)

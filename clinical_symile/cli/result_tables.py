@@ -27,6 +27,7 @@ def result_tables(
     *,
     primary: Mapping[str, str],
     width: int,
+    beside: Sequence[Result] = (),
 ) -> Iterator[Table | str]:
     """Yield a table for each task: its primary metric by pattern and run.
 
@@ -38,10 +39,11 @@ def result_tables(
         unscored: what could not be scored; the table says so in its place.
         primary: for each task its primary metric.
         width: of the terminal, in characters.
+        beside: results that are shown too, so that no small count follows from both tables.
     """
     rows = [row for row in results if row.metric == primary.get(row.task)]
     runs = list(dict.fromkeys(row.run for row in rows))
-    sizes = format_nested_counts(row.n_samples for row in rows)
+    sizes = format_nested_counts(row.n_samples for row in (*rows, *beside))
     shown = (*rows, *unscored)
     patterns = max((len(row.missingness) for row in shown), default=0)
     room = width - patterns - _GAP - max(map(len, sizes.values()), default=0)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from clinical_symile.errors import DataError, warn_renamed
 from clinical_symile.files import lock_folder, write_file, write_text
-from clinical_symile.formatting import format_p_value
+from clinical_symile.formatting import format_nested_counts, format_p_value
 from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
@@ -110,12 +110,12 @@ class Results:
         rows = self.shareable.rows
         runs = list(dict.fromkeys(row.run for row in rows))
         cells = {(r.task, r.missingness, r.metric, r.run): r for r in rows}
-        lines = []
+        lines, sizes = [], format_nested_counts(row.n_samples for row in rows)
         for key in dict.fromkeys((r.task, r.missingness, r.metric) for r in rows):
             found = [cells.get((*key, run)) for run in runs]
             some = next(row for row in found if row is not None)
             chance = "" if some.chance is None else f"{some.chance:.3f}"
-            lines.append([*key, str(some.n_samples), *map(_result_cell, found), chance])
+            lines.append([*key, sizes[some.n_samples], *map(_result_cell, found), chance])
         head = ["task", "missingness", "metric", "n", *runs, "chance"]
         return _write_latex(head, lines, aligned="lllr" + "r" * len(runs) + "r", path=path)
 

@@ -57,6 +57,15 @@ def test_of_few_runs_each_number_has_its_interval() -> None:
     assert "oracle (ceiling)" in text
 
 
+def test_no_small_count_follows_from_two_tables_that_are_shown_together() -> None:
+    own, other = result("symile-0"), replace(result("prevalence"), n_samples=106)
+    alone = printed(result_tables([own], [], primary=PRIMARY, width=80), 80)
+    both = printed(result_tables([own], [], primary=PRIMARY, width=80, beside=[other]), 80)
+    assert " 100 " in alone
+    assert " 100 " not in both
+    assert " >96 " in both
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 160])
 def test_of_many_runs_there_are_numbers_alone_and_no_word_is_cut(width: int) -> None:
     ways = (*WAYS, "learned", "masked_cube_mnar_50")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from clinical_symile.reporting.result_lookup import ResultTable, method_series
 from tests.helpers.report_data import FIRST, made_data, made_run
 
@@ -13,6 +15,15 @@ def test_results_are_found_by_run_task_pattern_and_metric():
     assert table.patterns(FIRST)[0] == "complete"
     assert table.has_task("clip-0", FIRST)
     assert not table.has_task("clip-1", FIRST)
+
+
+def test_no_small_count_follows_from_the_sizes_of_two_tasks():
+    rows = made_data().results
+    counts = sorted({row.n_samples for row in rows})
+    larger = replace(rows[0], task="classification/other", n_samples=counts[-1] + 6)
+    words = ResultTable([*rows, larger]).sizes
+    assert words[counts[-1] + 6] == str(counts[-1] + 6)
+    assert words[counts[-1]].startswith(">")
 
 
 def test_runs_that_differ_by_seed_alone_share_a_method_and_a_colour():

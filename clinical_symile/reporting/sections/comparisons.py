@@ -74,6 +74,7 @@ def difference_panels(
         series: the runs.
     """
     comparisons, by_run = list(comparisons), {one.run: one for one in series}
+    sizes = format_nested_counts(row.n_samples for row in comparisons)
     panels = []
     for name, task in tasks.items():
         pairs: dict[tuple[str, str], list[Comparison]] = {}
@@ -90,7 +91,7 @@ def difference_panels(
             )
         )
         for pair, rows in pairs.items():
-            panels.append(_panel(rows, pair, name, task, by_run, reach=reach))
+            panels.append(_panel(rows, pair, name, task, by_run, sizes, reach=reach))
     return panels
 
 
@@ -100,6 +101,7 @@ def _panel(
     name: str,
     task: Mapping[str, Any],
     by_run: Mapping[str, Series],
+    sizes: Mapping[int, str],
     *,
     reach: float,
 ) -> ReportPanel:
@@ -128,7 +130,6 @@ def _panel(
         percent=is_percentage(metric),
         sides=(f"{left} is better", f"{right} is better"),
     )
-    sizes = format_nested_counts(row.n_samples for row in ordered)
     body = [
         [
             pattern_label(row.missingness),

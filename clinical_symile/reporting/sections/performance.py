@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from clinical_symile.formatting import (
-    format_nested_counts,
     format_value,
     is_percentage,
 )
@@ -294,12 +293,11 @@ def _patterns_table(
         pattern: min(row.n_samples for row in scores.of(task=name, pattern=pattern))
         for pattern in scores.patterns(name)
     }
-    words = format_nested_counts(sizes.values())
     body = [
         [
             pattern_label(pattern),
             *_value_cells(scores, name, pattern, metric, known),
-            words[sizes[pattern]],
+            scores.sizes[sizes[pattern]],
         ]
         for pattern in sizes
     ]
