@@ -24,6 +24,7 @@ from clinical_symile.formatting import (
 )
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.reporting.results import Comparisons, Results
+from clinical_symile.reporting.sections.decision_curve import net_benefit_sentence
 from clinical_symile.reporting.summary import report_summary
 from clinical_symile.tracking.dashboard import DATABASE
 from clinical_symile.tracking.mlflow import SyncResult
@@ -50,6 +51,8 @@ def show_comparisons(found: Comparisons, console: Console, *, verbose: bool = Fa
             _print_all(comparison_tables(rows), console)
         for family in dict.fromkeys(row.family for row in rows if row.family):
             console.print(f"Holm: adjusted for {family}; bold where it is below 0.05")
+    if sentence := net_benefit_sentence(found.net_benefit):
+        console.print(sentence)
     show_unscored([], found.notes, console, verbose=verbose)
 
 

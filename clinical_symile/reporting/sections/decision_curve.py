@@ -47,7 +47,7 @@ def draw_decision_curve(
             methods, best=ORACLE_LABEL * has_oracle, dotted="treating everybody", across=True
         ),
         more=benefit_difference_panels(net_benefit_differences, tasks=tasks, series=series),
-        more_text=_told_apart(net_benefit_differences),
+        more_text=net_benefit_sentence(net_benefit_differences),
     )
 
 
@@ -112,16 +112,15 @@ def _is_settled(row: NetBenefitDifference) -> bool:
     return row.p_holm is not None and row.p_holm < _LEVEL
 
 
-def _told_apart(rows: Sequence[NetBenefitDifference]) -> str:
-    """Say how many differences between runs are significant."""
+def net_benefit_sentence(rows: Sequence[NetBenefitDifference]) -> str:
+    """Say how many differences between runs are significant; empty where none was tested."""
     tested = [row for row in rows if row.p_holm is not None]
     if not tested:
         return ""
     settled = sum(map(_is_settled, tested))
     return (
         f"Between two runs, on the same patients: {settled} of {len(tested)} differences of net "
-        "benefit are told apart (Holm, below 0.05). All are in "
-        "<code>net_benefit_differences.jsonl</code>."
+        "benefit are told apart (Holm, below 0.05). All are in net_benefit_differences.jsonl."
     )
 
 

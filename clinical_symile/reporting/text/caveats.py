@@ -120,7 +120,8 @@ def main_caveat(
 ) -> str:
     """Return the caveat that limits the findings most.
 
-    In this order: few subjects, different code, a single seed; else that there is one cohort.
+    In this order: few subjects, training on another cohort, different code, a single seed; else
+    that there is one cohort.
 
     Args:
         results: of all runs.
@@ -134,9 +135,21 @@ def main_caveat(
     if subjects and min(subjects) < FEW_SUBJECTS:
         return f"The smallest task rests on {format_count(min(subjects))} subjects only."
     return (
-        code_difference_sentence(runs)
+        _other_cohort_sentence(runs)
+        or code_difference_sentence(runs)
         or seed_caveat([one for one in series if one.run in trained])
         or "All numbers are of one cohort. They may differ at another hospital."
+    )
+
+
+def _other_cohort_sentence(runs: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say that runs were trained on another cohort; None if all are of this one."""
+    cohorts = dict.fromkeys(f"“{one['trained_on']}”" for one in runs if "trained_on" in one)
+    if not cohorts:
+        return None
+    return (
+        f"The runs named “-from-” were trained on another cohort, {join_words([*cohorts])}: they "
+        "never saw this one. How the two differ stands under “How the results were made”."
     )
 
 

@@ -4,6 +4,7 @@ from clinical_symile.reporting.text.caveats import (
     above_oracle_sentences,
     code_difference_sentence,
     interval_sentence,
+    main_caveat,
     seed_caveat,
 )
 from tests.helpers.report_data import made_data
@@ -28,6 +29,14 @@ def test_runs_of_the_same_code_need_no_caveat():
     assert code_difference_sentence(runs) is None
     mixed = [{**runs[0], "versions": {"torch": "2.14"}}, {**runs[1], "versions": {"torch": "2.15"}}]
     assert "torch 2.14 and 2.15" in (code_difference_sentence(mixed) or "")
+
+
+def test_runs_of_another_cohort_are_the_main_caveat():
+    data = made_data()
+    away = [{**record, "trained_on": "hospital_a"} for record in data.runs]
+    for runs, said in ((data.runs, False), (away, True)):
+        sentence = main_caveat(data.results, series=data.series, runs=runs)
+        assert ("trained on another cohort, “hospital_a”" in sentence) == said
 
 
 def test_without_results_nothing_is_said_of_intervals():
