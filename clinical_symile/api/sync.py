@@ -1,7 +1,10 @@
 """Copy runs and benchmarks to MLflow."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from clinical_symile.api._arguments import PathLike, as_run
 from clinical_symile.errors import DataError
@@ -18,7 +21,12 @@ from clinical_symile.tracking.tracking_uri import default_uri, is_run_folder
 
 
 def sync_mlflow(
-    run: PathLike | Run, *, uri: str | None = None, nest_tasks: bool = False
+    run: PathLike | Run,
+    *,
+    uri: str | None = None,
+    nest_tasks: bool = False,
+    log_model: bool = False,
+    register: str | None = None,
 ) -> SyncResult:
     """Copy a run's record, curves and results to MLflow; the run's folder stays the record.
 
@@ -28,18 +36,28 @@ def sync_mlflow(
             else an SQLite database in the folder of runs.
         nest_tasks: also make a nested run for each task, with its numbers as metrics. Later syncs
             keep them up to date.
+        log_model: also log the run's encoders as a model, with a signature and an example of random
+            numbers.
+        register: also register that model under this name.
 
     Returns:
         Where the copy is, or why there is none.
 
     Raises:
-        DataError: the folder is not a run.
+        DataError: the folder is not a run, or has no model to log.
 
     Examples:
         >>> cs.sync_mlflow("runs/symile-0", uri="sqlite:///mlflow.db").problem is None
         True
     """
-    return sync_run(as_run(run), uri=uri, nest_tasks=nest_tasks)
+    found = as_run(run)
+    if not log_model and register is None:
+        return sync_run(found, uri=uri, nest_tasks=nest_tasks)
+    from clinical_symile.training.served_model import write_served_model  # loads PyTorch
+
+    with TemporaryDirectory() as folder:
+        model = replace(write_served_model(found, Path(folder)), register=register)
+        return sync_run(found, uri=uri, nest_tasks=nest_tasks, model=model)
 
 
 def sync_folders(
@@ -47,6 +65,8 @@ def sync_folders(
     *,
     uri: str | None = None,
     nest_tasks: bool = False,
+    log_model: bool = False,
+    register: str | None = None,
     on_result: Callable[[SyncResult], object] = lambda result: None,
 ) -> list[SyncResult]:
     """Copy runs, the runs of benchmarks and all runs of a folder to MLflow.
@@ -56,6 +76,8 @@ def sync_folders(
         uri: the tracking server; None for `MLFLOW_TRACKING_URI`, else the place of each run's last
             sync, else an SQLite database in the benchmark's folder or the folder of runs.
         nest_tasks: also make a nested run for each task; see `sync_mlflow`.
+        log_model: also log the model of each trained run; see `sync_mlflow`.
+        register: also register each model under this name.
         on_result: called with the result of each run.
 
     Returns:
@@ -69,7 +91,9 @@ def sync_folders(
     for folder, runs in found:
         synced = []
         for run, place in runs:
-            synced.append(sync_run(run, uri=uri or place, nest_tasks=nest_tasks))
+            model: dict[str, Any] = {"log_model": log_model, "register": register}
+            named = model if run.is_trained else {}
+            synced.append(sync_mlflow(run, uri=uri or place, nest_tasks=nest_tasks, **named))
             on_result(synced[-1])
         if (folder / BENCHMARK_FILE).is_file() and not any(one.problem for one in synced):
             synced.append(_sync_benchmark(folder, [run for run, _ in runs], uri or runs[0][1]))

@@ -23,6 +23,14 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also make a nested run for each task, with all its numbers as metrics",
     )
+    parser.add_argument(
+        "--log-model",
+        action="store_true",
+        help="also log the encoders of each trained run as a model that MLflow loads",
+    )
+    parser.add_argument(
+        "--register", metavar="NAME", help="log the models, and register them under this name"
+    )
 
 
 def run_sync(options: argparse.Namespace) -> int:
@@ -34,6 +42,8 @@ def run_sync(options: argparse.Namespace) -> int:
         options.folders,
         uri=options.uri,
         nest_tasks=options.nest_tasks,
+        log_model=options.log_model,
+        register=options.register,
         on_result=lambda result: show_sent(result, CONSOLE),
     )
     copied = [result for result in results if result.problem is None]

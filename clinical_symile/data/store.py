@@ -14,7 +14,7 @@ files.parquet       the file of each sample's measurement, by modality
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,30 @@ _PREPARE_AGAIN = "Remove the store and prepare again."
 # The value of an uncertain label in a store, and the values that it may be read as.
 UNCERTAIN = 0.5
 UNCERTAIN_IS = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
+
+
+@runtime_checkable
+class InputSource(Protocol):
+    """The part of a store that a learner is built from: the names and inputs of modalities.
+
+    Attributes:
+        cohort: the cohort's name.
+        modalities: the modalities.
+    """
+
+    @property
+    def cohort(self) -> str: ...  # noqa: D102
+
+    @property
+    def modalities(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def inputs(self, modality: str, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "row ..."]:
+        """Return the inputs of an encoder for some samples; see `CohortStore.inputs`."""
+        ...
+
+    def unmeasured(self, modality: str) -> Float[np.ndarray, "..."] | None:
+        """Return the input without any measured part; see `CohortStore.unmeasured`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch, BatchLoader, load_batch, open_loader
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store import CohortStore, InputSource
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
 from clinical_symile.models.missing_modality.base import missing_modality_method
@@ -142,7 +142,7 @@ _NORMS = {"l2": _UnitLength, "layer_norm": nn.LayerNorm}
 
 
 def build_model(
-    task: Pretraining, store: CohortStore, *, seed: int, spread: bool = False
+    task: Pretraining, store: InputSource, *, seed: int, spread: bool = False
 ) -> MultimodalEncoder:
     """Build a model with new weights.
 

@@ -18,6 +18,7 @@ from clinical_symile.tracking._mlflow_copies import (
     send_tags,
 )
 from clinical_symile.tracking._mlflow_files import send_changed_files, sent_state, sent_tag
+from clinical_symile.tracking._mlflow_model import send_model
 from clinical_symile.tracking._mlflow_payload import (
     KEY_TAG,
     curve_names,
@@ -45,6 +46,7 @@ from clinical_symile.tracking._mlflow_tables import (
 from clinical_symile.tracking._mlflow_view import send_view
 from clinical_symile.tracking._sent_marks import METRIC_NAMES, sent_names
 from clinical_symile.tracking._sync_problems import files_problem_sentence
+from clinical_symile.tracking.model_files import ModelFiles
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import RESULT_FILES, MlflowCopy, RunSnapshot
 from clinical_symile.tracking.tracking_uri import without_credentials
@@ -67,6 +69,7 @@ class SyncRequest:
         folder: the benchmark's folder to name in a problem; None for the run's.
         is_training: True if this process trains the run right now.
         nest_tasks: True to make a nested run for each task; False to do as the last sync did.
+        model: the run's model, to be logged; None to log none.
     """
 
     run: Run
@@ -75,6 +78,7 @@ class SyncRequest:
     folder: Path | None
     is_training: bool
     nest_tasks: bool = False
+    model: ModelFiles | None = None
 
 
 def send_run(
@@ -111,6 +115,9 @@ def send_run(
     if is_complete(snapshot):
         files, problem = _send_files(client, copy, sync, snapshot, kept)
         words += files
+        if sync.model is not None and problem is None:
+            words += send_model(client, copy, sync.model, kept, uri=sync.uri)
+            send_tags(client, copy, sent_tag(kept))
     words += _set_status(client, copy, snapshot, is_training=sync.is_training)
     return copy, words, problem
 

@@ -28,6 +28,7 @@ from clinical_symile.tracking._sync_problems import (
     problem_sentence,
     sync_command,
 )
+from clinical_symile.tracking.model_files import ModelFiles
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import SQLITE, sqlite_path
 from clinical_symile.tracking.tracking_uri import REDACTED, run_tracking_uri, without_credentials
@@ -88,6 +89,7 @@ def sync_run(
     uri: str | None = None,
     folder: Path | None = None,
     nest_tasks: bool = False,
+    model: ModelFiles | None = None,
 ) -> SyncResult:
     """Bring MLflow up to date with a run's folder.
 
@@ -103,6 +105,7 @@ def sync_run(
         folder: the benchmark's folder, to be named where a problem says how to sync again.
         nest_tasks: also make a nested run for each task, with its numbers as metrics. Later syncs
             keep them up to date.
+        model: the run's model, to be logged beside it; None to log none.
 
     Raises:
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
@@ -117,7 +120,7 @@ def sync_run(
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
         ):
-            return _sync(SyncRequest(run, cohort, uri, folder, is_training, nest_tasks))
+            return _sync(SyncRequest(run, cohort, uri, folder, is_training, nest_tasks, model))
     except (KeyboardInterrupt, ClinicalSymileError):
         raise
     except BaseException as error:  # even SystemExit of a driver: the run goes on

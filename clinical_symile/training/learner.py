@@ -17,7 +17,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
 from clinical_symile.data.side_information import SideInformation
-from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store import InputSource
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
@@ -137,7 +137,7 @@ class Learner(nn.Module):
         return _in_float32(self.teacher.eval()(batch))
 
 
-def build_learner(task: Pretraining, store: CohortStore, *, seed: int) -> Learner:
+def build_learner(task: Pretraining, store: InputSource, *, seed: int) -> Learner:
     """Build a learner with new weights.
 
     Raises:
@@ -192,19 +192,24 @@ def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
     return made
 
 
-def load_learner(run: Run, task: Pretraining, store: CohortStore) -> Learner:
-    """Load the learner of a run; the files of its encoders' initial weights are not needed.
-
-    Raises:
-        DataError: the run's weights cannot be read, or do not fit its task.
-    """
+def without_initial_weights(task: Pretraining) -> Pretraining:
+    """Return a task whose encoders begin with random weights, so that no file of them is read."""
     encoders = {
         name: ComponentConfig(
             name=encoder.name, **{k: v for k, v in encoder.arguments.items() if k != WEIGHTS}
         )
         for name, encoder in task.encoders.items()
     }
-    learner = build_learner(task.model_copy(update={"encoders": encoders}), store, seed=0)
+    return task.model_copy(update={"encoders": encoders})
+
+
+def load_learner(run: Run, task: Pretraining, store: InputSource) -> Learner:
+    """Load the learner of a run; the files of its encoders' initial weights are not needed.
+
+    Raises:
+        DataError: the run's weights cannot be read, or do not fit its task.
+    """
+    learner = build_learner(without_initial_weights(task), store, seed=0)
     try:
         learner.load_state_dict(load_weights(run))
     except (SafetensorError, RuntimeError, OSError, KeyError, ValueError) as error:

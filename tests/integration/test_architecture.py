@@ -35,6 +35,7 @@ LOADED_BY = {
     "mlflow": {
         "tracking._mlflow_copies",
         "tracking._mlflow_files",
+        "tracking._mlflow_model",
         "tracking._mlflow_send",
         "tracking._mlflow_study",
         "tracking._mlflow_view",
@@ -73,6 +74,7 @@ TESTED_BY = {
     "reporting.bundle": "cli/test_bundle.py",
     "evaluation.own_model": "evaluation/predictors/test_user_model.py",
     "modalities.waveform_files": "modalities/test_ecg.py",
+    "tracking.model_files": "training/test_served_model.py",
     "models.missing_modality": "models/missing_modality/test_every_method.py",
 }
 # These load them inside a function, so that importing the module costs nothing.
@@ -83,6 +85,7 @@ ONLY_WHEN_CALLED = {
     ("torch", "modalities._array_io"),
     ("mlflow", "tracking._mlflow_copies"),
     ("mlflow", "tracking._mlflow_files"),
+    ("mlflow", "tracking._mlflow_model"),
     ("mlflow", "tracking._mlflow_send"),
     ("mlflow", "tracking._mlflow_study"),
     ("mlflow", "tracking.mlflow"),

@@ -46,6 +46,7 @@ OTHERS = {
     "data.store": "arrays",
     "evaluation.predictors.bank": "embeddings of training samples",
     "training.checkpoint": "weights",
+    "training.served_model": "weights",
     # What `prepare` writes and reads in one go, each part with a digest, before it is a store.
     "data.ingest.decode": "an unfinished store",
     "data.ingest.journal": "an unfinished store",
