@@ -32,7 +32,7 @@ from clinical_symile.evaluation.runner import (
     trained_predictor,
     training_record,
 )
-from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.evaluation.task_selection import TRAINED_ON, EvaluationTask
 from clinical_symile.files import lock_folder
 from clinical_symile.formatting import join_words
 from clinical_symile.hashing import file_sha256
@@ -165,7 +165,7 @@ def open_validation(
         inputs = store_inputs(training, folder=run.path)
     there, notes = read_like_training(store, inputs, task.modalities)
     about = (
-        f"'{run.name}' was trained on cohort '{record['cohort']}' and is evaluated on "
+        f"'{run.name}' {TRAINED_ON} '{record['cohort']}' and is evaluated on "
         f"'{store.cohort}', with the statistics and probes of '{record['cohort']}'."
     )
     if before:

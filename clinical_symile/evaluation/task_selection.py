@@ -21,6 +21,9 @@ DEFAULT_TASKS = "default"
 NOT_APPLICABLE = ("is not applicable to cohort", "is not evaluated under")
 """The words of every note that a task or a pattern does not apply."""
 
+TRAINED_ON = "was trained on cohort"
+"""The words of every note that a run was trained on another cohort."""
+
 
 def run_name(task: str, seed: int) -> str:
     """Return a run's name: `pretraining/paper/clip` and seed 1 give `paper-clip-1`."""

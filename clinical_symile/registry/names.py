@@ -168,6 +168,15 @@ def file_name(path: str) -> str:
     return PureWindowsPath(path).name if "/" in path or "\\" in path else path
 
 
+def is_absolute_path(text: str) -> bool:
+    """Return True for an absolute path of any system.
+
+    >>> [is_absolute_path(text) for text in ("/home/x", "D:/x", "pretraining/clip", "and/or")]
+    [True, True, False, False]
+    """
+    return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+
+
 def is_path_below(text: str) -> bool:
     """Return True for a relative path without `..`, on every system.
 

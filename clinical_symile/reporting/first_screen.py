@@ -46,6 +46,7 @@ class ReportFacts:
         cohort: the manifest of the cohort.
         has_oracle: True if the cohort's oracle is known.
         baselines: the baselines by run; figures' legends leave them out.
+        notes: what else a reader must know.
     """
 
     series: Sequence[Series]
@@ -54,6 +55,7 @@ class ReportFacts:
     cohort: Mapping[str, Any]
     has_oracle: bool
     baselines: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def draw_findings(
@@ -69,6 +71,7 @@ def draw_findings(
     results: Sequence[Result],
     cohort: Mapping[str, Any],
     has_oracle: bool,
+    notes: Sequence[str] = (),
 ) -> Content:
     """Answer the report's question: at most three sentences, one figure, subjects, one caveat."""
     # Baselines are in figures and tables; a sentence on each pair would hide the others.
@@ -90,7 +93,7 @@ def draw_findings(
     )
     answers = answer_sentences(scores, decisions, tasks=tasks, series=without_baselines)
     panel = _leading_panel(scores, decisions, tasks=tasks, series=without_baselines)
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines)
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
     return _first_screen(answers, details, panel, facts)
 
 
@@ -188,7 +191,7 @@ def _first_screen(
         heading="Answer",
         panels=panels,
         legend=legend,
-        caption=main_caveat(facts.results, series=facts.series, runs=facts.runs),
+        caption=main_caveat(facts.results, series=facts.series, runs=facts.runs, notes=facts.notes),
         values={
             "sentences": answers,
             "details": details,
@@ -215,6 +218,7 @@ _NEEDS = (
     "results",
     "cohort",
     "has_oracle",
+    "notes",
 )
 
 FINDING_SENTENCES = Section(

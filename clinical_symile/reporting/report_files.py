@@ -6,7 +6,6 @@ Examples of queries are left out: they are rows of a store, if only of a synthet
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 from clinical_symile.errors import DataError
@@ -15,6 +14,7 @@ from clinical_symile.reporting.cohort_counts import shareable_cohort
 from clinical_symile.reporting.record_forms import ROWS
 from clinical_symile.reporting.report_data import REPORT_TYPES, ReportData
 from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES, RunAnalysis
+from clinical_symile.tracking.disclosure import without_folders
 from clinical_symile.tracking.records import parse_json, wrong_fields
 from clinical_symile.tracking.results import parse_rows, rows_text
 
@@ -46,21 +46,11 @@ def shareable_data(data: ReportData) -> ReportData:
     return replace(
         data,
         cohort=shareable_cohort(data.cohort),
-        runs=[_without_folders(record) for record in data.runs],
+        runs=[without_folders(record) for record in data.runs],
         notes=[mask_subject_counts(note) for note in data.notes],
         unscored=[replace(row, reason=mask_subject_counts(row.reason)) for row in data.unscored],
         gallery=(),
     )
-
-
-def _without_folders(value: Any) -> Any:
-    """Return a value with the last part of each absolute path: folders may name people."""
-    if isinstance(value, str):
-        path = PurePath(value)
-        return path.name if path.is_absolute() else value
-    if isinstance(value, Mapping):
-        return {key: _without_folders(entry) for key, entry in value.items()}
-    return [_without_folders(entry) for entry in value] if isinstance(value, list) else value
 
 
 def report_files(data: ReportData) -> dict[str, bytes]:

@@ -5,11 +5,11 @@ The run's folder keeps them; reports, exports, comparisons and tables of a bench
 may name a person, a project or a hospital.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from clinical_symile.formatting import SMALLEST_COUNT
-from clinical_symile.registry.names import file_name
+from clinical_symile.registry.names import file_name, is_absolute_path
 from clinical_symile.tracking.results import Result, SkippedResult, is_withheld
 
 # A run, a task and a missingness pattern.
@@ -23,20 +23,23 @@ _COMPONENTS = {"objective", "encoders", "augment"}
 
 
 def without_folders(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of a run, in which arguments of components name files without folders."""
-    definition = dict(record.get("definition", {}))
-    definition |= {
-        key: _without_folders(definition[key]) for key in _COMPONENTS & definition.keys()
-    }
-    return {**record, "definition": definition} if definition else dict(record)
+    """Return the record of a run with names of files instead of paths.
+
+    Any path counts in an argument of a component, and an absolute one everywhere else.
+    """
+    made = _without_folders(record, is_absolute_path)
+    definition = made.get("definition", {})
+    for key in _COMPONENTS & definition.keys():
+        definition[key] = _without_folders(definition[key], lambda _: True)
+    return made
 
 
-def _without_folders(value: Any) -> Any:
+def _without_folders(value: Any, is_path: Callable[[str], bool]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_folders(entry) for key, entry in value.items()}
+        return {key: _without_folders(entry, is_path) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_folders(entry) for entry in value]
-    return file_name(value) if isinstance(value, str) else value
+        return [_without_folders(entry, is_path) for entry in value]
+    return file_name(value) if isinstance(value, str) and is_path(value) else value
 
 
 def withheld_patterns(results: Iterable[Result]) -> set[Cell]:

@@ -47,6 +47,7 @@ def test_a_field_of_a_report_is_in_a_file_or_left_out_on_purpose():
 def test_examples_small_numbers_and_folders_stay():
     weights = "/home/ann/secret/densenet.safetensors"
     record = {**DATA.runs[0], "definition": {"encoders": {"cxr": {"weights": weights}}}}
+    record["definition"]["objective"] = {"name": "lab:Own", "table": "secret/costs.csv"}
     shared = shareable_data(replace(DATA, runs=[record]))
     assert shared.gallery == ()
     assert shared.notes == ["<10 samples have no label."]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clinical_symile.evaluation.task_selection import TRAINED_ON
 from clinical_symile.formatting import (
     capitalize_first,
     format_count,
@@ -116,7 +117,11 @@ def seed_caveat(series: Sequence[Series]) -> str | None:
 
 
 def main_caveat(
-    results: Iterable[Result], *, series: Sequence[Series], runs: Sequence[Mapping[str, Any]]
+    results: Iterable[Result],
+    *,
+    series: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    notes: Iterable[str] = (),
 ) -> str:
     """Return the caveat that limits the findings most.
 
@@ -126,7 +131,8 @@ def main_caveat(
     Args:
         results: of all runs.
         series: the runs.
-        runs: the `run.toml` of each trained or external run.
+        runs: the `run.toml` of each trained run.
+        notes: what else a reader must know.
     """
     trained = {str(record["name"]) for record in runs}
     subjects = [
@@ -135,21 +141,21 @@ def main_caveat(
     if subjects and min(subjects) < FEW_SUBJECTS:
         return f"The smallest task rests on {format_count(min(subjects))} subjects only."
     return (
-        _other_cohort_sentence(runs)
+        _other_cohort_sentence(notes)
         or code_difference_sentence(runs)
         or seed_caveat([one for one in series if one.run in trained])
         or "All numbers are of one cohort. They may differ at another hospital."
     )
 
 
-def _other_cohort_sentence(runs: Sequence[Mapping[str, Any]]) -> str | None:
-    """Say that runs were trained on another cohort; None if all are of this one."""
-    cohorts = dict.fromkeys(f"“{one['trained_on']}”" for one in runs if "trained_on" in one)
-    if not cohorts:
-        return None
+def _other_cohort_sentence(notes: Iterable[str]) -> str | None:
+    """Say that runs were trained on another cohort; None if no note says so of a run."""
+    found = [note for note in notes if TRAINED_ON in note]
+    if len(found) < 2:
+        return found[0] if found else None
     return (
-        f"The runs named “-from-” were trained on another cohort, {join_words([*cohorts])}: they "
-        "never saw this one. How the two differ stands under “How the results were made”."
+        f"{len(found)} runs were trained on another cohort, as the notes under “How the results "
+        "were made” say."
     )
 
 

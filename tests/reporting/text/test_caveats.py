@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from clinical_symile.evaluation.task_selection import TRAINED_ON
 from clinical_symile.reporting.text.caveats import (
     above_oracle_sentences,
     code_difference_sentence,
@@ -33,10 +34,10 @@ def test_runs_of_the_same_code_need_no_caveat():
 
 def test_runs_of_another_cohort_are_the_main_caveat():
     data = made_data()
-    away = [{**record, "trained_on": "hospital_a"} for record in data.runs]
-    for runs, said in ((data.runs, False), (away, True)):
-        sentence = main_caveat(data.results, series=data.series, runs=runs)
-        assert ("trained on another cohort, “hospital_a”" in sentence) == said
+    away = [f"'{name}' {TRAINED_ON} 'a' and is evaluated on 'b'." for name in ("x-0", "x-1")]
+    for notes, said in ((away[:1], away[0]), (["another note."], None), (away, "2 runs were")):
+        sentence = main_caveat(data.results, series=data.series, runs=data.runs, notes=notes)
+        assert sentence.startswith(said) if said else "cohort 'a'" not in sentence
 
 
 def test_without_results_nothing_is_said_of_intervals():
