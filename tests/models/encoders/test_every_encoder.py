@@ -18,8 +18,10 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 DIM = 6
 
+WITH_TOKENS = [name for name in ENCODERS if "tokens" in keyword_arguments(name, ENCODERS)[0]]
 CASES = [(name, 1) for name in ENCODERS] + [
-    (name, 2) for name in ENCODERS if "tokens" in keyword_arguments(name, ENCODERS)[0]
+    pytest.param(name, 2, marks=[pytest.mark.slow] if name == "resnet50" else [])
+    for name in WITH_TOKENS
 ]
 
 pytestmark = pytest.mark.parametrize(("name", "tokens"), CASES)
