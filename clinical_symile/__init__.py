@@ -8,6 +8,7 @@ __version__ = "0.2.4"
 TYPE_CHECKING = False  # true for type checkers; importing `typing` would cost more than the rest
 if TYPE_CHECKING:
     from clinical_symile.api.bundles import bundle as bundle
+    from clinical_symile.api.bundles import leaderboard as leaderboard
     from clinical_symile.api.cohorts import prepare as prepare
     from clinical_symile.api.definitions import get_task as get_task
     from clinical_symile.api.definitions import list_cohorts as list_cohorts
@@ -58,6 +59,7 @@ _HOMES = {
     "evaluate": "api.runs",
     "export": "api.reports",
     "get_task": "api.definitions",
+    "leaderboard": "api.bundles",
     "list_cohorts": "api.definitions",
     "list_encoders": "api.definitions",
     "list_metrics": "api.definitions",
@@ -94,6 +96,7 @@ __all__ = [
     "evaluate",
     "export",
     "get_task",
+    "leaderboard",
     "list_cohorts",
     "list_encoders",
     "list_metrics",

@@ -16,9 +16,13 @@ Settings = Mapping[str, Any] | Sequence[str]
 DEFAULT_TASKS = ("default",)
 
 
+def as_paths(paths: Paths) -> list[Path]:
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return [Path(path) for path in several]
+
+
 def open_definitions(directories: Paths) -> Catalog:
-    several = [directories] if isinstance(directories, str | Path) else directories
-    return open_catalog([Path(directory) for directory in several])
+    return open_catalog(as_paths(directories))
 
 
 def choose_bar(progress: bool) -> ProgressBar:

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinical_symile.api._arguments import PathLike, Paths, open_definitions
+from clinical_symile.api._arguments import PathLike, Paths, as_paths, open_definitions
 from clinical_symile.api.repetition import Repetition, repeat_row
 from clinical_symile.errors import DataError
 from clinical_symile.files import write_bytes
 from clinical_symile.registry.names import is_name, path_in
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE
-from clinical_symile.reporting.bundle import bundle_files, check_bundle
+from clinical_symile.reporting.bundle import (
+    BUNDLE_SUFFIX,
+    bundle_files,
+    check_bundle,
+    open_bundle,
+)
+from clinical_symile.reporting.leaderboard import BundleContent, rank_bundles, write_leaderboard
 from clinical_symile.tracking import signature as signatures
 from clinical_symile.tracking.archive import (
     MANIFEST_FILE,
@@ -23,7 +29,6 @@ from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.run import Run
 
-SUFFIX = ".bundle.zip"
 _REPEATED = 3  # lines that are computed again unless lines are named
 
 
@@ -88,12 +93,51 @@ def bundle(
         signatures.check_key(Path(sign))
     folder = Path(folder)
     place = folder.resolve()
-    target = place.with_name(place.name + SUFFIX) if into is None else Path(into)
+    target = place.with_name(place.name + BUNDLE_SUFFIX) if into is None else Path(into)
     files = bundle_files(folder, catalog=open_definitions(catalog))
     if sign is not None:
         files[SIGNATURE_FILE] = signatures.sign(files[MANIFEST_FILE], Path(sign))
     write_bytes(target, archive_bytes(files))
     return target
+
+
+def leaderboard(bundles: Paths, *, out: PathLike, catalog: Paths = ()) -> Path:
+    """Rank the runs of bundles on the same questions: a page that loads nothing else, and a table.
+
+    Results are ranked together only if their task, cohort, store, candidate lists, mask and version
+    are the same; the page says why others are not. Baselines take part, the oracle does not.
+
+    Args:
+        bundles: files that `bundle` wrote.
+        out: the folder of `leaderboard.html` and `leaderboard.csv`.
+        catalog: folders with definitions of your own.
+
+    Returns:
+        The page.
+
+    Raises:
+        DataError: a file is no bundle or was changed, or two have the same name; all at once.
+
+    Examples:
+        >>> cs.leaderboard(["demo.bundle.zip"], out="board").name
+        'leaderboard.html'
+    """
+    definitions = open_definitions(catalog)
+    opened: dict[str, BundleContent] = {}
+    problems: list[str] = []
+    for path in as_paths(bundles):
+        try:
+            found = open_bundle(path, catalog=definitions)
+        except DataError as error:
+            problems += error.problems
+            continue
+        if found.name in opened:
+            problems.append(f"{path}: another bundle is called {found.name}, too. Rename one.")
+        opened[found.name] = found
+    if problems or not opened:
+        raise DataError(*(problems or ["no bundle is named. Name one."]), code="CS-R023")
+    page, _ = write_leaderboard(rank_bundles([*opened.values()]), out=Path(out))
+    return page
 
 
 def verify_bundle(

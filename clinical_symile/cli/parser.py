@@ -39,6 +39,7 @@ VERBS = {
     "dashboard": "open the page of MLflow on the runs of a folder",
     "report": "render a report from a finished benchmark",
     "bundle": "write a finished benchmark as one archive that can be shared and verified",
+    "leaderboard": "rank the runs of bundles on the same questions, on a page and in a table",
     "export": "export tables and figures of a benchmark or run to files",
 }
 

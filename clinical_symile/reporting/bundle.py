@@ -24,6 +24,7 @@ from clinical_symile.reporting.benchmark_report import (
     load_benchmark,
     read_record,
 )
+from clinical_symile.reporting.leaderboard import BundleContent
 from clinical_symile.reporting.record_forms import FieldProblem, form_of_file, record_forms
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
@@ -39,9 +40,11 @@ from clinical_symile.tracking.archive import (
     SIGNATURE_FILE,
     changes,
     manifest_bytes,
+    read_archive,
 )
 from clinical_symile.tracking.records import parse_json
 
+BUNDLE_SUFFIX = ".bundle.zip"
 PAGE_FILE = "report.html"
 _DEFINITION = f"report/{REPORT_FILE}"
 _TEMPLATE = "report/template.html.j2"
@@ -134,6 +137,25 @@ def _check_definitions(
         raise DataError(*problems, code="CS-S003")
 
 
+def open_bundle(path: Path, *, catalog: Catalog) -> BundleContent:
+    """Read a bundle whose hashes, forms and digests agree.
+
+    Raises:
+        DataError: it is no bundle, or they do not agree; with every problem.
+    """
+    files = read_archive(path)
+    checked = check_bundle(files, where=str(path), catalog=catalog, render_again=False)
+    if checked.problems or checked.data is None:
+        raise DataError(*(f"{path}: {one}" for one in checked.problems), code="CS-R023")
+    manifest = parse_json(files[MANIFEST_FILE].decode())
+    return BundleContent(
+        name=path.name.removesuffix(BUNDLE_SUFFIX),
+        version=manifest["version"],
+        digests=manifest["digests"],
+        data=checked.data,
+    )
+
+
 def form_problems(files: Mapping[str, bytes]) -> list[FieldProblem]:
     """Return what in the files of a bundle is not of its form."""
     found: list[FieldProblem] = []
@@ -153,7 +175,9 @@ def form_problems(files: Mapping[str, bytes]) -> list[FieldProblem]:
     return found
 
 
-def check_bundle(files: Mapping[str, bytes], *, where: str, catalog: Catalog) -> CheckedBundle:
+def check_bundle(
+    files: Mapping[str, bytes], *, where: str, catalog: Catalog, render_again: bool = True
+) -> CheckedBundle:
     """Check hashes, forms and digests of a bundle, and render its report again.
 
     No code that the bundle names is imported, and no template of its own is rendered.
@@ -162,6 +186,7 @@ def check_bundle(files: Mapping[str, bytes], *, where: str, catalog: Catalog) ->
         files: the content of each file.
         where: the bundle, for messages.
         catalog: the reader's definitions; only a report that is defined there may have a template.
+        render_again: render the report again and compare the page.
     """
     manifest, problems = _manifest(files)
     if manifest is None:
@@ -185,11 +210,11 @@ def check_bundle(files: Mapping[str, bytes], *, where: str, catalog: Catalog) ->
         problems += found
     else:
         passed.append("Definitions, masks and digests agree with each other.")
-    problem = _page_problem(content, data, manifest, catalog)
-    if problem:
-        problems.append(problem)
-    else:
-        passed.append(f"{PAGE_FILE} was rendered again from the other files: the same page.")
+    if render_again:
+        if problem := _page_problem(content, data, manifest, catalog):
+            problems.append(problem)
+        else:
+            passed.append(f"{PAGE_FILE} was rendered again from the other files: the same page.")
     return CheckedBundle(tuple(passed), tuple(problems), data)
 
 

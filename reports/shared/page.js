@@ -159,6 +159,20 @@
       all.textContent = open ? "Fold all" : "Unfold all";
     });
   }
+  const filters = document.querySelector(".filters");
+  if (filters) {
+    filters.hidden = false;
+    filters.addEventListener("change", () => {
+      const chosen = [...filters.querySelectorAll("select")].filter((one) => one.value);
+      document.querySelectorAll(".ranking").forEach((section) => {
+        const rows = [...section.querySelectorAll("tbody tr")];
+        rows.forEach((row) => {
+          row.hidden = !chosen.every((one) => row.getAttribute(`data-${one.dataset.filter}`) === one.value);
+        });
+        section.hidden = rows.every((row) => row.hidden);
+      });
+    });
+  }
   window.addEventListener("hashchange", openTarget);
   openTarget();
 })();

@@ -9,7 +9,7 @@ import pytest
 
 import clinical_symile as cs
 
-SLOW = ("benchmark", "report", "bundle")
+SLOW = ("benchmark", "report", "bundle", "leaderboard")
 FUNCTIONS = [name for name in cs.__all__ if inspect.isfunction(getattr(cs, name))]
 
 

@@ -338,3 +338,27 @@ def test_the_verdict_on_a_number_depends_on_the_machine(
     said, fine = _judged(Repetition(row, now, differences), tolerance)
     assert (fine, words in said) == (is_fine, True)
     assert ("threads 64 before, 2 now" in said) == bool(environment and change)
+
+
+def test_a_leaderboard_of_bundles_and_what_is_refused(
+    run: RunCommand,
+    refused: Callable[..., str],
+    made: Path,
+    files: dict[str, bytes],
+    tmp_path: Path,
+):
+    other = shutil.copy(made, tmp_path / "other.bundle.zip")
+    status, shown, said = run("leaderboard", made, other, "--out", tmp_path / "board")
+    assert (status, said) == (0, "")
+    assert shown.strip() == str(tmp_path / "board/leaderboard.html")
+    table = pd.read_csv(tmp_path / "board/leaderboard.csv")
+    assert {*table["bundle"]} == {"small.zip", "other"}
+    assert {*table["entries"]} == {4}, "the same runs in two bundles"
+    forged = tmp_path / "forged.zip"
+    forged.write_bytes(archive_bytes(changed_row(files, "results.jsonl", value=0.97)))
+    (tmp_path / "more").mkdir()
+    twice = shutil.copy(made, tmp_path / "more/other.bundle.zip")
+    said = refused("leaderboard", forged, other, twice, "--out", tmp_path / "no")
+    assert "results.jsonl, line 1: was changed" in said
+    assert "another bundle is called other, too" in said
+    assert not (tmp_path / "no").exists()
