@@ -59,10 +59,12 @@ def result_tables(
     blocks = [runs] if intervals else _blocks(runs, names, room)
     for task in dict.fromkeys(row.task for row in shown):
         of_task = [row for row in rows if row.task == task]
+        chances = _chances(rows, task)
+        chance = f", chance {chances[0]}" if len(chances) == 1 else ""
         for block in blocks:
+            yield _title(f"{task}: {primary.get(task, '')}{chance}")
             yield _result_table(
-                task,
-                primary.get(task, ""),
+                chances,
                 of_task,
                 dict.fromkeys(row.missingness for row in shown if row.task == task),
                 {run: names[run] for run in block},
@@ -72,8 +74,7 @@ def result_tables(
 
 
 def _result_table(
-    task: str,
-    metric: str,
+    chances: Sequence[str],
     rows: Sequence[Result],
     patterns: Iterable[str],
     runs: Mapping[str, str],
@@ -81,9 +82,7 @@ def _result_table(
     *,
     intervals: bool,
 ) -> Table:
-    chances = _chances(rows, task)
-    one = f", chance {next(iter(chances))}" if len(chances) == 1 else ""
-    table = _table(f"{task}: {metric}{one}")
+    table = _table()
     table.add_column("missingness", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     for name in runs.values():
@@ -110,7 +109,8 @@ def comparison_tables(comparisons: Sequence[Comparison]) -> Iterator[Table | str
     for task in dict.fromkeys(row.task for row in comparisons):
         rows = [row for row in comparisons if row.task == task]
         about = list(dict.fromkeys((row.metric, row.test or "no test") for row in rows))
-        table = _table(f"{task}: {', '.join(about[0]) if len(about) == 1 else ''}".rstrip(": "))
+        yield _title(f"{task}: {', '.join(about[0]) if len(about) == 1 else ''}".rstrip(": "))
+        table = _table()
         headings = ["missingness", "runs", "difference", "p", "Holm"]
         headings += ["within margin"] * with_margin + ["metric and test"] * (len(about) > 1)
         for heading in headings:
@@ -134,15 +134,13 @@ def comparison_tables(comparisons: Sequence[Comparison]) -> Iterator[Table | str
         yield table
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=f"\n{escape(title)}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-    )
+def _title(words: str) -> str:
+    """Return the line above a table, which may be wider than the table."""
+    return f"\n[bold]{escape(words)}[/bold]"
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
 
 
 def _blocks(runs: Sequence[str], names: Mapping[str, str], room: int) -> list[list[str]]:

@@ -119,3 +119,11 @@ def test_a_difference_has_its_interval_in_80_columns(tests: tuple[str | None, ..
     assert text.count("+0.100 [+0.050, +0.150]") == len(rows)
     assert "symile-0 -" in text
     assert ("recall_at_1, McNemar" in text) == (len(tests) == 1)
+
+
+def test_the_name_of_a_task_is_whole_above_a_narrow_table():
+    task = "our_own_catalog/classification/in_hospital_mortality"
+    rows = [replace(result("clip-0"), task=task)]
+    assert f"{task}: auroc" in printed(
+        result_tables(rows, [], primary={task: "auroc"}, width=80), 80
+    )

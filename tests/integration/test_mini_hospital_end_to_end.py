@@ -64,7 +64,8 @@ def test_the_verbs_one_by_one(
 
 
 def test_what_can_be_scored_is_and_the_rest_has_a_reason(out: Path):
-    results = read_rows(out / "results.jsonl", Result)
+    files = (out / "runs").glob("*/results.jsonl")
+    results = [row for file in files for row in read_rows(file, Result)]
     scored = {row.task for row in results}
     assert "mini_hospital/retrieval/cxr_given_ecg_labs" in scored
     assert "retrieval/labs_given_cxr_ecg" in scored
@@ -80,6 +81,8 @@ def test_what_can_be_scored_is_and_the_rest_has_a_reason(out: Path):
         assert all(map(is_withheld, deaths))  # fewer than ten died
         asked = {(row.task, row.missingness, row.metric) for row in unscored}
         assert not asked & {(r.task, r.missingness, r.metric) for r in results if r.run == name}
+    assert all(map(is_withheld, results))  # so few subjects are held out
+    assert read_rows(out / "results.jsonl", Result) == []
     notes = json.loads((out / "benchmark.json").read_text())["notes"]
     assert any("'retrieval/cxr_given_ecg_labs': fewer than 9 samples" in note for note in notes)
     assert any("codes no outcome 'deterioration'" in note for note in notes)
@@ -128,7 +131,7 @@ def test_nobody_can_be_found_in_what_leaves_the_folder(out: Path, source: Path):
         assert not ids & set(re.findall(r"\d+", text)), path
         assert not dates & set(re.findall(r"\d{4}-\d\d-\d\d", text)), path
     copied = {path.suffix for path in (out / "mlartifacts").rglob("*") if path.is_file()}
-    assert copied <= {".toml", ".jsonl", ".html"}
+    assert copied <= {".toml", ".jsonl", ".html", ".json"}
     assert not {identity.encode() for identity in ids} & set(
         re.findall(rb"\d{8}", (out / "mlflow.db").read_bytes())
     )

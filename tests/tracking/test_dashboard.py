@@ -129,7 +129,7 @@ def test_the_command_serves_the_runs_until_it_is_ended(folder: Path, sign: signa
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert len(json.load(answer)["runs"]) == 1
         process.send_signal(sign)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=240) == 0
         with pytest.raises(ConnectionRefusedError), contextlib.closing(socket.socket()) as probe:
             probe.connect(("127.0.0.1", port))
     finally:
