@@ -124,6 +124,5 @@ def test_a_difference_has_its_interval_in_80_columns(tests: tuple[str | None, ..
 def test_the_name_of_a_task_is_whole_above_a_narrow_table():
     task = "our_own_catalog/classification/in_hospital_mortality"
     rows = [replace(result("clip-0"), task=task)]
-    assert f"{task}: auroc" in printed(
-        result_tables(rows, [], primary={task: "auroc"}, width=80), 80
-    )
+    shown = printed(result_tables(rows, [], primary={task: "recall_at_1"}, width=80), 80)
+    assert f"{task}: recall_at_1, chance 0.100" in shown
