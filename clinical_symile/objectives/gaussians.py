@@ -1,5 +1,6 @@
 """Gaussian embeddings, a mean and a log variance in one vector: divergence and scores."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -39,6 +40,7 @@ def summed_scores(
     *,
     target: str,
     compare: Callable[[Tensor, Tensor], Tensor],
+    logs: bool = False,
 ) -> Float[Tensor, "query candidate"]:
     """Sum a comparison over the available modalities of each query, a few queries at a time.
 
@@ -49,6 +51,8 @@ def summed_scores(
         candidates: Gaussian embeddings of the target modality.
         target: the modality of the candidates.
         compare: scores every one of some Gaussians with every one of others.
+        logs: True if `compare` returns logarithms; the result is then the logarithm of the sum,
+            in which scores too small for a number stay apart.
 
     Raises:
         ValueError: the embeddings have no variances, or a query has no modality available.
@@ -61,10 +65,11 @@ def summed_scores(
         )
     z, available = query.with_substitutes()
     distinct, places = candidates.double().unique(dim=0, return_inverse=True)
-    total = torch.zeros(len(z), len(distinct), dtype=torch.float64, device=z.device)
+    total = z.new_full((len(z), len(distinct)), -math.inf if logs else 0.0, dtype=torch.float64)
+    add = torch.logaddexp if logs else torch.add
     at_a_time = max(NUMBERS_AT_A_TIME // max(distinct.numel(), 1), 1)
     for column in columns:
         for rows in available[:, column].nonzero()[:, 0].split(at_a_time):
-            total[rows] += compare(z[rows, column].double(), distinct)
+            total[rows] = add(total[rows], compare(z[rows, column].double(), distinct))
     scores = total[:, places]
     return as_given(scores, candidates)

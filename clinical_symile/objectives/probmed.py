@@ -171,15 +171,21 @@ class ProbMed(Objective):
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate width"], *, target: str
     ) -> Float[Tensor, "query candidate"]:
-        """Sum 1 - H of a candidate with each available modality of the query."""
-        compare = partial(_similarity, self.per_dim)
-        return summed_scores(query, candidates, target=target, compare=compare)
+        """Return the logarithm of the sum of 1 - H over the available modalities of the query.
+
+        It ranks candidates as the sum does, also where Gaussians hardly overlap: there 1 - H is
+        below the rounding of 1, and all candidates would be equal.
+        """
+        compare = partial(_log_similarity, self.per_dim)
+        return summed_scores(query, candidates, target=target, compare=compare, logs=True)
 
 
-def _similarity(per_dim: bool, first: Tensor, second: Tensor) -> Tensor:
-    """Compute 1 - H of every pair."""
-    one, other = (list(split_gaussian(side)) for side in (first, second))
-    return hellinger_similarity(one, other, [first.new_ones(())], per_dim=per_dim)
+def _log_similarity(per_dim: bool, first: Tensor, second: Tensor) -> Tensor:
+    """Compute ln(1 - H) of every pair, as ln BC - ln(1 + H)."""
+    overlaps = log_overlaps(*split_gaussian(first), *split_gaussian(second)).clamp(max=0)
+    if per_dim:
+        overlaps = overlaps / (first.shape[1] // 2)
+    return overlaps - (-torch.expm1(overlaps)).sqrt().log1p()
 
 
 def _drawn_loss(z: Tensor, generator: torch.Generator, scale: Tensor) -> Tensor:

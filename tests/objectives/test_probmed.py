@@ -111,8 +111,19 @@ def test_a_missing_modality_leaves_the_sum(gaussian_fixture_f: Tensor, without_l
     candidates = gaussian_fixture_f[:, 0]
     scores = connected(ProbMed()).score(query, candidates, target="cxr")
     of_ecg, of_labs = (_similarity(gaussian_fixture_f[:, m], candidates) for m in (1, 2))
-    torch.testing.assert_close(scores[:3], (of_ecg + of_labs)[:3])
-    torch.testing.assert_close(scores[3], of_ecg[3])
+    torch.testing.assert_close(scores.exp()[:3], (of_ecg + of_labs)[:3], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(scores.exp()[3], of_ecg[3], rtol=1e-6, atol=1e-6)
+
+
+def test_gaussians_that_hardly_overlap_are_ranked_by_their_distance():
+    """1 - H is about exp(-1,000) there, which no float holds."""
+    z = torch.zeros(4, 2, 8, dtype=torch.float64)
+    z[:, 1, 0], z[:, 0, 0] = 0.0, torch.tensor([90.0, 92.0, 91.0, 93.0])
+    available = torch.ones(4, 2, dtype=torch.bool)
+    query = Embeddings(z, available, ("cxr", "ecg"), torch.arange(4), spread=True)
+    for candidates in (z[:, 0], z[:, 0].float()):
+        scores = connected(ProbMed(), modalities=2).score(query, candidates, target="cxr")
+        assert scores[0].argsort(descending=True).tolist() == [0, 2, 1, 3]
 
 
 def test_wide_embeddings_are_told_apart_with_the_exponent_divided(generator: torch.Generator):
