@@ -131,11 +131,13 @@ def verify(
             signers=None if signers is None else Path(signers),
             catalog=catalog,
         )
-    return _verify_folder(path, renew=renew, bar=bar)
+    return verify_folder(path, renew=renew, bar=bar)
 
 
-def _verify_folder(path: Path, *, renew: bool, bar: ProgressBar) -> Verification:
-    """Verify a folder; see `verify`."""
+def verify_folder(
+    path: Path, *, renew: bool = False, bar: ProgressBar = no_progress_bar
+) -> Verification:
+    """Compare every file of a folder with its checksum; see `verify`."""
     folders = _folders(path)
     if not folders:
         raise DataError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.api.verification import verify
+from clinical_symile.api.verification import verify_folder
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_text
@@ -19,7 +19,7 @@ def store(synthetic_store: CohortStore, tmp_path: Path) -> Path:
 
 
 def test_a_store_as_it_was_written_is_intact(store: Path) -> None:
-    found = verify(store)
+    found = verify_folder(store)
     assert found.is_intact
     assert found.checked == len(list(store.iterdir())) - 1
     assert str(found) == f"{store}: {found.checked} files are as written."
@@ -34,7 +34,7 @@ def test_every_changed_file_of_every_folder_below_is_named(store: Path) -> None:
     array[-1] ^= 1
     (store / "cxr.npy").write_bytes(array)
     (store / "samples.parquet").unlink()
-    found = verify(store.parent)
+    found = verify_folder(store.parent)
     assert not found.is_intact
     assert [one.path.name for one in found.changed] == [
         "results.jsonl",
@@ -49,10 +49,10 @@ def test_an_old_run_cannot_be_verified_until_its_checksums_are_written(tmp_path:
     run = tmp_path / "symile-0"
     run.mkdir()
     (run / "run.toml").write_text("")
-    found = verify(run)
+    found = verify_folder(run)
     assert (found.is_intact, found.checked, found.unchecked) == (False, 0, (run,))
     assert "cannot be verified" in str(found)
-    assert verify(run, renew=True).is_intact
+    assert verify_folder(run, renew=True).is_intact
 
 
 def test_renewed_checksums_of_a_benchmark_leave_out_mlflow_raw_files_and_your_own(
@@ -67,11 +67,11 @@ def test_renewed_checksums_of_a_benchmark_leave_out_mlflow_raw_files_and_your_ow
     for name in theirs:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("as it was")
-    assert verify(tmp_path, renew=True).checked == 1
+    assert verify_folder(tmp_path, renew=True).checked == 1
     (tmp_path / "mlflow.db").write_text("written by the next sync")
     (tmp_path / "notes.txt").write_text("edited")
     (tmp_path / "source" / "ecg" / "1.dat").unlink()
-    assert verify(tmp_path).is_intact
+    assert verify_folder(tmp_path).is_intact
     assert not (tmp_path / "mlartifacts" / "1" / "checksums.jsonl").exists()
 
 
@@ -82,21 +82,21 @@ def test_renewed_files_are_listed_by_the_innermost_folder_alone(store: Path) -> 
     (run / "results.jsonl").write_text("{}")
     (benchmark / "benchmark.json").write_text("{}")
     (store / "checksums.jsonl").unlink()
-    assert verify(benchmark, renew=True).is_intact
+    assert verify_folder(benchmark, renew=True).is_intact
     assert list(read_checksums(benchmark) or {}) == ["benchmark.json"]
     with lock_folder(run):
         write_text(run / "results.jsonl", '{"evaluated": "again"}')
-    assert verify(benchmark).is_intact
+    assert verify_folder(benchmark).is_intact
     check_folder(benchmark)
 
 
 def test_a_run_of_a_benchmark_that_is_gone_is_named(tmp_path: Path) -> None:
     with lock_folder(tmp_path / "demo"):
         write_text(tmp_path / "demo" / "benchmark.json", json.dumps({"runs": ["symile-0"]}))
-    (run,) = verify(tmp_path / "demo").changed
+    (run,) = verify_folder(tmp_path / "demo").changed
     assert (run.path, run.state) == (tmp_path / "demo" / "runs" / "symile-0", "is missing")
     (tmp_path / "demo" / "runs" / "symile-0").mkdir(parents=True)
-    assert verify(tmp_path / "demo").is_intact
+    assert verify_folder(tmp_path / "demo").is_intact
 
 
 def test_a_table_of_an_older_version_beside_newer_ones_is_named(store: Path) -> None:
@@ -104,23 +104,23 @@ def test_a_table_of_an_older_version_beside_newer_ones_is_named(store: Path) -> 
     with lock_folder(run):
         write_text(run / "results.jsonl", "")
     (run / "model.safetensors").write_bytes(b"written by version 0.2.1")
-    found = verify(run)
+    found = verify_folder(run)
     assert not found.is_intact
     assert f"verify --renew {run}`" in str(found)
-    assert verify(run, renew=True).is_intact
+    assert verify_folder(run, renew=True).is_intact
 
 
 def test_an_old_store_is_compared_with_its_manifest(store: Path) -> None:
     (store / "checksums.jsonl").unlink()
-    assert verify(store).changed == ()
+    assert verify_folder(store).changed == ()
     (store / "labs.npy").write_bytes(b"")
-    (changed,) = verify(store).changed
+    (changed,) = verify_folder(store).changed
     assert changed.path.name == "labs.npy"
 
 
 def test_damaged_checksums_are_named(store: Path) -> None:
     (store / "checksums.jsonl").write_text(json.dumps({}))
-    found = verify(store)
+    found = verify_folder(store)
     (changed,) = found.changed
     assert changed.path.name == "checksums.jsonl"
     assert f"verify --renew {store}`" in str(changed)
@@ -129,11 +129,11 @@ def test_damaged_checksums_are_named(store: Path) -> None:
 
 def test_your_own_files_are_named_and_break_nothing(store: Path) -> None:
     (store / "notes.txt").write_text("mine")
-    found = verify(store)
+    found = verify_folder(store)
     assert found.is_intact
     assert [path.name for path in found.unlisted] == ["notes.txt"]
 
 
 def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no store, run or benchmark"):
-        verify(tmp_path)
+        verify_folder(tmp_path)

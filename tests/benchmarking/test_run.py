@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clinical_symile.api.verification import verify
+from clinical_symile.api.verification import verify_folder
 from clinical_symile.benchmarking.comparisons import compare_runs
 from clinical_symile.benchmarking.finalize import STAGES
 from clinical_symile.benchmarking.run import complete_benchmark
@@ -82,7 +82,7 @@ def test_a_benchmark_leaves_its_files(made: Benchmark) -> None:
 
 def test_a_fresh_benchmark_is_intact_with_its_mlflow_files(made: Benchmark) -> None:
     assert list((made.out / "mlartifacts").rglob("run.toml"))
-    found = verify(made.out)
+    found = verify_folder(made.out)
     assert found.is_intact, str(found)
     assert not found.unlisted
 
@@ -400,4 +400,4 @@ def test_the_best_setting_on_tuning_is_evaluated_with_every_seed(
     best = Run(tmp_path / "settings" / str(chosen.setting) / "clip-0")
     assert runs[0].weights.read_bytes() == best.weights.read_bytes()
     assert {run.name for run in made.runs} == {"clip-0", "clip-1", "oracle"}
-    assert verify(tmp_path).is_intact
+    assert verify_folder(tmp_path).is_intact

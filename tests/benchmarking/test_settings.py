@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_symile.api.verification import verify
+from clinical_symile.api.verification import verify_folder
 from clinical_symile.benchmarking.settings import choose_setting, copy_run
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -53,7 +53,7 @@ def test_the_setting_with_the_best_epoch_on_tuning_is_kept(
     ]
     assert [one["epoch"] for one in Run(tmp_path / "runs" / "clip-0").history] == [1, 2]
     assert Run(tmp_path / "runs" / "clip-0").history[0][METRIC] == 0.5
-    assert verify(tmp_path / "runs" / "clip-0").is_intact
+    assert verify_folder(tmp_path / "runs" / "clip-0").is_intact
 
 
 def test_of_equal_settings_the_first_is_kept(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from clinical_symile.api.validation import validate
-from clinical_symile.api.verification import verify
+from clinical_symile.api.verification import verify_folder
 from clinical_symile.cli.main import main
 from clinical_symile.data.store import open_store
 from clinical_symile.errors import RenamedWordWarning, UncheckedFilesWarning
@@ -70,15 +70,15 @@ def test_the_run_opens_with_its_results(old: Path) -> None:
 
 
 def test_verify_compares_the_store_and_names_every_folder_without_checksums(old: Path) -> None:
-    found = verify(old)
+    found = verify_folder(old)
     assert not found.is_intact
     assert not found.changed
     assert {path.name for path in found.unchecked} >= {"store", RUN, "prevalence", old.name}
     assert "verify --renew" in str(found)
-    assert "as written" not in str(verify(old / "runs" / RUN))
+    assert "as written" not in str(verify_folder(old / "runs" / RUN))
     labs = old / "store" / "labs.npy"
     labs.write_bytes(labs.read_bytes()[:-4] + b"\1\2\3\4")
-    assert [one.path.name for one in verify(old).changed] == ["labs.npy"]
+    assert [one.path.name for one in verify_folder(old).changed] == ["labs.npy"]
 
 
 def test_its_files_fit_the_schemas(old: Path) -> None:
@@ -88,7 +88,7 @@ def test_its_files_fit_the_schemas(old: Path) -> None:
 
 
 def test_once_checksums_are_renewed_nothing_is_unchecked(old: Path) -> None:
-    assert verify(old, renew=True).is_intact
+    assert verify_folder(old, renew=True).is_intact
     with warnings.catch_warnings():
         warnings.simplefilter("error", UncheckedFilesWarning)
         open_store(old / "store")

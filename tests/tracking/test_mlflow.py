@@ -254,8 +254,8 @@ def test_no_folder_of_a_file_that_a_task_names_is_sent(tmp_path: Path, database:
             "augment": {"ecg": {"name": "lab.noise:Own", "noise": {"of": "D:\\c4n4ry\\bed.npy"}}},
         },
     )
-    for _ in range(2):  # the second finds in run.toml where the copy is
-        synced = sync_run(Run(folder), uri=database)
+    sync_run(Run(folder), uri=database)
+    synced = sync_run(Run(folder), uri=database)  # finds in run.toml where the copy is
     assert (synced.problem, synced.sent) == (None, ())
     parameters = parent_of(database).data.params
     assert parameters["definition.encoders.cxr.weights"] == "resnet.pt"
