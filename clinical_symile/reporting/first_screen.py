@@ -154,6 +154,7 @@ def draw_objective_findings(
     results: Sequence[Result],
     cohort: Mapping[str, Any],
     has_oracle: bool,
+    notes: Sequence[str] = (),
 ) -> Content:
     """Answer which objective leads without a modality, and which ones pass sums over pairs."""
     trained = [one for one in series if one.run not in baselines]
@@ -167,7 +168,7 @@ def draw_objective_findings(
     found = objective_sentences(scores, comparisons, decisions, tasks=tasks, trained=trained)
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
     answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines)
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
     return _first_screen(answers, details, panel, facts)
 
 

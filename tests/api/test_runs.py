@@ -113,10 +113,16 @@ def test_a_task_object_is_trained_and_takes_no_overrides(workplace: Path, tmp_pa
         cs.train(task, "store", out=tmp_path, overrides={"epochs": 2})
 
 
-def test_nothing_is_printed_without_a_terminal(workplace: Path, capsys: pytest.CaptureFixture[str]):
-    cs.compare(["runs/symile-0", "runs/clip-0"], "store", tasks=TASK)
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "")
+def test_only_stages_are_logged_without_a_terminal(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+):
+    for progress in (True, False):
+        cs.compare(["runs/symile-0", "runs/clip-0"], "store", tasks=TASK, progress=progress)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert [line[20:].split(":")[0] for line in shown.err.splitlines()] == (
+            ["Compare", "Compare"] if progress else []
+        )
 
 
 def test_an_unknown_task_is_named_with_the_nearest(workplace: Path):

@@ -296,7 +296,7 @@ def test_patterns_of_tasks_stand_for_those_that_apply(
         ("retrieval/cxr_given_ecg_lab", "did you mean 'retrieval/cxr_given_ecg_labs'"),
         ("pretraining/symile", "is of kind pretraining; expected retrieval or classification"),
         ("classification/cardiomegaly", "is not applicable to cohort 'synthetic': it codes no"),
-        ("nothing/*", r"no task among nothing/\* applies to cohort 'synthetic'"),
+        ("nothing/*", r"no task among nothing/\*. `clinical-symile list tasks`"),
     ],
 )
 def test_a_task_that_cannot_be_scored_is_told(

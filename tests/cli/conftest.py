@@ -21,7 +21,10 @@ STAGE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 def run(
     capsys: pytest.CaptureFixture[str], few_resamples_everywhere: None
 ) -> Callable[..., tuple[int, str, str]]:
-    """A function that runs one command: (exit status, standard output, standard error)."""
+    """A function that runs one command: (exit status, standard output, standard error).
+
+    Standard error is without the lines that log each stage.
+    """
     del few_resamples_everywhere
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
@@ -30,21 +33,18 @@ def run(
         shown = capsys.readouterr()
         assert "Traceback" not in shown.err
         assert isinstance(stop.value.code, int)
-        return stop.value.code, shown.out, shown.err
+        said = [line for line in shown.err.splitlines(keepends=True) if not STAGE.match(line)]
+        return stop.value.code, shown.out, "".join(said)
 
     return run
 
 
 @pytest.fixture
 def refused(run: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
-    """A function that runs a command that must fail: what it says, a sentence for each problem.
-
-    The stages that began before are left out.
-    """
+    """A function that runs a command that must fail: what it says, a sentence for each problem."""
 
     def refused(*arguments: str | Path) -> str:
-        status, shown, log = run(*arguments)
-        said = "\n".join(line for line in log.splitlines() if not STAGE.match(line))
+        status, shown, said = run(*arguments)
         assert status == 1
         assert shown == ""
         assert all(line.startswith("error: ") for line in said.splitlines())

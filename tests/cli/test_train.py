@@ -33,7 +33,9 @@ def test_train_then_evaluate(
     assert record["definition"]["epochs"] == 2
     evaluate = ["evaluate", runs / "symile-0", "--store", synthetic_store.path]
 
-    status, shown, _ = run(*evaluate, "--tasks", "retrieval/*", "--missingness", "without-ecg")
+    status, shown, _ = run(
+        *evaluate, "--tasks", "retrieval/*", "--missingness", "without-ecg", "--verbose"
+    )
     assert status == 0
     assert "retrieval/cxr_given_ecg_labs" in shown
     assert "retrieval/ecg_given_cxr_labs is not evaluated under 'without-ecg'" in shown

@@ -64,6 +64,18 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> CohortStore:
         "generator": {"parameters": parameters, "oracle": oracle},
     }
     present = np.ones((n, 3), dtype=bool)
+    about = {"dtype": "float32", "shape": [1], "unit": "none", "parts": []}
+    manifest |= {
+        "modalities": dict.fromkeys(WORLD_MODALITIES, about),
+        "units": {},
+        "counts": {
+            "held_out": {
+                "samples": n,
+                "subjects": n,
+                "present": dict.fromkeys(WORLD_MODALITIES, n),
+            }
+        },
+    }
     folder = tmp_path_factory.mktemp("people")
     return CohortStore(folder, manifest, table, WORLD_MODALITIES, present, None)
 
