@@ -139,7 +139,7 @@ def write_strange_files(folder: Path, store: Path) -> None:
 
 
 # Verbs that are given a folder that does not exist; `dashboard` would serve one that does for ever.
-NOWHERE = ("audit", "export", "verify", "sync", "dashboard")
+NOWHERE = ("audit", "export", "verify", "validate", "bundle", "sync", "dashboard")
 PREDICTIONS = (
     *("headless", "p", "label", "unknown", "repeated", "contradicts", "no_id", "escapes"),
     *("quotes", "ragged", "latin", "oracle", "prevalence", ""),
@@ -220,6 +220,10 @@ def journey(
         (*own, "report", "benchmark", "--out", bench),
         ("sync", runs, bench),
         *(("verify", folder) for folder in (store, runs / "clip-0", bench)),
+        ("validate", bench),
+        (*own, "bundle", bench, "--to", out / "bench.zip"),
+        (*own, "verify", out / "bench.zip"),
+        ("leaderboard", out / "bench.zip", "--out", out / "leaders"),
         *((*own, "rerun", folder, "--line", 1) for folder in (runs / "clip-0", bench)),
         *(
             (*own, "export", bench, "--format", form, "--to", out / f"as-{form}")
