@@ -118,7 +118,7 @@ def test_every_verb_uses_the_old_folders_or_says_what_to_do(
         before["recall_at_1"], abs=0.1
     )  # two of 23 queries
     status, said = _run(f"compare {runs} --store store --tasks {TASKS}", capsys)
-    assert (status, "95 % intervals" in said) == (0, True), said
+    assert (status, "intervals by paired bootstrap" in said) == (0, True), said
     for command in ("report benchmark --out .", "sync .", "export . --format csv"):
         status, said = _run(command, capsys)
         assert status == 0, (command, said)
