@@ -14,7 +14,7 @@ thread. Each objective has its default arguments and is measured in a process of
   the least of several steps that take turns. Objectives that reduce no matrix of scores tile by
   tile in `kernels.scores` have no plain way here.
 
-Run with `python benchmarks/costs.py`; the table is kept in `benchmarks/results/costs.md`.
+Run with `python benchmarks/costs.py`, which writes `costs.md` into `benchmarks/results/`.
 """
 
 import argparse

@@ -212,7 +212,7 @@ def show_settled(comparisons: Sequence[Comparison], console: Console) -> None:
     for task in dict.fromkeys(row.task for row in comparisons):
         of = [row for row in comparisons if row.task == task]
         settled = sum(is_significant(row) for row in of)
-        console.print(f"{task}: {settled} of {len(of)} are told apart (Holm, below 0.05)")
+        console.print(f"{task}: {settled} of {len(of)} are significant (Holm, below 0.05)")
 
 
 def show_unscored(

@@ -113,7 +113,7 @@ class _Entry:
 
     @property
     def question(self) -> tuple[str, ...]:
-        """What must be equal for two results to be ranked together."""
+        """Return what two results must share to be ranked together."""
         row, digests = self.row, self.bundle.digests
         task = str(digests["tasks"].get(row.task))
         return (row.task, row.missingness, task, row.split, *self._of_cohort, row.digest, row.mask)

@@ -19,7 +19,7 @@ from clinical_symile.tracking.records import parse_json, wrong_fields
 from clinical_symile.tracking.results import parse_rows, rows_text
 
 DATA_FILE = "report_data.json"
-_ACTION = "Get the bundle again from whoever made it."
+_ACTION = "Get the bundle again from its author."
 _TASKS, _JSON, _LINES = "tasks/", ".json", ".jsonl"
 # The table of each field of `ReportData` that is one, with the form of its rows.
 _TABLES: Mapping[str, tuple[str, str]] = {

@@ -25,8 +25,8 @@ def send_model(
 ) -> list[str]:
     """Log a model, unless the copy has it.
 
-    The example is made of random numbers: it is of nobody. MLflow writes no pickle for a model with
-    a module that loads it.
+    The example is made of random numbers, not of a patient. A module loads the model, for which
+    MLflow writes no pickle.
 
     Args:
         client: of the server or database.

@@ -92,7 +92,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
 def _refused(path: Path, what: str) -> DataError:
     return DataError(
         f"{path}: {what}; expected a bundle as `clinical-symile bundle` writes it. Get the file "
-        "again from whoever made it.",
+        "again from its author.",
         code="CS-R023",
     )
 

@@ -73,8 +73,7 @@ def signer_of(content: bytes, signature: bytes, *, signers: Path | None = None) 
         made = _run(["-Y", "check-novalidate", *about], content)
         if made.returncode != 0:
             raise DataError(
-                f"the signature does not fit: {_said(made)}. Get the file again from whoever "
-                "signed it.",
+                f"the signature does not fit: {_said(made)}. Get the file again from its author.",
                 code="CS-R024",
             )
         found = _FINGERPRINT.search(made.stdout.decode(errors="replace"))

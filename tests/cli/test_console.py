@@ -42,7 +42,7 @@ def test_of_many_differences_it_is_told_how_many_are_told_apart(settled: int) ->
     console = Console(width=160)
     with console.capture() as captured:
         show_settled(rows, console)
-    assert f"{TASK}: {settled} of 70 are told apart" in captured.get()
+    assert f"{TASK}: {settled} of 70 are significant" in captured.get()
 
 
 def test_the_command_that_opens_the_page_of_all_runs_is_named() -> None:

@@ -120,7 +120,7 @@ def net_benefit_sentence(rows: Sequence[NetBenefitDifference]) -> str:
     settled = sum(map(_is_settled, tested))
     return (
         f"Between two runs, on the same patients: {settled} of {len(tested)} differences of net "
-        "benefit are told apart (Holm, below 0.05). All are in net_benefit_differences.jsonl."
+        "benefit are significant (Holm, below 0.05). All are in net_benefit_differences.jsonl."
     )
 
 

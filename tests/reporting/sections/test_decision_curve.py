@@ -86,7 +86,7 @@ def test_significant_differences_of_net_benefit_are_listed_and_counted() -> None
         has_oracle=False,
     )
     assert content is not None
-    assert "1 of 2 differences of net benefit are told apart" in content.more_text
+    assert "1 of 2 differences of net benefit are significant" in content.more_text
     assert "<" not in content.more_text  # a page shows a text as it is
     (panel,) = content.more
     ((first, _, _, threshold, shown, p_value),) = panel.body
