@@ -136,7 +136,14 @@ def leaderboard(bundles: Paths, *, out: PathLike, catalog: Paths = ()) -> Path:
         opened[found.name] = found
     if problems or not opened:
         raise DataError(*(problems or ["no bundle is named. Name one."]), code="CS-R023")
-    page, _ = write_leaderboard(rank_bundles([*opened.values()]), out=Path(out))
+    rankings = rank_bundles([*opened.values()])
+    if not any(ranking.entries for ranking in rankings):
+        raise DataError(
+            f"{', '.join(opened)}: no run has a primary result; expected bundles of benchmarks "
+            "with results.",
+            code="CS-R023",
+        )
+    page, _ = write_leaderboard(rankings, out=Path(out))
     return page
 
 
@@ -186,7 +193,7 @@ def _signature(files: dict[str, bytes], signers: Path | None) -> list[str]:
     if signature is None:
         if signers is not None:
             raise DataError(
-                "is missing; expected a signature. Ask the maker for a signed bundle.",
+                "is missing; expected a signature. Ask the author for a signed bundle.",
                 code="CS-R024",
             )
         return []

@@ -83,6 +83,11 @@ def validate(path: PathLike) -> Validation:
     if is_zipfile(path):
         inside = read_archive(path)
         checked = sum(form_of_file(name) is not None for name in inside)
+        if not checked:
+            raise DataError(
+                f"{path}: has no file with a known form; expected a bundle. Correct the path.",
+                code="CS-R022",
+            )
         return Validation(path, checked, tuple(form_problems(inside)))
     files = list(_files(path)) if path.is_dir() else [(path, _form_of(path))]
     if not files:

@@ -1,9 +1,11 @@
 """Compare every file of a store, run, benchmark or bundle with its checksum."""
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clinical_symile.api._arguments import PathLike, Paths
 from clinical_symile.api.bundles import BundleVerification, verify_bundle
@@ -114,13 +116,15 @@ def verify(
 
     Raises:
         DataError: the folder is no store, run or benchmark and holds none; or the file is no
-            bundle.
+            bundle; or an option does not go with the path or with the others.
 
     Examples:
         >>> cs.verify("store").is_intact
         True
     """
     path = Path(path)
+    again = {"store": store, "lines": lines or None, "tolerance": tolerance}
+    _refuse_options(path, renew=renew, run=run, signers=signers, again=again)
     if path.is_file():
         return verify_bundle(
             path,
@@ -132,6 +136,36 @@ def verify(
             catalog=catalog,
         )
     return verify_folder(path, renew=renew, bar=bar)
+
+
+def _refuse_options(
+    path: Path,
+    *,
+    renew: bool,
+    run: PathLike | None,
+    signers: PathLike | None,
+    again: Mapping[str, Any],
+) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        DataError: an option is for folders or for bundles alone, needs `run`, or is out of range.
+    """
+    given = [name for name, value in again.items() if value is not None]
+    if path.is_file():
+        problems = ["renew is for folders; leave it out."] if renew else []
+        if run is None:
+            problems += [
+                f"{name} is for results that are computed again; name run." for name in given
+            ]
+    else:
+        given += [name for name, value in (("run", run), ("signers", signers)) if value is not None]
+        problems = [f"{name} is for bundles; leave it out." for name in given]
+    tolerance = again["tolerance"]
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        problems.append(f"tolerance is {tolerance}; expected a number of 0 or more.")
+    if problems:
+        raise DataError(*(f"{path}: {problem}" for problem in problems), code="CS-U001")
 
 
 def verify_folder(

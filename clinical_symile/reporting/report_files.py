@@ -20,6 +20,7 @@ from clinical_symile.tracking.results import parse_rows, rows_text
 
 DATA_FILE = "report_data.json"
 _ACTION = "Get the bundle again from its author."
+_TASK_TYPES: Mapping[str, Any] = {"kind": str, "primary": str, "higher_is_better": bool}
 _TASKS, _JSON, _LINES = "tasks/", ".json", ".jsonl"
 # The table of each field of `ReportData` that is one, with the form of its rows.
 _TABLES: Mapping[str, tuple[str, str]] = {
@@ -85,6 +86,10 @@ def read_report_files(files: Mapping[str, bytes], *, where: str) -> ReportData:
         DataError: a file is missing or of another form.
     """
     about = _object(files, DATA_FILE, REPORT_TYPES, where)
+    if problems := wrong_fields(about["cohort"], {"title": str}):
+        raise DataError(
+            f"{where}: {DATA_FILE}, cohort: {'; '.join(problems)}. {_ACTION}", code="CS-R023"
+        )
 
     def rows(table: str, form: str) -> list[Any]:
         name = f"{table}{_LINES}"
@@ -97,7 +102,7 @@ def read_report_files(files: Mapping[str, bytes], *, where: str) -> ReportData:
         **rest,
         **tables,
         tasks={
-            name: _object(files, f"{_TASKS}{name}{_JSON}", {"kind": str}, where)
+            name: _object(files, f"{_TASKS}{name}{_JSON}", _TASK_TYPES, where)
             for name in about["tasks"]
         },
         analysis=RunAnalysis(**{name: rows(name, name) for name in ANALYSIS_TABLES}),

@@ -68,6 +68,8 @@ def read_archive(path: Path) -> dict[str, bytes]:
     Raises:
         DataError: it is no such archive.
     """
+    if not path.is_file():
+        raise _refused(path, "is no file")
     if path.stat().st_size > MOST_BYTES:
         raise _refused(path, f"is larger than {MOST_BYTES >> 20} MiB")
     content = path.read_bytes()
@@ -78,6 +80,8 @@ def read_archive(path: Path) -> dict[str, bytes]:
             entries = archive.infolist()
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise _refused(path, "is compressed")
+            if sum(entry.file_size for entry in entries) > len(content):
+                raise _refused(path, "has files that overlap")
             files = {entry.filename: archive.read(entry) for entry in entries}
     except _UNREADABLE as error:
         raise _refused(path, f"cannot be read ({type(error).__name__})") from None

@@ -18,20 +18,25 @@ _Row = TypeVar("_Row")
 
 TOO_FEW = f"fewer than {SMALLEST_COUNT} samples, subjects, or samples of a class"
 
-# The tables of a run's definition whose arguments may name files.
-_COMPONENTS = {"objective", "encoders", "augment"}
+# The fields of a run's definition that may name files.
+_COMPONENTS = {"augment", "encoders", "objective", "start"}
 
 
 def without_folders(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a run with names of files instead of paths.
 
-    Any path counts in an argument of a component, and an absolute one everywhere else.
+    Any path counts in `start` and in an argument of a component. Elsewhere an absolute one counts,
+    one in a home folder, a URI of a file, and each of these as the value of an option.
     """
-    made = _without_folders(record, is_absolute_path)
+    made = _without_folders(record, _is_path_of_this_machine)
     definition = made.get("definition", {})
     for key in _COMPONENTS & definition.keys():
         definition[key] = _without_folders(definition[key], lambda _: True)
     return made
+
+
+def _is_path_of_this_machine(text: str) -> bool:
+    return is_absolute_path(text) or text.startswith(("~", "file:"))
 
 
 def _without_folders(value: Any, is_path: Callable[[str], bool]) -> Any:
@@ -39,7 +44,10 @@ def _without_folders(value: Any, is_path: Callable[[str], bool]) -> Any:
         return {key: _without_folders(entry, is_path) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_without_folders(entry, is_path) for entry in value]
-    return file_name(value) if isinstance(value, str) and is_path(value) else value
+    if not isinstance(value, str):
+        return value
+    option, equals, path = value.partition("=") if value.startswith("-") else ("", "", value)
+    return f"{option}{equals}{file_name(path)}" if is_path(path) else value
 
 
 def withheld_patterns(results: Iterable[Result]) -> set[Cell]:

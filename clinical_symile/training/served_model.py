@@ -25,6 +25,7 @@ from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
+from clinical_symile.tracking.disclosure import without_folders
 from clinical_symile.tracking.model_files import ModelFiles
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.run import Run
@@ -104,7 +105,11 @@ def write_served_model(run: Run, folder: Path) -> ModelFiles:
     model = ServedModel(load_learner(run, task, _InputShapes(shapes)).model)
     folder = folder / _FOLDER
     write_file(folder / _WEIGHTS, lambda path: save_file(model.encoder.state_dict(), path))
-    about = {"task": task.name, "definition": record["definition"], "inputs": shapes}
+    about = {
+        "task": task.name,
+        "definition": without_folders(record)["definition"],
+        "inputs": shapes,
+    }
     write_text(folder / _RECORD, json.dumps(about))
     embedded = model.predict({name: np.zeros((1, *shape)) for name, shape in shapes.items()})
     return ModelFiles(

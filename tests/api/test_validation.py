@@ -10,6 +10,7 @@ import pytest
 from clinical_symile.api.validation import validate
 from clinical_symile.cli.main import main
 from clinical_symile.errors import DataError
+from clinical_symile.tracking.archive import archive_bytes
 from tests.reporting.test_results import COMPARISON, RESULT
 
 
@@ -74,3 +75,11 @@ def test_the_command_line_prints_problems_with_status_1(
             main(["validate", str(path)])
         assert stop.value.code == status
     assert "line 1: value: is null; expected a number." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", [[], ["hello.txt"]])
+def test_an_archive_without_a_known_file_is_refused(names: list[str], tmp_path: Path):
+    path = tmp_path / "a.zip"
+    path.write_bytes(archive_bytes(dict.fromkeys(names, b"")))
+    with pytest.raises(DataError, match="has no file with a known form; expected a bundle"):
+        validate(path)

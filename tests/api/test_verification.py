@@ -1,12 +1,13 @@
 """`verify`: every file of a store, run or benchmark, and what differs."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 
-from clinical_symile.api.verification import verify_folder
+from clinical_symile.api.verification import verify, verify_folder
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_text
@@ -137,3 +138,19 @@ def test_your_own_files_are_named_and_break_nothing(store: Path) -> None:
 def test_a_folder_without_any_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no store, run or benchmark"):
         verify_folder(tmp_path)
+
+
+def test_options_that_would_be_ignored_are_refused_all_at_once(tmp_path: Path):
+    bundle = tmp_path / "a.zip"
+    bundle.touch()
+    with pytest.raises(DataError) as refused:
+        verify(bundle, renew=True, lines=[1], store="store", tolerance=math.nan)
+    for words in (
+        "renew is for folders",
+        "lines is for results",
+        "store is for",
+        "expected a number",
+    ):
+        assert words in str(refused.value)
+    with pytest.raises(DataError, match="signers is for bundles; leave it out"):
+        verify(tmp_path, signers="signers")

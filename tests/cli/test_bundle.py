@@ -225,7 +225,7 @@ def test_code_of_a_bundle_is_not_run(
 
 def test_data_that_no_page_can_be_drawn_of_are_a_problem(files: dict[str, bytes], catalog: Catalog):
     about = json.loads(files["report_data.json"])
-    about["cohort"] = {"digest": 3}
+    about["cohort"] = {"title": "Ours", "digest": 3}
     about["runs"] = [{}]
     said = problems(
         hashed_again({**files, "report_data.json": json.dumps(about).encode()}), catalog
@@ -361,4 +361,9 @@ def test_a_leaderboard_of_bundles_and_what_is_refused(
     said = refused("leaderboard", forged, other, twice, "--out", tmp_path / "no")
     assert "results.jsonl, line 1: was changed" in said
     assert "another bundle is called other, too" in said
+    empty = tmp_path / "empty.zip"
+    empty.write_bytes(archive_bytes(hashed_again({**files, "results.jsonl": b""})))
+    assert "no run has a primary result" in refused("leaderboard", empty, "--out", tmp_path / "no")
+    gone = refused("leaderboard", tmp_path / "gone", "--out", tmp_path / "no")
+    assert "is no file; expected a bundle" in gone
     assert not (tmp_path / "no").exists()

@@ -128,3 +128,20 @@ def test_every_difference_from_the_hashes_is_named():
     assert changes(FILES | {"tasks/retrieval/x.json": b"{ }\n"}, expected) == [
         "tasks/retrieval/x.json: was changed; its hash is another one."
     ]
+
+
+def test_files_that_overlap_are_refused_before_they_are_read(tmp_path: Path):
+    """Entries that share bytes could fill the memory: each is as large as the archive."""
+    content = bytearray(archive_bytes(FILES))
+    first = content.index(b"PK\x01\x02")  # the central directory
+    for place in (20, 24):  # the compressed and the full size
+        content[first + place : first + place + 4] = len(content).to_bytes(4, "little")
+    path = written(tmp_path / "a.zip", bytes(content))
+    with pytest.raises(DataError, match="has files that overlap"):
+        read_archive(path)
+
+
+def test_a_folder_and_a_missing_file_are_no_archive(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(DataError, match="is no file; expected a bundle"):
+            read_archive(path)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 from clinical_symile.reporting.results import Results
 from clinical_symile.tracking.benchmark_tables import MaskAuroc
-from clinical_symile.tracking.disclosure import shareable, withheld_patterns, without_withheld
+from clinical_symile.tracking.disclosure import (
+    shareable,
+    withheld_patterns,
+    without_folders,
+    without_withheld,
+)
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from tests.reporting.test_results import COMPARISON, LESS, OTHER_RUN, RESULT
 
@@ -53,3 +58,14 @@ def test_saved_and_written_results_have_no_value_of_few(tmp_path: Path) -> None:
     assert "mcar-30" not in results.to_latex()
     assert "0.300" not in results._repr_html_()
     assert len(results.to_frame()) == 2
+
+
+def test_no_path_of_this_machine_leaves_with_a_record() -> None:
+    record = {
+        "command": ["train", "--out=/home/ann/x", "--set", "dim=4", "~/secret", "file:///home/y"],
+        "definition": {"start": "../bob/runs/clip-0", "extends": "pretraining/clip"},
+    }
+    assert without_folders(record) == {
+        "command": ["train", "--out=x", "--set", "dim=4", "secret", "y"],
+        "definition": {"start": "clip-0", "extends": "pretraining/clip"},
+    }

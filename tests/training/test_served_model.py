@@ -69,6 +69,15 @@ def test_a_model_holds_weights_and_shapes_alone(run: Run, tmp_path: Path):
     assert "distributions" not in json.dumps(record), "values of patients stay in the run's folder"
 
 
+def test_a_model_names_no_folder_of_the_run_that_it_began_with(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    definition = {**run.metadata["definition"], "start": "/home/ann/runs/clip-0"}
+    monkeypatch.setattr(Run, "metadata", {**run.metadata, "definition": definition})
+    record = json.loads((write_served_model(run, tmp_path).folder / "model.json").read_text())
+    assert record["definition"]["start"] == "clip-0"
+
+
 def test_a_run_without_a_training_has_no_model(tmp_path: Path):
     folder = tmp_path / "prevalence"
     folder.mkdir()
