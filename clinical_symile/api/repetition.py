@@ -13,6 +13,8 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
@@ -146,12 +148,8 @@ def repeat_row(
     run = Run(path_in(folder / "runs", row.run) if is_benchmark else folder)
     check_folder(run.path)
     opened = open_store(store) if store is not None else _recorded_store(folder, run)
-    task = (
-        benchmark_tasks(read_record(folder), catalog=definitions).get(row.task)
-        if is_benchmark
-        else read_task(definitions, row.task)
-    )
-    if not isinstance(task, Retrieval | Classification):
+    task = _asked_task(row, folder if is_benchmark else run.path, opened, definitions)
+    if task is None:
         raise DataError(
             f"{where}: task '{row.task}' is not known. Name the folder of its "
             "definition with --catalog.",
@@ -165,6 +163,25 @@ def repeat_row(
         key: (old[key], new[key]) for key in old if key != "environment" and old[key] != new[key]
     }
     return Repetition(row, after, differences)
+
+
+def _asked_task(
+    row: Result, folder: Path, store: CohortStore, definitions: Catalog
+) -> EvaluationTask | None:
+    """Return the task of a result: the benchmark's, with its patterns, or the catalog's.
+
+    A run in a benchmark may have been evaluated by either.
+    """
+    place = folder if (folder / BENCHMARK_FILE).is_file() else folder.resolve().parent.parent
+    is_part = (place / BENCHMARK_FILE).is_file()
+    known = benchmark_tasks(read_record(place), catalog=definitions) if is_part else {}
+    found = known.get(row.task)
+    if place == folder or (
+        found and expected_fingerprints(found, store)(row.missingness) == row.digest
+    ):
+        return found
+    task = read_task(definitions, row.task)
+    return task if isinstance(task, Retrieval | Classification) else None
 
 
 def _recorded_store(folder: Path, run: Run) -> CohortStore:

@@ -110,7 +110,7 @@ def _read_predictions(file: Path, target: ExternalRun) -> _Submission:
         notes += unknown_labels(store)
     else:
         store = open_store(target.store)
-        applicable, unfit = applicable_tasks(target.catalog, store, patterns=target.tasks)
+        applicable, unfit = _applicable(target, store)
         tasks = [task for task in applicable if isinstance(task, Classification)]
         if predictions.has("outcome"):
             predicted = set(predictions.table["outcome"])
@@ -161,7 +161,7 @@ def _read_embeddings(
         embeddings, store, objective=objective, similarity=similarity
     )
     embedded = set(embeddings.modalities)
-    applicable, notes = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    applicable, notes = _applicable(target, store)
     tasks = [task for task in applicable if set(task.modalities) <= embedded]
     lacking = [
         f"{embeddings.file}: has no embeddings of all that task '{task.name}' asks for."
@@ -194,7 +194,7 @@ def _read_scores(file: Path, target: ExternalRun) -> _Submission:
     """Read a file of scores, and open its store."""
     scores, store = read_pair_scores(file), target.opened_store("Scores")
     record = {"scores": scores.file, "sha256": scores.sha256, "rows": len(scores.table)}
-    applicable, _ = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    applicable, _ = _applicable(target, store)
     tasks = [task for task in applicable if isinstance(task, Retrieval)]
     if len(tasks) != 1:
         raise DataError(
@@ -234,8 +234,7 @@ def _read_validation(validation: ExternalValidation, target: ExternalRun) -> _Su
             "that its results are of other samples than those of other runs. Leave --out out.",
             code="CS-R016",
         )
-    _benchmark_record(target.out, store)
-    applicable, unfit = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    applicable, unfit = _applicable(target, store)
     tasks = [task for task in applicable if set(task.modalities) <= {*validation.modalities}]
     write_validation_record(validation, target.run)
     return _Submission(
@@ -245,6 +244,13 @@ def _read_validation(validation: ExternalValidation, target: ExternalRun) -> _Su
         record=validation.record(),
         notes=[*validation.notes, *target.relevant(unfit)],
     )
+
+
+def _applicable(target: ExternalRun, store: CohortStore) -> tuple[list[EvaluationTask], list[str]]:
+    """Select tasks as `applicable_tasks` does, with the patterns of the benchmark that has them."""
+    tasks, notes = applicable_tasks(target.catalog, store, patterns=target.tasks)
+    known = benchmark_tasks(_benchmark_record(target.out, store), catalog=target.catalog)
+    return [known.get(task.name, task) for task in tasks], notes
 
 
 def _own_store(predictions: Predictions, out: Path) -> CohortStore:

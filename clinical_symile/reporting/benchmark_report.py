@@ -12,7 +12,7 @@ from clinical_symile.config.tasks.read import parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.evaluation.task_selection import EvaluationTask, with_patterns
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import ORACLE
@@ -32,7 +32,7 @@ from clinical_symile.tracking.benchmark_tables import (
 from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.disclosure import shareable, withheld_patterns, without_withheld
 from clinical_symile.tracking.mlflow import SyncResult
-from clinical_symile.tracking.records import read_json
+from clinical_symile.tracking.records import read_json, wrong_fields
 from clinical_symile.tracking.results import (
     Comparison,
     Result,
@@ -223,9 +223,15 @@ def _read_if_there(path: Path, kind: type[Any]) -> list[Any]:
 def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str, EvaluationTask]:
     """Return a benchmark's tasks: from the catalog, else from the benchmark's own record.
 
+    Their missingness patterns are always those of the record: a report may name its own.
+
     Args:
         record: the content of `benchmark.json`.
         catalog: where tasks are.
+
+    Raises:
+        DefinitionError: a task has a problem.
+        DataError: the record has no patterns of a task.
     """
     tasks: dict[str, EvaluationTask] = {}
     for name, table in record["definitions"].items():
@@ -234,7 +240,13 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
         else:
             task = parse_task(table, name=name, where=f"{BENCHMARK_FILE}, {name}")
         if isinstance(task, Retrieval | Classification):
-            tasks[name] = task
+            if problems := wrong_fields(table, {"missingness": list[str]}):
+                raise DataError(
+                    f"{BENCHMARK_FILE}, {name}: {'; '.join(problems)}. Run `clinical-symile "
+                    "benchmark` again, which writes it anew.",
+                    code="CS-R013",
+                )
+            tasks[name] = with_patterns(task, table["missingness"])
     return tasks
 
 

@@ -122,6 +122,25 @@ def test_patterns_that_no_task_asks_are_noted(
         include(unasked, name="unasked")
 
 
+def test_a_benchmark_with_patterns_of_its_own_asks_others_under_these(
+    include: Callable,
+    catalog: Catalog,
+    predictor: EmbeddingPredictor,
+    synthetic_store: CohortStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = _evaluated(catalog, DETERIORATION, predictor, synthetic_store)
+    table = read_task(catalog, DETERIORATION).model_dump(mode="json", exclude={"name"})
+    record = {
+        **{"report": "benchmark", "runs": [], "notes": [], "description": ""},
+        "definitions": {DETERIORATION: table | {"missingness": ["only-ecg"]}},
+    }
+    monkeypatch.setattr(external, "_benchmark_record", lambda out, store: record)
+    made = include(_predictions(own, synthetic_store, "complete", "only-ecg"))
+    assert [task.missingness for task in made.tasks] == [("only-ecg",)]
+    assert {row.missingness for row in made.results if row.run == "theirs"} == {"only-ecg"}
+
+
 def test_without_a_store_a_file_under_other_patterns_is_refused_and_mended_in_its_place(
     include: Callable, rng: np.random.Generator
 ) -> None:

@@ -22,6 +22,7 @@ from clinical_symile.reporting.bundle import bundle_files, check_bundle
 from clinical_symile.tracking.archive import archive_bytes, manifest_bytes, read_archive
 from clinical_symile.tracking.results import Result, read_rows
 from tests.helpers.shared_build import built_once
+from tests.helpers.synthetic import TINY
 from tests.reporting.test_results import RESULT
 
 RunCommand = Callable[..., tuple[int, str, str]]
@@ -292,6 +293,36 @@ def test_a_task_that_is_defined_otherwise_now_is_refused(
     monkeypatch.setattr(reporting_bundle, "read_record", lambda out: record)
     with pytest.raises(DataError, match="has another definition now than in the benchmark"):
         bundle_files(shared_benchmark, catalog=catalog)
+
+
+@pytest.mark.slow
+def test_a_benchmark_with_patterns_of_its_own_is_bundled_and_computed_again(
+    run: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    report, out, made = tmp_path / "own/reports/mine", tmp_path / "out", tmp_path / "own.zip"
+    report.mkdir(parents=True)
+    (report / "report.toml").write_text(
+        'description = "Under patterns of its own."\nsections = ["retrieval_missing"]\n'
+        'tasks = ["retrieval/cxr_given_ecg_labs"]\nmissingness = ["complete", "labs-mcar-50"]\n'
+        'pretraining = ["pretraining/symile"]\nseeds = [0]\n'
+    )
+    words = [word for setting in TINY for word in ("--set", setting)]
+    words += ["--cohort", "synthetic", "--generate", "subjects=60", "--accelerator", "cpu"]
+    own = ["--catalog", tmp_path / "own"]
+    assert run("benchmark", "mine", "--out", out, *words, *own)[0] == 0
+    assert run("bundle", out, "--to", made, *own)[0] == 0
+    rows = read_rows(out / "results.jsonl", Result)
+    line = 1 + next(
+        n
+        for n, row in enumerate(rows)
+        if (row.run, row.missingness) == ("symile-0", "labs-mcar-50")
+    )
+    for place in (out, out / "runs/symile-0"):
+        verify = ("verify", made, "--run", place, "--store", out / "store", "--line", line)
+        status, shown, said = run(*verify, *own)
+        assert (status, said) == (0, "")
+        assert "was computed again: the same to the digit" in shown
 
 
 def test_another_machine_may_differ_by_the_tolerance_and_no_more(

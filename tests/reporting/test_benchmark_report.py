@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.reporting.benchmark_report import open_recorded_store
+from clinical_symile.reporting.benchmark_report import benchmark_tasks, open_recorded_store
 from clinical_symile.tracking.run import Run
 
 RUNS = ["clip-0", "prevalence"]
@@ -54,3 +56,14 @@ def test_a_benchmark_without_records_of_runs_opens_its_store(
 ) -> None:
     opened = open_recorded_store(tmp_path, _record(synthetic_store.path))
     assert opened.digest == synthetic_store.digest
+
+
+def test_tasks_have_the_patterns_that_the_benchmark_recorded(catalog: Catalog) -> None:
+    name = "retrieval/cxr_given_ecg_labs"
+    table = read_task(catalog, name).model_dump(mode="json", exclude={"name"})
+    own = table | {"missingness": ["complete", "labs-mcar-50"]}
+    made = benchmark_tasks({"definitions": {name: own}}, catalog=catalog)[name]
+    assert made.missingness == ("complete", "labs-mcar-50") != tuple(table["missingness"])
+    assert made.model_dump(mode="json", exclude={"name"}) == own
+    with pytest.raises(DataError, match=f"{name}: missingness is not list.str"):
+        benchmark_tasks({"definitions": {name: own | {"missingness": 3}}}, catalog=catalog)
