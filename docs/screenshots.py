@@ -19,10 +19,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from clinical_symile.tracking.dashboard import runs_page
+
 ASSETS = Path(__file__).parent / "assets"
 _MOST_BYTES = 200_000
 _MLFLOW_WIDTH = 1700  # MLflow fills what is right of the page with a panel that is cut off here
 _PAGE_WIDTH = 1265
+_TRAINING = "workflowType=machine_learning"
 
 
 def main() -> None:
@@ -78,13 +81,12 @@ def mlflow_pictures(database: Path, folder: Path) -> None:
     server = subprocess.Popen([*command, "--backend-store-uri", f"sqlite:///{copy}"])
     try:
         wait_for(port)
-        base = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs"
-        training = "workflowType=machine_learning"
         for address, name, height in (
-            (f"{base}?{training}", "mlflow_runs.png", 590),
-            (f"{base}/{run}?{training}", "mlflow_run.png", 900),
+            (runs_page(copy), "mlflow_runs.png", 640),
+            (f"#/experiments/{experiment}/runs/{run}?{_TRAINING}", "mlflow_run.png", 900),
         ):
-            picture(address, name, folder, size=(_MLFLOW_WIDTH, height), width=_PAGE_WIDTH)
+            whole = f"http://127.0.0.1:{port}/{address}"
+            picture(whole, name, folder, size=(_MLFLOW_WIDTH, height), width=_PAGE_WIDTH)
     finally:
         server.terminate()
         server.wait()
