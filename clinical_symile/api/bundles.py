@@ -41,12 +41,14 @@ class BundleVerification:
         passed: what is as it should be, a sentence each.
         problems: what is not, a sentence each.
         repetitions: the results that were computed again, by their line of `results.jsonl`.
+        skipped: what was not checked and why, a sentence each.
     """
 
     path: Path
     passed: tuple[str, ...]
     problems: tuple[str, ...]
     repetitions: dict[int, Repetition]
+    skipped: tuple[str, ...] = ()
 
     @property
     def is_intact(self) -> bool:
@@ -54,7 +56,8 @@ class BundleVerification:
         return not self.problems
 
     def __str__(self) -> str:
-        lines = [*self.passed, *(f"problem: {problem}" for problem in self.problems)]
+        lines = [*self.passed, *(f"not checked: {one}" for one in self.skipped)]
+        lines += [f"problem: {problem}" for problem in self.problems]
         end = "is as it was made" if self.is_intact else "is not as it should be"
         return "\n".join([*lines, f"{self.path}: {end}."])
 
@@ -180,7 +183,7 @@ def verify_bundle(
             repetitions[line] = found
             verdict, is_fine = _judged(found, tolerance)
             (passed if is_fine else problems).append(f"{where}: {verdict}")
-    return BundleVerification(path, tuple(passed), tuple(problems), repetitions)
+    return BundleVerification(path, tuple(passed), tuple(problems), repetitions, checked.skipped)
 
 
 def _signature(files: dict[str, bytes], signers: Path | None) -> list[str]:

@@ -5,7 +5,6 @@ each file. It holds no row of a store, no identifier, and no number that reports
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from clinical_symile.reporting.benchmark_report import (
     load_benchmark,
     read_record,
 )
+from clinical_symile.reporting.bundle_definitions import DefinitionCheck, named_code
 from clinical_symile.reporting.leaderboard import BundleContent
 from clinical_symile.reporting.record_forms import FieldProblem, form_of_file, record_forms
 from clinical_symile.reporting.render import render
@@ -49,8 +49,6 @@ PAGE_FILE = "report.html"
 _DEFINITION = f"report/{REPORT_FILE}"
 _TEMPLATE = "report/template.html.j2"
 _LINES = ".jsonl"
-# `package.module:Name`, which names code outside this package.
-_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 # What drawing a page raises for data of another shape.
 _UNDRAWABLE = (
     *(ClinicalSymileError, ArithmeticError, AttributeError, LookupError),
@@ -66,11 +64,13 @@ class CheckedBundle:
         passed: what is as it should be, a sentence each.
         problems: what is not, a sentence each.
         data: what the report is made from; None if it cannot be read.
+        skipped: what was not checked and why, a sentence each.
     """
 
     passed: tuple[str, ...]
     problems: tuple[str, ...]
     data: ReportData | None
+    skipped: tuple[str, ...] = ()
 
 
 def bundle_files(out: Path, *, catalog: Catalog) -> dict[str, bytes]:
@@ -206,16 +206,19 @@ def check_bundle(
         data = read_report_files(content, where=where)
     except DataError as error:
         return CheckedBundle(tuple(passed), (*problems, *error.problems), None)
-    if found := [*_digest_problems(data, manifest), *_row_problems(data)]:
+    definitions = _definition_check(data, manifest)
+    found = [*definitions.problems, *_digest_problems(data, manifest), *_row_problems(data)]
+    if found:
         problems += found
     else:
-        passed.append("Definitions, masks and digests agree with each other.")
+        but = ", except for what was not checked" if definitions.skipped else ""
+        passed.append(f"Definitions, masks and digests agree with each other{but}.")
     if render_again:
         if problem := _page_problem(content, data, manifest, catalog):
             problems.append(problem)
         else:
             passed.append(f"{PAGE_FILE} was rendered again from the other files: the same page.")
-    return CheckedBundle(tuple(passed), tuple(problems), data)
+    return CheckedBundle(tuple(passed), tuple(problems), data, tuple(definitions.skipped))
 
 
 def _manifest(files: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, list[str]]:
@@ -240,29 +243,31 @@ def _unknown_files(content: Mapping[str, bytes], tasks: Mapping[str, Any]) -> It
             yield f"{name}: is no file of a bundle."
 
 
+def _definition_check(data: ReportData, manifest: Mapping[str, Any]) -> DefinitionCheck:
+    check = DefinitionCheck()
+    for name, table in data.tasks.items():
+        check.task(name, table, manifest["digests"]["tasks"].get(name))
+    for record in data.runs:
+        if not [*_run_form_problems(record)]:
+            check.run(record)
+    return check
+
+
+def _run_form_problems(record: Mapping[str, Any]) -> Iterator[str]:
+    file = f"run {record.get('name')}"
+    return map(str, record_forms()["run"].problems(json.dumps(record), file=file))
+
+
 def _digest_problems(data: ReportData, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Compare definitions, the store and the cohort with the digests of the manifest."""
+    """Compare the store and the cohort with the digests of the manifest, and runs with both."""
     digests = manifest["digests"]
     stated = {"cohort": "cohort_digest", "store": "digest", "source": "source_digest"}
     for name, key in stated.items():
         if digests.get(name) != data.cohort.get(key):
             yield f"report_data.json: cohort.{key} is not the digest that {MANIFEST_FILE} states."
-    for name, table in data.tasks.items():
-        fields = {key: value for key, value in table.items() if key != "higher_is_better"}
-        if fields.pop("name", None) != name:
-            yield f"tasks/{name}.json: has another name."
-        elif not _names_code(fields):
-            try:
-                digest = task_digest(parse_task(fields, name=name, where=f"tasks/{name}.json"))
-            except ClinicalSymileError as error:
-                yield from error.problems
-                continue
-            if digest != digests["tasks"].get(name):
-                yield f"tasks/{name}.json: the definition was changed: its digest is {digest}."
     for record in data.runs:
         name = record.get("name")
-        for problem in record_forms()["run"].problems(json.dumps(record), file=f"run {name}"):
-            yield str(problem)
+        yield from _run_form_problems(record)
         is_of_cohort = record.get("cohort") == data.cohort.get("cohort")
         if is_of_cohort and record.get("store_digest") != digests["store"]:
             yield f"report_data.json: run '{name}' has another store than {MANIFEST_FILE} states."
@@ -323,7 +328,7 @@ def _trusted_definition(
             return own
     definition = folder / REPORT_FILE
     write_bytes(definition, content[_DEFINITION])
-    if _TEMPLATE in content or _names_code(read_requirements(definition).sections):
+    if _TEMPLATE in content or named_code({"sections": read_requirements(definition).sections}):
         raise DataError(
             f"report '{name}' has a template or sections of its maker, which are code. If you "
             "trust them, name the catalog that has the same with --catalog.",
@@ -337,12 +342,3 @@ def _page(definition: Path, data: ReportData) -> bytes:
         page = Path(folder) / PAGE_FILE
         render(definition, data=data, out=page)
         return page.read_bytes()
-
-
-def _names_code(value: Any) -> bool:
-    """Return True if any text in a definition names code outside this package."""
-    if isinstance(value, str):
-        return _CODE.fullmatch(value) is not None
-    if isinstance(value, Mapping):
-        return any(map(_names_code, value.values()))
-    return isinstance(value, list | tuple) and any(map(_names_code, value))

@@ -115,8 +115,13 @@ class _Entry:
     def question(self) -> tuple[str, ...]:
         """Return what two results must share to be ranked together."""
         row, digests = self.row, self.bundle.digests
-        task = str(digests["tasks"].get(row.task))
+        task = f"{digests['tasks'].get(row.task)} {self.higher_is_better}"
         return (row.task, row.missingness, task, row.split, *self._of_cohort, row.digest, row.mask)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Return the direction of the metric, which no digest has."""
+        return self.bundle.data.tasks[self.row.task]["higher_is_better"]
 
     @property
     def _of_cohort(self) -> tuple[str, str]:
@@ -233,6 +238,7 @@ def _difference(one: _Entry, others: Sequence[_Entry]) -> str:
         words
         for words, differs in (
             ("the task is defined otherwise", ours["tasks"][name] != theirs["tasks"][name]),
+            ("better is the other way round", one.higher_is_better != other.higher_is_better),
             ("the cohort is another one", ours["cohort"] != theirs["cohort"]),
             ("the store holds other samples or arrays", ours["store"] != theirs["store"]),
             ("the split is another one", one.row.split != other.row.split),

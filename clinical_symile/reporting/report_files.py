@@ -10,6 +10,7 @@ from typing import Any
 
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import mask_subject_counts
+from clinical_symile.reporting.bundle_definitions import FOLDERS_LEFT_OUT
 from clinical_symile.reporting.cohort_counts import shareable_cohort
 from clinical_symile.reporting.record_forms import ROWS
 from clinical_symile.reporting.report_data import REPORT_TYPES, ReportData
@@ -47,11 +48,18 @@ def shareable_data(data: ReportData) -> ReportData:
     return replace(
         data,
         cohort=shareable_cohort(data.cohort),
-        runs=[without_folders(record) for record in data.runs],
+        runs=[_shareable_run(record) for record in data.runs],
         notes=[mask_subject_counts(note) for note in data.notes],
         unscored=[replace(row, reason=mask_subject_counts(row.reason)) for row in data.unscored],
         gallery=(),
     )
+
+
+def _shareable_run(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without folders; one whose definition named some is marked."""
+    made = without_folders(record)
+    same = made.get("definition") == record.get("definition")
+    return made if same else {**made, FOLDERS_LEFT_OUT: True}
 
 
 def report_files(data: ReportData) -> dict[str, bytes]:
@@ -120,7 +128,7 @@ def _object(
     if isinstance(found, dict):
         problems = wrong_fields(found, types)
         if not problems:
-            return {**dict.fromkeys(types), **found}
+            return found | {key: None for key in types if key not in found}
     else:
         problems = ["is no object"]
     raise DataError(f"{where}: {name}: {'; '.join(problems)}. {_ACTION}", code="CS-R023")

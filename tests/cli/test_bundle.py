@@ -163,6 +163,11 @@ def test_a_forger_who_writes_new_hashes_is_found_by_what_does_not_agree(
     assert f"{TASK}: the definition was changed: its digest is" in problems(other, catalog)
     renamed = hashed_again({**files, TASK: json.dumps(task | {"name": "other"}).encode()})
     assert f"{TASK}: has another name" in problems(renamed, catalog)
+    about = json.loads(files["report_data.json"])
+    trained = about["runs"][0]["definition"] | {"name": task["name"]}
+    trained |= {"primary": "recall_at_1", "higher_is_better": True}
+    other = hashed_again({**files, TASK: json.dumps(trained).encode()})
+    assert "unknown key 'primary'" in problems(other, catalog)
     broken = hashed_again({**files, TASK: json.dumps(task | {"split": "all"}).encode()})
     assert f"{TASK}" in problems(broken, catalog)
     about = json.loads(files["report_data.json"])
@@ -174,6 +179,65 @@ def test_a_forger_who_writes_new_hashes_is_found_by_what_does_not_agree(
     assert "has another store than bundle.json states" in problems(run, catalog)
     value = hashed_again(changed_row(files, "results.jsonl", value="0.97"))
     assert "line 1: value: is text; expected a number" in problems(value, catalog)
+
+
+@pytest.mark.usefixtures("no_page")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"description": "a.b:C"}, ""),
+        ({"description": "a.b:C", "candidates": 5}, "the definition was changed: its digest"),
+        ({"metrics": ["a.b:C"], "primary": "a.b:C"}, "the definition was changed: its digest"),
+        ({"higher_is_better": False}, "higher_is_better is False; expected True, as recall_at_1"),
+    ],
+)
+def test_no_text_in_a_task_switches_its_check_off(
+    files: dict[str, bytes], catalog: Catalog, changes: dict[str, Any], words: str
+):
+    task = json.dumps(json.loads(files[TASK]) | changes).encode()
+    found = check_bundle(hashed_again({**files, TASK: task}), where="b.zip", catalog=catalog)
+    assert (words in "\n".join(found.problems), bool(found.problems)) == (True, bool(words))
+    assert [one for one in found.skipped if "names a.b:C, code that is not imported" in one] == [
+        *found.skipped
+    ]
+    assert bool(found.skipped) == ("metrics" in changes)
+
+
+@pytest.mark.usefixtures("no_page")
+@pytest.mark.parametrize(
+    ("definition", "about", "problem", "skipped"),
+    [
+        ({}, {}, "", ""),
+        ({"description": "a.b:C"}, {}, "", ""),
+        ({"description": "a.b:C", "dim": 6}, {}, "definition was changed: its digest is", ""),
+        ({"dim": 0}, {}, "dim", ""),
+        ({"objective": None}, {}, "objective", ""),
+        ({"objective": {"name": "a.b:C"}}, {}, "", "names a.b:C, code that is not imported"),
+        ({}, {"task_digest": "0123456789abcdef"}, "definition was changed: its digest is", ""),
+        ({}, {"task_digest": None}, "has no task_digest", ""),
+        ({"dim": 6}, {"version": "0.2.3"}, "", "was trained by version 0.2.3"),
+        ({"dim": 6}, {"folders_left_out": True}, "", "whose folders were left out"),
+    ],
+)
+def test_the_definition_of_a_run_is_compared_with_its_digest_or_named(
+    files: dict[str, bytes],
+    catalog: Catalog,
+    definition: dict[str, Any],
+    about: dict[str, Any],
+    problem: str,
+    skipped: str,
+):
+    data = json.loads(files["report_data.json"])
+    data["runs"][0]["definition"] |= definition
+    data["runs"][0] |= about
+    changed = hashed_again({**files, "report_data.json": json.dumps(data).encode()})
+    found = check_bundle(changed, where="b.zip", catalog=catalog)
+    assert (problem in "\n".join(found.problems), bool(found.problems)) == (True, bool(problem))
+    assert (skipped in "\n".join(found.skipped), bool(found.skipped)) == (True, bool(skipped))
+    agreed = [one for one in found.passed if one.startswith("Definitions, masks and digests")]
+    assert [one.endswith("except for what was not checked.") for one in agreed] == (
+        [] if problem else [bool(skipped)]
+    )
 
 
 def test_a_number_that_was_changed_with_its_hash_is_found_by_the_report(
@@ -346,6 +410,8 @@ def test_another_machine_may_differ_by_the_tolerance_and_no_more(
 def test_the_outcome_says_what_passed_and_what_did_not():
     found = BundleVerification(Path("b.zip"), ("All fits.",), ("one differs.",), {})
     assert str(found) == "All fits.\nproblem: one differs.\nb.zip: is not as it should be."
+    found = BundleVerification(Path("b.zip"), ("All fits.",), (), {}, ("one names code.",))
+    assert str(found) == "All fits.\nnot checked: one names code.\nb.zip: is as it was made."
 
 
 @pytest.mark.parametrize(

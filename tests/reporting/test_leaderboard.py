@@ -120,6 +120,17 @@ def test_other_questions_are_apart_and_the_reason_is_given(other: BundleContent,
     assert re.search(rf"^Not ranked with b: .*{reason}", sentence)
 
 
+def test_bundles_that_disagree_on_what_is_better_are_apart():
+    data = _data(0.2, 0.8)
+    lower = replace(data, tasks={FIRST: {**TASKS[FIRST], "higher_is_better": False}})
+    rankings = rank_bundles([_bundle("a", lower), _bundle("b", data)])
+    assert {ranking.entries[0].bundle: _ranks(ranking)[0][1] for ranking in rankings} == {
+        "a": "run-0",
+        "b": "run-1",
+    }
+    assert all("better is the other way round" in ranking.apart[0] for ranking in rankings)
+
+
 def test_another_pattern_is_no_reason_to_give():
     data = _data(0.2)
     more = [replace(row, missingness="mcar-30", mask="n") for row in data.results]

@@ -30,6 +30,7 @@ _LATER_FIELDS = {
     "batches": "shuffled",
     "recipe": "basic",
 }
+_NOT_IN_DIGEST = {"name", "description", "margin", "settings"}
 KINDS: dict[str, type[Task]] = {
     "pretraining": Pretraining,
     "retrieval": Retrieval,
@@ -210,7 +211,12 @@ def argument_files(task: Pretraining) -> dict[str, Path]:
 
 def task_digest(task: Task) -> str:
     """Compute a digest of a resolved task without its description, name, margin and settings."""
-    content = portable_fields(task, exclude={"name", "description", "margin", "settings"})
+    return table_digest(portable_fields(task, exclude=_NOT_IN_DIGEST))
+
+
+def table_digest(table: Mapping[str, Any]) -> str:
+    """Compute the digest of a task from its resolved fields, as `portable_fields` returns them."""
+    content = {key: value for key, value in table.items() if key not in _NOT_IN_DIGEST}
     for field, default in _LATER_FIELDS.items():
         if content.get(field) == default:
             content.pop(field, None)
