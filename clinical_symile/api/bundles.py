@@ -71,8 +71,10 @@ def bundle(
 ) -> Path:
     """Write a finished benchmark as one archive: definitions, digests, results and the report.
 
-    The archive has no row of the store, no identifier, and no number that reports withhold. The
-    same folder gives the same bytes.
+    The archive has no row of the store, no identifier, and no result that reports withhold. Its
+    rows state sizes of ten and more exactly, which computing a result again needs. Two of them may
+    differ by less than ten, where reports write one as a bound. The same folder gives the same
+    bytes.
 
     Args:
         folder: the benchmark's folder.

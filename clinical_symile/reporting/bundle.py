@@ -1,7 +1,9 @@
 """Make a bundle of a finished benchmark, and check one with nothing else at hand.
 
 A bundle holds definitions, digests, results, comparisons, versions and the report, with the hash of
-each file. It holds no row of a store, no identifier, and no number that reports withhold.
+each file. It holds no row of a store, no identifier, and no result that reports withhold. Sizes of
+ten and more are exact, which computing a result again needs; two of them may differ by less than
+ten, where reports write one as a bound.
 """
 
 import json

@@ -20,7 +20,13 @@ import pandas as pd
 
 from clinical_symile.config.catalog import builtin_folder
 from clinical_symile.files import write_file
-from clinical_symile.formatting import format_duration, format_interval, format_value, join_words
+from clinical_symile.formatting import (
+    format_duration,
+    format_interval,
+    format_nested_counts,
+    format_value,
+    join_words,
+)
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.render import render_page
 from clinical_symile.reporting.report_data import ReportData
@@ -261,7 +267,8 @@ def write_leaderboard(rankings: Sequence[QuestionRanking], *, out: Path) -> list
         rankings: what `rank_bundles` returned.
         out: the folder.
     """
-    lines = [_line(ranking, one) for ranking in rankings for one in ranking.entries]
+    sizes = _sizes(rankings)
+    lines = [_line(ranking, one, sizes) for ranking in rankings for one in ranking.entries]
     frame = pd.DataFrame(lines)
     path = out / LEADERBOARD_TABLE
     write_file(path, lambda file: frame.to_csv(file, index=False, lineterminator="\n"))
@@ -269,7 +276,7 @@ def write_leaderboard(rankings: Sequence[QuestionRanking], *, out: Path) -> list
     render_page(
         builtin_folder("reports/shared") / "leaderboard.j2",
         context={
-            "rankings": [_shown(ranking) for ranking in rankings],
+            "rankings": [_shown(ranking, sizes) for ranking in rankings],
             "filters": {name: sorted({one[name] for one in facts}) for name in facts[0]},
         },
         out=out / LEADERBOARD_PAGE,
@@ -277,7 +284,21 @@ def write_leaderboard(rankings: Sequence[QuestionRanking], *, out: Path) -> list
     return [out / LEADERBOARD_PAGE, path]
 
 
-def _line(ranking: QuestionRanking, one: RankedResult) -> dict[str, Any]:
+def _sizes(rankings: Sequence[QuestionRanking]) -> dict[str, dict[int, str]]:
+    """Return the sizes in words, so that no small difference follows from two of them.
+
+    Rankings of a store may be of nested samples, and stores of a cohort may be, too.
+    """
+    rows = [one.row for ranking in rankings for one in ranking.entries]
+    return {
+        key: format_nested_counts(getattr(row, key) for row in rows)
+        for key in ("n_samples", "n_subjects")
+    }
+
+
+def _line(
+    ranking: QuestionRanking, one: RankedResult, sizes: Mapping[str, Mapping[int, str]]
+) -> dict[str, Any]:
     """Return a line of the table."""
     row = one.row
     return {
@@ -287,7 +308,8 @@ def _line(ranking: QuestionRanking, one: RankedResult) -> dict[str, Any]:
         **{key: getattr(row, key) for key in ("run", "seed", "value", "low", "high", "chance")},
         **{"oracle": ranking.best_possible, "trained_with": one.trained_with},
         **{"missing_modality": one.missing_modality, "training_s": one.training_s},
-        **{key: getattr(row, key) for key in ("n_samples", "n_subjects", "digest", "mask")},
+        **{key: words[getattr(row, key)] for key, words in sizes.items()},
+        **{"digest": row.digest, "mask": row.mask},
     }
 
 
@@ -299,7 +321,7 @@ def _facts(ranking: QuestionRanking, one: RankedResult) -> dict[str, str]:
     }
 
 
-def _shown(ranking: QuestionRanking) -> dict[str, Any]:
+def _shown(ranking: QuestionRanking, sizes: Mapping[str, Mapping[int, str]]) -> dict[str, Any]:
     """Return a ranking as its template shows it."""
     metric, best = ranking.metric, ranking.best_possible
     return {
@@ -309,12 +331,13 @@ def _shown(ranking: QuestionRanking) -> dict[str, Any]:
         "better": "higher is better" if ranking.higher_is_better else "lower is better",
         "apart": ranking.apart,
         "rows": [
-            {"facts": _facts(ranking, one), "cells": _cells(one, metric)} for one in ranking.entries
+            {"facts": _facts(ranking, one), "cells": _cells(one, metric, sizes)}
+            for one in ranking.entries
         ],
     }
 
 
-def _cells(one: RankedResult, metric: str) -> list[str]:
+def _cells(one: RankedResult, metric: str, sizes: Mapping[str, Mapping[int, str]]) -> list[str]:
     row = one.row
     return [
         str(one.rank),
@@ -323,6 +346,6 @@ def _cells(one: RankedResult, metric: str) -> list[str]:
         format_value(row.value, metric, exact=True),
         format_interval(row.low, row.high, metric, exact=True),
         *(one.trained_with, one.missing_modality, str(row.seed)),
-        f"{row.n_samples}, {row.n_subjects}",
+        ", ".join(words[getattr(row, key)] for key, words in sizes.items()),
         "" if one.training_s is None else format_duration(one.training_s),
     ]

@@ -151,3 +151,17 @@ def test_page_and_table_have_every_result_and_load_nothing(tmp_path: Path):
     assert "<a>" not in text.replace("&lt;a&gt;", "")
     assert text.count("<tr data-cohort=") == 3
     assert 'data-trained_with="not trained"' in text
+
+
+def test_no_small_difference_of_sizes_follows_from_page_or_table(tmp_path: Path):
+    bundles = [
+        _bundle(name, _data(0.5, n_samples=n, n_subjects=n), store=name)
+        for name, n in (("observed", 27), ("complete", 21), ("all", 30), ("large", 90))
+    ]
+    page, table = write_leaderboard(rank_bundles(bundles), out=tmp_path)
+    frame = pd.read_csv(table, dtype=str).set_index("bundle")
+    for column in ("n_samples", "n_subjects"):
+        shown = frame[column].to_dict()
+        assert (shown["all"], shown["large"]) == ("30", "90")
+        assert not {shown["observed"], shown["complete"]} & {"27", "21"}
+    assert not re.search(r"<td[^>]*>\s*(27|21), ", page.read_text(encoding="utf-8"))
