@@ -176,7 +176,7 @@ def _send_results(
     words = _send_nested(client, copy, run, is_sent=is_sent, nest_tasks=nest_tasks)
     if not is_sent:
         send_note(client, copy, run_description(run))
-        send_view(client, copy.info.experiment_id, headline)
+        send_view(client, copy.info.experiment_id, list(headline))
         sent["results"] = digest
         send_tags(client, copy, sent_tag(sent))
         tasks = {row.task for row in run.results}
