@@ -89,6 +89,23 @@ def _hits_at(k: int) -> Callable[..., Float[np.ndarray, " query"]]:
     return hits
 
 
+def _discounted_gains_at(k: int) -> Callable[..., Float[np.ndarray, " query"]]:
+    """Return a function: 1 / log2(1 + rank) within the first k, else 0; a tie counts the mean."""
+
+    def gains(
+        above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]
+    ) -> Float[np.ndarray, " query"]:
+        total = _total_discounts(k)
+        return (total[np.minimum(above + tied + 1, k)] - total[np.minimum(above, k)]) / (tied + 1)
+
+    return gains
+
+
+def _total_discounts(k: int) -> Float[np.ndarray, " ranks"]:
+    """Return the sums of 1 / log2(1 + rank) over the first 0 … k ranks."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+
+
 def median_rank(above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]) -> float:
     """Compute the median rank over queries; a query with ties has each of the shared ranks.
 
@@ -159,14 +176,14 @@ def _itself(separation: Float[np.ndarray, " query"]) -> Float[np.ndarray, " quer
     return separation
 
 
-def _recall_at(k: int) -> Callable[..., float]:
-    hits = _hits_at(k)
-
-    def recall(above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]) -> float:
+def _mean_of(
+    each: Callable[..., Float[np.ndarray, " query"]],
+) -> Callable[..., float]:
+    def mean(above: Int[np.ndarray, " query"], tied: Int[np.ndarray, " query"]) -> float:
         _check_not_empty(above)
-        return float(hits(above, tied).mean())
+        return float(each(above, tied).mean())
 
-    return recall
+    return mean
 
 
 def _recall_chance(k: int) -> Callable[[Int[np.ndarray, " query"]], float]:
@@ -180,6 +197,14 @@ def _recall_chance(k: int) -> Callable[[Int[np.ndarray, " query"]], float]:
 def _reciprocal_rank_chance(candidates: Int[np.ndarray, " query"]) -> float:
     _check_not_empty(candidates)
     return float((_harmonic_numbers(int(candidates.max()))[candidates] / candidates).mean())
+
+
+def _discounted_gain_chance(k: int) -> Callable[[Int[np.ndarray, " query"]], float]:
+    def chance(candidates: Int[np.ndarray, " query"]) -> float:
+        _check_not_empty(candidates)
+        return float((_total_discounts(k)[np.minimum(candidates, k)] / candidates).mean())
+
+    return chance
 
 
 def _median_rank_chance(candidates: Int[np.ndarray, " query"]) -> float:
@@ -203,7 +228,7 @@ def _check_not_empty(queries: np.ndarray) -> None:
 def _recall_metric(k: int, *, display_name: str, description: str) -> Metric:
     return Metric(
         name=f"recall_at_{k}",
-        compute=_recall_at(k),
+        compute=_mean_of(_hits_at(k)),
         columns=_RANK,
         higher_is_better=True,
         low=0.0,
@@ -253,6 +278,28 @@ MEAN_RECIPROCAL_RANK = Metric(
     description="The mean reciprocal rank averages 1 / the rank of the correct candidate.",
 )
 """Mean over queries of 1 / rank of the correct candidate."""
+
+NDCG_AT_10 = Metric(
+    name="ndcg_at_10",
+    compute=_mean_of(_discounted_gains_at(10)),
+    columns=_RANK,
+    higher_is_better=True,
+    low=0.0,
+    high=1.0,
+    interval="bca",
+    chance=_discounted_gain_chance(10),
+    each=_discounted_gains_at(10),
+    weighted=weighted_mean(_discounted_gains_at(10)),
+    display_name="nDCG@10",
+    description=(
+        "nDCG@10 averages 1 / log2(1 + rank) of the correct candidate, 0 from rank 11 on."
+    ),
+    source=(
+        'Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002, '
+        "https://doi.org/10.1145/582415.582418"
+    ),
+)
+"""Normalized discounted cumulative gain of the first 10, with one relevant candidate."""
 
 MEDIAN_RANK = Metric(
     name="median_rank",

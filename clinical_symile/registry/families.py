@@ -144,6 +144,7 @@ RETRIEVAL_METRICS = Family(
         "auc_per_query": "clinical_symile.metrics.retrieval:AUC_PER_QUERY",
         "mean_reciprocal_rank": "clinical_symile.metrics.retrieval:MEAN_RECIPROCAL_RANK",
         "median_rank": "clinical_symile.metrics.retrieval:MEDIAN_RANK",
+        "ndcg_at_10": "clinical_symile.metrics.retrieval:NDCG_AT_10",
         "recall_at_1": "clinical_symile.metrics.retrieval:RECALL_AT_1",
         "recall_at_10": "clinical_symile.metrics.retrieval:RECALL_AT_10",
         "recall_at_5": "clinical_symile.metrics.retrieval:RECALL_AT_5",

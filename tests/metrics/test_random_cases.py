@@ -1,5 +1,6 @@
 """Every metric on a thousand random cases: a reference, and the form for many resamples."""
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -29,6 +30,14 @@ def reciprocal_rank_in_loops(scores: np.ndarray, positive: np.ndarray) -> float:
     for row, right in zip(scores.tolist(), positive.tolist(), strict=True):
         places = places_of(row, right)
         total += sum(1 / place for place in places) / len(places)
+    return total / len(scores)
+
+
+def discounted_gain_in_loops(scores: np.ndarray, positive: np.ndarray) -> float:
+    total = 0.0
+    for row, right in zip(scores.tolist(), positive.tolist(), strict=True):
+        places = places_of(row, right)
+        total += sum(1 / math.log2(1 + place) for place in places if place <= 10) / len(places)
     return total / len(scores)
 
 
@@ -74,6 +83,7 @@ RETRIEVAL_REFERENCES: dict[str, Callable[..., float]] = {
     "recall_at_5": lambda scores, positive: recall_in_loops(scores, positive, 5),
     "recall_at_10": lambda scores, positive: recall_in_loops(scores, positive, 10),
     "mean_reciprocal_rank": reciprocal_rank_in_loops,
+    "ndcg_at_10": discounted_gain_in_loops,
     "median_rank": median_rank_in_loops,
     "auc_per_query": auc_per_query_in_loops,
 }

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from clinical_symile.metrics.retrieval import (
     AUC_PER_QUERY,
     MEAN_RECIPROCAL_RANK,
     MEDIAN_RANK,
+    NDCG_AT_10,
     RECALL_AT_1,
     RECALL_AT_5,
     auc_over_scores,
@@ -105,6 +106,24 @@ def test_mean_reciprocal_rank_by_hand():
     # Rank 2; then ranks 1 … 3 alike.
     value = mean_reciprocal_rank(np.array([1, 0]), np.array([0, 2]))
     assert value == pytest.approx((1 / 2 + (1 + 1 / 2 + 1 / 3) / 3) / 2)
+
+
+def test_ndcg_at_10_by_hand():
+    # Ranks 1, 3 and 11; then ranks 2 and 3 alike; then ranks 10 and 11 alike.
+    above, tied = np.array([0, 2, 10, 1, 9]), np.array([0, 0, 0, 1, 1])
+    third, tenth = 1 / 2, 0.2890648263178879
+    expected = [1, third, 0, (0.6309297535714575 + third) / 2, tenth / 2]
+    assert NDCG_AT_10.compute(above, tied) == pytest.approx(np.mean(expected), abs=1e-15)
+
+
+def test_ndcg_at_10_is_that_of_scikit_learn_where_nothing_ties(rng: np.random.Generator):
+    for _ in range(50):
+        size = int(rng.integers(2, 30))
+        scores = rng.permuted(np.tile(np.arange(size), (5, 1)), axis=1).astype(float)
+        right = rng.integers(size, size=5)
+        expected = ndcg_score(np.arange(size) == right[:, None], scores, k=10)
+        found = NDCG_AT_10.compute(*expected_ranks(scores, right))
+        assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_order_of_candidates_changes_nothing(rng):
