@@ -17,7 +17,8 @@ from clinical_symile.reporting.bundle import (
     check_bundle,
     open_bundle,
 )
-from clinical_symile.reporting.leaderboard import BundleContent, rank_bundles, write_leaderboard
+from clinical_symile.reporting.leaderboard import BundleContent, rank_bundles
+from clinical_symile.reporting.leaderboard_page import write_leaderboard
 from clinical_symile.tracking import signature as signatures
 from clinical_symile.tracking.archive import (
     MANIFEST_FILE,
@@ -72,9 +73,9 @@ def bundle(
     """Write a finished benchmark as one archive: definitions, digests, results and the report.
 
     The archive has no row of the store, no identifier, and no result that reports withhold. Its
-    rows state sizes of ten and more exactly, which computing a result again needs. Two of them may
-    differ by less than ten, where reports write one as a bound. The same folder gives the same
-    bytes.
+    rows state sizes exactly, which computing a result again needs. Of real subjects, no two of them
+    differ by fewer than ten: results with others are left out and listed as withheld. The same
+    folder gives the same bytes.
 
     Args:
         folder: the benchmark's folder.
@@ -87,18 +88,25 @@ def bundle(
 
     Raises:
         DefinitionError: the report's definition has a problem.
-        DataError: the folder is not one of a finished benchmark, files in it were changed, or the
-            key cannot sign.
+        DataError: the folder is not one of a finished benchmark, files in it were changed, the
+            archive cannot be a file there, or the key cannot sign.
 
     Examples:
         >>> cs.bundle("demo").name
         'demo.bundle.zip'
     """
-    if sign is not None:
-        signatures.check_key(Path(sign))
     folder = Path(folder)
     place = folder.resolve()
     target = place.with_name(place.name + BUNDLE_SUFFIX) if into is None else Path(into)
+    if target.is_dir():
+        raise DataError(
+            f"{target}: is a folder; expected the path of a file to write, such as "
+            f"{target / (place.name + BUNDLE_SUFFIX)}. Correct the path.",
+            code="CS-R025",
+        )
+    _check_folder_to_write(target.parent)
+    if sign is not None:
+        signatures.check_key(Path(sign))
     files = bundle_files(folder, catalog=open_definitions(catalog))
     if sign is not None:
         files[SIGNATURE_FILE] = signatures.sign(files[MANIFEST_FILE], Path(sign))
@@ -121,12 +129,14 @@ def leaderboard(bundles: Paths, *, out: PathLike, catalog: Paths = ()) -> Path:
         The page.
 
     Raises:
-        DataError: a file is no bundle or was changed, or two have the same name; all at once.
+        DataError: `out` cannot be a folder, a file is no bundle or was changed, or two have the
+            same name.
 
     Examples:
         >>> cs.leaderboard(["demo.bundle.zip"], out="board").name
         'leaderboard.html'
     """
+    _check_folder_to_write(Path(out))
     definitions = open_definitions(catalog)
     opened: dict[str, BundleContent] = {}
     problems: list[str] = []
@@ -148,8 +158,22 @@ def leaderboard(bundles: Paths, *, out: PathLike, catalog: Paths = ()) -> Path:
             "with results.",
             code="CS-R023",
         )
-    page, _ = write_leaderboard(rankings, out=Path(out))
+    page, _ = write_leaderboard(rankings, [*opened.values()], out=Path(out))
     return page
+
+
+def _check_folder_to_write(folder: Path) -> None:
+    """Refuse a folder that cannot be made because a file is in its place or above it.
+
+    Raises:
+        DataError: there is such a file.
+    """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise DataError(
+                f"{place}: is a file; expected a folder to write into. Choose another path.",
+                code="CS-R025",
+            )
 
 
 def verify_bundle(
@@ -182,6 +206,8 @@ def verify_bundle(
             except DataError as error:
                 problems += [f"{where}: {problem}" for problem in error.problems]
                 continue
+            if not checked.data.synthetic:
+                found = found.with_rounded_shares()
             repetitions[line] = found
             verdict, is_fine = _judged(found, tolerance)
             (passed if is_fine else problems).append(f"{where}: {verdict}")

@@ -22,6 +22,7 @@ from clinical_symile.reporting.benchmark_report import (
     open_recorded_store,
     read_record,
 )
+from clinical_symile.reporting.close_sizes import with_rounded_shares
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import Result, read_rows
@@ -61,6 +62,11 @@ class Repetition:
     def is_within(self, tolerance: float) -> bool:
         """Return True if numbers differ by at most a tolerance, and nothing else differs."""
         return all(_is_close(old, new, tolerance) for old, new in self.differences.values())
+
+    def with_rounded_shares(self) -> "Repetition":
+        """Return the same with shares of hidden measurements as a bundle of real subjects has."""
+        after = with_rounded_shares(self.after)
+        return Repetition(self.before, after, _differences(self.before, after))
 
     def __str__(self) -> str:
         row = self.before
@@ -158,11 +164,14 @@ def repeat_row(
     from clinical_symile.evaluation.single_result import compute_again  # loads PyTorch
 
     after = compute_again(row, run, task, opened)
-    old, new = asdict(row), asdict(after)
-    differences = {
+    return Repetition(row, after, _differences(row, after))
+
+
+def _differences(before: Result, after: Result) -> dict[str, tuple[Any, Any]]:
+    old, new = asdict(before), asdict(after)
+    return {
         key: (old[key], new[key]) for key in old if key != "environment" and old[key] != new[key]
     }
-    return Repetition(row, after, differences)
 
 
 def _asked_task(

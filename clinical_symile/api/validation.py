@@ -1,9 +1,9 @@
 """Compare the form of results, comparisons, runs, benchmarks and stores with its schema."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from zipfile import is_zipfile
 
 from clinical_symile.api._arguments import PathLike
@@ -20,6 +20,8 @@ from clinical_symile.tracking.archive import read_archive
 from clinical_symile.tracking.records import parse_json, read_text, read_toml_record
 
 _LINES = ".jsonl"
+# Results may be empty if the second file says why each is missing.
+_RESULTS, _UNSCORED = "results.jsonl", "unscored.jsonl"
 _SHOWN_LINES = 3
 
 
@@ -88,7 +90,8 @@ def validate(path: PathLike) -> Validation:
                 f"{path}: has no file with a known form; expected a bundle. Correct the path.",
                 code="CS-R022",
             )
-        return Validation(path, checked, tuple(form_problems(inside)))
+        empty = _without_results({name: len(content) for name, content in inside.items()})
+        return Validation(path, checked, (*form_problems(inside), *empty))
     files = list(_files(path)) if path.is_dir() else [(path, _form_of(path))]
     if not files:
         raise DataError(
@@ -97,7 +100,23 @@ def validate(path: PathLike) -> Validation:
             code="CS-R022",
         )
     problems = [one for file, form in files for one in _problems(file, form)]
-    return Validation(path, len(files), tuple(problems))
+    empty = _without_results({str(file): file.stat().st_size for file, _ in files})
+    return Validation(path, len(files), (*problems, *empty))
+
+
+def _without_results(sizes: Mapping[str, int]) -> list[FieldProblem]:
+    """Return a problem for each empty file of results that nothing beside it explains.
+
+    Args:
+        sizes: the number of bytes of each file.
+    """
+    return [
+        FieldProblem(name, None, "", "has no line", "one result at least")
+        for name, size in sizes.items()
+        if PurePath(name).name == _RESULTS
+        and not size
+        and not sizes.get(str(PurePath(name).with_name(_UNSCORED)))
+    ]
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, RecordForm]]:

@@ -1,9 +1,9 @@
 """Make a bundle of a finished benchmark, and check one with nothing else at hand.
 
 A bundle holds definitions, digests, results, comparisons, versions and the report, with the hash of
-each file. It holds no row of a store, no identifier, and no result that reports withhold. Sizes of
-ten and more are exact, which computing a result again needs; two of them may differ by less than
-ten, where reports write one as a bound.
+each file. It holds no row of a store, no identifier, and no result that reports withhold. Sizes are
+exact, which computing a result again needs. Of real subjects, no two of them differ by fewer than
+ten; results with others are left out.
 """
 
 import json
@@ -155,6 +155,7 @@ def open_bundle(path: Path, *, catalog: Catalog) -> BundleContent:
         version=manifest["version"],
         digests=manifest["digests"],
         data=checked.data,
+        skipped=checked.skipped,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DataError
-from clinical_symile.files import write_text
+from clinical_symile.reporting.csv_file import write_csv
 from clinical_symile.reporting.figure_files import export_figures
 from clinical_symile.reporting.figures.picture import FILE_FORMATS
 from clinical_symile.reporting.results import (
@@ -61,7 +61,7 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
         written = [results.to_csv(into / "results.csv")]
         for name, rows in tables.items():
             path = into / f"{name}.csv"
-            write_text(path, rows_frame(rows).to_csv(index=False, lineterminator="\n"))
+            write_csv(rows_frame(rows), path)
             written.append(path)
         return written
     results.primary.to_latex(into / "results.tex")

@@ -13,28 +13,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from clinical_symile.config.catalog import builtin_folder
-from clinical_symile.files import write_file
-from clinical_symile.formatting import (
-    format_duration,
-    format_interval,
-    format_nested_counts,
-    format_value,
-    join_words,
-)
+from clinical_symile.formatting import join_words
 from clinical_symile.registry.run_names import ORACLE
-from clinical_symile.reporting.render import render_page
 from clinical_symile.reporting.report_data import ReportData
-from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
+from clinical_symile.reporting.run_facts import RunFacts, run_facts
+from clinical_symile.reporting.text.labels import task_label
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.tracking.results import Result
 
-LEADERBOARD_PAGE, LEADERBOARD_TABLE = "leaderboard.html", "leaderboard.csv"
 _ALPHA = 0.05
 _WIDTH = 2 * 1.959963984540054  # of a 95 % interval, in standard errors
 
@@ -48,12 +36,19 @@ class BundleContent:
         version: of the package that made it.
         digests: of its cohort, store and tasks.
         data: what its report is made from.
+        skipped: what was not checked and why, a sentence each.
     """
 
     name: str
     version: str
     digests: Mapping[str, Any]
     data: ReportData
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def cohort(self) -> str:
+        """The cohort's title and the first digits of the store's digest."""
+        return f"{self.data.cohort['title']}, store {self.digests['store'][:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +58,7 @@ class RankedResult:
     Attributes:
         bundle: name of the bundle.
         method: display name of the run.
-        trained_with: missingness in training; empty for what is not trained here.
-        missing_modality: the method for missing modalities; empty likewise.
-        training_s: seconds of training; None where they are not recorded.
+        facts: what else is known of the run.
         row: the result.
         rank: by its value; 1 is the best, ties share the better one.
         low: the best rank that the data allow.
@@ -74,9 +67,7 @@ class RankedResult:
 
     bundle: str
     method: str
-    trained_with: str
-    missing_modality: str
-    training_s: float | None
+    facts: RunFacts
     row: Result
     rank: int
     low: int
@@ -173,7 +164,7 @@ def _ranking(entries: Sequence[_Entry], apart: list[str]) -> QuestionRanking:
         )
     return QuestionRanking(
         title=task_label(first.row.task, task),
-        cohort=f"{first.bundle.data.cohort['title']}, store {first.bundle.digests['store'][:8]}",
+        cohort=first.bundle.cohort,
         task=first.row.task,
         pattern=first.row.missingness,
         metric=first.row.metric,
@@ -186,15 +177,10 @@ def _ranking(entries: Sequence[_Entry], apart: list[str]) -> QuestionRanking:
 
 def _ranked(entry: _Entry, *, rank: int, low: int, high: int) -> RankedResult:
     data, row = entry.bundle.data, entry.row
-    record = next((one for one in data.runs if one.get("name") == row.run), {})
-    definition = record.get("definition", {})
-    seconds = [epoch["seconds"] for epoch in data.histories.get(row.run, ()) if "seconds" in epoch]
     return RankedResult(
         bundle=entry.bundle.name,
         method=next((one.label for one in data.series if one.run == row.run), row.run),
-        trained_with=str(definition.get("missingness", "")),
-        missing_modality=str(definition.get("missing_modality", "")),
-        training_s=float(sum(seconds)) if seconds else None,
+        facts=run_facts(data, row.run),
         row=row,
         rank=rank,
         low=low,
@@ -203,149 +189,72 @@ def _ranked(entry: _Entry, *, rank: int, low: int, high: int) -> RankedResult:
 
 
 def _decided(entries: Sequence[_Entry], sign: int) -> set[tuple[int, int]]:
-    """Return the pairs (better, worse) that differ significantly after Holm's adjustment."""
-    pairs = list(combinations(range(len(entries)), 2))
-    p_values = [_p_value(entries[one], entries[other]) for one, other in pairs]
+    """Return the pairs (better, worse) that differ significantly after Holm's adjustment.
+
+    Pairs that no test compares are not decided, and no test is adjusted for them.
+    """
+    tested = {
+        (one, other): p_value
+        for one, other in combinations(range(len(entries)), 2)
+        if (p_value := _p_value(entries[one], entries[other])) is not None
+    }
     decided = set()
-    for (one, other), p_value in zip(pairs, holm(p_values) if pairs else [], strict=True):
+    for (one, other), p_value in zip(
+        tested, holm([*tested.values()]) if tested else (), strict=True
+    ):
         if p_value < _ALPHA:
             is_first = sign * (entries[one].row.value - entries[other].row.value) > 0
             decided.add((one, other) if is_first else (other, one))
     return decided
 
 
-def _p_value(one: _Entry, other: _Entry) -> float:
-    """Return the p-value of no difference: of the paired test where both are of one bundle.
+def _p_value(one: _Entry, other: _Entry) -> float | None:
+    """Return the p-value of no difference, of the paired test where both are of one bundle.
 
     Results of different bundles are compared by their intervals as if on different subjects, which
-    is cautious: they are of the same subjects. Without an interval, nothing is decided.
+    is cautious: they are of the same subjects.
+
+    Returns:
+        None where no test compares them: the paired test does not apply, or an interval is unknown
+        or has no width.
     """
     if one.bundle is other.bundle:
         same = ("task", "missingness", "metric")
         for row in one.bundle.data.comparisons:
-            is_pair = {row.run, row.baseline} == {one.row.run, other.row.run}
+            is_pair = {row.run, row.baseline} == {one.row.run, other.row.run} and not row.against
             if is_pair and all(getattr(row, key) == getattr(one.row, key) for key in same):
-                return 1.0 if row.p_value is None or row.against else row.p_value
-    ends = (one.row.low, one.row.high, other.row.low, other.row.high)
-    if any(end is None for end in ends):
-        return 1.0
-    widths = [(ends[1] or 0) - (ends[0] or 0), (ends[3] or 0) - (ends[2] or 0)]
-    error = math.hypot(*widths) / _WIDTH
-    difference = abs(one.row.value - other.row.value)
-    return math.erfc(difference / error / math.sqrt(2)) if error > 0 else float(difference == 0)
+                return row.p_value
+    widths = _width(one.row), _width(other.row)
+    if not all(widths):
+        return None
+    errors = math.hypot(*widths) / _WIDTH
+    return math.erfc(abs(one.row.value - other.row.value) / errors / math.sqrt(2))
+
+
+def _width(row: Result) -> float:
+    """Return the width of an interval; 0 without one."""
+    return 0.0 if row.low is None or row.high is None else row.high - row.low
 
 
 def _difference(one: _Entry, others: Sequence[_Entry]) -> str:
     """Say why results of a task and pattern are not ranked together with another one."""
     other, names = others[0], dict.fromkeys(entry.bundle.name for entry in others)
     ours, theirs = one.bundle.digests, other.bundle.digests
-    name = one.row.task
+    name, versions = one.row.task, (one.bundle.version, other.bundle.version)
+    is_same_cohort = ours["cohort"] == theirs["cohort"]
+    is_same_store = ours["store"] == theirs["store"]
     reasons = [
         words
         for words, differs in (
             ("the task is defined otherwise", ours["tasks"][name] != theirs["tasks"][name]),
             ("better is the other way round", one.higher_is_better != other.higher_is_better),
-            ("the cohort is another one", ours["cohort"] != theirs["cohort"]),
-            ("the store holds other samples or arrays", ours["store"] != theirs["store"]),
+            ("the cohort is another one", not is_same_cohort),
+            ("the store holds other samples or arrays", is_same_cohort and not is_same_store),
             ("the split is another one", one.row.split != other.row.split),
-            ("the mask hides other measurements", one.row.mask != other.row.mask),
-            (
-                f"the version is another one ({one.bundle.version}, {other.bundle.version})",
-                one.bundle.version != other.bundle.version,
-            ),
+            ("the mask hides other measurements", is_same_store and one.row.mask != other.row.mask),
+            (f"the version is another one ({', '.join(versions)})", versions[0] != versions[1]),
         )
         if differs
     ]
     words = join_words(reasons or ["the candidate lists or a table of the pattern differ"])
     return f"Not ranked with {join_words([*names])}: {words}."
-
-
-def write_leaderboard(rankings: Sequence[QuestionRanking], *, out: Path) -> list[Path]:
-    """Write the page and the table of a leaderboard, and return their paths.
-
-    Args:
-        rankings: what `rank_bundles` returned.
-        out: the folder.
-    """
-    sizes = _sizes(rankings)
-    lines = [_line(ranking, one, sizes) for ranking in rankings for one in ranking.entries]
-    frame = pd.DataFrame(lines)
-    path = out / LEADERBOARD_TABLE
-    write_file(path, lambda file: frame.to_csv(file, index=False, lineterminator="\n"))
-    facts = [_facts(ranking, one) for ranking in rankings for one in ranking.entries]
-    render_page(
-        builtin_folder("reports/shared") / "leaderboard.j2",
-        context={
-            "rankings": [_shown(ranking, sizes) for ranking in rankings],
-            "filters": {name: sorted({one[name] for one in facts}) for name in facts[0]},
-        },
-        out=out / LEADERBOARD_PAGE,
-    )
-    return [out / LEADERBOARD_PAGE, path]
-
-
-def _sizes(rankings: Sequence[QuestionRanking]) -> dict[str, dict[int, str]]:
-    """Return the sizes in words, so that no small difference follows from two of them.
-
-    Rankings of a store may be of nested samples, and stores of a cohort may be, too.
-    """
-    rows = [one.row for ranking in rankings for one in ranking.entries]
-    return {
-        key: format_nested_counts(getattr(row, key) for row in rows)
-        for key in ("n_samples", "n_subjects")
-    }
-
-
-def _line(
-    ranking: QuestionRanking, one: RankedResult, sizes: Mapping[str, Mapping[int, str]]
-) -> dict[str, Any]:
-    """Return a line of the table."""
-    row = one.row
-    return {
-        **{key: getattr(ranking, key) for key in ("cohort", "task", "pattern", "metric")},
-        **{"rank": one.rank, "rank_low": one.low, "rank_high": one.high},
-        **{"entries": len(ranking.entries), "bundle": one.bundle, "method": one.method},
-        **{key: getattr(row, key) for key in ("run", "seed", "value", "low", "high", "chance")},
-        **{"oracle": ranking.best_possible, "trained_with": one.trained_with},
-        **{"missing_modality": one.missing_modality, "training_s": one.training_s},
-        **{key: words[getattr(row, key)] for key, words in sizes.items()},
-        **{"digest": row.digest, "mask": row.mask},
-    }
-
-
-def _facts(ranking: QuestionRanking, one: RankedResult) -> dict[str, str]:
-    """Return what the page's filters choose by."""
-    return {
-        **{"cohort": ranking.cohort, "task": ranking.task, "pattern": ranking.pattern},
-        **{"trained_with": one.trained_with or "not trained", "seed": str(one.row.seed)},
-    }
-
-
-def _shown(ranking: QuestionRanking, sizes: Mapping[str, Mapping[int, str]]) -> dict[str, Any]:
-    """Return a ranking as its template shows it."""
-    metric, best = ranking.metric, ranking.best_possible
-    return {
-        "title": ranking.title,
-        "about": f"{ranking.cohort}, {pattern_label(ranking.pattern)}: {metric_label(metric)}",
-        "oracle": None if best is None else format_value(best, metric),
-        "better": "higher is better" if ranking.higher_is_better else "lower is better",
-        "apart": ranking.apart,
-        "rows": [
-            {"facts": _facts(ranking, one), "cells": _cells(one, metric, sizes)}
-            for one in ranking.entries
-        ],
-    }
-
-
-def _cells(one: RankedResult, metric: str, sizes: Mapping[str, Mapping[int, str]]) -> list[str]:
-    row = one.row
-    return [
-        str(one.rank),
-        str(one.low) if one.low == one.high else f"{one.low} to {one.high}",
-        *(one.method, one.bundle),
-        format_value(row.value, metric, exact=True),
-        format_interval(row.low, row.high, metric, exact=True),
-        *(one.trained_with, one.missing_modality, str(row.seed)),
-        ", ".join(words[getattr(row, key)] for key, words in sizes.items()),
-        "" if one.training_s is None else format_duration(one.training_s),
-    ]

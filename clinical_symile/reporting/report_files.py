@@ -11,6 +11,7 @@ from typing import Any
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import mask_subject_counts
 from clinical_symile.reporting.bundle_definitions import FOLDERS_LEFT_OUT
+from clinical_symile.reporting.close_sizes import without_close_sizes
 from clinical_symile.reporting.cohort_counts import shareable_cohort
 from clinical_symile.reporting.record_forms import ROWS
 from clinical_symile.reporting.report_data import REPORT_TYPES, ReportData
@@ -43,8 +44,10 @@ _TABLES: Mapping[str, tuple[str, str]] = {
 def shareable_data(data: ReportData) -> ReportData:
     """Return the data of a report without what may not leave the machine.
 
-    Reports, exports and bundles leave out the same rows; here, counts become words as well.
+    Reports and exports leave out the results that a run's folder withholds. A bundle also leaves
+    out those whose sizes are close to others, and its counts of the cohort are words.
     """
+    data = without_close_sizes(data)
     return replace(
         data,
         cohort=shareable_cohort(data.cohort),

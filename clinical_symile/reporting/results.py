@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from clinical_symile.errors import DataError, warn_renamed
-from clinical_symile.files import lock_folder, write_file, write_text
+from clinical_symile.files import lock_folder, write_text
 from clinical_symile.formatting import format_nested_counts, format_p_value
+from clinical_symile.reporting.csv_file import write_csv
 from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
@@ -97,7 +98,7 @@ class Results:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `to_frame` of `shareable` as CSV and return the path."""
-        return _write_csv(self.shareable.to_frame(), path)
+        return write_csv(self.shareable.to_frame(), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         """Return a LaTeX table (booktabs): a column per run, cells `value [low, high]`.
@@ -222,7 +223,7 @@ class Comparisons:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `to_frame` as CSV and return the path."""
-        return _write_csv(self.to_frame(), path)
+        return write_csv(self.to_frame(), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         """Return a LaTeX table (booktabs); differences in bold are significant after Holm.
@@ -332,12 +333,6 @@ def _known(tasks: TaskTables, rows: Sequence[Result | Comparison]) -> TaskTables
             code="CS-S005",
         )
     return {name: task for name, task in tasks.items() if name in names}
-
-
-def _write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
-    path = Path(path)
-    write_file(path, lambda file: frame.to_csv(file, index=False, lineterminator="\n"))
-    return path
 
 
 def _write_latex(

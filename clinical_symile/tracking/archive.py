@@ -68,8 +68,18 @@ def read_archive(path: Path) -> dict[str, bytes]:
     Raises:
         DataError: it is no such archive.
     """
+    if path.is_dir():
+        raise DataError(
+            f"{path}: is a folder; expected a bundle, which is a file. `clinical-symile bundle "
+            f"{path}` makes one of a finished benchmark's folder.",
+            code="CS-R023",
+        )
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file; expected a bundle. Correct the path.", code="CS-R023"
+        )
     if not path.is_file():
-        raise _refused(path, "is no file")
+        raise _refused(path, "is no regular file")
     if path.stat().st_size > MOST_BYTES:
         raise _refused(path, f"is larger than {MOST_BYTES >> 20} MiB")
     content = path.read_bytes()

@@ -19,8 +19,10 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   };
 
+  // A text that a spreadsheet would run as a formula gets an apostrophe; numbers and intervals do not.
   const cell = (element) => {
-    const text = words(element).replace(/\u2212/g, "-");
+    const plain = words(element).replace(/\u2212/g, "-");
+    const text = /^[=@]|^[+-](?![\d.,%\s]+( to [-+\d.,%\s]+)?$)/.test(plain) ? `'${plain}` : plain;
     return /[",]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   };
 
@@ -161,17 +163,30 @@
   }
   const filters = document.querySelector(".filters");
   if (filters) {
-    filters.hidden = false;
-    filters.addEventListener("change", () => {
-      const chosen = [...filters.querySelectorAll("select")].filter((one) => one.value);
-      document.querySelectorAll(".ranking").forEach((section) => {
+    const selects = [...filters.querySelectorAll("select")];
+    const passes = (row) => (one) => {
+      const value = row.getAttribute(`data-${one.dataset.filter}`);
+      if ("limit" in one.dataset) return value !== null && Number(value) <= Number(one.value);
+      return value === one.value;
+    };
+    const apply = () => {
+      const chosen = selects.filter((one) => one.value);
+      const sections = [...document.querySelectorAll(".ranking")];
+      sections.forEach((section) => {
         const rows = [...section.querySelectorAll("tbody tr")];
-        rows.forEach((row) => {
-          row.hidden = !chosen.every((one) => row.getAttribute(`data-${one.dataset.filter}`) === one.value);
-        });
+        rows.forEach((row) => (row.hidden = !chosen.every(passes(row))));
         section.hidden = rows.every((row) => row.hidden);
       });
+      const shown = sections.filter((one) => !one.hidden).length;
+      document.getElementById("shown").textContent = `${shown} of ${sections.length} tables are shown.`;
+    };
+    filters.hidden = false;
+    selects.forEach((one) => {
+      const first = one.querySelector("[data-first]");
+      if (first) one.value = first.value;
     });
+    filters.addEventListener("change", apply);
+    apply();
   }
   window.addEventListener("hashchange", openTarget);
   openTarget();

@@ -56,6 +56,24 @@ def test_a_file_of_another_name_has_the_form_of_its_fields(tmp_path: Path):
     assert "p_holm: is text; expected a number or null" in str(validate(theirs))
 
 
+def test_results_without_a_line_are_a_problem_unless_reasons_are_beside_them(tmp_path: Path):
+    results = tmp_path / "results.jsonl"
+    results.write_bytes(b"")
+    (tmp_path / "comparisons.jsonl").write_bytes(b"")  # of a single run
+    for path in (results, tmp_path):
+        found = validate(path)
+        assert str(found) == f"{results}: has no line; expected one result at least."
+    packed = tmp_path / "packed.zip"
+    packed.write_bytes(archive_bytes({"results.jsonl": b""}))
+    assert str(validate(packed)) == "results.jsonl: has no line; expected one result at least."
+    about = ("run", "cohort", "task", "missingness", "reason", "digest")
+    reasons = lines(dict.fromkeys(about, "x")).encode()
+    (tmp_path / "unscored.jsonl").write_bytes(reasons)
+    packed.write_bytes(archive_bytes({"results.jsonl": b"", "unscored.jsonl": reasons}))
+    assert validate(tmp_path).is_valid
+    assert validate(packed).is_valid
+
+
 @pytest.mark.parametrize("content", ["", "not results\n", '{"name": "notes"}\n', "[1, 2]\n"])
 def test_what_has_no_known_form_is_refused(content: str, tmp_path: Path):
     (tmp_path / "notes.txt").write_text(content)

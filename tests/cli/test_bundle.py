@@ -343,7 +343,12 @@ def test_what_cannot_be_bundled_or_verified_is_refused(
         "bundle", shared_benchmark, "--to", tmp_path / "b.zip", "--sign", tmp_path / "key"
     )
     assert not (tmp_path / "b.zip").exists()
+    said = refused("bundle", shared_benchmark, "--to", tmp_path)
+    name = f"{shared_benchmark.name}.bundle.zip"
+    assert f"expected the path of a file to write, such as {tmp_path / name}" in said
     (tmp_path / "notes.zip").write_text("no archive")
+    said = refused("bundle", shared_benchmark, "--to", tmp_path / "notes.zip/b.zip")
+    assert f"{tmp_path / 'notes.zip'}: is a file; expected a folder" in said
     assert "expected a bundle as" in refused("verify", tmp_path / "notes.zip")
     assert "not line 999" in refused("verify", made, "--run", shared_benchmark, "--line", "999")
     assert "no run of this bundle" in refused("verify", made, "--run", tmp_path)
@@ -462,5 +467,10 @@ def test_a_leaderboard_of_bundles_and_what_is_refused(
     empty.write_bytes(archive_bytes(hashed_again({**files, "results.jsonl": b""})))
     assert "no run has a primary result" in refused("leaderboard", empty, "--out", tmp_path / "no")
     gone = refused("leaderboard", tmp_path / "gone", "--out", tmp_path / "no")
-    assert "is no file; expected a bundle" in gone
+    assert "no such file; expected a bundle" in gone
+    folder = refused("leaderboard", made, tmp_path / "more", "--out", tmp_path / "no")
+    assert f"`clinical-symile bundle {tmp_path / 'more'}` makes one" in folder
+    for out in (forged, forged / "deeper"):
+        said = refused("leaderboard", made, "--out", out)
+        assert f"{forged}: is a file; expected a folder to write into" in said
     assert not (tmp_path / "no").exists()
