@@ -7,7 +7,7 @@ ten; results with others are left out.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,6 +109,7 @@ def bundle_files(out: Path, *, catalog: Catalog) -> dict[str, bytes]:
     about = {
         "version": __version__,
         "report": record["report"],
+        "forms": _form_versions(files),
         "digests": {
             "cohort": data.cohort["cohort_digest"],
             "store": data.cohort["digest"],
@@ -117,6 +118,12 @@ def bundle_files(out: Path, *, catalog: Catalog) -> dict[str, bytes]:
         },
     }
     return {**files, MANIFEST_FILE: manifest_bytes(files, about)}
+
+
+def _form_versions(names: Iterable[str]) -> dict[str, int]:
+    """Return the version of the form of each kind of record among some files."""
+    forms = [form_of_file(name) for name in names]
+    return {form.name: form.version for form in forms if form is not None}
 
 
 def _check_definitions(
@@ -236,7 +243,13 @@ def _manifest(files: Mapping[str, bytes]) -> tuple[dict[str, Any] | None, list[s
             f"{MANIFEST_FILE}: is of form {manifest['bundle']}; expected at most {BUNDLE_FORM}. "
             f"Verify it with clinical-symile {manifest['version']}."
         ]
-    return manifest, []
+    later = [
+        f"{MANIFEST_FILE}: states form {version} of {name}; expected one that this version knows. "
+        f"Verify it with clinical-symile {manifest['version']}."
+        for name, version in (manifest.get("forms") or {}).items()
+        if name not in record_forms() or version > record_forms()[name].version
+    ]
+    return (None, later) if later else (manifest, [])
 
 
 def _unknown_files(content: Mapping[str, bytes], tasks: Mapping[str, Any]) -> Iterator[str]:

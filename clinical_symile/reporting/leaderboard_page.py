@@ -27,6 +27,7 @@ from clinical_symile.reporting.text.labels import metric_label, pattern_label
 
 LEADERBOARD_PAGE, LEADERBOARD_TABLE = "leaderboard.html", "leaderboard.csv"
 _DECIMALS = 3  # as reports state values at most
+_BAR = 112  # units of width of the bar of a rank
 _NOT_TRAINED = "not trained here"
 _SIZES = ("n_samples", "n_subjects")
 _PREFIXES = ("", "k", "M", "G", "T", "P")
@@ -215,11 +216,21 @@ def _shown(
         "rows": [
             {
                 "data": _row_data(ranking, one, known),
-                "bar": (one.low, one.rank, one.high, len(ranking.entries)),
+                "bar": _bar(one, len(ranking.entries)),
                 "cells": _cells(one, metric, known, has_device, sizes),
             }
             for one in ranking.entries
         ],
+    }
+
+
+def _bar(one: RankedResult, entries: int) -> dict[str, float]:
+    """Return where the bar of a rank starts, its width and its mark, on a scale of 112 units."""
+    step = _BAR / entries
+    return {
+        "start": round((one.low - 1) * step, 1),
+        "width": round((one.high - one.low + 1) * step, 1),
+        "mark": round((one.rank - 0.5) * step, 1),
     }
 
 

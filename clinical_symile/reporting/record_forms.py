@@ -100,7 +100,8 @@ class RecordForm:
 
     Attributes:
         name: such as `results`.
-        version: of the form; it grows when a field is added, removed or means something else.
+        version: of the form; it grows when a field is added without a default, is removed or means
+            something else.
         description: one sentence.
         types: the type of each field.
         defaults: the value of each field that may be missing.

@@ -34,7 +34,10 @@ _UNREADABLE = (
     *(ValueError, OverflowError, LookupError, OSError),
 )
 # The types of the manifest's values, of its digests, and of what it has of each file.
-MANIFEST_FORM: Mapping[str, Any] = {"bundle": int, "version": str, "report": str}
+MANIFEST_FORM: Mapping[str, Any] = {
+    **{"bundle": int, "version": str, "report": str},
+    "forms": dict[str, int] | None,  # the version of the form of each kind of record
+}
 DIGESTS_FORM: Mapping[str, Any] = {
     "cohort": str | None,
     "store": str,

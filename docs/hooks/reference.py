@@ -300,8 +300,12 @@ def schemas() -> str:
         "Each record that this package writes has a JSON Schema with a version. "
         "`clinical-symile schema KIND` prints one, `clinical-symile validate PATH` compares files "
         "with them, and the package has all as files in `schemas/`. In a file with one record per "
-        "line, the schema is that of a line. Files of earlier versions lack fields that have a "
-        "default, and fit too.",
+        "line, the schema is that of a line. The version is at the end of `$id`. Records do not "
+        "repeat it: `bundle.json` states it for each kind (`forms`), and a run or benchmark states "
+        "the version of the package. A form's version grows when a field is added without a "
+        "default, is removed or means something else; readers and `validate` then take the "
+        "previous form too. Files of versions 0.1 to today fit version 1: they lack fields with a "
+        "default.",
     ]
     for form in record_forms().values():
         body = "\n".join(f"    {line}" for line in record_schema(form.name).splitlines())

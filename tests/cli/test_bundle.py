@@ -153,6 +153,23 @@ def test_a_manifest_of_another_form_ends_the_check(
 
 
 @pytest.mark.usefixtures("no_page")
+def test_a_bundle_states_the_forms_of_its_records_and_later_ones_are_refused(
+    files: dict[str, bytes], catalog: Catalog
+):
+    forms = json.loads(files["bundle.json"])["forms"]
+    assert {"results", "comparisons", "report_data"} <= {*forms}
+    assert {*forms.values()} == {1}
+    before = hashed_again(files)  # as the first bundles, which state none
+    assert "forms" not in json.loads(before["bundle.json"])
+    assert problems(before, catalog) == ""
+    later = files["bundle.json"].replace(b'"results": 1', b'"results": 2')
+    assert problems({**files, "bundle.json": later}, catalog) == (
+        "bundle.json: states form 2 of results; expected one that this version knows. Verify it "
+        f"with clinical-symile {cs.__version__}."
+    )
+
+
+@pytest.mark.usefixtures("no_page")
 def test_a_forger_who_writes_new_hashes_is_found_by_what_does_not_agree(
     files: dict[str, bytes], catalog: Catalog
 ):
