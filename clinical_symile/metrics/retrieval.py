@@ -292,7 +292,7 @@ NDCG_AT_10 = Metric(
     weighted=weighted_mean(_discounted_gains_at(10)),
     display_name="nDCG@10",
     description=(
-        "nDCG@10 averages 1 / log2(1 + rank) of the correct candidate, 0 from rank 11 on."
+        "The nDCG@10 averages 1 / log2(1 + rank) of the correct candidate, 0 from rank 11 on."
     ),
     source=(
         'Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002, '
