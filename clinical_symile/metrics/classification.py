@@ -29,7 +29,7 @@ def auroc(label: _Labels, probability: _Probabilities) -> float:
     Raises:
         ValueError: the labels have one class only.
     """
-    _check(label, probability)
+    check_predictions(label, probability)
     _check_both_classes(label, metric="AUROC")
     positives = int(label.sum())
     negatives = len(label) - positives
@@ -43,7 +43,7 @@ def auprc(label: _Labels, probability: _Probabilities) -> float:
     Raises:
         ValueError: the labels have one class only.
     """
-    _check(label, probability)
+    check_predictions(label, probability)
     _check_both_classes(label, metric="AUPRC")
     order = np.argsort(-probability)
     last_of_ties = np.flatnonzero(np.append(np.diff(probability[order]), -1.0))
@@ -54,7 +54,7 @@ def auprc(label: _Labels, probability: _Probabilities) -> float:
 
 def brier(label: _Labels, probability: _Probabilities) -> float:
     """Compute the mean squared difference of probability and label."""
-    _check(label, probability)
+    check_predictions(label, probability)
     return float(_squared_errors(label, probability).mean())
 
 
@@ -68,7 +68,7 @@ def expected_calibration_error(label: _Labels, probability: _Probabilities) -> f
     Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, section 2, there for the
     predicted class and here for the positive one. https://arxiv.org/abs/1706.04599
     """
-    _check(label, probability)
+    check_predictions(label, probability)
     excess = np.bincount(_bins(probability), weights=probability - label)
     return float(np.abs(excess).sum() / len(label))
 
@@ -165,7 +165,12 @@ def _ratio(numerator: _Values, denominator: _Values) -> _Values:
     return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
 
 
-def _check(label: _Labels, probability: _Probabilities) -> None:
+def check_predictions(label: _Labels, probability: _Probabilities) -> None:
+    """Refuse labels and probabilities that no metric can be computed from.
+
+    Raises:
+        ValueError: there are none, or one is out of range.
+    """
     if len(label) == 0:
         raise ValueError("there are no samples; expected at least one.")
     if not ((label == 0) | (label == 1)).all():

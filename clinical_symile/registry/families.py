@@ -166,6 +166,7 @@ CLASSIFICATION_METRICS = Family(
     "classification metric",
     {
         "auprc": "clinical_symile.metrics.classification:AUPRC",
+        "aurc": "clinical_symile.metrics.selective:AURC",
         "auroc": "clinical_symile.metrics.classification:AUROC",
         "brier": "clinical_symile.metrics.classification:BRIER",
         "expected_calibration_error": (
@@ -218,6 +219,7 @@ SECTIONS = Family(
             "clinical_symile.reporting.sections.retrieval_examples:RETRIEVAL_EXAMPLES"
         ),
         "retrieval_missing": "clinical_symile.reporting.sections.performance:RETRIEVAL_MISSING",
+        "selective": "clinical_symile.reporting.sections.reliability:SELECTIVE",
         "settings": "clinical_symile.reporting.sections.settings:SETTINGS",
         "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",
         "training": "clinical_symile.reporting.sections.training_curves:TRAINING",

@@ -27,6 +27,7 @@ FIGURE_KINDS = {
     "calibration": ("calibration", "calibration_missing"),
     "high_confidence_errors": ("high_confidence_errors",),
     "conformal": ("conformal",),
+    "selective": ("selective",),
     "decision_curve": ("decision_curve",),
     "subgroups": ("subgroups",),
     "differences": ("differences",),

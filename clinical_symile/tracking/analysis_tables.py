@@ -23,8 +23,8 @@ class Measure:
         task: the task's name.
         missingness: the pattern.
         part: the outcome or draw of labels, for a task with several; else None.
-        measure: `calibration/…`, `recalibrated/…`, `conformal/…` or `high_confidence_errors/…`; see
-            docs/explanation/clinical_measures.md.
+        measure: `calibration/…`, `recalibrated/…`, `conformal/…`, `selective/…` or
+            `high_confidence_errors/…`; see docs/explanation/clinical_measures.md.
         value: the number.
         low: lower end of the 95 % interval, by bootstrap over subjects; None where too many
             resamples leave it undefined.

@@ -10,6 +10,7 @@ from clinical_symile.reporting.sections.reliability import (
     CALIBRATION_QUANTITIES,
     CONFORMAL_QUANTITIES,
     HIGH_CONFIDENCE_QUANTITIES,
+    SELECTIVE_QUANTITIES,
 )
 from clinical_symile.tracking.analysis_tables import Measure, NetBenefit, RunAnalysis
 from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
@@ -246,7 +247,12 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
     runs = [str(run["name"]) for run in data.runs]
     patterns = ["complete", *(f"without-{m}" for m in MODALITIES), "mcar-30"]
     ends: dict[str, Any] = {"value": 0.4, "low": 0.3, "high": 0.5}
-    quantities = (*CALIBRATION_QUANTITIES, *CONFORMAL_QUANTITIES, *HIGH_CONFIDENCE_QUANTITIES)
+    quantities = (
+        *CALIBRATION_QUANTITIES,
+        *CONFORMAL_QUANTITIES,
+        *HIGH_CONFIDENCE_QUANTITIES,
+        *SELECTIVE_QUANTITIES,
+    )
     measures = [
         Measure(
             **about, **ends, run=run, missingness=pattern, part=None, measure=name, n_samples=500

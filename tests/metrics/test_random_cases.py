@@ -63,6 +63,22 @@ def places_of(scores: list[float], right: int) -> list[int]:
     return list(range(first, first + sum(score == scores[right] for score in scores)))
 
 
+def aurc_in_loops(label: np.ndarray, probability: np.ndarray) -> float:
+    """The mean risk over all coverages; what is answered at random is answered in expectation."""
+    pairs = [
+        (max(p, 1 - p), abs(y - (p > 0.5) - (p == 0.5) / 2))
+        for y, p in zip(label, probability, strict=True)
+    ]
+    total = 0.0
+    for answered in range(1, len(pairs) + 1):
+        least = sorted((sure for sure, _ in pairs), reverse=True)[answered - 1]
+        above = [wrong for sure, wrong in pairs if sure > least]
+        level = [wrong for sure, wrong in pairs if sure == least]
+        errors = sum(above) + (answered - len(above)) * sum(level) / len(level)
+        total += errors / answered
+    return total / len(pairs)
+
+
 def calibration_error_in_loops(label: np.ndarray, probability: np.ndarray) -> float:
     total = 0.0
     for number in range(10):
@@ -90,13 +106,14 @@ RETRIEVAL_REFERENCES: dict[str, Callable[..., float]] = {
 # Not of ranks: it has 1,000 cases of its own in tests/test_separation.py.
 OF_SCORES = {"auc_over_scores"}
 CLASSIFICATION_REFERENCES: dict[str, Callable[..., float]] = {
+    "aurc": aurc_in_loops,
     "auroc": roc_auc_score,
     "auprc": average_precision_score,
     "brier": brier_score_loss,
     "expected_calibration_error": calibration_error_in_loops,
 }
-NO_MEANS = ("auroc", "auprc", "expected_calibration_error", "median_rank")
-ONE_CLASS_IS_ENOUGH = ("brier", "expected_calibration_error")
+NO_MEANS = ("aurc", "auroc", "auprc", "expected_calibration_error", "median_rank")
+ONE_CLASS_IS_ENOUGH = ("aurc", "brier", "expected_calibration_error")
 
 
 def retrieval_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     load_outcomes,
     split_by_outcome,
 )
+from clinical_symile.evaluation.analysis.selective_prediction import selective_measures
 from clinical_symile.evaluation.analysis.subgroups import subgroup_results
 from clinical_symile.files import lock_folder
 from clinical_symile.hashing import digest_of
@@ -106,9 +107,13 @@ def _digest(run: Run, task: str) -> str:
 def _analyze_task(run: Run, task: Retrieval | Classification, store: CohortStore) -> RunAnalysis:
     scored = load_outcomes(run, task, store)
     risks = merge_analyses(
-        risk_measures(one, complete=_complete(part, one, scored), part=part)
+        made
         for several in scored.values()
         for part, one in split_by_outcome(several).items()
+        for made in (
+            risk_measures(one, complete=_complete(part, one, scored), part=part),
+            selective_measures(one, part=part),
+        )
     )
     return RunAnalysis(
         measures=risks.measures,

@@ -69,6 +69,11 @@ CONFORMAL_QUANTITIES = (
     ),
     Quantity("conformal/cannot_tell", "sets of both outcomes, “cannot tell”, %", percent=True),
 )
+SELECTIVE_QUANTITIES = (
+    Quantity("selective/aurc", "wrong answers averaged over all coverages (AURC), %", percent=True),
+    Quantity("selective/risk_at_80", "wrong answers among the surest 80 %, %", percent=True),
+    Quantity("selective/risk_at_100", "wrong answers among all patients, %", percent=True),
+)
 HIGH_CONFIDENCE_QUANTITIES = (
     Quantity(
         "high_confidence_errors/gap",
@@ -160,6 +165,23 @@ CONFORMAL = Section(
     ),
     display_name="conformal prediction sets",
     description="Shows coverage and size of conformal prediction sets under every pattern.",
+)
+
+SELECTIVE = Section(
+    "selective",
+    _NEEDS,
+    _drawing(
+        SELECTIVE_QUANTITIES,
+        "selective",
+        heading="Does it help to abstain?",
+        text="A run answers its surest patients first and abstains for the others. An answer is "
+        "wrong if the risk is on the wrong side of 50 %. Lower is better. AURC averages the share "
+        "of wrong answers over all shares of patients that are answered. It helps to abstain where "
+        "the share is smaller among the surest 80 % than among all.",
+        dotted="",
+    ),
+    display_name="selective prediction",
+    description="Shows the share of wrong answers where a run abstains when it is unsure.",
 )
 
 

@@ -169,7 +169,7 @@ def test_without_tuning_predictions_nothing_is_recalibrated_and_no_sets_are_made
     run = scored_run(tmp_path / "a-0", classification, {"complete": predicted(rng, np.arange(60))})
     told = analyze_run(run, [classification], store=synthetic_store)
     prefixes = {row.measure.split("/")[0] for row in told.measures}
-    assert prefixes == {"calibration", "high_confidence_errors"}
+    assert prefixes == {"calibration", "high_confidence_errors", "selective"}
     assert not any(row.recalibrated for row in told.calibration)
 
 

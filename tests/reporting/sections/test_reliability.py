@@ -7,6 +7,7 @@ from clinical_symile.reporting.sections.reliability import (
     CALIBRATION_QUANTITIES,
     CONFORMAL_QUANTITIES,
     HIGH_CONFIDENCE_QUANTITIES,
+    SELECTIVE_QUANTITIES,
     quantity_panels,
 )
 from clinical_symile.tracking.analysis_tables import Measure
@@ -72,8 +73,21 @@ def test_high_confidence_errors_say_which_side_is_which() -> None:
     assert "accuracy falls more" in svg_of(panel)
 
 
+def test_risks_of_abstaining_are_drawn_for_each_pattern() -> None:
+    some = [measure_row("a-0", "complete", "selective/risk_at_80", 0.12)]
+    (panel,) = quantity_panels(some, SELECTIVE_QUANTITIES, tasks=TASKS, series=SERIES, name="sure")
+    assert "wrong answers among the surest 80 %" in panel.title
+    assert panel.body[0][1] == "12.0 (10.0 to 14.0)"
+
+
 @pytest.mark.parametrize(
-    "quantities", [CALIBRATION_QUANTITIES, CONFORMAL_QUANTITIES, HIGH_CONFIDENCE_QUANTITIES]
+    "quantities",
+    [
+        CALIBRATION_QUANTITIES,
+        CONFORMAL_QUANTITIES,
+        HIGH_CONFIDENCE_QUANTITIES,
+        SELECTIVE_QUANTITIES,
+    ],
 )
 def test_of_runs_that_tell_nothing_nothing_is_drawn(quantities: Any) -> None:
     assert quantity_panels([], quantities, tasks=TASKS, series=SERIES, name="a") == []
