@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clinical_symile.api.definitions import list_objectives as list_objectives
     from clinical_symile.api.definitions import list_reports as list_reports
     from clinical_symile.api.definitions import list_tasks as list_tasks
+    from clinical_symile.api.planning import sample_size as sample_size
     from clinical_symile.api.repetition import rerun as rerun
     from clinical_symile.api.reports import benchmark as benchmark
     from clinical_symile.api.reports import export as export
@@ -71,6 +72,7 @@ _HOMES = {
     "prepare": "api.cohorts",
     "report": "api.reports",
     "rerun": "api.repetition",
+    "sample_size": "api.planning",
     "sync_mlflow": "api.sync",
     "train": "api.runs",
     "validate": "api.validation",
@@ -108,6 +110,7 @@ __all__ = [
     "prepare",
     "report",
     "rerun",
+    "sample_size",
     "sync_mlflow",
     "train",
     "validate",

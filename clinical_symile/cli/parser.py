@@ -34,6 +34,7 @@ VERBS = {
     "evaluate": "evaluate a run or the output of an external model on tasks",
     "rerun": "compute one line of results again and compare it to the digit",
     "compare": "test the differences between runs on the same samples",
+    "sample-size": "compute how many subjects a wanted difference of two runs needs",
     "benchmark": "prepare, train, evaluate, compare and report; finished steps are kept",
     "sync": "copy runs or a benchmark to MLflow again",
     "dashboard": "open the page of MLflow on the runs of a folder",

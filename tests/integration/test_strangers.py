@@ -216,6 +216,7 @@ def journey(
         (*own, "train", "pretraining/clip", "--store", store, "--out", runs, "--seed", 1, *SET),
         *((*own, "evaluate", runs / f"clip-{s}", "--store", store, *TASKS) for s in (0, 1)),
         (*own, "compare", runs / "clip-0", runs / "clip-1", "--store", store),
+        ("sample-size", runs, "--difference", 0.05, "--margin", 0.05),
         (*own, "benchmark", "benchmark", "--cohort", "ours", *source, "--out", bench, *TASKS, *ONE),
         (*own, "report", "benchmark", "--out", bench),
         ("sync", runs, bench),
@@ -248,6 +249,7 @@ def journey(
         *((*own, "check", "--cohort", "ours", "--source", each) for each in broken.values()),
         ("init", "cohort", "theirs", "--at", out / "t", "--from", raw),
         *((verb, root / "in" / "nowhere") for verb in NOWHERE),
+        ("sample-size", root / "in" / "nowhere", "--margin", 0.05),
         *((*own, "rerun", runs / "clip-0", "--line", line) for line in (0, 9999)),
     ]
     listing, record = root.parent / "plan.json", root.parent / "record.json"
