@@ -49,8 +49,8 @@ def test_names_that_are_not_there_are_refused_with_the_nearest(folder: Path):
     with pytest.raises(DataError, match="did you mean 'symile-0'") as found:
         sample_size(folder, margin=0.05, runs=["symile-1", "klip"])
     assert len(found.value.problems) == 2
-    with pytest.raises(DataError, match="unknown pattern 'compleat'"):
-        sample_size(folder, margin=0.05, missingness=["compleat"])
+    with pytest.raises(DataError, match="unknown pattern 'everything'"):
+        sample_size(folder, margin=0.05, missingness=["everything"])
     with pytest.raises(DataError, match="unknown task"):
         sample_size(folder, margin=0.05, tasks=["segmentation/*"])
     with pytest.raises(DataError, match="no comparison of these runs, tasks and patterns"):
