@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Real, Shaped
+from jaxtyping import Float, Int, Real, Shaped
 
 from clinical_symile.stats.estimate import Estimate
 from clinical_symile.stats.proportions import mean_estimate
@@ -82,3 +82,19 @@ def weighted_mean(
         return weights @ each(*arrays) / weights.sum(axis=1)
 
     return weighted
+
+
+def check_predictions(
+    label: Int[np.ndarray, " sample"], probability: Float[np.ndarray, " sample"]
+) -> None:
+    """Refuse labels and probabilities that no metric can be computed from.
+
+    Raises:
+        ValueError: there are none, or one is out of range.
+    """
+    if len(label) == 0:
+        raise ValueError("there are no samples; expected at least one.")
+    if not ((label == 0) | (label == 1)).all():
+        raise ValueError("labels other than 0 and 1. Leave out samples with an unknown outcome.")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError("probabilities outside 0 … 1 or NaN; expected predicted probabilities.")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from clinical_symile.metrics.base import Metric, weighted_mean
+from clinical_symile.metrics.base import Metric, check_predictions, weighted_mean
 from clinical_symile.metrics.risk_blocks import RiskBlocks
 from clinical_symile.stats.area_intervals import auroc_estimate
 from clinical_symile.stats.midranks import mid_ranks
@@ -163,20 +163,6 @@ def _weighted_calibration_error(
 def _ratio(numerator: _Values, denominator: _Values) -> _Values:
     undefined = np.full(len(numerator), np.nan)
     return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
-
-
-def check_predictions(label: _Labels, probability: _Probabilities) -> None:
-    """Refuse labels and probabilities that no metric can be computed from.
-
-    Raises:
-        ValueError: there are none, or one is out of range.
-    """
-    if len(label) == 0:
-        raise ValueError("there are no samples; expected at least one.")
-    if not ((label == 0) | (label == 1)).all():
-        raise ValueError("labels other than 0 and 1. Leave out samples with an unknown outcome.")
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError("probabilities outside 0 … 1 or NaN; expected predicted probabilities.")
 
 
 def _check_both_classes(label: _Labels, *, metric: str) -> None:

@@ -20,8 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import digamma  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from clinical_symile.metrics.base import Metric
-from clinical_symile.metrics.classification import check_predictions
+from clinical_symile.metrics.base import Metric, check_predictions
 from clinical_symile.metrics.high_confidence_errors import confidence, is_correct
 
 _Labels = Int[np.ndarray, " sample"]
