@@ -8,7 +8,6 @@ from clinical_symile.api._arguments import PathLike
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.sample_size import SampleSize, sample_sizes
 from clinical_symile.registry.base import unknown_name_message
-from clinical_symile.stats.equivalence import POWER
 from clinical_symile.tracking.results import Comparison, read_rows
 
 _FILES = ("comparisons.jsonl", "losses.jsonl")
@@ -19,7 +18,7 @@ def sample_size(
     *,
     difference: float | None = None,
     margin: float | None = None,
-    power: float = POWER,
+    power: float = 0.8,
     runs: Collection[str] | None = None,
     tasks: Collection[str] | None = None,
     missingness: Collection[str] | None = None,
