@@ -56,7 +56,7 @@ LOADED_BY = {
     "pydicom": {"modalities._dicom_image", "modalities.waveform_files"},
     "matplotlib": {"reporting.figures"},
     "jinja2": {"reporting.render"},
-    "rich": {"cli.console", "cli.result_tables", "tracking.progress"},
+    "rich": {"cli.console", "cli.result_tables", "cli.sample_size_tables", "tracking.progress"},
 }
 # Modules without a test file of their name, and the file that tests them: members of a family that
 # its contract tests cover, verbs that are thin layers over the API, and schemas of definitions.
