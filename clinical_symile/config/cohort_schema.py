@@ -211,8 +211,10 @@ class CohortFile(_Table):
             first to infer its types.
         encoding: encoding of the CSV tables, `utf-8`, `utf-16` or `latin-1`; or of single tables.
         modalities: name of the modality, and the keyword arguments of its adapter. The adapter has
-            the same name unless `adapter` names another. For `candidates` and `worse_with`, see
-            `ModalityDefinition`.
+            the same name unless `adapter` names another. Two keys go with every adapter:
+            `candidates`, a column with a list of structs, the sample's candidate recordings, of
+            which the first usable one is stored; and `worse_with`, an outcome that is more common
+            at the worse end of the modality's severity.
         outcomes: name of the outcome, and how this site codes it.
         subgroups: name of the subgroup, and its column.
         candidates: published candidate lists, by split.

@@ -130,9 +130,10 @@ def draw_mask(
         CannotScore: the store lacks a column, an outcome or a file that the pattern needs.
         DefinitionError: there is no such pattern, or it does not fit these modalities.
 
-    >>> mask = cs.draw_mask("mcar-30", "store", split="train")
-    >>> mask.available.shape == (len(mask.rows), 3)
-    True
+    Examples:
+        >>> mask = cs.draw_mask("mcar-30", "store", split="train")
+        >>> mask.available.shape == (len(mask.rows), 3)
+        True
     """
     pattern = parse_pattern(missingness) if isinstance(missingness, str) else missingness
     store = open_store(store)

@@ -231,8 +231,9 @@ def open_store(path: str | Path | CohortStore) -> CohortStore:
     Raises:
         DataError: the folder is not a store, or its files are missing or were changed.
 
-    >>> cs.open_store("store").cohort
-    'synthetic'
+    Examples:
+        >>> cs.open_store("store").cohort
+        'synthetic'
     """
     if isinstance(path, CohortStore):
         return path

@@ -151,8 +151,9 @@ def subgroup_estimates(
 def age_bands(values: Float[np.ndarray, " sample"], edges: Sequence[int | float]) -> np.ndarray:
     """Return the band of each number: below the first edge, between edges, above; None for NaN.
 
-    >>> age_bands(np.array([17.0, 18.0, 70.0, np.nan]), [18, 65]).tolist()
-    ['<18', '18-64', '65+', None]
+    Examples:
+        >>> age_bands(np.array([17.0, 18.0, 70.0, np.nan]), [18, 65]).tolist()
+        ['<18', '18-64', '65+', None]
     """
     whole = all(float(edge).is_integer() for edge in edges)
     names = [f"<{edges[0]:g}"]

@@ -38,8 +38,9 @@ def uniforms(
 ) -> Float[np.ndarray, "sample column"]:
     """Return a uniform number in (0, 1) for each sample and column, from names and seed.
 
-    >>> uniforms(0, ["100"], ["ecg"]).round(6)
-    array([[0.641983]])
+    Examples:
+        >>> uniforms(0, ["100"], ["ecg"]).round(6)
+        array([[0.641983]])
     """
     drawn = np.empty((len(samples), len(columns)))
     for number, column in enumerate(columns):

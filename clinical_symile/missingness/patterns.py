@@ -163,15 +163,16 @@ def _percents(rates: Float[np.ndarray, " modality"]) -> str:
 def parse_pattern(name: str) -> Pattern:
     """Parse a pattern's name.
 
-    >>> parse_pattern("mcar-30").rate
-    0.3
-    >>> parse_pattern("mcar-ecg-50-labs-20").rates
-    (('ecg', 0.5), ('labs', 0.2))
-    >>> parse_pattern("labs-mnar-50").within
-    'labs'
-
     Raises:
         DefinitionError: it has none of the forms above.
+
+    Examples:
+        >>> parse_pattern("mcar-30").rate
+        0.3
+        >>> parse_pattern("mcar-ecg-50-labs-20").rates
+        (('ecg', 0.5), ('labs', 0.2))
+        >>> parse_pattern("labs-mnar-50").within
+        'labs'
     """
     found = _parse(name)
     if found is None:
@@ -284,8 +285,9 @@ def _similar_pattern(name: str) -> str:
 def every_pattern(modalities: Sequence[str]) -> list[str]:
     """Return the patterns of all non-empty subsets of the modalities, the largest first.
 
-    >>> every_pattern(["ecg", "labs"])
-    ['complete', 'without-labs', 'without-ecg']
+    Examples:
+        >>> every_pattern(["ecg", "labs"])
+        ['complete', 'without-labs', 'without-ecg']
     """
     names = ["complete"]
     for size in range(len(modalities) - 1, 0, -1):
@@ -299,8 +301,9 @@ def every_pattern(modalities: Sequence[str]) -> list[str]:
 def expand(names: Sequence[str], modalities: Sequence[str]) -> tuple[str, ...]:
     """Write out `every` and `grid` for these modalities; each pattern occurs once.
 
-    >>> expand(["observed", "every"], ["ecg", "labs"])
-    ('observed', 'complete', 'without-labs', 'without-ecg')
+    Examples:
+        >>> expand(["observed", "every"], ["ecg", "labs"])
+        ('observed', 'complete', 'without-labs', 'without-ecg')
     """
     every = every_pattern(modalities)
     random = [f"{word}-{rate}" for word in ("mcar", "mnar") for rate in GRID_RATES] + ["site"]

@@ -167,8 +167,9 @@ def ignore_note(word: str) -> None:
 def file_columns(pattern: str) -> tuple[str, ...]:
     """Return the columns in braces of a file pattern.
 
-    >>> file_columns("mimic-iv-ecg/{ecg_path}")
-    ('ecg_path',)
+    Examples:
+        >>> file_columns("mimic-iv-ecg/{ecg_path}")
+        ('ecg_path',)
     """
     return tuple(field for _, field, _, _ in string.Formatter().parse(pattern) if field)
 

@@ -28,9 +28,9 @@ class CxrArray:
 
     Args:
         folder: folder of the cohort; not read.
-        path: see `RecordedArray`.
-        ids: see `RecordedArray`.
-        id: see `RecordedArray`.
+        path: file pattern of the array under the source folder, with columns in braces.
+        ids: file pattern of the array of ids, one id per row.
+        id: column of a sample's row with its id.
         size_px: edge of the images.
         mean: value that was subtracted from each channel, of grey levels from 0 to 1.
         sd: value by which each channel was then divided.

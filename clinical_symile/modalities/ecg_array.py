@@ -29,9 +29,9 @@ class EcgArray:
 
     Args:
         folder: folder of the cohort; not read.
-        path: see `RecordedArray`.
-        ids: see `RecordedArray`.
-        id: see `RecordedArray`.
+        path: file pattern of the array under the source folder, with columns in braces.
+        ids: file pattern of the array of ids, one id per row.
+        id: column of a sample's row with its id.
         leads: the order of the leads in the array.
     """
 

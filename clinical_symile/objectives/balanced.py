@@ -135,8 +135,8 @@ class BalancedSymile(Objective):
         temperature: starting value of 1 / logit_scale, which is then learned.
         sweeps: Sinkhorn sweeps, each over all modalities.
         logit_scale_max: limit of the learned scale.
-        missing_query: see `Symile`.
-        bank_size: see `Symile`.
+        missing_query: "marginalize", "mean_bank", or "drop", as in `symile`.
+        bank_size: train embeddings of each modality in the bank.
 
     Raises:
         ValueError: `sweeps` is below 1, or fewer than two samples are complete.

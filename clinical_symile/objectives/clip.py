@@ -26,7 +26,7 @@ class Clip(Objective):
         reduction: "mean" or "sum" over the pairs.
         logit_scale_max: limit of the learned scale; 100 as in CLIP, section 2.5. `inf` for none, as
             in the experiments of Symile's authors.
-        matmul: precision of float32 products, see `product_logsumexp`.
+        matmul: precision of float32 products: "highest", "high" or "medium", as PyTorch names them.
 
     Raises:
         ValueError: no two samples of the batch have the same two modalities.

@@ -36,11 +36,11 @@ class CoMm(Objective):
     sample has. Term k uses the samples that have k; one with fewer than two is left out.
 
     `score` is ⟨f(what a query has), f(candidate alone)⟩. Training compares f_k with f_all, of which
-    k is a part; f of some of several modalities is trained by incomplete samples alone.
+    k is a part. Only incomplete samples train f of some of several modalities.
 
     Source: Dufumier et al., "What to Align in Multimodal Contrastive Learning?", ICLR 2025,
-    https://arxiv.org/abs/2409.07402, not read again. The hidden stretch in place of augmentations,
-    the tokens, the widths and the linear layer after the fusion are this project's.
+    https://arxiv.org/abs/2409.07402, not checked against its text. The hidden stretch in place of
+    augmentations, the tokens, the widths and the linear layer after the fusion are this project's.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

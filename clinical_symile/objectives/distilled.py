@@ -19,13 +19,13 @@ class DistilledClip(Objective):
     The target of sample i is (1 - share) at its own partner and share · softmax_j(s ⟨x'_i, y'_j⟩),
     with x' and y' the teacher's embeddings, without gradient. With share = 0 it is CLIP.
 
-    Source: Li et al., "Align before Fuse", NeurIPS 2021, https://arxiv.org/abs/2107.07651. From
-    knowledge of the paper, which was not read again; without its fusion, matching and language
-    losses and without its queue.
+    Source: Li et al., "Align before Fuse", NeurIPS 2021, https://arxiv.org/abs/2107.07651,
+    without its fusion, matching and language losses and its queue. This form was not checked
+    against its text.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
-        share: of the target that the teacher gives, from 0 to 1.
+        share: the part of the target that the teacher gives, from 0 to 1.
         momentum: the share that the teacher keeps of its weights in each step, from 0 to 1.
         logit_scale_max: limit of the learned scale.
 

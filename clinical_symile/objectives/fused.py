@@ -30,8 +30,9 @@ class FusedVsThird(Objective):
 
     `score` is the inner product of a candidate with the fusion of the modalities that a query has.
 
-    Source: Yue et al., CoAVT, 2024, https://arxiv.org/abs/2401.12264, from knowledge of
-    the paper: its joint encoder of two modalities is a network, and it aligns pairs too.
+    Source: Yue et al., CoAVT, 2024, https://arxiv.org/abs/2401.12264. There a
+    network encodes two modalities jointly, and pairs are aligned too. This form was not checked
+    against its text.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

@@ -33,8 +33,9 @@ class MultiHeadClip(Objective):
 
     `score` is the sum of the logits over heads and the query's modalities.
 
-    Source: AMCL, several projection heads with adaptive temperatures, from a summary: the paper was
-    not read, and its regulariser of temperatures is not known; `log_weight` is this project's.
+    Source: AMCL, several projection heads with adaptive temperatures, from a summary. It was not
+    checked against the paper's text: `log_weight` takes the place of its regularizer, and is this
+    project's.
 
     Args:
         heads: the number of heads.

@@ -29,7 +29,7 @@ class ISogClr(MovingEstimates):
 
     Args:
         temperature: τ of a sample that was not seen.
-        gamma: see `SogClr`.
+        gamma: the weight of a new batch in the estimates, above 0 and at most 1.
         rho: rho, the size of the set of distributions.
         least: the smallest temperature.
         most: the largest temperature.

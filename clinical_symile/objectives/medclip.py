@@ -33,8 +33,7 @@ def medclip_loss(
 
     Source: Wang et al., "MedCLIP: Contrastive Learning from Unpaired Medical Images and Text",
     EMNLP 2022, https://arxiv.org/abs/2210.10163. The inner product of labels is that of the
-    authors' code; their cosine was not compared with the text
-    of the paper.
+    authors' code; the cosine was not checked against the text of the paper.
 
     Args:
         first: embeddings of one modality.

@@ -27,8 +27,8 @@ class QueueClip(Objective):
     2020, https://arxiv.org/abs/1911.05722; for `synthesised`, Kalantidis et al., "Hard Negative
     Mixing for Contrastive Learning", NeurIPS 2020, https://arxiv.org/abs/2010.01028; for
     `extrapolation`, Zhu et al., "Improving Contrastive Learning by Visualizing Feature
-    Transformation", ICCV 2021, https://arxiv.org/abs/2108.02982. The last two from knowledge of the
-    papers, which were not read again.
+    Transformation", ICCV 2021, https://arxiv.org/abs/2108.02982. The last two were not checked
+    against the text of the papers.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

@@ -103,8 +103,9 @@ class SigmoidSymile(Objective):
         temperature: starting value of 1 / logit_scale, which is then learned.
         bias: starting value of the learned bias.
         logit_scale_max: limit of the learned scale.
-        missing_query: see `Symile`. The sigmoid's optimum is a log density ratio too.
-        bank_size: see `Symile`.
+        missing_query: "marginalize", "mean_bank", or "drop", as in `symile`. The sigmoid's optimum
+            is a log density ratio too.
+        bank_size: train embeddings of each modality in the bank.
 
     Raises:
         ValueError: fewer than two complete samples in the batch.

@@ -19,8 +19,8 @@ class StratifiedClip(Objective):
     this is CLIP.
 
     Source: the restricted negatives of Zhang et al., "Learning the Unlearned: Mitigating Feature
-    Suppression in Contrastive Learning", ECCV 2024, https://arxiv.org/abs/2402.11816, from
-    knowledge of the paper; its strata are clusters of an earlier stage.
+    Suppression in Contrastive Learning", ECCV 2024, https://arxiv.org/abs/2402.11816, whose
+    strata are clusters of an earlier stage. This form was not checked against its text.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

@@ -13,12 +13,12 @@ class SwappedClip(Objective):
     """Contrast every pair of modalities after two embeddings of some samples were exchanged.
 
     In each step, a share of the samples exchanges the embeddings of two of its available
-    modalities, drawn at random. A modality then cannot be told by where its embeddings lie, so that
+    modalities, drawn at random. The position of an embedding then does not reveal its modality, so
     the gap between modalities closes. With a share of 0 this is CLIP.
 
     Source: Yaras et al., "Explaining and Mitigating the Modality Gap in Contrastive Multimodal
-    Learning", 2024, https://arxiv.org/abs/2412.07909, from knowledge of the paper, for two
-    modalities there.
+    Learning", 2024, https://arxiv.org/abs/2412.07909, for two modalities. This form was not
+    checked against its text.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

@@ -198,11 +198,13 @@ class Symile(Objective):
             vectors are small: about 1 / dim for three random vectors, and at most 1 / √dim for
             vectors with entries of ±1 / √dim. A scale that starts at 0.1 · dim makes the first
             logits about 0.1.
-        negatives: "all", "shuffled", "cyclic-" with a count, or "one-slot"; see `symile_loss`.
+        negatives: "all" combinations of the batch; "shuffled", one permutation of each modality;
+            "cyclic-8", combinations of 8 shifts, or of another count; or "one-slot", which replaces
+            the anchor's own modality.
         logit_scale_max: limit of the learned scale. None by default, as in the paper's experiments:
             since the products are small, the scale must grow well past the limit that CLIP needs.
-        matmul: precision of float32 products, see `product_logsumexp`.
-        kernel: the kernel of "all": "tiles", or "fused" on a GPU, see `kernels.triton`.
+        matmul: precision of float32 products: "highest", "high" or "medium", as PyTorch names them.
+        kernel: the kernel of "all": "tiles", or "fused" on a GPU.
         scaling: "plain", or "dvs", dimension-free scaling, with products of M vectors of width d
             multiplied by d^((M - 1) / 2). The product of random unit vectors then has variance 1
             for every d and M, so that a temperature fits all, and scores of queries with and

@@ -36,7 +36,7 @@ class XClr(Objective):
     nothing is known has itself as its target.
 
     Source: Sobal et al., "X-Sample Contrastive Loss", 2024, https://arxiv.org/abs/2407.18134.
-    The formula and its defaults were not compared with the text of the paper.
+    The formula and its defaults were not checked against its text.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
@@ -98,8 +98,8 @@ class Cwcl(Objective):
     CLIP. Every ordered pair is weighted once, since no encoder here is frozen.
 
     Source: Srinivasa et al., "CWCL: Cross-Modal Transfer with Continuously Weighted Contrastive
-    Loss", NeurIPS 2023, https://arxiv.org/abs/2309.14580. The formula is from
-    knowledge of the paper, where the similarity is that of a frozen encoder.
+    Loss", NeurIPS 2023, https://arxiv.org/abs/2309.14580, where a
+    frozen encoder gives the similarity. The formula was not checked against its text.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.

@@ -50,8 +50,8 @@ ROWS: Mapping[str, type[Any]] = {
     **ANALYSIS_TABLES,
 }
 """The row of each table, by the table's name."""
-# Tables that have the rows of another one.
-_SAME_ROWS = {"losses": "comparisons", "above_oracle": "comparisons", "missing_query": "results"}
+SAME_ROWS = {"losses": "comparisons", "above_oracle": "comparisons", "missing_query": "results"}
+"""The table with the same rows, by the name of each table that has no form of its own."""
 _FILES = {
     **{"run.toml": "run", BENCHMARK_FILE: "benchmark", "manifest.json": "store"},
     **{MANIFEST_FILE: "bundle", "report_data.json": "report_data"},
@@ -256,7 +256,7 @@ def form_of_file(name: str) -> RecordForm | None:
     """
     stem, _, suffix = name.rpartition(".")
     if suffix == "jsonl":
-        kind = _SAME_ROWS.get(stem, stem)
+        kind = SAME_ROWS.get(stem, stem)
         return record_forms().get(kind) if kind in (*ROWS, "history") else None
     return record_forms().get(_FILES.get(name, ""))
 

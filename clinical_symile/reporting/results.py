@@ -177,8 +177,11 @@ class Results:
         )
 
     def _reasons(self) -> list[str]:
-        said = (f"{row.task}, {row.missingness}: {row}" for row in self.skipped)
-        return list(dict.fromkeys(said))
+        """Return each reason of a task once, with all patterns that it holds for."""
+        patterns: dict[tuple[str, str], dict[str, None]] = {}
+        for row in self.skipped:
+            patterns.setdefault((row.task, str(row)), {})[row.missingness] = None
+        return [f"{task}, {', '.join(of)}: {reason}" for (task, reason), of in patterns.items()]
 
 
 _SHOWN = ("run", "task", "missingness", "metric", "value", "low", "high", "chance", "n_samples")

@@ -2,8 +2,8 @@
 
 import argparse
 import ast
-import dataclasses
 import inspect
+import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +22,11 @@ from clinical_symile.errors import error_codes
 from clinical_symile.registry import families
 from clinical_symile.registry.base import Family, describe, resolve
 from clinical_symile.registry.docstrings import docstring_section, first_paragraph
-from clinical_symile.reporting.record_forms import record_forms
-from clinical_symile.tracking import analysis_tables, results
+from clinical_symile.registry.source import Description
+from clinical_symile.reporting.record_forms import ROWS, SAME_ROWS, record_forms
 
+_SECTION = re.compile(r"(?m)^(?:Args|Attributes|Examples|Raises|Returns):$")
+_PAGE = re.compile(r"`?docs/([\w/]+)\.md`?")
 _LEAVES = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
 
 
@@ -93,7 +95,11 @@ def _about(action: argparse.Action) -> str:
     about = action.help or ""
     if action.required and action.option_strings:
         about += " (required)"
-    elif action.choices and action.default not in (None, argparse.SUPPRESS):
+    elif (
+        action.choices
+        and action.default not in (None, argparse.SUPPRESS)
+        and "(default: " not in about
+    ):
         about += f" (default: `{action.default}`)"
     return about
 
@@ -201,9 +207,24 @@ def names() -> str:
         page.append(f"## {word.replace('_', ' ').capitalize()}")
         for name in sorted(family):
             registered = resolve(name, family)
-            about = describe(name, family).description
-            page += [f"### {word}/{name}", about, _arguments(registered)]
+            page += [f"### {word}/{name}", *_described(registered, describe(name, family))]
+            page.append(_arguments(registered))
     return "\n\n".join(part for part in page if part) + "\n"
+
+
+def _described(registered: Any, about: Description) -> Iterator[str]:
+    """Yield what an object does and its source: the symbols of its arguments stand in these."""
+    yield about.description
+    text = inspect.getdoc(registered) or "" if _takes_arguments(registered) else ""
+    _, *paragraphs = _SECTION.split(text)[0].strip().split("\n\n")
+    paragraphs = [part for part in paragraphs if not part.startswith("Source: see `")]
+    yield from paragraphs
+    if about.source and not any(part.startswith("Source") for part in paragraphs):
+        yield f"Source: {about.source}."
+
+
+def _takes_arguments(registered: Any) -> bool:
+    return inspect.isclass(registered) or inspect.isfunction(registered)
 
 
 def _families() -> dict[str, Family]:
@@ -216,9 +237,7 @@ def _families() -> dict[str, Family]:
 
 
 def _arguments(registered: Any) -> str:
-    if not callable(registered) or not (
-        inspect.isclass(registered) or inspect.isfunction(registered)
-    ):
+    if not _takes_arguments(registered):
         return ""
     parameters = inspect.signature(registered).parameters.values()
     described = docstring_section(registered, "Args")
@@ -273,24 +292,27 @@ def result_files() -> str:
         "A number about fewer than ten people is `null`. [Schemas of records](schemas.md) has the "
         "same for programs.",
     ]
-    for module in (results, analysis_tables):
-        for row in vars(module).values():
-            if dataclasses.is_dataclass(row) and row.__module__ == module.__name__:  # type: ignore[union-attr]
-                page += [f"## {row.__name__}", first_paragraph(row), _columns(row)]  # type: ignore[union-attr]
+    for name in ROWS:
+        form = record_forms()[name]
+        others = [f"`{other}.jsonl`" for other, rows in SAME_ROWS.items() if rows == name]
+        about = form.description
+        if others:
+            about += (
+                f" {' and '.join(others)} {'has' if len(others) == 1 else 'have'} the same fields."
+            )
+        rows = [(f"`{field}`", _linked(form.meanings[field])) for field in form.types]
+        page += [f"## {name}.jsonl", about, _table(("field", "meaning"), rows)]
     return "\n\n".join(page) + "\n"
 
 
-def _columns(row: Any) -> str:
-    described: dict[str, str] = {}
-    # A row that says "the other fields are those of …" shares them with one of these.
-    for one in (results.Result, analysis_tables.Measure, row):
-        described |= docstring_section(one, "Attributes")
-    rows = [
-        (f"`{field.name}`", described[field.name])
-        for field in dataclasses.fields(row)
-        if not field.name.startswith("_")
-    ]
-    return _table(("field", "meaning"), rows)
+def _linked(text: str) -> str:
+    """Turn the names of pages in a docstring into links."""
+
+    def link(page: re.Match[str]) -> str:
+        title = page[1].rpartition("/")[2].replace("_", " ").capitalize()
+        return f"[{title}](../{page[1]}.md)"
+
+    return _PAGE.sub(link, text)
 
 
 def schemas() -> str:

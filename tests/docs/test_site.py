@@ -1,6 +1,8 @@
 """The documentation names only what exists, and every verb, field, name and metric has a place."""
 
 import argparse
+import inspect
+import pkgutil
 import re
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from clinical_symile.config.tasks.read import KINDS
 from clinical_symile.registry import families
 from clinical_symile.registry.base import Family
 from clinical_symile.registry.docstrings import docstring_section
+from clinical_symile.reporting.record_forms import ROWS, SAME_ROWS
 from docs.hooks import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +147,45 @@ def test_every_column_of_a_result_file_has_a_meaning():
     rows = re.findall(r"(?m)^\| `(\w+)` \| *(.*?) *\|$", GENERATED["reference/result_files.md"])
     assert len(rows) > 100
     assert not [name for name, meaning in rows if not meaning]
+
+
+def test_every_table_of_rows_is_on_the_page_of_result_files():
+    page = GENERATED["reference/result_files.md"]
+    for table in ROWS:
+        assert f"\n## {table}.jsonl\n" in page
+    for table in SAME_ROWS:
+        assert f"`{table}.jsonl`" in page
+
+
+def test_a_default_is_named_once():
+    assert not re.search(r"\(default: .*\(default: ", GENERATED["reference/command_line.md"])
+
+
+def test_a_name_shows_the_formula_that_its_arguments_belong_to():
+    page = GENERATED["reference/names.md"].split("\n### objectives/macl\n")[1].split("\n###")[0]
+    assert "τ (1 + slope (A - offset))" in page
+    assert page.count("Source: Huang et al.") == 1
+
+
+def test_no_argument_refers_to_a_class_that_the_page_lacks():
+    rows = [line for line in GENERATED["reference/names.md"].splitlines() if line[:1] == "|"]
+    assert not [line for line in rows if re.search(r"\bsee `", line)]
+
+
+SHOWN = {
+    name
+    for text in (*WRITTEN.values(), *GENERATED.values())
+    for name in re.findall(r"(?m)^::: ([\w.]+)$", text)
+}
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_an_example_stands_in_its_section_where_the_site_shows_it_as_code(name: str):
+    shown = pkgutil.resolve_name(name)
+    home = shown.__name__ if inspect.ismodule(shown) else shown.__module__
+    for each in (shown, *(member for _, member in inspect.getmembers(shown))):
+        if each is shown or (callable(each) and getattr(each, "__module__", "") == home):
+            assert not re.search(r"(?m)^>>>", inspect.getdoc(each) or ""), each
 
 
 def test_no_page_is_without_a_place_in_the_menu():

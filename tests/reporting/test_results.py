@@ -254,6 +254,14 @@ def test_results_that_0_2_0_saved_are_read_with_the_tasks_of_the_catalog(tmp_pat
     )
 
 
+def test_a_notebook_shows_a_reason_once_with_all_its_patterns():
+    skipped = tuple(replace(SKIPPED, missingness=name) for name in ("site", "mcar-30", "site"))
+    shown = Results((RESULT,), (*skipped, replace(SKIPPED, task="classification/y")), TASKS)
+    text = shown._repr_html_()
+    assert text.count("not scored: ") == 2
+    assert "not scored: classification/x, site, mcar-30: no &lt;site&gt; is kept." in text
+
+
 def test_names_in_a_notebook_are_escaped():
     rows = (replace(RESULT, run="<script>"),)
     skipped = (replace(SKIPPED, reason="<i>why</i>"),)

@@ -124,14 +124,14 @@ class Pretraining(TaskTable):
         precision: as Lightning Fabric names it.
         compile: True compiles the encoders with `torch.compile`, which takes a minute or two and
             may pay on a GPU.
-        optimiser: see `Optimiser`.
-        temperature_schedule: see `TemperatureSchedule`; by default the temperature is learned.
-        selection: see `Selection`.
+        optimiser: settings of AdamW and its schedule.
+        temperature_schedule: a schedule of the temperature; by default it is learned.
+        selection: how the best epoch is selected.
         recipe: `basic`, or `strong`: its fields replace those of the task, as `show task` prints
             them; the guide to training lists them.
         start: folder of a finished run whose weights the training starts from; its modalities,
             widths and encoders must be the same. By default weights are new.
-        side: see `Side`; None for an objective that reads embeddings alone.
+        side: side information that the objective reads; none if it reads embeddings alone.
         settings: up to three other settings to try, each with the fields that it changes, such as
             `{ "objective.temperature" = 0.1 }`. `benchmark --tune` trains the task and each of
             these, and keeps the best on the tuning split. They are not inherited.

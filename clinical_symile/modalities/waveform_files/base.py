@@ -112,10 +112,11 @@ class Waveform:
 def lead_name(text: str) -> str:
     """Return a lead's name in one spelling.
 
-    >>> lead_name("MDC_ECG_LEAD_AVR"), lead_name("Lead I (Einthoven)"), lead_name(" ECG_V1 ")
-    ('avr', 'i', 'v1')
-    >>> lead_name("Ableitung aVL"), lead_name("DII")
-    ('avl', 'ii')
+    Examples:
+        >>> lead_name("MDC_ECG_LEAD_AVR"), lead_name("Lead I (Einthoven)"), lead_name(" ECG_V1 ")
+        ('avr', 'i', 'v1')
+        >>> lead_name("Ableitung aVL"), lead_name("DII")
+        ('avl', 'ii')
     """
     name = re.sub(r"\(.*?\)", "", text).strip().lower()
     name = re.sub(rf"^(mdc[ _])?(ecg[ _])?((?:{_LEAD_WORDS})[ _:-]*)?", "", name).strip()

@@ -122,8 +122,8 @@ def resnet18(
         dim: width of the output; replaces the classes.
         weights: a local file of weights (safetensors, or PyTorch's format without code), or None
             for random weights. Nothing is downloaded.
-        tokens: the number of blocks of the output, each of the average over one part of the image;
-            see `give_places`.
+        tokens: the number of blocks of the output. With 2 or more each is a linear function of the
+            average over one part of the image, with weights of its own.
 
     Raises:
         DefinitionError: the file is missing or does not fit the network.
@@ -154,8 +154,8 @@ def resnet50(
         dim: width of the output; replaces the classes.
         weights: a local file of weights (safetensors, or PyTorch's format without code), or None
             for random weights. Nothing is downloaded.
-        tokens: the number of blocks of the output, each of the average over one part of the image;
-            see `give_places`.
+        tokens: the number of blocks of the output. With 2 or more each is a linear function of the
+            average over one part of the image, with weights of its own.
 
     Raises:
         DefinitionError: the file is missing or does not fit the network.

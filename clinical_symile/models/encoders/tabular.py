@@ -24,7 +24,7 @@ class Mlp(nn.Module):
         shape: the shape of one input, such as `(2, analyte)`.
         dim: width of the output.
         hidden: widths of the hidden layers.
-        centred: True centres and scales the vector over the batch first, see `SmallCnn`.
+        centred: True to standardize the vector over the batch first.
         tokens: the number of blocks of the output. With 2 or more each has a perceptron of its own,
             of the same hidden widths, over a group of neighbours on the last axis, such as analytes
             in the order of the panel. Sizes of groups differ by at most one.

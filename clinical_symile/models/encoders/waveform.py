@@ -107,8 +107,8 @@ class ResNet18Raster(nn.Module):
     Args:
         shape: `(lead, time)`.
         dim: width of the output; replaces the classes.
-        tokens: the number of blocks of the output, each of the average over one segment of time;
-            see `give_places`.
+        tokens: the number of blocks of the output. With 2 or more each is a linear function of the
+            average over one segment of time, with weights of its own.
 
     Raises:
         ValueError: `tokens` does not divide `dim`, or the feature map is shorter.

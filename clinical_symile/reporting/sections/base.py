@@ -104,10 +104,11 @@ def method_legend(
 def picture_name(*words: str) -> str:
     """Return a figure's name: the same on every run, and safe as a file name and an id.
 
-    >>> picture_name("degradation", "retrieval/cxr_given_ecg", "mcar")
-    'degradation-retrieval-cxr_given_ecg-mcar'
-
     A word with other signs or letters ends in a digest, so that `lactate<2` and `lactate>2` differ.
+
+    Examples:
+        >>> picture_name("degradation", "retrieval/cxr_given_ecg", "mcar")
+        'degradation-retrieval-cxr_given_ecg-mcar'
     """
     return "-".join(_picture_word(word) for word in words if word)
 
