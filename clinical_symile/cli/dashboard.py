@@ -12,7 +12,7 @@ def add_dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", metavar="OUT", type=Path, help="folder of a benchmark, or one that holds runs"
     )
-    parser.add_argument("--port", type=int, default=5000, help="port of the page; default 5000")
+    parser.add_argument("--port", type=int, default=5000, help="port of the page (default: 5000)")
     parser.add_argument(
         "--no-browser", action="store_true", help="only print the address; do not open a browser"
     )

@@ -15,8 +15,8 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--uri",
-        help="of the server or database, without its credentials; without it, "
-        "MLFLOW_TRACKING_URI, else the place of the last sync, else mlflow.db beside the runs",
+        help="address of the server or database, without credentials (default: "
+        "MLFLOW_TRACKING_URI, else that of the last sync, else mlflow.db beside the runs)",
     )
     parser.add_argument(
         "--nest-tasks",

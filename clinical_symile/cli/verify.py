@@ -21,9 +21,7 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="compute results of the bundle again, from this folder of its benchmark or of a run",
     )
-    bundle.add_argument(
-        "--store", metavar="STORE", type=Path, help="the store, if it is not where it was"
-    )
+    bundle.add_argument("--store", metavar="STORE", type=Path, help="the store, if it was moved")
     bundle.add_argument(
         "--line",
         metavar="N",

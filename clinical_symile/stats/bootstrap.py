@@ -104,7 +104,7 @@ def bootstrap(
         arrays: inputs of the metric, one entry per sample.
         subjects: the subject of each sample.
         rng: draws the resamples.
-        resamples: their number; an interval of a high level needs more.
+        resamples: number of resamples; a higher level needs more.
         level: the confidence level.
         weighted: the same metric for many resamples at once; None if it has no such form.
 
@@ -138,7 +138,7 @@ def paired_bootstrap(
         baseline: of the second model, row for row.
         subjects: the subject of each sample.
         rng: draws the resamples.
-        resamples: their number; an interval of a high level needs more.
+        resamples: number of resamples; a higher level needs more.
         level: the confidence level.
         weighted: as in `bootstrap`.
 

@@ -230,7 +230,7 @@ class Oracle:
         return probability
 
     def recall_at_1(self, query: tuple[str, ...], target: str, candidates: int) -> float:
-        """Return the expected recall in this world: `Bayes.recall_at_1`."""
+        """Return the oracle's expected recall at 1 in this world; see `Bayes.recall_at_1`."""
         return self.bayes.recall_at_1(query, target, candidates=candidates)
 
     def auroc(self, available: tuple[str, ...], outcome: str) -> float:

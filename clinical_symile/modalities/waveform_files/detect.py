@@ -32,7 +32,7 @@ def open_waveform(
 
     Args:
         file: the file; for WFDB with or without its extension.
-        seconds: the duration that is needed; a very long recording is loaded only so far.
+        seconds: the duration that is needed; of a very long recording only this much is loaded.
         layout: the statements of a cohort about arrays.
 
     Raises:

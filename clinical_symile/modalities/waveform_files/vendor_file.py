@@ -30,8 +30,8 @@ def is_vendor_file(head: bytes) -> bool:
 def open_vendor_file(file: Path) -> Waveform:
     """Open an ECG in XML or SCP-ECG.
 
-    The library reads no entities and no network. A checksum of the file that does not hold counts
-    as an error.
+    The library resolves no XML entity and opens no network connection. A wrong checksum of the file
+    counts as an error.
 
     Raises:
         Rejected: `decoder-missing`, `not-readable`, `too-large`, `checksum` or `sampling-rate`.

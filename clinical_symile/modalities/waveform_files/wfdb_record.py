@@ -58,7 +58,7 @@ def open_wfdb(stem: Path, seconds: int | float) -> Waveform:
 
     Args:
         stem: the record, without extension.
-        seconds: the duration that is needed; a very long recording is loaded only so far.
+        seconds: the duration that is needed; of a very long recording only this much is loaded.
 
     Raises:
         Rejected: `file-missing`, `not-readable`, `checksum`, `sampling-rate` or `unit`.
