@@ -7,6 +7,7 @@ ten; results with others are left out.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ from clinical_symile.tracking.archive import (
     read_archive,
 )
 from clinical_symile.tracking.records import parse_json
+from clinical_symile.tracking.results import Result
 
 BUNDLE_SUFFIX = ".bundle.zip"
 PAGE_FILE = "report.html"
@@ -290,15 +292,21 @@ def _digest_problems(data: ReportData, manifest: Mapping[str, Any]) -> Iterator[
 
 
 def _row_problems(data: ReportData) -> Iterator[str]:
-    """Compare the rows of one question, which have one mask and one fingerprint."""
-    masks: dict[tuple[str, ...], str] = {}
+    """Compare the rows of each question, which have one mask: that of most of them."""
+    masks: dict[tuple[str, ...], Counter[str]] = {}
+    for row in data.results:
+        masks.setdefault(_question(row), Counter())[row.mask] += 1
     for number, row in enumerate(data.results, start=1):
         place = f"results.jsonl, line {number}: {row.run}, {row.task}, {row.missingness}"
         if row.task not in data.tasks:
             yield f"{place}: the task has no definition here."
-        question = (row.task, row.split, row.missingness, row.digest)
-        if masks.setdefault(question, row.mask) != row.mask:
-            yield f"{place}: has mask {row.mask}, but others have {masks[question]}."
+        ((usual, _),) = masks[_question(row)].most_common(1)
+        if row.mask != usual:
+            yield f"{place}: has mask {row.mask}, but others have {usual}."
+
+
+def _question(row: Result) -> tuple[str, ...]:
+    return (row.task, row.split, row.missingness, row.digest)
 
 
 def _page_problem(

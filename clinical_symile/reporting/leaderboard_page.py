@@ -60,7 +60,7 @@ def _with_prefix(unit: str) -> Callable[[int | float], str]:
 QUANTITIES = (
     _Quantity("parameters", "parameters", _with_prefix("")),
     _Quantity("operations per sample", "flops", _with_prefix("FLOP")),
-    _Quantity("training", "training_s", format_duration),
+    _Quantity("training time", "training_s", format_duration),
     _Quantity("processor time", "processor_s", format_duration),
     _Quantity("peak memory", "memory_bytes", _with_prefix("B")),
     _Quantity("energy", "energy_j", _with_prefix("J")),
@@ -110,14 +110,13 @@ def _line(ranking: QuestionRanking, one: RankedResult, sizes: Sizes) -> dict[str
     """Return a line of the table."""
     row, facts = one.row, one.facts
     values = {key: getattr(row, key) for key in ("value", "low", "high", "chance")}
-    values |= {"oracle": ranking.best_possible}
+    values |= {"oracle": ranking.best_possible, **vars(facts)}
     return {
         **{key: getattr(ranking, key) for key in ("cohort", "task", "pattern", "metric")},
         **{"rank": one.rank, "rank_low": one.low, "rank_high": one.high},
         **{"entries": len(ranking.entries), "bundle": one.bundle, "method": one.method},
         **{"run": row.run, "seed": row.seed},
-        **{key: None if n is None else round(n, _DECIMALS) for key, n in values.items()},
-        **vars(facts),
+        **{key: round(n, _DECIMALS) if isinstance(n, float) else n for key, n in values.items()},
         **{key: words[getattr(row, key)] for key, words in sizes.items()},
         **{"digest": row.digest, "mask": row.mask},
     }

@@ -174,7 +174,9 @@ def test_a_forger_who_writes_new_hashes_is_found_by_what_does_not_agree(
     files: dict[str, bytes], catalog: Catalog
 ):
     mask = hashed_again(changed_row(files, "results.jsonl", mask="0123456789abcdef"))
-    assert "but others have 0123456789abcdef" in problems(mask, catalog)
+    (problem,) = problems(mask, catalog).splitlines()
+    assert "line 1: " in problem
+    assert "has mask 0123456789abcdef, but others have " in problem
     task = json.loads(files[TASK])
     other = hashed_again({**files, TASK: json.dumps(task | {"candidates": 5}).encode()})
     assert f"{TASK}: the definition was changed: its digest is" in problems(other, catalog)

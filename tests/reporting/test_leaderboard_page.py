@@ -84,7 +84,7 @@ def test_costs_are_shown_and_filtered_where_a_run_records_them(tmp_path: Path):
         assert f"<td>{words}</td>" in text
     assert '<th scope="col">energy</th>' not in text
     assert _options(text, "parameters") == ["all", "1.2 k", "25 M"]
-    assert _options(text, "training") == [], "one known value leaves no choice"
+    assert _options(text, "training-time") == [], "one known value leaves no choice"
     assert text.count("data-parameters=") == 2
     assert _options(text, "seed") == ["all", "2", "3", "10"]
     assert text.count("<td>50 % missing at random</td>") == 3
