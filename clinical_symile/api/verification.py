@@ -111,7 +111,7 @@ def verify(
         bar: makes a progress bar for a label.
 
     Returns:
-        The files that differ, folders without checksums, and files without one. For a bundle: what
+        The files that differ, folders without checksums, and files without one. For a bundle, what
         was checked, and what is not as it should be.
 
     Raises:

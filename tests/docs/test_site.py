@@ -180,12 +180,15 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN))
-def test_an_example_stands_in_its_section_where_the_site_shows_it_as_code(name: str):
+def test_the_site_shows_examples_as_code_and_what_is_returned_as_text(name: str):
     shown = pkgutil.resolve_name(name)
     home = shown.__name__ if inspect.ismodule(shown) else shown.__module__
     for each in (shown, *(member for _, member in inspect.getmembers(shown))):
         if each is shown or (callable(each) and getattr(each, "__module__", "") == home):
-            assert not re.search(r"(?m)^>>>", inspect.getdoc(each) or ""), each
+            text = inspect.getdoc(each) or ""
+            assert not re.search(r"(?m)^>>>", text), f"{each}: expected a section Examples"
+            # mkdocstrings takes the words before a colon for a type.
+            assert not re.search(r"(?m)^Returns:\n.*: ", text), f"{each}: a colon in Returns"
 
 
 def test_no_page_is_without_a_place_in_the_menu():
