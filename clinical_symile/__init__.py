@@ -9,6 +9,8 @@ TYPE_CHECKING = False  # true for type checkers; importing `typing` would cost m
 if TYPE_CHECKING:
     from clinical_symile.api.bundles import bundle as bundle
     from clinical_symile.api.bundles import leaderboard as leaderboard
+    from clinical_symile.api.cards import card as card
+    from clinical_symile.api.cards import checklist as checklist
     from clinical_symile.api.cohorts import prepare as prepare
     from clinical_symile.api.definitions import get_task as get_task
     from clinical_symile.api.definitions import list_cohorts as list_cohorts
@@ -55,6 +57,8 @@ _HOMES = {
     "benchmark": "api.reports",
     "bootstrap_ci": "metrics.confidence_interval",
     "bundle": "api.bundles",
+    "card": "api.cards",
+    "checklist": "api.cards",
     "compare": "api.runs",
     "draw_mask": "data.masks",
     "evaluate": "api.runs",
@@ -93,6 +97,8 @@ __all__ = [
     "benchmark",
     "bootstrap_ci",
     "bundle",
+    "card",
+    "checklist",
     "compare",
     "draw_mask",
     "evaluate",

@@ -16,7 +16,7 @@ from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.errors import DefinitionError
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import make_folder
 from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.reporting.benchmark_report import (
@@ -27,6 +27,8 @@ from clinical_symile.reporting.benchmark_report import (
     read_record,
     render_report,
 )
+from clinical_symile.reporting.cards.card_data import evaluated_runs
+from clinical_symile.reporting.meds_files import MEDS_FORMAT, export_meds
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking.checksums import check_tables
@@ -162,21 +164,29 @@ def export(
     *,
     formats: str | Sequence[str] = ("csv",),
     into: PathLike | None = None,
+    store: PathLike | None = None,
+    time: str | None = None,
     catalog: Paths = (),
 ) -> list[Path]:
     """Write the tables and figures of a benchmark's or a run's folder as files.
 
+    `meds` writes rows of patients instead: labels, splits and predictions as MEDS reads them. They
+    are for the owner of the data alone, and in no bundle.
+
     Args:
         folder: the folder.
-        formats: `csv` and `latex` for tables; `png`, `svg` and `pdf` for figures.
-        into: the folder to write into; without it, `export/` inside `folder`.
+        formats: `csv` and `latex` for tables; `png`, `svg` and `pdf` for figures; or `meds` alone.
+        into: the folder to write into; without it, `export/` inside `folder`. `meds` needs one that
+            lies in no store, run or benchmark.
+        store: for `meds` of a run: its store; without it, the place that the run has recorded.
+        time: for `meds`: the column of the cohort's `keep` with the time of prediction.
         catalog: folders with definitions of your own, for the tasks' primary metrics.
 
     Returns:
         The files.
 
     Raises:
-        DataError: the folder has no results.
+        DataError: the folder has no results; or, for `meds`, subjects or times do not fit.
         ValueError: there is no such format.
 
     Examples:
@@ -186,12 +196,15 @@ def export(
     from clinical_symile.reporting import file_export
 
     formats = as_names(formats)
-    unknown = [form for form in formats if form not in file_export.EXPORT_FORMATS]
+    choices = (*file_export.EXPORT_FORMATS, MEDS_FORMAT)
+    unknown = [form for form in formats if form not in choices]
     if unknown:
-        known: dict[str, str] = {form: form for form in file_export.EXPORT_FORMATS}
+        known: dict[str, str] = {form: form for form in choices}
         raise ValueError(unknown_name_message(unknown[0], known, what="format"))
-    results = open_results(folder, catalog=catalog)
     folder = folder.path if isinstance(folder, Run) else Path(folder)
+    if MEDS_FORMAT in formats:
+        return _export_meds(folder, formats, into=into, store=store, time=time, catalog=catalog)
+    results = open_results(folder, catalog=catalog)
     file_export.check_exportable(folder, results)
     target = folder / "export" if into is None else Path(into)
     make_folder(target)
@@ -202,3 +215,31 @@ def export(
         else:
             written += file_export.export_folder_figures(folder, results, into=target, form=form)
     return written
+
+
+def _export_meds(
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    into: PathLike | None,
+    store: PathLike | None,
+    time: str | None,
+    catalog: Paths,
+) -> list[Path]:
+    """Write labels, splits and predictions of a benchmark's or a run's folder.
+
+    Raises:
+        DataError: see `export`.
+    """
+    if {*formats} != {MEDS_FORMAT} or into is None:
+        raise DataError(
+            f"{folder}: meds writes rows of patients, the other formats what may be shared. Export "
+            "meds by itself, and name a folder of its own with --to.",
+            code="CS-R027",
+        )
+    definitions = open_definitions(catalog)
+    opened, runs, tasks = evaluated_runs(
+        folder, store=None if store is None else Path(store), catalog=definitions
+    )
+    risks = {name: one for name, one in tasks.items() if isinstance(one, Classification)}
+    return export_meds(opened, runs, risks, time=time, into=Path(into))

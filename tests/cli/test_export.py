@@ -66,3 +66,16 @@ def test_a_folder_without_results_and_a_wrong_format_are_refused(
     status, _, said = run("export", tmp_path, "--format", "gif")
     assert status == 1
     assert "unknown word 'gif'" in said
+
+
+def test_rows_of_patients_are_exported_by_themselves_and_with_a_time(
+    refused: Callable[..., str], benchmark_folder: Path, tmp_path: Path
+):
+    said = refused("export", benchmark_folder, "--format", "meds", "--format", "csv")
+    assert "Export meds by itself" in said
+    assert "name a folder of its own" in refused("export", benchmark_folder, "--format", "meds")
+    target = tmp_path / "meds"
+    said = refused("export", benchmark_folder, "--format", "meds", "--to", target)
+    codes = [line.rpartition("[")[2] for line in said.splitlines()]
+    assert codes == ["CS-R026]", "CS-R011]"]  # no time is kept, and the task is retrieval
+    assert not target.exists()

@@ -62,6 +62,7 @@ LOADED_BY = {
 # its contract tests cover, verbs that are thin layers over the API, and schemas of definitions.
 TESTED_BY = {
     "api.bundles": "cli/test_bundle.py",
+    "api.cards": "cli/test_card.py",
     "api.cohorts": "api/test_runs.py",
     "api.reports": "api/test_runs.py",
     "benchmarking.finalize": "benchmarking/test_run.py",
@@ -72,6 +73,7 @@ TESTED_BY = {
     "data.wizard.render": "data/wizard/test_propose.py",
     "data.wizard.roles": "data/wizard/test_propose.py",
     "reporting.bundle": "cli/test_bundle.py",
+    "reporting.cards.card_data": "cli/test_card.py",
     "evaluation.own_model": "evaluation/predictors/test_user_model.py",
     "modalities.waveform_files": "modalities/test_ecg.py",
     "tracking.model_files": "training/test_served_model.py",

@@ -35,6 +35,7 @@ PRACTICAL = {
     "docs/getting_started/index.md",
     "docs/getting_started/mlflow.md",
     "docs/guides/audit.md",
+    "docs/guides/cards.md",
     "docs/guides/cluster.md",
     "docs/guides/command_line.md",
     "docs/guides/external_model.md",

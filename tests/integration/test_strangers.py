@@ -225,6 +225,12 @@ def journey(
         (*own, "bundle", bench, "--to", out / "bench.zip"),
         (*own, "verify", out / "bench.zip"),
         ("leaderboard", out / "bench.zip", "--out", out / "leaders"),
+        (*own, "card", runs / "clip-0", "--out", out / "model.html"),
+        (*own, "card", bench, "--out", out / "cards"),
+        *(
+            (*own, "checklist", each, "--out", out / f"lists-{each.name}")
+            for each in (bench, runs / "clip-0")
+        ),
         *((*own, "rerun", folder, "--line", 1) for folder in (runs / "clip-0", bench)),
         *(
             (*own, "export", bench, "--format", form, "--to", out / f"as-{form}")

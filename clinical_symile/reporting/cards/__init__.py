@@ -1,0 +1,1 @@
+"""Model cards and reporting checklists, filled from records."""

@@ -1,0 +1,35 @@
+"""Answers on the model come from the run's definition."""
+
+from dataclasses import replace
+
+from clinical_symile.reporting.cards.answer import ANSWERED, PARTLY, StudyRecords
+from clinical_symile.reporting.cards.model_answers import MODEL_ANSWERS
+from tests.helpers.card_records import card_data
+
+DATA = card_data(seeds=(0, 1))
+
+
+def test_architecture_training_and_selection_are_answered():
+    study = StudyRecords.of(DATA)
+    text = MODEL_ANSWERS["architecture"](study).text
+    assert text.startswith("Inputs: chest X-ray, ECG and labs. Encoder of chest X-ray: small_cnn")
+    assert text.endswith("Output: a vector of 16 numbers per modality.")
+    assert "Epochs: 3; batch: 64 samples, shuffled" in MODEL_ANSWERS["training"](study).text
+    assert "best mean_reciprocal_rank" in MODEL_ANSWERS["selection"](study).text
+    assert MODEL_ANSWERS["initialization"](study).text.endswith("Seeds: 0 and 1.")
+    assert MODEL_ANSWERS["software"](study).text == "python 3.11.7, torch 2.15.0."
+
+
+def test_splits_of_one_cohort_do_not_say_how_they_were_drawn():
+    answer = MODEL_ANSWERS["differences"](StudyRecords.of(DATA))
+    assert answer.status == PARTLY
+    assert "say whether the splits are of other hospitals or periods" in answer.text
+    elsewhere = replace(DATA, results=[replace(row, cohort="other") for row in DATA.results])
+    text = MODEL_ANSWERS["differences"](StudyRecords.of(elsewhere)).text
+    assert "Symile and CLIP: trained on another cohort than other." in text
+
+
+def test_missing_data_are_answered_by_the_way_of_each_method():
+    answer = MODEL_ANSWERS["missing_data"](StudyRecords.of(DATA))
+    assert answer.status == ANSWERED
+    assert "(drop). In training: as recorded." in answer.text
