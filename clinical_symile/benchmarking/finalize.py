@@ -20,6 +20,7 @@ from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.analysis.mask_predictability import analyze_masks
 from clinical_symile.evaluation.analysis.method_ranking import compare_methods, rank_and_decompose
 from clinical_symile.evaluation.analysis.net_benefit_differences import net_benefit_differences
+from clinical_symile.evaluation.analysis.robustness import measure_robustness
 from clinical_symile.evaluation.references import evaluate_oracle
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import write_text
@@ -172,6 +173,13 @@ def _net_benefits(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
     return {"net_benefit_differences.jsonl": rows}
 
 
+def _robustness(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
+    rows = measure_robustness(
+        evaluated.models, evaluated.tasks, store=evaluated.store, progress=progress
+    )
+    return {"robustness.jsonl": rows}
+
+
 def _masks(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
     rows = analyze_masks(evaluated.tasks, store=evaluated.store, progress=progress)
     return {"masks.jsonl": rows}
@@ -186,6 +194,7 @@ STAGES = (
     Stage("Collect results", ("results.jsonl", "unscored.jsonl"), _results),
     Stage("Rank methods", ("seeds.jsonl", "ranks.jsonl"), _ranks),
     Stage("Compare methods", ("method_comparisons.jsonl",), _method_comparisons),
+    Stage("Measure robustness", ("robustness.jsonl",), _robustness),
     Stage("Compare net benefit", ("net_benefit_differences.jsonl",), _net_benefits),
     Stage("Predict from the mask alone", ("masks.jsonl",), _masks),
 )

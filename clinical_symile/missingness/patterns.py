@@ -9,7 +9,7 @@ all 2^M - 1 fixed patterns of M modalities, `grid` these with `mcar` and `mnar` 
 `site`. `mechanisms.py` and `data/masks.py` draw what is random.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -359,3 +359,19 @@ def apply_pattern(
         )
     visible = pattern.visible_modalities(modalities)
     return present & np.array([m in visible for m in modalities])
+
+
+def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
+    """Return the patterns of a mechanism by the rate in per cent that they hide, 0 first.
+
+    >>> mechanism_rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
+    {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
+    """
+    found: dict[int, str] = {}
+    for pattern in patterns:
+        word, _, rate = pattern.partition("-")
+        if word == mechanism and rate.isdigit():
+            found[int(rate)] = pattern
+        elif pattern == "complete":
+            found[0] = pattern
+    return dict(sorted(found.items()))

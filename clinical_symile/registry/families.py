@@ -219,6 +219,7 @@ SECTIONS = Family(
             "clinical_symile.reporting.sections.retrieval_examples:RETRIEVAL_EXAMPLES"
         ),
         "retrieval_missing": "clinical_symile.reporting.sections.performance:RETRIEVAL_MISSING",
+        "robustness": "clinical_symile.reporting.sections.robustness:ROBUSTNESS",
         "selective": "clinical_symile.reporting.sections.reliability:SELECTIVE",
         "settings": "clinical_symile.reporting.sections.settings:SETTINGS",
         "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",

@@ -26,6 +26,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodComparison,
     MethodRank,
     NetBenefitDifference,
+    Robustness,
     SeedComponents,
     TriedSetting,
 )
@@ -149,6 +150,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         net_benefit_differences=shareable(
             _read_if_there(out / "net_benefit_differences.jsonl", NetBenefitDifference), hidden
         ),
+        robustness=shareable(_read_if_there(out / "robustness.jsonl", Robustness), hidden),
         masks=shareable(_read_if_there(out / "masks.jsonl", MaskAuroc), hidden),
         settings=_read_if_there(out / "settings.jsonl", TriedSetting),
         unscored=[*read_rows(out / "unscored.jsonl", SkippedResult), *withheld],

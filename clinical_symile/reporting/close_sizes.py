@@ -26,7 +26,7 @@ _MOST_DECIMALS = 2
 _SIZES = ("n_samples", "n_subjects")
 # The fields of `ReportData` whose rows are results or differences on the samples of a result.
 _TABLES = ("comparisons", "losses", "seeds", "methods_compared", "net_benefit_differences")
-_MORE_TABLES = ("masks", "results_by_rule", "above_best")
+_MORE_TABLES = ("robustness", "masks", "results_by_rule", "above_best")
 # The tables of an analysis on all samples of a result; the others are on parts of them.
 _WHOLE = ("measures", "net_benefit", "modality_value")
 

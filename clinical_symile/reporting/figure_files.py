@@ -21,6 +21,7 @@ FIGURE_KINDS = {
     "degradation": ("degradation",),
     "trained_with": ("trained_with",),
     "retained_share": ("retained_share",),
+    "robustness": ("robustness",),
     "missing_query": ("missing_query",),
     "noninferiority": ("noninferiority",),
     "modality_value": ("modality_value",),

@@ -20,6 +20,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodRank,
     NetBenefitDifference,
+    Robustness,
     SeedComponents,
     TriedSetting,
 )
@@ -35,6 +36,7 @@ _TABLES: Mapping[str, type[Any]] = {
     "losses": Comparison,
     "seeds": SeedComponents,
     "ranks": MethodRank,
+    "robustness": Robustness,
     "masks": MaskAuroc,
     "settings": TriedSetting,
     "net_benefit_differences": NetBenefitDifference,

@@ -26,6 +26,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodComparison,
     MethodRank,
     NetBenefitDifference,
+    Robustness,
     SeedComponents,
     TriedSetting,
 )
@@ -45,6 +46,7 @@ ROWS: Mapping[str, type[Any]] = {
     "ranks": MethodRank,
     "method_comparisons": MethodComparison,
     "net_benefit_differences": NetBenefitDifference,
+    "robustness": Robustness,
     "masks": MaskAuroc,
     "settings": TriedSetting,
     **ANALYSIS_TABLES,

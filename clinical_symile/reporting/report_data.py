@@ -13,6 +13,7 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodComparison,
     MethodRank,
     NetBenefitDifference,
+    Robustness,
     SeedComponents,
     TriedSetting,
 )
@@ -74,6 +75,7 @@ class ReportData:
         methods_compared: differences of methods over subjects and seeds.
         net_benefit_differences: differences of net benefit between runs.
         settings: the settings of each method that were tried on the tuning split.
+        robustness: retained shares, areas under degradation curves, and effective robustness.
         masks: AUROC of outcomes predicted from the missingness mask alone.
         analysis: calibration, decision curves, modality values and subgroups, of all runs.
         results_by_rule: primary metric of retrieval by each rule for a missing query modality.
@@ -102,6 +104,7 @@ class ReportData:
     ranks: Sequence[MethodRank] = ()
     methods_compared: Sequence[MethodComparison] = ()
     net_benefit_differences: Sequence[NetBenefitDifference] = ()
+    robustness: Sequence[Robustness] = ()
     masks: Sequence[MaskAuroc] = ()
     settings: Sequence[TriedSetting] = ()
     analysis: RunAnalysis = field(default_factory=RunAnalysis)

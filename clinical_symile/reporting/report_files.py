@@ -34,6 +34,7 @@ _TABLES: Mapping[str, tuple[str, str]] = {
     "methods_compared": ("method_comparisons", "method_comparisons"),
     "net_benefit_differences": ("net_benefit_differences", "net_benefit_differences"),
     "settings": ("settings", "settings"),
+    "robustness": ("robustness", "robustness"),
     "masks": ("masks", "masks"),
     "results_by_rule": ("missing_query", "results"),
     "unscored": ("unscored", "unscored"),

@@ -84,22 +84,6 @@ class ResultTable:
         return list(dict.fromkeys(row.metric for row in self.of(task=task)))
 
 
-def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
-    """Return the patterns of a mechanism by the rate in per cent that they hide, 0 first.
-
-    >>> mechanism_rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
-    {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
-    """
-    found = {}
-    for pattern in patterns:
-        word, _, rate = pattern.partition("-")
-        if word == mechanism and rate.isdigit():
-            found[int(rate)] = pattern
-        elif pattern == "complete":
-            found[0] = pattern
-    return dict(sorted(found.items()))
-
-
 def depends_on_severity(pattern: str) -> bool:
     """Return whether a pattern hides modalities by the severity of their own values.
 

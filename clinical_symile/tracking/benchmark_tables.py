@@ -208,3 +208,42 @@ class NetBenefitDifference:
     n_samples: int
     n_subjects: int
     digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """One number on how a method's performance holds up when modalities are missing.
+
+    Attributes:
+        cohort: the cohort's name.
+        task: the task's name.
+        metric: the task's primary metric.
+        method: the pretraining task; its performance is the mean over its seeds.
+        quantity: `retained`, the share of the performance above chance that is left; `area`, the
+            mean performance over the rates of a mechanism; `retained_area`, the mean retained share
+            over them; `effective`, the performance minus the one that other methods predict.
+        missingness: the pattern; for areas the mechanism with the highest rate, such as `mcar-50`.
+        value: the number; None where it is not defined.
+        low: lower end of its 95 % interval, by bootstrap over subjects; None where there is none.
+        high: upper end of that interval.
+        reason: why there is no value, or no interval; None where there are both.
+        n_methods: number of methods that the number is computed from.
+        n_samples: number of evaluated samples.
+        n_subjects: number of their subjects.
+        digest: fingerprint of task, cohort, store and candidate lists.
+    """
+
+    cohort: str
+    task: str
+    metric: str
+    method: str
+    quantity: str
+    missingness: str
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str | None
+    n_methods: int
+    n_samples: int
+    n_subjects: int
+    digest: str

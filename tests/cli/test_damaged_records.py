@@ -11,7 +11,7 @@ import pytest
 TASK = "retrieval/cxr_given_ecg_labs"
 BENCHMARK_TABLES = (
     *("comparisons", "losses", "seeds", "ranks", "masks", "settings", "unscored"),
-    "net_benefit_differences",
+    *("net_benefit_differences", "robustness"),
 )
 ANALYSIS_TABLES = ("measures", "calibration", "net_benefit", "modality_value", "subgroups")
 DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {

@@ -13,7 +13,12 @@ from clinical_symile.reporting.sections.reliability import (
     SELECTIVE_QUANTITIES,
 )
 from clinical_symile.tracking.analysis_tables import Measure, NetBenefit, RunAnalysis
-from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import (
+    MaskAuroc,
+    MethodRank,
+    Robustness,
+    SeedComponents,
+)
 from clinical_symile.tracking.results import Comparison, Result
 
 MODALITIES = ("cxr", "ecg", "labs")
@@ -296,6 +301,22 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
         )
         for place, method in enumerate(methods)
     ]
+    robustness = [
+        Robustness(
+            **about,
+            **ends,
+            method=method,
+            metric="auroc",
+            quantity=quantity,
+            missingness="mcar-30",
+            reason=None,
+            n_methods=1,
+            n_samples=500,
+            n_subjects=500,
+        )
+        for method in methods
+        for quantity in ("retained", "area")
+    ]
     deviations: dict[str, Any] = {
         "people": 0.02,
         "seeds": 0.01,
@@ -321,7 +342,8 @@ def with_all_that_is_told(data: ReportData) -> ReportData:
     ]
     masks = [MaskAuroc(**about, **ends, missingness="mcar-30", part=None, expected=0.5)]
     analysis = RunAnalysis(measures=measures, net_benefit=net_benefit)
-    return replace(data, analysis=analysis, losses=losses, ranks=ranks, seeds=seeds, masks=masks)
+    data = replace(data, analysis=analysis, losses=losses, ranks=ranks, seeds=seeds, masks=masks)
+    return replace(data, robustness=robustness)
 
 
 def of_ways(data: ReportData) -> ReportData:

@@ -40,7 +40,7 @@ def test_every_field_of_a_report_comes_back_from_its_files():
 def test_a_field_of_a_report_is_in_a_file_or_left_out_on_purpose():
     in_tables = {"results", "comparisons", "losses", "seeds", "ranks", "methods_compared"}
     in_tables |= {"net_benefit_differences", "settings", "masks", "results_by_rule", "unscored"}
-    in_tables |= {"above_best", "analysis"}
+    in_tables |= {"above_best", "analysis", "robustness"}
     assert {one.name for one in fields(ReportData)} == in_tables | {*REPORT_TYPES} | {"gallery"}
 
 

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.errors import DataError
-from clinical_symile.tracking.benchmark_tables import MaskAuroc, MethodRank, SeedComponents
+from clinical_symile.tracking.benchmark_tables import (
+    MaskAuroc,
+    MethodRank,
+    Robustness,
+    SeedComponents,
+)
 from clinical_symile.tracking.results import read_rows, write_rows
 
 VALUES = {"str": "a", "float": 0.5, "int": 3, "str | None": None, "float | None": None}
-KINDS = (MaskAuroc, SeedComponents, MethodRank)
+KINDS = (MaskAuroc, SeedComponents, MethodRank, Robustness)
 
 
 def _row(kind: type):

@@ -10,9 +10,12 @@ from jaxtyping import Float, Int
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import DataError
-from clinical_symile.evaluation.analysis.sample_outcomes import SampleOutcomes, load_outcomes
-from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.analysis.sample_outcomes import (
+    MethodOutcomes,
+    SampleOutcomes,
+    TaskPattern,
+    method_outcomes,
+)
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.stats.rank_uncertainty import rank_methods
 from clinical_symile.stats.resampling import RESAMPLES, resample_metric
@@ -25,15 +28,10 @@ from clinical_symile.tracking.benchmark_tables import (
     MethodRank,
     SeedComponents,
 )
-from clinical_symile.tracking.disclosure import withheld_patterns
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
 _ALL_PATTERNS = "all"
-
-# Task and pattern, and the outcomes of each method's runs.
-_Cell = tuple[str, str]
-_Cells = Mapping[_Cell, Mapping[str, Sequence[SampleOutcomes]]]
 
 
 def rank_and_decompose(
@@ -61,7 +59,7 @@ def rank_and_decompose(
     Raises:
         DataError: runs were not scored on the same samples.
     """
-    cells = _cells(runs, tasks, store)
+    cells = method_outcomes(runs, tasks, store=store)
     several = [
         (method, scored)
         for methods in cells.values()
@@ -93,7 +91,7 @@ def compare_methods(
     """
     made = [
         row
-        for methods in _cells(runs, tasks, store).values()
+        for methods in method_outcomes(runs, tasks, store=store).values()
         for one, other in combinations(
             [name for name, seeds in methods.items() if len(seeds) > 1], 2
         )
@@ -135,36 +133,6 @@ def _comparison(
     )
 
 
-def _cells(
-    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], store: CohortStore
-) -> _Cells:
-    """Return the outcomes of each task and pattern that no run's results are withheld for."""
-    # A rank or a difference could tell what a result on fewer than ten people would.
-    hidden = {
-        (task, pattern) for run in runs for _, task, pattern in withheld_patterns(run.results)
-    }
-    cells: dict[_Cell, dict[str, list[SampleOutcomes]]] = {}
-    for task in tasks:
-        expected = expected_fingerprints(task, store)
-        for run in runs:
-            for pattern, one in load_outcomes(run, task, store).items():
-                if pattern not in task.missingness or one.about["digest"] != expected(pattern):
-                    continue
-                if (task.name, pattern) in hidden:
-                    continue
-                methods = cells.setdefault((task.name, pattern), {})
-                methods.setdefault(run.metadata.get("task", run.name), []).append(one)
-    for (task, pattern), methods in cells.items():
-        first, *others = [one for several in methods.values() for one in several]
-        if not all(np.array_equal(one.rows, first.rows) for one in others):
-            raise DataError(
-                f"task '{task}' under '{pattern}': runs were not scored on the same samples. "
-                "Evaluate all of them again on one store.",
-                code="CS-S004",
-            )
-    return cells
-
-
 def _resample(
     several: Sequence[SampleOutcomes],
 ) -> tuple[Float[np.ndarray, " seed"], Float[np.ndarray, "resample seed"]]:
@@ -195,7 +163,7 @@ def _seed_components(method: str, several: Sequence[SampleOutcomes]) -> SeedComp
     )
 
 
-def _ranks(cells: _Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRank]:
+def _ranks(cells: MethodOutcomes, drawn_so_far: Callable[[int], None]) -> list[MethodRank]:
     """Rank the methods under each pattern over all tasks, and under all patterns together."""
     names = list(dict.fromkeys(method for methods in cells.values() for method in methods))
     full = {cell: methods for cell, methods in cells.items() if set(methods) == set(names)}
@@ -238,8 +206,8 @@ def _ranks(cells: _Cells, drawn_so_far: Callable[[int], None]) -> list[MethodRan
 
 
 def _numbered_subjects(
-    cells: _Cells,
-) -> tuple[Int[np.ndarray, " subject"], dict[_Cell, Int[np.ndarray, " row"]]]:
+    cells: MethodOutcomes,
+) -> tuple[Int[np.ndarray, " subject"], dict[TaskPattern, Int[np.ndarray, " row"]]]:
     """Return all subjects by number, and the number of the subject of each row of a cell."""
     firsts = {cell: next(iter(methods.values()))[0] for cell, methods in cells.items()}
     everyone = np.unique(np.concatenate([one.subjects for one in firsts.values()]))

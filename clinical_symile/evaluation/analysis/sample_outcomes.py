@@ -1,6 +1,6 @@
 """Read the outcome of each sample of a task under one pattern, as arrays to resample."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,16 @@ from jaxtyping import Int, Shaped
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
+from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.metrics.base import Metric
 from clinical_symile.stats.resampling import Weighted, by_weights
+from clinical_symile.tracking.disclosure import withheld_patterns
 from clinical_symile.tracking.run import Run
+
+# A task and a pattern.
+TaskPattern = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +70,10 @@ class SampleOutcomes:
         return np.random.default_rng(self.task.seed)
 
 
+MethodOutcomes = Mapping[TaskPattern, Mapping[str, Sequence[SampleOutcomes]]]
+"""The outcomes of each method's runs, by task and pattern."""
+
+
 def split_by_outcome(one: SampleOutcomes) -> dict[str | None, SampleOutcomes]:
     """Return the outcomes of each part of a task; by None, all of them, if there is one part."""
     if "part" not in one.outcome:
@@ -108,3 +118,45 @@ def load_outcomes(
             subjects=subjects[outcome["row"]],
         )
     return scored
+
+
+def method_outcomes(
+    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+) -> MethodOutcomes:
+    """Return the outcomes of each method's runs, by task and pattern.
+
+    A method is a pretraining task, or an external model. Tasks and patterns for which a run's
+    results are withheld are left out, and results with an old fingerprint.
+
+    Args:
+        runs: trained runs and external models.
+        tasks: the tasks.
+        store: the cohort of all.
+
+    Raises:
+        DataError: runs were not scored on the same samples.
+    """
+    # A rank or a difference could tell what a result on fewer than ten people would.
+    hidden = {
+        (task, pattern) for run in runs for _, task, pattern in withheld_patterns(run.results)
+    }
+    cells: dict[TaskPattern, dict[str, list[SampleOutcomes]]] = {}
+    for task in tasks:
+        expected = expected_fingerprints(task, store)
+        for run in runs:
+            for pattern, one in load_outcomes(run, task, store).items():
+                if pattern not in task.missingness or one.about["digest"] != expected(pattern):
+                    continue
+                if (task.name, pattern) in hidden:
+                    continue
+                methods = cells.setdefault((task.name, pattern), {})
+                methods.setdefault(run.metadata.get("task", run.name), []).append(one)
+    for (task, pattern), methods in cells.items():
+        first, *others = [one for several in methods.values() for one in several]
+        if not all(np.array_equal(one.rows, first.rows) for one in others):
+            raise DataError(
+                f"task '{task}' under '{pattern}': runs were not scored on the same samples. "
+                "Evaluate all of them again on one store.",
+                code="CS-S004",
+            )
+    return cells

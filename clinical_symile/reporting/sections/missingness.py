@@ -12,6 +12,7 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
+from clinical_symile.missingness.patterns import mechanism_rates
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
@@ -23,7 +24,6 @@ from clinical_symile.reporting.result_lookup import (
     TaskTables,
     declared_severity,
     depends_on_severity,
-    mechanism_rates,
 )
 from clinical_symile.reporting.sections.base import (
     MECHANISM_LABELS,

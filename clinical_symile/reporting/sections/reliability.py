@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clinical_symile.formatting import DASH, format_signed
+from clinical_symile.missingness.patterns import mechanism_rates
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.figures.line_chart import Band, bands
 from clinical_symile.reporting.figures.picture import Picture
-from clinical_symile.reporting.result_lookup import Series, TaskTables, mechanism_rates
+from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.sections.base import (
     MECHANISM_LABELS,
     Content,

@@ -9,11 +9,11 @@ from clinical_symile.formatting import (
     format_value,
     join_words,
 )
+from clinical_symile.missingness.patterns import mechanism_rates
 from clinical_symile.reporting.result_lookup import (
     ResultTable,
     Series,
     TaskTables,
-    mechanism_rates,
 )
 from clinical_symile.reporting.text.findings import (
     better_sign,
