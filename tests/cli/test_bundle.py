@@ -19,6 +19,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.reporting import bundle as reporting_bundle
 from clinical_symile.reporting.bundle import bundle_files, check_bundle
+from clinical_symile.reporting.close_sizes import with_rounded_shares
 from clinical_symile.tracking.archive import archive_bytes, manifest_bytes, read_archive
 from clinical_symile.tracking.results import Result, read_rows
 from tests.helpers.shared_build import built_once
@@ -429,6 +430,16 @@ def test_another_machine_may_differ_by_the_tolerance_and_no_more(
     assert not masks.is_within(1.0)
     nested = Repetition(old, found.after, {"hidden": ({"ecg": 0.25}, {"ecg": 0.251})})
     assert (nested.is_within(0.005), nested.is_within(0.0005)) == (True, False)
+
+
+def test_shares_that_a_bundle_rounds_are_compared_with_rounded_ones():
+    row = replace(RESULT, hidden={"ecg": 1 / 3, "labs": 0.25})
+    shared = with_rounded_shares(row)
+    assert shared.hidden == {"ecg": 0.3, "labs": 0.2}  # of 100 samples
+    found = Repetition(shared, row, {"hidden": (shared.hidden, row.hidden)})
+    assert found.with_rounded_shares().is_same
+    other = replace(found, after=replace(row, value=0.4)).with_rounded_shares()
+    assert other.differences == {"value": (0.5, 0.4)}
 
 
 def test_the_outcome_says_what_passed_and_what_did_not():
