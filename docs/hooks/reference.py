@@ -26,6 +26,9 @@ from clinical_symile.registry.source import Description
 from clinical_symile.reporting.record_forms import ROWS, SAME_ROWS, record_forms
 
 _SECTION = re.compile(r"(?m)^(?:Args|Attributes|Examples|Raises|Returns):$")
+_NAMED = re.compile(
+    r"--[a-z]+(?:-[a-z]+)*|\[\w+(?:\.\w+)*\]|\b\w+\.(?:toml|parquet|jsonl?|csv|sql)\b"
+)
 _PAGE = re.compile(r"`?docs/([\w/]+)\.md`?")
 _LEAVES = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
 
@@ -403,10 +406,17 @@ def troubleshooting() -> str:
                 page += [
                     f"### {code.code}",
                     f"**{code.title}**",
-                    code.meaning,
-                    f"*What to do:* {code.action}",
+                    _marked(code.meaning),
+                    f"*What to do:* {_marked(code.action)}",
                 ]
     return "\n\n".join(page) + "\n"
+
+
+def _marked(text: str) -> str:
+    """Show options, tables and files of a plain sentence as code."""
+    parts = text.split("`")
+    parts[::2] = [_NAMED.sub(r"`\g<0>`", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def modules() -> str:
