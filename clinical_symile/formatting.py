@@ -235,6 +235,19 @@ def format_duration(seconds: float) -> str:
     return " ".join([*words, f"{rest} s"] if hours == 0 else words)
 
 
+def format_si(value: int | float, unit: str = "") -> str:
+    """Format a quantity with three digits and a prefix of the SI.
+
+    >>> format_si(1_234_567, "B"), format_si(950), format_si(999_999)
+    ('1.23 MB', '950', '1 M')
+    """
+    prefixes = ("", "k", "M", "G", "T", "P", "E")
+    place = 0
+    while place < len(prefixes) - 1 and float(f"{value:.3g}") >= 1000:
+        value, place = value / 1000, place + 1
+    return f"{float(f'{value:.3g}'):g} {prefixes[place]}{unit}".rstrip()
+
+
 def html_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a small HTML table for notebooks; every text is escaped.
 

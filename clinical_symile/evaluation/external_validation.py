@@ -40,6 +40,7 @@ from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.costs import evaluation_costs
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.refusal import remove_if_refused
@@ -210,13 +211,17 @@ def evaluate_other_cohort(
     with lock_folder(target.path), remove_if_refused(target.path):
         check_folder(target.path)
         write_validation_record(validation, target)
+        predictor: EmbeddingPredictor | None = None
         for number, task in enumerate(tasks, start=1):
             unknown = [name for name in task.modalities if name not in validation.modalities]
             if unknown:
                 skip_task(target, task, store, unknown)
             else:
                 patterns = None if missingness is None else missingness[task.name]
-                evaluate_and_save(target, task, validation.predictor(), store, seed, patterns)
+                if predictor is None:
+                    with evaluation_costs(target, None):
+                        predictor = validation.predictor()
+                evaluate_and_save(target, task, predictor, store, seed, patterns)
             progress(number, len(tasks))
 
 

@@ -33,6 +33,7 @@ from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder, missing_files
+from clinical_symile.tracking.costs import evaluation_costs
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
@@ -100,7 +101,9 @@ def evaluate_run(
             elif missingness is not None or not is_evaluated(
                 run, evaluated, store, gone, missing_query=_missing_query(learner, evaluated)
             ):
-                predictor = predictor or trained_predictor(run, learner, store, seed=record["seed"])
+                if predictor is None:
+                    with evaluation_costs(run, None):
+                        predictor = trained_predictor(run, learner, store, seed=record["seed"])
                 patterns = None if missingness is None else missingness[evaluated.name]
                 evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
             progress(number, len(tasks))
@@ -243,7 +246,7 @@ def evaluate_and_save(
     seed: int,
     missingness: Sequence[str] | None,
 ) -> None:
-    """Evaluate a model on one task and save the results in a run's folder.
+    """Evaluate a model on one task and save the results, and what it cost, in a run's folder.
 
     Args:
         run: the run's folder.
@@ -253,34 +256,35 @@ def evaluate_and_save(
         seed: the seed of the model's training.
         missingness: patterns instead of the task's own.
     """
-    made = evaluate(
-        task,
-        predictor,
-        store=store,
-        run=run.name,
-        seed=seed,
-        missingness=missingness,
-        saw_labels=labels_seen(run),
-    )
-    by_rule = results_by_rule(
-        task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
-    )
-    expected = expected_fingerprints(task, store)
-    write_summary(run.path, store)
-    run.write_evaluation(
-        task.name,
-        results=made.results,
-        unscored=made.unscored,
-        outcomes=made.outcomes,
-        tuning=made.tuning,
-        candidates=made.candidates,
-        by_rule=by_rule,
-        outdated={
-            row.missingness
-            for row in (*run.results, *run.unscored)
-            if row.task == task.name and row.digest != expected(row.missingness)
-        },
-    )
+    with evaluation_costs(run, task.name):
+        made = evaluate(
+            task,
+            predictor,
+            store=store,
+            run=run.name,
+            seed=seed,
+            missingness=missingness,
+            saw_labels=labels_seen(run),
+        )
+        by_rule = results_by_rule(
+            task, predictor, store=store, run=run.name, seed=seed, missingness=missingness
+        )
+        expected = expected_fingerprints(task, store)
+        write_summary(run.path, store)
+        run.write_evaluation(
+            task.name,
+            results=made.results,
+            unscored=made.unscored,
+            outcomes=made.outcomes,
+            tuning=made.tuning,
+            candidates=made.candidates,
+            by_rule=by_rule,
+            outdated={
+                row.missingness
+                for row in (*run.results, *run.unscored)
+                if row.task == task.name and row.digest != expected(row.missingness)
+            },
+        )
 
 
 def labels_seen(run: Run) -> list[str]:

@@ -195,6 +195,7 @@ SECTIONS = Family(
         "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
         "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",
         "findings": "clinical_symile.reporting.first_screen:FINDING_SENTENCES",
+        "geometry": "clinical_symile.reporting.sections.geometry:GEOMETRY",
         "hidden": "clinical_symile.reporting.sections.overview:HIDDEN",
         "high_confidence_errors": (
             "clinical_symile.reporting.sections.reliability:HIGH_CONFIDENCE_ERRORS"

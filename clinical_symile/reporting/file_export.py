@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.errors import DataError
+from clinical_symile.registry.names import path_in
+from clinical_symile.reporting.benchmark_report import BENCHMARK_FILE, read_record
 from clinical_symile.reporting.csv_file import write_csv
 from clinical_symile.reporting.figure_files import export_figures
 from clinical_symile.reporting.figures.picture import FILE_FORMATS
@@ -15,6 +17,7 @@ from clinical_symile.reporting.results import (
     frame_latex,
     rows_frame,
 )
+from clinical_symile.reporting.run_data import costs_frame
 from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
@@ -26,6 +29,7 @@ from clinical_symile.tracking.benchmark_tables import (
 )
 from clinical_symile.tracking.disclosure import Cell, shareable, withheld_patterns
 from clinical_symile.tracking.results import Comparison, SkippedResult, read_rows
+from clinical_symile.tracking.run import Run
 
 TABLE_FORMATS = ("csv", "latex")
 EXPORT_FORMATS = (*TABLE_FORMATS, *FILE_FORMATS)
@@ -52,15 +56,15 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
         folder: of a benchmark or a run; `<table>.jsonl` of each table.
         results: of that folder.
         into: the folder to write into.
-        form: `csv` (every column and row) or `latex` (results and comparisons as the reports show
-            them, primary metrics only; other tables as they are).
+        form: `csv` (every column and row, and what trained runs cost) or `latex` (results and
+            comparisons as the reports show them, primary metrics only; other tables as they are).
 
     Returns:
         The files that were written.
     """
     tables = _read_tables(folder, withheld_patterns(results.rows))
     if form == "csv":
-        written = [results.to_csv(into / "results.csv")]
+        written = [results.to_csv(into / "results.csv"), *_costs_file(folder, into)]
         for name, rows in tables.items():
             path = into / f"{name}.csv"
             write_csv(rows_frame(rows), path)
@@ -76,6 +80,17 @@ def export_tables(folder: Path, results: Results, *, into: Path, form: str) -> l
             frame_latex(rows_frame(rows), path)
         written.append(path)
     return written
+
+
+def _costs_file(folder: Path, into: Path) -> list[Path]:
+    """Write what each trained run cost as CSV, if there is such a run; return the file."""
+    is_benchmark = (folder / BENCHMARK_FILE).is_file()
+    names = read_record(folder)["runs"] if is_benchmark else []
+    runs = [Run(path_in(folder / "runs", name)) for name in names] if names else [Run(folder)]
+    costs = costs_frame([run.metadata for run in runs if run.is_trained])
+    if costs.empty:
+        return []
+    return [write_csv(costs, into / "costs.csv")]
 
 
 def export_folder_figures(folder: Path, results: Results, *, into: Path, form: str) -> list[Path]:

@@ -16,6 +16,7 @@ from clinical_symile.reporting.csv_file import write_csv
 from clinical_symile.reporting.figure_files import Plot, draw_figures
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
+from clinical_symile.reporting.run_data import costs_frame
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
 from clinical_symile.tracking.disclosure import without_withheld
 from clinical_symile.tracking.records import read_json
@@ -95,6 +96,10 @@ class Results:
         columns = [one.name for one in fields(Result) if one.name not in nested]
         known = [{k: nan if v is None else v for k, v in record.items()} for record in records]
         return pd.DataFrame(known) if records else pd.DataFrame(columns=columns)
+
+    def costs(self) -> pd.DataFrame:
+        """Return what each trained run cost, one row per run: the fields of `RunCosts`."""
+        return costs_frame(self.report_data().runs if self.report_data else ())
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `to_frame` of `shareable` as CSV and return the path."""

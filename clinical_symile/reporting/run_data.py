@@ -1,7 +1,10 @@
 """Read what a report shows of runs from their folders: results, curves and analyses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
+
+import pandas as pd
 
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.tasks.classification import Classification
@@ -15,6 +18,7 @@ from clinical_symile.tracking.analysis_tables import (
     read_analysis,
     select_tasks,
 )
+from clinical_symile.tracking.costs import RunCosts
 from clinical_symile.tracking.disclosure import shareable, withheld_patterns, without_withheld
 from clinical_symile.tracking.results import Result, is_withheld
 from clinical_symile.tracking.run import Run
@@ -54,6 +58,16 @@ def _shareable(analysis: RunAnalysis, results: Sequence[Result]) -> RunAnalysis:
     """Leave out the analysis of what is withheld."""
     hidden = withheld_patterns(results)
     return RunAnalysis(**{name: shareable(rows, hidden) for name, rows in vars(analysis).items()})
+
+
+def costs_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return what runs cost, one row per run; what is not recorded is missing.
+
+    Args:
+        records: the `run.toml` of each run.
+    """
+    rows = [asdict(RunCosts.from_record(record)) for record in records]
+    return pd.DataFrame(rows, columns=[one.name for one in fields(RunCosts)])
 
 
 def task_table(task: Retrieval | Classification) -> dict[str, Any]:

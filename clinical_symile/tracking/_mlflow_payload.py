@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from clinical_symile.hashing import payload_digest
+from clinical_symile.tracking.costs import COSTS, RunCosts
 from clinical_symile.tracking.results import question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
@@ -21,6 +22,12 @@ KEY_TAG = "clinical_symile.key"
 # all. A name that ends in a slash stands for all names that begin with it.
 _CURVES = ("loss", "tuning/", "loss/", "gradient_norm", "learning_rate", "seconds")
 MOST_CURVES = 6
+# The costs that become tags, by their names there: they change with each evaluation.
+_COST_TAGS = (
+    *("parameters_used", "flops_per_sample", "flops_per_step", "training_s", "evaluation_s"),
+    *("training_processor_s", "training_peak_bytes", "training_peak_device_bytes"),
+    *("device", "energy_j"),
+)
 SOURCE_TAGS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
@@ -82,12 +89,26 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
     tags["trained_on"] = metadata.get("trained_on")
     tags["saw_labels"] = ", ".join(metadata.get("saw_labels", ()))
     tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
+    tags |= _cost_tags(run)
     if (commit := metadata.get("git_commit")) is not None:
         tags |= {"commit": commit, "mlflow.source.git.commit": commit}
     return {
         mlflow_name(key): str(value)[:TAG_LENGTH]
         for key, value in tags.items()
         if value not in (None, "")
+    }
+
+
+def _cost_tags(run: RunSnapshot) -> dict[str, str]:
+    """Return what a run cost, once its training has ended."""
+    if not is_complete(run):
+        return {}
+    costs = RunCosts.from_record(run.metadata)
+    found = {key: getattr(costs, key) for key in _COST_TAGS}
+    return {
+        f"cost.{key}": f"{value:.3f}" if isinstance(value, float) else str(value)
+        for key, value in found.items()
+        if value is not None
     }
 
 
@@ -166,6 +187,8 @@ def flatten_parameters(metadata: Mapping[str, Any], prefix: str = "") -> list[tu
     """Flatten `run.toml`, without what identifies the run or changes with time: that is a tag."""
     pairs = []
     for key, value in metadata.items():
+        if not prefix and key == COSTS:
+            continue
         if isinstance(value, Mapping):
             pairs += flatten_parameters(value, f"{prefix}{key}.")
         elif prefix or not (key in ("started", "finished", "git_commit") or "_digest" in key):

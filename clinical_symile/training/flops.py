@@ -1,11 +1,15 @@
 """Count the floating-point operations of a training step: its objective and its encoders."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -14,14 +18,36 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.training.learner import Learner
 
 _COUNTED_SAMPLES = 2
+# Products that are added to a tensor in place have the formulas of those that are not.
+_IN_PLACE = {
+    torch.ops.aten.addmm_: torch.ops.aten.addmm,
+    torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm,
+}
 
 
-class _Counter(TorchDispatchMode):
-    """Count operations like PyTorch's own counter, in total instead of by module."""
+class FlopCounter(TorchDispatchMode):
+    """Count operations like PyTorch's own counter, in total instead of by module.
 
-    def __init__(self) -> None:
+    Multiplications of matrices, convolutions and fused attention count, by PyTorch's formulas;
+    those that are added in place, which PyTorch's counter leaves out, count too. The operations run
+    as they would without the counter, on the same numbers.
+
+    Args:
+        parameters: those of which `parameters_read` says how many were read.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter] = ()):
         super().__init__()
         self.total = 0
+        self._unread: dict[int, list[int]] = defaultdict(list)
+        self._read = 0
+        for parameter in parameters:
+            self._unread[_place(parameter)].append(parameter.numel())
+
+    @property
+    def parameters_read(self) -> int:
+        """The number of values of the parameters that an operation has read."""
+        return self._read
 
     def __torch_dispatch__(
         self,
@@ -31,26 +57,58 @@ class _Counter(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         found = func(*args, **(kwargs or {}))
-        count: Callable[..., int] | None = flop_registry.get(func._overloadpacket)
+        kind = func._overloadpacket
+        count: Callable[..., int] | None = flop_registry.get(_IN_PLACE.get(kind, kind))
         if count is not None:
             self.total += count(*args, **(kwargs or {}), out_val=found)
+        if self._unread:
+            for value in tree_leaves((args, kwargs or {})):
+                if isinstance(value, Tensor):
+                    self._read += sum(self._unread.pop(_place(value), ()))
         return found
 
 
-def encoder_flops(learner: Learner, store: CohortStore, task: Pretraining) -> float:
-    """Count the operations of a step's encoders, forward and backward, on complete samples.
+def _place(tensor: Tensor) -> int:
+    """Return the place of a tensor's values in memory, which its views share."""
+    return tensor.untyped_storage().data_ptr()
 
-    Two samples are encoded and counted. The backward pass takes twice the operations of the
-    forward pass.
+
+@dataclass(frozen=True)
+class EncodingCount:
+    """What embedding a complete sample takes.
+
+    Attributes:
+        flops: floating-point operations of the forward pass.
+        parameters: the number of parameters that it reads.
+    """
+
+    flops: int
+    parameters: int
+
+
+def count_encoding(learner: Learner, store: CohortStore, task: Pretraining) -> EncodingCount:
+    """Count what embedding a complete sample takes, in evaluation mode, on the CPU.
+
+    Two samples of the tuning split are encoded. The state of the learner and of random generators
+    stays as it is.
     """
     rows = store.complete_rows("tuning", task.modalities)[:_COUNTED_SAMPLES]
     batch = load_batch(store, rows, modalities=task.modalities)
-    was_training = learner.model.training
+    training = [module for module in learner.model.modules() if module.training]
     learner.model.eval()
-    with torch.no_grad(), _Counter() as counter:
+    with torch.no_grad(), FlopCounter(learner.model.parameters()) as counter:
         learner.model(batch)
-    learner.model.train(was_training)
-    return 3.0 * counter.total * task.batch_size / len(rows)
+    for module in training:
+        module.training = True
+    return EncodingCount(counter.total // len(rows), counter.parameters_read)
+
+
+def encoder_flops(encoding: EncodingCount, task: Pretraining) -> float:
+    """Return the operations of a step's encoders, forward and backward, on complete samples.
+
+    The backward pass takes twice the operations of the forward pass.
+    """
+    return 3.0 * encoding.flops * task.batch_size
 
 
 def objective_flops_warning(
@@ -66,13 +124,13 @@ def objective_flops_warning(
     )
 
 
-def warn_about_flops(learner: Learner, store: CohortStore, task: Pretraining) -> None:
+def warn_about_flops(learner: Learner, encoding: EncodingCount, task: Pretraining) -> None:
     """Log a warning if the objective costs more than the encoders."""
     of_objective = learner.objective.flops(
         task.batch_size, modalities=len(task.modalities), dim=task.dim
     )
     if of_objective is None:
         return
-    text = objective_flops_warning(of_objective, encoder_flops(learner, store, task), task)
+    text = objective_flops_warning(of_objective, encoder_flops(encoding, task), task)
     if text:
         logging.getLogger(__name__).warning(text)

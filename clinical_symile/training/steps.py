@@ -13,13 +13,15 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch_orders import BatchOrder, batch_order
 from clinical_symile.data.loader import Batch, BatchLoader, open_loader
 from clinical_symile.data.side_information import SideInformation, build_side_information
-from clinical_symile.data.training_view import TrainingView, epoch_batches
+from clinical_symile.data.store import CohortStore
+from clinical_symile.data.training_view import TrainingView, build_training_view, epoch_batches
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume
-from clinical_symile.training.flops import warn_about_flops
+from clinical_symile.training.flops import EncodingCount, count_encoding, warn_about_flops
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.start import load_start
@@ -58,6 +60,8 @@ class Training:
         history: one entry per complete epoch.
         begun_anew: parts of the learner that the run of the task's `start` does not have; see
             `load_start`.
+        encoding: what embedding a sample takes; None for steps that are only measured, and in
+            processes other than the first.
     """
 
     task: Pretraining
@@ -74,6 +78,7 @@ class Training:
     augmentations: Mapping[str, Augmentation]
     history: list[dict[str, Any]]
     begun_anew: tuple[str, ...] = ()
+    encoding: EncodingCount | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -150,8 +155,10 @@ def set_up(
     resumes = run is not None and bool(run.history)
     anew = [] if task.start is None or resumes else load_start(learner, task)
     side = build_side_information(task, view, reads=learner.objective.reads)
+    encoding = None
     if run is not None and fabric.is_global_zero:
-        warn_about_flops(learner, view.store, task)
+        encoding = count_encoding(learner, view.store, task)
+        warn_about_flops(learner, encoding, task)
     on_gpu = fabric.device.type == "cuda"
     if on_gpu:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -181,7 +188,22 @@ def set_up(
         augmentations=augmentations,
         history=history,
         begun_anew=tuple(anew),
+        encoding=encoding,
     )
+
+
+def set_up_alone(task: Pretraining, store: CohortStore, *, seed: int, accelerator: str) -> Training:
+    """Set up a training on one device whose steps are only measured.
+
+    Raises:
+        DataError: as for `train`.
+        DefinitionError: as for `train`.
+    """
+    method = missing_modality_method(task.missing_modality)
+    view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
+    order = training_order(task, view, processes=1)
+    fabric = launch(task, accelerator, devices=1)
+    return set_up(task, view, order, None, fabric, seed=seed, dropout_rate=method.dropout_rate)
 
 
 def _begin_training(learner: Learner, task: Pretraining, view: TrainingView) -> None:

@@ -10,17 +10,12 @@ import torch
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.loader import prefetch
 from clinical_symile.data.store import CohortStore
-from clinical_symile.data.training_view import build_training_view
-from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.steps import (
     LeftOverError,
-    Training,
-    launch,
-    set_up,
+    set_up_alone,
     train_step,
     training_batches,
-    training_order,
 )
 
 
@@ -48,7 +43,7 @@ def time_training(
         DataError: as for `train`.
         DefinitionError: as for `train`.
     """
-    training = _set_up_alone(task, store, seed=seed, accelerator=accelerator)
+    training = set_up_alone(task, store, seed=seed, accelerator=accelerator)
     times = [time.perf_counter()]
     batches = prefetch(islice(training_batches(training, epoch=1), n_steps + 1))
     for step, (batch, generator) in enumerate(batches):
@@ -89,7 +84,7 @@ def deterministic_cost(
     """
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with deterministic_algorithms():  # also around plain steps: cuBLAS reads its setting once
-        training = _set_up_alone(task, store, seed=seed, accelerator=accelerator)
+        training = set_up_alone(task, store, seed=seed, accelerator=accelerator)
         batches = prefetch(islice(training_batches(training, epoch=1), 2 * n_steps + 2))
         for step, (batch, generator) in enumerate(batches):
             fixed = step % 2 == 0
@@ -101,14 +96,3 @@ def deterministic_cost(
     if len(seconds[False]) < 3:
         return None
     return round(float(np.median(seconds[True][1:]) / np.median(seconds[False][1:])), 2)
-
-
-def _set_up_alone(
-    task: Pretraining, store: CohortStore, *, seed: int, accelerator: str
-) -> Training:
-    """Set up a training on one device whose steps are only measured."""
-    method = missing_modality_method(task.missing_modality)
-    view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
-    order = training_order(task, view, processes=1)
-    fabric = launch(task, accelerator, devices=1)
-    return set_up(task, view, order, None, fabric, seed=seed, dropout_rate=method.dropout_rate)

@@ -23,9 +23,11 @@ from clinical_symile.formatting import format_parts
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.costs import COSTS
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import save_epoch
+from clinical_symile.training.costs import TrainingCosts, count_step_alone
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
 from clinical_symile.training.run_record import read_or_new_record
@@ -98,13 +100,17 @@ def train(
             record |= {} if cost is None else {"deterministic_cost": cost}
         record |= {"pairing": format_parts(view.pairing)} if view.pairing else {}
         with deterministic_algorithms(deterministic):
+            flops = None
+            if task.compile and devices == 1 and not run.history:
+                flops = count_step_alone(task, store, seed=seed, accelerator=accelerator)
             fabric = launch(task, accelerator, devices)
+            costs = TrainingCosts(fabric, record.get(COSTS, {}), flops_per_step=flops)
             training = set_up(
                 task, view, order, run, fabric, seed=seed, dropout_rate=method.dropout_rate
             )
             if training.begun_anew:
                 record |= {"start": {**record["start"], "new": list(training.begun_anew)}}
-            _train_epochs(training, run, record, on_epoch=on_epoch, progress=progress)
+            _train_epochs(training, run, record, costs, on_epoch=on_epoch, progress=progress)
     return run
 
 
@@ -112,6 +118,7 @@ def _train_epochs(
     training: Training,
     run: Run,
     record: Mapping[str, Any],
+    costs: TrainingCosts,
     *,
     on_epoch: Callable[[Run], object],
     progress: Callable[[int, int], None],
@@ -119,23 +126,31 @@ def _train_epochs(
     """Train the epochs that are left, and write each."""
     task, fabric = training.task, training.fabric
     for epoch in range(len(training.history) + 1, task.epochs + 1):
-        training.history.append(_train_epoch(training, epoch, progress))
+        training.history.append(_train_epoch(training, costs, epoch, progress))
+        spent = costs.table(training)
         if fabric.is_global_zero:
-            run.write_metadata(record)  # only now: a run that fails at once leaves no folder
+            run.write_metadata(
+                {**record, COSTS: spent}
+            )  # only now: a run that fails at once leaves no folder
             if not (run.path / INPUTS_FILE).is_file():
                 write_inputs(run.path, training.view.store)
             write_summary(run.path, training.view.store)
             is_best = _is_best(training.history, task)
             save_epoch(run, training.learner, training.optimiser, training.history, best=is_best)
-            on_epoch(run)
+            with costs.pause():
+                on_epoch(run)
         fabric.barrier()
+    spent = costs.table(training)
     if fabric.is_global_zero:
-        run.write_metadata({**record, "finished": now()})
+        run.write_metadata({**record, "finished": now(), COSTS: spent})
     _end_other_processes(fabric)
 
 
 def _train_epoch(
-    training: Training, epoch: int, progress: Callable[[int, int], None]
+    training: Training,
+    costs: TrainingCosts,
+    epoch: int,
+    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Run the steps of an epoch and return its entry of the history."""
     task, started = training.task, time.perf_counter()
@@ -145,7 +160,8 @@ def _train_epoch(
         prefetch(training_batches(training, epoch=epoch)), start=first
     ):
         try:
-            found.append(train_step(training, batch, generator, epoch=epoch, step=step))
+            with costs.count_step():
+                found.append(train_step(training, batch, generator, epoch=epoch, step=step))
         except LeftOverError as error:
             left_over, reason = left_over + len(batch.rows), error
         progress(step + 1, training.steps)

@@ -14,6 +14,7 @@ from clinical_symile.reporting.file_export import (
 )
 from clinical_symile.reporting.results import Results
 from clinical_symile.tracking.results import write_rows
+from clinical_symile.tracking.run import Run
 from tests.reporting.test_results import COMPARISON, LESS, OTHER_METRIC, OTHER_RUN, RESULT, TASKS
 
 RESULTS = Results((RESULT, OTHER_METRIC, OTHER_RUN, LESS), tasks=TASKS)
@@ -40,6 +41,14 @@ def test_csv_holds_every_result_and_every_row_of_each_table(folder: Path, tmp_pa
     assert len(pd.read_csv(into / "results.csv")) == len(RESULTS.rows)
     lines = (folder / "losses.jsonl").read_text().splitlines()
     assert len(pd.read_csv(into / "losses.csv")) == len(lines)
+
+
+def test_csv_holds_what_each_trained_run_cost(folder: Path, tmp_path: Path):
+    record = {"name": "symile-0", "task": "pretraining/symile", "costs": {"parameters_used": 7}}
+    Run(folder).write_metadata(record)
+    written = export_tables(folder, RESULTS, into=tmp_path, form="csv")
+    assert [path.name for path in written] == ["results.csv", "costs.csv", "losses.csv"]
+    assert pd.read_csv(tmp_path / "costs.csv")["parameters_used"].tolist() == [7]
 
 
 def test_latex_holds_primary_results_alone(folder: Path, tmp_path: Path):

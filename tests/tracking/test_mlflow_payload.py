@@ -12,6 +12,7 @@ from mlflow.utils.validation import _validate_metric_name
 from clinical_symile.tracking._mlflow_payload import (
     NAME_LENGTH,
     curve_names,
+    flatten_parameters,
     history_points,
     mlflow_name,
     run_tags,
@@ -109,6 +110,29 @@ def test_tags_say_the_role_of_a_run(metadata: dict[str, Any], tags: dict[str, st
     found = run_tags(snapshot_of(RESULT, metadata=metadata))
     named = ("role", "method", "objective", "missing_modality", "trained_with")
     assert {name: found[name] for name in named if name in found} == tags
+
+
+def test_costs_are_tags_once_the_training_has_ended_and_never_parameters():
+    costs = {
+        "device": "NVIDIA H200",
+        "parameters_used": 1234,
+        "training": {"wall_s": 2.0625, "peak_memory_bytes": 5, "energy_missing": "no driver"},
+        "evaluation": {"retrieval/a": {"wall_s": 1.5}, "retrieval/b": {"wall_s": 2.0}},
+    }
+    training = {**RECORD, "costs": costs}
+    finished = {**training, "finished": "2026-03-01T10:05:00+00:00"}
+    assert flatten_parameters(finished) == flatten_parameters(RECORD)
+    found = [run_tags(snapshot_of(RESULT, metadata=one)) for one in (training, finished)]
+    assert [{k: v for k, v in one.items() if k.startswith("cost.")} for one in found] == [
+        {},
+        {
+            "cost.device": "NVIDIA H200",
+            "cost.parameters_used": "1234",
+            "cost.training_s": "2.062",
+            "cost.training_peak_bytes": "5",
+            "cost.evaluation_s": "3.500",
+        },
+    ]
 
 
 def test_the_terms_of_a_loss_are_curves_within_the_limit_of_six():
