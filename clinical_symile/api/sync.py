@@ -27,6 +27,7 @@ def sync_mlflow(
     nest_tasks: bool = False,
     log_model: bool = False,
     register: str | None = None,
+    system_metrics: bool = False,
 ) -> SyncResult:
     """Copy a run's record, curves and results to MLflow; the run's folder stays the record.
 
@@ -39,6 +40,8 @@ def sync_mlflow(
         log_model: also log the run's encoders as a model, with a signature and an example of random
             numbers.
         register: also register that model under this name.
+        system_metrics: also send processor, memory and GPUs of each epoch, from the run's record.
+            Later syncs keep them up to date.
 
     Returns:
         Where the copy is, or why there is none.
@@ -52,12 +55,14 @@ def sync_mlflow(
     """
     found = as_run(run)
     if not log_model and register is None:
-        return sync_run(found, uri=uri, nest_tasks=nest_tasks)
+        return sync_run(found, uri=uri, nest_tasks=nest_tasks, system_metrics=system_metrics)
     from clinical_symile.training.served_model import write_served_model  # loads PyTorch
 
     with TemporaryDirectory() as folder:
         model = replace(write_served_model(found, Path(folder)), register=register)
-        return sync_run(found, uri=uri, nest_tasks=nest_tasks, model=model)
+        return sync_run(
+            found, uri=uri, nest_tasks=nest_tasks, model=model, system_metrics=system_metrics
+        )
 
 
 def sync_folders(
@@ -67,6 +72,7 @@ def sync_folders(
     nest_tasks: bool = False,
     log_model: bool = False,
     register: str | None = None,
+    system_metrics: bool = False,
     on_result: Callable[[SyncResult], object] = lambda result: None,
 ) -> list[SyncResult]:
     """Copy runs, the runs of benchmarks and all runs of a folder to MLflow.
@@ -78,6 +84,7 @@ def sync_folders(
         nest_tasks: also make a nested run for each task; see `sync_mlflow`.
         log_model: also log the model of each trained run; see `sync_mlflow`.
         register: also register each model under this name.
+        system_metrics: also send the system metrics of each run; see `sync_mlflow`.
         on_result: called with the result of each run.
 
     Returns:
@@ -92,7 +99,7 @@ def sync_folders(
         synced = []
         for run, place in runs:
             model: dict[str, Any] = {"log_model": log_model, "register": register}
-            named = model if run.is_trained else {}
+            named = {"system_metrics": system_metrics, **(model if run.is_trained else {})}
             synced.append(sync_mlflow(run, uri=uri or place, nest_tasks=nest_tasks, **named))
             on_result(synced[-1])
         if (folder / BENCHMARK_FILE).is_file() and not any(one.problem for one in synced):

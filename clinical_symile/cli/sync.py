@@ -24,6 +24,11 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
         help="also make a nested run for each task, with all its numbers as metrics",
     )
     parser.add_argument(
+        "--system-metrics",
+        action="store_true",
+        help="also send processor, memory and GPUs of each epoch of training",
+    )
+    parser.add_argument(
         "--log-model",
         action="store_true",
         help="also log the encoders of each trained run as a model that MLflow loads",
@@ -44,6 +49,7 @@ def run_sync(options: argparse.Namespace) -> int:
         nest_tasks=options.nest_tasks,
         log_model=options.log_model,
         register=options.register,
+        system_metrics=options.system_metrics,
         on_result=lambda result: show_sent(result, CONSOLE),
     )
     copied = [result for result in results if result.problem is None]

@@ -28,6 +28,8 @@ else:  # MLflow takes seconds to load: only a sync loads it
 PARENT_TAG = "mlflow.parentRunId"
 # Set where nested runs of tasks were asked for: later syncs keep them up to date.
 NESTS_TASKS_TAG = "mlflow.clinical_symile.nested_tasks"
+# Set where system metrics were asked for, likewise.
+SYSTEM_METRICS_TAG = "mlflow.clinical_symile.system_metrics"
 # The most that MLflow accepts in one call.
 _PARAMETERS_PER_CALL = 90
 _METRICS_PER_CALL = 900
@@ -37,7 +39,7 @@ _NO_SOURCE = "not recorded"
 # The tags of a nested copy, which copies of version 0.2.0 and earlier do not mark as a sync's.
 _TASK_TAGS = (KEY_TAG, PARENT_TAG, "cohort", "run", "task", "split", "digest")
 # Set after a copy was made, so that a new one takes them from the earlier one.
-_KEPT_TAGS = (NESTS_TASKS_TAG, PARENT_TAG)
+_KEPT_TAGS = (NESTS_TASKS_TAG, SYSTEM_METRICS_TAG, PARENT_TAG)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from clinical_symile.hashing import payload_digest
-from clinical_symile.tracking.costs import COSTS, RunCosts
+from clinical_symile.tracking.costs import COSTS, EPOCHS, RunCosts
 from clinical_symile.tracking.results import question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
@@ -28,6 +28,13 @@ _COST_TAGS = (
     *("training_processor_s", "training_peak_bytes", "training_peak_device_bytes"),
     *("device", "energy_j"),
 )
+# The curves that MLflow shows as system metrics, and the lists of `costs.epochs` that they divide.
+_SYSTEM_CURVES = {
+    "system/process_cpu_percent": ("processor_s", "wall_s", 100.0),
+    "system/process_memory_peak_megabytes": ("peak_memory_bytes", None, 1e-6),
+    "system/gpu_memory_peak_megabytes": ("peak_device_memory_bytes", None, 1e-6),
+    "system/gpu_power_watts": ("energy_j", "wall_s", 1.0),
+}
 SOURCE_TAGS = {"mlflow.source.name": "clinical-symile", "mlflow.source.type": "LOCAL"}
 
 
@@ -160,6 +167,33 @@ def history_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, int | floa
                 (mlflow_name(key), value, at, step) for key, value in line.items() if key in curves
             ]
     return points
+
+
+def system_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, float, int, int]]:
+    """Return name, value, time in milliseconds and step of the system metrics of each epoch.
+
+    They are those of the process and its GPUs: means of the epoch, and the peak of memory so far.
+
+    Args:
+        run: the run.
+        skip: number of epochs to leave out at the beginning.
+    """
+    RunCosts.from_record(run.metadata)  # refuses lists of another form
+    lists, points, seconds = run.metadata.get(COSTS, {}).get(EPOCHS, {}), [], 0.0
+    for number, line in enumerate(run.history):
+        seconds += line.get("seconds", 0.0)
+        step, at = int(line.get("step", number + 1)), started_ms(run) + int(1000 * seconds)
+        spent = {key: values[number] for key, values in lists.items() if number < len(values)}
+        for name, (key, divisor, factor) in _SYSTEM_CURVES.items():
+            total = 1.0 if divisor is None else spent.get(divisor, 0.0)
+            if number >= skip and key in spent and total > 0:
+                points.append((name, factor * spent[key] / total, at, step))
+    return points
+
+
+def system_names(run: RunSnapshot) -> frozenset[str]:
+    """Return the names of the system metrics of a run."""
+    return frozenset(name for name, *_ in system_points(run, skip=0))
 
 
 def curve_names(run: RunSnapshot) -> frozenset[str]:

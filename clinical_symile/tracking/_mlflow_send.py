@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_copies import (
     NESTS_TASKS_TAG,
+    SYSTEM_METRICS_TAG,
     CopyContent,
     bring_up_to_date,
     nested_copies,
@@ -29,6 +30,8 @@ from clinical_symile.tracking._mlflow_payload import (
     last_ms,
     run_tags,
     started_ms,
+    system_names,
+    system_points,
 )
 from clinical_symile.tracking._mlflow_results import (
     headline_metrics,
@@ -70,6 +73,7 @@ class SyncRequest:
         is_training: True if this process trains the run right now.
         nest_tasks: True to make a nested run for each task; False to do as the last sync did.
         model: the run's model, to be logged; None to log none.
+        system_metrics: True to send those of each epoch; False to do as the last sync did.
     """
 
     run: Run
@@ -79,6 +83,7 @@ class SyncRequest:
     is_training: bool
     nest_tasks: bool = False
     model: ModelFiles | None = None
+    system_metrics: bool = False
 
 
 def send_run(
@@ -108,6 +113,10 @@ def send_run(
     kept, problem = sent_state(copy), None
     words = ["a new run"] if is_new else []
     words += _send_history(client, copy, snapshot, kept)
+    if sync.system_metrics:
+        send_tags(client, copy, {SYSTEM_METRICS_TAG: "true"})
+    if sync.system_metrics or SYSTEM_METRICS_TAG in copy.data.tags:
+        words += _send_system_metrics(client, copy, snapshot, kept)
     if sync.nest_tasks:
         send_tags(client, copy, {NESTS_TASKS_TAG: "true"})
     is_nested = sync.nest_tasks or NESTS_TASKS_TAG in copy.data.tags
@@ -128,7 +137,7 @@ def _content(run: RunSnapshot) -> CopyContent:
         start_ms=started_ms(run),
         tags=run_tags(run),
         parameters=dict(flatten_parameters(run.metadata)),
-        metrics=curve_names(run) | frozenset(headline_metrics(run)),
+        metrics=curve_names(run) | frozenset(headline_metrics(run)) | system_names(run),
         dataset=dataset_of(run),
     )
 
@@ -158,6 +167,19 @@ def _send_history(
     sent |= {"lines": str(len(run.history)), "history": payload_digest(json.dumps(run.history))}
     send_metrics(client, copy, points, sent_tag(sent))
     return [_counted(len(run.history) - skip, "epoch")]
+
+
+def _send_system_metrics(
+    client: MlflowClient, copy: Copy, run: RunSnapshot, sent: dict[str, str]
+) -> list[str]:
+    """Send the system metrics of epochs that were not sent before; return how many, in words."""
+    skip = int(sent.get("system", 0))
+    points = system_points(run, skip=skip)
+    if not points:
+        return []
+    sent |= {"system": str(len(run.history))}
+    send_metrics(client, copy, points, sent_tag(sent))
+    return [f"system metrics of {_counted(len(run.history) - skip, 'epoch')}"]
 
 
 def _send_results(

@@ -21,10 +21,14 @@ COSTS = "costs"
 """The table of `run.toml`."""
 TRAINING, EMBEDDING, EVALUATION = "training", "embedding", "evaluation"
 """The tables in it; `evaluation` has one for each task."""
+EPOCHS = "epochs"
+"""A table of lists with a number for each epoch of the training."""
 
 _ABOUT, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _PEAK = re.compile(r"^VmHWM:\s*(\d+) kB$", re.MULTILINE)
 _NUMBER, _COUNT = int | float | None, int | None
+_SUMS = ("wall_s", "processor_s", "energy_j")
+_PEAKS = ("peak_memory_bytes", "peak_device_memory_bytes")
 _SPENT: Mapping[str, Any] = {
     **dict.fromkeys(("wall_s", "processor_s", "energy_j"), _NUMBER),
     **dict.fromkeys(("peak_memory_bytes", "peak_device_memory_bytes", "sessions"), _COUNT),
@@ -35,6 +39,7 @@ _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("flops_per_step", "flops_per_sample", "devices", "threads"), _COUNT),
     "device": str | None,
     **dict.fromkeys((TRAINING, EMBEDDING, EVALUATION), dict[str, Any] | None),
+    EPOCHS: dict[str, list[int | float]] | None,
 }
 
 
@@ -128,14 +133,34 @@ def add_costs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
     if not before:
         return {**now, "sessions": 1}
     made: dict[str, Any] = {"sessions": before.get("sessions", 1) + 1}
-    for key in ("wall_s", "processor_s", "energy_j"):
+    for key in _SUMS:
         if key in before and key in now:
             made[key] = _rounded(before[key] + now[key])
-    for key in ("peak_memory_bytes", "peak_device_memory_bytes"):
+    for key in _PEAKS:
         if found := [one[key] for one in (before, now) if key in one]:
             made[key] = max(found)
     words = {key: text for one in (before, now) for key, text in one.items() if key not in made}
     return made | {key: text for key, text in words.items() if isinstance(text, str)}
+
+
+def add_epoch(
+    epochs: Mapping[str, list[Any]], before: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Add what an epoch spent to the lists of the epochs: its times and energy, the peaks so far.
+
+    Args:
+        epochs: the lists of the earlier epochs; a number that one of them lacks has no list.
+        before: what the session had spent before the epoch; empty at its start.
+        now: what it has spent after the epoch.
+    """
+    number = max(map(len, epochs.values()), default=0)
+    spent = {key: _rounded(now[key] - before.get(key, 0.0)) for key in _SUMS if key in now}
+    spent |= {key: now[key] for key in _PEAKS if key in now}
+    return {
+        key: [*epochs.get(key, []), value]
+        for key, value in spent.items()
+        if len(epochs.get(key, [])) == number
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,7 @@ def sync_run(
     folder: Path | None = None,
     nest_tasks: bool = False,
     model: ModelFiles | None = None,
+    system_metrics: bool = False,
 ) -> SyncResult:
     """Bring MLflow up to date with a run's folder.
 
@@ -106,6 +107,7 @@ def sync_run(
         nest_tasks: also make a nested run for each task, with its numbers as metrics. Later syncs
             keep them up to date.
         model: the run's model, to be logged beside it; None to log none.
+        system_metrics: also send processor and memory of each epoch, as later syncs then do.
 
     Raises:
         DataError: the folder does not hold a run. What MLflow cannot do is returned instead.
@@ -120,7 +122,10 @@ def sync_run(
             lock_folder(run.path, notify=lambda _: None, wait_s=_BUSY_TIMEOUT_S) as is_training,
             _quiet_mlflow(uri),
         ):
-            return _sync(SyncRequest(run, cohort, uri, folder, is_training, nest_tasks, model))
+            request = SyncRequest(
+                run, cohort, uri, folder, is_training, nest_tasks, model, system_metrics
+            )
+            return _sync(request)
     except (KeyboardInterrupt, ClinicalSymileError):
         raise
     except BaseException as error:  # even SystemExit of a driver: the run goes on

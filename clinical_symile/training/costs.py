@@ -15,7 +15,15 @@ from lightning_fabric import Fabric
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.loader import prefetch
 from clinical_symile.data.store import CohortStore
-from clinical_symile.tracking.costs import EMBEDDING, EVALUATION, TRAINING, CostMeter, add_costs
+from clinical_symile.tracking.costs import (
+    EMBEDDING,
+    EPOCHS,
+    EVALUATION,
+    TRAINING,
+    CostMeter,
+    add_costs,
+    add_epoch,
+)
 from clinical_symile.tracking.provenance import processor
 from clinical_symile.training.flops import FlopCounter
 from clinical_symile.training.gpu_energy import GpuEnergy
@@ -36,15 +44,23 @@ class TrainingCosts:
     Args:
         fabric: the processes and their devices.
         before: the table `[costs]` of earlier sessions; empty for none.
+        epochs: the number of epochs that these have written.
         flops_per_step: the operations of a step; None to count those of the next one.
     """
 
     def __init__(
-        self, fabric: Fabric, before: Mapping[str, Any], *, flops_per_step: int | None = None
+        self,
+        fabric: Fabric,
+        before: Mapping[str, Any],
+        *,
+        epochs: int = 0,
+        flops_per_step: int | None = None,
     ):
         self._fabric, self._before = fabric, before
         self._flops = before.get(_STEP, flops_per_step)
         self._is_counted = self._flops is not None
+        self._epochs = {key: list(one[:epochs]) for key, one in before.get(EPOCHS, {}).items()}
+        self._spent: dict[str, Any] = {}
         self._gpu = GpuEnergy(fabric.device)
         if fabric.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(fabric.device)
@@ -64,6 +80,12 @@ class TrainingCosts:
             yield
         self._flops = counter.total
 
+    def end_epoch(self) -> None:
+        """Add what the epoch spent; every process must call this together."""
+        spent = self._of_all_processes()
+        self._epochs = add_epoch(self._epochs, self._spent, spent)
+        self._spent = spent
+
     def table(self, training: Training) -> dict[str, Any]:
         """Return the table `[costs]`; every process must call this together."""
         spent = self._of_all_processes()
@@ -78,6 +100,7 @@ class TrainingCosts:
             "parameters_trained": sum(size for size, is_trained in sizes if is_trained),
             **({} if self._flops is None else {_STEP: spent.pop(_STEP)}),
             TRAINING: add_costs(self._before.get(TRAINING, {}), spent),
+            **({EPOCHS: self._epochs} if self._epochs else {}),
         }
         if training.encoding is not None:
             made["parameters_used"] = training.encoding.parameters

@@ -104,7 +104,9 @@ def train(
             if task.compile and devices == 1 and not run.history:
                 flops = count_step_alone(task, store, seed=seed, accelerator=accelerator)
             fabric = launch(task, accelerator, devices)
-            costs = TrainingCosts(fabric, record.get(COSTS, {}), flops_per_step=flops)
+            costs = TrainingCosts(
+                fabric, record.get(COSTS, {}), epochs=len(run.history), flops_per_step=flops
+            )
             training = set_up(
                 task, view, order, run, fabric, seed=seed, dropout_rate=method.dropout_rate
             )
@@ -127,11 +129,11 @@ def _train_epochs(
     task, fabric = training.task, training.fabric
     for epoch in range(len(training.history) + 1, task.epochs + 1):
         training.history.append(_train_epoch(training, costs, epoch, progress))
+        costs.end_epoch()
         spent = costs.table(training)
         if fabric.is_global_zero:
-            run.write_metadata(
-                {**record, COSTS: spent}
-            )  # only now: a run that fails at once leaves no folder
+            # Only now: a run that fails at once leaves no folder.
+            run.write_metadata({**record, COSTS: spent})
             if not (run.path / INPUTS_FILE).is_file():
                 write_inputs(run.path, training.view.store)
             write_summary(run.path, training.view.store)

@@ -9,7 +9,13 @@ import pytest
 
 from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder
-from clinical_symile.tracking.costs import CostMeter, RunCosts, add_costs, evaluation_costs
+from clinical_symile.tracking.costs import (
+    CostMeter,
+    RunCosts,
+    add_costs,
+    add_epoch,
+    evaluation_costs,
+)
 from clinical_symile.tracking.run import Run
 
 MB = 1 << 20
@@ -72,6 +78,18 @@ def test_energy_that_a_session_lacks_is_unknown_for_all() -> None:
     for pair in ((known, lacking), (lacking, known)):
         made = add_costs({**pair[0], "sessions": 1}, pair[1])
         assert made == {"wall_s": 2.0, "energy_missing": "no driver", "sessions": 2}
+
+
+def test_an_epoch_has_what_it_spent_and_the_peak_so_far() -> None:
+    first = {"wall_s": 2.0, "processor_s": 3.0, "peak_memory_bytes": 5, "energy_j": 40.0}
+    second = {"wall_s": 5.5, "processor_s": 9.0, "peak_memory_bytes": 7}
+    one = add_epoch({}, {}, first)
+    assert one == {key: [value] for key, value in first.items()}
+    assert add_epoch(one, first, second) == {
+        "wall_s": [2.0, 3.5],
+        "processor_s": [3.0, 6.0],
+        "peak_memory_bytes": [5, 7],
+    }
 
 
 def _run(folder: Path) -> Run:

@@ -850,6 +850,33 @@ def test_a_database_that_is_removed_during_training_is_made_again_with_everythin
         (tmp_path / "mlflow.db").unlink()
 
 
+def test_system_metrics_are_sent_where_they_are_asked_for_and_then_kept_up_to_date(
+    tmp_path: Path, database: str
+):
+    from mlflow.tracking import MlflowClient
+
+    def costs(epochs: int) -> dict[str, Any]:
+        spent = {"wall_s": [2.0] * epochs, "processor_s": [3.0] * epochs}
+        return {"training": {"wall_s": 2.0 * epochs}, "epochs": spent}
+
+    folder, name = tmp_path / "symile-0", "system/process_cpu_percent"
+    with lock_folder(write_run(folder, epochs=2, finished=False, costs=costs(2))):
+        plain = sync_run(Run(folder), uri=database)
+        assert name not in parent_of(database).data.metrics
+        sent = sync_run(Run(folder), uri=database, system_metrics=True)
+        assert sent.sent == ("system metrics of 2 epochs",)
+        assert sync_run(Run(folder), uri=database).sent == ()
+        write_run(folder, epochs=3, finished=False, costs=costs(3))
+        assert "system metrics of 1 epoch" in sync_run(Run(folder), uri=database).sent
+    write_run(folder, costs=costs(3))
+    assert sync_run(Run(folder), uri=database).run_id == plain.run_id
+    copy = parent_of(database)
+    assert copy.data.metrics[name] == 150.0
+    assert copy.data.tags["cost.training_s"] == "6.000"
+    assert not [key for key in copy.data.params if key.startswith("costs")]
+    assert len(MlflowClient(database).get_metric_history(copy.info.run_id, name)) == 3
+
+
 @pytest.mark.slow
 def test_runs_that_are_synced_at_once_into_a_new_database_all_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from clinical_symile.tracking._mlflow_payload import (
     history_points,
     mlflow_name,
     run_tags,
+    system_points,
 )
 from tests.helpers.mlflow_runs import RECORD, RESULT, snapshot_of
 
@@ -133,6 +134,20 @@ def test_costs_are_tags_once_the_training_has_ended_and_never_parameters():
             "cost.evaluation_s": "3.500",
         },
     ]
+
+
+def test_system_metrics_are_the_mean_of_each_epoch_and_the_peak_so_far():
+    epochs = {"wall_s": [2.0, 4.0], "processor_s": [3.0, 4.0], "peak_memory_bytes": [5e6, 7e6]}
+    metadata = {**RECORD, "costs": {"epochs": epochs}}
+    history = [{"step": 12, "seconds": 1.0}, {"step": 24, "seconds": 1.0}, {"step": 36}]
+    run = replace(snapshot_of(RESULT, metadata=metadata), history=history)
+    cpu, memory = "system/process_cpu_percent", "system/process_memory_peak_megabytes"
+    assert [(name, value, step) for name, value, _, step in system_points(run, skip=0)] == [
+        *[(cpu, 150.0, 12), (memory, 5.0, 12)],
+        *[(cpu, 100.0, 24), (memory, 7.0, 24)],
+    ]
+    assert [point[3] for point in system_points(run, skip=1)] == [24, 24]
+    assert system_points(replace(run, metadata=RECORD), skip=0) == []
 
 
 def test_the_terms_of_a_loss_are_curves_within_the_limit_of_six():

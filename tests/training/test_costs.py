@@ -114,6 +114,11 @@ def test_a_resumed_training_adds_its_sessions_up(
     seconds = sum(epoch["seconds"] for epoch in run.history)
     assert both["training"]["wall_s"] >= seconds
     assert both["flops_per_step"] == first["flops_per_step"]
+    epochs = both["epochs"]
+    assert epochs["wall_s"][:1] == first["epochs"]["wall_s"]
+    for key in ("wall_s", "processor_s", "peak_memory_bytes"):
+        assert len(epochs[key]) == len(run.history) == 2
+    assert sum(epochs["wall_s"]) == pytest.approx(both["training"]["wall_s"], abs=5.0)
 
 
 def test_a_training_on_a_processor_says_why_it_has_no_energy(trained: Run) -> None:
