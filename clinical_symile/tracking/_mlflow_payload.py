@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from clinical_symile.hashing import payload_digest
-from clinical_symile.tracking.costs import COSTS, EPOCHS, RunCosts
+from clinical_symile.tracking.costs import COSTS, EPOCH_COSTS, RunCosts
 from clinical_symile.tracking.results import question_digest
 from clinical_symile.tracking.snapshot import RunSnapshot
 
@@ -179,7 +179,7 @@ def system_points(run: RunSnapshot, *, skip: int) -> list[tuple[str, float, int,
         skip: number of epochs to leave out at the beginning.
     """
     RunCosts.from_record(run.metadata)  # refuses lists of another form
-    lists, points, seconds = run.metadata.get(COSTS, {}).get(EPOCHS, {}), [], 0.0
+    lists, points, seconds = run.metadata.get(COSTS, {}).get(EPOCH_COSTS, {}), [], 0.0
     for number, line in enumerate(run.history):
         seconds += line.get("seconds", 0.0)
         step, at = int(line.get("step", number + 1)), started_ms(run) + int(1000 * seconds)

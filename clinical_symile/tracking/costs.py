@@ -3,6 +3,7 @@
 The table `[costs]` of `run.toml` has it. No digest, comparison or selection reads it.
 """
 
+import os
 import re
 import resource
 import sys
@@ -19,9 +20,9 @@ from clinical_symile.tracking.run import Run
 
 COSTS = "costs"
 """The table of `run.toml`."""
-TRAINING, EMBEDDING, EVALUATION = "training", "embedding", "evaluation"
+TRAINING_COSTS, EMBEDDING_COSTS, EVALUATION_COSTS = "training", "embedding", "evaluation"
 """The tables in it; `evaluation` has one for each task."""
-EPOCHS = "epochs"
+EPOCH_COSTS = "epochs"
 """A table of lists with a number for each epoch of the training."""
 
 _ABOUT, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -38,8 +39,8 @@ _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("parameters", "parameters_trained", "parameters_used"), _COUNT),
     **dict.fromkeys(("flops_per_step", "flops_per_sample", "devices", "threads"), _COUNT),
     "device": str | None,
-    **dict.fromkeys((TRAINING, EMBEDDING, EVALUATION), dict[str, Any] | None),
-    EPOCHS: dict[str, list[int | float]] | None,
+    **dict.fromkeys((TRAINING_COSTS, EMBEDDING_COSTS, EVALUATION_COSTS), dict[str, Any] | None),
+    EPOCH_COSTS: dict[str, list[int | float]] | None,
 }
 
 
@@ -115,9 +116,9 @@ def evaluation_costs(run: Run, task: str | None) -> Iterator[None]:
     record = run.metadata
     costs = dict(record.get(COSTS, {}))
     if task is None:
-        costs[EMBEDDING] = spent
+        costs[EMBEDDING_COSTS] = spent
     else:
-        costs[EVALUATION] = {**costs.get(EVALUATION, {}), task: spent}
+        costs[EVALUATION_COSTS] = {**costs.get(EVALUATION_COSTS, {}), task: spent}
     run.write_metadata({**record, COSTS: costs})
 
 
@@ -165,7 +166,7 @@ def add_epoch(
 
 @dataclass(frozen=True, kw_only=True)
 class RunCosts:
-    """What a run cost, as its record has it; None for what is not recorded.
+    """The costs of a run, as its record has them; None for what is not recorded.
 
     Attributes:
         run: the run's name.
@@ -219,8 +220,11 @@ class RunCosts:
         """
         name, costs = str(record.get("name", "")), record.get(COSTS, {})
         _check(costs, name)
-        training, evaluation = costs.get(TRAINING, {}), costs.get(EVALUATION, {})
-        parts = [*([costs[EMBEDDING]] if EMBEDDING in costs else []), *evaluation.values()]
+        training, evaluation = costs.get(TRAINING_COSTS, {}), costs.get(EVALUATION_COSTS, {})
+        parts = [
+            *([costs[EMBEDDING_COSTS]] if EMBEDDING_COSTS in costs else []),
+            *evaluation.values(),
+        ]
         about = ("device", "devices", "flops_per_sample", "flops_per_step")
         sizes = ("parameters", "parameters_trained", "parameters_used")
         return cls(
@@ -260,10 +264,10 @@ def _check(costs: Any, name: str) -> None:
     """
     problems = ["is no table"] if not isinstance(costs, dict) else wrong_fields(costs, _TYPES)
     tables = costs if isinstance(costs, dict) else {}
-    parts = {key: tables[key] for key in (TRAINING, EMBEDDING) if key in tables}
-    evaluation = tables.get(EVALUATION)
+    parts = {key: tables[key] for key in (TRAINING_COSTS, EMBEDDING_COSTS) if key in tables}
+    evaluation = tables.get(EVALUATION_COSTS)
     if isinstance(evaluation, dict):
-        parts |= {f"{EVALUATION}.{task}": part for task, part in evaluation.items()}
+        parts |= {f"{EVALUATION_COSTS}.{task}": part for task, part in evaluation.items()}
     for place, part in parts.items():
         found = wrong_fields(part, _SPENT) if isinstance(part, dict) else ["is no table"]
         problems += [f"{place}: {one}" for one in found]
@@ -277,9 +281,15 @@ def _check(costs: Any, name: str) -> None:
 def _forget_peak() -> bool:
     """Let the peak of this process's memory begin anew; return whether the system can."""
     try:
-        _RESET.write_text("5", encoding="ascii")
+        switch = os.open(_RESET, os.O_WRONLY)  # no file: a switch of the kernel
     except OSError:
         return False
+    try:
+        os.write(switch, b"5")
+    except OSError:
+        return False
+    finally:
+        os.close(switch)
     return _kept_peak() is not None
 
 

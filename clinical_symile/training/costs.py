@@ -16,10 +16,10 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.loader import prefetch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.tracking.costs import (
-    EMBEDDING,
-    EPOCHS,
-    EVALUATION,
-    TRAINING,
+    EMBEDDING_COSTS,
+    EPOCH_COSTS,
+    EVALUATION_COSTS,
+    TRAINING_COSTS,
     CostMeter,
     add_costs,
     add_epoch,
@@ -59,7 +59,7 @@ class TrainingCosts:
         self._fabric, self._before = fabric, before
         self._flops = before.get(_STEP, flops_per_step)
         self._is_counted = self._flops is not None
-        self._epochs = {key: list(one[:epochs]) for key, one in before.get(EPOCHS, {}).items()}
+        self._epochs = {key: list(one[:epochs]) for key, one in before.get(EPOCH_COSTS, {}).items()}
         self._spent: dict[str, Any] = {}
         self._gpu = GpuEnergy(fabric.device)
         if fabric.device.type == "cuda":
@@ -99,13 +99,17 @@ class TrainingCosts:
             "parameters": sum(size for size, _ in sizes),
             "parameters_trained": sum(size for size, is_trained in sizes if is_trained),
             **({} if self._flops is None else {_STEP: spent.pop(_STEP)}),
-            TRAINING: add_costs(self._before.get(TRAINING, {}), spent),
-            **({EPOCHS: self._epochs} if self._epochs else {}),
+            TRAINING_COSTS: add_costs(self._before.get(TRAINING_COSTS, {}), spent),
+            **({EPOCH_COSTS: self._epochs} if self._epochs else {}),
         }
         if training.encoding is not None:
             made["parameters_used"] = training.encoding.parameters
             made["flops_per_sample"] = training.encoding.flops
-        kept = {key: self._before[key] for key in (EMBEDDING, EVALUATION) if key in self._before}
+        kept = {
+            key: self._before[key]
+            for key in (EMBEDDING_COSTS, EVALUATION_COSTS)
+            if key in self._before
+        }
         return made | kept
 
     def _of_all_processes(self) -> dict[str, Any]:

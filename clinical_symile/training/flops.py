@@ -75,7 +75,7 @@ def _place(tensor: Tensor) -> int:
 
 @dataclass(frozen=True)
 class EncodingCount:
-    """What embedding a complete sample takes.
+    """The operations and parameters that embedding a complete sample takes.
 
     Attributes:
         flops: floating-point operations of the forward pass.
