@@ -8,7 +8,7 @@ from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
 from clinical_symile.tracking.costs import RunCosts
 
-NOT_RECORDED = "not recorded"
+_NOT_RECORDED = "not recorded"
 _NOT_MEASURED = "not measured"
 
 
@@ -49,7 +49,7 @@ COST = Section(
 
 
 def _known(make: Callable[[Any], str], value: Any) -> str:
-    return NOT_RECORDED if value is None else make(value)
+    return _NOT_RECORDED if value is None else make(value)
 
 
 def _seconds(value: int | float) -> str:
@@ -63,7 +63,7 @@ def _bytes(value: int | float) -> str:
 def _energy(costs: RunCosts) -> str:
     if costs.energy_j is not None:
         return format_si(costs.energy_j, "J")
-    return NOT_RECORDED if costs.energy_missing is None else _NOT_MEASURED
+    return _NOT_RECORDED if costs.energy_missing is None else _NOT_MEASURED
 
 
 def _peak(costs: RunCosts) -> str:
