@@ -133,3 +133,26 @@ def test_the_runs_of_a_benchmark_are_those_with_results(benchmark_folder: Path, 
     assert store.cohort == "synthetic"
     assert {"symile-0", "clip-0"} <= {run.name for run in runs}
     assert list(tasks) == ["retrieval/cxr_given_ecg_labs"]
+
+
+def test_a_run_that_was_evaluated_on_another_cohort_says_where_it_was_trained(
+    lonely: Path, tmp_path: Path
+):
+    known = Run(lonely).metadata
+    Run(lonely).write_metadata(
+        {
+            "name": "symile-0",
+            "run": "symile-0",
+            "trained_on": "elsewhere",
+            "training_store_digest": "0123456789abcdef",
+            "store_digest": known["store_digest"],
+            "cohort": "synthetic",
+            "definition": {"description": "symile-0 was trained on cohort elsewhere."},
+        }
+    )
+    _, beside = cs.card(lonely, out=tmp_path / "card.html")
+    text = beside.read_text(encoding="utf-8")
+    assert "Training cohort: elsewhere. Evaluated on cohort synthetic." in text
+    assert "**digest of the training store**: 0123456789abcdef" in text
+    assert "was trained on cohort elsewhere and evaluated on synthetic" in text
+    assert "not validated externally" not in text
