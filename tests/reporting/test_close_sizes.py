@@ -1,18 +1,20 @@
 """No two sizes in a bundle of real subjects differ by less than ten."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import combinations
 from typing import Any
 
 import pytest
 
+from clinical_symile.reporting import close_sizes, report_files
 from clinical_symile.reporting.close_sizes import (
     distant_counts,
     with_rounded_shares,
     without_close_sizes,
 )
+from clinical_symile.reporting.record_forms import ROWS
 from clinical_symile.reporting.report_data import ReportData
-from clinical_symile.tracking.analysis_tables import RunAnalysis, SubgroupResult
+from clinical_symile.tracking.analysis_tables import ANALYSIS_TABLES, RunAnalysis, SubgroupResult
 from clinical_symile.tracking.results import Comparison, Result
 from tests.helpers.report_data import FIRST, OUTCOME, TASKS, made_cohort
 from tests.reporting.test_results import COMPARISON, RESULT
@@ -111,3 +113,14 @@ def test_distant_counts_are_at_least_ten_apart():
     assert 117 in kept
     assert min(abs(one - other) for one, other in combinations(kept, 2)) >= 10
     assert all(any(abs(one - other) < 10 for other in kept) for one in counts)
+
+
+def test_every_table_of_a_bundle_whose_rows_have_a_size_is_covered():
+    sized = {
+        field
+        for field, (_, form) in report_files._TABLES.items()
+        if "n_samples" in {one.name for one in fields(ROWS[form])}
+    }
+    assert sized <= {"results", *close_sizes._TABLES, *close_sizes._MORE_TABLES}
+    parts = {"calibration", "subgroups"}
+    assert {*close_sizes._WHOLE} == {*ANALYSIS_TABLES} - parts
