@@ -24,7 +24,12 @@ from clinical_symile.objectives.slots import other_columns
 class Fusion(nn.Module):
     """A network from the embeddings of several modalities to one vector of length 1.
 
-    One hidden layer on the concatenation of the embeddings.
+    One hidden layer on the concatenation of the embeddings, times √dim. The numbers of a unit
+    vector have a mean square of 1 / dim. Without the factor, GELU is nearly linear where it is
+    used at the start, and the network is slow to learn products of features.
+
+    Source of the hidden layer's starting weights: He et al., "Delving Deep into Rectifiers", ICCV
+    2015, equation 10, https://arxiv.org/abs/1502.01852.
 
     Args:
         modalities: the number of modalities.
@@ -33,21 +38,26 @@ class Fusion(nn.Module):
         generator: the source of starting weights.
     """
 
+    input_scale: Tensor
+
     def __init__(self, modalities: int, dim: int, *, hidden: int, generator: torch.Generator):
         super().__init__()
 
-        def drawn(rows: int, columns: int) -> nn.Parameter:
+        def drawn(rows: int, columns: int, *, bound: float) -> nn.Parameter:
             values = torch.rand(rows, columns, generator=generator) * 2 - 1
-            return nn.Parameter(values / math.sqrt(columns))
+            return nn.Parameter(values * bound)
 
-        self.inner, self.inner_bias = drawn(hidden, modalities * dim), _zeros(hidden)
-        self.outer, self.outer_bias = drawn(dim, hidden), _zeros(dim)
+        width = modalities * dim
+        # With the weights, so that those of a network without the factor are refused.
+        self.register_buffer("input_scale", torch.tensor(math.sqrt(dim)))
+        self.inner = drawn(hidden, width, bound=math.sqrt(6 / width))
+        self.outer = drawn(dim, hidden, bound=math.sqrt(1 / hidden))
+        self.inner_bias, self.outer_bias = _zeros(hidden), _zeros(dim)
 
     def forward(self, z: Float[Tensor, "sample modality dim"]) -> Float[Tensor, "sample dim"]:
         """Fuse the embeddings of each sample."""
-        hidden = nn.functional.gelu(
-            z.flatten(1) @ self.inner.to(z.dtype).T + self.inner_bias.to(z.dtype)
-        )
+        inputs = z.flatten(1) * self.input_scale.to(z.dtype)
+        hidden = nn.functional.gelu(inputs @ self.inner.to(z.dtype).T + self.inner_bias.to(z.dtype))
         return normalize(hidden @ self.outer.to(z.dtype).T + self.outer_bias.to(z.dtype), dim=1)
 
 

@@ -80,6 +80,33 @@ def test_a_fusion_has_unit_length_and_seeded_weights(rng):
     assert first(z).norm(dim=1).tolist() == pytest.approx([1] * 5)
 
 
+def interaction(fusion: nn.Module, z: torch.Tensor) -> float:
+    """Return the share of a fusion of two modalities that is no sum of a function of each."""
+    n = len(z)
+    grid = torch.stack([z[:, None, 0].expand(n, n, -1), z[None, :, 1].expand(n, n, -1)], dim=2)
+    with torch.no_grad():
+        fused = fusion(grid.flatten(0, 1)).unflatten(0, (n, n))
+    whole = fused - fused.mean(dim=(0, 1))
+    rest = whole - whole.mean(dim=0, keepdim=True) - whole.mean(dim=1, keepdim=True)
+    return (rest.square().sum() / whole.square().sum()).item()
+
+
+def test_a_new_fusion_is_far_from_a_sum_and_is_not_without_its_factor(rng):
+    z = unit_batch(rng, 40, 2, dim=64)
+    fusion = Fusion(2, 64, hidden=128, generator=torch.Generator().manual_seed(0)).double()
+    assert interaction(fusion, z) > 0.1
+    with torch.no_grad():
+        fusion.input_scale.fill_(1.0)
+    assert interaction(fusion, z) < 0.05
+
+
+def test_weights_of_a_fusion_without_the_factor_are_refused():
+    fusion = Fusion(2, 4, hidden=8, generator=torch.Generator().manual_seed(0))
+    before = {name: value for name, value in fusion.state_dict().items() if name != "input_scale"}
+    with pytest.raises(RuntimeError, match="input_scale"):
+        fusion.load_state_dict(before)
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"fused_share is 2.0; .* hidden is 0; expected a"):
         ConFu(fused_share=2.0, hidden=0)
