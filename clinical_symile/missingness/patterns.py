@@ -364,8 +364,9 @@ def apply_pattern(
 def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
     """Return the patterns of a mechanism by the rate in per cent that they hide, 0 first.
 
-    >>> mechanism_rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
-    {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
+    Examples:
+        >>> mechanism_rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
+        {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
     """
     found: dict[int, str] = {}
     for pattern in patterns:
