@@ -7,7 +7,7 @@ from clinical_symile.evaluation.sample_size import sample_sizes
 from tests.evaluation.test_sample_size import compared
 
 
-def printed(**wanted: float) -> str:
+def printed(*, difference: float | None = None, margin: float | None = None) -> str:
     rows = [
         compared(),
         compared(missingness="mcar-30", n_subjects=9),
@@ -15,8 +15,8 @@ def printed(**wanted: float) -> str:
     ]
     out = io.StringIO()
     console = Console(file=out, width=160)
-    given = {"difference": wanted.get("difference"), "margin": wanted.get("margin")}
-    for part in sample_size_tables(sample_sizes(rows, **given), **given, power=0.8):
+    sizes = sample_sizes(rows, difference=difference, margin=margin)
+    for part in sample_size_tables(sizes, difference=difference, margin=margin, power=0.8):
         console.print(part)
     return out.getvalue()
 
