@@ -149,7 +149,8 @@ def problems_of_site(
     handler = type("_ThisSite", (_Site,), made)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(site)))
     Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as profile:
+    # The browser's own processes may still write to the profile when it has ended.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         log = Path(profile) / "browser.log"
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
         options += [f"--user-data-dir={profile}/profile", "--window-size=1400,1000"]
