@@ -156,8 +156,9 @@ def test_a_kernel_of_the_identity_and_hardly_a_ridge_are_decoupled_uniformity(rn
 
 
 def test_samples_that_are_all_alike_have_one_centroid(rng):
-    found = kernel_value(unit_batch(rng, 5), torch.ones(5, 2), by="labels", ridge=1e-12)
-    assert found == pytest.approx(0.0, abs=1e-9)
+    # A smaller ridge leaves a kernel of ones singular to working precision.
+    found = kernel_value(unit_batch(rng, 5), torch.ones(5, 2), by="labels", ridge=1e-6)
+    assert found == pytest.approx(0.0, abs=1e-5)
 
 
 def test_kernel_uniformity_is_the_formula_in_loops(rng):

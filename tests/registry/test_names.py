@@ -32,6 +32,7 @@ CALLS = {"with_name", "with_stem", "joinpath", "Path", "open"}
 KNOWN_PLACES = {
     "api._arguments": "a run's folder that a user names",
     "api.cohorts": "a folder beside --out",
+    "api.planning": "two tables of the package",
     "api.verification": "names of the manifest, after `is_path_below`",
     "benchmarking.finalize": "tables of the package",
     "config.catalog": "`cohorts`, `tasks` and `reports`",

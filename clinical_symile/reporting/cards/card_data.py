@@ -178,6 +178,6 @@ def _tasks(run: Run, catalog: Catalog) -> dict[str, EvaluationTask]:
 
 
 def _compared(run: Run, name: str) -> list[Comparison]:
-    path = run.path / f"{name}.jsonl"
+    path = path_in(run.path, name, suffix=".jsonl")
     rows = read_rows(path, Comparison) if path.is_file() else []
     return shareable(rows, withheld_patterns(run.results))

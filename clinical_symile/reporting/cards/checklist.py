@@ -12,6 +12,7 @@ from clinical_symile.config.catalog import builtin_folder, read_toml
 from clinical_symile.config.definition import read_definition
 from clinical_symile.errors import DefinitionError
 from clinical_symile.formatting import DASH
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.cards.answer import (
     ANSWERED,
     AUTHORS,
@@ -91,7 +92,7 @@ def read_checklist(name: str) -> Checklist:
     Raises:
         DefinitionError: its file has a problem, or names an unknown answer.
     """
-    path = builtin_folder("reports/checklists") / f"{name}.toml"
+    path = path_in(builtin_folder("reports/checklists"), name, suffix=".toml")
     made = read_definition(Checklist, read_toml(path), where=str(path))
     unknown = [one for one in made.items if one.answer and one.answer not in _ANSWERS]
     if unknown:
@@ -124,7 +125,7 @@ def write_checklist(name: str, data: ReportData, *, out: Path) -> list[Path]:
     checklist, study = read_checklist(name), StudyRecords.of(data)
     answered = fill(checklist, study)
     document = checklist_document(checklist, answered, study)
-    written = write_document(document, out=out / f"{name}.html")
+    written = write_document(document, out=path_in(out, name, suffix=".html"))
     frame = pd.DataFrame(
         [
             {
@@ -140,7 +141,7 @@ def write_checklist(name: str, data: ReportData, *, out: Path) -> list[Path]:
             for one in answered
         ]
     )
-    table = out / f"{name}.csv"
+    table = path_in(out, name, suffix=".csv")
     write_csv(frame, table)
     return [*written, table]
 

@@ -11,6 +11,7 @@ from clinical_symile.formatting import (
     format_value,
     join_words,
 )
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.cards.card_caveats import (
     caveat_sentences,
     evaluated_cohorts,
@@ -86,10 +87,13 @@ def write_model_cards(data: ReportData, *, out: Path) -> list[Path]:
     Returns:
         The files.
     """
-    written = []
+    written, taken = [], set[str]()
     for method in find_methods(data):
-        page = out / f"{picture_name(method.label.lower())}.html"
-        written += write_document(model_card(method, data), out=page)
+        name = picture_name(method.label.lower())
+        while name in taken:  # labels may differ in signs and capital letters alone
+            name += "-2"
+        taken.add(name)
+        written += write_document(model_card(method, data), out=path_in(out, name, suffix=".html"))
     return written
 
 
