@@ -23,7 +23,8 @@ _SMALL = [word for setting in TINY for word in ("--set", setting)]
 _LEFT_OUT = re.compile(
     r"(^|/)(\.[^/]*|checksums\.jsonl|report\.html|mlflow\.db.*|mlartifacts)(/|$)"
 )
-_TIMES = {"seconds", "elapsed_s", "started", "finished", "mlflow", "git_commit", "store", "name"}
+_TIMES = {"seconds", "elapsed_s", "started", "finished", "costs"}
+_TIMES |= {"mlflow", "git_commit", "store", "name"}
 _TRAINED = ("run.toml", "history.jsonl", "model.safetensors", "inputs.json", "last")
 # The verbs, and the parts of the finished benchmark that each needs.
 VERBS: dict[str, tuple[str, ...]] = {
