@@ -85,7 +85,7 @@ class _Curves:
 
     @property
     def above_chance(self) -> Float[np.ndarray, "row pattern method"]:
-        """How far each value is better than chance."""
+        """Return by how much each value is better than chance."""
         sign = 1 if self.first.metric.higher_is_better else -1
         return sign * (self.values - self.chances[:, None])
 

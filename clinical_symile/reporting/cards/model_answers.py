@@ -25,6 +25,11 @@ _RUN = "run.toml"
 _EXTERNAL = "The model is external: its records do not say."
 
 
+def _of_trained(answer: AnswerFunction) -> AnswerFunction:
+    """Leave an item to the authors where no model was trained here."""
+    return lambda study: answer(study) if study.trained else for_authors(_EXTERNAL)
+
+
 def _title(study: StudyRecords) -> Answer:
     where = study.cohort.get("title") or listed(study.cohorts)
     what = outcome_label(study.outcomes) if study.outcomes else "retrieval of recordings"
@@ -32,9 +37,8 @@ def _title(study: StudyRecords) -> Answer:
     return partly(text, "write the title.", "benchmark.json or run.toml")
 
 
+@_of_trained
 def _technique(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     text = (
         "Deep learning: contrastive pretraining of one encoder per modality. Objectives: "
         f"{study.of_each(objective_words)}."
@@ -48,9 +52,8 @@ def _objectives(study: StudyRecords) -> Answer:
     return partly(text, "state aims and hypotheses.", "benchmark.json or run.toml")
 
 
+@_of_trained
 def _predictor_handling(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     words = study.of_each(
         lambda method: "; ".join(f"{term}: {text}" for term, text in encoder_facts(method))
     )
@@ -61,9 +64,8 @@ def _predictor_handling(study: StudyRecords) -> Answer:
     return Answer(ANSWERED, text, _RUN)
 
 
+@_of_trained
 def _model_building(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     text = (
         f"Objectives: {study.of_each(objective_words)}. {_selected(study)} {_tuned(study)} "
         "Internal validation: a held-out split, with a bootstrap over subjects."
@@ -71,9 +73,8 @@ def _model_building(study: StudyRecords) -> Answer:
     return partly(text, "give the reason for this type of model.", "run.toml, settings.jsonl")
 
 
+@_of_trained
 def _architecture(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     text = study.of_each(_architecture_words)
     return Answer(ANSWERED, f"{text}.", f"{_RUN}, [definition.encoders]")
 
@@ -88,17 +89,15 @@ def _software(study: StudyRecords) -> Answer:
     return Answer(ANSWERED, f"{text}.", f"{_RUN}, benchmark.json")
 
 
+@_of_trained
 def _initialization(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     seeds = sorted({int(r["seed"]) for m in study.trained for r in m.records if "seed" in r})
     text = f"{study.of_each(start_words)}. Seeds: {listed([str(seed) for seed in seeds])}."
     return Answer(ANSWERED, capitalize_first(text), _RUN)
 
 
+@_of_trained
 def _training(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     wanted = ("epochs", "batch", "optimizer", "precision", "augmentation")
     text = study.of_each(
         lambda method: "; ".join(
@@ -109,9 +108,8 @@ def _training(study: StudyRecords) -> Answer:
     return Answer(ANSWERED, f"{capitalize_first(text)}. {missing}", _RUN)
 
 
+@_of_trained
 def _selection(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     return Answer(ANSWERED, f"{_selected(study)} {_tuned(study)}", "run.toml, settings.jsonl")
 
 
@@ -150,9 +148,8 @@ def _output(study: StudyRecords) -> Answer:
     return Answer(ANSWERED, text, "results.jsonl, net_benefit.jsonl")
 
 
+@_of_trained
 def _specification(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     digests = study.of_each(lambda m: str(m.record.get("task_digest", "not recorded")))
     text = (
         "Each run's folder has its weights (model.safetensors) and its definition (run.toml; "
@@ -187,9 +184,8 @@ def _protocol(study: StudyRecords) -> Answer:
     return partly(text, "name the protocol, or say that there is none.", "benchmark.json, run.toml")
 
 
+@_of_trained
 def _missing_input(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     text = (
         f"A missing modality: {study.of_each(missing_words)}. The model card says what is lost "
         "without each. Unreadable recordings count as missing."
@@ -197,9 +193,8 @@ def _missing_input(study: StudyRecords) -> Answer:
     return partly(text, "say how poor input is recognized in use.", "run.toml, results.jsonl")
 
 
+@_of_trained
 def _missing_data(study: StudyRecords) -> Answer:
-    if not study.trained:
-        return for_authors(_EXTERNAL)
     text = (
         f"Missing modalities: {study.of_each(missing_words)}. Samples with an unknown outcome are "
         "left out of that task."
