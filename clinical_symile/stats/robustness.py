@@ -46,6 +46,7 @@ def effective_robustness(
     *,
     low: float,
     high: float,
+    higher_is_better: bool = True,
 ) -> Float[np.ndarray, "*shape method"]:
     """Compute each method's performance under a shift minus what the other methods predict for it.
 
@@ -54,6 +55,7 @@ def effective_robustness(
         shifted: the performance under it.
         low: the smallest possible performance.
         high: the largest; without a limit the line is fitted on the values themselves.
+        higher_is_better: without it, what is below the line counts as positive.
 
     Returns:
         In units of the metric; NaN where the other methods are all alike without the shift.
@@ -68,6 +70,7 @@ def effective_robustness(
         )
     bounded = bool(np.isfinite([low, high]).all())
     x, y = (_scaled(each, low, high) if bounded else each for each in (complete, shifted))
+    x = x - x.mean(axis=-1, keepdims=True)  # the variance of values that are alike is then 0
     others = 1 - np.eye(methods)
     count = methods - 1
     x_mean, y_mean = x @ others / count, y @ others / count
@@ -78,7 +81,7 @@ def effective_robustness(
     predicted = y_mean + slope * (x - x_mean)
     if bounded:
         predicted = low + (high - low) * np.asarray(expit(predicted))  # pyright: ignore[reportUnknownArgumentType]
-    return shifted - predicted
+    return shifted - predicted if higher_is_better else predicted - shifted
 
 
 def _scaled(

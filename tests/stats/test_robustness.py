@@ -47,3 +47,22 @@ def test_few_methods_and_methods_that_are_all_alike_have_no_line():
         effective_robustness(np.ones(5), np.ones(5), low=0.0, high=1.0)
     alike = effective_robustness(np.full(6, 0.7), np.linspace(0.4, 0.6, 6), low=0.0, high=1.0)
     assert np.isnan(alike).all()
+
+
+def test_a_method_that_holds_up_better_is_above_zero_whichever_way_is_better():
+    complete = np.array([0.10, 0.11, 0.12, 0.13, 0.14, 0.15])
+    worse = np.array([0.05, 0, 0, 0, 0, 0])
+    loss = effective_robustness(
+        complete, complete + 0.02 + worse, low=0.0, high=1.0, higher_is_better=False
+    )
+    gain = effective_robustness(1 - complete, 1 - complete - 0.02 - worse, low=0.0, high=1.0)
+    assert loss[0] == pytest.approx(-0.05, abs=0.01)
+    assert loss == pytest.approx(gain)
+
+
+@pytest.mark.parametrize("alike", [1234.7, 500.1, 333.3, 0.7])
+def test_others_that_are_all_alike_give_no_line_at_any_scale(alike: float):
+    complete = np.array([alike + 5] + [alike] * 6)
+    shifted = complete - np.arange(7.0)
+    found = effective_robustness(complete, shifted, low=0.0, high=np.inf)
+    assert np.isnan(found).tolist() == [True] + [False] * 6

@@ -1,6 +1,6 @@
 """Compute how methods hold up when modalities are missing, each as one number with its interval."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ _COMPLETE = "complete"
 _MECHANISMS = ("mcar", "mnar")
 AT_CHANCE = "with nothing missing it is not above the chance level"
 PERHAPS_AT_CHANCE = "with nothing missing it may be at the chance level"
+_NO_VALUE = "there is no value for this method under both patterns"
 _NO_WIDTH = "all resamples give the same value, or too few have one"
 
 
@@ -198,7 +199,7 @@ def _mean(several: Sequence[SampleOutcomes], weights: np.ndarray) -> Float[np.nd
 
 
 def _shares(
-    curves: _Curves, method: int, values: Callable[[], Float[np.ndarray, " row"]]
+    curves: _Curves, method: int, above: Float[np.ndarray, " row"]
 ) -> tuple[Float[np.ndarray, " row"], str | None]:
     """Return values divided by the performance above chance with nothing missing.
 
@@ -208,7 +209,7 @@ def _shares(
     whole = curves.above_chance[:, 0, method]
     if not whole[0] > 0:
         return np.full(len(whole), np.nan), AT_CHANCE
-    share = np.divide(values(), whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    share = np.divide(above, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     drawn = whole[1:][~np.isnan(whole[1:])]
     is_clear = len(drawn) == 0 or np.quantile(drawn, (1 - LEVEL) / 2) > 0
     return share, None if is_clear else PERHAPS_AT_CHANCE
@@ -221,7 +222,7 @@ def _retained(curves: _Curves) -> list[Robustness]:
     for at in range(1, len(curves.patterns)):
         for method in range(len(curves.methods)):
             above = curves.above_chance[:, at, method]
-            share, reason = _shares(curves, method, lambda above=above: above)
+            share, reason = _shares(curves, method, above)
             made.append(curves.row("retained", at, method, share, reason=reason))
     return made
 
@@ -239,24 +240,37 @@ def _areas(curves: _Curves) -> list[Robustness]:
             if np.isnan(curves.chances[0]):
                 continue
             above = mean_over_rates(curves.above_chance[:, places, method], [*rates])
-            share, reason = _shares(curves, method, lambda above=above: above)
+            share, reason = _shares(curves, method, above)
             made.append(curves.row("retained_area", places[-1], method, share, reason=reason))
     return made
 
 
 def _effective(curves: _Curves) -> list[Robustness]:
-    """Return effective robustness; where there are too few methods, rows with the reason."""
-    methods, metric = len(curves.methods), curves.first.metric
+    """Return effective robustness, positive where a method holds up better.
+
+    It is computed among the methods with a value under both patterns. Where these are too few, and
+    for a method without a value, rows have the reason.
+    """
+    metric = curves.first.metric
     made: list[Robustness] = []
     for at in range(1, len(curves.patterns)):
         both = curves.values[:, 0], curves.values[:, at]
+        has_value = ~np.isnan(both[0][0] + both[1][0])
+        methods = int(has_value.sum())
         found, reason = np.full_like(both[0], np.nan), None
         if methods < LEAST_METHODS:
             reason = f"needs {LEAST_METHODS} methods or more; there are {methods}"
         else:
-            found = effective_robustness(*both, low=metric.low, high=metric.high)
-        made += [
-            curves.row("effective", at, method, found[:, method], reason=reason, n_methods=methods)
-            for method in range(methods)
-        ]
+            known = (each[:, has_value] for each in both)
+            found[:, has_value] = effective_robustness(
+                *known,
+                low=metric.low,
+                high=metric.high,
+                higher_is_better=metric.higher_is_better,
+            )
+        for method in range(len(curves.methods)):
+            why = reason if reason is not None or has_value[method] else _NO_VALUE
+            made.append(
+                curves.row("effective", at, method, found[:, method], reason=why, n_methods=methods)
+            )
     return made

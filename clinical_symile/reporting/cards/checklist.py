@@ -149,7 +149,7 @@ def write_checklist(name: str, data: ReportData, *, out: Path) -> list[Path]:
 def checklist_document(
     checklist: Checklist, answered: Sequence[AnsweredItem], study: StudyRecords
 ) -> Document:
-    """Return a answered checklist as a document: counts, items by section, blank items.
+    """Return an answered checklist as a document: counts, items by section, blank items.
 
     Args:
         checklist: the checklist.

@@ -9,12 +9,14 @@ from clinical_symile.reporting.cards.answer import (
     listed,
     partly,
 )
+from clinical_symile.reporting.cards.card_caveats import is_external
 from clinical_symile.reporting.cohort_card import flow, outcomes
 from clinical_symile.reporting.cohort_counts import cohort_counts, subjects_sentence
 from clinical_symile.reporting.text.labels import modality_label, outcome_label, pattern_label
 
 _MANIFEST = "manifest.json of the store"
 _NO_STORE = "The store is not there: name it with --store to fill this item."
+_ELSEWHERE = "Models were trained on another cohort than the one that the store here holds."
 _SYNTHETIC = "The subjects are synthetic; the item does not apply."
 
 
@@ -133,10 +135,17 @@ def _sample_size(study: StudyRecords) -> Answer:
     return partly(text.strip(), "justify that this is enough for the question.", _MANIFEST)
 
 
+def _is_moved(study: StudyRecords) -> bool:
+    """Return True if a model was trained on another cohort than it was evaluated on."""
+    return any(is_external(method, study.data) for method in study.methods)
+
+
 def _partitions(study: StudyRecords) -> Answer:
     """State the splits and their roles."""
     if not study.cohort:
         return for_authors(_NO_STORE)
+    if _is_moved(study):
+        return for_authors(_ELSEWHERE)
     text = (
         f"{subjects_sentence(study.cohort)} Models and probes are fitted to the training split, "
         "chosen on the tuning split, and evaluated on the held-out split alone."
@@ -210,6 +219,8 @@ def _splits_compared(study: StudyRecords) -> Answer:
     """Point to the table of splits."""
     if not study.cohort:
         return for_authors(_NO_STORE)
+    if _is_moved(study):
+        return for_authors(_ELSEWHERE)
     told = _events(study)
     text = (
         "Development and evaluation data are splits of one cohort. The cohort card shows groups, "

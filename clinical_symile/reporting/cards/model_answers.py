@@ -113,11 +113,13 @@ def _selection(study: StudyRecords) -> Answer:
     return Answer(ANSWERED, f"{_selected(study)} {_tuned(study)}", "run.toml, settings.jsonl")
 
 
+@_of_trained
 def _ensembles(study: StudyRecords) -> Answer:
     del study
     return Answer(ANSWERED, "None: each run is one model, and runs are not averaged.", _RUN)
 
 
+@_of_trained
 def _prediction(study: StudyRecords) -> Answer:
     probes = listed(
         sorted({str(t["probe"]["name"]) for t in study.data.tasks.values() if "probe" in t})
@@ -202,6 +204,7 @@ def _missing_data(study: StudyRecords) -> Answer:
     return Answer(ANSWERED, text, "run.toml, manifest.json of the store")
 
 
+@_of_trained
 def _differences(study: StudyRecords) -> Answer:
     moved = [method.label for method in study.methods if is_external(method, study.data)]
     if moved:

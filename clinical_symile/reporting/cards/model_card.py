@@ -155,7 +155,7 @@ def card_metadata(method: Method, data: ReportData) -> dict[str, Any]:
                 "metrics": [
                     {
                         "type": row.metric,
-                        "value": round(row.value, 4),
+                        "value": round(row.value, 3),
                         "name": f"{metric_label(row.metric)}, {pattern_label(row.missingness)} "
                         f"(95 % interval {interval})",
                     }

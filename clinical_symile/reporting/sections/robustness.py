@@ -69,11 +69,11 @@ ROBUSTNESS = Section(
 
 def _without_line(rows: Sequence[Robustness]) -> str:
     """Return the sentence on effective robustness where there are too few methods for it."""
-    reasons = dict.fromkeys(
-        row.reason for row in rows if row.quantity == "effective" and row.value is None
-    )
-    known = [reason for reason in reasons if reason]
-    return f"Here it cannot be computed: it {known[0]}." if known else ""
+    effective = [row for row in rows if row.quantity == "effective"]
+    reasons = [row.reason for row in effective if row.reason]
+    if not reasons or any(row.value is not None for row in effective):
+        return ""
+    return f"Here it cannot be computed: it {reasons[0]}."
 
 
 def _task_panels(

@@ -165,3 +165,19 @@ def test_patterns_that_score_other_samples_are_left_out(
 ):
     run = scored(tmp_path, synthetic_store, task, {"mcar-30": np.ones(ROWS, dtype=int)})
     assert measure_robustness([run], [task], store=synthetic_store) == []
+
+
+def test_a_method_without_a_value_takes_none_from_the_others(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+):
+    runs = []
+    for at in range(7):
+        right = answers(50 + 4 * at, 30 + 3 * at, 40)
+        if at == 2:
+            del right["without-ecg"]
+        runs.append(scored(tmp_path, synthetic_store, task, right, method=f"m{at}"))
+    rows = measure_robustness(runs, [task], store=synthetic_store)
+    made = [row for row in rows if (row.quantity, row.missingness) == ("effective", "without-ecg")]
+    assert [row.value is None for row in made] == [at == 2 for at in range(7)]
+    assert {row.n_methods for row in made} == {6}
+    assert made[2].reason == "there is no value for this method under both patterns"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from clinical_symile.reporting.cards.answer import ANSWERED, PARTLY, StudyRecords
+from clinical_symile.reporting.cards.answer import ANSWERED, AUTHORS, PARTLY, StudyRecords
 from clinical_symile.reporting.cards.model_answers import MODEL_ANSWERS
 from tests.helpers.card_records import card_data
 
@@ -27,6 +27,16 @@ def test_splits_of_one_cohort_do_not_say_how_they_were_drawn():
     elsewhere = replace(DATA, results=[replace(row, cohort="other") for row in DATA.results])
     text = MODEL_ANSWERS["differences"](StudyRecords.of(elsewhere)).text
     assert "Symile and CLIP: trained on another cohort than other." in text
+
+
+def test_nothing_is_answered_of_how_an_external_model_was_made():
+    study = StudyRecords.of(DATA)
+    external = replace(study, methods=[replace(one, records=[]) for one in study.methods])
+    assert not external.trained
+    of_the_suite = {"title", "objectives", "software", "imbalance", "output", "code_sharing"}
+    of_the_suite |= {"availability", "protocol"}
+    for name in MODEL_ANSWERS.keys() - of_the_suite:
+        assert MODEL_ANSWERS[name](external).status == AUTHORS, name
 
 
 def test_missing_data_are_answered_by_the_way_of_each_method():
