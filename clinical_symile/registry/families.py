@@ -13,6 +13,7 @@ MODALITIES = Family(
         "cxr_array": "clinical_symile.modalities.cxr_array:CxrArray",
         "ecg": "clinical_symile.modalities.ecg:Ecg",
         "ecg_array": "clinical_symile.modalities.ecg_array:EcgArray",
+        "embedding": "clinical_symile.modalities.embedding:Embedding",
         "labs": "clinical_symile.modalities.labs:Labs",
     },
     group="modalities",

@@ -29,7 +29,8 @@ from clinical_symile.registry.families import (
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = open_catalog()
-EVERYONES = open_catalog([path.parent for path in sorted(ROOT.glob("examples/*/cohorts"))])
+EXAMPLES = [path.parent for path in sorted(ROOT.glob("examples/*/cohorts"))]
+EVERYONES = open_catalog(EXAMPLES)
 COHORTS = [
     each for name, path in EVERYONES.cohorts.items() for each in cohort_names(path, name=name)
 ]
@@ -94,7 +95,7 @@ def test_a_report_asks_for_what_there_is(name: str):
 
 
 def test_check_finds_nothing_wrong_here():
-    problems, notes = check_definitions([ROOT / "examples" / "mini_hospital"])
+    problems, notes = check_definitions(EXAMPLES)
     assert problems == []
     assert f"{len(EVERYONES.tasks)} tasks" in notes[0]
 

@@ -54,6 +54,7 @@ PRACTICAL = {
     "docs/explanation/objectives.md",
     "docs/explanation/statistics.md",
     "docs/troubleshooting.md",
+    "examples/embeddings/README.md",
     "examples/mini_hospital/README.md",
     "examples/plugin/README.md",
     "reports/README.md",

@@ -46,6 +46,11 @@ def case(
         size = {"size_px": 32} if request.param == "cxr_array" else {}
         made = adapter(tmp_path, path="values.npy", ids="ids.npy", id="id", **size)
         return Case(made, tmp_path, *rows)
+    if request.param == "embedding":
+        vectors = np.stack([rng.normal(size=4), np.full(4, np.nan)])
+        np.savez(tmp_path / "vectors.npz", embeddings=vectors, ids=np.array([7, 9]))
+        made = adapter(tmp_path, path="vectors.npz", id="id", width=4)
+        return Case(made, tmp_path, {"id": 7}, {"id": None}, {"id": 9})
     if request.param == "cxr":
         write_image(tmp_path / "a.png", rng.integers(0, 256, (50, 40), dtype=np.uint8))
         (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:400])
