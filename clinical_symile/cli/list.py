@@ -21,6 +21,7 @@ LISTS = (
     "tasks",
     "reports",
     "objectives",
+    "fusion",
     "missing_modality",
     "encoders",
     "augmentations",

@@ -21,9 +21,8 @@ from clinical_symile.objectives.views import View
 class Objective(nn.Module):
     """A contrastive loss, with a learned logit scale if it has one, and its score.
 
-    Every objective keeps one promise. The embedding of an unavailable modality may hold any value,
-    such as NaN; neither the loss, nor a gradient, nor a score changes. A batch that the loss cannot
-    be computed on raises an error.
+    The embedding of an unavailable modality may hold any value, such as NaN; neither the loss, nor
+    a gradient, nor a score changes. A batch that the loss cannot be computed on raises an error.
 
     An objective gives `batch_loss` and, where CLIP's sum of inner products is not its score,
     `score`. One that divides its work over processes gives `distributed_loss` instead. One that
@@ -45,6 +44,8 @@ class Objective(nn.Module):
         on_sphere: True if the loss is defined for embeddings of length 1 only.
         learned_score: True if the score has learned parts, so that embeddings made elsewhere
             cannot be scored.
+        retrieves: False if there is no score, but log odds of labels: see `outcome`.
+        label_names: the labels that the task names in its `side`; set before `connect`.
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned; None for an
@@ -62,6 +63,8 @@ class Objective(nn.Module):
     similarity: ClassVar[str] = "cosine"
     on_sphere: ClassVar[bool] = False
     learned_score: ClassVar[bool] = False
+    retrieves: ClassVar[bool] = True
+    label_names: tuple[str, ...] = ()
     # The rule of a product score for a missing query modality, and the train embeddings that it
     # averages over; see `objectives.missing_query`. None: `score` takes no bank.
     missing_query: str | None = None

@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from clinical_symile.objectives.starting_weights import starting_weights
+
 _SPREAD = 0.02  # of the first vectors of places
 
 
@@ -37,8 +39,7 @@ class FusionTransformer(nn.Module):
     ):
         super().__init__()
         self.tokens = tokens
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        with starting_weights(generator):
             self.enter = nn.Linear(dim // tokens, width, bias=False)
             self.places = nn.Parameter(_SPREAD * torch.randn(modalities, tokens, width))
             layer = nn.TransformerEncoderLayer(

@@ -88,6 +88,7 @@ OBJECTIVES = Family(
         "multi_head": "clinical_symile.objectives.heads:MultiHeadClip",
         "mv_dhel": "clinical_symile.objectives.multiview:MvDhel",
         "mv_infonce": "clinical_symile.objectives.multiview:MvInfoNce",
+        "outcome": "clinical_symile.objectives.outcome:Supervised",
         "pcme": "clinical_symile.objectives.pcme:Pcme",
         "pmrl": "clinical_symile.objectives.pmrl:Pmrl",
         "poly_view": "clinical_symile.objectives.multiview:PolyView",
@@ -107,6 +108,19 @@ OBJECTIVES = Family(
     group="objectives",
 )
 
+FUSIONS = Family(
+    "fusion",
+    {
+        "attention": "clinical_symile.objectives.fusion.attention:AttentionFusion",
+        "concat": "clinical_symile.objectives.fusion.concat:ConcatFusion",
+        "gated": "clinical_symile.objectives.fusion.gated:GatedFusion",
+        "mean": "clinical_symile.objectives.fusion.mean:MeanFusion",
+        "mixture": "clinical_symile.objectives.fusion.mixture:MixtureFusion",
+        "transformer": "clinical_symile.objectives.fusion.transformer:TransformerFusion",
+    },
+    group="fusion",
+)
+
 KERNELS = Family(
     "kernel",
     {
@@ -119,6 +133,7 @@ PROBES = Family(
     "probe",
     {
         "finetune": "clinical_symile.evaluation.probes.finetune:FineTune",
+        "head": "clinical_symile.evaluation.probes.head:Head",
         "logistic": "clinical_symile.evaluation.probes.logistic:Logistic",
         "neighbours": "clinical_symile.evaluation.probes.knn:NearestNeighbours",
         "prototype": "clinical_symile.evaluation.probes.prototype:Prototype",
@@ -154,14 +169,6 @@ RETRIEVAL_METRICS = Family(
     column="above",
 )
 
-# Metrics that may select the best epoch: computed from ranks alone, and higher where better.
-SELECTION_METRICS = Family(
-    "selection metric",
-    {
-        name: RETRIEVAL_METRICS.builtin[name]
-        for name in ("mean_reciprocal_rank", "recall_at_1", "recall_at_10", "recall_at_5")
-    },
-)
 
 CLASSIFICATION_METRICS = Family(
     "classification metric",
@@ -176,6 +183,23 @@ CLASSIFICATION_METRICS = Family(
     },
     group="metrics",
     column="label",
+)
+
+# Metrics that may select the best epoch: computed from ranks alone or from risks, and higher where
+# better.
+SELECTION_METRICS = Family(
+    "selection metric",
+    {
+        name: {**RETRIEVAL_METRICS.builtin, **CLASSIFICATION_METRICS.builtin}[name]
+        for name in (
+            "auprc",
+            "auroc",
+            "mean_reciprocal_rank",
+            "recall_at_1",
+            "recall_at_10",
+            "recall_at_5",
+        )
+    },
 )
 
 METRICS = Family(
@@ -233,6 +257,7 @@ SECTIONS = Family(
 
 FAMILIES: dict[str, Family] = {
     "objectives": OBJECTIVES,
+    "fusion": FUSIONS,
     "missing_modality": MISSING_MODALITY_METHODS,
     "encoders": ENCODERS,
     "augmentations": AUGMENTATIONS,

@@ -156,6 +156,7 @@ def build_learner(task: Pretraining, store: InputSource, *, seed: int) -> Learne
     try:
         make = partial(objective, **task.objective.arguments)
         made = method.wrap_objective(make, len(task.modalities))
+        made.label_names = task.side.labels if task.side is not None else ()
         model = build_model(task, store, seed=seed, spread=made.spread)
         made.connect(
             modalities=tuple(task.modalities),

@@ -4,17 +4,20 @@ import math
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import BatchLoader, shuffled_batches
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.metrics.representation import representation_metrics
 from clinical_symile.metrics.retrieval import expected_ranks
 from clinical_symile.models.multimodal import embed_rows
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.outcome import Supervised
 from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import RETRIEVAL_METRICS
+from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 from clinical_symile.training.learner import Learner
 
 TC_ESTIMATE = "tuning/tc_estimate"
@@ -23,6 +26,46 @@ TC_ESTIMATE = "tuning/tc_estimate"
 def selection_metric(task: Pretraining) -> str:
     """Return the key of the metric that selects the best epoch."""
     return f"tuning/{task.selection.metric}"
+
+
+def check_selection(objective: Objective, store: CohortStore, task: Pretraining) -> None:
+    """Refuse a selection metric that the objective or the tuning samples cannot give.
+
+    Raises:
+        DefinitionError: the metric is of retrieval and the objective predicts labels, or the
+            reverse.
+        DataError: a label has one class among the complete tuning samples.
+    """
+    predicts = task.selection.metric in CLASSIFICATION_METRICS
+    if predicts == objective.retrieves:
+        does, expected = (
+            ("scores candidates", "mean_reciprocal_rank or a recall, and modalities as targets")
+            if objective.retrieves
+            else ("predicts labels", "auroc or auprc, and labels as targets")
+        )
+        raise DefinitionError(
+            f"task '{task.name}': selection.metric is '{task.selection.metric}', but the objective "
+            f"'{task.objective.name}' {does}; expected {expected}. Change [selection].",
+            code="CS-F020",
+        )
+    if not predicts:
+        return
+    rows = store.complete_rows("tuning", task.modalities)
+    of_one_class = [
+        name
+        for name in task.selection.targets
+        if len({*store.outcome(name)[rows]} & {0.0, 1.0}) < 2
+    ]
+    if of_one_class:
+        raise DataError(
+            *(
+                f"task '{task.name}': label '{name}' has fewer than two classes among the complete "
+                "tuning samples, by which the best epoch is selected; expected positive and "
+                "negative ones. Select by another label, or prepare a larger cohort."
+                for name in of_one_class
+            ),
+            code="CS-D034",
+        )
 
 
 def tuning_metrics(
@@ -47,7 +90,11 @@ def tuning_metrics(
     """
     rows = store.complete_rows("tuning", task.modalities)
     embeddings = embed_rows(learner.model, store, rows, loader=loader)
-    metrics = {selection_metric(task): _selection_value(learner, embeddings, task, loader.device)}
+    if isinstance(learner.objective, Supervised):
+        value = _prediction_value(learner.objective, store, embeddings, task, loader.device)
+    else:
+        value = _selection_value(learner, embeddings, task, loader.device)
+    metrics = {selection_metric(task): value}
     metrics |= representation_metrics(embeddings.means.double().numpy(), embeddings.modalities)
     estimate = tc_estimate(
         learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=loader.device
@@ -116,4 +163,24 @@ def _selection_value(
             metric.compute(*expected_ranks(scores.numpy(), np.arange(len(embeddings.rows))))
         )
     learner.objective.to(device)
+    return float(np.mean(values))
+
+
+def _prediction_value(
+    objective: Supervised,
+    store: CohortStore,
+    embeddings: Embeddings,
+    task: Pretraining,
+    device: torch.device,
+) -> float:
+    """Average the selection metric over the labels that it is computed of."""
+    metric, values = resolve(task.selection.metric, CLASSIFICATION_METRICS), []
+    with torch.inference_mode():
+        log_odds = objective.cpu().log_odds(embeddings).double().numpy()
+    objective.to(device)
+    for name in task.selection.targets:
+        label = store.outcome(name)[embeddings.rows.numpy()]
+        known = ~np.isnan(label)
+        risk = expit(log_odds[known, objective.label_names.index(name)])
+        values.append(metric.compute(label[known].astype(int), risk))
     return float(np.mean(values))

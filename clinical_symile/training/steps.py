@@ -23,6 +23,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume
 from clinical_symile.training.flops import EncodingCount, count_encoding, warn_about_flops
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
+from clinical_symile.training.model_selection import check_selection
 from clinical_symile.training.optim import learning_rate, parameter_groups
 from clinical_symile.training.start import load_start
 from clinical_symile.training.temperature import fix_temperature, set_temperature
@@ -147,11 +148,13 @@ def set_up(
         dropout_rate: the share of available modalities that each epoch hides.
 
     Raises:
-        DefinitionError: see `build_learner` and `fix_temperature`; or the state of the objective
-            does not fit the batches.
+        DefinitionError: see `build_learner`, `check_selection` and `fix_temperature`; or the state
+            of the objective does not fit the batches.
+        DataError: see `check_selection`.
     """
     loader = open_loader(view.store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
+    check_selection(learner.objective, view.store, task)
     resumes = run is not None and bool(run.history)
     anew = [] if task.start is None or resumes else load_start(learner, task)
     side = build_side_information(task, view, reads=learner.objective.reads)

@@ -23,9 +23,9 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.models.multimodal import embed_rows
-from clinical_symile.registry.families import OBJECTIVES, RETRIEVAL_METRICS
+from clinical_symile.registry.families import RETRIEVAL_METRICS
 from clinical_symile.training.learner import build_learner
-from tests.helpers.objective_values import registered
+from tests.helpers.objective_values import SCORING, registered
 from tests.helpers.synthetic import tiny
 
 RETRIEVALS = [
@@ -108,7 +108,7 @@ CONSTANT_MODELS = [
         *(name, objective),
         marks=() if name == RETRIEVALS[0] or objective == "symile" else pytest.mark.slow,
     )
-    for name, objective in product(RETRIEVALS, OBJECTIVES)
+    for name, objective in product(RETRIEVALS, SCORING)
 ]
 
 

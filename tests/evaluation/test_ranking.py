@@ -20,9 +20,8 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.ranking import Ranking, rank
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.synthetic.oracle import Oracle
-from tests.helpers.objective_values import registered
+from tests.helpers.objective_values import SCORING, registered
 
 NAME = "retrieval/cxr_given_ecg_labs"
 
@@ -102,7 +101,7 @@ def test_a_gallery_is_ranked_as_if_each_query_had_it_as_its_list(
         assert [scores[row, a] for a in answers] == sorted(values, reverse=True)[:3]
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", SCORING)
 @pytest.mark.parametrize("points", [1, 4, 1000])
 def test_a_model_ranks_a_gallery_as_it_ranks_lists(
     objective: str,

@@ -8,18 +8,21 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.side_information import SideInformation
-from clinical_symile.evaluation.leak_checks.fixtures import toy_input
+from clinical_symile.evaluation.leak_checks.fixtures import TOY_LABELS, toy_input
 from clinical_symile.objectives.base import Objective
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES
 
 MODALITIES = ("cxr", "ecg", "labs", "notes")
+# Those that score candidates; supervised ones predict labels.
+SCORING = sorted(name for name in OBJECTIVES if resolve(name, OBJECTIVES).retrieves)
 ROWS = 64  # of the store whose samples an objective may keep estimates of
 
 
 def registered(name: str, *, modalities: tuple[str, ...] = MODALITIES[:3], dim: int) -> Objective:
     """An objective of the registry in float32, ready for embeddings of a width."""
     objective = resolve(name, OBJECTIVES)()
+    objective.label_names = TOY_LABELS
     objective.connect(
         modalities=modalities, dim=dim, norm="l2", generator=torch.Generator().manual_seed(0)
     )
@@ -32,6 +35,7 @@ Some = TypeVar("Some", bound=Objective)
 
 def connected(objective: Some, *, modalities: int = 3, dim: int = 4) -> Some:
     """The objective in float64, ready for embeddings of a width."""
+    objective.label_names = objective.label_names or TOY_LABELS
     objective.connect(
         modalities=MODALITIES[:modalities],
         dim=dim,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.evaluation.leak_checks.fixtures import toy_input
+from clinical_symile.evaluation.leak_checks.fixtures import TOY_LABELS, toy_input
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.inputs import ObjectiveInput
@@ -35,12 +36,14 @@ OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "clip": (lambda: Clip(temperature=0.5), 3),
     "clip-summed": (lambda: Clip(temperature=0.5, reduction="sum"), 4),
     **{name: (lambda name=name: _registered(name), 3) for name in sorted(FAMILY)},
+    "outcome-gated": (lambda: _registered("outcome", fusion={"name": "gated"}), 3),
 }
 
 
-def _registered(name: str) -> Objective:
+def _registered(name: str, **arguments: Any) -> Objective:
     """An objective of the registry, ready for three modalities of six dimensions."""
-    objective = resolve(name, FAMILY)()
+    objective = resolve(name, FAMILY)(**arguments)
+    objective.label_names = TOY_LABELS
     objective.connect(
         modalities=("a", "b", "c"), dim=DIM, norm="l2", generator=torch.Generator().manual_seed(0)
     )

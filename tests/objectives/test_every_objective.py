@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.evaluation.leak_checks.fixtures import toy_input
+from clinical_symile.evaluation.leak_checks.fixtures import TOY_LABELS, toy_input
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.intra import IntraClip
+from clinical_symile.objectives.outcome import Supervised
 from clinical_symile.objectives.symile import symile_loss
 from clinical_symile.registry.base import keyword_arguments, resolve
 from clinical_symile.registry.families import OBJECTIVES
-from tests.helpers.objective_values import toy_loss
+from tests.helpers.objective_values import SCORING, toy_loss
 
 MODALITIES = ("cxr", "ecg", "labs")
 
@@ -66,6 +67,7 @@ WITH_SCALE = {
 
 def made(name: str, *, dim: int = 4, **arguments) -> Objective:
     objective = resolve(name, OBJECTIVES)(**arguments)
+    objective.label_names = TOY_LABELS
     objective.connect(
         modalities=MODALITIES, dim=dim, norm="l2", generator=torch.Generator().manual_seed(0)
     )
@@ -82,6 +84,7 @@ def objective(request) -> Objective:
     return made(request.param)
 
 
+each_that_scores = pytest.mark.parametrize("objective", SCORING, indirect=True)
 with_scale = pytest.mark.parametrize("name", sorted(WITH_SCALE))
 
 
@@ -200,6 +203,7 @@ WITH_TERMS = {
     "distilled": {"own", "teacher"},
     "intra": {"across", "within"},
     "multi_head": {"heads", "temperatures"},
+    "outcome": {"fused", *(f"unimodal_{name}" for name in MODALITIES)},
     "pcme": {"pairs", "divergence"},
     "pmrl": {"alignment", "directions"},
     "probmed": {"pairs", "samples", "divergence"},
@@ -234,6 +238,8 @@ def test_hidden_slots_of_embeddings_do_not_reach_the_loss(objective, generator):
 def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, generator):
     if isinstance(objective, IntraClip):
         objective.weight = 0.0  # inside a modality recordings alone are contrasted: see test_intra
+    if isinstance(objective, Supervised):
+        objective.unimodal_weight = 0.0  # heads of one modality read recordings: see test_outcome
     z = torch.nn.functional.normalize(torch.randn(6, 3, 4, generator=generator), dim=2)
     available = torch.ones(6, 3, dtype=torch.bool)
     available[:5, 1] = False
@@ -249,6 +255,10 @@ def test_a_learned_substitute_stands_in_for_an_absent_modality(objective, genera
     assert substitute.grad is not None
     assert (substitute.grad[1] != 0).any()
     assert (substitute.grad[[0, 2]] == 0).all()
+    if isinstance(objective, Supervised):
+        same = embeddings(objective, filled)
+        assert torch.equal(objective.log_odds(batch), objective.log_odds(same))
+        return
     scores = objective.score(batch, z[:, 0], target="cxr")
     assert torch.equal(
         scores, objective.score(embeddings(objective, filled), z[:, 0], target="cxr")
@@ -324,6 +334,7 @@ def test_equal_embeddings_of_all_samples_give_finite_gradients(objective):
     assert torch.isfinite(z.grad).all()
 
 
+@each_that_scores
 def test_the_target_and_what_is_absent_are_never_read_by_the_score(objective, generator):
     z = torch.randn(5, 3, 4, generator=generator)
     candidates = torch.randn(7, 4, generator=generator)
@@ -340,7 +351,7 @@ def test_the_target_and_what_is_absent_are_never_read_by_the_score(objective, ge
     )
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES.keys() - OTHER_SCORES))
+@pytest.mark.parametrize("name", sorted({*SCORING} - OTHER_SCORES))
 def test_a_query_of_one_modality_scores_by_its_inner_product(name, generator):
     objective = made(name)
     z = torch.randn(5, 3, 4, generator=generator)
@@ -350,6 +361,7 @@ def test_a_query_of_one_modality_scores_by_its_inner_product(name, generator):
     torch.testing.assert_close(scores, z[:, 2] @ candidates.T)
 
 
+@each_that_scores
 def test_scores_follow_the_candidates_and_the_queries(objective, generator):
     z = torch.randn(5, 3, 4, generator=generator)
     candidates = torch.randn(7, 4, generator=generator)
@@ -366,7 +378,7 @@ def test_scores_follow_the_candidates_and_the_queries(objective, generator):
 
 @pytest.mark.parametrize("dim", [16, 64, 128, 200])
 @pytest.mark.parametrize("count", [7, 10, 37])
-@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("name", SCORING)
 def test_equal_candidates_have_equal_scores_to_the_bit(name, count, dim):
     objective = made(name, dim=dim)
     rng = np.random.default_rng(count * dim)
@@ -377,6 +389,7 @@ def test_equal_candidates_have_equal_scores_to_the_bit(name, count, dim):
     assert (scores == scores[:, :1]).all()
 
 
+@each_that_scores
 def test_a_query_with_nothing_present_is_refused(objective):
     available = torch.ones(4, 3, dtype=torch.bool)
     available[1, 1:] = False
@@ -387,6 +400,7 @@ def test_a_query_with_nothing_present_is_refused(objective):
     assert objective.score(query, torch.zeros(3, 4), target="ecg").shape == (4, 3)
 
 
+@each_that_scores
 def test_an_unknown_target_is_refused(objective):
     query = embeddings(objective, torch.zeros(4, 3, 4))
     with pytest.raises(ValueError, match="'mri' is not a modality of the query; expected one of"):

@@ -1,6 +1,6 @@
 """`Pretraining`: the fields of a task that trains an encoder for each modality."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -21,7 +21,9 @@ from clinical_symile.config.tasks._fields import (
 from clinical_symile.config.tasks.pairs import EXPECTED, PATTERN, is_pairs
 from clinical_symile.registry.families import (
     AUGMENTATIONS,
+    CLASSIFICATION_METRICS,
     ENCODERS,
+    FUSIONS,
     MISSING_MODALITY_METHODS,
     OBJECTIVES,
     SELECTION_METRICS,
@@ -64,12 +66,13 @@ class TemperatureSchedule(TaskTable):
 
 
 class Selection(TaskTable):
-    """Model selection: the epoch with the best retrieval on the tuning split is kept.
+    """Model selection: the epoch that is best on the tuning split is kept.
 
     Attributes:
         metric: mean_reciprocal_rank or a recall, averaged over `targets`; each is retrieved from
-            all other modalities among all complete tuning samples.
-        targets: the modalities to retrieve.
+            all other modalities among all complete tuning samples. A supervised objective has auroc
+            or auprc of its predictions for the complete tuning samples whose label is known.
+        targets: the modalities to retrieve, or the labels to predict.
     """
 
     metric: str
@@ -179,13 +182,29 @@ class Pretraining(TaskTable):
         for name, change in self.augment.items():
             problems += argument_problems(change, AUGMENTATIONS, where=f"augment.{name}")
         problems += argument_problems(self.objective, OBJECTIVES, where="objective")
+        problems += self._fusion_problems()
         problems += pattern_problems([self.missingness], self.modalities)
         problems += unknown_objects([self.selection.metric], SELECTION_METRICS)
-        problems += unknown_names(self.selection.targets, known, what="modality")
         labels = self.side.labels if self.side is not None else ()
+        if self.selection.metric in CLASSIFICATION_METRICS:
+            problems += unknown_names(
+                self.selection.targets, dict.fromkeys(labels), what="label of side.labels"
+            )
+        else:
+            problems += unknown_names(self.selection.targets, known, what="modality")
         problems += [
             f"side.labels names '{name}' more than once; expected each label once. Remove it."
             for name in dict.fromkeys(labels)
             if labels.count(name) > 1
         ]
         return raise_problems(problems, self)
+
+    def _fusion_problems(self) -> list[str]:
+        """Return what is wrong with a fusion that the objective's table names, a sentence each."""
+        found, where = self.objective.arguments.get("fusion"), "objective.fusion"
+        if not isinstance(found, dict):
+            return []
+        fusion = cast(dict[str, Any], found)
+        if not isinstance(fusion.get("name"), str):
+            return [f"{where} has no 'name'; expected one of `list fusion`. Add it."]
+        return argument_problems(ComponentConfig(**fusion), FUSIONS, where=where)

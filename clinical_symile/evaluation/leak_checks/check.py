@@ -4,6 +4,8 @@ The check runs a component on a small batch with zeros, with NaN and with values
 in the hidden slots, each time from a copy of the same state. Nothing may change, to the last bit:
 
 - an objective: its loss, gradients, state and scores, which must not read a query's own target;
+  of a supervised one its log odds in place of scores;
+- a fusion: its output, its losses, gradients and state; samples must not influence each other;
 - a missing-modality method (`MissingModalityMethod`, or its handler): embeddings, replacements of
   missing modalities, gradients, state, and the embeddings of later batches;
 - an encoder: the same, and in use the samples of a batch must not influence each other;
@@ -21,17 +23,20 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.components import (
     augmentation_leaks,
     encoder_leaks,
+    fusion_leaks,
     missing_modality_leaks,
     objective_leaks,
 )
 from clinical_symile.evaluation.leak_checks.predictions import baseline_leaks, probe_leaks
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.registry.base import load_object
 from clinical_symile.registry.families import (
     AUGMENTATIONS,
     BASELINES,
     ENCODERS,
+    FUSIONS,
     KERNELS,
     METRICS,
     MISSING_MODALITY_METHODS,
@@ -45,7 +50,12 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "objective": (
         OBJECTIVES,
         "the loss, every gradient and the state; scores, which must read neither the query's own "
-        "target nor other queries",
+        "target nor other queries; the log odds of a supervised one, in place of scores",
+    ),
+    "fusion": (
+        FUSIONS,
+        "the output, its losses, every gradient and the state; an output must not depend on other "
+        "samples",
     ),
     "kernel": (
         KERNELS,
@@ -128,6 +138,8 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
     made = component if isinstance(component, type) else type(component)
     if issubclass(made, Objective):
         return "an objective", objective_leaks
+    if issubclass(made, ModalityFusion):
+        return "a fusion", fusion_leaks
     if issubclass(made, MissingModalityMethod):
         return "a missing-modality method", missing_modality_leaks
     if hasattr(component, "predict"):
@@ -144,7 +156,7 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
     if callable(component):
         return "an encoder", encoder_leaks
     raise DefinitionError(
-        f"{name}: a {made.__name__}; expected an objective, a missing-modality method, an "
-        "encoder, an augmentation, a probe or a baseline. Name one of these.",
+        f"{name}: a {made.__name__}; expected an objective, a fusion, a missing-modality "
+        "method, an encoder, an augmentation, a probe or a baseline. Name one of these.",
         code="CS-M021",
     )

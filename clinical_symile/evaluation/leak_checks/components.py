@@ -1,4 +1,4 @@
-"""Find leaks of objectives, missing-modality methods, encoders and augmentations.
+"""Find leaks of objectives, fusions, missing-modality methods, encoders and augmentations.
 
 Each component runs with zeros, with NaN and with values of other subjects in the hidden slots. Each
 run starts from a copy of the same state. After each run, further batches without hidden values show
@@ -28,6 +28,7 @@ from clinical_symile.evaluation.leak_checks._comparison import (
 )
 from clinical_symile.evaluation.leak_checks.fixtures import (
     TOY_DIM,
+    TOY_LABELS,
     TOY_MODALITIES,
     TOY_SAMPLES,
     toy_embeddings,
@@ -39,6 +40,8 @@ from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.fusion.base import ModalityFusion
+from clinical_symile.objectives.outcome import Supervised
 from clinical_symile.objectives.subsets import SubsetSum
 
 _WIDTH = 6
@@ -79,6 +82,9 @@ def objective_leaks(component: Any) -> Iterator[str]:
 
     yield from differences(outputs, z, available)
     yield from _side_leaks(make, lambda objective, side: loss_of(objective, z, side), rows)
+    if isinstance(make(), Supervised):
+        yield from _log_odds_leaks(make, z, available)
+        return
     for target in TOY_MODALITIES:
         yield from _score_leaks(make, z, available, target)
 
@@ -110,6 +116,7 @@ def connected(make: Callable[[], Objective]) -> Callable[[], Objective]:
 
     def connect() -> Objective:
         objective = make()
+        objective.label_names = TOY_LABELS
         objective.connect(
             modalities=TOY_MODALITIES,
             dim=TOY_DIM,
@@ -144,6 +151,57 @@ def _score_leaks(
     for name, together in scores(z).items():
         if not torch.allclose(scores(z, queries[:1])[name], together[:1]):
             yield f"{name} of a query depends on the other queries."
+
+
+def _log_odds_leaks(make: Callable[[], Objective], z: Tensor, available: Tensor) -> Iterator[str]:
+    """Yield the leaks of the log odds that a supervised objective predicts."""
+    name = "a predicted log odds"
+
+    def predicted(slots: Tensor, some: slice = slice(None)) -> Outputs:
+        objective, rows = make(), torch.arange(TOY_SAMPLES)
+        assert isinstance(objective, Supervised)
+        with torch.inference_mode():
+            embeddings = Embeddings(slots, available, TOY_MODALITIES, rows)
+            return {name: objective.log_odds(embeddings)[some]}
+
+    yield from differences(predicted, z, available)
+    with torch.inference_mode():
+        objective = make()
+        assert isinstance(objective, Supervised)
+        alone = Embeddings(z[:1], available[:1], TOY_MODALITIES, torch.arange(1))
+        if not torch.allclose(objective.log_odds(alone), predicted(z)[name][:1]):
+            yield f"{name} depends on the other samples."
+
+
+def fusion_leaks(make: Callable[..., ModalityFusion]) -> Iterator[str]:
+    """Yield a sentence for each leak of a fusion: its output, its losses and every gradient.
+
+    Args:
+        make: makes the fusion from the names of modalities, the width and a generator.
+    """
+    z, available = toy_embeddings(TOY_DIM)
+
+    def made() -> ModalityFusion:
+        return make(TOY_MODALITIES, TOY_DIM, torch.Generator().manual_seed(0))
+
+    def outputs(slots: Tensor) -> Outputs:
+        fusion, leaf = made(), slots.clone().requires_grad_()
+        fused = fusion(leaf, available)
+        further = fusion.extra_losses(with_zeros(leaf, available), available)
+        weights = torch.linspace(-1, 1, fused.numel()).reshape(fused.shape)
+        loss = (weights * fused).sum() + sum(further.values())
+        return {
+            "the output": fused,
+            **{f"the loss '{name}'": value for name, value in further.items()},
+            **gradients(loss, {"embeddings": leaf}, fusion),
+            **state(fusion),
+            "the output of the next batch": fusion(with_zeros(z, available), available),
+        }
+
+    yield from differences(outputs, z, available)
+    alone, together = (made()(z[:some], available[:some]) for some in (1, TOY_SAMPLES))
+    if not torch.allclose(alone, together[:1], atol=1e-6):
+        yield "the output of a sample depends on the other samples."
 
 
 def missing_modality_leaks(method: MissingModalityMethod) -> Iterator[str]:

@@ -31,9 +31,10 @@ TOY_MODALITIES = ("cxr", "ecg", "labs")
 TOY_SAMPLES = 12
 TOY_DIM = 8
 TOY_ANALYTES = 5
+TOY_LABELS = ("first", "second")  # the columns of `toy_side`'s labels
 # The split of each row of the toy store: twelve samples each.
 TOY_SPLITS = np.repeat(["train", "tuning", "held_out"], TOY_SAMPLES)
-_OUTCOME = "event"
+TOY_OUTCOME = "event"
 
 
 def toy_side(rows: Int[Tensor, " sample"]) -> SideInformation:
@@ -135,7 +136,7 @@ def toy_store(
     return ToyStore(
         path=Path("leak-check"),
         manifest={"cohort": "leak-check", "cohort_digest": "", "digest": "", "modalities": about},
-        samples=samples.assign(**{f"outcome_{_OUTCOME}": event.astype(float)}),
+        samples=samples.assign(**{f"outcome_{TOY_OUTCOME}": event.astype(float)}),
         modalities=TOY_MODALITIES,
         present=present,
         candidates=None,
@@ -159,7 +160,7 @@ def toy_classification() -> Classification:
     table: dict[str, Any] = {
         "kind": "classification",
         "description": "Predict a toy event.",
-        "outcome": _OUTCOME,
+        "outcome": TOY_OUTCOME,
         "inputs": list(TOY_MODALITIES),
         "split": "held_out",
         "missingness": ["observed"],
@@ -172,8 +173,12 @@ def toy_classification() -> Classification:
     return made
 
 
-def toy_pretraining() -> Pretraining:
-    """Return a pretraining task with small encoders."""
+def toy_pretraining(*, supervised: bool = False) -> Pretraining:
+    """Return a pretraining task with small encoders.
+
+    Args:
+        supervised: True for the objective `outcome` of the toy outcome, in place of `clip`.
+    """
     encoder = {"name": "mlp", "hidden": [TOY_DIM], "centred": True}
     table: dict[str, Any] = {
         "kind": "pretraining",
@@ -195,6 +200,12 @@ def toy_pretraining() -> Pretraining:
         },
         "selection": {"metric": "mean_reciprocal_rank", "targets": list(TOY_MODALITIES)},
     }
+    if supervised:
+        table |= {
+            "objective": {"name": "outcome"},
+            "side": {"labels": [TOY_OUTCOME]},
+            "selection": {"metric": "auroc", "targets": [TOY_OUTCOME]},
+        }
     made = parse_task(table, name="pretraining/leak-check", where="leak-check")
     assert isinstance(made, Pretraining)
     return made

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.evaluation.baselines.base import BaselineInputs
 from clinical_symile.evaluation.leak_checks._comparison import (
     differences,
@@ -21,6 +22,7 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     TOY_ANALYTES,
     TOY_DIM,
     TOY_MODALITIES,
+    TOY_OUTCOME,
     TOY_SPLITS,
     toy_classification,
     toy_embeddings,
@@ -53,7 +55,7 @@ def probe_leaks(component: Any) -> Iterator[str]:
     everything, present = toy_embeddings(TOY_DIM + TOY_ANALYTES, samples=len(TOY_SPLITS))
     available, measured = present.numpy(), np.ones(present.shape, dtype=bool)
     store = toy_store(everything[..., TOY_DIM:].numpy(), measured)
-    learner = build_learner(toy_pretraining(), store, seed=0).eval()
+    learner = build_learner(toy_pretraining(supervised=True), store, seed=0).eval()
 
     def predict(
         slots: Tensor,
@@ -68,7 +70,17 @@ def probe_leaks(component: Any) -> Iterator[str]:
         )
         samples = EmbeddedSamples(rows, z[rows], available[rows], TOY_MODALITIES)
         read = toy_store(slots[..., TOY_DIM:].numpy(), measured, outcome)
-        inputs = ProbeInputs(train, tuning, samples, Encoders(learner, read), seed=0)
+        inputs = ProbeInputs(
+            train,
+            tuning,
+            samples,
+            Encoders(learner, read),
+            seed=0,
+            outcome=TOY_OUTCOME,
+            embeddings=Embeddings(
+                slots[rows, :, :TOY_DIM], present[rows], TOY_MODALITIES, torch.from_numpy(rows)
+            ),
+        )
         return _as_tensor(make().predict(inputs))
 
     yield from _prediction_leaks(predict, everything, present, measured)

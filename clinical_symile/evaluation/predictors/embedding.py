@@ -106,7 +106,11 @@ class EmbeddingPredictor:
     def score(
         self, request: Request[Retrieval], candidates: Int[np.ndarray, "query candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
-        """Score the candidates of each query, in blocks of bounded size; see the protocol."""
+        """Score the candidates of each query, in blocks of bounded size; see the protocol.
+
+        Raises:
+            CannotScore: see `score_shared`.
+        """
         scores = np.empty(candidates.shape)
         marginalized = self._needs_bank(request)
         step = max(1, isqrt(_CELLS // max(candidates.shape[1], 1)))
@@ -126,8 +130,8 @@ class EmbeddingPredictor:
         """Score the same candidates for every query by the objective.
 
         Raises:
-            CannotScore: a modality of the task has no embeddings, or a missing modality has none
-                in the train split.
+            CannotScore: the objective has no score, a modality of the task has no embeddings, or a
+                missing modality has none in the train split.
         """
         return self._scores(request, candidates)
 
@@ -135,6 +139,13 @@ class EmbeddingPredictor:
     def _scores(
         self, request: Request[Retrieval], candidates: Int[np.ndarray, "*query candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
+        if not self.objective.retrieves:
+            raise CannotScore(
+                f"the objective {type(self.objective).__name__} predicts labels and compares no "
+                "recordings, so that it cannot rank candidates. Train a contrastive objective for "
+                "retrieval.",
+                code="CS-S006",
+            )
         target = request.task.target
         (column,) = self._columns((target,))
         z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
@@ -218,6 +229,8 @@ class EmbeddingPredictor:
                 samples=self._embedded(request.rows, request.available, task.inputs),
                 encoders=encoders,
                 seed=task.seed,
+                outcome=str(task.outcome),
+                embeddings=self._available_embeddings(request.rows, request.available, task.inputs),
             )
         )
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.training.learner import Learner
 
@@ -78,6 +79,10 @@ class ProbeInputs:
         samples: the samples to predict.
         encoders: those of the run; None where only its embeddings are known.
         seed: of all that is drawn.
+        outcome: the name of the outcome.
+        embeddings: those of the samples to predict, in the same order, with every modality of the
+            model and what replaces a missing one; all that is not available is hidden. None where
+            only the task's modalities are known.
     """
 
     train: LabelledSamples
@@ -85,6 +90,8 @@ class ProbeInputs:
     samples: EmbeddedSamples
     encoders: Encoders | None
     seed: int
+    outcome: str = ""
+    embeddings: Embeddings | None = None
 
 
 class Probe(Protocol):

@@ -287,7 +287,7 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("Queue", "an objective that leaks: the loss of the next batch changes when hidden slots"),
         ("Caches", "a baseline that leaks: the prediction of the next request changes when hidden"),
         ("Stops", "a probe that stops with ValueError: found NaN"),
-        ("NUMBER", "a int; expected an objective, a missing"),
+        ("NUMBER", "a int; expected an objective, a fusion"),
     ],
 )
 def test_a_component_that_leaks_fails_with_a_sentence_that_names_the_leak(leaking, name, leak):

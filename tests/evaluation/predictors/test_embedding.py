@@ -18,7 +18,7 @@ from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.families import OBJECTIVES
-from tests.helpers.objective_values import registered
+from tests.helpers.objective_values import SCORING, registered
 
 MODALITIES = ("cxr", "ecg", "labs")
 DIM = 6
@@ -65,11 +65,11 @@ def predictor_of(
     return make
 
 
-@pytest.fixture(params=OBJECTIVES)
+@pytest.fixture(params=SCORING)
 def predictor(
     request: pytest.FixtureRequest, predictor_of: Callable[[str], EmbeddingPredictor]
 ) -> EmbeddingPredictor:
-    """The same for every objective."""
+    """The same for every objective that scores."""
     return predictor_of(request.param)
 
 

@@ -1,0 +1,1 @@
+"""Fusions: the vectors of the available modalities of a sample make one vector."""

@@ -1,0 +1,167 @@
+"""`Supervised`: predict labels from a fusion of the available modalities, with supervision."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.arguments import at_least, refuse
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.fusion.base import ModalityFusion
+from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.loss import Loss, sum_of_terms
+from clinical_symile.objectives.slots import FewSamplesError, prepare_slots
+from clinical_symile.objectives.starting_weights import starting_weights
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.families import FUSIONS
+
+
+class Supervised(Objective):
+    """Predict the task's labels from a fusion of a sample's modalities, and from each alone.
+
+    A fusion makes one vector of the available modalities, and a linear head for each label gives
+    its log odds. Each modality has linear heads of its own. The loss is the log loss of the fused
+    heads, plus `unimodal_weight` times the sum over modalities of the log loss of their heads. Each
+    log loss is the mean over known labels of samples that have what it reads. An unknown or
+    uncertain label teaches nothing, and neither does a sample without a modality.
+
+    With a missing-modality method that replaces a missing modality, the fusion reads the
+    replacement as if it were available. The heads of one modality never do.
+
+    There is no score: retrieval compares recordings, and this objective compares none. The probe
+    `head` predicts outcomes with the fused heads.
+
+    Source: the sum of log losses is that of Kontras et al., "Improving Multimodal Learning with
+    Multi-Loss Gradient Modulation", BMVC 2024, https://arxiv.org/abs/2405.07930. Its weighting of
+    gradients is not part of it.
+
+    Args:
+        fusion: the name and the arguments of the fusion, a table; None for the mean.
+        unimodal_weight: the weight of the modalities' own heads; 0 for none.
+
+    Raises:
+        ValueError: an argument is out of range, the fusion does not accept its arguments, or no
+            sample of a batch has a known label.
+    """
+
+    display_name = "supervised fusion"
+    description = "Predicts labels from a fusion of the available modalities."
+    source = (
+        'log losses of Kontras et al., "Improving Multimodal Learning with Multi-Loss Gradient '
+        'Modulation", BMVC 2024, https://arxiv.org/abs/2405.07930'
+    )
+    reads = ("labels",)
+    learned_score = True
+    retrieves = False
+
+    def __init__(
+        self,
+        *,
+        fusion: Mapping[str, Any] | None = None,
+        unimodal_weight: float = 1.0,
+    ):
+        super().__init__(temperature=None)
+        refuse(at_least(0, unimodal_weight=unimodal_weight))
+        self.unimodal_weight = unimodal_weight
+        self.fusion_arguments = dict(fusion or {"name": "mean"})
+        if "name" not in self.fusion_arguments:
+            raise ValueError("fusion has no 'name'; expected one of `list fusion`. Add it.")
+
+    def connect(
+        self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
+    ) -> None:
+        """Create the fusion and the heads.
+
+        Raises:
+            ValueError: there are no labels, or the fusion does not accept its arguments.
+        """
+        super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
+        if not self.label_names:
+            raise ValueError(
+                "it predicts labels, and the task names none; expected the key labels of the table "
+                '[side], such as labels = ["an_outcome"]. Add it.'
+            )
+        # The numbers of a vector then have a mean square of about 1, whatever the norm.
+        self.input_scale = math.sqrt(dim) if norm == "l2" else 1.0
+        self.modalities = modalities
+        arguments = {k: v for k, v in self.fusion_arguments.items() if k != "name"}
+        made = resolve(self.fusion_arguments["name"], FUSIONS)(
+            modalities, dim, generator, **arguments
+        )
+        assert isinstance(made, ModalityFusion)
+        self.fusion = made
+        with starting_weights(generator):
+            self.head = nn.Linear(dim, len(self.label_names))
+            self.unimodal_heads = nn.ModuleDict(
+                {name: nn.Linear(dim, len(self.label_names)) for name in modalities}
+            )
+
+    def informed_loss(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        inputs: ObjectiveInput,
+        *,
+        generator: torch.Generator | None,
+    ) -> Loss:
+        """Add the log losses of all heads; see the class."""
+        labels = torch.where(inputs.labels < 0, torch.nan, inputs.labels).to(z.dtype)
+        is_known = ~labels.isnan().all(dim=1)
+        taught = is_known & available.any(dim=1)
+        if not taught.any():
+            raise FewSamplesError(
+                f"a supervised step needs at least 1 sample with a known label and a modality; "
+                f"this batch of {len(z)} has none.",
+                "Raise batch_size, or name labels that are known of more samples.",
+            )
+        vectors, has = self.input_scale * z[taught], available[taught]
+        terms = {"fused": _log_loss(self.head(self.fusion(vectors, has)), labels[taught])}
+        for name, value in self.fusion.extra_losses(vectors, has).items():
+            terms[f"fusion_{name}"] = value
+        if self.unimodal_weight:
+            recorded = inputs.embeddings.available & is_known[:, None]
+            for column, name in enumerate(self.modalities):
+                own = recorded[:, column]
+                if own.any():
+                    log_odds = self.unimodal_heads[name](self.input_scale * z[own, column])
+                    loss = _log_loss(log_odds, labels[own])
+                    terms[f"unimodal_{name}"] = self.unimodal_weight * loss
+        return sum_of_terms(**terms)
+
+    def log_odds(self, embeddings: Embeddings) -> Float[Tensor, "sample label"]:
+        """Predict the log odds of each label by the fused heads.
+
+        Args:
+            embeddings: samples with at least one modality available or replaced each.
+
+        Raises:
+            ValueError: a sample has no modality.
+        """
+        z, available = prepare_slots(*embeddings.with_substitutes())
+        return self.head(self.fusion(self.input_scale * z.to(self.head.weight.dtype), available))
+
+    def score(
+        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
+    ) -> Float[Tensor, "query candidate"]:
+        """Refuse to score candidates.
+
+        Raises:
+            ValueError: always; see the class.
+        """
+        raise ValueError(
+            "a supervised objective has no score of candidates: it compares no recordings. Take a "
+            "contrastive objective for retrieval."
+        )
+
+
+def _log_loss(
+    log_odds: Float[Tensor, "sample label"], labels: Float[Tensor, "sample label"]
+) -> Float[Tensor, ""]:
+    """Compute the mean log loss over known labels; there is at least one."""
+    known = ~labels.isnan()
+    return functional.binary_cross_entropy_with_logits(log_odds[known], labels[known])

@@ -1,0 +1,248 @@
+"""The supervised objective: its loss in loops, what teaches nothing, and its training."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clinical_symile.api.runs import evaluate, train
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.side_information import SideInformation
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.evaluation.leak_checks.components import objective_leaks
+from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.outcome import Supervised
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.learner import build_learner, load_learner
+from clinical_symile.training.train import train as train_run
+from tests.helpers.objective_values import connected, loss_value, unit_batch
+from tests.helpers.synthetic import mlp_task
+
+NAN = math.nan
+LABELS = torch.tensor([[1.0, 0.0], [0.0, NAN], [1.0, -1.0], [NAN, NAN], [0.0, 1.0], [1.0, 0.0]])
+AVAILABLE = torch.tensor(
+    [[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=torch.bool
+)
+
+
+def inputs_of(z: Tensor, available: Tensor, labels: Tensor) -> ObjectiveInput:
+    embeddings = Embeddings(z, available, ("cxr", "ecg", "labs"), torch.arange(len(z)))
+    return ObjectiveInput(embeddings, SideInformation(embeddings.rows, labels=labels))
+
+
+def gradients(objective: Supervised, inputs: ObjectiveInput) -> list[Tensor]:
+    loss = objective.training_loss(inputs, group=None).total
+    found = torch.autograd.grad(loss, list(objective.parameters()), allow_unused=True)
+    return [g for g in found if g is not None]
+
+
+def softplus(value: float) -> float:
+    return math.log1p(math.exp(value))
+
+
+def test_the_loss_is_that_of_its_definition_in_loops(rng: np.random.Generator) -> None:
+    objective = connected(Supervised(fusion={"name": "mean"}, unimodal_weight=0.5))
+    z = unit_batch(rng, 6)
+    found = loss_value(objective, z, AVAILABLE, labels=LABELS)
+
+    def log_losses(head: torch.nn.Linear, i: int, vector: Tensor) -> list[float]:
+        values = (head.weight @ vector + head.bias).tolist()
+        known = zip(values, LABELS[i].tolist(), strict=True)
+        return [softplus(v) - y * v for v, y in known if y in (0.0, 1.0)]
+
+    fused, own = [], {name: [] for name in ("cxr", "ecg", "labs")}
+    for i in range(6):
+        has = AVAILABLE[i].nonzero()[:, 0].tolist()
+        if has:
+            fused += log_losses(objective.head, i, 2 * z[i, has].mean(dim=0))
+        for m in has:
+            name = ("cxr", "ecg", "labs")[m]
+            head = objective.unimodal_heads[name]
+            assert isinstance(head, torch.nn.Linear)
+            own[name] += log_losses(head, i, 2 * z[i, m])
+    expected = np.mean(fused) + 0.5 * sum(np.mean(losses) for losses in own.values())
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("fusion", ["mean", "gated", "mixture"])
+def test_unknown_labels_and_samples_without_a_modality_teach_nothing(fusion, rng) -> None:
+    objective = connected(Supervised(fusion={"name": fusion}))
+    z, taught = unit_batch(rng, 6), [0, 1, 2, 4]
+    every = gradients(objective, inputs_of(z, AVAILABLE, LABELS))
+    some = gradients(objective, inputs_of(z[taught], AVAILABLE[taught], LABELS[taught]))
+    for first, second in zip(every, some, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-12, atol=0)
+    uncertain = torch.where(LABELS.isnan(), -1.0, LABELS)
+    for first, second in zip(
+        every, gradients(objective, inputs_of(z, AVAILABLE, uncertain)), strict=True
+    ):
+        assert torch.equal(first, second)
+
+
+def test_the_head_of_a_modality_never_reads_what_replaces_it(rng) -> None:
+    objective = connected(Supervised())
+    z = unit_batch(rng, 6)
+    plain = objective.training_loss(inputs_of(z, AVAILABLE, LABELS), group=None)
+    inputs = inputs_of(z, AVAILABLE, LABELS)
+    substitute = unit_batch(rng, 1)[0]
+    vars(inputs.embeddings)["substitute"] = substitute
+    replaced = objective.training_loss(inputs, group=None)
+    for name in ("cxr", "ecg", "labs"):
+        term = f"unimodal_{name}"
+        assert replaced.terms[term] == plain.terms[term]
+    assert replaced.terms["fused"] != plain.terms["fused"]
+
+
+def test_log_odds_are_those_of_the_fused_head(rng) -> None:
+    objective = connected(Supervised(fusion={"name": "concat", "hidden": 5}))
+    z, kept = unit_batch(rng, 5), AVAILABLE[:5]
+    found = objective.log_odds(inputs_of(z, kept, LABELS[:5]).embeddings)
+    torch.testing.assert_close(found, objective.head(objective.fusion(2 * z, kept)))
+
+
+def test_a_batch_without_a_known_label_is_refused(rng) -> None:
+    objective = connected(Supervised())
+    inputs = inputs_of(unit_batch(rng, 6), AVAILABLE, torch.full((6, 2), NAN))
+    with pytest.raises(ValueError, match="needs at least 1 sample with a known label"):
+        objective.training_loss(inputs, group=None)
+
+
+def test_what_cannot_be_made_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"unimodal_weight is -1.0; expected a number of at le"):
+        Supervised(unimodal_weight=-1.0)
+    with pytest.raises(ValueError, match="fusion has no 'name'"):
+        Supervised(fusion={"hidden": 4})
+    with pytest.raises(ValueError, match="predicts labels, and the task names none"):
+        Supervised().connect(
+            modalities=("a", "b"), dim=4, norm="l2", generator=torch.Generator().manual_seed(0)
+        )
+    query = inputs_of(torch.zeros(2, 3, 4), torch.ones(2, 3, dtype=torch.bool), LABELS[:2])
+    with pytest.raises(ValueError, match="has no score of candidates: it compares no recordings"):
+        connected(Supervised()).score(query.embeddings, torch.zeros(2, 4), target="cxr")
+
+
+def test_a_wrong_fusion_is_named_by_the_check_of_the_definition(catalog: Catalog) -> None:
+    task = "pretraining/objectives/outcome"
+    for override, message in (
+        ("objective.fusion.name=gatd", "unknown fusion 'gatd'; did you mean 'gated'"),
+        ("objective.fusion.hidden=4", "objective.fusion: unknown argument 'hidden'"),
+        ("objective.fusion={hidden=4}", "objective.fusion has no 'name'"),
+        ('selection.targets=["lung_mass"]', "unknown label of side.labels 'lung_mass'"),
+    ):
+        with pytest.raises(DefinitionError, match=message):
+            mlp_task(catalog, override, task=task)
+
+
+def test_the_objective_and_the_metric_of_selection_must_fit(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    supervised = mlp_task(
+        catalog,
+        "selection.metric=recall_at_1",
+        'selection.targets=["cxr"]',
+        task="pretraining/objectives/outcome",
+    )
+    with pytest.raises(DefinitionError, match="'outcome' predicts labels; expected auroc or auprc"):
+        train_run(supervised, store=synthetic_store, run=Run(tmp_path / "a"), seed=0)
+    contrastive = mlp_task(
+        catalog,
+        "selection.metric=auroc",
+        'selection.targets=["deterioration"]',
+        task="pretraining/objectives/supcon",
+    )
+    with pytest.raises(DefinitionError, match="'supcon' scores candidates; expected mean_rec"):
+        train_run(contrastive, store=synthetic_store, run=Run(tmp_path / "b"), seed=0)
+
+
+def test_a_label_of_one_class_cannot_select_the_epoch(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    task = mlp_task(catalog, task="pretraining/objectives/outcome")
+    samples = synthetic_store.samples.copy()
+    samples.loc[samples["split"] == "tuning", "outcome_deterioration"] = 0.0
+    store = CohortStore(**{**vars(synthetic_store), "samples": samples})
+    with pytest.raises(DataError, match="fewer than two classes among the complete tuning"):
+        train_run(task, store=store, run=Run(tmp_path / "run"), seed=0)
+
+
+def test_subsets_and_other_objectives_refuse_what_has_no_meaning(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = mlp_task(catalog, "missing_modality=subsets", task="pretraining/objectives/outcome")
+    with pytest.raises(DefinitionError, match="its parts belong to single modalities"):
+        build_learner(task, synthetic_store, seed=0)
+
+
+def test_the_leakage_check_reads_log_odds_in_place_of_scores() -> None:
+    class ReadsHidden(Supervised):
+        def log_odds(self, embeddings: Embeddings) -> Tensor:
+            return super().log_odds(embeddings) + embeddings.z.nan_to_num().mean()
+
+    leaks = list(objective_leaks(ReadsHidden))
+    assert any("a predicted log odds changes when hidden slots hold" in leak for leak in leaks)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_a_run_predicts_its_label_and_is_refused_for_retrieval_with_the_reason(
+    synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    mlps = [f'encoders.{name}={{name="mlp", hidden=[8]}}' for name in ("cxr", "ecg", "labs")]
+    run = train(
+        "pretraining/objectives/outcome_gated",
+        synthetic_store,
+        out=tmp_path / "runs",
+        seed=0,
+        overrides=[*mlps, "dim=8", "batch_size=16", "epochs=2"],
+        progress=False,
+    )
+    patterns = ["complete", "without-ecg"]
+    results = evaluate(
+        run,
+        synthetic_store,
+        tasks=[
+            "retrieval/cxr_given_ecg_labs",
+            "classification/more/deterioration_by_head",
+            "classification/deterioration",
+        ],
+        missingness=patterns,
+        progress=False,
+    )
+    frame = results.to_frame()
+    by_head = frame[frame.task == "classification/more/deterioration_by_head"]
+    assert {*by_head.query("metric == 'auroc'").missingness} == {*patterns}
+    assert by_head.saw_label.all()
+    assert frame[frame.task == "retrieval/cxr_given_ecg_labs"].empty
+    history = Run(tmp_path / "runs" / run.name).history
+    assert all(0 <= epoch["tuning/auroc"] <= 1 for epoch in history)
+    assert {"loss/fused", "loss/unimodal_cxr"} <= history[0].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", ["gated", "mixture"])
+def test_a_stopped_run_resumes_to_the_same_weights(
+    fusion: str, catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    task = mlp_task(catalog, task=f"pretraining/objectives/outcome_{fusion}")
+    whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")
+    train_run(task, store=synthetic_store, run=whole, seed=0, accelerator="cpu")
+
+    class StopError(Exception):
+        pass
+
+    def stop(run: Run) -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        train_run(
+            task, store=synthetic_store, run=stopped, seed=0, accelerator="cpu", on_epoch=stop
+        )
+    train_run(task, store=synthetic_store, run=stopped, seed=0, accelerator="cpu")
+    first, second = (
+        load_learner(run, task, synthetic_store).state_dict() for run in (whole, stopped)
+    )
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
