@@ -4,7 +4,7 @@ For each run, recall@1 is pooled over the six retrieval cells with one query mod
 over the three tasks under `mcar-30` and `complete`. Intervals resample subjects; the oracle answers
 the same queries under the same masks. Train the runs first:
 
-    clinical-symile prepare synthetic --out store
+    clinical-symile prepare synthetic --source source --out store
     clinical-symile train pretraining/symile --store store --out runs --seed 0    # and 1, 2
 
 Run with `python benchmarks/missing_query.py store runs/symile-0 runs/symile-1 runs/symile-2`; the
