@@ -113,9 +113,13 @@ FUSIONS = Family(
     {
         "attention": "clinical_symile.objectives.fusion.attention:AttentionFusion",
         "concat": "clinical_symile.objectives.fusion.concat:ConcatFusion",
+        "experts": "clinical_symile.objectives.fusion.experts:ExpertsFusion",
         "gated": "clinical_symile.objectives.fusion.gated:GatedFusion",
+        "latent_array": "clinical_symile.objectives.fusion.latent_array:LatentArrayFusion",
+        "lstm": "clinical_symile.objectives.fusion.lstm:LstmFusion",
         "mean": "clinical_symile.objectives.fusion.mean:MeanFusion",
         "mixture": "clinical_symile.objectives.fusion.mixture:MixtureFusion",
+        "shared_specific": "clinical_symile.objectives.fusion.shared_specific:SharedSpecificFusion",
         "transformer": "clinical_symile.objectives.fusion.transformer:TransformerFusion",
     },
     group="fusion",
