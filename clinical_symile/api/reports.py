@@ -1,6 +1,5 @@
 """Run benchmarks, render reports, read results and export tables and figures."""
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from clinical_symile.reporting.meds_files import MEDS_FORMAT, export_meds
 from clinical_symile.reporting.results import Results, saved_about
 from clinical_symile.reporting.run_data import read_runs, task_table
 from clinical_symile.tracking.checksums import check_tables
+from clinical_symile.tracking.progress import log_line
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
 from clinical_symile.tracking.run import Run
 
@@ -44,6 +44,10 @@ def benchmark(
     source: PathLike | None = None,
     catalog: Paths = (),
     progress: bool = True,
+    launcher: str = "local",
+    jobs: int | None = None,
+    threads: int | None = None,
+    retries: int = 2,
 ) -> Benchmark:
     """Prepare, train, evaluate, compare and report; what is there already is not made again.
 
@@ -56,6 +60,12 @@ def benchmark(
         catalog: folders with definitions of your own.
         progress: show progress bars on a terminal or in a notebook, and print to stderr about how
             long the trainings will take.
+        launcher: where runs are trained: `local` for this machine.
+        jobs: how many runs are trained at once, each in a process of its own; without it, one after
+            another in this process.
+        threads: processor threads of each run, on which last digits depend; without it, the
+            processors of this machine are shared among the runs that are trained at once.
+        retries: how often a run is started again whose process was killed.
 
     Returns:
         The folder's store, runs, results, comparisons and report.
@@ -63,6 +73,7 @@ def benchmark(
     Raises:
         DefinitionError: a name or a setting is wrong.
         DataError: the raw files or the folder do not fit.
+        ClinicalSymileError: some runs failed; the others are done, and the same call continues.
 
     Examples:
         >>> spec = cs.BenchmarkSpec(
@@ -86,15 +97,18 @@ def benchmark(
         raise DefinitionError("a BenchmarkSpec names its cohort. Leave cohort out.", code="CS-F024")
     definitions = open_definitions(catalog)
     plan_benchmark(spec, catalog=definitions)
-    from clinical_symile.benchmarking.run import complete_benchmark  # PyTorch takes seconds
+    from clinical_symile.benchmarking.launchers.base import LaunchOptions  # PyTorch takes seconds
+    from clinical_symile.benchmarking.run import complete_benchmark
 
+    launch = LaunchOptions(launcher=launcher, jobs=jobs, threads=threads, retries=retries)
     return complete_benchmark(
         spec,
         catalog=definitions,
         out=Path(out),
         source=None if source is None else Path(source),
         bar=choose_bar(progress),
-        notify=partial(print, file=sys.stderr) if progress else None,
+        notify=log_line if progress else None,
+        launch=launch,
     )
 
 

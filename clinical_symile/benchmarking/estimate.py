@@ -20,23 +20,27 @@ class TrainingEstimate:
     Attributes:
         n_trainings: number of trainings that have not begun.
         n_resumed: number of trainings that were stopped and will be resumed.
-        seconds: of those that have not begun, on one device of this machine.
+        seconds: of those that have not begun, one after another on one device of this machine.
+        at_once: number of trainings that run at once.
     """
 
     n_trainings: int
     n_resumed: int
     seconds: float
+    at_once: int = 1
 
     def __str__(self) -> str:
         resumed = f", and {self.n_resumed} that stopped before" if self.n_resumed else ""
+        beside = f", {self.at_once} at once" if self.at_once > 1 else ""
+        duration = format_duration(self.seconds / self.at_once)
         return (
-            f"Trainings: {self.n_trainings}{resumed}; about {format_duration(self.seconds)} on "
-            "this machine, measured on three steps of each task. Evaluation comes on top."
+            f"Trainings: {self.n_trainings}{resumed}{beside}; about {duration} on this machine, "
+            "measured on three steps of each task. Evaluation comes on top."
         )
 
 
 def estimate_trainings(
-    plan: BenchmarkPlan, *, store: CohortStore, out: Path
+    plan: BenchmarkPlan, *, store: CohortStore, out: Path, at_once: int = 1
 ) -> TrainingEstimate | None:
     """Time a few steps of each task that is still to be trained; None if no training is left.
 
@@ -44,6 +48,7 @@ def estimate_trainings(
         plan: what to train.
         store: the prepared cohort.
         out: the benchmark's folder; finished runs in it are not trained again.
+        at_once: number of trainings that run at once.
 
     Raises:
         DataError: a task cannot be trained on the store.
@@ -58,7 +63,9 @@ def estimate_trainings(
             seconds += len(new) * time_training(
                 task, store=store, accelerator=plan.spec.accelerator
             )
-    return TrainingEstimate(n_trainings, n_resumed, seconds) if n_trainings + n_resumed else None
+    if not n_trainings + n_resumed:
+        return None
+    return TrainingEstimate(n_trainings, n_resumed, seconds, at_once)
 
 
 def _runs_of(task: str, plan: BenchmarkPlan, out: Path) -> list[Run]:

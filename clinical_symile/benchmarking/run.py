@@ -7,6 +7,8 @@ from pathlib import Path
 
 from clinical_symile.benchmarking.estimate import estimate_trainings
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
+from clinical_symile.benchmarking.grid import run_grid
+from clinical_symile.benchmarking.launchers.base import LaunchOptions
 from clinical_symile.benchmarking.settings import choose_setting
 from clinical_symile.benchmarking.spec import (
     BenchmarkPlan,
@@ -27,9 +29,10 @@ from clinical_symile.registry.run_names import PAIR_SUMS, baseline_run_name
 from clinical_symile.reporting.benchmark_report import Benchmark
 from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.mlflow import sync_run
-from clinical_symile.tracking.progress import ProgressBar
+from clinical_symile.tracking.progress import ProgressBar, no_progress_bar
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
+from clinical_symile.training.processors import limited_threads
 from clinical_symile.training.train import train
 
 
@@ -41,6 +44,7 @@ def complete_benchmark(
     source: Path | None = None,
     bar: ProgressBar,
     notify: Callable[[str], object] | None = None,
+    launch: LaunchOptions | None = None,
 ) -> Benchmark:
     """Prepare, train and evaluate what is missing, compare the runs, and render the report.
 
@@ -53,14 +57,19 @@ def complete_benchmark(
             cohort are written.
         bar: makes a progress bar for a label.
         notify: called with the number of trainings and their estimated time, before they begin;
-            None to estimate nothing. Trainings on several devices are not estimated.
+            None to estimate nothing. Trainings on several devices are not estimated. It is also
+            called when a run that is trained beside others begins or ends.
+        launch: where and how many runs are trained at once; None for one after another here.
 
     Raises:
         DefinitionError: a name of the spec does not exist, or no task applies to the cohort.
         DataError: the raw files, the store or a run's folder are not as expected.
+        ClinicalSymileError: runs failed that were trained beside others, which are done.
     """
     started = time.perf_counter()
-    with lock_folder(out):
+    launch = LaunchOptions() if launch is None else launch
+    threads = None if launch.is_in_process else launch.threads_per_job
+    with lock_folder(out), limited_threads(threads):
         plan = plan_benchmark(spec, catalog=catalog)
         store = prepare_cohort(
             catalog,
@@ -73,11 +82,15 @@ def complete_benchmark(
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
         if notify is not None and spec.devices == 1:
-            estimate = estimate_trainings(plan, store=store, out=out)
+            estimate = estimate_trainings(plan, store=store, out=out, at_once=launch.jobs or 1)
             if estimate is not None:
                 notify(str(estimate))
-        runs, tried = train_and_evaluate(plan, tasks, store=store, out=out, bar=bar)
-        runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=bar)
+        if not launch.is_in_process:
+            options = {} if notify is None else {"notify": notify}
+            run_grid(plan, tasks, store=store, out=out, options=launch, bar=bar, **options)
+        shown = bar if launch.is_in_process else no_progress_bar  # the grid has shown it
+        runs, tried = train_and_evaluate(plan, tasks, store=store, out=out, bar=shown)
+        runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=shown)
         evaluated = EvaluatedRuns(
             out=out,
             report=spec.report,

@@ -43,7 +43,7 @@ def choose_setting(
         The task in its best setting, and a row for each setting.
     """
     target = Run(path_in(out / "runs", run_name))
-    _refuse_another(target, settings, out=out)
+    refuse_another_run(target, settings, out=out)
     trained: list[Run] = []
     for number, task in enumerate(settings, start=1):
         run = run_of_setting(out, number, run_name)
@@ -90,8 +90,13 @@ def copy_run(source: Run, target: Run) -> None:
             write_bytes(target.path / path.relative_to(source.path), path.read_bytes())
 
 
-def _refuse_another(target: Run, settings: Sequence[Pretraining], *, out: Path) -> None:
+def refuse_another_run(target: Run, settings: Sequence[Pretraining], *, out: Path) -> None:
     """Refuse a run that no setting was chosen for, before hours of training.
+
+    Args:
+        target: the run that will be that of the best setting.
+        settings: the task in each of its settings.
+        out: the benchmark's folder.
 
     Raises:
         DataError: the folder has a run that was trained without tuning, or in another setting.

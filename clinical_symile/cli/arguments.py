@@ -15,6 +15,7 @@ STORE = "folder of the store that `prepare` wrote"
 NEW_STORE = "folder where the store is written"
 RUNS = "folder that holds all runs; each run gets a folder in it"
 MARGIN = "largest loss of the primary metric that still counts as harmless, such as 0.02"
+LAUNCHER_NAMES = ("local",)
 _DEFAULT_TASKS = ("default",)
 
 
@@ -98,12 +99,45 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
         help="device to train on; auto uses a GPU if there is one (default: auto)",
     )
     parser.add_argument(
-        "--devices", metavar="N", type=devices, default=1, help="number of GPUs (default: 1)"
+        "--devices",
+        metavar="N",
+        type=positive_number,
+        default=1,
+        help="number of GPUs (default: 1)",
     )
     parser.add_argument(
         "--deterministic",
         action="store_true",
         help="use algorithms that give the same bits every time, also on CUDA; says what it costs",
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add `--launcher`, `--jobs`, `--threads` and `--retries`."""
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHER_NAMES,
+        default=LAUNCHER_NAMES[0],
+        help="where runs are trained: local for this machine (default: local)",
+    )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=positive_number,
+        help="train N runs at once, each in a process of its own (default: one after another)",
+    )
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=positive_number,
+        help="processor threads of each run (default: the processors divided by --jobs)",
+    )
+    parser.add_argument(
+        "--retries",
+        metavar="N",
+        type=natural_number,
+        default=2,
+        help="how often a run is started again whose process was killed (default: 2)",
     )
 
 
@@ -155,8 +189,8 @@ def optional_name_list(text: str) -> list[str]:
     return [] if text == "none" else name_list(text)
 
 
-def seed(text: str) -> int:
-    """Return a seed, a whole number from 0.
+def natural_number(text: str) -> int:
+    """Return a whole number from 0.
 
     Raises:
         ArgumentTypeError: it is none.
@@ -168,7 +202,7 @@ def seed(text: str) -> int:
 
 def seeds(text: str) -> list[int]:
     """Return the seeds of a list with commas."""
-    return [seed(name) for name in name_list(text)]
+    return [natural_number(name) for name in name_list(text)]
 
 
 def margin(text: str) -> float:
@@ -186,8 +220,8 @@ def margin(text: str) -> float:
     return found
 
 
-def devices(text: str) -> int:
-    """Return a number of devices, 1 or more.
+def positive_number(text: str) -> int:
+    """Return a whole number from 1.
 
     Raises:
         ArgumentTypeError: it is none.

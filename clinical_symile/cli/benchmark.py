@@ -11,6 +11,7 @@ from clinical_symile.cli.arguments import (
     REPORT,
     add_devices,
     add_generate,
+    add_launcher,
     add_links,
     add_overrides,
     add_verbose,
@@ -66,6 +67,7 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     add_links(parser)
     add_overrides(parser)
     add_devices(parser)
+    add_launcher(parser)
     add_verbose(parser)
 
 
@@ -91,7 +93,16 @@ def run_benchmark(options: argparse.Namespace) -> int:
         devices=options.devices,
         deterministic=options.deterministic,
     )
-    made = cs.benchmark(spec, out=options.out, source=options.source, catalog=options.catalog)
+    made = cs.benchmark(
+        spec,
+        out=options.out,
+        source=options.source,
+        catalog=options.catalog,
+        launcher=options.launcher,
+        jobs=options.jobs,
+        threads=options.threads,
+        retries=options.retries,
+    )
     show_benchmark(made, CONSOLE, verbose=options.verbose)
     return 0
 

@@ -8,9 +8,9 @@ from clinical_symile.cli.arguments import (
     add_devices,
     add_overrides,
     add_store,
+    natural_number,
     offer,
     run_folder_name,
-    seed,
 )
 
 
@@ -28,7 +28,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
         metavar="N",
-        type=seed,
+        type=natural_number,
         default=0,
         help="seed of weights, batches and masks (default: 0)",
     )

@@ -6,8 +6,8 @@ from clinical_symile.registry.names import check_name, folded_name
 
 ORACLE = "oracle"
 PAIR_SUMS = "pair-sums"  # the ceiling of sums over pairs on synthetic cohorts
-# Folders in which raw files, exports and MLflow's files lie; checksums leave them out.
-LEFT_OUT_FOLDERS = ("source", "export", "mlartifacts", "mlruns")
+# Folders of raw files, exports, MLflow's files and a launcher's jobs; checksums leave them out.
+LEFT_OUT_FOLDERS = ("source", "export", "mlartifacts", "mlruns", "jobs")
 
 
 def baseline_run_name(baseline: str) -> str:

@@ -297,7 +297,7 @@ def unlisted_files(folder: Path) -> list[Path]:
 
 
 def is_left_out(name: Path) -> bool:
-    """Return True for raw files, exports, hidden and half-written files, and those of MLflow."""
+    """Return True for raw files, exports, jobs, hidden and half-written files, MLflow's files."""
     return (
         name.name in LEFT_OUT_FOLDERS
         or name.name.startswith((".", "mlflow.db"))

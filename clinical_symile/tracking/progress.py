@@ -44,9 +44,9 @@ def progress_bar(label: str) -> Iterator[Progress]:
         return
     if not console.is_terminal:
         started = time.monotonic()
-        _log(label)
+        log_line(label)
         yield _log_lines(label)
-        _log(f"{label}: done in {format_duration(time.monotonic() - started)}")
+        log_line(f"{label}: done in {format_duration(time.monotonic() - started)}")
         return
     columns = (
         TextColumn("{task.description}"),
@@ -67,12 +67,13 @@ def _log_lines(label: str) -> Progress:
         nonlocal printed
         if time.monotonic() >= printed + _SECONDS_BETWEEN_LINES:
             printed = time.monotonic()
-            _log(f"{label}: {done} of {total}")
+            log_line(f"{label}: {done} of {total}")
 
     return update
 
 
-def _log(line: str) -> None:
+def log_line(line: str) -> None:
+    """Print a line with the time on standard error, above a bar if there is one."""
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 

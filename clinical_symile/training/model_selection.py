@@ -87,9 +87,19 @@ def tuning_metrics(
         task: has the metric, the targets it is averaged over, and the batch size.
         seed: seed of the division into batches, the same in every epoch.
         loader: of the store, to the encoders' device.
+
+    Raises:
+        DataError: the weights are not finite any more.
     """
     rows = store.complete_rows("tuning", task.modalities)
     embeddings = embed_rows(learner.model, store, rows, loader=loader)
+    if not embeddings.means.isfinite().all():
+        raise DataError(
+            f"task '{task.name}': training diverged: its embeddings are not finite; expected "
+            "numbers. Lower optimiser.learning_rate, and train under another name or remove the "
+            "run's folder, which exists after a complete epoch.",
+            code="CS-R008",
+        )
     if isinstance(learner.objective, Supervised):
         value = _prediction_value(learner.objective, store, embeddings, task, loader.device)
     else:

@@ -25,7 +25,7 @@ from clinical_symile.training.flops import EncodingCount, count_encoding, warn_a
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.model_selection import check_selection
 from clinical_symile.training.optim import learning_rate, parameter_groups
-from clinical_symile.training.start import load_start
+from clinical_symile.training.start import load_start, start_record
 from clinical_symile.training.temperature import fix_temperature, set_temperature
 
 # The backend of `torch.compile`.
@@ -202,6 +202,7 @@ def set_up_alone(task: Pretraining, store: CohortStore, *, seed: int, accelerato
         DataError: as for `train`.
         DefinitionError: as for `train`.
     """
+    start_record(task, store)
     method = missing_modality_method(task.missing_modality)
     view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
     order = training_order(task, view, processes=1)

@@ -32,6 +32,8 @@ def test_each_task_counts_once_for_each_seed(
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)
     assert found == TrainingEstimate(n_trainings=4, n_resumed=0, seconds=40.0)
     assert "Trainings: 4; about 40 s on this machine" in str(found)
+    beside = estimate_trainings(plan, store=synthetic_store, out=tmp_path, at_once=2)
+    assert "Trainings: 4, 2 at once; about 20 s on this machine" in str(beside)
 
 
 def test_settings_count_with_the_first_seed_and_their_best_with_the_others(

@@ -13,10 +13,10 @@ from clinical_symile.cli import arguments
     [
         (arguments.name_list, "a, b", ["a", "b"]),
         (arguments.optional_name_list, "none", []),
-        (arguments.seed, "3", 3),
+        (arguments.natural_number, "3", 3),
         (arguments.seeds, "0,2", [0, 2]),
         (arguments.margin, "0.02", 0.02),
-        (arguments.devices, "2", 2),
+        (arguments.positive_number, "2", 2),
         (arguments.run_folder_name, "symile-0", "symile-0"),
     ],
 )
@@ -28,12 +28,12 @@ def test_a_valid_text_becomes_a_value(read, text: str, value: object):
     ("read", "text"),
     [
         (arguments.name_list, ","),
-        (arguments.seed, "-1"),
+        (arguments.natural_number, "-1"),
         (arguments.seeds, "0,x"),
         (arguments.margin, "0"),
         (arguments.margin, "inf"),
         (arguments.margin, "nan"),
-        (arguments.devices, "0"),
+        (arguments.positive_number, "0"),
         (arguments.run_folder_name, "../x"),
         (arguments.run_folder_name, ""),
     ],

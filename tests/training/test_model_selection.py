@@ -10,6 +10,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import open_loader, shuffled_batches
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.symile import Symile
 from clinical_symile.training.learner import build_learner
@@ -79,6 +80,19 @@ def test_no_estimate_is_above_log_k(negatives: str, most: float) -> None:
 
 def test_a_loss_of_pairs_gives_no_estimate(embeddings: Embeddings) -> None:
     assert tc_estimate(Clip(), embeddings, batch_size=4, seed=0) is None
+
+
+def test_weights_that_are_not_finite_are_told_as_a_training_that_diverged(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = tiny(catalog, "pretraining/symile")
+    learner = build_learner(task, synthetic_store, seed=0)
+    loader = open_loader(synthetic_store, task.modalities, device=torch.device("cpu"))
+    with torch.no_grad():
+        for weights in learner.model.parameters():
+            weights.fill_(math.nan)
+    with pytest.raises(DataError, match=r"training diverged: .* not finite; .*CS-R008"):
+        tuning_metrics(learner, synthetic_store, task, seed=0, loader=loader)
 
 
 def test_tuning_samples_with_all_modalities_are_measured_alike_each_time(

@@ -9,6 +9,7 @@ import torch
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DataError
 from clinical_symile.tracking.run import Run
 from clinical_symile.training import timing
 from clinical_symile.training.timing import deterministic_cost, time_training
@@ -43,6 +44,14 @@ def test_steps_are_timed_without_a_trace_in_a_later_training(
     assert sorted(tmp_path.rglob("*")) == before
     train(task, store=synthetic_store, run=after, seed=0, accelerator="cpu")
     assert after.weights.read_bytes() == alone.weights.read_bytes()
+
+
+def test_a_training_that_starts_from_no_run_is_refused_as_by_train(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    task = tiny(catalog, "pretraining/clip", "start='nowhere'")
+    with pytest.raises(DataError, match="nowhere: "):
+        time_training(task, store=synthetic_store, accelerator="cpu")
 
 
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:

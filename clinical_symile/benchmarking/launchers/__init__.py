@@ -1,0 +1,1 @@
+"""Launchers: run the trainings of a benchmark in processes of this machine or on a cluster."""

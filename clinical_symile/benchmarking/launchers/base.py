@@ -1,0 +1,78 @@
+"""The contract of launchers: start jobs somewhere, and say which of them have ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from clinical_symile.benchmarking.launchers.job import Job
+from clinical_symile.training.processors import available_processors
+
+LAUNCHERS: Mapping[str, str] = {
+    "local": "clinical_symile.benchmarking.launchers.local:LocalLauncher",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """The place where runs of a benchmark are trained; numbers depend on `threads` alone.
+
+    Attributes:
+        launcher: a name of `LAUNCHERS`.
+        jobs: how many runs are trained at once; None for one on this machine, and for as many as
+            an engine takes elsewhere.
+        threads: processor threads of each run. None shares the processors of this machine among
+            the runs that are trained at once.
+        retries: how often a run is started again whose process was killed.
+        engine: options of the engine, such as the partition of a cluster.
+    """
+
+    launcher: str = "local"
+    jobs: int | None = None
+    threads: int | None = None
+    retries: int = 2
+    engine: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_in_process(self) -> bool:
+        """True if runs are trained in this process, one after another."""
+        return self.launcher == "local" and self.jobs in (None, 1) and self.threads is None
+
+    @property
+    def threads_per_job(self) -> int:
+        """The processor threads of each run."""
+        return self.threads or max(1, available_processors() // (self.jobs or 1))
+
+
+@dataclass(frozen=True)
+class EndedJob:
+    """A job whose process has ended.
+
+    Attributes:
+        job: the job; its outcome says whether it was done.
+        cause: how the process ended, such as `was killed by signal 9`.
+    """
+
+    job: Job
+    cause: str
+
+
+@runtime_checkable
+class Launcher(Protocol):
+    """Starts jobs and finds those that have ended."""
+
+    @property
+    def most_jobs(self) -> int | None:
+        """The number of jobs that may be started at once; None for any number."""
+        ...
+
+    def start(self, job: Job) -> None:
+        """Start a job; it is started again if its process was killed."""
+        ...
+
+    def ended(self) -> list[EndedJob]:
+        """Return the jobs that have ended since the last call; do not wait for one."""
+        ...
+
+    def close(self) -> None:
+        """Stop whatever still runs."""
+        ...

@@ -1,0 +1,145 @@
+"""The same small grid by every launcher: the same bytes, also if processes are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import clinical_symile as cs
+from clinical_symile.tracking.run import Run
+from tests.helpers.robust_folders import contents, differences
+from tests.helpers.synthetic import TINY
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = "retrieval/cxr_given_ecg_labs,classification/deterioration"
+SETTINGS = (*TINY, "epochs=6")
+LONGEST_S = 300
+# A task of its own whose training diverges at once.
+DIVERGES = """
+extends = "pretraining/clip"
+kind = "pretraining"
+description = "Diverges."
+
+[optimiser]
+learning_rate = 1e30
+warmup_fraction = 0.0
+"""
+
+
+def command(out: Path, *more: str, report: str = "benchmark") -> list[str]:
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    what = ["benchmark", report, "--cohort", "synthetic", "--out", str(out), "--tasks", TASKS]
+    few = ["--generate", "subjects=40", "--seeds", "0,1", "--accelerator", "cpu"]
+    baselines = ["--baselines", "prevalence"]
+    return [sys.executable, "-m", "clinical_symile", *what, *few, *baselines, *settings, *more]
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def start(out: Path, *more: str, **variables: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(out, *more),
+        env=environment(**variables),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    _, said = process.communicate(timeout=LONGEST_S)
+    return process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def one_after_another(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The benchmark by one process with one thread."""
+    out = tmp_path_factory.mktemp("serial") / "out"
+    status, said = end(start(out, OMP_NUM_THREADS="1"))
+    assert status == 0, said
+    return out
+
+
+def of_benchmark(out: Path) -> dict[str, str]:
+    """The content of a benchmark's folder without what a launcher keeps for itself."""
+    return {name: one for name, one in contents(out).items() if not name.startswith("jobs/")}
+
+
+def process_of(run: Path) -> int:
+    """Wait until a run has an epoch and its process holds it; return the process's number."""
+    holder, begin = run.with_name(f".{run.name}.holder"), time.monotonic()
+    while time.monotonic() < begin + LONGEST_S:
+        try:
+            if (run / "history.jsonl").is_file():
+                return int(json.loads(holder.read_text())["process"])
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.005)
+    raise AssertionError(f"{run} did not begin")
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_of_one_after_another_though_one_is_killed(
+    one_after_another: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    process = start(out, "--jobs", "2", "--threads", "1")
+    os.kill(process_of(out / "runs" / "clip-0"), signal.SIGKILL)
+    status, said = end(process)
+    assert status == 0, said
+    assert "clip-0: its process was killed by SIGKILL; it is started again (1 of 2)" in said
+    assert differences(of_benchmark(out), of_benchmark(one_after_another)) == ""
+    assert cs.verify(out).is_intact
+    costs = Run(out / "runs" / "clip-0").metadata["costs"]
+    assert costs["threads"] == 1
+    assert costs["training"]["sessions"] == 2
+    copies = {Run(path).mlflow_copy for path in (out / "runs").iterdir() if path.is_dir()}
+    assert None not in copies
+
+
+@pytest.fixture
+def catalog_folder(tmp_path: Path) -> Path:
+    task = tmp_path / "catalog" / "tasks" / "pretraining" / "diverges.toml"
+    task.parent.mkdir(parents=True)
+    task.write_text(DIVERGES)
+    return tmp_path / "catalog"
+
+
+@pytest.mark.slow
+def test_an_interrupted_or_failed_benchmark_is_continued(
+    one_after_another: Path, catalog_folder: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    two = ("--jobs", "2", "--threads", "1")
+    process = start(out, *two)
+    child = process_of(out / "runs" / "symile-0")
+    os.killpg(process.pid, signal.SIGINT)
+    status, said = end(process)
+    assert status == 130
+    assert "Stopped. Run the same command again to continue." in said
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{child}").exists()
+
+    three = "pretraining/symile,pretraining/clip,pretraining/diverges"
+    wrong = ("--catalog", str(catalog_folder), "--pretraining", three)
+    status, said = end(start(out, *two, *wrong))
+    assert status == 1
+    assert "error: run 'diverges-0': task 'pretraining/diverges': training diverged" in said
+    assert "[CS-R008]" in said
+    assert "2 runs failed; expected none" in said
+    assert not (out / "results.jsonl").exists()
+    assert all(Run(out / "runs" / f"{name}-1").is_finished for name in ("symile", "clip"))
+
+    status, said = end(start(out, *two))
+    assert status == 0, said
+    assert "started" not in said
+    assert differences(of_benchmark(out), of_benchmark(one_after_another)) == ""
