@@ -141,16 +141,23 @@ def format_at_least(n: int) -> str:
 def format_within(numbers: Iterable[int], total: int, words: str) -> list[str]:
     """Format counts among a total that `format_parts` may have withheld.
 
+    Two that differ by less than ten are bounds: one may be among the other.
+
     >>> format_within([60, 88], 90, "90"), format_within([60, 88], 90, "≥10")
     (['60', '>80'], ['≥10', '≥10'])
+    >>> format_within([57, 61, 30], 90, "90")
+    ['at least 50', 'at least 60', '30']
 
     Args:
         numbers: the counts.
         total: of which each is a part.
         words: the total as readers see it; the counts are bounds if it is one.
     """
+    numbers = list(numbers)
     if words == format_count(total):
-        return [format_part(n, total) for n in numbers]
+        shown = {n for n in numbers if n >= SMALLEST_COUNT and format_part(n, total)[0].isdigit()}
+        close = {n for n in shown for other in shown if 0 < abs(n - other) < SMALLEST_COUNT}
+        return [format_at_least(n) if n in close else format_part(n, total) for n in numbers]
     return [words if n >= SMALLEST_COUNT else format_count(n) for n in numbers]
 
 

@@ -28,6 +28,7 @@ from clinical_symile.tracking.archive import (
 )
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.results import Result
+from clinical_symile.tracking.rounding import value_step
 from clinical_symile.tracking.run import Run
 
 _REPEATED = 3  # lines that are computed again unless lines are named
@@ -206,8 +207,8 @@ def verify_bundle(
             except DataError as error:
                 problems += [f"{where}: {problem}" for problem in error.problems]
                 continue
-            if not checked.data.synthetic:
-                found = found.with_rounded_shares()
+            if row.rounded:
+                found = found.rounded()
             repetitions[line] = found
             verdict, is_fine = _judged(found, tolerance)
             (passed if is_fine else problems).append(f"{where}: {verdict}")
@@ -280,7 +281,8 @@ def _judged(found: Repetition, tolerance: float | None) -> tuple[str, bool]:
     changed = "; ".join(found.changed_environment)
     if not changed:
         return f"{about} differs, with the same processor, threads and versions: {differs}.", False
-    tolerance = 1 / row.n_samples if tolerance is None else tolerance
+    least = value_step(row.n_samples) if row.rounded else 1 / row.n_samples
+    tolerance = least if tolerance is None else tolerance
     if not found.is_within(tolerance):
         return (
             f"{about} differs by more than {tolerance:.2g}: {differs}. Made with: {changed}.",

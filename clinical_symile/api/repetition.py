@@ -22,10 +22,10 @@ from clinical_symile.reporting.benchmark_report import (
     open_recorded_store,
     read_record,
 )
-from clinical_symile.reporting.close_sizes import with_rounded_shares
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.results import Result, read_rows
+from clinical_symile.tracking.rounding import rounded_rows
 from clinical_symile.tracking.run import Run
 
 
@@ -63,9 +63,9 @@ class Repetition:
         """Return True if numbers differ by at most a tolerance, and nothing else differs."""
         return all(_is_close(old, new, tolerance) for old, new in self.differences.values())
 
-    def with_rounded_shares(self) -> "Repetition":
-        """Return the same with shares of hidden measurements as a bundle of real subjects has."""
-        after = with_rounded_shares(self.after)
+    def rounded(self) -> "Repetition":
+        """Return the same with the new result rounded, as a bundle of real subjects has it."""
+        (after,) = rounded_rows([self.after])
         return Repetition(self.before, after, _differences(self.before, after))
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import make_folder
 from clinical_symile.registry.base import unknown_name_message
+from clinical_symile.registry.names import path_in
 from clinical_symile.reporting.benchmark_report import (
     BENCHMARK_FILE,
     Benchmark,
@@ -29,7 +30,7 @@ from clinical_symile.reporting.benchmark_report import (
 from clinical_symile.reporting.cards.card_data import evaluated_runs
 from clinical_symile.reporting.meds_files import MEDS_FORMAT, export_meds
 from clinical_symile.reporting.results import Results, saved_about
-from clinical_symile.reporting.run_data import read_runs, task_table
+from clinical_symile.reporting.run_data import of_synthetic_subjects, read_runs, task_table
 from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.progress import log_line
 from clinical_symile.tracking.results import Result, SkippedResult, read_rows
@@ -153,13 +154,15 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
     rows = read_rows(folder / "results.jsonl", Result)
     path = folder / "unscored.jsonl"
     skipped = read_rows(path, SkippedResult) if path.is_file() else []
-    definitions, (saved, notes) = open_definitions(catalog), saved_about(folder)
+    definitions, (saved, notes, synthetic) = open_definitions(catalog), saved_about(folder)
+    runs = [Run(folder)]
     names = dict.fromkeys(row.task for row in rows if row.task in definitions.tasks)
     tasks = {name: read_task(definitions, name) for name in names}
     is_benchmark = (folder / BENCHMARK_FILE).is_file()
     if is_benchmark:
         about = read_record(folder)
         tasks, notes = benchmark_tasks(about, catalog=definitions), tuple(about["notes"])
+        runs = [Run(path_in(folder / "runs", name)) for name in about["runs"]]
     tables = {
         name: task_table(task)
         for name, task in tasks.items()
@@ -170,7 +173,8 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
         if is_benchmark
         else partial(read_runs, [Run(folder)], tables)
     )
-    return Results(tuple(rows), tuple(skipped), saved | tables, notes, data)
+    synthetic = synthetic or of_synthetic_subjects(runs)
+    return Results(tuple(rows), tuple(skipped), saved | tables, notes, data, synthetic)
 
 
 def export(

@@ -1,6 +1,7 @@
 """Train, evaluate and compare runs and your own models."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -19,6 +20,7 @@ from clinical_symile.api._arguments import (
 )
 from clinical_symile.config.tasks.read import Pretraining, Task, pretraining_task
 from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
@@ -217,7 +219,8 @@ def evaluate(
         results, skipped = _evaluate_object(
             model, selected, opened, patterns, objective, name, out, choose_bar(progress)
         )
-    return _selected_results(selected, patterns, results, skipped, notes, run)
+    made = _selected_results(selected, patterns, results, skipped, notes, run)
+    return replace(made, synthetic=is_synthetic(opened.manifest))
 
 
 def compare(
@@ -267,7 +270,13 @@ def compare(
         notes = [*notes, f"{withheld} differences are withheld: {TOO_FEW}."]
     shown_benefits = tuple(shareable(benefits, hidden))
     return Comparisons(
-        tuple(shown), tuple(losses_shown), tuple(notes), tables, data, shown_benefits
+        tuple(shown),
+        tuple(losses_shown),
+        tuple(notes),
+        tables,
+        data,
+        shown_benefits,
+        is_synthetic(opened.manifest),
     )
 
 

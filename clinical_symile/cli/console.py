@@ -12,6 +12,7 @@ from rich.table import Table
 from clinical_symile.cli.result_tables import comparison_tables, result_tables
 from clinical_symile.data.ingest.samples import SelectedSamples
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.evaluation.task_selection import NOT_APPLICABLE
 from clinical_symile.formatting import (
     format_count,
@@ -33,8 +34,9 @@ from clinical_symile.tracking.results import (
     SkippedResult,
     is_significant,
 )
+from clinical_symile.tracking.rounding import ROUNDED, rounded_rows
 from clinical_symile.tracking.run import Run
-from clinical_symile.tracking.snapshot import sqlite_path
+from clinical_symile.tracking.snapshot import read_dataset, sqlite_path, with_rounded_tuning
 
 # Where output goes to a file or a pipe, tables keep a width at which no number is cut.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
@@ -46,6 +48,7 @@ _UNFIT_CODE = "CS-S009"
 
 def show_comparisons(found: Comparisons, console: Console, *, verbose: bool = False) -> None:
     """Differences between runs, what is lost under patterns, and what p values are adjusted for."""
+    found = found.shareable
     for rows in (found.rows, found.losses):
         if rows is found.rows or rows:
             _print_all(comparison_tables(rows), console)
@@ -53,6 +56,8 @@ def show_comparisons(found: Comparisons, console: Console, *, verbose: bool = Fa
             console.print(f"Holm: adjusted for {family}; bold where it is below 0.05")
     if sentence := net_benefit_sentence(found.net_benefit):
         console.print(sentence)
+    if not found.synthetic:
+        console.print(ROUNDED)
     show_unscored([], found.notes, console, verbose=verbose)
 
 
@@ -154,9 +159,10 @@ def show_training(run: Run, console: Console) -> None:
     record, history = run.metadata, run.history
     key = f"tuning/{record['definition']['selection']['metric']}"
     best = max(history, key=lambda epoch: epoch[key])
+    (shown,) = with_rounded_tuning([best], read_dataset(run.path))
     console.print(
         f"{run.path}: {len(history)} epochs in {sum(e['seconds'] for e in history):.0f} s; kept "
-        f"epoch {best['epoch']} with {key} = {best[key]:.4f}",
+        f"epoch {best['epoch']} with {key} = {shown[key]:.4f}",
         soft_wrap=True,
     )
     if "deterministic_cost" in record:
@@ -170,7 +176,8 @@ def show_training(run: Run, console: Console) -> None:
 def show_results(results: Results, console: Console, *, verbose: bool = False) -> None:
     """Print the results of an evaluation, and what could not be scored."""
     primary, width = dict(results.primary_metrics), console.width
-    _print_all(result_tables(results.rows, results.skipped, primary=primary, width=width), console)
+    rows = results.rows if results.synthetic else rounded_rows(results.rows)
+    _print_all(result_tables(rows, results.skipped, primary=primary, width=width), console)
     show_unscored(results.skipped, results.notes, console, verbose=verbose)
 
 
@@ -181,16 +188,19 @@ def show_benchmark(made: Benchmark, console: Console, *, verbose: bool = False) 
         console.print(answer, markup=False, highlight=False, style="bold")
         console.print()
     primary = {task.name: task.primary for task in made.tasks}
-    tables = partial(result_tables, primary=primary, width=console.width, beside=made.results)
+    is_real = not is_synthetic(made.store.manifest)
+    results = rounded_rows(made.results) if is_real else made.results
+    comparisons = rounded_rows(made.comparisons) if is_real else made.comparisons
+    tables = partial(result_tables, primary=primary, width=console.width, beside=results)
     beside = {run.name for run in made.runs if run.is_baseline}
-    learned = [row for row in made.results if row.run not in beside]
+    learned = [row for row in results if row.run not in beside]
     unscored = [row for row in made.unscored if row.run not in beside]
     _print_all(tables(learned, unscored), console)
     if beside:
-        baselines = [row for row in made.results if row.run in beside]
+        baselines = [row for row in results if row.run in beside]
         console.print("Baselines")
         _print_all(tables(baselines, []), console)
-    compared = [row for row in made.comparisons if not {row.run, row.baseline} & beside]
+    compared = [row for row in comparisons if not {row.run, row.baseline} & beside]
     if len(compared) > MOST_DIFFERENCES:
         show_settled(compared, console)
     elif compared:

@@ -6,7 +6,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from clinical_symile.formatting import SMALLEST_COUNT, format_nested_counts, format_p_value
+from clinical_symile.formatting import SMALLEST_COUNT, format_p_value
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.tracking.results import (
     Comparison,
@@ -15,6 +15,7 @@ from clinical_symile.tracking.results import (
     is_significant,
     is_withheld,
 )
+from clinical_symile.tracking.rounding import ROUNDED, sizes_in_words
 
 _WITHHELD = f"withheld (<{SMALLEST_COUNT})"
 _NOT_SCORED = "not scored"
@@ -43,7 +44,7 @@ def result_tables(
     """
     rows = [row for row in results if row.metric == primary.get(row.task)]
     runs = list(dict.fromkeys(row.run for row in rows))
-    sizes = format_nested_counts(row.n_samples for row in (*rows, *beside))
+    sizes = sizes_in_words((*rows, *beside))
     shown = (*rows, *unscored)
     patterns = max((len(row.missingness) for row in shown), default=0)
     room = width - patterns - _GAP - max(map(len, sizes.values()), default=0)
@@ -56,6 +57,8 @@ def result_tables(
         if intervals
         else f"{len(runs)} runs; their intervals are in results.jsonl and in the report"
     )
+    if any(row.rounded for row in rows):
+        yield ROUNDED
     blocks = [runs] if intervals else _blocks(runs, names, room)
     for task in dict.fromkeys(row.task for row in shown):
         of_task = [row for row in rows if row.task == task]

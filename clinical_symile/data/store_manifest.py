@@ -57,6 +57,14 @@ LABEL_TYPES: Mapping[str, Any] = dict.fromkeys(
 )
 
 
+def is_synthetic(manifest: Mapping[str, Any]) -> bool:
+    """Return whether a manifest's subjects are synthetic: only their measurements may be drawn.
+
+    Open access is not enough: recordings of real patients may be open.
+    """
+    return manifest.get("access") == "open" and manifest.get("generator") is not None
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a store, and check that all its files exist with their sizes.
 

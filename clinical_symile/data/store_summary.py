@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.files import lock_folder, write_text
 from clinical_symile.formatting import format_parts, format_within
+from clinical_symile.tracking.rounding import value_step
 from clinical_symile.tracking.snapshot import DATASET_FILE
 
 
@@ -19,11 +21,15 @@ def store_summary(store: CohortStore) -> dict[str, Any]:
 
     The schema has a line for each modality, and for each analyte of a panel, with its type, shape
     and unit. The profile has the samples and subjects of each split. Counts below ten are withheld.
+    Numbers on real subjects are rounded where they leave the run's folder; `tuning_step` is the
+    step of metrics of the tuning split.
     """
     about, units = store.manifest["modalities"], store.manifest["units"]
     return {
         "cohort": store.cohort,
         "store_digest": store.digest,
+        "synthetic": is_synthetic(store.manifest),
+        "tuning_step": value_step(store.manifest["counts"]["tuning"]["samples"]),
         "schema": [
             line
             for name, modality in about.items()

@@ -20,7 +20,11 @@ from clinical_symile.reporting.oracle_comparison import results_above_oracle
 from clinical_symile.reporting.query_examples import query_examples
 from clinical_symile.reporting.render import render
 from clinical_symile.reporting.report_data import ReportData
-from clinical_symile.reporting.run_data import read_runs, task_table
+from clinical_symile.reporting.run_data import (
+    read_exact_runs,
+    task_table,
+    with_rounded_data,
+)
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
     MethodComparison,
@@ -114,6 +118,8 @@ def report_page(out: Path, report: str) -> Path:
 def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     """Read the data of a report from the folder that `benchmark` wrote.
 
+    Numbers on real subjects are rounded, as in all that leaves the folder.
+
     Args:
         out: the folder.
         catalog: where the tasks are.
@@ -137,8 +143,8 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
     hidden = withheld_patterns(row for run in runs for row in run.results)
     above_best, tested = results_above_oracle(results, runs, scored, store=store)
-    return replace(
-        read_runs(runs, {name: task_table(task) for name, task in scored.items()}),
+    data = replace(
+        read_exact_runs(runs, {name: task_table(task) for name, task in scored.items()}),
         results=results,
         comparisons=shareable(read_rows(out / "comparisons.jsonl", Comparison), hidden),
         losses=shareable(read_rows(out / "losses.jsonl", Comparison), hidden),
@@ -163,6 +169,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         versions=record["versions"],
         elapsed_s=record["elapsed_s"],
     )
+    return data if data.synthetic else with_rounded_data(data, runs)
 
 
 def read_record(out: Path) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Make a bundle of a finished benchmark, and check one with nothing else at hand.
 
 A bundle holds definitions, digests, results, comparisons, versions and the report, with the hash of
-each file. It holds no row of a store, no identifier, and no result that reports withhold. Sizes are
-exact, which computing a result again needs. Of real subjects, no two of them differ by fewer than
-ten; results with others are left out.
+each file. It holds no row of a store, no identifier, and no result that reports withhold. Numbers
+on real subjects are rounded, as in reports; a result that is computed again is rounded likewise.
 """
 
 import json

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from clinical_symile.config.catalog import REPORT_FILE
 from clinical_symile.data.external.tables import is_blank
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.formatting import (
     PERCENT,
     RARE_GROUPS,
@@ -25,7 +26,6 @@ from clinical_symile.metrics.subgroups import level_order
 from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.figures.picture import Picture
 from clinical_symile.reporting.render import render_page
-from clinical_symile.reporting.report_data import is_synthetic
 from clinical_symile.reporting.sections.base import ReportPanel
 from clinical_symile.reporting.sections.cohort import presence_panel, splits_panel
 from clinical_symile.reporting.text.labels import SPLIT_LABELS, modality_label, outcome_label

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.formatting import (
     SMALLEST_COUNT,
     format_count,
     format_part,
     format_parts,
+    format_within,
     join_words,
 )
 from clinical_symile.reporting.text.labels import SPLIT_LABELS
@@ -63,8 +65,7 @@ def cohort_counts(cohort: Mapping[str, Any]) -> CohortCounts:
             [
                 SPLIT_LABELS.get(name, name),
                 format_count(split["samples"]),
-                format_count(split["subjects"]),
-                *(format_part(split["present"][m], split["samples"]) for m in modalities),
+                *_within_split(split, modalities, is_real=not is_synthetic(cohort)),
             ]
             for name, split in splits.items()
         ],
@@ -95,7 +96,8 @@ def cohort_modalities(cohort: Mapping[str, Any]) -> list[str]:
 def subjects_sentence(cohort: Mapping[str, Any]) -> str:
     """Return the number of subjects in each split; empty where the manifest is unknown.
 
-    A number below 10 is withheld, and so is the total that would reveal it.
+    A number below 10 is withheld, and so is the total that would reveal it. Of real subjects a
+    number is a bound where the number of samples is larger by less than ten.
     """
     if _WORDED in cohort:
         return cohort_counts(cohort).subjects
@@ -103,10 +105,24 @@ def subjects_sentence(cohort: Mapping[str, Any]) -> str:
     if not splits:
         return ""
     words = {"train": "to train", "tuning": "to select", "held_out": "to evaluate"}
-    parts = [f"{format_count(n)} {words.get(name, name)}" for name, n in splits.items()]
-    hidden = any(0 < n < SMALLEST_COUNT for n in splits.values())
+    counts = {name: format_count(n) for name, n in splits.items()}
+    if not is_synthetic(cohort):
+        totals = {name: split["samples"] for name, split in cohort["counts"].items()}
+        counts = {name: format_part(n, totals[name]) for name, n in splits.items()}
+    parts = [f"{counts[name]} {words.get(name, name)}" for name in splits]
+    hidden = any(words != format_count(splits[name]) for name, words in counts.items())
+    hidden |= any(0 < n < SMALLEST_COUNT for n in splits.values())
     total = "" if hidden else f"{format_count(sum(splits.values()))} subjects: "
     return f"{total}{join_words(parts)}{' subjects' * hidden}."
+
+
+def _within_split(split: Mapping[str, Any], modalities: list[str], *, is_real: bool) -> list[str]:
+    """Return the subjects of a split, and its samples with each modality, in words."""
+    total, subjects = split["samples"], split["subjects"]
+    present = [split["present"][name] for name in modalities]
+    if is_real:
+        return format_within([subjects, *present], total, format_count(total))
+    return [format_count(subjects), *(format_part(n, total) for n in present)]
 
 
 def _words(counts: Mapping[str, int]) -> dict[str, str]:

@@ -16,7 +16,6 @@ from clinical_symile.formatting import (
     DASH,
     format_duration,
     format_interval,
-    format_nested_counts,
     format_value,
 )
 from clinical_symile.reporting.csv_file import write_csv
@@ -24,6 +23,7 @@ from clinical_symile.reporting.leaderboard import BundleContent, QuestionRanking
 from clinical_symile.reporting.render import render_page
 from clinical_symile.reporting.run_facts import RunFacts
 from clinical_symile.reporting.text.labels import metric_label, pattern_label
+from clinical_symile.tracking.rounding import sizes_in_words
 
 LEADERBOARD_PAGE, LEADERBOARD_TABLE = "leaderboard.html", "leaderboard.csv"
 _DECIMALS = 3  # as reports state values at most
@@ -103,7 +103,7 @@ def _sizes(rows: Iterable[Any]) -> Sizes:
     Rankings of a store may be of nested samples, and stores of a cohort may be, too.
     """
     rows = list(rows)
-    return {key: format_nested_counts(getattr(row, key) for row in rows) for key in _SIZES}
+    return {key: sizes_in_words(rows, key) for key in _SIZES}
 
 
 def _line(ranking: QuestionRanking, one: RankedResult, sizes: Sizes) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.store import CohortStore
-from clinical_symile.reporting.report_data import QueryExample, is_synthetic
+from clinical_symile.data.store_manifest import is_synthetic
+from clinical_symile.reporting.report_data import QueryExample
 from clinical_symile.tracking.run import Run
 
 _EXAMPLES = 3

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables, method_series
 from clinical_symile.tracking.analysis_tables import RunAnalysis
@@ -32,14 +33,6 @@ REPORT_TYPES: Mapping[str, Any] = {
     "elapsed_s": float | None,
 }
 """The types of what `report_data.json` of a bundle has beside the tables."""
-
-
-def is_synthetic(cohort: Mapping[str, Any]) -> bool:
-    """Return whether a manifest's subjects are synthetic: only their measurements may be drawn.
-
-    Open access is not enough: recordings of real patients may be open.
-    """
-    return cohort.get("access") == "open" and cohort.get("generator") is not None
 
 
 @dataclass(frozen=True, kw_only=True)

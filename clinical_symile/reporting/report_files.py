@@ -11,7 +11,6 @@ from typing import Any
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import mask_subject_counts
 from clinical_symile.reporting.bundle_definitions import FOLDERS_LEFT_OUT
-from clinical_symile.reporting.close_sizes import without_close_sizes
 from clinical_symile.reporting.cohort_counts import shareable_cohort
 from clinical_symile.reporting.record_forms import ROWS
 from clinical_symile.reporting.report_data import REPORT_TYPES, ReportData
@@ -45,10 +44,9 @@ _TABLES: Mapping[str, tuple[str, str]] = {
 def shareable_data(data: ReportData) -> ReportData:
     """Return the data of a report without what may not leave the machine.
 
-    Reports and exports leave out the results that a run's folder withholds. A bundle also leaves
-    out those whose sizes are close to others, and its counts of the cohort are words.
+    The data of reports lack the results that a run's folder withholds, and are rounded for real
+    subjects. A bundle also has no folders, and its counts of the cohort are words.
     """
-    data = without_close_sizes(data)
     return replace(
         data,
         cohort=shareable_cohort(data.cohort),

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinical_symile.formatting import format_nested_counts
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.text.labels import baseline_label, objective_label
 from clinical_symile.tracking.results import Result
+from clinical_symile.tracking.rounding import sizes_in_words
 
 _TRAINED_WITH = {"mcar": "", "mnar": " by value"}
 
@@ -42,7 +42,7 @@ class ResultTable:
     def __init__(self, results: Iterable[Result]):
         self._rows = {(r.run, r.task, r.missingness, r.metric): r for r in results}
         # Over all tasks, since the samples of one may be among those of another.
-        self.sizes = format_nested_counts(row.n_samples for row in self._rows.values())
+        self.sizes = sizes_in_words(self._rows.values())
 
     def get(self, run: str, task: str, pattern: str, metric: str) -> Result | None:
         """Return the result of one run."""

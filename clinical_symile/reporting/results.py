@@ -14,6 +14,7 @@ from clinical_symile.files import lock_folder, write_text
 from clinical_symile.formatting import format_nested_counts, format_p_value
 from clinical_symile.reporting.csv_file import write_csv
 from clinical_symile.reporting.figure_files import Plot, draw_figures
+from clinical_symile.reporting.latex_table import write_latex
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
 from clinical_symile.reporting.run_data import costs_frame
@@ -27,11 +28,15 @@ from clinical_symile.tracking.results import (
     is_significant,
     write_rows,
 )
+from clinical_symile.tracking.rounding import rounded_rows
 
 _ABOUT = "about.json"
-_ABOUT_TYPES = {"tasks": dict[str, dict[str, Any]] | None, "notes": list[str]}
+_ABOUT_TYPES = {
+    "tasks": dict[str, dict[str, Any]] | None,
+    "notes": list[str],
+    "synthetic": bool | None,
+}
 _RENAMED_KINDS = {"intervals": "performance", "losses": "noninferiority"}  # read until 0.3.0
-_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,6 +50,8 @@ class Results:
         notes: what else to know, such as tasks that do not apply to the cohort.
         report_data: reads what figures show besides the rows, such as training curves; None where
             there is nothing else.
+        synthetic: True if no subject is real; numbers on real ones are rounded in files, figures
+            and notebooks.
     """
 
     rows: tuple[Result, ...]
@@ -52,6 +59,7 @@ class Results:
     tasks: TaskTables = field(default_factory=dict[str, Mapping[str, Any]])
     notes: tuple[str, ...] = ()
     report_data: Callable[[], ReportData] | None = field(default=None, repr=False, compare=False)
+    synthetic: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,8 +75,9 @@ class Results:
 
     @property
     def shareable(self) -> "Results":
-        """The rows that may leave the run's folder; the others are among what was skipped."""
+        """The rows as they may leave the run's folder; the others are among what was skipped."""
         shown, withheld = without_withheld(self.rows)
+        shown = shown if self.synthetic else rounded_rows(shown)
         return replace(self, rows=tuple(shown), skipped=(*self.skipped, *withheld))
 
     @property
@@ -102,7 +111,10 @@ class Results:
         return costs_frame(self.report_data().runs if self.report_data else ())
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write `to_frame` of `shareable` as CSV and return the path."""
+        """Write `to_frame` of `shareable` as CSV and return the path.
+
+        The column `rounded` says whether numbers were rounded.
+        """
         return write_csv(self.shareable.to_frame(), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
@@ -123,7 +135,8 @@ class Results:
             chance = "" if some.chance is None else f"{some.chance:.3f}"
             lines.append([*key, sizes[some.n_samples], *map(_result_cell, found), chance])
         head = ["task", "missingness", "metric", "n", *runs, "chance"]
-        return _write_latex(head, lines, aligned="lllr" + "r" * len(runs) + "r", path=path)
+        aligned, note = "lllr" + "r" * len(runs) + "r", any(row.rounded for row in rows)
+        return write_latex(head, lines, aligned=aligned, path=path, rounded=note)
 
     def plot(self, kind: str, path: str | Path | None = None) -> Plot:
         """Draw the figures that a report draws of these results.
@@ -152,9 +165,8 @@ class Results:
         Raises:
             DataError: the definition of a task is not known.
         """
-        shown, _ = without_withheld(self.rows)
         data = self.report_data() if self.report_data else ReportData(results=(), tasks={})
-        return replace(data, results=shown, tasks=_known(self.tasks, self.rows))
+        return replace(data, results=self.shareable.rows, tasks=_known(self.tasks, self.rows))
 
     def save(self, folder: str | Path) -> Path:
         """Write `shareable` as JSON lines into a folder, from which `open_results` reads it.
@@ -166,7 +178,7 @@ class Results:
             The folder.
         """
         folder = Path(folder)
-        about = {"tasks": self.tasks, "notes": list(self.notes)}
+        about = {"tasks": self.tasks, "notes": list(self.notes), "synthetic": self.synthetic}
         with lock_folder(folder):
             write_rows(folder / "results.jsonl", self.shareable.rows)
             write_rows(folder / "unscored.jsonl", self.shareable.skipped)
@@ -204,6 +216,8 @@ class Comparisons:
         report_data: reads what figures show besides the rows, such as the runs' labels; None where
             there is nothing else.
         net_benefit: differences of net benefit, for tasks that predict risks.
+        synthetic: True if no subject is real; numbers on real ones are rounded in files, figures
+            and notebooks.
     """
 
     rows: tuple[Comparison, ...]
@@ -212,12 +226,25 @@ class Comparisons:
     tasks: TaskTables = field(default_factory=dict[str, Mapping[str, Any]])
     report_data: Callable[[], ReportData] | None = field(default=None, repr=False, compare=False)
     net_benefit: tuple[NetBenefitDifference, ...] = ()
+    synthetic: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __repr__(self) -> str:
         return f"Comparisons({len(self.rows)} differences, {len(self.losses)} losses)"
+
+    @property
+    def shareable(self) -> "Comparisons":
+        """The same as it may leave the machine: rounded, unless no subject is real."""
+        if self.synthetic:
+            return self
+        return replace(
+            self,
+            rows=tuple(rounded_rows(self.rows)),
+            losses=tuple(rounded_rows(self.losses)),
+            net_benefit=tuple(rounded_rows(self.net_benefit)),
+        )
 
     def to_frame(self, *, losses: bool = False) -> pd.DataFrame:
         """Return one row per difference.
@@ -230,8 +257,12 @@ class Comparisons:
         return pd.DataFrame([asdict(row) for row in rows], columns=columns)
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write `to_frame` as CSV and return the path."""
-        return write_csv(self.to_frame(), path)
+        """Write `to_frame` of `shareable` as CSV and return the path.
+
+        The column `rounded` says whether numbers were rounded.
+        """
+        frame = self.shareable.to_frame().assign(rounded=not self.synthetic)
+        return write_csv(frame, path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         """Return a LaTeX table (booktabs); differences in bold are significant after Holm.
@@ -246,9 +277,9 @@ class Comparisons:
                 _difference_cell(row),
                 *(format_p_value(p) for p in (row.p_value, row.p_holm)),
             ]
-            for row in self.rows
+            for row in self.shareable.rows
         ]
-        return _write_latex(head, lines, aligned="lllllrrr", path=path)
+        return write_latex(head, lines, aligned="lllllrrr", path=path, rounded=not self.synthetic)
 
     def plot(self, kind: str = "differences", path: str | Path | None = None) -> Plot:
         """Draw the figures that a report draws of these comparisons.
@@ -266,41 +297,43 @@ class Comparisons:
             ValueError: the path has another ending.
         """
         data = self.report_data() if self.report_data else ReportData(results=(), tasks={})
-        tasks = _known(self.tasks, (*self.rows, *self.losses))
+        tasks, shown = _known(self.tasks, (*self.rows, *self.losses)), self.shareable
         return _plot(
-            replace(data, comparisons=self.rows, losses=self.losses, tasks=tasks), kind, path
+            replace(data, comparisons=shown.rows, losses=shown.losses, tasks=tasks), kind, path
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write the tables into a folder, as JSON lines, and return the folder.
+        """Write the tables of `shareable` into a folder, as JSON lines, and return the folder.
 
         They are `comparisons.jsonl`, `losses.jsonl` and `net_benefit_differences.jsonl`.
         """
-        folder = Path(folder)
+        folder, shown = Path(folder), self.shareable
         with lock_folder(folder):
-            write_rows(folder / "comparisons.jsonl", self.rows)
-            write_rows(folder / "losses.jsonl", self.losses)
-            write_rows(folder / "net_benefit_differences.jsonl", self.net_benefit)
+            write_rows(folder / "comparisons.jsonl", shown.rows)
+            write_rows(folder / "losses.jsonl", shown.losses)
+            write_rows(folder / "net_benefit_differences.jsonl", shown.net_benefit)
         return folder
 
     def _repr_html_(self) -> str:
         shown = ["run", "baseline", "task", "missingness", "metric", "difference", "low", "high"]
-        frame = self.to_frame().reindex(columns=[*shown, "p_value", "p_holm"])
+        frame = self.shareable.to_frame().reindex(columns=[*shown, "p_value", "p_holm"])
         return _html(frame, self.notes)
 
 
-def saved_about(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Read the tasks and notes that `Results.save` wrote; empty without them.
+def saved_about(folder: Path) -> tuple[dict[str, Any], tuple[str, ...], bool]:
+    """Read the tasks and notes that `Results.save` wrote, and whether no subject is real.
+
+    They are empty, and False, without them.
 
     Raises:
         DataError: the file is not what it wrote.
     """
     path = folder / _ABOUT
     if not path.is_file():
-        return {}, ()
+        return {}, (), False
     action = "Restore it from a backup, or save the results again."
     about = read_json(path, types=_ABOUT_TYPES, action=action)
-    return about.get("tasks") or {}, tuple(about["notes"])
+    return about.get("tasks") or {}, tuple(about["notes"]), about.get("synthetic") is True
 
 
 def rows_frame(rows: Sequence[Any]) -> pd.DataFrame:
@@ -310,14 +343,6 @@ def rows_frame(rows: Sequence[Any]) -> pd.DataFrame:
         if any(isinstance(value, list | tuple) for value in frame[name]):
             frame[name] = [" + ".join(map(str, value)) for value in frame[name]]
     return frame
-
-
-def frame_latex(frame: pd.DataFrame, path: Path) -> None:
-    """Write a data frame as a LaTeX table (booktabs); numbers get three digits."""
-    numeric = [pd.api.types.is_float_dtype(frame[name]) for name in frame.columns]
-    lines = [[_cell(value) for value in line] for line in frame.itertuples(index=False, name=None)]
-    aligned = "".join("r" if right else "l" for right in numeric)
-    _write_latex(list(map(str, frame.columns)), lines, aligned=aligned, path=path)
 
 
 def _plot(data: ReportData, kind: str, path: str | Path | None) -> Plot:
@@ -341,39 +366,6 @@ def _known(tasks: TaskTables, rows: Sequence[Result | Comparison]) -> TaskTables
             code="CS-S005",
         )
     return {name: task for name, task in tasks.items() if name in names}
-
-
-def _write_latex(
-    head: Sequence[str], lines: Sequence[Sequence[str]], *, aligned: str, path: str | Path | None
-) -> str:
-    body = [" & ".join(map(_escape, line)) + r" \\" for line in (head, *lines)]
-    text = "\n".join(
-        [
-            rf"\begin{{tabular}}{{{aligned}}}",
-            r"\toprule",
-            body[0],
-            r"\midrule",
-            *body[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
-    if path is not None:
-        write_text(Path(path), text)
-    return text
-
-
-def _escape(text: str) -> str:
-    if text.startswith(r"\textbf{"):
-        return text
-    return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA or value != value:  # NaN differs from itself
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _ends(low: float | None, high: float | None, *, sign: str = "") -> str:

@@ -1,7 +1,7 @@
 """Read what a report shows of runs from their folders: results, curves and analyses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -21,18 +21,64 @@ from clinical_symile.tracking.analysis_tables import (
 from clinical_symile.tracking.costs import RunCosts
 from clinical_symile.tracking.disclosure import shareable, withheld_patterns, without_withheld
 from clinical_symile.tracking.results import Result, is_withheld
+from clinical_symile.tracking.rounding import rounded_rows
 from clinical_symile.tracking.run import Run
+from clinical_symile.tracking.snapshot import (
+    has_synthetic_subjects,
+    read_dataset,
+    tuning_step,
+    with_rounded_tuning,
+)
+
+# The fields of `ReportData` that are tables of numbers on samples.
+_ROUNDED_TABLES = (
+    *("results", "comparisons", "losses", "seeds", "ranks", "methods_compared"),
+    *("net_benefit_differences", "robustness", "masks", "results_by_rule", "above_best"),
+)
 
 
 def read_runs(runs: Sequence[Run], tasks: TaskTables) -> ReportData:
     """Read the results of runs on some tasks, and what else their folders hold for a report.
 
-    Results on too few subjects are withheld, as in every report.
+    Results on too few subjects are withheld, and the others rounded, as in every report.
 
     Args:
         runs: evaluated runs.
         tasks: the tables of the tasks, by name; see `task_table`.
     """
+    data = read_exact_runs(runs, tasks)
+    return data if of_synthetic_subjects(runs) else with_rounded_data(data, runs)
+
+
+def of_synthetic_subjects(runs: Sequence[Run]) -> bool:
+    """Return True if the folders of all runs say that their subjects are synthetic."""
+    return bool(runs) and all(has_synthetic_subjects(run.path) for run in runs)
+
+
+def with_rounded_data(data: ReportData, runs: Sequence[Run]) -> ReportData:
+    """Return the data of a report on real subjects with rounded sizes and numbers.
+
+    Args:
+        data: the data.
+        runs: the runs, whose folders say how many samples the tuning split has.
+    """
+    datasets = {run.name: read_dataset(run.path) for run in runs}
+    step = max(map(tuning_step, datasets.values()), default=tuning_step({}))
+    analysis = {name: rounded_rows(rows) for name, rows in vars(data.analysis).items()}
+    return replace(
+        data,
+        **{name: rounded_rows(getattr(data, name)) for name in _ROUNDED_TABLES},
+        settings=rounded_rows(data.settings, step=step),
+        analysis=RunAnalysis(**analysis),
+        histories={
+            name: with_rounded_tuning(lines, datasets.get(name, {}))
+            for name, lines in data.histories.items()
+        },
+    )
+
+
+def read_exact_runs(runs: Sequence[Run], tasks: TaskTables) -> ReportData:
+    """Read the same as `read_runs`, but do not round; for what is rounded later."""
     trained = [run for run in runs if run.is_trained]
     every = [row for run in runs for row in run.results if row.task in tasks]
     results, withheld = without_withheld(every)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking.costs import COSTS, EPOCH_COSTS, RunCosts
 from clinical_symile.tracking.results import question_digest
+from clinical_symile.tracking.rounding import ROUNDED
 from clinical_symile.tracking.snapshot import RunSnapshot
 
 # The longest name, value of a parameter, value of a tag and digest that MLflow accepts.
@@ -97,6 +98,7 @@ def run_tags(run: RunSnapshot) -> dict[str, str]:
     tags["saw_labels"] = ", ".join(metadata.get("saw_labels", ()))
     tags |= {key: value for key, value in metadata.items() if key.endswith("_digest")}
     tags |= _cost_tags(run)
+    tags["rounding"] = "" if run.is_synthetic else ROUNDED
     if (commit := metadata.get("git_commit")) is not None:
         tags |= {"commit": commit, "mlflow.source.git.commit": commit}
     return {

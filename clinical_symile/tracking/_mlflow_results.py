@@ -12,6 +12,7 @@ from clinical_symile.hashing import payload_digest
 from clinical_symile.tracking._mlflow_payload import KEY_TAG, SOURCE_TAGS, mlflow_name, run_key
 from clinical_symile.tracking._mlflow_tables import MOST_TABLES, table_place
 from clinical_symile.tracking.results import Result, question_digest
+from clinical_symile.tracking.rounding import ROUNDED
 from clinical_symile.tracking.snapshot import RunSnapshot
 
 # With at most `MOST_CURVES` curves, a run has at most 20 metrics.
@@ -236,12 +237,18 @@ def run_description(run: RunSnapshot) -> str:
         "a nested run for each."
     )
     parts = [definition.get("description", ""), results_as_markdown(complete or run.results)]
-    return "\n\n".join([*parts, *([few] if number > MOST_TABLES else [])])
+    parts += [few] if number > MOST_TABLES else []
+    return "\n\n".join([*parts, *_rounding_note(run.results)])
 
 
 def task_description(run: RunSnapshot, task: str) -> str:
     """Return the note of a nested run: the results of its task."""
-    return results_as_markdown([row for row in run.results if row.task == task])
+    rows = [row for row in run.results if row.task == task]
+    return "\n\n".join([results_as_markdown(rows), *_rounding_note(rows)])
+
+
+def _rounding_note(rows: Sequence[Result]) -> list[str]:
+    return [ROUNDED] if any(row.rounded for row in rows) else []
 
 
 def results_as_markdown(rows: Iterable[Result]) -> str:

@@ -54,6 +54,8 @@ class Result:
             where undefined or withheld.
         environment: the device, the number of threads, and the versions that the result was
             computed with; empty in results of version 0.2.1 and before.
+        rounded: True if the row has left its run's folder and is of real subjects: sizes are
+            rounded down to multiples of ten, and numbers to what one sample changes.
     """
 
     run: str
@@ -80,6 +82,7 @@ class Result:
     n_smallest_class: int | None = None
     mask_statistics: Mapping[str, float | None] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    rounded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ from clinical_symile.tracking.snapshot import (
     MlflowCopy,
     RunSnapshot,
     read_dataset,
+    with_rounded_numbers,
     without_small_counts,
 )
 
@@ -218,7 +219,7 @@ class Run:
                 remove_file(path)
 
     def snapshot(self) -> RunSnapshot:
-        """Read what may leave the folder, see `is_withheld` and `without_folders`.
+        """Read what may leave the folder: see `is_withheld`, `without_folders` and `rounding`.
 
         Raises:
             DataError: the folder is not a run's, its files were changed, or its history holds
@@ -247,7 +248,7 @@ class Run:
             files=files,
             dataset=read_dataset(self.path),
         )
-        return without_small_counts(snapshot)
+        return with_rounded_numbers(without_small_counts(snapshot))
 
     def write_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Replace what `run.toml` says of the run; None has no form in TOML and is left out."""

@@ -1,15 +1,17 @@
 """Describe what may leave a run's folder, and where MLflow has a copy of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 from clinical_symile.errors import DataError
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.records import parse_json, read_json
-from clinical_symile.tracking.results import Result, is_withheld
+from clinical_symile.tracking.results import Result, is_withheld, rows_text
+from clinical_symile.tracking.rounding import rounded_number, rounded_rows
 
 SQLITE = "sqlite:///"
 
@@ -23,7 +25,11 @@ _DATASET_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("cohort", "store_digest"), str),
     "schema": list[dict[str, str]],
     "profile": dict[str, str],
+    "synthetic": bool | None,
+    "tuning_step": float | None,
 }
+# Of the tuning split of a run whose folder does not say how many samples it has.
+_TUNING_STEP = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +137,11 @@ class RunSnapshot:
     files: Mapping[str, bytes]
     dataset: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_synthetic(self) -> bool:
+        """True if the folder says that the subjects are synthetic."""
+        return self.dataset.get("synthetic") is True
+
 
 def read_dataset(folder: Path) -> dict[str, Any]:
     """Read `dataset.json` of a run's folder; empty where there is none.
@@ -142,6 +153,41 @@ def read_dataset(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     return read_json(path, types=_DATASET_TYPES, action=action, code="CS-R003")
+
+
+def has_synthetic_subjects(folder: Path) -> bool:
+    """Return whether a run's folder says that it was evaluated on synthetic subjects.
+
+    Raises:
+        DataError: `dataset.json` is damaged.
+    """
+    return read_dataset(folder).get("synthetic") is True
+
+
+def with_rounded_tuning(
+    history: Sequence[Mapping[str, int | float]], dataset: Mapping[str, Any]
+) -> list[dict[str, int | float]]:
+    """Round metrics of the tuning split, of which a history states no size.
+
+    Args:
+        history: one entry per epoch.
+        dataset: what `read_dataset` returned; the metrics of synthetic subjects stay.
+    """
+    if dataset.get("synthetic") is True:
+        return [dict(line) for line in history]
+    step = tuning_step(dataset)
+    return [
+        {
+            key: cast(float, rounded_number(value, step)) if key.startswith("tuning/") else value
+            for key, value in line.items()
+        }
+        for line in history
+    ]
+
+
+def tuning_step(dataset: Mapping[str, Any]) -> float:
+    """Return the step of rounded metrics of the tuning split."""
+    return dataset.get("tuning_step") or _TUNING_STEP
 
 
 def _as_mapping(table: Any) -> Mapping[str, Any]:
@@ -180,3 +226,22 @@ def _without(content: bytes, small: set[tuple[str, str]], tasks: set[str]) -> by
         if (task, pattern) not in small and not (pattern is None and task in tasks):
             kept.append(line)
     return b"".join(kept)
+
+
+def with_rounded_numbers(snapshot: RunSnapshot) -> RunSnapshot:
+    """Round sizes and numbers of real subjects; see `rounding`."""
+    if snapshot.is_synthetic:
+        return snapshot
+    results = rounded_rows(snapshot.results)
+    measures = rounded_rows(snapshot.analysis.measures)
+    values = rounded_rows(snapshot.analysis.modality_value)
+    history = with_rounded_tuning(snapshot.history, snapshot.dataset)
+    tables = (results, measures, values)
+    texts = {name: rows_text(rows) for name, rows in zip(RESULT_FILES, tables, strict=True)}
+    texts["history.jsonl"] = "".join(json.dumps(line) + "\n" for line in history)
+    files = {
+        name: texts[name].encode() if name in texts else content
+        for name, content in snapshot.files.items()
+    }
+    analysis = replace(snapshot.analysis, measures=measures, modality_value=values)
+    return replace(snapshot, results=results, analysis=analysis, history=history, files=files)

@@ -19,9 +19,9 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.reporting import bundle as reporting_bundle
 from clinical_symile.reporting.bundle import bundle_files, check_bundle
-from clinical_symile.reporting.close_sizes import with_rounded_shares
 from clinical_symile.tracking.archive import archive_bytes, manifest_bytes, read_archive
 from clinical_symile.tracking.results import Result, read_rows
+from clinical_symile.tracking.rounding import rounded_rows
 from tests.helpers.shared_build import built_once
 from tests.helpers.synthetic import TINY
 from tests.reporting.test_results import RESULT
@@ -432,13 +432,13 @@ def test_another_machine_may_differ_by_the_tolerance_and_no_more(
     assert (nested.is_within(0.005), nested.is_within(0.0005)) == (True, False)
 
 
-def test_shares_that_a_bundle_rounds_are_compared_with_rounded_ones():
-    row = replace(RESULT, hidden={"ecg": 1 / 3, "labs": 0.25})
-    shared = with_rounded_shares(row)
-    assert shared.hidden == {"ecg": 0.3, "labs": 0.2}  # of 100 samples
-    found = Repetition(shared, row, {"hidden": (shared.hidden, row.hidden)})
-    assert found.with_rounded_shares().is_same
-    other = replace(found, after=replace(row, value=0.4)).with_rounded_shares()
+def test_a_result_that_a_bundle_rounds_is_compared_with_a_rounded_one():
+    row = replace(RESULT, hidden={"ecg": 1 / 3}, value=0.503, n_samples=104)
+    (shared,) = rounded_rows([row])
+    assert (shared.value, shared.n_samples, shared.hidden) == (0.5, 100, {"ecg": 0.35})
+    found = Repetition(shared, row, {"value": (shared.value, row.value)})
+    assert found.rounded().is_same
+    other = replace(found, after=replace(row, value=0.4)).rounded()
     assert other.differences == {"value": (0.5, 0.4)}
 
 

@@ -41,3 +41,18 @@ def test_no_count_below_ten_and_no_statistic_is_shared():
     assert not [cell for cell in cells if re.fullmatch("[1-9]", cell)]
     assert "statistics" not in json.dumps(shared)
     assert not {"counts", "sizes", "checksums", "left_out"} & shared.keys()
+
+
+def test_real_subjects_and_measurements_that_are_nearly_as_many_are_bounds():
+    present = {"cxr": 405, "ecg": 410, "labs": 300}
+    split = {"samples": 424, "subjects": 419, "present": present, "patterns": {}}
+    about = {"left_out": {}, "rejected": {}, "access": "open"}
+    real = {**about, "generator": None, "counts": {"train": split}}
+    (line,) = cohort_counts(real).splits
+    # 5 subjects more than one admission, 5 with an ECG and no X-ray
+    assert line[1:] == ["424", ">414", "at least 400", "at least 410", "300"]
+    assert subjects_sentence(real) == ">414 to train subjects."
+    synthetic = {**real, "generator": {}}
+    (line,) = cohort_counts(synthetic).splits
+    assert line[1:] == ["424", "419", "405", "410", "300"]
+    assert subjects_sentence(synthetic) == "419 subjects: 419 to train."

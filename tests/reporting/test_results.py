@@ -61,7 +61,9 @@ TASK = {
     "higher_is_better": True,
 }
 TASKS = {RESULT.task: TASK}
-RESULTS = Results((RESULT, OTHER_METRIC, OTHER_RUN, LESS), (SKIPPED,), TASKS, ("a note",))
+RESULTS = Results(
+    (RESULT, OTHER_METRIC, OTHER_RUN, LESS), (SKIPPED,), TASKS, ("a note",), synthetic=True
+)
 COMPARISON = Comparison(
     run="symile-0",
     baseline="clip_0",
@@ -250,7 +252,7 @@ def test_results_that_0_2_0_saved_are_read_with_the_tasks_of_the_catalog(tmp_pat
         open_results(folder)
     write_checksums(folder)
     assert open_results(folder).primary == replace(
-        RESULTS.primary, tasks=open_results(folder).tasks
+        RESULTS.primary, tasks=open_results(folder).tasks, synthetic=False
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.reporting.run_data import costs_frame, read_runs, task_table
+from clinical_symile.reporting.run_data import costs_frame, read_exact_runs, read_runs, task_table
 from clinical_symile.tracking.results import write_rows
 from clinical_symile.tracking.run import Run
 from tests.reporting.test_results import LESS, RESULT, TASKS
@@ -22,7 +22,8 @@ def test_results_of_other_tasks_are_left_out(tmp_path: Path):
     other = replace(RESULT, task="retrieval/other")
     write_rows(tmp_path / "results.jsonl", [RESULT, replace(LESS, n_subjects=9), other])
     data = read_runs([Run(tmp_path)], TASKS)
-    assert data.results == [RESULT]
+    assert data.results == [replace(RESULT, rounded=True)]
+    assert read_exact_runs([Run(tmp_path)], TASKS).results == [RESULT]
     assert [row.missingness for row in data.unscored] == [LESS.missingness]
     assert data.runs == []
 

@@ -49,7 +49,7 @@ def test_a_table_without_runs_leaves_out_the_pattern() -> None:
 
 
 def test_saved_and_written_results_have_no_value_of_few(tmp_path: Path) -> None:
-    results = Results((RESULT, FEW))
+    results = Results((RESULT, FEW), synthetic=True)
     results.save(tmp_path)
     assert read_rows(tmp_path / "results.jsonl", Result) == [RESULT]
     (reason,) = read_rows(tmp_path / "unscored.jsonl", SkippedResult)

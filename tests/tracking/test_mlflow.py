@@ -477,16 +477,16 @@ def test_two_outcomes_have_two_metrics_with_their_intervals(
     folder = write_run(tmp_path / "two-0")
     rows = [
         replace(RESULT, metric=f"auroc/{name}", value=value, low=value - 0.1, high=value + 0.1)
-        for name, value in zip(names, (0.866, 0.134), strict=True)
+        for name, value in zip(names, (0.86, 0.14), strict=True)
     ]
     write_rows(folder / "results.jsonl", rows)
     assert sync_nested(Run(folder), uri=database).problem is None
     child = child_of(database, RESULT.task)
     found = {k: v for k, v in child.data.metrics.items() if "/auroc/" in k}
-    assert sorted(found.values()) == pytest.approx([0.034, 0.134, 0.234, 0.766, 0.866, 0.966])
+    assert sorted(found.values()) == pytest.approx([0.04, 0.14, 0.24, 0.76, 0.86, 0.96])
     whole = {k: v for k, v in found.items() if not k.endswith((".low", ".high"))}
     assert {(found[f"{k}.low"], v, found[f"{k}.high"]) for k, v in whole.items()} == {
-        (row.low, row.value, row.high) for row in rows
+        (round(row.value - 0.1, 2), row.value, round(row.value + 0.1, 2)) for row in rows
     }
     sync_nested(Run(folder), uri=database)
     assert child_of(database, RESULT.task).data.metrics.keys() == child.data.metrics.keys()

@@ -25,6 +25,7 @@ from clinical_symile.reporting.text.labels import (
     task_label,
 )
 from clinical_symile.tracking.results import Comparison, Result, is_significant
+from clinical_symile.tracking.rounding import ROUNDED
 
 _FEW_SUBJECTS = 100
 # Collins, Ogundimu and Altman, Statistics in Medicine 2016; Vergouwe et al., J Clin Epidemiol 2005.
@@ -46,6 +47,7 @@ def caveat_sentences(method: Method, data: ReportData) -> list[str]:
     sentences += _width_sentences(results, data)
     sentences += _worse_sentences(method, data)
     sentences += _loss_sentences(method, data)
+    sentences += [ROUNDED] if any(row.rounded for _, row in results) else []
     if len(method.series) == 1:
         sentences.append(
             "The model was trained with one seed. The intervals are over subjects and do not "

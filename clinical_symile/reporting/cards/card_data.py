@@ -23,7 +23,12 @@ from clinical_symile.reporting.benchmark_report import (
     read_record,
 )
 from clinical_symile.reporting.report_data import ReportData
-from clinical_symile.reporting.run_data import read_runs, task_table
+from clinical_symile.reporting.run_data import (
+    of_synthetic_subjects,
+    read_exact_runs,
+    task_table,
+    with_rounded_data,
+)
 from clinical_symile.tracking.checksums import check_tables
 from clinical_symile.tracking.disclosure import shareable, withheld_patterns
 from clinical_symile.tracking.records import read_json
@@ -64,17 +69,19 @@ def load_records(path: Path, *, catalog: Catalog, store: Path | None = None) -> 
     run = _evaluated_run(path)
     found = run_store(run, store)
     tables = {name: task_table(task) for name, task in _tasks(run, catalog).items()}
-    data = read_runs([run], tables)
+    data = read_exact_runs([run], tables)
     is_model = not run.is_baseline and run.name != ORACLE
     if is_model and not run.is_trained:  # external, or evaluated on another cohort
         data = replace(data, runs=[{**run.metadata, "name": run.name, "task": run.name}])
-    return replace(
+    data = replace(
         data,
         comparisons=_compared(run, "comparisons"),
         losses=_compared(run, "losses"),
         cohort={} if found is None else dict(found.manifest),
         versions=run.metadata.get("versions", {}),
     )
+    is_synthetic = data.synthetic or of_synthetic_subjects([run])
+    return data if is_synthetic else with_rounded_data(data, [run])
 
 
 def run_store(run: Run, store: Path | None) -> CohortStore | None:

@@ -9,7 +9,6 @@ from clinical_symile.formatting import (
     format_difference,
     format_difference_interval,
     format_interval,
-    format_nested_counts,
     format_p_value,
     format_signed,
     format_value,
@@ -22,6 +21,7 @@ from clinical_symile.reporting.sections.performance import primary_metric_panels
 from clinical_symile.reporting.sections.subgroups import subgroup_panels
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison, Result
+from clinical_symile.tracking.rounding import sizes_in_words
 
 _MINUS = "\N{MINUS SIGN}"
 _CALIBRATION = {
@@ -33,10 +33,7 @@ _CALIBRATION = {
 
 def size_words(data: ReportData) -> dict[str, dict[int, str]]:
     """Return numbers of samples and subjects in words, so that no small difference follows."""
-    return {
-        key: format_nested_counts(getattr(row, key) for row in data.results)
-        for key in ("n_samples", "n_subjects")
-    }
+    return {key: sizes_in_words(data.results, key) for key in ("n_samples", "n_subjects")}
 
 
 def performance_panels(method: Method, data: ReportData) -> list[ReportPanel]:

@@ -19,6 +19,7 @@ from clinical_symile.reporting.text.findings import (
     oracle_sentences,
 )
 from clinical_symile.tracking.results import Comparison, Result, SkippedResult
+from clinical_symile.tracking.rounding import ROUNDED
 
 
 def draw_above_oracle(
@@ -105,9 +106,15 @@ def draw_provenance(
             "cohort": cohort,
             "versions": versions,
             "elapsed_s": elapsed_s,
-            "intervals": interval_sentence(results, tasks=tasks),
+            "intervals": _sentence_on_numbers(results, tasks),
         },
     )
+
+
+def _sentence_on_numbers(results: Sequence[Result], tasks: TaskTables) -> str | None:
+    """Say how intervals were computed, and that numbers are rounded where they are."""
+    rounding = ROUNDED if any(row.rounded for row in results) else None
+    return " ".join(filter(None, (interval_sentence(results, tasks=tasks), rounding))) or None
 
 
 _PROVENANCE_NEEDS = ("runs", "results", "series", "tasks", "cohort", "versions", "elapsed_s")

@@ -152,7 +152,8 @@ def test_retained_answers_begin_with_the_task_on_which_methods_differ():
 def test_subjects_are_counted_and_small_numbers_and_their_total_withheld():
     def sentence(tuning: int) -> str:
         sizes = {"train": 1200, "tuning": tuning, "held_out": 500}
-        return subjects_sentence({"counts": {name: {"subjects": n} for name, n in sizes.items()}})
+        counts = {name: {"samples": 2 * n, "subjects": n} for name, n in sizes.items()}
+        return subjects_sentence({"counts": counts})
 
     space = "\N{NARROW NO-BREAK SPACE}"
     assert sentence(300) == (
