@@ -19,6 +19,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.errors import DataError
 from clinical_symile.reporting import bundle as reporting_bundle
 from clinical_symile.reporting.bundle import bundle_files, check_bundle
+from clinical_symile.reporting.record_forms import record_forms
 from clinical_symile.tracking.archive import archive_bytes, manifest_bytes, read_archive
 from clinical_symile.tracking.results import Result, read_rows
 from clinical_symile.tracking.rounding import rounded_rows
@@ -159,13 +160,13 @@ def test_a_bundle_states_the_forms_of_its_records_and_later_ones_are_refused(
 ):
     forms = json.loads(files["bundle.json"])["forms"]
     assert {"results", "comparisons", "report_data"} <= {*forms}
-    assert {*forms.values()} == {1}
+    assert forms == {name: record_forms()[name].version for name in forms}
     before = hashed_again(files)  # as the first bundles, which state none
     assert "forms" not in json.loads(before["bundle.json"])
     assert problems(before, catalog) == ""
-    later = files["bundle.json"].replace(b'"results": 1', b'"results": 2')
+    later = files["bundle.json"].replace(b'"results": 2', b'"results": 3')
     assert problems({**files, "bundle.json": later}, catalog) == (
-        "bundle.json: states form 2 of results; expected one that this version knows. Verify it "
+        "bundle.json: states form 3 of results; expected one that this version knows. Verify it "
         f"with clinical-symile {cs.__version__}."
     )
 
