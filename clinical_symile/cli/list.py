@@ -24,6 +24,7 @@ LISTS = (
     "fusion",
     "missing_modality",
     "encoders",
+    "adapters",
     "augmentations",
     "modalities",
     "probes",

@@ -44,20 +44,23 @@ def unknown_objects(names: Iterable[str], family: Family) -> list[str]:
     return [problem for name in names for problem in name_problems(name, family)]
 
 
-def argument_problems(component: ComponentConfig, family: Family, *, where: str) -> list[str]:
+def argument_problems(
+    component: ComponentConfig, family: Family, *, where: str, also: Iterable[str] = ()
+) -> list[str]:
     """Return what is wrong with a component's name and arguments, a sentence each.
 
     Args:
         component: the name with its arguments.
         family: the family that the name belongs to.
         where: the table, for messages.
+        also: keys of the table that are no arguments, for the hint at an unknown one.
     """
     try:
         known, required = keyword_arguments(component.name, family)
     except DefinitionError as error:
         return [problem.at(where) for problem in error.problems]
     given = component.arguments.keys()
-    names = dict.fromkeys(known)
+    names = dict.fromkeys([*known, *also])
     return [
         *(
             f"{where}: {unknown_name_message(key, names, what='argument', to=component.name)}"

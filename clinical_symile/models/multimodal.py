@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,16 +11,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clinical_symile.config.component import WEIGHTS
+from clinical_symile.config.tasks.encoders import EncoderConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch, BatchLoader, load_batch, open_loader
 from clinical_symile.data.store import CohortStore, InputSource
 from clinical_symile.errors import DefinitionError
+from clinical_symile.models.adapters.base import AdaptedEncoder, FrozenEncoder
+from clinical_symile.models.encoders.weights import check_weights
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import ENCODERS
+from clinical_symile.registry.families import ADAPTERS, ENCODERS
 
 # Log variances are from -10 to 10, so that variances and their inverses stay far from the limits of
 # float32.
@@ -161,12 +166,9 @@ def build_model(
         encoders, problems = {}, []
         for name in task.modalities:
             named = task.encoders[name]
-            encoder = resolve(named.name, ENCODERS)
             shape = store.inputs(name, np.zeros(0, dtype=np.int64)).shape[1:]
             try:
-                encoders[name] = encoder(
-                    shape, 2 * task.dim if spread else task.dim, **named.arguments
-                )
+                encoders[name] = build_encoder(named, shape, 2 * task.dim if spread else task.dim)
             except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 problems.append(f"task '{task.name}': encoders.{name}: {error}")
             if spread and named.arguments.get("tokens", 1) != 1:
@@ -186,6 +188,34 @@ def build_model(
             spread=spread,
             encode_at_a_time=task.encode_at_a_time,
         )
+
+
+def build_encoder(named: EncoderConfig, shape: tuple[int, ...], dim: int) -> nn.Module:
+    """Build an encoder with new weights or those of its file, frozen or adapted as its task says.
+
+    Args:
+        named: its name, arguments and fields.
+        shape: the shape of one input.
+        dim: width of the output.
+
+    Raises:
+        DefinitionError: the file of weights is missing or not the one of the task's digest.
+        ValueError: the encoder or its adapter does not accept its arguments.
+    """
+    weights = named.arguments.get(WEIGHTS)
+    if isinstance(weights, str):
+        check_weights(Path(weights), named.sha256)
+    encoder = resolve(named.name, ENCODERS)(shape, dim, **named.arguments)
+    if getattr(encoder, "is_frozen", False) and not named.frozen:
+        raise ValueError(
+            f"'{named.name}' computes no gradients of its weights; expected frozen = true. Add it."
+        )
+    if named.frozen:
+        return FrozenEncoder(encoder, shape)
+    if named.adapter is not None:
+        adapter = resolve(named.adapter.name, ADAPTERS)(**named.adapter.arguments)
+        return AdaptedEncoder(encoder, adapter)
+    return encoder
 
 
 def _chunking_problems(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]:

@@ -23,14 +23,26 @@ ENCODERS = Family(
     "encoder",
     {
         "mlp": "clinical_symile.models.encoders.tabular:Mlp",
+        "onnx": "clinical_symile.models.encoders.onnx:Onnx",
         "resnet1d": "clinical_symile.models.encoders.waveform:ResNet1d",
         "resnet18": "clinical_symile.models.encoders.image:resnet18",
         "resnet18_raster": "clinical_symile.models.encoders.waveform:ResNet18Raster",
         "resnet18_stretched": "clinical_symile.models.encoders.waveform:StretchedRaster",
         "resnet50": "clinical_symile.models.encoders.image:resnet50",
         "small_cnn": "clinical_symile.models.encoders.image:SmallCnn",
+        "timm": "clinical_symile.models.encoders.timm:Timm",
+        "transformers": "clinical_symile.models.encoders.transformers:Transformers",
+        "xrayvision": "clinical_symile.models.encoders.xrayvision:XRayVision",
     },
     group="encoders",
+)
+
+ADAPTERS = Family(
+    "adapter",
+    {
+        "lora": "clinical_symile.models.adapters.lora:Lora",
+    },
+    group="adapters",
 )
 
 MISSING_MODALITY_METHODS = Family(
@@ -264,6 +276,7 @@ FAMILIES: dict[str, Family] = {
     "fusion": FUSIONS,
     "missing_modality": MISSING_MODALITY_METHODS,
     "encoders": ENCODERS,
+    "adapters": ADAPTERS,
     "augmentations": AUGMENTATIONS,
     "modalities": MODALITIES,
     "probes": PROBES,

@@ -243,7 +243,7 @@ def record_forms() -> dict[str, RecordForm]:
     rows = {name: _form_of_rows(name, row) for name, row in ROWS.items()}
     others = [
         _open_form("history", "One epoch of a training: numbers only.", {"epoch": int}, float),
-        _open_form("run", "The record of a run, in `run.toml`.", RUN_TYPES),
+        _open_form("run", "The record of a run, in `run.toml`.", RUN_TYPES, version=2),
         _open_form("report_data", "What a bundle's report has beside its tables.", REPORT_TYPES),
         _open_form("bundle", "The hashes of a bundle's files, and its digests.", _bundle_types()),
         _open_form("benchmark", "The record of a benchmark.", BENCHMARK_TYPES),
@@ -291,11 +291,11 @@ def _form_of_rows(name: str, row: type[Any]) -> RecordForm:
 
 
 def _open_form(
-    name: str, description: str, types: Mapping[str, Any], others: Any = Any
+    name: str, description: str, types: Mapping[str, Any], others: Any = Any, *, version: int = 1
 ) -> RecordForm:
     """Return the form of an object that may have more fields; one that may be null may lack."""
     optional = [key for key, kind in types.items() if _admits_none(kind)]
-    return RecordForm(name, 1, description, types, dict.fromkeys(optional), others, {})
+    return RecordForm(name, version, description, types, dict.fromkeys(optional), others, {})
 
 
 def _admits_none(kind: Any) -> bool:

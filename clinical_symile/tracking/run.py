@@ -54,7 +54,7 @@ RUN_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("baseline", "version"), str | None),
     **dict.fromkeys(("started", "finished"), Time | None),
     "seed": int | None,
-    **dict.fromkeys(("definition", "pairing", "start"), dict[str, Any] | None),
+    **dict.fromkeys(("definition", "encoders", "pairing", "start"), dict[str, Any] | None),
     **dict.fromkeys(("versions", "files_sha256"), dict[str, str] | None),
     **dict.fromkeys(("saw_labels", "reconciled"), list[str] | None),
 }

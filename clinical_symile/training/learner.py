@@ -12,7 +12,8 @@ from lightning_fabric import Fabric
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from clinical_symile.config.component import WEIGHTS, ComponentConfig
+from clinical_symile.config.component import WEIGHTS
+from clinical_symile.config.tasks.encoders import EncoderConfig, encoder_needs_weights
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
@@ -32,6 +33,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights
 
 TOTAL = "loss"  # the name of a loss; those of its terms follow after a slash
+_MODEL = "model."  # names of the encoders' weights begin so
 _SEED_OF_VIEWS = 2**33  # added to a batch's seed; augmentations have 2**32
 
 
@@ -193,14 +195,27 @@ def build_augmentations(task: Pretraining) -> dict[str, Augmentation]:
     return made
 
 
-def without_initial_weights(task: Pretraining) -> Pretraining:
-    """Return a task whose encoders begin with random weights, so that no file of them is read."""
-    encoders = {
-        name: ComponentConfig(
-            name=encoder.name, **{k: v for k, v in encoder.arguments.items() if k != WEIGHTS}
-        )
-        for name, encoder in task.encoders.items()
-    }
+def with_kept_weights(task: Pretraining, kept: Mapping[str, Tensor]) -> Pretraining:
+    """Return a task whose encoders read no file: they are built from what a run kept of them.
+
+    Encoders begin with random weights. Those that are nothing without their file, such as an ONNX
+    graph, find what they need among the tensors.
+
+    Args:
+        task: the task of the run.
+        kept: the run's weights, by names that begin with `encoders.` and the modality.
+    """
+    encoders = {}
+    for name, encoder in task.encoders.items():
+        extra = {k: v for k, v in encoder.arguments.items() if k != WEIGHTS}
+        if encoder_needs_weights(encoder.name):
+            prefix = f"encoders.{name}."
+            if encoder.frozen or encoder.adapter is not None:
+                prefix += "encoder."
+            own = {key: kept[key] for key in kept if key.startswith(prefix)}
+            extra[WEIGHTS] = {key.removeprefix(prefix): value for key, value in own.items()}
+        fields = {key: getattr(encoder, key) for key in ("name", "frozen", "adapter")}
+        encoders[name] = EncoderConfig.model_construct(**fields, **extra)
     return task.model_copy(update={"encoders": encoders})
 
 
@@ -210,9 +225,11 @@ def load_learner(run: Run, task: Pretraining, store: InputSource) -> Learner:
     Raises:
         DataError: the run's weights cannot be read, or do not fit its task.
     """
-    learner = build_learner(without_initial_weights(task), store, seed=0)
     try:
-        learner.load_state_dict(load_weights(run))
+        weights = load_weights(run)
+        of_model = {k.removeprefix(_MODEL): v for k, v in weights.items() if k.startswith(_MODEL)}
+        learner = build_learner(with_kept_weights(task, of_model), store, seed=0)
+        learner.load_state_dict(weights)
     except (SafetensorError, RuntimeError, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{run.weights}: cannot be read as this run's weights ({type(error).__name__}). "

@@ -3,11 +3,12 @@
 from typing import Any
 
 from clinical_symile import __version__
+from clinical_symile.config.tasks.encoders import encoder_source
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import argument_files, portable_fields, task_digest
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.hashing import file_sha256
+from clinical_symile.models.encoders.weights import weights_sha256
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.start import started_weights
@@ -17,7 +18,7 @@ def new_record(
     run: Run, task: Pretraining, store: CohortStore, *, seed: int, deterministic: bool = False
 ) -> dict[str, Any]:
     """Return the record of a run that starts now."""
-    files = _files_sha256(task)
+    files, encoders = _files_sha256(task), encoder_sources(task)
     return {
         "name": run.name,
         **_identity(task, store, seed),
@@ -26,6 +27,7 @@ def new_record(
         **({"deterministic": True} if deterministic else {}),
         **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
         **({"files_sha256": files} if files else {}),
+        **({"encoders": encoders} if encoders else {}),
         "definition": portable_fields(task, exclude={"name", "settings"}),
     }
 
@@ -81,4 +83,14 @@ def _identity(task: Pretraining, store: CohortStore, seed: int) -> dict[str, Any
 
 def _files_sha256(task: Pretraining) -> dict[str, str]:
     """Return the SHA-256 of each file that an argument of the task names."""
-    return {key: file_sha256(path) for key, path in argument_files(task).items()}
+    return {key: weights_sha256(path) for key, path in argument_files(task).items()}
+
+
+def encoder_sources(task: Pretraining) -> dict[str, dict[str, Any]]:
+    """Return, for each encoder with a file of weights, what the task says of it.
+
+    These are the file's name, its SHA-256, the licence and the training data.
+    """
+    encoders = portable_fields(task, exclude={"name"})["encoders"]
+    found = {name: encoder_source(encoder) for name, encoder in encoders.items()}
+    return {name: about for name, about in found.items() if about}

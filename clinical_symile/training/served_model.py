@@ -29,7 +29,7 @@ from clinical_symile.tracking.disclosure import without_folders
 from clinical_symile.tracking.model_files import ModelFiles
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.run import Run
-from clinical_symile.training.learner import build_learner, load_learner, without_initial_weights
+from clinical_symile.training.learner import build_learner, load_learner, with_kept_weights
 
 _FOLDER, _WEIGHTS, _RECORD = "encoders", "model.safetensors", "model.json"
 _TYPES: Mapping[str, Any] = {
@@ -130,9 +130,10 @@ def _load_pyfunc(folder: str) -> ServedModel:
     """
     path = Path(folder) / _RECORD
     about = read_json(path, types=_TYPES, action="Log the model again.", code="CS-R004")
-    task = without_initial_weights(_task(about, str(path)))
+    weights = load_file(Path(folder) / _WEIGHTS)
+    task = with_kept_weights(_task(about, str(path)), weights)
     encoder = build_learner(task, _InputShapes(about["inputs"]), seed=0).model
-    encoder.load_state_dict(load_file(Path(folder) / _WEIGHTS))
+    encoder.load_state_dict(weights)
     return ServedModel(encoder.eval())
 
 

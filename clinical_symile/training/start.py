@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from clinical_symile.config.component import WEIGHTS, ComponentConfig
+from clinical_symile.config.component import WEIGHTS
+from clinical_symile.config.tasks.encoders import EncoderConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.training_inputs import read_inputs
@@ -207,10 +208,11 @@ def _input_differences(task: Pretraining, run: Run, store: CohortStore) -> list[
     return problems
 
 
-def _encoder(named: ComponentConfig) -> dict[str, Any]:
+def _encoder(named: EncoderConfig) -> dict[str, Any]:
     """Return an encoder without the file that its first weights came from."""
     arguments = {key: value for key, value in named.arguments.items() if key != WEIGHTS}
-    return {"name": named.name, **arguments}
+    adapter = None if named.adapter is None else named.adapter.model_dump()
+    return {"name": named.name, "frozen": named.frozen, "adapter": adapter, **arguments}
 
 
 def _fits(name: str, own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> bool:

@@ -18,11 +18,11 @@ from clinical_symile.config.tasks._fields import (
     pattern_problems,
     raise_problems,
 )
+from clinical_symile.config.tasks.encoders import EncoderConfig, encoder_problems
 from clinical_symile.config.tasks.pairs import EXPECTED, PATTERN, is_pairs
 from clinical_symile.registry.families import (
     AUGMENTATIONS,
     CLASSIFICATION_METRICS,
-    ENCODERS,
     FUSIONS,
     MISSING_MODALITY_METHODS,
     OBJECTIVES,
@@ -148,7 +148,7 @@ class Pretraining(TaskTable):
     pairs: Pairs = "matched"
     batches: Literal["shuffled", "one-site", "one-per-subject"] = "shuffled"
     objective: ComponentConfig
-    encoders: dict[str, ComponentConfig]
+    encoders: dict[str, EncoderConfig]
     augment: dict[str, ComponentConfig] = Field(default_factory=dict)
     dim: Count
     norm: Literal["l2", "layer_norm"]
@@ -176,7 +176,7 @@ class Pretraining(TaskTable):
             for name in sorted(self.encoders.keys() ^ known.keys())
         ]
         for name, encoder in self.encoders.items():
-            problems += argument_problems(encoder, ENCODERS, where=f"encoders.{name}")
+            problems += encoder_problems(encoder, where=f"encoders.{name}")
         problems += unknown_objects([self.missing_modality], MISSING_MODALITY_METHODS)
         problems += unknown_names(self.augment, known, what="modality")
         for name, change in self.augment.items():

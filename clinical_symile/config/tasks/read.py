@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from clinical_symile.config._tables import is_table
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.component import WEIGHTS
 from clinical_symile.config.definition import read_definition
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.overrides import apply_override, parse_override, replace_field
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.encoders import without_source
 from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.recipes import FIELD as RECIPE
@@ -188,15 +190,16 @@ def portable_fields(task: Task, *, exclude: Set[str]) -> dict[str, Any]:
         if task.start is not None:
             fields["start"] = Path(task.start).resolve().name
         for encoder in fields["encoders"].values():
-            if isinstance(encoder.get(WEIGHTS), str):
-                encoder[WEIGHTS] = file_name(encoder[WEIGHTS])
+            for key in (WEIGHTS, "training_list"):
+                if isinstance(encoder.get(key), str):
+                    encoder[key] = file_name(encoder[key])
     return fields
 
 
 def argument_files(task: Pretraining) -> dict[str, Path]:
     """Return the files that arguments of a task's components name, such as `encoders.cxr.weights`.
 
-    A relative path starts from the current folder, as in the components.
+    A relative path starts from the current folder, as in the components. Weights may be a folder.
     """
     tables = {"objective": task.objective}
     tables |= {f"encoders.{name}": encoder for name, encoder in task.encoders.items()}
@@ -205,8 +208,13 @@ def argument_files(task: Pretraining) -> dict[str, Path]:
         f"{where}.{key}": Path(value)
         for where, component in tables.items()
         for key, value in component.arguments.items()
-        if isinstance(value, str) and os.path.isfile(value)  # noqa: PTH113, False for any text
+        if isinstance(value, str) and _is_file(key, value)
     }
+
+
+def _is_file(key: str, text: str) -> bool:
+    exists = os.path.exists if key == WEIGHTS else os.path.isfile  # False for any text
+    return exists(text)
 
 
 def task_digest(task: Task) -> str:
@@ -220,6 +228,8 @@ def table_digest(table: Mapping[str, Any]) -> str:
     for field, default in _LATER_FIELDS.items():
         if content.get(field) == default:
             content.pop(field, None)
+    if is_table(encoders := content.get("encoders")):
+        content["encoders"] = {name: without_source(one) for name, one in encoders.items()}
     return digest_of(json.dumps(content, sort_keys=True))
 
 

@@ -77,8 +77,9 @@ def with_zeros(values: Tensor, available: Tensor) -> Tensor:
 
 
 def gradients(loss: Tensor, leaves: Mapping[str, Tensor], module: nn.Module) -> Outputs:
-    """Return the gradients of a loss for some tensors and for the parameters of a module."""
-    named = {**leaves, **dict(module.named_parameters())}
+    """Return the gradients of a loss for some tensors and the trained parameters of a module."""
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    named = {**leaves, **trained}
     found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     return {
         f"the gradient of {name}": gradient

@@ -21,6 +21,7 @@ from typing import Any
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.components import (
+    adapter_leaks,
     augmentation_leaks,
     encoder_leaks,
     fusion_leaks,
@@ -33,6 +34,7 @@ from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.registry.base import load_object
 from clinical_symile.registry.families import (
+    ADAPTERS,
     AUGMENTATIONS,
     BASELINES,
     ENCODERS,
@@ -70,6 +72,7 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
         ENCODERS,
         "embeddings, gradients and the state; in use an embedding must not depend on other samples",
     ),
+    "adapter": (ADAPTERS, "the same as an encoder, on a convolutional network that it changes"),
     "augmentation": (AUGMENTATIONS, "the inputs of available samples; hidden ones must stay zero"),
     "probe": (
         PROBES,
@@ -142,6 +145,8 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         return "a fusion", fusion_leaks
     if issubclass(made, MissingModalityMethod):
         return "a missing-modality method", missing_modality_leaks
+    if hasattr(component, "adapt"):
+        return "an adapter", adapter_leaks
     if hasattr(component, "predict"):
         if hasattr(made, "learns_from_all"):
             return "a baseline", baseline_leaks
@@ -157,6 +162,7 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         return "an encoder", encoder_leaks
     raise DefinitionError(
         f"{name}: a {made.__name__}; expected an objective, a fusion, a missing-modality "
-        "method, an encoder, an augmentation, a probe or a baseline. Name one of these.",
+        "method, an encoder, an adapter, an augmentation, a probe or a baseline. Name one of "
+        "these.",
         code="CS-M021",
     )

@@ -35,6 +35,8 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     toy_input,
     toy_side,
 )
+from clinical_symile.models.adapters.base import AdaptedEncoder
+from clinical_symile.models.encoders.image import SmallCnn
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
@@ -234,6 +236,20 @@ def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
         f"reads none: {'; '.join(refused)}. Correct it.",
         code="CS-M021",
     )
+
+
+def adapter_leaks(component: Any) -> Iterator[str]:
+    """Yield a sentence for each leak of a convolutional network that an adapter changes.
+
+    Args:
+        component: an adapter, or a class that is made without arguments.
+    """
+    make = factory(component)
+
+    def adapted(shape: tuple[int, ...], dim: int) -> nn.Module:
+        return AdaptedEncoder(SmallCnn(shape, dim, size_px=_SHAPES["image"][1]), make())
+
+    yield from encoder_leaks(adapted)
 
 
 def augmentation_leaks(component: Any) -> Iterator[str]:

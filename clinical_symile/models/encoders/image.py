@@ -6,19 +6,16 @@ output, and the arguments of a task's `[encoders.<modality>]` table.
 
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import cast
 
 import torch
 import torchvision
 from jaxtyping import Float
 from monai.networks.nets.regressor import Regressor
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import ResNet as TorchvisionResNet
 
-from clinical_symile.errors import DefinitionError
 from clinical_symile.models.encoders._places import (
     BlockLinear,
     EqualCells,
@@ -27,6 +24,7 @@ from clinical_symile.models.encoders._places import (
     require_tokens,
 )
 from clinical_symile.models.encoders._validation import require_counts, require_lists
+from clinical_symile.models.encoders.weights import fit_tensors, read_tensors
 from clinical_symile.registry.source import describe_as
 
 # Mean and standard deviation of ImageNet's channels, in the order of torchvision's weights.
@@ -97,6 +95,11 @@ class SmallCnn(nn.Module):
         if tokens > 1:
             flatten, last = EqualCells(grid, places), BlockLinear(tokens, last.in_features, dim)
         self.network.final = nn.Sequential(flatten, centre, last)
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer that maps features to the output."""
+        return self.network.final
 
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
@@ -178,48 +181,18 @@ class _GrayInput(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
+    @property
+    def head(self) -> nn.Module:
+        """The layer that maps features to the output."""
+        return cast(nn.Module, self.network.fc)
+
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
         return self.network((image - self.mean) / self.std)
 
 
 def _loaded(network: TorchvisionResNet, weights: str | None) -> TorchvisionResNet:
-    """Load weights, if given."""
+    """Load weights, if given; the classification layer may be missing or differ."""
     if weights is not None:
-        _load(network, Path(weights))
+        found = read_tensors(Path(weights), may_be_torch=True)
+        fit_tensors(network, found, leave=("fc.",), where=f"weights '{weights}'")
     return network
-
-
-def _load(network: nn.Module, path: Path) -> None:
-    """Load weights from a local file; the classification layer may be missing or differ."""
-    if not path.is_file():
-        raise DefinitionError(
-            f"weights '{path}': no such file; expected a local file of a torchvision ResNet. "
-            "Nothing is downloaded: download it yourself, or leave 'weights' out.",
-            code="CS-M024",
-        )
-    try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise DefinitionError(
-            f"weights '{path}': not a file of weights; expected safetensors, or PyTorch's format "
-            f"without code. Convert or replace it. ({type(error).__name__})",
-            code="CS-M024",
-        ) from error
-    own = network.state_dict()
-    weights = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-    wrong = [
-        key
-        for key in sorted(own.keys() | weights.keys())
-        if not key.startswith("fc.")
-        and (key not in own or key not in weights or own[key].shape != weights[key].shape)
-    ]
-    if wrong:
-        raise DefinitionError(
-            f"weights '{path}': do not fit the network; {len(wrong)} keys differ, such as "
-            f"'{wrong[0]}'. Use weights of the same torchvision ResNet.",
-            code="CS-M024",
-        )
-    network.load_state_dict(weights, strict=False)

@@ -58,6 +58,13 @@ class Mlp(nn.Module):
         else:
             self.network = _Groups(shape, dim, hidden, centred=centred, groups=tokens)
 
+    @property
+    def head(self) -> nn.Module:
+        """The last layer, which maps features to the output; none with several tokens."""
+        if isinstance(self.network, nn.Sequential):
+            return self.network[-1]
+        raise AttributeError("an MLP with several tokens has no single last layer")
+
     def forward(self, vector: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
         return self.network(vector)

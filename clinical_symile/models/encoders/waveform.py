@@ -4,6 +4,8 @@ An encoder is made as `Encoder(shape, dim, ...)`, like those of images.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 import torch
 import torchvision
@@ -19,6 +21,7 @@ from clinical_symile.models.encoders._places import (
     require_tokens,
 )
 from clinical_symile.models.encoders._validation import require_counts
+from clinical_symile.models.encoders.weights import fit_tensors, of_one_encoder, read_tensors
 
 _STORED_RATE_HZ = 500
 _STAGES_STRIDE = 16  # of all that follows the first convolution of MONAI's ResNet
@@ -36,6 +39,8 @@ class ResNet1d(nn.Module):
         stem_stride: stride of the first convolution, whose kernel spans four strides.
         width: channels of the first stage; each further stage doubles them.
         blocks: basic blocks in each of the four stages.
+        weights: a safetensors file of another run (`model.safetensors`) or of this network, for all
+            but the last layer; None for random weights. The other settings must be those of then.
         tokens: the number of blocks of the output. With 2 or more each is a linear function of the
             average over one segment of time, with weights of its own. What the last layer averages
             has seen more of the recording than its segment.
@@ -43,6 +48,7 @@ class ResNet1d(nn.Module):
     Raises:
         ValueError: a setting is no whole number of 1 or more, the rate does not divide 500 Hz, or
             `tokens` does not divide `dim` or is above the length of the last feature map.
+        DefinitionError: the file of weights is missing or does not fit the network.
     """
 
     display_name = "1-D ResNet"
@@ -61,6 +67,7 @@ class ResNet1d(nn.Module):
         stem_stride: int = 2,
         width: int = 32,
         blocks: int = 1,
+        weights: str | None = None,
         tokens: int = 1,
     ):
         require_counts(
@@ -92,6 +99,14 @@ class ResNet1d(nn.Module):
             last = BlockLinear(tokens, tokens * last.in_features, dim)
         centre = nn.BatchNorm1d(tokens * 8 * width, affine=False)
         self.network.add_module("fc", nn.Sequential(centre, last))
+        if weights is not None:
+            found = of_one_encoder(read_tensors(Path(weights)), like=self)
+            fit_tensors(self, found, leave=("network.fc.",), where=f"weights '{weights}'")
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer that maps features to the output."""
+        return cast(nn.Module, self.network.fc)
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
@@ -127,6 +142,11 @@ class ResNet18Raster(nn.Module):
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
         give_places(network, dim, (shape[1], shape[0]), (tokens, 1))
         self.network = network
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer that maps features to the output."""
+        return cast(nn.Module, self.network.fc)
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
@@ -179,6 +199,11 @@ class StretchedRaster(nn.Module):
         scale = torch.tensor(sd_mv or [1.0] * shape[0])[:, None]
         self.register_buffer("scale", scale, persistent=False)
         self.network = ResNet18Raster(shape, dim).network
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer that maps features to the output."""
+        return cast(nn.Module, self.network.fc)
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""

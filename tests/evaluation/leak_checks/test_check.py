@@ -247,6 +247,12 @@ class Imputes:
 
 
 NUMBER = 3
+
+
+class MixingAdapter:
+    def adapt(self, encoder, *, head):
+        head.register_forward_pre_hook(lambda module, given: (given[0] - given[0].mean(0),))
+        return 1
 '''
 
 
@@ -324,3 +330,10 @@ def test_the_command_line_checks_code_outside_the_package(leaking, capsys):
 def test_a_component_that_does_not_exist_is_refused(leaking):
     with pytest.raises(DefinitionError, match="no attribute 'Nothing'"):
         check_no_leakage(f"{leaking}:Nothing")
+
+
+def test_adapters_pass_and_one_that_mixes_samples_is_found(leaking: str):
+    name = "clinical_symile.models.adapters.lora:Lora"
+    assert check_no_leakage(name) == f"{name}: an adapter; it does not read hidden modalities."
+    with pytest.raises(DefinitionError, match="an adapter that leaks: an embedding in use"):
+        check_no_leakage(f"{leaking}:MixingAdapter")

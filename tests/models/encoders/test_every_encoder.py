@@ -1,5 +1,6 @@
 """What every encoder of `names.py` promises, on the smallest input of its kind."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from torch import Tensor, nn
 
 from clinical_symile.registry.base import keyword_arguments, resolve
 from clinical_symile.registry.families import ENCODERS
+from tests.helpers.tiny_encoders import PRETRAINED
 
 # The shape that is read, and what makes an encoder small, by the module it is in.
-SHAPES = {"image": (1, 48, 40), "waveform": (12, 1000), "tabular": (2, 7)}
+IMAGE = (1, 48, 40)
+SHAPES = {"image": IMAGE, "waveform": (12, 1000), "tabular": (2, 7)}
 SMALL: dict[str, dict[str, Any]] = {
     "small_cnn": {"size_px": 32, "channels": [4, 8]},
     "resnet1d": {"width": 4},
@@ -19,7 +22,10 @@ SMALL: dict[str, dict[str, Any]] = {
 DIM = 6
 
 WITH_TOKENS = [name for name in ENCODERS if "tokens" in keyword_arguments(name, ENCODERS)[0]]
-CASES = [(name, 1) for name in ENCODERS] + [
+CASES = [
+    pytest.param(name, 1, marks=[pytest.mark.slow] if name == "xrayvision" else [])
+    for name in ENCODERS
+] + [
     pytest.param(name, 2, marks=[pytest.mark.slow] if name == "resnet50" else [])
     for name in WITH_TOKENS
 ]
@@ -28,7 +34,30 @@ pytestmark = pytest.mark.parametrize(("name", "tokens"), CASES)
 
 
 def _shape(name: str) -> tuple[int, ...]:
-    return SHAPES[ENCODERS[name].partition(":")[0].rpartition(".")[2]]
+    return SHAPES.get(ENCODERS[name].partition(":")[0].rpartition(".")[2], IMAGE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files_of_weights(tmp_path_factory: pytest.TempPathFactory):
+    with torch.random.fork_rng(devices=[]):
+        for name, arguments in PRETRAINED.items():
+            if name != "xrayvision":
+                SMALL[name] = arguments(tmp_path_factory.mktemp(name))
+    yield
+    for name in PRETRAINED:
+        SMALL.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _file_of_the_large_one(name: str, tmp_path: Path):
+    if name == "xrayvision":
+        with torch.random.fork_rng(devices=[]):
+            SMALL[name] = PRETRAINED[name](tmp_path)
+
+
+def test_every_encoder_that_needs_a_file_has_one_here(name: str, tokens: int) -> None:
+    needs = "weights" in keyword_arguments(name, ENCODERS)[1]
+    assert needs == (name in PRETRAINED)
 
 
 def _encoder(name: str, tokens: int, *, seed: int = 0) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Adapters: few trained weights that change what a frozen encoder computes."""
