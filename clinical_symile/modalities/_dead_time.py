@@ -17,11 +17,14 @@ def dead_stretches(signal: Float[np.ndarray, "lead t"]) -> list[tuple[int, int]]
 
     Leads that never change, or that have gaps, are left aside.
     """
-    whole = signal[np.isfinite(signal).all(axis=1)]
-    changing = whole[(whole != whole[:, :1]).any(axis=1)]
-    if len(changing) < _FEWEST_LEADS:
+    changing, same = 0, np.ones(max(signal.shape[1] - 1, 0), dtype=bool)
+    for lead in signal:
+        if np.isfinite(lead).all() and (lead != lead[:1]).any():
+            changing += 1
+            same &= lead[1:] == lead[:-1]
+    if changing < _FEWEST_LEADS:
         return []
-    rests = np.concatenate([[False], (np.diff(changing, axis=1) == 0).all(axis=0), [False]])
+    rests = np.concatenate([[False], same, [False]])
     edges = np.flatnonzero(rests[1:] != rests[:-1]).reshape(-1, 2)
     return [(first, end + 1) for first, end in edges.tolist() if end + 1 - first >= _FEWEST_POINTS]
 
@@ -69,7 +72,10 @@ def has_zeros_in_a_lead(signal: Float[np.ndarray, "lead t"], rate: float) -> boo
     """
     points = math.ceil(_LONGEST_REST_S * rate)
     for lead in signal:
-        zero = np.concatenate([[False], lead == 0, [False]])
+        zeros = lead == 0
+        if np.count_nonzero(zeros) < points:
+            continue
+        zero = np.concatenate([[False], zeros, [False]])
         edges = np.flatnonzero(zero[1:] != zero[:-1]).reshape(-1, 2)
         at_end = (edges[:, 0] == 0) | (edges[:, 1] == len(lead))
         if lead.any() and (edges[:, 1] - edges[:, 0] >= np.where(at_end, 2, 1) * points).any():

@@ -386,6 +386,14 @@ def test_a_broken_header_or_signal_is_not_readable(
     assert rejection(tmp_path / "a").reason == "not-readable"
 
 
+def leave_to_wfdb(record: Path) -> None:
+    """Write the sampling rate with a point, so that the record is not of the plainest form."""
+    header = record.with_suffix(".hea")
+    text = header.read_text()
+    header.write_text(text.replace(" 500 ", " 500.0 ", 1))
+    assert header.read_text() != text
+
+
 @pytest.mark.parametrize(
     "fault", [OSError(errno.EIO, "input/output error"), PermissionError(errno.EACCES, "no")]
 )
@@ -399,6 +407,10 @@ def test_a_fault_of_the_machine_is_no_verdict_on_the_record(
         raise fault
 
     write_ecg(tmp_path / "a", WAVES)
+    with monkeypatch.context() as patch, pytest.raises(type(fault)):
+        patch.setattr("os.fstat", fail)
+        read(tmp_path / "a")
+    leave_to_wfdb(tmp_path / "a")
     monkeypatch.setattr("wfdb.rdrecord", fail)
     with pytest.raises(type(fault)):
         read(tmp_path / "a")
@@ -418,6 +430,7 @@ def test_a_decoder_that_gives_up_is_a_verdict_on_that_record_alone(
         raise fault
 
     write_ecg(tmp_path / "a", WAVES)
+    leave_to_wfdb(tmp_path / "a")
     monkeypatch.setattr("wfdb.rdrecord", fail)
     assert rejection(tmp_path / "a").reason == reason
 

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -36,6 +37,8 @@ class Waveform:
         times: number of time points.
         load: returns the values of all leads in a range of time points, in their units, with NaN
             in gaps.
+        load_leads: returns the same of some leads, given by index, as [lead, time]; None for files
+            whose leads are only read together.
         notes: words on what is odd about the file.
     """
 
@@ -45,6 +48,7 @@ class Waveform:
     times: int
     load: Callable[[int, int], Float[np.ndarray, "time lead"]]
     notes: Sequence[str] = ()
+    load_leads: Callable[[Sequence[int], int, int], Float[np.ndarray, "lead time"]] | None = None
 
     def __post_init__(self) -> None:
         rate = self.sampling_rate_hz
@@ -61,16 +65,16 @@ class Waveform:
         Raises:
             Rejected: `leads-missing` or `leads-repeated`.
         """
-        counts = Counter(self.names)
-        missing = [lead for lead in leads if not counts[lead.lower()]]
+        counts, wanted = Counter(self.names), [lead.lower() for lead in leads]
+        missing = [lead for lead, name in zip(leads, wanted, strict=True) if name not in counts]
         if missing:
             raise Rejected(
                 "leads-missing", f"no {', '.join(missing)}; expected the {len(leads)} leads"
             )
-        repeated = [lead for lead in leads if counts[lead.lower()] > 1]
+        repeated = [lead for lead, name in zip(leads, wanted, strict=True) if counts[name] > 1]
         if repeated:
             raise Rejected("leads-repeated", f"{', '.join(repeated)} more than once; expected once")
-        return [self.names.index(lead.lower()) for lead in leads]
+        return [self.names.index(name) for name in wanted]
 
     def millivolts(
         self, leads: Sequence[str], first: int, last: int
@@ -81,12 +85,19 @@ class Waveform:
             Rejected: `unit`, `leads-missing`, `leads-repeated` or `not-readable`.
         """
         order = self.order(leads)
-        units = [self.units[place].strip() for place in order]
-        unknown = sorted({unit for unit in units if unit.lower() not in _MILLIVOLTS_PER_UNIT})
+        units = [self.units[place] for place in order]
+        factors = {unit: _MILLIVOLTS_PER_UNIT.get(unit.strip().lower()) for unit in set(units)}
+        unknown = sorted({unit.strip() for unit, factor in factors.items() if factor is None})
         if unknown:
             raise Rejected("unit", f"'{', '.join(unknown)}'; expected V, mV, uV or nV")
-        scale = np.array([_MILLIVOLTS_PER_UNIT[unit.lower()] for unit in units])
-        return self.load(first, last).T[order].astype(np.float64) * scale[:, None]
+        if self.load_leads is not None:
+            signal = self.load_leads(order, first, last)
+        else:
+            signal = self.load(first, last).T[order]  # a copy, so that it can be scaled in place
+        signal = np.ascontiguousarray(signal, dtype=np.float64)
+        if any(factor != 1 for factor in factors.values()):
+            signal *= np.array([factors[unit] for unit in units], dtype=np.float64)[:, None]
+        return signal
 
     def needs_derived_leads(self) -> bool:
         """Return True if I and II are there, and none of the four leads that follow from them."""
@@ -106,9 +117,11 @@ class Waveform:
             names=[*self.names, *_FROM_I_AND_II],
             units=[*self.units, *["mV"] * len(_FROM_I_AND_II)],
             load=load,
+            load_leads=None,
         )
 
 
+@lru_cache(maxsize=1024)
 def lead_name(text: str) -> str:
     """Return a lead's name in one spelling.
 

@@ -22,6 +22,7 @@ from clinical_symile.modalities.waveform_files.vendor_file import is_vendor_file
 from clinical_symile.modalities.waveform_files.wfdb_record import open_wfdb
 
 _WFDB_SUFFIXES = (".hea", ".dat", ".mat")
+_NO_LAYOUT = ArrayLayout()
 _EXPECTED_FORMATS = "WFDB (.hea with .dat or .mat), DICOM, XML, SCP, HDF5 or NumPy"
 
 
@@ -40,7 +41,7 @@ def open_waveform(
             `checksum`, `sampling-rate`, `leads-missing` or `unit`.
     """
     try:
-        return _open(file, seconds, layout or ArrayLayout())
+        return _open(file, seconds, layout or _NO_LAYOUT)
     except (Rejected, DataError):
         raise
     except Exception as error:  # such as for a gain of 400 digits, which WFDB reads

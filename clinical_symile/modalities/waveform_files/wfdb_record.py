@@ -1,6 +1,7 @@
 """Read WFDB records, and hold each to the checksums and initial values of its header."""
 
 import math
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 
 from clinical_symile.modalities.base import Rejected, decoder_verdict, file_exists, is_file_error
 from clinical_symile.modalities.waveform_files.base import Waveform, lead_name
+from clinical_symile.modalities.waveform_files.wfdb_format_16 import read_format_16
 
 LONG_RECORDING_BYTES = 50_000_000  # larger signal files are read in part
 _MAX_HEADER_BYTES = 1_000_000
@@ -63,7 +65,20 @@ def open_wfdb(stem: Path, seconds: int | float) -> Waveform:
     Raises:
         Rejected: `file-missing`, `not-readable`, `checksum`, `sampling-rate` or `unit`.
     """
-    header = _read_header(stem)
+    lines = _header_lines(stem)
+    plain = read_format_16(stem, lines, fewer_bytes=LONG_RECORDING_BYTES)
+    if plain is not None:
+        notes = _check_statements(plain, plain.first, plain.sums)
+        return Waveform(
+            names=[lead_name(name) for name in plain.sig_name],
+            units=plain.units,
+            sampling_rate_hz=plain.fs,
+            times=plain.counts.shape[1],
+            load=plain.load,
+            load_leads=plain.load_leads,
+            notes=notes,
+        )
+    header = _parse_header(lines)
     return _open_segments(stem, header, seconds) if header.segments else _open_one(stem, header)
 
 
@@ -127,7 +142,7 @@ def _open_segments(stem: Path, header: _Header, seconds: int | float) -> Wavefor
             break
         begin += length
         if name != "~" and length:
-            part_header = _read_header(stem.with_name(name))
+            part_header = _parse_header(_header_lines(stem.with_name(name)))
             if part_header.segments:
                 raise Rejected("not-readable", "a segment that consists of segments")
             segment = _open_one(stem.with_name(name), part_header)
@@ -216,16 +231,21 @@ def _wfdb(function: Callable[..., Any], stem: Path, **arguments: Any) -> Any:
         raise decoder_verdict("wfdb", error) from None
 
 
-def _read_header(stem: Path) -> _Header:
-    """Read what a header states, and refuse one that no recording can have."""
+def _header_lines(stem: Path) -> list[str]:
+    """Return the lines of a header without comments."""
     file = stem.with_name(stem.name + ".hea")
     if not file_exists(file):
         raise Rejected("file-missing", "no such header (.hea)")
-    if file.stat().st_size > _MAX_HEADER_BYTES:
-        raise Rejected("not-readable", f"a header of more than {_MAX_HEADER_BYTES} bytes")
-    text = file.read_bytes().decode("ascii", errors="ignore")
+    with file.open("rb", buffering=0) as stream:
+        if os.fstat(stream.fileno()).st_size > _MAX_HEADER_BYTES:
+            raise Rejected("not-readable", f"a header of more than {_MAX_HEADER_BYTES} bytes")
+        text = stream.readall().decode("ascii", errors="ignore")
     lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _parse_header(lines: list[str]) -> _Header:
+    """Return what a header states, and refuse one that no recording can have."""
     words = lines[0].split() if lines else []
     if len(words) < 2 or not re.fullmatch(r"\d+", words[1]):
         raise Rejected("not-readable", "the first line of the header names no number of signals")
