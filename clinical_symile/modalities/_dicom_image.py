@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Shaped, UInt
 
-from clinical_symile.modalities._decoded_image import DecodedImage, check_shape, rescale_to_8_bit
+from clinical_symile.modalities._decoded_image import (
+    DecodedImage,
+    LevelsInParts,
+    check_shape,
+    rescale_levels_to_8_bit,
+    rescale_to_8_bit,
+)
 from clinical_symile.modalities._image_damage import (
     check_code_stream,
     check_jpeg,
@@ -58,6 +65,15 @@ _VIEW_CODES = {"R-10206": "AP", "399348003": "AP", "R-10214": "PA", "272479007":
 }
 
 
+# Tags that change what is displayed of a stored value.
+_DISPLAY_TAGS = (
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence"),
+    *("WindowCenter", "WindowWidth", "PixelPaddingValue"),
+)
+_TABLE_BYTES = 2  # bytes of stored values that are displayed by a table
+_PART_PIXELS = 100_000  # pixels that are looked at at once
+
+
 def open_dicom_image(file: Path, note: Note, *, force: bool) -> DecodedImage:
     """Open a DICOM image.
 
@@ -81,7 +97,7 @@ def open_dicom_image(file: Path, note: Note, *, force: bool) -> DecodedImage:
             if force and not ("SOPClassUID" in dataset and "PixelData" in dataset):
                 raise Rejected("not-readable", "neither an image that Pillow knows nor a DICOM")
             _check_dicom(dataset, note)
-            pixels = _dicom_pixels(dataset, note)
+            image = _dicom_image(dataset, note)
             view = _dicom_view(dataset)
     except Rejected:
         raise
@@ -91,7 +107,7 @@ def open_dicom_image(file: Path, note: Note, *, force: bool) -> DecodedImage:
         raise decoder_verdict("pydicom", error) from None
     if not view:
         note("view-unknown")
-    return DecodedImage(rescale_to_8_bit(pixels), view)
+    return DecodedImage(image, view)
 
 
 def _check_dicom(dataset: Any, note: Note) -> None:
@@ -150,27 +166,56 @@ def _check_decoder(transfer_syntax: Any) -> None:
         )
 
 
-def _dicom_pixels(dataset: Any, note: Note) -> np.ndarray:
-    """Return pixels as they are displayed, air dark: rescaled and windowed as the file states."""
-    from pydicom.pixels.processing import apply_color_lut, apply_rescale
+def _dicom_image(dataset: Any, note: Note) -> LevelsInParts:
+    """Return the image as it is displayed, air dark: rescaled and windowed as the file states."""
+    from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
-    photometric = dataset.PhotometricInterpretation
     _check_frame(dataset, note)
     raw = pixel_array(dataset)
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and has_hole(
         raw if raw.ndim == 2 else raw[..., 0]
     ):
         note("zero-run")
-    if photometric == "PALETTE COLOR":
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
         raw = apply_color_lut(raw, dataset)
     if raw.ndim == 3:
         note("coloured")
-        return raw.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        return rescale_to_8_bit(raw.astype(np.float32) @ luma)
     raw = _without_unused_bits(raw, dataset)
+    if not any(tag in dataset for tag in _DISPLAY_TAGS):
+        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+        return rescale_to_8_bit(raw, inverted=inverted)
+    if np.issubdtype(raw.dtype, np.integer) and raw.dtype.itemsize <= _TABLE_BYTES:
+        # Few values occur often: what is displayed is computed once for each.
+        raw = raw.astype(raw.dtype.newbyteorder("="), copy=False)
+        bits = raw.view(f"u{raw.dtype.itemsize}")
+        return rescale_levels_to_8_bit(
+            bits, _displayed(_stored_values(bits).view(raw.dtype), dataset, note)
+        )
+    return rescale_to_8_bit(_displayed(raw, dataset, note))
+
+
+def _stored_values(bits: UInt[np.ndarray, "h w"]) -> UInt[np.ndarray, " value"]:
+    """Return all values of as many bits, with one that occurs for each that does not."""
+    occurs = np.zeros(256**bits.dtype.itemsize, dtype=np.int64)
+    for rows in np.array_split(bits, max(1, bits.size // _PART_PIXELS)):
+        occurs += np.bincount(rows.ravel(), minlength=len(occurs))
+    values = np.arange(len(occurs)).astype(bits.dtype)
+    values[occurs == 0] = bits.flat[0]
+    return values
+
+
+def _displayed(
+    raw: Shaped[np.ndarray, "*pixel"], dataset: Any, note: Note
+) -> Float[np.ndarray, "*pixel"]:
+    """Return the grey levels of stored values: rescaled, windowed, air dark, padding darkest."""
+    from pydicom.pixels.processing import apply_rescale
+
     padding = _padding(raw, dataset)
     pixels = _windowed(apply_rescale(raw, dataset), dataset, note).astype(np.float32)
-    if photometric == "MONOCHROME1":
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
         pixels = -pixels
     if padding.any() and not padding.all():
         pixels[padding] = pixels[~padding].min()
@@ -200,6 +245,13 @@ def _without_unused_bits(raw: np.ndarray, dataset: Any) -> np.ndarray:
     """Return the bits that hold pixels; the others may hold overlays (PS3.5, section 8.1.1)."""
     stored, allocated = int(dataset.BitsStored), raw.dtype.itemsize * 8
     if not np.issubdtype(raw.dtype, np.integer) or not 0 < stored < allocated:
+        return raw
+    low, high = (
+        (0, 2**stored - 1)
+        if raw.dtype.kind == "u"
+        else (-(2 ** (stored - 1)), 2 ** (stored - 1) - 1)
+    )
+    if raw.min() >= low and raw.max() <= high:
         return raw
     return (raw << (allocated - stored)) >> (allocated - stored)
 

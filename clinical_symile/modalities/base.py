@@ -99,6 +99,8 @@ class Modality(Protocol):
       `Labs`.
     - `divisor(statistics)`: the divisor, if `transform` only divides stored numbers, so that a GPU
       can do it: see `Cxr`.
+    - `decoding`: what sets this reading apart from the adapter's exact one, as JSON values: see
+      `Cxr`. The store's manifest keeps it.
     - `unmeasured(statistics)`: the encoder's input where no part was measured, if single parts can
       be missing. Objectives that hide a part put this in its place: see `Labs`.
 

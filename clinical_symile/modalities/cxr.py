@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from clinical_symile.modalities._decoded_image import MIN_EDGE_PX
+from clinical_symile.modalities._decoded_image import MIN_EDGE_PX, DecodedImage
 from clinical_symile.modalities._grayscale import highest_level, no_statistics, scale_gray_levels
 from clinical_symile.modalities._image_io import open_image
 from clinical_symile.modalities.base import (
@@ -22,6 +21,7 @@ from clinical_symile.modalities.base import (
 )
 
 _FRONTAL_VIEWS = ("AP", "PA")
+_LEAST_SCALE = 2  # times the stored edge, of a JPEG that is decoded fast
 
 
 class Cxr:
@@ -39,6 +39,9 @@ class Cxr:
         views: accepted views; others are refused, if the DICOM or the row states the view.
         view: column of the sample's row with the view; if it is empty or not given, only a DICOM
             states the view.
+        fast_decode: True to decode a JPEG at the fewest eighths of its size that leave twice
+            `size_px`. This takes a half to three quarters of the time and changes grey levels,
+            mostly by less than one of 256. The store's manifest says so.
     """
 
     display_name = "chest X-ray"
@@ -60,13 +63,18 @@ class Cxr:
         size_px: int = 320,
         views: Sequence[str] = _FRONTAL_VIEWS,
         view: str = "",
+        fast_decode: bool = False,
     ):
         if not isinstance(size_px, int) or size_px < MIN_EDGE_PX:
             raise ValueError(f"size_px is {size_px!r}; expected {MIN_EDGE_PX} or more")
         if isinstance(views, str) or not views:
             raise ValueError(f'views is {views!r}; expected a list such as ["AP", "PA"]')
+        if not isinstance(fast_decode, bool):
+            raise ValueError(f"fast_decode is {fast_decode!r}; expected true or false")
         self.path = path
         self.size_px = size_px
+        self.fast_decode = fast_decode
+        self.decoding = {"fast_decode": True} if fast_decode else {}
         self.views = tuple(str(name).upper() for name in views)
         self.view = view
         self.shape = (1, size_px, size_px)
@@ -94,10 +102,10 @@ class Cxr:
         self.check_row(row)
         if not file_exists(file):
             raise Rejected("file-missing", "no such file")
-        decoded = open_image(file, note)
+        decoded = open_image(file, note, least_px=_LEAST_SCALE * self.size_px * self.fast_decode)
         if decoded.view:
             self._check_view(decoded.view)
-        pixels = _centre_square(decoded.image, self.size_px)
+        pixels = _centre_square(decoded, self.size_px)
         if pixels.min() == pixels.max():
             raise Rejected("constant", "every pixel has the same grey level")
         if _looks_inverted(pixels):
@@ -130,12 +138,10 @@ def _looks_inverted(pixels: UInt8[np.ndarray, "h w"]) -> bool:
     return bool(spine < min(lungs))
 
 
-def _centre_square(image: Image.Image, size_px: int) -> UInt8[np.ndarray, "h w"]:
+def _centre_square(decoded: DecodedImage, size_px: int) -> UInt8[np.ndarray, "h w"]:
     """Scale and crop with the rounding of torchvision's Resize and CenterCrop."""
+    image = decoded.resize(size_px)
     width, height = image.size
-    smaller = min(width, height)
-    width, height = size_px * width // smaller, size_px * height // smaller
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size_px) / 2), round((height - size_px) / 2)
     image = image.crop((left, top, left + size_px, top + size_px))
     return np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.pixels.processing import apply_rescale, apply_voi_lut
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
-from clinical_symile.modalities.base import Rejected
+from clinical_symile.modalities._decoded_image import LevelsInParts
+from clinical_symile.modalities._dicom_image import open_dicom_image
+from clinical_symile.modalities.base import Rejected, ignore_note
 from clinical_symile.modalities.cxr import Cxr
 from tests.helpers.dicom_files import compress, write_dicom
 
@@ -177,3 +180,27 @@ def test_a_hole_in_the_jpeg_of_a_dicom_is_refused(
         dataset.save_as(tmp_path / f"{name}.dcm")
     assert "zero-run" not in read(tmp_path / "whole.dcm")[1]
     assert rejection(tmp_path / "hole.dcm").reason == "damaged"
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {"RescaleSlope": "0.37", "RescaleIntercept": "-1000.5"},
+        {"WindowCenter": 900, "WindowWidth": 800},
+        {"WindowCenter": 900, "WindowWidth": 800, "VOILUTFunction": "SIGMOID"},
+        {"RescaleSlope": 2, "RescaleIntercept": 7, "WindowCenter": 900, "WindowWidth": 800},
+    ],
+)
+def test_an_image_has_the_bits_of_what_pydicom_displays_of_every_pixel(
+    photometric: str, tags: dict[str, object], tmp_path: Path
+) -> None:
+    write_dicom(tmp_path / "a.dcm", NOISE, PhotometricInterpretation=photometric, **tags)
+    dataset = dcmread(tmp_path / "a.dcm")
+    shown = apply_voi_lut(apply_rescale(NOISE, dataset), dataset).astype(np.float32)
+    shown = -shown if photometric == "MONOCHROME1" else shown
+    shown = (shown - shown.min()) * (np.float32(255) / (shown.max() - shown.min()))
+    opened = open_dicom_image(tmp_path / "a.dcm", ignore_note, force=False)
+    assert isinstance(opened.image, LevelsInParts)
+    np.testing.assert_array_equal(opened.image.part(slice(None)), shown)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from clinical_symile.modalities import _image_damage as damage
+from clinical_symile.modalities._image_io import open_image
 from clinical_symile.modalities.base import Rejected
 from clinical_symile.modalities.cxr import Cxr
 
@@ -153,3 +156,56 @@ def test_zeros_before_the_first_scan_of_a_jpeg_do_not_count() -> None:
     Image.fromarray(CHEST).save(buffer, "JPEG", exif=exif)
     assert bytes(256) in buffer.getvalue()
     assert not damage.has_zero_run(buffer.getvalue())
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_run_of_zeros_is_found_wherever_it_begins(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = rng.integers(1, 256, 3000).astype(np.uint8)
+    length, first = int(rng.integers(200, 300)), int(rng.integers(0, 2600))
+    data[first : first + length] = 0
+    assert damage.has_zero_run(data.tobytes()) == (length >= 256)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_hole_is_found_wherever_it_begins(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    raw = rng.integers(1, 256, (40, 300)).astype(np.uint8)
+    length, first = int(rng.integers(100, 160)), int(rng.integers(600, 10_000))
+    raw.reshape(-1)[first : first + length] = 0
+    assert damage.has_hole(raw) == (length >= 128)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+def test_a_png_whose_chunks_are_sound_is_not_read_by_pillow_to_check_them(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("Pillow read the chunks")
+
+    Image.fromarray(CHEST).convert(mode).save(tmp_path / "a.png")
+    monkeypatch.setattr(damage.Image, "open", refuse)
+    damage.check_png(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(Rejected, match="AssertionError"):
+        damage.check_png(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("edge", [64, 65])
+def test_a_gray_jpeg_of_three_channels_is_read_as_one(edge: int, tmp_path: Path) -> None:
+    gray = Image.fromarray(CHEST[:edge, : edge + 9])
+    gray.save(tmp_path / "one.jpg")
+    gray.convert("RGB").save(tmp_path / "three.jpg", subsampling=0)
+    with Image.open(tmp_path / "three.jpg") as opened:
+        luma = np.asarray(opened.convert("L"))
+    opened = open_image(tmp_path / "three.jpg", lambda word: pytest.fail(word))
+    np.testing.assert_array_equal(np.asarray(opened.resize(edge)), luma)
+    coloured = np.asarray(gray.convert("RGB")).copy()
+    coloured[edge - 1, :, 2] ^= 128  # in the last row alone
+    Image.fromarray(coloured).save(tmp_path / "coloured.jpg", quality=95)
+    with Image.open(tmp_path / "coloured.jpg") as opened:
+        luma = np.asarray(opened.convert("L"))
+    opened = open_image(tmp_path / "coloured.jpg", lambda word: None)
+    np.testing.assert_array_equal(np.asarray(opened.resize(edge)), luma)

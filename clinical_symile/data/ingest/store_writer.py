@@ -156,6 +156,7 @@ def write_array(
             np.load(target, mmap_mode="r")[rows] for rows in _chunks(training)
         ),
         "sha256": file_sha256(target),
+        **({"decoding": dict(decoding)} if (decoding := getattr(adapter, "decoding", {})) else {}),
     }
 
 

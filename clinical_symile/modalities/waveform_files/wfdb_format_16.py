@@ -24,11 +24,11 @@ _RECORD = re.compile(
     re.ASCII,
 )
 _SIGNAL = re.compile(
-    r"([-\w]+\.\w+) +16(?:x1)?(?:\+(\d{1,9}))?"  # file, byte offset
+    r"^([-\w]+\.\w+) +16(?:x1)?(?:\+(\d{1,9}))?"  # file, byte offset
     r" +(\d{1,20}(?:\.\d{1,40})?)(?:\((-?\d{1,9})\))?/([A-Za-z]+)"  # gain, baseline, unit
     r" +\d{1,3} +(-?\d{1,9}) +(-?\d{1,9}) +(-?\d{1,9}) +\d{1,9}"  # zero, first sample, checksum
-    r" +([!-~]+(?: [!-~]+)*)",  # name
-    re.ASCII,
+    r" +([!-~]+(?: [!-~]+)*)$",  # name
+    re.ASCII | re.MULTILINE,
 )
 _MISSING = -32768  # the sample of format 16 that means no value
 _SAMPLE = np.dtype("<i2")
@@ -94,7 +94,7 @@ def read_format_16(stem: Path, lines: Sequence[str], *, fewer_bytes: int) -> For
         Rejected: `outside-source`.
     """
     record = _plain_record(lines)
-    signals = [match.groups() for line in lines[1:] if (match := _SIGNAL.fullmatch(line))]
+    signals = _SIGNAL.findall("\n".join(lines[1:]))
     if record is None or not signals or len(signals) != len(lines) - 1:
         return None
     files, offsets, gains, baselines, units, zeros, initial, checksums, names = zip(
