@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import string
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -219,10 +220,12 @@ def file_exists(file: Path) -> bool:
         OSError: the disk does not answer, or permission is missing.
     """
     try:
-        exists = file.is_file()
+        exists = stat.S_ISREG(os.stat(file).st_mode)  # noqa: PTH116, half the time of is_file
     except OSError as error:
         if is_file_error(error):
             raise
+        return False
+    except ValueError:  # a name with a null byte
         return False
     source = _SOURCE.get()
     if exists and source is not None and leads_outside(file, source):

@@ -144,4 +144,7 @@ def _centre_square(decoded: DecodedImage, size_px: int) -> UInt8[np.ndarray, "h 
     width, height = image.size
     left, top = round((width - size_px) / 2), round((height - size_px) / 2)
     image = image.crop((left, top, left + size_px, top + size_px))
-    return np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8)
+    pixels = np.array(image)
+    if pixels.dtype == np.uint8:
+        return pixels
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)

@@ -33,6 +33,18 @@ def test_the_worse_end_of_a_modality_is_in_the_manifest_and_changes_no_data(
     assert plain["cohort_digest"] != manifest["cohort_digest"]
 
 
+def test_fast_decoding_is_in_the_manifest_and_exact_decoding_adds_nothing(
+    hospital: Hospital,
+) -> None:
+    plain = run(hospital).manifest["modalities"]
+    assert not any("decoding" in about for about in plain.values())
+    hospital.edit("size_px = 32", "size_px = 32\nfast_decode = true")
+    shutil.rmtree(hospital.out)
+    manifest = run(hospital).manifest["modalities"]
+    assert manifest["cxr"]["decoding"] == {"fast_decode": True}
+    assert "decoding" not in manifest["ecg"]
+
+
 def test_implausible_labs_are_counted_in_the_manifest(hospital: Hospital) -> None:
     (hospital.definition.parent / "labs.csv").write_text(
         "analyte,loinc,column,unit,low,high\n"
