@@ -121,19 +121,19 @@ def rescale_to_8_bit(pixels: Num[np.ndarray, "h w"], *, inverted: bool = False) 
 
 
 def rescale_levels_to_8_bit(
-    bits: UInt[np.ndarray, "h w"], shown: Num[np.ndarray, " level"]
+    bits: UInt[np.ndarray, "h w"], grays: Num[np.ndarray, " level"]
 ) -> LevelsInParts:
     """Scale an image as `rescale_to_8_bit` does, given the grey level of each stored value.
 
     Args:
-        bits: stored values, as places in `shown`.
-        shown: grey level of each value. A value that does not occur has the level of one that does.
+        bits: stored values, as places in `grays`.
+        grays: grey level of each value. A value that does not occur has the level of one that does.
 
     Raises:
         Rejected: `not-readable` or `constant`.
     """
-    low, factor = _scale(shown, inverted=False)
-    table = (shown.astype(np.float32) - low) * factor
+    low, factor = _scale(grays, inverted=False)
+    table = (grays.astype(np.float32) - low) * factor
     return LevelsInParts(
         (bits.shape[1], bits.shape[0]), lambda rows: table.take(bits[rows], mode="clip")
     )

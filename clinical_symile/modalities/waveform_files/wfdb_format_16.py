@@ -34,7 +34,7 @@ _MISSING = -32768  # the sample of format 16 that means no value
 _SAMPLE = np.dtype("<i2")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Format16Record:
     """A record whose signals are in one file of 16-bit samples.
 
