@@ -1,6 +1,8 @@
 """`Embeddings`: a model's vectors with the modalities they may be used for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +22,10 @@ class Embeddings:
         modalities: the columns of `available`.
         rows: the samples, as rows of the store.
         substitute: for each modality the vector that replaces it where it is missing; None if
-            objectives leave a missing modality out.
+            objectives leave a missing modality out, or if there is `fill`.
+        fill: a function of `z` and `available` that returns the vectors with missing ones
+            replaced, where the replacement depends on what is available. It reads available
+            vectors alone, so that it is called after everything is hidden. None if there is none.
         spread: True if each embedding is a Gaussian: a vector holds its mean, followed by as many
             log variances. Whatever keeps or moves a mean does the same with its variance.
     """
@@ -31,6 +36,7 @@ class Embeddings:
     rows: Int[Tensor, " sample"]
     substitute: Float[Tensor, "modality dim"] | None = None
     spread: bool = False
+    fill: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.spread and self.z.shape[-1] % 2:
@@ -53,11 +59,27 @@ class Embeddings:
         """The log variance of each number of `means`; None if embeddings have none."""
         return self.z[..., self.z.shape[-1] // 2 :] if self.spread else None
 
+    @property
+    def replaces_missing(self) -> bool:
+        """True if a missing modality has a replacement, so that objectives compute with it."""
+        return self.substitute is not None or self.fill is not None
+
     def with_visible(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
         """Return these embeddings with only `visible` modalities available; the rest is zero."""
         available = self.available & visible
         z = torch.where(available[:, :, None], self.z, torch.zeros_like(self.z))
         return replace(self, z=z, available=available)
+
+    def without(self, modality: str) -> "Embeddings":
+        """Return these embeddings with a modality hidden, if a replacement could depend on it.
+
+        A score calls this with its target before it reads replacements of other modalities.
+        """
+        if self.fill is None:
+            return self
+        visible = torch.ones_like(self.available)
+        visible[:, self.modalities.index(modality)] = False
+        return self.with_visible(visible)
 
     def take(self, index: Int[Tensor, " taken"]) -> "Embeddings":
         """Return the embeddings of some samples, in the order of `index`."""
@@ -68,7 +90,8 @@ class Embeddings:
     def detached(self) -> "Embeddings":
         """Return the same embeddings without gradients."""
         substitute = None if self.substitute is None else self.substitute.detach()
-        return replace(self, z=self.z.detach(), substitute=substitute)
+        fill = None if self.fill is None else partial(_fill_without_gradient, self.fill)
+        return replace(self, z=self.z.detach(), substitute=substitute, fill=fill)
 
     def to(self, device: torch.device | str) -> "Embeddings":
         """Return the same embeddings on another device."""
@@ -85,17 +108,35 @@ class Embeddings:
             available=self.available[:, kept],
             modalities=tuple(self.modalities[column] for column in kept),
             substitute=None if self.substitute is None else self.substitute[kept],
+            fill=None if self.fill is None else partial(self._fill_selected, kept),
         )
+
+    def _fill_selected(self, kept: list[int], z: Tensor, available: Tensor) -> Tensor:
+        """Replace missing vectors of some modalities by what these alone tell."""
+        assert self.fill is not None
+        every = z.new_zeros(len(z), len(self.modalities), z.shape[2])
+        has = available.new_zeros(len(z), len(self.modalities))
+        every[:, kept], has[:, kept] = z, available
+        return self.fill(every, has)[:, kept]
 
     def with_substitutes(
         self,
     ) -> tuple[Float[Tensor, "sample modality dim"], Bool[Tensor, "sample modality"]]:
         """Return the vectors that an objective computes with, and which of them it may use.
 
-        With substitutes, every vector may be used and a missing modality has its substitute.
-        Without, these are `z` and `available`.
+        With `substitute` or `fill`, every vector may be used and a missing modality has its
+        replacement. Without, these are `z` and `available`.
         """
+        if self.fill is not None:
+            return self.fill(self.z, self.available), torch.ones_like(self.available)
         if self.substitute is None:
             return self.z, self.available
         z = torch.where(self.available[:, :, None], self.z, self.substitute[None])
         return z, torch.ones_like(self.available)
+
+
+@torch.no_grad()
+def _fill_without_gradient(
+    fill: Callable[[Tensor, Tensor], Tensor], z: Tensor, available: Tensor
+) -> Tensor:
+    return fill(z, available)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -92,7 +92,7 @@ def epoch_batches(
     loader: BatchLoader,
     *,
     order: BatchOrder,
-    dropout_rate: float,
+    dropout_rates: Float[np.ndarray, " modality"],
     augmentations: Mapping[str, Callable[..., Tensor]],
     seed: int,
     epoch: int,
@@ -107,7 +107,7 @@ def epoch_batches(
         view: the samples and modalities to train on.
         loader: of the view's store, with its modalities.
         order: divides the samples into batches, over all processes.
-        dropout_rate: the share of available modalities that the epoch hides.
+        dropout_rates: the share of each modality, where it is available, that the epoch hides.
         augmentations: for some modalities, a change of their inputs.
         seed: seed of the run.
         epoch: counted from 1.
@@ -116,7 +116,7 @@ def epoch_batches(
     """
     rng = np.random.default_rng([seed, epoch])
     dropout_rng = np.random.default_rng(int(rng.integers(2**31)))
-    visible = view.available & ~_dropped(view.available, dropout_rate, dropout_rng)
+    visible = view.available & ~_dropped(view.available, dropout_rates, dropout_rng)
     for index in order.batches(rng):
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         share = index[rank::processes]
@@ -146,8 +146,15 @@ def _require_samples(store: CohortStore, task: Pretraining, *, n_train: int) -> 
 
 
 def _dropped(
-    available: Bool[np.ndarray, "sample modality"], rate: float, rng: np.random.Generator
+    available: Bool[np.ndarray, "sample modality"],
+    rates: Float[np.ndarray, " modality"],
+    rng: np.random.Generator,
 ) -> Bool[np.ndarray, "sample modality"]:
-    """Draw the available modalities that an epoch hides; each sample keeps its highest draw."""
+    """Draw the available modalities that an epoch hides.
+
+    A sample that would lose all keeps its highest draw.
+    """
     draws = np.where(available, rng.random(available.shape), -1.0)
-    return (draws < rate) & (draws < draws.max(axis=1, keepdims=True))
+    hidden = draws < rates
+    loses_all = hidden.all(axis=1, keepdims=True)
+    return hidden & ~(loses_all & (draws == draws.max(axis=1, keepdims=True)))

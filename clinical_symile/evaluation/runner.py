@@ -151,10 +151,11 @@ def trained_predictor(
 def _missing_query(learner: Learner, task: EvaluationTask) -> str | None:
     """Return the rule that a task's results record.
 
-    None for classification, and where a learned vector takes the place of a missing modality.
+    None for classification, and where a vector takes the place of a missing modality.
     """
-    has_substitute = hasattr(learner.model.missing_modality, "substitute")
-    if has_substitute or not isinstance(task, Retrieval):
+    way = learner.model.missing_modality
+    has_replacement = hasattr(way, "substitute") or hasattr(way, "fill")
+    if has_replacement or not isinstance(task, Retrieval):
         return None
     return learner.objective.missing_query
 

@@ -21,7 +21,7 @@ from clinical_symile.errors import DefinitionError
 from clinical_symile.models.adapters.base import AdaptedEncoder, FrozenEncoder
 from clinical_symile.models.encoders.weights import check_weights
 from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
-from clinical_symile.models.missing_modality.base import missing_modality_method
+from clinical_symile.models.missing_modality.base import FillingHandler, missing_modality_method
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import ADAPTERS, ENCODERS
@@ -86,7 +86,29 @@ class MultimodalEncoder(nn.Module):
             rows=batch.rows,
             substitute=torch.stack(substitutes) if substitutes else None,
             spread=self.spread,
+            fill=self.fill,
         )
+
+    @property
+    def fill(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The function that replaces missing embeddings, see `Embeddings`; None without one."""
+        return self._filled if isinstance(self.missing_modality, FillingHandler) else None
+
+    def _filled(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+    ) -> Float[Tensor, "sample modality dim"]:
+        """Replace the embeddings of missing modalities by what the handler makes of the others."""
+        handler = self.missing_modality
+        assert isinstance(handler, FillingHandler)
+        weight = next(handler.parameters())
+        hidden = torch.where(available[:, :, None], z, torch.zeros_like(z))
+        # Scores are computed on the CPU, also while the model is on a GPU.
+        made = handler.fill(hidden.to(weight), available.to(weight.device))
+        columns = zip(self.norms.values(), made.unbind(dim=1), strict=True)
+        normed = torch.stack([norm(vectors) for norm, vectors in columns], dim=1)
+        return torch.where(available[:, :, None], hidden, normed.to(hidden))
 
     def encode(
         self, name: str, inputs: Float[Tensor, "sample ..."], available: Bool[Tensor, " sample"]
@@ -295,4 +317,5 @@ def embed_rows(
         rows=torch.cat([part.rows.cpu() for part in parts]),
         substitute=None if substitute is None else substitute.float().cpu(),
         spread=model.spread,
+        fill=model.fill,
     )

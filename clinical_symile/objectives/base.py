@@ -364,7 +364,7 @@ def query_embeddings(
         ValueError: see `query_columns`.
     """
     others, known = query_columns(query, target=target), query_availability(query, target=target)
-    z, _ = query.with_substitutes()
+    z, _ = query.without(target).with_substitutes()
     return torch.where(known[:, :, None], z[:, others].double(), fill)
 
 

@@ -25,7 +25,7 @@ def queries_by_pattern(
         ValueError: a query has no modality available.
     """
     columns = query_columns(query, target=target)
-    z, available = query.with_substitutes()
+    z, available = query.without(target).with_substitutes()
     patterns = available[:, columns]
     for pattern in sorted(set(map(tuple, patterns.tolist()))):
         kept = [column for column, has in zip(columns, pattern, strict=True) if has]

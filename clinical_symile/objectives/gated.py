@@ -144,7 +144,7 @@ class GatedSymile(Objective):
         """
         others = query_columns(query, target=target)
         column = query.modalities.index(target)
-        z, available = query.with_substitutes()
+        z, available = query.without(target).with_substitutes()
         z = torch.where(available[:, :, None], z, torch.zeros_like(z)).double()
         scale = z.new_tensor(z.shape[2] ** ((z.shape[1] - 1) / 2))
         left = self._query_side(z, available, column)

@@ -63,7 +63,7 @@ def summed_scores(
             "the embeddings have no log variances, which this score compares; expected embeddings "
             "of encoders that were trained with it, or `Embeddings` with spread = True."
         )
-    z, available = query.with_substitutes()
+    z, available = query.without(target).with_substitutes()
     distinct, places = candidates.double().unique(dim=0, return_inverse=True)
     total = z.new_full((len(z), len(distinct)), -math.inf if logs else 0.0, dtype=torch.float64)
     add = torch.logaddexp if logs else torch.add

@@ -225,7 +225,7 @@ def multilinear_score(
         product = query_embeddings(query, target=target, fill=1.0).prod(dim=1)
         return inner_products(product, candidates)
     columns = query_columns(query, target=target)
-    z, available = query.with_substitutes()
+    z, available = query.without(target).with_substitutes()
     scores = product_scores(
         z[:, columns],
         available[:, columns],

@@ -48,12 +48,16 @@ ADAPTERS = Family(
 MISSING_MODALITY_METHODS = Family(
     "missing-modality method",
     {
+        "bank": "clinical_symile.models.missing_modality.bank:BANK",
         "complete": "clinical_symile.models.missing_modality.complete:COMPLETE",
         "drop": "clinical_symile.models.missing_modality.drop:DROP",
         "dropout": "clinical_symile.models.missing_modality.dropout:DROPOUT",
         "indicator": "clinical_symile.models.missing_modality.indicator:INDICATOR",
         "learned": "clinical_symile.models.missing_modality.learned:LEARNED",
+        "mean": "clinical_symile.models.missing_modality.mean:MEAN",
+        "predicted": "clinical_symile.models.missing_modality.predicted:PREDICTED",
         "subsets": "clinical_symile.models.missing_modality.subsets:SUBSETS",
+        "zero": "clinical_symile.models.missing_modality.zero:ZERO",
     },
     group="missing_modality",
 )

@@ -21,11 +21,12 @@ from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import InputSource
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
-from clinical_symile.models.missing_modality.base import missing_modality_method
+from clinical_symile.models.missing_modality.base import FillingHandler, missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.distributed import Group
+from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.loss import Loss
 from clinical_symile.objectives.views import EncodedView, View
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
@@ -99,7 +100,22 @@ class Learner(nn.Module):
                 teacher,
             )
             loss = self.objective.training_loss(inputs, group=group, generator=generator)
+            loss = self._with_terms_of_filling(loss, encoded[0].embeddings, group)
         return {TOTAL: loss.total, **{f"{TOTAL}/{name}": v for name, v in loss.terms.items()}}
+
+    def _with_terms_of_filling(self, loss: Loss, share: Embeddings, group: Group) -> Loss:
+        """Add the losses of what replaces missing modalities, over the whole batch."""
+        handler = self.model.missing_modality
+        if not isinstance(handler, FillingHandler):
+            return loss
+        whole = gather_embeddings(share, group)
+        hidden = whole.with_visible(torch.ones_like(whole.available)).z
+        terms = handler.extra_losses(hidden, whole.available, list(self.model.norms.values()))
+        if not terms:
+            return loss
+        total = loss.total + sum(terms.values())
+        own = loss.terms or {"objective": loss.total.detach()}
+        return Loss(total, {**own, **{f"missing_{k}": v.detach() for k, v in terms.items()}})
 
     def _encode(self, view: View) -> Embeddings:
         """Embed a view, without keeping activations where it needs no gradient."""

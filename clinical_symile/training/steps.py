@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.pretraining import ModalityDropout, Pretraining
 from clinical_symile.data.batch_orders import BatchOrder, batch_order
 from clinical_symile.data.loader import Batch, BatchLoader, open_loader
 from clinical_symile.data.side_information import SideInformation, build_side_information
@@ -50,7 +51,7 @@ class Training:
         view: the samples and modalities to train on.
         side: the side information that the objective reads, of the view's samples.
         seed: seed of the run.
-        dropout_rate: the share of available modalities that each epoch hides.
+        dropout: which available modalities each epoch hides.
         fabric: the processes and their devices.
         order: divides the samples of an epoch into batches.
         loader: loads batches onto the device.
@@ -69,7 +70,7 @@ class Training:
     view: TrainingView
     side: SideInformation
     seed: int
-    dropout_rate: float
+    dropout: ModalityDropout
     fabric: Fabric
     order: BatchOrder
     loader: BatchLoader
@@ -145,7 +146,7 @@ def set_up(
         run: the run to resume; None to begin anew and to write nothing.
         fabric: the processes and their devices.
         seed: seed of weights, batches, hidden modalities and negatives.
-        dropout_rate: the share of available modalities that each epoch hides.
+        dropout_rate: the share of available modalities that each epoch hides, unless the task says.
 
     Raises:
         DefinitionError: see `build_learner`, `check_selection` and `fix_temperature`; or the state
@@ -181,7 +182,7 @@ def set_up(
         view=view,
         side=side,
         seed=seed,
-        dropout_rate=dropout_rate,
+        dropout=task.modality_dropout or ModalityDropout(rate=dropout_rate),
         fabric=fabric,
         order=order,
         loader=loader,
@@ -225,11 +226,12 @@ def _begin_training(learner: Learner, task: Pretraining, view: TrainingView) -> 
 
 def training_batches(training: Training, *, epoch: int) -> Iterator[tuple[Batch, torch.Generator]]:
     """Yield this process's share of each batch of an epoch, and the batch's generator."""
+    task = training.task
     return epoch_batches(
         training.view,
         training.loader,
         order=training.order,
-        dropout_rate=training.dropout_rate,
+        dropout_rates=np.asarray(training.dropout.at(epoch, task.epochs, task.modalities)),
         augmentations=training.augmentations,
         seed=training.seed,
         epoch=epoch,

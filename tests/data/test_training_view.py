@@ -118,7 +118,7 @@ def _epoch(
             processes=processes,
             where="the test",
         ),
-        dropout_rate=method.dropout_rate,
+        dropout_rates=np.full(len(task.modalities), method.dropout_rate),
         augmentations=build_augmentations(task),
         seed=5,
         epoch=epoch,

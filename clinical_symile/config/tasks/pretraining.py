@@ -1,5 +1,6 @@
 """`Pretraining`: the fields of a task that trains an encoder for each modality."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, model_validator
@@ -65,6 +66,32 @@ class TemperatureSchedule(TaskTable):
     periods: Count = 1
 
 
+class ModalityDropout(TaskTable):
+    """Hide some of the available modalities anew in each epoch; every sample keeps at least one.
+
+    Attributes:
+        rate: the share of available modalities that an epoch hides.
+        rates: other rates of some modalities.
+        rising: the share of the epochs over which the rates rise from 0; 0 for none.
+    """
+
+    rate: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    rates: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict)
+    rising: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def at(self, epoch: int, epochs: int, modalities: Sequence[str]) -> list[float]:
+        """Return the rate of each modality in an epoch.
+
+        Args:
+            epoch: counted from 1.
+            epochs: all epochs of the training.
+            modalities: the modalities of the task, in order.
+        """
+        risen = self.rising * epochs
+        share = 1.0 if risen == 0 else min(1.0, (epoch - 1) / risen)
+        return [share * self.rates.get(name, self.rate) for name in modalities]
+
+
 class Selection(TaskTable):
     """Model selection: the epoch that is best on the tuning split is kept.
 
@@ -118,6 +145,8 @@ class Pretraining(TaskTable):
         norm: `l2` gives vectors of length 1, `layer_norm` of length sqrt(dim).
         missing_modality: how to train on samples with a missing modality, a name of
             `list missing_modality`.
+        modality_dropout: hides modalities at random in training, with any method; by default
+            30 % with the method `dropout`, and none with the others.
         batch_size: samples in a step: the negatives of the loss come from these.
         encode_at_a_time: number of samples whose activations the encoders hold, so that a batch may
             be larger than memory; gradients are those of the whole batch. By default all.
@@ -153,6 +182,7 @@ class Pretraining(TaskTable):
     dim: Count
     norm: Literal["l2", "layer_norm"]
     missing_modality: str
+    modality_dropout: ModalityDropout | None = None
     batch_size: Annotated[int, Field(ge=2)]
     encode_at_a_time: Annotated[int, Field(ge=2)] | None = None
     batch_statistics: Literal["batch", "parts"] = "batch"
@@ -179,6 +209,8 @@ class Pretraining(TaskTable):
             problems += encoder_problems(encoder, where=f"encoders.{name}")
         problems += unknown_objects([self.missing_modality], MISSING_MODALITY_METHODS)
         problems += unknown_names(self.augment, known, what="modality")
+        if self.modality_dropout is not None:
+            problems += unknown_names(self.modality_dropout.rates, known, what="modality")
         for name, change in self.augment.items():
             problems += argument_problems(change, AUGMENTATIONS, where=f"augment.{name}")
         problems += argument_problems(self.objective, OBJECTIVES, where="objective")

@@ -7,7 +7,8 @@ in the hidden slots, each time from a copy of the same state. Nothing may change
   of a supervised one its log odds in place of scores;
 - a fusion: its output, its losses, gradients and state; samples must not influence each other;
 - a missing-modality method (`MissingModalityMethod`, or its handler): embeddings, replacements of
-  missing modalities, gradients, state, and the embeddings of later batches;
+  missing modalities, also of those that are hidden after encoding, gradients, state, and the
+  embeddings of later batches;
 - an encoder: the same, and in use the samples of a batch must not influence each other;
 - an augmentation: the inputs of available samples; hidden ones must stay zero;
 - a probe: its predictions, also where it trains encoders that read a store;
@@ -65,8 +66,8 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
     ),
     "missing-modality method": (
         MISSING_MODALITY_METHODS,
-        "embeddings, replacements, gradients and the state, in training and in use; embeddings of "
-        "later batches",
+        "embeddings, replacements, also of what is hidden after encoding, gradients and the state, "
+        "in training and in use; embeddings of later batches",
     ),
     "encoder": (
         ENCODERS,

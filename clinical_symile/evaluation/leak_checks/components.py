@@ -208,8 +208,38 @@ def fusion_leaks(make: Callable[..., ModalityFusion]) -> Iterator[str]:
 
 def missing_modality_leaks(method: MissingModalityMethod) -> Iterator[str]:
     """Yield a sentence for each leak of a missing-modality method."""
-    yield from _model_leaks(_toy_model(method, lambda: _Tower(_WIDTH, TOY_DIM)), (_WIDTH,))
+    model = _toy_model(method, lambda: _Tower(_WIDTH, TOY_DIM))
+    yield from _model_leaks(model, (_WIDTH,))
+    yield from _filled_score_leaks(model.eval())
     yield from objective_leaks(method.wrap_objective(Clip, len(TOY_MODALITIES)))
+
+
+def _filled_score_leaks(model: MultimodalEncoder) -> Iterator[str]:
+    """Yield the leaks of a score whose replacements could read the query's own target."""
+    z, available = toy_embeddings(TOY_DIM)
+    rows = torch.arange(TOY_SAMPLES)
+    for column, target in enumerate(TOY_MODALITIES):
+        readable = available.clone()
+        readable[:, column] = False
+        queries = readable.any(dim=1).nonzero()[:, 0]
+        present = available.clone()
+        present[:, column] = True
+
+        def scores(
+            slots: Tensor,
+            present: Tensor = present,
+            queries: Tensor = queries,
+            column: int = column,
+            target: str = target,
+        ) -> Outputs:
+            query = Embeddings(slots, present, TOY_MODALITIES, rows, fill=model.fill).take(queries)
+            with torch.inference_mode():
+                scored = Clip().score(query, z[:, column], target=target)
+            return {f"the score for {target} with replacements": scored}
+
+        if model.fill is not None:
+            where = f"hidden slots and the query's own {target}"
+            yield from differences(scores, z, readable, where=where)
 
 
 def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
@@ -312,14 +342,21 @@ def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[s
         with torch.no_grad():
             found["an embedding of the next batch"] = embed(module, clean)
             found["an embedding in later use"] = embed(module.eval(), clean)
+            # Encoded while it is there, and hidden afterwards, as evaluation does.
+            columns = {name: slots[:, column] for column, name in enumerate(TOY_MODALITIES)}
+            every = Batch(columns, torch.ones_like(available), TOY_MODALITIES, rows)
+            hidden = module(every).with_visible(available)
+            found["an embedding that is hidden later"] = hidden.with_substitutes()[0]
         return found
 
     with torch.random.fork_rng(devices=[]):
         for training in (True, False):
             model.train(training)
             yield from differences(outputs, inputs, available)
-        together, alone = (embed(fresh_copy(model), inputs, some) for some in (rows, rows[:1]))
-        if not torch.allclose(alone[available[:1]], together[:1][available[:1]], atol=1e-5):
+        together = embed(fresh_copy(model), inputs)
+        complete, incomplete = rows[:1], rows[TOY_SAMPLES // 2 :][:1]
+        alone = [embed(fresh_copy(model), inputs, some) for some in (complete, incomplete)]
+        if not torch.allclose(torch.cat(alone), together[[0, TOY_SAMPLES // 2]], atol=1e-5):
             yield "an embedding in use depends on the other samples of the batch."
 
 

@@ -78,8 +78,8 @@ class EmbeddingPredictor:
     @property
     def missing_query(self) -> str | None:
         """The objective's rule for a missing query modality; None if it has no such rule."""
-        if self.embeddings.substitute is not None:
-            return None  # a learned vector takes the missing place
+        if self.embeddings.replaces_missing:
+            return None  # a vector takes the missing place
         return self.objective.missing_query
 
     @property

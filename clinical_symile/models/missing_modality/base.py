@@ -5,18 +5,23 @@
 | `complete` | every modality | does not occur in training; scores leave it out |
 | `drop` | two modalities or more | losses and scores leave it out: for Symile, the masked cube |
 | `subsets` | two modalities or more | is left out; the loss is over every subset of modalities |
+| `zero` | two modalities or more | has a vector of zeros |
+| `mean` | two modalities or more | has the mean embedding of train samples |
 | `learned` | two modalities or more | has a learned vector |
 | `dropout` | two modalities or more | as `learned`; each epoch hides some of what is available |
+| `bank` | two modalities or more | has a learned vector of the set that is available |
+| `predicted` | two modalities or more | has a vector that is predicted from what is available |
 | `indicator` | one modality or more | enters its encoder as zeros, with an indicator |
 
 `docs/explanation/missingness.md` says what each method assumes and when it misleads.
 
 A method of your own is a `MissingModalityMethod`, named `package.module:NAME`. Its handler keeps
 one promise, which `clinical-symile check --canary` tests: an unavailable input may hold any value,
-such as NaN or another subject's recording, and no embedding and no gradient changes.
+such as NaN or another subject's recording, and no embedding and no gradient changes. A method whose
+replacement depends on the other modalities has a `FillingHandler`: it sees embeddings after hiding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,6 +88,62 @@ class DropModality(nn.Module):
         return encode_available(encoder, norm, inputs, available, dim=self.dim), None
 
 
+class FillingHandler(nn.Module):
+    """A handler whose replacement of a missing embedding depends on what is available.
+
+    It has parameters, and gives `fill`. The embeddings are hidden first, so that what it makes in
+    evaluation rests on what the pattern leaves.
+
+    Args:
+        modalities: the number of modalities.
+        dim: the width of the embeddings.
+    """
+
+    def __init__(self, modalities: int, dim: int):
+        super().__init__()
+        self.modalities, self.dim = modalities, dim
+
+    def forward(
+        self,
+        encoder: Encode,
+        norm: nn.Module,
+        inputs: Float[Tensor, "sample ..."],
+        available: Bool[Tensor, " sample"],
+        *,
+        column: int,
+    ) -> tuple[Vectors, None]:
+        """See `MissingModalityHandler`."""
+        return encode_available(encoder, norm, inputs, available, dim=self.dim), None
+
+    def fill(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+    ) -> Float[Tensor, "sample modality dim"]:
+        """Return a vector for each slot, which is normalized and used where it is missing.
+
+        Args:
+            z: the embeddings; zero where unavailable.
+            available: True where a sample has the modality; a sample may have none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `fill`; define it.")
+
+    def extra_losses(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        norms: Sequence[Callable[[Tensor], Tensor]],
+    ) -> Mapping[str, Float[Tensor, ""]]:
+        """Return terms of the loss of a batch by name, with their weights; by default none.
+
+        Args:
+            z: the embeddings of the whole batch, over all processes; zero where unavailable.
+            available: True where a sample has the modality.
+            norms: normalizes what replaces each modality.
+        """
+        return {}
+
+
 def encode_available(
     encoder: Encode,
     norm: nn.Module,
@@ -122,8 +183,8 @@ class MissingModalityMethod:
         handler: makes the `MissingModalityHandler` from the number of modalities and the width.
         min_modalities: how many modalities a train sample must have available; None for all that
             the missingness pattern leaves visible.
-        dropout_rate: the share of available modalities that each epoch hides anew. Every sample
-            keeps at least one.
+        dropout_rate: the share of available modalities that each epoch hides anew, unless the
+            task's `modality_dropout` says. Every sample keeps at least one.
         wrap_objective: makes the objective from a function that makes the task's own.
         display_name: a short name.
         description: one sentence whose subject is the model, such as "Trains on all admissions.";
