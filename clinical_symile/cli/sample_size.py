@@ -31,12 +31,17 @@ def add_sample_size_arguments(parser: argparse.ArgumentParser) -> None:
         help="chance to show the claim, from 0.5 to below 1 (default: 0.8)",
     )
     parser.add_argument(
-        "--runs", metavar="A,B", type=name_list, help="only comparisons of these runs"
+        "--runs",
+        metavar="A,B",
+        type=name_list,
+        help="only comparisons of these runs, such as symile-*",
     )
     parser.add_argument(
         "--tasks", metavar="A,B", type=name_list, help="only these tasks, such as retrieval/*"
     )
-    parser.add_argument("--missingness", metavar="P,Q", type=name_list, help="only these patterns")
+    parser.add_argument(
+        "--missingness", metavar="P,Q", type=name_list, help="only these patterns, such as mcar-*"
+    )
 
 
 def run_sample_size(options: argparse.Namespace) -> int:
@@ -58,6 +63,7 @@ def run_sample_size(options: argparse.Namespace) -> int:
         runs=options.runs,
         tasks=options.tasks,
         missingness=options.missingness,
+        catalog=options.catalog,
     )
     for part in sample_size_tables(
         found, difference=options.difference, margin=options.margin, power=options.power

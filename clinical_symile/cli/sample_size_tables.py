@@ -24,7 +24,7 @@ def sample_size_tables(
     yield (
         f"Subjects needed for a power of {power:g}, each test two-sided at 5 % and not adjusted "
         "for others. Standard errors are those observed, and fall with the square root of the "
-        "number of subjects."
+        "number of subjects. Numbers have two digits, rounded up."
     )
     claims = {"superior": f"differs by {difference:g}"} if difference is not None else {}
     if margin is not None:
@@ -56,14 +56,20 @@ def sample_size_tables(
 
 
 def _cells(row: SampleSize, claims: Sequence[str]) -> list[str]:
-    error = DASH if row.standard_error is None else f"{row.standard_error:.4f}"
+    error = DASH if row.standard_error is None else f"{row.standard_error:.2g}"
     return [error, *(_subjects(getattr(row, claim)) for claim in claims)]
 
 
 def _subjects(n: int | None) -> str:
     if n is None:
         return DASH
-    return f"<{ENOUGH_FOR_NORMAL}" if n < ENOUGH_FOR_NORMAL else format_count(n)
+    return f"<{ENOUGH_FOR_NORMAL}" if n < ENOUGH_FOR_NORMAL else format_count(_rounded_up(n))
+
+
+def _rounded_up(n: int) -> int:
+    """Return a number with two digits: more would tell how many subjects were compared."""
+    unit = 10 ** max(len(str(n)) - 2, 0)
+    return -(-n // unit) * unit
 
 
 def _pair(row: SampleSize) -> str:

@@ -4,7 +4,7 @@ A comparison of two runs on n subjects has a standard error. It falls with the s
 further subjects are like these: as many samples each, as much missing, the outcome as frequent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ from clinical_symile.tracking.results import Comparison
 
 ENOUGH_FOR_NORMAL = 30
 """With fewer subjects than this a difference is not approximately normal."""
+AMONG_ALL = (
+    "the candidates are all samples: more subjects are more candidates, and another question"
+)
+"""Why the variance of a retrieval task among all samples tells nothing of larger studies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ def sample_sizes(
     difference: float | None = None,
     margin: float | None = None,
     power: float = POWER,
+    among_all: Collection[str] = (),
 ) -> list[SampleSize]:
     """Compute the numbers of subjects for each comparison; tests are two-sided at 5 %.
 
@@ -62,6 +67,7 @@ def sample_sizes(
         difference: the true difference to detect, in units of the metric.
         margin: the largest loss that still counts as harmless.
         power: the chance to show the claim.
+        among_all: the retrieval tasks whose candidates are all samples; they get a reason instead.
 
     Raises:
         ValueError: neither or no valid difference or margin is given, or the power is not between
@@ -71,15 +77,27 @@ def sample_sizes(
         raise ValueError("neither a difference nor a margin is given; expected one at least.")
     if not 0.5 <= power < 1:
         raise ValueError(f"the power is {power:g}; expected a number from 0.5 to below 1.")
-    return [_sample_size(row, difference, margin, power) for row in rows]
+    return [
+        _without_number(row, AMONG_ALL)
+        if row.task in among_all
+        else _sample_size(row, difference, margin, power)
+        for row in rows
+    ]
+
+
+def _without_number(row: Comparison, reason: str) -> SampleSize:
+    return SampleSize(**_about(row), reason=reason)
+
+
+def _about(row: Comparison) -> dict[str, Any]:
+    names = ("run", "baseline", "task", "missingness", "against", "metric")
+    return {name: getattr(row, name) for name in names}
 
 
 def _sample_size(
     row: Comparison, difference: float | None, margin: float | None, power: float
 ) -> SampleSize:
-    names = ("run", "baseline", "task", "missingness", "against", "metric")
-    about = {name: getattr(row, name) for name in names}
-    error, n = row.standard_error, row.n_subjects
+    about, error, n = _about(row), row.standard_error, row.n_subjects
     if min(n, row.n_samples) < SMALLEST_COUNT:
         return SampleSize(**about, reason=f"fewer than {SMALLEST_COUNT} subjects")
     if error is None:

@@ -7,6 +7,7 @@ import pytest
 
 from clinical_symile.api.planning import sample_size
 from clinical_symile.errors import DataError
+from clinical_symile.evaluation.sample_size import AMONG_ALL
 from clinical_symile.tracking.results import write_rows
 from tests.evaluation.test_sample_size import compared
 
@@ -43,6 +44,23 @@ def test_runs_tasks_and_patterns_choose_comparisons(folder: Path):
     assert {r.missingness for r in sample_size(folder, margin=0.1, missingness=["complete"])} == {
         "complete"
     }
+
+
+def test_stars_choose_runs_tasks_and_patterns_alike(folder: Path):
+    chosen = sample_size(folder, margin=0.05, runs=["symile-*", "clip-*"], missingness=["mcar-*"])
+    assert [(row.baseline, row.missingness) for row in chosen] == [
+        ("clip-0", "mcar-30"),
+        ("symile-0", "mcar-30"),
+    ]
+    assert len(sample_size(folder, margin=0.05, tasks=["classification/*"])) == 1
+
+
+def test_a_task_among_all_samples_is_refused_with_the_reason(folder: Path):
+    name = "retrieval/more/cxr_given_ecg_labs_among_all"
+    write_rows(folder / "comparisons.jsonl", [compared(), compared(task=name)])
+    other, among = sample_size(folder / "comparisons.jsonl", difference=0.05)
+    assert (other.reason, among.reason) == (None, AMONG_ALL)
+    assert among.superior is None
 
 
 def test_names_that_are_not_there_are_refused_with_the_nearest(folder: Path):

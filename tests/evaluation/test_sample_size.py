@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clinical_symile.evaluation.sample_size import SampleSize, sample_sizes
+from clinical_symile.evaluation.sample_size import AMONG_ALL, SampleSize, sample_sizes
 from clinical_symile.stats.equivalence import noninferiority_by_limits
 from clinical_symile.stats.proportions import paired_difference
 from clinical_symile.tracking.results import Comparison
@@ -52,6 +52,14 @@ def test_where_the_variance_is_not_known_there_is_a_reason(changes: dict[str, An
     (found,) = sample_sizes([compared(**changes)], difference=0.05, margin=0.05)
     assert found.reason == reason
     assert (found.standard_error, found.superior, found.equivalent) == (None, None, None)
+
+
+def test_retrieval_among_all_samples_gets_the_reason_that_its_candidates_grow():
+    rows = [compared(), compared(task="retrieval/all")]
+    known, unknown = sample_sizes(rows, margin=0.05, among_all={"retrieval/all"})
+    assert known.reason is None
+    assert unknown.reason == AMONG_ALL
+    assert (unknown.task, unknown.equivalent) == ("retrieval/all", None)
 
 
 def test_impossible_questions_are_refused():
