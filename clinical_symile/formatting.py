@@ -242,6 +242,15 @@ def format_duration(seconds: float) -> str:
     return " ".join([*words, f"{rest} s"] if hours == 0 else words)
 
 
+def format_seconds(seconds: int | float) -> str:
+    """Format a duration; one of less than a minute has tenths of seconds.
+
+    >>> format_seconds(4.25), format_seconds(95)
+    ('4.2 s', '1 min 35 s')
+    """
+    return f"{seconds:.1f} s" if seconds < 60 else format_duration(float(seconds))
+
+
 def format_si(value: int | float, unit: str = "") -> str:
     """Format a quantity with three digits and a prefix of the SI.
 

@@ -4,8 +4,7 @@ Page and table state no value more exactly than reports do, and sizes as bounds 
 differ by less than ten.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ import pandas as pd
 from clinical_symile.config.catalog import builtin_folder
 from clinical_symile.formatting import (
     DASH,
-    format_duration,
     format_interval,
     format_value,
 )
+from clinical_symile.reporting.cost_quantities import COST_QUANTITIES, CostQuantity
 from clinical_symile.reporting.csv_file import write_csv
 from clinical_symile.reporting.leaderboard import BundleContent, QuestionRanking, RankedResult
 from clinical_symile.reporting.render import render_page
-from clinical_symile.reporting.run_facts import RunFacts
 from clinical_symile.reporting.text.labels import metric_label, pattern_label
 from clinical_symile.tracking.rounding import sizes_in_words
 
@@ -30,41 +28,14 @@ _DECIMALS = 3  # as reports state values at most
 _BAR = 112  # units of width of the bar of a rank
 _NOT_TRAINED = "not trained here"
 _SIZES = ("n_samples", "n_subjects")
-_PREFIXES = ("", "k", "M", "G", "T", "P")
 Sizes = Mapping[str, Mapping[int, str]]
 
 
-@dataclass(frozen=True)
-class _Quantity:
-    """A size or cost of a run: its heading, the field of `RunFacts`, and its words."""
-
-    title: str
-    field: str
-    words: Callable[[int | float], str]
-
-    def of(self, facts: RunFacts) -> int | float | None:
-        """Return the number; None where it is not recorded."""
-        return getattr(facts, self.field)
-
-
-def _with_prefix(unit: str) -> Callable[[int | float], str]:
-    """Return a function that writes a number with three digits and a prefix of its unit."""
-
-    def words(number: int | float) -> str:
-        power = next(p for p in range(len(_PREFIXES)) if number < 999.5 * 1000**p or p == 5)
-        return f"{number / 1000**power:.3g} {_PREFIXES[power]}{unit}".rstrip()
-
-    return words
-
-
-QUANTITIES = (
-    _Quantity("parameters", "parameters", _with_prefix("")),
-    _Quantity("operations per sample", "flops", _with_prefix("FLOP")),
-    _Quantity("training time", "training_s", format_duration),
-    _Quantity("processor time", "processor_s", format_duration),
-    _Quantity("peak memory", "memory_bytes", _with_prefix("B")),
-    _Quantity("energy", "energy_j", _with_prefix("J")),
+_COSTS = (
+    *("parameters_used", "flops_per_sample", "training_s", "training_processor_s"),
+    *("training_peak_bytes", "training_peak_device_bytes", "energy_j"),
 )
+QUANTITIES = tuple(COST_QUANTITIES[field] for field in _COSTS)
 
 
 def write_leaderboard(
@@ -82,8 +53,10 @@ def write_leaderboard(
     sizes = _sizes(one.row for one in entries)
     lines = [_line(ranking, one, sizes) for ranking in rankings for one in ranking.entries]
     table = write_csv(pd.DataFrame(lines), out / LEADERBOARD_TABLE)
-    known = [one for one in QUANTITIES if any(one.of(entry.facts) is not None for entry in entries)]
-    has_device = any(entry.facts.device for entry in entries)
+    known = [
+        one for one in QUANTITIES if any(one.of(entry.facts.costs) is not None for entry in entries)
+    ]
+    has_device = any(entry.facts.costs.device for entry in entries)
     render_page(
         builtin_folder("reports/shared") / "leaderboard.j2",
         context={
@@ -110,7 +83,9 @@ def _line(ranking: QuestionRanking, one: RankedResult, sizes: Sizes) -> dict[str
     """Return a line of the table."""
     row, facts = one.row, one.facts
     values = {key: getattr(row, key) for key in ("value", "low", "high", "chance")}
-    values |= {"oracle": ranking.best_possible, **vars(facts)}
+    about = {key: value for key, value in vars(facts).items() if key != "costs"}
+    costs = {field: getattr(facts.costs, field) for field in (*_COSTS, "device")}
+    values |= {"oracle": ranking.best_possible, **about, **costs}
     return {
         **{key: getattr(ranking, key) for key in ("cohort", "task", "pattern", "metric")},
         **{"rank": one.rank, "rank_low": one.low, "rank_high": one.high},
@@ -153,7 +128,7 @@ def _choices(ranking: QuestionRanking, one: RankedResult) -> dict[str, tuple[str
 
 
 def _filters(
-    rankings: Sequence[QuestionRanking], known: Sequence[_Quantity]
+    rankings: Sequence[QuestionRanking], known: Sequence[CostQuantity]
 ) -> list[dict[str, Any]]:
     """Return the filters that choose among anything: of equal values, then of upper limits."""
     chosen = [_choices(ranking, one) for ranking in rankings for one in ranking.entries]
@@ -163,7 +138,7 @@ def _filters(
         if len(options) > 1:
             found.append(_filter(name, "", options))
     for quantity in known:
-        numbers = {quantity.of(one.facts) for ranking in rankings for one in ranking.entries}
+        numbers = {quantity.of(one.facts.costs) for ranking in rankings for one in ranking.entries}
         limits = {quantity.words(n): n for n in sorted(n for n in numbers if n is not None)}
         if len(limits) > 1:
             options = {str(n): words for words, n in limits.items()}
@@ -192,14 +167,14 @@ def _key(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _head(known: Sequence[_Quantity], has_device: bool) -> list[str]:
+def _head(known: Sequence[CostQuantity], has_device: bool) -> list[str]:
     first = ["rank", "ranks the data allow", "method", "value", "95 % interval", "bundle", "seed"]
     more = ["trained with", "missing modalities", "samples, subjects", "train samples"]
     return [*first, *more, *(one.title for one in known), *["device"] * has_device]
 
 
 def _shown(
-    ranking: QuestionRanking, known: Sequence[_Quantity], has_device: bool, sizes: Sizes
+    ranking: QuestionRanking, known: Sequence[CostQuantity], has_device: bool, sizes: Sizes
 ) -> dict[str, Any]:
     """Return a ranking as its template shows it."""
     metric, best = ranking.metric, ranking.best_possible
@@ -234,23 +209,23 @@ def _bar(one: RankedResult, entries: int) -> dict[str, float]:
 
 
 def _row_data(
-    ranking: QuestionRanking, one: RankedResult, known: Sequence[_Quantity]
+    ranking: QuestionRanking, one: RankedResult, known: Sequence[CostQuantity]
 ) -> dict[str, str]:
     """Return the attributes of a row that filters read; a number that is unknown has none."""
     choices = {_key(name): value for name, (value, _) in _choices(ranking, one).items()}
-    numbers = {_key(one_of.title): one_of.of(one.facts) for one_of in known}
+    numbers = {_key(one_of.title): one_of.of(one.facts.costs) for one_of in known}
     return choices | {name: str(n) for name, n in numbers.items() if n is not None}
 
 
 def _cells(
     one: RankedResult,
     metric: str,
-    known: Sequence[_Quantity],
+    known: Sequence[CostQuantity],
     has_device: bool,
     sizes: Sizes,
 ) -> list[str]:
     row, facts = one.row, one.facts
-    numbers = [(quantity, quantity.of(facts)) for quantity in known]
+    numbers = [(quantity, quantity.of(facts.costs)) for quantity in known]
     return [
         str(one.rank),
         str(one.low) if one.low == one.high else f"{one.low} to {one.high}",
@@ -264,5 +239,5 @@ def _cells(
         ", ".join(words[getattr(row, key)] for key, words in sizes.items()),
         facts.train_samples or DASH,
         *(DASH if n is None else quantity.words(n) for quantity, n in numbers),
-        *[facts.device or DASH] * has_device,
+        *[facts.costs.device or DASH] * has_device,
     ]

@@ -1,12 +1,13 @@
 """Read from the records of a bundle what a leaderboard shows beside a run's results."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clinical_symile.reporting.cohort_counts import cohort_counts
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.text.labels import SPLIT_LABELS
+from clinical_symile.tracking.costs import RunCosts
 
 TRAINED, BASELINE, EXTERNAL = "trained", "baseline", "external"
 
@@ -20,26 +21,14 @@ class RunFacts:
         trained_with: the missingness in training.
         missing_modality: the method for missing modalities.
         train_samples: samples of the train split, in words.
-        parameters: number of parameters that embedding a sample uses.
-        flops: floating-point operations to embed a sample.
-        training_s: wall time of training in seconds.
-        processor_s: processor time of training in seconds.
-        memory_bytes: peak memory of training.
-        energy_j: measured energy of training in joules.
-        device: that it was trained on.
+        costs: what the record has of its costs.
     """
 
     kind: str
     trained_with: str | None = None
     missing_modality: str | None = None
     train_samples: str | None = None
-    parameters: int | None = None
-    flops: float | None = None
-    training_s: float | None = None
-    processor_s: float | None = None
-    memory_bytes: float | None = None
-    energy_j: float | None = None
-    device: str | None = None
+    costs: RunCosts = field(default_factory=lambda: RunCosts(run=""))
 
 
 def run_facts(data: ReportData, run: str) -> RunFacts:
@@ -48,6 +37,9 @@ def run_facts(data: ReportData, run: str) -> RunFacts:
     Args:
         data: of the bundle.
         run: the run's name.
+
+    Raises:
+        DataError: its record has costs of another form.
     """
     if run in data.baselines:
         return RunFacts(kind=BASELINE)
@@ -55,21 +47,15 @@ def run_facts(data: ReportData, run: str) -> RunFacts:
     if record is None:
         return RunFacts(kind=EXTERNAL)
     definition = _table(record, "definition")
-    costs = _table(record, "costs")
-    training = _table(costs, "training")
-    device = costs.get("device")
+    costs = RunCosts.from_record(record)
+    if costs.training_s is None:
+        costs = replace(costs, training_s=_seconds(data, run))
     return RunFacts(
         kind=TRAINED,
         trained_with=_text(definition.get("missingness")),
         missing_modality=_text(definition.get("missing_modality")),
         train_samples=_train_samples(data, record),
-        parameters=_count(costs.get("parameters_used")),
-        flops=_number(costs.get("flops_per_sample")),
-        training_s=_number(training.get("wall_s")) or _seconds(data, run),
-        processor_s=_number(training.get("processor_s")),
-        memory_bytes=_number(training.get("peak_memory_bytes")),
-        energy_j=_number(training.get("energy_j")),
-        device=device if isinstance(device, str) else None,
+        costs=costs,
     )
 
 
@@ -101,7 +87,3 @@ def _text(value: Any) -> str | None:
 def _number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

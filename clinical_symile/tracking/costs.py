@@ -230,8 +230,8 @@ class RunCosts:
         return cls(
             run=name,
             **{key: costs.get(key) for key in (*about, *sizes)},
-            training_s=training.get("wall_s"),
-            training_processor_s=training.get("processor_s"),
+            training_s=_as_float(training.get("wall_s")),
+            training_processor_s=_as_float(training.get("processor_s")),
             training_peak_bytes=training.get("peak_memory_bytes"),
             training_peak_device_bytes=training.get("peak_device_memory_bytes"),
             evaluation_s=_total(part.get("wall_s") for part in parts),
@@ -241,7 +241,7 @@ class RunCosts:
                 default=None,
             ),
             sessions=training.get("sessions"),
-            energy_j=training.get("energy_j"),
+            energy_j=_as_float(training.get("energy_j")),
             energy_missing=training.get("energy_missing"),
         )
 
@@ -249,6 +249,10 @@ class RunCosts:
 def _rounded(value: float | None) -> float:
     """Round to thousandths, which clocks and counters hardly reach."""
     return round(float(value or 0.0), 3)
+
+
+def _as_float(value: int | float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _total(values: Iterator[float | None]) -> float | None:

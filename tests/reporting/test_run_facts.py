@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from clinical_symile.errors import DataError
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.run_facts import RunFacts, run_facts
+from clinical_symile.tracking.costs import RunCosts
 from tests.helpers.report_data import TASKS, made_cohort, made_history, made_run
 
 COHORT = made_cohort()
@@ -24,29 +26,30 @@ def test_a_baseline_and_an_external_model_have_no_costs():
 
 
 def test_a_record_without_costs_gives_none():
-    assert _facts() == RunFacts(kind="trained")
+    assert _facts() == RunFacts(kind="trained", costs=RunCosts(run="clip-0"))
 
 
 def test_recorded_costs_are_read():
     training = {"wall_s": 60, "processor_s": 110.5, "peak_memory_bytes": 1 << 30, "energy_j": 5.0}
     costs = {"device": "H200", "parameters_used": 7, "flops_per_sample": 9, "training": training}
-    facts = _facts({"clip-0": made_history(3)}, costs=costs)
-    assert (facts.training_s, facts.processor_s, facts.energy_j) == (60, 110.5, 5)
-    assert (facts.memory_bytes, facts.parameters, facts.flops) == (1 << 30, 7, 9)
-    assert facts.device == "H200"
+    found = _facts({"clip-0": made_history(3)}, costs=costs).costs
+    assert (found.training_s, found.training_processor_s, found.energy_j) == (60, 110.5, 5)
+    assert (found.training_peak_bytes, found.parameters_used) == (1 << 30, 7)
+    assert (found.flops_per_sample, found.device) == (9, "H200")
 
 
 @pytest.mark.parametrize(
     "junk", ["text", [], {"training": 3, "parameters_used": True, "device": 4}]
 )
-def test_costs_of_another_form_are_unknown(junk: Any):
-    assert _facts(costs=junk) == RunFacts(kind="trained")
+def test_costs_of_another_form_are_refused(junk: Any):
+    with pytest.raises(DataError, match=r"run 'clip-0': costs in run\.toml: "):
+        _facts(costs=junk)
 
 
 def test_training_time_of_an_older_run_is_the_sum_of_its_epochs():
-    assert _facts({"clip-0": made_history(12)}).training_s == 24
+    assert _facts({"clip-0": made_history(12)}).costs.training_s == 24
     unknown = [*made_history(2), {"epoch": 3}]
-    assert _facts({"clip-0": unknown}).training_s is None
+    assert _facts({"clip-0": unknown}).costs.training_s is None
 
 
 def test_the_train_split_is_that_of_the_store_the_run_was_trained_on():

@@ -1,5 +1,6 @@
 """Answer the items of checklists that ask for the data: sources, people, outcomes, partitions."""
 
+from clinical_symile.formatting import format_difference, is_percentage, join_words
 from clinical_symile.reporting.cards.answer import (
     ANSWERED,
     Answer,
@@ -12,7 +13,12 @@ from clinical_symile.reporting.cards.answer import (
 from clinical_symile.reporting.cards.card_caveats import is_external
 from clinical_symile.reporting.cohort_card import flow, outcomes
 from clinical_symile.reporting.cohort_counts import cohort_counts, subjects_sentence
-from clinical_symile.reporting.text.labels import modality_label, outcome_label, pattern_label
+from clinical_symile.reporting.text.labels import (
+    metric_label,
+    modality_label,
+    outcome_label,
+    pattern_label,
+)
 
 _MANIFEST = "manifest.json of the store"
 _NO_STORE = "The store is not there: name it with --store to fill this item."
@@ -120,19 +126,29 @@ def _predictor_definitions(study: StudyRecords) -> Answer:
 def _sample_size(study: StudyRecords) -> Answer:
     """State the sizes, and the difference that they detect."""
     text = subjects_sentence(study.cohort) if study.cohort else ""
-    named = [
-        row.detectable
-        for row in study.data.comparisons
-        if row.detectable is not None and row.missingness == "complete"
-    ]
-    if named:
+    found = _detectable(study)
+    if found:
         text += (
-            f" With nothing missing, comparisons detect true differences of {min(named):.3f} to "
-            f"{max(named):.3f} in the primary metrics with a power of 80 %."
+            " With nothing missing, comparisons detect these true differences with a power of "
+            f"80 %: {join_words(found)}."
         )
     if not text.strip():
         return for_authors(_NO_STORE)
     return partly(text.strip(), "justify that this is enough for the question.", _MANIFEST)
+
+
+def _detectable(study: StudyRecords) -> list[str]:
+    """Return the differences that comparisons detect, for each metric in its own unit."""
+    by_metric: dict[str, list[float]] = {}
+    for row in study.data.comparisons:
+        if row.detectable is not None and row.missingness == "complete":
+            by_metric.setdefault(row.metric, []).append(row.detectable)
+    words = []
+    for metric, values in by_metric.items():
+        ends = [format_difference(one, metric, signed=False) for one in (min(values), max(values))]
+        unit = " points" if is_percentage(metric) else ""
+        words.append(f"{' to '.join(dict.fromkeys(ends))}{unit} of {metric_label(metric)}")
+    return words
 
 
 def _is_moved(study: StudyRecords) -> bool:

@@ -3,6 +3,8 @@
 from clinical_symile.formatting import capitalize_first, join_words
 from clinical_symile.reporting.cards.answer import (
     ANSWERED,
+    AUTHORS,
+    PARTLY,
     Answer,
     AnswerFunction,
     StudyRecords,
@@ -26,8 +28,21 @@ _EXTERNAL = "The model is external: its records do not say."
 
 
 def _of_trained(answer: AnswerFunction) -> AnswerFunction:
-    """Leave an item to the authors where no model was trained here."""
-    return lambda study: answer(study) if study.trained else for_authors(_EXTERNAL)
+    """Answer an item for the models that were trained here, and leave the others to the authors."""
+
+    def answered(study: StudyRecords) -> Answer:
+        if not study.trained:
+            return for_authors(_EXTERNAL)
+        found = answer(study)
+        others = [method.label for method in study.methods if not method.definition]
+        if not others or found.status == AUTHORS:
+            return found
+        left = f"say it of {join_words(others)} too: external, so that records do not."
+        if found.status == PARTLY:
+            return Answer(PARTLY, f"{found.text} Also {left}", found.record)
+        return partly(f"Of the models trained here: {found.text}", left, found.record)
+
+    return answered
 
 
 def _title(study: StudyRecords) -> Answer:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.formatting import capitalize_first, format_duration, join_words
+from clinical_symile.formatting import capitalize_first, join_words
 from clinical_symile.registry.base import describe
 from clinical_symile.registry.families import ENCODERS, OBJECTIVES
+from clinical_symile.reporting.cost_quantities import COST_QUANTITIES, device_words
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.text.labels import (
@@ -16,12 +17,16 @@ from clinical_symile.reporting.text.labels import (
     objective_label,
     pattern_label,
 )
+from clinical_symile.tracking.costs import RunCosts
 from clinical_symile.tracking.disclosure import without_folders
 
 NOT_RECORDED = "not recorded"
 _MIXED_BATCHES = "shuffled"
 _TIMES = ("started", "finished")
-_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_COSTS = (
+    *("parameters_used", "device", "training_s"),
+    *("training_peak_bytes", "training_peak_device_bytes", "energy_j"),
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,20 +188,14 @@ def cost_facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     Args:
         record: a `run.toml`; records of earlier versions have no `[costs]`.
     """
-    costs = record.get("costs", {})
-    training = costs.get("training", {})
-    facts = []
-    if "parameters_used" in costs:
-        facts.append(("parameters", f"{costs['parameters_used']:,}".replace(",", _SPACE)))
-    if "device" in costs:
-        facts.append(("device", f"{costs.get('devices', 1)} x {costs['device']}"))
-    if "wall_s" in training:
-        facts.append(("time of training", format_duration(training["wall_s"])))
-    if "peak_memory_bytes" in training:
-        facts.append(("peak memory", f"{training['peak_memory_bytes'] / 1e9:.1f} GB"))
-    if "energy_j" in training:
-        facts.append(("energy of training", f"{training['energy_j'] / 3.6e6:.2g} kWh"))
-    return facts
+    costs = RunCosts.from_record(record)
+    values = {field: COST_QUANTITIES[field].of(costs) for field in _COSTS}
+    values["device"] = device_words(costs)
+    return [
+        (COST_QUANTITIES[field].title, COST_QUANTITIES[field].words(value))
+        for field, value in values.items()
+        if value is not None
+    ]
 
 
 def seen_outcomes(method: Method) -> list[str]:

@@ -1,9 +1,10 @@
 """Show what the training and evaluation of each run cost."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clinical_symile.formatting import format_duration, format_si, join_words
+from clinical_symile.formatting import DASH, join_words
+from clinical_symile.reporting.cost_quantities import COST_QUANTITIES, device_words
 from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
 from clinical_symile.tracking.costs import RunCosts
@@ -29,8 +30,8 @@ def draw_cost(
         heading="What it cost",
         text="Parameters are those that embedding a sample reads. FLOPs count multiplications of "
         "matrices, convolutions and fused attention for the embedding of one complete sample. "
-        "Times are those of the clock. The peak is the highest memory of the process; where a GPU "
-        "trained, it is that of the GPU.",
+        "Times are those of the clock. The peak of host memory is the highest memory of the "
+        "process, that of GPU memory the highest of a GPU, in training.",
         panels=[
             ReportPanel("What it cost", None, *_table(rows, _MAIN)),
             ReportPanel("Processor time, sizes and steps", None, *_table(rows, _FURTHER)),
@@ -48,60 +49,33 @@ COST = Section(
 )
 
 
-def _known(make: Callable[[Any], str], value: Any) -> str:
-    return _NOT_RECORDED if value is None else make(value)
+_MAIN = (
+    *("parameters_used", "flops_per_sample", "training_s", "evaluation_s"),
+    *("training_peak_bytes", "training_peak_device_bytes", "device", "energy_j"),
+)
+_FURTHER = (
+    *("training_processor_s", "evaluation_processor_s", "evaluation_peak_bytes"),
+    *("parameters", "parameters_trained", "flops_per_step", "sessions"),
+)
 
 
-def _seconds(value: int | float) -> str:
-    return f"{value:.1f} s" if value < 60 else format_duration(float(value))
-
-
-def _bytes(value: int | float) -> str:
-    return format_si(value, "B")
-
-
-def _energy(costs: RunCosts) -> str:
-    if costs.energy_j is not None:
-        return format_si(costs.energy_j, "J")
-    return _NOT_RECORDED if costs.energy_missing is None else _NOT_MEASURED
-
-
-def _peak(costs: RunCosts) -> str:
-    of_gpu = costs.training_peak_device_bytes
-    return _known(_bytes, costs.training_peak_bytes if of_gpu is None else of_gpu)
-
-
-def _device(costs: RunCosts) -> str:
-    count = "" if costs.devices in (None, 1) else f"{costs.devices} of "
-    return _known(lambda name: f"{count}{name}", costs.device)
-
-
-_MAIN: Mapping[str, Callable[[RunCosts], str]] = {
-    "parameters": lambda one: _known(format_si, one.parameters_used),
-    "FLOPs per sample": lambda one: _known(format_si, one.flops_per_sample),
-    "training": lambda one: _known(_seconds, one.training_s),
-    "evaluation": lambda one: _known(_seconds, one.evaluation_s),
-    "peak memory": _peak,
-    "device": _device,
-    "energy of training": _energy,
-}
-_FURTHER: Mapping[str, Callable[[RunCosts], str]] = {
-    "processor time of training": lambda one: _known(_seconds, one.training_processor_s),
-    "processor time of evaluation": lambda one: _known(_seconds, one.evaluation_processor_s),
-    "peak memory of evaluation": lambda one: _known(_bytes, one.evaluation_peak_bytes),
-    "all parameters": lambda one: _known(format_si, one.parameters),
-    "trained parameters": lambda one: _known(format_si, one.parameters_trained),
-    "FLOPs of a training step": lambda one: _known(format_si, one.flops_per_step),
-    "sessions": lambda one: _known(str, one.sessions),
-}
+def _cell(costs: RunCosts, field: str) -> str:
+    quantity = COST_QUANTITIES[field]
+    value = device_words(costs) if field == "device" else quantity.of(costs)
+    if value is not None:
+        return quantity.words(value)
+    if field == "energy_j" and costs.energy_missing is not None:
+        return _NOT_MEASURED
+    has_no_gpu = field == "training_peak_device_bytes" and costs.training_peak_bytes is not None
+    return DASH if has_no_gpu else _NOT_RECORDED
 
 
 def _table(
-    rows: Iterable[tuple[str, RunCosts]], columns: Mapping[str, Callable[[RunCosts], str]]
+    rows: Iterable[tuple[str, RunCosts]], columns: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Return the head and the body of a table."""
-    body = [[label, *(cell(costs) for cell in columns.values())] for label, costs in rows]
-    return ["run", *columns], body
+    """Return the head and the body of a table; columns are fields of `RunCosts`."""
+    body = [[label, *(_cell(costs, field) for field in columns)] for label, costs in rows]
+    return ["run", *(COST_QUANTITIES[field].title for field in columns)], body
 
 
 def _notes(rows: Sequence[tuple[str, RunCosts]], records: Mapping[str, Any]) -> list[str]:

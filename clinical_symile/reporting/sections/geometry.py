@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
-from clinical_symile.formatting import DASH, format_duration
+from clinical_symile.formatting import DASH, format_seconds
 from clinical_symile.reporting.result_lookup import Series
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
 
@@ -55,8 +55,7 @@ def _time(epochs: Sequence[Mapping[str, int | float]]) -> str:
     seconds = [epoch["seconds"] for epoch in epochs if "seconds" in epoch]
     if not seconds:
         return DASH
-    middle = median(seconds)
-    return f"{middle:.1f} s" if middle < 60 else format_duration(middle)
+    return format_seconds(median(seconds))
 
 
 def _mean(epoch: Mapping[str, int | float], prefix: str) -> str:

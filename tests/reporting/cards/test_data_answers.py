@@ -1,8 +1,12 @@
 """Answers on the data have the counts of the manifest, withheld as elsewhere."""
 
+from dataclasses import replace
+
 from clinical_symile.reporting.cards.answer import PARTLY, StudyRecords
 from clinical_symile.reporting.cards.data_answers import DATA_ANSWERS
+from clinical_symile.tracking.results import Comparison
 from tests.helpers.card_records import card_data
+from tests.reporting.test_results import COMPARISON
 
 STUDY = StudyRecords.of(card_data())
 
@@ -35,3 +39,14 @@ def test_the_outcome_leaves_its_definition_to_the_authors():
     answer = DATA_ANSWERS["outcome"](STUDY)
     assert answer.status == PARTLY
     assert answer.text.endswith("how, when and by whom it was determined.")
+
+
+def test_detectable_differences_have_the_unit_of_their_metric():
+    def compared(metric: str, detectable: float) -> Comparison:
+        changes = {"metric": metric, "missingness": "complete", "detectable": detectable}
+        return replace(COMPARISON, **changes)
+
+    rows = [compared("recall_at_1", 0.05), compared("recall_at_1", 0.081), compared("auroc", 0.04)]
+    study = replace(STUDY, data=replace(STUDY.data, comparisons=rows))
+    text = DATA_ANSWERS["sample_size"](study).text
+    assert "5.0 to 8.1 points of recall@1 and 0.040 of AUROC" in text

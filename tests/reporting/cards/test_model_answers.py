@@ -43,3 +43,19 @@ def test_missing_data_are_answered_by_the_way_of_each_method():
     answer = MODEL_ANSWERS["missing_data"](StudyRecords.of(DATA))
     assert answer.status == ANSWERED
     assert "(drop). In training: as recorded." in answer.text
+
+
+def test_of_trained_and_external_models_the_external_ones_are_left_to_the_authors():
+    study = StudyRecords.of(DATA)
+    first, *others = study.methods
+    mixed = replace(study, methods=[first, *(replace(one, records=[]) for one in others)])
+    answer = MODEL_ANSWERS["ensembles"](mixed)
+    assert answer.status == PARTLY
+    assert answer.text.startswith("Of the models trained here: None: each run is one model")
+    assert f"say it of {others[0].label} too: external" in answer.text
+    building = MODEL_ANSWERS["model_building"](mixed)
+    assert building.status == PARTLY
+    assert building.text.endswith(
+        f"Also say it of {others[0].label} too: external, so that records do not."
+    )
+    assert MODEL_ANSWERS["ensembles"](study).status == ANSWERED

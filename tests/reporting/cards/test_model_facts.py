@@ -70,14 +70,20 @@ def test_costs_are_those_that_are_recorded():
     costs = {
         "parameters_used": 1234567,
         "device": "CPU",
-        "training": {"wall_s": 95.0, "peak_memory_bytes": 2.5e9, "energy_j": 7.2e6},
+        "training": {
+            "wall_s": 95.0,
+            "peak_memory_bytes": 2_500_000_000,
+            "peak_device_memory_bytes": 5_500_000_000,
+            "energy_j": 7.2e6,
+        },
     }
     assert dict(cost_facts({"costs": costs})) == {
-        "parameters": "1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567",
-        "device": "1 x CPU",
-        "time of training": "1 min 35 s",
-        "peak memory": "2.5 GB",
-        "energy of training": "2 kWh",
+        "parameters": "1.23 M",
+        "device": "CPU",
+        "training time": "1 min 35 s",
+        "peak host memory": "2.5 GB",
+        "peak GPU memory": "5.5 GB",
+        "energy of training": "7.2 MJ",
     }
 
 

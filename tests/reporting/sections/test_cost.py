@@ -38,7 +38,7 @@ def test_a_run_has_its_sizes_times_memory_device_and_energy() -> None:
     content = _drawn(_record("clip-0", costs=COSTS), others=("prevalence",))
     main, further = content.panels
     assert [row[1:] for row in main.body] == [
-        ["1.23 M", "2 G", "1 h 2 min", "4.0 s", "5.5 GB", "2 of NVIDIA H200", "1.44 MJ"]
+        ["1.23 M", "2 G", "1 h 2 min", "4.0 s", "2 GB", "5.5 GB", "2 of NVIDIA H200", "1.44 MJ"]
     ]
     assert [row[1:] for row in further.body] == [
         ["1 min 30 s", "4.0 s", "9 MB", "1.3 M", "1.25 M", "3 T", "2"]
@@ -51,7 +51,7 @@ def test_old_and_external_runs_are_not_recorded_and_say_why() -> None:
     content = _drawn(old, new, others=("my-model",))
     cells = {row[0]: row[1:] for row in content.panels[0].body}
     assert len(cells) == 3
-    assert [*cells.values()].count(["not recorded"] * 7) == 2
+    assert [*cells.values()].count(["not recorded"] * 8) == 2
     assert "my-model: not trained here, so that costs are not known." in content.caption
     assert "Symile: no costs were recorded" in content.caption
 
