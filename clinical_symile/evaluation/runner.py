@@ -257,7 +257,7 @@ def evaluate_and_save(
         seed: the seed of the model's training.
         missingness: patterns instead of the task's own.
     """
-    with evaluation_costs(run, task.name):
+    with evaluation_costs(run, task.name, is_part=missingness is not None):
         made = evaluate(
             task,
             predictor,

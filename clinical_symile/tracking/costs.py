@@ -98,15 +98,16 @@ class CostMeter:
 
 
 @contextmanager
-def evaluation_costs(run: Run, task: str | None) -> Iterator[None]:
+def evaluation_costs(run: Run, task: str | None, *, is_part: bool = False) -> Iterator[None]:
     """Measure what runs inside, and record it as the evaluation of a task.
 
-    It takes the place of what was recorded for the task before. A folder without `run.toml`, as
-    the oracle's, keeps none. The folder must be locked by the caller.
+    It takes the place of what was recorded for the task before; a part is added to it. A folder
+    without `run.toml`, as the oracle's, keeps none. The folder must be locked by the caller.
 
     Args:
         run: the run's folder.
         task: the task; None for the embedding of the store that its tasks share.
+        is_part: True if not all patterns of the task are evaluated.
     """
     meter = CostMeter()
     yield
@@ -118,7 +119,10 @@ def evaluation_costs(run: Run, task: str | None) -> Iterator[None]:
     if task is None:
         costs[EMBEDDING_COSTS] = spent
     else:
-        costs[EVALUATION_COSTS] = {**costs.get(EVALUATION_COSTS, {}), task: spent}
+        before = costs.get(EVALUATION_COSTS, {})
+        if is_part and task in before:
+            spent = add_costs(before[task], spent)
+        costs[EVALUATION_COSTS] = {**before, task: spent}
     run.write_metadata({**record, COSTS: costs})
 
 

@@ -21,7 +21,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
     """Show a bar while the context is open, on standard error or in a notebook.
 
     Where standard error is no terminal, lines with the time say when the stage begins, each minute
-    how far it is, and how long it took.
+    how far it is, and how long it took, unless that is 0 s.
 
     Args:
         label: the words beside the bar.
@@ -46,7 +46,9 @@ def progress_bar(label: str) -> Iterator[Progress]:
         started = time.monotonic()
         log_line(label)
         yield _log_lines(label)
-        log_line(f"{label}: done in {format_duration(time.monotonic() - started)}")
+        seconds = time.monotonic() - started
+        if round(seconds):
+            log_line(f"{label}: done in {format_duration(seconds)}")
         return
     columns = (
         TextColumn("{task.description}"),

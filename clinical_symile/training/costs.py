@@ -46,6 +46,7 @@ class TrainingCosts:
         before: the table `[costs]` of earlier sessions; empty for none.
         epochs: the number of epochs that these have written.
         flops_per_step: the operations of a step; None to count those of the next one.
+        counts_step: False for compiled encoders, whose compiler a counter would disturb.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class TrainingCosts:
         *,
         epochs: int = 0,
         flops_per_step: int | None = None,
+        counts_step: bool = True,
     ):
         self._fabric, self._before = fabric, before
         self._flops = before.get(_STEP, flops_per_step)
-        self._is_counted = self._flops is not None
+        self._is_counted, self._counts_step = self._flops is not None, counts_step
         self._epochs = {key: list(one[:epochs]) for key, one in before.get(EPOCH_COSTS, {}).items()}
         self._spent: dict[str, Any] = {}
         self._gpu = GpuEnergy(fabric.device)
@@ -69,11 +71,11 @@ class TrainingCosts:
 
     @contextmanager
     def count_step(self) -> Iterator[None]:
-        """Count the operations of the step inside, unless one was counted before.
+        """Count the operations of the step inside, unless one was counted or none is to be.
 
         A step that raises is not counted.
         """
-        if self._flops is not None:
+        if self._flops is not None or not self._counts_step:
             yield
             return
         with FlopCounter() as counter:

@@ -105,7 +105,11 @@ def train(
                 flops = count_step_alone(task, store, seed=seed, accelerator=accelerator)
             fabric = launch(task, accelerator, devices)
             costs = TrainingCosts(
-                fabric, record.get(COSTS, {}), epochs=len(run.history), flops_per_step=flops
+                fabric,
+                record.get(COSTS, {}),
+                epochs=len(run.history),
+                flops_per_step=flops,
+                counts_step=not task.compile,
             )
             training = set_up(
                 task, view, order, run, fabric, seed=seed, dropout_rate=method.dropout_rate

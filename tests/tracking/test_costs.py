@@ -114,6 +114,21 @@ def test_evaluation_is_the_embedding_and_the_last_of_each_task(tmp_path: Path) -
     assert (record["name"], record["seed"]) == ("clip-0", 0)
 
 
+def test_an_evaluation_of_some_patterns_adds_to_what_is_recorded(tmp_path: Path) -> None:
+    run, found = _run(tmp_path), []
+    with lock_folder(run.path):
+        for is_part in (True, False, True, False):
+            with evaluation_costs(run, "retrieval/a", is_part=is_part):
+                time.sleep(0.02)
+            found.append(run.metadata["costs"]["evaluation"]["retrieval/a"])
+    first, whole, more, again = found
+    assert more["wall_s"] >= whole["wall_s"] + 0.02
+    assert more["sessions"] == 2
+    assert more["peak_memory_bytes"] >= whole["peak_memory_bytes"]
+    assert "sessions" not in {**first, **whole, **again}
+    assert RunCosts.from_record(run.metadata).evaluation_s == again["wall_s"] < more["wall_s"]
+
+
 def test_a_folder_without_a_record_keeps_none(tmp_path: Path) -> None:
     with evaluation_costs(Run(tmp_path / "oracle"), "retrieval/a"):
         pass

@@ -74,3 +74,10 @@ def test_without_a_bar_nothing_is_shown(capsys: pytest.CaptureFixture[str]):
         update(3, 4)
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "")
+
+
+def test_a_stage_of_no_time_has_one_line(capsys: pytest.CaptureFixture[str]):
+    with progress_bar("Rank methods"):
+        pass
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(" Rank methods")

@@ -13,6 +13,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.costs import TrainingCosts, count_step_alone
+from clinical_symile.training.steps import launch
 from clinical_symile.training.train import train
 from tests.helpers.synthetic import mlp_task, tiny
 
@@ -135,3 +136,14 @@ def test_a_step_that_is_counted_alone_has_the_flops_of_the_training(
     found = count_step_alone(task, synthetic_store, seed=0, accelerator="cpu")
     assert found == trained.metadata["costs"]["flops_per_step"]
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_step_of_compiled_encoders_is_not_counted_while_it_trains(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    fabric = launch(_small(catalog), "cpu", 1)
+    for counts_step, expected in ((True, True), (False, False)):
+        costs = TrainingCosts(fabric, {}, counts_step=counts_step)
+        with costs.count_step():
+            _ = torch.ones(2, 3) @ torch.ones(3, 4)
+        assert (costs._of_all_processes().get("flops_per_step") == 48) is expected

@@ -14,9 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from clinical_symile.reporting.figures._ticks import THIN_MARKERS, TICK_STEPS, tick_label
 from clinical_symile.reporting.figures.picture import (
     INK,
-    MARKERS,
     MUTED,
-    PALETTE,
     PAPER,
     RULE,
     STYLE,
@@ -24,6 +22,7 @@ from clinical_symile.reporting.figures.picture import (
     Picture,
     canvas,
     margins,
+    series_look,
 )
 
 _INTEGERS = 3  # an axis that reaches further has ticks at integers
@@ -145,8 +144,7 @@ def _draw_row(
         at = middle + _STEP * (place - (len(row.marks) - 1) / 2)
         colour, marker = MUTED, "o"
         if mark.family is not None:
-            colour = PALETTE[mark.family % len(PALETTE)]
-            marker = MARKERS[mark.family % len(MARKERS)]
+            colour, marker = series_look(mark.family)
         start, end = mark.ends
         axes.plot([start, end], [at, at], color=colour, linewidth=2)
         edge, width = (colour, 0.2) if marker in THIN_MARKERS else (PAPER, 0.8)

@@ -17,7 +17,6 @@ from clinical_symile.reporting.figures._ticks import (
 from clinical_symile.reporting.figures.picture import (
     DASHES,
     INK,
-    MARKERS,
     MUTED,
     PALETTE,
     RULE,
@@ -25,7 +24,10 @@ from clinical_symile.reporting.figures.picture import (
     Picture,
     canvas,
     margins,
+    series_look,
 )
+
+_MOST_MARKERS = 30  # of a curve whose every point has one
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,16 @@ def curves(
         if line.family is None:
             axes.plot(line.x, line.y, color=INK, linewidth=2, linestyle=DASHES[1])
             continue
+        colour, marker = series_look(line.family)
+        is_long, is_repeated = len(line.x) > _MOST_MARKERS, line.family >= len(PALETTE)
         axes.plot(
             line.x,
             line.y,
-            color=PALETTE[line.family % len(PALETTE)],
+            color=colour,
             linestyle=DASHES[line.style % len(DASHES)],
-            marker=MARKERS[line.family % len(MARKERS)],
-            markersize=4 if len(line.x) <= 30 else 0,
+            marker=marker,
+            markersize=0 if is_long and not is_repeated else 4,
+            markevery=len(line.x) // 6 if is_long else None,
             linewidth=1.8,
         )
     if truth is not None:
@@ -155,11 +160,10 @@ def bands(
         if line.family is None:
             axes.plot(line.x, line.y, color=INK, linewidth=2, linestyle=DASHES[1])
             continue
-        colour = PALETTE[line.family % len(PALETTE)]
+        colour, marker = series_look(line.family)
         # Intervals of several runs are shifted so that they do not hide each other.
         x = np.asarray(line.x) + width * (place - (len(lines) - 1) / 2) / 2
         axes.vlines(x, line.low, line.high, color=colour, linewidth=1.2)
-        marker = MARKERS[line.family % len(MARKERS)]
         size = 6 if marker in THIN_MARKERS else 5
         axes.plot(x, line.y, color=colour, marker=marker, markersize=size, linewidth=1.6)
     if reference is not None:

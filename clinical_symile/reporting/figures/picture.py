@@ -60,6 +60,16 @@ RESOLUTION_DPI = 300
 _TITLE_COLUMNS = 62
 
 
+def series_look(family: int) -> tuple[str, str]:
+    """Return the colour and the marker of a method; the first 64 methods have different pairs.
+
+    >>> series_look(0), series_look(8)
+    (('#0072b2', 'o'), ('#0072b2', 's'))
+    """
+    turn = family // len(PALETTE)
+    return PALETTE[family % len(PALETTE)], MARKERS[(family + turn) % len(MARKERS)]
+
+
 @dataclass(frozen=True)
 class Legend:
     """Explain the colours and lines of figures.
@@ -176,12 +186,13 @@ def _legend(
             [],
             [],
             linestyle="",
-            color=PALETTE[family % len(PALETTE)],
-            marker=MARKERS[family % len(MARKERS)],
+            color=colour,
+            marker=marker,
             markersize=7,
             label=label,
         )
         for family, label in legend.methods
+        for colour, marker in [series_look(family)]
         if families is None or family in families
     ]
     best = {"color": INK, "linewidth": 2, "linestyle": DASHES[1] if legend.across else "-"}

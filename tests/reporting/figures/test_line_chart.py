@@ -2,6 +2,7 @@ import re
 from itertools import pairwise
 
 from clinical_symile.reporting.figures.line_chart import Line, curves
+from clinical_symile.reporting.figures.picture import MARKERS, PALETTE
 from tests.helpers.figures import svg_of
 
 MINUS = "\N{MINUS SIGN}"
@@ -21,3 +22,16 @@ def test_ticks_of_a_curve_are_written_whole():
     values = _numbers(svg_of(picture))
     assert len(values) > 2
     assert len({round(second - first, 9) for first, second in pairwise(values)}) == 1
+
+
+def test_a_colour_that_comes_again_has_another_marker_on_long_curves_too():
+    points = [float(n) for n in range(60)]
+
+    def drawn(family: int) -> tuple[object, ...]:
+        line = Line(family, 0, points, points)
+        picture = curves([line], name="a", title="t", x_label="epoch")
+        (found,) = picture.figure.axes[0].lines
+        return found.get_color(), found.get_marker(), found.get_markersize() > 0
+
+    assert drawn(1) == (PALETTE[1], MARKERS[1], False)
+    assert drawn(9) == (PALETTE[1], MARKERS[2], True)

@@ -3,7 +3,13 @@ import io
 import pytest
 
 from clinical_symile.reporting.figures.line_chart import Line, curves
-from clinical_symile.reporting.figures.picture import Legend, Picture
+from clinical_symile.reporting.figures.picture import (
+    MARKERS,
+    PALETTE,
+    Legend,
+    Picture,
+    series_look,
+)
 
 
 @pytest.fixture
@@ -28,3 +34,9 @@ def test_a_file_has_colours_outlines_and_the_legend_of_what_is_drawn(picture: Pi
     assert "#d55e00" in text
     assert "#0072b2" not in text  # family 0 is not in this figure
     assert "<text" not in text
+
+
+def test_sixty_four_methods_have_different_pairs_of_colour_and_marker():
+    looks = [series_look(family) for family in range(64)]
+    assert len({*looks}) == 64
+    assert looks[:8] == [*zip(PALETTE, MARKERS, strict=True)]
