@@ -45,6 +45,7 @@ from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.refusal import remove_if_refused
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.feature_cache import with_features
 from clinical_symile.training.learner import Learner, load_learner
 from clinical_symile.training.start import ancestors, trained_on_another_store
 
@@ -287,8 +288,9 @@ def _predictor(
             )
         return trained_predictor(run, learner, training, seed=seed)
 
+    rows = np.arange(len(store.samples))
     return EmbeddingPredictor(
-        embed_rows(learner.model, store, np.arange(len(store.samples))),
+        embed_rows(learner.model, with_features(store, learner.model), rows),
         learner.objective,
         store,
         encoders=Encoders(learner, store),

@@ -37,6 +37,7 @@ from clinical_symile.tracking.costs import evaluation_costs
 from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.feature_cache import with_features
 from clinical_symile.training.learner import Learner, load_learner
 
 # The tables with rows of every task.
@@ -135,7 +136,8 @@ def trained_predictor(
 ) -> EmbeddingPredictor:
     """Embed the store by a run's encoders; the bank of train embeddings is kept with the run."""
     objective = learner.objective
-    embeddings = embed_rows(learner.model, store, np.arange(len(store.samples)))
+    readable = with_features(store, learner.model)
+    embeddings = embed_rows(learner.model, readable, np.arange(len(store.samples)))
     bank = None
     if objective.missing_query not in (None, "drop"):
         bank = read_bank(run.path, seed=seed)

@@ -1,5 +1,6 @@
 """`MultimodalEncoder`: one encoder per modality, from a `Batch` to `Embeddings`."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -233,7 +234,9 @@ def build_encoder(named: EncoderConfig, shape: tuple[int, ...], dim: int) -> nn.
             f"'{named.name}' computes no gradients of its weights; expected frozen = true. Add it."
         )
     if named.frozen:
-        return FrozenEncoder(encoder, shape)
+        arguments = {key: value for key, value in named.arguments.items() if key != WEIGHTS}
+        definition = json.dumps({"name": named.name, **arguments}, sort_keys=True)
+        return FrozenEncoder(encoder, shape, definition=definition)
     if named.adapter is not None:
         adapter = resolve(named.adapter.name, ADAPTERS)(**named.adapter.arguments)
         return AdaptedEncoder(encoder, adapter)

@@ -22,6 +22,7 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume
+from clinical_symile.training.feature_cache import reasons_to_encode, with_features
 from clinical_symile.training.flops import EncodingCount, count_encoding, warn_about_flops
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.model_selection import check_selection
@@ -153,7 +154,6 @@ def set_up(
             of the objective does not fit the batches.
         DataError: see `check_selection`.
     """
-    loader = open_loader(view.store, task.modalities, device=fabric.device)
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
     check_selection(learner.objective, view.store, task)
     resumes = run is not None and bool(run.history)
@@ -163,6 +163,8 @@ def set_up(
     if run is not None and fabric.is_global_zero:
         encoding = count_encoding(learner, view.store, task)
         warn_about_flops(learner, encoding, task)
+    readable = _with_features(learner, view.store, task, fabric)
+    loader = open_loader(readable, task.modalities, device=fabric.device)
     on_gpu = fabric.device.type == "cuda"
     if on_gpu:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -194,6 +196,20 @@ def set_up(
         begun_anew=tuple(anew),
         encoding=encoding,
     )
+
+
+def _with_features(
+    learner: Learner, store: CohortStore, task: Pretraining, fabric: Fabric
+) -> CohortStore:
+    """Return the store that batches are read from; the first process computes and writes first."""
+    without = reasons_to_encode(task, learner.objective)
+    made = store
+    if fabric.is_global_zero:
+        made = with_features(store, learner.model, device=fabric.device, without=without)
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        made = with_features(store, learner.model, device=fabric.device, without=without)
+    return made
 
 
 def set_up_alone(task: Pretraining, store: CohortStore, *, seed: int, accelerator: str) -> Training:

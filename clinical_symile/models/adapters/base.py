@@ -80,17 +80,24 @@ class FrozenEncoder(nn.Module):
     Args:
         encoder: the encoder, with a `head`; its parameters are frozen in place.
         shape: the shape of one measurement.
+        definition: name and arguments of the encoder, as text; part of the digest of its features.
+
+    Attributes:
+        width: the number of features.
 
     Raises:
         HeadlessEncoderError: the encoder has no `head`.
     """
 
-    def __init__(self, encoder: nn.Module, shape: tuple[int, ...]):
+    def __init__(self, encoder: nn.Module, shape: tuple[int, ...], *, definition: str = ""):
         super().__init__()
         self.encoder = encoder
         self.shape = tuple(shape)
+        self.definition = definition
         freeze(encoder)
         self.train(self.training)
+        dtype = next(encoder.parameters()).dtype
+        self.width = self.features(torch.zeros(1, *shape, dtype=dtype)).shape[1]
 
     def train(self, mode: bool = True) -> "FrozenEncoder":
         """Set the mode of the head alone; the rest encodes as in evaluation."""
@@ -110,6 +117,14 @@ class FrozenEncoder(nn.Module):
         parts = inputs.split(_AT_A_TIME_ON_CPU) if inputs.device.type == "cpu" else (inputs,)
         with torch.autocast(inputs.device.type, enabled=False):
             return torch.cat([self._features(part) for part in parts])
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Return the weights and buffers that the features depend on: all but the head's."""
+        of_head = {
+            id(tensor) for tensor in head_of(self.encoder).state_dict(keep_vars=True).values()
+        }
+        state = self.encoder.state_dict(keep_vars=True)
+        return {name: t.detach() for name, t in state.items() if id(t) not in of_head}
 
     def _features(self, inputs: Tensor) -> Tensor:
         """Return what the head would read."""

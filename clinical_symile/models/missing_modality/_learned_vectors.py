@@ -10,6 +10,8 @@ from clinical_symile.models.missing_modality.base import Encode, Vectors, encode
 class LearnedVectors(nn.Module):
     """Replace a missing modality by a learned vector, normalized like the embeddings."""
 
+    encodes_available_only = True
+
     def __init__(self, modalities: int, dim: int):
         super().__init__()
         self.substitute = nn.Parameter(torch.randn(modalities, dim))

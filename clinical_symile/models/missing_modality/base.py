@@ -40,7 +40,9 @@ Encode = Callable[[Tensor], Tensor]
 class MissingModalityHandler(Protocol):
     """Protocol of the module that makes one modality's embeddings, available or not.
 
-    It is made with the number of modalities and the width of the embeddings. The embedding of an
+    It is made with the number of modalities and the width of the embeddings. With an attribute
+    `encodes_available_only = True` it gives the encoder inputs of available samples alone, so that
+    features of frozen encoders may be computed before. The embedding of an
     available input is `norm(encoder(input))`; that of an unavailable one is zero.
     """
 
@@ -70,6 +72,8 @@ class MissingModalityHandler(Protocol):
 
 class DropModality(nn.Module):
     """Encode available samples only and replace nothing."""
+
+    encodes_available_only = True
 
     def __init__(self, modalities: int, dim: int):
         super().__init__()

@@ -1,0 +1,181 @@
+"""Compute the features of frozen encoders once per store, and keep them beside it.
+
+The folder `<store>.features` has a file for each modality and digest. The digest is that of the
+encoder's definition and frozen weights, of the modality in the store, and of the versions of the
+packages that compute features. The store itself is only read. A file counts only if its checksum
+is known and right, so that half a file is none.
+"""
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.numpy import load_file, save_file
+
+from clinical_symile import __version__
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.store import CohortStore
+from clinical_symile.files import lock_folder, write_file
+from clinical_symile.hashing import digest_of
+from clinical_symile.models.adapters.base import FrozenEncoder
+from clinical_symile.models.multimodal import MultimodalEncoder
+from clinical_symile.objectives.base import Objective
+from clinical_symile.registry.names import path_in
+from clinical_symile.tracking.checksums import changed_files, read_checksums
+from clinical_symile.tracking.progress import log_line
+
+_FOLDER, _ARRAY = ".features", "features"
+_PACKAGES = ("torch", "torchvision", "monai", "timm", "transformers", "onnxruntime")
+_ROWS_AT_A_TIME = 64
+
+
+def reasons_to_encode(task: Pretraining, objective: Objective) -> dict[str, str]:
+    """Return why a training encodes modalities in each step, although an encoder is frozen.
+
+    Args:
+        task: may augment modalities or train in double precision.
+        objective: may change inputs.
+    """
+    if type(objective).views is not Objective.views:
+        return dict.fromkeys(task.modalities, "the objective encodes changed inputs")
+    if task.precision == "64-true":
+        return dict.fromkeys(task.modalities, "they are kept in float32, and the task trains in 64")
+    return dict.fromkeys(task.augment, "its inputs are augmented")
+
+
+def with_features(
+    store: CohortStore,
+    model: MultimodalEncoder,
+    *,
+    device: torch.device | str = "cpu",
+    without: Mapping[str, str] | None = None,
+) -> CohortStore:
+    """Return a store that holds features in place of the measurements of frozen encoders.
+
+    A line on standard error says for each frozen encoder whether its features were kept before, are
+    computed now, or are not used, and why.
+
+    Args:
+        store: a prepared cohort.
+        model: its frozen encoders read features in place of measurements.
+        device: where features are computed.
+        without: the reason why a modality is read as measured, by modality.
+    """
+    for name, encoder in model.encoders.items():
+        if not isinstance(encoder, FrozenEncoder):
+            continue
+        why = (without or {}).get(name) or _why_not(store, model, name, encoder)
+        if why:
+            log_line(f"{name}: features of the frozen encoder are computed in each step: {why}")
+        else:
+            store = _replaced(store, name, _features(store, name, encoder, device))
+    return store
+
+
+def features_folder(store: CohortStore) -> Path:
+    """Return the folder of the features of a store; it may not exist."""
+    path = store.path.resolve()
+    return path.with_name(path.name + _FOLDER)
+
+
+def features_digest(store: CohortStore, modality: str, encoder: FrozenEncoder) -> str:
+    """Compute the digest of what the features of a modality depend on."""
+    about = {
+        "modality": store.manifest["modalities"][modality],
+        "encoder": encoder.definition,
+        "versions": {"clinical-symile": __version__, **dict(map(_version, _PACKAGES))},
+    }
+    frozen = [
+        part
+        for name, tensor in sorted(encoder.frozen_state().items())
+        for part in (name, str(tensor.dtype), tensor.cpu().contiguous().numpy().tobytes())
+    ]
+    present = store.present[:, store.modalities.index(modality)]
+    return digest_of(json.dumps(about, sort_keys=True), present.tobytes(), *frozen)
+
+
+def _version(package: str) -> tuple[str, str | None]:
+    try:
+        return package, version(package)
+    except PackageNotFoundError:
+        return package, None
+
+
+def _why_not(
+    store: CohortStore, model: MultimodalEncoder, name: str, encoder: FrozenEncoder
+) -> str | None:
+    """Return why features of a modality cannot be used; None if they can."""
+    if name in store.withheld or name in store.converted:
+        return "the store's measurements are changed in memory"
+    if not getattr(model.missing_modality, "encodes_available_only", False):
+        return "the missing-modality method also encodes samples without the modality"
+    if encoder.shape == (encoder.width,):
+        return "they have the shape of its inputs"
+    return None
+
+
+def _replaced(
+    store: CohortStore, name: str, features: Float[np.ndarray, "sample feature"]
+) -> CohortStore:
+    """Return a store with features in place of the measurements of a modality."""
+    shape = list(features.shape[1:])
+    about = {"adapter": "embedding", "shape": shape, "dtype": "float32", "statistics": {}}
+    modalities = {**store.manifest["modalities"]}
+    modalities[name] = {**modalities[name], **about}
+    return replace(
+        store,
+        manifest={**store.manifest, "modalities": modalities},
+        converted={**store.converted, name: features},
+    )
+
+
+def _features(
+    store: CohortStore, name: str, encoder: FrozenEncoder, device: torch.device | str
+) -> Float[np.ndarray, "sample feature"]:
+    """Return the features of every sample, zero where the modality is missing."""
+    digest, folder = features_digest(store, name, encoder), features_folder(store)
+    file = path_in(folder, f"{name}-{digest}", suffix=".safetensors")
+    try:
+        with lock_folder(folder):
+            if _is_kept(file, folder):
+                log_line(f"{name}: features of the frozen encoder were kept before ({file.name})")
+                return load_file(file)[_ARRAY]
+            computed = _computed(store, name, encoder, device)
+            write_file(file, lambda partial: save_file({_ARRAY: computed}, partial))
+            log_line(f"{name}: features of the frozen encoder are kept in {file}")
+            return computed
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # a store that others share
+            raise
+        log_line(f"{name}: {folder} cannot be written, so that features are not kept")
+        return _computed(store, name, encoder, device)
+
+
+def _is_kept(file: Path, folder: Path) -> bool:
+    """Return True for a file that is as it was written."""
+    if not file.is_file() or file.name not in (read_checksums(folder) or {}):
+        return False
+    if not changed_files(folder, everything=True, wanted=lambda name: name == file.name):
+        return True
+    log_line(f"{file} was changed since it was written; its features are computed again")
+    return False
+
+
+def _computed(
+    store: CohortStore, name: str, encoder: FrozenEncoder, device: torch.device | str
+) -> Float[np.ndarray, "sample feature"]:
+    rows = np.flatnonzero(store.present[:, store.modalities.index(name)])
+    log_line(f"{name}: computing features of the frozen encoder for {len(store.samples)} samples")
+    encoder.to(device)
+    features = np.zeros((len(store.samples), encoder.width), dtype=np.float32)
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        part = rows[start : start + _ROWS_AT_A_TIME]
+        inputs = torch.from_numpy(store.inputs(name, part)).to(device)
+        features[part] = encoder.features(inputs).float().cpu().numpy()
+    return features
