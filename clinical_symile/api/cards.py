@@ -32,7 +32,7 @@ def card(
     Args:
         path: the folder of a store, an evaluated run or a finished benchmark.
         out: the HTML file; of a benchmark the folder of the cards.
-        store: of a run: its store; without it, the place that the run has recorded.
+        store: the store of a run; without it, the place that the run has recorded.
         catalog: folders with definitions of your own.
 
     Returns:
@@ -88,7 +88,7 @@ def checklist(
         path: the folder of a finished benchmark or of an evaluated run.
         out: the folder to write into: HTML, Markdown and CSV of each checklist.
         guidelines: `tripod_ai` (TRIPOD+AI 2024), `claim` (CLAIM, 2024 update), or both.
-        store: of a run: its store; without it, the place that the run has recorded.
+        store: the store of a run; without it, the place that the run has recorded.
         catalog: folders with definitions of your own.
 
     Returns:
@@ -99,7 +99,8 @@ def checklist(
         ValueError: there is no such checklist.
 
     Examples:
-        >>> files = cs.checklist("runs/symile-0", out="checklists", guidelines="tripod_ai")
+        >>> run = "runs/symile-0"
+        >>> files = cs.checklist(run, out="checklists", guidelines="tripod_ai")
         >>> [path.name for path in files]
         ['tripod_ai.html', 'tripod_ai.md', 'tripod_ai.csv']
     """

@@ -97,6 +97,9 @@ def get_task(name: str, *, overrides: Settings = (), catalog: Paths = ()) -> Tas
         overrides: fields to change, such as `{"epochs": 2}`.
         catalog: folders with definitions of your own.
 
+    Returns:
+        The task, whose attributes are the fields of its file.
+
     Raises:
         DefinitionError: there is no such task, or an override is wrong.
 

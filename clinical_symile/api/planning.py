@@ -47,12 +47,16 @@ def sample_size(
         missingness: only these missingness patterns, or such as `mcar-*`; None for all.
         catalog: folders with definitions of your own, for tasks that the folder does not define.
 
+    Returns:
+        What each comparison needs for each claim that was asked for.
+
     Raises:
         DataError: there are no comparisons, or none of a run, task or pattern that is named.
         ValueError: a number is out of range.
 
     Examples:
-        >>> folder = cs.compare(["runs/symile-0", "runs/clip-0"], "store").save("compared")
+        >>> comparisons = cs.compare(["runs/symile-0", "runs/clip-0"], "store")
+        >>> folder = comparisons.save("compared")
         >>> first, *others = cs.sample_size(folder, difference=0.02)
         >>> first.run, first.baseline
         ('symile-0', 'clip-0')

@@ -142,6 +142,9 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
         folder: the folder.
         catalog: folders with definitions of your own, for the tasks' primary metrics.
 
+    Returns:
+        The results, also with what could not be scored.
+
     Raises:
         DataError: the folder has no results, they are of another version, or files were changed.
 
@@ -196,8 +199,8 @@ def export(
         formats: `csv` and `latex` for tables; `png`, `svg` and `pdf` for figures; or `meds` alone.
         into: the folder to write into; without it, `export/` inside `folder`. `meds` needs one that
             lies in no store, run or benchmark.
-        store: for `meds` of a run: its store; without it, the place that the run has recorded.
-        time: for `meds`: the column of the cohort's `keep` with the time of prediction.
+        store: the store of a run, for `meds`; without it, the place that the run has recorded.
+        time: the column of the cohort's `keep` with the time of prediction, for `meds`.
         catalog: folders with definitions of your own, for the tasks' primary metrics.
 
     Returns:

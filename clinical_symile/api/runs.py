@@ -57,11 +57,11 @@ def train(
         task: a name such as `pretraining/symile`, or what `get_task` returned.
         store: what to train on.
         out: the folder of runs.
-        name: of the run's folder; without it, from the task and the seed.
-        seed: of weights, batches, missingness and negatives.
+        name: the name of the run's folder; without it, made of the task and the seed.
+        seed: seed of weights, batches, missingness and negatives.
         overrides: fields of the task to change, such as `{"epochs": 2, "encoders.ecg.width": 4}`.
         accelerator: `auto`, `cpu` or `cuda`.
-        devices: how many GPUs.
+        devices: number of GPUs.
         deterministic: use algorithms that give the same bits every time, also on CUDA; the run's
             record says what a step then costs.
         catalog: folders with definitions of your own.
@@ -78,7 +78,8 @@ def train(
     Examples:
         >>> small = {"epochs": 1, "dim": 8, "encoders.ecg.sampling_rate_hz": 20}
         >>> task = "pretraining/symile"
-        >>> cs.train(task, "store", out="runs", name="small", overrides=small).is_finished
+        >>> run = cs.train(task, "store", out="runs", name="small", overrides=small)
+        >>> run.is_finished
         True
     """
     if isinstance(task, str):
@@ -124,7 +125,7 @@ def import_checkpoint(
         file: a checkpoint that Lightning wrote.
         store: a prepared Symile-MIMIC cohort.
         out: the folder of runs.
-        name: of the run's folder.
+        name: the name of the run's folder.
         catalog: folders with definitions of your own.
 
     Returns:
@@ -166,18 +167,18 @@ def evaluate(
         store: what to evaluate on.
         tasks: names or patterns such as `retrieval/*`; `!` before a pattern takes away.
         missingness: patterns such as `complete` and `mcar-30`, instead of the tasks' own.
-        missing_query: for a run: `marginalize`, `mean_bank` or `drop`, the rule by which the score
-            treats a missing query modality, instead of the objective's own. Results by another
-            rule are replaced. The rule applies to objectives whose score is a product, such as
-            `symile`.
-        objective: for an object and retrieval tasks: the objective whose score ranks candidates,
-            such as `clip`. Without it, the object's attribute `objective`.
-        name: of an object in the results; without it, the name of its class. Also of the results
-            of a run on another cohort.
-        out: for an object or another cohort: a folder of runs that keeps the results, so that
+        missing_query: the rule by which a run's score treats a missing query modality:
+            `marginalize`, `mean_bank` or `drop`; without it, the objective's own. Results by
+            another rule are replaced. Only objectives whose score is a product, such as `symile`,
+            have such a rule.
+        objective: the objective whose score ranks candidates for an object, such as `clip`; without
+            it, the object's attribute `objective`.
+        name: the name of an object in the results; without it, the name of its class. For a run
+            on another cohort, the name of its results.
+        out: a folder of runs that keeps the results of an object or of another cohort, so that
             `compare` can read them.
-        training_store: for another cohort: the store that the run was trained on; without it, its
-            recorded place.
+        training_store: the store that the run was trained on, if `store` is another cohort;
+            without it, its recorded place.
         catalog: folders with definitions of your own.
         progress: show a progress bar on a terminal or in a notebook.
 
@@ -190,7 +191,8 @@ def evaluate(
         DataError: the run was trained on another store, or embeddings do not fit the store.
 
     Examples:
-        >>> results = cs.evaluate("runs/symile-0", "store", tasks="retrieval/cxr_given_ecg_labs")
+        >>> task = "retrieval/cxr_given_ecg_labs"
+        >>> results = cs.evaluate("runs/symile-0", "store", tasks=task)
         >>> results.primary.to_frame()["metric"].unique().tolist()
         ['recall_at_1']
     """

@@ -14,10 +14,12 @@ _DEFINITIONS = ("cohort", "task", "report")
 
 def add_schema_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `schema`."""
+    records = [*record_forms()]
     parser.add_argument(
         "what",
-        choices=(*_DEFINITIONS, *record_forms()),
-        help="kind of definition (the first three) or of record",
+        metavar="KIND",
+        choices=(*_DEFINITIONS, *records),
+        help=f"a definition ({', '.join(_DEFINITIONS)}) or a record ({', '.join(records)})",
     )
 
 

@@ -31,7 +31,7 @@ class SampleSize:
         missingness: the pattern.
         against: the pattern of the baseline, where it differs.
         metric: the metric of the difference.
-        standard_error: of the difference that was observed; None where it is not known.
+        standard_error: standard error of the observed difference; None where it is not known.
         superior: subjects to detect the wanted difference; None where it was not given.
         non_inferior: subjects to show that the loss is less than the margin, if there is none.
         equivalent: subjects to show that the difference is less than the margin either way, if

@@ -16,10 +16,10 @@ class Metric:
     """A function from arrays to one number, and its properties.
 
     Attributes:
-        name: as in `registry.py`, in results and in reports.
+        name: the registered name, as in results and in reports.
         compute: the metric of `columns`, one entry per sample.
-        columns: of the outcome of each sample: for retrieval `above`, `tied`, `candidates` and
-            `separation`, for classification `label` and `probability`.
+        columns: what it reads of each sample's outcome: for retrieval `above`, `tied`, `candidates`
+            and `separation`, for classification `label` and `probability`.
         higher_is_better: the direction of improvement.
         low: its smallest possible value.
         high: its largest possible value.

@@ -123,7 +123,7 @@ def slope_and_intercept(
     model. NaN where there is no solution: one class, one probability, or separated classes.
 
     Args:
-        weights: of each sample, one fit for each row.
+        weights: the weight of each sample, one fit for each row.
         label: 0 or 1.
         probability: predicted.
     """
@@ -313,7 +313,7 @@ def _newton(
     """Fit intercept and slope of each row of weights; NaN where Newton's method does not settle.
 
     Args:
-        weights: of each sample, one fit for each row.
+        weights: the weight of each sample, one fit for each row.
         label: 0 or 1.
         z: the variable, centred and scaled.
         start: intercept and slope to begin from.

@@ -26,9 +26,9 @@ def bootstrap_ci(
     Args:
         metric: a name of `list_metrics()`, or a function of the arrays that returns a number.
         *arrays: one entry per sample, such as labels (0 or 1) and probabilities for `auroc`.
-        subjects: whose sample it is.
-        seed: of the resamples.
-        resamples: how many.
+        subjects: the subject of each sample.
+        seed: seed of the resamples.
+        resamples: number of resamples.
 
     Returns:
         The value, the ends of the interval, and its kind.
@@ -40,7 +40,8 @@ def bootstrap_ci(
     Examples:
         >>> import numpy as np
         >>> label, probability = np.arange(40) % 2, np.linspace(0, 1, 40)
-        >>> interval = cs.bootstrap_ci("auroc", label, probability, subjects=np.arange(40))
+        >>> subjects = np.arange(40)
+        >>> interval = cs.bootstrap_ci("auroc", label, probability, subjects=subjects)
         >>> interval.low < interval.value < interval.high
         True
     """

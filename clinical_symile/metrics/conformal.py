@@ -36,8 +36,8 @@ def conformal_threshold(
     """Compute the largest 1 - p(y) at which y belongs to a set; infinite with too few subjects.
 
     Args:
-        label: of tuning samples.
-        probability: of class 1, predicted for them.
+        label: the labels of tuning samples.
+        probability: the predicted probability of class 1 for each.
         subjects: the subject of each sample.
         miscoverage: e, how often a set may miss the true outcome.
     """

@@ -38,8 +38,8 @@ def high_confidence_error_gap(
 
     Args:
         label: 0 or 1.
-        probability: with some modalities hidden.
-        complete: of the same samples with nothing hidden.
+        probability: the prediction with some modalities hidden.
+        complete: the prediction for the same samples with nothing hidden.
     """
     wrong = is_correct(label, complete) - is_correct(label, probability)
     unsure = confidence(complete) - confidence(probability)

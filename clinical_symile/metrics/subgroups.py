@@ -50,10 +50,10 @@ class SubgroupEstimate:
         gap: value minus the value of all other groups' samples; None without other groups.
         gap_low: lower end of the gap's interval.
         gap_high: its upper end.
-        p_value: of the test that is_worst is no gap.
+        p_value: p-value of the test that there is no gap.
         worst: the share of resamples in which it is the worst of the shown groups.
-        n_samples: of the group; None where it is withheld.
-        n_subjects: of the group; None where it is withheld.
+        n_samples: number of samples in the group; None where it is withheld.
+        n_subjects: number of subjects in the group; None where it is withheld.
         withheld: the reason; None where it is shown.
     """
 

@@ -55,7 +55,7 @@ class Pattern:
     """A parsed pattern.
 
     Attributes:
-        name: as written in a task.
+        name: the word as written in a task.
         complete: True if only complete samples are evaluated, so that patterns differ in nothing
             else.
         without: modalities that are hidden in all samples.

@@ -32,7 +32,7 @@ class IntraClip(Objective):
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
-        weight: of the contrast inside modalities; 0 is CLIP.
+        weight: weight of the contrast inside modalities; 0 is CLIP.
         hidden: the share of an input that its second view hides.
         logit_scale_max: limit of the learned scale.
 

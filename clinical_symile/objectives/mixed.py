@@ -38,7 +38,7 @@ class M3Co(Objective):
         concentration: both parameters of the beta distribution of λ.
         soft_from: the share of the way from the first step to the last at which targets become
             soft; with 1 those of the last step alone.
-        soft_temperature: of the soft targets.
+        soft_temperature: temperature of the soft targets.
         logit_scale_max: limit of the learned scale.
 
     Raises:

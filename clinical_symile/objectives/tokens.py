@@ -43,7 +43,7 @@ class TokenClip(Objective):
         temperature: starting value of 1 / logit_scale, which is then learned.
         tokens: the number of vectors of an embedding; it divides the width.
         pool: "late", "logsumexp" or "mean".
-        sharpness: of `logsumexp`.
+        sharpness: sharpness of `logsumexp`.
         logit_scale_max: limit of the learned scale.
 
     Raises:

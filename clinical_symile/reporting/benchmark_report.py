@@ -69,8 +69,8 @@ class Benchmark:
         out: the folder.
         store: the prepared cohort.
         runs: trained and external runs, baselines, and the oracle if there is one.
-        results: of all runs.
-        comparisons: of each pair of runs with the same seed.
+        results: the results of all runs.
+        comparisons: the comparisons of each pair of runs with the same seed.
         unscored: results that could not be computed, with the reason.
         tasks: the evaluated tasks.
         notes: tasks that do not apply to the cohort, with the reason.

@@ -38,8 +38,8 @@ class Resampled:
     """A value and its values in resamples.
 
     Attributes:
-        value: on all samples.
-        values: on each resample in which it is defined.
+        value: the value on all samples.
+        values: the value on each resample in which it is defined.
     """
 
     value: float
@@ -133,14 +133,14 @@ def paired_bootstrap(
     Both models are evaluated on the same resampled subjects, so that shared variation cancels.
 
     Args:
-        metric: as in `bootstrap`.
-        arrays: of the first model.
-        baseline: of the second model, row for row.
+        metric: called with arrays, or with some rows of each.
+        arrays: inputs of the metric for the first model.
+        baseline: the same for the second model, row for row.
         subjects: the subject of each sample.
         rng: draws the resamples.
         resamples: number of resamples; a higher level needs more.
         level: the confidence level.
-        weighted: as in `bootstrap`.
+        weighted: the same metric for many resamples at once; see `bootstrap`.
 
     Raises:
         ValueError: as in `bootstrap`.

@@ -48,9 +48,10 @@ def noninferiority_test(
 
     Args:
         difference: the estimate, signed so that more is better.
-        standard_error: of the estimate.
+        standard_error: standard error of the estimate.
         margin: the acceptable loss, above 0.
-        degrees: of freedom of the standard error; infinite for the normal distribution.
+        degrees: degrees of freedom of the standard error; infinite for the normal
+            distribution.
 
     Raises:
         ValueError: the margin is not above 0, or the standard error is negative.
@@ -116,7 +117,7 @@ def subjects_to_detect(
 
     Args:
         difference: the true difference to detect, not 0.
-        standard_error: of a difference estimated on `n_subjects`.
+        standard_error: standard error of a difference estimated on `n_subjects`.
         n_subjects: the number of subjects of that estimate.
         power: the chance to detect it.
 
@@ -142,8 +143,8 @@ def subjects_for_margin(
     only; this takes more subjects than non-inferiority.
 
     Args:
-        margin: as for `noninferiority_test`.
-        standard_error: of a difference estimated on `n_subjects`.
+        margin: the acceptable loss, above 0.
+        standard_error: standard error of a difference estimated on `n_subjects`.
         n_subjects: the number of subjects of that estimate.
         claim: what is to be shown.
         power: the chance to show it.
@@ -164,8 +165,9 @@ def smallest_margin(
 
     Args:
         difference: the estimate, signed so that more is better.
-        standard_error: of the estimate.
-        degrees: of freedom of the standard error; infinite for the normal distribution.
+        standard_error: standard error of the estimate.
+        degrees: degrees of freedom of the standard error; infinite for the normal
+            distribution.
     """
     infinite = math.isinf(degrees)
     quantile = ndtri(1 - ALPHA) if infinite else stdtrit(degrees, 1 - ALPHA)

@@ -31,7 +31,14 @@ _GRID = np.linspace(0.0, 8.0, 801)
 
 
 class Interval(NamedTuple):
-    """A value, the ends of its interval, and the method, such as `percentile` or `score`."""
+    """A value with its confidence interval.
+
+    Attributes:
+        value: the value.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        kind: method of the interval, such as `percentile` or `score`.
+    """
 
     value: float
     low: float

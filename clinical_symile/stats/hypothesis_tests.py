@@ -39,7 +39,13 @@ _ENOUGH_ANSWERS = 10
 
 
 class TestResult(NamedTuple):
-    """The name of a test, its difference and the two-sided p-value."""
+    """The result of a two-sided test.
+
+    Attributes:
+        test: name of the test.
+        difference: value of the run minus value of the baseline.
+        p_value: two-sided p-value.
+    """
 
     test: str
     difference: float
@@ -276,7 +282,7 @@ def tied_recall(
         baseline: the same for the other run, row for row.
         subjects: the subject of each sample.
         rng: draws the signs.
-        permutations: as for `sign_flip`.
+        permutations: the number of drawn assignments, as for `sign_flip`.
     """
     fewest = min(float(side.sum()) for one in (right, baseline) for side in (one, 1 - one))
     if fewest >= _ENOUGH_ANSWERS:

@@ -20,7 +20,7 @@ class Rank(NamedTuple):
     """A method's rank, 1 is the best; over several tasks the mean of ranks.
 
     Attributes:
-        rank: on all samples.
+        rank: the rank on all samples.
         low: lower end of the 95 % interval over resamples; None if all of them give the same rank.
         high: its upper end.
         best: share of the resamples in which it ranks first.
@@ -41,8 +41,8 @@ def rank_methods(
     """Rank methods within each task, and over tasks by the mean of their ranks.
 
     Args:
-        values: on all samples.
-        resampled: on resamples of subjects, shared by all methods and tasks.
+        values: the metric of each task and method on all samples.
+        resampled: the same on resamples of subjects, shared by all methods and tasks.
         higher_is_better: the direction of improvement.
     """
     sign = -1 if higher_is_better else 1

@@ -98,7 +98,7 @@ class SeedDifference(NamedTuple):
         difference: mean over the seeds of the first method minus that of the second.
         low: lower end of the 95 % interval.
         high: its upper end.
-        p_value: of the test that there is no difference.
+        p_value: p-value of the test that there is no difference.
     """
 
     difference: float

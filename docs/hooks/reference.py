@@ -5,9 +5,9 @@ import ast
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -18,7 +18,7 @@ from clinical_symile.cli.schema import record_schema
 from clinical_symile.config.cohort_schema import CohortFile
 from clinical_symile.config.report_file import ReportRequirements
 from clinical_symile.config.tasks.read import KINDS
-from clinical_symile.errors import error_codes
+from clinical_symile.errors import CannotScore, error_codes
 from clinical_symile.registry import families
 from clinical_symile.registry.base import Family, describe, resolve
 from clinical_symile.registry.docstrings import docstring_section, first_paragraph
@@ -27,9 +27,25 @@ from clinical_symile.reporting.record_forms import ROWS, SAME_ROWS, record_forms
 
 _SECTION = re.compile(r"(?m)^(?:Args|Attributes|Examples|Raises|Returns):$")
 _NAMED = re.compile(
-    r"--[a-z]+(?:-[a-z]+)*|\[\w+(?:\.\w+)*\]|\b\w+\.(?:toml|parquet|jsonl?|csv|sql)\b"
+    r"--[a-z]+(?:-[a-z]+)*(?: (?:DIR|cpu)\b)?"
+    r"|\[\w+(?:\.\w+)*\]"
+    r"|\b\w+\.(?:toml|parquet|jsonl?|csv|sql|safetensors)\b|\.html\b"
+    r"|\b[a-z]+\.[a-z]+_[a-z]+\b|\b[a-z]+(?:_[a-z]+)+(?:\(\))?|\b[a-z]+\(\)"
+    r"|\b(?:masks|sites)/|\bruns/[\w-]+"
 )
-_PAGE = re.compile(r"`?docs/([\w/]+)\.md`?")
+_FAMILY_TITLES = {"missing_modality_methods": "Missing-modality methods"}
+# An index of at most three letters; longer words after an underscore belong to a name.
+_INDEX = re.compile(
+    r"(?<![\w])((?:[A-Za-z]+|[\u0391-\u03a9\u03b1-\u03c9])'*)_(π\([a-z]\)|[a-z]{1,3}'*(?:,[a-z]\b)?|\d)(?![A-Za-z_])"
+)
+_GROUPS = {
+    "_": [re.compile(r"_\{([^{}]*)\}")],
+    "^": [
+        re.compile(r"\^\{([^{}]*)\}"),
+        re.compile(r"\^\(((?:[^()]|\([^()]*\))*)\)"),
+        re.compile(r"\^(-?\d+(?:\.\d+)?|[A-Za-z]+)"),
+    ],
+}
 _LEAVES = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any"}
 
 
@@ -64,7 +80,8 @@ def command_line() -> str:
     ]
     for verb, about in verbs(parser).items():
         usage = " ".join(about.format_usage().removeprefix("usage: ").split())
-        page += [f"## {verb}", about.description or "", f"```bash\n{usage}\n```", _options(about)]
+        own = _options(about, but={*parser._option_string_actions})
+        page += [f"## {verb}", about.description or "", f"```bash\n{usage}\n```", own]
     return "\n\n".join(page) + "\n"
 
 
@@ -77,13 +94,16 @@ def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]
     )
 
 
-def _options(parser: argparse.ArgumentParser) -> str:
+def _options(parser: argparse.ArgumentParser, but: Collection[str] = ()) -> str:
+    """Describe the options and arguments of a parser, except the options that are named."""
     rows = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
             continue
+        if any(option in but for option in action.option_strings):
+            continue
         value = action.metavar or (
-            " or ".join(map(str, action.choices)) if action.choices else action.dest.upper()
+            f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest.upper()
         )
         takes_value = action.nargs != 0
         if action.option_strings:
@@ -91,7 +111,7 @@ def _options(parser: argparse.ArgumentParser) -> str:
         else:
             shown = f"`{value}`"
         rows.append((shown, _about(action)))
-    return _table(("option", "meaning"), rows) if rows else "It takes no options."
+    return _table(("option", "meaning"), rows) if rows else "It takes nothing else."
 
 
 def _about(action: argparse.Action) -> str:
@@ -112,7 +132,8 @@ def cohort_toml() -> str:
     return _schema_page(
         "`cohort.toml`",
         "One file per cohort: it says where samples, recordings and outcomes are. "
-        "[The guide](../guides/own_cohort.md) writes one step by step.",
+        "[The guide](../guides/own_cohort.md) writes one step by step. A file may also have "
+        "[presets](../../cohorts/README.md#presets), which change some of its keys.",
         [CohortFile],
     )
 
@@ -122,7 +143,8 @@ def task_toml() -> str:
     return _schema_page(
         "Task files",
         "One TOML file per task below `tasks/`; its path is its name. There are three kinds. "
-        "[The guide](../guides/tasks.md) says which task answers which question.",
+        "[The guide](../guides/tasks.md) says which task answers which question. With "
+        '`extends = "NAME"` a file states only what differs from another task of its kind.',
         list(KINDS.values()),
     )
 
@@ -171,6 +193,8 @@ def _fields(model: type[BaseModel]) -> str:
         else:
             default = _value(field.get_default(call_default_factory=True))
         about = field.description or described.get(name, "")
+        if name == "name" and model in KINDS.values():
+            default = "the path"  # a task's file has no such key
         rows.append((f"`{field.alias or name}`", about, _kind(field.annotation), default))
     return _table(("field", "meaning", "value", "default"), rows)
 
@@ -188,15 +212,26 @@ def _kind(annotation: Any) -> str:
         kinds = [_kind(each) for each in arguments if each is not type(None)]
         return " or ".join(dict.fromkeys(kinds))
     if origin in (tuple, list, Sequence):
-        inner = [each for each in arguments if each is not Ellipsis]
-        if Ellipsis not in arguments and len(inner) > 1:
-            return f"list of {len(inner)}: {', '.join(map(_kind, inner))}"
-        return f"list: {_kind(inner[0])}"
+        number = "" if Ellipsis in arguments or len(arguments) < 2 else f"{len(arguments)} "
+        return f"list of {number}{_kinds(arguments[0])}"
     if origin in (dict, Mapping):
-        return f"table of names: {_kind(arguments[1])}"
+        return f"table of {_kinds(arguments[1])}"
     if hasattr(annotation, "__metadata__"):
         return _kind(arguments[0])
     return f"`{getattr(annotation, '__name__', annotation)}`"
+
+
+def _kinds(annotation: Any) -> str:
+    """Say which TOML values an annotation accepts, in the plural."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(_kinds, arguments)))
+    one = _kind(annotation)
+    if linked := re.fullmatch(r"table, see (\[.*\))", one):
+        return f"tables, see {linked[1]}"
+    if one.startswith(("table of ", "list of ")):
+        return one.replace(" of ", "s of ", 1)
+    return {"text": "texts", "any": "any values"}.get(one, one.replace("number", "numbers"))
 
 
 def names() -> str:
@@ -207,12 +242,25 @@ def names() -> str:
         "wherever a name of these tables may be given.",
     ]
     for word, family in _families().items():
-        page.append(f"## {word.replace('_', ' ').capitalize()}")
+        page.append(f"## {_FAMILY_TITLES.get(word) or word.capitalize()}")
         for name in sorted(family):
             registered = resolve(name, family)
-            page += [f"### {word}/{name}", *_described(registered, describe(name, family))]
-            page.append(_arguments(registered))
+            parts = [*_described(registered, describe(name, family)), _arguments(registered)]
+            page.append(f'### {word}/{name} {{ data-toc-label="{name}" }}')
+            page += map(_with_indices, parts) if word == "objectives" else parts
     return "\n\n".join(part for part in page if part) + "\n"
+
+
+def _with_indices(text: str) -> str:
+    """Show indices and exponents of formulas, such as `z_i^2`, below and above the line."""
+    parts = text.split("`")
+    for place in range(0, len(parts), 2):
+        part = _INDEX.sub(r"\1<sub>\2</sub>", parts[place])
+        for mark, tag in (("_", "sub"), ("^", "sup")):
+            for pattern in _GROUPS[mark]:
+                part = pattern.sub(rf"<{tag}>\1</{tag}>", part)
+        parts[place] = part
+    return "`".join(parts)
 
 
 def _described(registered: Any, about: Description) -> Iterator[str]:
@@ -303,19 +351,9 @@ def result_files() -> str:
             about += (
                 f" {' and '.join(others)} {'has' if len(others) == 1 else 'have'} the same fields."
             )
-        rows = [(f"`{field}`", _linked(form.meanings[field])) for field in form.types]
+        rows = [(f"`{field}`", form.meanings[field]) for field in form.types]
         page += [f"## {name}.jsonl", about, _table(("field", "meaning"), rows)]
     return "\n\n".join(page) + "\n"
-
-
-def _linked(text: str) -> str:
-    """Turn the names of pages in a docstring into links."""
-
-    def link(page: re.Match[str]) -> str:
-        title = page[1].rpartition("/")[2].replace("_", " ").capitalize()
-        return f"[{title}](../{page[1]}.md)"
-
-    return _PAGE.sub(link, text)
 
 
 def schemas() -> str:
@@ -348,18 +386,35 @@ def python_api() -> str:
         "# Python API",
         "Import the package as `import clinical_symile as cs`. "
         "A public name loads its module at its first use. Each function accepts paths or objects.",
+        "Three types are short forms. A `PathLike` is a text or a `Path`; `Paths` are one of these "
+        'or a list of them. `Settings` are fields with values: `{"epochs": 2}`, or '
+        '`["epochs=2"]`.',
     ]
-    homes: dict[str, list[str]] = {"Functions": [], "Classes": [], "Errors": []}
-    for name in clinical_symile.__all__:
-        value = getattr(clinical_symile, name)
-        if isinstance(value, str):
-            continue
-        is_error = inspect.isclass(value) and issubclass(value, Exception)
-        kind = "Errors" if is_error else "Classes" if inspect.isclass(value) else "Functions"
-        homes[kind].append(f"::: {value.__module__}.{value.__qualname__}")
+    public = {name: getattr(clinical_symile, name) for name in clinical_symile.__all__}
+    functions = [each for each in public.values() if inspect.isfunction(each)]
+    classes = [each for each in public.values() if inspect.isclass(each)]
+    errors = [each for each in classes if issubclass(each, Exception)]
+    homes = {
+        "Functions": functions,
+        "Classes": [each for each in classes if each not in errors],
+        "Returned objects": sorted(_returned(functions) - {*classes}, key=lambda one: one.__name__),
+        "Errors": [*errors, CannotScore],
+    }
     for kind, members in homes.items():
-        page += [f"## {kind}", *members]
+        page += [f"## {kind}", *(f"::: {one.__module__}.{one.__qualname__}" for one in members)]
     return "\n\n".join(page) + "\n"
+
+
+def _returned(functions: Iterable[Callable[..., Any]]) -> set[type]:
+    """Return the classes of this package that functions return, except definitions of tasks."""
+    found: set[type] = set()
+    waiting = [get_type_hints(each)["return"] for each in functions]
+    while waiting:
+        hint = waiting.pop()
+        waiting += get_args(hint)
+        if inspect.isclass(hint) and hint.__module__.startswith(f"{clinical_symile.__name__}."):
+            found.add(hint)
+    return found - {*KINDS.values()}
 
 
 def contracts() -> str:
@@ -370,8 +425,10 @@ def contracts() -> str:
         "name one. Each contract is the module `base` of its family.",
     ]
     for name, _ in _modules():
-        if name.endswith(".base"):
-            page += [f"## {name.split('.')[-2].replace('_', ' ').capitalize()}", _module(name)]
+        family = name.split(".")[-2]
+        if name.endswith(".base") and family != "registry":  # it looks names up
+            title = "Missing-modality methods" if family == "missing_modality" else family
+            page += [f"## {title.replace('_', ' ').capitalize()}", _module(name)]
     return "\n\n".join(page) + "\n"
 
 
@@ -388,6 +445,18 @@ _ERROR_GROUPS = {
     "mlflow": "MLflow",
     "command_line": "Command line",
     "warning": "Warnings",
+}
+
+
+_NAMED_PAGES = {
+    "Checksums and permissions": "guides/checksums.md",
+    "Cohorts": "../cohorts/README.md",
+    "Contracts": "reference/contracts.md",
+    "External models": "guides/external_model.md",
+    "Missing modalities": "explanation/missingness.md",
+    "Python API": "reference/python_api.md",
+    "Recordings": "reference/recordings.md",
+    "Reports": "../reports/README.md",
 }
 
 
@@ -413,9 +482,11 @@ def troubleshooting() -> str:
 
 
 def _marked(text: str) -> str:
-    """Show options, tables and files of a plain sentence as code."""
+    """Show options, tables and files of a plain sentence as code, and link the pages it names."""
     parts = text.split("`")
     parts[::2] = [_NAMED.sub(r"`\g<0>`", part) for part in parts[::2]]
+    for title, path in _NAMED_PAGES.items():
+        parts = "`".join(parts).replace(f"page {title}", f"page [{title}]({path})").split("`")
     return "`".join(parts)
 
 

@@ -19,13 +19,19 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from docs.hooks import notebooks, reference  # noqa: E402
+from docs.hooks import layout, notebooks, reference  # noqa: E402
 
 _LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 _LOADED = re.compile(
     r"""(?:\bsrc=|<link (?![^>]*rel="?(?:canonical|prev|next))[^>]*href=)["']?(https?://[^"'\s>]+)"""
 )
 _PICTURE = re.compile(r"""<img [^>]*\bsrc="(?!data:)([^"]+)"[^>]*>(?!\s*</a>)""")
+_LINKED = re.compile(r"(?s)<(a|pre|h[1-6])\b.*?</\1>")
+_MENTION = re.compile(
+    r"<code>(?:docs/(?P<page>[\w/]+)\.md|(?P<code>CS-[A-Z]\d{3}))</code>"
+    r"|(?<![\w/])docs/(?P<plain>[\w/]+)\.md\b"
+)
+_TITLE = re.compile(r"(?m)^# (.+)$")
 _BESIDE = "repository"
 _LOG = get_plugin_logger("site")
 
@@ -62,12 +68,54 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             target = f"{_BESIDE}/{target}"
         return link[1] + posixpath.relpath(target, posixpath.dirname(here) or ".") + link[3]
 
+    if here.startswith(_BESIDE):
+        markdown = _with_place(markdown, origin)
     return _LINK.sub(moved, markdown)
 
 
+def _with_place(markdown: str, path: str) -> str:
+    """Say below the title which file of the repository a page is; without a title, make one."""
+    title = _TITLE.match(markdown)
+    name = posixpath.basename(path).removesuffix(".md").replace("_", " ")
+    head = title[0] if title else f"# Measured: {name}"
+    text = markdown[title.end() :] if title else markdown
+    return f"{head}\n\n*This is `{path}` of the repository.*\n\n{text.lstrip()}"
+
+
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let every picture open in its own size: on a phone its text is too small to read."""
-    return _PICTURE.sub(lambda found: f'<a href="{found[1]}">{found[0]}</a>', html)
+    """Link pages and error codes that are mentioned, and fit the page to narrow screens.
+
+    Every picture opens in its own size: on a phone its text is too small to read.
+    """
+    html = _PICTURE.sub(lambda found: f'<a href="{found[1]}">{found[0]}</a>', html)
+    return layout.fit(_with_links(html, page, files))
+
+
+def _with_links(html: str, page: Page, files: Files) -> str:
+    """Turn `docs/….md` and error codes of a text, such as a docstring's, into links."""
+
+    def link(found: re.Match[str]) -> str:
+        code = found["code"]
+        path = "troubleshooting.md" if code else f"{found['page'] or found['plain']}.md"
+        target = files.get_file_from_path(path)
+        if target is None or target is page.file:
+            return found[0]
+        address = target.url_relative_to(page.file)
+        if code:
+            return f'<a href="{address}#{code.lower()}">{found[0]}</a>'
+        title = _TITLE.search(target.content_string)
+        return f'<a href="{address}">{title[1] if title else path}</a>'
+
+    parts, end = [], 0
+    for kept in _LINKED.finditer(html):
+        parts += [_MENTION.sub(link, html[end : kept.start()]), kept[0]]
+        end = kept.end()
+    return "".join([*parts, _MENTION.sub(link, html[end:])])
+
+
+def on_post_template(output: str, *, template_name: str, config: MkDocsConfig) -> str:
+    """Leave out the theme's page for wrong addresses: it needs a server that the site has not."""
+    return "" if template_name == "404.html" else output
 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:

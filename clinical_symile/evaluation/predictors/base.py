@@ -134,7 +134,7 @@ class AnalyteHidingPredictor(Protocol):
 
         Args:
             pattern: hides parts, such as analytes, of the modality `pattern.within`.
-            seed: of the mask.
+            seed: seed of the mask.
 
         Raises:
             CannotScore: the modality cannot be encoded again, or the parts cannot be drawn.

@@ -78,7 +78,7 @@ class ProbeInputs:
         tuning: samples to choose hyperparameters by, at least one.
         samples: the samples to predict.
         encoders: those of the run; None where only its embeddings are known.
-        seed: of all that is drawn.
+        seed: seed of all that is drawn.
         outcome: the name of the outcome.
         embeddings: those of the samples to predict, in the same order, with every modality of the
             model and what replaces a missing one; all that is not available is hidden. None where

@@ -27,7 +27,7 @@ class FineTune:
         epochs: passes over the training samples.
         batch_size: samples in a step.
         learning_rate: the peak, as in pretraining.
-        weight_decay: of matrices.
+        weight_decay: weight decay of matrices.
         warmup_fraction: share of all steps over which the learning rate rises.
         gradient_clip: largest norm of the gradient.
 

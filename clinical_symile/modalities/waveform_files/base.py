@@ -126,8 +126,10 @@ def lead_name(text: str) -> str:
     """Return a lead's name in one spelling.
 
     Examples:
-        >>> lead_name("MDC_ECG_LEAD_AVR"), lead_name("Lead I (Einthoven)"), lead_name(" ECG_V1 ")
-        ('avr', 'i', 'v1')
+        >>> lead_name("MDC_ECG_LEAD_AVR"), lead_name(" ECG_V1 ")
+        ('avr', 'v1')
+        >>> lead_name("Lead I (Einthoven)")
+        'i'
         >>> lead_name("Ableitung aVL"), lead_name("DII")
         ('avl', 'ii')
     """

@@ -1,4 +1,4 @@
-"""Encoders of images: `[sample, 1, h, w]` with gray levels in [0, 1] → `[sample, dim]`.
+"""Encoders of images: `[sample, 1, h, w]` with grey levels in [0, 1] → `[sample, dim]`.
 
 An encoder is made as `Encoder(shape, dim, ...)`, from the shape of one input, the width of the
 output, and the arguments of a task's `[encoders.<modality>]` table.
@@ -118,7 +118,7 @@ class SmallCnn(nn.Module):
 def resnet18(
     shape: tuple[int, ...], dim: int, *, weights: str | None = None, tokens: int = 1
 ) -> nn.Module:
-    """Build torchvision's ResNet-18 on the gray image, repeated over three channels.
+    """Build torchvision's ResNet-18 on the grey image, repeated over three channels.
 
     Args:
         shape: `(1, h, w)`.
@@ -170,7 +170,7 @@ def resnet50(
 
 
 class _GrayInput(nn.Module):
-    """A network of three-channel images that reads gray ones, on ImageNet's scale."""
+    """A network of three-channel images that reads grey ones, on ImageNet's scale."""
 
     mean: Tensor
     std: Tensor

@@ -185,7 +185,7 @@ class MissingModalityMethod:
 
     Attributes:
         handler: makes the `MissingModalityHandler` from the number of modalities and the width.
-        min_modalities: how many modalities a train sample must have available; None for all that
+        min_modalities: number of modalities that a train sample must have; None for all that
             the missingness pattern leaves visible.
         dropout_rate: the share of available modalities that each epoch hides anew, unless the
             task's `modality_dropout` says. Every sample keeps at least one.

@@ -25,7 +25,7 @@ class ReportPanel:
         picture: the figure; None where there is only a table.
         head: the table's column names.
         body: the table's rows; the first cell of each is its heading.
-        across: whether the oracle and the reference are lines from left to right.
+        across: True if the oracle and the reference are lines from left to right.
     """
 
     title: str
@@ -50,7 +50,7 @@ class Content:
     """The content of a section.
 
     Attributes:
-        heading: of the section.
+        heading: the heading of the section.
         text: the paragraph below the heading.
         panels: figures with their tables.
         legend: explains the figures' colours and lines.
