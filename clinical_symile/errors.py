@@ -58,7 +58,7 @@ class ClinicalSymileError(Exception):
     """
 
     def __init__(self, *problems: str, code: str | None = None):
-        self.problems = as_problems(problems, code)
+        self.problems: tuple[Problem, ...] = as_problems(problems, code)
         super().__init__("\n".join(problem.with_code() for problem in self.problems))
 
 
@@ -82,7 +82,7 @@ class CannotScore(Exception):  # noqa: N818, a verdict rather than an error
     """
 
     def __init__(self, reason: str, *, code: str | None = None):
-        self.reason = Problem(reason, code)
+        self.reason: Problem = Problem(reason, code)
         super().__init__(self.reason.with_code())
 
 

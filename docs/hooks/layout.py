@@ -11,12 +11,15 @@ _ROW = re.compile(r"(?s)<tr\b.*?</tr>")
 _CELL = re.compile(r"(?s)<t([dh])\b([^>]*)>(.*?)</t[dh]>")
 _TAG = re.compile(r"(<[^>]+>)")
 _NUMBERS = re.compile(r"[\d.,:%/ +\-\u2013\u2212]*")
+_QUANTITY = re.compile(r"[\d.,]+ (?:s|min|h|kB|MB|GB)")
 _INTERVAL = re.compile(r"\[[+-]?\d[^\][<]*\]")
 _LONG_NAME = re.compile(r"[\w./]{16,}")
 _INSIDE_NAME = re.compile(r"(?<=\w)([./_])(?=\w)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*|(?<=[\s\[])-[a-z](?![\w-])")
 _PLAIN = ("Description", "meaning")  # what these columns say needs no label
+_LONG = 40  # letters of a cell that is more than a name
 _UNBROKEN = 22  # letters of a name that stays on one line of a table
+_SHORT_CODE = re.compile(rf"<code>([^<]{{1,{_UNBROKEN}}})</code>")
 
 
 def fit(html: str) -> str:
@@ -28,19 +31,23 @@ def fit(html: str) -> str:
 def _fit_table(table: str) -> str:
     """Give the cells of a table of words the names of their columns.
 
-    Without room for the columns, the cells of a row are shown below each other (`site.css`).
+    Without room for the columns, the cells of a row are shown below each other (`site.css`). A
+    table of numbers stays a table.
     """
     rows = [[cell.groups() for cell in _CELL.finditer(row)] for row in _ROW.findall(table)]
-    if not rows or len(rows[0]) < 3:
-        return table
-    labels = [_text(content) for _, _, content in rows[0]]
-    cells = [cell for row in rows[1:] for cell in row]
-    if any("right" in attributes for _, attributes, _ in cells) or all(
-        _NUMBERS.fullmatch(_text(content)) for row in rows[1:] for _, _, content in row[1:]
-    ):
-        return _CELL.sub(_keep_short, table)
-    labelled = _ROW.sub(lambda row: _label(row[0], labels), table)
-    return _CELL.sub(_keep_short, labelled).replace("<table>", "<table data-stacked>", 1)
+    if len(rows[0]) > 2 and _has_words([cell for row in rows[1:] for cell in row[1:]]):
+        labels = [_text(content) for _, _, content in rows[0]]
+        table = _ROW.sub(lambda row: _label(row[0], labels), table)
+        table = table.replace("<table>", "<table data-stacked>", 1)
+    return _CELL.sub(_keep_short, table)
+
+
+def _has_words(cells: list[tuple[str, ...]]) -> bool:
+    """Return True for cells of words, also beside some that are aligned as numbers are."""
+    words = [_text(content) for _, attributes, content in cells if "right" not in attributes]
+    if len(words) < len(cells):
+        return any(len(text) > _LONG for text in words)
+    return not all(_NUMBERS.fullmatch(text) for text in words)
 
 
 def _label(row: str, labels: list[str]) -> str:
@@ -61,14 +68,15 @@ def _label(row: str, labels: list[str]) -> str:
 
 
 def _keep_short(cell: re.Match[str]) -> str:
-    """Keep a short name, a number and an interval on one line."""
+    """Keep a short name, a number with its unit, and an interval on one line."""
     kind, attributes, content = cell.groups()
     text = _text(content)
-    if text and len(text) <= _UNBROKEN and " " not in text:
+    if (text and len(text) <= _UNBROKEN and " " not in text) or _QUANTITY.fullmatch(text):
         content = f'<span class="unbroken">{content}</span>'
     elif _NUMBERS.fullmatch(text):
         content = content.replace(" / ", "&nbsp;/ ").replace(" %", "&nbsp;%")
     else:
+        content = _SHORT_CODE.sub(r'<code class="unbroken">\1</code>', content)
         content = _INTERVAL.sub(r'<span class="unbroken">\g<0></span>', content)
     return f"<t{kind}{attributes}>{content}</t{kind}>"
 

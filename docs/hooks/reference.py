@@ -212,8 +212,9 @@ def _kind(annotation: Any) -> str:
         kinds = [_kind(each) for each in arguments if each is not type(None)]
         return " or ".join(dict.fromkeys(kinds))
     if origin in (tuple, list, Sequence):
-        number = "" if Ellipsis in arguments or len(arguments) < 2 else f"{len(arguments)} "
-        return f"list of {number}{_kinds(arguments[0])}"
+        inner = _kinds(arguments[0])
+        is_any_length = Ellipsis in arguments or len(arguments) == 1
+        return f"list of {inner}" if is_any_length else f"list of {len(arguments)} {inner}"
     if origin in (dict, Mapping):
         return f"table of {_kinds(arguments[1])}"
     if hasattr(annotation, "__metadata__"):

@@ -60,6 +60,8 @@ def _value(default: Any, loader: griffe.GriffeLoader) -> Any:
     if not isinstance(default, griffe.ExprName):
         return default
     value = _meaning(default, loader)
+    if value is None:
+        return default
     try:
         ast.literal_eval(str(value))
     except (SyntaxError, ValueError):

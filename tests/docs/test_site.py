@@ -167,6 +167,31 @@ def test_a_name_shows_the_formula_that_its_arguments_belong_to():
     assert page.count("Source: Huang et al.") == 1
 
 
+def test_a_formula_has_its_indices_below_and_its_exponents_above_the_line():
+    page = GENERATED["reference/names.md"]
+    assert "log(1 + exp(S<sub>ij</sub> - S<sub>ii</sub>))" in page
+    assert "e<sup>s ⟨z<sub>l</sub><sup>i</sup>, z<sub>l'</sub><sup>i</sup>⟩</sup>" in page
+    assert "logit_scale" in page, "a name keeps its underscores"
+    text = "".join(page.split("`")[::2])
+    assert not re.search(r"[_^]\{|\b\w_[a-z]\b", text)
+
+
+def test_an_option_of_every_verb_is_described_once():
+    assert GENERATED["reference/command_line.md"].count("| `--catalog DIR` |") == 1
+
+
+def test_an_error_links_the_page_that_it_names():
+    text = GENERATED["troubleshooting.md"]
+    assert len(re.findall(r"\bpage \[[A-Z]", text)) >= 10
+    assert not re.findall(r"\bpage [A-Z]", text), "expected the page among the named ones"
+
+
+def test_the_python_page_shows_what_functions_return():
+    page = GENERATED["reference/python_api.md"]
+    for name in ("Benchmark", "Interval", "Mask", "SampleSize", "SyncResult", "Verification"):
+        assert len(re.findall(rf"(?m)^::: [\w.]+\.{name}$", page)) == 1, name
+
+
 def test_no_argument_refers_to_a_class_that_the_page_lacks():
     rows = [line for line in GENERATED["reference/names.md"].splitlines() if line[:1] == "|"]
     assert not [line for line in rows if re.search(r"\bsee `", line)]
