@@ -173,10 +173,9 @@ def evaluate(
             have such a rule.
         objective: the objective whose score ranks candidates for an object, such as `clip`; without
             it, the object's attribute `objective`.
-        name: the name of an object in the results; without it, the name of its class. For a run
-            on another cohort, the name of its results.
-        out: a folder of runs that keeps the results of an object or of another cohort, so that
-            `compare` can read them.
+        name: the name of an object, or of a run on another cohort, in the results; without it,
+            the class, or the run and its training cohort.
+        out: a folder of runs that keeps the results of an object or another cohort for `compare`.
         training_store: the store that the run was trained on, if `store` is another cohort;
             without it, its recorded place.
         catalog: folders with definitions of your own.
