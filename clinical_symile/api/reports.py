@@ -1,6 +1,6 @@
 """Run benchmarks, render reports, read results and export tables and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,7 @@ def benchmark(
     jobs: int | None = None,
     threads: int | None = None,
     retries: int = 2,
+    engine: Mapping[str, str] | None = None,
 ) -> Benchmark:
     """Prepare, train, evaluate, compare and report; what is there already is not made again.
 
@@ -61,12 +62,13 @@ def benchmark(
         catalog: folders with definitions of your own.
         progress: show progress bars on a terminal or in a notebook, and print to stderr about how
             long the trainings will take.
-        launcher: where runs are trained: `local` for this machine.
+        launcher: where runs are trained: `local` for this machine, `slurm` for a cluster.
         jobs: how many runs are trained at once, each in a process of its own; without it, one after
-            another in this process.
+            another in this process, or as many as the cluster takes.
         threads: processor threads of each run, on which last digits depend; without it, the
             processors of this machine are shared among the runs that are trained at once.
         retries: how often a run is started again whose process was killed.
+        engine: what to ask a cluster for, such as `{"partition": "gpu"}`.
 
     Returns:
         The folder's store, runs, results, comparisons and report.
@@ -101,7 +103,9 @@ def benchmark(
     from clinical_symile.benchmarking.launchers.base import LaunchOptions  # PyTorch takes seconds
     from clinical_symile.benchmarking.run import complete_benchmark
 
-    launch = LaunchOptions(launcher=launcher, jobs=jobs, threads=threads, retries=retries)
+    launch = LaunchOptions(
+        launcher=launcher, jobs=jobs, threads=threads, retries=retries, engine=engine or {}
+    )
     return complete_benchmark(
         spec,
         catalog=definitions,

@@ -1,10 +1,12 @@
 """Train and evaluate the runs of a benchmark as jobs of a launcher."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from clinical_symile.benchmarking.comparisons import current_rows
-from clinical_symile.benchmarking.launchers.base import LAUNCHERS, Launcher, LaunchOptions
+from clinical_symile.benchmarking.estimate import TaskNeeds
+from clinical_symile.benchmarking.launchers.base import Launcher, LaunchOptions
 from clinical_symile.benchmarking.launchers.job import Job, JobKind
 from clinical_symile.benchmarking.launchers.schedule import run_jobs
 from clinical_symile.benchmarking.settings import (
@@ -17,7 +19,6 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import ClinicalSymileError
 from clinical_symile.evaluation.task_selection import EvaluationTask, run_name
-from clinical_symile.registry.base import load_object
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import ORACLE, PAIR_SUMS, baseline_run_name
 from clinical_symile.tracking.mlflow import sync_run
@@ -34,6 +35,8 @@ def run_grid(
     store: CohortStore,
     out: Path,
     options: LaunchOptions,
+    launcher: Launcher,
+    needs: Mapping[str, TaskNeeds] = MappingProxyType({}),
     bar: ProgressBar,
     notify: Callable[[str], object] = lambda sentence: None,
 ) -> None:
@@ -47,18 +50,16 @@ def run_grid(
         store: the prepared cohort.
         out: the benchmark's folder.
         options: where and how many at once.
+        launcher: starts the jobs; it is closed at the end.
+        needs: for a task, by name, what its training needs.
         bar: makes a progress bar for a label.
         notify: called with a sentence for each run that begins or ends.
 
     Raises:
         ClinicalSymileError: a run failed; the others were finished before.
         DataError: a folder holds a run for which no setting was chosen.
-        DefinitionError: an option of the engine is wrong.
     """
-    launcher: Launcher = load_object(
-        LAUNCHERS[options.launcher], what=f"launcher '{options.launcher}'"
-    )(options)
-    grid = _Grid(plan, tuple(tasks), store, out, options)
+    grid = _Grid(plan, tuple(tasks), store, out, options, needs)
     jobs = grid.first_jobs()
     if not jobs:
         return
@@ -94,9 +95,10 @@ class _Grid:
         store: CohortStore,
         out: Path,
         options: LaunchOptions,
+        needs: Mapping[str, TaskNeeds],
     ):
         self._plan, self._tasks, self._store, self._out = plan, tasks, store, out
-        self._options = options
+        self._options, self._needs = options, needs
         self._chosen: dict[str, Pretraining] = {}
         # A database on a disk that machines share is written by this process alone.
         self._workers_sync = options.launcher == "local" or sqlite_path(tracking_uri(out)) is None
@@ -191,7 +193,7 @@ class _Grid:
     def _training(
         self, kind: JobKind, name: str, task: Pretraining, seed: int, *, sync: bool
     ) -> Job:
-        spec = self._plan.spec
+        spec, needs = self._plan.spec, self._needs.get(task.name)
         return Job(
             kind=kind,
             name=name,
@@ -205,6 +207,8 @@ class _Grid:
             deterministic=spec.deterministic,
             threads=self._options.threads_per_job,
             sync=sync,
+            time_s=None if needs is None else needs.time_s,
+            memory_bytes=None if needs is None else needs.memory_bytes,
         )
 
     @property
@@ -221,6 +225,7 @@ class _Grid:
             kinds.append(("pair-sums", PAIR_SUMS, None))
         if self._has_oracle:
             kinds.append(("oracle", ORACLE, None))
+        memory = max((one.memory_bytes for one in self._needs.values()), default=None)
         return [
             Job(
                 kind=kind,
@@ -231,6 +236,7 @@ class _Grid:
                 tasks=self._tasks,
                 threads=self._options.threads_per_job,
                 baseline=baseline,
+                memory_bytes=memory,
             )
             for kind, name, baseline in kinds
         ]

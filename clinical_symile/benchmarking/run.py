@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 
-from clinical_symile.benchmarking.estimate import estimate_trainings
+from clinical_symile.benchmarking.estimate import TrainingEstimate, estimate_trainings
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
 from clinical_symile.benchmarking.grid import run_grid
-from clinical_symile.benchmarking.launchers.base import LaunchOptions
+from clinical_symile.benchmarking.launchers.base import LaunchOptions, open_launcher
 from clinical_symile.benchmarking.settings import choose_setting
 from clinical_symile.benchmarking.spec import (
     BenchmarkPlan,
@@ -32,7 +33,7 @@ from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar, no_progress_bar
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.tracking_uri import tracking_uri
-from clinical_symile.training.processors import limited_threads
+from clinical_symile.training.processors import limited_threads, visible_gpus
 from clinical_symile.training.train import train
 
 
@@ -68,8 +69,10 @@ def complete_benchmark(
     """
     started = time.perf_counter()
     launch = LaunchOptions() if launch is None else launch
-    threads = None if launch.is_in_process else launch.threads_per_job
-    with lock_folder(out), limited_threads(threads):
+    launcher = None if launch.is_in_process else open_launcher(launch)
+    threads = None if launcher is None else launch.threads_per_job
+    closed = nullcontext() if launcher is None else closing(launcher)
+    with closed, lock_folder(out), limited_threads(threads):
         plan = plan_benchmark(spec, catalog=catalog)
         store = prepare_cohort(
             catalog,
@@ -81,14 +84,24 @@ def complete_benchmark(
             bar=bar,
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
-        if notify is not None and spec.devices == 1:
-            estimate = estimate_trainings(plan, store=store, out=out, at_once=launch.jobs or 1)
-            if estimate is not None:
-                notify(str(estimate))
-        if not launch.is_in_process:
-            options = {} if notify is None else {"notify": notify}
-            run_grid(plan, tasks, store=store, out=out, options=launch, bar=bar, **options)
-        shown = bar if launch.is_in_process else no_progress_bar  # the grid has shown it
+        estimate = None
+        if notify is not None or launch.launcher != "local":
+            estimate = _estimate(plan, launch, store=store, out=out)
+        if notify is not None and estimate is not None:
+            notify(str(estimate))
+        if launcher is not None:
+            run_grid(
+                plan,
+                tasks,
+                store=store,
+                out=out,
+                options=launch,
+                launcher=launcher,
+                needs={} if estimate is None else estimate.needs,
+                bar=bar,
+                notify=notify or (lambda sentence: None),
+            )
+        shown = bar if launcher is None else no_progress_bar  # the grid has shown it
         runs, tried = train_and_evaluate(plan, tasks, store=store, out=out, bar=shown)
         runs += evaluate_baselines(plan, tasks, store=store, out=out, bar=shown)
         evaluated = EvaluatedRuns(
@@ -104,6 +117,17 @@ def complete_benchmark(
             started=started,
         )
         return finalize_benchmark(evaluated, catalog=catalog, bar=bar)
+
+
+def _estimate(
+    plan: BenchmarkPlan, launch: LaunchOptions, *, store: CohortStore, out: Path
+) -> TrainingEstimate | None:
+    """Return what the trainings need; None if none is left, or their devices are not here."""
+    spec = plan.spec
+    is_elsewhere = launch.launcher != "local" and spec.accelerator == "cuda" and not visible_gpus()
+    if spec.devices > 1 or is_elsewhere:
+        return None
+    return estimate_trainings(plan, store=store, out=out, at_once=launch.jobs or 1)
 
 
 def train_and_evaluate(

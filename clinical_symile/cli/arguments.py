@@ -15,7 +15,7 @@ STORE = "folder of the store that `prepare` wrote"
 NEW_STORE = "folder where the store is written"
 RUNS = "folder that holds all runs; each run gets a folder in it"
 MARGIN = "largest loss of the primary metric that still counts as harmless, such as 0.02"
-LAUNCHER_NAMES = ("local",)
+LAUNCHER_NAMES = ("local", "ray", "slurm")
 _DEFAULT_TASKS = ("default",)
 
 
@@ -118,7 +118,7 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         "--launcher",
         choices=LAUNCHER_NAMES,
         default=LAUNCHER_NAMES[0],
-        help="where runs are trained: local for this machine (default: local)",
+        help="where runs are trained: local for this machine, or a cluster (default: local)",
     )
     parser.add_argument(
         "--jobs",
@@ -138,6 +138,18 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         type=natural_number,
         default=2,
         help="how often a run is started again whose process was killed (default: 2)",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add `--engine`."""
+    parser.add_argument(
+        "--engine",
+        metavar="KEY=VALUE",
+        action="append",
+        type=key_and_value,
+        default=[],
+        help="what to ask a cluster for, such as partition=gpu; may be repeated",
     )
 
 
@@ -187,6 +199,18 @@ def name_list(text: str) -> list[str]:
 def optional_name_list(text: str) -> list[str]:
     """Return the names of a list with commas; `none` for no name."""
     return [] if text == "none" else name_list(text)
+
+
+def key_and_value(text: str) -> tuple[str, str]:
+    """Return the two parts of `key=value`.
+
+    Raises:
+        ArgumentTypeError: it has no `=`, or nothing before it.
+    """
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected KEY=VALUE, such as partition=gpu")
+    return key.strip(), value.strip()
 
 
 def natural_number(text: str) -> int:

@@ -10,6 +10,7 @@ from clinical_symile.cli.arguments import (
     MARGIN,
     REPORT,
     add_devices,
+    add_engine,
     add_generate,
     add_launcher,
     add_links,
@@ -68,6 +69,7 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     add_devices(parser)
     add_launcher(parser)
+    add_engine(parser)
     add_verbose(parser)
 
 
@@ -102,6 +104,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         threads=options.threads,
         retries=options.retries,
+        engine=dict(options.engine),
     )
     show_benchmark(made, CONSOLE, verbose=options.verbose)
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from clinical_symile.config.tasks.pretraining import ModalityDropout, Pretraining
@@ -22,6 +23,7 @@ from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import resume
+from clinical_symile.training.cluster import cluster_environment
 from clinical_symile.training.feature_cache import reasons_to_encode, with_features
 from clinical_symile.training.flops import EncodingCount, count_encoding, warn_about_flops
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
@@ -110,19 +112,23 @@ def training_order(task: Pretraining, view: TrainingView, *, processes: int) -> 
     )
 
 
-def launch(task: Pretraining, accelerator: str, devices: int) -> Fabric:
-    """Start the processes that train.
+def launch(task: Pretraining, accelerator: str, devices: int, nodes: int = 1) -> Fabric:
+    """Start the processes that train, or find those that were started.
 
     Args:
         task: the pretraining task, for its precision.
         accelerator: `cpu`, `cuda` or `auto`.
-        devices: the number of devices.
+        devices: the number of devices of each machine.
+        nodes: the number of machines.
     """
+    is_alone = devices * nodes == 1
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
+        num_nodes=nodes,
         precision=task.precision,
-        strategy="auto" if devices == 1 else DDPStrategy(find_unused_parameters=True),
+        strategy="auto" if is_alone else DDPStrategy(find_unused_parameters=True),
+        plugins=[LightningEnvironment() if is_alone else cluster_environment()],
     )
     fabric.launch()
     return fabric

@@ -27,6 +27,7 @@ from clinical_symile.tracking.costs import COSTS
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import save_epoch
+from clinical_symile.training.cluster import PROCESS_VARIABLES, join_processes
 from clinical_symile.training.costs import TrainingCosts, count_step_alone
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
@@ -52,6 +53,7 @@ def train(
     seed: int,
     accelerator: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     deterministic: bool = False,
     on_epoch: Callable[[Run], object] = lambda run: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -70,6 +72,8 @@ def train(
         devices: the number of devices. Each holds a share of every batch, and the loss is that of
             the whole batch; batch normalisation uses the statistics of each share. Other processes
             run the program from its start and end after training: only the first one continues.
+        nodes: the number of machines, each with so many devices. `torchrun` or `srun` starts the
+            program on each of them.
         deterministic: True to use deterministic algorithms alone, also on CUDA; see
             `deterministic_algorithms`. The record says how much longer a step takes
             (`deterministic_cost`), measured before the first step on one device.
@@ -81,10 +85,12 @@ def train(
             or of a baseline, its files were changed, too few samples can be used to train or to
             select the best epoch, or see `start_record`.
         DefinitionError: see `build_learner` and `start_record`.
-        ClinicalSymileError: the machine has fewer GPUs than `devices`, or an operation has no
-            deterministic algorithm.
+        ClinicalSymileError: the machine has fewer GPUs than `devices`, an operation has no
+            deterministic algorithm, or no processes were started on other machines.
     """
     check_run_name(run.name, where=str(run.path), advice="Give another name with --name.")
+    processes = devices * nodes
+    join_processes(processes, nodes)
     with lock_folder(run.path):
         check_folder(run.path)
         record = read_or_new_record(run, task, store, seed=seed, deterministic=deterministic)
@@ -94,16 +100,16 @@ def train(
         method = missing_modality_method(task.missing_modality)
         view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
         _check_devices(accelerator, devices)
-        order = training_order(task, view, processes=devices)
-        if deterministic and devices == 1 and not run.history:
+        order = training_order(task, view, processes=processes)
+        if deterministic and processes == 1 and not run.history:
             cost = deterministic_cost(task, store=store, seed=seed, accelerator=accelerator)
             record |= {} if cost is None else {"deterministic_cost": cost}
         record |= {"pairing": format_parts(view.pairing)} if view.pairing else {}
         with deterministic_algorithms(deterministic):
             flops = None
-            if task.compile and devices == 1 and not run.history:
+            if task.compile and processes == 1 and not run.history:
                 flops = count_step_alone(task, store, seed=seed, accelerator=accelerator)
-            fabric = launch(task, accelerator, devices)
+            fabric = launch(task, accelerator, devices, nodes)
             costs = TrainingCosts(
                 fabric,
                 record.get(COSTS, {}),
@@ -220,5 +226,5 @@ def _end_other_processes(fabric: Fabric) -> None:
     torch.distributed.destroy_process_group()
     if not fabric.is_global_zero:
         raise SystemExit(0)
-    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+    for name in PROCESS_VARIABLES:
         os.environ.pop(name, None)

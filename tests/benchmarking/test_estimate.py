@@ -30,7 +30,12 @@ def test_each_task_counts_once_for_each_seed(
     plan: BenchmarkPlan, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     found = estimate_trainings(plan, store=synthetic_store, out=tmp_path)
-    assert found == TrainingEstimate(n_trainings=4, n_resumed=0, seconds=40.0)
+    assert found is not None
+    assert found == TrainingEstimate(n_trainings=4, n_resumed=0, seconds=40.0, needs=found.needs)
+    assert found.needs.keys() == {"pretraining/symile", "pretraining/clip"}
+    for needs in found.needs.values():
+        assert needs.time_s == 3 * 10 + 1800
+        assert needs.memory_bytes > 2**20
     assert "Trainings: 4; about 40 s on this machine" in str(found)
     beside = estimate_trainings(plan, store=synthetic_store, out=tmp_path, at_once=2)
     assert "Trainings: 4, 2 at once; about 20 s on this machine" in str(beside)

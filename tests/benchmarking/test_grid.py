@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clinical_symile.benchmarking import grid
+from clinical_symile.benchmarking.estimate import TaskNeeds
 from clinical_symile.benchmarking.grid import run_grid
 from clinical_symile.benchmarking.launchers.base import LaunchOptions
 from clinical_symile.benchmarking.launchers.job import Job, JobOutcome, read_job, write_outcome
@@ -54,7 +55,6 @@ def run(
     plan: BenchmarkPlan,
     synthetic_store: CohortStore,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Start:
     """A function that runs a plan in the test's process."""
 
@@ -64,8 +64,16 @@ def run(
         options: LaunchOptions = TWO,
     ) -> InProcessLauncher:
         launcher = InProcessLauncher(do)
-        monkeypatch.setattr(grid, "load_object", lambda path, what: lambda options: launcher)
-        run_grid(plan, [], store=synthetic_store, out=tmp_path, options=options, bar=quiet)
+        run_grid(
+            plan,
+            [],
+            store=synthetic_store,
+            out=tmp_path,
+            options=options,
+            launcher=launcher,
+            needs={"pretraining/clip": TaskNeeds(seconds=60.0, memory_bytes=2**30)},
+            bar=quiet,
+        )
         return launcher
 
     return run
@@ -107,6 +115,20 @@ def test_a_job_has_what_the_benchmark_was_given(run: Start, tmp_path: Path):
     baseline = next(job for job in jobs if job.kind == "baseline")
     assert baseline.baseline == "prevalence"
     assert [task.name for task in baseline.pretraining] == list(SPEC.pretraining or ())
+
+
+def test_time_and_memory_are_those_of_a_dry_run(run: Start):
+    jobs: dict[str, Job] = {}
+
+    def keep(job: Job) -> None:
+        jobs[job.name] = job
+        finish(job)
+
+    launcher = run(keep)
+    assert launcher.is_closed
+    assert (jobs["clip-1"].time_s, jobs["clip-1"].memory_bytes) == (3 * 60 + 1800, 2**30)
+    assert (jobs["symile-0"].time_s, jobs["symile-0"].memory_bytes) == (None, None)
+    assert jobs["oracle"].memory_bytes == 2**30
 
 
 @pytest.fixture
@@ -182,7 +204,6 @@ def test_a_database_beside_the_benchmark_is_written_by_one_process_on_a_cluster(
         finish(job)
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(grid, "LAUNCHERS", {"elsewhere": "x:Y"})
     run(keep, options=LaunchOptions(launcher="elsewhere"))
     assert not any(syncs)
     assert sent[:2] == ["symile-0", "clip-0"]

@@ -123,9 +123,11 @@ def test_a_page_names_only_options_that_exist(page: str):
 
 
 def _options_of_scripts() -> set[str]:
-    """Return the options of our benchmark scripts, of SLURM and of MLflow that pages use."""
+    """Return the options of our benchmark scripts, SLURM, Ray, torchrun and MLflow on pages."""
     scripts = "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("benchmarks/*.py"))
     others = "--backend-store-uri --job-name --array --gres --cpus-per-task --time --requeue"
+    others += " --head --port --address --nodes --ntasks-per-node --nnodes --nproc-per-node"
+    others += " --rdzv-backend --rdzv-endpoint"
     return {*re.findall(r'"(--[a-z-]+)"', scripts), *others.split()}
 
 

@@ -31,6 +31,8 @@ LOADED_BY = {
         "objectives",
         "training",
     },
+    "ray": {"benchmarking.launchers.ray"},
+    "submitit": {"benchmarking.launchers.slurm"},
     "triton": {"objectives.kernels._triton_kernels"},
     "mlflow": {
         "tracking._mlflow_copies",
@@ -97,6 +99,8 @@ ONLY_WHEN_CALLED = {
     ("mlflow", "tracking._mlflow_study"),
     ("mlflow", "tracking.mlflow"),
     ("rich", "tracking.progress"),
+    ("ray", "benchmarking.launchers.ray"),
+    ("submitit", "benchmarking.launchers.slurm"),
     ("wfdb", "modalities.waveform_files"),
     ("pydicom", "modalities._dicom_image"),
     ("pydicom", "modalities.waveform_files"),

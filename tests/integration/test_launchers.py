@@ -13,6 +13,7 @@ import pytest
 import clinical_symile as cs
 from clinical_symile.tracking.run import Run
 from tests.helpers.robust_folders import contents, differences
+from tests.helpers.slurm_cluster import NoClusterError, slurm_cluster
 from tests.helpers.synthetic import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +105,65 @@ def test_runs_side_by_side_are_those_of_one_after_another_though_one_is_killed(
     assert costs["training"]["sessions"] == 2
     copies = {Run(path).mlflow_copy for path in (out / "runs").iterdir() if path.is_dir()}
     assert None not in copies
+
+
+@pytest.mark.slow
+def test_submitit_without_slurm_gives_the_same_though_a_process_is_killed(
+    one_after_another: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    here = ("--launcher", "slurm", "--engine", "cluster=local", "--jobs", "2", "--threads", "1")
+    process = start(out, *here)
+    os.kill(process_of(out / "runs" / "symile-0"), signal.SIGKILL)
+    status, said = end(process)
+    assert status == 0, said
+    assert "symile-0: its process left the queue as job" in said
+    assert differences(of_benchmark(out), of_benchmark(one_after_another)) == ""
+    assert Run(out / "runs" / "clip-1").mlflow_copy is not None
+
+
+@pytest.mark.slow
+def test_slurm_gives_the_same_though_a_job_is_cancelled(
+    one_after_another: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    out = tmp_path / "out"
+    try:
+        with slurm_cluster(tmp_path_factory.mktemp("slurm")) as variables:
+            process = start(out, "--launcher", "slurm", "--threads", "1", **variables)
+            process_of(out / "runs" / "symile-0")
+            (job,) = (out / "jobs" / "symile-0" / "submitit").glob("*_submission.sh")
+            number = job.name.partition("_")[0]
+            subprocess.run(["scancel", number], env=environment(**variables), check=True)
+            status, said = end(process)
+    except NoClusterError as reason:
+        pytest.skip(f"no SLURM on this machine: {reason}")
+    assert status == 0, said
+    assert f"symile-0: its process left the queue as job {number} without an outcome" in said
+    assert differences(of_benchmark(out), of_benchmark(one_after_another)) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_ray_with_a_head_and_two_workers_gives_the_same_though_a_process_is_killed(
+    one_after_another: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    out, memory = tmp_path / "out", 20 * 2**30
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "memory": 0})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, memory=memory)
+        there = ("--launcher", "ray", "--engine", f"address={cluster.address}", "--threads", "1")
+        process = start(out, *there)
+        os.kill(process_of(out / "runs" / "symile-0"), signal.SIGKILL)
+        status, said = end(process)
+    finally:
+        cluster.shutdown()
+    assert status == 0, said
+    assert "symile-0: its process ended with status -9; it is started again (1 of 2)" in said
+    assert differences(of_benchmark(out), of_benchmark(one_after_another)) == ""
 
 
 @pytest.fixture

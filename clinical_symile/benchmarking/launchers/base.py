@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from clinical_symile.benchmarking.launchers.job import Job
+from clinical_symile.registry.base import load_object
 from clinical_symile.training.processors import available_processors
 
 LAUNCHERS: Mapping[str, str] = {
     "local": "clinical_symile.benchmarking.launchers.local:LocalLauncher",
+    "ray": "clinical_symile.benchmarking.launchers.ray:RayLauncher",
+    "slurm": "clinical_symile.benchmarking.launchers.slurm:SlurmLauncher",
 }
 
 
@@ -76,3 +79,19 @@ class Launcher(Protocol):
     def close(self) -> None:
         """Stop whatever still runs."""
         ...
+
+
+def open_launcher(options: LaunchOptions) -> Launcher:
+    """Return the launcher that options name, before anything is prepared or trained.
+
+    Raises:
+        ClinicalSymileError: its engine is not installed or cannot be reached.
+        DefinitionError: an option of the engine is wrong.
+    """
+    path = LAUNCHERS[options.launcher]
+    return load_object(path, what=f"--launcher {options.launcher}")(options)
+
+
+def requested_memory_bytes(job: Job) -> int | None:
+    """Return the memory to ask an engine for: half as much again as was measured, and 1 GiB."""
+    return None if job.memory_bytes is None else int(1.5 * job.memory_bytes) + 2**30

@@ -55,6 +55,8 @@ class Job:
         threads: number of processor threads.
         sync: True to copy the run to MLflow after each epoch.
         baseline: name of the baseline.
+        time_s: seconds to ask an engine for; None where nothing was measured. Not in the file.
+        memory_bytes: the highest memory that was measured. Not in the file.
     """
 
     kind: JobKind
@@ -70,6 +72,8 @@ class Job:
     threads: int = 1
     sync: bool = False
     baseline: str | None = None
+    time_s: float | None = None
+    memory_bytes: int | None = None
 
     @property
     def run(self) -> Run:

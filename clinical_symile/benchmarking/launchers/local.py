@@ -3,37 +3,18 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from clinical_symile.benchmarking.launchers.base import EndedJob, LaunchOptions
+from clinical_symile.benchmarking.launchers.command import worker_command, worker_environment
 from clinical_symile.benchmarking.launchers.job import Job, open_log, read_outcome
+from clinical_symile.errors import DefinitionError
 from clinical_symile.training.processors import GPU_VARIABLE, visible_gpus
 
 # How long a process may take to end by itself, before it is killed.
 _GRACE_S = 5.0
-# The libraries that compute in threads read these when they are loaded.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_WORKER = "clinical_symile.benchmarking.launchers.worker"
-
-
-def worker_command() -> list[str]:
-    """Return the command that runs jobs; a job's file may follow it."""
-    return [sys.executable, "-P", "-m", _WORKER]
-
-
-def worker_environment(threads: int) -> dict[str, str]:
-    """Return the variables that a worker needs beside those of this process.
-
-    It finds the modules that this process finds, plug-ins among them.
-
-    Args:
-        threads: number of processor threads.
-    """
-    path = os.pathsep.join(os.path.abspath(one) for one in sys.path)  # noqa: PTH100, '' is here
-    return {"PYTHONPATH": path, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
 
 
 def devices_of_place(place: int, devices: int, gpus: list[str]) -> Mapping[str, str]:
@@ -70,9 +51,18 @@ class LocalLauncher:
 
     Args:
         options: the number of jobs at once and the threads of each.
+
+    Raises:
+        DefinitionError: there are options of an engine.
     """
 
     def __init__(self, options: LaunchOptions):
+        if options.engine:
+            raise DefinitionError(
+                f"--engine: this machine has no option '{next(iter(options.engine))}'; expected "
+                "none without --launcher. Remove it, or choose a launcher.",
+                code="CS-F028",
+            )
         self.most_jobs: int | None = options.jobs or 1
         self._workers: list[_Worker | None] = [None] * (options.jobs or 1)
         self._gpus = visible_gpus()
@@ -90,7 +80,7 @@ class LocalLauncher:
         if job.devices == 1:
             assert worker.process.stdin is not None
             with suppress(BrokenPipeError):  # its end is found like any other
-                worker.process.stdin.write(os.fsencode(job.file) + b"\n")
+                worker.process.stdin.write(os.fsencode(job.file.absolute()) + b"\n")
                 worker.process.stdin.flush()
 
     def ended(self) -> list[EndedJob]:
@@ -118,7 +108,7 @@ class LocalLauncher:
 
     def _new_process(self, place: int, job: Job) -> "subprocess.Popen[bytes]":
         """Start a child process; with several devices it runs one job, which starts others."""
-        named = [] if job.devices == 1 else ["--attached", str(job.file)]
+        named = [] if job.devices == 1 else [str(job.file.absolute())]
         environment = {
             **os.environ,
             **worker_environment(job.threads),

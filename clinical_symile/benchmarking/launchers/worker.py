@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -39,6 +40,8 @@ from clinical_symile.training.train import train
 # How long a training waits until another one has copied its epoch to MLflow.
 _LONGEST_WAIT_S = 60.0
 _OUTPUTS = (1, 2)
+# Pause between two looks at whether the parent is there.
+_WATCH_PAUSE_S = 0.5
 
 
 def execute(job: Job) -> None:
@@ -146,8 +149,8 @@ def _redirect(targets: Sequence[int]) -> None:
 def _paths_from_parent() -> "SimpleQueue[Path]":
     """Return a queue of the paths that the parent writes to standard input.
 
-    At its end, or if the parent was killed, this process ends at once, whatever it does then: a
-    training continues from its last epoch.
+    At its end this process ends at once, whatever it does then: a training continues from its last
+    epoch.
     """
     paths: SimpleQueue[Path] = SimpleQueue()
 
@@ -160,16 +163,28 @@ def _paths_from_parent() -> "SimpleQueue[Path]":
     return paths
 
 
+def _end_with_parent() -> None:
+    """End this process soon after its parent, which may be killed without a word."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_PAUSE_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run_worker(arguments: Sequence[str] | None = None) -> None:
     """Run one job or those that the parent names; the status is 1 if the only job failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Path, nargs="?", help="file of the only job")
-    parser.add_argument("--attached", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
-    paths = _paths_from_parent() if options.attached or options.job is None else None
+    _end_with_parent()
     if options.job is not None:
         sys.exit(not run_job(options.job))
-    while paths is not None:
+    paths = _paths_from_parent()
+    while True:
         run_job(paths.get())
 
 

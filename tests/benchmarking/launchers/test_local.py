@@ -16,8 +16,8 @@ from clinical_symile.benchmarking.launchers.job import Job, read_outcome
 from clinical_symile.benchmarking.launchers.local import (
     LocalLauncher,
     devices_of_place,
-    worker_environment,
 )
+from clinical_symile.errors import DefinitionError
 from tests.helpers.launched import job_named
 
 # Writes its number and that of a process of its own, then does what the job's name says.
@@ -153,6 +153,11 @@ def test_a_training_on_several_devices_has_a_process_of_its_own(
     assert processes(jobs[0])[0] != processes(jobs[1])[0]
 
 
+def test_options_of_an_engine_are_refused():
+    with pytest.raises(DefinitionError, match="this machine has no option 'partition'"):
+        LocalLauncher(LaunchOptions(jobs=2, engine={"partition": "gpu"}))
+
+
 @pytest.mark.parametrize(
     ("place", "devices", "gpus", "seen"),
     [
@@ -169,9 +174,3 @@ def test_each_process_sees_its_own_gpus(
 ):
     expected = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
     assert devices_of_place(place, devices, gpus) == expected
-
-
-def test_a_worker_finds_the_modules_that_this_process_finds(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "path", ["", "/plug/ins"])
-    path = worker_environment(2)["PYTHONPATH"]
-    assert path == os.pathsep.join([str(Path.cwd()), "/plug/ins"])

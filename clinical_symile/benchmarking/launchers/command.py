@@ -1,0 +1,40 @@
+"""The command that runs a job in a process of its own, on this machine or another one."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from clinical_symile.benchmarking.launchers.job import Job
+
+_WORKER = "clinical_symile.benchmarking.launchers.worker"
+# The libraries that compute in threads read these when they are loaded.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def worker_command() -> list[str]:
+    """Return the command that runs jobs; a job's file may follow it."""
+    return [sys.executable, "-P", "-m", _WORKER]
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the variables that a worker needs beside those of this process.
+
+    It finds the modules that this process finds, plug-ins among them.
+
+    Args:
+        threads: number of processor threads.
+    """
+    path = os.pathsep.join(os.path.abspath(one) for one in sys.path)  # noqa: PTH100, '' is here
+    return {"PYTHONPATH": path, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+
+
+def job_command(job: Job, variables: Mapping[str, str] | None = None) -> list[str]:
+    """Return the command that runs one job with its variables, wherever it is started.
+
+    Args:
+        job: the job, whose file was written.
+        variables: further variables of its environment.
+    """
+    named = {**worker_environment(job.threads), **(variables or {})}
+    settings = [f"{name}={value}" for name, value in named.items()]
+    return ["env", *settings, *worker_command(), str(job.file.absolute())]

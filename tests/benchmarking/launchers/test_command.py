@@ -1,0 +1,28 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clinical_symile.benchmarking.launchers.command import job_command, worker_environment
+from tests.helpers.launched import job_named
+
+
+def test_a_worker_finds_the_modules_that_this_process_finds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "path", ["", "/plug/ins"])
+    path = worker_environment(2)["PYTHONPATH"]
+    assert path == os.pathsep.join([str(Path.cwd()), "/plug/ins"])
+
+
+def test_a_command_brings_its_variables_and_its_job(tmp_path: Path):
+    command = job_command(job_named("a", tmp_path), {"PLACE": "over there"})
+    assert command[-1] == str(tmp_path / "jobs" / "a" / "job.json")
+    start = command[: command.index(sys.executable)]
+    ask = [
+        sys.executable,
+        "-c",
+        "import os; print(os.environ['PLACE'], os.environ['OMP_NUM_THREADS'])",
+    ]
+    said = subprocess.run([*start, *ask], capture_output=True, text=True, check=True).stdout
+    assert said == "over there 1\n"
