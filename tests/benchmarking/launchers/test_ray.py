@@ -33,7 +33,7 @@ sys.exit(3)
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ({"adress": "x"}, "Ray has no option 'adress'; expected address or"),
+        ({"hostname": "x"}, "Ray has no option 'hostname'; expected address or"),
         ({"gpus": "all"}, "gpus is 'all'; expected address or a number of gpus"),
     ],
 )
