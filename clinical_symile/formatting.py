@@ -219,6 +219,27 @@ def mask_subject_counts(text: str) -> str:
     return _COUNTED.sub(masked, text)
 
 
+def bound_subject_counts(text: str) -> str:
+    """Replace counts of samples, subjects, rows and the like in a sentence by bounds in tens.
+
+    >>> bound_subject_counts("hides ecg of 6 of 412 queries; expected at least 20 queries")
+    'hides ecg of <10 of ≥410 queries; expected at least 20 queries'
+    """
+
+    def bound(found: re.Match[str]) -> str:
+        between = found["between"]
+        if found["total"] is not None:
+            between = between.replace(found["total"], _bound(int(found["total"])), 1)
+        return f"{_bound(int(found['n']))}{between}{_plural(found['noun'])}"
+
+    return _COUNTED.sub(bound, text)
+
+
+def _bound(n: int) -> str:
+    tens = n // SMALLEST_COUNT * SMALLEST_COUNT
+    return format_count(n) if n < SMALLEST_COUNT else f"\N{GREATER-THAN OR EQUAL TO}{tens}"
+
+
 def _plural(noun: str) -> str:
     return noun if noun.endswith("s") or noun == "people" else f"{noun}s"
 

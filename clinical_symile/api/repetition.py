@@ -12,6 +12,7 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE
 from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_selection import EvaluationTask
@@ -38,11 +39,13 @@ class Repetition:
         after: the new result.
         differences: the old and the new value of each field that differs; `environment` is not
             compared.
+        synthetic: True if no subject is real; words on real ones have rounded numbers.
     """
 
     before: Result
     after: Result
     differences: dict[str, tuple[Any, Any]]
+    synthetic: bool = False
 
     @property
     def is_same(self) -> bool:
@@ -70,14 +73,23 @@ class Repetition:
 
     def __str__(self) -> str:
         row = self.before
-        lines = [f"{row.run}, {row.task}, {row.missingness}: {row.metric} = {self.after.value!r}"]
+        shown = self.after if self.synthetic else rounded_rows([self.after])[0]
+        lines = [f"{row.run}, {row.task}, {row.missingness}: {row.metric} = {shown.value!r}"]
         if self.is_same:
             return "\n".join([*lines, "The same to the digit."])
         lines += [
-            f"{key}: {old!r} before, {new!r} now" for key, (old, new) in self.differences.items()
+            f"{key}: {old!r} before, {new!r} now" if self.synthetic else _words(key, old, new)
+            for key, (old, new) in self.differences.items()
         ]
         changed = self.changed_environment
         return "\n".join([*lines, *(["Made with: " + "; ".join(changed) + "."] if changed else [])])
+
+
+def _words(key: str, old: Any, new: Any) -> str:
+    """Say how two values on real subjects differ, without the values."""
+    if isinstance(old, int | float) and isinstance(new, int | float):
+        return f"{key}: differs by {abs(new - old):.1g}"
+    return f"{key}: differs"
 
 
 def _is_close(old: Any, new: Any, tolerance: float) -> bool:
@@ -164,7 +176,7 @@ def repeat_row(
     from clinical_symile.evaluation.single_result import compute_again  # loads PyTorch
 
     after = compute_again(row, run, task, opened)
-    return Repetition(row, after, _differences(row, after))
+    return Repetition(row, after, _differences(row, after), is_synthetic(opened.manifest))
 
 
 def _differences(before: Result, after: Result) -> dict[str, tuple[Any, Any]]:

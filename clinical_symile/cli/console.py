@@ -176,9 +176,11 @@ def show_training(run: Run, console: Console) -> None:
 def show_results(results: Results, console: Console, *, verbose: bool = False) -> None:
     """Print the results of an evaluation, and what could not be scored."""
     primary, width = dict(results.primary_metrics), console.width
-    rows = results.rows if results.synthetic else rounded_rows(results.rows)
-    _print_all(result_tables(rows, results.skipped, primary=primary, width=width), console)
-    show_unscored(results.skipped, results.notes, console, verbose=verbose)
+    is_real = not results.synthetic
+    rows = rounded_rows(results.rows) if is_real else results.rows
+    skipped = rounded_rows(results.skipped) if is_real else results.skipped
+    _print_all(result_tables(rows, skipped, primary=primary, width=width), console)
+    show_unscored(skipped, results.notes, console, verbose=verbose)
 
 
 def show_benchmark(made: Benchmark, console: Console, *, verbose: bool = False) -> None:
@@ -194,7 +196,8 @@ def show_benchmark(made: Benchmark, console: Console, *, verbose: bool = False) 
     tables = partial(result_tables, primary=primary, width=console.width, beside=results)
     beside = {run.name for run in made.runs if run.is_baseline}
     learned = [row for row in results if row.run not in beside]
-    unscored = [row for row in made.unscored if row.run not in beside]
+    reasons = rounded_rows(made.unscored) if is_real else made.unscored
+    unscored = [row for row in reasons if row.run not in beside]
     _print_all(tables(learned, unscored), console)
     if beside:
         baselines = [row for row in results if row.run in beside]
@@ -205,7 +208,7 @@ def show_benchmark(made: Benchmark, console: Console, *, verbose: bool = False) 
         show_settled(compared, console)
     elif compared:
         _print_all(comparison_tables(compared), console)
-    show_unscored(made.unscored, made.notes, console, verbose=verbose)
+    show_unscored(reasons, made.notes, console, verbose=verbose)
     console.print(f"Results     {made.out / 'results.jsonl'}", soft_wrap=True)
     console.print(f"Report      {made.report}   (open it in any browser)", soft_wrap=True)
     show_synced(made.synced, console)

@@ -1,6 +1,6 @@
 """Render the cohort card: the samples of a store and their measurements, as counts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,9 +168,10 @@ def groups(store: CohortStore) -> list[ReportPanel]:
 def outcomes(manifest: Mapping[str, Any]) -> ReportPanel:
     """Return the prevalence of each outcome in each split, among samples with a known outcome."""
     body = []
+    words = {split: _words_of_split(manifest, split) for split in SPLIT_LABELS}
     for name, splits in manifest["outcomes"].items():
         early = manifest["already_known"].get(name, 0)
-        cells = [_prevalence(splits[split]) for split in SPLIT_LABELS]
+        cells = [_prevalence(splits[split], words[split]) for split in SPLIT_LABELS]
         body.append([outcome_label(name), *cells, format_count(early) if early else _NONE])
     head = [
         "outcome",
@@ -265,21 +266,38 @@ def _files(manifest: Mapping[str, Any]) -> ReportPanel:
     return ReportPanel("Recordings that were not used, or were noted", None, head, body)
 
 
-def _prevalence(labels: Mapping[str, int]) -> str:
+def _words_of_split(manifest: Mapping[str, Any], split: str) -> Callable[[int], str]:
+    """Return a function that writes counts of a split, as bounds where two are close.
+
+    Outcomes are nested: who died within a month died. Nobody of a synthetic cohort exists.
+    """
+    labels = [of[split] for of in manifest["outcomes"].values()]
+    counts = {one["positive"] for one in labels if not 0 < one["negative"] < SMALLEST_COUNT}
+    counts |= {one["positive"] + one["negative"] for one in labels}
+    counts |= {manifest["counts"][split]["samples"]}
+
+    def words(n: int) -> str:
+        is_close = any(0 < abs(n - other) < SMALLEST_COUNT for other in counts)
+        return format_at_least(n) if is_close else format_count(n)
+
+    return format_count if is_synthetic(manifest) else words
+
+
+def _prevalence(labels: Mapping[str, int], words: Callable[[int], str]) -> str:
     known = labels["positive"] + labels["negative"]
     if not known:
         return _NONE
-    of = f"of {format_count(known)}"
+    of = f"of {words(known)}"
     if 0 < labels["negative"] < SMALLEST_COUNT <= labels["positive"]:
         return f"all but {format_count(labels['negative'])} {of}"
     if 0 < labels["positive"] < SMALLEST_COUNT:
         return f"{format_count(labels['positive'])} {of}"
-    share = f"{100 * labels['positive'] / known:.0f}{PERCENT}"
-    return (
-        f"{format_count(labels['positive'])} {of} ({share})"
-        if known >= SMALLEST_COUNT
-        else f"0 {of}"
-    )
+    if known < SMALLEST_COUNT:
+        return f"0 {of}"
+    positive = labels["positive"]
+    exact = (words(positive), words(known)) == (format_count(positive), format_count(known))
+    share = f" ({100 * positive / known:.0f}{PERCENT})" if exact else ""  # a bound would follow
+    return f"{words(positive)} {of}{share}"
 
 
 def _measured(values: Float[np.ndarray, " sample"]) -> tuple[str, float, str]:

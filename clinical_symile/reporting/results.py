@@ -77,8 +77,10 @@ class Results:
     def shareable(self) -> "Results":
         """The rows as they may leave the run's folder; the others are among what was skipped."""
         shown, withheld = without_withheld(self.rows)
-        shown = shown if self.synthetic else rounded_rows(shown)
-        return replace(self, rows=tuple(shown), skipped=(*self.skipped, *withheld))
+        skipped = [*self.skipped, *withheld]
+        if not self.synthetic:
+            shown, skipped = rounded_rows(shown), rounded_rows(skipped)
+        return replace(self, rows=tuple(shown), skipped=tuple(skipped))
 
     @property
     def primary(self) -> "Results":

@@ -10,6 +10,7 @@ from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.formatting import bound_subject_counts
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
 from clinical_symile.tracking.analysis_tables import (
@@ -69,6 +70,8 @@ def with_rounded_data(data: ReportData, runs: Sequence[Run]) -> ReportData:
         data,
         **{name: rounded_rows(getattr(data, name)) for name in _ROUNDED_TABLES},
         settings=rounded_rows(data.settings, step=step),
+        unscored=rounded_rows(data.unscored),
+        notes=[bound_subject_counts(note) for note in data.notes],
         analysis=RunAnalysis(**analysis),
         histories={
             name: with_rounded_tuning(lines, datasets.get(name, {}))

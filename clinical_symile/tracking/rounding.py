@@ -21,8 +21,13 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
-from clinical_symile.formatting import SMALLEST_COUNT, format_count, format_nested_counts
-from clinical_symile.tracking.results import DataclassInstance, Result
+from clinical_symile.formatting import (
+    SMALLEST_COUNT,
+    bound_subject_counts,
+    format_count,
+    format_nested_counts,
+)
+from clinical_symile.tracking.results import DataclassInstance, Result, SkippedResult
 
 SIZE_GRAIN = 10
 ROUNDED = (
@@ -89,7 +94,7 @@ def rounded_number(value: float | None, step: float) -> float | None:
 
 
 def rounded_rows(rows: Iterable[_Row], *, step: float | None = None) -> list[_Row]:
-    """Return rows as they leave the folder: sizes and numbers are rounded.
+    """Return rows as they leave the folder: sizes and numbers are rounded, also those in reasons.
 
     Args:
         rows: of any table; a row that is rounded stays as it is.
@@ -101,6 +106,8 @@ def rounded_rows(rows: Iterable[_Row], *, step: float | None = None) -> list[_Ro
 def _rounded(row: _Row, step: float) -> _Row:
     if isinstance(row, Result) and row.rounded:
         return row
+    if isinstance(row, SkippedResult):
+        return replace(row, reason=bound_subject_counts(row.reason))
     size = getattr(row, "n_samples", None)
     step = step if size is None else value_step(size)
     if getattr(row, "measure", None) in _OF_CLASS:

@@ -11,6 +11,7 @@ from clinical_symile.errors import DataError
 from clinical_symile.files import lock_folder, write_text
 from clinical_symile.tracking.results import Result, read_rows
 from clinical_symile.tracking.run import Run
+from tests.reporting.test_results import RESULT
 
 RESULTS = Path("runs/symile-0/results.jsonl")
 
@@ -36,9 +37,20 @@ def test_results_say_what_they_were_computed_with(workplace: Path) -> None:
 def test_a_value_that_differs_is_shown_with_what_else_differs(workplace: Path) -> None:
     row = read_rows(workplace / RESULTS, Result)[0]
     old = replace(row, value=0.97, environment={"device": "cuda"})
-    found = Repetition(old, row, {"value": (0.97, row.value)})
+    found = Repetition(old, row, {"value": (0.97, row.value)}, synthetic=True)
     assert f"value: 0.97 before, {row.value!r} now" in str(found)
     assert "device cuda before, cpu now" in str(found)
+
+
+def test_words_on_real_subjects_have_no_digit_that_tells_their_number() -> None:
+    row = replace(RESULT, value=0.61702, n_samples=60)
+    same = Repetition(row, row, {})
+    assert str(same).splitlines()[0].endswith("recall_at_1 = 0.62")
+    other = replace(row, value=0.61703, mask="other")
+    text = str(Repetition(row, other, {"value": (0.61702, 0.61703), "mask": ("m", "other")}))
+    assert "value: differs by 1e-05" in text
+    assert "mask: differs" in text
+    assert "0.617" not in text
 
 
 @pytest.mark.parametrize("line", [0, -1, 999])

@@ -95,6 +95,36 @@ def test_an_outcome_is_told_among_those_of_whom_it_is_known() -> None:
     ]
 
 
+def test_nested_outcomes_of_real_subjects_tell_no_small_count() -> None:
+    keys = ("positive", "negative", "unknown")
+
+    def labels(*numbers: int) -> dict[str, dict[str, int]]:
+        one = dict(zip(keys, numbers, strict=True))
+        return dict.fromkeys(("train", "tuning", "held_out"), one)
+
+    counts = {split: {"samples": 400} for split in ("train", "tuning", "held_out")}
+    found = {
+        "died": labels(120, 280, 0),
+        "died_30d": labels(115, 285, 0),
+        "icu": labels(60, 336, 4),
+    }
+    real = outcomes({"outcomes": found, "already_known": {}, "counts": counts})
+    share = "\N{NO-BREAK SPACE}%)"
+    # 5 died after 30 days, and nobody knows of 4 whether they came to intensive care.
+    assert [row[1] for row in real.body] == [
+        "at least 120 of at least 400",
+        "at least 110 of at least 400",
+        "60 of at least 390",
+    ]
+    about = {"access": "open", "generator": {}}
+    made = outcomes({"outcomes": found, "already_known": {}, "counts": counts, **about})
+    assert [row[1] for row in made.body] == [
+        f"120 of 400 (30{share}",
+        f"115 of 400 (29{share}",
+        f"60 of 396 (15{share}",
+    ]
+
+
 def test_groups_are_kept_columns_with_few_words(synthetic_store: CohortStore) -> None:
     samples = pd.DataFrame(
         {

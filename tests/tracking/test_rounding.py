@@ -24,7 +24,7 @@ from clinical_symile.tracking.rounding import (
     value_step,
 )
 from clinical_symile.tracking.snapshot import tuning_step, with_rounded_tuning
-from tests.reporting.test_results import COMPARISON, RESULT
+from tests.reporting.test_results import COMPARISON, RESULT, SKIPPED
 
 # Whole numbers of rows that count no people.
 MEANS = ("mean_reciprocal_rank", "ndcg_at_10")
@@ -143,6 +143,11 @@ def test_sizes_in_words_are_bounds_where_they_are_rounded():
     exact, few = replace(RESULT, n_samples=412), replace(RESULT, n_samples=9)
     assert sizes_in_words([exact]) == {412: "412"}
     assert sizes_in_words(rounded_rows([exact, few])) == {410: "≥410", 0: "<10"}
+
+
+def test_counts_in_reasons_are_bounds():
+    skipped = replace(SKIPPED, reason="the pattern hides ecg of 6 of 412 queries.")
+    assert rounded(skipped).reason == "the pattern hides ecg of <10 of ≥410 queries."
 
 
 def test_metrics_of_the_tuning_split_are_rounded_to_its_step():
