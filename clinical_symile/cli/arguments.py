@@ -153,6 +153,15 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_offline(parser: argparse.ArgumentParser) -> None:
+    """Add `--offline`."""
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="tell libraries to stay offline, and refuse a tracking server on another machine",
+    )
+
+
 def offer(action: argparse.Action, kind: str) -> None:
     """Let the shell complete an argument by the names of one kind of definition.
 

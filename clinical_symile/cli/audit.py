@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from clinical_symile.cli.arguments import STORE
+from clinical_symile.cli.arguments import STORE, offer
 from clinical_symile.formatting import mask_subject_counts
 
 
@@ -16,6 +16,12 @@ def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="text file with the recordings that an encoder was pretrained on, one name per line",
     )
+    task = parser.add_argument(
+        "--task",
+        metavar="TASK",
+        help="pretraining task whose encoders' training data are compared with the cohort",
+    )
+    offer(task, "tasks")
     parser.add_argument(
         "--samples", action="store_true", help="also print the ids of the samples of each finding"
     )
@@ -23,10 +29,17 @@ def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_audit(options: argparse.Namespace) -> int:
     """Print every finding; the status is that of the most severe."""
+    from clinical_symile.config.catalog import open_catalog
+    from clinical_symile.config.tasks.read import pretraining_task
     from clinical_symile.data.audit.audit import audit_store
     from clinical_symile.data.store import open_store
 
-    findings = audit_store(open_store(options.store), pretraining=options.pretraining)
+    encoders = None
+    if options.task is not None:
+        encoders = pretraining_task(open_catalog(options.catalog), options.task, []).encoders
+    findings = audit_store(
+        open_store(options.store), pretraining=options.pretraining, encoders=encoders
+    )
     for finding in findings:
         print(mask_subject_counts(str(finding)))
         if options.samples and finding.samples:

@@ -14,6 +14,7 @@ from clinical_symile.cli.arguments import (
     add_generate,
     add_launcher,
     add_links,
+    add_offline,
     add_overrides,
     add_verbose,
     margin,
@@ -68,6 +69,7 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     add_links(parser)
     add_overrides(parser)
     add_devices(parser)
+    add_offline(parser)
     add_launcher(parser)
     add_engine(parser)
     add_verbose(parser)
@@ -75,6 +77,10 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_benchmark(options: argparse.Namespace) -> int:
     """Run a benchmark and print its results."""
+    if options.offline:
+        from clinical_symile.tracking.offline import go_offline
+
+        go_offline()
     import clinical_symile as cs
     from clinical_symile.cli.console import CONSOLE, show_benchmark
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clinical_symile.cli.arguments import (
     STORE,
+    add_offline,
     add_tasks,
     add_verbose,
     complete_by,
@@ -117,12 +118,17 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="rule for a query modality that is missing: average over train embeddings, use their "
         "mean, or leave it out (default: the rule of RUN's objective)",
     )
+    add_offline(parser)
     add_verbose(parser)
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Evaluate a model and print its results."""
     _check_options(options)
+    if options.offline:
+        from clinical_symile.tracking.offline import go_offline
+
+        go_offline(options.run)
     return _evaluate_run(options) if options.run else _evaluate_file(options)
 
 

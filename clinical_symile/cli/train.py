@@ -6,6 +6,7 @@ from pathlib import Path
 from clinical_symile.cli.arguments import (
     RUNS,
     add_devices,
+    add_offline,
     add_overrides,
     add_store,
     natural_number,
@@ -34,10 +35,15 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_overrides(parser)
     add_devices(parser)
+    add_offline(parser)
 
 
 def run_train(options: argparse.Namespace) -> int:
     """Train a run, copy it to MLflow and print the epoch that was kept."""
+    if options.offline:
+        from clinical_symile.tracking.offline import go_offline
+
+        go_offline()
     from clinical_symile.api.runs import train
     from clinical_symile.api.sync import sync_mlflow
     from clinical_symile.cli.console import CONSOLE, show_synced, show_training

@@ -6,9 +6,12 @@ from clinical_symile import __version__
 from clinical_symile.config.tasks.encoders import encoder_source
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import argument_files, portable_fields, task_digest
+from clinical_symile.data.audit.known_sets import shared_sets
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.formatting import join_words
 from clinical_symile.models.encoders.weights import weights_sha256
+from clinical_symile.tracking.progress import log_line
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.start import started_weights
@@ -18,7 +21,7 @@ def new_record(
     run: Run, task: Pretraining, store: CohortStore, *, seed: int, deterministic: bool = False
 ) -> dict[str, Any]:
     """Return the record of a run that starts now."""
-    files, encoders = _files_sha256(task), encoder_sources(task)
+    files, encoders = _files_sha256(task), encoder_sources(task, store)
     return {
         "name": run.name,
         **_identity(task, store, seed),
@@ -86,11 +89,20 @@ def _files_sha256(task: Pretraining) -> dict[str, str]:
     return {key: weights_sha256(path) for key, path in argument_files(task).items()}
 
 
-def encoder_sources(task: Pretraining) -> dict[str, dict[str, Any]]:
+def encoder_sources(task: Pretraining, store: CohortStore) -> dict[str, dict[str, Any]]:
     """Return, for each encoder with a file of weights, what the task says of it.
 
-    These are the file's name, its SHA-256, the licence and the training data.
+    These are the file's name, its SHA-256, the licence and the training data; and as `overlap` the
+    public data sets that both the weights and the cohort are from. A line says so.
     """
     encoders = portable_fields(task, exclude={"name"})["encoders"]
     found = {name: encoder_source(encoder) for name, encoder in encoders.items()}
-    return {name: about for name, about in found.items() if about}
+    found = {name: about for name, about in found.items() if about}
+    for name, about in found.items():
+        if shared := shared_sets(about.get("training_data", ()), store):
+            about["overlap"] = shared
+            log_line(
+                f"{name}: its encoder was trained on {join_words(shared)}, which this cohort is "
+                "from: it may have seen held-out subjects. The run's record and card say so."
+            )
+    return found

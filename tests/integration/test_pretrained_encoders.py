@@ -19,8 +19,11 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.hashing import file_sha256
+from clinical_symile.reporting.cards.card_caveats import caveat_sentences
+from clinical_symile.reporting.cards.model_facts import Method, weight_facts
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.train import train
+from tests.helpers.report_data import made_data
 from tests.helpers.synthetic import tiny
 from tests.helpers.tiny_encoders import (
     onnx_image_arguments,
@@ -112,6 +115,24 @@ def test_what_is_trained_is_what_the_task_says(
         adapted = found["adapted"].get(key, found["adapted"].get(kept))
         assert adapted is not None
         assert torch.equal(adapted, tensor), key
+
+
+def test_what_the_weights_and_the_cohort_share_is_recorded_and_said(
+    catalog: Catalog,
+    synthetic_store: CohortStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    shared = {"training_data": ["Synthetic hospital", "CheXpert"]}
+    task = with_encoder(catalog, "onnx", tmp_path, frozen=True, **shared)
+    run = train(task, store=synthetic_store, run=Run(tmp_path / "run"), seed=0)
+    assert run.metadata["encoders"]["cxr"]["overlap"] == ["Synthetic hospital"]
+    assert "cxr: its encoder was trained on Synthetic hospital" in capsys.readouterr().err
+    method = Method("symile", [], [run.metadata])
+    (caveat,) = (s for s in caveat_sentences(method, made_data()) if "encoder of" in s)
+    assert "X-ray were trained on Synthetic hospital" in caveat
+    (words,) = dict(weight_facts(method)).values()
+    assert "licence: CC0-1.0; trained on: Synthetic hospital and CheXpert" in words
 
 
 def test_another_file_than_the_one_of_the_digest_is_refused(

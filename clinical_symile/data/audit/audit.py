@@ -1,6 +1,6 @@
 """Audit a prepared store for errors that would make its results wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from clinical_symile.config.tasks.encoders import EncoderConfig
 from clinical_symile.data.audit.duplicates import check_exact_duplicates, check_near_duplicates
 from clinical_symile.data.audit.finding import (
     AuditFinding,
@@ -18,6 +19,7 @@ from clinical_symile.data.audit.finding import (
     sample_ids,
     value_codes,
 )
+from clinical_symile.data.audit.known_sets import shared_sets
 from clinical_symile.data.audit.leakage import (
     FEWEST,
     availability_leaks,
@@ -27,7 +29,7 @@ from clinical_symile.data.audit.leakage import (
 from clinical_symile.data.external.store import is_prediction_store
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.formatting import format_count
+from clinical_symile.formatting import format_count, join_words
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MODALITIES
 
@@ -35,7 +37,12 @@ AVAILABILITY_LOW = 0.55  # lower end of an AUROC that is worth a warning
 EXTENSIONS = (".hea", ".dat", ".mat", ".dcm", ".png", ".jpg", ".jpeg", ".npy")
 
 
-def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[AuditFinding]:
+def audit_store(
+    store: CohortStore,
+    *,
+    pretraining: Path | None = None,
+    encoders: Mapping[str, EncoderConfig] | None = None,
+) -> list[AuditFinding]:
     """Run every check of a store.
 
     Memory is bounded by the tables of the store; measurements are read in parts.
@@ -44,9 +51,11 @@ def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[
         store: the prepared cohort.
         pretraining: a text file of the recordings that an encoder was pretrained on: one name per
             line, with or without folders and extension.
+        encoders: the encoders of a task, by modality, whose training data are compared with the
+            cohort.
 
     Raises:
-        DataError: `pretraining` cannot be read, or the store does not name its files, or it was
+        DataError: a list cannot be read, or the store does not name its files, or it was
             made from predictions.
     """
     if is_prediction_store(store):
@@ -62,7 +71,34 @@ def audit_store(store: CohortStore, *, pretraining: Path | None = None) -> list[
         findings += found or [AuditFinding(check=name, severity=Severity.FINE, sentence=FINE[name])]
     if pretraining is not None:
         findings += _pretraining(store, pretraining)
+    for modality, encoder in (encoders or {}).items():
+        findings += _training_data(store, modality, encoder)
     return findings
+
+
+def _training_data(
+    store: CohortStore, modality: str, encoder: EncoderConfig
+) -> Iterator[AuditFinding]:
+    """Compare what the weights of an encoder were trained on with a store."""
+    if encoder.training_list is not None:
+        listed = _pretraining(store, Path(encoder.training_list))
+        yield from (one for one in listed if one.sentence.startswith(f"{modality}:"))
+    if encoder.training_data is None:
+        return
+    shared = shared_sets(encoder.training_data, store)
+    severity, sentence = Severity.FINE, "its encoder was trained on no data set that this cohort is"
+    if not encoder.training_data:
+        severity, sentence = Severity.NOTE, "nobody knows what its encoder was trained on"
+    if shared:
+        severity = Severity.WARNING
+        sentence = (
+            f"its encoder was trained on {join_words(shared)}, which this cohort is from: it may "
+            "have seen held-out subjects. Name its recordings in training_list, or evaluate on "
+            "another cohort"
+        )
+    yield AuditFinding(
+        check="training_data", severity=severity, sentence=f"{modality}: {sentence}."
+    )
 
 
 def _subjects(store: CohortStore) -> Iterator[AuditFinding]:

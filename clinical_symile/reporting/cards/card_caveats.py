@@ -20,6 +20,7 @@ from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.text.caveats import code_difference_sentence
 from clinical_symile.reporting.text.labels import (
     metric_label,
+    modality_label,
     outcome_label,
     pattern_label,
     task_label,
@@ -41,6 +42,7 @@ def caveat_sentences(method: Method, data: ReportData) -> list[str]:
     if data.synthetic:
         sentences.append("The subjects are synthetic: no number here describes patients.")
     sentences += _cohort_sentences(method, data)
+    sentences += _overlap_sentences(method)
     sentences += _label_sentences(method)
     sentences += _size_sentences(results, data)
     sentences += _chance_sentences(results, data)
@@ -70,6 +72,17 @@ def caveat_sentences(method: Method, data: ReportData) -> list[str]:
             else "One result could not be computed or is withheld; the report says why."
         )
     return sentences
+
+
+def _overlap_sentences(method: Method) -> list[str]:
+    """Return which encoders may have seen held-out subjects before."""
+    return [
+        f"The weights of the encoder of {modality_label(modality)} were trained on "
+        f"{join_words(about['overlap'])}, which the training cohort is from: it may have seen "
+        "held-out subjects."
+        for modality, about in method.record.get("encoders", {}).items()
+        if about.get("overlap")
+    ]
 
 
 def evaluated_cohorts(method: Method, data: ReportData) -> list[str]:

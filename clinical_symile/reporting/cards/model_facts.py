@@ -95,6 +95,7 @@ def model_facts(method: Method) -> list[tuple[str, str]]:
         ("pretraining task", f"{method.record['task']}: {known.get('description', '')}"),
         ("modalities", join_words([modality_label(name) for name in known.get("modalities", [])])),
         *encoder_facts(method),
+        *weight_facts(method),
         ("objective", objective_words(method)),
         ("missing modalities", missing_words(method)),
         ("width of an embedding", str(known.get("dim", NOT_RECORDED))),
@@ -112,6 +113,21 @@ def encoder_facts(method: Method) -> list[tuple[str, str]]:
         arguments = _arguments(encoder)
         words = f"{encoder['name']}{f' ({arguments})' if arguments else ''}{about}"
         facts.append((f"encoder of {modality_label(modality)}", words))
+    return facts
+
+
+def weight_facts(method: Method) -> list[tuple[str, str]]:
+    """Return licence, training data and digest of the weights that encoders began with."""
+    facts = []
+    for modality, about in method.record.get("encoders", {}).items():
+        data = about.get("training_data")
+        words = {
+            "licence": about.get("licence", NOT_RECORDED),
+            "trained on": join_words(data) if data else NOT_RECORDED,
+            "SHA-256": about.get("sha256", NOT_RECORDED),
+        }
+        sentence = "; ".join(f"{term}: {text}" for term, text in words.items())
+        facts.append((f"first weights of {modality_label(modality)}", sentence))
     return facts
 
 
