@@ -22,6 +22,7 @@ LISTS = (
     "reports",
     "objectives",
     "fusion",
+    "balance",
     "missing_modality",
     "encoders",
     "adapters",

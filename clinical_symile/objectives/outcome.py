@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -123,6 +124,7 @@ class Supervised(Objective):
         terms = {"fused": _log_loss(self.head(self.fusion(vectors, has)), labels[taught])}
         for name, value in self.fusion.extra_losses(vectors, has).items():
             terms[f"fusion_{name}"] = value
+        scores: dict[str, Tensor] = {}
         if self.unimodal_weight:
             recorded = inputs.embeddings.available & is_known[:, None]
             for column, name in enumerate(self.modalities):
@@ -131,7 +133,8 @@ class Supervised(Objective):
                     log_odds = self.unimodal_heads[name](self.input_scale * z[own, column])
                     loss = _log_loss(log_odds, labels[own])
                     terms[f"unimodal_{name}"] = self.unimodal_weight * loss
-        return sum_of_terms(**terms)
+                    scores[name] = _true_class_probability(log_odds, labels[own])
+        return replace(sum_of_terms(**terms), scores=scores)
 
     def log_odds(self, embeddings: Embeddings) -> Float[Tensor, "sample label"]:
         """Predict the log odds of each label by the fused heads.
@@ -165,3 +168,12 @@ def _log_loss(
     """Compute the mean log loss over known labels; there is at least one."""
     known = ~labels.isnan()
     return functional.binary_cross_entropy_with_logits(log_odds[known], labels[known])
+
+
+@torch.no_grad()
+def _true_class_probability(
+    log_odds: Float[Tensor, "sample label"], labels: Float[Tensor, "sample label"]
+) -> Float[Tensor, ""]:
+    """Return the mean probability of the true class over known labels; there is at least one."""
+    known = ~labels.isnan()
+    return torch.where(labels[known] == 1, log_odds[known], -log_odds[known]).sigmoid().mean()

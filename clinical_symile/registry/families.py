@@ -141,6 +141,16 @@ FUSIONS = Family(
     group="fusion",
 )
 
+BALANCES = Family(
+    "balance",
+    {
+        "mgda": "clinical_symile.training.balance.mgda:Mgda",
+        "mlb": "clinical_symile.training.balance.mlb:MultiLossBalance",
+        "ogm_ge": "clinical_symile.training.balance.ogm_ge:OgmGe",
+    },
+    group="balance",
+)
+
 KERNELS = Family(
     "kernel",
     {
@@ -278,6 +288,7 @@ SECTIONS = Family(
 FAMILIES: dict[str, Family] = {
     "objectives": OBJECTIVES,
     "fusion": FUSIONS,
+    "balance": BALANCES,
     "missing_modality": MISSING_MODALITY_METHODS,
     "encoders": ENCODERS,
     "adapters": ADAPTERS,

@@ -34,6 +34,7 @@ from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights
 
 TOTAL = "loss"  # the name of a loss; those of its terms follow after a slash
+SCORE = "score"  # of a modality alone
 _MODEL = "model."  # names of the encoders' weights begin so
 _SEED_OF_VIEWS = 2**33  # added to a batch's seed; augmentations have 2**32
 
@@ -59,6 +60,7 @@ class Learner(nn.Module):
         self.model = model
         self.objective = objective
         self.teacher: MultimodalEncoder | None = None
+        self.keeps_parts = False
 
     def forward(
         self,
@@ -70,7 +72,8 @@ class Learner(nn.Module):
     ) -> dict[str, Float[Tensor, ""]]:
         """Compute the loss of a batch over all processes, in float32 at least.
 
-        Returns the total as `loss`, and each of its terms, without gradient, as `loss/` and a name.
+        Returns the total as `loss`, and each of its terms as `loss/` and a name, without gradient
+        unless `keeps_parts`. The scores of single modalities follow as `score/` and a name.
 
         Args:
             batch: the fields of a `Batch`; Fabric converts tensors in a mapping, not in a frozen
@@ -101,7 +104,12 @@ class Learner(nn.Module):
             )
             loss = self.objective.training_loss(inputs, group=group, generator=generator)
             loss = self._with_terms_of_filling(loss, encoded[0].embeddings, group)
-        return {TOTAL: loss.total, **{f"{TOTAL}/{name}": v for name, v in loss.terms.items()}}
+        terms = loss.parts if self.keeps_parts else loss.terms
+        return {
+            TOTAL: loss.total,
+            **{f"{TOTAL}/{name}": value for name, value in terms.items()},
+            **{f"{SCORE}/{name}": value for name, value in loss.scores.items()},
+        }
 
     def _with_terms_of_filling(self, loss: Loss, share: Embeddings, group: Group) -> Loss:
         """Add the losses of what replaces missing modalities, over the whole batch."""
@@ -114,8 +122,14 @@ class Learner(nn.Module):
         if not terms:
             return loss
         total = loss.total + sum(terms.values())
-        own = loss.terms or {"objective": loss.total.detach()}
-        return Loss(total, {**own, **{f"missing_{k}": v.detach() for k, v in terms.items()}})
+        added = {f"missing_{name}": value for name, value in terms.items()}
+        whole = {"objective": loss.total}
+        return replace(
+            loss,
+            total=total,
+            parts={**(loss.parts or whole), **added},
+            terms={k: v.detach() for k, v in {**(loss.terms or whole), **added}.items()},
+        )
 
     def _encode(self, view: View) -> Embeddings:
         """Embed a view, without keeping activations where it needs no gradient."""

@@ -22,6 +22,8 @@ from clinical_symile.models.augmentations import Augmentation
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.balance.base import Balance
+from clinical_symile.training.balance.step import apply_balance, build_balance
 from clinical_symile.training.checkpoint import resume
 from clinical_symile.training.cluster import cluster_environment
 from clinical_symile.training.feature_cache import reasons_to_encode, with_features
@@ -63,6 +65,7 @@ class Training:
         optimiser: the optimiser as Fabric runs it.
         augmentations: for some modalities, a change of their inputs.
         history: one entry per complete epoch.
+        balance: combines the gradients of a step; None for the gradient of the total.
         begun_anew: parts of the learner that the run of the task's `start` does not have; see
             `load_start`.
         encoding: what embedding a sample takes; None for steps that are only measured, and in
@@ -82,6 +85,7 @@ class Training:
     optimiser: Any
     augmentations: Mapping[str, Augmentation]
     history: list[dict[str, Any]]
+    balance: Balance | None = None
     begun_anew: tuple[str, ...] = ()
     encoding: EncodingCount | None = None
 
@@ -156,8 +160,8 @@ def set_up(
         dropout_rate: the share of available modalities that each epoch hides, unless the task says.
 
     Raises:
-        DefinitionError: see `build_learner`, `check_selection` and `fix_temperature`; or the state
-            of the objective does not fit the batches.
+        DefinitionError: see `build_learner`, `check_selection` and `fix_temperature`; or the
+            balance or the state of the objective does not fit.
         DataError: see `check_selection`.
     """
     learner, augmentations = build_learner(task, view.store, seed=seed), build_augmentations(task)
@@ -177,6 +181,7 @@ def set_up(
     if task.compile:
         for encoder in learner.model.encoders.values():
             encoder.compile(backend=_COMPILER)
+    balance = build_balance(task, learner)
     fix_temperature(learner.objective, task)
     _begin_training(learner, task, view)
     wrapped = fabric.setup_module(learner)
@@ -199,6 +204,7 @@ def set_up(
         optimiser=fabric.setup_optimizers(adam),
         augmentations=augmentations,
         history=history,
+        balance=balance,
         begun_anew=tuple(anew),
         encoding=encoding,
     )
@@ -286,7 +292,10 @@ def train_step(
         side = training.side.of(batch.rows)
         progress = step / max(training.steps - 1, 1)
         set_temperature(training.learner.objective, task, progress)
-        losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
+        # With a balance, gradients are averaged over processes term by term, not by the strategy.
+        alone = training.balance is not None and fabric.world_size > 1
+        with fabric.no_backward_sync(training.wrapped, enabled=alone):
+            losses = training.wrapped(vars(batch), vars(side), generator, fabric, progress)
     except ValueError as error:
         where, kind, advised = f"task '{task.name}', epoch {epoch}", DataError, str(error)
         if task.batches == "one-site" and isinstance(error, FewSamplesError):
@@ -294,7 +303,10 @@ def train_step(
             kind = LeftOverError if fabric.world_size == 1 else DataError
         raise kind(f"{where}: {advised}", code="CS-R009") from error
     optimiser.zero_grad()
-    fabric.backward(losses[TOTAL])
+    if training.balance is None:
+        fabric.backward(losses[TOTAL])
+    else:
+        apply_balance(training.learner, training.balance, losses, generator, fabric, task)
     norm = fabric.clip_gradients(
         training.wrapped,
         optimiser,

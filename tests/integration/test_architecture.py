@@ -83,6 +83,7 @@ TESTED_BY = {
     "evaluation.own_model": "evaluation/predictors/test_user_model.py",
     "modalities.waveform_files": "modalities/test_ecg.py",
     "tracking.model_files": "training/test_served_model.py",
+    "training.balance": "training/balance/test_every_balance.py",
     "objectives.fusion": "objectives/fusion/test_every_fusion.py",
     "models.missing_modality": "models/missing_modality/test_every_method.py",
 }

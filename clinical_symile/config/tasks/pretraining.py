@@ -23,6 +23,7 @@ from clinical_symile.config.tasks.encoders import EncoderConfig, encoder_problem
 from clinical_symile.config.tasks.pairs import EXPECTED, PATTERN, is_pairs
 from clinical_symile.registry.families import (
     AUGMENTATIONS,
+    BALANCES,
     CLASSIFICATION_METRICS,
     FUSIONS,
     MISSING_MODALITY_METHODS,
@@ -157,6 +158,8 @@ class Pretraining(TaskTable):
         compile: True compiles the encoders with `torch.compile`, which takes a minute or two and
             may pay on a GPU.
         optimiser: settings of AdamW and its schedule.
+        balance: name and arguments of a rule that combines the gradients of the loss's terms, or
+            scales those of encoders; by default none.
         temperature_schedule: a schedule of the temperature; by default it is learned.
         selection: how the best epoch is selected.
         recipe: `basic`, or `strong`: its fields replace those of the task, as `show task` prints
@@ -190,6 +193,7 @@ class Pretraining(TaskTable):
     precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
     compile: bool = False
     optimiser: Optimiser
+    balance: ComponentConfig | None = None
     temperature_schedule: TemperatureSchedule | None = None
     selection: Selection
     recipe: Literal["basic", "strong"] = "basic"
@@ -215,6 +219,8 @@ class Pretraining(TaskTable):
             problems += argument_problems(change, AUGMENTATIONS, where=f"augment.{name}")
         problems += argument_problems(self.objective, OBJECTIVES, where="objective")
         problems += self._fusion_problems()
+        if self.balance is not None:
+            problems += argument_problems(self.balance, BALANCES, where="balance")
         problems += pattern_problems([self.missingness], self.modalities)
         problems += unknown_objects([self.selection.metric], SELECTION_METRICS)
         labels = self.side.labels if self.side is not None else ()

@@ -28,7 +28,7 @@ from clinical_symile.registry.run_names import is_reserved_name
 Task = Pretraining | Retrieval | Classification
 # Fields with the values that leave a digest as it was before they existed.
 _LATER_FIELDS = {
-    **dict.fromkeys(("modality_dropout", "side", "start", "temperature_schedule")),
+    **dict.fromkeys(("balance", "modality_dropout", "side", "start", "temperature_schedule")),
     "batches": "shuffled",
     "recipe": "basic",
 }

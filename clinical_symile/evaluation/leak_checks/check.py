@@ -37,6 +37,7 @@ from clinical_symile.registry.base import load_object
 from clinical_symile.registry.families import (
     ADAPTERS,
     AUGMENTATIONS,
+    BALANCES,
     BASELINES,
     ENCODERS,
     FUSIONS,
@@ -85,6 +86,11 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
         BASELINES,
         "predictions, as for a probe, and those of later requests; `late-fusion` learns from all "
         "measurements of training samples, so only predicted samples are checked",
+    ),
+    "balance": (
+        BALANCES,
+        "nothing of its own: it reads gradients and scores of a step, which the checks of "
+        "objectives and encoders cover",
     ),
     "modality": (
         MODALITIES,

@@ -1,0 +1,1 @@
+"""Balances: combine the gradients of a step so that no modality is learned alone."""
