@@ -46,6 +46,7 @@ def train(
     overrides: Settings = (),
     accelerator: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     deterministic: bool = False,
     catalog: Paths = (),
     on_epoch: Callable[[Run], object] | None = None,
@@ -62,6 +63,8 @@ def train(
         overrides: fields of the task to change, such as `{"epochs": 2, "encoders.ecg.width": 4}`.
         accelerator: `auto`, `cpu` or `cuda`.
         devices: number of GPUs.
+        nodes: how many machines, each with so many GPUs; `torchrun` or `srun` starts the program
+            on each of them.
         deterministic: use algorithms that give the same bits every time, also on CUDA; the run's
             record says what a step then costs.
         catalog: folders with definitions of your own.
@@ -105,6 +108,7 @@ def train(
             seed=seed,
             accelerator=accelerator,
             devices=devices,
+            nodes=nodes,
             deterministic=deterministic,
             on_epoch=on_epoch or (lambda run: None),
             progress=update,

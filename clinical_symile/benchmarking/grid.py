@@ -204,6 +204,7 @@ class _Grid:
             seed=seed,
             accelerator=spec.accelerator,
             devices=spec.devices,
+            nodes=spec.nodes,
             deterministic=spec.deterministic,
             threads=self._options.threads_per_job,
             sync=sync,

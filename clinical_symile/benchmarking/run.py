@@ -69,9 +69,10 @@ def complete_benchmark(
     """
     started = time.perf_counter()
     launch = LaunchOptions() if launch is None else launch
-    launcher = None if launch.is_in_process else open_launcher(launch)
-    threads = None if launcher is None else launch.threads_per_job
+    is_here = launch.is_in_process and spec.nodes == 1
+    launcher = None if is_here else open_launcher(launch, nodes=spec.nodes)
     closed = nullcontext() if launcher is None else closing(launcher)
+    threads = None if launcher is None else launch.threads_per_job
     with closed, lock_folder(out), limited_threads(threads):
         plan = plan_benchmark(spec, catalog=catalog)
         store = prepare_cohort(
@@ -84,9 +85,8 @@ def complete_benchmark(
             bar=bar,
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
-        estimate = None
-        if notify is not None or launch.launcher != "local":
-            estimate = _estimate(plan, launch, store=store, out=out)
+        needed = notify is not None or launch.launcher != "local"
+        estimate = _estimate(plan, launch, store=store, out=out) if needed else None
         if notify is not None and estimate is not None:
             notify(str(estimate))
         if launcher is not None:
@@ -125,7 +125,7 @@ def _estimate(
     """Return what the trainings need; None if none is left, or their devices are not here."""
     spec = plan.spec
     is_elsewhere = launch.launcher != "local" and spec.accelerator == "cuda" and not visible_gpus()
-    if spec.devices > 1 or is_elsewhere:
+    if spec.devices * spec.nodes > 1 or is_elsewhere:
         return None
     return estimate_trainings(plan, store=store, out=out, at_once=launch.jobs or 1)
 
@@ -165,6 +165,7 @@ def train_and_evaluate(
                 seed=seed,
                 accelerator=plan.spec.accelerator,
                 devices=plan.spec.devices,
+                nodes=plan.spec.nodes,
                 deterministic=plan.spec.deterministic,
                 on_epoch=lambda run: sync_run(run, uri=uri, folder=out) if sync else None,
                 progress=progress,

@@ -45,7 +45,8 @@ class BenchmarkSpec:
         tune: True to train each setting of each pretraining task with the first seed, and to keep
             the best on the tuning split.
         accelerator: `cpu`, `cuda` or `auto`, as for `train`.
-        devices: number of devices, as for `train`.
+        devices: number of devices of each machine, as for `train`.
+        nodes: number of machines of one training, as for `train`; more than one by `slurm` alone.
         deterministic: True to train with deterministic algorithms alone, as for `train`.
     """
 
@@ -63,6 +64,7 @@ class BenchmarkSpec:
     tune: bool = False
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
     deterministic: bool = False
 
 

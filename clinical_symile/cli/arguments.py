@@ -91,7 +91,7 @@ def add_links(parser: argparse.ArgumentParser) -> None:
 
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
-    """Add `--accelerator`, `--devices` and `--deterministic`."""
+    """Add `--accelerator`, `--devices`, `--nodes` and `--deterministic`."""
     parser.add_argument(
         "--accelerator",
         choices=("auto", "cpu", "cuda"),
@@ -104,6 +104,13 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
         type=positive_number,
         default=1,
         help="number of GPUs (default: 1)",
+    )
+    parser.add_argument(
+        "--nodes",
+        metavar="N",
+        type=positive_number,
+        default=1,
+        help="number of machines that share one training, each with so many GPUs (default: 1)",
     )
     parser.add_argument(
         "--deterministic",

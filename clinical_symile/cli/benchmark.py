@@ -99,6 +99,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
         tune=options.tune,
         accelerator=options.accelerator,
         devices=options.devices,
+        nodes=options.nodes,
         deterministic=options.deterministic,
     )
     made = cs.benchmark(

@@ -57,6 +57,7 @@ def run_train(options: argparse.Namespace) -> int:
         overrides=options.set,
         accelerator=options.accelerator,
         devices=options.devices,
+        nodes=options.nodes,
         deterministic=options.deterministic,
         catalog=options.catalog,
         on_epoch=sync_mlflow,

@@ -1,21 +1,27 @@
 """The places of processes of one training, which `torchrun`, `srun` or Fabric has started."""
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import ClinicalSymileError
 from clinical_symile.tracking.lock_holder import is_further_process
+from clinical_symile.tracking.run import Run
 from clinical_symile.training.cluster import (
     PROCESS_VARIABLES,
     cluster_environment,
     join_processes,
 )
 from clinical_symile.training.steps import launch
-from tests.helpers.synthetic import tiny
+from tests.helpers.synthetic import TINY, tiny
 
+ROOT = Path(__file__).resolve().parents[2]
 TASK_OF_SRUN = {
     "SLURM_NTASKS": "8",
     "SLURM_PROCID": "5",
@@ -81,3 +87,38 @@ def test_a_machine_with_slurm_trains_without_a_warning(
     srun.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert launch(tiny(catalog, "pretraining/clip"), "cpu", devices=1).world_size == 1
+
+
+def _command(store: CohortStore, out: Path, *devices: str) -> list[str]:
+    settings = [word for setting in (*TINY, "epochs=2") for word in ("--set", setting)]
+    what = ["clinical_symile", "train", "pretraining/symile", "--store", str(store.path)]
+    return [*what, "--out", str(out), "--accelerator", "cpu", *devices, *settings]
+
+
+@pytest.mark.slow
+def test_two_machines_by_torchrun_learn_what_two_processes_of_one_do(
+    synthetic_store: CohortStore, tmp_path: Path
+):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    alone = _command(synthetic_store, tmp_path / "one", "--devices", "2")
+    subprocess.run([sys.executable, "-m", *alone], check=True, env=environment)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = _command(synthetic_store, tmp_path / "two", "--devices", "1", "--nodes", "2")
+    started = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2"),
+                *("--nproc-per-node=1", f"--node-rank={node}", "--master-addr=127.0.0.1"),
+                *(f"--master-port={port}", "-m", *both),
+            ],
+            env=environment,
+        )
+        for node in (0, 1)
+    ]
+    assert [one.wait(timeout=300) for one in started] == [0, 0]
+    one, two = Run(tmp_path / "one" / "symile-0"), Run(tmp_path / "two" / "symile-0")
+    assert two.is_finished
+    assert two.weights.read_bytes() == one.weights.read_bytes()
+    assert two.metadata["costs"]["devices"] == 2

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from clinical_symile.benchmarking.launchers.job import Job
+from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.base import load_object
 from clinical_symile.training.processors import available_processors
 
@@ -13,6 +14,9 @@ LAUNCHERS: Mapping[str, str] = {
     "ray": "clinical_symile.benchmarking.launchers.ray:RayLauncher",
     "slurm": "clinical_symile.benchmarking.launchers.slurm:SlurmLauncher",
 }
+
+SEVERAL_MACHINES = "slurm"
+"""The launcher that starts one training on several machines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +85,25 @@ class Launcher(Protocol):
         ...
 
 
-def open_launcher(options: LaunchOptions) -> Launcher:
+def open_launcher(options: LaunchOptions, *, nodes: int = 1) -> Launcher:
     """Return the launcher that options name, before anything is prepared or trained.
+
+    Args:
+        options: name the launcher.
+        nodes: number of machines of one training.
 
     Raises:
         ClinicalSymileError: its engine is not installed or cannot be reached.
-        DefinitionError: an option of the engine is wrong.
+        DefinitionError: an option of the engine is wrong, or it starts no training on several
+            machines.
     """
+    if nodes > 1 and options.launcher != SEVERAL_MACHINES:
+        raise DefinitionError(
+            f"--nodes {nodes}: the launcher '{options.launcher}' starts a training on one machine; "
+            f"expected --launcher {SEVERAL_MACHINES}. Choose it, or start `clinical-symile train` "
+            "by torchrun.",
+            code="CS-F028",
+        )
     path = LAUNCHERS[options.launcher]
     return load_object(path, what=f"--launcher {options.launcher}")(options)
 

@@ -23,9 +23,10 @@ JobKind = Literal["run", "setting", "baseline", "pair-sums", "oracle"]
 
 _JOB, _OUTCOME, _LOG = "job.json", "outcome.json", "log.txt"
 _AGAIN = "Run the benchmark again: it writes the file anew."
+_INTEGERS = ("seed", "devices", "nodes", "threads")
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("version", "kind", "name", "out", "store", "folder", "accelerator"), str),
-    **dict.fromkeys(("seed", "devices", "threads"), int),
+    **dict.fromkeys(_INTEGERS, int),
     **dict.fromkeys(("deterministic", "sync"), bool),
     **dict.fromkeys(("pretraining", "tasks"), list[dict[str, Any]]),
     "baseline": str | None,
@@ -51,6 +52,7 @@ class Job:
         seed: seed of training.
         accelerator: as for `train`.
         devices: as for `train`.
+        nodes: as for `train`.
         deterministic: as for `train`.
         threads: number of processor threads.
         sync: True to copy the run to MLflow after each epoch.
@@ -68,6 +70,7 @@ class Job:
     seed: int = 0
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
     deterministic: bool = False
     threads: int = 1
     sync: bool = False
@@ -119,6 +122,7 @@ class Job:
             "seed": self.seed,
             "accelerator": self.accelerator,
             "devices": self.devices,
+            "nodes": self.nodes,
             "deterministic": self.deterministic,
             "threads": self.threads,
             "sync": self.sync,
@@ -199,10 +203,7 @@ def read_job(path: Path) -> tuple[Job, Path]:
         store=Path(about["store"]),
         pretraining=tuple(task for task in pretraining if isinstance(task, Pretraining)),
         tasks=tuple(task for task in tasks if not isinstance(task, Pretraining)),
-        **{
-            key: about[key]
-            for key in ("seed", "accelerator", "devices", "deterministic", "threads", "sync")
-        },
+        **{key: about[key] for key in (*_INTEGERS, "accelerator", "deterministic", "sync")},
         baseline=about.get("baseline"),
     )
     return job, Path(about["folder"])

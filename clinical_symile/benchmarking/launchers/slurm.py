@@ -121,7 +121,8 @@ class SlurmLauncher:
             "name": job.name.replace("/", "-"),
             "timeout_min": _LONGEST_MIN if job.time_s is None else 1 + int(job.time_s // 60),
             "cpus_per_task": job.threads,
-            "nodes": 1,
+            "nodes": job.nodes,
+            **({"tasks_per_node": job.devices} if job.nodes > 1 else {}),
             **({"gpus_per_node": gpus} if gpus else {}),
         }
         if (memory := requested_memory_bytes(job)) is not None:

@@ -77,6 +77,7 @@ def _train(job: Job, run: Run, store: CohortStore) -> None:
         seed=job.seed,
         accelerator=job.accelerator,
         devices=job.devices,
+        nodes=job.nodes,
         deterministic=job.deterministic,
         on_epoch=lambda run: _sync(run, job.out) if job.sync else None,
     )

@@ -3,8 +3,9 @@ import importlib
 import pytest
 
 from clinical_symile.benchmarking.launchers import base
-from clinical_symile.benchmarking.launchers.base import LAUNCHERS, LaunchOptions
+from clinical_symile.benchmarking.launchers.base import LAUNCHERS, LaunchOptions, open_launcher
 from clinical_symile.cli import arguments
+from clinical_symile.errors import DefinitionError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,8 @@ def test_the_command_line_offers_every_launcher():
         assert {"start", "ended", "close"} <= set(
             dir(getattr(importlib.import_module(module), name))
         )
+
+
+def test_a_training_on_several_machines_is_for_slurm_alone():
+    with pytest.raises(DefinitionError, match="'ray' starts a training on one machine"):
+        open_launcher(LaunchOptions(launcher="ray"), nodes=2)

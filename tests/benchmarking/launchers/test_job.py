@@ -34,6 +34,7 @@ def test_every_task_of_the_catalog_passes_through_a_file_unchanged(
         seed=3,
         accelerator="cpu",
         devices=2,
+        nodes=3,
         deterministic=True,
         threads=4,
         sync=True,

@@ -117,6 +117,7 @@ def test_slurm_is_asked_for_what_was_estimated(tmp_path: Path, monkeypatch: pyte
         job_named("clip-0", tmp_path),
         threads=4,
         devices=2,
+        nodes=3,
         accelerator="cuda",
         time_s=3600.0,
         memory_bytes=2 * 2**30,
@@ -128,6 +129,8 @@ def test_slurm_is_asked_for_what_was_estimated(tmp_path: Path, monkeypatch: pyte
     for line in (
         "--cpus-per-task=4",
         "--gpus-per-node=2",
+        "--nodes=3",
+        "--ntasks-per-node=2",
         "--time=61",
         "--mem=4GB",
         "--partition=gpu",
