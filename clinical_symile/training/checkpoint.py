@@ -116,6 +116,19 @@ def _load_state(file: Path, learner: nn.Module, optimiser: torch.optim.Optimizer
     learner.load_state_dict(weights, strict=False)  # the teacher is not among them
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    _lay_out_moments(optimiser)
+
+
+def _lay_out_moments(optimiser: torch.optim.Optimizer) -> None:
+    """Give the moments of each parameter its order in memory, which a file does not keep.
+
+    Fused AdamW reads both in the order of memory: with channels last in the parameter alone, it
+    would take the moments of other weights.
+    """
+    for parameter, state in optimiser.state.items():
+        for key, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _weights(learner: nn.Module) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ from clinical_symile.training.flops import EncodingCount, count_encoding, warn_a
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.model_selection import check_selection
 from clinical_symile.training.optim import learning_rate, parameter_groups
+from clinical_symile.training.precision import Precision, chosen_precision, favors_speed
 from clinical_symile.training.start import load_start, start_record
 from clinical_symile.training.temperature import fix_temperature, set_temperature
 
@@ -116,11 +117,11 @@ def training_order(task: Pretraining, view: TrainingView, *, processes: int) -> 
     )
 
 
-def launch(task: Pretraining, accelerator: str, devices: int, nodes: int = 1) -> Fabric:
+def launch(precision: Precision, accelerator: str, devices: int, nodes: int = 1) -> Fabric:
     """Start the processes that train, or find those that were started.
 
     Args:
-        task: the pretraining task, for its precision.
+        precision: as Lightning Fabric names it, see `chosen_precision`.
         accelerator: `cpu`, `cuda` or `auto`.
         devices: the number of devices of each machine.
         nodes: the number of machines.
@@ -130,7 +131,7 @@ def launch(task: Pretraining, accelerator: str, devices: int, nodes: int = 1) ->
         accelerator=accelerator,
         devices=devices,
         num_nodes=nodes,
-        precision=task.precision,
+        precision=precision,
         strategy="auto" if is_alone else DDPStrategy(find_unused_parameters=True),
         plugins=[LightningEnvironment() if is_alone else cluster_environment()],
     )
@@ -175,8 +176,8 @@ def set_up(
         warn_about_flops(learner, encoding, task)
     readable = _with_features(learner, view.store, task, fabric)
     loader = open_loader(readable, task.modalities, device=fabric.device)
-    on_gpu = fabric.device.type == "cuda"
-    if on_gpu:
+    is_fast = favors_speed(task, fabric.device)
+    if is_fast:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if task.compile:
         for encoder in learner.model.encoders.values():
@@ -188,7 +189,7 @@ def set_up(
     learner.start_teacher()
     # Only now: the optimiser needs the weights on their device and in their precision.
     groups = parameter_groups(learner, task.optimiser)
-    adam = torch.optim.AdamW(groups, lr=0.0, fused=on_gpu)
+    adam = torch.optim.AdamW(groups, lr=0.0, fused=is_fast)
     history = [] if run is None else resume(run, learner, adam)
     return Training(
         task=task,
@@ -235,7 +236,7 @@ def set_up_alone(task: Pretraining, store: CohortStore, *, seed: int, accelerato
     method = missing_modality_method(task.missing_modality)
     view = build_training_view(task, store, seed=seed, min_modalities=method.min_modalities)
     order = training_order(task, view, processes=1)
-    fabric = launch(task, accelerator, devices=1)
+    fabric = launch(chosen_precision(task, {}, accelerator=accelerator), accelerator, devices=1)
     return set_up(task, view, order, None, fabric, seed=seed, dropout_rate=method.dropout_rate)
 
 

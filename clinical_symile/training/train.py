@@ -31,6 +31,7 @@ from clinical_symile.training.cluster import PROCESS_VARIABLES, join_processes
 from clinical_symile.training.costs import TrainingCosts, count_step_alone
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
+from clinical_symile.training.precision import AUTO, chosen_precision
 from clinical_symile.training.run_record import read_or_new_record
 from clinical_symile.training.start import start_record
 from clinical_symile.training.steps import (
@@ -72,8 +73,7 @@ def train(
         devices: the number of devices. Each holds a share of every batch, and the loss is that of
             the whole batch; batch normalisation uses the statistics of each share. Other processes
             run the program from its start and end after training: only the first one continues.
-        nodes: the number of machines, each with so many devices. `torchrun` or `srun` starts the
-            program on each of them.
+        nodes: the number of machines; `torchrun` or `srun` starts the program on each of them.
         deterministic: True to use deterministic algorithms alone, also on CUDA; see
             `deterministic_algorithms`. The record says how much longer a step takes
             (`deterministic_cost`), measured before the first step on one device.
@@ -104,12 +104,14 @@ def train(
         if deterministic and processes == 1 and not run.history:
             cost = deterministic_cost(task, store=store, seed=seed, accelerator=accelerator)
             record |= {} if cost is None else {"deterministic_cost": cost}
+        precision = chosen_precision(task, record, accelerator=accelerator)
+        record |= {"precision": precision} if task.precision == AUTO else {}
         record |= {"pairing": format_parts(view.pairing)} if view.pairing else {}
         with deterministic_algorithms(deterministic):
             flops = None
             if task.compile and processes == 1 and not run.history:
                 flops = count_step_alone(task, store, seed=seed, accelerator=accelerator)
-            fabric = launch(task, accelerator, devices, nodes)
+            fabric = launch(precision, accelerator, devices, nodes)
             costs = TrainingCosts(
                 fabric,
                 record.get(COSTS, {}),

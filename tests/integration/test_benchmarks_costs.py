@@ -91,11 +91,12 @@ def test_a_step_of_the_papers_towers_is_timed_both_ways(
     monkeypatch.setattr(sys, "argv", command)
     throughput.main()
     found = rows(tmp_path / "throughput.md")
-    assert [row[0] for row in found] == ["ours", "plain"]
+    assert [row[0] for row in found] == ["ours", "ours, float32", "plain"]
     assert all(float(cell) > 0 for row in found for cell in row[1:])
     text = (tmp_path / "throughput.md").read_text(encoding="utf-8")
-    assert re.search(r"A step of 4 samples: ResNet-50 at 32 px, ResNet-18 over 12 x 64", text)
+    assert re.search(r"ResNet-50 at 32 px, ResNet-18 over 12 x 64", text)
     assert re.search(r"Ours is \d+\.\d+ times as fast", text)
+    assert re.search(r"Ours, float32 is \d+\.\d+ times as fast", text)
 
 
 @pytest.mark.slow

@@ -154,7 +154,8 @@ class Pretraining(TaskTable):
         batch_statistics: batch normalisation takes its mean and variance over the `batch`, or
             over each of the `parts` that `encode_at_a_time` makes of it, an approximation.
         epochs: passes over the train split.
-        precision: as Lightning Fabric names it.
+        precision: as Lightning Fabric names it; or `auto`, the fastest that the device has
+            instructions for, which the run's record names and a resumed training keeps.
         compile: True compiles the encoders with `torch.compile`, which takes a minute or two and
             may pay on a GPU.
         optimiser: settings of AdamW and its schedule.
@@ -190,7 +191,7 @@ class Pretraining(TaskTable):
     encode_at_a_time: Annotated[int, Field(ge=2)] | None = None
     batch_statistics: Literal["batch", "parts"] = "batch"
     epochs: Count
-    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "64-true", "auto"] = "32-true"
     compile: bool = False
     optimiser: Optimiser
     balance: ComponentConfig | None = None

@@ -186,7 +186,7 @@ def training_facts(method: Method) -> list[tuple[str, str]]:
         ("epochs", str(known.get("epochs", NOT_RECORDED))),
         ("batch", f"{known.get('batch_size', NOT_RECORDED)} samples, {batches}"),
         ("optimizer", _arguments(known.get("optimiser", {})) or NOT_RECORDED),
-        ("precision", str(known.get("precision", NOT_RECORDED))),
+        ("precision", str(record.get("precision", known.get("precision", NOT_RECORDED)))),
         ("augmentation", augment or "none"),
         ("selected", chosen or NOT_RECORDED),
         ("recipe", str(known.get("recipe", NOT_RECORDED))),
