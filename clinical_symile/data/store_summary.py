@@ -29,7 +29,7 @@ def store_summary(store: CohortStore) -> dict[str, Any]:
         "cohort": store.cohort,
         "store_digest": store.digest,
         "synthetic": is_synthetic(store.manifest),
-        "tuning_step": value_step(store.manifest["counts"]["tuning"]["samples"]),
+        "tuning_step": value_step(_tuning_samples(store)),
         "schema": [
             line
             for name, modality in about.items()
@@ -37,6 +37,11 @@ def store_summary(store: CohortStore) -> dict[str, Any]:
         ],
         "profile": _profile(store),
     }
+
+
+def _tuning_samples(store: CohortStore) -> int:
+    """Return the samples of the tuning split; 0 for a store without one."""
+    return store.manifest["counts"].get("tuning", {}).get("samples", 0)
 
 
 def write_summary(folder: Path, store: CohortStore) -> None:

@@ -274,7 +274,7 @@ def _words_of_split(manifest: Mapping[str, Any], split: str) -> Callable[[int], 
     labels = [of[split] for of in manifest["outcomes"].values()]
     counts = {one["positive"] for one in labels if not 0 < one["negative"] < SMALLEST_COUNT}
     counts |= {one["positive"] + one["negative"] for one in labels}
-    counts |= {manifest["counts"][split]["samples"]}
+    counts |= {manifest["counts"].get(split, {}).get("samples", 0)}
 
     def words(n: int) -> str:
         is_close = any(0 < abs(n - other) < SMALLEST_COUNT for other in counts)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from clinical_symile.data.store import CohortStore
@@ -41,6 +42,14 @@ def test_the_profile_withholds_counts_below_ten(
             # Neither a small count nor a small remainder is shown.
             if number < 10 or 0 < one["samples"] - number < 10:
                 assert profile[f"{split} with {name}"] != str(number)
+
+
+def test_a_store_without_a_tuning_split_has_the_coarsest_step(synthetic_store: CohortStore):
+    assert store_summary(synthetic_store)["synthetic"] is True
+    counts = {name: one for name, one in synthetic_store.manifest["counts"].items()}
+    del counts["tuning"]
+    store = replace(synthetic_store, manifest={**synthetic_store.manifest, "counts": counts})
+    assert store_summary(store)["tuning_step"] == 0.1
 
 
 def test_a_run_folder_gets_the_summary_once(hospital_store: CohortStore, tmp_path: Path):
