@@ -66,7 +66,8 @@ def benchmark(
         jobs: how many runs are trained at once, each in a process of its own; without it, one after
             another in this process, or as many as the cluster takes.
         threads: processor threads of each run, on which last digits depend; without it, the
-            processors of this machine are shared among the runs that are trained at once.
+            processors of this machine are shared among the runs that are trained at once. Other
+            launchers need it.
         retries: how often a run is started again whose process was killed.
         engine: what to ask a cluster for, such as `{"partition": "gpu"}`.
 

@@ -137,7 +137,8 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         "--threads",
         metavar="N",
         type=positive_number,
-        help="processor threads of each run (default: the processors divided by --jobs)",
+        help="processor threads of each run; a cluster needs it (default: the processors divided "
+        "by --jobs)",
     )
     parser.add_argument(
         "--retries",

@@ -28,7 +28,7 @@ class LaunchOptions:
         jobs: how many runs are trained at once; None for one on this machine, and for as many as
             an engine takes elsewhere.
         threads: processor threads of each run. None shares the processors of this machine among
-            the runs that are trained at once.
+            the runs that are trained at once; launchers for other machines need a number.
         retries: how often a run is started again whose process was killed.
         engine: options of the engine, such as the partition of a cluster.
     """
@@ -94,9 +94,16 @@ def open_launcher(options: LaunchOptions, *, nodes: int = 1) -> Launcher:
 
     Raises:
         ClinicalSymileError: its engine is not installed or cannot be reached.
-        DefinitionError: an option of the engine is wrong, or it starts no training on several
-            machines.
+        DefinitionError: an option of the engine is wrong, it starts no training on several
+            machines, or the threads of a run elsewhere are not known.
     """
+    if options.launcher != "local" and options.threads is None:
+        raise DefinitionError(
+            f"--launcher {options.launcher}: the number of threads of each run is missing; "
+            "expected one, because the processors of this machine say nothing of others, and last "
+            "digits depend on it. Give it with --threads.",
+            code="CS-F029",
+        )
     if nodes > 1 and options.launcher != SEVERAL_MACHINES:
         raise DefinitionError(
             f"--nodes {nodes}: the launcher '{options.launcher}' starts a training on one machine; "

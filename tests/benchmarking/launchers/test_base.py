@@ -44,4 +44,9 @@ def test_the_command_line_offers_every_launcher():
 
 def test_a_training_on_several_machines_is_for_slurm_alone():
     with pytest.raises(DefinitionError, match="'ray' starts a training on one machine"):
-        open_launcher(LaunchOptions(launcher="ray"), nodes=2)
+        open_launcher(LaunchOptions(launcher="ray", threads=1), nodes=2)
+
+
+def test_threads_of_runs_elsewhere_are_no_guess():
+    with pytest.raises(DefinitionError, match=r"number of threads of each run is missing.*F029"):
+        open_launcher(LaunchOptions(launcher="slurm"))
