@@ -3,14 +3,21 @@
 The files are tiny and made here.
 """
 
+import shlex
+import sys
+import tomllib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from clinical_symile.cli.main import main
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, read_task
@@ -19,9 +26,15 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.hashing import file_sha256
+from clinical_symile.registry.base import resolve
+from clinical_symile.registry.extras import MissingExtraError
+from clinical_symile.registry.families import ENCODERS
 from clinical_symile.reporting.cards.card_caveats import caveat_sentences
 from clinical_symile.reporting.cards.model_facts import Method, weight_facts
+from clinical_symile.tracking.offline import OFFLINE_VARIABLES
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.learner import load_learner
+from clinical_symile.training.served_model import write_served_model
 from clinical_symile.training.train import train
 from tests.helpers.report_data import made_data
 from tests.helpers.synthetic import tiny
@@ -31,6 +44,7 @@ from tests.helpers.tiny_encoders import (
     timm_arguments,
     transformers_arguments,
 )
+from tests.integration.test_readme import ROOT, commands
 
 MAKERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "timm": lambda folder: {**timm_arguments(folder), "size_px": 32},
@@ -170,3 +184,64 @@ def test_weights_of_another_run_begin_a_training(
     assert kept
     for key in kept:
         assert torch.equal(before[key], after[key.replace(".ecg.", ".ecg.encoder.")]), key
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_example_find_features_that_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for name, value in OFFLINE_VARIABLES.items():
+        monkeypatch.setenv(name, value)  # so that they are as before when the test ends
+    made, *others = commands("examples/pretrained_encoder/README.md")
+    with torch.random.fork_rng(devices=[]):
+        run_path(made.split()[1], init_globals={})["write_task"](tmp_path / made.split()[2])
+    kept = []
+    for command in others:
+        with pytest.raises(SystemExit) as ended:
+            main(shlex.split(command)[1:])
+        # 2: the audit warns of what it finds in so few subjects
+        assert ended.value.code in ((0, 2) if " audit " in command else (0,)), command
+        kept.append("were kept before" in capsys.readouterr().err)
+    assert kept == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("name", ["transformers", "onnx"])
+def test_a_model_that_is_logged_is_loaded_without_the_file(
+    name: str, catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+):
+    task = with_encoder(catalog, name, tmp_path, frozen=True)
+    run = train(task, store=synthetic_store, run=Run(tmp_path / "run"), seed=0)
+    made = write_served_model(run, tmp_path / "served")
+    loaded = import_module(made.loader)._load_pyfunc(str(made.folder))
+    inputs = {k: np.ones((2, *shape), dtype=np.float32) for k, shape in made.inputs.items()}
+    expected = load_learner(run, task, synthetic_store).model
+    rows = torch.from_numpy(inputs["cxr"])
+    with torch.inference_mode():
+        z = expected.norms["cxr"](expected.encoders["cxr"](rows)).numpy()
+    np.testing.assert_array_equal(loaded.predict(inputs)["cxr"], z)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("timm", "timm", "timm"),
+        ("xrayvision", "torchxrayvision", "xrv"),
+        ("transformers", "transformers", "transformers"),
+        ("onnx", "onnxruntime", "onnx"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    name: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = extras["optional-dependencies"]
+    lines = [f"{one}; extra == '{key}'" for key, all_of in extras.items() for one in all_of]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: lines)
+    module = ENCODERS[name].partition(":")[0]
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"clinical-symile\[{extra}\]"):
+        resolve(name, ENCODERS)
+    assert any(one.startswith(package) for one in extras["test"])

@@ -57,6 +57,7 @@ PRACTICAL = {
     "examples/embeddings/README.md",
     "examples/mini_hospital/README.md",
     "examples/plugin/README.md",
+    "examples/pretrained_encoder/README.md",
     "reports/README.md",
 }
 # What is typed besides our own command.
