@@ -44,6 +44,8 @@ class Supervised(Objective):
     Args:
         fusion: the name and the arguments of the fusion, a table; None for the mean.
         unimodal_weight: the weight of the modalities' own heads; 0 for none.
+        agreement: the weight of the divergence of each modality's own prediction from the fused
+            one, which gets no gradient from it; 0 for none. The balance `balgrad` uses it.
 
     Raises:
         ValueError: an argument is out of range, the fusion does not accept its arguments, or no
@@ -65,10 +67,16 @@ class Supervised(Objective):
         *,
         fusion: Mapping[str, Any] | None = None,
         unimodal_weight: float = 1.0,
+        agreement: float = 0.0,
     ):
         super().__init__(temperature=None)
-        refuse(at_least(0, unimodal_weight=unimodal_weight))
-        self.unimodal_weight = unimodal_weight
+        refuse(at_least(0, unimodal_weight=unimodal_weight, agreement=agreement))
+        if agreement and not unimodal_weight:
+            raise ValueError(
+                f"agreement is {agreement} and unimodal_weight 0; expected heads of single "
+                "modalities that can agree. Raise unimodal_weight, or set agreement to 0."
+            )
+        self.unimodal_weight, self.agreement = unimodal_weight, agreement
         self.fusion_arguments = dict(fusion or {"name": "mean"})
         if "name" not in self.fusion_arguments:
             raise ValueError("fusion has no 'name'; expected one of `list fusion`. Add it.")
@@ -121,7 +129,8 @@ class Supervised(Objective):
                 "Raise batch_size, or name labels that are known of more samples.",
             )
         vectors, has = self.input_scale * z[taught], available[taught]
-        terms = {"fused": _log_loss(self.head(self.fusion(vectors, has)), labels[taught])}
+        fused = self.head(self.fusion(vectors, has))
+        terms = {"fused": _log_loss(fused, labels[taught])}
         for name, value in self.fusion.extra_losses(vectors, has).items():
             terms[f"fusion_{name}"] = value
         scores: dict[str, Tensor] = {}
@@ -133,6 +142,10 @@ class Supervised(Objective):
                     log_odds = self.unimodal_heads[name](self.input_scale * z[own, column])
                     loss = _log_loss(log_odds, labels[own])
                     terms[f"unimodal_{name}"] = self.unimodal_weight * loss
+                    if self.agreement:
+                        whole = two_classes(fused[own[taught]].detach())
+                        divergence = class_divergence(whole, two_classes(log_odds)).mean()
+                        terms[f"agreement_{name}"] = self.agreement * divergence
                     scores[name] = _true_class_probability(log_odds, labels[own])
         return replace(sum_of_terms(**terms), scores=scores)
 
@@ -160,6 +173,19 @@ class Supervised(Objective):
             "a supervised objective has no score of candidates: it compares no recordings. Take a "
             "contrastive objective for retrieval."
         )
+
+
+def two_classes(log_odds: Float[Tensor, "*row"]) -> Float[Tensor, "*row two"]:
+    """Return the logits of a negative and a positive class."""
+    return torch.stack([torch.zeros_like(log_odds), log_odds], dim=-1)
+
+
+def class_divergence(
+    left: Float[Tensor, "*row class"], right: Float[Tensor, "*row class"]
+) -> Float[Tensor, "*row"]:
+    """Compute the Kullback-Leibler divergence of the left logits' softmax from the right one's."""
+    difference = left.log_softmax(dim=-1) - right.log_softmax(dim=-1)
+    return (left.softmax(dim=-1) * difference).sum(dim=-1)
 
 
 def _log_loss(

@@ -144,6 +144,7 @@ FUSIONS = Family(
 BALANCES = Family(
     "balance",
     {
+        "balgrad": "clinical_symile.training.balance.balgrad:BalGrad",
         "mgda": "clinical_symile.training.balance.mgda:Mgda",
         "mlb": "clinical_symile.training.balance.mlb:MultiLossBalance",
         "ogm_ge": "clinical_symile.training.balance.ogm_ge:OgmGe",

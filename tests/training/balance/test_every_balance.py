@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
+from clinical_symile.objectives.outcome import class_divergence, two_classes
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import BALANCES
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.balance.balgrad import BalGrad, without_conflict
 from clinical_symile.training.balance.base import (
     Balance,
     StepGradients,
@@ -96,6 +98,43 @@ def test_the_noise_of_ogm_has_the_spread_of_the_gradient_and_falls_on_matrices_o
     assert noise.std().item() == pytest.approx(3, rel=0.03)
     assert found[1] is gradients[1]
     assert found[2] is matrix
+
+
+def test_balgrad_projects_the_task_where_it_conflicts_and_only_there():
+    conflict, other, owners = vector(1, 0), vector(-1, 1), ("cxr",)
+    (projected,) = without_conflict([conflict], [other], owners)
+    assert projected is not None
+    assert projected.tolist() == [0.5, 0.5]
+    orthogonal: list[Tensor | None] = [vector(1, 1)]
+    assert without_conflict(orthogonal, [other], owners) is orthogonal
+    head: list[Tensor | None] = [conflict]
+    assert without_conflict(head, [other], (None,)) is head
+    parts = without_conflict([vector(1), vector(0)], [vector(-1), vector(1)], ("cxr", "ecg"))
+    assert [float(part) for part in parts if part is not None] == [0.5, 0.5]  # as of one tensor
+
+
+def test_balgrad_weighs_agreement_by_the_modalities_own_losses():
+    terms: dict[str, list[Tensor | None]] = {
+        "fused": [vector(1, 0), vector(2)],
+        "agreement_cxr": [vector(0, 3), None],
+        "agreement_ecg": [vector(0, 5), None],
+    }
+    values = {"fused": 1.0, "unimodal_cxr": 0.3, "unimodal_ecg": 0.1}
+    step = StepGradients(("cxr", None), terms, values, {}, torch.Generator())
+    encoder, head = BalGrad().combine(step)
+    assert encoder is not None
+    assert encoder.tolist() == pytest.approx([1, 1.5 * 3 + 0.5 * 5])
+    assert head is not None
+    assert head.tolist() == [2]
+
+
+def test_the_divergence_of_classes_has_the_known_values():
+    logits, equal = vector(1, 0, -1), vector(0, 0, 0)
+    assert class_divergence(logits, equal).item() == pytest.approx(0.266216706828, abs=1e-11)
+    assert class_divergence(equal, logits).item() == pytest.approx(0.308993675776, abs=1e-11)
+    assert two_classes(vector(2)).softmax(dim=1)[0, 1].item() == pytest.approx(
+        1 / (1 + math.exp(-2))
+    )
 
 
 def test_mgda_has_the_known_shortest_average():
@@ -233,6 +272,8 @@ def test_each_balance_has_a_task_that_trains(
             "most is 0.5; expected a number of at least",
         ),
         (OUTCOME, ('balance={name="mlb", best=1}',), "unknown argument 'best'"),
+        (OUTCOME, ('balance={name="balgrad"}',), "the objective has agreement = 0"),
+        (OUTCOME, ("objective.agreement=1.0", "objective.unimodal_weight=0.0"), "heads of single"),
         (OUTCOME, ('balance={name="mlbb"}',), "unknown balance 'mlbb'; did you mean 'mlb'"),
     ],
 )
