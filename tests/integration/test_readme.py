@@ -65,6 +65,8 @@ OTHERS = (
     "pip install .",
     "pip install clinical-symile[completion]",
     "pip install examples/plugin",
+    "ray start --head --port 6379",
+    "ray start --address 10.0.0.1:6379",
 )
 # Definitions that a page's own package installs.
 INSTALLED = {"examples/plugin/README.md": ["--catalog", "examples/plugin/example_plugin"]}
@@ -90,11 +92,14 @@ def blocks(page: str, *languages: str) -> list[str]:
 
 
 def commands(page: str) -> list[str]:
-    """Return each command of a page, without the prompt and its comment; `$NAME` becomes 0."""
+    """Return each command of a page, without the prompt and its comment; `$NAME` becomes 0.
+
+    A backslash at the end of a line joins the next one to it.
+    """
     lines = [
         re.sub(r"\$\w+", "0", line.removeprefix("$ ").split("  #")[0].split("    #")[0].strip())
         for block in blocks(page, "", "console", "bash")
-        for line in block.splitlines()
+        for line in block.replace("\\\n", "").splitlines()
         if line.startswith(("$ ", "clinical-symile ", "make "))
     ]
     text = (ROOT / page).read_text(encoding="utf-8")
