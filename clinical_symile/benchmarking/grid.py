@@ -154,7 +154,8 @@ class _Grid:
                 sync_run(job.run, uri=tracking_uri(self._out), folder=self._out)
             return []
         task = next(one for one in self._plan.pretraining if self._target(one).name == job.run.name)
-        if not all(self._is_done(trial) for trial in self._trials(task)):
+        is_chosen = task.name in self._chosen  # two settings may end at the same moment
+        if is_chosen or not all(self._is_done(trial) for trial in self._trials(task)):
             return []
         return self._runs_in_best_setting(task.name)
 

@@ -9,7 +9,7 @@ import pytest
 from clinical_symile.benchmarking import grid
 from clinical_symile.benchmarking.estimate import TaskNeeds
 from clinical_symile.benchmarking.grid import run_grid
-from clinical_symile.benchmarking.launchers.base import LaunchOptions
+from clinical_symile.benchmarking.launchers.base import EndedJob, LaunchOptions
 from clinical_symile.benchmarking.launchers.job import Job, JobOutcome, read_job, write_outcome
 from clinical_symile.benchmarking.spec import BenchmarkPlan, BenchmarkSpec, plan_benchmark
 from clinical_symile.config.catalog import Catalog
@@ -62,8 +62,9 @@ def run(
         do: Callable[[Job], str | None] = finish,
         plan: BenchmarkPlan = plan,
         options: LaunchOptions = TWO,
+        most_jobs: int | None = 2,
     ) -> InProcessLauncher:
-        launcher = InProcessLauncher(do)
+        launcher = InProcessLauncher(do, most_jobs)
         run_grid(
             plan,
             [],
@@ -146,6 +147,20 @@ def test_all_seeds_follow_the_best_setting_of_the_first(
     best = task_digest(tuned.settings["pretraining/clip"][1])
     for name in ("clip-0", "clip-1"):
         assert Run(tmp_path / "runs" / name).metadata["task_digest"] == best
+
+
+def test_settings_that_end_at_the_same_moment_are_followed_once(
+    run: Start, tuned: BenchmarkPlan, monkeypatch: pytest.MonkeyPatch
+):
+    one_by_one = InProcessLauncher.ended
+
+    def ended(launcher: InProcessLauncher) -> list[EndedJob]:
+        return [one for _ in range(launcher.n_running) for one in one_by_one(launcher)]
+
+    monkeypatch.setattr(InProcessLauncher, "ended", ended)
+    started = run(plan=tuned, most_jobs=None).started
+    assert sorted(started) == sorted({*started})
+    assert {"clip-1", "settings/3/clip-0"} <= {*started}
 
 
 def test_a_task_waits_if_one_of_its_settings_failed(run: Start, tuned: BenchmarkPlan):

@@ -27,6 +27,11 @@ class InProcessLauncher:
         self.is_closed = False
         self._running: list[Job] = []
 
+    @property
+    def n_running(self) -> int:
+        """The number of jobs that were started and have not ended."""
+        return len(self._running)
+
     def start(self, job: Job) -> None:
         self.started.append(job.name)
         self._running.append(job)
