@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from clinical_symile.benchmarking.search_space import draw_settings_of_sweep
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import Cohort, read_cohort
 from clinical_symile.config.report_file import benchmark_requirements
@@ -44,6 +45,9 @@ class BenchmarkSpec:
             own. Runs of `strong` have it in their name.
         tune: True to train each setting of each pretraining task with the first seed, and to keep
             the best on the tuning split.
+        space: ranges of fields from which the settings to try are drawn, instead of those that the
+            tasks list; see `draw_settings_of_sweep`.
+        trials: the number of settings to draw for each task, beside the task as it is defined.
         accelerator: `cpu`, `cuda` or `auto`, as for `train`.
         devices: number of devices of each machine, as for `train`.
         nodes: number of machines of one training, as for `train`; more than one by `slurm` alone.
@@ -62,6 +66,8 @@ class BenchmarkSpec:
     overrides: tuple[str, ...] = ()
     recipes: tuple[str, ...] | None = None
     tune: bool = False
+    space: tuple[str, ...] = ()
+    trials: int = 0
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
@@ -191,7 +197,10 @@ def _settings_to_train(
     A task with another recipe than `basic` has a name of its own, so that its runs have one too.
     """
     overrides = spec.overrides if recipe is None else (*spec.overrides, f"recipe={recipe}")
-    if spec.tune:
+    if spec.space:
+        drawn = draw_settings_of_sweep(spec.space, trials=spec.trials)
+        tasks = setting_tasks(catalog, name, overrides, settings=drawn)
+    elif spec.tune:
         tasks = setting_tasks(catalog, name, overrides)
     else:
         tasks = (pretraining_task(catalog, name, overrides),)

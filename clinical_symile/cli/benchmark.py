@@ -97,6 +97,8 @@ def run_benchmark(options: argparse.Namespace) -> int:
         overrides=tuple(options.set),
         recipes=_chosen(options.recipe),
         tune=options.tune,
+        space=tuple(getattr(options, "space", ())),
+        trials=getattr(options, "trials", 0),
         accelerator=options.accelerator,
         devices=options.devices,
         nodes=options.nodes,

@@ -37,6 +37,7 @@ VERBS = {
     "compare": "test the differences between runs on the same samples",
     "sample-size": "compute how many subjects a wanted difference of two runs needs",
     "benchmark": "prepare, train, evaluate, compare and report; finished steps are kept",
+    "sweep": "try settings from ranges of fields, and run a benchmark with the best on tuning",
     "sync": "copy runs or a benchmark to MLflow again",
     "dashboard": "open the page of MLflow on the runs of a folder",
     "report": "render a report from a finished benchmark",

@@ -41,6 +41,25 @@ def test_an_override_is_applied_to_every_pretraining_task(catalog: Catalog):
     assert {task.epochs for task in plan.pretraining} == {7}
 
 
+def test_a_sweep_tries_drawn_settings_beside_the_task_as_it_is_defined(catalog: Catalog):
+    spec = BenchmarkSpec(
+        cohort="synthetic",
+        pretraining=("pretraining/clip",),
+        space=("objective.temperature=0.02..0.5 log", "dim=[8, 16]"),
+        trials=4,
+        overrides=("epochs=7",),
+    )
+    (tasks,) = plan_benchmark(spec, catalog=catalog).settings.values()
+    own, *drawn = tasks
+    assert own.objective.arguments["temperature"] == 0.07
+    assert [task.epochs for task in tasks] == [7] * 5
+    for task, setting in zip(drawn, own.settings, strict=True):
+        assert task.dim == setting["dim"]
+        assert task.objective.arguments["temperature"] == setting["objective.temperature"]
+    with pytest.raises(DefinitionError, match="setting 2"):
+        plan_benchmark(replace(spec, space=("dimm=8..16",)), catalog=catalog)
+
+
 @pytest.mark.parametrize("tune", [False, True])
 def test_recipes_are_trained_beside_each_other_under_names_of_their_own(
     catalog: Catalog, tune: bool

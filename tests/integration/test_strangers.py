@@ -218,6 +218,10 @@ def journey(
         (*own, "compare", runs / "clip-0", runs / "clip-1", "--store", store),
         ("sample-size", runs, "--difference", 0.05, "--margin", 0.05),
         (*own, "benchmark", "benchmark", "--cohort", "ours", *source, "--out", bench, *TASKS, *ONE),
+        (
+            *(*own, "sweep", "benchmark", "--cohort", "ours", *source, "--out", out / "sweep"),
+            *(*TASKS, *ONE, "--space", "dim=[8, 16]", "--trials", 1),
+        ),
         (*own, "report", "benchmark", "--out", bench),
         ("sync", runs, bench),
         *(("verify", folder) for folder in (store, runs / "clip-0", bench)),

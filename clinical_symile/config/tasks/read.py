@@ -73,18 +73,27 @@ def pretraining_task(catalog: Catalog, name: str, overrides: Sequence[str]) -> P
     return task
 
 
-def setting_tasks(catalog: Catalog, name: str, overrides: Sequence[str]) -> tuple[Pretraining, ...]:
+def setting_tasks(
+    catalog: Catalog,
+    name: str,
+    overrides: Sequence[str],
+    *,
+    settings: Sequence[Mapping[str, Any]] | None = None,
+) -> tuple[Pretraining, ...]:
     """Read a pretraining task in each of its settings, its own first; see `Pretraining.settings`.
 
     Args:
         catalog: the definitions.
         name: the task's name.
         overrides: as for `read_task`; they are applied before a setting.
+        settings: the other settings, instead of those that the task lists.
 
     Raises:
-        DefinitionError: as for `pretraining_task`.
+        DefinitionError: as for `pretraining_task`, or a setting changes no field of the task.
     """
     task = pretraining_task(catalog, name, overrides)
+    if settings is not None:
+        task = task.model_copy(update={"settings": tuple(dict(one) for one in settings)})
     table, where = _read_table(catalog, name, overrides), str(catalog.path("tasks", name))
     table = PRETRAINING_WORDS.update(_overridden(table, overrides), where=where)
     table["name"] = name

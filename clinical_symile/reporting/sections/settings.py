@@ -30,12 +30,14 @@ def draw_settings(
             ]
         )
     head = ["method", "setting", "metric", "on tuning samples", "best epoch", "chosen"]
+    epochs = sum(row.epochs for row in settings)
     seeds = dict.fromkeys(str(row.seed) for row in settings)
     return Content(
         heading="Which setting of each method was chosen?",
-        text="Each setting was trained once, with seed "
-        f"{', '.join(seeds)}, and the best on the tuning samples was kept. Held-out samples had no "
-        "part in this. A best epoch that is the last one says that training had not converged.",
+        text=f"The budget was {len(settings)} trainings with {epochs} epochs in all, and each is "
+        f"in the table. Each setting was trained once, with seed {', '.join(seeds)}, and the best "
+        "on the tuning samples was kept. Held-out samples had no part in this. A best epoch that "
+        "is the last one says that training had not converged.",
         panels=[ReportPanel("Settings that were tried", None, head, body)],
     )
 
