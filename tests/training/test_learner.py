@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.loader import load_batch
@@ -59,7 +60,7 @@ def test_a_view_without_gradient_keeps_no_activations(
         vars(batch),
         vars(SideInformation(batch.rows)),
         torch.Generator().manual_seed(0),
-        Fabric(accelerator="cpu", devices=1),
+        Fabric(accelerator="cpu", devices=1, plugins=[LightningEnvironment()]),
         0.0,
     )
     loss["loss"].backward()
