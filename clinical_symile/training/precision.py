@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from torch import Tensor, nn
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 
@@ -15,6 +16,7 @@ _PLAIN: Precision = "32-true"
 _MIXED: Precision = "bf16-mixed"
 # Words for instructions on bfloat16 numbers: of PyTorch, and of Linux for x86 and ARM.
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
+_NARROW_STRIDES = 2  # twice the width, in strides, that was seen to go wrong
 _LINUX_PROCESSOR = Path("/proc/cpuinfo")
 
 
@@ -47,6 +49,53 @@ def favors_speed(task: Pretraining, device: torch.device) -> bool:
     that other trainings keep the bits of earlier versions.
     """
     return device.type == "cuda" or task.precision == AUTO
+
+
+class _Conv1d(nn.Conv1d):
+    """A convolution that is computed in float32 where bfloat16 cannot be trusted."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve, without autocast if the input is narrow."""
+        if not _is_narrow(self, input):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float())
+
+
+class _Conv2d(nn.Conv2d):
+    """A convolution that is computed in float32 where bfloat16 cannot be trusted."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve, without autocast if the input is narrow."""
+        if not _is_narrow(self, input):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float())
+
+
+_TRUSTED = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d}
+
+
+def guard_narrow_convolutions(model: nn.Module) -> None:
+    """Compute strided convolutions over narrow inputs in float32, on a processor with bfloat16.
+
+    With the AMX instructions of PyTorch 2.14, a convolution whose stride and kernel are above 1
+    reads memory that is not its own, if its input is no wider than the stride: results and
+    gradients are any numbers. Such inputs are small, so that float32 costs nothing. Weights keep
+    their names and values.
+    """
+    for module in model.modules():
+        trusted = _TRUSTED.get(type(module))
+        if trusted is not None:
+            module.__class__ = trusted
+
+
+def _is_narrow(convolution: nn.Conv1d | nn.Conv2d, input: Tensor) -> bool:
+    """Return True for a strided convolution over an input of few columns under autocast."""
+    stride, kernel = convolution.stride[-1], convolution.kernel_size[-1]
+    if stride == 1 or kernel == 1 or input.shape[-1] > _NARROW_STRIDES * stride:
+        return False
+    return input.device.type == "cpu" and torch.is_autocast_enabled("cpu")
 
 
 def processor_has_bf16() -> bool:

@@ -31,7 +31,12 @@ from clinical_symile.training.flops import EncodingCount, count_encoding, warn_a
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
 from clinical_symile.training.model_selection import check_selection
 from clinical_symile.training.optim import learning_rate, parameter_groups
-from clinical_symile.training.precision import Precision, chosen_precision, favors_speed
+from clinical_symile.training.precision import (
+    Precision,
+    chosen_precision,
+    favors_speed,
+    guard_narrow_convolutions,
+)
 from clinical_symile.training.start import load_start, start_record
 from clinical_symile.training.temperature import fix_temperature, set_temperature
 
@@ -177,6 +182,8 @@ def set_up(
     readable = _with_features(learner, view.store, task, fabric)
     loader = open_loader(readable, task.modalities, device=fabric.device)
     is_fast = favors_speed(task, fabric.device)
+    if fabric.device.type == "cpu":
+        guard_narrow_convolutions(learner.model)
     if is_fast:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if task.compile:

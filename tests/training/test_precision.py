@@ -1,11 +1,13 @@
 """A training takes the precision that its task names, or the fastest of the device."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -16,6 +18,7 @@ from clinical_symile.training import precision
 from clinical_symile.training.precision import (
     chosen_precision,
     favors_speed,
+    guard_narrow_convolutions,
     processor_has_bf16,
 )
 from clinical_symile.training.train import train
@@ -133,3 +136,24 @@ def test_a_run_says_its_precision_and_goes_on_in_it_on_another_processor(
     assert "precision" not in single.metadata
     losses = [run.history[0]["loss"] for run in (whole, single)]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)  # they differ by rounding alone
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 40])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (7, 2), (3, 3), (3, 1), (1, 2)])
+def test_a_strided_convolution_over_few_columns_is_computed_in_float32(
+    width: int, kernel: int, stride: int, generator: torch.Generator
+) -> None:
+    for convolution, shape in ((nn.Conv2d, (40, width)), (nn.Conv1d, (width,))):
+        plain = convolution(4, 8, kernel, stride=stride, padding=kernel // 2)
+        model = nn.Sequential(copy.deepcopy(plain))
+        guard_narrow_convolutions(model)
+        assert model.state_dict().keys() == {"0.weight", "0.bias"}
+        model = copy.deepcopy(model)  # as a teacher is made
+        x = torch.randn(3, 4, *shape, generator=generator)
+        exact = stride > 1 and kernel > 1 and width <= 2 * stride
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(x)
+        assert found.dtype == (torch.float32 if exact else torch.bfloat16)
+        if exact:
+            torch.testing.assert_close(found, plain(x), rtol=0, atol=0)
+        torch.testing.assert_close(model(x), plain(x), rtol=0, atol=0)  # without autocast
