@@ -40,12 +40,15 @@ OTHERS = {
     "modalities._array_io": "recordings",
     "modalities._lab_panel": "the panel of a cohort's definition",
     "modalities.waveform_files.array_file": "recordings",
-    "models.encoders.image": "weights of the user",
+    "modalities._vector_table": "recordings",
+    "models.encoders.transformers": "the configuration of the user's model",
+    "models.encoders.weights": "weights of the user",
     "training._lightning_checkpoint": "the released checkpoint",
     # Arrays and weights: no records; the loader of each says in a sentence what is damaged.
     "data.store": "arrays",
     "evaluation.predictors.bank": "embeddings of training samples",
     "training.checkpoint": "weights",
+    "training.feature_cache": "arrays",
     "training.served_model": "weights",
     # What `prepare` writes and reads in one go, each part with a digest, before it is a store.
     "data.ingest.decode": "an unfinished store",

@@ -21,6 +21,7 @@ from clinical_symile.registry.families import (
     MISSING_MODALITY_METHODS,
     OBJECTIVES,
 )
+from tests.helpers.tiny_encoders import PRETRAINED
 
 LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
 
@@ -43,11 +44,24 @@ def test_no_missing_modality_method_leaks(name):
     assert list(missing_modality_leaks(method)) == []
 
 
-@pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE)))
+@pytest.mark.parametrize("name", sorted(set(ENCODERS) - set(LARGE) - set(PRETRAINED)))
 def test_no_encoder_leaks(name):
     encoder = resolve(name, ENCODERS)
     assert list(encoder_leaks(encoder)) == []
     assert list(encoder_leaks(partial(encoder, tokens=2))) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "xrayvision" else [])
+        for name in sorted(PRETRAINED)
+    ],
+)
+def test_no_pretrained_encoder_leaks(name, tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        arguments = PRETRAINED[name](tmp_path)
+    assert list(encoder_leaks(partial(resolve(name, ENCODERS), **arguments))) == []
 
 
 @pytest.mark.slow
