@@ -83,7 +83,7 @@ def _answers(rng: np.random.Generator, subjects: int, gain: float) -> tuple[np.n
     return (one.astype(float) - other).ravel(), np.repeat(np.arange(subjects), 2)
 
 
-def _planned(rng: np.random.Generator, gain: float, **wanted: float) -> SampleSize:
+def _planned(rng: np.random.Generator, gain: float, **wanted: Any) -> SampleSize:
     """The plan from one finished comparison, on many subjects so that its variance is known."""
     n = 20_000
     values, subjects = _answers(rng, n, gain)

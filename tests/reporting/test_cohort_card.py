@@ -99,8 +99,8 @@ def test_nested_outcomes_of_real_subjects_tell_no_small_count() -> None:
     keys = ("positive", "negative", "unknown")
 
     def labels(*numbers: int) -> dict[str, dict[str, int]]:
-        one = dict(zip(keys, numbers, strict=True))
-        return dict.fromkeys(("train", "tuning", "held_out"), one)
+        one: dict[str, int] = dict(zip(keys, numbers, strict=True))
+        return {split: one for split in ("train", "tuning", "held_out")}
 
     counts = {split: {"samples": 400} for split in ("train", "tuning", "held_out")}
     found = {
