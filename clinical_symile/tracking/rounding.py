@@ -171,7 +171,7 @@ def _chance(metric: str, candidates: int) -> float:
     if metric == "median_rank":
         return (candidates + 1) / 2
     if metric == "mean_reciprocal_rank":
-        return _reciprocal(candidates)
+        return _reciprocal(float(candidates))
     return min(_total(metric) / candidates, 1.0)
 
 
