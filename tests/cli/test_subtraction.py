@@ -41,7 +41,9 @@ def real(benchmark_folder: Path) -> Path:
     record = benchmark_folder / "benchmark.json"
     about = json.loads(record.read_text())
     names = [name for name in about["runs"] if name != "oracle"]
-    record.write_text(json.dumps({**about, "runs": names}))
+    # The copy's own store; the record names that of the folder it was copied from.
+    here = {"runs": names, "store": str(benchmark_folder / "store")}
+    record.write_text(json.dumps({**about, **here}))
     shutil.rmtree(benchmark_folder / "runs" / "oracle")
     results = benchmark_folder / "results.jsonl"
     lines = results.read_text().splitlines(keepends=True)

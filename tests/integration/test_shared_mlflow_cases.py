@@ -62,7 +62,8 @@ def test_10_two_outcomes_whose_names_differ_in_a_sign_have_two_metrics(
         for name, value in metrics.items()
         if "auroc/" in name and not name.endswith((".low", ".high"))
     ]
-    assert sorted(found) == pytest.approx(sorted(values.values()))
+    # Copies of results on real subjects are rounded to what one sample changes.
+    assert sorted(found) == pytest.approx(sorted(values.values()), abs=0.01)
     written = [path.name for path in run.path.rglob("*.parquet")]
     assert not any(set("<>") & set(name) for name in written)
 
