@@ -151,6 +151,7 @@ def test_ray_runs_a_job_and_finds_one_whose_worker_was_killed(
     program.write_text(WORKER)
     monkeypatch.setattr(command, "worker_command", lambda: [sys.executable, str(program)])
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # as other tests
     launcher = RayLauncher(LaunchOptions(launcher="ray"))
     try:
         job, slow = replace(job_named("a", tmp_path), threads=1), job_named("slow", tmp_path)
