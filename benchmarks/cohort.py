@@ -34,7 +34,7 @@ WHOLE = {
     "xrays": 377_110,
 }
 SIZES = {"small": SMALL, "whole": WHOLE}
-RESULTS = Path(__file__).parent / "results" / "cohort.md"
+RESULTS = Path(__file__).parent / "results"
 SPREAD_DAYS = 2500  # of measurements outside an admission
 FINDINGS = (
     "Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,Lung Lesion,"
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--sizes", default="small,whole")
     parser.add_argument("--presets", default="official,all")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the table")
     parser.add_argument("--measure", help="measure one preset here, in this process")
     options = parser.parse_args()
     if options.measure:
@@ -221,7 +221,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--out", str(folder), "--measure", preset]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append((preset, sizes["labs"], json.loads(done.stdout)))
-    options.results.write_text(page(rows), encoding="utf-8")
+    (options.results / "cohort.md").write_text(page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Repetition:
 
 def _words(key: str, old: Any, new: Any) -> str:
     """Say how two values on real subjects differ, without the values."""
-    if isinstance(old, int | float) and isinstance(new, int | float):
+    if isinstance(old, float) and isinstance(new, float):  # whole numbers are sizes
         return f"{key}: differs by {abs(new - old):.1g}"
     return f"{key}: differs"
 

@@ -63,7 +63,7 @@ def train(
         overrides: fields of the task to change, such as `{"epochs": 2, "encoders.ecg.width": 4}`.
         accelerator: `auto`, `cpu` or `cuda`.
         devices: number of GPUs.
-        nodes: how many machines, each with so many GPUs; `torchrun` or `srun` starts the program
+        nodes: number of machines, each with `devices` GPUs; `torchrun` or `srun` starts the program
             on each of them.
         deterministic: use algorithms that give the same bits every time, also on CUDA; the run's
             record says what a step then costs.

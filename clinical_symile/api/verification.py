@@ -104,8 +104,8 @@ def verify(
         lines: lines of the bundle's `results.jsonl` to compute again, from 1; without it, three of
             those that can be.
         tolerance: the largest difference on another processor, or with other versions or threads;
-            without it, what one sample can change: 1 / number of samples. With the same processor,
-            versions and threads, no digit may differ.
+            without it, what one sample can change: 1 / number of samples, or the step of a
+            rounded result. With the same processor, versions and threads, no digit may differ.
         signers: a file of allowed signers; the bundle must be signed by one of them.
         catalog: folders with definitions of your own.
         bar: makes a progress bar for a label.

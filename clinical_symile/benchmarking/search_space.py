@@ -48,13 +48,14 @@ def draw_settings_of_sweep(space: Sequence[str], *, trials: int) -> tuple[dict[s
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study, drawn = optuna.create_study(sampler=sampler), list[dict[str, Any]]()
-        for _ in range(trials):
+        # Optuna draws the first trial at random, since it learns from it what the fields are.
+        for _ in range(trials + 1):
             trial = study.ask(dict(ranges))
             study.tell(trial, 0.0)
             drawn.append(dict(trial.params))
     finally:
         optuna.logging.set_verbosity(before)
-    return tuple(drawn)
+    return tuple(drawn[1:])
 
 
 def _distributions(space: Sequence[str]) -> Mapping[str, BaseDistribution]:

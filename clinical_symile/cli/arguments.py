@@ -110,7 +110,7 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=positive_number,
         default=1,
-        help="number of machines that share one training, each with so many GPUs (default: 1)",
+        help="number of machines that share one training, each with --devices GPUs (default: 1)",
     )
     parser.add_argument(
         "--deterministic",

@@ -27,6 +27,17 @@ from clinical_symile.cli.arguments import (
 
 def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `benchmark`."""
+    add_grid_arguments(parser)
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="try each setting that a task lists, with the first seed, and keep the best on the "
+        "tuning split",
+    )
+
+
+def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `benchmark` and `sweep` share: what to train and evaluate, and where."""
     offer(parser.add_argument("report", metavar="REPORT", help=REPORT), "reports")
     cohort = parser.add_argument("--cohort", metavar="COHORT", required=True, help=COHORT)
     offer(cohort, "cohorts")
@@ -58,12 +69,6 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         type=name_list,
         help="recipes to train each task with, beside each other: basic, strong",
     )
-    parser.add_argument(
-        "--tune",
-        action="store_true",
-        help="try each setting that a task lists, with the first seed, and keep the best on the "
-        "tuning split",
-    )
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
     add_generate(parser)
     add_links(parser)
@@ -77,6 +82,20 @@ def add_benchmark_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_benchmark(options: argparse.Namespace) -> int:
     """Run a benchmark and print its results."""
+    return run_and_show(options, tune=options.tune)
+
+
+def run_and_show(
+    options: argparse.Namespace, *, tune: bool = False, space: Sequence[str] = (), trials: int = 0
+) -> int:
+    """Run a benchmark and print its results.
+
+    Args:
+        options: the arguments of `add_grid_arguments`.
+        tune: see `BenchmarkSpec`.
+        space: see `BenchmarkSpec`.
+        trials: see `BenchmarkSpec`.
+    """
     if options.offline:
         from clinical_symile.tracking.offline import go_offline
 
@@ -96,9 +115,9 @@ def run_benchmark(options: argparse.Namespace) -> int:
         allow_links=options.allow_links,
         overrides=tuple(options.set),
         recipes=_chosen(options.recipe),
-        tune=options.tune,
-        space=tuple(getattr(options, "space", ())),
-        trials=getattr(options, "trials", 0),
+        tune=tune,
+        space=tuple(space),
+        trials=trials,
         accelerator=options.accelerator,
         devices=options.devices,
         nodes=options.nodes,

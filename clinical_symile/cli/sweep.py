@@ -3,12 +3,12 @@
 import argparse
 
 from clinical_symile.cli.arguments import positive_number
-from clinical_symile.cli.benchmark import add_benchmark_arguments, run_benchmark
+from clinical_symile.cli.benchmark import add_grid_arguments, run_and_show
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `sweep`: those of `benchmark`, with ranges and a number of trials."""
-    add_benchmark_arguments(parser)
+    add_grid_arguments(parser)
     parser.add_argument(
         "--space",
         metavar="FIELD=RANGE",
@@ -28,4 +28,4 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """Run the benchmark with the best of the settings on the tuning split."""
-    return run_benchmark(options)
+    return run_and_show(options, space=options.space, trials=options.trials)

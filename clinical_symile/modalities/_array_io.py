@@ -1,6 +1,6 @@
 """Read one recording per row from an array on disk, found by the sample's id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,23 +55,44 @@ class RecordedArray:
                 f"{ids}; expected one for each. Get both files again.",
                 code="CS-D025",
             )
-        places = rows.get(str(row[self.id]), [])
-        if not places:
-            raise Rejected("not-in-array", "the sample's id is not among those of the array")
-        recording = np.array(array[places[0]])
-        for place in places[1:]:
-            if not np.array_equal(array[place], recording, equal_nan=True):
-                raise Rejected("copies-differ", f"{len(places)} rows of one sample; expected equal")
-        return recording
+        return copy_of_sample(array, rows.get(str(row[self.id]), []))
 
     def _places(self, ids: Path) -> dict[str, list[int]]:
         """Return the rows of every id of a file, which is read once."""
         if ids not in self._rows:
-            rows: dict[str, list[int]] = {}
-            for place, sample in enumerate(np.asarray(open_array(ids)).tolist()):
-                rows.setdefault(str(sample), []).append(place)
-            self._rows[ids] = rows
+            self._rows[ids] = rows_by_id(np.asarray(open_array(ids)).tolist())
         return self._rows[ids]
+
+
+def rows_by_id(ids: Iterable[Any]) -> dict[str, list[int]]:
+    """Return the rows of each id, which is read as text.
+
+    Args:
+        ids: the id of each row.
+    """
+    rows: dict[str, list[int]] = {}
+    for place, sample in enumerate(ids):
+        rows.setdefault(str(sample), []).append(place)
+    return rows
+
+
+def copy_of_sample(array: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """Return a copy of the one measurement that the rows of a sample hold.
+
+    Args:
+        array: [row, ...].
+        rows: the sample's rows.
+
+    Raises:
+        Rejected: `not-in-array` or `copies-differ`.
+    """
+    if not rows:
+        raise Rejected("not-in-array", "the sample's id is not among those of the array")
+    recording = np.array(array[rows[0]])
+    for place in rows[1:]:
+        if not np.array_equal(array[place], recording, equal_nan=True):
+            raise Rejected("copies-differ", f"{len(rows)} rows of one sample; expected equal")
+    return recording
 
 
 def open_array(file: Path) -> np.ndarray:

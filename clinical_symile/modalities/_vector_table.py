@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clinical_symile.errors import DataError
-from clinical_symile.modalities._array_io import open_array
+from clinical_symile.modalities._array_io import copy_of_sample, open_array, rows_by_id
 from clinical_symile.modalities.base import (
     Rejected,
     file_columns,
@@ -63,15 +63,8 @@ class VectorTable:
         ids = None if self.ids is None else recorded_file(self.ids, row, root)
         if file is None or (self.ids is not None and ids is None) or is_empty(row[self.id]):
             return None
-        vectors, places = self._table(file, ids)
-        found = places.get(str(row[self.id]), [])
-        if not found:
-            raise Rejected("not-in-array", "the sample's id is not among those of the table")
-        vector = np.array(vectors[found[0]])
-        for place in found[1:]:
-            if not np.array_equal(vectors[place], vector, equal_nan=True):
-                raise Rejected("copies-differ", f"{len(found)} rows of one id; expected equal")
-        return vector
+        vectors, rows = self._table(file, ids)
+        return copy_of_sample(vectors, rows.get(str(row[self.id]), []))
 
     def _table(self, file: Path, ids: Path | None) -> tuple[np.ndarray, dict[str, list[int]]]:
         if (file, ids) not in self._tables:
@@ -79,10 +72,7 @@ class VectorTable:
                 raise Rejected("file-missing", "no such table")
             vectors, names = self._read(file, ids)
             _check(file, vectors, names)
-            places: dict[str, list[int]] = {}
-            for place, name in enumerate(names):
-                places.setdefault(name, []).append(place)
-            self._tables[file, ids] = vectors, places
+            self._tables[file, ids] = vectors, rows_by_id(names)
         return self._tables[file, ids]
 
 

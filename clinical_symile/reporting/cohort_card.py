@@ -269,7 +269,7 @@ def _files(manifest: Mapping[str, Any]) -> ReportPanel:
 def _words_of_split(manifest: Mapping[str, Any], split: str) -> Callable[[int], str]:
     """Return a function that writes counts of a split, as bounds where two are close.
 
-    Outcomes are nested: who died within a month died. Nobody of a synthetic cohort exists.
+    Outcomes are nested: a death within a month is a death. Counts of synthetic subjects are exact.
     """
     labels = [of[split] for of in manifest["outcomes"].values()]
     counts = {one["positive"] for one in labels if not 0 < one["negative"] < SMALLEST_COUNT}

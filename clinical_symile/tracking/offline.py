@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from clinical_symile.errors import ClinicalSymileError
 from clinical_symile.tracking.run import Run
@@ -21,8 +22,8 @@ OFFLINE_VARIABLES: Mapping[str, str] = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
 }
-_HERE = re.compile(r"(?:sqlite|file):|https?://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?:[:/]|$)")
-_SCHEME = re.compile(r"databricks|[A-Za-z][\w+.-]+://")
+_LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
+_HOSTED = ("databricks", "databricks-uc")  # need no address
 
 
 def go_offline(run: Path | None = None) -> None:
@@ -54,4 +55,7 @@ def is_remote(uri: str) -> bool:
     >>> is_remote("sqlite:///mlflow.db"), is_remote("runs/mlruns")
     (False, False)
     """
-    return bool(_SCHEME.match(uri)) and not _HERE.match(uri)
+    if uri.partition(":")[0] in _HOSTED:
+        return True
+    host = urlsplit(uri).hostname
+    return host is not None and not _LOOPBACK.fullmatch(host)

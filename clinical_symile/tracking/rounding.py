@@ -47,7 +47,7 @@ _DIGITS: Mapping[str, int] = {
     **dict.fromkeys(("seeds_low", "seeds_high"), 2),
     **dict.fromkeys(("p_value", "p_holm", "p_fdr", "p_noninferior", "p_equivalent"), 3),
 }
-# Chosen by whoever asks, not found in data.
+# Chosen by the user, not computed from data.
 _GIVEN = {"margin", "threshold", "expected"}
 _AT_K = re.compile(r"(recall|ndcg)_at_(?P<k>\d+)")
 # The constant of Euler and Mascheroni, and an error of numbers that were solved for.
@@ -149,8 +149,10 @@ def rounded_chance(row: Result) -> float | None:
     if row.chance is None or row.chance <= 0:
         return row.chance
     candidates = int(_candidates(row.metric, row.chance) + _NEARLY)
-    if candidates < max(row.n_samples / 2, SMALLEST_COUNT):
+    if not candidates:
         return rounded_number(row.chance, step)
+    if candidates < max(row.n_samples / 2, SMALLEST_COUNT):
+        return row.chance
     return _chance(row.metric, rounded_size(candidates))
 
 

@@ -1,4 +1,4 @@
-"""Find the processes of one training on several devices or machines, whoever started them.
+"""Find the processes of one training on several devices or machines.
 
 Lightning Fabric starts those of one machine. For several machines `torchrun` or `srun` does.
 """

@@ -1,6 +1,7 @@
 """Choose the precision of a training: what the task names, or the fastest that the device has."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -51,29 +52,21 @@ def favors_speed(task: Pretraining, device: torch.device) -> bool:
     return device.type == "cuda" or task.precision == AUTO
 
 
-class _Conv1d(nn.Conv1d):
-    """A convolution that is computed in float32 where bfloat16 cannot be trusted."""
+class _GuardedConvolution(nn.Module):
+    """Compute in float32 where the class after this one cannot be trusted with bfloat16."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve, without autocast if the input is narrow."""
+        assert isinstance(self, nn.Conv1d | nn.Conv2d)
         if not _is_narrow(self, input):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             return super().forward(input.float())
 
 
-class _Conv2d(nn.Conv2d):
-    """A convolution that is computed in float32 where bfloat16 cannot be trusted."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve, without autocast if the input is narrow."""
-        if not _is_narrow(self, input):
-            return super().forward(input)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(input.float())
-
-
-_TRUSTED = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d}
+@cache
+def _guarded(kind: type[nn.Module]) -> Any:
+    return type(f"Guarded{kind.__name__}", (_GuardedConvolution, kind), {})
 
 
 def guard_narrow_convolutions(model: nn.Module) -> None:
@@ -82,12 +75,13 @@ def guard_narrow_convolutions(model: nn.Module) -> None:
     With the AMX instructions of PyTorch 2.14, a convolution whose stride and kernel are above 1
     reads memory that is not its own, if its input is no wider than the stride: results and
     gradients are any numbers. Such inputs are small, so that float32 costs nothing. Weights keep
-    their names and values.
+    their names and values. Convolutions with an adapter, and those of other packages that are
+    subclasses of PyTorch's, are guarded too.
     """
     for module in model.modules():
-        trusted = _TRUSTED.get(type(module))
-        if trusted is not None:
-            module.__class__ = trusted
+        is_convolution = isinstance(module, nn.Conv1d | nn.Conv2d)
+        if is_convolution and not isinstance(module, _GuardedConvolution):
+            module.__class__ = _guarded(type(module))
 
 
 def _is_narrow(convolution: nn.Conv1d | nn.Conv2d, input: Tensor) -> bool:

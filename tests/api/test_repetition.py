@@ -46,8 +46,10 @@ def test_words_on_real_subjects_have_no_digit_that_tells_their_number() -> None:
     row = replace(RESULT, value=0.61702, n_samples=60)
     same = Repetition(row, row, {})
     assert str(same).splitlines()[0].endswith("recall_at_1 = 0.62")
-    other = replace(row, value=0.61703, mask="other")
-    text = str(Repetition(row, other, {"value": (0.61702, 0.61703), "mask": ("m", "other")}))
+    other = replace(row, value=0.61703, n_samples=66, mask="other")
+    changes = {"value": (0.61702, 0.61703), "n_samples": (60, 66), "mask": ("m", "other")}
+    text = str(Repetition(row, other, changes))
+    assert "n_samples: differs\n" in text
     assert "value: differs by 1e-05" in text
     assert "mask: differs" in text
     assert "0.617" not in text

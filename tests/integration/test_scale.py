@@ -76,9 +76,10 @@ def _counted(store: CohortStore) -> dict[str, object]:
 def test_the_benchmarks_of_scale_write_their_page(
     benchmark: str, options: list[str], tmp_path: Path
 ) -> None:
-    page = tmp_path / "page.md"
-    words = ["--out", str(tmp_path / "work"), "--results", str(page), *options]
+    words = ["--out", str(tmp_path / "work"), "--results", str(tmp_path), *options]
     subprocess.run([sys.executable, str(BENCHMARKS / benchmark), *words], check=True)
-    lines = page.read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / benchmark).with_suffix(".md").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("| ")
-    assert "| 400 |" in page.read_text() or "| `official` | 2,450,000 | 8,000 | 608 |" in lines[2]
+    assert any("| 400 |" in line for line in lines) or (
+        "| `official` | 2,450,000 | 8,000 | 608 |" in lines[2]
+    )

@@ -110,7 +110,7 @@ def test_nested_outcomes_of_real_subjects_tell_no_small_count() -> None:
     }
     real = outcomes({"outcomes": found, "already_known": {}, "counts": counts})
     share = "\N{NO-BREAK SPACE}%)"
-    # 5 died after 30 days, and nobody knows of 4 whether they came to intensive care.
+    # 5 died after 30 days, and for 4 it is unknown if they came to intensive care.
     assert [row[1] for row in real.body] == [
         "at least 120 of at least 400",
         "at least 110 of at least 400",

@@ -21,9 +21,12 @@ from tests.helpers.synthetic import TINY
 from tests.helpers.tiny_encoders import pinned, transformers_arguments
 
 REMOTE = ("http://mlflow.example:5000", "https://me:word@10.0.0.7/a", "databricks", "s3://bucket")
+REMOTE += ("databricks://profile", "postgresql+pg8000://me:word@db.example:5432/mlflow")
 LOCAL = (
     *("sqlite:////data/mlflow.db", "file:///data", "/data/mlruns", "runs"),
     *("http://localhost:5000", "http://127.0.0.1:5000/", "http://[::1]:5000", "http://localhost"),
+    *("postgresql://localhost/mlflow", "mysql+pymysql://me:word@127.0.0.1:3306/mlflow"),
+    *("http://me:word@localhost:5000", "databricks_runs/mlruns", "postgresql:///mlflow"),
 )
 
 

@@ -98,7 +98,9 @@ def test_the_number_of_candidates_does_not_follow_from_the_chance_level(metric: 
 
 def test_the_chance_level_of_few_listed_candidates_stays():
     row = replace(RESULT, metric="recall_at_1", chance=0.1, n_samples=412)
-    assert rounded_chance(row) == 0.1
+    for candidates, n_samples in ((10, 412), (12, 60), (64, 200), (150, 412)):
+        listed = replace(row, chance=1 / candidates, n_samples=n_samples)
+        assert rounded_chance(listed) == 1 / candidates
     assert rounded_chance(replace(row, metric="auroc", chance=0.5, n_samples=30)) == 0.5
     assert rounded_chance(replace(row, chance=None)) is None
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils import parametrize
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -157,3 +158,22 @@ def test_a_strided_convolution_over_few_columns_is_computed_in_float32(
         if exact:
             torch.testing.assert_close(found, plain(x), rtol=0, atol=0)
         torch.testing.assert_close(model(x), plain(x), rtol=0, atol=0)  # without autocast
+
+
+class _OwnConvolution(nn.Conv1d):
+    """A subclass, as other packages have them."""
+
+
+def test_adapted_convolutions_and_subclasses_are_guarded_once(generator: torch.Generator) -> None:
+    model = nn.Sequential(nn.Conv1d(4, 8, 7, stride=2, padding=3), _OwnConvolution(8, 8, 7, 2, 3))
+    parametrize.register_parametrization(model[0], "weight", nn.Identity())
+    x = torch.randn(3, 4, 3, generator=generator)
+    plain = model(x)
+    names = model.state_dict().keys()
+    guard_narrow_convolutions(model)
+    guard_narrow_convolutions(model)
+    assert model.state_dict().keys() == names
+    assert isinstance(model[1], _OwnConvolution)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = copy.deepcopy(model)(x)
+    torch.testing.assert_close(found, plain, rtol=0, atol=0)

@@ -138,7 +138,7 @@ class JobOutcome:
 
     Attributes:
         problems: what a user can fix; empty if the job was done.
-        error: the kind of an error that nobody expected, whose traceback is in the job's log.
+        error: the type of an unexpected error, whose traceback is in the job's log.
     """
 
     problems: tuple[Problem, ...] = ()

@@ -39,7 +39,7 @@ def run_jobs(
         notify: called with a sentence for each job that begins or ends.
 
     Returns:
-        For each job that failed, by its name, what a user is told.
+        The message to the user for each failed job, by its name.
     """
     schedule = _Schedule(launcher, retries, notify)
     schedule.due.extend(jobs)

@@ -30,7 +30,7 @@ class EncoderConfig(ComponentConfig):
             the few weights of the adapter are trained with the last layer.
         sha256: the SHA-256 of the file of weights. Another file is refused.
         licence: the terms of use of the weights.
-        training_data: the data sets that the weights were trained on; empty if nobody knows.
+        training_data: the data sets that the weights were trained on; empty if unknown.
         training_list: a text file of the recordings that the weights were trained on, one name per
             line; `audit` compares it with tuning and held-out recordings.
     """
@@ -91,7 +91,7 @@ def encoder_problems(encoder: EncoderConfig, *, where: str) -> list[str]:
 _MEANING = {
     "sha256": "the SHA-256 of the weights, as `sha256sum` prints it",
     "licence": "the terms of use of the weights",
-    "training_data": "the names of the data sets they were trained on, or [] if nobody knows",
+    "training_data": "the names of the data sets they were trained on, or [] if unknown",
 }
 
 

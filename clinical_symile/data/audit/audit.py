@@ -88,7 +88,7 @@ def _training_data(
     shared = shared_sets(encoder.training_data, store)
     severity, sentence = Severity.FINE, "its encoder was trained on no data set that this cohort is"
     if not encoder.training_data:
-        severity, sentence = Severity.NOTE, "nobody knows what its encoder was trained on"
+        severity, sentence = Severity.NOTE, "the training data of its encoder are unknown"
     if shared:
         severity = Severity.WARNING
         sentence = (

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.models.missing_modality.base import FillingHandler, MissingModalityMethod
+from clinical_symile.objectives.arguments import above, refuse
 from clinical_symile.objectives.fusion.base import pattern_codes
 
 _MOST_MODALITIES = 8  # 256 sets
@@ -27,11 +28,7 @@ class VectorBank(FillingHandler):
 
     def __init__(self, modalities: int, dim: int):
         super().__init__(modalities, dim)
-        if modalities > _MOST_MODALITIES:
-            raise ValueError(
-                f"there are {modalities} modalities, and a vector for each of 2^{modalities} sets; "
-                f"expected at most {_MOST_MODALITIES} modalities."
-            )
+        refuse(above(0, _MOST_MODALITIES, modalities=modalities))
         # One draw for each modality, so that the sets begin with equal vectors.
         drawn = torch.randn(modalities, dim)
         self.bank_substitute = nn.Parameter(drawn.repeat(2**modalities, 1, 1))

@@ -77,34 +77,6 @@ class DropModality(nn.Module):
 
     def __init__(self, modalities: int, dim: int):
         super().__init__()
-        self.dim = dim
-
-    def forward(
-        self,
-        encoder: Encode,
-        norm: nn.Module,
-        inputs: Float[Tensor, "sample ..."],
-        available: Bool[Tensor, " sample"],
-        *,
-        column: int,
-    ) -> tuple[Vectors, None]:
-        """See `MissingModalityHandler`."""
-        return encode_available(encoder, norm, inputs, available, dim=self.dim), None
-
-
-class FillingHandler(nn.Module):
-    """A handler whose replacement of a missing embedding depends on what is available.
-
-    It has parameters, and gives `fill`. The embeddings are hidden first, so that what it makes in
-    evaluation rests on what the pattern leaves.
-
-    Args:
-        modalities: the number of modalities.
-        dim: the width of the embeddings.
-    """
-
-    def __init__(self, modalities: int, dim: int):
-        super().__init__()
         self.modalities, self.dim = modalities, dim
 
     def forward(
@@ -118,6 +90,18 @@ class FillingHandler(nn.Module):
     ) -> tuple[Vectors, None]:
         """See `MissingModalityHandler`."""
         return encode_available(encoder, norm, inputs, available, dim=self.dim), None
+
+
+class FillingHandler(DropModality):
+    """A handler whose replacement of a missing embedding depends on what is available.
+
+    It has parameters, and gives `fill`. The embeddings are hidden first, so that what it makes in
+    evaluation rests on what the pattern leaves.
+
+    Args:
+        modalities: the number of modalities.
+        dim: the width of the embeddings.
+    """
 
     def fill(
         self,

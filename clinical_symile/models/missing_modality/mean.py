@@ -23,6 +23,7 @@ class RunningMeans(nn.Module):
     which a new batch has 1 %. It is normalized like an embedding and has no gradient.
     """
 
+    encodes_available_only = True
     substitute: Tensor
     batches: Tensor
 

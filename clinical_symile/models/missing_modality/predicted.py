@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.models.missing_modality.base import FillingHandler, MissingModalityMethod
+from clinical_symile.objectives.arguments import above, refuse
 from clinical_symile.objectives.fusion.base import pattern_codes
 from clinical_symile.objectives.vicreg import vicreg_terms
 
@@ -39,11 +40,7 @@ class PredictedVectors(FillingHandler):
 
     def __init__(self, modalities: int, dim: int):
         super().__init__(modalities, dim)
-        if modalities > _MOST_MODALITIES:
-            raise ValueError(
-                f"there are {modalities} modalities, and a vector for each of 2^{modalities} sets; "
-                f"expected at most {_MOST_MODALITIES} modalities."
-            )
+        refuse(above(0, _MOST_MODALITIES, modalities=modalities))
         self.inputs = nn.ModuleList(nn.Linear(dim, dim) for _ in range(modalities))
         self.set_substitute = nn.Parameter(torch.randn(2**modalities, dim))
         self.networks = nn.ModuleList(

@@ -19,6 +19,7 @@ from clinical_symile.objectives.fused import FusedVsThird
 class Zeros(nn.Module):
     """Replace a missing modality by a vector of zeros."""
 
+    encodes_available_only = True
     substitute: Tensor
 
     def __init__(self, modalities: int, dim: int):

@@ -51,7 +51,7 @@ def test_an_adapter_is_a_name_or_a_table(catalog: Catalog):
 def test_weights_of_others_need_a_digest_a_licence_and_their_training_data():
     arguments = {"name": "timm", "architecture": "test_vit", "weights": "w.safetensors"}
     assert problems(**arguments, **PINS) == []
-    assert problems(**arguments, **{**PINS, "training_data": []}) == []  # nobody knows
+    assert problems(**arguments, **{**PINS, "training_data": []}) == []  # unknown
     found = problems(**arguments)
     assert [p.partition(";")[0] for p in found] == [
         f"encoders.cxr has no '{name}'" for name in PINS
