@@ -55,9 +55,13 @@ def favors_speed(task: Pretraining, device: torch.device) -> bool:
 class _GuardedConvolution(nn.Module):
     """Compute in float32 where the class after this one cannot be trusted with bfloat16."""
 
+    skips_padding = False
+
     def forward(self, input: Tensor) -> Tensor:
         """Convolve, without autocast if the input is narrow."""
         assert isinstance(self, nn.Conv1d | nn.Conv2d)
+        if self.skips_padding and isinstance(self, nn.Conv2d) and _reads_one_column(self, input):
+            return _convolve_column(self, input)
         if not _is_narrow(self, input):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
@@ -69,7 +73,7 @@ def _guarded(kind: type[nn.Module]) -> Any:
     return type(f"Guarded{kind.__name__}", (_GuardedConvolution, kind), {})
 
 
-def guard_narrow_convolutions(model: nn.Module) -> None:
+def guard_narrow_convolutions(model: nn.Module, *, skip_padding: bool = False) -> None:
     """Compute strided convolutions over narrow inputs in float32, on a processor with bfloat16.
 
     With the AMX instructions of PyTorch 2.14, a convolution whose stride and kernel are above 1
@@ -77,11 +81,45 @@ def guard_narrow_convolutions(model: nn.Module) -> None:
     gradients are any numbers. Such inputs are small, so that float32 costs nothing. Weights keep
     their names and values. Convolutions with an adapter, and those of other packages that are
     subclasses of PyTorch's, are guarded too.
+
+    Args:
+        model: the model; its convolutions are changed in place.
+        skip_padding: leave out what a kernel reads of padding beside inputs of one column, such as
+            the late layers of a ResNet over 12 x 5000. It changes the last bits.
     """
     for module in model.modules():
-        is_convolution = isinstance(module, nn.Conv1d | nn.Conv2d)
-        if is_convolution and not isinstance(module, _GuardedConvolution):
+        if isinstance(module, nn.Conv1d | nn.Conv2d) and not isinstance(
+            module, _GuardedConvolution
+        ):
             module.__class__ = _guarded(type(module))
+        if isinstance(module, _GuardedConvolution):
+            module.skips_padding = skip_padding
+
+
+def _reads_one_column(convolution: nn.Conv2d, input: Tensor) -> bool:
+    """Return True if input and output have one column, and the kernel more."""
+    kernel, padding = convolution.kernel_size[-1], convolution.padding
+    if input.shape[-1] != 1 or kernel == 1 or convolution.padding_mode != "zeros":
+        return False
+    if isinstance(padding, str) or convolution.dilation[-1] != 1:
+        return False
+    return padding[-1] < kernel and 1 + 2 * padding[-1] - kernel < convolution.stride[-1]
+
+
+def _convolve_column(convolution: nn.Conv2d, input: Tensor) -> Tensor:
+    """Convolve with the one column of the kernel that lies over the input's."""
+    assert not isinstance(convolution.padding, str)
+    (rows, column), (stride, _) = convolution.padding, convolution.stride
+    weight = convolution.weight[..., column : column + 1]
+    return nn.functional.conv2d(
+        input,
+        weight,
+        convolution.bias,
+        stride=(stride, 1),
+        padding=(rows, 0),
+        dilation=(convolution.dilation[0], 1),
+        groups=convolution.groups,
+    )
 
 
 def _is_narrow(convolution: nn.Conv1d | nn.Conv2d, input: Tensor) -> bool:

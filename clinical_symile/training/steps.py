@@ -183,7 +183,7 @@ def set_up(
     loader = open_loader(readable, task.modalities, device=fabric.device)
     is_fast = favors_speed(task, fabric.device)
     if fabric.device.type == "cpu":
-        guard_narrow_convolutions(learner.model)
+        guard_narrow_convolutions(learner.model, skip_padding=is_fast)
     if is_fast:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if task.compile:

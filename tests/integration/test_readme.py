@@ -133,6 +133,27 @@ def test_a_command_is_one_that_there_is(page: str, command: str, monkeypatch: py
             assert " ".join([program, *words]) in OTHERS
 
 
+EVIDENCE = re.findall(
+    r"(?m)^\| [^|]+ \| `([^`]+)` \|", (ROOT / "docs/explanation/evidence.md").read_text("utf-8")
+)
+
+
+@pytest.mark.parametrize("shown", EVIDENCE)
+def test_each_row_of_the_evidence_names_a_command_or_a_file(shown: str):
+    program, *words = shlex.split(shown)
+    if program == "clinical-symile":
+        _check_ours(words)
+    elif program == "make":
+        _check_target(words)
+    else:
+        assert (ROOT / program).exists()
+
+
+def test_every_row_of_the_evidence_is_tried():
+    text = (ROOT / "docs/explanation/evidence.md").read_text(encoding="utf-8")
+    assert len(EVIDENCE) == len(re.findall(r"(?m)^\| \w", text)) > 40
+
+
 def _check_target(targets: Sequence[str]) -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in targets:

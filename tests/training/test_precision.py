@@ -177,3 +177,42 @@ def test_adapted_convolutions_and_subclasses_are_guarded_once(generator: torch.G
     with torch.autocast("cpu", torch.bfloat16):
         found = copy.deepcopy(model)(x)
     torch.testing.assert_close(found, plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (2, 1)])
+@pytest.mark.parametrize(("kernel", "padding"), [((3, 3), (1, 1)), ((7, 3), (3, 2)), ((2, 1), 0)])
+def test_padding_beside_a_single_column_is_skipped_without_another_result(
+    kernel: tuple[int, int],
+    padding: tuple[int, int] | int,
+    stride: tuple[int, int],
+    bias: bool,
+    generator: torch.Generator,
+) -> None:
+    plain = nn.Conv2d(4, 8, kernel, stride, padding, groups=2, bias=bias).double()
+    model = copy.deepcopy(nn.Sequential(plain))
+    guard_narrow_convolutions(model, skip_padding=True)
+    for width in (1, 2, 5):
+        x = torch.randn(3, 4, 11, width, generator=generator, dtype=torch.float64)
+        inputs = [x.clone().requires_grad_() for _ in range(2)]
+        if width + 2 * plain.padding[-1] < kernel[-1]:  # pyright: ignore[reportOperatorIssue]
+            continue
+        expected, found = plain(inputs[0]), model(inputs[1])
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        for output in (expected, found):
+            output.square().sum().backward()
+        torch.testing.assert_close(inputs[1].grad, inputs[0].grad, rtol=1e-10, atol=1e-10)
+        for one, other in zip(model.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-10)
+
+
+def test_a_single_column_needs_no_float32(generator: torch.Generator) -> None:
+    """A kernel of one column is none of those that read memory that is not their own."""
+    model = nn.Sequential(nn.Conv2d(64, 64, 3, stride=2, padding=1))
+    guard_narrow_convolutions(model, skip_padding=True)
+    x = torch.randn(8, 64, 157, 1, generator=generator)
+    expected = model(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.05)
