@@ -16,6 +16,7 @@ from clinical_symile.evaluation.task_selection import (
     EvaluationTask,
     applicable_tasks,
     check_applies,
+    check_patterns,
     tasks_by_name,
     with_patterns,
 )
@@ -36,6 +37,7 @@ class BenchmarkSpec:
         tasks: tasks to evaluate, by name or with `*`, such as `retrieval/*`; those that apply to
             the cohort are evaluated.
         baselines: baselines to evaluate beside the trained runs.
+        missingness: patterns to evaluate under, where they apply.
         seeds: seeds of training.
         margin: largest acceptable loss under missing modalities; None for each task's own.
         generate: `field=value` for the parameters of a synthetic cohort.
@@ -59,6 +61,7 @@ class BenchmarkSpec:
     pretraining: tuple[str, ...] | None = None
     tasks: tuple[str, ...] | None = None
     baselines: tuple[str, ...] | None = None
+    missingness: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     margin: float | None = None
     generate: tuple[str, ...] = ()
@@ -145,13 +148,21 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     settings = {tasks[0].name: tasks for tasks in trained}
     patterns = needed.tasks if spec.tasks is None else spec.tasks
     _check_cohort(cohort, [tasks[0] for tasks in trained], *tasks_by_name(catalog, patterns))
+    missingness = needed.missingness if spec.missingness is None else spec.missingness
+    check_patterns(
+        missingness,
+        cohort=spec.cohort,
+        modalities=tuple(cohort.modalities),
+        columns=cohort.samples.keep,
+        outcomes=tuple(cohort.outcomes),
+    )
     return BenchmarkPlan(
         spec=spec,
         pretraining=tuple(tasks[0] for tasks in settings.values()),
         tasks=patterns,
         baselines=baselines,
         seeds=needed.seeds if spec.seeds is None else spec.seeds,
-        missingness=needed.missingness,
+        missingness=missingness,
         description=cohort.description,
         settings={name: tasks for name, tasks in settings.items() if len(tasks) > 1},
         pair_sums=_PAIR_SUMS_SECTION in needed.sections,

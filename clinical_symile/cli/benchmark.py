@@ -58,6 +58,12 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
         help="baselines, instead of the report's; none for no baseline",
     )
     parser.add_argument(
+        "--missingness",
+        metavar="P,Q",
+        type=name_list,
+        help="missingness patterns such as complete,mcar-30, instead of the report's",
+    )
+    parser.add_argument(
         "--seeds",
         metavar="I,J",
         type=seeds,
@@ -109,6 +115,7 @@ def run_and_show(
         pretraining=_chosen(options.pretraining),
         tasks=_chosen(options.tasks),
         baselines=_chosen(options.baselines),
+        missingness=_chosen(options.missingness),
         seeds=_chosen(options.seeds),
         margin=options.margin,
         generate=tuple(options.generate),

@@ -10,7 +10,7 @@ from clinical_symile.config.tasks.read import applicability_problems, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.errors import DataError, DefinitionError, Problem
 from clinical_symile.missingness.patterns import Pattern, expand, parse_pattern
 
 EvaluationTask = Retrieval | Classification
@@ -210,3 +210,42 @@ def check_applies(
             f"task '{task.name}' is not applicable to cohort '{cohort}': {lacking}.",
             code="CS-F015",
         )
+
+
+def check_patterns(
+    names: Sequence[str],
+    *,
+    cohort: str,
+    modalities: Sequence[str],
+    columns: Sequence[str],
+    outcomes: Sequence[str],
+) -> None:
+    """Refuse patterns of no known form, and those that depend on what a cohort does not keep.
+
+    Args:
+        names: the patterns; `every` and `grid` stand for several.
+        cohort: name of the cohort.
+        modalities: of the cohort.
+        columns: those that the cohort keeps.
+        outcomes: of the cohort.
+
+    Raises:
+        DefinitionError: with every such pattern.
+    """
+    problems: list[Problem] = []
+    for name in expand(names, modalities):
+        try:
+            pattern = parse_pattern(name)
+        except DefinitionError as error:
+            problems += error.problems
+            continue
+        known = [*columns, *(outcomes if pattern.mechanism == "mnar" else ())]
+        if pattern.mechanism in ("mar", "mnar") and pattern.given and pattern.given not in known:
+            sentence = (
+                f"'{name}' depends on '{pattern.given}', which cohort '{cohort}' does not keep; it "
+                f"keeps {', '.join(known) or 'no column'}. Name another column, or leave the "
+                "pattern out."
+            )
+            problems.append(Problem(sentence, "CS-F014"))
+    if problems:
+        raise DefinitionError(*problems, code="CS-F014")

@@ -266,6 +266,8 @@ SECTIONS = Family(
         "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
         "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
         "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",
+        "method_findings": "clinical_symile.reporting.first_screen:METHOD_FINDINGS",
+        "best_method": "clinical_symile.reporting.sections.best_method:BEST_METHOD",
         "objective_findings": "clinical_symile.reporting.first_screen:OBJECTIVE_FINDINGS",
         "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
         "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",

@@ -12,6 +12,11 @@ from clinical_symile.reporting.sections.base import (
     Section,
     method_legend,
 )
+from clinical_symile.reporting.sections.best_method import (
+    best_method_sentences,
+    best_methods,
+    training_costs,
+)
 from clinical_symile.reporting.sections.missingness import degradation_panels
 from clinical_symile.reporting.sections.performance import primary_metric_panels
 from clinical_symile.reporting.sections.third_order import objective_sentences
@@ -172,6 +177,39 @@ def draw_objective_findings(
     return _first_screen(answers, details, panel, facts)
 
 
+def draw_method_findings(
+    *,
+    scores: ResultTable,
+    comparisons: Sequence[Comparison],
+    tasks: TaskTables,
+    series: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, str],
+    methods_compared: Sequence[MethodComparison],
+    methods_by_task: Mapping[str, Series],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
+    notes: Sequence[str] = (),
+) -> Content:
+    """Answer which method holds up, for which kind of missingness, and how sure that is."""
+    trained = [one for one in series if one.run not in baselines]
+    decisions = method_decisions(
+        comparisons,
+        tasks=tasks,
+        series=trained,
+        methods_compared=methods_compared,
+        methods=methods_by_task,
+    )
+    best = best_methods(scores, decisions, tasks=tasks, trained=trained)
+    found = best_method_sentences(best, training_costs(runs, trained), scores, tasks=tasks)
+    found += retained_answers(scores, decisions, tasks=tasks, series=trained)
+    panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
+    answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
+    return _first_screen(answers, details, panel, facts)
+
+
 def _first_screen(
     answers: Sequence[str],
     details: Sequence[str],
@@ -238,6 +276,15 @@ OBJECTIVE_FINDINGS = Section(
     "sections/sentences.j2",
     display_name="objectives, in sentences",
     description="States which objective leads without a modality, and which pass sums over pairs.",
+)
+
+METHOD_FINDINGS = Section(
+    "method_findings",
+    _NEEDS,
+    draw_method_findings,
+    "sections/sentences.j2",
+    display_name="methods, in sentences",
+    description="States which method holds up, for which kind of missingness, and how sure it is.",
 )
 
 RETAINED = Section(

@@ -100,6 +100,9 @@ def test_only_a_report_that_shows_the_ceiling_of_sums_over_pairs_computes_it(cat
         ({"recipes": ("basic", "strnog")}, "recipe"),
         ({"tasks": ("retrieval/cxr_given_ecg_lab",)}, "did you mean 'retrieval/cxr_given_ecg_labs"),
         ({"tasks": ("pretraining/clip",)}, "is of kind pretraining"),
+        ({"missingness": ("mcar-30", "mcra-30")}, "unknown missingness pattern 'mcra-30'"),
+        ({"missingness": ("mar-ward-30",)}, "depends on 'ward', which cohort 'synthetic' does not"),
+        ({"missingness": ("mar-deterioration-30",)}, "it keeps age, shown_cxr"),
         ({"tasks": ("!default",)}, "no task among !default"),
         ({"tasks": ("classification/in_hospital_mortality",)}, "codes no outcome"),
         (
@@ -150,3 +153,12 @@ def test_without_tuning_no_setting_is_read_and_old_words_are(
                 plan_benchmark(tuned, catalog=catalog)
         else:
             assert len(plan_benchmark(tuned, catalog=catalog).settings["pretraining/clip"]) == 3
+
+
+def test_named_patterns_replace_those_of_the_report(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    chosen = ("complete", "mar-age-30", "mnar-deterioration-30")
+    spec = BenchmarkSpec(report="missingness", cohort="synthetic", missingness=chosen)
+    tasks, _ = plan_benchmark(spec, catalog=catalog).applicable_tasks(catalog, synthetic_store)
+    assert {task.missingness for task in tasks} == {chosen}

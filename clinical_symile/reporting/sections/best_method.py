@@ -1,0 +1,291 @@
+"""Show which method is best for each kind of missingness, how sure that is, and what it costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from clinical_symile.errors import DefinitionError
+from clinical_symile.formatting import DASH, format_seconds, format_value, join_words
+from clinical_symile.missingness.patterns import Pattern, parse_pattern
+from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
+from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
+from clinical_symile.reporting.text.answers import Decision, method_decisions
+from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
+from clinical_symile.tracking.benchmark_tables import MethodComparison
+from clinical_symile.tracking.costs import RunCosts
+from clinical_symile.tracking.results import Comparison
+
+_NAMED = 4  # a cell with more methods counts the rest
+_KINDS = (
+    "nothing missing",
+    "a modality always missing",
+    "missing completely at random",
+    "missing more often by a column",
+    "missing more often by its value",
+    "a part of a modality missing",
+    "as at the site",
+)
+
+
+@dataclass(frozen=True)
+class BestMethod:
+    """The best method of a task under one kind of missingness.
+
+    Attributes:
+        task: the task's name.
+        kind: the kind of missingness, in words.
+        pattern: the pattern of this kind under which the methods are worst.
+        values: the mean over seeds of each method's primary metric, the best first.
+        worse: the methods that are shown to be worse than the best.
+    """
+
+    task: str
+    kind: str
+    pattern: str
+    values: Mapping[str, float]
+    worse: frozenset[str]
+
+    @property
+    def best(self) -> str:
+        """The method with the best mean."""
+        return next(iter(self.values))
+
+    @property
+    def leaders(self) -> list[str]:
+        """The best method and those that are not shown to be worse, the best first."""
+        return [method for method in self.values if method not in self.worse]
+
+
+def best_methods(
+    scores: ResultTable,
+    decisions: Iterable[Decision],
+    *,
+    tasks: TaskTables,
+    trained: Sequence[Series],
+) -> list[BestMethod]:
+    """Return the best method of each task under each kind of missingness that was evaluated.
+
+    Args:
+        scores: all results.
+        decisions: which of two methods is better; see `method_decisions`.
+        tasks: definitions, in the order of the report.
+        trained: the runs, without baselines.
+    """
+    better: dict[tuple[str, str, str], set[str]] = {}
+    for one in decisions:
+        if one.better:
+            better.setdefault((one.task, one.pattern, one.better), set()).add(one.worse)
+    found = []
+    for name, task in tasks.items():
+        for kind, pattern, values in _hardest(scores, name, task, trained):
+            worse = better.get((name, pattern, next(iter(values))), set())
+            found.append(BestMethod(name, kind, pattern, values, frozenset(worse)))
+    return found
+
+
+def best_method_sentences(
+    best: Sequence[BestMethod],
+    costs: Mapping[str, float],
+    scores: ResultTable,
+    *,
+    tasks: TaskTables,
+) -> list[str]:
+    """State for each task which methods hold up under all kinds of missingness, and what leads.
+
+    Args:
+        best: of `best_methods`.
+        costs: processor seconds of a training, by method; those that are known.
+        scores: all results.
+        tasks: definitions.
+    """
+    general, hardest = [], []
+    for name in dict.fromkeys(one.task for one in best):
+        rows, task = [one for one in best if one.task == name], tasks[name]
+        general.append(f"{task_label(name, task)}: {_hold_up(rows, costs)}")
+        missing = [one for one in rows if one.pattern != "complete"]
+        if missing:
+            hardest.append(_leads(missing[0], scores, task))
+    return general + hardest
+
+
+def draw_best_method(
+    *,
+    scores: ResultTable,
+    comparisons: Sequence[Comparison],
+    methods_compared: Sequence[MethodComparison],
+    methods_by_task: Mapping[str, Series],
+    tasks: TaskTables,
+    series: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, str],
+) -> Content | None:
+    """Draw a table for each task: the best method under each kind of missingness."""
+    trained = [one for one in series if one.run not in baselines]
+    decisions = method_decisions(
+        comparisons,
+        tasks=tasks,
+        series=trained,
+        methods_compared=methods_compared,
+        methods=methods_by_task,
+    )
+    best = best_methods(scores, decisions, tasks=tasks, trained=trained)
+    if not best or len(best[0].values) < 2:
+        return None
+    costs = training_costs(runs, trained)
+    head = ["kind", "pattern", "best", "attainable", "shown worse", "not told apart", "training"]
+    panels = []
+    for name in dict.fromkeys(one.task for one in best):
+        metric = str(tasks[name]["primary"])
+        body = [
+            [
+                one.kind,
+                pattern_label(one.pattern),
+                f"{one.best}: {format_value(one.values[one.best], metric)}",
+                format_value(scores.best(name, one.pattern, metric), metric),
+                f"{len(one.worse)} of {len(one.values) - 1}",
+                _several(one.leaders[1:]) or "none",
+                _cost(one.leaders, costs),
+            ]
+            for one in best
+            if one.task == name
+        ]
+        title = f"{task_label(name, tasks[name])}: {metric_label(metric)}"
+        panels.append(ReportPanel(title, None, head, body))
+    return Content(
+        heading="Which method holds up, for which kind of missingness, and what does it cost?",
+        text="Of each kind, the row shows the pattern under which the methods are worst. Values "
+        "are means over seeds. A method is shown to be worse than the best by its 95 % interval "
+        "and after Holm's correction; the others are not told apart from the best.",
+        panels=panels,
+        caption="Training: processor time of the best method's training, and the method that "
+        "costs least of those not told apart from it.",
+    )
+
+
+def training_costs(
+    runs: Sequence[Mapping[str, Any]], trained: Sequence[Series]
+) -> dict[str, float]:
+    """Return the mean processor seconds of a training by method, where they are recorded."""
+    records = {str(record["name"]): record for record in runs}
+    seconds: dict[str, list[float]] = {}
+    for one in trained:
+        if one.run in records:
+            spent = RunCosts.from_record(records[one.run]).training_processor_s
+            if spent is not None:
+                seconds.setdefault(one.method, []).append(spent)
+    return {method: mean(values) for method, values in seconds.items()}
+
+
+BEST_METHOD = Section(
+    "best_method",
+    (
+        "scores",
+        "comparisons",
+        "methods_compared",
+        "methods_by_task",
+        "tasks",
+        "series",
+        "runs",
+        "baselines",
+    ),
+    draw_best_method,
+    display_name="best method",
+    description="Lists the best method for each kind of missingness, with its certainty and cost.",
+)
+
+
+def _kind(pattern: Pattern) -> str | None:
+    """Return the kind of missingness of a pattern; None if it is not one of `_KINDS`."""
+    complete, always, at_random, by_column, by_value, within, site = _KINDS
+    if pattern.within:
+        return within
+    if pattern.mechanism:
+        kinds = {"mcar": at_random, "mar": by_column, "mnar": by_value, "site": site}
+        return kinds.get(pattern.mechanism)
+    if pattern.without or pattern.only:
+        return always
+    return complete if pattern.complete else None
+
+
+def _hardest(
+    scores: ResultTable, name: str, task: Mapping[str, Any], trained: Sequence[Series]
+) -> list[tuple[str, str, dict[str, float]]]:
+    """Return each kind, the pattern with the worst mean of the methods, and their values."""
+    sign = 1 if task["higher_is_better"] else -1
+    worst: dict[str, tuple[float, str, dict[str, float]]] = {}
+    for pattern in scores.patterns(name):
+        try:
+            kind = _kind(parse_pattern(pattern))
+        except DefinitionError:  # a pattern of a later version
+            continue
+        seeds: dict[str, list[float]] = {}
+        for one in trained:
+            if (row := scores.get(one.run, name, pattern, task["primary"])) is not None:
+                seeds.setdefault(one.method, []).append(row.value)
+        if kind is None or not seeds:
+            continue
+        means = {method: mean(values) for method, values in seeds.items()}
+        level = sign * mean(means.values())
+        if kind not in worst or level < worst[kind][0]:
+            ranked = sorted(means, key=lambda method: -sign * means[method])
+            worst[kind] = (level, pattern, {method: means[method] for method in ranked})
+    return [(kind, *worst[kind][1:]) for kind in _KINDS if kind in worst]
+
+
+def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float]) -> str:
+    """Say which methods are among the leaders of every row, or of most rows."""
+    methods = list(dict.fromkeys(method for one in rows for method in one.leaders))
+    counts = {method: sum(method in one.leaders for one in rows) for method in methods}
+    most = max(counts.values())
+    leading = [method for method in methods if counts[method] == most]
+    every = len(rows[0].values)
+    kinds = f"{len(rows)} kinds of missingness"
+    if most < len(rows):
+        words = f"no method is among the best for all {kinds}; {_several(leading)} {_is(leading)} "
+        words += f"for {most} of them"
+    elif len(leading) == every > 1:
+        return f"these data do not tell {every} methods apart for any of {kinds}."
+    else:
+        words = f"for none of {kinds}, {_several(leading)} {_is(leading)} shown to be worse than "
+        words += "the best method"
+    known = {method: costs[method] for method in leading if method in costs}
+    if len(known) > 1:
+        least = min(known, key=lambda method: known[method])
+        words += f". Of these, {least} costs least to train ({format_seconds(known[least])})"
+    return f"{words}."
+
+
+def _leads(one: BestMethod, scores: ResultTable, task: Mapping[str, Any]) -> str:
+    """Say which method leads under a pattern, and how sure that is."""
+    metric = str(task["primary"])
+    words = (
+        f"{task_label(one.task, task)}, {pattern_label(one.pattern)}: {one.best} has the best "
+        f"{metric_label(metric)} ({format_value(one.values[one.best], metric)}"
+    )
+    attainable = scores.best(one.task, one.pattern, metric)
+    words += ")" if attainable is None else f" of {format_value(attainable, metric)} attainable)"
+    others = len(one.values) - 1
+    if not others:
+        return f"{words}."
+    return f"{words}; it is shown to be better than {len(one.worse)} of {others} other methods."
+
+
+def _several(methods: Sequence[str]) -> str:
+    named = list(methods[:_NAMED])
+    more = len(methods) - len(named)
+    return join_words([*named, f"{more} more"] if more else named) if named else ""
+
+
+def _is(methods: Sequence[str]) -> str:
+    return "is" if len(methods) == 1 else "are"
+
+
+def _cost(leaders: Sequence[str], costs: Mapping[str, float]) -> str:
+    """Return the cost of the first method, and the least of the others if it is lower."""
+    known = {method: costs[method] for method in leaders if method in costs}
+    if leaders[0] not in known:
+        return DASH
+    least = min(known, key=lambda method: known[method])
+    words = format_seconds(known[leaders[0]])
+    return words if least == leaders[0] else f"{words}; {least}: {format_seconds(known[least])}"

@@ -1,0 +1,137 @@
+"""The best method for each kind of missingness, by arithmetic on a few made results."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from clinical_symile.reporting.first_screen import METHOD_FINDINGS
+from clinical_symile.reporting.report_data import ReportData
+from clinical_symile.reporting.sections.best_method import BEST_METHOD, best_methods
+from clinical_symile.reporting.text.answers import Decision
+from clinical_symile.tracking.results import Comparison
+from tests.helpers.report_data import FIRST, made_data
+
+VALUES = {
+    ("symile-0", "complete"): 0.7,
+    ("clip-0", "complete"): 0.2,
+    ("symile-0", "without-ecg"): 0.1,
+    ("clip-0", "without-ecg"): 0.18,
+    ("symile-0", "without-labs"): 0.15,
+    ("clip-0", "without-labs"): 0.19,
+    ("symile-0", "mcar-30"): 0.4,
+    ("clip-0", "mcar-30"): 0.19,
+}
+
+
+def _data(*comparisons: Comparison, seconds: tuple[float, float] = (40.0, 30.0)) -> ReportData:
+    data = made_data(tasks=(FIRST,))
+    template = next(row for row in data.results if row.run == "symile-0")
+    rows = [
+        replace(template, run=run, missingness=pattern, metric="recall_at_1", value=value)
+        for (run, pattern), value in VALUES.items()
+    ]
+    costs: dict[str, float] = dict(zip(("symile-0", "clip-0"), seconds, strict=True))
+    runs = [
+        {**run, "costs": {"training": {"processor_s": costs[str(run["name"])]}}}
+        for run in data.runs
+    ]
+    return replace(data, results=rows, runs=runs, comparisons=comparisons)
+
+
+def _row(pattern: str, difference: float, p_holm: float = 0.001) -> Comparison:
+    return Comparison(
+        run="symile-0",
+        baseline="clip-0",
+        cohort="synthetic",
+        task=FIRST,
+        split="held_out",
+        missingness=pattern,
+        metric="recall_at_1",
+        difference=difference,
+        low=difference - 0.02,
+        high=difference + 0.02,
+        n_samples=500,
+        n_subjects=400,
+        digest="0123456789abcdef",
+        p_value=p_holm,
+        p_holm=p_holm,
+    )
+
+
+def _content(section: Any, data: ReportData) -> Any:
+    return section.draw(**{need: getattr(data, need) for need in section.needs})
+
+
+def _cells(data: ReportData) -> dict[str, list[str]]:
+    (panel,) = _content(BEST_METHOD, data).panels
+    return {row[0]: [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in panel.body}
+
+
+def test_each_kind_has_the_pattern_under_which_the_methods_are_worst() -> None:
+    """Means without the ECG are 0.14 and without labs 0.17, so the ECG stands for the kind."""
+    cells = _cells(_data())
+    assert list(cells) == [
+        "nothing missing",
+        "a modality always missing",
+        "missing completely at random",
+    ]
+    assert cells["a modality always missing"][1] == "without ECG"
+    assert cells["a modality always missing"][2].startswith("CLIP: 18")
+    assert cells["nothing missing"][2].startswith("Symile: 70")
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "count", "others"), [(0.001, "1 of 1", "none"), (0.2, "0 of 1", "CLIP")]
+)
+def test_a_method_is_told_apart_from_the_best_after_holm(
+    p_holm: float, count: str, others: str
+) -> None:
+    row = _cells(_data(_row("complete", 0.5, p_holm)))["nothing missing"]
+    assert row[4:6] == [count, others]
+
+
+def test_the_cost_names_the_cheapest_of_those_that_are_not_told_apart() -> None:
+    apart = _cells(_data(_row("complete", 0.5)))["nothing missing"]
+    assert apart[-1] == "40.0 s"
+    assert _cells(_data())["nothing missing"][-1] == "40.0 s; CLIP: 30.0 s"
+    assert _cells(_data(seconds=(20.0, 30.0)))["nothing missing"][-1] == "20.0 s"
+
+
+def _first(data: ReportData) -> str:
+    sentence = _content(METHOD_FINDINGS, data).values["sentences"][0]
+    return sentence.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_answer_names_the_methods_that_hold_up_under_every_kind() -> None:
+    undecided = _first(_data())
+    assert "these data do not tell 2 methods apart for any of 3 kinds" in undecided
+    better = _data(_row("complete", 0.5), _row("mcar-30", 0.2))
+    assert "for none of 3 kinds of missingness, Symile is shown to be worse" in _first(better)
+    mixed = _data(_row("complete", 0.5), _row("without-ecg", -0.08), _row("mcar-30", 0.2))
+    assert "no method is among the best for all 3 kinds of missingness" in _first(mixed)
+    assert "Symile is for 2 of them" in _first(mixed)
+
+
+def test_the_second_sentence_names_the_leader_without_a_modality() -> None:
+    sentences = _content(METHOD_FINDINGS, _data(_row("without-ecg", -0.08))).values["sentences"]
+    assert "without ECG: CLIP has the best recall@1" in sentences[1]
+    assert "it is shown to be better than 1 of 1 other methods" in sentences[1]
+
+
+def test_means_are_over_seeds_and_a_lower_value_can_be_better() -> None:
+    data = made_data(seeds=(0, 1), tasks=(FIRST,))
+    template = next(row for row in data.results if row.run == "symile-0")
+    values = {"symile-0": 0.9, "symile-1": 0.1, "clip-0": 0.6, "clip-1": 0.6}
+    rows = [
+        replace(template, run=run, missingness="complete", metric="recall_at_1", value=value)
+        for run, value in values.items()
+    ]
+    data = replace(data, results=rows)
+    decision = Decision(FIRST, "complete", ("Symile", "CLIP"), "CLIP", "by 0.1", 1.0)
+    (found,) = best_methods(data.scores, [decision], tasks=data.tasks, trained=data.series)
+    assert (found.best, found.worse) == ("CLIP", {"Symile"})
+    assert found.values == pytest.approx({"CLIP": 0.6, "Symile": 0.5})
+    lower = {FIRST: {**data.tasks[FIRST], "higher_is_better": False}}
+    (found,) = best_methods(data.scores, [], tasks=lower, trained=data.series)
+    assert found.best == "Symile"
